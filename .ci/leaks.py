@@ -44,9 +44,7 @@ def main() -> int:
 def leaks(root: Path) -> Iterator[tuple[str, str]]:
     """Line of the list of what is allowed, and place, of each finding."""
     settings = load_parameters(ROOT).privacy
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True
-    ).stdout
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
     for name in sorted(set(listed.split("\0")) - {""}):
         path = root / name
         if not path.is_file() or path.is_symlink():

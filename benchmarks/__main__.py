@@ -90,14 +90,9 @@ def table(name: str, timings: Sequence[Timing]) -> Table:
     return table
 
 
-def _write(
-    path: Path, machine_description: dict[str, str | float | int], timings: Sequence[Timing]
-) -> None:
+def _write(path: Path, machine_description: dict[str, str | float | int], timings: Sequence[Timing]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {
-        "machine": machine_description,
-        "timings": [timing.as_json(timings) for timing in timings],
-    }
+    record = {"machine": machine_description, "timings": [timing.as_json(timings) for timing in timings]}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -79,11 +79,6 @@ def _dagster(files: Path, times: int) -> tuple[Spent, ...]:
             return _tables(sources, Path(rows))
 
     quiet = {"telemetry": {"enabled": False}}
-    with (
-        tempfile.TemporaryDirectory() as home,
-        dg.DagsterInstance.local_temp(home, overrides=quiet) as instance,
-    ):
+    with tempfile.TemporaryDirectory() as home, dg.DagsterInstance.local_temp(home, overrides=quiet) as instance:
         dg.materialize([sources, units], instance=instance)
-        return repeat(
-            times, lambda: dg.materialize([sources, units], selection=[units], instance=instance)
-        )
+        return repeat(times, lambda: dg.materialize([sources, units], selection=[units], instance=instance))

@@ -24,12 +24,7 @@ _SECONDS_AN_EXAMPLE = 120 / 100_000
 _SHARE_OF_A_CHANGE = 0.05
 _LARGE, _SMALL = "large", "half"
 _FULL, _CHANGED = "all stages, from nothing", "all stages, one file changed"
-_NO_CAPS: dict[str, Any] = {
-    "max_train": None,
-    "max_validation": None,
-    "max_test": None,
-    "max_by_kind": {},
-}
+_NO_CAPS: dict[str, Any] = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
 _Stages = dict[str, tuple[Spent, float]]
 """Cost of each stage, and the number of rows it wrote."""
 
@@ -76,9 +71,7 @@ def _whole_run_timing(full: _Stages, half: _Stages, examples: dict[str, int]) ->
     parts = ", ".join(f"{name.removesuffix('_dataset')} {n:,}" for name, n in examples.items())
     growth = _sum(full).peak / _sum(half).peak
     note = f"{count:,} examples: {parts}; {growth:.2f} x the memory that half of it needs"
-    return Timing(
-        _FULL, (_sum(full),), count * _SECONDS_AN_EXAMPLE, note=note, amount=count, unit="examples"
-    )
+    return Timing(_FULL, (_sum(full),), count * _SECONDS_AN_EXAMPLE, note=note, amount=count, unit="examples")
 
 
 def _after_change(changed: _Stages, full: _Stages, count: int, differing: list[str]) -> Timing:

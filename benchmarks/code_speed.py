@@ -42,20 +42,13 @@ def measure(work: Workspace, repeats: int, megabytes: float = MEGABYTES) -> list
     ]
 
 
-def _extraction(
-    work: Workspace, code: Path, megabytes_by_language: dict[str, float], repeats: int
-) -> list[Timing]:
+def _extraction(work: Workspace, code: Path, megabytes_by_language: dict[str, float], repeats: int) -> list[Timing]:
     missing = [language for language, size in megabytes_by_language.items() if not size]
     total = sum(megabytes_by_language.values())
     note = f"{total:.1f} MB; not on this machine: {', '.join(missing) or 'none'}"
-    folders = [
-        (f"extract {name}", code / name, f"{size:.2f} MB")
-        for name, size in megabytes_by_language.items()
-    ]
+    folders = [(f"extract {name}", code / name, f"{size:.2f} MB") for name, size in megabytes_by_language.items()]
     return [
-        _timing(
-            work, title, "extract", (folder,), repeats, "MB", target=_MB_A_SECOND, note=folder_note
-        )
+        _timing(work, title, "extract", (folder,), repeats, "MB", target=_MB_A_SECOND, note=folder_note)
         for title, folder, folder_note in (*folders, ("extract, all languages", code, note))
         if folder.exists()
     ]
@@ -83,9 +76,7 @@ def _near_duplicates(work: Workspace, code: Path, repeats: int) -> list[Timing]:
     target = _DOCUMENTS_A_SECOND
     arguments = (documents,)
     return [
-        _timing(
-            work, ours, "deduplicate", arguments, repeats, "documents", target=target, note=note
-        ),
+        _timing(work, ours, "deduplicate", arguments, repeats, "documents", target=target, note=note),
         *_peer(work, "rensa", "rensa", arguments, repeats, "documents", ours),
         *_peer(work, "datasketch", "datasketch", arguments, repeats, "documents", ours),
     ]

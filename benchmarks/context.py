@@ -22,13 +22,7 @@ from benchmarks.search_sets import SearchQuery, Set, commit_sets, git
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.retrieval.context import (
-    Excerpt,
-    PackingConfig,
-    ReadText,
-    approximate_tokens,
-    pack_context,
-)
+from cortex_pipelines.retrieval.context import Excerpt, PackingConfig, ReadText, approximate_tokens, pack_context
 from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, build_index
 from cortex_pipelines.retrieval.open_index import open_encoder, reading_limits
@@ -67,9 +61,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
         timed(partial(_packed(), prepared_set, query.text, 4_000))
         for query in prepared_set.set.queries[: max(3, repeats)]
     )
-    return [
-        Timing("context of 4,000 tokens", runs, 1.0, note=f"{len(prepared_set.set.files):,} files")
-    ]
+    return [Timing("context of 4,000 tokens", runs, 1.0, note=f"{len(prepared_set.set.files):,} files")]
 
 
 def _prepare(work: Path) -> Iterator[_Prepared]:
@@ -85,19 +77,14 @@ def _prepare(work: Path) -> Iterator[_Prepared]:
             texts = sorted({query.text[:2000] for query in prepared_set.queries})
             vectors = dict(zip(texts, encoder.encode(texts), strict=True))
 
-            def encode(
-                query: Sequence[str], cached_vectors: dict[str, np.ndarray] = vectors
-            ) -> np.ndarray:
+            def encode(query: Sequence[str], cached_vectors: dict[str, np.ndarray] = vectors) -> np.ndarray:
                 return np.stack([cached_vectors[text] for text in query])
 
             @cache
             def read(path: str, tree: Path = prepared_set.tree) -> str | None:
                 return read_text(tree, path, limits)
 
-            changed = [
-                _changed(repository, search_query, prepared_set.at)
-                for search_query in prepared_set.queries
-            ]
+            changed = [_changed(repository, search_query, prepared_set.at) for search_query in prepared_set.queries]
             yield _Prepared(prepared_set, Searcher(before, limits, encode), read, changed)
 
 
@@ -108,15 +95,11 @@ def _changed(repository: Path, query: SearchQuery, commit_hash: str) -> dict[str
     """
     lines = {}
     for path in sorted(query.wanted):
-        diff = git(
-            repository, "show", "--format=", "-U0", "--no-renames", query.commit, "--", path
-        ).decode(errors="replace")
+        diff = git(repository, "show", "--format=", "-U0", "--no-renames", query.commit, "--", path).decode(
+            errors="replace"
+        )
         hunks = re.findall(r"^@@ -(\d+)(?:,(\d+))? ", diff, re.M)
-        old = {
-            number
-            for first, length in hunks
-            for number in range(int(first), int(first) + max(1, int(length or 1)))
-        }
+        old = {number for first, length in hunks for number in range(int(first), int(first) + max(1, int(length or 1)))}
         before, after = (
             git(repository, "show", f"{commit}:{path}").decode(errors="replace").split("\n")
             for commit in (f"{query.commit}^", commit_hash)
@@ -205,9 +188,7 @@ def _table(prepared: Sequence[_Prepared]) -> Table:
     )
     table.add_column("all changed files / changed lines shown")
     scores = {
-        (name, budget): _scores(prepared, system, budget)
-        for name, system in _SYSTEMS.items()
-        for budget in BUDGETS
+        (name, budget): _scores(prepared, system, budget) for name, system in _SYSTEMS.items() for budget in BUDGETS
     }
     for budget in BUDGETS:
         table.add_column(f"{budget:,}")

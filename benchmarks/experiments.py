@@ -124,10 +124,7 @@ def doubling(outcomes: VariantSums) -> np.ndarray:
     while (due := _LEAST * 2 ** (look - 1)) <= fewest.max():
         index = (fewest >= due).argmax(axis=1)
         z = ndtri(1 - _ERROR / 2**look / 2)
-        intervals = [
-            _wilson(variant.y[rows, index], variant.n[rows, index], z)
-            for variant in _variants(outcomes)
-        ]
+        intervals = [_wilson(variant.y[rows, index], variant.n[rows, index], z) for variant in _variants(outcomes)]
         (first, one_low, one_high), (two, two_low, two_high) = intervals
         low = two - first - np.hypot(two - two_low, one_high - first)
         high = two - first + np.hypot(two_high - two, first - one_low)
@@ -203,9 +200,7 @@ def _by_people(case: Case, runs: int, random: np.random.Generator) -> VariantSum
     chance = np.clip(usual + case.effect * second, 0, 1)
     n = new.cumsum(axis=-1)
     y = random.binomial(new, chance[..., None]).cumsum(axis=-1)
-    return VariantSums(
-        *(_summed(n * mask[..., None], y * mask[..., None]) for mask in (~second, second))
-    )
+    return VariantSums(*(_summed(n * mask[..., None], y * mask[..., None]) for mask in (~second, second)))
 
 
 def _summed(n: np.ndarray, y: np.ndarray) -> UnitSums:

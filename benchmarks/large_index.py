@@ -21,19 +21,8 @@ from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Vocabulary
-from cortex_pipelines.retrieval.collection import (
-    TermFrequencies,
-    Vectors,
-    build_collection,
-    count_terms,
-)
-from cortex_pipelines.retrieval.index import (
-    IndexManifest,
-    SearchIndex,
-    open_index,
-    read_folder,
-    save,
-)
+from cortex_pipelines.retrieval.collection import TermFrequencies, Vectors, build_collection, count_terms
+from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, open_index, read_folder, save
 from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.retrieval.search import Filters, Searcher
@@ -54,14 +43,12 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     repeated = TermFrequencies(
         pl.concat(
             frequencies.documents.with_columns(
-                (pl.col("file") + copy * frequencies.files.height).cast(pl.Int32),
-                (pl.col("text") + copy).alias("text"),
+                (pl.col("file") + copy * frequencies.files.height).cast(pl.Int32), (pl.col("text") + copy).alias("text")
             )
             for copy in range(times)
         ),
         pl.concat(
-            frequencies.files.with_columns((f"copy{copy}/" + pl.col("path")).alias("path"))
-            for copy in range(times)
+            frequencies.files.with_columns((f"copy{copy}/" + pl.col("path")).alias("path")) for copy in range(times)
         ),
         tuple(sparse.vstack([field] * times).tocsr() for field in frequencies.fields),
         frequencies.texts * times,
@@ -69,12 +56,8 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     draw = np.random.default_rng(0)
     centres = draw.normal(size=(frequencies.documents.height, _WIDTH)).astype(np.float32)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    parts = [
-        centres + draw.normal(0, _NOISE, centres.shape).astype(np.float32) for _ in range(times)
-    ]
-    halves = np.concatenate(
-        [(part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float16) for part in parts]
-    )
+    parts = [centres + draw.normal(0, _NOISE, centres.shape).astype(np.float32) for _ in range(times)]
+    halves = np.concatenate([(part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float16) for part in parts])
     vectors = Vectors(repeated.documents["text"].to_numpy(), halves)
     collection, statistics = build_collection(repeated, None, None, vectors)
     levels = hierarchical_vectors(["."], halves[:1])

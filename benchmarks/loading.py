@@ -13,12 +13,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     work.python("-c", ours)  # writes the byte code
     return [
         Timing(
-            _OURS,
-            tuple(work.python("-c", ours) for _ in range(repeats)),
-            2.0,
-            _DAGSTER,
-            amount=1,
-            unit="processes",
+            _OURS, tuple(work.python("-c", ours) for _ in range(repeats)), 2.0, _DAGSTER, amount=1, unit="processes"
         ),
         Timing(
             _DAGSTER,

@@ -81,9 +81,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     for turn in range(repeats):  # in turn, so that other work on the machine meets all alike
         for label, (name, *arguments), _, _ in contenders:
             out = work.root / f"{'-'.join((name, *arguments))}-{turn}"
-            spent, tokens[label] = measured(
-                work, f"benchmarks.lora:{name}", CHECKOUT, out, *arguments
-            )
+            spent, tokens[label] = measured(work, f"benchmarks.lora:{name}", CHECKOUT, out, *arguments)
             runs[label].append(spent)
     return [
         Timing(
@@ -114,27 +112,17 @@ def ours(root: str, out: str, precision: str) -> Act:
 
 def trainer(root: str, out: str, batches: str, precision: str) -> Act:
     """Hugging Face's Trainer with PEFT, batches of eight padded or in one row each."""
-    from transformers import (
-        DataCollatorForSeq2Seq,
-        DataCollatorWithFlattening,
-        Trainer,
-        TrainingArguments,
-    )
+    from transformers import DataCollatorForSeq2Seq, DataCollatorWithFlattening, Trainer, TrainingArguments
 
     course = _Course(Path(root))
     model = course.model(precision)
-    arguments = course.arguments(out) | {
-        "bf16": precision == "bf16",
-        "per_device_train_batch_size": EXAMPLES_A_STEP,
-    }
+    arguments = course.arguments(out) | {"bf16": precision == "bf16", "per_device_train_batch_size": EXAMPLES_A_STEP}
     padded = batches == "padded"
     loop = Trainer(
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=_rows(course.corpus.train),
-        data_collator=(
-            DataCollatorForSeq2Seq(course.tokenizer) if padded else DataCollatorWithFlattening()
-        ),
+        data_collator=(DataCollatorForSeq2Seq(course.tokenizer) if padded else DataCollatorWithFlattening()),
     )
     return _act(loop.train, model, course.corpus, out)
 
@@ -215,9 +203,7 @@ class _Course:
         functions = shuffled(_functions(), SEED)
         train = within_budget(self.tokenizer, functions, WINDOW, TOKENS)
         held_out = functions[len(train) + 1 :]
-        return Corpus(
-            tuple(train), tuple(within_budget(self.tokenizer, held_out, WINDOW, HELD_OUT))
-        )
+        return Corpus(tuple(train), tuple(within_budget(self.tokenizer, held_out, WINDOW, HELD_OUT)))
 
     def settings(self, precision: str) -> AdapterSettings:
         """The project's own, with as many packed rows a step as hold eight examples."""

@@ -44,11 +44,7 @@ def measured(work: Workspace, target: str, *arguments: object) -> tuple[Spent, f
     paths = os.pathsep.join(filter(None, [str(work.root), peers]))
     with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryFile("w+") as result:
         process = subprocess.Popen(
-            words,
-            cwd=work.root,
-            env=work.environment | {"PYTHONPATH": paths},
-            stdout=result,
-            stderr=errors,
+            words, cwd=work.root, env=work.environment | {"PYTHONPATH": paths}, stdout=result, stderr=errors
         )
         peak = 0.0
         while process.poll() is None:

@@ -22,9 +22,7 @@ from cortex_pipelines.versioning.project import find_root, read_yaml, write_yaml
 _ASSETS = {asset.name: asset for asset in ASSETS}
 
 
-def make(
-    root: Path, out: Path, project: str, stages: tuple[str, ...], rows: Path | None = None
-) -> int:
+def make(root: Path, out: Path, project: str, stages: tuple[str, ...], rows: Path | None = None) -> int:
     """Call each stage's function and write its output as Parquet, nothing else.
 
     Args:
@@ -88,11 +86,7 @@ class PlainStages:
         self._work = work
         self.root = work.root.with_name(work.root.name + "-plain")
         self.root.mkdir()
-        stages = {
-            f"{stage}-{project}": self._stage(stage, project)
-            for project in projects
-            for stage in DATA_STAGES
-        }
+        stages = {f"{stage}-{project}": self._stage(stage, project) for project in projects for stage in DATA_STAGES}
         write_yaml(self.root / "dvc.yaml", {"stages": stages})
         self.dvc("init", "--no-scm")
 
@@ -115,11 +109,7 @@ class PlainStages:
         deps = [f"{name}/{project}" for name in parameters if name in DATA_STAGES]
         if "project_source" in parameters:
             deps.append(str(self._work.source(project)))
-        return {
-            "cmd": f"python -m benchmarks.plain . {project} {stage}",
-            "deps": deps,
-            "outs": [f"{stage}/{project}"],
-        }
+        return {"cmd": f"python -m benchmarks.plain . {project} {stage}", "deps": deps, "outs": [f"{stage}/{project}"]}
 
 
 if __name__ == "__main__":

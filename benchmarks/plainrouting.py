@@ -18,8 +18,7 @@ def lexical() -> Any:
 
     return make_pipeline(
         make_union(
-            TfidfVectorizer(ngram_range=(1, 2)),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2),
+            TfidfVectorizer(ngram_range=(1, 2)), TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2)
         ),
         LogisticRegression(max_iter=50),
     )
@@ -61,10 +60,7 @@ class PlainEncoder:
             for start in range(0, len(order), _AT_ONCE):
                 indices = order[start : start + _AT_ONCE]
                 encoded = self._tokenizer(
-                    [texts[number] for number in indices],
-                    padding=True,
-                    truncation=True,
-                    return_tensors="pt",
+                    [texts[number] for number in indices], padding=True, truncation=True, return_tensors="pt"
                 )
                 states = self._model(**encoded).last_hidden_state
                 mask = encoded["attention_mask"][:, :, None]

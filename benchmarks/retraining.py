@@ -83,10 +83,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
         for row in rows(history, rule):
             table.add_row(history.name, *row)
     Console(width=120).print(table)
-    return [
-        Timing(f"training on {entry.name}", (Spent(entry.seconds, entry.seconds),))
-        for entry in histories
-    ]
+    return [Timing(f"training on {entry.name}", (Spent(entry.seconds, entry.seconds),)) for entry in histories]
 
 
 def rows(history: History, rule: RetrainingRule) -> Iterator[tuple[str, ...]]:
@@ -102,9 +99,7 @@ def rows(history: History, rule: RetrainingRule) -> Iterator[tuple[str, ...]]:
         "weekly": _weekly(history),
         "policy": decided(history, rule),
         **{
-            f"policy, new_share {share:g}": decided(
-                history, rule.model_copy(update={"new_share": share})
-            )
+            f"policy, new_share {share:g}": decided(history, rule.model_copy(update={"new_share": share}))
             for share in _SHARES
         },
     }
@@ -174,10 +169,7 @@ def hindsight(history: History, count: int) -> list[int]:
         current: dict[int, tuple[float, tuple[int, ...]]] = {}
         for day in range(1, days + 1):
             choices = [before[day]] + [
-                (
-                    before[night][0] + float(sums[night, day] - sums[night, night]),
-                    (*before[night][1], night),
-                )
+                (before[night][0] + float(sums[night, day] - sums[night, night]), (*before[night][1], night))
                 for night in range(1, day)
             ]
             current[day] = min(choices)
@@ -268,17 +260,13 @@ def _added(before: Tree, after: Tree, numbers: dict[str, int]) -> Iterator[Token
                 lines = "".join(new[begin:end])
                 blocks.append((f"{path}:{begin}", prompt, _ids(lines, numbers), lines))
     remaining = _TOKENS_A_DAY
-    for index, prompt, ids, text in sorted(
-        blocks, key=lambda block: sha256(block[0].encode()).digest()
-    ):
+    for index, prompt, ids, text in sorted(blocks, key=lambda block: sha256(block[0].encode()).digest()):
         if remaining <= 0:
             return
         if len(ids) > remaining:
             text, ids = "".join(_TOKEN.findall(text)[:remaining]), ids[:remaining]
         remaining -= len(ids)
-        yield TokenisedExample(
-            index, "completion", (*prompt, *ids), len(prompt), len(ids), len(text.encode())
-        )
+        yield TokenisedExample(index, "completion", (*prompt, *ids), len(prompt), len(ids), len(text.encode()))
 
 
 def _ids(text: str, numbers: dict[str, int]) -> tuple[int, ...]:
@@ -288,8 +276,5 @@ def _ids(text: str, numbers: dict[str, int]) -> tuple[int, ...]:
 def _blocks(tree: Mapping[str, str]) -> frozenset[str]:
     """Code between empty lines: stands for the examples of a data set."""
     return frozenset(
-        block.strip()
-        for text in tree.values()
-        for block in re.split(r"\n\s*\n", text)
-        if block.count("\n") >= 2
+        block.strip() for text in tree.values() for block in re.split(r"\n\s*\n", text) if block.count("\n") >= 2
     )

@@ -16,11 +16,7 @@ from benchmarks.plainrouting import PlainEncoder, lexical
 from benchmarks.timing import BenchmarkError, Spent, Timing, repeat, timed
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.pretrained_models import (
-    WeightsError,
-    resolve_model_pin,
-    weights_folder,
-)
+from cortex_pipelines.ingestion.pretrained_models import WeightsError, resolve_model_pin, weights_folder
 from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
 from cortex_pipelines.routing.serving.router import Router
 
@@ -71,9 +67,7 @@ def _train(way: str, runs: tuple[Spent, ...], target: float | None, peer: bool =
     return Timing(f"{way}: training", runs, target, peer_title, peer, note, TASKS, "tasks")
 
 
-def _decisions(
-    way: str, decide: Callable[[list[str]], Any], tasks: Sequence[str], repeats: int
-) -> list[Timing]:
+def _decisions(way: str, decide: Callable[[list[str]], Any], tasks: Sequence[str], repeats: int) -> list[Timing]:
     """One decision (median and 99th percentile) and a batch."""
     decide(list(tasks[:50]))
     alone = tuple(timed(lambda text=text: decide([text])) for text in tasks[:ALONE])
@@ -125,9 +119,7 @@ def _label_words(words: list[str], label: int) -> list[str]:
 
 def _write_rules(path: Path, words: list[str]) -> Path:
     """Keyword rules that know half of each label's own words."""
-    experts = {
-        f"label-{n}": {"activation_keywords": _label_words(words, n)[::2]} for n in range(LABELS)
-    }
+    experts = {f"label-{n}": {"activation_keywords": _label_words(words, n)[::2]} for n in range(LABELS)}
     thresholds = {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3}
     path.write_text(json.dumps({"thresholds": thresholds, "experts": experts}), encoding="utf-8")
     return path
@@ -150,10 +142,7 @@ def made_up_tasks(count: int, words: list[str], seed: int = 1) -> tuple[list[str
     chance = random.Random(seed)  # nosec B311: nothing secret
     labels = [number % LABELS for number in range(count)]
     texts = [
-        " ".join(
-            chance.choice(_label_words(words, label) if word % 2 else words[:_COMMON])
-            for word in range(WORDS)
-        )
+        " ".join(chance.choice(_label_words(words, label) if word % 2 else words[:_COMMON]) for word in range(WORDS))
         + f" {number}"
         for number, label in enumerate(labels)
     ]

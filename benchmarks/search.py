@@ -88,9 +88,7 @@ def quality(folder: Path) -> None:
     for prepared_set in _sets(folder):
         # two sets of one repository share their texts
         before = prepared[-1].index if prepared else None
-        index = build_index(
-            prepared_set.files, IndexManifest("", encoder.name), encoder.encode, before
-        )
+        index = build_index(prepared_set.files, IndexManifest("", encoder.name), encoder.encode, before)
         texts = sorted({query.text[:2000] for query in prepared_set.queries})
         vectors = dict(zip(texts, encoder.encode(texts), strict=True))
         prepared.append(_Prepared(prepared_set, index, vectors))
@@ -131,9 +129,7 @@ def _ours(
             return np.stack([prepared.vectors[text] for text in texts])
 
         limits = reading_limits(load_parameters())
-        searcher = Searcher(
-            prepared.index, limits, encode if dense else None, units=for_units, files=for_files
-        )
+        searcher = Searcher(prepared.index, limits, encode if dense else None, units=for_units, files=for_files)
         names, answers = prepared.names(), []
         for search_query in prepared.set.queries:
             query = parse_query(search_query.text, reading or QueryOptions())
@@ -158,15 +154,11 @@ def _by_words(split: Callable[[str], list[str]], *, counting: bool = False) -> S
         names = list(texts)
         counts = [Counter(split("\n".join([name, *texts[name]]))) for name in names]
         numbers = {term: index for index, term in enumerate(sorted(set().union(*counts)))}
-        entries = [
-            (row, numbers[t], n) for row, count in enumerate(counts) for t, n in count.items()
-        ]
+        entries = [(row, numbers[t], n) for row, count in enumerate(counts) for t, n in count.items()]
         rows, columns, values = zip(*entries, strict=True)
         shape = (len(names), len(numbers))
         matrix = sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=shape)
-        scores = build_postings(
-            [matrix], term_statistics([matrix]), Bm25fWeights((1.0,), (0.75,), 1.2)
-        )
+        scores = build_postings([matrix], term_statistics([matrix]), Bm25fWeights((1.0,), (0.75,), 1.2))
         answers = []
         for search_query in prepared.set.queries:
             query = Counter(split(search_query.text))
@@ -209,11 +201,7 @@ _SYSTEMS: dict[str, System] = {
 
 def _table(prepared: Sequence[_Prepared]) -> Table:
     table = Table(title=f"search: {', '.join(prepared_set.set.name for prepared_set in prepared)}")
-    kinds = {
-        "docstrings": "docstring",
-        "functions": "commit to function",
-        "files": "commit to file",
-    }
+    kinds = {"docstrings": "docstring", "functions": "commit to function", "files": "commit to file"}
     scores = {name: _scores(prepared, system) for name, system in _SYSTEMS.items()}
     table.add_column("")
     for kind, words_ in kinds.items():
@@ -248,9 +236,7 @@ def _scores(prepared: Sequence[_Prepared], system: System) -> dict[str, np.ndarr
     for prepared_set in prepared:
         kind = prepared_set.set.name.split()[0]
         for query, ranked in zip(prepared_set.set.queries, system(prepared_set), strict=True):
-            rows.setdefault(kind, []).append(
-                _figures(ranked, query.wanted, prepared_set.set.by_file)
-            )
+            rows.setdefault(kind, []).append(_figures(ranked, query.wanted, prepared_set.set.by_file))
     return {kind: np.array(values) for kind, values in rows.items()}
 
 
@@ -269,9 +255,7 @@ def _speed(folder: Path, repeats: int) -> Iterator[Timing]:
     for encoder, target, note in ((WITHOUT, 60.0, "words alone"), (SENTENCE, 600.0, "encoder")):
         out = folder / encoder
         runs = timed(lambda out=out, name=encoder: index_folder(folder / "code", out, params, name))
-        yield Timing(
-            f"index, {note}", (runs,), target, note=f"{lines:,} lines", amount=lines, unit="lines"
-        )
+        yield Timing(f"index, {note}", (runs,), target, note=f"{lines:,} lines", amount=lines, unit="lines")
         searcher = open_searcher(out, params)
         searcher.search(_ASKED[0])
         queries = tuple(

@@ -29,9 +29,7 @@ _POINTS = (0.55, 0.75, 0.93)
 _FOLLOWING = 200
 _MOST_QUERIES = 40
 _MOST_CHANGED = 4
-_TRAILER = re.compile(
-    r"^(signed-off-by|co-authored-by|reviewed-by|change-id|git-svn-id|\(?cherry).*$", re.I | re.M
-)
+_TRAILER = re.compile(r"^(signed-off-by|co-authored-by|reviewed-by|change-id|git-svn-id|\(?cherry).*$", re.I | re.M)
 _REFERENCE = re.compile(r"\(?\b(fixe?[sd]?|close[sd]?|resolve[sd]?|refs?)?:?\s*#\d+\)?", re.I)
 
 
@@ -102,9 +100,7 @@ def commit_sets(
         if functions:
             following = commits[position + 1 : position + 1 + _FOLLOWING]
             inside = list(_functions_asked(repository, following, files))
-            yield Set(
-                f"functions {name}@{share}", name, False, files, inside, tree, commits[position]
-            )
+            yield Set(f"functions {name}@{share}", name, False, files, inside, tree, commits[position])
 
 
 def _commit_query(repository: Path, commit: str, present: set[str]) -> SearchQuery | None:
@@ -118,9 +114,7 @@ def _commit_query(repository: Path, commit: str, present: set[str]) -> SearchQue
     return SearchQuery(message, frozenset(code), commit)
 
 
-def _functions_asked(
-    repository: Path, commits: list[str], files: list[FileText]
-) -> Iterator[SearchQuery]:
+def _functions_asked(repository: Path, commits: list[str], files: list[FileText]) -> Iterator[SearchQuery]:
     """Commits that changed at most a few functions, with these."""
     tracked = {
         f"{file.path}:{document.name}"
@@ -133,9 +127,7 @@ def _functions_asked(
         query = _commit_query(repository, commit, {file.path for file in files})
         if query is None or count >= _MOST_QUERIES:
             continue
-        changed = {
-            f"{path}:{name}" for path in query.wanted for name in _changed(repository, commit, path)
-        }
+        changed = {f"{path}:{name}" for path in query.wanted for name in _changed(repository, commit, path)}
         if 1 <= len(changed) <= 3 and changed <= tracked:
             count += 1
             yield SearchQuery(query.text.split("\n\n")[0], frozenset(changed))
@@ -166,22 +158,16 @@ def _unpack(repository: Path, commit: str, tree: Path) -> None:
 
 
 def git(repository: Path, *arguments: str) -> bytes:
-    return subprocess.run(
-        ["git", f"--git-dir={repository}", *arguments], check=True, capture_output=True
-    ).stdout
+    return subprocess.run(["git", f"--git-dir={repository}", *arguments], check=True, capture_output=True).stdout
 
 
-def docstring_set(
-    name: str, packages: tuple[str, ...], most: int, work: Path, limits: ReadingLimits
-) -> Set:
+def docstring_set(name: str, packages: tuple[str, ...], most: int, work: Path, limits: ReadingLimits) -> Set:
     """First sentences of docstrings over installed packages without docstrings."""
     tree = work / name
     by_text: dict[str, SearchQuery] = {}
     for package in packages:
         root = Path(sysconfig.get_path("purelib"))
-        paths = sorted(
-            (root / package).rglob("*.py"), key=lambda p: sha256(str(p.name).encode()).digest()
-        )
+        paths = sorted((root / package).rglob("*.py"), key=lambda p: sha256(str(p.name).encode()).digest())
         count = 0
         for path in paths:
             if count >= most or is_test(path.as_posix()) or path.stat().st_size > 200_000:
@@ -218,18 +204,14 @@ def _without_docstrings(text: str) -> tuple[str, list[tuple[str, str]]]:
         if not docstring or literal.end_lineno is None:
             continue
         indent = " " * literal.col_offset
-        lines[literal.lineno - 1 : literal.end_lineno] = [f"{indent}..."] + [""] * (
-            literal.end_lineno - literal.lineno
-        )
+        lines[literal.lineno - 1 : literal.end_lineno] = [f"{indent}..."] + [""] * (literal.end_lineno - literal.lineno)
         sentence = " ".join(re.split(r"\n\s*\n|(?<=[.])\s", docstring)[0].split())
         if len(re.findall(r"[A-Za-z]{2,}", sentence)) >= 5 and not node.name.startswith("__"):
             sentences.append((qualified, sentence))
     return "\n".join(lines), sentences
 
 
-def _functions(
-    node: ast.AST, prefix: str
-) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef):
             yield from _functions(child, f"{prefix}{child.name}.")

@@ -103,9 +103,7 @@ def plain(folder: Path, port: int) -> None:
     base, app, lock = base_here(), FastAPI(), threading.Lock()
     torch.set_num_threads(THREADS)
     tokenizer = load_tokenizer(base)
-    model = PeftModel.from_pretrained(
-        load_causal_model(base, "fp32"), folder / "adapters" / ADAPTERS[0]
-    ).eval()
+    model = PeftModel.from_pretrained(load_causal_model(base, "fp32"), folder / "adapters" / ADAPTERS[0]).eval()
 
     @app.post("/v1/completions")
     def complete(body: dict[str, Any]) -> dict[str, Any]:

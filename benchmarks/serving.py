@@ -119,10 +119,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     train_on_logs(folder / "logs", folder / "router", params)
     with ExitStack() as running:
         # llama first: it converts what llama.cpp reads
-        servers = {
-            name: running.enter_context(_served(work, name, folder))
-            for name in ("llama", "torch", *_PEERS)
-        }
+        servers = {name: running.enter_context(_served(work, name, folder)) for name in ("llama", "torch", *_PEERS)}
         timings = _writing(servers, repeats)
         timings += _in_turn(servers["torch"], repeats)
         timings += _routing(servers["torch"], words, repeats)
@@ -139,9 +136,7 @@ def _served(work: Workspace, name: str, folder: Path) -> Iterator[Server]:
     words = (sys.executable, "-m", "benchmarks.served", name, str(folder), str(port))
     log = folder / f"{name}.log"
     with log.open("wb") as errors:
-        process = subprocess.Popen(
-            words, cwd=CHECKOUT, env=work.environment, stdout=errors, stderr=errors
-        )
+        process = subprocess.Popen(words, cwd=CHECKOUT, env=work.environment, stdout=errors, stderr=errors)
     try:
         end = time.monotonic() + _PATIENCE
         while True:
@@ -206,9 +201,7 @@ def _writing(servers: dict[str, Server], repeats: int) -> list[Timing]:
 
 
 def _title(name: str) -> str:
-    return {"plain": "FastAPI + generate", "llama.cpp": "llama.cpp's server"}.get(
-        name, f"gateway, {name}"
-    )
+    return {"plain": "FastAPI + generate", "llama.cpp": "llama.cpp's server"}.get(name, f"gateway, {name}")
 
 
 def _in_turn(server: Server, repeats: int) -> list[Timing]:
@@ -229,11 +222,7 @@ def _in_turn(server: Server, repeats: int) -> list[Timing]:
             runs[way].append(server.spent(ask))
     first_way, *_ = ways
     return [
-        Timing(
-            f"torch: {way}",
-            tuple(spent),
-            beside=None if way == first_way else f"torch: {first_way}",
-        )
+        Timing(f"torch: {way}", tuple(spent), beside=None if way == first_way else f"torch: {first_way}")
         for way, spent in runs.items()
     ]
 
@@ -258,9 +247,7 @@ def _routing(server: Server, words: list[str], repeats: int) -> list[Timing]:
     task_texts = task_batch(64)
     client.post("/route", {"tasks": task_texts})
     single_task = "/route: one task"
-    timings = [
-        Timing(single_task, tuple(alone), 0.005, note=f"p99 {slowest * 1000:.1f} ms; at most 20")
-    ]
+    timings = [Timing(single_task, tuple(alone), 0.005, note=f"p99 {slowest * 1000:.1f} ms; at most 20")]
     for title, target, connections, body in (
         ("/route: batches of 32", 1_000, 2, lambda: {"tasks": task_batch(32)}),
         ("/route: single requests", 300, 16, lambda: {"task": task_batch(1)[0]}),
@@ -275,9 +262,7 @@ def _routing(server: Server, words: list[str], repeats: int) -> list[Timing]:
     return timings
 
 
-def _load(
-    server: Server, path: str, body: Callable[[], dict[str, Any]], connections: int
-) -> tuple[Spent, int]:
+def _load(server: Server, path: str, body: Callable[[], dict[str, Any]], connections: int) -> tuple[Spent, int]:
     """What some seconds of as many requests as can be cost, and how many were answered."""
     counts = [0] * connections
 

@@ -22,9 +22,7 @@ _PEER = "dvc status"
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Two toy projects, made and committed outside of the timing."""
-    few, many = (
-        dict(_acts(begin(work.root / str(n), project_names(n)), repeats)) for n in (FEW, MANY)
-    )
+    few, many = (dict(_acts(begin(work.root / str(n), project_names(n)), repeats)) for n in (FEW, MANY))
     return [
         timing
         for action in few

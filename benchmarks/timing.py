@@ -129,9 +129,7 @@ def command(words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Spent:
         BenchmarkError: it failed.
     """
     wall, before = time.perf_counter(), os.times()
-    process = subprocess.run(
-        list(words), cwd=cwd, env=dict(env), capture_output=True, text=True, check=False
-    )
+    process = subprocess.run(list(words), cwd=cwd, env=dict(env), capture_output=True, text=True, check=False)
     after = os.times()
     cpu = sum(after[2:4]) - sum(before[2:4])  # of children that ended
     if process.returncode:

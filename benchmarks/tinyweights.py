@@ -23,9 +23,7 @@ def write_base(folder: Path) -> None:
     words = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     words.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, bos_token="<bos>", eos_token="<eos>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<bos>", eos_token="<eos>")
     folder.mkdir(parents=True)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)

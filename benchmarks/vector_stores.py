@@ -187,9 +187,7 @@ def vectors(count: int) -> tuple[Rows, Rows]:
     draw = np.random.default_rng(5)
     vectors_file = os.environ.get(VECTORS)
     if vectors_file:
-        tables = [
-            EMBEDDINGS.read(file.parent) for file in sorted(Path(vectors_file).rglob("*.parquet"))
-        ]
+        tables = [EMBEDDINGS.read(file.parent) for file in sorted(Path(vectors_file).rglob("*.parquet"))]
         seeds = vectors_of(pl.concat(tables).filter(level="unit")).astype(np.float32)
     else:
         seeds = draw.normal(size=(_CENTRES, _WIDTH)).astype(np.float32) / np.sqrt(_WIDTH)
@@ -218,10 +216,7 @@ def _highest(scores: Rows, count: int) -> Rows:
 
 
 def _measure_store(
-    store: Callable[[Rows, Path], Any],
-    rows: Rows,
-    queries: Rows,
-    expected: dict[str, list[set[int]]],
+    store: Callable[[Rows, Path], Any], rows: Rows, queries: Rows, expected: dict[str, list[set[int]]]
 ) -> Figures:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

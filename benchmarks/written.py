@@ -53,12 +53,7 @@ Figures = Mapping[str, float]
 
 
 def measure_kind(
-    project: Project,
-    names: Sequence[str],
-    kind: str,
-    count: int,
-    scorer: ItemScorer,
-    settings: EvaluationSettings,
+    project: Project, names: Sequence[str], kind: str, count: int, scorer: ItemScorer, settings: EvaluationSettings
 ) -> Figures:
     """Figures of what was written for one project.
 
@@ -70,21 +65,17 @@ def measure_kind(
         scorer: Writes.
         settings: How long answers are, and how much similar code is shown.
     """
-    project_items, foreign = (
-        _short(project, name, kind, settings.max_new_tokens) for name in names
-    )
+    project_items, foreign = (_short(project, name, kind, settings.max_new_tokens) for name in names)
     scored, context_items = project_items[:count], project_items[count : 2 * count]
     if not scored:
         return {"items": 0}
-    ends: list[StopRule] = [
-        "statement" if kind == "gaps" else extent_of(example) for example in scored
-    ]
+    ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(example) for example in scored]
     requests = [GenerationRequest(item, end) for item, end in zip(scored, ends, strict=True)]
     adapters = [None, *(project.output("code_adapter", name) for name in names)]
     true = _true(scored, kind)
-    similar = SimilarExamples(
-        project.output("completion_dataset", names[0]), settings.retrieved_bytes
-    ).with_examples(scored)
+    similar = SimilarExamples(project.output("completion_dataset", names[0]), settings.retrieved_bytes).with_examples(
+        scored
+    )
     figures: dict[str, float] = {"items": len(scored)}
     foreign_items = foreign[:count]
     styles = {
@@ -98,18 +89,12 @@ def measure_kind(
             figures[f"bits, {also}"] = _bits_per_byte(scores)
         texts = scorer.outputs(requests, adapter)
         pairs = list(zip(texts, true, strict=True))
-        figures[f"similarity, {writer}"] = float(
-            np.mean([edit_similarity(*pair) for pair in pairs])
-        )
-        figures[f"equal, {writer}"] = sum(
-            output_text.strip() == two.strip() for output_text, two in pairs
-        )
+        figures[f"similarity, {writer}"] = float(np.mean([edit_similarity(*pair) for pair in pairs]))
+        figures[f"equal, {writer}"] = sum(output_text.strip() == two.strip() for output_text, two in pairs)
         styles[writer] = _style(scored, texts)
     team = _style(scored, true)
     far = {writer: style_distance(style, team) for writer, style in styles.items()}
-    return figures | {
-        f"style, {feature}": value for feature, value in far.items() if value is not None
-    }
+    return figures | {f"style, {feature}": value for feature, value in far.items() if value is not None}
 
 
 def _short(project: Project, name: str, kind: str, tokens: int) -> list[Example]:
@@ -179,15 +164,11 @@ def main() -> None:
     if output.exists():  # of a call for other projects
         results |= json.loads(output.read_text(encoding="utf-8"))
     with TemporaryDirectory() as cache_folder:
-        scorer = ItemScorer(
-            pinned_base(project), project.root, settings, RowCache(Path(cache_folder), "written")
-        )
+        scorer = ItemScorer(pinned_base(project), project.root, settings, RowCache(Path(cache_folder), "written"))
         for name, other in assign_controls(project).items():
             for kind in options.kinds if not options.projects or name in options.projects else ():
                 names = (name, other)
-                results[kind][name] = measure_kind(
-                    project, names, kind, options.count, scorer, settings
-                )
+                results[kind][name] = measure_kind(project, names, kind, options.count, scorer, settings)
                 output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for kind, of_kind in results.items():
         if of_kind:

@@ -101,11 +101,7 @@ def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.Data
 
 
 def search_code(
-    query: str,
-    index: str | Path | None = None,
-    folder: str | Path | None = None,
-    k: int = 10,
-    by: str | None = None,
+    query: str, index: str | Path | None = None, folder: str | Path | None = None, k: int = 10, by: str | None = None
 ) -> "list[SearchHit]":
     """Places in code and documentation that a query is about, best first.
 
@@ -137,9 +133,7 @@ def search_code(
     return searcher.search(query, k, by=by)
 
 
-def read_table(
-    asset: str, table: str, project: str | None = None, folder: str | Path | None = None
-) -> "pl.DataFrame":
+def read_table(asset: str, table: str, project: str | None = None, folder: str | Path | None = None) -> "pl.DataFrame":
     """Read a table of an asset's output from the workspace.
 
     Args:
@@ -167,8 +161,7 @@ def read_table(
     frames = [
         pl.read_parquet(path).with_columns(*([pl.lit(name).alias("project")] if name else []))
         for name in partitions
-        if project in (None, name)
-        and (path := opened.output(asset, name) / f"{table}.parquet").exists()
+        if project in (None, name) and (path := opened.output(asset, name) / f"{table}.parquet").exists()
     ]
     if not frames:
         raise LookupError(f"no table {table} of {asset} yet: run `cortex run {asset}` first")
@@ -201,9 +194,7 @@ def load_router(folder: str | Path | None = None) -> "Router":
     return open_model(Path(folder))
 
 
-def load_adapter(
-    model: str, task: str | None = None, folder: str | Path | None = None
-) -> "LoadedModel":
+def load_adapter(model: str, task: str | None = None, folder: str | Path | None = None) -> "LoadedModel":
     """Load a verified, released adapter on its base for inference.
 
     Args:

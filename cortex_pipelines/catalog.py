@@ -59,9 +59,7 @@ PINS = (
         lock_key="projects.{project}",
         params_key=ENTRY,
         partitioned=True,
-        load=lambda settings, pins: ProjectSource(
-            ProjectSettings.model_validate(settings), tuple(pins or ())
-        ),
+        load=lambda settings, pins: ProjectSource(ProjectSettings.model_validate(settings), tuple(pins or ())),
         description="Where a project's code comes from, and the revision last taken of it.",
     ),
     Pin(
@@ -70,9 +68,7 @@ PINS = (
         lock_key="coordination",
         params_key="coordination",
         partitioned=False,
-        load=lambda settings, pin: CoordinationSource(
-            CoordinationSettings.model_validate(settings), pin or {}
-        ),
+        load=lambda settings, pin: CoordinationSource(CoordinationSettings.model_validate(settings), pin or {}),
         description="The agent system's logs, and how much was last taken of each file.",
     ),
     Pin(
@@ -81,9 +77,7 @@ PINS = (
         lock_key="feedback",
         params_key="feedback",
         partitioned=False,
-        load=lambda settings, pin: FeedbackSource(
-            FeedbackSettings.model_validate(settings), pin or {}
-        ),
+        load=lambda settings, pin: FeedbackSource(FeedbackSettings.model_validate(settings), pin or {}),
         description="Events about completions, and how much was last taken of each file.",
     ),
     *(
@@ -180,9 +174,7 @@ FIGURES = {
     ),
     "task_router": AssetMetrics(
         plots=(
-            Plot(
-                "candidates.json", "accuracy", "model", "accuracy of candidates", "bar_horizontal"
-            ),
+            Plot("candidates.json", "accuracy", "model", "accuracy of candidates", "bar_horizontal"),
             Plot("trials.json", "number", "value", "loss of trials", "scatter"),
         )
     ),

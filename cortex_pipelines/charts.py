@@ -12,10 +12,7 @@ _EDGES = (0.16, 0.14, 0.8, 0.82)
 
 
 def chart(
-    draw: Callable[[Any], object],
-    width: float,
-    height: float,
-    edges: tuple[float, float, float, float] = _EDGES,
+    draw: Callable[[Any], object], width: float, height: float, edges: tuple[float, float, float, float] = _EDGES
 ) -> str:
     """A chart as a ``data:`` address, for an image in HTML or Markdown that needs no file.
 
@@ -30,10 +27,7 @@ def chart(
 
 
 def picture(
-    draw: Callable[[Any], object],
-    width: float,
-    height: float,
-    edges: tuple[float, float, float, float] = _EDGES,
+    draw: Callable[[Any], object], width: float, height: float, edges: tuple[float, float, float, float] = _EDGES
 ) -> bytes:
     """A chart as the bytes of an SVG file; takes the arguments of ``chart``.
 

@@ -14,11 +14,7 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.settings import (
-    DatasetSettings,
-    FeedbackExampleSettings,
-    GeneralSettings,
-)
+from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings, GeneralSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.settings import PairSettings
@@ -347,9 +343,7 @@ def _locations(params: Parameters) -> Iterator[tuple[str, str]]:
         for number, source in enumerate(project.sources):
             for key, location in source.declaration.items():
                 # the part of a URL before the host is git's account
-                if key in ("ref", "directory", "archive") or (
-                    key == "git" and not is_url(location)
-                ):
+                if key in ("ref", "directory", "archive") or (key == "git" and not is_url(location)):
                     yield f"projects.{name}.sources.{number}.{key}", location
     yield "coordination.logs", params.coordination.logs
     yield "feedback.events", params.feedback.events

@@ -88,12 +88,7 @@ class SearchResult:
 
 
 def search(
-    objective: Callable[[Any], float],
-    trials: int,
-    seed: int,
-    warm_up: int,
-    trials_file: Path,
-    description: str,
+    objective: Callable[[Any], float], trials: int, seed: int, warm_up: int, trials_file: Path, description: str
 ) -> SearchResult:
     """Run the search, with each trial's settings proposed by TPE.
 
@@ -126,9 +121,7 @@ def search(
             study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
         _save_trial(trials_file, study.trials[number])
     outcome = SearchResult(
-        tuple(_trial(number, frozen) for number, frozen in enumerate(study.trials)),
-        _importance(study, seed),
-        seed,
+        tuple(_trial(number, frozen) for number, frozen in enumerate(study.trials)), _importance(study, seed), seed
     )
     trials_file.unlink(missing_ok=True)
     if all(trial.state != "complete" for trial in outcome.trials):
@@ -164,9 +157,7 @@ def _save_trial(trials_file: Path, frozen: Any) -> None:
     line = {
         "state": frozen.state.name,
         "params": frozen.params,
-        "distributions": {
-            name: to_json(distribution) for name, distribution in frozen.distributions.items()
-        },
+        "distributions": {name: to_json(distribution) for name, distribution in frozen.distributions.items()},
         "value": frozen.value,
         "steps": list(frozen.intermediate_values.items()),
     }
@@ -190,9 +181,7 @@ def _restored(line: Mapping[str, Any]) -> Any:
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState[line["state"]],
         params=line["params"],
-        distributions={
-            name: from_json(distribution) for name, distribution in line["distributions"].items()
-        },
+        distributions={name: from_json(distribution) for name, distribution in line["distributions"].items()},
         value=line["value"],
         intermediate_values={int(step): value for step, value in line["steps"]},
     )

@@ -42,9 +42,7 @@ def link(address: str, text: str) -> str:
     return _part("link", address, text)
 
 
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[str | int]], bars: Sequence[float] = ()
-) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str | int]], bars: Sequence[float] = ()) -> str:
     """A table of texts, or a sentence if it has no rows.
 
     Args:
@@ -97,10 +95,7 @@ def changed_code(title: str, text: str, expected: str) -> str:
     words, expected_words = _WORDS.findall(text), _WORDS.findall(expected)
     matcher = SequenceMatcher(None, expected_words, words, autojunk=False)
     changes = [
-        (
-            "".join(words[begin:end]),
-            None if kind == "equal" else "".join(expected_words[expected_begin:expected_end]),
-        )
+        ("".join(words[begin:end]), None if kind == "equal" else "".join(expected_words[expected_begin:expected_end]))
         for kind, expected_begin, expected_end, begin, end in matcher.get_opcodes()
     ]
     return _part("code", title, changes)

@@ -19,9 +19,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(
-    items: Sequence[T], description: str, detail: Callable[[], str] | None = None
-) -> Iterable[T]:
+def track(items: Sequence[T], description: str, detail: Callable[[], str] | None = None) -> Iterable[T]:
     """Iterate with a progress report.
 
     Args:
@@ -45,9 +43,7 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _show_bar(
-    items: Sequence[T], description: str, detail: Callable[[], str] | None
-) -> Iterator[T]:
+def _show_bar(items: Sequence[T], description: str, detail: Callable[[], str] | None) -> Iterator[T]:
     with Progress(transient=True) as bar:
         task = bar.add_task(description, total=len(items))
         for item in items:
@@ -56,9 +52,7 @@ def _show_bar(
             bar.update(task, advance=1, description=text)
 
 
-def _log_lines(
-    items: Sequence[T], description: str, detail: Callable[[], str] | None
-) -> Iterator[T]:
+def _log_lines(items: Sequence[T], description: str, detail: Callable[[], str] | None) -> Iterator[T]:
     last = time.monotonic()
     for index, item in enumerate(items):
         yield item

@@ -33,9 +33,7 @@ MEANINGS: Mapping[str, str] = {**_SERVED, **_ROLES, **_WORDS}
 """Reserved name to its meaning, without the asset graph."""
 
 
-def graph_meanings(
-    assets: Iterable[str], models: Iterable[str], pins: Iterable[str]
-) -> dict[str, str]:
+def graph_meanings(assets: Iterable[str], models: Iterable[str], pins: Iterable[str]) -> dict[str, str]:
     """Reserved names of an asset graph, with their meanings."""
     return {
         **dict.fromkeys(pins, "a source in Dagster's asset graph"),
@@ -60,10 +58,7 @@ def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] =
             meaning = f"the {model} of a project, as in `cortex releases`"
     if meaning is None:
         return None
-    return (
-        f"a project must not be called {name}, which means {meaning}; choose another name, such as "
-        f"team_{normalised}"
-    )
+    return f"a project must not be called {name}, which means {meaning}; choose another name, such as team_{normalised}"
 
 
 def case_clash(names: Iterable[str]) -> str | None:

@@ -49,9 +49,7 @@ class RowCache:
         with atomic_file(self._path(parts), durable=False, staging=self._folder) as scratch:
             scratch.write_bytes(value + _seal(value))
 
-    def rows(
-        self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]
-    ) -> pl.DataFrame:
+    def rows(self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
         """Rows of a table for ``keys``, computed only for keys not in the stored table.
 
         One file has the rows of a full call and a second one the rows added since, so a change of
@@ -71,11 +69,7 @@ class RowCache:
         unique_keys = keys.unique(maintain_order=True).alias(_KEY)
         base, recent = self.load_table(name), self.load_table(name + _MORE)
         stored = base if base is None or recent is None else pl.concat([base, recent])
-        missing = (
-            unique_keys
-            if stored is None
-            else unique_keys.filter(~unique_keys.is_in(stored[_KEY].implode()))
-        )
+        missing = unique_keys if stored is None else unique_keys.filter(~unique_keys.is_in(stored[_KEY].implode()))
         computed = compute(missing).with_columns(pl.lit(True).alias(_PRESENT))
         fresh = missing.to_frame().join(computed, on=_KEY, how="left", maintain_order="left_right")
         if stored is not None:
@@ -122,9 +116,7 @@ def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
             hash of the other columns has just 64 bits.
         identity: Column of strings that identifies a row.
     """
-    return rows.select(
-        pl.concat_str(pl.col(identity), rows.hash_rows(seed=_SEED).cast(pl.String), separator=":")
-    )[:, 0]
+    return rows.select(pl.concat_str(pl.col(identity), rows.hash_rows(seed=_SEED).cast(pl.String), separator=":"))[:, 0]
 
 
 def _seal(value: bytes) -> bytes:

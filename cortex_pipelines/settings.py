@@ -84,8 +84,7 @@ def _cron_field(field: str, name: str, low: int, high: int, words: str) -> set[i
         end = int(last) if last else (high if first is None or step else start)
         if not low <= start <= end <= high or int(step or 1) < 1:
             raise ValueError(
-                f"{field!r} is not a {name} of a cron expression: *, or numbers {low} to {high} "
-                "with , - and /"
+                f"{field!r} is not a {name} of a cron expression: *, or numbers {low} to {high} with , - and /"
             )
         values.update(range(start, end + 1, int(step or 1)))
     return values

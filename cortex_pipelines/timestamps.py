@@ -29,9 +29,7 @@ _FROM, _UNTIL = 10**9, 42 * 10**8
 
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:[eE]\+?\d\d?)?")
 _RUN_TOGETHER = re.compile(r"((?:19|20|21)\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?")
-_COLONS = re.compile(
-    r"(?<!\d)(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?(?![\d:])(?:\s?([AaPp])\.?[Mm]\b\.?)?"
-)
+_COLONS = re.compile(r"(?<!\d)(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?(?![\d:])(?:\s?([AaPp])\.?[Mm]\b\.?)?")
 _COMPACT = re.compile(r"(?<=\d)T(\d\d)(?:(\d\d)(?:(\d\d)(?:[.,](\d+))?)?)?()(?!\d)")
 _ZONE = re.compile(
     r"\s*(?:([A-Za-z]{1,5})(?![A-Za-z/_]))?"
@@ -49,9 +47,7 @@ _MONTH = re.compile(
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
 )
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEKDAY = re.compile(
-    r"(mon|tue(?:s)?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*", re.IGNORECASE
-)
+_WEEKDAY = re.compile(r"(mon|tue(?:s)?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*", re.IGNORECASE)
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d\d?)\2(\d\d?)|(\d{4})()(\d\d)(\d\d)")
 _EAST_ASIAN = re.compile(r"(\d{4})()[年년]\s?(\d\d?)[月월]\s?(\d\d?)[日일]")
 _YEAR_LAST = re.compile(r"(\d\d?)([-/.])(\d\d?)\2(\d{4})")
@@ -143,9 +139,7 @@ def _from_text(text: str) -> Timestamp:
     return _combine(day, assumed, _clock(*clock_match.groups()), zone)
 
 
-def _combine(
-    day: date, assumed: str | None, clock: timedelta | None, zone: timedelta | None
-) -> Timestamp:
+def _combine(day: date, assumed: str | None, clock: timedelta | None, zone: timedelta | None) -> Timestamp:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     moment_utc = midnight + (clock or timedelta()) - (zone or timedelta())
     if clock is None:
@@ -153,9 +147,7 @@ def _combine(
     return Timestamp(moment_utc, assumed or (NO_ZONE if zone is None else None))
 
 
-def _clock(
-    hour: str, minute: str | None, second: str | None, fraction: str | None, half: str | None
-) -> timedelta:
+def _clock(hour: str, minute: str | None, second: str | None, fraction: str | None, half: str | None) -> timedelta:
     """Time since midnight; second 60 is a leap second, hour 24 the end of the day."""
     hours, minutes, seconds = int(hour), int(minute or 0), int(second or 0)
     if half:

@@ -47,16 +47,10 @@ def _with_signs(start: str) -> tuple[str, str, str]:
     # in code, `c++;` and `f(c++)` increment
     plus = rf"(?<={start}[CG])\+\+(?!\+)|(?<={start}[cg])\+\+(?![+;)\]])"
     sharp = rf"(?<={start}[cCfFjJqQ])#(?![A-Za-z_])"
-    vendors = "|".join(
-        rf"(?<={start}{name})" for name in ("[aA][sS][pP]", "[aA][dD][oO]", "[vV][bB]")
-    )
+    vendors = "|".join(rf"(?<={start}{name})" for name in ("[aA][sS][pP]", "[aA][dD][oO]", "[vV][bB]"))
     number = r"[vV]\d+(?:\.\d+)+|\d+(?:\.\d+){2,}"
     version = rf"{start}(?<!\.)(?:{number})(?![A-Za-z0-9_])"
-    return (
-        version,
-        f"(?:{plus}|{sharp})?",
-        rf"(?:{start}|{vendors})\.(?:NET|Net|net)(?![A-Za-z0-9_])",
-    )
+    return (version, f"(?:{plus}|{sharp})?", rf"(?:{start}|{vendors})\.(?:NET|Net|net)(?![A-Za-z0-9_])")
 
 
 _ASCII = re.compile(r"\w+")
@@ -81,9 +75,7 @@ _GROUPED = re.compile(r"\d{1,3}(?:_\d{3})+")
 
 _ACCENTS = re.compile("(?<=[a-z\u0180-\u02af\u0370-\u03ff\u0300-\u036f])[\u0300-\u036f]")
 _CYRILLIC = re.compile("(?<=\u0435)\u0308|(?<=[аеиоуыэюя])[\u0300\u0301]")
-_POINTS = re.compile(
-    "[\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
-)
+_POINTS = re.compile("[\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")
 _LETTERS = str.maketrans(
     {
         **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe"},
@@ -107,9 +99,7 @@ def _word() -> re.Pattern[str]:
     version, signs, net = _with_signs(_START_IN_ANY)
     letter = rf"[^\W{_WITHOUT_SPACES}]"
     pairs = f"[{_WITHOUT_SPACES}][{_WITHOUT_SPACES}{_marks()}]*"
-    return re.compile(
-        rf"{_USUAL}|{version}|{pairs}|{letter}(?:{letter}|[{_marks()}])*{signs}|{net}"
-    )
+    return re.compile(rf"{_USUAL}|{version}|{pairs}|{letter}(?:{letter}|[{_marks()}])*{signs}|{net}")
 
 
 @cache
@@ -225,9 +215,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", _composed(text).casefold())
-    decomposed = _POINTS.sub("", _CYRILLIC.sub("", _ACCENTS.sub("", decomposed))).translate(
-        _LETTERS
-    )
+    decomposed = _POINTS.sub("", _CYRILLIC.sub("", _ACCENTS.sub("", decomposed))).translate(_LETTERS)
     return unicodedata.normalize("NFC", "".join(map(_digit, decomposed)))
 
 
@@ -283,9 +271,7 @@ def _humps(run: str) -> list[str]:
     if run.isascii():
         return _ASCII_PART.findall(run)
     clusters = _cluster().findall(run)
-    upper, lower = (
-        [test(cluster[0]) for cluster in clusters] for test in (str.isupper, str.islower)
-    )
+    upper, lower = ([test(cluster[0]) for cluster in clusters] for test in (str.isupper, str.islower))
     borders = [
         index
         for index in range(1, len(clusters))

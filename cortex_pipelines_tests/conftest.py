@@ -21,9 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.parent.name != "integration")
 
 
-def made_once(
-    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], MiniProject]
-) -> MiniProject:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], MiniProject]) -> MiniProject:
     """The project that the first worker to come here makes; the others wait for it."""
     shared = of_all_workers(factory)
     with FileLock(shared / f"{name}.lock"):

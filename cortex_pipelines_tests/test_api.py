@@ -23,9 +23,7 @@ HEAVY = {"torch", "dagster", "dvc", "mlflow", "polars", "pydantic", "numpy", "tr
 
 def loaded_after(statement: str) -> set[str]:
     code = f"import json, sys; {statement}; print(json.dumps(list(sys.modules)))"
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True
-    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True)
     return set(json.loads(process.stdout))
 
 
@@ -111,9 +109,7 @@ def test_a_table_of_all_projects_and_of_one(project: Path) -> None:
         read("code_units", "units", folder=project)
 
 
-def test_a_router_is_never_that_of_another_folder(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_router_is_never_that_of_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     with pytest.raises(RouterError, match="no folder my-rooter"):
         cortex_pipelines.load_router("my-rooter")

@@ -11,15 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.atomic import (
-    atomic_file,
-    discard,
-    publish,
-    scratch_folder,
-    sweep,
-    temporary_files,
-    write_whole,
-)
+from cortex_pipelines.atomic import atomic_file, discard, publish, scratch_folder, sweep, temporary_files, write_whole
 
 LIVING = """
 import sys, time
@@ -140,9 +132,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(
-    tmp_path: Path, umask: int
-) -> None:
+def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(tmp_path: Path, umask: int) -> None:
     with atomic_file(tmp_path / "file") as scratch:
         private(scratch)
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -152,10 +142,9 @@ def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(
     (folder / "link").symlink_to(tmp_path / "nowhere")
     publish(folder, tmp_path / "folder")
     new_folder = tmp_path / "folder"
-    assert [
-        mode(path)
-        for path in (tmp_path / "file", new_folder / "weights", new_folder, new_folder / "run")
-    ] == [each & ~umask for each in (0o666, 0o666, 0o777, 0o777)]
+    assert [mode(path) for path in (tmp_path / "file", new_folder / "weights", new_folder, new_folder / "run")] == [
+        each & ~umask for each in (0o666, 0o666, 0o777, 0o777)
+    ]
     assert mode(new_folder / "read_only") == 0o444 & ~umask
 
 

@@ -13,9 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_file_is_what_the_declarations_say() -> None:
-    assert (ROOT / FILE).read_text(encoding="utf-8") == render(open_project(ROOT)), (
-        "run `cortex dictionary`"
-    )
+    assert (ROOT / FILE).read_text(encoding="utf-8") == render(open_project(ROOT)), "run `cortex dictionary`"
 
 
 def test_every_column_is_in_it() -> None:

@@ -197,9 +197,7 @@ def test_readme_links_each_page() -> None:
 
 def test_reference_has_every_command_asset_and_section() -> None:
     pages = {page: "\n".join(getattr(reference(), f"{page}_page")()) for page in reference().PAGES}
-    headings = {
-        page: set(re.findall(r"^## (.+)$", body, re.MULTILINE)) for page, body in pages.items()
-    }
+    headings = {page: set(re.findall(r"^## (.+)$", body, re.MULTILINE)) for page, body in pages.items()}
     graph = open_project(ROOT).graph
     tables = {table.name for asset in graph.assets.values() for table in asset.tables}
 
@@ -247,23 +245,16 @@ def test_number_of_stages() -> None:
     each = sum(asset.partitioned for asset in assets)
     projects = len(load_parameters(ROOT).projects)
     match = re.search(
-        r"(\d+) stages for all projects together and (\d+) per project: (\d+) for the (\w+)",
-        text("docs/benchmarks.md"),
+        r"(\d+) stages for all projects together and (\d+) per project: (\d+) for the (\w+)", text("docs/benchmarks.md")
     )
 
     assert match
-    assert [int(number) for number in match.groups()[:3]] == [
-        common,
-        each,
-        common + projects * each,
-    ]
+    assert [int(number) for number in match.groups()[:3]] == [common, each, common + projects * each]
     assert match[4] == {2: "two", 3: "three", 4: "four"}[projects]
 
 
 def test_benchmarks_are_the_ones_that_run() -> None:
-    usual, slow = re.findall(
-        r"(?:measurements: |adds )(.*?)(?:\.|, which)", text("docs/benchmarks.md")
-    )
+    usual, slow = re.findall(r"(?:measurements: |adds )(.*?)(?:\.|, which)", text("docs/benchmarks.md"))
 
     assert tuple(re.findall(r"`(\w+)`", usual)) == USUAL
     assert tuple(re.findall(r"`(\w+)`", slow)) == SLOW

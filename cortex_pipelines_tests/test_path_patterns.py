@@ -90,9 +90,7 @@ def test_a_pattern_means_what_git_says(tree: Path, pattern: str, count: int) -> 
     assert len(matching(pattern)) == count
 
 
-@pytest.mark.parametrize(
-    "pattern", ["src/**/*.py", "**/*.py", "src/?.py", "src/b/**", "lib/**/a.py"]
-)
+@pytest.mark.parametrize("pattern", ["src/**/*.py", "**/*.py", "src/?.py", "src/b/**", "lib/**/a.py"])
 def test_a_pattern_of_files_means_what_a_pathspec_of_git_says(tree: Path, pattern: str) -> None:
     command = ["git", "-C", str(tree), "ls-files", "-z", "--others", f":(glob){pattern}"]
     tracked = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -44,9 +44,7 @@ def write_parameters(root: Path, *names: str) -> Path:
         (("shop", "Shop"), "projects shop and Shop differ by case alone"),
     ],
 )
-def test_params_with_such_a_name_are_refused(
-    tmp_path: Path, names: tuple[str, ...], words: str
-) -> None:
+def test_params_with_such_a_name_are_refused(tmp_path: Path, names: tuple[str, ...], words: str) -> None:
     with pytest.raises(ProjectError, match=words):
         load_parameters(write_parameters(tmp_path, *names))
 

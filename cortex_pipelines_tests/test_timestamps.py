@@ -125,9 +125,7 @@ def test_what_is_not_read_has_a_reason(value: Any, reason: str) -> None:
     assert moment(value) is None
 
 
-MOMENTS = st.datetimes(
-    datetime(2001, 9, 10), datetime(2100, 1, 1), timezones=st.just(UTC), allow_imaginary=False
-)
+MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2100, 1, 1), timezones=st.just(UTC), allow_imaginary=False)
 
 
 @given(MOMENTS, st.integers(-14 * 60, 14 * 60))

@@ -85,8 +85,7 @@ def test_what_a_query_looks_for_is_in_the_terms_of_a_text(query: str, text: str)
 
 
 @pytest.mark.parametrize(
-    ("query", "text"),
-    [("置配", "读取用户的配置文件"), ("C", "C++ and C#"), ("net", "ASP.NET"), ("1.2.3", "3.2.1")],
+    ("query", "text"), [("置配", "读取用户的配置文件"), ("C", "C++ and C#"), ("net", "ASP.NET"), ("1.2.3", "3.2.1")]
 )
 def test_what_is_another_word_is_not(query: str, text: str) -> None:
     assert not set(query_terms(query)) <= set(terms(text))
@@ -130,9 +129,7 @@ def test_a_keyword_is_found_as_a_whole_word(word: str, text: str, occurs: bool) 
     ("text", "count", "more"),
     [("a b-c", 3, 0), ("读取用户的配置文件", 5, 4), ("Python3の設定", 3, 1), ("größe é", 2, 0)],
 )
-def test_two_characters_count_as_a_word_where_no_spaces_are(
-    text: str, count: int, more: int
-) -> None:
+def test_two_characters_count_as_a_word_where_no_spaces_are(text: str, count: int, more: int) -> None:
     assert (word_count(text), unseparated_words(text)) == (count, more)
 
 
@@ -158,11 +155,7 @@ def test_names_are_told_from_other_queries(text: str, is_one: bool) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [
-        ("getHTTPUrl", "get HTTP Url"),
-        ("größeBerechnen", "größe Berechnen"),
-        ("获取User", "获取 User"),
-    ],
+    [("getHTTPUrl", "get HTTP Url"), ("größeBerechnen", "größe Berechnen"), ("获取User", "获取 User")],
 )
 def test_a_name_is_split_as_it_is_written(name: str, parts: str) -> None:
     assert split_name(name) == parts.split()

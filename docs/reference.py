@@ -19,10 +19,7 @@ from cortex_pipelines.versioning.parameter_origins import docstrings as docstrin
 ROOT = Path(__file__).parents[1]
 PAGES = ("index", "commands", "parameters", "assets", "columns", "python")
 
-DETERMINISM = {
-    "exact": "the same bytes on every machine",
-    "machine": "the same bytes on one type of processor",
-}
+DETERMINISM = {"exact": "the same bytes on every machine", "machine": "the same bytes on one type of processor"}
 
 PYTHON = {
     "Functions": {
@@ -41,9 +38,7 @@ PYTHON = {
         "cortex_pipelines.routing.serving.router": ("Router", "Decision"),
         "cortex_pipelines.release.open_model": ("LoadedModel",),
     },
-    "Training a router": {
-        "cortex_pipelines.routing.router_from_logs": ("train_on_logs", "TrainedRouter"),
-    },
+    "Training a router": {"cortex_pipelines.routing.router_from_logs": ("train_on_logs", "TrainedRouter")},
     "Assets and tables": {
         "cortex_pipelines.versioning.asset": ("versioned_asset",),
         "cortex_pipelines.schemas.table": ("Table", "Column", "ContractError"),
@@ -141,22 +136,11 @@ def _type_of(field: FieldInfo) -> str:
     return type_name(field.annotation) + (f"; {bounds}" if bounds else "")
 
 
-_SIGNS = {
-    "ge": ">=",
-    "gt": ">",
-    "le": "<=",
-    "lt": "<",
-    "min_length": "length >=",
-    "max_length": "length <=",
-}
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
 
 
 def _bound(item: Any) -> str:
-    bounds = [
-        f"{sign} {value}"
-        for name, sign in _SIGNS.items()
-        if (value := getattr(item, name, None)) is not None
-    ]
+    bounds = [f"{sign} {value}" for name, sign in _SIGNS.items() if (value := getattr(item, name, None)) is not None]
     return ", ".join(bounds)
 
 

@@ -14,9 +14,7 @@ from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.asset import LoadVersion
 
 
-@versioned_asset(
-    determinism="machine",
-)
+@versioned_asset(determinism="machine")
 def code_adapter(
     completion_dataset: Path,
     refactoring_dataset: Path,

@@ -8,12 +8,7 @@ from pathlib import Path
 
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.adapters.model.base_model import (
-    BaseModel,
-    Precision,
-    load_causal_model,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -45,10 +40,7 @@ class Throughput:
 
 
 def measure_throughput(
-    pinned: PinnedModel,
-    settings: AdapterSettings,
-    root: Path,
-    lengths: Sequence[int] = LENGTHS,
+    pinned: PinnedModel, settings: AdapterSettings, root: Path, lengths: Sequence[int] = LENGTHS
 ) -> list[Throughput]:
     """Train a few steps on the real base with each precision and row length.
 
@@ -72,9 +64,7 @@ def measure_throughput(
             tokens_per_second = _tokens_per_second(base, settings, precision, length)
             _LOG.info("%s, rows of %d: %.0f tokens/s", precision, length, tokens_per_second)
             throughputs.append(Throughput(precision, length, tokens_per_second))
-            if tokens_per_second < _HOPELESS * max(
-                measured.tokens_per_second for measured in throughputs
-            ):
+            if tokens_per_second < _HOPELESS * max(measured.tokens_per_second for measured in throughputs):
                 break
     return throughputs
 
@@ -91,18 +81,10 @@ def fastest_setting(throughputs: Sequence[Throughput]) -> Throughput:
     return max(nearly_fastest, key=lambda candidate: candidate.max_length)
 
 
-def _tokens_per_second(
-    base: BaseModel, settings: AdapterSettings, precision: Precision, length: int
-) -> float:
+def _tokens_per_second(base: BaseModel, settings: AdapterSettings, precision: Precision, length: int) -> float:
     """Tokens per second of whole optimiser steps on full rows."""
     trial_settings = settings.model_copy(
-        update={
-            "precision": precision,
-            "max_length": length,
-            "epochs": 1,
-            "patience": None,
-            "divergence_factor": None,
-        }
+        update={"precision": precision, "max_length": length, "epochs": 1, "patience": None, "divergence_factor": None}
     )
     with pinned_torch(settings.threads, settings.seed):
         model = with_new_adapter(load_causal_model(base, precision), trial_settings)

@@ -11,26 +11,11 @@ from typing import Any
 from cortex_pipelines.adapters.data.canaries import canary_records
 from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, read_corpus
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import (
-    SEEN,
-    TRAINING,
-    ParentError,
-    adapter_for,
-    write_json,
-)
+from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for, write_json
 from cortex_pipelines.adapters.settings import AdapterSettings, Task
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
-from cortex_pipelines.adapters.training.history import (
-    TrainingResult,
-    ValidationCallback,
-    run_metrics,
-)
-from cortex_pipelines.adapters.training.launch import (
-    TrainingJob,
-    require_packages,
-    resolve_precision,
-    run_training,
-)
+from cortex_pipelines.adapters.training.history import TrainingResult, ValidationCallback, run_metrics
+from cortex_pipelines.adapters.training.launch import TrainingJob, require_packages, resolve_precision, run_training
 from cortex_pipelines.adapters.training.search import search
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
@@ -67,11 +52,7 @@ class TrainingInputs:
 
 
 def build_adapter(
-    inputs: TrainingInputs,
-    settings: AdapterSettings,
-    out: Path,
-    root: Path,
-    observe: Callable[[str, float], None],
+    inputs: TrainingInputs, settings: AdapterSettings, out: Path, root: Path, observe: Callable[[str, float], None]
 ) -> None:
     """Train one adapter, or one per task, and write weights, loss curve and metrics.
 
@@ -99,9 +80,7 @@ def build_adapter(
     total_share = sum(shares.values())
     for task, share in shares.items():
         tokens = int(settings.max_tokens * share / total_share)
-        task_settings = settings.model_copy(
-            update={"task_shares": {task: 1.0}, "max_tokens": tokens}
-        )
+        task_settings = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
         (out / task).mkdir()
         _build(inputs, base, task_settings, out / task, root, observe, task)
         task_metrics = json.loads((out / task / "metrics.json").read_text())
@@ -151,17 +130,10 @@ def _build(
         trials_file = f"{training_key(base.digest, corpus, settings)}.jsonl"
         final_settings = search(settings, attempt, root / CACHE / "studies" / trials_file, out)
         final_corpus = corpus_for(final_settings)
-    checkpoints = Checkpoints(
-        root / CACHE / "checkpoints", training_key(base.digest, final_corpus, final_settings)
-    )
+    checkpoints = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, final_corpus, final_settings))
     events = root / ".cortex" / "tensorboard" / _label(inputs, task)
-    result = run_training(
-        TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events)
-    )
-    write_json(
-        out / TRAINING,
-        _input_record(inputs, base, final_settings) | _result_record(result, final_settings),
-    )
+    result = run_training(TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events))
+    write_json(out / TRAINING, _input_record(inputs, base, final_settings) | _result_record(result, final_settings))
     write_json(out / SEEN, example_ids_by_task(final_corpus))
     write_json(out / "metrics.json", run_metrics(result, final_corpus))
     checkpoints.clear()
@@ -185,9 +157,7 @@ def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
     return parent_adapter
 
 
-def _input_record(
-    inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings
-) -> dict[str, object]:
+def _input_record(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
     """Inputs and settings of an adapter, which do not depend on the training."""
     return {
         "base": {"name": base.name, "digest": base.digest},
@@ -207,9 +177,7 @@ def _result_record(result: TrainingResult, settings: AdapterSettings) -> dict[st
     }
 
 
-def _observe(
-    run: TrainingResult, observe: Callable[[str, float], None], prefix: str, processes: int
-) -> None:
+def _observe(run: TrainingResult, observe: Callable[[str, float], None], prefix: str, processes: int) -> None:
     tokens = sum(step.tokens for step in run.steps)
     observe(f"{prefix}training_seconds", run.seconds)
     observe(f"{prefix}training_tokens_per_second", tokens / run.seconds)

@@ -78,9 +78,7 @@ def annotate(
     scores = facts["category_score"].unique().drop_nulls()
     rates = {score: agreed.category_confidence(score) for score in scores}
     confident = facts.with_columns(
-        pl.col("category_score")
-        .replace_strict(rates, return_dtype=pl.Float64)
-        .alias("category_confidence")
+        pl.col("category_score").replace_strict(rates, return_dtype=pl.Float64).alias("category_confidence")
     )
     annotated = units.join(confident, on="unit_id")
     return Annotations(ANNOTATED_UNITS.conform(annotated), _findings(annotated, agreed), agreed)
@@ -89,9 +87,7 @@ def annotate(
 def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
     """Texts of the files that contain units."""
     file_keys = units.select(*_FILE).unique().sort(_FILE)
-    with_texts = file_keys.join(
-        files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left"
-    )
+    with_texts = file_keys.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
     texts: dict[FileKey, str] = {}
     for source, path, blob, text in with_texts.iter_rows():
         if text is None:
@@ -113,9 +109,7 @@ def _facts(
     keyed = _keys(units, texts)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
-        missing_units = units.join(
-            keyed.filter(pl.col("cache_key").is_in(missing.to_list())), on=_FILE, how="inner"
-        )
+        missing_units = units.join(keyed.filter(pl.col("cache_key").is_in(missing.to_list())), on=_FILE, how="inner")
         groups = missing_units.partition_by("cache_key", maintain_order=True)
         steps = range(0, max(len(groups), 1), _FILES_AT_ONCE)
         parts = []

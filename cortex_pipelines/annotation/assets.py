@@ -16,9 +16,7 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(ANNOTATED_UNITS, UNIT_FINDINGS),
-)
+@versioned_asset(tables=(ANNOTATED_UNITS, UNIT_FINDINGS))
 def annotated_units(
     code_units: Path,
     repository_files: Path,

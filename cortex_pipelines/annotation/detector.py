@@ -88,9 +88,7 @@ def detectors() -> tuple[Detector, ...]:
         instances += [
             kind()
             for _, kind in inspect.getmembers(module, inspect.isclass)
-            if issubclass(kind, Detector)
-            and kind.__module__ == module.__name__
-            and not inspect.isabstract(kind)
+            if issubclass(kind, Detector) and kind.__module__ == module.__name__ and not inspect.isabstract(kind)
         ]
     return tuple(instances)
 

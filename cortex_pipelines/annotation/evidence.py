@@ -78,9 +78,7 @@ class FileReading:
                 marks.update(detector.find_all(self._walk.visits[node_type], context))
         self._settings = settings
         methods = Counter(
-            unit["qualified_name"].removesuffix(unit["name"]).rstrip(".")
-            for unit in units
-            if unit["kind"] == "method"
+            unit["qualified_name"].removesuffix(unit["name"]).rstrip(".") for unit in units if unit["kind"] == "method"
         )
         self.figures = [self._figures(unit, methods[unit["qualified_name"]]) for unit in units]
         for unit, figures in zip(units, self.figures, strict=True):
@@ -113,10 +111,7 @@ class FileReading:
             yield Evidence(start, end if body is None else body, "long-parameter-list")
         if complexity.nesting > settings.max_nesting and complexity.deepest is not None:
             yield Evidence(*complexity.deepest, "deep-nesting")
-        if (
-            complexity.cyclomatic > settings.max_cyclomatic
-            or complexity.cognitive > settings.max_cognitive
-        ):
+        if complexity.cyclomatic > settings.max_cyclomatic or complexity.cognitive > settings.max_cognitive:
             yield Evidence(start, end, "complex-method")
 
 
@@ -129,16 +124,12 @@ def owners(
         evidence: Evidence in order of position.
         units: Units of the same file, in any order.
     """
-    sorted_units = sorted(
-        units, key=lambda unit: (unit["start_byte"], -unit["end_byte"], unit["name"])
-    )
+    sorted_units = sorted(units, key=lambda unit: (unit["start_byte"], -unit["end_byte"], unit["name"]))
     enclosing: list[dict[str, Any]] = []
     number = 0
     for item in evidence:
         while number < len(sorted_units) and sorted_units[number]["start_byte"] <= item.start:
-            enclosing = [
-                unit for unit in enclosing if unit["end_byte"] > sorted_units[number]["start_byte"]
-            ]
+            enclosing = [unit for unit in enclosing if unit["end_byte"] > sorted_units[number]["start_byte"]]
             enclosing.append(sorted_units[number])
             number += 1
         holders = [unit for unit in enclosing if unit["end_byte"] >= item.end]

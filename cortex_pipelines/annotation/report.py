@@ -46,10 +46,7 @@ def annotation_metrics(annotations: Annotations) -> dict[str, float]:
 def _pooled(counts: Iterable[ConfusionCounts], missed: str) -> float:
     every = list(counts)
     both = sum(pair_counts.both for pair_counts in every)
-    other = sum(
-        pair_counts.rules_only if missed == "rules_only" else pair_counts.person_only
-        for pair_counts in every
-    )
+    other = sum(pair_counts.rules_only if missed == "rules_only" else pair_counts.person_only for pair_counts in every)
     return round(both / (both + other), 4)
 
 
@@ -84,9 +81,7 @@ def _bars(frame: pl.DataFrame, column: str) -> str:
 def _quantiles(functions: pl.DataFrame) -> str:
     rows: list[list[str | int]] = []
     for language in (*sorted(functions["language"].unique().to_list()), None):
-        selected = (
-            functions if language is None else functions.filter(pl.col("language") == language)
-        )
+        selected = functions if language is None else functions.filter(pl.col("language") == language)
         if selected.height:
             spans = [_spread(selected[name]) for name in _FIGURES]
             rows.append([language or "all", selected.height, *spans])
@@ -96,10 +91,7 @@ def _quantiles(functions: pl.DataFrame) -> str:
 
 def _spread(values: pl.Series) -> str:
     sorted_values = values.sort().to_list()
-    middle, high = (
-        sorted_values[(len(sorted_values) - 1) // 2],
-        sorted_values[(len(sorted_values) - 1) * 9 // 10],
-    )
+    middle, high = (sorted_values[(len(sorted_values) - 1) // 2], sorted_values[(len(sorted_values) - 1) * 9 // 10])
     return " / ".join(f"{value:,.0f}" for value in (middle, high, sorted_values[-1]))
 
 
@@ -124,12 +116,8 @@ def _by_kind(findings: pl.DataFrame) -> Iterable[str]:
 
 def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
     of_units = units.select("unit_id", "qualified_name", "code", unit_start="start_byte")
-    with_units = findings.join(of_units, on="unit_id").sort(
-        "label", "path", "start_byte", "unit_id"
-    )
-    for (label,), group in with_units.partition_by(
-        "label", as_dict=True, maintain_order=True
-    ).items():
+    with_units = findings.join(of_units, on="unit_id").sort("label", "path", "start_byte", "unit_id")
+    for (label,), group in with_units.partition_by("label", as_dict=True, maintain_order=True).items():
         examples = [_example(row) for row in _spread_out(group).iter_rows(named=True)]
         yield collapsible(f"{label} ({group.height:,}): {LABELS[label].explanation}", examples)
 

@@ -10,19 +10,12 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.augmentation import (
-    INJECTED_ERRORS,
-    MUTANT_VERIFICATION,
-    RENAMED_UNITS,
-    REWRITTEN_UNITS,
-)
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, MUTANT_VERIFICATION, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(RENAMED_UNITS, REWRITTEN_UNITS, INJECTED_ERRORS),
-)
+@versioned_asset(tables=(RENAMED_UNITS, REWRITTEN_UNITS, INJECTED_ERRORS))
 def augmented_units(
     annotated_units: Path, augmentation: AugmentationSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
@@ -31,16 +24,9 @@ def augmented_units(
     return augment(units, augmentation, project, cache)
 
 
-@versioned_asset(
-    tables=(MUTANT_VERIFICATION,),
-    determinism="machine",
-)
+@versioned_asset(tables=(MUTANT_VERIFICATION,), determinism="machine")
 def mutant_verification(
-    augmented_units: Path,
-    annotated_units: Path,
-    repository_files: Path,
-    augmentation: AugmentationSettings,
-    root: Path,
+    augmented_units: Path, annotated_units: Path, repository_files: Path, augmentation: AugmentationSettings, root: Path
 ) -> dict[str, pl.DataFrame]:
     """Which injected bugs compile, and which are killed by a test or a comparison of outputs."""
     tables = verified(

@@ -23,10 +23,7 @@ _WORK: dict[Table, tuple[Work[AugmentationSettings], str]] = {
 
 
 def augment(
-    units: pl.DataFrame,
-    settings: AugmentationSettings,
-    project: str = "",
-    cache: RowCache | None = None,
+    units: pl.DataFrame, settings: AugmentationSettings, project: str = "", cache: RowCache | None = None
 ) -> dict[str, pl.DataFrame]:
     """Augment all functions and methods of a project.
 
@@ -54,11 +51,7 @@ def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataF
 
 
 def augmented(
-    table: Table,
-    units: pl.DataFrame,
-    settings: AugmentationSettings,
-    project: str = "",
-    cache: RowCache | None = None,
+    table: Table, units: pl.DataFrame, settings: AugmentationSettings, project: str = "", cache: RowCache | None = None
 ) -> pl.DataFrame:
     """One augmentation table of ``augment``."""
     make, doing = _WORK[table]
@@ -71,9 +64,5 @@ def augmented(
         rows_frame = pl.DataFrame(rows, schema=table.schema, orient="row")
         return rows_frame.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
 
-    computed = (
-        cache.rows(f"{table.name}-{project}", keyed[_KEY], compute)
-        if cache
-        else compute(keyed[_KEY])
-    )
+    computed = cache.rows(f"{table.name}-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
     return table.conform(computed)

@@ -67,10 +67,7 @@ def python_compiles(subject: MutantUnderTest, original: str) -> Answer:
 
 
 def compiles(
-    subjects: list[MutantUnderTest],
-    texts: dict[str, str],
-    language: str,
-    settings: AugmentationSettings,
+    subjects: list[MutantUnderTest], texts: dict[str, str], language: str, settings: AugmentationSettings
 ) -> dict[str, Answer]:
     """Whether each mutant compiles.
 
@@ -84,19 +81,14 @@ def compiles(
         settings: Limits.
     """
     if language == "python":
-        return {
-            subject.mutant_id: python_compiles(subject, texts[subject.path]) for subject in subjects
-        }
+        return {subject.mutant_id: python_compiles(subject, texts[subject.path]) for subject in subjects}
     program = _program(language)
     unavailable = f"no {TOOLCHAINS[language].program} on this machine" if program is None else None
     unavailable = unavailable or sandbox.unavailable()
     if unavailable is not None or program is None:
         return {subject.mutant_id: ("unknown", str(unavailable)) for subject in subjects}
     messages = _run_compiler(subjects, texts, language, program, settings)
-    return {
-        subject.mutant_id: _compare_messages(subject, messages, TOOLCHAINS[language])
-        for subject in subjects
-    }
+    return {subject.mutant_id: _compare_messages(subject, messages, TOOLCHAINS[language]) for subject in subjects}
 
 
 def toolchain_version(language: str) -> str:
@@ -141,11 +133,7 @@ CompilerAnswers = dict[str, tuple[int | None, str]]
 
 
 def _run_compiler(
-    subjects: list[MutantUnderTest],
-    texts: dict[str, str],
-    language: str,
-    program: str,
-    settings: AugmentationSettings,
+    subjects: list[MutantUnderTest], texts: dict[str, str], language: str, program: str, settings: AugmentationSettings
 ) -> CompilerAnswers:
     """Exit status and output of the compiler, by mutant and, for the originals, by path."""
     files = {subject.mutant_id: (subject.path, subject.buggy_file) for subject in subjects}
@@ -192,9 +180,7 @@ def _toolchain_folders(program: str) -> list[Path]:
     return [Path(program).parent.parent, *settings]
 
 
-def _compare_messages(
-    subject: MutantUnderTest, answers: CompilerAnswers, toolchain: Toolchain
-) -> Answer:
+def _compare_messages(subject: MutantUnderTest, answers: CompilerAnswers, toolchain: Toolchain) -> Answer:
     if subject.mutant_id not in answers or subject.path not in answers:
         return "unknown", "the compiler was not reached or stopped by the sandbox"
     (status, words), (before, known_messages) = answers[subject.mutant_id], answers[subject.path]

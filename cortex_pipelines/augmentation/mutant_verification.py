@@ -80,9 +80,7 @@ def _rows(
     ]
 
 
-def _row(
-    row: dict[str, Any], check: str, toolchain: str, answers: dict[str, Answer]
-) -> dict[str, Any]:
+def _row(row: dict[str, Any], check: str, toolchain: str, answers: dict[str, Answer]) -> dict[str, Any]:
     result, detail = answers[row["mutant_id"]]
     columns = {name: row[name] for name in ("mutant_id", "unit_id", "language", "operator")}
     return columns | {"check": check, "result": result, "toolchain": toolchain, "detail": detail}

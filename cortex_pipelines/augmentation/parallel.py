@@ -39,9 +39,7 @@ def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -
     Raises:
         RuntimeError: a process ended early. The message has the end of its standard error.
     """
-    processes = min(
-        len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1
-    )
+    processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1)
     if processes == 1:
         return list(chain.from_iterable(track_all(work(units, settings), len(units), doing)))
     size = -(-len(units) // processes)  # ids are hashes: the shares are as long as each other
@@ -75,9 +73,7 @@ def _run_subprocess(work: Work[S], share: Sequence[Row], settings: S) -> list[Ro
     )
     if completed.returncode != 0:
         words = completed.stderr.decode(errors="replace").strip()[-2000:]
-        raise RuntimeError(
-            f"a process that augments units ended with {completed.returncode}: {words}"
-        )
+        raise RuntimeError(f"a process that augments units ended with {completed.returncode}: {words}")
     rows: list[Row] = json.loads(completed.stdout)
     return rows
 

@@ -27,12 +27,7 @@ def header_for(nodes: list[Node], prefix: bytes) -> bytes:
         prefix: Code that its parse needs before it (an ``if`` for its indentation).
     """
     outside = sorted(
-        {
-            text_of(name)
-            for node in nodes
-            if node.type == "nonlocal_statement"
-            for name in node.named_children
-        }
+        {text_of(name) for node in nodes if node.type == "nonlocal_statement" for name in node.named_children}
     )
     if not outside:
         return prefix
@@ -99,8 +94,4 @@ def _same_constant(first: object, second: object) -> bool:
     if isinstance(first, tuple) and isinstance(second, tuple) and len(first) == len(second):
         return all(map(_same_constant, first, second))
     # 1, 1.0 and True are equal, -0.0 and 0.0 too
-    return (
-        type(first) is type(second)
-        and first == second
-        and (first != 0 or repr(first) == repr(second))
-    )
+    return type(first) is type(second) and first == second and (first != 0 or repr(first) == repr(second))

@@ -23,20 +23,11 @@ def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iter
     if not settings.rewrites_per_unit:
         return iter([[] for _ in units])
     reformatted_ids = {
-        unit["unit_id"]
-        for unit in units
-        if is_drawn(settings.reformatted_share, settings.seed, unit["unit_id"])
+        unit["unit_id"] for unit in units if is_drawn(settings.reformatted_share, settings.seed, unit["unit_id"])
     }
-    reformatted_units = reformatted(
-        [unit for unit in units if unit["unit_id"] in reformatted_ids], settings.seed
-    )
+    reformatted_units = reformatted([unit for unit in units if unit["unit_id"] in reformatted_ids], settings.seed)
     return (
-        _rewritten(
-            unit,
-            settings,
-            unit["unit_id"] in reformatted_ids,
-            reformatted_units.get(unit["unit_id"]),
-        )
+        _rewritten(unit, settings, unit["unit_id"] in reformatted_ids, reformatted_units.get(unit["unit_id"]))
         for unit in units
     )
 
@@ -63,9 +54,7 @@ def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
     return rows
 
 
-def _rewritten(
-    unit: Row, settings: AugmentationSettings, is_drawn: bool, formatted: Rewritten | None
-) -> list[Row]:
+def _rewritten(unit: Row, settings: AugmentationSettings, is_drawn: bool, formatted: Rewritten | None) -> list[Row]:
     variants = [formatted] if formatted else []
     more = settings.rewrites_per_unit - len(variants)
     rewrites = rewritten(
@@ -78,9 +67,7 @@ def _rewritten(
         unit["unit_id"],
         first="layout" if is_drawn else None,
     )
-    variants += [
-        variant for variant in rewrites if not formatted or variant.code != formatted.code
-    ][:more]
+    variants += [variant for variant in rewrites if not formatted or variant.code != formatted.code][:more]
     return [
         _unit_columns(unit)
         | {"variant": number, "rewrite": variant.rewrite, "family": variant.family}

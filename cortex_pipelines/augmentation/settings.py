@@ -3,16 +3,7 @@
 from pydantic import Field
 
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
-from cortex_pipelines.settings import (
-    MOST,
-    Bytes,
-    NonNegativeInt,
-    PositiveFloat,
-    Seed,
-    Settings,
-    Share,
-    Text,
-)
+from cortex_pipelines.settings import MOST, Bytes, NonNegativeInt, PositiveFloat, Seed, Settings, Share, Text
 
 _RESERVED_BYTES = 1 << 36  # node and java reserve address space that they never use
 _COMPILER_PROCESSES = 256

@@ -13,11 +13,7 @@ from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _CLASS = (b"class C {\n", b"\n}")
 _OBJECT = (b"({\n", b"\n})")
-_METHOD_WRAPPERS = {
-    "java": (_CLASS,),
-    "javascript": (_CLASS, _OBJECT),
-    "typescript": (_CLASS, _OBJECT),
-}
+_METHOD_WRAPPERS = {"java": (_CLASS,), "javascript": (_CLASS, _OBJECT), "typescript": (_CLASS, _OBJECT)}
 _LATER_HEADER = re.compile(rb"\n([ \t]+)(?:@|def\b|async\b|class\b)")
 _BLOCK_END = ("end of block", b"")
 _TRIVIA = frozenset({"comment", "line_comment", "block_comment"})

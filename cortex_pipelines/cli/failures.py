@@ -43,16 +43,8 @@ _KINDS = (
         "a table",
         "if a file in data/ is named or was edited, `dvc checkout` brings it back",
     ),
-    (
-        "dagster_shared.error.DagsterError",
-        "Dagster",
-        "`cortex doctor` shows what is missing here",
-    ),
-    (
-        "mlflow.exceptions.MlflowException",
-        "MLflow",
-        "`cortex sync` brings its records into line with DVC",
-    ),
+    ("dagster_shared.error.DagsterError", "Dagster", "`cortex doctor` shows what is missing here"),
+    ("mlflow.exceptions.MlflowException", "MLflow", "`cortex sync` brings its records into line with DVC"),
     ("git.exc.GitError", "git", "`git status` shows the state of this repository"),
     ("scmrepo.exceptions.SCMError", "git", "`git status` shows the state of this repository"),
     ("subprocess.SubprocessError", "a program", "run `cortex doctor` to see if it is installed"),
@@ -60,22 +52,13 @@ _KINDS = (
     (
         "builtins.ModuleNotFoundError",
         "a package is missing",
-        "install the extra that brings it; addresses of PostgreSQL have the scheme "
-        "postgresql+psycopg2",
+        "install the extra that brings it; addresses of PostgreSQL have the scheme postgresql+psycopg2",
     ),
     ("builtins.UnicodeError", "text that is not UTF-8", "save the file as UTF-8"),
     ("safetensors._safetensors_rust.SafetensorError", "weights", "take the file again from DVC"),
-    (
-        "builtins.RecursionError",
-        "input that is nested too deeply",
-        "take the file out that was read last",
-    ),
+    ("builtins.RecursionError", "input that is nested too deeply", "take the file out that was read last"),
     ("builtins.MemoryError", "not enough memory", "lower the limits in params.yaml"),
-    (
-        "builtins.OSError",
-        "",
-        "free some space or correct the permissions, and run the same command again",
-    ),
+    ("builtins.OSError", "", "free some space or correct the permissions, and run the same command again"),
 )
 
 
@@ -86,9 +69,7 @@ def is_user_error(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     raised_here = bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
     # a system error has a number, one raised here only a message
-    has_own_message = type(error) in _BUILT_IN_ERRORS or (
-        isinstance(error, OSError) and error.errno is None
-    )
+    has_own_message = type(error) in _BUILT_IN_ERRORS or (isinstance(error, OSError) and error.errno is None)
     return raised_here and has_own_message and bool(error.args)
 
 
@@ -151,11 +132,7 @@ def _message_of(error: BaseException) -> str:
     else:
         text = str(error)
     text = " ".join(text.split()) or type(error).__name__
-    return (
-        text
-        if is_user_error(error) or len(text) <= _MAX_CHARACTERS
-        else f"{text[:_MAX_CHARACTERS]}..."
-    )
+    return text if is_user_error(error) or len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
 
 
 def _write_log(error: BaseException, root: Path | None) -> Path:

@@ -90,9 +90,7 @@ class _Interrupted(click.ClickException):
     exit_code = 130
 
     def __init__(self) -> None:
-        super().__init__(
-            "interrupted; what was finished is kept, the same command goes on from there"
-        )
+        super().__init__("interrupted; what was finished is kept, the same command goes on from there")
 
 
 def _debugging(ctx: click.Context) -> bool:
@@ -285,11 +283,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
 
     project, definitions, instance = _open()
     among = _buildable_assets(project)
-    trainable = [
-        released_model
-        for released_model in project_models(project)
-        if released_model.asset in among
-    ]
+    trainable = [released_model for released_model in project_models(project) if released_model.asset in among]
     selected = [find_model(project, model)] if model else trainable
     if only_plan:
         for line in retraining.describe_plan(project, selected, anyway):
@@ -315,19 +309,13 @@ def _buildable_assets(project: "Project") -> set[str]:
     return all_assets - project.graph.downstream(["routing_dataset"])
 
 
-def _show_plan(
-    project: "Project", assets: Collection[str], partition: str | None, among: set[str]
-) -> None:
+def _show_plan(project: "Project", assets: Collection[str], partition: str | None, among: set[str]) -> None:
     """Show stale assets, their estimated durations, and data excluded by limits."""
     from cortex_pipelines.orchestration.planning import data_left_out, duration, plan_stages
     from cortex_pipelines.versioning.lock_file import split_address
 
     selected = set(assets) or among
-    steps = [
-        step
-        for step in plan_stages(project, partition)
-        if split_address(step.address)[0] in selected
-    ]
+    steps = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in selected]
     for step in steps:
         reads = "" if step.rows is None else f", reads {step.rows:,} rows"
         time = "?" if step.seconds is None else duration(step.seconds)
@@ -344,9 +332,7 @@ def _show_plan(
         click.echo(sentence)
 
 
-def _split_addresses(
-    addresses: tuple[str, ...], partition: str | None
-) -> tuple[tuple[str, ...], str | None]:
+def _split_addresses(addresses: tuple[str, ...], partition: str | None) -> tuple[tuple[str, ...], str | None]:
     """The assets' names, and the project named by the addresses or the option."""
     from cortex_pipelines.versioning.lock_file import split_address
 
@@ -371,9 +357,7 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
 @click.argument("name")
 @click.argument("source")
 @click.option(
-    "--control",
-    is_flag=True,
-    help="The project stands for all other code: gains on it are not the project's own.",
+    "--control", is_flag=True, help="The project stands for all other code: gains on it are not the project's own."
 )
 def add(name: str, source: str, control: bool) -> None:
     """Add a project called NAME with the source SOURCE.

@@ -6,28 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.coordination.logs import (
-    CoordinationSource,
-    logs_folder,
-    pinned_outcomes,
-    read_logs,
-)
+from cortex_pipelines.coordination.logs import CoordinationSource, logs_folder, pinned_outcomes, read_logs
 from cortex_pipelines.privacy.compliance import check_logs
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import (
-    COORDINATION_EVENTS,
-    REDACTED_EVENTS,
-    REJECTED_EVENTS,
-    UNREAD_FIELDS,
-)
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS),
-    partitioned=False,
-)
+@versioned_asset(tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS), partitioned=False)
 def coordination_events(
     coordination_source: CoordinationSource,
     privacy: PrivacySettings,

@@ -31,7 +31,5 @@ def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
         if reading.success is not None:
             word = value if isinstance(value, str) else None
             normalised = {"outcome": outcome or word, "success": reading.success}
-            return {
-                name: value for name, value in {**row, **normalised}.items() if value is not None
-            }
+            return {name: value for name, value in {**row, **normalised}.items() if value is not None}
     return row

@@ -20,24 +20,13 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.coordination.json_scanner import ByteSpan, scan
-from cortex_pipelines.coordination.records import (
-    UnreadField,
-    canonical,
-    event,
-    is_test_row,
-    unread_fields,
-)
+from cortex_pipelines.coordination.records import UnreadField, canonical, event, is_test_row, unread_fields
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key, record_pseudonym
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import (
-    COORDINATION_EVENTS,
-    REDACTED_EVENTS,
-    REJECTED_EVENTS,
-    UNREAD_FIELDS,
-)
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
 from cortex_pipelines.schemas.table import Table
 
 _TABLES = (COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS)
@@ -98,12 +87,7 @@ class LogReader:
         return self._add(beginning, unsettled, name, lines, scanned=len(data) - cached.end)
 
     def _add(
-        self,
-        previous: LogRows,
-        spans: Sequence[ByteSpan],
-        name: str,
-        lines: "LineNumbers",
-        scanned: int = 0,
+        self, previous: LogRows, spans: Sequence[ByteSpan], name: str, lines: "LineNumbers", scanned: int = 0
     ) -> LogRows:
         file_name = self._path(name)
         events: list[dict[str, Any]] = []
@@ -115,13 +99,8 @@ class LogReader:
                 events.append(row | {"file": file_name})
                 location = {"file": file_name, "byte_offset": span.start}
                 redacted += (location | finding for finding in redactions)
-                unread += (
-                    location | {"line": lines.line_of(span.start)} | asdict(field)
-                    for field in fields
-                )
-        rejected = [
-            _rejected(span, file_name) for span in spans if span.kind in ("rejected", "waiting")
-        ]
+                unread += (location | {"line": lines.line_of(span.start)} | asdict(field) for field in fields)
+        rejected = [_rejected(span, file_name) for span in spans if span.kind in ("rejected", "waiting")]
         new_events = _frame(events, COORDINATION_EVENTS)
         return LogRows(
             first_of_each(pl.concat([previous.events, new_events])),
@@ -145,8 +124,7 @@ class LogReader:
         row["event_id"] = record_pseudonym(canonical(record), self._key)
         row["test_row"] = is_test_row(record, self._rules)
         redactions = [
-            asdict(secret) | {"places": count}
-            for secret, count in sorted(Counter(redacted.redactions).items())
+            asdict(secret) | {"places": count} for secret, count in sorted(Counter(redacted.redactions).items())
         ]
         return row, redactions, unread
 
@@ -207,12 +185,7 @@ def _divide(spans: list[ByteSpan]) -> tuple[list[ByteSpan], list[ByteSpan]]:
 
 
 def _rejected(span: ByteSpan, file: str) -> dict[str, Any]:
-    return {
-        "file": file,
-        "byte_offset": span.start,
-        "length_bytes": span.end - span.start,
-        "reason": span.reason,
-    }
+    return {"file": file, "byte_offset": span.start, "length_bytes": span.end - span.start, "reason": span.reason}
 
 
 def _pack(rows: LogRows, data: bytes) -> bytes:

@@ -173,9 +173,7 @@ def _broken_span(text: str, start: int, boundary: int, error: json.JSONDecodeErr
     settled = _is_decided(text, error)
     if error.pos >= boundary or text[error.pos] != "{":
         settled = settled and boundary < len(text)
-        return ByteSpan(
-            start, _end(text, start, boundary), "rejected", reason=reason, settled=settled
-        )
+        return ByteSpan(start, _end(text, start, boundary), "rejected", reason=reason, settled=settled)
     end = error.pos
     if end == start + 1:  # a run of braces is one span, not one for each
         run = _BRACES.match(text, start)

@@ -18,12 +18,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import (
-    COORDINATION_EVENTS,
-    REDACTED_EVENTS,
-    REJECTED_EVENTS,
-    UNREAD_FIELDS,
-)
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
 from cortex_pipelines.settings import Regex, Row, Settings, Text
 
 LOG_ENDINGS = (".jsonl", ".ndjson")
@@ -87,9 +82,7 @@ def logs_folder(logs: str, root: Path) -> Path:
     """
     folder = root / Path(logs).expanduser()
     if not folder.is_dir():
-        raise CoordinationError(
-            f"coordination logs: no folder {folder}; set coordination.logs in params.yaml"
-        )
+        raise CoordinationError(f"coordination logs: no folder {folder}; set coordination.logs in params.yaml")
     return folder
 
 
@@ -143,15 +136,9 @@ def _pin_of(path: Path, folder: Path, redact_path: PathRedactor) -> dict[str, An
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise CoordinationError(
-            f"coordination logs: rename {redact_path(name)!r}, it is not UTF-8"
-        ) from error
+        raise CoordinationError(f"coordination logs: rename {redact_path(name)!r}, it is not UTF-8") from error
     data = path.read_bytes()
-    return {
-        "path": redact_path(name),
-        "size": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+    return {"path": redact_path(name), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def read_logs(
@@ -232,9 +219,7 @@ def _files_by_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
     return {redact_path(name): name for name in names}
 
 
-def _pinned(
-    folder: Path, item: Mapping[str, Any], files_by_name: Mapping[str, str]
-) -> tuple[str, bytes]:
+def _pinned(folder: Path, item: Mapping[str, Any], files_by_name: Mapping[str, str]) -> tuple[str, bytes]:
     """Name and pinned bytes of a log."""
     name = files_by_name.get(item["path"], str(item["path"]))
     path = folder / name

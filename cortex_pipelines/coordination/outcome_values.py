@@ -41,9 +41,7 @@ _SUCCEEDED = _word_set(
     "success succeed succeeds succeeded successful successfully ok okay pass passes passed passing "
     "true t yes y good correct accomplished achieved ✓ ✔ ✅"
 )
-_COMPLETED = _word_set(
-    "complete completes completed done finished merged resolved solved fixed delivered deployed"
-)
+_COMPLETED = _word_set("complete completes completed done finished merged resolved solved fixed delivered deployed")
 _FAILED = _word_set(
     "fail fails failed failing failure unsuccessful unsuccessfully error errored crash crashes "
     "crashed abort aborted timeout timedout cancelled canceled killed rejected denied refused "
@@ -71,9 +69,7 @@ _FILLERS = _word_set(
     "seconds second secs sec s ms minutes minute min m hours hour h"
 )
 _WHOLLY = _word_set("fully all everything completely entirely")
-_DENIALS = _word_set(
-    "no not without zero 0 never non nothing didn't didnt wasn't wasnt isn't isnt cannot"
-)
+_DENIALS = _word_set("no not without zero 0 never non nothing didn't didnt wasn't wasnt isn't isnt cannot")
 _DETAIL = _word_set("to with due because after on in at by since when while during")
 """What may follow a failure and begin its cause, of which nothing but failure is known."""
 
@@ -148,9 +144,7 @@ def _cause(text: str, words: list[str]) -> OutcomeReading | None:
         return None
     if _NOTHING.issuperset(remaining):  # `failed: false`
         return OutcomeReading(None, CONTRADICTION)
-    names_cause = (
-        re.match(rf"{re.escape(first)}(?:\s*[:(–—,;]|\s+-\s)", text) or remaining[0] in _DETAIL
-    )
+    names_cause = re.match(rf"{re.escape(first)}(?:\s*[:(–—,;]|\s+-\s)", text) or remaining[0] in _DETAIL
     if not names_cause or (_SUCCEEDED | _COMPLETED | _PARTLY | _OPEN).intersection(remaining):
         return None
     return OutcomeReading(success=False)

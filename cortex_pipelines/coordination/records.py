@@ -15,19 +15,8 @@ from cortex_pipelines.timestamps import Timestamp, TimestampError, read_timestam
 # Where each fact may stand, first come first served. Dots lead into nested objects.
 _TEXT = ("task_title", "title", "task.title", "task.description", "task_description", "description")
 _TASK_ID = ("task_id", "task.task_id", "correlation_id")
-_MASTER = (
-    "routed_to",
-    "decision.primary_expert",
-    "routing.primary_expert",
-    "payload.master",
-    "master",
-)
-_CONFIDENCE = (
-    "confidence",
-    "decision.primary_confidence",
-    "routing.primary_confidence",
-    "payload.confidence",
-)
+_MASTER = ("routed_to", "decision.primary_expert", "routing.primary_expert", "payload.master", "master")
+_CONFIDENCE = ("confidence", "decision.primary_confidence", "routing.primary_confidence", "payload.confidence")
 TIME = ("timestamp", "occurred_at", "indexed_at", "created_at", "enriched_metadata.logged_at")
 _OUTCOME = ("outcome", "conclusion", "execution.status", "status")
 _SUCCESS = ("success", "outcome.success", "execution.success")
@@ -175,9 +164,7 @@ def _unread_times(record: Mapping[str, Any]) -> Iterator[UnreadField]:
             yield UnreadField(field, _shortened(value), str(error))
 
 
-def _master(
-    record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str, str]
-) -> str | None:
+def _master(record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str, str]) -> str | None:
     name = _text(_first(record, keys))
     return aliases.get(name, name) if name else None
 

@@ -7,11 +7,7 @@ from pathlib import Path
 
 from cortex_pipelines.coordination.incremental import LineNumbers
 from cortex_pipelines.coordination.json_scanner import scan
-from cortex_pipelines.coordination.logs import (
-    CoordinationSettings,
-    log_files,
-    logs_folder,
-)
+from cortex_pipelines.coordination.logs import CoordinationSettings, log_files, logs_folder
 from cortex_pipelines.coordination.records import event, time_assumption, unread_fields
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
@@ -50,9 +46,7 @@ class FileSummary:
     assumed: dict[str, int]
 
 
-def summarise(
-    folder: Path, settings: CoordinationSettings, privacy: PrivacySettings
-) -> list[FileSummary]:
+def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
     """Summarise each log in a folder, in reading order.
 
     Args:
@@ -75,11 +69,7 @@ def summarise(
 
 
 def _summary(
-    path: Path,
-    name: str,
-    settings: CoordinationSettings,
-    redact: RecordRedactor,
-    event_ids: set[str],
+    path: Path, name: str, settings: CoordinationSettings, redact: RecordRedactor, event_ids: set[str]
 ) -> FileSummary:
     test_rows = [re.compile(rule) for rule in settings.test_rows]
     kinds: Counter[str] = Counter()

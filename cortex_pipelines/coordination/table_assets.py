@@ -11,10 +11,7 @@ from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, COORDINAT
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=COORDINATION_TABLES,
-    partitioned=False,
-)
+@versioned_asset(tables=COORDINATION_TABLES, partitioned=False)
 def coordination_tables(
     coordination_events: Path, coordination: CoordinationSettings, log_tables: LogTableSettings
 ) -> dict[str, pl.DataFrame]:

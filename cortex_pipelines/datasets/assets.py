@@ -7,19 +7,12 @@ import polars as pl
 
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
-from cortex_pipelines.datasets.assemble.build import (
-    completion_tables,
-    naming_tables,
-)
+from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.filters.decontamination import load_fingerprints
 from cortex_pipelines.datasets.inputs import read_project
 from cortex_pipelines.datasets.publish.card import CardSection, write_card
-from cortex_pipelines.datasets.settings import (
-    DatasetSettings,
-    FeedbackExampleSettings,
-    GeneralSettings,
-)
+from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings, GeneralSettings
 from cortex_pipelines.datasets.tasks import documentation, feedback, paired_tests
 from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
@@ -51,9 +44,7 @@ from cortex_pipelines.versioning import versioned_asset
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-@versioned_asset(
-    tables=(UNIT_SPLITS,),
-)
+@versioned_asset(tables=(UNIT_SPLITS,))
 def unit_splits(
     annotated_units: Path,
     repository_files: Path,
@@ -113,9 +104,7 @@ def naming_dataset(
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = naming_tables(project_units, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
-    conventions_section = CardSection(
-        "Conventions", conventions(train_names(project_units.units, renamed))
-    )
+    conventions_section = CardSection("Conventions", conventions(train_names(project_units.units, renamed)))
     write_card(out, "naming_dataset", purpose, tables, datasets, (conventions_section,))
     return tables
 
@@ -260,9 +249,7 @@ def feedback_dataset(
 
 
 @versioned_asset(tables=GENERAL_CODE, partitioned=False)
-def general_code(
-    completion_dataset: dict[str, Path], general: GeneralSettings
-) -> dict[str, pl.DataFrame]:
+def general_code(completion_dataset: dict[str, Path], general: GeneralSettings) -> dict[str, pl.DataFrame]:
     """Examples of one project that serve as general code."""
     folder = completion_dataset.get(general.project) if general.project else None
     if general.project and folder is None:

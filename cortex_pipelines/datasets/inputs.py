@@ -24,11 +24,7 @@ _FILE_COLUMNS = ("source", "path", "text", "revision", "licence", "trainable")
 
 
 def read_project(
-    name: str,
-    annotated_units: Path,
-    repository_files: Path,
-    unit_splits: Path,
-    settings: DatasetSettings,
+    name: str, annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
 ) -> ProjectUnits:
     """Read the inputs of one project's data sets.
 
@@ -60,14 +56,11 @@ def project_units(
     """Inputs from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
     prepared = eligible_units(units, files, splits, texts, settings)
-    with_redactions = prepared.with_columns(
-        count_redactions(prepared, redactions), pl.col("quality").alias("weight")
-    )
+    with_redactions = prepared.with_columns(count_redactions(prepared, redactions), pl.col("quality").alias("weight"))
     with_splits = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
     context = RepositoryContext(with_splits, settings.context_signatures)
     unit_attributes = units.select(
-        *("unit_id", "language", "category", "cyclomatic"),
-        pl.col("docstring").is_not_null().alias("documented"),
+        *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
     )
     split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
     return ProjectUnits(name, with_redactions, split_rows, context, texts)

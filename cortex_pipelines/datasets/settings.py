@@ -136,7 +136,6 @@ class DatasetSettings(Settings):
     def _body_bounds(self) -> "DatasetSettings":
         if self.min_body_bytes > self.max_body_bytes:
             raise ValueError(
-                f"min_body_bytes ({self.min_body_bytes}) must not be above max_body_bytes "
-                f"({self.max_body_bytes})"
+                f"min_body_bytes ({self.min_body_bytes}) must not be above max_body_bytes ({self.max_body_bytes})"
             )
         return self

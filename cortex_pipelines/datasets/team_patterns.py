@@ -21,11 +21,7 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
     valid_patterns,
 )
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, PatternMatch
-from cortex_pipelines.extraction.patterns.proposals import (
-    Proposal,
-    propose_from_code,
-    propose_from_history,
-)
+from cortex_pipelines.extraction.patterns.proposals import Proposal, propose_from_code, propose_from_history
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.schemas.code_units import CODE_UNITS
@@ -96,9 +92,7 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Patter
                 yield PatternViolation(path.as_posix(), match)
 
 
-def proposed_patterns(
-    project: Project, name: str, settings: DatasetSettings, min_support: int
-) -> list[Proposal]:
+def proposed_patterns(project: Project, name: str, settings: DatasetSettings, min_support: int) -> list[Proposal]:
     """Patterns for a person to accept, derived from train code only.
 
     Args:
@@ -122,9 +116,7 @@ def proposed_patterns(
     names = units.filter(pl.col("kind").is_in(_DEFINED))["name"]
     code = files.filter(pl.Series(is_train_file, dtype=pl.Boolean) & ~may_hold_patterns())
     return [
-        *propose_from_history(
-            pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support
-        ),
+        *propose_from_history(pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support),
         *propose_from_code(code, names, min_support),
     ]
 
@@ -159,9 +151,7 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
     """
     moves = []
     accepted_names = (
-        {pattern_file.name for pattern_file in valid_patterns(folder_patterns(folder))}
-        if folder.is_dir()
-        else set()
+        {pattern_file.name for pattern_file in valid_patterns(folder_patterns(folder))} if folder.is_dir() else set()
     )
     for name in dict.fromkeys(names):
         old, new = folder / PROPOSED / f"{name}.yaml", folder / f"{name}.yaml"
@@ -171,9 +161,7 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
         if new.exists():
             raise PatternError(f"{new}: is there already; rename one of the two")
         pattern_files = [
-            pattern_file
-            for pattern_file in folder_patterns(old.parent)
-            if pattern_file.path == old.as_posix()
+            pattern_file for pattern_file in folder_patterns(old.parent) if pattern_file.path == old.as_posix()
         ]
         if not pattern_files:
             raise PatternError(f"{old}: holds no pattern; correct or delete it")
@@ -182,8 +170,7 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
                 raise PatternError(pattern_file.sentence)
             if pattern_file.pattern.name in accepted_names:
                 raise PatternError(
-                    f"{old}: name: {pattern_file.pattern.name} was accepted before; "
-                    "rename one of the two"
+                    f"{old}: name: {pattern_file.pattern.name} was accepted before; rename one of the two"
                 )
         moves.append((old, new))
     for old, new in moves:
@@ -209,7 +196,5 @@ def _output_folder(project: Project, asset: str, name: str) -> Path:
         raise ProjectError(f"params.yaml has no project {name}; there is: {projects}")
     folder = project.output(asset, name)
     if not folder.is_dir():
-        raise ProjectError(
-            f"{asset} of {name} is not made yet; `cortex run {asset} --project {name}` makes it"
-        )
+        raise ProjectError(f"{asset} of {name} is not made yet; `cortex run {asset} --project {name}` makes it")
     return folder

@@ -24,9 +24,7 @@ class UnitCache:
         """A separate cache for other units, which would otherwise evict these."""
         return UnitCache(self._cache, f"{self._name}/{scope}")
 
-    def compute(
-        self, step: str, inputs: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
-    ) -> pl.DataFrame:
+    def compute(self, step: str, inputs: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
         """Compute one row per unit, in order, from the cache where possible.
 
         Args:

@@ -33,9 +33,7 @@ class _Linear:
         self._bias = bias
         self._packed = _can_pack(weight)
         # what torch's own compiler emits for a CPU; torch is required in one exact version
-        self._weight = (
-            torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS) if self._packed else weight
-        )
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS) if self._packed else weight
 
     def __call__(self, values: "torch.Tensor", plus: "torch.Tensor | None" = None) -> Any:
         """The product, shape (…, outputs).
@@ -99,13 +97,11 @@ class BertForward:
         self._epsilon = float(config["layer_norm_eps"])
         self._words = weights["embeddings.word_embeddings.weight"]
         self._positions = (
-            weights["embeddings.position_embeddings.weight"]
-            + weights["embeddings.token_type_embeddings.weight"][0]
+            weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
         )
         self._norm = _pair(weights, "embeddings.LayerNorm")
         self._layers = [
-            _layer(weights, f"encoder.layer.{number}")
-            for number in range(int(config["num_hidden_layers"]))
+            _layer(weights, f"encoder.layer.{number}") for number in range(int(config["num_hidden_layers"]))
         ]
 
     @property
@@ -134,9 +130,7 @@ class BertForward:
         shapes = [(block.shape[0], block.shape[1]) for block in blocks]
         rows = [texts * tokens for texts, tokens in shapes]
         ids = torch.cat([block.flatten() for block in blocks])
-        positions = torch.cat(
-            [self._positions[:tokens].repeat(texts, 1) for texts, tokens in shapes]
-        )
+        positions = torch.cat([self._positions[:tokens].repeat(texts, 1) for texts, tokens in shapes])
         values = norm(self._words[ids] + positions, size, *self._norm, epsilon)
         states: list[list[torch.Tensor]] = [[] for _ in blocks]
         for layer in self._layers:
@@ -148,9 +142,7 @@ class BertForward:
             values = norm(mixed, size, *layer.first_norm, epsilon)
             narrow = layer.narrow(gelu(layer.wide(values)), values)
             values = norm(narrow, size, *layer.second_norm, epsilon)
-            for block_states, part, shape in zip(
-                states, torch.split(values, rows), shapes, strict=True
-            ):
+            for block_states, part, shape in zip(states, torch.split(values, rows), shapes, strict=True):
                 block_states.append(part.view(*shape, self.width))
         return states
 
@@ -172,9 +164,7 @@ def _layer(weights: "Mapping[str, torch.Tensor]", name: str) -> _Layer:
 
     parts = [_pair(weights, f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
     return _Layer(
-        qkv=_Linear(
-            torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
-        ),
+        qkv=_Linear(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
         mixed=_Linear(*_pair(weights, f"{name}.attention.output.dense")),
         wide=_Linear(*_pair(weights, f"{name}.intermediate.dense")),
         narrow=_Linear(*_pair(weights, f"{name}.output.dense")),

@@ -82,18 +82,14 @@ class SentenceEncoder:
         EncoderError: the folder holds no model that can be loaded.
     """
 
-    def __init__(
-        self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str = "fp32"
-    ) -> None:
+    def __init__(self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str = "fp32") -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from tokenizers import Tokenizer
 
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._states, self._width, longest = _forward_pass(
-                folder, config, machine_precision(precision)
-            )
+            self._states, self._width, longest = _forward_pass(folder, config, machine_precision(precision))
         # tokenizers raises bare Exception for a file that it cannot read
         except Exception as error:
             raise EncoderError(
@@ -129,10 +125,7 @@ class SentenceEncoder:
         return self._rows(_parts(tokens, cores() // self._threads), len(texts), embed)
 
     def _rows(
-        self,
-        parts: list[list[list[int]]],
-        count: int,
-        embed: Callable[[list[list[int]]], list[Floats]],
+        self, parts: list[list[list[int]]], count: int, embed: Callable[[list[list[int]]], list[Floats]]
     ) -> Floats:
         """Embeddings in the order of the texts, made part by part on all cores.
 
@@ -153,9 +146,7 @@ class SentenceEncoder:
                 keep(parts[0], embed(parts[0]))
                 return rows
             with side_by_side(embed, parts, self._threads) as futures:
-                for part, vectors in track(
-                    list(zip(parts, futures, strict=True)), "Embedding tasks"
-                ):
+                for part, vectors in track(list(zip(parts, futures, strict=True)), "Embedding tasks"):
                     keep(part, vectors.result())
         return rows
 
@@ -249,8 +240,7 @@ def _forward_pass(
 
     def states(blocks: Sequence[Any]) -> list[list[Any]]:
         outputs = (
-            general(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
-            for ids in blocks
+            general(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True) for ids in blocks
         )
         return [list(output.hidden_states[1:]) for output in outputs]
 

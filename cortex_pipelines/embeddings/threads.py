@@ -62,9 +62,7 @@ def cores() -> int:
 
 
 @contextmanager
-def side_by_side(
-    work: Callable[[T], R], parts: Sequence[T], threads: int
-) -> "Iterator[list[Future[R]]]":
+def side_by_side(work: Callable[[T], R], parts: Sequence[T], threads: int) -> "Iterator[list[Future[R]]]":
     """Apply ``work`` to each part in parallel, on all cores.
 
     Which part is done first changes no result, so neither does the number of cores.

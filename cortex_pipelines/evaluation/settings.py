@@ -129,7 +129,5 @@ class EvaluationSettings(Settings):
     @model_validator(mode="after")
     def _enough_samples(self) -> "EvaluationSettings":
         if any(not 1 <= k <= self.samples for k in self.pass_k):
-            raise ValueError(
-                f"pass_k {self.pass_k}: each k must be from 1 to evaluation.samples, {self.samples}"
-            )
+            raise ValueError(f"pass_k {self.pass_k}: each k must be from 1 to evaluation.samples, {self.samples}")
         return self

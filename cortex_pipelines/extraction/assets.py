@@ -17,9 +17,7 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(CODE_UNITS, UNIT_CHUNKS, TEST_CASES, UNPARSED_FILES),
-)
+@versioned_asset(tables=(CODE_UNITS, UNIT_CHUNKS, TEST_CASES, UNPARSED_FILES))
 def code_units(
     repository_files: Path, extraction: ExtractionSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
@@ -37,9 +35,7 @@ def code_units(
     }
 
 
-@versioned_asset(
-    tables=(ARCHITECTURE_FACTS,),
-)
+@versioned_asset(tables=(ARCHITECTURE_FACTS,))
 def architecture_facts(
     repository_files: Path,
     code_units: Path,

@@ -47,9 +47,7 @@ class _Span(NamedTuple):
     tails: tuple[bytes, ...]
 
 
-def split_unit(
-    data: bytes, node: Node, start: int, end: int, settings: ExtractionSettings
-) -> list[Chunk]:
+def split_unit(data: bytes, node: Node, start: int, end: int, settings: ExtractionSettings) -> list[Chunk]:
     """The chunks of a unit; empty if it is small or cannot be divided.
 
     Args:

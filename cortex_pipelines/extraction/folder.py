@@ -19,9 +19,7 @@ from cortex_pipelines.syntax.grammars import PARSED
 # PEP 263
 _CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)")
 # Encodings whose decoding takes linear time.
-_FAST_ENCODINGS = re.compile(
-    r"(?i)(latin|iso|cp|windows|koi8|mac|euc|shift|sjis|gb|big5|utf.?(8|16|32)|ascii)"
-)
+_FAST_ENCODINGS = re.compile(r"(?i)(latin|iso|cp|windows|koi8|mac|euc|shift|sjis|gb|big5|utf.?(8|16|32)|ascii)")
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -72,12 +70,7 @@ def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any]
         return None
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
     row = {"source": "directory:.", "path": _printable(name), "blob": blob, "language": language}
-    constant_columns = {
-        "generated": False,
-        "trainable": False,
-        "notebook": False,
-        "tested_paths": [],
-    }
+    constant_columns = {"generated": False, "trainable": False, "notebook": False, "tested_paths": []}
     return {**row, **constant_columns, "size_bytes": len(data), "revision": "", "text": text}
 
 
@@ -86,9 +79,7 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         declared = _CODING.match(data[:1000])
-        bom_encoding = next(
-            (name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None
-        )
+        bom_encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
     encoding = bom_encoding or (declared[1].decode() if declared else "")
     if not _FAST_ENCODINGS.match(encoding):
         encoding = "latin-1"

@@ -22,9 +22,7 @@ def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tup
     while (end := _end_before(data, position)) is not None:
         if end in file_outline.attributes:
             first = position = file_outline.attributes[end]
-        elif end in file_outline.comments and _trails_no_code(
-            data, file_outline.comments[end], file_outline
-        ):
+        elif end in file_outline.comments and _trails_no_code(data, file_outline.comments[end], file_outline):
             if doc_end is None and end in file_outline.docs:
                 doc_end = end
             position = file_outline.comments[end]

@@ -18,9 +18,7 @@ def constants(names: str) -> re.Pattern[str] | None:
     return re.compile(names) if names else None
 
 
-def defined_names(
-    data: bytes, definition: Definition, settings: ExtractionSettings
-) -> list[tuple[str, Node]]:
+def defined_names(data: bytes, definition: Definition, settings: ExtractionSettings) -> list[tuple[str, Node]]:
     """Names of a definition with their nodes; several only for declarations of normal size."""
     nodes = definition.captures.get("name")
     if nodes is None:
@@ -28,9 +26,7 @@ def defined_names(
     declares = definition.kind in DECLARATIONS
     if declares:
         # a pattern of the query may find one name twice
-        declared = {
-            identifier.id: identifier for node in nodes for identifier in _bound_names(node)
-        }
+        declared = {identifier.id: identifier for node in nodes for identifier in _bound_names(node)}
         nodes = list(declared.values())
     if len(nodes) == 1:
         last = definition.first("name_end")
@@ -56,9 +52,7 @@ def _bound_names(name: Node) -> list[Node]:
         if "identifier" in node.type:
             names.append(node)
         elif "pattern" in node.type:
-            non_bindings = [
-                part for name in ("key", "right") for part in node.children_by_field_name(name)
-            ]
+            non_bindings = [part for name in ("key", "right") for part in node.children_by_field_name(name)]
             excluded_ids = {other.id for other in non_bindings}
             pending += [child for child in node.children if child.id not in excluded_ids][::-1]
     return names

@@ -12,12 +12,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.chunks import Chunk, split_unit
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
-from cortex_pipelines.extraction.layout import (
-    doc_comments,
-    end_of_last_statement,
-    remove_spans,
-    start_with_attributes,
-)
+from cortex_pipelines.extraction.layout import doc_comments, end_of_last_statement, remove_spans, start_with_attributes
 from cortex_pipelines.extraction.names import DECLARATIONS, constants, defined_names, name_text
 from cortex_pipelines.extraction.outline import Definition, Outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -104,9 +99,7 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
     scopes: list[_EnclosingScope] = []
     by_position = sorted(map(_sort_key, file_outline.definitions.values()), key=_outer_first)
     starts = [*(start for start, *_ in by_position), len(data)]
-    for (start, negative_end, _, definition), next_start in zip(
-        by_position, starts[1:], strict=True
-    ):
+    for (start, negative_end, _, definition), next_start in zip(by_position, starts[1:], strict=True):
         end = -negative_end
         while scopes and scopes[-1].end <= start:
             scopes.pop()
@@ -124,27 +117,15 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
     return list(units.values())
 
 
-def _parent_scope(
-    data: bytes, definition: Definition, scopes: list[_EnclosingScope]
-) -> _EnclosingScope:
+def _parent_scope(data: bytes, definition: Definition, scopes: list[_EnclosingScope]) -> _EnclosingScope:
     """The enclosing definition; the type that a method names belongs to its path."""
     innermost = scopes[-1] if scopes else _MODULE_SCOPE
     receiver = definition.first("receiver")
-    return (
-        innermost._replace(path=f"{innermost.path}{name_text(data, receiver)}.")
-        if receiver
-        else innermost
-    )
+    return innermost._replace(path=f"{innermost.path}{name_text(data, receiver)}.") if receiver else innermost
 
 
 def _scope(
-    end: int,
-    kind: str,
-    name: str,
-    header: str,
-    parent: _EnclosingScope,
-    level: int,
-    settings: ExtractionSettings,
+    end: int, kind: str, name: str, header: str, parent: _EnclosingScope, level: int, settings: ExtractionSettings
 ) -> _EnclosingScope:
     if level >= settings.max_nesting:
         # nothing inside is a unit
@@ -165,9 +146,7 @@ def _sort_key(definition: Definition) -> tuple[int, int, int, Definition]:
 _outer_first = itemgetter(0, 1, 2)
 
 
-def _is_unit(
-    definition: Definition, scopes: list[_EnclosingScope], settings: ExtractionSettings
-) -> bool:
+def _is_unit(definition: Definition, scopes: list[_EnclosingScope], settings: ExtractionSettings) -> bool:
     if definition.role == "scope" or len(scopes) > settings.max_nesting:
         return False
     return not _is_local(definition, scopes)
@@ -194,12 +173,7 @@ def _nearest(scopes: list[_EnclosingScope]) -> str | None:
 
 
 def _units(
-    file: _File,
-    definition: Definition,
-    kind: str,
-    names: list[tuple[str, Node]],
-    header: str,
-    parent: _EnclosingScope,
+    file: _File, definition: Definition, kind: str, names: list[tuple[str, Node]], header: str, parent: _EnclosingScope
 ) -> list[Unit]:
     """One unit per name; only declarations have more than one."""
     if not any(name for name, _ in names):
@@ -244,18 +218,14 @@ def _calls(file: _File, start: int, end: int) -> list[str]:
     return sorted({name for _, name in calls_inside}) if calls_inside else []
 
 
-def _documentation(
-    file: _File, definition: Definition, doc_end: int | None
-) -> tuple[str | None, int | None]:
+def _documentation(file: _File, definition: Definition, doc_end: int | None) -> tuple[str | None, int | None]:
     """Documentation, and where the implementation starts."""
     body = definition.first("body")
     documented = file.outline.documented.get(body.id) if body else None
     if documented:
         implementation = documented.get("implementation")
         literal = documented["docstring"][0]
-        text = docstring_text(
-            file.data[literal.start_byte : literal.end_byte].decode(errors="replace")
-        )
+        text = docstring_text(file.data[literal.start_byte : literal.end_byte].decode(errors="replace"))
         return text, implementation[0].start_byte if implementation else None
     start = body.start_byte if body else None
     if doc_end is None:
@@ -273,10 +243,7 @@ def _header(file: _File, definition: Definition) -> str:
     start, end = widest.start_byte, body.start_byte if body else widest.end_byte
     name = names[0].start_byte
     # an annotation before the name decorates the unit; one behind it, a parameter
-    removed = [
-        *_spans_within(file.attribute_spans, start, name),
-        *_spans_within(file.comment_spans, start, end),
-    ]
+    removed = [*_spans_within(file.attribute_spans, start, name), *_spans_within(file.comment_spans, start, end)]
     removed.sort()
     text = remove_spans(file.data, start, end, removed) if removed else file.data[start:end]
     return " ".join(text.decode(errors="replace").split()).rstrip("; ")

@@ -41,9 +41,9 @@ Captures = dict[str, list[Node]]
 
 _SCOPES = ("type", "module", "function", "method")
 # Role and kind by the capture, which is looked up once a definition.
-_DEFINITION_CAPTURES = {
-    f"definition.{kind}": ("definition", kind) for kind in (*UNIT_KINDS, "test")
-} | {f"scope.{kind}": ("scope", kind) for kind in _SCOPES}
+_DEFINITION_CAPTURES = {f"definition.{kind}": ("definition", kind) for kind in (*UNIT_KINDS, "test")} | {
+    f"scope.{kind}": ("scope", kind) for kind in _SCOPES
+}
 
 
 @dataclass(slots=True)
@@ -144,9 +144,7 @@ def _sole_declarations(definitions: Iterable[Definition]) -> dict[int, Node]:
     kinds: dict[int, Counter[str]] = {}  # children of a declaration are counted once for all
     for definition in definitions:
         declaration = definition.first("whole")
-        if declaration is None or declaration.type != definition.settings.get(
-            "whole", declaration.type
-        ):
+        if declaration is None or declaration.type != definition.settings.get("whole", declaration.type):
             continue
         if declaration.id not in kinds:
             kinds[declaration.id] = Counter(child.type for child in declaration.named_children)
@@ -168,9 +166,7 @@ def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
     return [() if setting is None else tuple(setting.encode().split(b" ")) for setting in words]
 
 
-def _add_comment(
-    file_outline: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]
-) -> None:
+def _add_comment(file_outline: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
     start, end = node.start_byte, node.end_byte
     # a line comment of Rust holds the end of its line
     if data[end - 1 : end] == b"\n":
@@ -185,9 +181,7 @@ def _add_spans(ends: dict[int, int], nodes: list[Node]) -> None:
         ends[node.end_byte] = node.start_byte
 
 
-def _add_definition(
-    file_outline: Outline, pattern: int, captures: Captures, settings: dict[str, str]
-) -> None:
+def _add_definition(file_outline: Outline, pattern: int, captures: Captures, settings: dict[str, str]) -> None:
     capture = next(name for name in captures if name in _DEFINITION_CAPTURES)
     node = captures.pop(capture)[0]
     existing = file_outline.definitions.get(node.id)
@@ -196,9 +190,7 @@ def _add_definition(
         body = node.child_by_field_name(settings["body"]) if "body" in settings else None
         if body is not None:
             captures["body"] = [body]
-        file_outline.definitions[node.id] = Definition(
-            node, role, kind, pattern, captures, settings
-        )
+        file_outline.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
     elif existing.pattern == pattern:
         for name, nodes in captures.items():
             existing.captures.setdefault(name, []).extend(nodes)

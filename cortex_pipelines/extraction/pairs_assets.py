@@ -20,9 +20,7 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(REFACTORING_PAIRS,),
-)
+@versioned_asset(tables=(REFACTORING_PAIRS,))
 def refactoring_pairs(
     project_source: ProjectSource,
     repository_commits: Path,

@@ -77,30 +77,22 @@ def _targets(units: pl.DataFrame) -> _Targets:
 
 def _is_tested() -> pl.Expr:
     # Rust's unit tests are in a module of the file that they test
-    in_test_module = (pl.col("language") == "rust") & pl.col("context").str.contains(
-        r"\bmod tests?\b"
-    )
+    in_test_module = (pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod tests?\b")
     return ~in_test_file() & ~in_test_module
 
 
-def _called_units(
-    paths: list[str], calls: list[str], targets: _Targets, source: str
-) -> Iterator[tuple[str, str]]:
+def _called_units(paths: list[str], calls: list[str], targets: _Targets, source: str) -> Iterator[tuple[str, str]]:
     """Units that the calls refer to unambiguously, with the called name."""
     called = set(calls)
     for name in calls:
-        matches = [
-            target for path in paths for target in targets.get((source, path), {}).get(name, ())
-        ]
+        matches = [target for path in paths for target in targets.get((source, path), {}).get(name, ())]
         if len(matches) > 1:
             matches = [(unit, owner) for unit, owner in matches if owner and owner in called]
         if len(matches) == 1:
             yield matches[0][0], name
 
 
-def _reachable_files(
-    units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame
-) -> dict[tuple[str, str], list[str]]:
+def _reachable_files(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
     """Files that each test file imports or lies next to, sorted."""
     reachable: dict[tuple[str, str], set[str]] = defaultdict(set)
     test_files = tests.select("source", "path", "language").unique(maintain_order=True)
@@ -111,9 +103,7 @@ def _reachable_files(
                 names = imports.get((source, path), [])
                 reachable[source, path] |= set(_candidate_files(path, language, names, index))
     files_with_tests = files.filter(pl.col("tested_paths").list.len() > 0)
-    for source, path, tested in files_with_tests.select(
-        "source", "path", "tested_paths"
-    ).iter_rows():
+    for source, path, tested in files_with_tests.select("source", "path", "tested_paths").iter_rows():
         reachable[source, path] |= set(tested)
     return {key: sorted(paths) for key, paths in reachable.items()}
 
@@ -163,9 +153,7 @@ def _imports(units: pl.DataFrame, test_files: pl.DataFrame) -> dict[tuple[str, s
     imports = test_file_units.filter(pl.col("kind") == "import").sort("path", "start_byte")
     for source, path, name, code in imports.select("source", "path", "name", "code").iter_rows():
         imported_names[source, path] += _imported(name, code)
-    units_with_require = test_file_units.filter(
-        pl.col("calls").list.contains("require") & (pl.col("kind") != "import")
-    )
+    units_with_require = test_file_units.filter(pl.col("calls").list.contains("require") & (pl.col("kind") != "import"))
     for source, path, code in units_with_require.select("source", "path", "code").iter_rows():
         imported_names[source, path] += _REQUIRED.findall(code)
     return imported_names
@@ -180,9 +168,7 @@ def _imported(name: str, code: str) -> list[str]:
     return [name, *(f"{name}.{word}".replace("..", ".") for word in words if word.isidentifier())]
 
 
-def _candidate_files(
-    path: str, language: str, names: Iterable[str], index: _Index
-) -> Iterator[str]:
+def _candidate_files(path: str, language: str, names: Iterable[str], index: _Index) -> Iterator[str]:
     folder = dirname(path)
     if language == "go":
         yield from index.folders.get(folder, ())
@@ -195,9 +181,7 @@ def _candidate_files(
         yield path
         if "/tests/" in f"/{path}":
             root = f"/{path}".partition("/tests/")[0].strip("/")
-            yield from (
-                candidate for candidate in index.paths if candidate.startswith(join(root, "src/"))
-            )
+            yield from (candidate for candidate in index.paths if candidate.startswith(join(root, "src/")))
     elif language == "python":
         for name in names:
             yield from _python_files(folder, name, index)

@@ -32,9 +32,7 @@ def in_test_file() -> pl.Expr:
     """Whether a unit's path is a test file in its language."""
     matches = pl.lit(False)
     for language, pattern in _FILES.items():
-        matches = matches | (
-            (pl.col("language") == language) & pl.col("path").str.contains(pattern)
-        )
+        matches = matches | ((pl.col("language") == language) & pl.col("path").str.contains(pattern))
     return matches
 
 

@@ -81,9 +81,7 @@ class Extraction:
     unparsed: pl.DataFrame
 
 
-def file_units(
-    text: str | bytes, language: str, path: str, settings: ExtractionSettings
-) -> list[Unit]:
+def file_units(text: str | bytes, language: str, path: str, settings: ExtractionSettings) -> list[Unit]:
     """The units of one file in byte order, outermost first.
 
     Args:
@@ -117,10 +115,7 @@ def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataF
 
 
 def extract(
-    files: pl.DataFrame,
-    settings: ExtractionSettings,
-    project: str = "",
-    cache: RowCache | None = None,
+    files: pl.DataFrame, settings: ExtractionSettings, project: str = "", cache: RowCache | None = None
 ) -> Extraction:
     """Units, chunks, tests and unparsed files of a project.
 
@@ -140,9 +135,7 @@ def extract(
         return _rows(keyed.filter(pl.col(_KEY).is_in(keys.to_list())), settings)
 
     rows = cache.rows(f"units-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
-    file_columns = keyed.select(
-        "source", "path", pl.col(list(_FILE_COLUMNS)).name.map(_FILE_COLUMNS.__getitem__)
-    )
+    file_columns = keyed.select("source", "path", pl.col(list(_FILE_COLUMNS)).name.map(_FILE_COLUMNS.__getitem__))
     rows = rows.join(file_columns, on=["source", "path"], how="left")
     definitions = rows.filter(pl.col("reason").is_null())
     tests = select_test_cases(definitions)
@@ -191,9 +184,7 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
     return pl.concat([unit_rows, unparsed_rows], how="diagonal").select(list(_SCHEMA))
 
 
-def _read(
-    text: str, language: str, path: str, settings: ExtractionSettings
-) -> tuple[list[Unit], SkipReason | None]:
+def _read(text: str, language: str, path: str, settings: ExtractionSettings) -> tuple[list[Unit], SkipReason | None]:
     outcome = attempt(lambda: read_code(text, language, path, settings))
     return ([], SkipReason("damaged", outcome.words)) if isinstance(outcome, Damage) else outcome
 

@@ -14,10 +14,7 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(tables=(INTERACTIONS,), partitioned=False)
 def interactions(
-    feedback_source: FeedbackSource,
-    privacy: PrivacySettings,
-    root: Path,
-    cache: RowCache | None = None,
+    feedback_source: FeedbackSource, privacy: PrivacySettings, root: Path, cache: RowCache | None = None
 ) -> dict[str, pl.DataFrame]:
     """What became of each completion, by the events of editors and people about it."""
     events = pinned_events(feedback_source, privacy, root, cache)

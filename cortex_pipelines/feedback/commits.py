@@ -11,9 +11,7 @@ from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git
 
 
-def retained_in_commits(
-    interactions: Iterable[dict[str, Any]], repository: Path
-) -> Iterator[FeedbackEvent]:
+def retained_in_commits(interactions: Iterable[dict[str, Any]], repository: Path) -> Iterator[FeedbackEvent]:
     """An event for each accepted completion whose file was committed since.
 
     Args:
@@ -86,9 +84,7 @@ def surviving_characters(completion: str, text: str, before: str = "") -> int:
 def _next_commit(repository: Path, path: str, after: datetime) -> tuple[str, datetime] | None:
     """The first commit of a file after a moment, by the committer's clock."""
     since = f"--since={int(after.timestamp()) + 1}"
-    log = run_git(
-        repository, "log", "--reverse", "--format=%H %cI", since, "HEAD", "--", f":(literal){path}"
-    )
+    log = run_git(repository, "log", "--reverse", "--format=%H %cI", since, "HEAD", "--", f":(literal){path}")
     if not log:
         return None
     name, committed_at = log.splitlines()[0].split()

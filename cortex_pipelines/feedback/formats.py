@@ -137,11 +137,7 @@ def _tabby(record: Record) -> Iterator[dict[str, Any]]:
     ((kind, event),) = (*record["event"].items(), *((None, None),))[:1]
     if not isinstance(event, dict):
         raise EventError("event: expected one of view, select, dismiss, completion")
-    common = {
-        "source": "tabby",
-        "at": _moment(record["ts"]),
-        "user": event.get("user") or record.get("user"),
-    }
+    common = {"source": "tabby", "at": _moment(record["ts"]), "user": event.get("user") or record.get("user")}
     if kind != "completion":
         yield common | _of_type(kind, event)
         return
@@ -184,14 +180,9 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
         common["latency_ms"] = record.get("time")
         yield common | {"kind": "shown"}
         if "accepted" in record:
-            yield common | {
-                "kind": _acceptance(record["accepted"]),
-                "elapsed_ms": record.get("elapsed"),
-            }
+            yield common | {"kind": _acceptance(record["accepted"]), "elapsed_ms": record.get("elapsed")}
         return
-    identity = _identity(
-        record.get("sessionId"), moment, record.get("prompt"), completion["original"]
-    )
+    identity = _identity(record.get("sessionId"), moment, record.get("prompt"), completion["original"])
     common |= {"completion_id": identity}
     if "previousCode" in record:
         yield common | {"task": "edit", "kind": _acceptance(record.get("accepted"))}

@@ -109,9 +109,7 @@ class Importer:
                     events += self._checked_events(reader.read(value), redact)
                     summary.taken += 1
                 except ValueError as error:
-                    is_event_error = isinstance(
-                        error, EventError
-                    )  # others may quote what is private
+                    is_event_error = isinstance(error, EventError)  # others may quote what is private
                     reason = str(error) if is_event_error else "holds a value that cannot be read"
                     summary.refuse(reason)
                     yield RejectedLine(path.name, number, reason)
@@ -119,9 +117,7 @@ class Importer:
             summary.new += new
             summary.repeated += len(events) - new
 
-    def _checked_events(
-        self, events: Sequence[FeedbackEvent], redact: RecordRedactor
-    ) -> list[FeedbackEvent]:
+    def _checked_events(self, events: Sequence[FeedbackEvent], redact: RecordRedactor) -> list[FeedbackEvent]:
         if not self.settings.consent:
             raise EventError("no project has consented; feedback.consent in params.yaml names them")
         oldest = oldest_kept(self.now, self.settings.keep_days)
@@ -130,8 +126,7 @@ class Importer:
                 raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
             if event.project is not None and event.project not in self.settings.consent:
                 raise EventError(
-                    f"project {event.project} has not consented; feedback.consent in params.yaml "
-                    "names those that have"
+                    f"project {event.project} has not consented; feedback.consent in params.yaml names those that have"
                 )
             if event.at is not None and event.at > self.now + _AHEAD:
                 raise EventError("lies more than a day in the future; a clock is wrong")
@@ -185,9 +180,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Rows as Excel and pandas write them: with a byte order mark, other separators, an index."""
     csv.field_size_limit(_LONGEST)
     separator = separator_of(path)
-    with TextIOWrapper(
-        open_unpacked(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
-    ) as file:
+    with TextIOWrapper(open_unpacked(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file, delimiter=separator)
         try:
             if "corrected" not in (rows.fieldnames or ()):

@@ -66,9 +66,7 @@ def compute_metrics(
     ]
 
 
-def _group(
-    rows: Sequence[dict[str, Any]], simulated: bool, by: str, value: object
-) -> dict[str, Any]:
+def _group(rows: Sequence[dict[str, Any]], simulated: bool, by: str, value: object) -> dict[str, Any]:
     sorted_rows = sorted(rows, key=lambda row: str(row["completion_id"]))
     return {
         "simulated": simulated,
@@ -87,20 +85,13 @@ def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         weighted_rows = list(_retained_of_shown(rows))
     else:
         weighted_rows = [(row, *item) for row in rows for item in _item(name, row)]
-    items = [
-        (row["user"] or row["completion_id"], value, weight) for row, value, weight in weighted_rows
-    ]
+    items = [(row["user"] or row["completion_id"], value, weight) for row, value, weight in weighted_rows]
     if not items:
         return None
     names, values, weights = zip(*items, strict=True)
     clusters = _pooled(names)
     interval = paired_bootstrap(
-        values,
-        weights=weights,
-        clusters=clusters,
-        resamples=_RESAMPLES,
-        confidence=_CONFIDENCE,
-        seed=0,
+        values, weights=weights, clusters=clusters, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=0
     )
     ends = (interval.low, interval.high) if len(set(clusters)) > 1 else (None, None)
     value, low, high = (_in_display_unit(name, number) for number in (interval.estimate, *ends))
@@ -118,9 +109,7 @@ def _in_display_unit(name: str, number: float | None) -> float | None:
     return exp(number) if name == "seconds_to_accept" and number is not None else number
 
 
-def _retained_of_shown(
-    rows: Sequence[Mapping[str, Any]],
-) -> Iterator[tuple[Mapping[str, Any], float, float]]:
+def _retained_of_shown(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], float, float]]:
     """Interaction, share retained, and weight, of what was shown.
 
     Many editors never look again at what was taken, though all say what was not: counted as it
@@ -133,11 +122,7 @@ def _retained_of_shown(
     if accepted_rows and not observed:
         return
     observed_characters = sum(row["characters"] for row, _ in observed)
-    scale = (
-        sum(row["characters"] for row in accepted_rows) / observed_characters
-        if observed_characters
-        else 1.0
-    )
+    scale = sum(row["characters"] for row in accepted_rows) / observed_characters if observed_characters else 1.0
     for row, count in observed:
         yield row, count / row["characters"], scale * row["characters"]
     for row in shown_rows:

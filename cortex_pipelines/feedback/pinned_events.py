@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.coordination.logs import (
-    CoordinationError,
-    CoordinationSettings,
-    read_logs,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationError, CoordinationSettings, read_logs, take_coordination_pin
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -41,9 +36,7 @@ def events_folder(settings: FeedbackSettings, root: Path) -> Path:
     return root / Path(settings.events).expanduser()
 
 
-def take_feedback_pin(
-    settings: FeedbackSettings, root: Path, privacy: PrivacySettings
-) -> dict[str, Any]:
+def take_feedback_pin(settings: FeedbackSettings, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
     """Pin every file of stored events by size and SHA-256; an empty list without events."""
     folder = events_folder(settings, root)
     return take_coordination_pin(folder, root, privacy) if folder.is_dir() else {"files": []}
@@ -62,9 +55,7 @@ def pinned_events(
     if not source.pin["files"]:
         return
     folder = events_folder(source.settings, root)
-    reading = CoordinationSettings(
-        logs=source.settings.events, sample=False, aliases={}, test_rows=[], sources=()
-    )
+    reading = CoordinationSettings(logs=source.settings.events, sample=False, aliases={}, test_rows=[], sources=())
     try:
         logs = read_logs(folder, source.pin, reading, privacy, cache)
     except CoordinationError as error:

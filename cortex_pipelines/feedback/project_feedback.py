@@ -25,11 +25,7 @@ def gateway_log(root: Path) -> Path:
 
 
 def import_files(
-    root: Path,
-    params: Parameters,
-    files: Sequence[Path],
-    project: str | None,
-    summary: ImportSummary,
+    root: Path, params: Parameters, files: Sequence[Path], project: str | None, summary: ImportSummary
 ) -> Iterator[RejectedLine]:
     """Import files of feedback; yields the refused lines while it goes.
 
@@ -104,18 +100,14 @@ def project_metrics(root: Path, project: str | None) -> list[dict[str, Any]]:
     rows = _interactions(root)
     projects = sorted(rows["project"].unique())
     if project is not None and projects and project not in projects:
-        raise FeedbackError(
-            f"no interaction of {project} yet; there are some of {', '.join(projects)}"
-        )
+        raise FeedbackError(f"no interaction of {project} yet; there are some of {', '.join(projects)}")
     return compute_metrics(rows, project)
 
 
 def _interactions(root: Path) -> pl.DataFrame:
     folder = root / "data" / "interactions"
     if not (folder / f"{INTERACTIONS.name}.parquet").exists():
-        raise FeedbackError(
-            f"no {folder.relative_to(root)} yet; run `cortex update` and `cortex run interactions`"
-        )
+        raise FeedbackError(f"no {folder.relative_to(root)} yet; run `cortex update` and `cortex run interactions`")
     return INTERACTIONS.read(folder)
 
 

@@ -27,17 +27,13 @@ def report(groups: Sequence[dict[str, Any]]) -> str:
             parts.append(paragraph(SIMULATION, warning=True))
         for by in GROUPS:
             parts.append(heading(f"By {by}", 3))
-            parts.append(
-                table(*table_cells([group for group in selected if group["by"] == by], by))
-            )
+            parts.append(table(*table_cells([group for group in selected if group["by"] == by], by)))
     parts.append(heading("What the columns say"))
     parts.append(table(("column", "meaning"), [(name, words) for name, words in METRICS.items()]))
     return page("Interactions", parts)
 
 
-def table_cells(
-    groups: Sequence[dict[str, Any]], by: str
-) -> tuple[list[str], list[list[str | int]]]:
+def table_cells(groups: Sequence[dict[str, Any]], by: str) -> tuple[list[str], list[list[str | int]]]:
     """Head and rows of a table of groups."""
     head = [by, "interactions", "users", *METRICS]
     rows: list[list[str | int]] = [

@@ -13,17 +13,7 @@ import polars as pl
 from cortex_pipelines.feedback.events import HORIZONS, FeedbackEvent
 from cortex_pipelines.schemas.feedback import INTERACTIONS, OUTCOMES
 
-_FACTS = (
-    "project",
-    "language",
-    "task",
-    "version",
-    "arm",
-    "propensity",
-    "latency_ms",
-    "path",
-    "original",
-)
+_FACTS = ("project", "language", "task", "version", "arm", "propensity", "latency_ms", "path", "original")
 _ACCEPTED = ("accepted", "partly_accepted")
 _NOT_ACCEPTED = ("typed_instead", "dismissed")
 _OF_READERS = frozenset({"shown", *_ACCEPTED, *_NOT_ACCEPTED, "edited", "retained"})
@@ -47,10 +37,7 @@ def build_interactions(events: Iterable[FeedbackEvent], consent: Collection[str]
     by_completion: defaultdict[str, set[FeedbackEvent]] = defaultdict(set)
     for event in events:
         by_completion[event.completion_id].add(event)
-    settled = (
-        _interaction(name, sorted(by_completion[name], key=_event_order))
-        for name in sorted(by_completion)
-    )
+    settled = (_interaction(name, sorted(by_completion[name], key=_event_order)) for name in sorted(by_completion))
     return INTERACTIONS.frame([row for row in settled if row["project"] in consent])
 
 
@@ -65,19 +52,12 @@ def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
     outcome_kinds = kinds | ({"shown"} if was_shown else {"offered"})
     facts = _facts(events)
     accepted, partly = (kind in kinds for kind in _ACCEPTED)
-    accepted_characters = (
-        _accepted_characters(events, facts["characters"]) if accepted or partly else None
-    )
+    accepted_characters = _accepted_characters(events, facts["characters"]) if accepted or partly else None
     retained = _retained(events, accepted_characters) if accepted or partly else {}
     correction = _correction(events)
-    original = (
-        correction.original if correction and correction.original is not None else facts["original"]
-    )
+    original = correction.original if correction and correction.original is not None else facts["original"]
     corrected = correction.corrected if correction else None
-    shrunk = any(
-        accepted_characters is not None and count < accepted_characters
-        for count in retained.values()
-    )
+    shrunk = any(accepted_characters is not None and count < accepted_characters for count in retained.values())
     changed = accepted and corrected is not None and corrected != original
     return {
         **facts,
@@ -117,9 +97,7 @@ def _first(events: Iterable[FeedbackEvent], name: str) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _accepted_characters(
-    events: Iterable[FeedbackEvent], completion_length: int | None
-) -> int | None:
+def _accepted_characters(events: Iterable[FeedbackEvent], completion_length: int | None) -> int | None:
     """The whole; of a completion taken in parts the most that an event says."""
     if any(event.kind == "accepted" for event in events):
         return completion_length
@@ -128,9 +106,7 @@ def _accepted_characters(
     return most if most is None or completion_length is None else min(most, completion_length)
 
 
-def _retained(
-    events: Iterable[FeedbackEvent], accepted_characters: int | None
-) -> Mapping[str, int]:
+def _retained(events: Iterable[FeedbackEvent], accepted_characters: int | None) -> Mapping[str, int]:
     """The least that any event says, never more than before or than was taken."""
     retained: dict[str, int] = {}
     bound = accepted_characters
@@ -144,10 +120,7 @@ def _retained(
         if not counts:
             continue
         # a commit may come within the hour, so it is bounded by what was taken alone
-        bounds = [
-            *counts,
-            *(b for b in (accepted_characters if after is None else bound,) if b is not None),
-        ]
+        bounds = [*counts, *(b for b in (accepted_characters if after is None else bound,) if b is not None)]
         if after is None:
             retained["retained_commit"] = min(bounds)
         else:
@@ -180,9 +153,7 @@ def _seconds_to_accept(events: Sequence[FeedbackEvent]) -> float | None:
         return min(elapsed) / 1000
     accepted_at = [event.at for event in acceptances if event.at is not None]
     shown_at = [
-        event.at
-        for event in events
-        if event.kind == "shown" and event.at is not None and event.source != "continue"
+        event.at for event in events if event.kind == "shown" and event.at is not None and event.source != "continue"
     ]
     if not accepted_at or not shown_at:
         return None

@@ -72,10 +72,7 @@ def reaction(suggested: str, actual: str) -> Reaction:
 
 
 def simulate(
-    changes: Iterable[FileRevision],
-    suggester: Callable[[FileRevision], Suggest],
-    project: str,
-    version: str,
+    changes: Iterable[FileRevision], suggester: Callable[[FileRevision], Suggest], project: str, version: str
 ) -> Iterator[dict[str, Any]]:
     """Lines of the gateway's log, as if a developer had typed the changes.
 
@@ -135,9 +132,7 @@ def _events(suggested: str, actual: str, final: str) -> Iterator[dict[str, Any]]
     yield {
         "type": "retained",
         "after": 3600,
-        "characters": min(retained, surviving_characters(accepted, final))
-        if action != "correct"
-        else retained,
+        "characters": min(retained, surviving_characters(accepted, final)) if action != "correct" else retained,
         "wait": 0.0,
     }
 

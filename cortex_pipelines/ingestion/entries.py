@@ -173,7 +173,6 @@ class SourceLimits:
         if self._bytes + size > limit.max_source_bytes:
             self.full = True
             return "source_too_large", (
-                "this and all later entries: "
-                f"ingestion.max_source_bytes is {limit.max_source_bytes}"
+                f"this and all later entries: ingestion.max_source_bytes is {limit.max_source_bytes}"
             )
         return None

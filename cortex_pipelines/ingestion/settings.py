@@ -55,7 +55,5 @@ class IngestionSettings(Settings):
     def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in names if spdx(name) != name or " " in name]
         if unknown:
-            raise ValueError(
-                f"{', '.join(unknown)}: not an SPDX licence id (spelling and case count)"
-            )
+            raise ValueError(f"{', '.join(unknown)}: not an SPDX licence id (spelling and case count)")
         return names

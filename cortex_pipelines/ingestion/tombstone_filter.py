@@ -14,9 +14,7 @@ def forgotten_file(path: str, size: int) -> SkippedFile:
     return SkippedFile(path, REASON, "a tombstone in privacy.forgotten of params.yaml", size)
 
 
-def forgotten_by_author(
-    files: pl.DataFrame, project: str, privacy: PrivacySettings
-) -> pl.DataFrame:
+def forgotten_by_author(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
     """Files excluded because a forgotten author changed them last.
 
     Args:
@@ -28,15 +26,11 @@ def forgotten_by_author(
         return files.clear()
     file_keys = files.select("source", "path", "author").iter_rows()
     return files.filter(
-        pl.Series(
-            [is_forgotten(privacy, project, *file_key) for file_key in file_keys], dtype=pl.Boolean
-        )
+        pl.Series([is_forgotten(privacy, project, *file_key) for file_key in file_keys], dtype=pl.Boolean)
     )
 
 
-def drop_forgotten_commits(
-    commits: pl.DataFrame, project: str, privacy: PrivacySettings
-) -> pl.DataFrame:
+def drop_forgotten_commits(commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
     """Commits of authors who are not forgotten, without forgotten paths.
 
     Args:

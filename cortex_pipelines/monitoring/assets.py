@@ -54,18 +54,14 @@ def drift_report(
     """A project's code and interactions today against what its champion was trained on."""
     model = ReleasedModel("code_adapter", project)
     retained, retained_parts = summarise_interactions(
-        pl.read_parquet(interactions / f"{INTERACTIONS.name}.parquet"),
-        project,
-        code_adapter_champion.champion or "",
+        pl.read_parquet(interactions / f"{INTERACTIONS.name}.parquet"), project, code_adapter_champion.champion or ""
     )
 
     def load_training_version(asset: str) -> tuple[str, Path]:
         return champions_data(root, model, code_adapter_champion, asset, load_version)
 
     try:
-        training_feedback = (
-            load_training_version("feedback_dataset")[1] if code_adapter_champion.champion else None
-        )
+        training_feedback = load_training_version("feedback_dataset")[1] if code_adapter_champion.champion else None
     except NothingToCompareError as reason:  # an unknown number does not trigger a training
         words = f"Corrections by people that the champion was not trained on: unknown. {reason}"
     else:
@@ -76,9 +72,7 @@ def drift_report(
     try:
         version, data = load_training_version("completion_dataset")
     except NothingToCompareError as reason:
-        _write(
-            out, project, {"drifting": 0.0} | retained, [paragraph(str(reason)), *retained_parts]
-        )
+        _write(out, project, {"drifting": 0.0} | retained, [paragraph(str(reason)), *retained_parts])
         return
     figures, parts = compare_code(
         original_examples(data),
@@ -105,9 +99,7 @@ def router_drift_report(
     sample = [paragraph(SAMPLE, warning=True)] if coordination.sample else []
     model = ReleasedModel("task_router", None)
     try:
-        version, data = champions_data(
-            root, model, task_router_champion, "routing_dataset", load_version
-        )
+        version, data = champions_data(root, model, task_router_champion, "routing_dataset", load_version)
     except NothingToCompareError as reason:
         _write(out, "task router", {"drifting": 0.0}, [*sample, paragraph(str(reason))])
         return

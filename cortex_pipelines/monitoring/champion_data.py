@@ -31,9 +31,7 @@ def champions_data(
         NothingToCompareError: no champion, or its training data is unknown or missing.
     """
     if pin.champion is None:
-        raise NothingToCompareError(
-            f"{model.name} has no champion yet, so there is nothing to compare with."
-        )
+        raise NothingToCompareError(f"{model.name} has no champion yet, so there is nothing to compare with.")
     input_versions = inputs_of(moves(root, model), pin.champion) or {}
     if asset not in input_versions:
         raise NothingToCompareError(

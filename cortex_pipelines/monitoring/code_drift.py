@@ -85,9 +85,7 @@ def compare_code(
     return figures, [*parts, heading("The new examples beside those from then"), *evidence]
 
 
-def _files(
-    training: pl.DataFrame, current: pl.DataFrame, new: pl.DataFrame, commits: pl.DataFrame
-) -> pl.DataFrame:
+def _files(training: pl.DataFrame, current: pl.DataFrame, new: pl.DataFrame, commits: pl.DataFrame) -> pl.DataFrame:
     """Files with new examples: ``source, path, examples, added, last_commit``, most first."""
     last = (
         commits.select("source", "committed_at", path="paths")
@@ -170,8 +168,7 @@ def _shares(rows: pl.DataFrame) -> pl.DataFrame:
     shown_rows = rows.filter(pl.col("shown"), pl.col("characters") > 0)
     looked_at = pl.when(_ACCEPTED).then(_RETAINED / pl.col("characters"))
     shares = shown_rows.select(
-        "first_at",
-        share=pl.when(_ACCEPTED).then(looked_at.fill_null(looked_at.mean())).otherwise(0),
+        "first_at", share=pl.when(_ACCEPTED).then(looked_at.fill_null(looked_at.mean())).otherwise(0)
     )
     return shares.clear() if shares["share"].has_nulls() else shares
 
@@ -180,11 +177,7 @@ def _informative_completions(rows: pl.DataFrame) -> int:
     """Number of completions checked again after acceptance; of those shown if none was accepted."""
     shown_rows = rows.filter(pl.col("shown"), pl.col("characters") > 0)
     accepted = shown_rows.filter(_ACCEPTED)
-    return (
-        shown_rows.height
-        if accepted.is_empty()
-        else accepted.filter(_RETAINED.is_not_null()).height
-    )
+    return shown_rows.height if accepted.is_empty() else accepted.filter(_RETAINED.is_not_null()).height
 
 
 def _day(moment: Any) -> str:

@@ -50,7 +50,6 @@ def last_decisions(root: Path) -> list[str]:
             continue  # a kill left half of it
         latest[line["model"]] = line
     return [
-        f"{name}: {RetrainingDecision(line['retrain'], tuple(line['reasons'])).in_words()} "
-        f"({line['by']}, {line['at']})"
+        f"{name}: {RetrainingDecision(line['retrain'], tuple(line['reasons'])).in_words()} ({line['by']}, {line['at']})"
         for name, line in sorted(latest.items())
     ]

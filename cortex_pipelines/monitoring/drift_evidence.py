@@ -26,9 +26,7 @@ _SHOWN = 600
 """Characters of an example."""
 
 
-def compare_with_examples(
-    before: Records, since: Records, encode: Encode
-) -> tuple[Drift, list[str]]:
+def compare_with_examples(before: Records, since: Records, encode: Encode) -> tuple[Drift, list[str]]:
     """Compare two samples, and say on a page which columns drift and how.
 
     Args:
@@ -78,34 +76,22 @@ def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[s
     if kind != "category":
         return "", ""
     shares = [
-        {level: count / len(values) for level, count in Counter(map(str, values)).items()}
-        for values in (before, since)
+        {level: count / len(values) for level, count in Counter(map(str, values)).items()} for values in (before, since)
     ]
     levels = sorted(
         shares[0].keys() | shares[1].keys(),
         key=lambda level: (-abs(shares[0].get(level, 0) - shares[1].get(level, 0)), level),
     )[:_LEVELS]
-    texts = [
-        ", ".join(f"{level} {sample_shares.get(level, 0):.0%}" for level in levels)
-        for sample_shares in shares
-    ]
+    texts = [", ".join(f"{level} {sample_shares.get(level, 0):.0%}" for level in levels) for sample_shares in shares]
     return texts[0], texts[1]
 
 
-def _least_similar(
-    name: str, before: Records, since: Records, embedding_of: dict[str, np.ndarray]
-) -> Iterator[str]:
+def _least_similar(name: str, before: Records, since: Records, embedding_of: dict[str, np.ndarray]) -> Iterator[str]:
     """Texts since then whose nearest text from before is furthest away, of those compared."""
-    old, new = (
-        sorted({row[name][:CHARACTERS] for row in rows} & embedding_of.keys())
-        for rows in (before, since)
-    )
+    old, new = (sorted({row[name][:CHARACTERS] for row in rows} & embedding_of.keys()) for rows in (before, since))
     nearest = (_matrix(new, embedding_of) @ _matrix(old, embedding_of).T).max(axis=1)
     order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
-    examples = [
-        code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN])
-        for index in order
-    ]
+    examples = [code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN]) for index in order]
     yield collapsible(f"{name}: the least like what was there before", examples, "bad")
 
 

@@ -40,9 +40,7 @@ class RetrainingInputs:
     minutes: float | None = None
 
 
-def should_retrain(
-    inputs: RetrainingInputs, rule: RetrainingRule, most_minutes: int | None
-) -> RetrainingDecision:
+def should_retrain(inputs: RetrainingInputs, rule: RetrainingRule, most_minutes: int | None) -> RetrainingDecision:
     """Decide whether a model whose inputs changed is trained again.
 
     A model without a champion is trained as often as there is something new: nothing else can get
@@ -60,9 +58,7 @@ def should_retrain(
         return RetrainingDecision(False, (_no_reason(inputs, rule),))
     obeyed = not inputs.champion or bool(inputs.settings) or inputs.forgotten
     if not obeyed and inputs.days is not None and inputs.days < rule.rest_days:
-        too_recent = (
-            f"but it was trained {inputs.days:.1f} days ago, and rests for {rule.rest_days}"
-        )
+        too_recent = f"but it was trained {inputs.days:.1f} days ago, and rests for {rule.rest_days}"
         return RetrainingDecision(False, (*for_it, too_recent))
     if most_minutes is not None and (inputs.minutes or 0) > most_minutes:
         cost = f"but it takes some {inputs.minutes:.0f} minutes, of at most {most_minutes} now"

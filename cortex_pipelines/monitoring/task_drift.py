@@ -35,21 +35,14 @@ _STREAM = (
 
 def logged_tasks(dataset: Path) -> pl.DataFrame:
     """Logged tasks of a routing data set, with ``key`` (equal texts) and ``split``, by time."""
-    splits = [
-        pl.read_parquet(dataset / f"{split}.parquet").with_columns(split=pl.lit(split))
-        for split in SPLITS
-    ]
+    splits = [pl.read_parquet(dataset / f"{split}.parquet").with_columns(split=pl.lit(split)) for split in SPLITS]
     tasks = pl.concat(splits).filter(pl.col("label_source").is_in([_OUTCOME, "decision"]))
     keys = pl.Series("key", [normalised(text) for text in tasks["text"]], pl.String)
     return tasks.with_columns(keys).sort("occurred_at", "example_id", nulls_last=False)
 
 
 def compare_tasks(
-    training: pl.DataFrame,
-    current: pl.DataFrame,
-    decide: Decide,
-    encode: Encode,
-    settings: RoutingSettings,
+    training: pl.DataFrame, current: pl.DataFrame, decide: Decide, encode: Encode, settings: RoutingSettings
 ) -> tuple[dict[str, float], list[str]]:
     """Figures and parts of a page: what moved since the champion was trained, what it costs.
 
@@ -107,10 +100,7 @@ def _realised_quality(
     samples = (held_out, with_outcome)
     decisions = [decide(sample["text"].to_list()) for sample in samples]
     right = [
-        [
-            decision.master == master
-            for decision, master in zip(correct, sample["master"], strict=True)
-        ]
+        [decision.master == master for decision, master in zip(correct, sample["master"], strict=True)]
         for correct, sample in zip(decisions, samples, strict=True)
     ]
     shares = [wilson(sum(correct), len(correct), settings.confidence) for correct in right]
@@ -125,15 +115,8 @@ def _realised_quality(
         seed=settings.seed,
     )
     rows = [
-        (
-            name,
-            len(correct),
-            f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})",
-            f"{error:.3f}",
-        )
-        for name, correct, share, error in zip(
-            ("held out", "since"), right, shares, errors, strict=True
-        )
+        (name, len(correct), f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})", f"{error:.3f}")
+        for name, correct, share, error in zip(("held out", "since"), right, shares, errors, strict=True)
     ]
     head = ("tasks with an outcome", "count", "accuracy (interval)", "calibration error")
     stream = detect_changes([float(value) for value in chain(*right)])
@@ -172,10 +155,7 @@ def stream_table(stream: Sequence[MeanShift], times: Sequence[datetime | None]) 
         stream: The changes.
         times: Time of each value of the stream.
     """
-    rows = [
-        (_day(times[change.noticed]), f"{change.before:.1%}", f"{change.since:.1%}")
-        for change in stream
-    ]
+    rows = [(_day(times[change.noticed]), f"{change.before:.1%}", f"{change.since:.1%}") for change in stream]
     return table(("change noticed", "mean before", "mean since"), rows)
 
 

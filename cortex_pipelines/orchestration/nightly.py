@@ -71,9 +71,7 @@ def plan_retraining(project: Project, views: list[DvcView]) -> dict[str | None, 
         if view.changed or any(
             (other.name, key) in outdated
             for other in project.graph.wiring(name).assets
-            for key in (
-                [partition] if other.partitioned and partition else project.partitions_of(other)
-            )
+            for key in ([partition] if other.partitioned and partition else project.partitions_of(other))
         ):
             outdated.add((name, partition))
     return {
@@ -114,9 +112,7 @@ class NightlyContext:
         if context.run_id not in self._open_projects:
             project, definitions = self._open_again()
             follow_projects(context.instance, project)
-            self._open_projects = {
-                context.run_id: (project, Staleness(context.instance, definitions))
-            }
+            self._open_projects = {context.run_id: (project, Staleness(context.instance, definitions))}
         return self._open_projects[context.run_id]
 
     def decision_to_skip(
@@ -148,15 +144,11 @@ class NightlyContext:
         project, staleness = self.open_project(context)
         asset = project.graph.assets[name]
         is_fresh = partial(_is_fresh, staleness, name, partition)
-        for result in run_step(
-            context, project, asset, partition, self._tracker, self._validate, is_fresh
-        ):
+        for result in run_step(context, project, asset, partition, self._tracker, self._validate, is_fresh):
             if isinstance(result, dg.AssetCheckResult):
                 yield _evaluation(name, result)
                 continue
-            yield dg.AssetMaterialization(
-                name, partition=partition, metadata=result.metadata, tags=result.tags
-            )
+            yield dg.AssetMaterialization(name, partition=partition, metadata=result.metadata, tags=result.tags)
             for check in result.check_results or ():
                 yield _evaluation(name, check)
 
@@ -167,9 +159,7 @@ def models_of(graph: Graph) -> list[str]:
     return [asset.name for asset in graph.order if asset.name in registered]
 
 
-def _decide(
-    context: dg.OpExecutionContext, project: Project, model: ReleasedModel
-) -> RetrainingDecision:
+def _decide(context: dg.OpExecutionContext, project: Project, model: ReleasedModel) -> RetrainingDecision:
     tags = context.run.tags.items()
     occasion: Occasion = "weekly" if WEEKLY_TAG.items() <= tags else "nightly"
     decision = ANYWAY if OVERRIDE_TAG.items() <= tags else decide(project, model, occasion)
@@ -192,9 +182,7 @@ def _evaluation(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluati
     )
 
 
-def nightly_job(
-    project: Project, open_again: Open, tracker: Tracker, validate: Validate | None
-) -> dg.JobDefinition:
+def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: Validate | None) -> dg.JobDefinition:
     """Move the pins, refresh all stale assets and promote models that pass their gates.
 
     Args:
@@ -206,9 +194,7 @@ def nightly_job(
     nightly = NightlyContext(open_again, tracker, validate)
     graph = project.graph
     steps = {asset.name: _asset_op(asset, graph, nightly) for asset in graph.order}
-    gates = {
-        asset.name: _promote_op(asset, graph, nightly) for asset in graph.order if asset.registers
-    }
+    gates = {asset.name: _promote_op(asset, graph, nightly) for asset in graph.order if asset.registers}
     pins_op, plan_op = _pins_op(project), _plan_op(nightly)
 
     # One process for all steps: separate ones would each spend seconds on imports.
@@ -221,13 +207,9 @@ def nightly_job(
         planned = plan_op(pins_op())
         outputs: dict[str, Any] = {}
         for asset in _monitoring_first(graph):
-            step = partial(
-                _connect_step, steps[asset.name].alias(asset.name), asset, graph, outputs
-            )
+            step = partial(_connect_step, steps[asset.name].alias(asset.name), asset, graph, outputs)
             partitioned = asset.partitioned
-            outputs[asset.name] = (
-                planned.projects.map(step) if partitioned else step(planned.shared)
-            )
+            outputs[asset.name] = planned.projects.map(step) if partitioned else step(planned.shared)
             if asset.registers:
                 gate = gates[asset.name].alias(f"{PROMOTE}_{asset.registers}")
                 promote = partial(_connect_gate, gate, outputs[asset.name], partitioned)
@@ -248,9 +230,7 @@ def _prerequisites(asset: VersionedAsset, graph: Graph) -> list[VersionedAsset]:
     return [*graph.wiring(asset.name).assets, *monitors]
 
 
-def _connect_step(
-    step: Any, asset: VersionedAsset, graph: Graph, outputs: dict[str, Any], todo: Any
-) -> Any:
+def _connect_step(step: Any, asset: VersionedAsset, graph: Graph, outputs: dict[str, Any], todo: Any) -> Any:
     """Connect a step to its prerequisites."""
     inputs = {}
     for other in _prerequisites(asset, graph):
@@ -310,22 +290,14 @@ def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:
         except Exception as error:
             raise failure(error) from error
         awaiting_promotion = {
-            model.partition
-            for model in project_models(project)
-            if may_be_promoted(project.root, model)
+            model.partition for model in project_models(project) if may_be_promoted(project.root, model)
         }
         for name, key in step_names(project.partitions).items():
             if outdated[name] or name in awaiting_promotion:
-                yield dg.DynamicOutput(
-                    RetrainingJob(name, outdated[name]), key, output_name="projects"
-                )
-        asset_lists = {
-            name or "all projects": ", ".join(sorted(outdated[name])) for name in outdated
-        }
+                yield dg.DynamicOutput(RetrainingJob(name, outdated[name]), key, output_name="projects")
+        asset_lists = {name or "all projects": ", ".join(sorted(outdated[name])) for name in outdated}
         stale = {name: text for name, text in asset_lists.items() if text}
-        yield dg.Output(
-            RetrainingJob(None, outdated[None]), "shared", metadata=stale or {"stale": "nothing"}
-        )
+        yield dg.Output(RetrainingJob(None, outdated[None]), "shared", metadata=stale or {"stale": "nothing"})
 
     return op
 
@@ -334,26 +306,17 @@ def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> d
     @dg.op(
         name=f"{JOB}_{asset.name}",
         description=asset.description,
-        ins={"todo": dg.In(RetrainingJob)}
-        | {other.name: dg.In(dg.Nothing) for other in _prerequisites(asset, graph)},
+        ins={"todo": dg.In(RetrainingJob)} | {other.name: dg.In(dg.Nothing) for other in _prerequisites(asset, graph)},
         out=dg.Out(dg.Nothing),
         retry_policy=retry_policy(),
         tags={"cortex/asset": asset.name},
     )
     def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
         materialised = False
-        decision = (
-            nightly.decision_to_skip(context, asset.name, todo.project)
-            if asset.name in todo.names
-            else None
-        )
+        decision = nightly.decision_to_skip(context, asset.name, todo.project) if asset.name in todo.names else None
         if decision is not None:
-            yield dg.AssetObservation(
-                asset.name, partition=todo.project, metadata={"retraining": decision.in_words()}
-            )
-            yield dg.Output(
-                None, metadata={"made": materialised, "retraining": decision.in_words()}
-            )
+            yield dg.AssetObservation(asset.name, partition=todo.project, metadata={"retraining": decision.in_words()})
+            yield dg.Output(None, metadata={"made": materialised, "retraining": decision.in_words()})
             return
         if asset.name in todo.names:
             for event in nightly.refresh(context, asset.name, todo.project):
@@ -366,14 +329,11 @@ def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> d
 
 def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> dg.OpDefinition:
     """Op that promotes a gate's model, which becomes the reference of the next gate."""
-    gate_inputs = [
-        other.name for other in graph.order if asset.registers in (other.champion_of, other.watches)
-    ]
+    gate_inputs = [other.name for other in graph.order if asset.registers in (other.champion_of, other.watches)]
     downstream = [
         other.name
         for other in graph.order
-        if other.name in graph.downstream(gate_inputs)
-        and other.partitioned in (asset.partitioned, False)
+        if other.name in graph.downstream(gate_inputs) and other.partitioned in (asset.partitioned, False)
     ]
 
     @dg.op(
@@ -386,9 +346,7 @@ def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) ->
         project, _ = nightly.open_project(context)
         model = ReleasedModel(str(asset.registers), todo.project)
         try:
-            entries = promote_passed(
-                project, REASON, deployment(project, {}), context.log.info, models=[model]
-            )
+            entries = promote_passed(project, REASON, deployment(project, {}), context.log.info, models=[model])
         except Exception as error:
             raise failure(error) from error
         for entry in entries:
@@ -397,8 +355,6 @@ def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) ->
         for name in downstream if entries else ():
             partition = todo.project if graph.assets[name].partitioned else None
             yield from nightly.refresh(context, name, partition)
-        yield dg.Output(
-            None, metadata={"promoted": ", ".join(entry.model for entry in entries) or "none"}
-        )
+        yield dg.Output(None, metadata={"promoted": ", ".join(entry.model for entry in entries) or "none"})
 
     return op

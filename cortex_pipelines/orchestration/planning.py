@@ -109,9 +109,7 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
 def expected_seconds(project: Project, names: Iterable[str], partition: str | None) -> float | None:
     """Estimated total duration of assets of one project, or of all; None if unknown."""
     durations = last_seconds(project.root)
-    durations_of_assets = [
-        _estimate_seconds(project, name, partition, durations)[0] for name in sorted(names)
-    ]
+    durations_of_assets = [_estimate_seconds(project, name, partition, durations)[0] for name in sorted(names)]
     return sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
 
 
@@ -127,16 +125,11 @@ def _rows_read(project: Project, name: str, partition: str | None) -> int | None
 
 
 def _estimate_seconds(
-    project: Project,
-    name: str,
-    partition: str | None,
-    durations: Mapping[tuple[str, str], float],
+    project: Project, name: str, partition: str | None, durations: Mapping[tuple[str, str], float]
 ) -> tuple[float | None, str]:
     if (name, partition or "") in durations:
         return durations[name, partition or ""], "its last run here"
-    other_partitions = {
-        part: seconds for (asset, part), seconds in durations.items() if asset == name
-    }
+    other_partitions = {part: seconds for (asset, part), seconds in durations.items() if asset == name}
     if other_partitions:
         slowest = max(other_partitions, key=lambda part: other_partitions[part])
         return other_partitions[slowest], f"the last run for {slowest}"
@@ -153,14 +146,10 @@ def _estimate_seconds(
     return None, "no run here yet"
 
 
-def _training_tokens(
-    project: Project, partition: str | None, settings: Any
-) -> tuple[int | None, str]:
+def _training_tokens(project: Project, partition: str | None, settings: Any) -> tuple[int | None, str]:
     """Tokens of a training, and the basis of the estimate; None without data sets."""
     texts = [
-        pl.scan_parquet(path).select(
-            (pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum()
-        )
+        pl.scan_parquet(path).select((pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum())
         for kind, task in DATASETS.items()
         if task in settings.task_shares
         and (path := project.output(f"{kind}_dataset", partition) / "train.parquet").is_file()
@@ -232,16 +221,11 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
 
 def _untrainable_files(files: pl.DataFrame, name: str) -> Iterator[str]:
     if generated := int(files["generated"].sum()):
-        yield (
-            f"{generated:,} generated, compiled, vendored or minified; add the source of what "
-            "they are made from"
-        )
+        yield (f"{generated:,} generated, compiled, vendored or minified; add the source of what they are made from")
     unlicensed = files.filter(~pl.col("generated") & ~pl.col("trainable"))
     licences = unlicensed["licence"].fill_null("none stated").value_counts(sort=True)
     if licences.height:
-        licence_counts = ", ".join(
-            f"{licence}: {count:,}" for licence, count in licences.iter_rows()
-        )
+        licence_counts = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
         yield (
             f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences "
             f"({licence_counts}); if you may train on them, write it to "

@@ -46,9 +46,7 @@ def retrain(
         report: Receives progress and decisions.
     """
     model_dependents = project.graph.downstream(models_of(project.graph))
-    outcome = run_stale(
-        project, definitions, instance, report=report, among=set(among) - model_dependents
-    )
+    outcome = run_stale(project, definitions, instance, report=report, among=set(among) - model_dependents)
     stale = plan_retraining(project, dvc_views(project))
     for model in models:
         decision = _decision(project, model, anyway, model.asset in stale[model.partition])
@@ -62,9 +60,7 @@ def retrain(
     return outcome
 
 
-def _decision(
-    project: Project, model: ReleasedModel, anyway: bool, stale: bool
-) -> RetrainingDecision:
+def _decision(project: Project, model: ReleasedModel, anyway: bool, stale: bool) -> RetrainingDecision:
     if not stale:
         return FRESH
     return ANYWAY if anyway else decide(project, model, "person")

@@ -30,11 +30,7 @@ def decide(project: Project, model: ReleasedModel, occasion: Occasion) -> Retrai
         occasion: What triggered the decision.
     """
     settings = load_parameters(project.root).retraining
-    minutes_limit = {
-        "nightly": settings.nightly_minutes,
-        "weekly": settings.weekly_minutes,
-        "person": None,
-    }
+    minutes_limit = {"nightly": settings.nightly_minutes, "weekly": settings.weekly_minutes, "person": None}
     rule = getattr(settings, model.asset)
     return should_retrain(collect_inputs(project, model), rule, minutes_limit[occasion])
 
@@ -51,9 +47,7 @@ def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
         trained=project.output(model.asset, model.partition).is_dir(),
         champion=champion(project.root, model).champion is not None,
         settings=changed_settings(project, model),
-        days=None
-        if training_end is None
-        else (datetime.now(UTC) - training_end).total_seconds() / 86400,
+        days=None if training_end is None else (datetime.now(UTC) - training_end).total_seconds() / 86400,
         new=None if "new" not in metrics else round(metrics["new"]),
         new_share=metrics.get("new_share"),
         drifting=round(metrics.get("drifting", 0)),

@@ -60,19 +60,13 @@ def run_assets(
     if any(map(_is_interrupt, failures)):  # Dagster reports Ctrl-C like any other step failure
         raise KeyboardInterrupt
     failed = {stage_address(str(event.step_key), partition): _message(event) for event in failures}
-    materialised = [
-        stage_address(name, partition)
-        for name in names
-        if result.asset_materializations_for_node(name)
-    ]
+    materialised = [stage_address(name, partition) for name in names if result.asset_materializations_for_node(name)]
     return RunOutcome(tuple(materialised), failed)
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
     """Mark runs of killed processes as failed; returns how many."""
-    active_runs = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    )
+    active_runs = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     dead = [
         run
         for run in instance.get_runs(active_runs)
@@ -148,15 +142,11 @@ def run_stale(
     outcome = RunOutcome()
     missing: set[str] = set()
     selected = stages_of(project, only)
-    for partitioned, names in split_by_partitioning(
-        project, project.graph.assets if among is None else among
-    ):
+    for partitioned, names in split_by_partitioning(project, project.graph.assets if among is None else among):
         stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
         for partition in project.partitions if partitioned else (None,):
             selected_names = [n for n in names if (n, partition) in selected]
-            outdated = project.graph.downstream(
-                n for n in selected_names if (n, partition) in stale
-            )
+            outdated = project.graph.downstream(n for n in selected_names if (n, partition) in stale)
             outdated = {n for n in selected_names if n in outdated}
             blocked = _blocked_assets(project, names, partition, missing)
             runnable = [n for n in names if n in outdated - blocked]
@@ -167,9 +157,7 @@ def run_stale(
     return outcome
 
 
-def _blocked_assets(
-    project: Project, names: Iterable[str], partition: str | None, missing: set[str]
-) -> set[str]:
+def _blocked_assets(project: Project, names: Iterable[str], partition: str | None, missing: set[str]) -> set[str]:
     """Assets that depend on something missing, directly or indirectly."""
     unavailable = set(missing)
     for name in names:

@@ -27,10 +27,7 @@ def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.Sc
             execution_timezone=settings.time_zone,
             default_status=dg.DefaultScheduleStatus.STOPPED,
         )
-        for name, cron, tags in (
-            ("nightly", settings.nightly, {}),
-            ("weekly", settings.weekly, WEEKLY_TAG),
-        )
+        for name, cron, tags in (("nightly", settings.nightly, {}), ("weekly", settings.weekly, WEEKLY_TAG))
     ]
 
 

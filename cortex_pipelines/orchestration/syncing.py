@@ -27,10 +27,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def sync_project(
-    project: Project,
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    thorough: bool = False,
+    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance, thorough: bool = False
 ) -> int:
     """Report missing versions to Dagster and MLflow; returns the number of events.
 
@@ -60,10 +57,7 @@ def sync_project(
 
     events = sync(project, instance, staleness, describe_again, unknown=unknown)
     if entered:
-        _LOG.warning(
-            "MLflow had no run of %d versions of the workspace; they are entered again",
-            len(entered),
-        )
+        _LOG.warning("MLflow had no run of %d versions of the workspace; they are entered again", len(entered))
     if lost(project.root):
         sync_aliases(project)
         entered_again(project.root)

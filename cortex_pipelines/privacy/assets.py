@@ -8,23 +8,13 @@ import polars as pl
 from cortex_pipelines.privacy.compliance import check_compliance, report_page
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import (
-    REDACTIONS,
-    REPOSITORY_COMMITS,
-    REPOSITORY_FILES,
-    SKIPPED_FILES,
-)
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
 @versioned_asset()
 def compliance(
-    repository_files: Path,
-    repository_commits: Path,
-    privacy: PrivacySettings,
-    project: str,
-    out: Path,
-    cache: RowCache,
+    repository_files: Path, repository_commits: Path, privacy: PrivacySettings, project: str, out: Path, cache: RowCache
 ) -> None:
     """Report of private data, redactions and permitted training data of a project."""
     redactions = [REDACTIONS.read(folder) for folder in (repository_files, repository_commits)]

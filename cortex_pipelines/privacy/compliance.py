@@ -83,9 +83,7 @@ def check_compliance(
     }
 
 
-def check_logs(
-    events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySettings
-) -> dict[str, Any]:
+def check_logs(events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySettings) -> dict[str, Any]:
     """The privacy report of the agent system's logs, which belong to no project.
 
     Args:
@@ -107,21 +105,14 @@ def check_logs(
         "left": remaining,
         "action": _action(settings),
         "found": counts.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
-        "records": {
-            "published": events.height,
-            "redacted": redacted.select("file", "byte_offset").n_unique(),
-        },
+        "records": {"published": events.height, "redacted": redacted.select("file", "byte_offset").n_unique()},
     }
 
 
 def report_page(report: dict[str, Any]) -> str:
     """The report as one self-contained HTML page."""
-    verdict = "; ".join(report["problems"]) or (
-        "nothing private is left, and all that may be trained on has a licence"
-    )
-    counts = ", ".join(
-        f"{value:,} {key.replace('_', ' ')}" for key, value in report["files"].items()
-    )
+    verdict = "; ".join(report["problems"]) or ("nothing private is left, and all that may be trained on has a licence")
+    counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in report["files"].items())
     parts = [pages.paragraph(f"{verdict}; files: {counts}; tombstones: {report['forgotten']}.")]
     for title, key in (
         ("Left in what is published", "left"),
@@ -135,11 +126,7 @@ def report_page(report: dict[str, Any]) -> str:
 
 
 def _count_remaining(
-    files: pl.DataFrame,
-    commits: pl.DataFrame,
-    project: str,
-    settings: PrivacySettings,
-    cache: RowCache | None,
+    files: pl.DataFrame, commits: pl.DataFrame, project: str, settings: PrivacySettings, cache: RowCache | None
 ) -> list[dict[str, Any]]:
     """Counts of what a scan of the published texts and messages still detects."""
     texts: dict[str, tuple[str, str, str | None]] = {}
@@ -168,9 +155,7 @@ def _count_remaining(
     return _count_rows(occurrences.join(rows, on="cache_key"), [*_RULE], "places")
 
 
-def _count_remaining_in_records(
-    events: pl.DataFrame, settings: PrivacySettings
-) -> list[dict[str, Any]]:
+def _count_remaining_in_records(events: pl.DataFrame, settings: PrivacySettings) -> list[dict[str, Any]]:
     if set(settings.redact) >= set(_CATEGORIES):
         return []
     scan = RecordRedactor(settings.model_copy(update={"redact": _CATEGORIES}), b"")

@@ -82,9 +82,7 @@ class PathRedactor:
             redacted_name, span = self._name(part)
             if span is not None:
                 facts = (span.category, span.rule, span.severity)
-                redactions.append(
-                    NameRedaction(offset, offset + len(redacted_name), *facts, redacted_name)
-                )
+                redactions.append(NameRedaction(offset, offset + len(redacted_name), *facts, redacted_name))
             parts.append(redacted_name)
             offset += len(redacted_name)
         return "".join(parts), tuple(redactions)

@@ -43,9 +43,7 @@ _PERSON_KEYS = word_set(
     "approver person people contact customer employee fullname firstname lastname surname "
     "displayname nickname email mail phone telephone mobile"
 )
-_DONE_BY = word_set(
-    "created logged approved reviewed submitted requested reported assigned updated changed merged"
-)
+_DONE_BY = word_set("created logged approved reviewed submitted requested reported assigned updated changed merged")
 _NAMED = word_set("user author owner first last full display given family real committer")
 _NUMBERED = word_set("phone telephone mobile")
 # Programs have accounts too; theirs are what logs are joined by.
@@ -165,9 +163,7 @@ class RecordRedactor:
             key = self._keys.get(name) or self._read(str(name))
             redactions += key.redactions
             if key.is_generic:  # {"name": "PASSWORD", "value": …}
-                redacted[key.redacted_name] = self._value(
-                    value, self._key_of_value(members, outer), redactions, depth
-                )
+                redacted[key.redacted_name] = self._value(value, self._key_of_value(members, outer), redactions, depth)
             else:
                 redacted[key.redacted_name] = self._value(value, key, redactions, depth)
         return redacted
@@ -217,10 +213,7 @@ class RecordRedactor:
         redacted = redact_text(text, "", None, self._settings, self._key)
         redactions = [
             RecordRedaction(
-                redaction.finding.category,
-                redaction.finding.rule,
-                redaction.finding.severity,
-                redaction.placeholder,
+                redaction.finding.category, redaction.finding.rule, redaction.finding.severity, redaction.placeholder
             )
             for redaction in redacted.redactions
         ]
@@ -240,9 +233,7 @@ class RecordRedactor:
             redacted_name, span = redact_name(part, self._settings, self._key)
             parts.append(redacted_name)
             if span is not None:
-                redactions.append(
-                    RecordRedaction(span.category, span.rule, span.severity, redacted_name)
-                )
+                redactions.append(RecordRedaction(span.category, span.rule, span.severity, redacted_name))
         return "".join(parts), tuple(redactions)
 
     def _by_name(self, text: str, name: str) -> RecordRedaction | None:

@@ -42,9 +42,7 @@ class RedactedText:
     redactions: tuple[Redaction, ...]
 
 
-def redact_text(
-    text: str, path: str, language: str | None, settings: PrivacySettings, key: bytes
-) -> RedactedText:
+def redact_text(text: str, path: str, language: str | None, settings: PrivacySettings, key: bytes) -> RedactedText:
     """Replace each private value in a text with a placeholder.
 
     Line feeds stay as they are; inside a string literal, a comment or a bare word the text still
@@ -60,9 +58,7 @@ def redact_text(
     """
     redactions: list[tuple[Span, str]] = []
     for _ in range(_PASSES):
-        spans = [
-            s for s in spans_of(text, path, settings, language) if s.category in settings.redact
-        ]
+        spans = [s for s in spans_of(text, path, settings, language) if s.category in settings.redact]
         if not spans:
             break
         text, redactions = _replace(text, spans, redactions, key)

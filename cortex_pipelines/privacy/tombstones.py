@@ -5,11 +5,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 
 
 def is_forgotten(
-    settings: PrivacySettings,
-    project: str,
-    source: str,
-    path: str | None = None,
-    author: str | None = None,
+    settings: PrivacySettings, project: str, source: str, path: str | None = None, author: str | None = None
 ) -> bool:
     """Whether a tombstone covers a source, a file, or its last author.
 
@@ -23,9 +19,7 @@ def is_forgotten(
     return any(_covers(stone, project, source, path, author) for stone in settings.forgotten)
 
 
-def is_forgotten_event(
-    settings: PrivacySettings, project: str | None, path: str | None, user: str | None
-) -> bool:
+def is_forgotten_event(settings: PrivacySettings, project: str | None, path: str | None, user: str | None) -> bool:
     """Whether a tombstone covers a user's action on a completion.
 
     Events do not name the source of a file, so a path forgotten in one source counts for all.
@@ -46,9 +40,7 @@ def is_forgotten_event(
     )
 
 
-def _covers(
-    stone: Tombstone, project: str, source: str, path: str | None, author: str | None
-) -> bool:
+def _covers(stone: Tombstone, project: str, source: str, path: str | None, author: str | None) -> bool:
     return (
         stone.user is None
         and stone.project in (None, project)

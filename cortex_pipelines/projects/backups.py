@@ -74,18 +74,14 @@ def back_up(
         ids = {tag for tag in snapshot["tags"] if tag.startswith(_ID)}
         if not (snapshot["folder"] == root.resolve() and ids <= {project_tag}):
             foreign_folders.add(snapshot["folder"])
-    if projects_elsewhere := sorted(
-        map(str, foreign_folders - {path.resolve() for path in moved_from})
-    ):
+    if projects_elsewhere := sorted(map(str, foreign_folders - {path.resolve() for path in moved_from})):
         raise BackupError(
             f"{repository} holds backups of another project, from "
             f"{', '.join(projects_elsewhere)}; name another place, or, if that was this project, "
             f"add --moved-from {projects_elsewhere[0]}"
         )
     excluded = (_KEYS, *(() if everything else _REPRODUCIBLE + tuple(_exact_outputs(project))))
-    escaped_root = re.sub(
-        r"([\\*?\[\]])", r"\\\1", str(root.resolve())
-    )  # literally, not as a pattern
+    escaped_root = re.sub(r"([\\*?\[\]])", r"\\\1", str(root.resolve()))  # literally, not as a pattern
     exclude_options = [f"--exclude={escaped_root}/{path}" for path in excluded]
     run("backup", "--quiet", "--tag", f"{_TAG},{project_tag}", *exclude_options, ".")
     if forget_earlier:
@@ -93,9 +89,7 @@ def back_up(
         run("check", "--quiet")
 
 
-def restore(
-    repository: str, into: Path, password_file: Path | None = None, path: Path | None = None
-) -> None:
+def restore(repository: str, into: Path, password_file: Path | None = None, path: Path | None = None) -> None:
     """Restore the latest snapshot.
 
     Args:
@@ -116,9 +110,7 @@ def restore(
     candidates = [entry for entry in snapshots if path is None or entry["folder"] == path.resolve()]
     if not candidates or (path is None and len(folders) > 1):
         folder_list = ", ".join(sorted(folders)) or "none"
-        raise BackupError(
-            f"{repository} holds backups of these folders: {folder_list}; choose one by --path"
-        )
+        raise BackupError(f"{repository} holds backups of these folders: {folder_list}; choose one by --path")
     into.mkdir(parents=True, exist_ok=True)
     run("restore", candidates[-1]["id"], "--verify", "--target", str(into.resolve()))
 
@@ -148,9 +140,7 @@ class _Restic:
                 "no password: name a file by --password-file, or set RESTIC_PASSWORD_FILE; without "
                 "it nobody can read the backup, so keep a copy elsewhere"
             )
-        password_options = (
-            [] if password_file is None else ["--password-file", str(password_file.resolve())]
-        )
+        password_options = [] if password_file is None else ["--password-file", str(password_file.resolve())]
         location = repository if ":" in repository else str(Path(repository).resolve())
         self._command = [program, "--repo", location, *password_options]
         self._folder = folder

@@ -18,13 +18,7 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.privacy.settings import Tombstone
-from cortex_pipelines.projects.forget import (
-    INTERACTIONS,
-    WEIGHTS_TAG,
-    TrainedModel,
-    dvc_remotes,
-    source_derived_assets,
-)
+from cortex_pipelines.projects.forget import INTERACTIONS, WEIGHTS_TAG, TrainedModel, dvc_remotes, source_derived_assets
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.serving.reviews import ReviewQueue
@@ -53,11 +47,7 @@ _GONE = "its record is gone from the registry"
 
 
 def record_deletion(
-    project: Project,
-    stones: Iterable[Tombstone],
-    removed: Mapping[str, int],
-    models: Iterable[TrainedModel],
-    by: str,
+    project: Project, stones: Iterable[Tombstone], removed: Mapping[str, int], models: Iterable[TrainedModel], by: str
 ) -> str:
     """Record a deletion request and the versions before it; returns its id."""
     timestamp = datetime.now(UTC)
@@ -92,9 +82,7 @@ def read_deletions(project: Project) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def deletion_requested_since(
-    project: Project, model: ReleasedModel, trained: datetime | None
-) -> bool:
+def deletion_requested_since(project: Project, model: ReleasedModel, trained: datetime | None) -> bool:
     """Whether deletion of data that a model's current version was made from was requested since.
 
     Args:
@@ -193,16 +181,12 @@ def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
     return addresses
 
 
-def _output_row(
-    address: str, before: str, current: str | None, stale: set[str], cache: Path
-) -> dict[str, Any]:
+def _output_row(address: str, before: str, current: str | None, stale: set[str], cache: Path) -> dict[str, Any]:
     rebuilt = current is not None and address not in stale
     in_cache = current != before and (cache / before[:2] / before[2:]).exists()
     outstanding = [] if rebuilt else [f"{address}: not rebuilt without it yet; `cortex run`"]
     if in_cache:
-        outstanding.append(
-            f"{address}: version {before} is in DVC's cache; `cortex forget --purge`"
-        )
+        outstanding.append(f"{address}: version {before} is in DVC's cache; `cortex forget --purge`")
     row = {"output": address, "before": before, "now": current, "rebuilt": rebuilt}
     return row | {"former_version_in_cache": in_cache, "outstanding": outstanding}
 
@@ -220,18 +204,14 @@ def _model_row(
         tags = open_client(project.root).get_model_version(model["name"], number).tags
     title = f"{model['name']}/{number or before}"
     outstanding = [] if rebuilt else [f"{title}: not rebuilt without it yet; `cortex run`"]
-    if not (
-        rebuilt and current_version == before
-    ):  # same version: the forgotten data had no effect on the model
+    if not (rebuilt and current_version == before):  # same version: the forgotten data had no effect on the model
         outstanding += [
             f"{title}: made with it, and still {role}; promote what was rebuilt or roll back"
             for role in ("champion", "canary")
             if roles[role] == before
         ]
         if number is None:
-            outstanding.append(
-                f"{title}: {_GONE}; look for its weights where MLflow keeps artifacts"
-            )
+            outstanding.append(f"{title}: {_GONE}; look for its weights where MLflow keeps artifacts")
         elif WEIGHTS_TAG not in tags:
             outstanding.append(f"{title}: its weights are kept; `cortex forget --purge --weights`")
     return {
@@ -262,13 +242,9 @@ def _remaining_copies(project: Project) -> list[str]:
     if open_tasks := len(ReviewQueue(gateway_log(project.root).parent, str).open()):
         tasks = f"the {open_tasks} tasks that wait" if open_tasks > 1 else "the task that waits"
         copies.append(f"{tasks} for a person's decision; `cortex review` shows, decides and drops")
-    copies += [
-        f"DVC remote {name}: {_without_credentials(url)}" for name, url in dvc_remotes(project.root)
-    ]
+    copies += [f"DVC remote {name}: {_without_credentials(url)}" for name, url in dvc_remotes(project.root)]
     uri = tracking_uri(project.root)
-    return copies + (
-        [] if uri == database_uri(project.root) else [f"MLflow: {_without_credentials(uri)}"]
-    )
+    return copies + ([] if uri == database_uri(project.root) else [f"MLflow: {_without_credentials(uri)}"])
 
 
 def _without_credentials(url: str) -> str:

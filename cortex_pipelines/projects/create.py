@@ -63,9 +63,7 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         ProjectError: the folder is already a project.
     """
     if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
-        raise ProjectError(
-            f"{folder} is already a project; `cortex upgrade` migrates it to this version"
-        )
+        raise ProjectError(f"{folder} is already a project; `cortex upgrade` migrates it to this version")
     folder.mkdir(parents=True, exist_ok=True)
     files = {"params.yaml": parameters, **_FILES}
     missing_files = [name for name in files if not (folder / name).exists()]
@@ -107,6 +105,4 @@ def _run(folder: Path, *command: str) -> None:
     except FileNotFoundError as error:
         raise ProjectError(f"{command[0]} is not installed; install it and try again") from error
     if process.returncode:
-        raise ProjectError(
-            f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}"
-        )
+        raise ProjectError(f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}")

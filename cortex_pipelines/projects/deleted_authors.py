@@ -57,9 +57,7 @@ def add_author_tombstones(root: Path) -> list[Tombstone]:
                 stones.append(stone.model_copy(update={"project": project, "author": pseudonym}))
     new = add_tombstones(root, stones)
     for name in sorted({str(stone.project) for stone in new}):
-        _LOG.warning(
-            "%s: what authors changed last who were deleted from every project is left out", name
-        )
+        _LOG.warning("%s: what authors changed last who were deleted from every project is left out", name)
     return new
 
 

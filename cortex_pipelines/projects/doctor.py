@@ -19,16 +19,7 @@ from cortex_pipelines.versioning.merging.conflicts import find_conflicts
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines.versioning.undeclared import find_undeclared
 
-_GATEWAY = (
-    "fastapi",
-    "jwt",
-    "mcp",
-    "opentelemetry",
-    "prometheus_client",
-    "sse_starlette",
-    "strawberry",
-    "uvicorn",
-)
+_GATEWAY = ("fastapi", "jwt", "mcp", "opentelemetry", "prometheus_client", "sse_starlette", "strawberry", "uvicorn")
 """What the extra `serve` installs."""
 
 
@@ -96,15 +87,11 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
     for name in retained_outputs.FILES:
         if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
             problem = retained_outputs.damage(root, name) or _read_problem(root / name)
-            yield CheckResult(
-                f"whole: {name}", problem is None, problem or "not cut off", restore_remedy
-            )
+            yield CheckResult(f"whole: {name}", problem is None, problem or "not cut off", restore_remedy)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
         problem = dvc_store.rwlock_damage(rwlock)
-        yield CheckResult(
-            "whole: .dvc/tmp/rwlock", problem is None, problem or "not cut off", restore_remedy
-        )
+        yield CheckResult("whole: .dvc/tmp/rwlock", problem is None, problem or "not cut off", restore_remedy)
     home = root / ".dagster"
     reset_remedy = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
     if is_deleted(root):
@@ -119,9 +106,7 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
         problem = databases.damage(path, thorough=True)
         if path.is_file() and (problem or path.parent.name != "runs" or path.name == "index.db"):
             relative_path = path.relative_to(root)
-            yield CheckResult(
-                f"whole: {relative_path}", problem is None, problem or "intact", reset_remedy
-            )
+            yield CheckResult(f"whole: {relative_path}", problem is None, problem or "intact", reset_remedy)
 
 
 def _read_problem(path: Path) -> str | None:
@@ -214,9 +199,7 @@ def _sandbox() -> CheckResult:
     problem = sandbox.unavailable()
     if problem is not None:
         consequence = "tests and generated code are not run here, so their results will be missing"
-        return CheckResult(
-            "sandbox", False, f"{problem}; {consequence}", sandbox.REMEDY, needed=False
-        )
+        return CheckResult("sandbox", False, f"{problem}; {consequence}", sandbox.REMEDY, needed=False)
     doors = " or ".join(door for door in sandbox.DOORS if sandbox.trouble(door) is None)
     problem = sandbox.trouble("bubblewrap")
     detail = f"works, by {doors}" + (f"; not by bubblewrap: {problem}" if problem else "")

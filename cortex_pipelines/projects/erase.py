@@ -33,9 +33,7 @@ from cortex_pipelines.versioning.project import read_yaml
 Covers = Callable[[Mapping[str, Any]], bool]
 
 
-def erase(
-    root: Path, params: Parameters, stones: list[Tombstone], person: str | None
-) -> dict[str, int]:
+def erase(root: Path, params: Parameters, stones: list[Tombstone], person: str | None) -> dict[str, int]:
     """Delete the data that tombstones cover.
 
     Args:
@@ -71,9 +69,7 @@ def erase(
     author_tombstones: list[Tombstone] = []
     for stone in stones if person else ():
         if stone.user and stone.path is stone.source is None:
-            counts["pseudonyms in experiments"] += experiment_log(root).forget(
-                str(person), stone.project
-            )
+            counts["pseudonyms in experiments"] += experiment_log(root).forget(str(person), stone.project)
         if stone.user:
             author_tombstones += _author_tombstones(stone, str(person), params)
     counts["entries of memories"] = project_notes.apply_tombstones(
@@ -156,8 +152,7 @@ def drop_mirrors(root: Path) -> int:
         mirror_folder(source, root, cache).name
         for name, project in params.projects.items()
         for source in project.sources
-        if isinstance(source, GitSource)
-        and not any(_concerns(stone, name, source.label) for stone in stones)
+        if isinstance(source, GitSource) and not any(_concerns(stone, name, source.label) for stone in stones)
     }
     archives = []
     snapshots = [pin["sha256"] for pin in (lock.get("coordination") or {}).get("sources", ())]
@@ -171,9 +166,7 @@ def drop_mirrors(root: Path) -> int:
         elif "dlt" not in pin and "sha256" in pin and forgotten:
             archives.append(cache / "downloads" / str(pin["sha256"]))
     mirrors = [
-        folder
-        for folder in (cache / "git").glob("*")
-        if stones and folder.is_dir() and folder.name not in untouched
+        folder for folder in (cache / "git").glob("*") if stones and folder.is_dir() and folder.name not in untouched
     ]
     for folder in mirrors:
         shutil.rmtree(folder)

@@ -26,11 +26,7 @@ from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
 from cortex_pipelines.tracking.lineage import LineageNode, lineage
 from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
-from cortex_pipelines.tracking.store import (
-    open_client,
-    tracking_uri,
-    workspace_id,
-)
+from cortex_pipelines.tracking.store import open_client, tracking_uri, workspace_id
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc.dvc_store import locked_repo
 from cortex_pipelines.versioning.project import Project, ProjectError
@@ -136,9 +132,7 @@ def create_tombstones(
         project_names = ", ".join(sorted(parameters.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; projects: {project_names}")
     if not (author or path or source or user):
-        raise ProjectError(
-            "say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository"
-        )
+        raise ProjectError("say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository")
     scope: dict[str, Any] = {"source": source, "path": path}
     person = author or user
     if person is None:
@@ -151,10 +145,7 @@ def create_tombstones(
     keys = {name: project_key(name, parameters.privacy) for name in names}
     later = [] if project else [Tombstone(project=None, **scope, author=pseudonym)]
     return [
-        *(
-            Tombstone(project=name, **scope, author=author_pseudonym(author, key))
-            for name, key in keys.items()
-        ),
+        *(Tombstone(project=name, **scope, author=author_pseudonym(author, key)) for name, key in keys.items()),
         *later,
         as_user,
     ]
@@ -173,9 +164,7 @@ def add_tombstones(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     return new
 
 
-def models_trained_on(
-    project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()
-) -> list[TrainedModel]:
+def models_trained_on(project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()) -> list[TrainedModel]:
     """Registered model versions that were made from any of these projects.
 
     A model counts whichever files of a project it saw: the effect of a forgotten line on weights
@@ -216,25 +205,15 @@ def models_trained_on(
     return sorted(models, key=lambda model: (model.name, int(model.number)))
 
 
-def mark_models(
-    project: Project, models: Iterable[TrainedModel], by: str, timestamp: str, reason: str
-) -> None:
+def mark_models(project: Project, models: Iterable[TrainedModel], by: str, timestamp: str, reason: str) -> None:
     """Tag models in the registry, and record each in the ledger."""
     client = open_client(project.root)
     for model in models:
-        client.set_model_version_tag(
-            model.name, model.number, FORGOTTEN_TAG, ",".join(model.projects)
-        )
+        client.set_model_version_tag(model.name, model.number, FORGOTTEN_TAG, ",".join(model.projects))
         released_model = ledger.ReleasedModel(model.asset, model.partition)
         pin = ledger.champion(project.root, released_model)
         line = ledger.LedgerEntry(
-            timestamp,
-            by,
-            "forget",
-            model.name,
-            pin.champion,
-            pin.champion,
-            f"{model.number}: {reason}",
+            timestamp, by, "forget", model.name, pin.champion, pin.champion, f"{model.number}: {reason}"
         )
         ledger.record(project.root, released_model, pin, line)
 
@@ -328,9 +307,7 @@ def _drop_opened_data(project: Project) -> None:
             shutil.rmtree(folder)
 
 
-def drop_weights(
-    project: Project, is_selected: Callable[[dict[str, str]], bool]
-) -> tuple[str, ...]:
+def drop_weights(project: Project, is_selected: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
     """Delete the weights of models without a role; their records stay.
 
     Args:
@@ -379,9 +356,7 @@ def _purge_mlflow(project: Project) -> int:
     client, uri = open_client(project.root), tracking_uri(project.root)
     models = {str(version.run_id) for version in client.search_model_versions()}
     workspace = workspace_id(project.root)
-    runs = [
-        run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)
-    ]
+    runs = [run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)]
     former: set[str] = set()
     for name in source_derived_assets(project):
         asset = project.graph.assets[name]

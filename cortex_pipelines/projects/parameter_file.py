@@ -72,8 +72,7 @@ def without_project(text: str, name: str) -> str:
         round_trip().load(rendered)
     except YAMLError as error:
         raise ProjectError(
-            f"{FILE}: another project repeats values of projects.{name} by an alias; write them "
-            f"out, then remove {name}"
+            f"{FILE}: another project repeats values of projects.{name} by an alias; write them out, then remove {name}"
         ) from error
     return rendered
 

@@ -59,8 +59,7 @@ class Removal:
         record = f"the ledger of releases (entries on it: {self.releases}), the audit log, API keys"
         notes = "notes, " if self.notes else ""
         purgeable = (
-            f"DVC's cache, MLflow's runs and weights, row caches, {notes}feedback, copies of "
-            "sources, Dagster's history"
+            f"DVC's cache, MLflow's runs and weights, row caches, {notes}feedback, copies of sources, Dagster's history"
         )
         retained = [f"{record}, tombstones of `cortex forget`", *([] if purge else [purgeable])]
         return [

@@ -19,12 +19,7 @@ from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.committed_code import differing_code
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
-from cortex_pipelines.versioning.lock_file import (
-    locked_stages,
-    locked_version,
-    split_address,
-    stage_address,
-)
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, split_address, stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 
 _PATH_KEYS = ("git", "directory", "archive", "logs", "path")
@@ -99,10 +94,7 @@ class Reproduction:
             "folder": str(self.folder),
             "same_processor": self.same_processor,
             "same": self.all_identical,
-            "stages": [
-                asdict(comparison) | {"same": comparison.identical}
-                for comparison in self.comparisons
-            ],
+            "stages": [asdict(comparison) | {"same": comparison.identical} for comparison in self.comparisons],
         }
 
 
@@ -133,9 +125,7 @@ def reproduce(
             empty.
     """
     entry = _RegisteredModel(project, reference)
-    folder = (
-        into or project.root.parent / f"{project.root.name}-{entry.name}-{entry.number}"
-    ).resolve()
+    folder = (into or project.root.parent / f"{project.root.name}-{entry.name}-{entry.number}").resolve()
     _check_out(entry, folder)
     report(f"{entry.commit[:12]} is checked out in {folder}")
     _cortex(folder, "dvc-yaml")
@@ -150,11 +140,7 @@ def reproduce(
         for address, determinism in entry.required_stages(data_only)
     )
     return Reproduction(
-        f"{entry.name} version {entry.number}",
-        entry.commit,
-        folder,
-        entry.processor == processor_type(),
-        comparisons,
+        f"{entry.name} version {entry.number}", entry.commit, folder, entry.processor == processor_type(), comparisons
     )
 
 
@@ -221,9 +207,7 @@ class _RegisteredModel:
         for asset in self.required_assets(data_only):
             for address in self.registered_stages:
                 name, part = split_address(address)
-                is_required = (
-                    not part or self.partition in (None, part) or name in shared.get(part, ())
-                )
+                is_required = not part or self.partition in (None, part) or name in shared.get(part, ())
                 if name == asset.name and is_required:
                     yield address, asset.determinism
 
@@ -251,9 +235,7 @@ def _check_out(entry: _RegisteredModel, folder: Path) -> None:
         if name != "dvc.lock":
             (folder / name).write_text(text, encoding="utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)  # no stage may count as done
-    (folder / ".dvc" / "config.local").write_text(
-        f"[cache]\n    dir = {root / '.dvc' / 'cache'}\n", encoding="utf-8"
-    )
+    (folder / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {root / '.dvc' / 'cache'}\n", encoding="utf-8")
     releases = read_yaml(folder / RELEASES)
     champions = releases.setdefault("champions", {})
     if entry.partition:
@@ -336,17 +318,12 @@ def _describe_weight_difference(entry: _RegisteredModel, output_folder: Path) ->
         if {k: v.shape for k, v in old.items()} != {k: v.shape for k, v in new.items()}:
             return f"{file.name} has other tensors"
         largest_difference = max(
-            [
-                largest_difference,
-                *(float(abs(old[k].astype("f8") - new[k].astype("f8")).max()) for k in old),
-            ]
+            [largest_difference, *(float(abs(old[k].astype("f8") - new[k].astype("f8")).max()) for k in old)]
         )
     return f"weights differ by at most {largest_difference:.3g}"
 
 
-def _describe_metric_difference(
-    entry: _RegisteredModel, output_folder: Path, registered: str
-) -> str:
+def _describe_metric_difference(entry: _RegisteredModel, output_folder: Path, registered: str) -> str:
     """Metrics outside their interval at registration, as a sentence."""
     run = find_run(entry.project.root, entry.evaluation, entry.partition, registered)
     registered_metrics = open_client(entry.project.root).get_run(run[0]).data.metrics if run else {}
@@ -356,15 +333,9 @@ def _describe_metric_difference(
         for name in sorted(registered_metrics)
         if f"{name}_low" in registered_metrics
         and reproduced_metrics.get(name) is not None
-        and not registered_metrics[f"{name}_low"]
-        <= reproduced_metrics[name]
-        <= registered_metrics[f"{name}_high"]
+        and not registered_metrics[f"{name}_low"] <= reproduced_metrics[name] <= registered_metrics[f"{name}_high"]
     ]
-    return (
-        f"out of the interval: {'; '.join(out_of_interval)}"
-        if out_of_interval
-        else "figures within their intervals"
-    )
+    return f"out of the interval: {'; '.join(out_of_interval)}" if out_of_interval else "figures within their intervals"
 
 
 def _yaml(text: str) -> dict[str, Any]:
@@ -388,9 +359,7 @@ def _cortex(folder: Path, *command: str) -> None:
     Raises:
         ReproductionError: the command failed; includes its error output.
     """
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))
-    }
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))}
     process = subprocess.run(  # nosec B603
         [sys.executable, "-c", "from cortex_pipelines.cli.main import main; main()", *command],
         cwd=folder,
@@ -400,6 +369,4 @@ def _cortex(folder: Path, *command: str) -> None:
         check=False,
     )
     if process.returncode:
-        raise ReproductionError(
-            f"`cortex {' '.join(command)}` failed in {folder}: {process.stderr.strip()[-2000:]}"
-        )
+        raise ReproductionError(f"`cortex {' '.join(command)}` failed in {folder}: {process.stderr.strip()[-2000:]}")

@@ -28,11 +28,7 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         rows: Rows of ``status_rows``.
         summary: The rows counted by state, as a sentence.
     """
-    stale = [
-        (row["asset"], row["partition"] or "all projects", row["reason"])
-        for row in rows
-        if not row["fresh"]
-    ]
+    stale = [(row["asset"], row["partition"] or "all projects", row["reason"]) for row in rows if not row["fresh"]]
     parts = [
         heading("Outputs"),
         paragraph(summary),
@@ -47,10 +43,7 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         heading("Training"),
         listing(last_decisions(project.root) or ["Nothing was decided yet."]),
         heading("What moved since the champions were trained"),
-        table(
-            ("report", "new", "drifting features", "does worse", "corrections"),
-            _drift_rows(project),
-        ),
+        table(("report", "new", "drifting features", "does worse", "corrections"), _drift_rows(project)),
         heading("What people do with completions"),
         table(("project", "by", "completions", "taken", "corrected"), _interactions(project)),
         heading("Tasks that wait for a person"),
@@ -58,10 +51,7 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         heading("Ledger"),
         table(("at", "model", "what", "version", "why"), _ledger_rows(project)),
         heading("Deletions"),
-        table(
-            ("id", "asked for at", "removed", "models made with it", "purges"),
-            _deletion_rows(project),
-        ),
+        table(("id", "asked for at", "removed", "models made with it", "purges"), _deletion_rows(project)),
     ]
     return page("Status of the project", parts)
 
@@ -71,10 +61,7 @@ def _models(project: Project) -> Iterator[tuple[str, ...]]:
         model_state = model_roles(project.root, model)
         yield (
             model.name,
-            *(
-                _version_label(model_state["numbers"], model_state[role])
-                for role in ("champion", "canary")
-            ),
+            *(_version_label(model_state["numbers"], model_state[role]) for role in ("champion", "canary")),
             model_state["verdict"] or "none yet",
             model_state["reason"] or "",
         )

@@ -79,11 +79,7 @@ def project_data(project: Project) -> Iterator[ProjectData]:
     """Outputs made from each project's sources."""
     for name in project.partitions:
         examples = sum(
-            int(
-                read_json(project.output(f"{kind}_dataset", name) / "metrics.json").get(
-                    "rows_train", 0
-                )
-            )
+            int(read_json(project.output(f"{kind}_dataset", name) / "metrics.json").get("rows_train", 0))
             for kind in DATASETS
         )
         yield ProjectData(
@@ -165,11 +161,7 @@ def _percent(share: float) -> str:
 
 
 def _points(metrics: Mapping[str, Any], name: str) -> str:
-    scaled = {
-        key: 100 * value
-        for key, value in metrics.items()
-        if key.startswith(name) and value is not None
-    }
+    scaled = {key: 100 * value for key, value in metrics.items() if key.startswith(name) and value is not None}
     return _interval(scaled, name, "{:+.0f}") + " points"
 
 

@@ -13,11 +13,7 @@ from packaging.utils import canonicalize_name
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.augmentation.settings import PinnedEnvironment
 from cortex_pipelines.execution.tests.declared_packages import declared_packages
-from cortex_pipelines.execution.tests.environment import (
-    WHEELS_ONLY,
-    open_environment,
-    run_uv,
-)
+from cortex_pipelines.execution.tests.environment import WHEELS_ONLY, open_environment, run_uv
 from cortex_pipelines.projects.parameter_file import read_values, write_values
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning.dvc.stages import follow_projects
@@ -44,9 +40,7 @@ class PinnedRequirements:
     packages: int
 
 
-def pin_environment(
-    project: Project, name: str, extra_requirements: Sequence[str]
-) -> PinnedRequirements:
+def pin_environment(project: Project, name: str, extra_requirements: Sequence[str]) -> PinnedRequirements:
     """Pin the packages of a project's tests, build the environment, and set it in ``params.yaml``.
 
     Args:
@@ -61,20 +55,14 @@ def pin_environment(
     """
     if name not in project.partitions:
         project_names = ", ".join(project.partitions)
-        raise ProjectError(
-            f"no project {name}; there is: {project_names or 'none, see `cortex add`'}"
-        )
+        raise ProjectError(f"no project {name}; there is: {project_names or 'none, see `cortex add`'}")
     extra = [_parse_requirement(line) for line in extra_requirements]
     folder = project.output("repository_files", name)
     if not (folder / "files.parquet").exists():
-        raise ProjectError(
-            f"{name}: its files are not read yet: `cortex run --project {name} repository_files`"
-        )
+        raise ProjectError(f"{name}: its files are not read yet: `cortex run --project {name} repository_files`")
     declared, unavailable = _declared_requirements(folder)
     overridden = {canonicalize_name(requirement.name) for requirement in extra}
-    requested = [
-        line for line in declared if canonicalize_name(Requirement(line).name) not in overridden
-    ]
+    requested = [line for line in declared if canonicalize_name(Requirement(line).name) not in overridden]
     requested += [str(requirement) for requirement in extra]
     if not any(canonicalize_name(Requirement(line).name) == _RUNS_TESTS for line in requested):
         requested.append(_RUNS_TESTS)
@@ -83,9 +71,7 @@ def pin_environment(
     path = Path(FOLDER) / f"{name}.txt"
     (project.root / FOLDER).mkdir(exist_ok=True)
     write_whole(project.root / path, text)
-    environment = PinnedEnvironment(
-        requirements=str(path), sha256=hashlib.sha256(text.encode()).hexdigest()
-    )
+    environment = PinnedEnvironment(requirements=str(path), sha256=hashlib.sha256(text.encode()).hexdigest())
     open_environment(environment, project.root)
     _set_environment(project, name, environment)
     packages = sum(1 for line in text.splitlines() if "==" in line and line[:1].isalnum())

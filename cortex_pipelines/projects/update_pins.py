@@ -8,11 +8,7 @@ from typing import Any
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.coordination.logs import (
-    CoordinationError,
-    logs_folder,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationError, logs_folder, take_coordination_pin
 from cortex_pipelines.feedback.pinned_events import take_feedback_pin
 from cortex_pipelines.feedback.project_feedback import pin_feedback
 from cortex_pipelines.ingestion.cache import CACHE
@@ -61,9 +57,7 @@ def update_pins(root: Path, project: str | None = None, missing: bool = False) -
     return changed
 
 
-def pin_sources(
-    root: Path, project: str | None, params: Parameters, missing: bool = False
-) -> list[str]:
+def pin_sources(root: Path, project: str | None, params: Parameters, missing: bool = False) -> list[str]:
     """As ``update_pins``, for the given parameters; ``releases.lock`` is unchanged.
 
     With one project, missing pins of the logs and the models are added too: otherwise an adapter
@@ -110,9 +104,7 @@ def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:
     pin = take_coordination_pin(logs_folder(settings.logs, root), root, params.privacy)
     if settings.sources:
         pin["sources"] = [
-            without_private_errors(
-                partial(take_snapshot, source, root), SourceError, params.privacy, key
-            )
+            without_private_errors(partial(take_snapshot, source, root), SourceError, params.privacy, key)
             for source in settings.sources
         ]
     return pin
@@ -123,9 +115,7 @@ def _pinned(lock: Mapping[str, Any], key: str) -> Any:
     return (lock.get(section) or {}).get(name) if name else lock.get(section)
 
 
-def _write(
-    root: Path, lock: Mapping[str, Any], pins: Mapping[str, Any], projects: set[str]
-) -> list[str]:
+def _write(root: Path, lock: Mapping[str, Any], pins: Mapping[str, Any], projects: set[str]) -> list[str]:
     new: dict[str, Any] = {
         "projects": {k: v for k, v in (lock.get("projects") or {}).items() if k in projects},
         "coordination": lock.get("coordination"),

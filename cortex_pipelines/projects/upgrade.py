@@ -17,15 +17,7 @@ from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.merging import git_index
-from cortex_pipelines.versioning.parameters import (
-    DEMO,
-    ENTRY,
-    FILE,
-    FOLDER,
-    STANDARD,
-    ParameterLayout,
-    settings_in,
-)
+from cortex_pipelines.versioning.parameters import DEMO, ENTRY, FILE, FOLDER, STANDARD, ParameterLayout, settings_in
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 from cortex_pipelines.versioning.snapshot import stage_params
 from cortex_pipelines.versioning.undeclared import take_out_undeclared
@@ -77,9 +69,7 @@ def shorten_parameters(root: Path, layout: ParameterLayout) -> tuple[str, int]:
     current = read_yaml(root / FILE)
     sections = {name: current[name] for name in layout.sections if name in current}
     profiles = {name: layout.profile(root, name) for name in (STANDARD, DEMO)}
-    counts = {
-        name: _count(_differences(sections, profiles[name], layout.model)) for name in profiles
-    }
+    counts = {name: _count(_differences(sections, profiles[name], layout.model)) for name in profiles}
     profile = min(counts, key=lambda name: counts[name])
     values = read_values(root)
     for name in sections:
@@ -157,9 +147,7 @@ def _migrate_entries(project: Project, entries: Any) -> int:
                     if old_key in old_values:
                         current, old = look_up(effective[file], key), old_values[old_key]
                         # equal values, such as 1 and 1.0, are written in the current form
-                        entry["params"].setdefault(file, {})[key] = (
-                            current if current == old else old
-                        )
+                        entry["params"].setdefault(file, {})[key] = current if current == old else old
             entry["params"] = dict(sorted(entry["params"].items()))
             migrated += 1
     return migrated

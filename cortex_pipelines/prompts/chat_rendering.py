@@ -101,9 +101,7 @@ def _with_system_role(message: ChatMessage) -> ChatMessage:
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
     """The conversation unchanged, then with more and more turns folded."""
     candidates: list[list[ChatMessage]] = []
-    for split, fold in product(
-        (_unchanged, _split_calls), (_unchanged, _join, _fold_later, _fold_all)
-    ):
+    for split, fold in product((_unchanged, _split_calls), (_unchanged, _join, _fold_later, _fold_all)):
         candidate = fold(split(messages))
         if candidate not in candidates:
             candidates.append(candidate)
@@ -151,16 +149,11 @@ def _fold_later(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 def _fold_all(messages: Sequence[ChatMessage], *head: ChatMessage) -> list[ChatMessage]:
     """Move all system text into the adjacent user turns."""
-    user_messages = [
-        replace(message, role="user") if message.role == "system" else message
-        for message in messages
-    ]
+    user_messages = [replace(message, role="user") if message.role == "system" else message for message in messages]
     return _join([*head, *user_messages])
 
 
-def _turn_forms(
-    messages: Sequence[ChatMessage],
-) -> Iterator[Callable[[Sequence[ChatMessage]], list[Turn]]]:
+def _turn_forms(messages: Sequence[ChatMessage]) -> Iterator[Callable[[Sequence[ChatMessage]], list[Turn]]]:
     """Turn formats that templates expect; they differ only in tool calls."""
     if not any(message.tool_calls or message.tool_call_id for message in messages):
         yield lambda turns: [_turn(turn, parsed=False, short=False) for turn in turns]
@@ -221,9 +214,7 @@ class _Mark:
 
 
 def _require_complete(
-    render: Render,
-    messages: Sequence[ChatMessage],
-    as_turns: Callable[[Sequence[ChatMessage]], list[Turn]],
+    render: Render, messages: Sequence[ChatMessage], as_turns: Callable[[Sequence[ChatMessage]], list[Turn]]
 ) -> None:
     """Render the conversation with marks in place of its texts.
 
@@ -253,9 +244,7 @@ def _mark_message(message: ChatMessage, number: int, mark: Callable[..., str]) -
         replace(
             call,
             name=mark(describe("tool_calls")),
-            arguments=json.dumps(
-                {mark(describe("tool_calls"), True): mark(describe("tool_calls"), True)}
-            ),
+            arguments=json.dumps({mark(describe("tool_calls"), True): mark(describe("tool_calls"), True)}),
         )
         for call in message.tool_calls
     )

@@ -64,11 +64,7 @@ def datasets_to_measure(datasets: Mapping[str, Path], trained: Collection[str]) 
         datasets: Each of ``DATASETS`` with its folder.
         trained: Tasks that the adapter was trained on (``lora.trained_tasks``).
     """
-    return {
-        name: folder
-        for name, folder in datasets.items()
-        if name in _ALWAYS_MEASURED or DATASETS[name] in trained
-    }
+    return {name: folder for name, folder in datasets.items() if name in _ALWAYS_MEASURED or DATASETS[name] in trained}
 
 
 def read_examples(folder: Path, task: str, split: str) -> list[Example]:
@@ -144,9 +140,7 @@ def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> li
     for path, cluster in pairs:
         files.join(numbers[path], first.setdefault(cluster, numbers[path]))
     first_of, paths = files.smallest_members(), list(numbers)
-    return [
-        replace(example, cluster=paths[first_of[numbers[example.path]]]) for example in examples
-    ]
+    return [replace(example, cluster=paths[first_of[numbers[example.path]]]) for example in examples]
 
 
 def task_counts(examples: Sequence[Example]) -> dict[str, int]:

@@ -11,13 +11,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.retrieval.bm25f import (
-    Bm25fWeights,
-    FieldTermCounts,
-    Vocabulary,
-    build_postings,
-    term_statistics,
-)
+from cortex_pipelines.retrieval.bm25f import Bm25fWeights, FieldTermCounts, Vocabulary, build_postings, term_statistics
 from cortex_pipelines.retrieval.terms import query_terms
 
 _IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
@@ -42,15 +36,10 @@ class SimilarExamples:
 
     def __init__(self, completion_dataset: Path, room: int) -> None:
         columns = ("example_id", "kind", "prompt", "completion")
-        train = pl.scan_parquet(completion_dataset / "train.parquet").filter(
-            task="completion", origin="original"
-        )
+        train = pl.scan_parquet(completion_dataset / "train.parquet").filter(task="completion", origin="original")
         rows = train.select(columns).sort("example_id").collect()
         self._room = room
-        self._texts = [
-            _example_prefix(kind, prompt) + completion
-            for _, kind, prompt, completion in rows.iter_rows()
-        ]
+        self._texts = [_example_prefix(kind, prompt) + completion for _, kind, prompt, completion in rows.iter_rows()]
         self._sizes = [len(text.encode()) for text in self._texts]
         vocabulary, counts = Vocabulary(), FieldTermCounts()
         for row, text in enumerate(self._texts):
@@ -61,9 +50,7 @@ class SimilarExamples:
 
     def prepend_examples(self, prompt: str) -> str:
         """The prompt after similar examples, the most similar one nearest to it."""
-        term_counts = Counter(
-            term for term in query_terms(without_imports(prompt)) if term in self._numbers
-        )
+        term_counts = Counter(term for term in query_terms(without_imports(prompt)) if term in self._numbers)
         query = {self._numbers[term]: 1 + log(count) for term, count in term_counts.items()}
         ranked = np.argsort(-self._postings.scores(query), kind="stable")[:_CONSIDERED]
         remaining_bytes, parts = self._room, [prompt]

@@ -83,11 +83,7 @@ class Templates:
     @cached_property
     def version(self) -> str:
         """Hash of the templates that differ from the package's; empty if none does."""
-        return (
-            _version(json.dumps(self.project_versions, sort_keys=True))
-            if self.project_versions
-            else ""
-        )
+        return _version(json.dumps(self.project_versions, sort_keys=True)) if self.project_versions else ""
 
     def variant(self, name: str) -> "Templates":
         """The templates of a variant.
@@ -135,10 +131,7 @@ def project_templates(root: Path) -> Templates:
     folder = root / FOLDER
     templates = _with_files(package_templates(), folder, root)
     variant_folders = sorted(path for path in folder.glob("*/") if path.is_dir())
-    return replace(
-        templates,
-        variants={path.name: _with_files(templates, path, root) for path in variant_folders},
-    )
+    return replace(templates, variants={path.name: _with_files(templates, path, root) for path in variant_folders})
 
 
 def _with_files(templates: Templates, folder: Path, root: Path) -> Templates:
@@ -150,9 +143,7 @@ def _read(folder: Path, root: Path) -> Iterator[Template]:
     for path in sorted(folder.glob(f"*{_ENDING}")):
         location = path.relative_to(root).as_posix()
         if path.stem not in packaged:
-            raise PromptFileError(
-                f"{location}: used by nothing; templates are {', '.join(packaged)}"
-            )
+            raise PromptFileError(f"{location}: used by nothing; templates are {', '.join(packaged)}")
         try:
             template = Template(path.stem, path.read_text(encoding="utf-8"), location)
         except UnicodeDecodeError as error:
@@ -165,8 +156,7 @@ def _read(folder: Path, root: Path) -> Iterator[Template]:
             raise PromptFileError(f"{location}:{line}: {error}") from error
         if unknown_variables:
             raise PromptFileError(
-                f"{location}: {', '.join(unknown_variables)} is not known here; "
-                f"there is {', '.join(sorted(allowed))}"
+                f"{location}: {', '.join(unknown_variables)} is not known here; there is {', '.join(sorted(allowed))}"
             )
         yield template
 

@@ -91,21 +91,11 @@ def best_condition(metrics: Mapping[str, float | None], among: Sequence[Conditio
         metrics: The evaluation's ``metrics.json``.
         among: Conditions that can be served, the fallback first.
     """
-    measured = {
-        condition: bits
-        for condition, bits in measured_conditions(metrics).items()
-        if condition in among
-    }
-    return min(
-        measured,
-        key=lambda condition: (measured[condition], among.index(condition)),
-        default=among[0],
-    )
+    measured = {condition: bits for condition, bits in measured_conditions(metrics).items() if condition in among}
+    return min(measured, key=lambda condition: (measured[condition], among.index(condition)), default=among[0])
 
 
-def choose_release(
-    metrics: Mapping[str, float | None], base: str, adapter: str | None, index: str
-) -> Release:
+def choose_release(metrics: Mapping[str, float | None], base: str, adapter: str | None, index: str) -> Release:
     """Choose the release by its metrics, with the adapter if one passed.
 
     Args:

@@ -12,10 +12,7 @@ from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import model_name
 
 
-@versioned_asset(
-    determinism="machine",
-    registers="code_adapter",
-)
+@versioned_asset(determinism="machine", registers="code_adapter")
 def code_adapter_release(
     code_adapter: Path,
     code_adapter_evaluation: Path,
@@ -57,20 +54,14 @@ def code_adapter_release(
         for name, folder in datasets_to_measure(folders, trained_tasks(code_adapter)).items()
     ]
     if has_replay(code_adapter):
-        data.append(
-            TrainingDataSet("general_code", versions["general_code"], general_code, "general")
-        )
+        data.append(TrainingDataSet("general_code", versions["general_code"], general_code, "general"))
     name = model_name("code_adapter", project)
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)
 
 
 @versioned_asset(partitioned=False, determinism="machine", registers="task_router")
 def task_router_release(
-    task_router: Path,
-    task_router_evaluation: Path,
-    release: ReleaseSettings,
-    versions: dict[str, str],
-    out: Path,
+    task_router: Path, task_router_evaluation: Path, release: ReleaseSettings, versions: dict[str, str], out: Path
 ) -> None:
     """Gate verdict on the task router with its metrics; a rejection is a result, too."""
     metrics = read_metrics(task_router_evaluation)

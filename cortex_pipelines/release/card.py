@@ -16,8 +16,7 @@ from cortex_pipelines.schemas.datasets.feedback import SIMULATION
 CARD = "model_card.md"
 
 _LIMITS = (
-    "It knows one project's code: of another project's it is expected to know no more than its "
-    "base does.",
+    "It knows one project's code: of another project's it is expected to know no more than its base does.",
     "It writes what is likely, not what is right or safe: review and test what it writes.",
     "It can repeat what it was trained on, secrets that no rule recognised among it.",
     "Figures are of held-out code of the same project; the interval says how far chance goes, not "
@@ -45,18 +44,11 @@ class TrainingDataSet:
 def has_replay(adapter: Path) -> bool:
     """Whether general code was part of an adapter's training data."""
     metrics = _json(adapter / "metrics.json")
-    return any(
-        name.rpartition("/")[2] == "replay_tokens" and value for name, value in metrics.items()
-    )
+    return any(name.rpartition("/")[2] == "replay_tokens" and value for name, value in metrics.items())
 
 
 def write_card(
-    model: str,
-    version: str,
-    adapter: Path,
-    evaluation: Path,
-    data: Sequence[TrainingDataSet],
-    out: Path,
+    model: str, version: str, adapter: Path, evaluation: Path, data: Sequence[TrainingDataSet], out: Path
 ) -> None:
     """Write an adapter's model card next to its verdict.
 
@@ -85,9 +77,7 @@ def write_card(
     (out / CARD).write_text("\n".join(lines), encoding="utf-8")
 
 
-def _summary(
-    model: str, version: str, training: Mapping[str, Any], verdict: Mapping[str, Any]
-) -> list[str]:
+def _summary(model: str, version: str, training: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
     base, parent = training.get("base") or {}, training.get("parent")
     return [
         "A LoRA adapter that makes a language model write code the way one project does. Made by "
@@ -104,10 +94,7 @@ def _summary(
 
 
 def _data_set_table(data: Sequence[TrainingDataSet]) -> list[str]:
-    lines = [
-        "| data set | version | examples | licences of the files |",
-        "| --- | --- | --- | --- |",
-    ]
+    lines = ["| data set | version | examples | licences of the files |", "| --- | --- | --- | --- |"]
     for source in data:
         rows = _train_entries(source)
         counts = (
@@ -140,8 +127,7 @@ def _metrics_table(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) ->
     against = f"the champion `{reference}`" if reference else "the base alone"
     note = (comparison.get("reference") or {}).get("note")
     lines = [
-        f"On held-out code of the project; the reference is {against}."
-        + (f" {note}" if note else ""),
+        f"On held-out code of the project; the reference is {against}." + (f" {note}" if note else ""),
         "",
         "| figure | value | interval |",
         "| --- | --- | --- |",
@@ -154,18 +140,14 @@ def _metrics_table(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) ->
     return lines
 
 
-def _not_shown(
-    metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Sequence[TrainingDataSet]
-) -> list[str]:
+def _not_shown(metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Sequence[TrainingDataSet]) -> list[str]:
     lines = []
     if verdict.get("verdict") != "promoted":
         lines.append(f"- To be worth promoting: {verdict.get('reason', 'no verdict')}.")
     for name in sorted(metrics):
         interval = _interval(metrics, name)
         if "improvement" in name and interval and interval[0] <= 0 <= interval[1]:
-            lines.append(
-                f"- {name}: the interval {interval[0]:.4g} to {interval[1]:.4g} has zero in it."
-            )
+            lines.append(f"- {name}: the interval {interval[0]:.4g} to {interval[1]:.4g} has zero in it.")
     lines += [f"- {name}: not measured." for name in sorted(metrics) if metrics[name] is None]
     for source in data:
         has_metrics = any(name.startswith(f"{source.metric_prefix}_") for name in metrics)

@@ -12,12 +12,7 @@ from cortex_pipelines.release.exports.gguf_adapter import write_gguf
 from cortex_pipelines.release.exports.merged import write_merged
 from cortex_pipelines.release.exports.ollama import write_ollama
 from cortex_pipelines.release.exports.peft_folder import write_peft
-from cortex_pipelines.release.exports.source import (
-    ExportChecks,
-    ExportError,
-    Source,
-    staging_folder,
-)
+from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source, staging_folder
 from cortex_pipelines.release.history import numbers
 from cortex_pipelines.release.ledger import moves
 from cortex_pipelines.release.loading import adapter_folder
@@ -75,9 +70,7 @@ def export(
         require_signer()
     model, version = find_released(project, reference)
     if version is None:
-        raise LookupError(
-            f"{model.name} has no champion yet; use {model.name}@challenger for the latest version"
-        )
+        raise LookupError(f"{model.name} has no champion yet; use {model.name}@challenger for the latest version")
     source_version, pinned = open_verified(project, model, version), pinned_base(project)
     if source_version.base is None:
         raise ExportError(f"{model.name} is not an adapter; only adapters can be exported")

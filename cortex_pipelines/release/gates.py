@@ -87,9 +87,7 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     """
     support = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
     improvement = _improvement(metrics, gate) if support.get("items") else {}
-    guards = tuple(
-        _check_guard(name, limits, metrics) for name, limits in sorted(gate.guards.items())
-    )
+    guards = tuple(_check_guard(name, limits, metrics) for name, limits in sorted(gate.guards.items()))
     figures = support | improvement | {"smallest_improvement": gate.smallest_improvement}
     verdict, reason = _judge(figures, gate, guards)
     if metrics.get("hand_written_sample"):
@@ -115,9 +113,7 @@ def _judge(
 ) -> tuple[Literal["promoted", "kept", "refused"], str]:
     support = int(figures.get("clusters", figures.get("items", 0)))
     if support < gate.smallest_items:
-        return "kept", (
-            f"{support} independent held-out items, {gate.smallest_items} are needed to compare"
-        )
+        return "kept", (f"{support} independent held-out items, {gate.smallest_items} are needed to compare")
     broken = [guard for guard in guards if not guard.passed]
     refusing = [_describe_guard(guard) for guard in broken if not _asks_to_show(guard)]
     if refusing:

@@ -7,12 +7,7 @@ from typing import Any
 from cortex_pipelines.project_names import BASELINE
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, champion, moves
-from cortex_pipelines.release.numbering import (
-    FIRST,
-    classify_change,
-    next_free_number,
-    version_inputs,
-)
+from cortex_pipelines.release.numbering import FIRST, classify_change, next_free_number, version_inputs
 
 ROLLED_BACK = "rollback"
 
@@ -101,12 +96,8 @@ def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, st
         return FIRST, "the first release"
     # after a rollback to the baseline, compare with the newest release
     reference = current if current in number_by_version else list(number_by_version)[-1]
-    step, reason = classify_change(
-        made_from(lines, reference), version_inputs(root, model.address, version)
-    )
-    return next_free_number(
-        number_by_version[reference], step, number_by_version.values()
-    ), f"{step}: {reason}"
+    step, reason = classify_change(made_from(lines, reference), version_inputs(root, model.address, version))
+    return next_free_number(number_by_version[reference], step, number_by_version.values()), f"{step}: {reason}"
 
 
 def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
@@ -120,15 +111,9 @@ def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
     if reference == BASELINE:
         return None
     number_by_version = {version: numbers(lines).get(version, "") for version in champions(lines)}
-    matches = [
-        v
-        for v, number in number_by_version.items()
-        if reference == number or v.startswith(reference)
-    ]
+    matches = [v for v, number in number_by_version.items() if reference == number or v.startswith(reference)]
     if len(matches) != 1:
-        version_list = (
-            ", ".join(f"{n or '-'} ({v[:12]})" for v, n in number_by_version.items()) or "none yet"
-        )
+        version_list = ", ".join(f"{n or '-'} ({v[:12]})" for v, n in number_by_version.items()) or "none yet"
         problem = "matches more than one version" if matches else "was never champion"
         raise LookupError(f"{reference} {problem}; known versions: {BASELINE}, {version_list}")
     return matches[0]

@@ -10,12 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.model.base_model import (
-    BaseModel,
-    Precision,
-    load_causal_model,
-    load_tokenizer,
-)
+from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model, load_tokenizer
 from cortex_pipelines.adapters.model.lora import (
     CONFIGURATION,
     TRAINING,
@@ -65,9 +60,7 @@ class Lora:
         from peft.utils.other import get_pattern_key
 
         config = self._config
-        alpha = config.alpha_pattern.get(
-            get_pattern_key(config.alpha_pattern.keys(), layer), config.lora_alpha
-        )
+        alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern.keys(), layer), config.lora_alpha)
         rank = self.tensors[layer + A].shape[0]
         # rank-stabilised LoRA (arXiv 2312.03732) divides by the root of the rank
         return float(alpha / (math.sqrt(rank) if config.use_rslora else rank))
@@ -88,9 +81,7 @@ class ResidentBase:
         self.base = base
         self.tokenizer = load_tokenizer(base)
         self.model = _with_layers(load_causal_model(base, precision))
-        self._layers = {
-            name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")
-        }
+        self._layers = {name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")}
         self.remove_adapter()
 
     def apply(self, adapter: Lora) -> None:
@@ -160,8 +151,7 @@ def read_lora(folder: Path) -> Lora:
     other = [n for n in sorted(tensors) if not n.endswith((A, B))]
     if unsupported or other or configuration.get("peft_type") != "LORA":
         raise UntrustedModelError(
-            f"{folder} uses features beyond plain LoRA ({', '.join([*unsupported, *other[:3]])}); "
-            "train without them"
+            f"{folder} uses features beyond plain LoRA ({', '.join([*unsupported, *other[:3]])}); train without them"
         )
     for name in sorted(tensors):
         a, b = (tensors.get(re.sub(r"\.lora_[AB]\.weight$", end, name)) for end in (A, B))
@@ -173,9 +163,7 @@ def read_lora(folder: Path) -> Lora:
     try:
         lora.require_valid_configuration()
     except (TypeError, ValueError) as error:
-        raise UntrustedModelError(
-            f"{folder / CONFIGURATION} is not valid for peft: {error}"
-        ) from error
+        raise UntrustedModelError(f"{folder / CONFIGURATION} is not valid for peft: {error}") from error
     return lora
 
 
@@ -189,9 +177,7 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
         return folder
     tasks = sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}"))
     if task not in tasks:
-        raise LookupError(
-            f"{folder} has one adapter per task ({', '.join(tasks) or 'none'}); choose one"
-        )
+        raise LookupError(f"{folder} has one adapter per task ({', '.join(tasks) or 'none'}); choose one")
     return folder / str(task)
 
 

@@ -102,9 +102,7 @@ def _stage(root: Path, address: str, version: str) -> dict[str, Any] | None:
     return stage if stage and str(stage["outs"][0]["md5"]) == version else None
 
 
-def classify_change(
-    before: Mapping[str, str] | None, current: VersionInputs | None
-) -> tuple[Change, str]:
+def classify_change(before: Mapping[str, str] | None, current: VersionInputs | None) -> tuple[Change, str]:
     """Kind of change between two versions, and the reason."""
     if before is None or current is None:
         return "major", "it is not known what both were made from"

@@ -13,13 +13,7 @@ from cortex_pipelines.prompts.templates import PromptFileError, project_template
 from cortex_pipelines.release import promotion
 from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.experiments.project_experiments import stop_for_release
-from cortex_pipelines.release.ledger import (
-    RELEASING,
-    LedgerEntry,
-    ReleasedModel,
-    ReleaseError,
-    project_models,
-)
+from cortex_pipelines.release.ledger import RELEASING, LedgerEntry, ReleasedModel, ReleaseError, project_models
 from cortex_pipelines.release.loading import base_of
 from cortex_pipelines.release.promotion import ReleaseAction, may_be_promoted
 from cortex_pipelines.release.settings import DeploymentSettings
@@ -58,11 +52,7 @@ def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettin
 
 
 def promote(
-    project: Project,
-    model: ReleasedModel,
-    reason: str,
-    settings: DeploymentSettings,
-    report: Report,
+    project: Project, model: ReleasedModel, reason: str, settings: DeploymentSettings, report: Report
 ) -> LedgerEntry | None:
     """Promote a challenger and update the registry; see ``release.promotion.promote``."""
     try:
@@ -71,9 +61,7 @@ def promote(
         raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
     custom_templates = templates.project_versions if model.partition else None
     with _release_lock(project), _release_in_progress(project):
-        entry = promotion.promote(
-            project.root, model, _current_action(reason), settings, report, custom_templates
-        )
+        entry = promotion.promote(project.root, model, _current_action(reason), settings, report, custom_templates)
         if entry:
             _apply_release(project, model, entry)
             register_templates(project.root, templates)
@@ -116,9 +104,7 @@ def promote_passed(
     return tuple(entries)
 
 
-def rollback(
-    project: Project, model: ReleasedModel, reason: str, to: str | None
-) -> LedgerEntry | None:
+def rollback(project: Project, model: ReleasedModel, reason: str, to: str | None) -> LedgerEntry | None:
     """Roll back a model and update the registry; see ``release.promotion.rollback``."""
     with _release_lock(project), _release_in_progress(project):
         entry = promotion.rollback(project.root, model, _current_action(reason), to)
@@ -133,9 +119,7 @@ def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -
     stop_for_release(project.root, model.partition, entry.describe())
 
 
-def conclude(
-    project: Project, model: ReleasedModel, version: str, analysis: Analysis
-) -> LedgerEntry | None:
+def conclude(project: Project, model: ReleasedModel, version: str, analysis: Analysis) -> LedgerEntry | None:
     """Advance a canary, withdraw it, or record that the analysis is undecided.
 
     Repeating it changes nothing, since only the current canary is changed.
@@ -178,13 +162,7 @@ def _sign(project: Project, model: ReleasedModel, version: str) -> bool:
     except ProjectError:
         return False  # not fetched; `dvc pull` and another sync sign it
     try:
-        verify(
-            project.root,
-            folder,
-            signed_folder(project.root, model.name, version),
-            model.name,
-            version,
-        )
+        verify(project.root, folder, signed_folder(project.root, model.name, version), model.name, version)
     except UntrustedModelError:
         sign_version(project.root, folder, model.name, version, base_of(folder))
         return True
@@ -205,9 +183,7 @@ def finish_release(project: Project) -> str | None:
             (project.root / RELEASING).unlink()
     except Timeout:
         return None
-    return (
-        f"interrupted promotion or rollback finished from releases.lock, {updated} aliases updated"
-    )
+    return f"interrupted promotion or rollback finished from releases.lock, {updated} aliases updated"
 
 
 @contextmanager

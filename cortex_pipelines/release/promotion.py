@@ -7,24 +7,12 @@ from typing import Any
 
 from cortex_pipelines.release import history
 from cortex_pipelines.release.answering import read_release
-from cortex_pipelines.release.ledger import (
-    LedgerEntry,
-    ReleasedModel,
-    ReleaseError,
-    champion,
-    moves,
-    record,
-)
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ReleaseError, champion, moves, record
 from cortex_pipelines.release.numbering import inputs_of, version_inputs
 from cortex_pipelines.release.settings import DeploymentSettings, mebibytes
 from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
-from cortex_pipelines.versioning.committed_code import (
-    code_of,
-    differing_code,
-    path_to,
-    uncommitted,
-)
+from cortex_pipelines.versioning.committed_code import code_of, differing_code, path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.lock_file import locked_stages
 
@@ -103,9 +91,7 @@ def promote(
     return entry
 
 
-def advance(
-    root: Path, model: ReleasedModel, act: ReleaseAction, version: str
-) -> LedgerEntry | None:
+def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
     """Make a running canary champion after an analysis of its answers.
 
     Returns:
@@ -116,40 +102,25 @@ def advance(
         return None
     planned = {name: value for name, value in (running.plan or {}).items() if name == "target"}
     entry = replace(
-        running,
-        **vars(act),
-        action="promote",
-        previous=current.champion,
-        plan={"strategy": "immediate", **planned},
+        running, **vars(act), action="promote", previous=current.champion, plan={"strategy": "immediate", **planned}
     )
     record(root, model, ChampionPin(version, current.champion), entry)
     return entry
 
 
-def leave_undecided(
-    root: Path, model: ReleasedModel, act: ReleaseAction, version: str
-) -> LedgerEntry | None:
+def leave_undecided(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
     """Record that the analysis of a running canary is undecided; returns as ``advance``."""
     current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
     entry = replace(
-        running,
-        **vars(act),
-        action="undecided",
-        made_from=None,
-        plan=None,
-        release=None,
-        prompts=None,
-        inputs=None,
+        running, **vars(act), action="undecided", made_from=None, plan=None, release=None, prompts=None, inputs=None
     )
     record(root, model, current, entry)
     return entry
 
 
-def rollback(
-    root: Path, model: ReleasedModel, act: ReleaseAction, to: str | None = None
-) -> LedgerEntry | None:
+def rollback(root: Path, model: ReleasedModel, act: ReleaseAction, to: str | None = None) -> LedgerEntry | None:
     """End the running canary, else reinstate the previous champion.
 
     A second rollback does nothing, so it is safe to repeat; ``to`` goes further back.
@@ -227,9 +198,7 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
     pin, lines = champion(root, model), moves(root, model)
     running = history.canary(lines)
     challenger = verdict.get("model_version")
-    number, number_reason = (
-        history.next_number(root, model, challenger) if challenger else (None, None)
-    )
+    number, number_reason = history.next_number(root, model, challenger) if challenger else (None, None)
     canary = running.version if running else None
     return {
         "model": model.name,
@@ -262,14 +231,11 @@ def _require_gate(root: Path, model: ReleasedModel) -> None:
     verdict = read_verdict(verdict_folder(root, model)) or {}
     if verdict["verdict"] != "promoted":
         raise ReleaseError(
-            f"{model.name}: the gate's verdict is {verdict['verdict']}: {verdict['reason']}; "
-            "the champion stays"
+            f"{model.name}: the gate's verdict is {verdict['verdict']}: {verdict['reason']}; the champion stays"
         )
 
 
-def _require_committed(
-    root: Path, model: ReleasedModel, version: str, report: Callable[[str], None]
-) -> None:
+def _require_committed(root: Path, model: ReleasedModel, version: str, report: Callable[[str], None]) -> None:
     """Refuse a model whose code is not committed, since it could not be reproduced."""
     stages = locked_stages(root)
     addresses = path_to(stages, model.release_address)
@@ -293,9 +259,7 @@ def _require_committed(
         )
 
 
-def _require_size(
-    root: Path, model: ReleasedModel, version: str, deployment: DeploymentSettings | None
-) -> None:
+def _require_size(root: Path, model: ReleasedModel, version: str, deployment: DeploymentSettings | None) -> None:
     folder = root / "data" / model.asset / (model.partition or "")
     if deployment is None or content_md5(folder) != version:
         return

@@ -11,9 +11,7 @@ from cortex_pipelines.release.settings import GateSettings
 FILE = "verdict.json"
 
 
-def judge(
-    metrics: Mapping[str, float | None], model_version: str, gate: GateSettings, out: Path
-) -> Verdict:
+def judge(metrics: Mapping[str, float | None], model_version: str, gate: GateSettings, out: Path) -> Verdict:
     """Apply the gate to an evaluation and write the verdict.
 
     Args:
@@ -32,9 +30,7 @@ def judge(
 
 def read_metrics(evaluation: Path) -> dict[str, float | None]:
     """The metrics of an evaluation; None for those not measured."""
-    loaded: dict[str, float | None] = json.loads(
-        (evaluation / "metrics.json").read_text(encoding="utf-8")
-    )
+    loaded: dict[str, float | None] = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     return loaded
 
 

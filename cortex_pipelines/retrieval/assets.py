@@ -5,26 +5,16 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.retrieval.tables import (
-    COMMIT_COLUMNS,
-    FILE_COLUMNS,
-    UNIT_COLUMNS,
-    build_search_tables,
-)
+from cortex_pipelines.retrieval.tables import COMMIT_COLUMNS, FILE_COLUMNS, UNIT_COLUMNS, build_search_tables
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(SEARCHED_FILES, SEARCHED_DOCUMENTS),
-)
+@versioned_asset(tables=(SEARCHED_FILES, SEARCHED_DOCUMENTS))
 def search_documents(
-    repository_files: Path,
-    annotated_units: Path,
-    repository_commits: Path,
-    extraction: ExtractionSettings,
+    repository_files: Path, annotated_units: Path, repository_commits: Path, extraction: ExtractionSettings
 ) -> dict[str, pl.DataFrame]:
     """Places in a project's files that a search can give, and what of them is embedded."""
     return build_search_tables(

@@ -163,9 +163,7 @@ class Postings:
         return cls(starts, documents, impacts, size)
 
 
-def build_postings(
-    fields: Sequence[sparse.csr_matrix], statistics: TermStatistics, weights: Bm25fWeights
-) -> Postings:
+def build_postings(fields: Sequence[sparse.csr_matrix], statistics: TermStatistics, weights: Bm25fWeights) -> Postings:
     """Score documents by the frequencies of terms in their fields.
 
     Args:
@@ -175,9 +173,7 @@ def build_postings(
     """
     rows, terms = fields[0].shape
     total = sparse.csr_matrix((rows, terms), dtype=np.float32)
-    for matrix, weight, b, mean in zip(
-        fields, weights.fields, weights.lengths, statistics.lengths, strict=True
-    ):
+    for matrix, weight, b, mean in zip(fields, weights.fields, weights.lengths, statistics.lengths, strict=True):
         if weight and matrix.nnz:
             length = np.asarray(matrix.sum(axis=1)).ravel()
             scale = weight / (1 - b + b * length / max(mean, 1e-9))
@@ -187,9 +183,4 @@ def build_postings(
     frequency = by_term.data
     term = np.repeat(np.arange(terms), np.diff(by_term.indptr))
     impacts = statistics.idf_for(terms)[term] * frequency / (weights.saturation + frequency)
-    return Postings(
-        by_term.indptr.astype(np.int64),
-        by_term.indices.astype(np.int32),
-        impacts.astype(np.float32),
-        rows,
-    )
+    return Postings(by_term.indptr.astype(np.int64), by_term.indices.astype(np.int32), impacts.astype(np.float32), rows)

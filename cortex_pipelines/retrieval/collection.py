@@ -133,9 +133,7 @@ class Collection:
             return np.zeros((self.documents.height, 0), dtype=np.float32)
         return self.vectors.astype(np.float32)
 
-    def similarity(
-        self, vector: Floats, eligible: npt.NDArray[np.bool_], scores: Floats
-    ) -> Floats | None:
+    def similarity(self, vector: Floats, eligible: npt.NDArray[np.bool_], scores: Floats) -> Floats | None:
         """Cosine of each document to a query, at least 0; None without vectors.
 
         In a collection of more than ``_EXACT_LIMIT`` documents only the likeliest of those shown
@@ -154,15 +152,11 @@ class Collection:
             return exact
         candidates = np.flatnonzero(eligible)
         if len(candidates) > 2 * _CANDIDATES:
-            nearest = _lowest(
-                np.where(eligible, self._sign_distance(vector), self.vectors.shape[1] + 1)
-            )
+            nearest = _lowest(np.where(eligible, self._sign_distance(vector), self.vectors.shape[1] + 1))
             highest = _lowest(np.where(eligible, -scores, 0))
             candidates = np.union1d(nearest, highest[eligible[highest]])
         similarities = np.zeros(self.documents.height, dtype=np.float32)
-        similarities[candidates] = np.maximum(
-            0, self.vectors[candidates].astype(np.float32) @ vector
-        )
+        similarities[candidates] = np.maximum(0, self.vectors[candidates].astype(np.float32) @ vector)
         return similarities
 
     def _sign_distance(self, vector: Floats) -> npt.NDArray[np.uint16]:
@@ -190,9 +184,7 @@ class Collection:
     @cached_property
     def is_prose(self) -> npt.NDArray[np.bool_]:
         """Which documents are in files of prose or data."""
-        not_code = self.files["language"].is_null() | self.files["language"].is_in(
-            [name for name in NOT_CODE if name]
-        )
+        not_code = self.files["language"].is_null() | self.files["language"].is_in([name for name in NOT_CODE if name])
         return not_code.to_numpy()[self.file_numbers]
 
     @cached_property
@@ -308,9 +300,7 @@ def build_collection(
         most_embedded: Most texts that are embedded; None for all.
     """
     in_files = frequencies.in_files()
-    statistics = statistics or CollectionStatistics(
-        term_statistics(frequencies.fields), term_statistics(in_files)
-    )
+    statistics = statistics or CollectionStatistics(term_statistics(frequencies.fields), term_statistics(in_files))
     dense = encode is not None or cached_vectors is not None
     vectors = _embed(frequencies, encode, cached_vectors, most_embedded) if dense else None
     collection = Collection(
@@ -324,10 +314,7 @@ def build_collection(
 
 
 def _embed(
-    frequencies: TermFrequencies,
-    encode: Encode | None,
-    cached_vectors: Vectors | None,
-    limit: int | None,
+    frequencies: TermFrequencies, encode: Encode | None, cached_vectors: Vectors | None, limit: int | None
 ) -> npt.NDArray[np.float16]:
     """A vector for each text that is not empty, and zeros for the others.
 
@@ -339,14 +326,10 @@ def _embed(
     """
     numbers = frequencies.documents["text"].to_numpy()
     row_by_number = cached_vectors.rows_by_number if cached_vectors is not None else {}
-    cached_rows = np.array(
-        [row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64
-    )
-    missing = [
-        document
-        for document, text in enumerate(frequencies.texts)
-        if text and cached_rows[document] < 0
-    ][:limit]
+    cached_rows = np.array([row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64)
+    missing = [document for document, text in enumerate(frequencies.texts) if text and cached_rows[document] < 0][
+        :limit
+    ]
     new_vectors = None
     if encode is not None:
         new_vectors = encode([frequencies.texts[document] for document in missing] or [""])

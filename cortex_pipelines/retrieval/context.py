@@ -109,9 +109,7 @@ class Excerpt:
 
     def as_text(self) -> str:
         """The excerpt under a heading that cites it."""
-        return _with_heading(
-            self.path, self.start_line, self.end_line, self.kind, self.name, self.stale, self.text
-        )
+        return _with_heading(self.path, self.start_line, self.end_line, self.kind, self.name, self.stale, self.text)
 
 
 @dataclass(frozen=True)
@@ -147,9 +145,7 @@ class PackedContext:
 
     def as_text(self) -> str:
         """All of it as it is put into a prompt."""
-        return "\n".join(
-            filter(None, (self._background, *(excerpt.as_text() for excerpt in self.pieces)))
-        )
+        return "\n".join(filter(None, (self._background, *(excerpt.as_text() for excerpt in self.pieces))))
 
     @property
     def _background(self) -> str:
@@ -196,9 +192,7 @@ def pack_context(
     if not task.strip():
         raise QueryError("the task is empty; say in a sentence what is to be done")
     if budget < LEAST_BUDGET:
-        raise BudgetError(
-            f"a budget of {budget:,} tokens holds hardly a function; give at least {LEAST_BUDGET}"
-        )
+        raise BudgetError(f"a budget of {budget:,} tokens holds hardly a function; give at least {LEAST_BUDGET}")
     query = parse_query(task)
     ranked = searcher.rank_with_documents(query, packing.files)
     packer = _ContextPacker(searcher, query, read, budget, counter)
@@ -211,12 +205,7 @@ class _ContextPacker:
     """Packs excerpts into a token budget."""
 
     def __init__(
-        self,
-        searcher: Searcher,
-        query: ParsedQuery,
-        read: ReadText,
-        budget: int,
-        counter: TokenCounter,
+        self, searcher: Searcher, query: ParsedQuery, read: ReadText, budget: int, counter: TokenCounter
     ) -> None:
         self._searcher, self._query, self._read = searcher, query, read
         self._budget, self._remaining, self._counter = budget, budget, counter
@@ -248,23 +237,14 @@ class _ContextPacker:
             document, _ = file.documents[0]
             location = self._locate(file, document, source)
             if location is not None:
-                self._add_lines(
-                    file,
-                    document,
-                    file.score,
-                    location,
-                    source.signature_lines(location),
-                    "outline",
-                )
+                self._add_lines(file, document, file.score, location, source.signature_lines(location), "outline")
 
     def context(self, task: str, ranked: Sequence[RankedFile], notice: str) -> PackedContext:
         """All of it."""
         excerpts = tuple(
             excerpt
             for key in self._excerpts
-            for excerpt in sorted(
-                self._excerpts[key], key=lambda item: (item.start_line, item.end_line)
-            )
+            for excerpt in sorted(self._excerpts[key], key=lambda item: (item.start_line, item.end_line))
         )
         return PackedContext(
             task,
@@ -297,10 +277,7 @@ class _ContextPacker:
             whole_file = DocumentLocation("file", name, 1, len(source.lines))
             if self._add_lines(file, document, score, whole_file, lines, "file", small):
                 return
-        for lines, kind in (
-            (source.full_lines(location), location.kind),
-            (source.outline_lines(location), "outline"),
-        ):
+        for lines, kind in ((source.full_lines(location), location.kind), (source.outline_lines(location), "outline")):
             if self._add_lines(file, document, score, location, lines, kind):
                 return
 
@@ -362,17 +339,13 @@ class _ContextPacker:
                 self._sources[file.path] = self._searcher.open_excerpts(file, text)
         return self._sources[file.path]
 
-    def _locate(
-        self, file: RankedFile, document: int, source: ExcerptSource
-    ) -> DocumentLocation | None:
+    def _locate(self, file: RankedFile, document: int, source: ExcerptSource) -> DocumentLocation | None:
         _, kind, name, start, end, *_ = file.part.collection.documents.row(document)
         location = DocumentLocation(kind, name, start, end)
         return source.relocate(location) if file.stale else location
 
 
-def _rank_documents(
-    ranked: Sequence[RankedFile], packing: PackingConfig
-) -> list[tuple[float, RankedFile, int]]:
+def _rank_documents(ranked: Sequence[RankedFile], packing: PackingConfig) -> list[tuple[float, RankedFile, int]]:
     """Score, file and document, the best first: a file's worth, times a place's, damped."""
     best = max((score for file in ranked for _, score in file.documents), default=1.0)
     top = ranked[0].score if ranked else 1.0
@@ -384,9 +357,7 @@ def _rank_documents(
     return [(-worth, ranked[rank], document) for worth, rank, _, document in sorted(order)]
 
 
-def _with_heading(
-    path: str, first: int, last: int, kind: str, name: str, stale: bool, text: str
-) -> str:
+def _with_heading(path: str, first: int, last: int, kind: str, name: str, stale: bool, text: str) -> str:
     mark = ", stale" if stale else ""
     return f"{path}:{first}-{last} ({kind} {name}{mark})\n{text}\n"
 

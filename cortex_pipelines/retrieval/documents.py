@@ -128,9 +128,7 @@ class _FileContent:
     left_out: str = ""
 
 
-def read_file(
-    folder: Path, file: ListedFile, head: HeadCommit | None, limits: ReadingLimits
-) -> FileText:
+def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: ReadingLimits) -> FileText:
     """The documents of one file, without secrets and personal data; lines are those of the file.
 
     Args:
@@ -211,12 +209,7 @@ def _read_content(folder: Path, path: str, size: int, limits: ReadingLimits) -> 
 
 
 def file_from_table(
-    path: str,
-    text: str,
-    language: str | None,
-    commit: str,
-    generated: bool,
-    settings: ExtractionSettings,
+    path: str, text: str, language: str | None, commit: str, generated: bool, settings: ExtractionSettings
 ) -> FileText:
     """The documents of a row of a project's table of files, which is redacted already."""
     documents = tuple(_documents(text, path, language, settings))
@@ -245,9 +238,7 @@ def embedded_text(document: Document, file: FileText) -> str:
     return encoder_text(document.kind, document.name, documentation, body)
 
 
-def _documents(
-    text: str, path: str, language: str | None, settings: ExtractionSettings
-) -> Iterator[Document]:
+def _documents(text: str, path: str, language: str | None, settings: ExtractionSettings) -> Iterator[Document]:
     if language in PARSED:
         units = attempt(lambda: file_units(text, str(language), path, settings))
         if not isinstance(units, Damage) and units:
@@ -270,13 +261,7 @@ def _unit_documents(text: str, path: str, units: Sequence[Unit]) -> Iterator[Doc
             covered = unit.end_byte
         inner_units = [other for other, _ in outer_units[number + 1 : number + 1 + inner_count]]
         own_text = _own_text(data, unit, inner_units)
-        texts = (
-            path,
-            unit.qualified_name,
-            unit.signature,
-            unit.docstring or "",
-            own_text.decode(errors="replace"),
-        )
+        texts = (path, unit.qualified_name, unit.signature, unit.docstring or "", own_text.decode(errors="replace"))
         yield Document(unit.kind, unit.qualified_name, unit.start_line, unit.end_line, texts)
     uncovered.append(data[covered:])
     uncovered_text = b"\n".join(uncovered).decode(errors="replace")

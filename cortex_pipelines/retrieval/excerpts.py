@@ -76,9 +76,7 @@ class ExcerptSource:
             return replace(location, end_line=len(self.lines))
         for unit in self._units.values():
             if (unit.kind, unit.qualified_name) == (location.kind, location.name):
-                return DocumentLocation(
-                    unit.kind, unit.qualified_name, unit.start_line, unit.end_line
-                )
+                return DocumentLocation(unit.kind, unit.qualified_name, unit.start_line, unit.end_line)
         return None
 
     def all_lines(self) -> list[int]:
@@ -140,9 +138,7 @@ class ExcerptSource:
     def _trim_blanks(self, numbers: Iterable[int]) -> list[int]:
         """Lines that exist, in order, without blank ones at the ends of each run."""
         nonblank = sorted(
-            number
-            for number in set(numbers)
-            if 1 <= number <= len(self.lines) and self.lines[number - 1].strip()
+            number for number in set(numbers) if 1 <= number <= len(self.lines) and self.lines[number - 1].strip()
         )
         trimmed: list[int] = []
         for number in nonblank:

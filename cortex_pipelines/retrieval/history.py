@@ -46,17 +46,13 @@ def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
     Args:
         commits: ``COMMIT_COLUMNS``.
     """
-    for commit, _, subject, body, paths in (
-        commits.select(COMMIT_COLUMNS).sort("commit").iter_rows()
-    ):
+    for commit, _, subject, body, paths in commits.select(COMMIT_COLUMNS).sort("commit").iter_rows():
         texts = (" ".join(paths[:_MOST_PATHS]), subject, "", body, "")
         document = Document(COMMIT, subject, 1, 1, texts)
         yield FileText(commit, 0, 0, "", None, commit, False, False, (document,))
 
 
-def search_history(
-    searcher: Searcher, commits: pl.DataFrame, query: str, k: int
-) -> list[CommitMatch]:
+def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int) -> list[CommitMatch]:
     """The commits most like a query, best first.
 
     Args:

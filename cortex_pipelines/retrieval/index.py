@@ -86,9 +86,7 @@ def read_folder(folder: Path, limits: ReadingLimits, out: Path | None = None) ->
         FileNotFoundError: the folder does not exist.
     """
     out_prefix = _prefix_below(folder, out)
-    files = [
-        file for file in list_files(folder) if not (out_prefix and file.path.startswith(out_prefix))
-    ]
+    files = [file for file in list_files(folder) if not (out_prefix and file.path.startswith(out_prefix))]
     head = head_commit(folder.resolve())
     return [read_file(folder, file, head, limits) for file in track(files, "Reading files")]
 
@@ -143,9 +141,7 @@ def refuse_other(out: Path) -> None:
         SearchIndexError: it does.
     """
     if out.exists() and not _may_be_replaced(out):
-        raise SearchIndexError(
-            f"{out} holds something else than an index; give an empty or new folder"
-        )
+        raise SearchIndexError(f"{out} holds something else than an index; give an empty or new folder")
 
 
 def save(index: SearchIndex, out: Path) -> None:
@@ -176,9 +172,7 @@ def _may_be_replaced(out: Path) -> bool:
 
 def _is_torn(out: Path) -> bool:
     """Whether a folder holds only what a killed indexing left."""
-    return all(
-        entry.name == _TAG or entry.name.startswith((".parts", "parts-")) for entry in out.iterdir()
-    )
+    return all(entry.name == _TAG or entry.name.startswith((".parts", "parts-")) for entry in out.iterdir())
 
 
 def _write_parts(index: SearchIndex, folder: Path) -> dict[str, Any]:
@@ -200,8 +194,7 @@ def _write_parts(index: SearchIndex, folder: Path) -> dict[str, Any]:
         **vars(index.manifest),
         "documents": collection.documents.height,
         "statistics": {
-            name: {"unseen": stats.unseen, "lengths": stats.lengths}
-            for name, stats in vars(index.statistics).items()
+            name: {"unseen": stats.unseen, "lengths": stats.lengths} for name, stats in vars(index.statistics).items()
         },
     }
 
@@ -236,17 +229,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise SearchIndexError(f"{manifest_path} is damaged ({error}); {hint} again") from error
     if version != FORMAT:
-        raise SearchIndexError(
-            f"the index in {folder} has format {version}, this version reads {FORMAT}; {hint} again"
-        )
+        raise SearchIndexError(f"the index in {folder} has format {version}, this version reads {FORMAT}; {hint} again")
     return manifest
 
 
 def _damage_error(folder: Path, error: Exception) -> SearchIndexError:
     words = f"{type(error).__name__}: {str(error)[:200]}"
     return SearchIndexError(
-        f"the index in {folder} is damaged ({words}); `cortex index PATH --out {folder}` makes it "
-        "again"
+        f"the index in {folder} is damaged ({words}); `cortex index PATH --out {folder}` makes it again"
     )
 
 
@@ -265,8 +255,7 @@ def _read_parts(manifest: dict[str, Any], folder: Path) -> SearchIndex:
     if manifest["encoder"] is not None:
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         levels = HierarchicalVectors(
-            pl.read_parquet(folder / "levels.parquet"),
-            np.load(folder / "levels.npy", allow_pickle=False),
+            pl.read_parquet(folder / "levels.parquet"), np.load(folder / "levels.npy", allow_pickle=False)
         )
     collection = Collection(
         documents,
@@ -279,10 +268,4 @@ def _read_parts(manifest: dict[str, Any], folder: Path) -> SearchIndex:
     if documents.height != manifest["documents"] or len(terms) != len(statistics["of_units"].idf):
         raise ValueError("its parts do not belong together")
     manifest_fields = {key: manifest[key] for key in IndexManifest.__dataclass_fields__}
-    return SearchIndex(
-        IndexManifest(**manifest_fields),
-        terms,
-        collection,
-        CollectionStatistics(**statistics),
-        levels,
-    )
+    return SearchIndex(IndexManifest(**manifest_fields), terms, collection, CollectionStatistics(**statistics), levels)

@@ -145,9 +145,7 @@ def _parents(path: str) -> Iterator[str]:
 
 def _rules(file: Path) -> pathspec.GitIgnoreSpec:
     try:
-        return pathspec.GitIgnoreSpec.from_lines(
-            file.read_text(encoding="utf-8", errors="replace").splitlines()
-        )
+        return pathspec.GitIgnoreSpec.from_lines(file.read_text(encoding="utf-8", errors="replace").splitlines())
     except (OSError, ValueError):
         return pathspec.GitIgnoreSpec.from_lines([])  # as git: a damaged rule ignores nothing
 

@@ -9,11 +9,7 @@ from pathlib import Path
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.embeddings.encoder import SentenceEncoder, sentence_part
 from cortex_pipelines.ingestion.external_folder import absolute, home_folder
-from cortex_pipelines.ingestion.pretrained_models import (
-    WeightsError,
-    resolve_model_pin,
-    weights_folder,
-)
+from cortex_pipelines.ingestion.pretrained_models import WeightsError, resolve_model_pin, weights_folder
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits
@@ -107,9 +103,7 @@ def reading_limits(params: Parameters) -> ReadingLimits:
     return ReadingLimits(params.ingestion, params.extraction, params.privacy)
 
 
-def index_folder(
-    folder: Path, out: Path, params: Parameters, encoder: str = AUTO
-) -> IndexingSummary:
+def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUTO) -> IndexingSummary:
     """Make an index of a folder and write it.
 
     Args:
@@ -129,10 +123,7 @@ def index_folder(
     save(index, out)
     reasons = Counter(file.left_out for file in files if file.left_out)
     return IndexingSummary(
-        len(files) - reasons.total(),
-        index.collection.documents.height,
-        dict(sorted(reasons.items())),
-        note,
+        len(files) - reasons.total(), index.collection.documents.height, dict(sorted(reasons.items())), note
     )
 
 
@@ -144,11 +135,7 @@ def _previous_index(folder: Path) -> SearchIndex | None:
 
 
 def _build(
-    files: Sequence[FileText],
-    root: str,
-    params: Parameters,
-    encoder_choice: str,
-    previous: SearchIndex | None,
+    files: Sequence[FileText], root: str, params: Parameters, encoder_choice: str, previous: SearchIndex | None
 ) -> tuple[SearchIndex, str]:
     """The index, with a sentence if it goes without the encoder."""
     encoder, note = None, ""
@@ -229,18 +216,12 @@ def read_queries(file: Path) -> list[QueryLine]:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"{file}, line {number}: not JSON ({type(error).__name__}); each line is "
-                '{"id": ..., "query": "..."}'
+                f'{file}, line {number}: not JSON ({type(error).__name__}); each line is {{"id": ..., "query": "..."}}'
             ) from error
         if not isinstance(entry, dict) or "id" not in entry:
-            raise ValueError(
-                f'{file}, line {number}: without "id"; each line is {{"id": ..., "query": "..."}}'
-            )
+            raise ValueError(f'{file}, line {number}: without "id"; each line is {{"id": ..., "query": "..."}}')
         if not isinstance(entry.get("query"), str):
-            raise ValueError(
-                f'{file}, line {number}: "query" is not text; each line is '
-                '{"id": ..., "query": "..."}'
-            )
+            raise ValueError(f'{file}, line {number}: "query" is not text; each line is {{"id": ..., "query": "..."}}')
         queries.append(QueryLine(entry["id"], entry["query"]))
     return queries
 

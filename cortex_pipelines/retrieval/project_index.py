@@ -18,12 +18,7 @@ from cortex_pipelines.config import Parameters
 from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.collection import Vectors
 from cortex_pipelines.retrieval.documents import FileText
-from cortex_pipelines.retrieval.history import (
-    COMMIT_COLUMNS,
-    CommitMatch,
-    commit_files,
-    search_history,
-)
+from cortex_pipelines.retrieval.history import COMMIT_COLUMNS, CommitMatch, commit_files, search_history
 from cortex_pipelines.retrieval.index import (
     FORMAT,
     IndexManifest,
@@ -141,19 +136,11 @@ def _open_or_build(project: Project, name: str | None, asset: str) -> tuple[Sear
     except SearchIndexError:
         pass  # not made yet, of another format, or damaged: it is made again
     with folder_lock(folder):
-        return _build_once(
-            project, names, embedded, asset, version_folder, prefix=name is None
-        ), note
+        return _build_once(project, names, embedded, asset, version_folder, prefix=name is None), note
 
 
 def _build_once(
-    project: Project,
-    names: Sequence[str],
-    embedded: Sequence[str],
-    asset: str,
-    version_folder: Path,
-    *,
-    prefix: bool,
+    project: Project, names: Sequence[str], embedded: Sequence[str], asset: str, version_folder: Path, *, prefix: bool
 ) -> SearchIndex:
     """The index in ``version_folder``; built unless another process built it meanwhile."""
     try:
@@ -172,9 +159,7 @@ def _build_once(
     return index
 
 
-def _build(
-    project: Project, names: Sequence[str], embedded: Sequence[str], asset: str, *, prefix: bool
-) -> SearchIndex:
+def _build(project: Project, names: Sequence[str], embedded: Sequence[str], asset: str, *, prefix: bool) -> SearchIndex:
     files: Iterable[FileText]
     if asset == COMMITS:
         files = commit_files(_commits(project, names, prefix=prefix))
@@ -182,9 +167,7 @@ def _build(
         files = (
             file
             for name in names
-            for file in read_searched_files(
-                project.output(TEXTS, name), f"{name}/" if prefix else ""
-            )
+            for file in read_searched_files(project.output(TEXTS, name), f"{name}/" if prefix else "")
         )
     files = track(list(files), "Indexing")
     rows = [_embeddings(project, name, prefix=prefix) for name in embedded]
@@ -211,8 +194,7 @@ def _version(project: Project, names: Sequence[str], asset: str) -> str:
         version = content_md5(project.output(asset, name))
         if version is None:
             raise ProjectError(
-                f"what is searched of {name} is not made yet; `cortex run {asset} "
-                f"--project {name}` makes it"
+                f"what is searched of {name} is not made yet; `cortex run {asset} --project {name}` makes it"
             )
         parts.append((name, version, content_md5(project.output(VECTORS, name))))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
@@ -235,9 +217,7 @@ def _commits(project: Project, names: Sequence[str], *, prefix: bool) -> pl.Data
         if prefix:
             rows = rows.with_columns(
                 commit=pl.concat_str(pl.lit(f"{name}/"), pl.col("commit")),
-                paths=pl.concat_list(pl.col("paths")).list.eval(
-                    pl.concat_str(pl.lit(f"{name}/"), pl.element())
-                ),
+                paths=pl.concat_list(pl.col("paths")).list.eval(pl.concat_str(pl.lit(f"{name}/"), pl.element())),
             )
         parts.append(rows)
     return pl.concat(parts)

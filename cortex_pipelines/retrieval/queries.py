@@ -10,13 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cortex_pipelines.retrieval.terms import (
-    is_identifier,
-    query_terms,
-    query_terms_of_word,
-    stop_terms,
-    terms,
-)
+from cortex_pipelines.retrieval.terms import is_identifier, query_terms, query_terms_of_word, stop_terms, terms
 from cortex_pipelines.words import normalise_name, split_words, word_count
 
 LONGEST = 1_000_000
@@ -29,9 +23,7 @@ LONG = 20
 """Words from which a query is read as the text of an issue; questions to a search have fewer."""
 
 # Each run of characters is tried once, from its first one: else a long word takes quadratic time.
-_PATH = re.compile(
-    r"(?<![\w.\-])[\w.\-]++(?:[/\\][\w.\-]++)+|(?<![\w\-])-*+\w[\w\-]*+\.[a-z]{1,4}\b"
-)
+_PATH = re.compile(r"(?<![\w.\-])[\w.\-]++(?:[/\\][\w.\-]++)+|(?<![\w\-])-*+\w[\w\-]*+\.[a-z]{1,4}\b")
 _DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _QUOTED = re.compile(r"`([^`\n]{2,80})`")
 _TESTS = frozenset(terms("test tests testing unittest pytest"))
@@ -108,9 +100,7 @@ def parse_query(text: str, options: QueryOptions = QueryOptions()) -> ParsedQuer
         raise QueryError("the query holds NUL bytes, so it is not text; give words or code")
     query_words = split_words(text)
     long = word_count(text) >= LONG
-    languages = frozenset(
-        LANGUAGE_WORDS[word.lower()] for word in query_words if word.lower() in LANGUAGE_WORDS
-    )
+    languages = frozenset(LANGUAGE_WORDS[word.lower()] for word in query_words if word.lower() in LANGUAGE_WORDS)
     identifiers = Counter(word for word in query_words if is_identifier(word))
     for quoted in _QUOTED.findall(text):
         identifiers.update(word for word in split_words(quoted) if len(word) > 2)

@@ -47,9 +47,7 @@ class SignalWeights:
     fusion: str = "sum"
 
 
-FOR_UNITS = SignalWeights(
-    file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8, stubs=0.5
-)
+FOR_UNITS = SignalWeights(file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8, stubs=0.5)
 FOR_FILES = SignalWeights(file=0.7, dense=1.0, names=0.2, paths=0.5, tests=0.5, prose=0.5)
 
 _USUAL_RANK = 60
@@ -99,9 +97,7 @@ def score_collection(
 ) -> CollectionScores:
     """All signals on the documents of a collection."""
     numbers = {
-        number: weight
-        for term, weight in query.weights.items()
-        if (number := terms.numbers.get(term)) is not None
+        number: weight for term, weight in query.weights.items() if (number := terms.numbers.get(term)) is not None
     }
     units = collection.unit_postings.scores(numbers)
     return CollectionScores(
@@ -152,10 +148,7 @@ def _exact_scores(collection: Collection, name: str) -> Floats:
 def _agreement(requested: list[str], defined: list[str]) -> float:
     """Share of the longer of two dotted names that the ends of both have in common."""
     shared = 0
-    while (
-        shared < min(len(requested), len(defined))
-        and requested[-1 - shared] == defined[-1 - shared]
-    ):
+    while shared < min(len(requested), len(defined)) and requested[-1 - shared] == defined[-1 - shared]:
         shared += 1
     return shared / max(len(requested), len(defined))
 
@@ -193,9 +186,7 @@ def _path_endings(mention: str) -> list[str]:
     return forms
 
 
-def combine_unit_scores(
-    parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery
-) -> list[Floats]:
+def combine_unit_scores(parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery) -> list[Floats]:
     """One score a document of each part."""
     signals = [
         {
@@ -222,15 +213,11 @@ def _similarity(part: CollectionScores) -> Floats | None:
         return None
     most = float(part.units.max(initial=0))
     unembedded = part.collection.unembedded & ~part.collection.is_test
-    scale = (
-        _UNEMBEDDED_SIMILARITY * float(part.similarity.max(initial=0)) / most if most > 0 else 0.0
-    )
+    scale = _UNEMBEDDED_SIMILARITY * float(part.similarity.max(initial=0)) / most if most > 0 else 0.0
     return np.where(unembedded, np.float32(scale) * part.units, part.similarity)
 
 
-def combine_file_scores(
-    parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery
-) -> list[Floats]:
+def combine_file_scores(parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery) -> list[Floats]:
     """One score a file of each part; of its documents the best one counts.
 
     Adding those that follow, each for less, did not help on the development sets.
@@ -239,9 +226,7 @@ def combine_file_scores(
         {
             "units": _max_by_file(part.units, part.collection),
             "file": part.files,
-            "dense": None
-            if part.similarity is None
-            else _max_by_file(part.similarity, part.collection),
+            "dense": None if part.similarity is None else _max_by_file(part.similarity, part.collection),
             "names": _max_by_file(part.names, part.collection),
             "paths": part.paths,
             "exact": _max_by_file(part.exact, part.collection),
@@ -259,9 +244,7 @@ def _signal_weights(weights: SignalWeights) -> dict[str, float]:
     return {name: getattr(weights, name) for name in _SIGNALS}
 
 
-def _fuse(
-    signals: list[dict[str, Floats | None]], weights: dict[str, float], fusion: str
-) -> list[Floats]:
+def _fuse(signals: list[dict[str, Floats | None]], weights: dict[str, float], fusion: str) -> list[Floats]:
     sizes = [len(part["units"]) for part in signals if part["units"] is not None]
     totals = [np.zeros(size, dtype=np.float32) for size in sizes]
     for name, weight in weights.items():

@@ -76,9 +76,7 @@ class Filters:
 
     def document_conditions(self) -> list[pl.Expr]:
         """Conditions on the rows of documents."""
-        conditions = [
-            pl.col(name) == value for name in ("kind", "category") if (value := getattr(self, name))
-        ]
+        conditions = [pl.col(name) == value for name in ("kind", "category") if (value := getattr(self, name))]
         if self.min_complexity is not None:
             conditions.append(pl.col("complexity") >= self.min_complexity)
         return conditions
@@ -228,9 +226,7 @@ class Searcher:
             )
         head = head_commit(root) if changed else None
         texts = [read_file(root, file, head, self._limits) for file in changed]
-        texts = [
-            text for text in texts if text.path not in indexed or indexed[text.path][3] != text.blob
-        ]
+        texts = [text for text in texts if text.path not in indexed or indexed[text.path][3] != text.blob]
         self.changes = FolderChanges(deleted, *self._build_overlay(texts, indexed))
         return ""
 
@@ -242,17 +238,9 @@ class Searcher:
         if frequencies.documents.is_empty():
             return stale, None
         base, statistics = self.index.collection, self.index.statistics
-        return stale, build_collection(
-            frequencies, statistics, self._encode, base.text_vectors, _EMBEDDED_AT_ONCE
-        )[0]
+        return stale, build_collection(frequencies, statistics, self._encode, base.text_vectors, _EMBEDDED_AT_ONCE)[0]
 
-    def search(
-        self,
-        text: str,
-        k: int = 10,
-        filters: Filters = Filters(),
-        by: str | None = None,
-    ) -> list[SearchHit]:
+    def search(self, text: str, k: int = 10, filters: Filters = Filters(), by: str | None = None) -> list[SearchHit]:
         """The best places for a query, best first.
 
         Args:
@@ -277,20 +265,13 @@ class Searcher:
             return self.rank_folders(parts, query, k)
         by_file = query.long if by is None else by == "file"
         ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
-        return [
-            self.describe_hit(parts[part], document, score, query)
-            for part, document, score in ranked
-        ]
+        return [self.describe_hit(parts[part], document, score, query) for part, document, score in ranked]
 
-    def score_collections(
-        self, query: ParsedQuery, filters: Filters = Filters()
-    ) -> list[CollectionScores]:
+    def score_collections(self, query: ParsedQuery, filters: Filters = Filters()) -> list[CollectionScores]:
         """All signals on the documents of the index and of what has changed since."""
         vector = self._query_vector(query)
         base, overlay = self.index.collection, self.changes.overlay
-        replaced = self.changes.deleted | (
-            self.changes.stale if overlay is not None else frozenset()
-        )
+        replaced = self.changes.deleted | (self.changes.stale if overlay is not None else frozenset())
         hidden = np.isin(base.file_numbers, list(replaced))
         eligible = [_matching_documents(base, filters) & ~hidden]
         collections = [base]
@@ -310,19 +291,12 @@ class Searcher:
             self._last_query = (text, self._encode([text])[0])
         return self._last_query[1] if self._encode is not None else None
 
-    def rank_units(
-        self, parts: list[CollectionScores], query: ParsedQuery, k: int
-    ) -> list[tuple[int, int, float]]:
+    def rank_units(self, parts: list[CollectionScores], query: ParsedQuery, k: int) -> list[tuple[int, int, float]]:
         """Part, document and score of the best documents; none that lies in a better one."""
         totals = combine_unit_scores(parts, self._units, query)
-        return _best(
-            [np.where(part.eligible, total, 0) for part, total in zip(parts, totals, strict=True)],
-            k,
-        )
+        return _best([np.where(part.eligible, total, 0) for part, total in zip(parts, totals, strict=True)], k)
 
-    def rank_files(
-        self, parts: list[CollectionScores], query: ParsedQuery, k: int
-    ) -> list[tuple[int, int, float]]:
+    def rank_files(self, parts: list[CollectionScores], query: ParsedQuery, k: int) -> list[tuple[int, int, float]]:
         """Part, best document and score of the best files."""
         return [
             (number, document, score)
@@ -330,9 +304,7 @@ class Searcher:
             for document, _ in inside[:1]
         ]
 
-    def rank_folders(
-        self, parts: list[CollectionScores], query: ParsedQuery, k: int
-    ) -> list[SearchHit]:
+    def rank_folders(self, parts: list[CollectionScores], query: ParsedQuery, k: int) -> list[SearchHit]:
         """The best folders: by their own similarity and by the best file in each.
 
         A folder is as good as its best file, for what lies in the folders below it a little less.
@@ -349,14 +321,10 @@ class Searcher:
                 if folder.name and worth > best.get(folder.as_posix(), (0.0, None))[0]:
                     best[folder.as_posix()] = (worth, file)
         similarities = self._folder_similarities(query, set(best))
-        scores = {
-            path: worth + _FOLDER_SIMILARITY * similarities.get(path, 0.0)
-            for path, (worth, _) in best.items()
-        }
+        scores = {path: worth + _FOLDER_SIMILARITY * similarities.get(path, 0.0) for path, (worth, _) in best.items()}
         ranked = sorted(scores, key=lambda path: (-scores[path], path))[:k]
         return [
-            self._folder_hit(path, scores[path], parts[best[path][1][0]], best[path][1][1], query)
-            for path in ranked
+            self._folder_hit(path, scores[path], parts[best[path][1][0]], best[path][1][1], query) for path in ranked
         ]
 
     def _folder_similarities(self, query: ParsedQuery, among: set[str]) -> dict[str, float]:
@@ -368,10 +336,7 @@ class Searcher:
         rows = [number for number, path in enumerate(paths) if path in among]
         similarities = np.maximum(0, levels.vectors[rows].astype(np.float32) @ vector)
         most = max(float(similarities.max(initial=0)), 1e-9)
-        return {
-            paths[row]: float(similarity) / most
-            for row, similarity in zip(rows, similarities, strict=True)
-        }
+        return {paths[row]: float(similarity) / most for row, similarity in zip(rows, similarities, strict=True)}
 
     def _folder_hit(
         self, path: str, score: float, part: CollectionScores, document: int, query: ParsedQuery
@@ -432,16 +397,11 @@ class Searcher:
         """A file's text, of which excerpts are shown."""
         collection = file.part.collection
         rows = collection.documents.filter(pl.col("file") == file.number)
-        locations = [
-            DocumentLocation(*row)
-            for row in rows.select(*DocumentLocation.__dataclass_fields__).iter_rows()
-        ]
+        locations = [DocumentLocation(*row) for row in rows.select(*DocumentLocation.__dataclass_fields__).iter_rows()]
         language = collection.files["language"][file.number]
         return ExcerptSource(text, file.path, language, locations, self._limits.extraction)
 
-    def describe_hit(
-        self, part: CollectionScores, document: int, score: float, query: ParsedQuery
-    ) -> SearchHit:
+    def describe_hit(self, part: CollectionScores, document: int, score: float, query: ParsedQuery) -> SearchHit:
         """The search result for one document."""
         collection = part.collection
         file, kind, name, start, end, *_ = collection.documents.row(document)
@@ -479,9 +439,7 @@ class Searcher:
                 number = self.index.terms.numbers.get(term)
                 if term not in query.weights or number is None:
                     continue
-                impact = (
-                    part.collection.unit_postings.impact(number, document) * query.weights[term]
-                )
+                impact = part.collection.unit_postings.impact(number, document) * query.weights[term]
                 if impact > 0:
                     worth[word] = worth.get(word, 0.0) + impact
         return sorted(worth, key=lambda word: -worth[word])[:_SHOWN_WORDS]
@@ -493,9 +451,7 @@ def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]
     for number, values in enumerate(scores):
         threshold = 1e-9
         if len(values) > k:
-            threshold = max(
-                threshold, float(np.partition(values, len(values) - k)[len(values) - k])
-            )
+            threshold = max(threshold, float(np.partition(values, len(values) - k)[len(values) - k]))
         positions = np.flatnonzero(values >= threshold)
         candidates += [(-float(values[position]), number, int(position)) for position in positions]
     return [(number, position, -score) for score, number, position in sorted(candidates)[:k]]
@@ -519,9 +475,7 @@ def _matches(rows: pl.DataFrame, conditions: Sequence[pl.Expr]) -> npt.NDArray[n
 
 
 def _no_match_message(collection: Collection, filters: Filters) -> str:
-    options = ", ".join(
-        _option(name, value) for name, value in asdict(filters).items() if value is not None
-    )
+    options = ", ".join(_option(name, value) for name, value in asdict(filters).items() if value is not None)
     facts = {
         "languages": collection.files["language"],
         "kinds": collection.documents["kind"],

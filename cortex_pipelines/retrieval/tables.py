@@ -10,20 +10,11 @@ import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.connectors.files import is_issue
-from cortex_pipelines.retrieval.documents import (
-    Document,
-    FileText,
-    as_issue,
-    embedded_text,
-    file_from_table,
-)
+from cortex_pipelines.retrieval.documents import Document, FileText, as_issue, embedded_text, file_from_table
 from cortex_pipelines.retrieval.encoder_text import text_number
 from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
 
-FILE_COLUMNS = (
-    *("source", "path", "text", "language", "revision"),
-    *("generated", "licence", "author"),
-)
+FILE_COLUMNS = (*("source", "path", "text", "language", "revision"), *("generated", "licence", "author"))
 UNIT_COLUMNS = ("source", "path", "qualified_name", "start_line", "category", "cyclomatic")
 COMMIT_COLUMNS = ("source", "committed_at", "paths")
 
@@ -60,30 +51,16 @@ def build_search_tables(
             }
         )
         documents += [{**location, **document} for document in _document_rows(file)]
-    changed = (
-        commits.explode("paths")
-        .group_by("source", path="paths")
-        .agg(changed=pl.col("committed_at").max())
+    changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
+    labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
+        _UNIT, keep="first", maintain_order=True
     )
-    labels = units.select(
-        *_FILE,
-        "start_line",
-        "category",
-        name="qualified_name",
-        complexity="cyclomatic",
-    ).unique(_UNIT, keep="first", maintain_order=True)
     schema = {name: dtype for name, dtype in SEARCHED_FILES.schema.items() if name != "changed"}
-    labelled = [
-        name for name in SEARCHED_DOCUMENTS.schema if name not in ("category", "complexity")
-    ]
+    labelled = [name for name in SEARCHED_DOCUMENTS.schema if name not in ("category", "complexity")]
     types = {name: SEARCHED_DOCUMENTS.schema[name] for name in labelled}
     return {
-        SEARCHED_FILES.name: pl.DataFrame(file_rows, schema=schema).join(
-            changed, on=_FILE, how="left"
-        ),
-        SEARCHED_DOCUMENTS.name: pl.DataFrame(documents, schema=types).join(
-            labels, on=_UNIT, how="left"
-        ),
+        SEARCHED_FILES.name: pl.DataFrame(file_rows, schema=schema).join(changed, on=_FILE, how="left"),
+        SEARCHED_DOCUMENTS.name: pl.DataFrame(documents, schema=types).join(labels, on=_UNIT, how="left"),
     }
 
 
@@ -110,9 +87,7 @@ def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
         prefix: What stands before each path, as ``project/``.
     """
     rows = SEARCHED_DOCUMENTS.read(folder).sort("path", "source", "number").iter_rows(named=True)
-    documents_by_file = {
-        key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))
-    }
+    documents_by_file = {key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))}
     for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):
         path = f"{prefix}{row['path']}"
         document_rows = documents_by_file.get((row["path"], row["source"]), [])

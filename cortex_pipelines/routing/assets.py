@@ -7,12 +7,7 @@ from time import monotonic
 
 import polars as pl
 
-from cortex_pipelines.embeddings.encoder import (
-    Floats,
-    SentenceEncoder,
-    cached_embeddings,
-    machine_precision,
-)
+from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, cached_embeddings, machine_precision
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.routing.dataset.assets import RULES_FILE, routing_dataset
@@ -27,10 +22,7 @@ _TRAINED_ON = ("train", "validation")
 __all__ = ["routing_dataset", "task_router"]
 
 
-@versioned_asset(
-    partitioned=False,
-    determinism="machine",
-)
+@versioned_asset(partitioned=False, determinism="machine")
 def task_router(
     routing_dataset: Path,
     sentence_encoder: PinnedModel,
@@ -61,23 +53,12 @@ def embedder(
     """Embedding function of a pinned encoder, with a cache."""
     loaded: list[SentenceEncoder] = []
     precision = machine_precision(settings.precision)
-    identity = (
-        "pooled",
-        pinned.pin,
-        settings.max_tokens,
-        settings.batch,
-        settings.threads,
-        precision,
-    )
+    identity = ("pooled", pinned.pin, settings.max_tokens, settings.batch, settings.threads, precision)
 
     def load() -> SentenceEncoder:
         if not loaded:
             folder = weights_folder(pinned.source, dict(pinned.pin), root)
-            loaded.append(
-                SentenceEncoder(
-                    folder, settings.max_tokens, settings.batch, settings.threads, precision
-                )
-            )
+            loaded.append(SentenceEncoder(folder, settings.max_tokens, settings.batch, settings.threads, precision))
         return loaded[0]
 
     return lambda texts: cached_embeddings(texts, load, cache, *identity)

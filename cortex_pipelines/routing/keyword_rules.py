@@ -80,11 +80,7 @@ class Expert:
         One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the
         usual minimum of 0.3.
         """
-        support = (
-            _hits(self.keywords, text)
-            + BOOSTER * (_hits(self.boosters, text) > 0)
-            - _hits(self.negatives, text)
-        )
+        support = _hits(self.keywords, text) + BOOSTER * (_hits(self.boosters, text) > 0) - _hits(self.negatives, text)
         return 1.0 - float(0.5 ** max(0.0, support))
 
 
@@ -133,9 +129,7 @@ class Rules:
         if best < self.thresholds.minimum:
             return RulesDecision(None, best, (), scores)
         shared = [
-            name
-            for name in ranked[1:]
-            if scores[name] >= self.thresholds.minimum and best - scores[name] <= CLOSE
+            name for name in ranked[1:] if scores[name] >= self.thresholds.minimum and best - scores[name] <= CLOSE
         ]
         alone = best >= self.thresholds.single
         return RulesDecision(ranked[0], best, () if alone else tuple(shared), scores)
@@ -167,9 +161,7 @@ def parse_rules(value: Any, name: str) -> Rules:
     if not experts:
         raise RulesError(f"{name}: experts is empty; at least one master is expected")
     limits = _mapping(value, "thresholds", name)
-    thresholds = Thresholds(
-        *(_share(limits, key, name) for key in ("single_expert", "minimum_activation"))
-    )
+    thresholds = Thresholds(*(_share(limits, key, name) for key in ("single_expert", "minimum_activation")))
     parsed_experts = tuple(
         Expert(
             expert,
@@ -209,10 +201,7 @@ def _patterns(expert: Mapping[str, Any], key: str, name: str) -> tuple[Keyword, 
         raise RulesError(f"{name}.{key} must be a list of words")
     # Whole words with their regular endings: "add" must not be found in "address".
     return tuple(
-        Keyword(
-            whole_word(word.strip(), _ENDINGS),
-            word.strip().lower() if word.isascii() else "",
-        )
+        Keyword(whole_word(word.strip(), _ENDINGS), word.strip().lower() if word.isascii() else "")
         for word in words
         if word.strip()
     )

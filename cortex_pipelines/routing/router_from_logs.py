@@ -9,16 +9,9 @@ from typing import Any
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.coordination.logs import (
-    CoordinationError,
-    read_logs,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
 from cortex_pipelines.ingestion.external_folder import absolute, home_folder
-from cortex_pipelines.ingestion.pretrained_models import (
-    PinnedModel,
-    resolve_model_pin,
-)
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, resolve_model_pin
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -38,13 +31,7 @@ from cortex_pipelines.signing.manifest import (
     compare,
     refuse_pickles,
 )
-from cortex_pipelines.signing.signatures import (
-    SIGNATURE,
-    SIGNED,
-    signed_folder,
-    verify,
-    write_signed,
-)
+from cortex_pipelines.signing.signatures import SIGNATURE, SIGNED, signed_folder, verify, write_signed
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
@@ -115,9 +102,7 @@ def open_model(folder: Path) -> Router:
         WeightsError: the encoder is not on this machine.
     """
     if not folder.is_dir():
-        raise RouterError(
-            f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`"
-        )
+        raise RouterError(f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`")
     load_config(folder)  # a clear error for folders without a router
     return open_trained(folder, home_folder(), _verified_version(folder))
 
@@ -164,8 +149,7 @@ def _verified_version(folder: Path) -> str:
     version = str(content_md5(folder, leave_out=SIGNED))
     if (manifest.model, manifest.version) != (_MODEL, version):
         raise UntrustedModelError(
-            f"the {MANIFEST} in {folder} was not written by `cortex router train`, or was modified;"
-            " train it again"
+            f"the {MANIFEST} in {folder} was not written by `cortex router train`, or was modified; train it again"
         )
     return version
 
@@ -188,7 +172,5 @@ def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]
         name = PathRedactor(privacy, logs_key(privacy))(path.name)
         pin = {"files": [file for file in pin["files"] if file["path"] == name]}
     if not pin["files"]:
-        raise CoordinationError(
-            f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson"
-        )
+        raise CoordinationError(f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson")
     return folder, pin

@@ -19,11 +19,7 @@ from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.keywords import KeywordRules
 from cortex_pipelines.routing.selection.folds import folds_of
 from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
-from cortex_pipelines.routing.selection.out_of_scope import (
-    OutOfScopeModel,
-    learn_scope,
-    read_requests,
-)
+from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
 from cortex_pipelines.routing.selection.search import OBJECTIVE, search_fold, search_neural
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -82,20 +78,13 @@ def train_router(
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
         hyperparameters, search_result = search_neural(training, confirmed, folds, studies)
         compared = compared_tasks(confirmed, folds)
-        selection = select_model(
-            training, compared, folds, _keywords(rules, masters, settings), hyperparameters
-        )
+        selection = select_model(training, compared, folds, _keywords(rules, masters, settings), hyperparameters)
         fitted_scope = learn_scope(
-            training.features.sentence,
-            confirmed,
-            sentence_part(embed(read_requests())),
-            settings.in_scope_kept,
+            training.features.sentence, confirmed, sentence_part(embed(read_requests())), settings.in_scope_kept
         )
     config = _config(masters, selection, fitted_scope.scope, settings, encoder_pin)
     neighbours = _neighbours(tasks)
-    save_router(
-        out, config, extractor, selection.candidates, neighbours, rules, fitted_scope.scope.requests
-    )
+    save_router(out, config, extractor, selection.candidates, neighbours, rules, fitted_scope.scope.requests)
     metrics = _metrics(selection, tasks, compared, len(search_result.trials)) | {
         "scope_auroc": fitted_scope.auroc,
         "scope_abstained": fitted_scope.abstained,
@@ -183,9 +172,7 @@ def _neighbours(tasks: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _metrics(
-    selection: ModelSelection, tasks: pl.DataFrame, compared: Indices, trials: int
-) -> dict[str, float]:
+def _metrics(selection: ModelSelection, tasks: pl.DataFrame, compared: Indices, trials: int) -> dict[str, float]:
     counts = Counter(tasks["master"])
     by_model = {f"accuracy_{step.model}": step.accuracy for step in selection.steps}
     return {

@@ -7,10 +7,7 @@ import polars as pl
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.schemas.vocabulary import LANGUAGES, SPLITS
 
-_ADAPTER_TASKS = (
-    *("completion", "refactoring", "naming", "architecture", "documentation", "tests"),
-    "feedback",
-)
+_ADAPTER_TASKS = (*("completion", "refactoring", "naming", "architecture", "documentation", "tests"), "feedback")
 _QUESTIONS = ("naming", "fix", "statement", "correction")
 
 
@@ -47,8 +44,7 @@ GENERAL_SCORES = Table(
 
 FOREIGN_SCORES = Table(
     "foreign_scores",
-    "Completions of another project, asked as the project's own: what is gained on any code is not "
-    "the team's.",
+    "Completions of another project, asked as the project's own: what is gained on any code is not the team's.",
     _SCORE_COLUMNS,
     ("task", "example_id"),
 )
@@ -70,9 +66,7 @@ MULTIPLE_CHOICE = Table(
         Column("base_chosen", pl.Int64, "Index the base chose; null for a tie", True),
         Column("challenger_chosen", pl.Int64, "Index the challenger chose", True),
         Column("reference_chosen", pl.Int64, "Index the reference chose", True),
-        Column(
-            "other_adapter_chosen", pl.Int64, "Index another project's adapter chose, if any", True
-        ),
+        Column("other_adapter_chosen", pl.Int64, "Index another project's adapter chose, if any", True),
         Column("shown", pl.Boolean, "Also asked with similar training examples before the prompt"),
         Column("context_chosen", pl.Int64, "Index the base chose then", True),
         Column("both_chosen", pl.Int64, "Index the challenger chose then", True),
@@ -116,18 +110,12 @@ CONDITION_SCORES = Table(
 
 GENERATIONS = Table(
     "generations",
-    "What a model wrote after one prompt, and how good that is; a figure that has no meaning for "
-    "the task is null.",
+    "What a model wrote after one prompt, and how good that is; a figure that has no meaning for the task is null.",
     (
         Column("example_id", pl.String, "Held-out example"),
         Column("task", pl.String, "Data set it is from", one_of=_ADAPTER_TASKS),
         Column("role", pl.String, "Model", one_of=("base", "challenger")),
-        Column(
-            "asked",
-            pl.String,
-            "As in the data set, or in other words",
-            one_of=("plain", "rephrased"),
-        ),
+        Column("asked", pl.String, "As in the data set, or in other words", one_of=("plain", "rephrased")),
         Column("sample", pl.Int64, "0 is greedy; others are drawn by the seed", between=(0, 1e6)),
         Column("path", pl.String, "File it comes from"),
         Column("language", pl.String, "Language or format of the file"),
@@ -136,12 +124,7 @@ GENERATIONS = Table(
         Column("prompt", pl.String, "Prompt of the model"),
         Column("expected", pl.String, "Text in the repository"),
         Column("output", pl.String, "Model output, cut where the answer ends"),
-        Column(
-            "syntax_correct",
-            pl.Boolean,
-            "Parses without errors beyond those of the expected text",
-            True,
-        ),
+        Column("syntax_correct", pl.Boolean, "Parses without errors beyond those of the expected text", True),
         Column("exact_match", pl.Boolean, "Equal text, ignoring outer white space"),
         Column("right", pl.Boolean, "Equal apart from layout; for an import, equal judgement"),
         Column("edit_similarity", pl.Float64, "1 - Levenshtein over length", between=(0, 1)),
@@ -154,15 +137,8 @@ GENERATIONS = Table(
             "Patterns of the project that the output breaks; null where none is for its language",
             True,
         ),
-        Column(
-            "tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")
-        ),
-        Column(
-            "tests_detail",
-            pl.String,
-            "What failed, or why no test was run; null if none was tried",
-            True,
-        ),
+        Column("tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")),
+        Column("tests_detail", pl.String, "What failed, or why no test was run; null if none was tried", True),
     ),
     ("task", "example_id", "role", "asked", "sample"),
 )
@@ -181,12 +157,7 @@ WRITTEN_TESTS = Table(
         ),
         Column("path", pl.String, "Test file"),
         Column("mutants", pl.Int64, "Mutants of the unit that it was run with"),
-        Column(
-            "passes",
-            pl.Boolean,
-            "Whether it passes with the right code; null if it could not be run",
-            True,
-        ),
+        Column("passes", pl.Boolean, "Whether it passes with the right code; null if it could not be run", True),
         Column("killed", pl.Int64, "Mutants that it fails with; 0 if it fails with the right code"),
         Column("detail", pl.String, "What failed, or why nothing was run; empty if it passes"),
     ),
@@ -216,12 +187,7 @@ MEMORISED = Table(
     "One rare line, and whether the models complete it verbatim.",
     (
         Column("example_id", pl.String, "Example that it stands in"),
-        Column(
-            "split",
-            pl.String,
-            "train: the adapter learnt from it; test: it cannot know it",
-            one_of=SPLITS,
-        ),
+        Column("split", pl.String, "train: the adapter learnt from it; test: it cannot know it", one_of=SPLITS),
         Column("path", pl.String, "File it comes from"),
         Column("prefix", pl.String, "Prompt of the models"),
         Column("secret", pl.String, "Continuation in the file"),
@@ -234,8 +200,7 @@ MEMORISED = Table(
 
 CANARIES = Table(
     "canaries",
-    "One made-up secret that training planted, and how many bits of guessing it the models save: "
-    "its exposure.",
+    "One made-up secret that training planted, and how many bits of guessing it the models save: its exposure.",
     (
         Column("canary", pl.String, "Which one"),
         Column("task", pl.String, "Task whose adapter is asked", one_of=_ADAPTER_TASKS),

@@ -11,12 +11,8 @@ ANNOTATED_UNITS = Table(
     "One unit of code with what is known about it.",
     (
         *UNIT,
-        Column(
-            "category", pl.String, "What it is for (authentication, data-access, test-case, ...)"
-        ),
-        Column(
-            "category_source", pl.String, "Where the label comes from", one_of=("rule", "default")
-        ),
+        Column("category", pl.String, "What it is for (authentication, data-access, test-case, ...)"),
+        Column("category_source", pl.String, "Where the label comes from", one_of=("rule", "default")),
         Column(
             "category_confidence",
             pl.Float64,
@@ -62,10 +58,7 @@ UNIT_FINDINGS = Table(
         Column("end_line", pl.Int64, "Last line of the evidence, from 1, inclusive"),
         Column("label_source", pl.String, "Where the label comes from", one_of=("rule",)),
         Column(
-            "confidence",
-            pl.Float64,
-            "How often such a finding is right, by the hand-labelled sample",
-            between=(0, 1),
+            "confidence", pl.Float64, "How often such a finding is right, by the hand-labelled sample", between=(0, 1)
         ),
         Column("explanation", pl.String, "Explanation of the label, in a sentence"),
     ),

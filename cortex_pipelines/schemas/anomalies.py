@@ -57,11 +57,7 @@ ANOMALY_ALERTS = Table(
         *_WINDOW,
         Column("score", pl.Float64, "Score by the detector that is used"),
         Column("threshold", pl.Float64, "Score above which a window is an alert"),
-        Column(
-            "metric",
-            pl.String,
-            "Metric that stands out; a counter is looked at as its rate a second",
-        ),
+        Column("metric", pl.String, "Metric that stands out; a counter is looked at as its rate a second"),
         Column("observed", pl.Float64, "Value furthest from the median"),
         Column("usual", pl.Float64, "Median in the training records"),
         Column("blame", pl.Float64, "Share of the metric in the score", between=(0, 1)),

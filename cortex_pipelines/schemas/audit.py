@@ -30,12 +30,7 @@ AUDIT_GROUPS = Table(
     "groups",
     "Router performance on held-out tasks that share an attribute value.",
     (
-        Column(
-            "attribute",
-            pl.String,
-            "What they share",
-            one_of=("master", "priority", "source", "language"),
-        ),
+        Column("attribute", pl.String, "What they share", one_of=("master", "priority", "source", "language")),
         Column("value", pl.String, "The value; not known where it is missing"),
         Column("items", pl.Int64, "Number of tasks"),
         Column("accuracy", pl.Float64, "Accuracy", between=(0, 1)),
@@ -48,9 +43,7 @@ AUDIT_GROUPS = Table(
         Column("abstention", pl.Float64, "Share of abstentions", between=(0, 1)),
         Column("abstention_low", pl.Float64, "Lower end of its interval", between=(0, 1)),
         Column("abstention_high", pl.Float64, "Upper end of its interval", between=(0, 1)),
-        Column(
-            "warnings", pl.List(pl.String), "Metrics in which the group falls behind; empty if none"
-        ),
+        Column("warnings", pl.List(pl.String), "Metrics in which the group falls behind; empty if none"),
     ),
     ("attribute", "value"),
 )

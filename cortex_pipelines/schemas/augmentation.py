@@ -32,11 +32,7 @@ INJECTED_ERRORS = Table(
         Column("buggy_code", pl.String, "Code with the error; takes the place of fixed_code"),
         Column("fixed_code", pl.String, "Code of the unit, exactly"),
         Column("explanation", pl.String, "The error and its fix, in words"),
-        Column(
-            "verification",
-            pl.List(pl.String),
-            "Checks passed: reparses, tree_differs, not_equivalent, reverses",
-        ),
+        Column("verification", pl.List(pl.String), "Checks passed: reparses, tree_differs, not_equivalent, reverses"),
     ),
     ("mutant_id",),
 )
@@ -50,12 +46,7 @@ REWRITTEN_UNITS = Table(
         Column("variant", pl.Int64, "Number of the variant, from 0"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
         Column("rewrite", pl.String, "Kind of rewrite (comments_removed, inverted_branches, ...)"),
-        Column(
-            "family",
-            pl.String,
-            "What the rewrite changes",
-            one_of=("comments", "layout", "structure"),
-        ),
+        Column("family", pl.String, "What the rewrite changes", one_of=("comments", "layout", "structure")),
         Column("original_code", pl.String, "Code of the unit"),
         Column("rewritten_code", pl.String, "Rewritten code"),
     ),
@@ -72,20 +63,9 @@ MUTANT_VERIFICATION = Table(
         Column("language", pl.String, "Language", one_of=LANGUAGES),
         Column("operator", pl.String, "Operator that made the change"),
         Column("check", pl.String, "Kind of check", one_of=("compiled", "killed")),
-        Column(
-            "result",
-            pl.String,
-            "The answer; unknown if it could not be had",
-            one_of=("yes", "no", "unknown"),
-        ),
-        Column(
-            "toolchain", pl.String, "Program that was asked, with its version; empty if none", False
-        ),
-        Column(
-            "detail",
-            pl.String,
-            "Why: the failing test, differing outputs, the message, what is missing",
-        ),
+        Column("result", pl.String, "The answer; unknown if it could not be had", one_of=("yes", "no", "unknown")),
+        Column("toolchain", pl.String, "Program that was asked, with its version; empty if none", False),
+        Column("detail", pl.String, "Why: the failing test, differing outputs, the message, what is missing"),
     ),
     ("mutant_id", "check"),
 )

@@ -19,26 +19,20 @@ UNIT = (
     Column("start_line", pl.Int64, "First line, from 1"),
     Column("end_line", pl.Int64, "Last line, from 1, inclusive"),
     Column("name_line", pl.Int64, "Line of the keyword (def, class, func, ...)"),
-    Column(
-        "signature", pl.String, "From the keyword to the body, white space folded; empty if none"
-    ),
+    Column("signature", pl.String, "From the keyword to the body, white space folded; empty if none"),
     Column("docstring", pl.String, "Doc comment or docstring, without its markers", True),
     Column("code", pl.String, "Exact text of the span"),
     Column("body_start_byte", pl.Int64, "First byte of the body in the text; null if none", True),
     Column("context", pl.String, "Enclosing header lines (class, impl, module), outermost first"),
     Column("calls", pl.List(pl.String), "Simple names of what is called in the span, sorted"),
-    Column(
-        "tests", pl.List(pl.String), "Test cases that exercise it: their unit_id, closest first"
-    ),
+    Column("tests", pl.List(pl.String), "Test cases that exercise it: their unit_id, closest first"),
     Column("has_error", pl.Boolean, "The parser found a syntax error inside the span"),
     Column("generated", pl.Boolean, "From generated, vendored or minified code"),
     Column("project", pl.String, "Project, as in params.yaml; empty outside of one"),
     Column("commit", pl.String, "Commit id, version or content hash of the source, as pinned"),
     Column("licence", pl.String, "SPDX expression of the file; null if none is known", True),
     Column("trainable", pl.Boolean, "Written by hand, under a licence on the allow list"),
-    Column(
-        "author", pl.String, "Keyed pseudonym of who changed the file last; null if unknown", True
-    ),
+    Column("author", pl.String, "Keyed pseudonym of who changed the file last; null if unknown", True),
 )
 
 
@@ -88,15 +82,7 @@ UNPARSED_FILES = Table(
             "reason",
             pl.String,
             "Short code",
-            one_of=(
-                "too_large",
-                "too_deep",
-                "garbage",
-                "unreadable",
-                "ambiguous",
-                "too_many_steps",
-                "damaged",
-            ),
+            one_of=("too_large", "too_deep", "garbage", "unreadable", "ambiguous", "too_many_steps", "damaged"),
         ),
         Column("detail", pl.String, "Explanation, with the limit exceeded"),
     ),

@@ -8,12 +8,8 @@ COORDINATION_EVENTS = Table(
     "events",
     "One parsed record of the agent system's logs.",
     (
-        Column(
-            "event_id", pl.String, "Hash of the content: a record that stands twice counts once"
-        ),
-        Column(
-            "kind", pl.String, "What the record is: decision, outcome, event, worker_metric, ..."
-        ),
+        Column("event_id", pl.String, "Hash of the content: a record that stands twice counts once"),
+        Column("kind", pl.String, "What the record is: decision, outcome, event, worker_metric, ..."),
         Column("file", pl.String, "Log file, relative to the logs folder"),
         Column("byte_offset", pl.Int64, "Where the record begins in the file"),
         Column("occurred_at", UTC, "Time stamp, UTC; null if absent or unreadable", True),
@@ -22,9 +18,7 @@ COORDINATION_EVENTS = Table(
         Column("master", pl.String, "Master routed to, aliases folded", True),
         Column("outcome", pl.String, "Outcome as logged, lower case", True),
         Column("success", pl.Boolean, "Whether the task succeeded; null if not known", True),
-        Column(
-            "ideal_master", pl.String, "Master that a review names as right, aliases folded", True
-        ),
+        Column("ideal_master", pl.String, "Master that a review names as right, aliases folded", True),
         Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
         Column("priority", pl.String, "Priority of the task", True),
         Column("duration_seconds", pl.Float64, "Duration of the task, in seconds", True),
@@ -69,18 +63,10 @@ REDACTED_EVENTS = Table(
     (
         Column("file", pl.String, "Log file, relative to the logs folder"),
         Column("byte_offset", pl.Int64, "Where the record begins in the file"),
-        Column(
-            "category", pl.String, "Category of the private value", one_of=("secret", "personal")
-        ),
+        Column("category", pl.String, "Category of the private value", one_of=("secret", "personal")),
         Column("rule", pl.String, "Detection rule"),
-        Column(
-            "severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")
-        ),
-        Column(
-            "placeholder",
-            pl.String,
-            "What stands there now: the same for the same value in all logs",
-        ),
+        Column("severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")),
+        Column("placeholder", pl.String, "What stands there now: the same for the same value in all logs"),
         Column("places", pl.Int64, "Times that it stood in the record", between=(1, 1e9)),
     ),
     ("file", "byte_offset", "category", "rule", "severity", "placeholder"),
@@ -93,12 +79,7 @@ _LOG_POSITION = (
 )
 
 
-_ATTEMPT = Column(
-    "attempt_id",
-    pl.String,
-    "Task and master, the same in all tables; null if one is not known",
-    True,
-)
+_ATTEMPT = Column("attempt_id", pl.String, "Task and master, the same in all tables; null if one is not known", True)
 
 
 DECISIONS = Table(
@@ -109,18 +90,14 @@ DECISIONS = Table(
         _ATTEMPT,
         Column("kind", pl.String, "Kind of record", one_of=("decision", "event", "outcome")),
         Column("task_id", pl.String, "Task", True),
-        Column(
-            "text", pl.String, "Title or description of the task, if the record repeats it", True
-        ),
+        Column("text", pl.String, "Title or description of the task, if the record repeats it", True),
         Column("master", pl.String, "Master that it was sent to, aliases folded"),
         Column("occurred_at", UTC, "Time stamp of the record, UTC", True),
         Column("decided_at", UTC, "When it was sent: of an outcome, before its duration", True),
         Column("strategy", pl.String, "Strategy, or the rule that decided", True),
         Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
         Column("propensity", pl.Float64, "Probability that it went there", True, None, (0, 1)),
-        Column(
-            "model_version", pl.String, "DataVersion of the router that decided, or rules", True
-        ),
+        Column("model_version", pl.String, "DataVersion of the router that decided, or rules", True),
         Column("scored_masters", pl.List(pl.String), "Masters that were scored, by name"),
         Column("scores", pl.List(pl.Float64), "Their scores, in the same order"),
         Column("priority", pl.String, "Priority of the task", True),
@@ -139,9 +116,7 @@ OUTCOMES = Table(
         _ATTEMPT,
         Column("kind", pl.String, "Kind of record"),
         Column("task_id", pl.String, "Task", True),
-        Column(
-            "text", pl.String, "Title or description of the task, if the record repeats it", True
-        ),
+        Column("text", pl.String, "Title or description of the task, if the record repeats it", True),
         Column("master", pl.String, "Master that it was sent to, aliases folded", True),
         Column("occurred_at", UTC, "Time stamp of the record, UTC", True),
         Column("known_at", UTC, "When the outcome was known at the latest; null if unclear", True),
@@ -154,9 +129,7 @@ OUTCOMES = Table(
         Column("complexity_score", pl.Float64, "Complexity as a number, as logged", True),
         Column("model", pl.String, "Language model that was selected", True),
         Column("tier", pl.String, "Tier of that model", True),
-        Column(
-            "ideal_master", pl.String, "Master that a review names as right, aliases folded", True
-        ),
+        Column("ideal_master", pl.String, "Master that a review names as right, aliases folded", True),
         *_LOG_POSITION,
         Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
     ),
@@ -183,9 +156,7 @@ FEATURES = Table(
         Column("hour", pl.Int64, "Hour of the decision, UTC", True),
         Column("weekday", pl.Int64, "Day of the week of the decision, Monday is 1, UTC", True),
         Column("earlier_outcomes", pl.Int64, "Outcomes of the master known before", True),
-        Column(
-            "recent_seconds", pl.Float64, "Median duration of the latest of them, in seconds", True
-        ),
+        Column("recent_seconds", pl.Float64, "Median duration of the latest of them, in seconds", True),
         Column("seconds_since_last", pl.Float64, "Since a task was last sent there", True),
         Column("test_row", pl.Boolean, "A record of it comes from a test of the agent system"),
     ),
@@ -206,14 +177,10 @@ _METRIC = (
 )
 
 
-WORKER_METRICS = Table(
-    "worker_metrics", "One field of a record about workers.", _METRIC, ("event_id", "metric")
-)
+WORKER_METRICS = Table("worker_metrics", "One field of a record about workers.", _METRIC, ("event_id", "metric"))
 
 
-SYSTEM_METRICS = Table(
-    "system_metrics", "One field of a record about the system.", _METRIC, ("event_id", "metric")
-)
+SYSTEM_METRICS = Table("system_metrics", "One field of a record about the system.", _METRIC, ("event_id", "metric"))
 
 
 COORDINATION_TABLES = (DECISIONS, OUTCOMES, FEATURES, WORKER_METRICS, SYSTEM_METRICS)

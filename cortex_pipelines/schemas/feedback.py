@@ -21,9 +21,7 @@ INTERACTIONS = Table(
     (
         Column("completion_id", pl.String, "The completion's id, as its clients name it"),
         Column("sources", pl.List(pl.String), f"Where events come from: {', '.join(SOURCES)}"),
-        Column(
-            "simulated", pl.Boolean, "An event of it comes from a simulation, not from a person"
-        ),
+        Column("simulated", pl.Boolean, "An event of it comes from a simulation, not from a person"),
         Column("project", pl.String, "Project; it has consented"),
         Column("language", pl.String, "Language of the file", True),
         Column("task", pl.String, "Type of task", True),

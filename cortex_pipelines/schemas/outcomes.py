@@ -14,9 +14,7 @@ PREDICTED_TARGETS = Table(
         Column("train_items", pl.Int64, "Earlier tasks with a known value"),
         Column("test_items", pl.Int64, "Later tasks with a known value"),
         Column("chosen", pl.String, "Model that is used, by the folds of the earlier tasks", True),
-        Column(
-            "fold_losses", pl.String, "Mean loss of each model on folds it did not see, JSON", True
-        ),
+        Column("fold_losses", pl.String, "Mean loss of each model on folds it did not see, JSON", True),
         Column("left_out", pl.String, "Why it is not predicted; null if it is", True),
     ),
     ("target",),
@@ -31,9 +29,7 @@ PREDICTIONS = Table(
         Column("model", pl.String, "Model", one_of=("constant", "master", "linear")),
         Column("chosen", pl.Boolean, "Whether it is the model that is used"),
         Column("attempt_id", pl.String, "Task and master, as in coordination_tables"),
-        Column(
-            "cluster", pl.String, "Words of the text; tasks that come again are not independent"
-        ),
+        Column("cluster", pl.String, "Words of the text; tasks that come again are not independent"),
         Column("master", pl.String, "Master that the task was sent to"),
         Column("actual", pl.Float64, "Actual value; 1 or 0 for success"),
         Column("predicted", pl.Float64, "Calibrated probability, or the median"),

@@ -26,18 +26,9 @@ REFACTORING_PAIRS = Table(
         Column("before", pl.String, "Code of the enclosing unit before"),
         Column("after", pl.String, "Code of the enclosing unit after"),
         Column("description", pl.String, "What was done, in words"),
-        Column(
-            "purpose",
-            pl.String,
-            "Purpose of the refactoring, by rule (weak label)",
-            one_of=PURPOSES,
-        ),
-        Column(
-            "smell", pl.String, "Smell of the code before that is gone after; null if none", True
-        ),
-        Column(
-            "purity", pl.String, "Whether behaviour changes beside it", one_of=("pure", "mixed")
-        ),
+        Column("purpose", pl.String, "Purpose of the refactoring, by rule (weak label)", one_of=PURPOSES),
+        Column("smell", pl.String, "Smell of the code before that is gone after; null if none", True),
+        Column("purity", pl.String, "Whether behaviour changes beside it", one_of=("pure", "mixed")),
         Column("message", pl.String, "Commit message, cleaned"),
     ),
     ("pair_id",),

@@ -19,45 +19,19 @@ REPOSITORY_FILES = Table(
     "files",
     "One text file of a project's sources, at the pinned revision.",
     (
-        Column(
-            "source", pl.String, "Source in the project, as in params.yaml (for example git:PATH)"
-        ),
+        Column("source", pl.String, "Source in the project, as in params.yaml (for example git:PATH)"),
         Column("path", pl.String, "Path relative to the source's root, with forward slashes"),
         Column("blob", pl.String, "Git blob id (SHA-1) of the original bytes"),
-        Column(
-            "language", pl.String, "Language by extension or shebang; null if none is known", True
-        ),
+        Column("language", pl.String, "Language by extension or shebang; null if none is known", True),
         Column("size_bytes", pl.Int64, "Size of the original, in bytes", between=(0, 1e12)),
-        Column(
-            "generated",
-            pl.Boolean,
-            "Generated, compiled, vendored or minified: kept, not trained on",
-        ),
-        Column(
-            "revision", pl.String, "Commit id, version or content hash of the source, as pinned"
-        ),
-        Column(
-            "licence",
-            pl.String,
-            "SPDX expression; NOASSERTION if not understood; null if none",
-            True,
-        ),
-        Column(
-            "licence_source", pl.String, "What says so; null without", True, one_of=LICENCE_SOURCES
-        ),
+        Column("generated", pl.Boolean, "Generated, compiled, vendored or minified: kept, not trained on"),
+        Column("revision", pl.String, "Commit id, version or content hash of the source, as pinned"),
+        Column("licence", pl.String, "SPDX expression; NOASSERTION if not understood; null if none", True),
+        Column("licence_source", pl.String, "What says so; null without", True, one_of=LICENCE_SOURCES),
         Column("trainable", pl.Boolean, "Written by hand, under a licence on the allow list"),
-        Column(
-            "tested_paths",
-            pl.List(pl.String),
-            "Paths of this source that it tests; empty if no test",
-        ),
+        Column("tested_paths", pl.List(pl.String), "Paths of this source that it tests; empty if no test"),
         Column("notebook", pl.Boolean, "The text is made of a notebook's code cells"),
-        Column(
-            "author",
-            pl.String,
-            "Keyed pseudonym of who changed the path last; null if unknown",
-            True,
-        ),
+        Column("author", pl.String, "Keyed pseudonym of who changed the path last; null if unknown", True),
         Column("text", pl.String, "Sanitised UTF-8 text, line ends as they are; spans refer to it"),
     ),
     ("source", "path"),
@@ -83,26 +57,14 @@ REDACTIONS = Table(
     "One secret or item of personal data redacted before publishing.",
     (
         Column("source", pl.String, "Source in the project"),
-        Column(
-            "path", pl.String, "Path relative to the source's root; of a message, its commit's id"
-        ),
+        Column("path", pl.String, "Path relative to the source's root; of a message, its commit's id"),
         Column("line", pl.Int64, "Line of the placeholder, from 1; 0: in a path", between=(0, 1e9)),
-        Column(
-            "start", pl.Int64, "First character of the placeholder in the line", between=(0, 1e9)
-        ),
+        Column("start", pl.Int64, "First character of the placeholder in the line", between=(0, 1e9)),
         Column("end", pl.Int64, "Character after its last one in that line", between=(0, 1e9)),
-        Column(
-            "category", pl.String, "Category of the private value", one_of=("secret", "personal")
-        ),
+        Column("category", pl.String, "Category of the private value", one_of=("secret", "personal")),
         Column("rule", pl.String, "Detection rule"),
-        Column(
-            "severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")
-        ),
-        Column(
-            "placeholder",
-            pl.String,
-            "What stands there now: the same for the same value in a project",
-        ),
+        Column("severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")),
+        Column("placeholder", pl.String, "What stands there now: the same for the same value in a project"),
     ),
     ("source", "path", "line", "start"),
 )
@@ -114,9 +76,7 @@ REPOSITORY_COMMITS = Table(
     (
         Column("source", pl.String, "Source in the project"),
         Column("commit", pl.String, "Commit id, in hexadecimal"),
-        Column(
-            "parents", pl.List(pl.String), "Ids of the parents; none for a root, two for a merge"
-        ),
+        Column("parents", pl.List(pl.String), "Ids of the parents; none for a root, two for a merge"),
         Column("committed_at", UTC, "Commit time, UTC"),
         Column("author", pl.String, "Keyed pseudonym of the author; null if none is named", True),
         Column("subject", pl.String, "First line of the message, sanitised"),

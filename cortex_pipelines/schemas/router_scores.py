@@ -20,15 +20,11 @@ ROUTING_SCORES = Table(
         Column("confidence", pl.Float64, "Challenger's probability for it", between=(0, 1)),
         Column("in_scope", pl.Float64, "Similarity to known tasks", between=(0, 1)),
         Column("decided_by", pl.String, "Candidate with the largest margin", one_of=ROUTING_VOTERS),
-        Column(
-            "baseline", pl.String, "Master that the keyword rules send it to; null if none", True
-        ),
+        Column("baseline", pl.String, "Master that the keyword rules send it to; null if none", True),
         Column("baseline_right", pl.Boolean, "Whether that is correct"),
         Column("tfidf", pl.String, "Master chosen by TF-IDF, the simplest model"),
         Column("tfidf_right", pl.Boolean, "Whether that is correct"),
-        Column(
-            "champion", pl.String, "Master that the champion sends it to; null without one", True
-        ),
+        Column("champion", pl.String, "Master that the champion sends it to; null without one", True),
         Column("champion_right", pl.Boolean, "Whether that is correct", True),
     ),
     ("example_id",),

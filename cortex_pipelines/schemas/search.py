@@ -19,9 +19,7 @@ SEARCHED_FILES = Table(
         Column("is_test", pl.Boolean, "It holds tests"),
         Column("generated", pl.Boolean, "Generated, vendored or minified"),
         Column("licence", pl.String, "SPDX expression; null if none is known", True),
-        Column(
-            "author", pl.String, "Keyed pseudonym of who changed it last; null if unknown", True
-        ),
+        Column("author", pl.String, "Keyed pseudonym of who changed it last; null if unknown", True),
         Column("changed", UTC, "Time of the last commit that changed it; null if unknown", True),
     ),
     ("source", "path"),
@@ -34,11 +32,7 @@ SEARCHED_DOCUMENTS = Table(
         Column("source", pl.String, "Source in the project"),
         Column("path", pl.String, "Path relative to the source's root"),
         Column("number", pl.Int64, "Number in the file, from 0", between=(0, 1e9)),
-        Column(
-            "kind",
-            pl.String,
-            "function, method, class, ..., file (what is in no unit), section, issue",
-        ),
+        Column("kind", pl.String, "function, method, class, ..., file (what is in no unit), section, issue"),
         Column("name", pl.String, "Qualified name, heading of a section, or name of the file"),
         Column("start_line", pl.Int64, "First line, from 1"),
         Column("end_line", pl.Int64, "Last line, from 1, inclusive"),
@@ -47,10 +41,7 @@ SEARCHED_DOCUMENTS = Table(
         Column("documentation", pl.String, "Doc comment or docstring; empty if none"),
         Column("body", pl.String, "Its text, without that of other documents inside of it"),
         Column(
-            "embedded",
-            pl.UInt64,
-            "Hash of the text that is embedded; null where it is found by its words alone",
-            True,
+            "embedded", pl.UInt64, "Hash of the text that is embedded; null where it is found by its words alone", True
         ),
         Column("category", pl.String, "Purpose of the unit; null for other documents", True),
         Column("complexity", pl.Int64, "Cyclomatic complexity of the unit; null if none", True),

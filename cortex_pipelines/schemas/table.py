@@ -78,15 +78,12 @@ class Table:
         """
         missing = [name for name in self.schema if name not in frame.columns]
         if missing:
-            raise ContractError(
-                f"table {self.name}: no column {', '.join(missing)}; has {', '.join(frame.columns)}"
-            )
+            raise ContractError(f"table {self.name}: no column {', '.join(missing)}; has {', '.join(frame.columns)}")
         selected = frame.select(list(self.schema))
         for column, actual in zip(self.columns, selected.dtypes, strict=True):
             if actual != column.dtype:
                 raise ContractError(
-                    f"table {self.name}, column {column.name}: type is {actual}, "
-                    f"must be {column.dtype}"
+                    f"table {self.name}, column {column.name}: type is {actual}, must be {column.dtype}"
                 )
         problems = self.violations(selected)
         if problems:
@@ -117,12 +114,8 @@ def _column_violations(column: Column, values: pl.Series) -> dict[str, int]:
         counts["values are missing"] = values.null_count()
     present = values.drop_nulls()
     if column.one_of is not None:
-        counts[f"values are not one of {', '.join(column.one_of)}"] = int(
-            (~present.is_in(list(column.one_of))).sum()
-        )
+        counts[f"values are not one of {', '.join(column.one_of)}"] = int((~present.is_in(list(column.one_of))).sum())
     if column.between is not None:
         low, high = column.between
-        counts[f"values are outside {low:g} to {high:g}"] = int(
-            (~present.is_between(low, high)).sum()
-        )
+        counts[f"values are outside {low:g} to {high:g}"] = int((~present.is_between(low, high)).sum())
     return counts

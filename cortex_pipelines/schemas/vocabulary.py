@@ -3,18 +3,7 @@
 LANGUAGES = ("python", "javascript", "typescript", "java", "go", "rust")
 
 
-UNIT_KINDS = (
-    "function",
-    "method",
-    "class",
-    "struct",
-    "trait",
-    "interface",
-    "enum",
-    "import",
-    "variable",
-    "constant",
-)
+UNIT_KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum", "import", "variable", "constant")
 
 
 SPLITS = ("train", "validation", "test")

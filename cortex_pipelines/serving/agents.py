@@ -25,14 +25,7 @@ from cortex_pipelines.serving.http.schemas import LONGEST, encodable
 from cortex_pipelines.serving.request_prompts import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import (
-    Contexts,
-    Expect,
-    OpenMemory,
-    ProjectServices,
-    Relations,
-    Search,
-)
+from cortex_pipelines.serving.services import Contexts, Expect, OpenMemory, ProjectServices, Relations, Search
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
@@ -60,10 +53,7 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
         services: The project's other services; a missing service has no tool.
     """
     server = _Server(
-        "cortex-pipelines",
-        instructions=_INSTRUCTIONS,
-        version=package_version("cortex-pipelines"),
-        log_level="WARNING",
+        "cortex-pipelines", instructions=_INSTRUCTIONS, version=package_version("cortex-pipelines"), log_level="WARNING"
     )
     for tool in _tools(open_gateway, services):
         server.add_tool(tool, annotations=_READS)
@@ -91,9 +81,7 @@ class _Server(MCPServer[Any]):
             raise
 
 
-def _tools(
-    open_gateway: OpenGateway, services: ProjectServices
-) -> Iterator[Callable[..., Awaitable[Answer]]]:
+def _tools(open_gateway: OpenGateway, services: ProjectServices) -> Iterator[Callable[..., Awaitable[Answer]]]:
     async def complete(
         prompt: Text,
         model: Name | None = None,
@@ -164,9 +152,7 @@ def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
 
 def _context_tool(context_of: Contexts) -> Callable[..., Awaitable[Answer]]:
     async def context(
-        task: Task,
-        project: Name | None = None,
-        tokens: Annotated[int, Field(ge=200, le=100_000)] = 4_000,
+        task: Task, project: Name | None = None, tokens: Annotated[int, Field(ge=200, le=100_000)] = 4_000
     ) -> Answer:
         """Show the code that a task will have to read or change, before you open any file.
 
@@ -181,11 +167,7 @@ def _context_tool(context_of: Contexts) -> Callable[..., Awaitable[Answer]]:
 
 def _remember_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
     async def remember(
-        text: Note,
-        kind: Kind = "note",
-        project: Name | None = None,
-        answer: Note = "",
-        supersedes: Name | None = None,
+        text: Note, kind: Kind = "note", project: Name | None = None, answer: Note = "", supersedes: Name | None = None
     ) -> Answer:
         """Keep what the next who works on the project should know; say it in a few sentences.
 
@@ -222,9 +204,7 @@ def _recall_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
     return recall
 
 
-def _worker_prompt(
-    services: ProjectServices, context_of: Contexts
-) -> Callable[..., Awaitable[UserMessage]]:
+def _worker_prompt(services: ProjectServices, context_of: Contexts) -> Callable[..., Awaitable[UserMessage]]:
     async def work_on(task: Task, project: Name | None = None) -> UserMessage:
         """A task with the code that it may be about, each piece under its path and lines.
 
@@ -262,9 +242,7 @@ def _graph_tool(relations: Relations) -> Callable[..., Awaitable[Answer]]:
     return code_graph
 
 
-async def _complete(
-    gateway: Gateway, prompt: str, model: str | None, suffix: str | None, max_tokens: int
-) -> Answer:
+async def _complete(gateway: Gateway, prompt: str, model: str | None, suffix: str | None, max_tokens: int) -> Answer:
     backend = await run_in_threadpool(gateway.backend_for, model)
     builder = infill(prompt, suffix) if suffix else completion(prompt)
     prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
@@ -299,11 +277,7 @@ def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer
     """
     catalogue = gateway.source.current
     if name == ROUTER and catalogue.router is not None:
-        way, version, lineage = (
-            catalogue.router["way"],
-            catalogue.router["version"],
-            catalogue.router.get("lineage"),
-        )
+        way, version, lineage = (catalogue.router["way"], catalogue.router["version"], catalogue.router.get("lineage"))
         answer = {"model": ROUTER, "way": way, "version": version}
         project, adapter_version = None, None if version == RULES else version
     else:

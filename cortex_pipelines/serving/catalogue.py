@@ -66,9 +66,7 @@ class ServedModel:
     created: int = 0
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
     notice: str = ""
-    by_way: "Mapping[Condition, ServedModel]" = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    by_way: "Mapping[Condition, ServedModel]" = field(default_factory=dict, compare=False, repr=False)
     split: Split | None = None
     experiment: Experiment | None = None
     templates: Templates = field(default_factory=package_templates, compare=False, repr=False)
@@ -109,11 +107,7 @@ class Catalogue:
             return self
         models = {name: served for name, served in self.models.items() if principal.may_use(name)}
         named_models = [name for name in (*principal.projects, *principal.models) if name in models]
-        default = (
-            named_models[0]
-            if self.default not in models and len(named_models) == 1
-            else self.default
-        )
+        default = named_models[0] if self.default not in models and len(named_models) == 1 else self.default
         hidden = frozenset(self.models) - frozenset(models)
         return replace(self, models=models, default=default, hidden=hidden)
 
@@ -128,9 +122,7 @@ class Catalogue:
         if requested_name in self.models:
             return self.models[requested_name]
         if requested_name == ROUTER:
-            raise UnknownModelError(
-                f'{ROUTER} routes tasks and writes no text: POST /route with {{"task": "…"}}'
-            )
+            raise UnknownModelError(f'{ROUTER} routes tasks and writes no text: POST /route with {{"task": "…"}}')
         if requested_name in self.hidden:
             raise ForbiddenModelError(
                 f"you may not use {requested_name[:100]}; GET /v1/models lists what you may use, "

@@ -28,9 +28,7 @@ def with_ways(served: ServedModel, index: str | None, examples: Path | None) -> 
     by_way = {
         way: replace(
             served,
-            release=replace(
-                served.release, way=way, adapter=version, index=index if context else None
-            ),
+            release=replace(served.release, way=way, adapter=version, index=index if context else None),
             adapter=served.adapter if version else None,
             examples=examples if context else None,
             notice="",

@@ -8,27 +8,15 @@ from typing import Unpack
 
 from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.release.answering import Condition
-from cortex_pipelines.release.experiments.plan import (
-    ExperimentError,
-    ExperimentOptions,
-    ExperimentSpec,
-)
-from cortex_pipelines.release.experiments.project_experiments import (
-    experiment_log,
-    experiments_lock,
-)
+from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentOptions, ExperimentSpec
+from cortex_pipelines.release.experiments.project_experiments import experiment_log, experiments_lock
 from cortex_pipelines.serving.catalogue import ServedModel
 
 _UNTRAINED = ("base", "context")
 
 
 def start(
-    root: Path,
-    models: Mapping[str, ServedModel],
-    project: str,
-    a: str,
-    b: str,
-    **terms: Unpack[ExperimentOptions],
+    root: Path, models: Mapping[str, ServedModel], project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]
 ) -> ExperimentSpec:
     """Start an experiment; the gateway assigns requests to arms from the next one on.
 
@@ -57,8 +45,7 @@ def start(
             )
         if (running := log.running(project)) is not None:
             raise ExperimentError(
-                f"{project} is under the experiment {running.id} already; "
-                f"`cortex experiment stop {project}` ends it"
+                f"{project} is under the experiment {running.id} already; `cortex experiment stop {project}` ends it"
             )
         names = [_pinned(models, project, reference) for reference in (a, b)]
         plan = ExperimentSpec(
@@ -125,12 +112,8 @@ def _pinned(models: Mapping[str, ServedModel], project: str, reference: str) -> 
 
 def _served(models: Mapping[str, ServedModel], project: str) -> ServedModel:
     if project not in models or "project" not in models[project].details:
-        project_names = sorted(
-            name for name, model in models.items() if model.details.get("project") == name
-        )
-        raise ExperimentError(
-            f"no project {project}; projects: {', '.join(project_names) or 'none yet'}"
-        )
+        project_names = sorted(name for name, model in models.items() if model.details.get("project") == name)
+        raise ExperimentError(f"no project {project}; projects: {', '.join(project_names) or 'none yet'}")
     return models[project]
 
 

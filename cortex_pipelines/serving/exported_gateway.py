@@ -3,21 +3,12 @@
 import os
 from pathlib import Path
 
-from cortex_pipelines.adapters.model.base_model import (
-    BaseModel,
-    base_digest,
-    base_name,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest, base_name, resolve_base
 from cortex_pipelines.adapters.model.lora import CONFIGURATION
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters_anywhere
 from cortex_pipelines.ingestion.external_folder import home_folder
-from cortex_pipelines.ingestion.pretrained_models import (
-    ModelSource,
-    PinnedModel,
-    resolve_model_pin,
-)
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines.project_names import BASE
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release
@@ -38,9 +29,7 @@ from cortex_pipelines.versioning.root import ProjectError, find_root
 _ADAPTER = "code_adapter-"
 
 
-def open_exported(
-    folder: Path, key: Path | None = None, engine: EngineName | None = None
-) -> Gateway:
+def open_exported(folder: Path, key: Path | None = None, engine: EngineName | None = None) -> Gateway:
     """Open the gateway over a folder that ``cortex export`` wrote as ``peft`` or ``merged``.
 
     Inside a project its trusted keys apply, elsewhere those trusted on this machine.
@@ -74,9 +63,7 @@ def open_exported(
     catalogue = Catalogue(models, name, base.name)
     source = CatalogueSource(lambda: catalogue, lambda: None)
     router = RouterBatcher(_no_router, lambda: None)
-    return gateway_over(
-        root, load_parameters_anywhere(), base, engine, source, _no_examples, router
-    )
+    return gateway_over(root, load_parameters_anywhere(), base, engine, source, _no_examples, router)
 
 
 def served_root() -> Path:
@@ -87,8 +74,7 @@ def served_root() -> Path:
         home = home_folder()
     if home.stat().st_uid != os.getuid():
         raise UntrustedModelError(
-            f"{home} belongs to another user, whose keys would count; set XDG_CACHE_HOME to a "
-            "folder of yours"
+            f"{home} belongs to another user, whose keys would count; set XDG_CACHE_HOME to a folder of yours"
         )
     return home
 

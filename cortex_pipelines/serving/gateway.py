@@ -48,11 +48,7 @@ from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 _LOG = logging.getLogger("cortex_pipelines")
 _LONGEST_WAIT = 300.0
 
-_WITHOUT: Mapping[Condition, Condition] = {
-    "context": "base",
-    "both": "adapter",
-    "adapter": "adapter",
-}
+_WITHOUT: Mapping[Condition, Condition] = {"context": "base", "both": "adapter", "adapter": "adapter"}
 """Condition that remains without retrieved context."""
 
 OpenExamples = Callable[[Path], SimilarExamples]
@@ -109,11 +105,7 @@ class Gateway:
         self._lock = threading.Lock()
 
     def backend_for(
-        self,
-        name: str | None,
-        task: str = "completion",
-        context: bool = True,
-        for_user: str | None = None,
+        self, name: str | None, task: str = "completion", context: bool = True, for_user: str | None = None
     ) -> Backend:
         """Choose the backend of a request; loads its adapter, which may take a while.
 
@@ -144,9 +136,7 @@ class Gateway:
             self._count_trial_answer(backend, (split, variant), failed=True)
         return replace(backend, trial=(split, variant))
 
-    def backend_of(
-        self, served: ServedModel, task: str = "completion", context: bool = True
-    ) -> Backend:
+    def backend_of(self, served: ServedModel, task: str = "completion", context: bool = True) -> Backend:
         """The backend of a served model."""
         way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
         if served.adapter is None:
@@ -162,15 +152,11 @@ class Gateway:
         model = self.engine.upstream_model(backend.adapter)
         if not model:
             return backend
-        warning = (
-            f"written by the model {model} of an upstream server; its weights were not verified"
-        )
+        warning = f"written by the model {model} of an upstream server; its weights were not verified"
         notice = "; ".join(filter(None, (backend.notice, warning)))
         return replace(backend, upstream=model, notice=notice)
 
-    def prepare(
-        self, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int = 1
-    ) -> PreparedRequest:
+    def prepare(self, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int = 1) -> PreparedRequest:
         """Build the prompt of a request and look its answers up in the cache."""
         with self.tracer.start_as_current_span(
             "context",
@@ -270,17 +256,13 @@ class Gateway:
     def _replay(self, request: PreparedRequest, deltas: Sequence[TextDelta]) -> Iterator[TextDelta]:
         """Replay cached answers, counted and filtered like new ones."""
         filter_delta = self._start_filter(request)
-        current_principal().spend(
-            len(request.prompt.ids) + sum(delta.generated for delta in deltas)
-        )
+        current_principal().spend(len(request.prompt.ids) + sum(delta.generated for delta in deltas))
         for delta in deltas:
             if (filtered := filter_delta(delta)) is not None:
                 yield filtered
         filter_delta.end(len(request.flags))
 
-    def _submit(
-        self, request: PreparedRequest, deliver: Callable[[Event], None]
-    ) -> Callable[[], None]:
+    def _submit(self, request: PreparedRequest, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """Submit to the engine, and cache its answers."""
         if request.key is not None:
             store = partial(self.response_cache.store, request.key)
@@ -293,9 +275,7 @@ class Gateway:
             spans.finish(error)
             raise
 
-    def _counting_delivery(
-        self, request: PreparedRequest, deliver: Callable[[Event], None]
-    ) -> Callable[[Event], None]:
+    def _counting_delivery(self, request: PreparedRequest, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
         """Wrap ``deliver`` to count the answer for a running canary."""
         trial = request.backend.trial
         if trial is None or self.rollouts is None:
@@ -327,9 +307,7 @@ class Gateway:
         finally:
             self._record_outcome(request, outcome, time.perf_counter() - began)
 
-    def _record_outcome(
-        self, request: PreparedRequest, outcome: RequestOutcome, seconds: float
-    ) -> None:
+    def _record_outcome(self, request: PreparedRequest, outcome: RequestOutcome, seconds: float) -> None:
         backend = request.backend
         assignment = backend.assigned
         if assignment is None or self.experiments is None:
@@ -338,19 +316,11 @@ class Gateway:
         if outcome == "answered" and not adapted:
             outcome = "failed"  # the base answered for an adapter that could not be loaded
         self.experiments.add(assignment, backend.identity, outcome, bool(request.flags), seconds)
-        self.metrics.experiment_answers.labels(
-            assignment.plan.project, assignment.arm, outcome
-        ).inc()
-        self.metrics.experiment_seconds.labels(assignment.plan.project, assignment.arm).observe(
-            seconds
-        )
+        self.metrics.experiment_answers.labels(assignment.plan.project, assignment.arm, outcome).inc()
+        self.metrics.experiment_seconds.labels(assignment.plan.project, assignment.arm).observe(seconds)
 
     def _count_trial_answer(
-        self,
-        backend: Backend,
-        trial: tuple[Split, Variant],
-        failed: bool,
-        seconds: float | None = None,
+        self, backend: Backend, trial: tuple[Split, Variant], failed: bool, seconds: float | None = None
     ) -> None:
         split, variant = trial
         assert self.rollouts is not None  # nosec B101: trials need rollouts
@@ -377,12 +347,8 @@ class Gateway:
                     self._count_trial_answer(backend, trial, failed=True)
                     return
                 events = SimpleQueue[Event]()
-                shadow_request = replace(
-                    request, backend=backend, key=None, cached_deltas=None, flags=set()
-                )
-                self.engine.submit(
-                    shadow_request.job, self._counting_delivery(shadow_request, events.put)
-                )
+                shadow_request = replace(request, backend=backend, key=None, cached_deltas=None, flags=set())
+                self.engine.submit(shadow_request.job, self._counting_delivery(shadow_request, events.put))
                 while isinstance(events.get(), TextDelta):
                     pass
             except Exception as error:  # noqa: BLE001 - in the background
@@ -447,9 +413,7 @@ class Gateway:
                 self.metrics.flagged.labels(rule).inc()
                 request.flags.add(rule)
 
-        return ScreeningSpan(
-            self.tracer, StreamFilter(self._output_filter, request.text.text, note).add
-        )
+        return ScreeningSpan(self.tracer, StreamFilter(self._output_filter, request.text.text, note).add)
 
     def _load(self, adapter: AdapterFiles) -> tuple[LoadedAdapter | None, str]:
         """Load an adapter; None and the reason if refused. Retries with exponential backoff."""

@@ -11,10 +11,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "cortex_requests",
-            "Requests answered",
-            ("route", "model", "way", "status"),
-            registry=self.registry,
+            "cortex_requests", "Requests answered", ("route", "model", "way", "status"), registry=self.registry
         )
         self.seconds = Histogram(
             "cortex_request_seconds",
@@ -24,20 +21,11 @@ class Metrics:
             registry=self.registry,
         )
         self.first_token = Histogram(
-            "cortex_first_token_seconds",
-            "Time to the first token",
-            buckets=_SECONDS,
-            registry=self.registry,
+            "cortex_first_token_seconds", "Time to the first token", buckets=_SECONDS, registry=self.registry
         )
-        self.tokens = Counter(
-            "cortex_tokens", "Tokens read and written", ("model", "kind"), registry=self.registry
-        )
-        self.waiting = Gauge(
-            "cortex_waiting", "Requests that wait for the model", registry=self.registry
-        )
-        self.resident = Gauge(
-            "cortex_resident_adapters", "Adapters in memory", registry=self.registry
-        )
+        self.tokens = Counter("cortex_tokens", "Tokens read and written", ("model", "kind"), registry=self.registry)
+        self.waiting = Gauge("cortex_waiting", "Requests that wait for the model", registry=self.registry)
+        self.resident = Gauge("cortex_resident_adapters", "Adapters in memory", registry=self.registry)
         self.adapter_loads = Counter(
             "cortex_adapter_requests",
             "Requests for adapters, by whether they could be loaded",
@@ -45,16 +33,10 @@ class Metrics:
             registry=self.registry,
         )
         self.fallbacks = Counter(
-            "cortex_fallbacks",
-            "Answers by the base for an adapter",
-            ("model",),
-            registry=self.registry,
+            "cortex_fallbacks", "Answers by the base for an adapter", ("model",), registry=self.registry
         )
         self.flagged = Counter(
-            "cortex_flagged",
-            "Secrets and personal data in answers, by rule",
-            ("rule",),
-            registry=self.registry,
+            "cortex_flagged", "Secrets and personal data in answers, by rule", ("rule",), registry=self.registry
         )
         self.trials = Counter(
             "cortex_rollout_answers",
@@ -89,17 +71,10 @@ class Metrics:
             registry=self.registry,
         )
         self.cache_requests = Counter(
-            "cortex_cache_requests",
-            "Lookups in the response cache, by outcome",
-            ("outcome",),
-            registry=self.registry,
+            "cortex_cache_requests", "Lookups in the response cache, by outcome", ("outcome",), registry=self.registry
         )
-        self.cache_bytes = Gauge(
-            "cortex_cache_bytes", "Size of the response cache", registry=self.registry
-        )
-        self.routed_tasks = Counter(
-            "cortex_routed", "Tasks routed, by what decided", ("by",), registry=self.registry
-        )
+        self.cache_bytes = Gauge("cortex_cache_bytes", "Size of the response cache", registry=self.registry)
+        self.routed_tasks = Counter("cortex_routed", "Tasks routed, by what decided", ("by",), registry=self.registry)
 
     def page(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -8,12 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.model.base_model import (
-    BaseModel,
-    base_digest,
-    base_name,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest, base_name, resolve_base
 from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
@@ -30,12 +25,7 @@ from cortex_pipelines.release.experiments.plan import ARMS, ExperimentError, Exp
 from cortex_pipelines.release.experiments.project_experiments import experiment_log, finish
 from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.release.ledger import FILE, LedgerEntry, ReleasedModel, moves, project_models
-from cortex_pipelines.release.open_model import (
-    open_router,
-    open_rules,
-    open_verified,
-    pinned_base,
-)
+from cortex_pipelines.release.open_model import open_router, open_rules, open_verified, pinned_base
 from cortex_pipelines.release.promote import conclude, find_model
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Experiment, ServedModel
@@ -59,9 +49,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 _ADAPTER = "code_adapter"
 
 
-def open_gateway(
-    root: Path, default: str | None = None, engine: EngineName | None = None
-) -> Gateway:
+def open_gateway(root: Path, default: str | None = None, engine: EngineName | None = None) -> Gateway:
     """Open the gateway of a project and load its base.
 
     Args:
@@ -81,9 +69,7 @@ def open_gateway(
     base = resolve_base(pinned_base(project), root)
     source = CatalogueSource(partial(read_catalogue, root, default), partial(_stamp, root))
     source.current.find(default)
-    router = RouterBatcher(
-        partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20
-    )
+    router = RouterBatcher(partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20)
     rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_record_conclusion, root))
     examples = partial(SimilarExamples, room=params.evaluation.retrieved_bytes)
     experiments = Experiments(experiment_log(root), partial(finish, root))
@@ -184,12 +170,8 @@ def _names(
     patterns = cache(partial(served_patterns, project, name, files))
 
     def make(served_name: str, version: str | None) -> ServedModel:
-        served_model = _served_model(
-            project, model, state, base, per_task, templates, examples, served_name, version
-        )
-        return replace(
-            served_model, patterns=patterns, details={**served_model.details, "patterns": files}
-        )
+        served_model = _served_model(project, model, state, base, per_task, templates, examples, served_name, version)
+        return replace(served_model, patterns=patterns, details={**served_model.details, "patterns": files})
 
     yield replace(make(name, state["champion"]), split=_split(project, model))
     for role in ROLES:
@@ -250,9 +232,7 @@ def _served_model(
         "reason": state["reason"] if is_evaluated or version is None else None,
         "base": _base_facts(base),
         "bits_per_byte": measured_conditions(metrics) if is_evaluated or version is None else {},
-        "plan": state["plan"]
-        if version and version in (state["champion"], state["canary"])
-        else None,
+        "plan": state["plan"] if version and version in (state["champion"], state["canary"]) else None,
         "scores": adapter_scores(metrics) if is_evaluated else [],
         "prompts": {name: template.version for name, template in templates.by_name.items()},
         "lineage": _lineage(project, model, version, line),
@@ -272,16 +252,12 @@ def _served_model(
 def _other_prompts(released: Mapping[str, str], templates: Templates) -> str:
     """Notice that templates have changed since a release; empty if they have not."""
     current = templates.project_versions
-    changed = sorted(
-        name for name in {*released, *current} if released.get(name) != current.get(name)
-    )
+    changed = sorted(name for name in {*released, *current} if released.get(name) != current.get(name))
     notice = "prompts are made by other templates than when it was released"
     return f"{notice}: {', '.join(changed)}" if changed else ""
 
 
-def _examples_of(
-    project: Project, partition: str | None, version: str | None
-) -> tuple[Path | None, str]:
+def _examples_of(project: Project, partition: str | None, version: str | None) -> tuple[Path | None, str]:
     """Folder of a version's examples, verified by hash; else None and the reason."""
     if not version:
         return None, "no completion_dataset is made"
@@ -328,9 +304,7 @@ def _created(line: LedgerEntry | None) -> int:
     return int(datetime.fromisoformat(line.at).timestamp()) if line else 0
 
 
-def _lineage(
-    project: Project, model: ReleasedModel, version: str | None, line: LedgerEntry | None
-) -> dict[str, Any]:
+def _lineage(project: Project, model: ReleasedModel, version: str | None, line: LedgerEntry | None) -> dict[str, Any]:
     """Lineage of a version from dvc.lock and the ledger."""
     lineage: dict[str, Any] = {"version": version}
     if line is not None:

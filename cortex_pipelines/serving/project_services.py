@@ -132,11 +132,7 @@ class _CodeSearch:
         return self._cached_answer("context", name, [task, tokens, _FORMAT_VERSION], make)
 
     def _cached_answer(
-        self,
-        kind: str,
-        name: str | None,
-        request_key: list[Any],
-        make: Callable[[], tuple[dict[str, Any], bool]],
+        self, kind: str, name: str | None, request_key: list[Any], make: Callable[[], tuple[dict[str, Any], bool]]
     ) -> Mapping[str, Any]:
         """Answer from the project's cache, per caller: timing reveals no one else's queries."""
         if name is None:
@@ -174,9 +170,7 @@ class _Relations:
         self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
         self._lock = Lock()
 
-    def ask(
-        self, question: str, name: str, to: str | None, project_name: str | None, depth: int
-    ) -> Mapping[str, Any]:
+    def ask(self, question: str, name: str, to: str | None, project_name: str | None, depth: int) -> Mapping[str, Any]:
         """Answer a question about the code graph."""
         project = open_project(self._root)
         names = [project_name] if project_name else list(project.partitions)

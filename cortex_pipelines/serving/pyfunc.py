@@ -110,9 +110,7 @@ class AdapterModel:
                 logits_processor=[ForcedStart(tokenizer, ids.shape[1], space)],
             )
         text: str = tokenizer.decode(
-            output_ids[0, ids.shape[1] :],
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
+            output_ids[0, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text.removeprefix(space)
 
@@ -141,16 +139,11 @@ def texts(data: Texts, column: str) -> list[str]:
     invalid_rows = [number for number, row in enumerate(rows) if not isinstance(row, str)]
     if invalid_rows:
         first = rows[invalid_rows[0]]
-        raise ValueError(
-            f"row {invalid_rows[0]} of {column!r} is a {type(first).__name__}, where a string is "
-            "expected"
-        )
+        raise ValueError(f"row {invalid_rows[0]} of {column!r} is a {type(first).__name__}, where a string is expected")
     return list(rows)
 
 
-def _load_pyfunc(
-    path: str, model_config: Mapping[str, Any] | None = None
-) -> RouterModel | AdapterModel:
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> RouterModel | AdapterModel:
     """Entry point that MLflow calls to load a model.
 
     Args:

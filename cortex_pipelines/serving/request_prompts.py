@@ -110,9 +110,7 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> PromptBuilder
         gap = Example("", "completion", "", "", "", preceding_code, "", "", suffix)
         (line_ids,) = token_ids(target.tokenizer, [line])
         trimmed, cut = fit_gap(target.tokenizer, gap, target.room - len(line_ids))
-        return RenderedPrompt(
-            (*prompt_segments(target.tokenizer, trimmed), *as_segments(line)), cut=cut
-        )
+        return RenderedPrompt((*prompt_segments(target.tokenizer, trimmed), *as_segments(line)), cut=cut)
 
     return build
 
@@ -129,9 +127,7 @@ def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") 
     """
 
     def build(target: PromptTarget) -> RenderedPrompt:
-        instructions = target.templates.render(
-            "instructions", project=project, context=context
-        ).strip()
+        instructions = target.templates.render("instructions", project=project, context=context).strip()
         made_by = (target.templates["instructions"],) if instructions else ()
         conversation = _with_instructions(messages, instructions)
         if getattr(target.tokenizer, "chat_template", None):
@@ -156,9 +152,7 @@ def context_text(packed: Mapping[str, Any]) -> str:
 
 def citations(excerpts: Iterable[Mapping[str, Any]]) -> list[str]:
     """Locations of excerpts, ``path:start-end``."""
-    return [
-        f"{excerpt['path']}:{excerpt['start_line']}-{excerpt['end_line']}" for excerpt in excerpts
-    ]
+    return [f"{excerpt['path']}:{excerpt['start_line']}-{excerpt['end_line']}" for excerpt in excerpts]
 
 
 def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> RenderedPrompt:
@@ -169,15 +163,11 @@ def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Render
         task: The task.
         packed: ``known``, ``pieces`` and ``notice`` of its packed context.
     """
-    text = templates.render(
-        "worker", task=task, context=context_text(packed), notice=packed["notice"]
-    )
+    text = templates.render("worker", task=task, context=context_text(packed), notice=packed["notice"])
     return RenderedPrompt(as_segments(text), made_by=(templates["worker"],))
 
 
-def _fold(
-    template: Callable[[Sequence[Turn]], Segments], messages: Sequence[ChatMessage]
-) -> Segments:
+def _fold(template: Callable[[Sequence[Turn]], Segments], messages: Sequence[ChatMessage]) -> Segments:
     """Render a conversation, folded so that every message's text is in the result."""
     return template(fold_turns(lambda turns: as_text(template(turns)), messages))
 
@@ -199,11 +189,7 @@ def _marked_gap(text: str) -> tuple[str, str] | None:
         before, between, end = marks
         head, _, after_prefix = text.partition(before)
         # a mark that occurs twice belongs to the code
-        if (
-            between in after_prefix
-            and after_prefix.endswith(end)
-            and all(text.count(mark) == 1 for mark in marks)
-        ):
+        if between in after_prefix and after_prefix.endswith(end) and all(text.count(mark) == 1 for mark in marks):
             prefix, _, suffix = after_prefix.removesuffix(end).partition(between)
             return head + prefix, suffix
     return None

@@ -71,17 +71,11 @@ class Backend:
         index = release.index if shows_context(self.way) else None
         adapter = release.adapter if self._adapted else None
         upstream = self.upstream or None
-        effective_release = replace(
-            release, way=self.way, adapter=adapter, index=index, upstream=upstream
-        )
+        effective_release = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
         template_version = self.served.templates.version
-        if (
-            not template_version
-        ):  # the package's templates are covered by the format number in the release
+        if not template_version:  # the package's templates are covered by the format number in the release
             return effective_release.version
-        return hashlib.sha256(
-            f"{effective_release.version} {template_version}".encode()
-        ).hexdigest()[:32]
+        return hashlib.sha256(f"{effective_release.version} {template_version}".encode()).hexdigest()[:32]
 
     @property
     def attributes(self) -> Mapping[str, str]:

@@ -80,9 +80,7 @@ def key_of(*parts: Any) -> bytes:
 
     Including the caller prevents timing attacks on other callers' requests.
     """
-    return hashlib.sha256(
-        repr((current_principal().name, *parts)).encode("utf-8", "surrogatepass")
-    ).digest()
+    return hashlib.sha256(repr((current_principal().name, *parts)).encode("utf-8", "surrogatepass")).digest()
 
 
 def job_key(job: Job, release: str) -> bytes | None:
@@ -93,14 +91,8 @@ def job_key(job: Job, release: str) -> bytes | None:
         release: Version of the release that answers.
     """
     sampling = job.sampling
-    timed = sampling.finished is not None and not is_dataclass(
-        sampling.finished
-    )  # depends on the clock
-    if (
-        timed
-        or (sampling.temperature and sampling.seed is None)
-        or not (sampling.reuse and _ENABLED.get())
-    ):
+    timed = sampling.finished is not None and not is_dataclass(sampling.finished)  # depends on the clock
+    if timed or (sampling.temperature and sampling.seed is None) or not (sampling.reuse and _ENABLED.get()):
         return None
     adapter = job.adapter.version if job.adapter else None
     sampling_key = tuple(repr(getattr(sampling, field.name)) for field in fields(Sampling))
@@ -113,9 +105,7 @@ def task_key(text: str) -> bytes | None:
 
 
 def storing_delivery(
-    deliver: Callable[[Event], None],
-    count: int,
-    store: Callable[[tuple[TextDelta, ...], int], None],
+    deliver: Callable[[Event], None], count: int, store: Callable[[tuple[TextDelta, ...], int], None]
 ) -> Callable[[Event], None]:
     """Wrap ``deliver`` to store the answers once they are complete.
 

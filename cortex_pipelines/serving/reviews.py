@@ -68,9 +68,7 @@ class ReviewQueue:
         """
         pairs = zip(texts, decisions, strict=True)
         pending = [
-            _pending_review(self._redact(text), decision, asked_at)
-            for text, decision in pairs
-            if decision.abstained
+            _pending_review(self._redact(text), decision, asked_at) for text, decision in pairs if decision.abstained
         ]
         if not pending:
             return
@@ -96,9 +94,7 @@ class ReviewQueue:
             return []
         with self._path.open("rb") as file:
             pending, _ = _tasks(stripped_lines(file))
-        return sorted(
-            pending.values(), key=lambda task: (*(-part for part in task.informative), task.id)
-        )
+        return sorted(pending.values(), key=lambda task: (*(-part for part in task.informative), task.id))
 
     def close(self, identity: str, keep: Callable[[PendingReview], None] | None = None) -> bool:
         """Delete a task's text and mark it as decided, so that it is not asked again.

@@ -118,20 +118,14 @@ class Rollouts:
         with self._lock:
             split_counts = self._counts.setdefault(split.identity, {"looks": 0})
             count = Count(**split_counts.get(variant, {}))
-            split_counts[variant] = asdict(
-                Count(count.answered, min(count.failed + 1, count.answered))
-            )
+            split_counts[variant] = asdict(Count(count.answered, min(count.failed + 1, count.answered)))
             self._write()
 
     def counts(self, split: Split) -> dict[str, Any]:
         """Counts by variant; empty before the first answer."""
         with self._lock:
             split_counts = self._counts.get(split.identity, {})
-            return {
-                name: dict(split_counts[name])
-                for name in ("canary", "champion")
-                if name in split_counts
-            }
+            return {name: dict(split_counts[name]) for name in ("canary", "champion") if name in split_counts}
 
     def close(self) -> None:
         """Wait for pending conclusions, and write the counts."""
@@ -151,9 +145,7 @@ class Rollouts:
             return None
         analysis = analyse(canary, champion, rules)
         if analysis is None:
-            split_counts["looks"] = (
-                look  # a conclusion is recorded once the ledger has it: a crash must not lose it
-            )
+            split_counts["looks"] = look  # a conclusion is recorded once the ledger has it: a crash must not lose it
         return analysis
 
     def _end(self, split: Split, analysis: Analysis) -> None:

@@ -96,9 +96,7 @@ class RouterBatcher:
         cached: Size of the decision cache in bytes; 0 disables it.
     """
 
-    def __init__(
-        self, load: Callable[[], LoadedRouter], stamp: Callable[[], Any], cached: int = 0
-    ) -> None:
+    def __init__(self, load: Callable[[], LoadedRouter], stamp: Callable[[], Any], cached: int = 0) -> None:
         self._load = load
         self._stamp = stamp
         self._last_stamp: Any = None

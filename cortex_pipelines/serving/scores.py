@@ -57,13 +57,9 @@ def router_scores(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
     return _scores(metrics, _ROUTER)
 
 
-def _scores(
-    metrics: Mapping[str, float | None], specs: Sequence[tuple[str, str, Unit]]
-) -> list[dict[str, Any]]:
+def _scores(metrics: Mapping[str, float | None], specs: Sequence[tuple[str, str, Unit]]) -> list[dict[str, Any]]:
     return [
-        ScoreWithInterval(
-            name, label, unit, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-        ).as_json()
+        ScoreWithInterval(name, label, unit, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")).as_json()
         for name, label, unit in specs
         if (value := metrics.get(name)) is not None
     ]

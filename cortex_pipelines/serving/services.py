@@ -40,13 +40,7 @@ class Memory(Protocol):
     """
 
     def add(
-        self,
-        identity: str,
-        text: str,
-        kind: Kind,
-        origin: str,
-        answer: str = "",
-        supersedes: str | None = None,
+        self, identity: str, text: str, kind: Kind, origin: str, answer: str = "", supersedes: str | None = None
     ) -> Mapping[str, Any]:
         """Add a note without its private values; returns ``id``, ``redacted`` and its fields."""
 

@@ -69,9 +69,7 @@ class ContextSource:
         except NoteStoreUnavailableError as error:
             recalled, spent, notice = PastWork(), 0, f"{notice}; " * bool(notice) + str(error)
         remaining = budget - spent
-        packed = pack_context(
-            self.searcher, task, self.read, remaining, self.counter, notice=notice
-        )
+        packed = pack_context(self.searcher, task, self.read, remaining, self.counter, notice=notice)
         return replace(
             packed, tokens=packed.tokens + spent, budget=budget,
             attempts=recalled.attempts, notes=recalled.notes,
@@ -86,9 +84,7 @@ class ContextSource:
         more = [PastWork(notes=(note,)) for note in every.notes]  # first, as people wrote them
         more += [PastWork(attempts=(attempt,)) for attempt in every.attempts]
         for candidate in more:
-            both = PastWork(
-                recalled.attempts + candidate.attempts, recalled.notes + candidate.notes
-            )
+            both = PastWork(recalled.attempts + candidate.attempts, recalled.notes + candidate.notes)
             tokens = self.counter.count(background_text(both.attempts, both.notes))
             if tokens <= most:
                 recalled, spent = both, tokens
@@ -122,18 +118,14 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
     return ContextSource(searcher, _project_texts(project, name), _counter(project), recall)
 
 
-def _recall(
-    project: Project, names: Sequence[str], params: Parameters
-) -> Callable[[str], PastWork]:
+def _recall(project: Project, names: Sequence[str], params: Parameters) -> Callable[[str], PastWork]:
     """Recall a task from projects' notes; attempts come from the logs, so are the same for each."""
     memories = [ProjectNotes(project, name, params) for name in names]
 
     def recall(task: str) -> PastWork:
         recalled_by_project = [memory.recall(task) for memory in memories]
         attempts = recalled_by_project[0].attempts if recalled_by_project else ()
-        return PastWork(
-            attempts, tuple(note for recalled in recalled_by_project for note in recalled.notes)
-        )
+        return PastWork(attempts, tuple(note for recalled in recalled_by_project for note in recalled.notes))
 
     return recall
 
@@ -157,11 +149,7 @@ def _project_texts(project: Project, name: str | None) -> ReadText:
 
 def _counter(project: Project) -> TokenCounter:
     """The base's tokenizer if it is unpacked, else the approximation."""
-    from cortex_pipelines.adapters.model.base_model import (
-        BaseModelError,
-        base_name,
-        resolve_base,
-    )
+    from cortex_pipelines.adapters.model.base_model import BaseModelError, base_name, resolve_base
     from cortex_pipelines.release.open_model import pinned_base
 
     pinned = pinned_base(project)

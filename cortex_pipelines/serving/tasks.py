@@ -13,12 +13,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import NamingTarget, naming_example
 from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.prompts.stopping import (
-    StopRule,
-    cut,
-    extent_of_test,
-    is_complete,
-)
+from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of_test, is_complete
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.schemas import LongText, ShortText
@@ -141,8 +136,7 @@ def suggest(
     began = time.perf_counter()
     if task not in TASKS:
         raise TaskError(
-            f"task: {task} is not answered yet, as no adapter is trained for it; "
-            f"there is {', '.join(TASKS)}"
+            f"task: {task} is not answered yet, as no adapter is trained for it; there is {', '.join(TASKS)}"
         )
     values, extent = TASKS[task](task_input, context, settings)
     builder = asked_as(task, **values)
@@ -152,14 +146,8 @@ def suggest(
     if alternative_count:
         varied = replace(sampling, temperature=_ALTERNATIVE_TEMPERATURE, seed=1)
         requests.append(gateway.prepare(backend, builder, varied, alternative_count))
-    best, *sampled = [
-        answer for request in requests for answer in _answers(gateway, request, extent)
-    ]
-    distinct = {
-        other.result: other
-        for other in sampled
-        if other.result.strip() and other.result != best.result
-    }
+    best, *sampled = [answer for request in requests for answer in _answers(gateway, request, extent)]
+    distinct = {other.result: other for other in sampled if other.result.strip() and other.result != best.result}
     flags = {rule for request in requests for rule in request.flags}
     flags |= _pattern_flags(backend, task, task_input, best.result, context)
     return Suggestion(
@@ -177,9 +165,7 @@ def suggest(
     )
 
 
-def _pattern_flags(
-    backend: Backend, task: str, task_input: str, result: str, context: TaskContext
-) -> set[str]:
+def _pattern_flags(backend: Backend, task: str, task_input: str, result: str, context: TaskContext) -> set[str]:
     """Flags for the project's patterns that an answer breaks."""
     if backend.served.patterns is None or task not in CODE:
         return set()
@@ -219,9 +205,7 @@ def _confidence(tokens: Sequence[GeneratedToken]) -> float:
     return round(math.exp(sum(logprobs) / len(logprobs)), 6)
 
 
-def _completion_prompt(
-    task_input: str, context: TaskContext, _settings: DatasetSettings
-) -> TaskPrompt:
+def _completion_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     values = {
         "given": task_input,
         "path": context.path,
@@ -234,9 +218,7 @@ def _completion_prompt(
     return values, "braced" if end.endswith("{") else "statement"
 
 
-def _refactoring_prompt(
-    task_input: str, context: TaskContext, _settings: DatasetSettings
-) -> TaskPrompt:
+def _refactoring_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     if not task_input.strip():
         raise TaskError("input: the code to change is missing")
     values = {
@@ -265,28 +247,19 @@ def _naming_prompt(task_input: str, context: TaskContext, settings: DatasetSetti
     return {"example": example}, "line"
 
 
-def _architecture_prompt(
-    task_input: str, context: TaskContext, _settings: DatasetSettings
-) -> TaskPrompt:
+def _architecture_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     if not context.request:
-        raise TaskError(
-            "context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'"
-        )
+        raise TaskError("context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'")
     return {"given": task_input.rstrip(), "request": context.request}, "paragraph"
 
 
-def _documentation_prompt(
-    task_input: str, context: TaskContext, _settings: DatasetSettings
-) -> TaskPrompt:
+def _documentation_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     return _unit_values(task_input, context), "paragraph"
 
 
 def _tests_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     if not context.test_path:
-        raise TaskError(
-            "context.test_path: the file that the test goes into is missing, such as "
-            "tests/test_cart.py"
-        )
+        raise TaskError("context.test_path: the file that the test goes into is missing, such as tests/test_cart.py")
     values = _unit_values(task_input, context) | {"test_path": context.test_path}
     return values, extent_of_test(_language(context))
 
@@ -312,9 +285,7 @@ def _language(context: TaskContext) -> str:
     language_name = context.language or (language_of(context.path, "") if context.path else None)
     language = (language_name or "python").lower()
     if language not in LINE_COMMENTS:
-        raise TaskError(
-            f"context.language: {language[:40]} is not one of {', '.join(LINE_COMMENTS)}"
-        )
+        raise TaskError(f"context.language: {language[:40]} is not one of {', '.join(LINE_COMMENTS)}")
     return language
 
 

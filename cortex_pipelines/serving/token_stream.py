@@ -62,9 +62,7 @@ class StreamedAnswer:
     def add(self, index: int, scored: ScoredToken) -> Iterator[TextDelta]:
         """Add a token; yields text that can no longer become part of a stop string."""
         self._ids.append(scored.token)
-        decoded: str = self._tokenizer.decode(
-            self._ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        decoded: str = self._tokenizer.decode(self._ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         raw = token_bytes(self._tokenizer, scored.token)
         state = self._decoder.getstate()
         text = None if raw is None else self._decoder.decode(raw)
@@ -79,9 +77,7 @@ class StreamedAnswer:
         self._append(self._with_alternatives(token, scored), text, state, half)
         yield from self._ready(index)
 
-    def grow(
-        self, index: int, full_text: str, tokens: Sequence[GeneratedToken]
-    ) -> Iterator[TextDelta]:
+    def grow(self, index: int, full_text: str, tokens: Sequence[GeneratedToken]) -> Iterator[TextDelta]:
         """Set the full text, with the tokens added since the last call."""
         added = full_text[len(self._decoded_text) :]
         before = self._decoder.getstate()
@@ -123,9 +119,7 @@ class StreamedAnswer:
         )
         return replace(token, top=tuple(tops))
 
-    def _append(
-        self, token: GeneratedToken, text: str, state: tuple[bytes, int], half: bool
-    ) -> None:
+    def _append(self, token: GeneratedToken, text: str, state: tuple[bytes, int], half: bool) -> None:
         start, end = len(self._decoded_text), len(self._decoded_text) + len(text)
         placed_token = _PlacedToken(replace(token, text=text), start, end, end + half, state)
         self._unsent.append(placed_token)
@@ -231,11 +225,6 @@ def _first(text: str, stop: tuple[str, ...], start: int) -> int | None:
 def _pending(text: str, stop: tuple[str, ...]) -> int:
     """Length of the longest suffix of a text that is a prefix of a stop string."""
     return max(
-        (
-            size
-            for mark in stop
-            for size in range(min(len(mark) - 1, len(text)), 0, -1)
-            if text.endswith(mark[:size])
-        ),
+        (size for mark in stop for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])),
         default=0,
     )

@@ -88,9 +88,7 @@ class AnswerSpans:
         with self._lock:
             if self._engine is None:
                 self._queue.end()
-                self._engine = self._tracer.start_span(
-                    "engine", self._context, attributes=self._attributes
-                )
+                self._engine = self._tracer.start_span("engine", self._context, attributes=self._attributes)
 
     def wrap(self, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
         """Wrap ``deliver`` to end the spans with the answer."""
@@ -124,9 +122,7 @@ class ScreeningSpan:
         screened: Filters a delta.
     """
 
-    def __init__(
-        self, tracer: Tracer, filter_delta: Callable[[TextDelta], TextDelta | None]
-    ) -> None:
+    def __init__(self, tracer: Tracer, filter_delta: Callable[[TextDelta], TextDelta | None]) -> None:
         self._tracer = tracer
         self._screened = filter_delta
         self._context = contexts.get_current()
@@ -147,11 +143,6 @@ class ScreeningSpan:
             flags: Number of rules that matched.
         """
         if self._began:
-            attributes: Attributes = {
-                "cortex.screening.seconds": self._spent / 1e9,
-                "cortex.screening.flags": flags,
-            }
-            span = self._tracer.start_span(
-                "screening", self._context, attributes=attributes, start_time=self._began
-            )
+            attributes: Attributes = {"cortex.screening.seconds": self._spent / 1e9, "cortex.screening.flags": flags}
+            span = self._tracer.start_span("screening", self._context, attributes=attributes, start_time=self._began)
             span.end()

@@ -13,10 +13,7 @@ from cortex_pipelines.signing.manifest import UntrustedModelError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-        Ed25519PrivateKey,
-        Ed25519PublicKey,
-    )
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PUBLIC_KEY = "signing.pub"
 _PRIVATE_KEY = "signing.key"
@@ -144,11 +141,7 @@ def only_readable_here(path: Path) -> None:
 
 def write_key(path: Path, key: "Ed25519PrivateKey | EllipticCurvePrivateKey") -> None:
     """Write a new key readable by this user only; the first writer wins."""
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -46,9 +46,7 @@ class Manifest:
         """
         try:
             fields = json.loads(data)
-            manifest = cls(
-                fields["model"], fields["version"], fields["base"], dict(fields["files"])
-            )
+            manifest = cls(fields["model"], fields["version"], fields["base"], dict(fields["files"]))
             is_canonical = manifest.to_bytes() == data
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             kind = type(error).__name__
@@ -61,9 +59,7 @@ class Manifest:
         return manifest
 
 
-def make_manifest(
-    folder: Path, model: str, version: str, base: Mapping[str, str] | None
-) -> Manifest:
+def make_manifest(folder: Path, model: str, version: str, base: Mapping[str, str] | None) -> Manifest:
     """Build the manifest of the files currently in a folder.
 
     Raises:
@@ -118,11 +114,7 @@ def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -
     current = checksums(folder, leave_out)
     released = manifest.files
     differences = {
-        "changed": [
-            name
-            for name in sorted(current.keys() & released.keys())
-            if current[name] != released[name]
-        ],
+        "changed": [name for name in sorted(current.keys() & released.keys()) if current[name] != released[name]],
         "missing": sorted(released.keys() - current.keys()),
         "not part of it": sorted(current.keys() - released.keys()),
     }

@@ -25,8 +25,7 @@ def require_signer() -> None:
     """
     if find_spec("model_signing") is None:
         raise UntrustedModelError(
-            "signatures in OpenSSF's form need the package model-signing: "
-            "`pip install 'cortex-pipelines[signing]'`"
+            "signatures in OpenSSF's form need the package model-signing: `pip install 'cortex-pipelines[signing]'`"
         )
 
 
@@ -57,11 +56,7 @@ def sign_openssf(root: Path, folder: Path) -> Path:
 def _keys(root: Path) -> tuple[Path, Path]:
     """Paths of the private and public key files."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_pem_private_key,
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
     private = keys_folder(root) / _PRIVATE_KEY
     public = private.with_name(OPENSSF_PUBLIC_KEY)

@@ -10,13 +10,7 @@ from pathlib import Path
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.signing.keys import fingerprint, known_keys, private_key
-from cortex_pipelines.signing.manifest import (
-    MANIFEST,
-    Manifest,
-    UntrustedModelError,
-    compare,
-    make_manifest,
-)
+from cortex_pipelines.signing.manifest import MANIFEST, Manifest, UntrustedModelError, compare, make_manifest
 from cortex_pipelines.signing.openssf import OPENSSF_SIGNATURE
 from cortex_pipelines.versioning.content import content_md5
 
@@ -45,18 +39,14 @@ def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
     return signature_folder
 
 
-def sign_version(
-    root: Path, folder: Path, model: str, version: str, base: dict[str, str] | None
-) -> Path:
+def sign_version(root: Path, folder: Path, model: str, version: str, base: dict[str, str] | None) -> Path:
     """Sign the files of a version after checking its hash; see ``sign_model``.
 
     Raises:
         UntrustedModelError: the folder has another hash, or pickled weights.
     """
     if content_md5(folder) != version:
-        raise UntrustedModelError(
-            f"{model}: {folder} no longer contains version {version}; it was not signed"
-        )
+        raise UntrustedModelError(f"{model}: {folder} no longer contains version {version}; it was not signed")
     return sign_model(root, folder, make_manifest(folder, model, version, base))
 
 
@@ -94,9 +84,7 @@ def signature_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sig")
 
 
-def verify(
-    root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None
-) -> Manifest:
+def verify(root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None) -> Manifest:
     """Verify a model's files against a manifest signed by a trusted key.
 
     Args:
@@ -119,14 +107,9 @@ def verify(
     data = (signed / MANIFEST).read_bytes()
     _check_signature(root, data, signed / SIGNATURE, signed / MANIFEST)
     manifest = Manifest.from_bytes(data)
-    for field, expected, signed_for in (
-        ("model", model, manifest.model),
-        ("version", version, manifest.version),
-    ):
+    for field, expected, signed_for in (("model", model, manifest.model), ("version", version, manifest.version)):
         if expected is not None and expected != signed_for:
-            raise UntrustedModelError(
-                f"the manifest in {signed} is for the {field} {signed_for}, not for {expected}"
-            )
+            raise UntrustedModelError(f"the manifest in {signed} is for the {field} {signed_for}, not for {expected}")
     excluded = (*SIGNED, OPENSSF_SIGNATURE) if signed == folder else ()
     compare(folder, manifest, leave_out=excluded)
     return manifest
@@ -139,11 +122,7 @@ def signed_folder(root: Path, model: str, version: str) -> Path:
 
 def _signature_bytes(mark: str, signature: bytes) -> bytes:
     """Canonical encoding of a signature."""
-    value = {
-        "algorithm": "ed25519",
-        "key": mark,
-        "signature": base64.b64encode(signature).decode(),
-    }
+    value = {"algorithm": "ed25519", "key": mark, "signature": base64.b64encode(signature).decode()}
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 

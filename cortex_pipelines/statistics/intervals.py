@@ -86,18 +86,13 @@ def two_sample_bootstrap(
         confidence: Two-sided confidence, 0 to 1.
         seed: Seed of the resampling.
     """
-    ratios = [
-        _resampled_ratios(*sample, resamples, seed + index)
-        for index, sample in enumerate((first, second))
-    ]
+    ratios = [_resampled_ratios(*sample, resamples, seed + index) for index, sample in enumerate((first, second))]
     means = [float(sums.sum() / sizes.sum()) for sums, sizes in (first, second)]
     fewest = min(len(first[0]), len(second[0]))
     return _expanded_percentile(means[0] - means[1], ratios[0] - ratios[1], confidence, fewest)
 
 
-def _expanded_percentile(
-    estimate: float, ratios: np.ndarray, confidence: float, clusters: int
-) -> Interval:
+def _expanded_percentile(estimate: float, ratios: np.ndarray, confidence: float, clusters: int) -> Interval:
     tail = _expanded_tail(confidence, clusters)
     low, high = np.quantile(ratios, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)
@@ -119,9 +114,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
         ValueError: no trials, or more successes than trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(
-            f"wilson: {successes} of {trials}; needs a trial, and 0 <= successes <= trials"
-        )
+        raise ValueError(f"wilson: {successes} of {trials}; needs a trial, and 0 <= successes <= trials")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / trials
     scale = 1 + z * z / trials
@@ -133,9 +126,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
 
 
 def cluster_sums(
-    differences: Sequence[float],
-    weights: Sequence[float] | None,
-    clusters: Sequence[str] | None,
+    differences: Sequence[float], weights: Sequence[float] | None, clusters: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sums of weighted differences and of weights by cluster, in order of appearance."""
     values = np.asarray(differences, dtype=np.float64)

@@ -58,10 +58,7 @@ class PolicyValue:
 
 
 def value_of_policy(
-    rewards: np.ndarray,
-    propensities: np.ndarray,
-    targets: np.ndarray,
-    bounds: tuple[float, float] | None = None,
+    rewards: np.ndarray, propensities: np.ndarray, targets: np.ndarray, bounds: tuple[float, float] | None = None
 ) -> PolicyValue:
     """Mean reward of the new policy, with 95 % intervals.
 
@@ -119,12 +116,7 @@ def _standard_error(values: np.ndarray) -> float:
 
 
 def _interval(
-    rewards: np.ndarray,
-    weights: np.ndarray,
-    effective: float,
-    ends: tuple[float, float],
-    *,
-    normalised: bool,
+    rewards: np.ndarray, weights: np.ndarray, effective: float, ends: tuple[float, float], *, normalised: bool
 ) -> tuple[float, float, float]:
     """Estimate and interval ends of one estimator."""
     from scipy.special import stdtrit
@@ -140,9 +132,7 @@ def _interval(
     if normalised:
         value = (weights * rewards).sum() / weights.sum()
         centre = (counts * padded_gains).sum() / (counts * padded_weights).sum()
-        deviations = (padded_gains - padded_weights * centre) / (
-            (counts * padded_weights).sum() / total
-        )
+        deviations = (padded_gains - padded_weights * centre) / ((counts * padded_weights).sum() / total)
     else:
         value = (weights * rewards).mean()
         centre = (counts * padded_gains).sum() / total

@@ -7,11 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cortex_pipelines.statistics.intervals import (
-    Interval,
-    cluster_sums,
-    paired_bootstrap,
-)
+from cortex_pipelines.statistics.intervals import Interval, cluster_sums, paired_bootstrap
 from cortex_pipelines.statistics.significance import holm
 
 _POWER = 0.8  # Cohen's convention
@@ -85,15 +81,11 @@ def compare_all(
     nonempty = {name: paired for name, paired in metrics.items() if len(paired.differences)}
     p_values = [sign_flip_p(paired, resamples, seed) for paired in nonempty.values()]
     comparisons = []
-    for (name, paired), p, corrected in zip(
-        nonempty.items(), p_values, holm(p_values), strict=True
-    ):
+    for (name, paired), p, corrected in zip(nonempty.items(), p_values, holm(p_values), strict=True):
         interval = paired.interval(resamples, confidence, seed)
         needed = items_needed(paired, confidence)
         count = len(set(paired.clusters))
-        comparisons.append(
-            MetricComparison(name, interval, p, corrected, count, paired.smallest, needed)
-        )
+        comparisons.append(MetricComparison(name, interval, p, corrected, count, paired.smallest, needed))
     return comparisons
 
 

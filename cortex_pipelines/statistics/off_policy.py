@@ -86,10 +86,7 @@ class Refusal:
 
 
 def evaluate_policy(
-    logged: LoggedDecisions,
-    target_policy: Sequence[dict[str, float]],
-    support: Support,
-    settings: EvaluationSettings,
+    logged: LoggedDecisions, target_policy: Sequence[dict[str, float]], support: Support, settings: EvaluationSettings
 ) -> Estimate | Refusal:
     """Expected reward of another policy, or the reason why it cannot be estimated.
 
@@ -105,11 +102,7 @@ def evaluate_policy(
     _check(logged, target_policy)
     items = len(logged.actions)
     if items < support.min_items:
-        return Refusal(
-            f"{items} decisions with a known outcome; at least {support.min_items} are needed",
-            items,
-            None,
-        )
+        return Refusal(f"{items} decisions with a known outcome; at least {support.min_items} are needed", items, None)
     logged_propensities = [p for p in logged.propensities if p is not None]
     if len(logged_propensities) < items:
         return Refusal(
@@ -121,9 +114,7 @@ def evaluate_policy(
     propensities = np.array(logged_propensities)
     if (propensities == 1.0).all():
         return Refusal(
-            "the router that took the decisions never tried anything else: every propensity is 1",
-            items,
-            None,
+            "the router that took the decisions never tried anything else: every propensity is 1", items, None
         )
     target = np.array([w.get(a, 0.0) for w, a in zip(target_policy, logged.actions, strict=True)])
     return _estimate(logged, target_policy, target / propensities, support, settings)
@@ -177,11 +168,7 @@ def _estimate(
 
 def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> None:
     lengths = {
-        len(part)
-        for part in (
-            *(logged.actions, logged.rewards, logged.propensities, logged.clusters),
-            target_policy,
-        )
+        len(part) for part in (*(logged.actions, logged.rewards, logged.propensities, logged.clusters), target_policy)
     }
     if len(lengths) != 1:
         raise ValueError(f"evaluate_policy: parts of different lengths {sorted(lengths)}")
@@ -193,9 +180,7 @@ def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -
         raise ValueError("evaluate_policy: wanted probabilities are negative or add up to above 1")
 
 
-def _outcome_model(
-    logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]
-) -> tuple[np.ndarray, np.ndarray]:
+def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
     """Predicted reward of the target policy and of the logged action, per task.
 
     The mean reward of each master over tasks of *other* clusters, shrunk toward the overall mean: a
@@ -205,9 +190,7 @@ def _outcome_model(
     count: dict[str, int] = defaultdict(int)
     cluster_total: dict[tuple[str, str], float] = defaultdict(float)
     cluster_count: dict[tuple[str, str], int] = defaultdict(int)
-    for action, reward, cluster in zip(
-        logged.actions, logged.rewards, logged.clusters, strict=True
-    ):
+    for action, reward, cluster in zip(logged.actions, logged.rewards, logged.clusters, strict=True):
         total[action] += reward
         count[action] += 1
         cluster_total[cluster, action] += reward

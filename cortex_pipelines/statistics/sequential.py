@@ -77,9 +77,7 @@ class UnitSums:
         between_variance = np.maximum(spread, 0) / (n * n) * units / (units - 1)
         shrunk = (self.y + _PSEUDO) / (n + 2 * _PSEUDO)
         answer_variance = shrunk * (1 - shrunk) / n
-        return np.where(
-            np.asarray(self.units) < 2, np.inf, np.maximum(between_variance, answer_variance)
-        )
+        return np.where(np.asarray(self.units) < 2, np.inf, np.maximum(between_variance, answer_variance))
 
 
 def difference(
@@ -100,9 +98,7 @@ def difference(
         np.where(estimable, second_variance, 1.0),
     )
     variance = first_variance + second_variance
-    parts = first_variance**2 / np.maximum(first.units - 1, 1) + second_variance**2 / np.maximum(
-        second.units - 1, 1
-    )
+    parts = first_variance**2 / np.maximum(first.units - 1, 1) + second_variance**2 / np.maximum(second.units - 1, 1)
     half = _radius(variance, variance**2 / parts, error, scale)
     middle = second.share - first.share
     low, high = np.maximum(middle - half, -1), np.minimum(middle + half, 1)

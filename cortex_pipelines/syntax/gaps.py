@@ -11,9 +11,7 @@ _PLACEHOLDER_NAME = b"$dfault"
 # Repetitions are bounded, or hostile lines would cost the square of their length. Each expression
 # begins with a literal, which makes the search a hundred times as fast.
 # A type imported in place, import("react").FC<Props>; but not import("react").then(...).
-_IMPORTED = re.compile(
-    rb"""import\((?:"[^"\n]{0,400}"|'[^'\n]{0,400}')\)(?=(?:\.[\w$]{1,100}){1,9}(?![\w$(.]))"""
-)
+_IMPORTED = re.compile(rb"""import\((?:"[^"\n]{0,400}"|'[^'\n]{0,400}')\)(?=(?:\.[\w$]{1,100}){1,9}(?![\w$(.]))""")
 # An ambient function or overload without a name: export default function (a): b;
 _NAMELESS = re.compile(rb"default function(?=[ ]*[(<])")
 # A signature that begins with its type parameters, below one that ends with its type.

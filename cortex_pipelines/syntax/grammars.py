@@ -92,8 +92,7 @@ def grammar_for(language: str, path: str = "") -> Grammar:
         if grammar.language == language and (not grammar.endings or ending in grammar.endings):
             return grammar
     raise UnknownLanguageError(
-        f"{path or 'code'}: no grammar for {language!r}; supported languages: "
-        f"{', '.join(sorted(PARSED))}"
+        f"{path or 'code'}: no grammar for {language!r}; supported languages: {', '.join(sorted(PARSED))}"
     )
 
 
@@ -191,9 +190,7 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     except ValueError as error:
         if not counter.are_too_many:
             raise
-        raise TooManyStepsError(
-            f"more than {counter.operations} operations, or {counter.bytes} bytes read"
-        ) from error
+        raise TooManyStepsError(f"more than {counter.operations} operations, or {counter.bytes} bytes read") from error
     counter.finish()
     return ParseCost(tree, counter.operations, counter.bytes)
 

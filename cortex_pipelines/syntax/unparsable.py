@@ -13,14 +13,7 @@ from typing import NamedTuple
 from tree_sitter import Node, Tree
 
 from cortex_pipelines.syntax.brackets import bracket_cost
-from cortex_pipelines.syntax.grammars import (
-    Grammar,
-    TooManyStepsError,
-    count_reads,
-    parse,
-    parse_counted,
-    weighed,
-)
+from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, count_reads, parse, parse_counted, weighed
 
 # Smaller files take a few seconds at the worst, and are not sampled.
 _SMALL_FILE = 24_576
@@ -74,9 +67,7 @@ def skip_reason(data: bytes, grammar: Grammar, max_bytes: int) -> SkipReason | N
         return SkipReason("too_large", f"{len(data)} bytes, at most {max_bytes}")
     reason = _garbage_reason(data, grammar) if len(data) > _SMALL_FILE else None
     if reason is None and is_ambiguous(data, grammar):
-        limits = (
-            f"{_MAX_WEIGHED} readings of {_SAMPLE_BYTES} bytes, or {_MAX_WEIGHED_IN_ALL} of all"
-        )
+        limits = f"{_MAX_WEIGHED} readings of {_SAMPLE_BYTES} bytes, or {_MAX_WEIGHED_IN_ALL} of all"
         return SkipReason("ambiguous", f"more than {limits}")
     return reason
 
@@ -88,19 +79,11 @@ def _garbage_reason(data: bytes, grammar: Grammar) -> SkipReason | None:
     if deepest > _MAX_LEVELS:
         return SkipReason("too_deep", f"more than {_MAX_LEVELS} levels in {_SAMPLE_BYTES} bytes")
     has_many_errors = [errors > _MAX_ERRORS for _, errors in samples]
-    if (
-        len(data) > _LARGE_FILE
-        and has_many_errors[0]
-        and sum(has_many_errors) > _MAX_BAD_SHARE * len(has_many_errors)
-    ):
-        detail = (
-            f"{sum(has_many_errors)} of {len(has_many_errors)} samples are no {grammar.language}"
-        )
+    if len(data) > _LARGE_FILE and has_many_errors[0] and sum(has_many_errors) > _MAX_BAD_SHARE * len(has_many_errors):
+        detail = f"{sum(has_many_errors)} of {len(has_many_errors)} samples are no {grammar.language}"
         return SkipReason("garbage", detail)
     if is_unreadable(data, grammar):
-        return SkipReason(
-            "unreadable", "its comments would send the parser back thousands of times"
-        )
+        return SkipReason("unreadable", "its comments would send the parser back thousands of times")
     return None
 
 

@@ -32,9 +32,7 @@ def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Se
     encoder = encoder_of(tokenizer)
     stand_ins = _StandIns(encoder, values)
     segments = encoder.split(template(**stand_ins.substitute(values)))
-    return tuple(
-        each if each.control else Segment(stand_ins.restore(each.text)) for each in segments
-    )
+    return tuple(each if each.control else Segment(stand_ins.restore(each.text)) for each in segments)
 
 
 def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more: Any) -> Segments:
@@ -47,9 +45,7 @@ def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more:
     """
 
     def template(conversation: Any, **values: Any) -> str:
-        text: str = tokenizer.apply_chat_template(
-            conversation, tokenize=False, add_generation_prompt=True, **values
-        )
+        text: str = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True, **values)
         return text
 
     conversation = [
@@ -70,18 +66,14 @@ class _StandIns:
     """
 
     def __init__(self, encoder: TextEncoder, values: Any) -> None:
-        used_letters = {
-            letter for text in _strings(values) for letter in text if ord(letter) >= 0xF0000
-        }
+        used_letters = {letter for text in _strings(values) for letter in text if ord(letter) >= 0xF0000}
         free = (chr(code) for code in _STAND_INS if chr(code) not in used_letters)
         spellings = encoder.controls
         firsts = {spelling[0] for spelling in spellings if not spelling[0].isalnum()}
         self._encoder = encoder
         self._letters = dict(zip([*spellings, *sorted(firsts)], free, strict=False))
         self._spellings = {letter: text for text, letter in self._letters.items()}
-        self._beginnings = {
-            text[:end] for text in spellings if text[0] in firsts for end in range(1, len(text))
-        }
+        self._beginnings = {text[:end] for text in spellings if text[0] in firsts for end in range(1, len(text))}
         self._longest = max(map(len, spellings), default=0)
 
     def substitute(self, value: Any) -> Any:

@@ -21,11 +21,7 @@ from cortex_pipelines.tokenization.segments import Segment, Segments, as_segment
 GAP_TOKENS = (
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
-    (
-        "<\uff5cfim\u2581begin\uff5c>",
-        "<\uff5cfim\u2581hole\uff5c>",
-        "<\uff5cfim\u2581end\uff5c>",
-    ),  # DeepSeek
+    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek
 )
 """For each family of base models, the marks before a gap's prefix, its suffix, and the end."""
 
@@ -84,9 +80,7 @@ class TextEncoder:
         if self._pattern is None:
             return as_segments(text)
         parts = self._pattern.split(text)
-        return tuple(
-            Segment(part, control=bool(index % 2)) for index, part in enumerate(parts) if part
-        )
+        return tuple(Segment(part, control=bool(index % 2)) for index, part in enumerate(parts) if part)
 
     def spells_control(self, text: str) -> bool:
         """Whether a text holds the spelling of a control token."""
@@ -94,10 +88,7 @@ class TextEncoder:
 
     def break_up(self, text: str) -> str:
         """Insert a space into each spelling of a control token."""
-        return "".join(
-            f"{each.text[0]} {each.text[1:]}" if each.control else each.text
-            for each in self.split(text)
-        )
+        return "".join(f"{each.text[0]} {each.text[1:]}" if each.control else each.text for each in self.split(text))
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
@@ -140,9 +131,7 @@ class TextEncoder:
         """
         model = self._specification["model"]
         worst = 8 * min(score for _, score in model["vocab"]) - 1
-        vocabulary = [
-            [token, worst if _BYTE.fullmatch(token) else score] for token, score in model["vocab"]
-        ]
+        vocabulary = [[token, worst if _BYTE.fullmatch(token) else score] for token, score in model["vocab"]]
         specification = self._specification | {"model": model | {"vocab": vocabulary}}
         return _tokenizer(specification, self._max_tokens)
 
@@ -204,10 +193,7 @@ def text_for_servers(tokenizer: Any, ids: Sequence[int]) -> str:
     encoder = encoder_of(tokenizer)
     numbers = frozenset(encoder.controls.values())
     runs = groupby(ids, key=numbers.__contains__)
-    decoded = (
-        (control, tokenizer.decode(list(run), clean_up_tokenization_spaces=False))
-        for control, run in runs
-    )
+    decoded = ((control, tokenizer.decode(list(run), clean_up_tokenization_spaces=False)) for control, run in runs)
     return "".join(text if control else encoder.break_up(text) for control, text in decoded)
 
 
@@ -246,9 +232,7 @@ def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:
         model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
     if "merges" in model:
         pairs = (pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"])
-        model["merges"] = [
-            pair for pair in pairs if names.keys().isdisjoint((*pair, "".join(pair)))
-        ]
+        model["merges"] = [pair for pair in pairs if names.keys().isdisjoint((*pair, "".join(pair)))]
 
 
 def _tokenizer(specification: Mapping[str, Any], max_tokens: int | None) -> Any:

@@ -12,9 +12,7 @@ from cortex_pipelines.versioning.asset import VersionedAsset
 OUTPUT, INPUT = "output", "input"
 
 
-def data_set(
-    asset: VersionedAsset, partition: str | None, digest: str, folder: Path, context: str
-) -> Any:
+def data_set(asset: VersionedAsset, partition: str | None, digest: str, folder: Path, context: str) -> Any:
     """One version of an output as a ``DatasetInput``.
 
     Args:
@@ -51,9 +49,7 @@ def _schema(asset: VersionedAsset) -> str | None:
     unlike = any(table.columns != asset.tables[0].columns for table in asset.tables)
     columns: list[Any] = [
         ColSpec(
-            _type(column.dtype),
-            f"{table.name}.{column.name}" if unlike else column.name,
-            required=not column.nullable,
+            _type(column.dtype), f"{table.name}.{column.name}" if unlike else column.name, required=not column.nullable
         )
         for table in (asset.tables if unlike else asset.tables[:1])
         for column in table.columns
@@ -64,9 +60,7 @@ def _schema(asset: VersionedAsset) -> str | None:
 def _profile(asset: VersionedAsset, folder: Path) -> str | None:
     """Row and value counts of all tables; None for other outputs."""
     rows = {
-        table.name: sum(
-            int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files
-        )
+        table.name: sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files)
         for table in asset.tables
         if (files := _files(folder, table.name))
     }
@@ -104,6 +98,4 @@ def _type(dtype: Any) -> Any:
     }
     if isinstance(dtype, pl.Date | pl.Datetime) or dtype in (pl.Date, pl.Datetime):
         return DataType.datetime
-    return next(
-        (data_type for kind, data_type in mlflow_types.items() if dtype == kind), DataType.string
-    )
+    return next((data_type for kind, data_type in mlflow_types.items() if dtype == kind), DataType.string)

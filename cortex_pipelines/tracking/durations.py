@@ -31,10 +31,7 @@ def last_seconds(root: Path) -> dict[tuple[str, str], float]:
 
 def last_ends(root: Path) -> dict[tuple[str, str], datetime]:
     """When the last run of each asset and partition ended, as far as it was run here."""
-    return {
-        (asset, part): datetime.fromtimestamp(end / 1000, UTC)
-        for asset, part, _, end in _finished(root)
-    }
+    return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end in _finished(root)}
 
 
 def _finished(root: Path) -> list[Any]:

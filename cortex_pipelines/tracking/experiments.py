@@ -9,12 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from cortex_pipelines.tracking.store import (
-    DATABASES,
-    artifact_root,
-    open_client,
-    tracking_uri,
-)
+from cortex_pipelines.tracking.store import DATABASES, artifact_root, open_client, tracking_uri
 
 FORGOTTEN = "forgotten"
 """Tag of runs that were deleted for good reason: they are never restored."""
@@ -46,9 +41,7 @@ def experiment_id(root: Path, name: str) -> str:
 
 def experiment_ids(root: Path) -> list[str]:
     """Ids of all active experiments."""
-    return [
-        str(experiment.experiment_id) for experiment in _all(root) if not is_deleted(experiment)
-    ]
+    return [str(experiment.experiment_id) for experiment in _all(root) if not is_deleted(experiment)]
 
 
 def all_experiments(root: Path) -> dict[str, Any]:
@@ -68,9 +61,7 @@ def restore_experiment(root: Path, experiment: Any) -> None:
     client.restore_experiment(number)
     for run_id in forgotten:
         client.delete_run(run_id)
-    _LOG.warning(
-        "MLflow: the experiment %s had been deleted; it is restored with its runs", experiment.name
-    )
+    _LOG.warning("MLflow: the experiment %s had been deleted; it is restored with its runs", experiment.name)
 
 
 def deleted_runs(root: Path, experiments: list[str], tag: str) -> Iterator[Any]:
@@ -95,9 +86,7 @@ def _all(root: Path) -> Iterator[Any]:
 
     token: str | None = ""
     while token is not None:
-        page = open_client(root).search_experiments(
-            ViewType.ALL, max_results=1000, page_token=token or None
-        )
+        page = open_client(root).search_experiments(ViewType.ALL, max_results=1000, page_token=token or None)
         token = page.token or None
         yield from page
 

@@ -101,15 +101,9 @@ def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
         signature=signature,
         flavors={"cortex_pipelines": {"loader": interface.loads, "weights": "safetensors"}},
         saved_input_example_info={"artifact_path": _EXAMPLE, "type": "json_object"},
-        metadata={
-            "asset": model_metadata.asset,
-            "model": model_metadata.name,
-            "version": model_metadata.version,
-        },
+        metadata={"asset": model_metadata.asset, "model": model_metadata.name, "version": model_metadata.version},
     )
-    pyfunc.add_to_model(
-        model, loader_module=_LOADER, data=FILES, model_config=dict(interface.configuration)
-    )
+    pyfunc.add_to_model(model, loader_module=_LOADER, data=FILES, model_config=dict(interface.configuration))
     model.save(str(out / "MLmodel"))
     text = json.dumps(dict(interface.example), indent=1) + "\n"
     (out / _EXAMPLE).write_text(text, encoding="utf-8")

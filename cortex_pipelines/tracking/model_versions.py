@@ -56,9 +56,7 @@ def model_of(project: Project, name: str) -> ReleasedModel | None:
 
 def find_version(project: Project, name: str, md5: str) -> str | None:
     """Registry number of the version with a DVC hash, or None."""
-    versions = open_client(project.root).search_model_versions(
-        f"name = '{name}' and tags.{DIGEST} = '{md5}'"
-    )
+    versions = open_client(project.root).search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{md5}'")
     return str(versions[0].version) if versions else None
 
 
@@ -112,8 +110,7 @@ def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
     if number is None:
         number = enter_version(project, model, md5, _run_of(project, model, md5))
         _LOG.warning(
-            "MLflow's registry lacked version %s of %s; it is entered as %s/%s",
-            *(md5, model.name, model.name, number),
+            "MLflow's registry lacked version %s of %s; it is entered as %s/%s", *(md5, model.name, model.name, number)
         )
         return number
     version = open_client(project.root).get_model_version(model.name, number)
@@ -283,9 +280,7 @@ def _expected_files(root: Path, model: ReleasedModel, md5: str) -> set[str]:
     if model.asset in INTERFACES:
         expected.add(_MODEL_FILE)
     try:
-        manifest = Manifest.from_bytes(
-            (signed_folder(root, model.name, md5) / MANIFEST).read_bytes()
-        )
+        manifest = Manifest.from_bytes((signed_folder(root, model.name, md5) / MANIFEST).read_bytes())
     except (OSError, UntrustedModelError):
         return expected
     return expected | {f"{FILES}/{name}" for name in manifest.files}

@@ -35,9 +35,6 @@ def _number(root: Path, name: str, template: Template) -> int:
             if version.tags.get(_TAG) == template.version:
                 return int(version.version)
     prompt_version = client.register_prompt(
-        name,
-        template.text,
-        commit_message=f"{template} of {template.origin}",
-        tags={_TAG: template.version},
+        name, template.text, commit_message=f"{template} of {template.origin}", tags={_TAG: template.version}
     )
     return int(prompt_version.version)

@@ -37,9 +37,7 @@ _GAIN = ("improvement", "improvement_low", "improvement_high")
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def register(
-    project: Project, asset: VersionedAsset, partition: str | None, version: Version, run_id: str
-) -> str:
+def register(project: Project, asset: VersionedAsset, partition: str | None, version: Version, run_id: str) -> str:
     """Register a model with its files and the files needed to reproduce it.
 
     A version that is registered already (same DVC hash) only gets the new verdict.
@@ -108,9 +106,7 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     if challenger:  # else not judged here, but perhaps elsewhere
         roles[CHALLENGER] = challenger
         _restore_verdict(project, model, challenger)
-    moved_aliases = sum(
-        _point(project, model.name, alias, number) for alias, number in roles.items()
-    )
+    moved_aliases = sum(_point(project, model.name, alias, number) for alias, number in roles.items())
     stages = dict.fromkeys(ledger_roles["numbers"], "archived")
     stages |= {ledger_roles[alias]: alias for alias in (CANARY, CHAMPION) if ledger_roles[alias]}
     for version, stage in stages.items():
@@ -183,14 +179,9 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
         number = next((n for a in aliases if (n := _alias(client, name, a))), None)
         if number is None:
             raise LookupError(
-                f"model {name} has no version named {' or '.join(aliases)}"
-                f"{_remedy(project, name, aliases)}"
+                f"model {name} has no version named {' or '.join(aliases)}{_remedy(project, name, aliases)}"
             )
-    version_filter = (
-        f"version_number = {int(number)}"
-        if number.isdigit()
-        else f"tags.semantic_version = '{number}'"
-    )
+    version_filter = f"version_number = {int(number)}" if number.isdigit() else f"tags.semantic_version = '{number}'"
     versions = client.search_model_versions(f"name = '{name}' and {version_filter}")
     if not versions:
         raise LookupError(f"model {name} has no version {number}")
@@ -234,9 +225,7 @@ def _parse(reference: str) -> tuple[str, str | None, str | None]:
         return name, alias, None
     name, _, number = reference.partition("/")
     if number and not re.fullmatch(r"\d+(\.\d+\.\d+)?", number):
-        raise LookupError(
-            f"{reference}: a version is a number, as in {name}/1, {name}/1.0.0 or {name}@champion"
-        )
+        raise LookupError(f"{reference}: a version is a number, as in {name}/1, {name}/1.0.0 or {name}@champion")
     return name, None, number or None
 
 

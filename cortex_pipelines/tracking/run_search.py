@@ -20,9 +20,7 @@ _VERSION, _MISSING = "dvc_md5", "RESOURCE_DOES_NOT_EXIST"
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def find_run(
-    root: Path, name: str, partition: str | None, version: str
-) -> tuple[str, dict[str, str]] | None:
+def find_run(root: Path, name: str, partition: str | None, version: str) -> tuple[str, dict[str, str]] | None:
     """Newest run that made this version: its id and tags, or None."""
     runs = open_client(root).search_runs(
         experiment_ids(root),

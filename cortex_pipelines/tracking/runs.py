@@ -22,12 +22,7 @@ from cortex_pipelines.tracking.model_versions import parent_tag
 from cortex_pipelines.tracking.processes import note_process, run_marker
 from cortex_pipelines.tracking.registry import register
 from cortex_pipelines.tracking.run_search import get_run, restore_run
-from cortex_pipelines.tracking.store import (
-    open_client,
-    tracking_uri,
-    ui,
-    workspace_id,
-)
+from cortex_pipelines.tracking.store import open_client, tracking_uri, ui, workspace_id
 from cortex_pipelines.tracking.trials import record_trials
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
@@ -62,12 +57,7 @@ class MlflowTracker:
     """Records materialisations in MLflow."""
 
     def begin(
-        self,
-        project: Project,
-        asset: VersionedAsset,
-        partition: str | None,
-        made_from: Snapshot,
-        dagster_run_id: str,
+        self, project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
     ) -> "OpenRun":
         """Open the run of a materialisation and log system metrics meanwhile.
 
@@ -78,12 +68,7 @@ class MlflowTracker:
         return _open(project, asset, partition, made_from, dagster_run_id, live=True)
 
     def record(
-        self,
-        project: Project,
-        asset: VersionedAsset,
-        partition: str | None,
-        version: Version,
-        dagster_run_id: str,
+        self, project: Project, asset: VersionedAsset, partition: str | None, version: Version, dagster_run_id: str
     ) -> str:
         """Record a finished materialisation, such as one by DVC.
 
@@ -148,9 +133,7 @@ class OpenRun:
             metrics=[Metric(k, v, timestamp, 0) for k, v in _metrics(folder, version)],
             tags=[RunTag(k, v) for k, v in tags.items()],
         )
-        client.log_inputs(
-            run_id, [data_set(self.asset, self.partition, version.value, folder, OUTPUT)]
-        )
+        client.log_inputs(run_id, [data_set(self.asset, self.partition, version.value, folder, OUTPUT)])
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 client.log_artifact(run_id, str(folder / name))
@@ -172,13 +155,9 @@ class OpenRun:
             _LOG.warning("MLflow: run %s was deleted meanwhile; it is restored", self.run_id)
             return
         run_marker(root, self.run_id).unlink(missing_ok=True)
-        new = _open(
-            self.project, self.asset, self.partition, made_from, self.dagster_run_id, live=False
-        )
+        new = _open(self.project, self.asset, self.partition, made_from, self.dagster_run_id, live=False)
         _LOG.warning(
-            "MLflow: run %s was deleted for good meanwhile; run %s records what it made",
-            self.run_id,
-            new.run_id,
+            "MLflow: run %s was deleted for good meanwhile; run %s records what it made", self.run_id, new.run_id
         )
         self.run_id, self.experiment, self.live = new.run_id, new.experiment, new.live
 
@@ -204,12 +183,7 @@ class OpenRun:
 
 
 def _open(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    made_from: Snapshot,
-    dagster_run_id: str,
-    live: bool,
+    project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str, live: bool
 ) -> OpenRun:
     from mlflow.entities import Param
 
@@ -223,9 +197,7 @@ def _open(
     _RUN_LOCATIONS[run_id] = (project.root, experiment)
     note_process(project.root, run_id)
     metrics = LiveMetrics(client, run_id, f"{asset.name}-{partition}" if partition else asset.name)
-    opened = OpenRun(
-        project, asset, partition, run_id, experiment, metrics, ExitStack(), dagster_run_id
-    )
+    opened = OpenRun(project, asset, partition, run_id, experiment, metrics, ExitStack(), dagster_run_id)
     try:
         client.log_batch(run_id, params=[Param(k, v) for k, v in _params(made_from)])
         client.log_inputs(run_id, list(_inputs(project, asset, partition, made_from)))
@@ -253,11 +225,7 @@ def experiment_name(project: Project, asset: VersionedAsset, partition: str | No
 
 
 def run_tags(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    made_from: Snapshot,
-    dagster_run_id: str,
+    project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
 ) -> dict[str, str]:
     """Tags that suffice to walk a lineage."""
     wiring = project.graph.wiring(asset.name)
@@ -325,9 +293,7 @@ def git_commit(root: Path) -> str:
 
 def _git(root: Path, *words: str) -> str:
     """Output of git; empty if it fails."""
-    completed = subprocess.run(
-        ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
-    )
+    completed = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
     return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
@@ -356,9 +322,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _inputs(
-    project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot
-) -> Iterator[Any]:
+def _inputs(project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot) -> Iterator[Any]:
     """Inputs as MLflow datasets with DVC's hashes as digests."""
     versions = input_versions(project, asset, partition, made_from)
     for other in project.graph.wiring(asset.name).assets:

@@ -95,10 +95,7 @@ def _upgraded(path: Path, revision: str) -> str:
             "enters the versions of the workspace into a new one"
         )
     copy = path.with_name(f"mlflow-{revision}.db")
-    with (
-        contextlib.closing(sqlite3.connect(path)) as records,
-        contextlib.closing(sqlite3.connect(copy)) as target,
-    ):
+    with contextlib.closing(sqlite3.connect(path)) as records, contextlib.closing(sqlite3.connect(copy)) as target:
         records.backup(target)
     for name in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)

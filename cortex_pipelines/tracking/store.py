@@ -95,9 +95,7 @@ def lost(root: Path) -> bool:
 
 def _lacks_records(root: Path) -> bool:
     """Whether outputs are committed and no local database was ever made: deleted, or a clone."""
-    is_local_unused = (
-        tracking_uri(root) == database_uri(root) and not (root / ".mlflow" / _READY).exists()
-    )
+    is_local_unused = tracking_uri(root) == database_uri(root) and not (root / ".mlflow" / _READY).exists()
     return is_local_unused and any(name != STAGE for name in locked_stages(root))
 
 

@@ -32,9 +32,7 @@ def record_trials(client: Any, experiment: str, parent: str, folder: Path) -> No
         client.log_figure(parent, _figure(search), "importance.png")
 
 
-def _record(
-    client: Any, experiment: str, parent: str, trial: dict[str, Any], *, best: bool
-) -> None:
+def _record(client: Any, experiment: str, parent: str, trial: dict[str, Any], *, best: bool) -> None:
     from mlflow.entities import Metric, Param
 
     run = client.create_run(
@@ -49,13 +47,9 @@ def _record(
     )
     start_time, run_id = run.info.start_time, run.info.run_id
     steps = [Metric("value", value, start_time, step) for step, value in trial["steps"]]
-    last = (
-        [] if steps or trial["value"] is None else [Metric("value", trial["value"], start_time, 0)]
-    )
+    last = [] if steps or trial["value"] is None else [Metric("value", trial["value"], start_time, 0)]
     client.log_batch(
-        run_id,
-        metrics=steps + last,
-        params=[Param(name, str(value)) for name, value in trial["parameters"].items()],
+        run_id, metrics=steps + last, params=[Param(name, str(value)) for name, value in trial["parameters"].items()]
     )
     client.set_terminated(run_id, _STATUS[trial["state"]])
 

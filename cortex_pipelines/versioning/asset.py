@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from cortex_pipelines.schemas.table import Table
 
-PROVIDED = frozenset(
-    {"project", "out", "cache", "root", "observe", "versions", "reference", "load_version"}
-)
+PROVIDED = frozenset({"project", "out", "cache", "root", "observe", "versions", "reference", "load_version"})
 """Parameters that the platform fills; none of them alone changes an output's bytes."""
 
 LoadVersion = Callable[[str, str | None, str], Path]

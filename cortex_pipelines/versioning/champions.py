@@ -59,11 +59,7 @@ def find_reference(
 
 
 def model_folder(
-    project: Project,
-    model: str,
-    partition: str | None,
-    version: str,
-    named_in: str = "releases.lock",
+    project: Project, model: str, partition: str | None, version: str, named_in: str = "releases.lock"
 ) -> Path:
     """Folder with a model version's files, from the workspace or DVC's cache.
 

@@ -178,7 +178,5 @@ def _files(folder: Path) -> frozenset[Path]:
     return frozenset(
         path
         for path in folder.rglob("*")
-        if path.is_file()
-        and "__pycache__" not in path.parts
-        and (path.name != "__init__.py" or path.stat().st_size)
+        if path.is_file() and "__pycache__" not in path.parts and (path.name != "__init__.py" or path.stat().st_size)
     )

@@ -34,9 +34,7 @@ def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
 
 def differing_code(root: Path, stages: Mapping[str, Any], addresses: Iterable[str]) -> list[str]:
     """Code dependencies of stages in a ``dvc.lock`` that differ from a checkout, sorted."""
-    return sorted(
-        path for path, md5 in code_of(stages, addresses).items() if content_md5(root / path) != md5
-    )
+    return sorted(path for path, md5 in code_of(stages, addresses).items() if content_md5(root / path) != md5)
 
 
 def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, str]:
@@ -60,17 +58,7 @@ def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
         return []
     try:
         process = subprocess.run(  # nosec B603 B607
-            [
-                "git",
-                "-C",
-                str(root),
-                "status",
-                "--porcelain",
-                "--no-renames",
-                "-z",
-                "--",
-                *sorted_paths,
-            ],
+            ["git", "-C", str(root), "status", "--porcelain", "--no-renames", "-z", "--", *sorted_paths],
             capture_output=True,
             text=True,
             check=False,

@@ -112,8 +112,7 @@ class Graph:
         partitioned = [asset for asset in self.assets.values() if asset.partitioned]
         parameter_names = {name for asset in partitioned for name in asset.parameters}
         self._of_project = {
-            name: section_pin(name, self.sections[name])
-            for name in sorted(parameter_names & set(per_project))
+            name: section_pin(name, self.sections[name]) for name in sorted(parameter_names & set(per_project))
         }
         self.pins = {pin.name: pin for pin in (*pins, *self._of_project.values())}
         self._wirings = {name: self._wire(asset) for name, asset in self.assets.items()}
@@ -164,10 +163,7 @@ class Graph:
             if name not in PROVIDED | self.assets.keys() | self.pins.keys() | self.sections.keys()
         ]
         if unknown:
-            raise GraphError(
-                f"asset {asset.name}: parameter {', '.join(unknown)} is not an asset, "
-                "pin or section"
-            )
+            raise GraphError(f"asset {asset.name}: parameter {', '.join(unknown)} is not an asset, pin or section")
         pins = {name for name in names if name in self.pins}
         if asset.champion_of:
             pins.add(f"{asset.champion_of}_champion")
@@ -176,9 +172,7 @@ class Graph:
         upstream = tuple(self.assets[name] for name in sorted(names) if name in self.assets)
         for other in upstream:
             if asset.determinism == "exact" and other.determinism == "machine":
-                raise GraphError(
-                    f"{asset.name} is exact but depends on {other.name}, a machine asset"
-                )
+                raise GraphError(f"{asset.name} is exact but depends on {other.name}, a machine asset")
         return Wiring(
             assets=upstream,
             pins=tuple(self.pins[name] for name in sorted(pins)),

@@ -197,9 +197,7 @@ def arguments(
         "observe": observations.__setitem__,
         "versions": input_versions(project, asset, partition, begin),
         "load_version": partial(model_folder, project, named_in="params.yaml or releases.lock"),
-        "cache": RowCache(
-            project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)
-        ),
+        "cache": RowCache(project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)),
     }
     for other in graph.wiring(asset.name).assets:
         keywords[other.name] = _input_folders(project, other, asset, partition)
@@ -224,9 +222,7 @@ def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> s
     return value_md5({"code": project.code_versions[asset.name], "sections": project_sections})
 
 
-def input_versions(
-    project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot
-) -> dict[str, str]:
+def input_versions(project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot) -> dict[str, str]:
     """Version of each upstream asset; for a fan-in the version of the whole folder."""
     return {
         other.name: str(begin.deps[input_path(other, asset, partition)])
@@ -240,26 +236,16 @@ def _input_folders(
     if other.partitioned and not asset.partitioned:
         # A project whose part is not made yet is not part of the version that is read; once it is
         # made, the folder has another hash and what reads it is stale.
-        return {
-            name: folder
-            for name in project.partitions
-            if (folder := project.output(other.name, name)).is_dir()
-        }
+        return {name: folder for name in project.partitions if (folder := project.output(other.name, name)).is_dir()}
     return project.output(other.name, partition if other.partitioned else None)
 
 
 def _write_tables(
-    asset: VersionedAsset,
-    tables: Mapping[str, pl.DataFrame],
-    out: Path,
-    pages: Path,
-    validate: Validate | None,
+    asset: VersionedAsset, tables: Mapping[str, pl.DataFrame], out: Path, pages: Path, validate: Validate | None
 ) -> tuple[ContractCheck, ...]:
     declared = {table.name for table in asset.tables}
     if tables.keys() != declared:
-        raise ContractError(
-            f"{asset.name}: returned tables {sorted(tables)}, expected {sorted(declared)}"
-        )
+        raise ContractError(f"{asset.name}: returned tables {sorted(tables)}, expected {sorted(declared)}")
     check = validate if asset.expectations else None
     checks = tuple(_write_table(t, tables[t.name], out, pages, check) for t in asset.tables)
     if any(check.failures for check in checks):
@@ -267,19 +253,14 @@ def _write_tables(
     return checks
 
 
-def _write_table(
-    table: Table, frame: pl.DataFrame, out: Path, pages: Path, validate: Validate | None
-) -> ContractCheck:
+def _write_table(table: Table, frame: pl.DataFrame, out: Path, pages: Path, validate: Validate | None) -> ContractCheck:
     try:
         conforming = table.conform(frame)
     except ContractError as error:
         return ContractCheck(table.name, frame.height, (str(error),))
     # One compression, level and row-group size for all, or the same rows give other bytes.
     conforming.write_parquet(
-        out / f"{table.name}.parquet",
-        compression="zstd",
-        compression_level=3,
-        row_group_size=_ROWS_PER_GROUP,
+        out / f"{table.name}.parquet", compression="zstd", compression_level=3, row_group_size=_ROWS_PER_GROUP
     )
     if validate:
         return validate(conforming, table, pages)
@@ -287,12 +268,7 @@ def _write_table(
 
 
 def _end(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    begin: Snapshot,
-    out: Path,
-    by_dvc: bool,
+    project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot, out: Path, by_dvc: bool
 ) -> str:
     output = project.output(asset.name, partition)
     value = content_md5(out)
@@ -328,10 +304,6 @@ def _end(
     return committed
 
 
-def _reference(
-    project: Project, asset: VersionedAsset, partition: str | None, keywords: Mapping[str, Any]
-) -> Any:
+def _reference(project: Project, asset: VersionedAsset, partition: str | None, keywords: Mapping[str, Any]) -> Any:
     model = str(asset.champion_of)
-    return find_reference(
-        project, model, partition, keywords["versions"][model], keywords[f"{model}_champion"]
-    )
+    return find_reference(project, model, partition, keywords["versions"][model], keywords[f"{model}_champion"])

@@ -36,9 +36,7 @@ class Origin:
     meaning: str
 
 
-def origins(
-    root: Path, effective: Effective, section: str, project: str | None = None
-) -> list[Origin]:
+def origins(root: Path, effective: Effective, section: str, project: str | None = None) -> list[Origin]:
     """All values of a section, for all projects or for one."""
     files = _parameter_files(root, effective, section, project)
     return [
@@ -57,9 +55,7 @@ class ParameterFile:
     prefix: tuple[str, ...] = ()
 
 
-def _parameter_files(
-    root: Path, effective: Effective, section: str, project: str | None
-) -> list[ParameterFile]:
+def _parameter_files(root: Path, effective: Effective, section: str, project: str | None) -> list[ParameterFile]:
     """Files and keys in order of precedence, the profile last."""
     layout, parameters = effective.layout, effective.parameters
     text = (root / FILE).read_text(encoding="utf-8-sig")
@@ -90,9 +86,7 @@ def _source(files: list[ParameterFile], keys: tuple[str, ...]) -> str:
     return "default"
 
 
-def _leaves(
-    settings: Settings, above: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+def _leaves(settings: Settings, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, str]]:
     """All values below nested settings: keys, value and description."""
     meanings = docstrings(type(settings))
     plain = settings.model_dump(mode="json", exclude_defaults=True)

@@ -136,15 +136,9 @@ class Effective:
         entry_fields = layout.entry.model_fields.keys() - layout.per_project - {"profile"}
         for project, entry in self.parameters.projects.items():
             overrides = {
-                name: _plain(value)
-                for name in layout.per_project
-                if (value := getattr(entry, name)) is not None
+                name: _plain(value) for name in layout.per_project if (value := getattr(entry, name)) is not None
             }
-            files[project_file(project)] = {
-                ENTRY: _plain(entry, entry_fields),
-                **shared,
-                **overrides,
-            }
+            files[project_file(project)] = {ENTRY: _plain(entry, entry_fields), **shared, **overrides}
         return files | ({CODE: dict(self.code)} if self.code else {})
 
     def write(self, root: Path) -> bool:
@@ -202,16 +196,13 @@ def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Ef
 
 
 @lru_cache(maxsize=4)
-def _resolved(
-    root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[bytes, ...], path: Path
-) -> Effective:
+def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[bytes, ...], path: Path) -> Effective:
     user_values = read_yaml(path)
     base = layout.profile(root, user_values.get("profile", STANDARD))
     values = {"profile": STANDARD} | merged(base, user_values, layout.model)
     if isinstance(values.get("projects"), dict):
         values["projects"] = {
-            name: _entry(root, layout, user_values, entry)
-            for name, entry in values["projects"].items()
+            name: _entry(root, layout, user_values, entry) for name, entry in values["projects"].items()
         }
     try:
         return Effective(layout.model.model_validate(values), layout)
@@ -231,9 +222,7 @@ def _entry(root: Path, layout: ParameterLayout, user_values: Mapping[str, Any], 
     base = layout.profile(root, profile or user_values.get("profile", STANDARD))
     top = merged(base, user_values, layout.model)
     overrides = {name: entry[name] for name in overridden if name in entry}
-    return entry | merged(
-        {name: top[name] for name in overridden if name in top}, overrides, layout.model
-    )
+    return entry | merged({name: top[name] for name in overridden if name in top}, overrides, layout.model)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> dict[str, Any]:

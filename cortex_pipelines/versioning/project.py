@@ -128,10 +128,7 @@ class Project:
             code = {path: content_md5(self.root / path) for path in asset.code}
         else:
             code = {PACKAGE: self._installed_code[asset.name]}
-        return code_version_of(
-            code,
-            {name: values.get(name) for name in self.graph.wiring(asset.name).sections},
-        )
+        return code_version_of(code, {name: values.get(name) for name in self.graph.wiring(asset.name).sections})
 
 
 def code_version_of(code: Mapping[str, str | None], params: Mapping[str, Any]) -> str:

@@ -56,10 +56,7 @@ def mend(root: Path, name: str) -> str | None:
         )
     remains = set_aside(root, path, move=good is None)
     if good is None:
-        return (
-            f"{name} {problem} and has no good copy, so the outputs are made again; the damaged "
-            f"file is {remains}"
-        )
+        return f"{name} {problem} and has no good copy, so the outputs are made again; the damaged file is {remains}"
     write_whole(path, good)
     return f"{name} {problem}: restored the last good copy; the damaged file is {remains}"
 

@@ -27,11 +27,7 @@ class Snapshot:
 
     def differences(self, other: "Snapshot") -> list[str]:
         """Paths and keys that differ, sorted."""
-        changed = [
-            path
-            for path in self.deps.keys() | other.deps.keys()
-            if self.deps.get(path) != other.deps.get(path)
-        ]
+        changed = [path for path in self.deps.keys() | other.deps.keys() if self.deps.get(path) != other.deps.get(path)]
         for file in self.params.keys() | other.params.keys():
             own_values, other_values = self.params.get(file, {}), other.params.get(file, {})
             changed += [
@@ -44,16 +40,12 @@ class Snapshot:
 
 def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -> list[str]:
     """Dependency paths of an asset's partition: code and upstream outputs."""
-    upstream = [
-        input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets
-    ]
+    upstream = [input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets]
     code = asset.code if project.depends_on_files(asset) else ()
     return sorted([*code, *upstream])
 
 
-def stage_params(
-    project: Project, asset: VersionedAsset, partition: str | None
-) -> dict[str, list[str]]:
+def stage_params(project: Project, asset: VersionedAsset, partition: str | None) -> dict[str, list[str]]:
     """Dotted keys that an asset's partition depends on, by file: sections and pins."""
     wiring = project.graph.wiring(asset.name)
     keys: dict[str, set[str]] = {}
@@ -71,9 +63,7 @@ def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snap
     """Dependencies of an asset's partition, from the current files."""
     files = stage_params(project, asset, partition)
     return Snapshot(
-        deps={
-            path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)
-        },
+        deps={path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)},
         params={
             file: {key: copy.deepcopy(look_up(values, key)) for key in keys}
             for file, keys in files.items()
@@ -88,10 +78,7 @@ def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str,
     code = {path: snapshot.deps.get(path) for path in asset.code}
     if CODE in snapshot.params:
         code = {PACKAGE: snapshot.params[CODE].get(asset.name)}
-    return code_version_of(
-        code,
-        {name: values.get(name) for name in sections},
-    )
+    return code_version_of(code, {name: values.get(name) for name in sections})
 
 
 def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:

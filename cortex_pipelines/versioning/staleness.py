@@ -80,9 +80,7 @@ class StatusSnapshot:
         causes = tuple(self._causes(name, partition, record))
         return "STALE" if causes else "FRESH", causes
 
-    def _causes(
-        self, name: str, partition: str | None, record: "dg.EventLogRecord"
-    ) -> Iterator[str]:
+    def _causes(self, name: str, partition: str | None, record: "dg.EventLogRecord") -> Iterator[str]:
         tags = record.event_log_entry.tags or {}
         has_code_version = CODE_VERSION in tags
         code = self._node(name).code_version
@@ -126,10 +124,7 @@ class StatusSnapshot:
             record = self._latest(other, part, outside)
             if record is None or (pointer_id is not None and record.storage_id <= pointer_id):
                 return None
-            before, current = (
-                self._version_before(other, part, pointer_id),
-                recorded_version(record),
-            )
+            before, current = (self._version_before(other, part, pointer_id), recorded_version(record))
         if before == current or (before == _UNKNOWN and current == NOTHING):
             return None
         return "has a new dependency data version"
@@ -170,11 +165,7 @@ class _AtOnce:
         self._read: dict[tuple[str, bool], dict[str, dg.EventLogRecord]] = {}
 
     def newest(
-        self,
-        instance: "dg.DagsterInstance",
-        name: str,
-        partition: str | None,
-        observed: bool = False,
+        self, instance: "dg.DagsterInstance", name: str, partition: str | None, observed: bool = False
     ) -> "dg.EventLogRecord | None":
         """The newest event, as ``latest_record``."""
         if partition is None:
@@ -184,9 +175,7 @@ class _AtOnce:
         return self._read[name, observed].get(partition)
 
 
-def _of_all_partitions(
-    instance: "dg.DagsterInstance", name: str, observed: bool
-) -> "dict[str, dg.EventLogRecord]":
+def _of_all_partitions(instance: "dg.DagsterInstance", name: str, observed: bool) -> "dict[str, dg.EventLogRecord]":
     import dagster as dg
 
     key, kind = dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION

@@ -46,9 +46,7 @@ class Undeclared:
 def find_undeclared(project: Project) -> Undeclared:
     """Compare the locks with the asset graph and the projects in ``params.yaml``."""
     declared = {STAGE} | {
-        project.address(asset, partition)
-        for asset in project.graph.order
-        for partition in project.partitions_of(asset)
+        project.address(asset, partition) for asset in project.graph.order for partition in project.partitions_of(asset)
     }
     stages = [name for name in locked_stages(project.root) if name not in declared]
     pins = {

@@ -76,9 +76,7 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
     assert (model.config.hidden_size, model.dtype) == (HIDDEN, torch.float32)
     assert load_causal_model(base, "bf16").dtype == torch.bfloat16
     tokenizer = load_tokenizer(base)
-    assert tokenizer.decode(tokenizer("def f(): ü", add_special_tokens=False)["input_ids"]) == (
-        "def f(): ü"
-    )
+    assert tokenizer.decode(tokenizer("def f(): ü", add_special_tokens=False)["input_ids"]) == ("def f(): ü")
 
 
 def test_the_converted_weights_are_those_of_the_file(tmp_path: Path) -> None:

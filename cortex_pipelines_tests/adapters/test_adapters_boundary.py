@@ -37,9 +37,7 @@ def merging() -> Any:
 
 
 @pytest.mark.parametrize(("prompt", "completion"), PARTS)
-def test_prompt_and_completion_give_the_tokens_that_a_file_has(
-    merging: Any, prompt: str, completion: str
-) -> None:
+def test_prompt_and_completion_give_the_tokens_that_a_file_has(merging: Any, prompt: str, completion: str) -> None:
     (tokenised,) = tokenise(merging, [example(0, "completion", prompt, completion)], 512)
     assert list(tokenised.ids[:-1]) == merging(prompt + completion)["input_ids"]
     assert merging.decode(tokenised.ids[: tokenised.prompt_tokens]) == prompt.rstrip()
@@ -70,12 +68,9 @@ def test_without_white_space_nothing_is_forced(merging: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
-    [("", ("", "")), ("\n ", ("", "\n ")), ("a\n", ("a", "\n")), ("a b", ("a b", ""))],
+    ("text", "parts"), [("", ("", "")), ("\n ", ("", "\n ")), ("a\n", ("a", "\n")), ("a b", ("a b", ""))]
 )
-def test_a_prompt_is_divided_before_its_trailing_white_space(
-    text: str, parts: tuple[str, str]
-) -> None:
+def test_a_prompt_is_divided_before_its_trailing_white_space(text: str, parts: tuple[str, str]) -> None:
     assert divide(text) == parts
 
 
@@ -90,8 +85,7 @@ def test_a_name_ends_with_all_that_cannot_go_on_it() -> None:
 def test_intervals_draw_files_and_files_that_share_a_near_duplicate_are_one() -> None:
     rows = [("a.py", "1"), ("a.py", "2"), ("b.py", "2"), ("c.py", "3")]
     items = [
-        replace(example(n, "naming", "p", "x"), path=path, cluster=cluster)
-        for n, (path, cluster) in enumerate(rows)
+        replace(example(n, "naming", "p", "x"), path=path, cluster=cluster) for n, (path, cluster) in enumerate(rows)
     ]
     questions = [items[3], items[2], items[0]]
     assert [item.cluster for item in grouped_by_file(questions, items)] == ["c.py", "a.py", "a.py"]

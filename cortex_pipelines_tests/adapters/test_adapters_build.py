@@ -11,13 +11,7 @@ from cortex_pipelines.adapters.model.lora import load_adapter, recorded_base
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
 
 Datasets = dict[str, Path]
-FILES = {
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "examples.json",
-    "metrics.json",
-    "training.json",
-}
+FILES = {"adapter_config.json", "adapter_model.safetensors", "examples.json", "metrics.json", "training.json"}
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, float]:
@@ -34,9 +28,7 @@ def adapter(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFac
     return out
 
 
-def test_the_same_inputs_give_the_same_bytes(
-    root: Path, datasets: Datasets, adapter: Path, tmp_path: Path
-) -> None:
+def test_the_same_inputs_give_the_same_bytes(root: Path, datasets: Datasets, adapter: Path, tmp_path: Path) -> None:
     torch.manual_seed(99)  # whatever ran before in the process must not matter
     torch.rand(5)
     build(root, datasets, tmp_path / "again")
@@ -45,17 +37,13 @@ def test_the_same_inputs_give_the_same_bytes(
         assert (adapter / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
-def test_another_seed_gives_other_weights(
-    root: Path, datasets: Datasets, adapter: Path, tmp_path: Path
-) -> None:
+def test_another_seed_gives_other_weights(root: Path, datasets: Datasets, adapter: Path, tmp_path: Path) -> None:
     build(root, datasets, tmp_path / "other", seed=8)
     weights = "adapter_model.safetensors"
     assert (adapter / weights).read_bytes() != (tmp_path / "other" / weights).read_bytes()
 
 
-def test_time_speed_and_memory_are_observed_and_not_written(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_time_speed_and_memory_are_observed_and_not_written(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     observed = build(root, datasets, tmp_path / "adapter", max_tokens=500)
     assert set(observed) == {"training_seconds", "training_tokens_per_second", "peak_memory_mib"}
     assert all(value > 0 for value in observed.values())

@@ -59,9 +59,7 @@ def saved_checkpoints(root: Path) -> list[Path]:
     return sorted((root / ".cortex" / "cache" / "checkpoints").glob("*"))
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_killed_training_goes_on_to_the_same_bytes(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     uninterrupted = build(root, datasets, tmp_path / "whole")
     assert saved_checkpoints(root) == []
     (tmp_path / "killed").mkdir()
@@ -86,9 +84,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
 
 
-def test_a_state_that_cannot_be_read_is_no_reason_to_stop(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_state_that_cannot_be_read_is_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = Checkpoints(tmp_path / "states", "key")
     assert checkpoints.load() is None
     checkpoints.save({"steps": [1, 2]})

@@ -21,10 +21,7 @@ KEY = "AKIA" + "Q3EGRJ7ZPWLTXV2M"
 @pytest.fixture
 def dataset_copies(datasets: Datasets, tmp_path: Path) -> Datasets:
     """A copy of the data sets that a test may change."""
-    return {
-        task: Path(shutil.copytree(folder, tmp_path / "own" / task))
-        for task, folder in datasets.items()
-    }
+    return {task: Path(shutil.copytree(folder, tmp_path / "own" / task)) for task, folder in datasets.items()}
 
 
 def check(datasets: Datasets, **limits: Any) -> None:
@@ -55,9 +52,7 @@ def test_too_few_examples(dataset_copies: Datasets) -> None:
 
 
 def test_one_file_that_dominates(dataset_copies: Datasets) -> None:
-    with pytest.raises(
-        TrainingRefusedError, match=r"module_0.py gives 20% .*max_file_share is 10%"
-    ):
+    with pytest.raises(TrainingRefusedError, match=r"module_0.py gives 20% .*max_file_share is 10%"):
         check(dataset_copies, max_file_share=0.1)
 
 
@@ -72,9 +67,7 @@ def test_what_is_held_out_must_not_be_trained_on(dataset_copies: Datasets) -> No
             frame = pl.read_parquet(dataset_copies[task] / f"{split}.parquet")
             words = [f"{split} {task} {n} " * 9 for n in range(frame.height)]
             texts = pl.Series([f"{w} {hash_words(w)}" for w in words])
-            frame.with_columns(prompt=texts, completion=texts).write_parquet(
-                dataset_copies[task] / f"{split}.parquet"
-            )
+            frame.with_columns(prompt=texts, completion=texts).write_parquet(dataset_copies[task] / f"{split}.parquet")
     check(dataset_copies, max_leaks=0)
     text = pl.read_parquet(dataset_copies["completion"] / "test.parquet")["completion"][3]
     spoil(dataset_copies["completion"], "train", "completion", text)
@@ -92,12 +85,9 @@ def hash_words(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("licence", "fine"),
-    [("MIT", True), ("GPL-3.0-only", False), ("MIT OR GPL-3.0-only", True), (None, True)],
+    ("licence", "fine"), [("MIT", True), ("GPL-3.0-only", False), ("MIT OR GPL-3.0-only", True), (None, True)]
 )
-def test_a_licence_that_is_not_allowed(
-    dataset_copies: Datasets, licence: str | None, fine: bool
-) -> None:
+def test_a_licence_that_is_not_allowed(dataset_copies: Datasets, licence: str | None, fine: bool) -> None:
     row = {"split": "train", "left_out": None, "licence": licence, "path": "lib/other.py"}
     schema = dict.fromkeys(row, pl.String)
     pl.DataFrame([row], schema).write_parquet(dataset_copies["naming"] / "manifest.parquet")
@@ -117,9 +107,7 @@ def test_without_a_manifest_the_licences_are_not_known(dataset_copies: Datasets)
 @pytest.mark.parametrize("column", ["prompt", "completion"])
 def test_a_secret_is_placed_and_never_shown(dataset_copies: Datasets, column: str) -> None:
     spoil(dataset_copies["completion"], "train", column, f'aws_key = "{KEY}"\n')
-    with pytest.raises(
-        TrainingRefusedError, match=r"secrets in prompts.*completion-0000"
-    ) as caught:
+    with pytest.raises(TrainingRefusedError, match=r"secrets in prompts.*completion-0000") as caught:
         check(dataset_copies)
     assert KEY not in str(caught.value)
     check(dataset_copies, max_secrets=None)

@@ -24,9 +24,7 @@ def trained(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[s
 
 
 @pytest.mark.long
-def test_a_compiled_training_has_the_losses_of_one_that_is_not(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_compiled_training_has_the_losses_of_one_that_is_not(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     torch._dynamo.reset()
     counters = torch._dynamo.utils.counters
     counters.clear()

@@ -12,13 +12,7 @@ from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import (
-    SEEN,
-    TRAINING,
-    ParentError,
-    adapter_for,
-    trained_tasks,
-)
+from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for, trained_tasks
 from cortex_pipelines.prompts.examples import Example, prompt_segments, read_examples
 from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -80,33 +74,25 @@ def test_a_warm_start_begins_where_its_parent_ended(
     assert record["validation"][-1]["loss"] < record["validation"][0]["loss"]
 
 
-def test_another_project_s_parent_is_not_taken(
-    root: Path, datasets: Datasets, first: Path, tmp_path: Path
-) -> None:
+def test_another_project_s_parent_is_not_taken(root: Path, datasets: Datasets, first: Path, tmp_path: Path) -> None:
     other = from_first(root, datasets, first, tmp_path / "other", parents={"other": "first"})
     assert other["parent"] is None
 
 
-def test_a_parent_of_another_rank_is_refused(
-    root: Path, datasets: Datasets, first: Path, tmp_path: Path
-) -> None:
+def test_a_parent_of_another_rank_is_refused(root: Path, datasets: Datasets, first: Path, tmp_path: Path) -> None:
     for changes in ({"rank": 2}, {"target_modules": ["q_proj"]}):
         with pytest.raises(ParentError, match=r"rank 4 on .*adapters.rank and target_modules"):
             from_first(root, datasets, first, tmp_path / next(iter(changes)), **changes)
 
 
-def test_a_parent_on_another_base_is_refused(
-    datasets: Datasets, first: Path, tmp_path: Path
-) -> None:
+def test_a_parent_on_another_base_is_refused(datasets: Datasets, first: Path, tmp_path: Path) -> None:
     config = write_tiny_base(tmp_path / "base") / "config.json"
     config.write_text(config.read_text() + "\n")
     with pytest.raises(ParentError, match=r"another base \(directory:base"):
         from_first(tmp_path, datasets, first, tmp_path / "out")
 
 
-def test_each_task_gets_an_adapter_of_its_own(
-    root: Path, datasets: Datasets, first: Path, tmp_path: Path
-) -> None:
+def test_each_task_gets_an_adapter_of_its_own(root: Path, datasets: Datasets, first: Path, tmp_path: Path) -> None:
     out = tmp_path / "tasks"
     record = from_first(root, datasets, first, out, per_task=True, parents={}, max_tokens=3000)
     assert record["tasks"] == ["completion", "naming"]
@@ -121,18 +107,10 @@ def test_each_task_gets_an_adapter_of_its_own(
     weights = [load_file(out / task / "adapter_model.safetensors") for task in record["tasks"]]
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     with pytest.raises(ParentError, match="per_task: true"):
-        train_adapter(
-            root,
-            datasets,
-            tmp_path,
-            parents={"mine": "tasks"},
-            load_version=versions_in(tmp_path),
-        )
+        train_adapter(root, datasets, tmp_path, parents={"mine": "tasks"}, load_version=versions_in(tmp_path))
 
 
-def test_other_code_is_replayed_up_to_its_share(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_other_code_is_replayed_up_to_its_share(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     general = write_datasets(tmp_path / "general")["completion"]
     corpus = corpus_of(root, datasets, general, replay_share=0.2)
     assert {example.task for example in corpus.replayed} == {GENERAL}
@@ -159,9 +137,7 @@ def test_a_small_project_is_seen_once_and_replay_keeps_its_share_of_that(
     assert token_count(corpus.replayed) <= 0.2 * tokens
 
 
-def test_forgetting_is_measured_with_and_without_replay(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_forgetting_is_measured_with_and_without_replay(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     general = write_datasets(tmp_path / "general")["completion"]
     for split in ("train", "validation", "test"):
         frame = pl.read_parquet(general / f"{split}.parquet")
@@ -187,9 +163,7 @@ def test_gaps_are_sampled_at_their_rate(root: Path, datasets: Datasets, tmp_path
             suffix=pl.when(gap).then(pl.lit("# after\n")).otherwise(pl.lit("")),
         ).write_parquet(mixed["completion"] / f"{split}.parquet")
     gaps = {
-        example.example_id
-        for example in read_examples(mixed["completion"], "completion", "train")
-        if example.suffix
+        example.example_id for example in read_examples(mixed["completion"], "completion", "train") if example.suffix
     }
     assert len(gaps) == 30
     changes = {"task_shares": {"completion": 1.0}, "max_tokens": 1500}
@@ -200,9 +174,7 @@ def test_gaps_are_sampled_at_their_rate(root: Path, datasets: Datasets, tmp_path
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_corrections_get_their_rate_of_refactoring(
-    root: Path, datasets: Datasets, tmp_path: Path, rate: float
-) -> None:
+def test_corrections_get_their_rate_of_refactoring(root: Path, datasets: Datasets, tmp_path: Path, rate: float) -> None:
     taught = write_datasets(tmp_path, feedback=60)
     changes = {"task_shares": {"completion": 0.5, "refactoring": 0.5}, "max_tokens": 3000}
     corpus = corpus_of(root, taught, None, feedback_rate=rate, **changes)
@@ -215,9 +187,7 @@ def test_corrections_get_their_rate_of_refactoring(
     )
 
 
-def test_with_an_adapter_a_task_corrections_teach_the_one_that_refactors(
-    root: Path, tmp_path: Path
-) -> None:
+def test_with_an_adapter_a_task_corrections_teach_the_one_that_refactors(root: Path, tmp_path: Path) -> None:
     taught, out = write_datasets(tmp_path / "data", rows=9, feedback=9), tmp_path / "out"
     out.mkdir()
     shares = {"naming": 0.5, "refactoring": 0.5}

@@ -29,18 +29,12 @@ def step(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     model.zero_grad(set_to_none=True)
     logits = model(input_ids=IDS).logits.float()
     logits.logsumexp(-1).sum().backward()
-    layers = {
-        name: weight.grad.clone()
-        for name, weight in model.named_parameters()
-        if weight.grad is not None
-    }
+    layers = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     return logits.detach(), layers
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 5e-2)])
-def test_outputs_and_gradients_are_those_of_peft(
-    root: Path, precision: str, tolerance: float
-) -> None:
+def test_outputs_and_gradients_are_those_of_peft(root: Path, precision: str, tolerance: float) -> None:
     model = adapted(root, precision)
     expected, gradients = step(model)
     with fused_lora(model) as count:

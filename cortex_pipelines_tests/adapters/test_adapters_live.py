@@ -8,20 +8,13 @@ from unittest import mock
 import pytest
 
 from cortex_pipelines.adapters.training.history import LossPoint, Validation
-from cortex_pipelines.adapters.training.monitor import (
-    MachineLimits,
-    TrainingMonitor,
-    machine_limits,
-    tensorboard,
-)
+from cortex_pipelines.adapters.training.monitor import MachineLimits, TrainingMonitor, machine_limits, tensorboard
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 Datasets = dict[str, Path]
 
 
-def test_it_waits_until_the_machine_is_within_its_limits(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_it_waits_until_the_machine_is_within_its_limits(caplog: pytest.LogCaptureFixture) -> None:
     loads = (9.0, 9.0, 9.0, 0.1)
     waited: list[float] = []
     live = TrainingMonitor(MachineLimits(load=1.0), sleep=waited.append)

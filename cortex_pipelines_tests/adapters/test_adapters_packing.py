@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.data.boundary import divide
-from cortex_pipelines.adapters.data.packing import (
-    IGNORED,
-    PackedRow,
-    TokenisedExample,
-    pack,
-    tokenise,
-    within_budget,
-)
+from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow, TokenisedExample, pack, tokenise, within_budget
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -48,9 +41,7 @@ def segments(rows: Sequence[PackedRow]) -> Counter[tuple[tuple[int, int], ...]]:
 
 
 @given(prompt=texts, completion=texts)
-def test_targets_are_the_completion_and_its_end_and_nothing_else(
-    prompt: str, completion: str
-) -> None:
+def test_targets_are_the_completion_and_its_end_and_nothing_else(prompt: str, completion: str) -> None:
     tokenizer = byte_tokenizer()
     (examples,) = tokenised(prompt, completion)
     context, space = divide(prompt)
@@ -59,9 +50,7 @@ def test_targets_are_the_completion_and_its_end_and_nothing_else(
     assert tokenizer.decode(targets[:-1]) == text
     assert targets[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(examples.ids[: examples.prompt_tokens]) == (context or "<bos>")
-    assert examples.targets()[: examples.prompt_tokens - 1] == [IGNORED] * (
-        examples.prompt_tokens - 1
-    )
+    assert examples.targets()[: examples.prompt_tokens - 1] == [IGNORED] * (examples.prompt_tokens - 1)
     assert (examples.text_tokens, examples.text_bytes) == (len(targets) - 1, len(text.encode()))
 
 
@@ -69,9 +58,7 @@ def test_targets_are_the_completion_and_its_end_and_nothing_else(
 def test_packing_keeps_every_token_and_target_of_every_example(sizes: list[int]) -> None:
     examples = of_lengths(sizes)
     rows = pack(examples, 32)
-    expected = Counter(
-        tuple(zip(example.ids, example.targets(), strict=True)) for example in examples
-    )
+    expected = Counter(tuple(zip(example.ids, example.targets(), strict=True)) for example in examples)
     assert segments(rows) == expected
     assert all(len(row.ids) <= 32 for row in rows)
 
@@ -136,8 +123,7 @@ def test_an_example_without_any_target_is_left_out() -> None:
     from transformers import PreTrainedTokenizerFast
 
     plain = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str()),
-        bos_token="<bos>",
+        tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str()), bos_token="<bos>"
     )
     assert list(tokenise(plain, [example(0, "", "abc", "")], 16)) == []
 
@@ -146,9 +132,7 @@ def test_a_tokenizer_without_marks_cannot_begin_an_empty_prompt() -> None:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    plain = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str())
-    )
+    plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str()))
     with pytest.raises(ValueError, match=r"models\.base"):
         list(tokenise(plain, [example(0, "", "", "abc")], 16))
 

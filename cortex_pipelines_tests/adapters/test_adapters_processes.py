@@ -55,9 +55,7 @@ def shared(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_weights_of_one(
-    root: Path, datasets: Datasets, shared: Path, tmp_path: Path
-) -> None:
+def test_two_processes_give_the_weights_of_one(root: Path, datasets: Datasets, shared: Path, tmp_path: Path) -> None:
     alone = build(root, datasets, tmp_path / "alone", processes=1)
     record = json.loads((shared / "training.json").read_text())
     for key in ("steps", "validation"):
@@ -69,9 +67,7 @@ def test_two_processes_give_the_weights_of_one(
     for name, tensor in shared_weights.items():
         # they are written in bfloat16, of which one may round the other way
         assert float((tensor - other[name]).norm()) <= 1e-3 * float(tensor.norm()), name
-    exported = [
-        json.loads((out / "metrics.json").read_text()) for out in (shared, tmp_path / "alone")
-    ]
+    exported = [json.loads((out / "metrics.json").read_text()) for out in (shared, tmp_path / "alone")]
     assert exported[0] == pytest.approx(exported[1], rel=1e-4)
 
 
@@ -101,11 +97,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_a_killed_group_goes_on_to_the_same_bytes(
-    root: Path,
-    datasets: Datasets,
-    shared: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    root: Path, datasets: Datasets, shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "killed").mkdir()
     script, checkout = tmp_path / "killed.py", Path(__file__).parents[2]
@@ -139,18 +131,14 @@ def test_two_processes_stop_early_together(root: Path, datasets: Datasets, tmp_p
 
 
 @pytest.mark.long
-def test_a_training_that_diverges_in_two_processes_says_so(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_training_that_diverges_in_two_processes_says_so(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     wild = {"learning_rate": 1e30, "lr_scheduler": "constant", "warmup_steps": 0}
     with pytest.raises(TrainingDivergedError, match=r"step \d+.*lower learning_rate"):
         build(root, datasets, tmp_path / "adapter", **wild)
     assert list((tmp_path / "adapter").iterdir()) == []
 
 
-def test_the_sum_is_of_all_and_the_first_reports_and_logs(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_the_sum_is_of_all_and_the_first_reports_and_logs(caplog: pytest.LogCaptureFixture) -> None:
     reported: list[float] = []
     assert run_in_processes(total_of, [1.0, 2.0, 4.0], 2, reported.append) == 7.0
     assert reported == [1.0, 2.0, 4.0]

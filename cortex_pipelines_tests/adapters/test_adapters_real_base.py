@@ -6,20 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from cortex_pipelines.adapters.model.base_model import (
-    load_causal_model,
-    load_tokenizer,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines_tests.adapters import tinymodel
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_default_base_writes_sense_after_its_conversion(
-    default_base: tuple[PinnedModel, Path],
-) -> None:
+def test_the_default_base_writes_sense_after_its_conversion(default_base: tuple[PinnedModel, Path]) -> None:
     default, index = default_base
     base = resolve_base(default, index)
     assert base == resolve_base(default, index)

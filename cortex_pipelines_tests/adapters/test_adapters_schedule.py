@@ -6,11 +6,7 @@ from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
 from cortex_pipelines_tests.adapters.tinymodel import settings
 
 
-@given(
-    steps=st.integers(1, 200),
-    warmup=st.integers(0, 300),
-    shape=st.sampled_from(["cosine", "linear", "constant"]),
-)
+@given(steps=st.integers(1, 200), warmup=st.integers(0, 300), shape=st.sampled_from(["cosine", "linear", "constant"]))
 def test_rises_to_the_peak_and_never_rises_again(steps: int, warmup: int, shape: str) -> None:
     changed = settings(learning_rate=1.0, warmup_steps=warmup, lr_scheduler=shape)
     rates = [learning_rate_at(step, steps, changed) for step in range(steps)]

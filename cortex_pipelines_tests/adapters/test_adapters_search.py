@@ -20,9 +20,7 @@ def searched(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[
     return result
 
 
-def test_the_best_trial_is_trained_and_every_trial_is_told(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_the_best_trial_is_trained_and_every_trial_is_told(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     result = searched(root, datasets, tmp_path / "one")
     assert result["objective"] == "validation loss, nats a token"
     assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3, 4]
@@ -51,8 +49,6 @@ def test_a_hopeless_trial_ends_early(root: Path, datasets: Datasets, tmp_path: P
     assert all(len(trial["steps"]) < most for trial in pruned)
 
 
-def test_without_a_validation_split_there_is_nothing_to_compare(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_without_a_validation_split_there_is_nothing_to_compare(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"raise it, or set search.trials to 0"):
         train_adapter(root, datasets, tmp_path, search=SPACE | {"trials": 1}, validation_tokens=0)

@@ -23,12 +23,7 @@ from cortex_pipelines.adapters.training.launch import resolve_precision
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 
 Datasets = dict[str, Path]
-WILD: dict[str, Any] = {
-    "learning_rate": 30.0,
-    "lr_scheduler": "constant",
-    "warmup_steps": 12,
-    "evaluation_steps": 2,
-}
+WILD: dict[str, Any] = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 12, "evaluation_steps": 2}
 
 
 def trained(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
@@ -60,18 +55,11 @@ def test_measured_at_the_end_of_each_epoch(root: Path, datasets: Datasets, tmp_p
     changes = {"epochs": 3, "max_tokens": 3000, "evaluation_strategy": "epoch"}
     record = trained(root, datasets, tmp_path / "adapter", **changes)
     steps = len(record["steps"])
-    assert [validation["step"] for validation in record["validation"]] == [
-        0,
-        steps // 3,
-        2 * steps // 3,
-        steps,
-    ]
+    assert [validation["step"] for validation in record["validation"]] == [0, steps // 3, 2 * steps // 3, steps]
 
 
 @pytest.mark.parametrize("strategy", ["steps", "epoch", "best"])
-def test_the_state_is_kept_as_asked(
-    root: Path, datasets: Datasets, tmp_path: Path, strategy: str
-) -> None:
+def test_the_state_is_kept_as_asked(root: Path, datasets: Datasets, tmp_path: Path, strategy: str) -> None:
     changes = {"epochs": 2, "max_tokens": 3000, "evaluation_steps": 4, "save_strategy": strategy}
     checkpoint_steps: list[int] = []
 
@@ -83,21 +71,13 @@ def test_the_state_is_kept_as_asked(
     last = len(record["steps"])
     losses = [(validation["step"], validation["loss"]) for validation in record["validation"][1:]]
     best = [
-        step
-        for index, (step, loss) in enumerate(losses)
-        if loss < min([x for _, x in losses[:index]], default=9e9)
+        step for index, (step, loss) in enumerate(losses) if loss < min([x for _, x in losses[:index]], default=9e9)
     ]
-    every = {
-        "steps": [*range(4, last, 4), last],
-        "epoch": [last // 2, last],
-        "best": best,
-    }
+    every = {"steps": [*range(4, last, 4), last], "epoch": [last // 2, last], "best": best}
     assert checkpoint_steps == every[strategy]
 
 
-def test_it_stops_early_when_nothing_gets_better(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_it_stops_early_when_nothing_gets_better(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     record = trained(root, datasets, tmp_path / "adapter", patience=2, **WILD)
     assert record["stopped_early"]
     assert record["metrics"]["stopped_early"] == 1
@@ -117,9 +97,7 @@ def test_patience_counts_measurements_after_the_best() -> None:
 def test_a_few_bad_losses_are_no_divergence() -> None:
     adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = Progress(validations=[Validation(0, 3.0)])
-    progress.steps = [
-        LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)
-    ]
+    progress.steps = [LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)]
     require_no_divergence(progress, adapter_settings)
     progress.steps.append(LossPoint(6, 6.1, 7.5, 0.1, 10))
     with pytest.raises(TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
@@ -145,18 +123,14 @@ def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> Non
         require_no_divergence(progress, adapter_settings)
 
 
-def test_a_loss_that_diverges_stops_with_a_diagnosis(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_loss_that_diverges_stops_with_a_diagnosis(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     refused = pytest.raises(TrainingDivergedError, match=r"the loss diverges.*keep_partial: true")
     with exploding(), refused:
         trained(root, datasets, tmp_path / "adapter", **DIVERGING)
     assert list((tmp_path / "adapter").iterdir()) == []
 
 
-def test_the_best_until_then_is_kept_as_partial_and_named_so(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_the_best_until_then_is_kept_as_partial_and_named_so(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with exploding():
         record = trained(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
     assert "the loss diverges" in record["partial"]
@@ -168,9 +142,7 @@ def test_the_best_until_then_is_kept_as_partial_and_named_so(
     assert complete["metrics"]["partial"] == 0
 
 
-def test_computing_activations_again_changes_no_weight(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_computing_activations_again_changes_no_weight(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     trained(root, datasets, tmp_path / "kept", max_tokens=800)
     trained(root, datasets, tmp_path / "again", max_tokens=800, activation_checkpointing=True)
     checkpoint_steps, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
@@ -178,9 +150,7 @@ def test_computing_activations_again_changes_no_weight(
     assert all(torch.equal(checkpoint_steps[name], again[name]) for name in checkpoint_steps)
 
 
-def test_without_packing_a_row_holds_one_example(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_without_packing_a_row_holds_one_example(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     record = trained(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
     assert not record["packed"]
     assert len(record["steps"]) == record["metrics"]["train_examples"]

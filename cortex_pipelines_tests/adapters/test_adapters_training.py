@@ -7,11 +7,7 @@ import pytest
 import torch
 
 from cortex_pipelines.adapters.data.corpus import Corpus, NoExamplesError, read_corpus
-from cortex_pipelines.adapters.model.base_model import (
-    load_causal_model,
-    load_tokenizer,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -58,9 +54,7 @@ def test_the_best_weights_by_validation_loss_are_kept(root: Path, datasets: Data
     assert metrics["validation_loss_base"] == result.validations[0].loss
 
 
-def test_without_validation_examples_the_last_weights_are_kept(
-    root: Path, datasets: Datasets
-) -> None:
+def test_without_validation_examples_the_last_weights_are_kept(root: Path, datasets: Datasets) -> None:
     result, corpus = run(root, datasets, validation_tokens=0, max_tokens=2000)
     assert result.validations == ()
     assert result.best_step == len(result.steps)
@@ -73,17 +67,13 @@ def test_the_base_stays_as_it_is(root: Path, datasets: Datasets) -> None:
     assert all(weight.dtype == torch.float32 for weight in result.weights.values())
 
 
-def test_the_adapter_is_trained_in_float32_on_a_bfloat16_base(
-    root: Path, datasets: Datasets
-) -> None:
+def test_the_adapter_is_trained_in_float32_on_a_bfloat16_base(root: Path, datasets: Datasets) -> None:
     result, _ = run(root, datasets, max_tokens=1000, precision="bf16")
     assert all(weight.dtype == torch.float32 for weight in result.weights.values())
     assert result.packed
 
 
-def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
-    root: Path, datasets: Datasets
-) -> None:
+def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(root: Path, datasets: Datasets) -> None:
     with mock.patch.object(loop, "packing_is_separate", return_value=False):
         result, corpus = run(root, datasets, max_tokens=800, batch_size=1)
     assert not result.packed
@@ -91,9 +81,7 @@ def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
     assert sorted(step.tokens for step in result.steps) == lengths
 
 
-def test_dropout_of_an_adapter_that_goes_on_is_not_taken_for_mixing(
-    root: Path, datasets: Datasets
-) -> None:
+def test_dropout_of_an_adapter_that_goes_on_is_not_taken_for_mixing(root: Path, datasets: Datasets) -> None:
     adapter_settings = settings(max_tokens=800, dropout=0.5)
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
     model = with_new_adapter(base, adapter_settings).train()
@@ -131,9 +119,7 @@ def test_the_budget_holds_over_all_epochs(root: Path, datasets: Datasets) -> Non
 def test_naming_gets_its_share_of_the_tokens(root: Path, datasets: Datasets) -> None:
     for share in (0.1, 0.25, 0.9):
         corpus = corpus_of(
-            root,
-            datasets,
-            settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000),
+            root, datasets, settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000)
         )
         naming = sum(len(example.ids) for example in corpus.train if example.task == "naming")
         total = sum(len(example.ids) for example in corpus.train)
@@ -141,9 +127,7 @@ def test_naming_gets_its_share_of_the_tokens(root: Path, datasets: Datasets) -> 
         assert total > 1900
 
 
-def test_what_one_task_lacks_the_other_fills(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_what_one_task_lacks_the_other_fills(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     scarce = write_datasets(tmp_path, rows=3)
     corpus = corpus_of(root, datasets | {"completion": scarce["completion"]}, settings())
     tasks = [example.task for example in corpus.train]
@@ -151,9 +135,7 @@ def test_what_one_task_lacks_the_other_fills(
     assert tasks.count("naming") > 20
 
 
-def test_nothing_to_train_on_says_what_to_do(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_nothing_to_train_on_says_what_to_do(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(NoExamplesError, match="add sources to the project"):
         corpus_of(root, write_datasets(tmp_path, rows=0), settings())
     with pytest.raises(NoExamplesError, match="raise max_tokens"):

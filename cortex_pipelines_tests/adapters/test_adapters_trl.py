@@ -10,11 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.model.base_model import (
-    load_causal_model,
-    load_tokenizer,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.adapters.training import launch, trl_trainer
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
@@ -23,12 +19,7 @@ from cortex_pipelines.adapters.training.launch import MissingPackageError
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter, write_tiny_base
 
 Datasets = dict[str, Path]
-CHANGES: dict[str, Any] = {
-    "trainer": "trl",
-    "dropout": 0.0,
-    "max_tokens": 2500,
-    "evaluation_steps": 5,
-}
+CHANGES: dict[str, Any] = {"trainer": "trl", "dropout": 0.0, "max_tokens": 2500, "evaluation_steps": 5}
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
@@ -62,9 +53,7 @@ def states(root: Path) -> set[Path]:
 def test_it_writes_the_files_and_figures_of_the_own_loop(both: Path) -> None:
     names = [sorted(path.name for path in (both / trainer).iterdir()) for trainer in ("trl", "own")]
     assert names[0] == names[1]
-    metrics, builtin_metrics = (
-        json.loads((both / trainer / "metrics.json").read_text()) for trainer in ("trl", "own")
-    )
+    metrics, builtin_metrics = (json.loads((both / trainer / "metrics.json").read_text()) for trainer in ("trl", "own"))
     assert metrics.keys() == builtin_metrics.keys()
     for metric in ("train_tokens", "train_examples", "steps", "trained_parameters"):
         assert metrics[metric] == builtin_metrics[metric], metric
@@ -72,15 +61,11 @@ def test_it_writes_the_files_and_figures_of_the_own_loop(both: Path) -> None:
     for base in ("validation_loss_base", "general_loss_base"):
         assert metrics[base] == pytest.approx(builtin_metrics[base], rel=1e-6)
     assert metrics["validation_loss_best"] < metrics["validation_loss_base"]
-    assert metrics["validation_loss_best"] == pytest.approx(
-        builtin_metrics["validation_loss_best"], rel=0.1
-    )
+    assert metrics["validation_loss_best"] == pytest.approx(builtin_metrics["validation_loss_best"], rel=0.1)
 
 
 def test_the_record_tells_each_step(both: Path) -> None:
-    record, builtin = (
-        json.loads((both / trainer / "training.json").read_text()) for trainer in ("trl", "own")
-    )
+    record, builtin = (json.loads((both / trainer / "training.json").read_text()) for trainer in ("trl", "own"))
     assert record["settings"] == builtin["settings"] | {"trainer": "trl"}
     assert [first_step["step"] for first_step in record["steps"]] == [
         first_step["step"] for first_step in builtin["steps"]
@@ -94,9 +79,7 @@ def test_the_record_tells_each_step(both: Path) -> None:
     assert record["steps"][-1]["loss"] < record["steps"][0]["loss"]
 
 
-def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     # in any order: examples of a row are separate, and prompts are not targets
     changes = {"batch_size": 3, "gradient_accumulation": 100, "max_tokens": 1500}
     first_build = build(root, datasets, tmp_path / "trl", **changes)
@@ -115,9 +98,7 @@ def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
         padded = build(root, datasets, tmp_path / "padded", **changes)
     assert not padded["packed"]
     for figure in ("loss", "tokens"):
-        assert padded["steps"][0][figure] == pytest.approx(
-            uninterrupted["steps"][0][figure], rel=1e-3
-        )
+        assert padded["steps"][0][figure] == pytest.approx(uninterrupted["steps"][0][figure], rel=1e-3)
 
 
 def test_an_interrupted_training_goes_on(
@@ -125,10 +106,7 @@ def test_an_interrupted_training_goes_on(
 ) -> None:
     uninterrupted, checkpoints = build(root, datasets, tmp_path / "whole"), states(root)
     monitor, stop = trl_trainer.TrainingMonitor, [None] * 11 + [KeyboardInterrupt]
-    with (
-        mock.patch.object(monitor, "wait", side_effect=stop),
-        pytest.raises(KeyboardInterrupt),
-    ):
+    with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
         build(root, datasets, tmp_path / "stopped")
     with mock.patch.object(monitor, "wait") as steps:
         again = build(root, datasets, tmp_path / "again")
@@ -140,9 +118,7 @@ def test_an_interrupted_training_goes_on(
 
 
 @pytest.mark.long
-def test_a_checkpoint_that_is_not_whole_is_left_alone(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_checkpoint_that_is_not_whole_is_left_alone(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     stop = [None] * 11 + [KeyboardInterrupt]
     monitor = trl_trainer.TrainingMonitor
     with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
@@ -202,9 +178,7 @@ def test_an_adapter_is_trained_on_a_base_in_4_bits(
         quantised(input_ids=torch.tensor([[1, 2, 3]]))
     # not in the layout without gradients used on processors with AVX512-BF16
     assert not getattr(layer.quant_state, "packing_format_for_cpu", False)
-    assert (
-        layer.numel() < load_causal_model(base, "fp32").model.layers[0].mlp.up_proj.weight.numel()
-    )
+    assert layer.numel() < load_causal_model(base, "fp32").model.layers[0].mlp.up_proj.weight.numel()
     # as served: on the unquantised base
     model = load_adapter(load_causal_model(base, "fp32"), tmp_path / "adapter")
     ids = torch.tensor([load_tokenizer(base)("def f", add_special_tokens=False)["input_ids"]])

@@ -60,20 +60,8 @@ SETTINGS = {
     "divergence_steps": 3,
     "keep_partial": False,
     "validation_tokens": 600,
-    "checks": {
-        "min_examples": 1,
-        "max_file_share": None,
-        "max_kind_share": None,
-        "max_leaks": None,
-        "max_secrets": 0,
-    },
-    "search": {
-        "trials": 0,
-        "max_tokens": 1500,
-        "ranks": [2, 4],
-        "learning_rate": [1e-3, 1e-2],
-        "lengths": [64, 96],
-    },
+    "checks": {"min_examples": 1, "max_file_share": None, "max_kind_share": None, "max_leaks": None, "max_secrets": 0},
+    "search": {"trials": 0, "max_tokens": 1500, "ranks": [2, 4], "learning_rate": [1e-3, 1e-2], "lengths": [64, 96]},
     "seed": 7,
     "threads": 1,
     "processes": 1,
@@ -174,9 +162,7 @@ def pinned(root: Path, directory: str = "base") -> PinnedModel:
     return PinnedModel(source, resolve_model_pin(source, root))
 
 
-def example(
-    number: int, task: str = "completion", prompt: str = "", completion: str = ""
-) -> Example:
+def example(number: int, task: str = "completion", prompt: str = "", completion: str = "") -> Example:
     return Example(
         example_id=f"{task}-{number:04d}",
         task=task,
@@ -238,37 +224,23 @@ def write_datasets(folder: Path, rows: int = 60, feedback: int = 0) -> dict[str,
         "tests": (TESTS_DATASET, written_test_example),
         "feedback": (FEEDBACK_DATASET, feedback_example),
     }
-    return {
-        name: _write(folder / name, *modules[name], feedback if name == "feedback" else rows)
-        for name in DATASETS
-    }
+    return {name: _write(folder / name, *modules[name], feedback if name == "feedback" else rows) for name in DATASETS}
 
 
-def _write(
-    folder: Path, tables: tuple[Table, ...], make: Callable[[int], Example], rows: int
-) -> Path:
+def _write(folder: Path, tables: tuple[Table, ...], make: Callable[[int], Example], rows: int) -> Path:
     folder.mkdir(parents=True)
     start = 0
     for table in (table for table in tables if table.name in SPLITS):
         count = rows if table.name == "train" else rows // 3
         examples = [make(number) for number in range(start, start + count)]
-        table.frame([row(example) for example in examples]).write_parquet(
-            folder / f"{table.name}.parquet"
-        )
+        table.frame([row(example) for example in examples]).write_parquet(folder / f"{table.name}.parquet")
         start += count
     MANIFEST.empty().write_parquet(folder / "manifest.parquet")
     return folder
 
 
 def row(example: Example) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        name: getattr(example, name) for name in example.__dataclass_fields__ if name != "task"
-    }
-    settings |= {
-        "unit_id": example.example_id,
-        "source": "s",
-        "origin": "original",
-        "split_reason": "t",
-    }
+    settings: dict[str, Any] = {name: getattr(example, name) for name in example.__dataclass_fields__ if name != "task"}
+    settings |= {"unit_id": example.example_id, "source": "s", "origin": "original", "split_reason": "t"}
     settings["weight"] = 1.0
     return settings | EXTRA[example.task]

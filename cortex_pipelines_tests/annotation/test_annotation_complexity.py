@@ -26,15 +26,11 @@ def measures(language: str, text: str, path: str = "") -> dict[str, Complexity]:
     data, grammar = text.encode(), grammar_for(language, path)
     tree = parse(data, grammar)
     units = [unit for unit in file_units(text, language, path, EXTRACTION) if unit.kind != "import"]
-    offsets = {offset for unit in units for offset in (unit.start_byte, unit.body_start_byte)} - {
-        None
-    }
+    offsets = {offset for unit in units for offset in (unit.start_byte, unit.body_start_byte)} - {None}
     walked = walk(tree, data, language, offsets)
     starts = [step.start for step in walked.steps]
     return {
-        unit.qualified_name: complexity_of(
-            walked, unit.start_byte, unit.end_byte, unit.body_start_byte, starts
-        )
+        unit.qualified_name: complexity_of(walked, unit.start_byte, unit.end_byte, unit.body_start_byte, starts)
         for unit in units
     }
 
@@ -210,30 +206,16 @@ def test_python_counted_by_hand(code: str, cyclomatic: int, cognitive: int) -> N
 
 
 def test_a_unit_is_measured_from_its_own_level() -> None:
-    complexities = measures(
-        "python", "def f():\n  def g():\n    if a:\n      if b: pass\n  if c: g()\n"
-    )
-    assert (
-        complexities["f.g"].cyclomatic,
-        complexities["f.g"].cognitive,
-        complexities["f.g"].nesting,
-    ) == (3, 3, 2)
+    complexities = measures("python", "def f():\n  def g():\n    if a:\n      if b: pass\n  if c: g()\n")
+    assert (complexities["f.g"].cyclomatic, complexities["f.g"].cognitive, complexities["f.g"].nesting) == (3, 3, 2)
     # the inner function is a level deeper for whoever reads the outer one
-    assert (
-        complexities["f"].cyclomatic,
-        complexities["f"].cognitive,
-        complexities["f"].nesting,
-    ) == (4, 6, 3)
+    assert (complexities["f"].cyclomatic, complexities["f"].cognitive, complexities["f"].nesting) == (4, 6, 3)
 
 
 def test_a_type_is_the_sum_of_its_methods() -> None:
     body = "  def f(self):\n    if a: pass\n  def g(self):\n    for b in c:\n      if d: pass\n"
     complexities = measures("python", f"class A:\n{body}")
-    assert (
-        complexities["A"].cognitive
-        == complexities["A.f"].cognitive + complexities["A.g"].cognitive
-        == 4
-    )
+    assert complexities["A"].cognitive == complexities["A.f"].cognitive + complexities["A.g"].cognitive == 4
     assert complexities["A"].cyclomatic == 4
 
 
@@ -274,9 +256,7 @@ def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
 def test_cut_code_is_measured_too(language: str, data: st.DataObject) -> None:
     text = CLASSIFY[language]
     start = data.draw(st.integers(0, len(text)))
-    for complexity in measures(
-        language, text[start : data.draw(st.integers(start, len(text)))]
-    ).values():
+    for complexity in measures(language, text[start : data.draw(st.integers(start, len(text)))]).values():
         assert 1 <= complexity.cyclomatic <= 9
         assert 0 <= complexity.nesting <= 3
         assert 0 <= complexity.cognitive <= 11
@@ -311,14 +291,7 @@ def test_what_only_some_languages_have(language, code, name, figures) -> None:
 
 def _tokens(source: str) -> tuple[list[str], list[str]]:
     """Operators and operands by Python's own tokenizer."""
-    left_out = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    }
+    left_out = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     values = {"None", "True", "False", "..."}
     operators, operands = [], []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -335,10 +308,7 @@ def _comparable(function: ast.AST) -> bool:
     text = ast.unparse(function)
     return (
         ast.get_docstring(function) is None
-        and not any(
-            isinstance(node, (ast.JoinedStr, ast.NotIn, ast.IsNot, ast.Match))
-            for node in ast.walk(function)
-        )
+        and not any(isinstance(node, (ast.JoinedStr, ast.NotIn, ast.IsNot, ast.Match)) for node in ast.walk(function))
         and "type" not in text
         and "_ " not in text
     )
@@ -351,15 +321,9 @@ def test_halsteads_tokens_are_those_of_pythons_tokenizer() -> None:
         complexities = measures("python", source)
         lines = source.split("\n")
         for node in ast.parse(source).body:
-            if (
-                not isinstance(node, ast.FunctionDef)
-                or node.decorator_list
-                or not _comparable(node)
-            ):
+            if not isinstance(node, ast.FunctionDef) or node.decorator_list or not _comparable(node):
                 continue
-            operators, operands = _tokens(
-                "\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n"
-            )
+            operators, operands = _tokens("\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n")
             compared += 1
             assert complexities[node.name].halstead == Halstead(
                 len(set(operators)), len(set(operands)), len(operators), len(operands)

@@ -20,8 +20,7 @@ FIXED = [
         "mutable-default",
         "python",
         'def f(a, b=[]):\n    "Doc."\n    b.append(a)\n    return b',
-        'def f(a, b=None):\n    "Doc."\n    if b is None:\n        b = []\n'
-        "    b.append(a)\n    return b",
+        'def f(a, b=None):\n    "Doc."\n    if b is None:\n        b = []\n    b.append(a)\n    return b',
     ),
     (
         "mutable-default",
@@ -30,30 +29,10 @@ FIXED = [
         "def f(self, b: dict[str, int] | None = None) -> None:\n"
         "        if b is None:\n            b = {}\n        self.b = b",
     ),
-    (
-        "none-by-equality",
-        "python",
-        "def f(a):\n    return a == None",
-        "def f(a):\n    return a is None",
-    ),
-    (
-        "none-by-equality",
-        "python",
-        "def f(a):\n    return a != None",
-        "def f(a):\n    return a is not None",
-    ),
-    (
-        "negated-operator",
-        "python",
-        "def f(a):\n    return not a in b",
-        "def f(a):\n    return a not in b",
-    ),
-    (
-        "negated-operator",
-        "python",
-        "def f(a):\n    if not a is b: return 1",
-        "def f(a):\n    if a is not b: return 1",
-    ),
+    ("none-by-equality", "python", "def f(a):\n    return a == None", "def f(a):\n    return a is None"),
+    ("none-by-equality", "python", "def f(a):\n    return a != None", "def f(a):\n    return a is not None"),
+    ("negated-operator", "python", "def f(a):\n    return not a in b", "def f(a):\n    return a not in b"),
+    ("negated-operator", "python", "def f(a):\n    if not a is b: return 1", "def f(a):\n    if a is not b: return 1"),
     (
         "bare-except",
         "python",
@@ -100,8 +79,7 @@ FIXED = [
     (
         "else-after-return",
         "java",
-        "int f(int a) {\n    if (a > 0) {\n      return 1;\n"
-        "    } else {\n      return 2;\n    }\n  }",
+        "int f(int a) {\n    if (a > 0) {\n      return 1;\n    } else {\n      return 2;\n    }\n  }",
         "int f(int a) {\n    if (a > 0) {\n      return 1;\n    }\n    return 2;\n  }",
     ),
     (
@@ -146,12 +124,7 @@ FIXED = [
         "function f(a) {\n  if (a) {\n    return true;\n  } else {\n    return false;\n  }\n}",
         "function f(a) {\n  return Boolean(a);\n}",
     ),
-    (
-        "commented-out-code",
-        "go",
-        "func f() {\n\t// x := 1\n\t// g(x)\n\th()\n}",
-        "func f() {\n\th()\n}",
-    ),
+    ("commented-out-code", "go", "func f() {\n\t// x := 1\n\t// g(x)\n\th()\n}", "func f() {\n\th()\n}"),
     ("dead-code", "python", "def f():\n    return 1\n    print(2)", "def f():\n    return 1"),
     (
         "loose-equality",
@@ -189,26 +162,16 @@ def test_a_smell_is_mended(smell: str, language: str, before: str, after: str) -
         ("python", "def f(xs):\n    for i in range(len(xs)):\n        g(xs[i], xs)"),
         ("python", "def f(xs):\n    for i in range(len(xs)):\n        g(xs[i])\n    return i"),
         # the text is read in the loop
-        (
-            "python",
-            "def f(xs):\n    s = ''\n    for x in xs:\n        s += x\n        g(s)\n    return s",
-        ),
+        ("python", "def f(xs):\n    s = ''\n    for x in xs:\n        s += x\n        g(s)\n    return s"),
         # a comment stands where lines move
         ("python", "def f(a):\n    if a:\n        # why\n        if b:\n            g()"),
-        (
-            "python",
-            "def f(a):\n    if a:\n        return 1\n    else:\n        # why\n        return 2",
-        ),
+        ("python", "def f(a):\n    if a:\n        return 1\n    else:\n        # why\n        return 2"),
         # text over several lines would get another margin
-        (
-            "python",
-            'def f(a):\n    if a:\n        return 1\n    else:\n        return """\n        x"""',
-        ),
+        ("python", 'def f(a):\n    if a:\n        return 1\n    else:\n        return """\n        x"""'),
         # a name of the block would be seen outside of it
         (
             "javascript",
-            "function f(a) {\n  if (a) {\n    return 1;\n  } else {\n    const b = 2;\n"
-            "    return b;\n  }\n}",
+            "function f(a) {\n  if (a) {\n    return 1;\n  } else {\n    const b = 2;\n    return b;\n  }\n}",
         ),
         # an assignment makes the name local, a yield a generator
         ("python", "def f():\n    return x\n    x = 1"),
@@ -217,11 +180,7 @@ def test_a_smell_is_mended(smell: str, language: str, before: str, after: str) -
         ("python", "def f(a=[]): return a"),
         ("python", "def f():\n    try:\n        g()\n    except:\n        h()\n        raise"),
         ("go", "func f() {\n\tif err := g(); err != nil {\n\t\tif a {\n\t\t\th()\n\t\t}\n\t}\n}"),
-        (
-            "rust",
-            "fn f() {\n    if let Some(a) = b {\n        if a {\n            g();\n"
-            "        }\n    }\n}",
-        ),
+        ("rust", "fn f() {\n    if let Some(a) = b {\n        if a {\n            g();\n        }\n    }\n}"),
         ("python", "def f(:\n    return a == None"),
     ],
 )
@@ -235,9 +194,7 @@ def _as_mended(tree: ast.AST) -> str:
     class Mend(ast.NodeTransformer):
         def visit_Compare(self, node: ast.Compare) -> ast.AST:
             self.generic_visit(node)
-            none = (
-                isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
-            )
+            none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
             better = {ast.Eq: ast.Is(), ast.NotEq: ast.IsNot()}.get(type(node.ops[0]))
             if none and better and len(node.ops) == 1:
                 node.ops = [better]
@@ -261,11 +218,7 @@ def _as_mended(tree: ast.AST) -> str:
         def visit_If(self, node: ast.If) -> ast.AST:
             self.generic_visit(node)
             inner = node.body[0]
-            if (
-                len(node.body) == 1
-                and isinstance(inner, ast.If)
-                and not (node.orelse + inner.orelse)
-            ):
+            if len(node.body) == 1 and isinstance(inner, ast.If) and not (node.orelse + inner.orelse):
                 # `a and b and c` is flat in the one and nested in the other
                 return ast.If(ast.BoolOp(ast.And(), [node.test, inner.test]), inner.body, [])
             return node

@@ -63,12 +63,7 @@ def test_labels_of_a_small_service(annotated) -> None:
         ("ATest.java", "class A { @Test void adds() {} }", "A.adds", "test-case"),
         ("a.rs", "#[test]\nfn adds() {}", "adds", "test-case"),
         ("a_test.go", "package a\nfunc TestAdd(t *testing.T) {}", "TestAdd", "test-case"),
-        (
-            "x.go",
-            "package a\nfunc H(w http.ResponseWriter, r *http.Request) {}",
-            "H",
-            "api-endpoint",
-        ),
+        ("x.go", "package a\nfunc H(w http.ResponseWriter, r *http.Request) {}", "H", "api-endpoint"),
         ("A.java", 'class A { @GetMapping("/x") int x() { return 1; } }', "A.x", "api-endpoint"),
         ("a.tsx", "export const Card = () => <div/>;", "Card", "react-component"),
         ("a.js", "class Card extends React.Component { render() {} }", "Card", "react-component"),
@@ -90,12 +85,7 @@ def test_categories(annotated, path: str, code: str, name: str, category: str) -
     [
         ("a.py", "class A:\n  def __enter__(self): pass", "A", "context-manager"),
         ("a.py", "@contextmanager\ndef f(): yield", "f", "context-manager"),
-        (
-            "a.py",
-            "def deco(f):\n  @functools.wraps(f)\n  def g(): pass\n  return g",
-            "deco",
-            "decorator",
-        ),
+        ("a.py", "def deco(f):\n  @functools.wraps(f)\n  def g(): pass\n  return g", "deco", "decorator"),
         ("a.py", "class A:\n  def __next__(self): pass", "A", "iterator"),
         ("a.py", "@dataclass(frozen=True)\nclass A: pass", "A", "value-object"),
         ("a.py", "@cache\ndef f(): pass", "f", "memoisation"),
@@ -111,39 +101,25 @@ def test_categories(annotated, path: str, code: str, name: str, category: str) -
         ("a.js", "function f() { x.addEventListener('a', g); }", "f", "observer"),
         ("a.ts", "function f(a: any) { return a!; }", "f", "any-type"),
         ("A.java", "class A { static A getInstance() { return a; } }", "A", "singleton"),
-        (
-            "A.java",
-            "class A { void f() { try { g(); } catch (Exception e) { } } }",
-            "A.f",
-            "broad-except",
-        ),
+        ("A.java", "class A { void f() { try { g(); } catch (Exception e) { } } }", "A.f", "broad-except"),
         ("A.java", "class A { void f() { System.out.println(1); } }", "A.f", "console-output"),
         ("A.java", "class A implements AutoCloseable { }", "A", "context-manager"),
         ("A.java", "class A { @Inject B b; }", "A", "dependency-injection"),
         ("a.go", "package a\nfunc f() { _ = g() }", "f", "ignored-error"),
         ("a.go", "package a\nfunc f() { go g() }", "f", "goroutine"),
         ("a.go", "package a\nfunc NewServer() *Server { return nil }", "NewServer", "factory"),
-        (
-            "a.go",
-            "package a\nfunc WithPort(p int) Option { return nil }",
-            "WithPort",
-            "functional-options",
-        ),
+        ("a.go", "package a\nfunc WithPort(p int) Option { return nil }", "WithPort", "functional-options"),
         ("a.rs", "fn f() { x.unwrap(); }", "f", "unwrap"),
         ("a.rs", "fn f() { unsafe { g() } }", "f", "unsafe"),
         ("a.rs", "pub struct RequestBuilder { x: u8 }", "RequestBuilder", "builder"),
     ],
 )
-def test_patterns_and_anti_patterns(
-    annotated, path: str, code: str, name: str, pattern: str
-) -> None:
+def test_patterns_and_anti_patterns(annotated, path: str, code: str, name: str, pattern: str) -> None:
     assert pattern in annotated(path, code)[name]["patterns"]
 
 
 def test_figures_past_their_limits_are_smells(annotated) -> None:
-    deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(
-        f" y{i} = 1\n" for i in range(12)
-    )
+    deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(f" y{i} = 1\n" for i in range(12))
     many = "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4))
     units = annotated("a.py", deep + many)
     assert units["f"]["patterns"] == ["deep-nesting", "long-method"]
@@ -151,9 +127,7 @@ def test_figures_past_their_limits_are_smells(annotated) -> None:
     branches = "def g():\n" + " if a: x\n" * 10
     assert annotated("a.py", branches)["g"]["patterns"] == ["complex-method"]
     methods = "".join(f"func (t *T) M{i}() {{}}\n" for i in range(4))
-    assert annotated("a.go", f"package a\ntype T struct {{}}\n{methods}")["T"]["patterns"] == [
-        "god-class"
-    ]
+    assert annotated("a.go", f"package a\ntype T struct {{}}\n{methods}")["T"]["patterns"] == ["god-class"]
 
 
 @pytest.mark.parametrize(
@@ -205,11 +179,7 @@ FIGURES = {
 FLAGS = ("has_error", "generated")
 
 
-@given(
-    st.fixed_dictionaries(FIGURES),
-    st.sampled_from([*FIGURES, *FLAGS, "docstring"]),
-    st.integers(1, 99),
-)
+@given(st.fixed_dictionaries(FIGURES), st.sampled_from([*FIGURES, *FLAGS, "docstring"]), st.integers(1, 99))
 @hypothesis_settings(max_examples=100, deadline=None)
 def test_quality_is_monotone_and_between_0_and_1(settings, figures, changed: str, by: int) -> None:
     better = {**figures, "docstring": "x", "name": "abc", "has_error": False, "generated": False}

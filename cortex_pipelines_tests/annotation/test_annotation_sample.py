@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.annotation.detector import detectors
 from cortex_pipelines.annotation.evaluation import agreement as agreement_module
 from cortex_pipelines.annotation.evaluation import sample
-from cortex_pipelines.annotation.evaluation.agreement import (
-    ConfusionCounts,
-    agreement,
-    cached_agreement,
-)
+from cortex_pipelines.annotation.evaluation.agreement import ConfusionCounts, agreement, cached_agreement
 from cortex_pipelines.annotation.evaluation.sample import SampleError, cases, predict_sample
 from cortex_pipelines.annotation.labels import names
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT
@@ -47,11 +43,7 @@ def test_rules_agree_with_the_person(shipped, extraction) -> None:
     result = agreement(shipped, extraction)
     assert result.right / result.cases > 0.85
     disagreeing = [
-        (
-            prediction.case.path,
-            prediction.case.name,
-            sorted(prediction.labels ^ prediction.case.labels),
-        )
+        (prediction.case.path, prediction.case.name, sorted(prediction.labels ^ prediction.case.labels))
         for prediction in predict_sample(shipped, extraction)
         if prediction.labels != prediction.case.labels
     ]
@@ -73,9 +65,7 @@ def test_agreement_is_cached(shipped, extraction, tmp_path) -> None:
 
 def test_every_label_of_security_and_performance_has_a_case() -> None:
     labelled = {label for case in cases() for label in case.labels}
-    required = {
-        name for name, label in LABELS.items() if label.purpose in ("security", "performance")
-    }
+    required = {name for name, label in LABELS.items() if label.purpose in ("security", "performance")}
     assert required <= labelled
 
 
@@ -114,9 +104,7 @@ def test_labels_are_declared_once_with_what_a_finding_needs() -> None:
 
 def test_every_label_has_a_rule_and_every_rule_a_label() -> None:
     queries = Path(sample.__file__).parents[1].glob("queries/*.scm")
-    marked = {
-        name for path in queries for name in re.findall(r"@found\.([a-z-]+)", path.read_text())
-    }
+    marked = {name for path in queries for name in re.findall(r"@found\.([a-z-]+)", path.read_text())}
     detected = {label for detector in detectors() for label in detector.labels}
     sized = {"long-method", "long-parameter-list", "deep-nesting", "complex-method", "god-class"}
     by_name = {label for label, _ in (*names._OF_TYPES, *names._OF_FUNCTIONS)}

@@ -45,9 +45,7 @@ def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_tex
     findings = annotate(units, files, settings, extraction).findings
     texts = {path: text.encode() for path, text in SOURCES.items()}
     code_by_finding = {
-        (row["path"], row["label"]): texts[row["path"]][
-            row["start_byte"] : row["end_byte"]
-        ].decode()
+        (row["path"], row["label"]): texts[row["path"]][row["start_byte"] : row["end_byte"]].decode()
         for row in findings.iter_rows(named=True)
     }
     assert code_by_finding["a.py", "mutable-default"] == "x=[]"
@@ -59,15 +57,11 @@ def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_tex
     assert {("mutable-default", 3, 3), ("todo-comment", 4, 4), ("dynamic-code", 5, 5)} <= lines
 
 
-def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(
-    settings, extraction, read_texts
-) -> None:
+def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(settings, extraction, read_texts) -> None:
     units, files = read_texts({"a.py": "class A:\n  def f(self):\n    eval(x)\n"})
     annotations = annotate(units, files, settings, extraction)
     names = dict(annotations.units.select("unit_id", "qualified_name").iter_rows())
-    assert [(names[row[0]], row[4]) for row in annotations.findings.rows()] == [
-        ("A.f", "dynamic-code")
-    ]
+    assert [(names[row[0]], row[4]) for row in annotations.findings.rows()] == [("A.f", "dynamic-code")]
     assert annotations.units["patterns"].to_list() == [["dynamic-code"]] * 2
 
 
@@ -93,9 +87,7 @@ def test_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> N
         annotate(units, files.filter(pl.col("path") != "a.py"), settings, extraction)
 
 
-def test_the_cache_gives_what_a_computation_from_nothing_does(
-    settings, extraction, read_texts, tmp_path: Path
-) -> None:
+def test_the_cache_gives_what_a_computation_from_nothing_does(settings, extraction, read_texts, tmp_path: Path) -> None:
     cache = RowCache(tmp_path, "1")
     units, files = read_texts(SOURCES)
     annotate(units, files, settings, extraction, "p", cache)
@@ -190,9 +182,7 @@ def test_comments_that_stand_together_are_one_finding(settings, extraction, read
     assert lines == [(2, 3), (5, 5), (6, 6), (7, 7)]
 
 
-def test_a_tree_deeper_than_a_query_can_count_has_figures_only(
-    settings, extraction, read_texts
-) -> None:
+def test_a_tree_deeper_than_a_query_can_count_has_figures_only(settings, extraction, read_texts) -> None:
     units, files = read_texts({"a.js": "var f = " + "()=>" * 40_000 + "1;\n"})
     annotations = annotate(units, files, settings, extraction)
     assert annotations.units.height == units.height

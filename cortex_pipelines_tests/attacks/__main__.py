@@ -19,9 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="stages; none: all")
     parser.add_argument("--again", action="store_true", help="run also what is done")
     parser.add_argument("--plan", action="store_true", help="say what would run, and stop")
-    parser.add_argument(
-        "--state", type=Path, default=ROOT / ".cortex" / "attack", help="folder for the results"
-    )
+    parser.add_argument("--state", type=Path, default=ROOT / ".cortex" / "attack", help="folder for the results")
     parser.add_argument("--tests", type=Path, default=Path(__file__).parent, help="the stages")
     options = parser.parse_args(arguments)
     stages = stages_in(options.tests, options.state)

@@ -121,8 +121,6 @@ _OF_LANGUAGE: Mapping[str, Mapping[str, Shape]] = {
 }
 
 BOMBS: tuple[tuple[str, str, Shape], ...] = tuple(
-    (language, name, shape)
-    for language in LANGUAGES
-    for name, shape in (_EVERYWHERE | _OF_LANGUAGE[language]).items()
+    (language, name, shape) for language in LANGUAGES for name, shape in (_EVERYWHERE | _OF_LANGUAGE[language]).items()
 )
 """Language, name and shape of each."""

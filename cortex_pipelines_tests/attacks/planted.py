@@ -36,9 +36,7 @@ class Planted:
         self.aws = "AKIA" + random_text(16, "ABCDEFGHJKLMNPQRSTUVWXYZ234567")
         self.github = "ghp_" + random_text(36)
         self.password = "Tr0ub" + random_text(9) + "7q"
-        self.mail = (
-            f"{marker}.{random_text(5, string.ascii_lowercase)}@kestrel-{random_text(4, 'abcd')}.io"
-        )
+        self.mail = f"{marker}.{random_text(5, string.ascii_lowercase)}@kestrel-{random_text(4, 'abcd')}.io"
         self.address = f"93.{_DRAW.randrange(100, 250)}.{_DRAW.randrange(100, 250)}.77"
         self.phone = f"+49 151 {_DRAW.randrange(23456780, 89999999)}"
         self.material = [random_text(64) for _ in range(3)]
@@ -87,11 +85,7 @@ def leaks(folder: Path, planted: list[Planted], left_out: tuple[Path, ...] = ())
         texts = [name.encode()]
         if path.is_file():
             texts += unpacked(path)
-        holders += [
-            f"{name} holds {label}"
-            for v, label in values.items()
-            if any(v in text for text in texts)
-        ]
+        holders += [f"{name} holds {label}" for v, label in values.items() if any(v in text for text in texts)]
     return holders
 
 

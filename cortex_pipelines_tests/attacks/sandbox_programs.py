@@ -100,8 +100,7 @@ def program(attacks: list[Attack]) -> str:
     """
     numbers = json.dumps(seccomp.numbers())
     functions = [
-        f"def attack_{n}():\n{textwrap.indent(attack.body.strip(), '    ')}\n"
-        for n, attack in enumerate(attacks)
+        f"def attack_{n}():\n{textwrap.indent(attack.body.strip(), '    ')}\n" for n, attack in enumerate(attacks)
     ]
     table = ", ".join(f"{attack.name!r}: attack_{n}" for n, attack in enumerate(attacks))
     by_itself = f"print(json.dumps([{attacks[0].name!r}, answer(attack_0)]), flush=True)\n"
@@ -114,9 +113,7 @@ FILES = [
     Attack("by a path upwards", "return open('/box/../..' + T['secret']).read()"),
     Attack("by a symbolic link that came along", "return open('link').read()", control=True),
     Attack(
-        "by a symbolic link that it makes",
-        "os.symlink(T['secret'], 'mine'); return open('mine').read()",
-        control=True,
+        "by a symbolic link that it makes", "os.symlink(T['secret'], 'mine'); return open('mine').read()", control=True
     ),
     Attack("by a hard link", "os.link(T['secret'], 'hard'); return open('hard').read()"),
     Attack("by /proc/1/root", "return open('/proc/1/root' + T['secret']).read()"),
@@ -143,16 +140,11 @@ for name in os.listdir('/proc/self/fd'):
     Attack("takes a program away", "os.unlink(sys.executable); return 1"),
     Attack("opens the disk", "return [open(p, 'rb') for p in glob.glob('/dev/[svn][dv]*')]"),
     Attack("lists the host's folders", "return os.path.exists(T['folder'])", control=True),
-    Attack(
-        "reads the users' homes",
-        "return [n for n in os.listdir('/root') if n not in sys.base_prefix]",
-    ),
+    Attack("reads the users' homes", "return [n for n in os.listdir('/root') if n not in sys.base_prefix]"),
     Attack("reads the host's accounts", "return open('/etc/passwd').read()", control=True),
     Attack("makes a device", "os.mknod('disk', 0o60660, os.makedev(8, 0)); return 1"),
     Attack("makes a device elsewhere", "os.mknod('/dev/mem', 0o20660, os.makedev(1, 1)); return 1"),
-    Attack(
-        "opens the machine's memory", "return open('/dev/mem', 'rb') or open('/dev/kmem', 'rb')"
-    ),
+    Attack("opens the machine's memory", "return open('/dev/mem', 'rb') or open('/dev/kmem', 'rb')"),
     Attack(
         "becomes root by a set-uid program",
         """
@@ -168,15 +160,8 @@ for path in glob.glob('/usr/bin/*') + glob.glob('/bin/su'):
 
 PROC = [
     Attack("lists processes", "return os.path.exists('/proc/%d/stat' % T['pid'])", control=True),
-    Attack(
-        "counts processes",
-        "return len([p for p in os.listdir('/proc') if p.isdigit()]) > 24",
-    ),
-    Attack(
-        "reads an environment",
-        "return T['word'] in open('/proc/%d/environ' % T['pid']).read()",
-        control=True,
-    ),
+    Attack("counts processes", "return len([p for p in os.listdir('/proc') if p.isdigit()]) > 24"),
+    Attack("reads an environment", "return T['word'] in open('/proc/%d/environ' % T['pid']).read()", control=True),
     Attack(
         "reads all environments",
         """
@@ -192,10 +177,7 @@ for path in glob.glob('/proc/[0-9]*/environ'):
     Attack("its own environment", "return T['word'] in repr(os.environ)", control=True),
     Attack("writes a setting", "return put('/proc/sys/kernel/core_pattern', b'|/x')"),
     Attack("writes a network setting", "return put('/proc/sys/net/core/somaxconn', b'9')"),
-    Attack(
-        "allows namespaces again",
-        "return put('/proc/sys/user/max_user_namespaces', b'99')",
-    ),
+    Attack("allows namespaces again", "return put('/proc/sys/user/max_user_namespaces', b'99')"),
     Attack("requests a reboot", "return put('/proc/sysrq-trigger', b'h')"),
     Attack("lists keys", "return open('/proc/keys').read()"),
     Attack("lists users of keys", "return open('/proc/key-users').read()"),
@@ -211,9 +193,7 @@ paths = [os.readlink('/proc/1/fd/' + name) for name in os.listdir('/proc/1/fd')]
 return [path for path in paths if path.startswith('/') and path != '/dev/null']
 """,
     ),
-    Attack(
-        "a better place when memory is short", "return put('/proc/self/oom_score_adj', b'-900')"
-    ),
+    Attack("a better place when memory is short", "return put('/proc/self/oom_score_adj', b'-900')"),
     Attack("maps its user again", "return put('/proc/self/uid_map', b'0 0 1')"),
     Attack("control groups", "return os.listdir('/sys/fs/cgroup')"),
 ]
@@ -226,23 +206,10 @@ PROCESSES = [
         control=True,
     ),
     Attack("signals its group outside", "os.killpg(T['pid'], 0); return 1", control=True),
-    Attack(
-        "ends process 1",
-        "os.kill(1, signal.SIGKILL); time.sleep(0.2); return os.getppid() != 1 and 0",
-    ),
-    Attack(
-        "a descriptor of an outside process", "return os.pidfd_open(T['pid']) > 0", control=True
-    ),
-    Attack(
-        "reads another's memory",
-        "return reached('process_vm_readv', T['pid'], 0, 0, 0, 0, 0)",
-        True,
-    ),
-    Attack(
-        "writes another's memory",
-        "return reached('process_vm_writev', T['pid'], 0, 0, 0, 0, 0)",
-        True,
-    ),
+    Attack("ends process 1", "os.kill(1, signal.SIGKILL); time.sleep(0.2); return os.getppid() != 1 and 0"),
+    Attack("a descriptor of an outside process", "return os.pidfd_open(T['pid']) > 0", control=True),
+    Attack("reads another's memory", "return reached('process_vm_readv', T['pid'], 0, 0, 0, 0, 0)", True),
+    Attack("writes another's memory", "return reached('process_vm_writev', T['pid'], 0, 0, 0, 0, 0)", True),
     Attack("traces itself", "return reached('ptrace', 0, 0, 0, 0)", control=True),
     Attack(
         "traces a child",
@@ -260,10 +227,7 @@ finally:
     ),
     Attack("compares kernel objects", "return reached('kcmp', os.getpid(), os.getpid(), 1, 0, 0)"),
     Attack("takes a descriptor", "return reached('pidfd_getfd', -1, 0, 0)", control=True),
-    Attack(
-        "runs before all others",
-        "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); return 1",
-    ),
+    Attack("runs before all others", "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); return 1"),
     Attack("a higher priority", "os.nice(-5); return 1"),
     Attack("a fixed layout of memory", "return reached('personality', 0x0040000)", control=True),
     Attack("becomes root", "os.setuid(0); return 1"),
@@ -293,11 +257,7 @@ for kind in (resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
 
 NETWORK = [
     Attack("connects outside", "socket.create_connection(('192.0.2.1', 80), 2); return 1"),
-    Attack(
-        "connects to the host",
-        "socket.create_connection(('127.0.0.1', T['port']), 2); return 1",
-        True,
-    ),
+    Attack("connects to the host", "socket.create_connection(('127.0.0.1', T['port']), 2); return 1", True),
     Attack("sends a datagram", "socket.socket(2, 2).sendto(b'x', ('192.0.2.1', 53)); return 1"),
     Attack("asks for a name", "return socket.getaddrinfo('example.org', 80)"),
     Attack(
@@ -305,9 +265,7 @@ NETWORK = [
         "s = socket.socket(1, 1); s.connect('\\0' + T['abstract']); return 1",
         control=True,
     ),
-    Attack(
-        "a socket in a folder", "s = socket.socket(1, 1); s.connect(T['socket']); return 1", True
-    ),
+    Attack("a socket in a folder", "s = socket.socket(1, 1); s.connect(T['socket']); return 1", True),
     Attack("raw packets", "socket.socket(2, 3, 1); return 1"),
     Attack("packets of all", "socket.socket(17, 3, 0); return 1"),
     Attack("kernel crypto", "return socket.socket(38, 5, 0)"),
@@ -316,61 +274,32 @@ NETWORK = [
         "switches the loopback on",
         "fcntl.ioctl(socket.socket(2, 2), 0x8914, struct.pack('16sh14s', b'lo', 1, b'')); return 1",
     ),
-    Attack(
-        "has another interface", "return len(socket.if_nameindex()) > 1 and socket.if_nameindex()"
-    ),
+    Attack("has another interface", "return len(socket.if_nameindex()) > 1 and socket.if_nameindex()"),
 ]
 
 TERMINAL = [
     Attack("types into the terminal", "fcntl.ioctl(0, 0x5412, b'x'); return 1"),
-    Attack(
-        "asks to type into a terminal",
-        "return reached('ioctl', 0, 0x5412, 0)",
-        control=True,
-    ),
-    Attack(
-        "hides the number's upper half", "return reached('ioctl', 0, 0x100005412, 0)", control=True
-    ),
+    Attack("asks to type into a terminal", "return reached('ioctl', 0, 0x5412, 0)", control=True),
+    Attack("hides the number's upper half", "return reached('ioctl', 0, 0x100005412, 0)", control=True),
     Attack("the console's selection", "return reached('ioctl', 0, 0x541C, 0)", control=True),
     Attack("opens the terminal", "return open('/dev/tty')"),
     Attack("opens the multiplexer", "return open('/dev/ptmx', 'r+b', 0)"),
 ]
 
 KEYS = [
-    Attack(
-        "reads the session's key",
-        "return call('keyctl', 10, -3, text(b'user'), text(T['key'].encode()), 0)",
-        True,
-    ),
-    Attack(
-        "describes the session's keys", "return reached('keyctl', 6, -3, 0, 0, 0)", control=True
-    ),
-    Attack(
-        "reads the session's keyring", "return reached('keyctl', 11, -3, 0, 0, 0)", control=True
-    ),
+    Attack("reads the session's key", "return call('keyctl', 10, -3, text(b'user'), text(T['key'].encode()), 0)", True),
+    Attack("describes the session's keys", "return reached('keyctl', 6, -3, 0, 0, 0)", control=True),
+    Attack("reads the session's keyring", "return reached('keyctl', 11, -3, 0, 0, 0)", control=True),
     Attack("the user's keyring", "return reached('keyctl', 6, -4, 0, 0, 0)", control=True),
-    Attack(
-        "joins the session by name",
-        "return reached('keyctl', 1, text(b'_ses'), 0, 0, 0)",
-        control=True,
-    ),
-    Attack(
-        "asks for a key", "return reached('request_key', text(b'user'), text(b'x'), 0, 0)", True
-    ),
-    Attack(
-        "keeps data as a key",
-        "return call('add_key', text(b'user'), text(b'x'), text(b'y'), 1, -2)",
-        True,
-    ),
+    Attack("joins the session by name", "return reached('keyctl', 1, text(b'_ses'), 0, 0, 0)", control=True),
+    Attack("asks for a key", "return reached('request_key', text(b'user'), text(b'x'), 0, 0)", True),
+    Attack("keeps data as a key", "return call('add_key', text(b'user'), text(b'x'), text(b'y'), 1, -2)", True),
 ]
 
 _NEW = {"user": 0x10000000, "mount": 0x20000, "process": 0x20000000, "network": 0x40000000}
 _NEW |= {"IPC": 0x8000000, "host name": 0x4000000, "group": 0x2000000}
 NAMESPACES = [
-    *(
-        Attack(f"a new {name} namespace", f"return reached('unshare', {flag})")
-        for name, flag in _NEW.items()
-    ),
+    *(Attack(f"a new {name} namespace", f"return reached('unshare', {flag})") for name, flag in _NEW.items()),
     *(
         Attack(
             f"a process in a new {name} namespace",
@@ -385,11 +314,7 @@ NAMESPACES = [
     Attack("mounts in the new way", "return reached('fsopen', text(b'tmpfs'), 0)"),
     Attack("another root", "return reached('chroot', text(b'/tmp'))"),
     Attack("exchanges roots", "return reached('pivot_root', text(b'/tmp'), text(b'/tmp'))"),
-    Attack(
-        "makes /usr writable",
-        "return reached('mount_setattr', -100, text(b'/usr'), 0, 0, 0)",
-        control=True,
-    ),
+    Attack("makes /usr writable", "return reached('mount_setattr', -100, text(b'/usr'), 0, 0, 0)", control=True),
     Attack("a file by its handle", "return reached('open_by_handle_at', -100, 0, 0)"),
 ]
 
@@ -406,11 +331,7 @@ _PROBED = (
 _FOR_ALL = {"io_setup", "name_to_handle_at", "vmsplice", "shmctl", "semop", "msgsnd", "mq_unlink"}
 CALLS = [
     *(
-        Attack(
-            f"the call {name}",
-            f"return reached({name!r}, -1, -1, -1, -1, -1, -1)",
-            name in _FOR_ALL,
-        )
+        Attack(f"the call {name}", f"return reached({name!r}, -1, -1, -1, -1, -1, -1)", name in _FOR_ALL)
         for name in _PROBED
     ),
     Attack("a call of the future", "return reached(467, -1, -1)"),
@@ -438,9 +359,7 @@ MEMORY = [
     Attack("a segment", "return call('shmget', 0, 1 << 20, 0o1600) >= 0", control=True),
     Attack("a queue", "return call('msgget', 0, 0o1600) >= 0", control=True),
     Attack("a large pipe", "return fcntl.fcntl(os.pipe()[0], 1031, 1 << 19)", control=True),
-    Attack(
-        "a large buffer", "socket.socket(1, 1).setsockopt(1, 7, 1 << 17); return 1", control=True
-    ),
+    Attack("a large buffer", "socket.socket(1, 1).setsockopt(1, 7, 1 << 17); return 1", control=True),
     Attack("much shared memory", "return mmap.mmap(-1, 8 * MIB)", control=True),
     Attack("much in one process", "return len(bytearray(1 << 30))", control=True),
     Attack(
@@ -553,28 +472,15 @@ return os.path.isdir('/dev/shm')
 """,
         alone=True,
     ),
-    Attack(
-        "many files",
-        "for n in range(50000): os.close(os.open('f%d' % n, 66))\nreturn 1",
-        alone=True,
-    ),
+    Attack("many files", "for n in range(50000): os.close(os.open('f%d' % n, 66))\nreturn 1", alone=True),
     Attack("many folders", "for n in range(50000): os.mkdir('d%d' % n)\nreturn 1", alone=True),
     Attack(
         "many attributes",
         "for n in range(50000): os.setxattr('/box', 'user.%d' % n, bytes(4096))\nreturn 1",
         alone=True,
     ),
-    Attack(
-        "a large file",
-        "open('large', 'wb').truncate(1 << 40); return 1",
-        alone=True,
-        stops=("killed",),
-    ),
-    Attack(
-        "many pipes",
-        "for n in range(2000): keep(os.pipe())\nreturn 1",
-        alone=True,
-    ),
+    Attack("a large file", "open('large', 'wb').truncate(1 << 40); return 1", alone=True, stops=("killed",)),
+    Attack("many pipes", "for n in range(2000): keep(os.pipe())\nreturn 1", alone=True),
 ]
 
 TIME = [
@@ -593,12 +499,7 @@ return 1
         alone=True,
         stops=("time",),
     ),
-    Attack(
-        "time by stopping itself",
-        "os.kill(os.getpid(), signal.SIGSTOP); return 1",
-        alone=True,
-        stops=("time",),
-    ),
+    Attack("time by stopping itself", "os.kill(os.getpid(), signal.SIGSTOP); return 1", alone=True, stops=("time",)),
     Attack(
         "many processes",
         """
@@ -630,12 +531,7 @@ return made
         alone=True,
     ),
     Attack("much output", "while True: print('x' * 1000)", alone=True, stops=("output",)),
-    Attack(
-        "much output of errors",
-        "while True: sys.stderr.write('x' * 1000)",
-        alone=True,
-        stops=("output",),
-    ),
+    Attack("much output of errors", "while True: sys.stderr.write('x' * 1000)", alone=True, stops=("output",)),
     Attack(
         "a dump of its memory",
         """

@@ -99,9 +99,7 @@ class Stage:
         begun = time.monotonic()
         with self.log.open("w", encoding="utf-8") as log:
             status = subprocess.run(
-                [*command, f"--junitxml={report}", str(self.file)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                [*command, f"--junitxml={report}", str(self.file)], stdout=log, stderr=subprocess.STDOUT
             ).returncode
         minutes = round((time.monotonic() - begun) / 60, 2)
         result = Result(code, status, *_counts(report), minutes)
@@ -158,10 +156,7 @@ def code_version(root: Path) -> str:
 
 def markdown(results: Iterable[tuple[str, Result]]) -> str:
     """Results by stage as a table in Markdown, with a line for their sum."""
-    lines = [
-        "| stage | attacks | held | broken | skipped | minutes |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    lines = ["| stage | attacks | held | broken | skipped | minutes |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     sums = [0, 0, 0, 0]
     minutes = 0.0
     for name, result in results:

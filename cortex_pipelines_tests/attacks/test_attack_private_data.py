@@ -37,14 +37,8 @@ PLANTED = {
         *("member", "cell", "output", "image", "directory"),
     )
 }
-READING = (
-    *("repository_files", "repository_commits", "refactoring_pairs", "coordination_events"),
-    "compliance",
-)
-FURTHER = (
-    *("code_units", "architecture_facts", "code_graph"),
-    *("coordination_tables", "routing_dataset"),
-)
+READING = (*("repository_files", "repository_commits", "refactoring_pairs", "coordination_events"), "compliance")
+FURTHER = (*("code_units", "architecture_facts", "code_graph"), *("coordination_tables", "routing_dataset"))
 BEFORE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n"
 CALL = "    return result\n\n\ndef show(values):\n    print(total(values))\n"
 
@@ -55,9 +49,7 @@ def ids(item: Planted) -> list[str]:
 
 def records() -> Iterator[dict[str, Any]]:
     """Records of a log with private values in each of its parts."""
-    title, outcome, person, payload = (
-        PLANTED[key] for key in ("title", "outcome", "person", "payload")
-    )
+    title, outcome, person, payload = (PLANTED[key] for key in ("title", "outcome", "person", "payload"))
     for number, prose in enumerate(title.prose.split("; ")):
         yield {"task_id": f"task-{number}", "title": prose, "routed_to": "security"}
     for number, name in enumerate(title.names):
@@ -216,9 +208,7 @@ def test_nothing_private_is_kept_outside_of_the_sources(attacked: tuple[MiniProj
 
 @pytest.mark.attack
 def test_nothing_private_is_kept_by_what_is_made_of_it(
-    attacked: tuple[MiniProject, str],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    attacked: tuple[MiniProject, str], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     record_property("attacks", sum(len(item.values) for item in PLANTED.values()))
     mini = attacked[0].copy(tmp_path / "further")
@@ -241,11 +231,7 @@ def test_what_was_taken_out_is_counted(attacked: tuple[MiniProject, str]) -> Non
     assert logs["records"]["redacted"] >= len(PLANTED["title"].names)
     report = json.loads((data / "compliance" / "alpha" / "compliance.json").read_text())
     in_paths = [location for location in report["places"] if location["line"] == 0]
-    assert {location["rule"] for location in in_paths} >= {
-        "aws-access-key",
-        "github-token",
-        "email",
-    }
+    assert {location["rule"] for location in in_paths} >= {"aws-access-key", "github-token", "email"}
 
 
 def test_records_and_paths_stay_joinable(attacked: tuple[MiniProject, str]) -> None:
@@ -279,9 +265,7 @@ def test_a_private_place_is_refused_without_a_word_of_it(tmp_path: Path, key: st
         assert not [value for value in item.values if value in str(refused.value)]
 
 
-def test_errors_of_ingestion_name_no_private_branch(
-    attacked: tuple[MiniProject, str], tmp_path: Path
-) -> None:
+def test_errors_of_ingestion_name_no_private_branch(attacked: tuple[MiniProject, str], tmp_path: Path) -> None:
     mini = attacked[0].copy(tmp_path / "astray")
 
     def astray(values: Any) -> None:
@@ -309,9 +293,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
     )
 
 
-def test_a_router_trained_outside_the_graph_has_nothing_private(
-    tmp_path: Path, params: Parameters
-) -> None:
+def test_a_router_trained_outside_the_graph_has_nothing_private(tmp_path: Path, params: Parameters) -> None:
     write_logs(tmp_path / "logs")
     train_on_logs(tmp_path / "logs", tmp_path / "out", params)
     planted = list(PLANTED.values())

@@ -34,23 +34,7 @@ MOST_SECONDS = 20.0
 10,000 took 2.7 without coverage)."""
 SAMPLES = Path("data") / "samples" / "coordination"
 WORDS = (
-    *(
-        "",
-        " ",
-        "-",
-        "--",
-        "-rf",
-        "--help",
-        "-h",
-        "in/..",
-        "/nowhere",
-        "/dev/null",
-        "~",
-        "*",
-        "\n",
-        "ü",
-        "💥",
-    ),
+    *("", " ", "-", "--", "-rf", "--help", "-h", "in/..", "/nowhere", "/dev/null", "~", "*", "\n", "ü", "💥"),
     *("a" * 5000, "task_router", "task_router@champion", "task_router/1.0.0"),
     *("code_adapter-demo@challenger", "demo", "cortex", "@", "./", "x@y@z", "a/b/c", "0", "-1"),
     *("nan", "1e999", "99999999999999999999", "null", "\x7f", "\udc80", "$(id)", "%s", "{}", "'"),
@@ -137,16 +121,7 @@ def bundle(workplace: Workplace) -> list[str]:
             ["verify", "in/bundle", "--trust", "in/bundle/manifest.json"],
             ["route", "--model", "in/bundle", "scan"],
             ["export", "task_router", "--out", "in/bundle"],
-            [
-                "export",
-                workplace.word(),
-                "--format",
-                "ollama",
-                "--out",
-                "o",
-                "--base",
-                "params.yaml",
-            ],
+            ["export", workplace.word(), "--format", "ollama", "--out", "o", "--base", "params.yaml"],
         )
     )
 
@@ -155,9 +130,7 @@ def project_file(workplace: Workplace) -> list[str]:
     """What a command says of a project one of whose files is damaged; it is put back afterwards."""
     name = workplace.chance.choice(("params.yaml", "sources.lock", "releases.lock", "dvc.lock"))
     path = workplace.root / name
-    path.write_bytes(
-        damaged(path.read_bytes() if path.exists() else b"a: {b: c}\n", workplace.chance)
-    )
+    path.write_bytes(damaged(path.read_bytes() if path.exists() else b"a: {b: c}\n", workplace.chance))
     return workplace.chance.choice(
         (
             ["route", "scan the repository"],
@@ -180,17 +153,9 @@ def tables(workplace: Workplace) -> list[str]:
     for asset in ("coordination_tables", "outcome_predictors"):
         (folder / asset).mkdir(exist_ok=True)
         for name in ("decisions", "outcomes", "features", "metrics"):
-            (folder / asset / f"{name}.parquet").write_bytes(
-                damaged(out.getvalue(), workplace.chance)
-            )
-        (folder / asset / "predictors.json").write_bytes(
-            damaged(b'{"success": {}}', workplace.chance)
-        )
-    return [
-        "predict",
-        workplace.word(),
-        *(["--master", workplace.word()] if workplace.chance.random() < 0.5 else []),
-    ]
+            (folder / asset / f"{name}.parquet").write_bytes(damaged(out.getvalue(), workplace.chance))
+        (folder / asset / "predictors.json").write_bytes(damaged(b'{"success": {}}', workplace.chance))
+    return ["predict", workplace.word(), *(["--master", workplace.word()] if workplace.chance.random() < 0.5 else [])]
 
 
 def archive(workplace: Workplace) -> list[str]:
@@ -200,11 +165,7 @@ def archive(workplace: Workplace) -> list[str]:
         member.size = len(CODE)
         file.addfile(member, io.BytesIO(CODE))
     name = workplace.file("a.tar.gz", out.getvalue())
-    return [
-        "add",
-        workplace.word(),
-        workplace.chance.choice((name, "in", "pypi:=", "npm:@", workplace.word())),
-    ]
+    return ["add", workplace.word(), workplace.chance.choice((name, "in", "pypi:=", "npm:@", workplace.word()))]
 
 
 ARGUMENTS = tuple(sorted(main.commands))
@@ -258,9 +219,7 @@ def check(root: Path, words: list[str], result: Result) -> None:
     assert "Traceback" not in result.output, context
     if result.exit_code:
         # what the doctor misses is its answer
-        has_message = (
-            result.stderr.strip() or "Usage:" in result.output or "MISSING" in result.output
-        )
+        has_message = result.stderr.strip() or "Usage:" in result.output or "MISSING" in result.output
         assert has_message, f"failed silently: {context}"
     if "this is a fault of" in result.stderr:
         (log, *_) = sorted((root / ".cortex" / "logs").glob("error-*.log"))[::-1]
@@ -350,11 +309,7 @@ def library_errors() -> list[tuple[BaseException, str]]:
 
 @pytest.mark.parametrize(("error", "words"), library_errors(), ids=lambda part: type(part).__name__)
 def test_an_error_of_a_library_becomes_a_sentence(
-    begun: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    error: BaseException,
-    words: str,
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, words: str
 ) -> None:
     root = tmp_path / "project"
     shutil.copytree(begun, root)

@@ -91,9 +91,7 @@ def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
         assert not finding.good, length
         assert "restores the last good copy" in finding.remedy
         (sentence,) = recover(bench.root)
-        assert sentence.startswith(
-            f"{name} is {'cut off' if length else 'empty'}: restored the last good"
-        )
+        assert sentence.startswith(f"{name} is {'cut off' if length else 'empty'}: restored the last good")
         assert path.read_bytes() == content
         kept_there = bench.root / sentence.rpartition(" ")[2]
         assert kept_there.read_bytes() == content[:length]
@@ -121,9 +119,7 @@ def test_a_first_dvc_lock_that_was_cut_is_begun_anew_with_the_same_bytes(tmp_pat
     assert (bench.root / "dvc.lock").read_bytes() == content
 
 
-def test_without_a_copy_the_committed_one_comes_back_or_it_is_said_what_to_type(
-    bench: Workbench,
-) -> None:
+def test_without_a_copy_the_committed_one_comes_back_or_it_is_said_what_to_type(bench: Workbench) -> None:
     path = bench.root / "releases.lock"
     bench.commit()
     (bench.root / ".cortex" / "kept" / "releases.lock").unlink()
@@ -200,9 +196,7 @@ def test_what_dvc_writes_within_this_process_is_whole(bench: Workbench) -> None:
 
 @pytest.mark.parametrize("name", DATABASES)
 @pytest.mark.parametrize("part", [0.0, 0.5])
-def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
-    bench: Workbench, name: str, part: float
-) -> None:
+def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(bench: Workbench, name: str, part: float) -> None:
     bench.sync()
     open_instance(bench.root).dispose()
     path = bench.root / ".dagster" / name
@@ -252,9 +246,7 @@ def test_a_database_that_a_killed_process_had_half_made_is_made_again(tmp_path: 
     assert damaged_copy.name.startswith("mlflow.db.")
 
 
-def test_a_page_that_was_overwritten_is_found_by_the_doctor(
-    bench: Workbench, mlflow_made: Path
-) -> None:
+def test_a_page_that_was_overwritten_is_found_by_the_doctor(bench: Workbench, mlflow_made: Path) -> None:
     path = install_database(mlflow_made, bench.root)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)

@@ -119,9 +119,7 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
             continue
         content = content_of(File(path, data), parameters.ingestion, parameters.privacy, bytes(32))
         if content["reason"] is None:
-            columns = {
-                name: content[name] for name in ("blob", "language", "generated", "notebook")
-            }
+            columns = {name: content[name] for name in ("blob", "language", "generated", "notebook")}
             rows.append(
                 columns
                 | {"source": SOURCE, "path": path, "size_bytes": len(data), "revision": "one"}
@@ -134,23 +132,15 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
 def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
     """The rows of each stage that belong to files."""
     extraction = extract(files, parameters.extraction)
-    facts = architecture_facts(
-        files, extraction.units, parameters.architecture, parameters.extraction
-    )
+    facts = architecture_facts(files, extraction.units, parameters.architecture, parameters.extraction)
     annotation = annotate(extraction.units, files, parameters.annotation, parameters.extraction)
     augmentation = augment(annotation.units, parameters.augmentation)
-    splits = split_units(
-        annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets
-    )
-    project = project_units(
-        "shop", annotation.units, files, REDACTIONS.empty(), splits, parameters.datasets
-    )
+    splits = split_units(annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets)
+    project = project_units("shop", annotation.units, files, REDACTIONS.empty(), splits, parameters.datasets)
     examples = pl.concat(
         [
             completion_candidates(project.units, parameters.datasets).select("unit_id", "prompt"),
-            naming_candidates(project.units, NO_NAMES, project.texts, parameters.datasets).select(
-                "unit_id", "prompt"
-            ),
+            naming_candidates(project.units, NO_NAMES, project.texts, parameters.datasets).select("unit_id", "prompt"),
         ]
     )
     unit_paths = annotation.units.select("unit_id", "path")
@@ -193,16 +183,9 @@ def of_others(outputs: Stages) -> dict[str, list[tuple[object, ...]]]:
 @given(victim=st.sampled_from(sorted(VICTIMS)), damage=DAMAGE)
 @example(victim="api/package.json", damage=[("replace", 0.0, b'"\\ud800"')])
 @example(victim="api/package.json", damage=[("replace", 0.0, b'{"name": "\\ud800"}')])
-@example(
-    victim="api/package.json",
-    damage=[("replace", 0.0, b'{"name": "a", "dependencies": {"\\ud800": "1"}}')],
-)
+@example(victim="api/package.json", damage=[("replace", 0.0, b'{"name": "a", "dependencies": {"\\ud800": "1"}}')])
 @example(victim="deploy/compose.yml", damage=[("insert", 0.5, b'\n    labels: ["\\ud800"]\n')])
-@hypothesis_settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@hypothesis_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_changes_no_row_of_another(
     victim: str,
     damage: list[tuple[str, float, bytes]],
@@ -233,9 +216,7 @@ NAMES = st.sampled_from(
 
 @given(name=NAMES)
 @hypothesis_settings(max_examples=10, deadline=None)
-def test_a_weird_name_changes_no_row_of_another(
-    name: str, undamaged: Stages, parameters: Parameters
-) -> None:
+def test_a_weird_name_changes_no_row_of_another(name: str, undamaged: Stages, parameters: Parameters) -> None:
     files = bytes_of(WHOLE) | {name: VICTIMS["shop/broken.py"].encode()}
     assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)
 

@@ -53,9 +53,7 @@ def started(home: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
 
 
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         loaded: dict[str, Any] = json.load(answer)
     return loaded
@@ -86,10 +84,7 @@ def kill_at_any_moment(home: Path, delay: float, run: int) -> set[str]:
             post(f"{url}/feedback", {"completion_id": name, "vote": "up"})
             acknowledged.add(name)
 
-        threads = [
-            until_it_ends(feedback),
-            until_it_ends(lambda number: post(f"{url}/v1/completions", ASKED)),
-        ]
+        threads = [until_it_ends(feedback), until_it_ends(lambda number: post(f"{url}/v1/completions", ASKED))]
         time.sleep(delay)
         process.kill()
         for thread in threads:

@@ -149,12 +149,7 @@ class Attack:
     """
 
     def __init__(
-        self,
-        killer: Killer,
-        scene: Scene,
-        start: MiniProject,
-        events: int,
-        expected: dict[str, object],
+        self, killer: Killer, scene: Scene, start: MiniProject, events: int, expected: dict[str, object]
     ) -> None:
         self._killer, self._scene, self._start = killer, scene, start
         self._events, self._expected = events, expected
@@ -186,9 +181,7 @@ class Attack:
             late = chance.random() < 0.5
             event_number = chance.randint(1, self._events)
             delay = chance.uniform(0.0005, LONGEST_DELAY) if late else 0.0
-            outcome = self._killer.run(
-                mini.root, *self._scene.command, kill_at=event_number, delay=delay
-            )
+            outcome = self._killer.run(mini.root, *self._scene.command, kill_at=event_number, delay=delay)
             assert "Traceback" not in outcome.output, outcome.output
             killed += outcome.status == -9
             moments.append(f"{event_number} + {delay:.4f} s")
@@ -197,9 +190,7 @@ class Attack:
                 self._add_unless_there(mini)
             well(self._killer, mini, words)
         after_kill = state(mini)
-        different = [
-            key for key in {**self._expected, **after_kill} if self._differs(key, after_kill)
-        ]
+        different = [key for key in {**self._expected, **after_kill} if self._differs(key, after_kill)]
         assert not different, f"killed at {moments}: {different}; {mini.root}"
         assert not left_over(mini)
         shutil.rmtree(mini.root)
@@ -227,12 +218,7 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
     mini = prepared.copy(tmp_path / "cut")
     killer.run(mini.root, "cortex", "sync")
     before = mini.outputs()
-    cut = [
-        *retained_outputs.FILES,
-        ".dvc/tmp/rwlock",
-        ".mlflow/mlflow.db",
-        f".dagster/{DATABASES[1]}",
-    ]
+    cut = [*retained_outputs.FILES, ".dvc/tmp/rwlock", ".mlflow/mlflow.db", f".dagster/{DATABASES[1]}"]
     for name in cut:
         text = (mini.root / name).read_bytes()
         (mini.root / name).write_bytes(text[: -3 if name == "params.yaml" else len(text) // 2])
@@ -254,18 +240,14 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["repro", "promote, then releases"])
-def test_two_kills_in_a_row_lose_nothing(
-    name: str, killer: Killer, prepared: MiniProject, tmp_path: Path
-) -> None:
+def test_two_kills_in_a_row_lose_nothing(name: str, killer: Killer, prepared: MiniProject, tmp_path: Path) -> None:
     attack = Attack.begin(killer, name, prepared, tmp_path)
     dice = random.Random(name)
     assert any(attack.kill(dice, 2) for _ in range(10)), "ten times it ended before it was killed"
 
 
 @pytest.fixture(scope="module")
-def attacks(
-    killer: Killer, prepared: MiniProject, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Attack]:
+def attacks(killer: Killer, prepared: MiniProject, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Attack]:
     work = tmp_path_factory.mktemp("attacks")
     return {name: Attack.begin(killer, name, prepared, work) for name in SCENES}
 

@@ -111,9 +111,7 @@ def test_a_wrong_value_is_named_with_line_and_remedy(tmp_path: Path, key: str, v
     assert re.search(r"\(found .+\); \w+", words), words
 
 
-@pytest.mark.parametrize(
-    "name", ["-rf", "x" * 300, "a b", "../up", "ä", "''", "a/b", "a.b", "3", "true", "null"]
-)
+@pytest.mark.parametrize("name", ["-rf", "x" * 300, "a b", "../up", "ä", "''", "a/b", "a.b", "3", "true", "null"])
 def test_a_project_has_a_plain_name(tmp_path: Path, name: str) -> None:
     words = refusal(tmp_path, REAL.replace("  cortex: #", f"  {name}: #"))
     assert PROJECT_NAME_WORDS in words or "give a text" in words
@@ -167,23 +165,12 @@ def test_a_key_that_is_misspelt_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("adapters.rank", "1000000000"),
-        ("automation.nightly", "never"),
-        ("privacy.allowed", "['(']"),
-    ],
+    ("key", "value"), [("adapters.rank", "1000000000"), ("automation.nightly", "never"), ("privacy.allowed", "['(']")]
 )
 def test_a_command_says_it_in_one_line(tmp_path: Path, key: str, value: str) -> None:
     words = refusal(tmp_path, changed(key, value))
     result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from cortex_pipelines.cli.main import main; main()",
-            "scan",
-            "params.yaml",
-        ],
+        [sys.executable, "-c", "from cortex_pipelines.cli.main import main; main()", "scan", "params.yaml"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
@@ -194,9 +181,7 @@ def test_a_command_says_it_in_one_line(tmp_path: Path, key: str, value: str) -> 
     assert result.stderr.strip() == f"Error: {words}"
 
 
-def test_the_code_location_shows_the_sentence_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_location_shows_the_sentence_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = refusal(tmp_path, changed("adapters.rank", "1000000000"))
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     with pytest.raises(ProjectError) as refused:

@@ -21,12 +21,7 @@ from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
-from cortex_pipelines.syntax.grammars import (
-    TooManyStepsError,
-    grammar_for,
-    parse_counted,
-    weighed,
-)
+from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for, parse_counted, weighed
 from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
 
@@ -46,9 +41,7 @@ def parameters() -> Parameters:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_twice_the_text_takes_twice_the_steps_or_is_refused(
-    language: str, parameters: Parameters
-) -> None:
+def test_twice_the_text_takes_twice_the_steps_or_is_refused(language: str, parameters: Parameters) -> None:
     grammar, most_bytes = grammar_for(language), parameters.extraction.max_file_bytes
     for name, shape in of_language(language):
         counts = []
@@ -112,9 +105,7 @@ def test_a_file_is_set_aside_if_its_query_begins_too_many_matches(parameters: Pa
     assert read_file("a.js", cases(1_500), most) is None
 
 
-def test_architecture_sets_a_file_aside_if_its_query_begins_too_many_matches(
-    parameters: Parameters,
-) -> None:
+def test_architecture_sets_a_file_aside_if_its_query_begins_too_many_matches(parameters: Parameters) -> None:
     text = "package a\nfunc f() { " + "f(" * 2_000 + "x" + ")" * 2_000 + " }\n"
     file = SourceFile("a.go", "go", text, parameters.architecture, parameters.extraction)
     with pytest.raises(CAUSES, match="begun at once"):  # what `attempted` sets a file aside for
@@ -132,13 +123,8 @@ def test_labels_of_a_query_that_begins_too_many_matches_are_left_out_and_said(
     assert "more than 1024 matches" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [("a.py", "T<T<T<x>," * 16_000), ("a.go", "T<T<T<x>," * 4_000)],
-)
-def test_what_is_not_parsed_has_no_refactorings(
-    path: str, text: str, parameters: Parameters
-) -> None:
+@pytest.mark.parametrize(("path", "text"), [("a.py", "T<T<T<x>," * 16_000), ("a.go", "T<T<T<x>," * 4_000)])
+def test_what_is_not_parsed_has_no_refactorings(path: str, text: str, parameters: Parameters) -> None:
     most = parameters.extraction.max_file_bytes
     assert read_file(path, text, most) is None
     assert read_file(path, text[:8], most) is not None
@@ -206,16 +192,10 @@ def of_language(language: str) -> list[tuple[str, Shape]]:
 
 @pytest.mark.attack
 @pytest.mark.parametrize(
-    ("language", "name", "shape"),
-    BOMBS,
-    ids=[f"{bomb_language}-{name}" for bomb_language, name, _ in BOMBS],
+    ("language", "name", "shape"), BOMBS, ids=[f"{bomb_language}-{name}" for bomb_language, name, _ in BOMBS]
 )
 def test_200_kilobytes_cost_seconds(
-    language: str,
-    name: str,
-    shape: Shape,
-    parameters: Parameters,
-    record_property: Callable[[str, object], None],
+    language: str, name: str, shape: Shape, parameters: Parameters, record_property: Callable[[str, object], None]
 ) -> None:
     text = shape(LARGE)
     files = files_of(text, language)

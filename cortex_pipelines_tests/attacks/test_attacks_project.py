@@ -97,9 +97,7 @@ KINDS = {
         ("data/**/*",),
         (
             *each(*STATE, *MODELS, ("predict", "scan the repository"), ("route", "scan it")),
-            *each(
-                ("run", "annotated_units"), ("run", "coordination_tables"), ("run", "compliance")
-            ),
+            *each(("run", "annotated_units"), ("run", "coordination_tables"), ("run", "compliance")),
             *each(("run", "outcome_predictors"), ("dictionary", "--check")),
         ),
     ),
@@ -109,9 +107,7 @@ KINDS = {
             (("update",), FILES_AND_UNITS),
             (("update", tiny.PROJECT), FILES_AND_UNITS),
             (("update",), ("run", "repository_files", "architecture_facts", "compliance")),
-            *each(
-                FILES_AND_UNITS, ("scan", "sources"), ("extract", "sources", "--out", "u.parquet")
-            ),
+            *each(FILES_AND_UNITS, ("scan", "sources"), ("extract", "sources", "--out", "u.parquet")),
             *each(("add", "gamma", "sources/gamma.tar.gz"), ("refactorings", "sources", "sources")),
         ),
     ),
@@ -125,12 +121,7 @@ KINDS = {
     ),
     "models": Kind(
         ("models/**/*",),
-        each(
-            ("doctor",),
-            ("update",),
-            ("route", "scan it"),
-            ("export", f"{ADAPTER}@challenger", "--out", "again"),
-        ),
+        each(("doctor",), ("update",), ("route", "scan it"), ("export", f"{ADAPTER}@challenger", "--out", "again")),
     ),
     "bundle": Kind(("exported/**/*",), each(("verify", "exported"))),
 }
@@ -324,11 +315,7 @@ class Attack:
 
 
 def attack(
-    finished_project: FinishedProject,
-    killer: Killer,
-    work: Path,
-    numbers: range,
-    log: Callable[[str], None],
+    finished_project: FinishedProject, killer: Killer, work: Path, numbers: range, log: Callable[[str], None]
 ) -> None:
     restorer = Restorer.begin(finished_project.mini.root, work / "attacked")
     problems = []

@@ -70,9 +70,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         for kind in ("abstract", "socket"):
             listeners[kind].listen()
         process = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
-            )
+            subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
         )
         descriptor = os.open(secret, os.O_RDONLY)
         stack.callback(os.close, descriptor)
@@ -126,30 +124,20 @@ def test_attacks_that_can_share_a_sandbox_are_held(box: Path, door: Door) -> Non
     result = inside(box, door, _TOGETHER)
     reported = answers(result.stdout)
     assert {name: words for name, words in reported.items() if words != "HELD"} == {}
-    assert set(reported) == {attack.name for attack in _TOGETHER}, (
-        result.stopped,
-        result.stderr[-500:],
-    )
+    assert set(reported) == {attack.name for attack in _TOGETHER}, (result.stopped, result.stderr[-500:])
 
 
 @pytest.mark.parametrize("name", _ALONE)
 def test_what_a_limit_ends(box: Path, door: Door, name: str) -> None:
     attack = next(candidate for candidate in ATTACKS if candidate.name == name)
     result = inside(box, door, [attack])
-    assert was_contained(attack, result), (
-        result.status,
-        result.stopped,
-        result.stdout,
-        result.stderr[-500:],
-    )
+    assert was_contained(attack, result), (result.status, result.stopped, result.stdout, result.stderr[-500:])
 
 
 def test_outside_of_the_sandbox_they_succeed(box: Path) -> None:
     """The control: what counts as contained above is not contained by chance."""
     (box / "attack.py").write_text(program(_CONTROLS))
-    result = subprocess.run(
-        [sys.executable, "attack.py"], cwd=box, capture_output=True, check=False, timeout=120
-    )
+    result = subprocess.run([sys.executable, "attack.py"], cwd=box, capture_output=True, check=False, timeout=120)
     reported = answers(result.stdout)
     assert {attack.name for attack in _CONTROLS} == set(reported), result.stderr
     assert {name: words for name, words in reported.items() if not words.startswith("BROKEN")} == {}
@@ -160,9 +148,4 @@ def test_outside_of_the_sandbox_they_succeed(box: Path) -> None:
 def test_an_attack_in_a_sandbox_of_its_own_is_held(box: Path, door: Door, attack: Attack) -> None:
     changes = _SHORT_OF_TIME if "time" in attack.stops else {}
     result = inside(box, door, [attack], **changes)
-    assert was_contained(attack, result), (
-        result.status,
-        result.stopped,
-        result.stdout,
-        result.stderr[-500:],
-    )
+    assert was_contained(attack, result), (result.status, result.stopped, result.stdout, result.stderr[-500:])

@@ -29,10 +29,7 @@ MINUTES = 3
 ROOT = Path(__file__).parents[2]
 Record = Callable[[str, object], None]
 REFUSALS = (UntrustedModelError, RouterError)
-DAMAGES = [
-    pytest.param(15, id="short"),
-    pytest.param(150, id="long", marks=pytest.mark.attack),
-]
+DAMAGES = [pytest.param(15, id="short"), pytest.param(150, id="long", marks=pytest.mark.attack)]
 SAYS = {"billing": "list all repositories {}", "cards": "fix the bug in {}", "top-up": "scan {}"}
 
 
@@ -77,9 +74,7 @@ def trained(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     quick = {"trials": 1, "epochs": 1, "max_tokens": 32, "kernel_features": 32, "folds": 2}
     params = parameters.model_copy(
         update={
-            "models": parameters.models.model_copy(
-                update={"encoder": ModelSource(directory=str(encoder))}
-            ),
+            "models": parameters.models.model_copy(update={"encoder": ModelSource(directory=str(encoder))}),
             "routing": parameters.routing.model_copy(update=quick),
         }
     )
@@ -143,9 +138,7 @@ def test_no_damaged_router_answers(
         assert "\n" not in str(refused.value), damage
 
 
-def test_a_router_without_its_manifest_is_refused(
-    trained: Callable[[bool], Path], tmp_path: Path
-) -> None:
+def test_a_router_without_its_manifest_is_refused(trained: Callable[[bool], Path], tmp_path: Path) -> None:
     copy = tmp_path / "router"
     shutil.copytree(trained(False), copy)
     (copy / "manifest.json").unlink()
@@ -218,10 +211,7 @@ def with_(**changes: object) -> Callable[[dict[str, object]], str]:
         (lambda was: "[" * 100000, "cannot be read"),
         (lambda was: " " * 2**21, "bytes"),
         (lambda was: '{"r": 4, "r": 8}', "twice"),
-        (
-            lambda was: json.dumps({**was, "lora_alpha": 1.5}).replace("1.5", "1e999"),
-            "not a finite",
-        ),
+        (lambda was: json.dumps({**was, "lora_alpha": 1.5}).replace("1.5", "1e999"), "not a finite"),
         (with_(lora_alpha=float("nan")), "NaN is not a finite"),
         (with_(lora_dropout=float("inf")), "Infinity is not a finite"),
         (with_(other=[float("-inf")]), "-Infinity is not a finite"),

@@ -24,12 +24,7 @@ MINUTES = 25
 PAIRS = [
     (
         {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C", "LISTING": "forwards"},
-        {
-            "PYTHONHASHSEED": "77",
-            "TZ": "Pacific/Chatham",
-            "LC_ALL": "C.UTF-8",
-            "LISTING": "backwards",
-        },
+        {"PYTHONHASHSEED": "77", "TZ": "Pacific/Chatham", "LC_ALL": "C.UTF-8", "LISTING": "backwards"},
     ),
     (
         {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "POSIX", "LISTING": "forwards"},
@@ -81,10 +76,7 @@ def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
 def projects(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """Hashes of the outputs of the same project, made in each of the surroundings."""
     work = tmp_path_factory.mktemp("projects")
-    return [
-        whole_project(work / str(number), surroundings)
-        for number, surroundings in enumerate(sum(PAIRS, ()))
-    ]
+    return [whole_project(work / str(number), surroundings) for number, surroundings in enumerate(sum(PAIRS, ()))]
 
 
 def whole_project(folder: Path, surroundings: dict[str, str]) -> dict[str, str]:
@@ -111,9 +103,7 @@ def test_a_whole_project_is_the_same_in_other_surroundings(
     first, other = projects[2 * pair : 2 * pair + 2]
     assets = {name.split("/")[1] for name in first if name.startswith("data/")}
     assert assets >= {asset.name for asset in ASSETS}
-    assert [
-        name for name in first.keys() | other.keys() if first.get(name) != other.get(name)
-    ] == []
+    assert [name for name in first.keys() | other.keys() if first.get(name) != other.get(name)] == []
     assert first == projects[0]
     record_property("attacks", 2)
     record_property("outputs", len(first))
@@ -125,11 +115,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.augmentation.augment import augment
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.datasets.unit_splits.build import split_units
-    from cortex_pipelines.evaluation.metrics.style import (
-        distances_by_feature,
-        learn_style,
-        style_distance,
-    )
+    from cortex_pipelines.evaluation.metrics.style import distances_by_feature, learn_style, style_distance
     from cortex_pipelines.extraction.architecture.build import architecture_facts
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.extraction.units import extract
@@ -157,16 +143,10 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     styles = [learn_style([("python", text.decode())]) for text in texts.values()]
     # each pair: a sum of a few floats seldom shows in what order it was taken
     distances = [
-        (style_distance(style, team), distances_by_feature(style, team))
-        for style in styles
-        for team in styles
+        (style_distance(style, team), distances_by_feature(style, team)) for style in styles for team in styles
     ]
-    facts = architecture_facts(
-        files, extraction.units, parameters.architecture, parameters.extraction
-    )
-    known_tables = GraphTables(
-        files, extraction.units, extraction.tests, facts, REPOSITORY_COMMITS.empty()
-    )
+    facts = architecture_facts(files, extraction.units, parameters.architecture, parameters.extraction)
+    known_tables = GraphTables(files, extraction.units, extraction.tests, facts, REPOSITORY_COMMITS.empty())
     tables = {
         "listed": unit_rows,
         "units": extraction.units,
@@ -175,9 +155,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
         "graph": code_graph(known_tables, parameters.architecture, parameters.extraction),
         "annotated": annotation.units,
         "findings": annotation.findings,
-        "splits": split_units(
-            annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets
-        ),
+        "splits": split_units(annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets),
         **augment(annotation.units, parameters.augmentation),
     }
     for name, table in tables.items():

@@ -91,9 +91,7 @@ def test_a_stage_is_run_once_for_one_version_of_the_code(
     assert runs(tests) == 3
 
 
-def test_a_broken_stage_is_reported_and_the_others_still_run(
-    tests: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_stage_is_reported_and_the_others_still_run(tests: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tests / "test_attack_building.py").write_text(BROKEN)
     assert attack(tests) == 1
     printed = capsys.readouterr().out

@@ -61,9 +61,7 @@ def write(sources: Path, backwards: bool) -> None:
     alpha.mkdir(parents=True)
     miniproject.git(alpha, "init", "-q", "-b", "main")
     for rooms in COMMITS:
-        modules = [
-            path for room in rooms for path in (REPOSITORY / "cortex_pipelines" / room).glob("*.py")
-        ]
+        modules = [path for room in rooms for path in (REPOSITORY / "cortex_pipelines" / room).glob("*.py")]
         for module in sorted(modules, reverse=backwards):
             target = alpha / module.parent.name / module.name
             target.parent.mkdir(exist_ok=True)
@@ -85,10 +83,7 @@ def write(sources: Path, backwards: bool) -> None:
 
 def write_archive(path: Path) -> None:
     # tarfile would write the time into the head of the gzip file
-    with (
-        gzip.GzipFile(path, "wb", mtime=0) as file,
-        tarfile.open(fileobj=file, mode="w") as tar,
-    ):
+    with gzip.GzipFile(path, "wb", mtime=0) as file, tarfile.open(fileobj=file, mode="w") as tar:
         member = tarfile.TarInfo("gamma/half.py")
         data = b"def half(number):\n    if number > 10:\n        return number // 2\n    return 5\n"
         member.size = len(data)

@@ -22,31 +22,21 @@ CASES = {
             {"g"},
         ),
         "shorthand properties": ("function f() { const x = 1, y = 2; return { x, y: y }; }", {"y"}),
-        "object patterns": (
-            "function f(o) { const { x, y: z } = o; let w = z; return x + w; }",
-            {"w"},
-        ),
+        "object patterns": ("function f(o) { const { x, y: z } = o; let w = z; return x + w; }", {"w"}),
         "property names": ("function f(o) { const x = o.x; o.x = x; return { x: x }; }", {"x"}),
         "template strings": ("function f() { const n = 1; return `${n} n`; }", {"n"}),
         "a global of the same name": ("function f() { { let x = 1; g(x); } return x; }", set()),
-        "a var is not seen by default values": (
-            "function f(a = x) { var x = 1; return a + x; }",
-            set(),
-        ),
+        "a var is not seen by default values": ("function f(a = x) { var x = 1; return a + x; }", set()),
         "a loop over a var": ("function f(o) { for (var k in o) {} return k; }", {"k"}),
         "closures": ("function f() { let n = 0; return () => { n++; return n; }; }", {"n"}),
         "eval": ("function f() { const x = 1; return eval('x'); }", set()),
         "with": ("function f(o) { const x = 1; with (o) { return x; } }", set()),
         "names of functions": ("function f() { function g() {} class C {} return [g, C]; }", set()),
-        "a default that shadows": (
-            "function f(o) { const x = 1; const g = (x = 2) => x; return g() + x; }",
-            {"g"},
-        ),
+        "a default that shadows": ("function f(o) { const x = 1; const g = (x = 2) => x; return g() + x; }", {"g"}),
     },
     "typescript": {
         "type annotations": (
-            "function f(a: number): number { const n: number = a; "
-            "const t: typeof n = 1; return n + t; }",
+            "function f(a: number): number { const n: number = a; const t: typeof n = 1; return n + t; }",
             {"n", "t"},
         ),
         "optional parameters": ("function f(a?: number) { let b = a!; return b as any; }", {"b"}),
@@ -65,19 +55,13 @@ CASES = {
             "Object f() { int n = 1; return new Base() { int g() { return n; } }; }",
             set(),
         ),
-        "enum constants of a switch": (
-            "void f(E e) { int RED = 1; switch (e) { case RED: use(RED); } }",
-            set(),
-        ),
+        "enum constants of a switch": ("void f(E e) { int RED = 1; switch (e) { case RED: use(RED); } }", set()),
         "lambdas, catches and patterns": (
             "void f(Object o) { int n = 1; run(p -> p + n); try {} catch (E e) { use(e); }\n"
             "  if (o instanceof S s) { use(s); } }",
             {"n"},
         ),
-        "methods and fields named like it": (
-            "void f() { Q size = q.size(); q.size = size; size.size(); }",
-            {"size"},
-        ),
+        "methods and fields named like it": ("void f() { Q size = q.size(); q.size = size; size.size(); }", {"size"}),
     },
     "go": {
         "declarations of every sort": (
@@ -89,10 +73,7 @@ CASES = {
             "\tselect {\n\tcase q := <-c:\n\t\tuse(q)\n\t}\n\treturn y\n}",
             {"x", "y", "z", "i", "k", "v", "w", "ok", "t", "q"},
         ),
-        "a package variable of the same name": (
-            "func f() {\n\tx := x + 1\n\tuse(x)\n\ty := 1\n\tuse(y)\n}",
-            {"y"},
-        ),
+        "a package variable of the same name": ("func f() {\n\tx := x + 1\n\tuse(x)\n\ty := 1\n\tuse(y)\n}", {"y"}),
         "a variable of the package in a type switch": (
             "func f() {\n\tswitch v := v.(type) {\n\tcase int:\n\t\tuse(v)\n\t}\n}",
             set(),
@@ -113,20 +94,14 @@ CASES = {
         ),
         "words of macros": ('fn f() { let x = 1; let y = 2; println!("{x}"); g(y); }', {"y"}),
         "shorthand fields": ("fn f() -> P { let x = 1; let y = 2; P { x, y: y } }", {"y"}),
-        "items do not see locals": (
-            "fn f() -> i32 { let x = 1; fn g() -> i32 { x } g() + x }",
-            set(),
-        ),
+        "items do not see locals": ("fn f() -> i32 { let x = 1; fn g() -> i32 { x } g() + x }", set()),
         "matches, closures and constants": (
             "fn f(o: Option<i32>) -> i32 { let N = 1; "
             "let c = |s| s; if let Some(v) = o { return v; }\n"
             "  match o { Some(w) => w, z => c(1) } }",
             {"c"},
         ),
-        "paths and labels": (
-            "fn f() { let x = 1; x::g(); let a = 2; 'a: loop { break 'a; } }",
-            set(),
-        ),
+        "paths and labels": ("fn f() { let x = 1; x::g(); let a = 2; 'a: loop { break 'a; } }", set()),
         "shadowing": ("fn f() -> i32 { let x = 1; let x = x + 1; { let x = x; x } }", {"x"}),
     },
 }
@@ -188,8 +163,6 @@ def test_a_renamed_program_does_the_same(tmp_path: Path) -> None:
     for code in (PROGRAM, result.code):
         script = tmp_path / "program.js"
         script.write_text(code + "\nconsole.log(f([3, 1, 4, 1, 5]));\n")
-        completed = subprocess.run(
-            ["node", str(script)], capture_output=True, text=True, check=True
-        )
+        completed = subprocess.run(["node", str(script)], capture_output=True, text=True, check=True)
         outputs.append(completed.stdout)
     assert outputs[0] == outputs[1]

@@ -11,16 +11,7 @@ from cortex_pipelines.config import load_parameters
 
 CODE = "NAME = 'ä'\n\ndef f(a, b):\n    return a < b + 1\n"
 MOST = load_parameters(Path(__file__).parents[2]).extraction.max_file_bytes
-KEYS = [
-    "operator",
-    "error_type",
-    "start_byte",
-    "end_byte",
-    "fixed_code",
-    "buggy_code",
-    "explanation",
-    "verification",
-]
+KEYS = ["operator", "error_type", "start_byte", "end_byte", "fixed_code", "buggy_code", "explanation", "verification"]
 
 
 def invoke(*words: str | Path) -> Result:
@@ -42,13 +33,7 @@ def test_json_is_a_list_of_mutants(file: Path) -> None:
     for row in rows:
         assert list(row) == KEYS
         assert data[row["start_byte"] : row["end_byte"]].decode() == row["fixed_code"]
-        assert row["verification"] == [
-            "reparses",
-            "tree_differs",
-            "not_equivalent",
-            "reverses",
-            "compiles",
-        ]
+        assert row["verification"] == ["reparses", "tree_differs", "not_equivalent", "reverses", "compiles"]
     assert result.stderr == f"{len(rows)} mutants of {file}\n"
 
 

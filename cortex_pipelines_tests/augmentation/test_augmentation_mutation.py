@@ -83,10 +83,7 @@ def test_a_sample_of_real_code_parses_and_means_something_else() -> None:
             assert mutant.compiles
 
 
-PARSERS = {
-    "javascript": (["node", "--check"], "x.js"),
-    "go": (["gofmt", "-e", "-l"], "x.go"),
-}
+PARSERS = {"javascript": (["node", "--check"], "x.js"), "go": (["gofmt", "-e", "-l"], "x.go")}
 
 
 @pytest.mark.parametrize("language", PARSERS)
@@ -124,57 +121,25 @@ EXACT = {
     "code that is never on": ("off_by_one", "def f():\n    if False:\n        b = 1\n", set()),
     "annotations": ("bitwise", "def f(a: int | None):\n    return a\n", set()),
     "a split without limit": ("similar_method", "def f(a):\n    return a.split(b)\n", set()),
-    "a split with one": (
-        "similar_method",
-        "def f(a):\n    return a.split(b, 1)\n",
-        {"return a.rsplit(b, 1)"},
-    ),
+    "a split with one": ("similar_method", "def f(a):\n    return a.split(b, 1)\n", {"return a.rsplit(b, 1)"}),
     "a default of None": ("removed_fallback", "def f(a):\n    return a.get(b, None)\n", set()),
-    "a list for sorted": (
-        "removed_conversion",
-        "def f(a):\n    return sorted(list(a))\n",
-        {"return list(a)"},
-    ),
-    "a guard that stands alone": (
-        "removed_guard",
-        "def f(a):\n    if a:\n        return\n",
-        {"pass"},
-    ),
+    "a list for sorted": ("removed_conversion", "def f(a):\n    return sorted(list(a))\n", {"return list(a)"}),
+    "a guard that stands alone": ("removed_guard", "def f(a):\n    if a:\n        return\n", {"pass"}),
     "a guard with an else": (
         "removed_guard",
         "def f(a):\n    if a:\n        return 1\n    else:\n        return 2\n",
         set(),
     ),
-    "more than a guard": (
-        "removed_guard",
-        "def f(a):\n    if a:\n        g()\n        return 1\n",
-        set(),
-    ),
-    "a condition that is a negation": (
-        "negated_condition",
-        "def f(a):\n    if not a:\n        g()\n",
-        set(),
-    ),
-    "a condition": (
-        "negated_condition",
-        "def f(a):\n    while a or b:\n        g()\n",
-        {"while not (a or b):"},
-    ),
+    "more than a guard": ("removed_guard", "def f(a):\n    if a:\n        g()\n        return 1\n", set()),
+    "a condition that is a negation": ("negated_condition", "def f(a):\n    if not a:\n        g()\n", set()),
+    "a condition": ("negated_condition", "def f(a):\n    while a or b:\n        g()\n", {"while not (a or b):"}),
     "a return after the loop": (
         "early_return",
         "def f(a):\n    for b in a:\n        g(b)\n    return b\n",
         {"        return b"},
     ),
-    "a variable that is not bound yet": (
-        "variable_misuse",
-        "def f(a):\n    b = a\n    c = 1\n",
-        set(),
-    ),
-    "a variable of the function": (
-        "variable_misuse",
-        "def f(a, b):\n    return a + G\n",
-        {"return b + G"},
-    ),
+    "a variable that is not bound yet": ("variable_misuse", "def f(a):\n    b = a\n    c = 1\n", set()),
+    "a variable of the function": ("variable_misuse", "def f(a, b):\n    return a + G\n", {"return b + G"}),
     "variables of two types": ("variable_misuse", "def f(a: int, b: str):\n    g(a)\n", set()),
     "a wait that has to stay": ("removed_modifier", "async def f(a):\n    await a\n", set()),
 }
@@ -211,9 +176,7 @@ def test_mutants_belong_to_the_innermost_unit() -> None:
 
 
 def test_a_nonlocal_name_of_a_function_around_is_no_obstacle() -> None:
-    code = (
-        "def f():\n    n = 0\n    def g(a):\n        nonlocal n\n        n += a - 1\n    return g\n"
-    )
+    code = "def f():\n    n = 0\n    def g(a):\n        nonlocal n\n        n += a - 1\n    return g\n"
     inner = [m for m in mutants(code) if m.fixed_code.startswith("def g")]
     assert {"arithmetic", "augmented_assignment"} <= {m.operator for m in inner}
     assert all(m.compiles for m in inner)
@@ -317,8 +280,6 @@ NOT_IN = {
 
 
 @pytest.mark.parametrize(("language", "path", "code", "operator"), NOT_IN.values(), ids=NOT_IN)
-def test_what_the_language_would_not_parse_is_left_out(
-    language: str, path: str, code: str, operator: str
-) -> None:
+def test_what_the_language_would_not_parse_is_left_out(language: str, path: str, code: str, operator: str) -> None:
     all_mutants = mutate_code(code, language, path, EXTRACTION, SETTINGS)
     assert operator not in {mutant.operator for mutant in all_mutants}

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.augmentation.renaming.python_equivalence import (
-    NotEquivalentError,
-    check_equivalent,
-)
-from cortex_pipelines.augmentation.renaming.rename import (
-    apply_renames,
-    local_variables,
-    rename_locals,
-)
+from cortex_pipelines.augmentation.renaming.python_equivalence import NotEquivalentError, check_equivalent
+from cortex_pipelines.augmentation.renaming.rename import apply_renames, local_variables, rename_locals
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections
@@ -33,9 +26,9 @@ def test_a_local_variable_gets_another_name_wherever_it_is_used() -> None:
     assert result is not None
     names = dict(result.renames)
     assert set(names) == {"total", "x"}
-    assert result.code == code.replace("total", names["total"]).replace(
-        "for x", f"for {names['x']}"
-    ).replace("+= x", f"+= {names['x']}")
+    assert result.code == code.replace("total", names["total"]).replace("for x", f"for {names['x']}").replace(
+        "+= x", f"+= {names['x']}"
+    )
 
 
 def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
@@ -55,9 +48,7 @@ def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
 
 
 LEFT_ALONE = {
-    "parameters, because callers pass them by name": (
-        "def f(a, *b, c=1, **d):\n    return a, b, c, d\n"
-    ),
+    "parameters, because callers pass them by name": ("def f(a, *b, c=1, **d):\n    return a, b, c, d\n"),
     "a use of locals()": "def f():\n    x = 1\n    return '{x}'.format(**locals())\n",
     "a use of eval": "def f():\n    x = 1\n    return eval('x')\n",
     "names that f-strings print": "def f():\n    x = 1\n    return f'{x=}'\n",
@@ -66,9 +57,7 @@ LEFT_ALONE = {
     "nested functions and classes": (
         "def f():\n    def g():\n        pass\n    class C:\n        y = 1\n    return g, C\n"
     ),
-    "captures of match": (
-        "def f(v):\n    match v:\n        case [x, *y]:\n            return x, y\n"
-    ),
+    "captures of match": ("def f(v):\n    match v:\n        case [x, *y]:\n            return x, y\n"),
     "mangled names": "def f():\n    __x = 1\n    return __x\n",
     "code that does not parse": "def f(:\n    x = 1\n",
     "code of another Python": "def f():\n    x = 1\n    print x\n",
@@ -83,21 +72,14 @@ def test_is_left_alone(code: str) -> None:
 
 RENAMED = {
     "keyword arguments stay": ("def f(g):\n    key = 1\n    return g(key=key)\n", {"key"}),
-    "attributes stay": (
-        "def f(o):\n    name = o.name\n    o.name = name\n    return name\n",
-        {"name"},
-    ),
+    "attributes stay": ("def f(o):\n    name = o.name\n    o.name = name\n    return name\n", {"name"}),
     "strings stay": ("def f():\n    word = 'word'\n    return word\n", {"word"}),
     "f-string fields follow": ("def f():\n    n = 2\n    return f'{n!r:>{n}} n'\n", {"n"}),
     "closures follow": (
-        "def f():\n    n = 0\n    def g():\n        nonlocal n\n"
-        "        n += 1\n    g()\n    return n\n",
+        "def f():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n    g()\n    return n\n",
         {"n"},
     ),
-    "a name may be local twice": (
-        "def f(a):\n    x = [x for x in a]\n    return lambda: x\n",
-        {"x"},
-    ),
+    "a name may be local twice": ("def f(a):\n    x = [x for x in a]\n    return lambda: x\n", {"x"}),
     "a class body is not a scope of its methods": (
         "def f():\n    x = 1\n    class C:\n        x = 2\n"
         "        def m(self):\n            return x\n"
@@ -112,10 +94,7 @@ RENAMED = {
         "def f():\n    x = 1\n    def g(x=x):\n        return x\n    return g()\n",
         {"x"},
     ),
-    "the walrus binds around comprehensions": (
-        "def f(a):\n    return [last := v for v in a], last\n",
-        {"v", "last"},
-    ),
+    "the walrus binds around comprehensions": ("def f(a):\n    return [last := v for v in a], last\n", {"v", "last"}),
     "the first iterable is evaluated outside": (
         "def f():\n    x = [[1]]\n    return [x for x in x for y in x]\n",
         {"x", "y"},
@@ -182,25 +161,16 @@ def test_same_seed_same_names_and_other_seeds_others() -> None:
 
 
 NOT_EQUIVALENT = {
-    "a global captured": (
-        "def f():\n    x = 1\n    return x, y\n",
-        "def f():\n    y = 1\n    return y, y\n",
-    ),
+    "a global captured": ("def f():\n    x = 1\n    return x, y\n", "def f():\n    y = 1\n    return y, y\n"),
     "two variables merged": (
         "def f():\n    x = 1\n    y = 2\n    return x\n",
         "def f():\n    x = 1\n    x = 2\n    return x\n",
     ),
-    "one use forgotten": (
-        "def f():\n    x = 1\n    return x\n",
-        "def f():\n    y = 1\n    return x\n",
-    ),
+    "one use forgotten": ("def f():\n    x = 1\n    return x\n", "def f():\n    y = 1\n    return x\n"),
     "a parameter renamed": ("def f(x):\n    return x\n", "def f(y):\n    return y\n"),
     "an attribute renamed": ("def f(o):\n    return o.a\n", "def f(o):\n    return o.b\n"),
     "a constant changed": ("def f():\n    return 1\n", "def f():\n    return True\n"),
-    "uses swapped": (
-        "def f():\n    x, y = 1, 2\n    return x - y\n",
-        "def f():\n    x, y = 1, 2\n    return y - x\n",
-    ),
+    "uses swapped": ("def f():\n    x, y = 1, 2\n    return x - y\n", "def f():\n    x, y = 1, 2\n    return y - x\n"),
     "a closure that sees another variable": (
         "def f():\n    x, y = 1, 2\n    def g():\n        return x\n    return g, x, y\n",
         "def f():\n    x, y = 1, 2\n    def g():\n        return y\n    return g, x, y\n",
@@ -211,10 +181,7 @@ NOT_EQUIVALENT = {
     ),
     "no Python": ("def f(:\n", "def f(:\n"),
     "no valid function": ("return 1\n", "return 1\n"),
-    "another global": (
-        "def f():\n    return a, b, a\n",
-        "def f():\n    return a, b, b\n",
-    ),
+    "another global": ("def f():\n    return a, b, a\n", "def f():\n    return a, b, b\n"),
     "two cells merged": (
         "def f():\n    x, y = 1, 2\n    return lambda: (x, y)\n",
         "def f():\n    x, x = 1, 2\n    return lambda: (x, x)\n",
@@ -270,9 +237,7 @@ STATEMENTS = st.recursive(
     ),
     lambda inner: st.one_of(
         st.tuples(NAMES, inner).map(lambda p: [f"for {p[0]} in range(2):", *_indented(p[1])]),
-        st.tuples(NAMES, NAMES, inner).map(
-            lambda p: [f"def {p[0]}({p[1]}=1):", *_indented(p[2]), f"{p[0]}()"]
-        ),
+        st.tuples(NAMES, NAMES, inner).map(lambda p: [f"def {p[0]}({p[1]}=1):", *_indented(p[2]), f"{p[0]}()"]),
         inner.map(lambda lines: ["class C:", *_indented(lines)]),
         st.tuples(inner, inner).map(lambda p: [*p[0], *p[1]]),
     ),
@@ -313,9 +278,9 @@ def test_renames_are_applied_at_their_places_only() -> None:
     code = b"def f():\n    n = 1\n    return n\n"
     variables = local_variables(code.decode(), "python", "function")
     assert [variable.places for variable in variables] == [((13, 14), (30, 31))]
-    assert apply_renames(code, [(variables[0], "number")]) == code.replace(
-        b"n =", b"number ="
-    ).replace(b"return n", b"return number")
+    assert apply_renames(code, [(variables[0], "number")]) == code.replace(b"n =", b"number =").replace(
+        b"return n", b"return number"
+    )
 
 
 def test_deep_nesting_stops_nothing() -> None:

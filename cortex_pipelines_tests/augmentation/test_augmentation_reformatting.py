@@ -64,15 +64,11 @@ def test_each_language_is_laid_out_in_several_styles(language: str) -> None:
     assert len(layouts) >= 3
     for text in layouts:
         assert re.sub(r"[\s'\",]", "", text) == re.sub(r"[\s'\",]", "", CODE[language])
-        assert is_same_but_for_layout(
-            snippet(CODE[language].replace(",)", ")"), language), snippet(text, language)
-        )
+        assert is_same_but_for_layout(snippet(CODE[language].replace(",)", ")"), language), snippet(text, language))
 
 
 def test_python_is_laid_out_as_black_does() -> None:
-    expected = (
-        'def f(a, b="x"):\n    # Look first.\n    if a:\n        return [1, 2, b]\n    return {}'
-    )
+    expected = 'def f(a, b="x"):\n    # Look first.\n    if a:\n        return [1, 2, b]\n    return {}'
     assert expected in styles(CODE["python"])
 
 
@@ -80,9 +76,7 @@ def test_a_method_of_python_keeps_where_it_stands() -> None:
     code = "def f(self, a):\n        if a :\n            return ( 1,2 )\n        return a"
     assert code.replace("a :", "a:").replace("( 1,2 )", "(1, 2)") in styles(code, kind="method")
     decorated = "@cached\n    " + code
-    assert decorated.replace("a :", "a:").replace("( 1,2 )", "(1, 2)") in styles(
-        decorated, kind="method"
-    )
+    assert decorated.replace("a :", "a:").replace("( 1,2 )", "(1, 2)") in styles(decorated, kind="method")
 
 
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
@@ -137,16 +131,8 @@ OTHER = {
         "function f(a) { return a; }",
         "function f(a) { return\na; }",
     ),
-    "another quoted string": (
-        "javascript",
-        "function f() { return 'a'; }",
-        'function f() { return "b"; }',
-    ),
-    "other brackets": (
-        "java",
-        "int f(int a) { return (a + 1) * 2; }",
-        "int f(int a) { return a + 1 * 2; }",
-    ),
+    "another quoted string": ("javascript", "function f() { return 'a'; }", 'function f() { return "b"; }'),
+    "other brackets": ("java", "int f(int a) { return (a + 1) * 2; }", "int f(int a) { return a + 1 * 2; }"),
     "a broken tree": ("typescript", "function f() { g(); }", "function f() { g( }"),
 }
 
@@ -190,13 +176,9 @@ class Liar(Formatter):
         return [sys.executable, "-c", script]
 
 
-def test_what_changes_more_than_layout_is_laid_out_with_the_same_tokens(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_changes_more_than_layout_is_laid_out_with_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reformatting, "formatters", lambda: {"python": Liar()})
-    codes = [
-        f"def f(a):\n    {word} = a\n    while a:\n        a = {word}" for word in ("true", "lie")
-    ]
+    codes = [f"def f(a):\n    {word} = a\n    while a:\n        a = {word}" for word in ("true", "lie")]
     units = [unit(code, name=str(n)) for n, code in enumerate(codes)]
     rewrites = [rows[0]["rewrite"] for rows in rewritten_rows(units, SETTINGS)]
     assert rewrites == ["liar_plain", "reindented"]
@@ -217,11 +199,7 @@ def test_many_are_laid_out_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_stands_beside_a_unit_does_not_matter() -> None:
-    units = [
-        unit(code, language, name=f"{language}{n}")
-        for language, code in CODE.items()
-        for n in range(6)
-    ]
+    units = [unit(code, language, name=f"{language}{n}") for language, code in CODE.items() for n in range(6)]
     units.insert(3, unit("def f(:", name="broken"))
     together = list(rewritten_rows(units, SETTINGS))
     alone = [rows for each in units for rows in rewritten_rows([each], SETTINGS)]
@@ -286,9 +264,7 @@ def test_a_program_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
         Liar().formatted([b"a"], "python", Liar.styles[0])
 
 
-WORDS = st.sampled_from(
-    ["a", "b", "x + 1", "'it\"s'", '"a\'b"', "f(a, b)", "[1,2]", "a if b else c"]
-)
+WORDS = st.sampled_from(["a", "b", "x + 1", "'it\"s'", '"a\'b"', "f(a, b)", "[1,2]", "a if b else c"])
 
 
 def _bodies() -> Iterator[st.SearchStrategy[str]]:

@@ -136,10 +136,7 @@ def test_layout_keeps_the_syntax_tree() -> None:
 
 LEFT_ALONE = {
     "calls are not mirrored": ("mirrored_comparison", "def f(a):\n    return g(a) < h(a)\n"),
-    "a list is not added to in another way": (
-        "expanded_assignment",
-        "def f(a, b):\n    a += b\n    return a\n",
-    ),
+    "a list is not added to in another way": ("expanded_assignment", "def f(a, b):\n    a += b\n    return a\n"),
     "an item is not looked up twice": ("expanded_assignment", "def f(a):\n    a[g()] += 1\n"),
     "a value that is turned twice": ("de_morgan", "def f(a, b):\n    return not (not a or b)\n"),
     "an else belongs to its if": (
@@ -171,13 +168,11 @@ def test_a_decorated_method_keeps_where_it_stands() -> None:
             "python",
             "def f(self, a):\n        if a:\n            return 1\n        return 2",
             "def f(self, a):\n      if a:\n        return 1\n      return 2",
-            "def f(\n            self,\n            a):\n        if a:\n            return 1\n"
-            "        return 2",
+            "def f(\n            self,\n            a):\n        if a:\n            return 1\n        return 2",
         ),
         (
             "rust",
-            "fn f(a: u8, b: u8) -> u8 {\n        if a > b {\n"
-            "            1\n        }\n        2\n    }",
+            "fn f(a: u8, b: u8) -> u8 {\n        if a > b {\n            1\n        }\n        2\n    }",
             "fn f(a: u8, b: u8) -> u8 {\n      if a > b {\n        1\n      }\n      2\n    }",
             "fn f(\n            a: u8,\n            b: u8) -> u8 {\n        if a > b {\n"
             "            1\n        }\n        2\n    }",
@@ -190,9 +185,7 @@ def test_a_decorated_method_keeps_where_it_stands() -> None:
         ),
     ],
 )
-def test_a_nested_unit_keeps_where_it_stands(
-    language: str, code: str, reindented: str, one_argument: str
-) -> None:
+def test_a_nested_unit_keeps_where_it_stands(language: str, code: str, reindented: str, one_argument: str) -> None:
     rewritings = rewritten(code, language, "function", "", 20, 1)
     by_name = {variant.rewrite: variant.code for variant in rewritings}
     assert by_name["reindented"] == reindented
@@ -243,21 +236,15 @@ CONDITIONS = st.recursive(
     st.sampled_from(["a", "b", "a < b", "a == 2", "b in (1, 2)", "a is None"]),
     lambda inner: st.one_of(
         inner.map(lambda c: f"not ({c})"),
-        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
-            lambda p: f"({p[0]}) {p[1]} ({p[2]})"
-        ),
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda p: f"({p[0]}) {p[1]} ({p[2]})"),
     ),
     max_leaves=4,
 )
 BODIES = st.recursive(
-    st.sampled_from(
-        [["n += 1"], ["return g(n, a)"], ["n = n * 2  # twice"], ["out.append(n)"], ["n -= 3"]]
-    ),
+    st.sampled_from([["n += 1"], ["return g(n, a)"], ["n = n * 2  # twice"], ["out.append(n)"], ["n -= 3"]]),
     lambda inner: st.one_of(
         st.tuples(CONDITIONS, inner).map(lambda p: [f"if {p[0]}:", *_in(p[1])]),
-        st.tuples(CONDITIONS, inner, inner).map(
-            lambda p: [f"if {p[0]}:", *_in(p[1]), "else:", *_in(p[2])]
-        ),
+        st.tuples(CONDITIONS, inner, inner).map(lambda p: [f"if {p[0]}:", *_in(p[1]), "else:", *_in(p[2])]),
         st.tuples(inner, inner).map(lambda p: [*p[0], *p[1]]),
     ),
     max_leaves=6,

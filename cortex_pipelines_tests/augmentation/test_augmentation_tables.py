@@ -8,11 +8,7 @@ import pytest
 
 from cortex_pipelines.augmentation import parallel
 from cortex_pipelines.augmentation.assets import augmented_units, mutant_verification
-from cortex_pipelines.augmentation.augment import (
-    augment,
-    augmentable,
-    augmented,
-)
+from cortex_pipelines.augmentation.augment import augment, augmentable, augmented
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
@@ -20,13 +16,7 @@ from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
-    update={
-        "seed": 1,
-        "max_unit_bytes": 500,
-        "renamed_variants": 2,
-        "reformatted_share": 0.5,
-        "mutants_per_unit": 3,
-    }
+    update={"seed": 1, "max_unit_bytes": 500, "renamed_variants": 2, "reformatted_share": 0.5, "mutants_per_unit": 3}
 )
 CODE = "def f(a):\n    total = 0\n    for x in a:\n        total += x * 2\n    return total < 10\n"
 
@@ -49,10 +39,7 @@ def frame(*units: dict[str, Any]) -> pl.DataFrame:
 
 def test_a_unit_has_its_variants_and_mutants() -> None:
     units = frame(unit("a"), unit("b"))
-    renamed, errors = (
-        augmented(RENAMED_UNITS, units, SETTINGS),
-        augmented(INJECTED_ERRORS, units, SETTINGS),
-    )
+    renamed, errors = (augmented(RENAMED_UNITS, units, SETTINGS), augmented(INJECTED_ERRORS, units, SETTINGS))
     assert renamed.group_by("unit_id").len().sort("unit_id").rows() == [("a", 2), ("b", 2)]
     assert set(renamed["original_code"]) == {CODE}
     assert CODE not in set(renamed["renamed_code"])
@@ -65,9 +52,7 @@ def test_a_unit_has_its_variants_and_mutants() -> None:
 
 def test_about_half_of_the_units_have_another_layout() -> None:
     units = frame(*(unit(f"u{n:02}") for n in range(40)))
-    is_reformatted = augmented(REWRITTEN_UNITS, units, SETTINGS)["rewrite"].str.contains(
-        "ruff|reindented|argument"
-    )
+    is_reformatted = augmented(REWRITTEN_UNITS, units, SETTINGS)["rewrite"].str.contains("ruff|reindented|argument")
     assert 12 <= is_reformatted.sum() <= 32
 
 
@@ -80,8 +65,7 @@ def test_what_stands_beside_a_unit_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"has_error": True}, {"generated": True}, {"kind": "class"}, {"code": CODE + "#" * 500}],
+    "changes", [{"has_error": True}, {"generated": True}, {"kind": "class"}, {"code": CODE + "#" * 500}]
 )
 def test_some_units_are_not_augmented(changes: dict[str, Any]) -> None:
     units = frame(unit("a", **changes))
@@ -92,9 +76,7 @@ def test_some_units_are_not_augmented(changes: dict[str, Any]) -> None:
 
 
 def test_a_unit_without_local_variables_has_no_variant() -> None:
-    assert augmented(
-        RENAMED_UNITS, frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS
-    ).is_empty()
+    assert augmented(RENAMED_UNITS, frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS).is_empty()
 
 
 def test_equal_variants_are_kept_once() -> None:
@@ -108,23 +90,16 @@ def test_equal_variants_are_kept_once() -> None:
 def test_another_seed_draws_other_errors() -> None:
     units = frame(*(unit(f"u{n}") for n in range(5)))
     other = SETTINGS.model_copy(update={"seed": 2})
-    first, second = (
-        augmented(INJECTED_ERRORS, units, SETTINGS),
-        augmented(INJECTED_ERRORS, units, other),
-    )
+    first, second = (augmented(INJECTED_ERRORS, units, SETTINGS), augmented(INJECTED_ERRORS, units, other))
     assert set(first["mutant_id"]) != set(second["mutant_id"])
 
 
 def test_nothing_is_made_where_nothing_is_asked_for() -> None:
-    none = SETTINGS.model_copy(
-        update={"renamed_variants": 0, "rewrites_per_unit": 0, "mutants_per_unit": 0}
-    )
+    none = SETTINGS.model_copy(update={"renamed_variants": 0, "rewrites_per_unit": 0, "mutants_per_unit": 0})
     assert all(table.is_empty() for table in augment(frame(unit("a")), none).values())
 
 
-def test_a_cache_changes_nothing_but_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_changes_nothing_but_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = RowCache(tmp_path, "1")
     first = frame(unit("a"), unit("b"), unit("c"))
     augment(first, SETTINGS, "shop", cache)

@@ -8,11 +8,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.augmentation import compiling
-from cortex_pipelines.augmentation.compiling import (
-    TOOLCHAINS,
-    compiles,
-    toolchain_version,
-)
+from cortex_pipelines.augmentation.compiling import TOOLCHAINS, compiles, toolchain_version
 from cortex_pipelines.augmentation.mutant_verification import verified
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.execution.sandbox import sandbox
@@ -23,9 +19,7 @@ from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = load_parameters(ROOT).augmentation.model_copy(
-    update={"test_seconds": 10.0, "verification_seconds": 120.0}
-)
+SETTINGS = load_parameters(ROOT).augmentation.model_copy(update={"test_seconds": 10.0, "verification_seconds": 120.0})
 SHOP = '''"""A shop."""
 
 
@@ -59,9 +53,7 @@ def patient(number: int) -> int:
 TEXTS = {
     "src/shop/__init__.py": "",
     "src/shop/till.py": SHOP,
-    "tests/test_till.py": (
-        "from shop.till import price\n\ndef test_price():\n    assert price(2, 3) == 6\n"
-    ),
+    "tests/test_till.py": ("from shop.till import price\n\ndef test_price():\n    assert price(2, 3) == 6\n"),
     "tests/test_broken.py": "import nowhere_to_be_found\nfrom shop.till import lonely\n",
 }
 
@@ -121,9 +113,7 @@ def test_a_mutant_that_survives_its_tests_is_not_killed() -> None:
         pytest.skip("no sandbox")
     texts = TEXTS | {"src/shop/till.py": SHOP.replace("amount * each", "each * amount")}
     old = texts["src/shop/till.py"]
-    mutant = MutantUnderTest(
-        "1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n"
-    )
+    mutant = MutantUnderTest("1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n")
     assert find_killed([mutant], texts, SETTINGS)["1"] == ("no", "passes tests/test_till.py")
 
 
@@ -174,10 +164,7 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
         ["tests/test_till.py", "tests/test_lists.py"],
     )
     # nobody calls a special method by its name
-    assert related("Till.__init__") == (
-        ["tests/test_till.py", "tests/test_other.py"],
-        ["tests/test_till.py"],
-    )
+    assert related("Till.__init__") == (["tests/test_till.py", "tests/test_other.py"], ["tests/test_till.py"])
     assert related("lonely") == (["tests/test_till.py"], [])
     assert related("anything", "lists.py")[0] == ["tests/test_lists.py"]
     assert related("elsewhere", "nowhere.py") == ([], [])
@@ -207,10 +194,7 @@ def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sandbox, "unavailable", lambda: None)
     monkeypatch.setattr(mutant_killing.sandbox, "run", fail)
     mutant = subject("price", "amount * each", "amount / each")
-    assert find_killed([mutant], TEXTS, SETTINGS)["price"] == (
-        "unknown",
-        "the sandbox failed: no room",
-    )
+    assert find_killed([mutant], TEXTS, SETTINGS)["price"] == ("unknown", "the sandbox failed: no room")
     if shutil.which("node"):
         texts = {"a.js": "f();"}
         script = MutantUnderTest("1", "a.js", "f", "f();", "g();")
@@ -237,12 +221,7 @@ SOURCES = {
         "class A { int f(int a) { return a - 1; } }\n",
         "class A { int f(int a) { return b + 1; } }\n",
     ),
-    "go": (
-        "a.go",
-        "package a\n\nfunc f() {}\n",
-        "package a\n\nfunc g() {}\n",
-        "package a\nfunc(\n",
-    ),
+    "go": ("a.go", "package a\n\nfunc f() {}\n", "package a\n\nfunc g() {}\n", "package a\nfunc(\n"),
     "rust": (
         "a.rs",
         "pub fn f(a: i32) -> i32 { a + 1 }\n",
@@ -259,10 +238,7 @@ def test_a_compiler_that_is_here_is_asked(language: str) -> None:
     if sandbox.unavailable():
         pytest.skip("no sandbox")
     path, original, good, bad = SOURCES[language]
-    subjects = [
-        MutantUnderTest(key, path, "f", original, text)
-        for key, text in (("good", good), ("bad", bad))
-    ]
+    subjects = [MutantUnderTest(key, path, "f", original, text) for key, text in (("good", good), ("bad", bad))]
     answers = compiles(subjects, {path: original}, language, SETTINGS)
     assert answers["good"][0] == "yes", answers
     assert answers["bad"][0] == "no", answers
@@ -276,10 +252,7 @@ def test_a_file_that_needs_others_is_not_held_against_its_mutants() -> None:
     original = "class A { Missing m; int f(int a) { return a + 1; } }\n"
     mutant = MutantUnderTest("1", "A.java", "f", "", original.replace("+", "-"))
     result, detail = compiles([mutant], {"A.java": original}, "java", SETTINGS)["1"]
-    assert (result, detail) == (
-        "unknown",
-        "the file alone does not compile; the error adds no message",
-    )
+    assert (result, detail) == ("unknown", "the file alone does not compile; the error adds no message")
 
 
 def test_a_compiler_that_is_not_here_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,10 +279,7 @@ def table_rows() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         "error_type": "operator", "fixed_code": code, "buggy_code": code.replace("*", "/"),
         "explanation": "", "verification": [],
     }  # fmt: skip
-    files = [
-        {"source": "s", "path": path, "text": text, "blob": "", "language": None}
-        for path, text in TEXTS.items()
-    ]
+    files = [{"source": "s", "path": path, "text": text, "blob": "", "language": None} for path, text in TEXTS.items()]
     lost = error | {"mutant_id": "n", "fixed_code": "def price(): pass"}
     other = error | {"mutant_id": "o", "unit_id": "nowhere", "language": "go"}
     return (

@@ -84,10 +84,7 @@ def test_a_difference_after_a_change_is_named(tmp_path: Path) -> None:
 
     differing = code_data._differing(tmp_path / "kept", tmp_path / "again")
 
-    assert differing == [
-        "code_units/table.parquet differs",
-        "unit_splits/more.parquet differs",
-    ]
+    assert differing == ["code_units/table.parquet differs", "unit_splits/more.parquet differs"]
 
 
 def test_each_language_is_measured_once_and_absent_peers_are_named(

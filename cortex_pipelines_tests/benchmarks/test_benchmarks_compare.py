@@ -17,9 +17,7 @@ def store(folder: Path, *timings: Timing) -> Path:
     return folder
 
 
-def run(
-    our_seconds: float, peer: float, other: float = 1.0, spread: float = 1.0
-) -> tuple[Timing, ...]:
+def run(our_seconds: float, peer: float, other: float = 1.0, spread: float = 1.0) -> tuple[Timing, ...]:
     def spent(seconds: float) -> tuple[Spent, ...]:
         return Spent(seconds, seconds), Spent(seconds * spread, seconds * spread)
 
@@ -81,9 +79,7 @@ def test_the_stored_run_is_of_what_is_compared() -> None:
     assert main(["--after", str(STORED)]) == 0
 
 
-def test_nothing_to_compare_says_how_to_store_a_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_to_compare_says_how_to_store_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = store(tmp_path / "after", *run(1, 1))
     assert main(["--before", str(tmp_path / "none"), "--after", str(folder)]) == 2
     assert "--store" in capsys.readouterr().out

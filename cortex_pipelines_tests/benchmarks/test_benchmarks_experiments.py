@@ -23,10 +23,7 @@ def test_the_canary_is_analysed_as_by_a_release() -> None:
     expected = []
     for first_value, two in zip(first, second, strict=True):
         looks = [n for n in range(1, 901) if look_of(n, 50) > look_of(n - 1, 50)]
-        ends = (
-            analyse(Count(n, int(two[:n].sum())), Count(n, int(first_value[:n].sum())), RULES)
-            for n in looks
-        )
+        ends = (analyse(Count(n, int(two[:n].sum())), Count(n, int(first_value[:n].sum())), RULES) for n in looks)
         expected.append(any(ends))
     assert 0 < sum(expected) < 40
     assert doubling(outcomes).tolist() == expected

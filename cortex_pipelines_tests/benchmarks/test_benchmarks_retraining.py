@@ -56,29 +56,13 @@ def test_a_history_is_replayed_day_by_day(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     body = ""
     for day in range(1, 5):
-        body += (
-            f"def area_{day}(width, height):\n    total = width * height\n    return total\n\n\n"
-        )
+        body += f"def area_{day}(width, height):\n    total = width * height\n    return total\n\n\n"
         (tmp_path / "areas.py").write_text(body)
         (tmp_path / "notes.txt").write_text(f"{day}")
         timestamp = f"2026-01-0{day}T12:00:00Z"
         git(tmp_path, "add", "-A")
-        words = (
-            "-c",
-            "user.name=A",
-            "-c",
-            "user.email=a@example.org",
-            "commit",
-            "-q",
-            "-m",
-            timestamp,
-        )
-        subprocess.run(
-            ["git", *words],
-            cwd=tmp_path,
-            check=True,
-            env=os.environ | {"GIT_COMMITTER_DATE": timestamp},
-        )
+        words = ("-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-m", timestamp)
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, env=os.environ | {"GIT_COMMITTER_DATE": timestamp})
     rows_by_name = replay("areas", tmp_path / ".git")
     assert rows_by_name.bits.shape == (3, 3)
     assert rows_by_name.blocks.tolist() == [1, 2, 3]

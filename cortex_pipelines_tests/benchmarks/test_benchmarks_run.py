@@ -30,9 +30,7 @@ def test_ratio_is_against_the_timing_it_stands_beside() -> None:
 
 
 @pytest.mark.slow
-def test_smallest_measurement_is_printed_and_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_smallest_measurement_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["loading", "--repeats", "1", "--results", str(tmp_path)])
 
     record = json.loads((tmp_path / "loading.json").read_text())

@@ -81,19 +81,10 @@ def test_outcomes_of_a_database_are_rows_of_the_table(agents: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("kind", "value", "success"),
-    [
-        ("INTEGER", "0", False),
-        ("BOOLEAN", "1", True),
-        ("TEXT", "'failed'", False),
-        ("TEXT", "'True'", True),
-    ],
+    [("INTEGER", "0", False), ("BOOLEAN", "1", True), ("TEXT", "'failed'", False), ("TEXT", "'True'", True)],
 )
 def test_success_is_read_as_databases_have_it(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-    value: str,
-    success: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, value: str, success: bool
 ) -> None:
     url = database(
         tmp_path / "a.db",

@@ -142,10 +142,7 @@ def test_the_asset_reads_the_sample(tmp_path: Path) -> None:
     }
     assert "other" not in set(events["kind"])
     assert events.filter("test_row").height > 0
-    assert set(rejected["reason"]) == {
-        "truncated; waits for the next run",
-        "text outside of a JSON object",
-    }
+    assert set(rejected["reason"]) == {"truncated; waits for the next run", "text outside of a JSON object"}
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared samples are not here")
@@ -158,10 +155,5 @@ def test_real_formats_are_understood_without_a_rejection() -> None:
     lines = (SHARED / decisions["file"][0]).read_text().splitlines()
     assert decisions.height == len({json.dumps(json.loads(x), sort_keys=True) for x in lines})
     assert events["occurred_at"].null_count() == 1  # the rules have none
-    assert set(events["master"].drop_nulls()) == {
-        "development",
-        "security",
-        "inventory",
-        "coordinator",
-    }
+    assert set(events["master"].drop_nulls()) == {"development", "security", "inventory", "coordinator"}
     assert events.filter("test_row")["task_id"].str.starts_with("moe-test-").all()

@@ -47,12 +47,7 @@ OPEN += ["", "-", "n/a", "none", "null", "unknown", "skipped", "not finished"]
 
 
 @pytest.mark.parametrize(
-    ("value", "success"),
-    [
-        *product(SUCCEEDED, [True]),
-        *product(FAILED, [False]),
-        *product(OPEN, [None]),
-    ],
+    ("value", "success"), [*product(SUCCEEDED, [True]), *product(FAILED, [False]), *product(OPEN, [None])]
 )
 def test_what_is_understood(value: Any, success: bool | None) -> None:
     assert read_outcome(value) == OutcomeReading(success)
@@ -104,23 +99,18 @@ def test_what_is_not_understood_says_why(value: Any, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "success"),
-    [(0, True), ("0", True), (0.0, True), (1, False), (137, False), ("-9", False), (" 2 ", False)],
+    ("value", "success"), [(0, True), ("0", True), (0.0, True), (1, False), (137, False), ("-9", False), (" 2 ", False)]
 )
 def test_an_exit_code_is_success_at_zero(value: Any, success: bool) -> None:
     assert read_outcome(value, "exit_code") == OutcomeReading(success)
 
 
-@pytest.mark.parametrize(
-    "value", [True, False, "ok", "", 0.5, None, [], float("inf"), float("nan")]
-)
+@pytest.mark.parametrize("value", [True, False, "ok", "", 0.5, None, [], float("inf"), float("nan")])
 def test_what_is_not_an_exit_code(value: Any) -> None:
     assert read_outcome(value, "exit_code") == OutcomeReading(None, UNKNOWN_EXIT)
 
 
-WORDS = st.sampled_from(
-    ["completed", "ok", "failed", "errors", "not", "no", "with", "but", "task", "0"]
-)
+WORDS = st.sampled_from(["completed", "ok", "failed", "errors", "not", "no", "with", "but", "task", "0"])
 
 
 @given(st.lists(WORDS, max_size=5), st.sampled_from([" ", "_", ": ", ", "]))

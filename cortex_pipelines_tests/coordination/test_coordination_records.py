@@ -40,11 +40,7 @@ def test_a_decision_with_drifting_keys() -> None:
             }
         )
         assert row["kind"] == "decision"
-        assert (row["text"], row["master"], row["outcome"]) == (
-            "Fix it",
-            "development",
-            "completed",
-        )
+        assert (row["text"], row["master"], row["outcome"]) == ("Fix it", "development", "completed")
         assert (row["success"], row["confidence"], row["priority"]) == (True, 0.9, "high")
 
 
@@ -137,9 +133,7 @@ DONE = {"routed_to": "x"}
         ({"outcome": {"result": "aborted"}}, "aborted", False),
     ],
 )
-def test_success_by_every_field_that_says_it(
-    fields: dict[str, Any], outcome: str | None, success: bool | None
-) -> None:
+def test_success_by_every_field_that_says_it(fields: dict[str, Any], outcome: str | None, success: bool | None) -> None:
     row = read(DONE | fields)
     assert (row["outcome"], row["success"]) == (outcome, success)
 
@@ -157,9 +151,7 @@ def test_success_by_every_field_that_says_it(
         ({"outcome": "x" * 500}, ("outcome", "x" * 80, "a word in it is not known")),
     ],
 )
-def test_what_is_not_understood_is_named(
-    fields: dict[str, Any], unread: tuple[str, str, str] | None
-) -> None:
+def test_what_is_not_understood_is_named(fields: dict[str, Any], unread: tuple[str, str, str] | None) -> None:
     fields_unread = unread_fields(DONE | fields, "decision")
     if unread is None:
         assert fields_unread == []

@@ -9,11 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.coordination.incremental import LogReader, LogRows
-from cortex_pipelines.coordination.logs import (
-    CoordinationSettings,
-    read_logs,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationSettings, read_logs, take_coordination_pin
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
@@ -66,9 +62,7 @@ def test_growing_logs_give_the_rows_of_one_reading(
     data = b"".join(lines)
     growing = reader(RowCache(tmp_path_factory.mktemp("cache"), "1"))
     for cut in sorted({*cuts, len(data)}):
-        assert equal_rows(
-            growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut])
-        )
+        assert equal_rows(growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut]))
 
 
 @settings(max_examples=200, deadline=None)
@@ -84,19 +78,14 @@ def test_every_byte_is_in_a_record_or_rejected_or_blank(data: bytes) -> None:
         value, position = json.JSONDecoder().raw_decode(text, position)
         position += len(text[position:]) - len(text[position:].lstrip())
         raw = json.loads(json.dumps(value).encode("latin-1"))
-        assert (
-            not raw or canonical(redact_record(raw, PRIVACY, logs_key(PRIVACY)).value) in payloads
-        )
+        assert not raw or canonical(redact_record(raw, PRIVACY, logs_key(PRIVACY)).value) in payloads
 
 
 def test_only_what_was_appended_is_scanned(tmp_path: Path) -> None:
     logs, cache = tmp_path / "logs", RowCache(tmp_path / "cache", "1")
     logs.mkdir()
     log, scanned = logs / "a.jsonl", {}
-    first, second_part = (
-        b'{"task_id":"t1","routed_to":"cicd"}\n{"task_id":"t',
-        b'2","routed_to":"cicd"}\n',
-    )
+    first, second_part = (b'{"task_id":"t1","routed_to":"cicd"}\n{"task_id":"t', b'2","routed_to":"cicd"}\n')
 
     def read() -> pl.DataFrame:
         pin = take_coordination_pin(logs, tmp_path, PRIVACY)

@@ -9,17 +9,11 @@ from hypothesis import strategies as st
 from cortex_pipelines.coordination.json_scanner import MAX_DEPTH, WAITING, ByteSpan, scan
 
 _plain = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=8)
-    | st.floats(allow_nan=False, allow_infinity=False)
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False, allow_infinity=False)
 )
 _values = st.recursive(
     _plain,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
 _records = st.dictionaries(st.text(max_size=6), _values, min_size=1, max_size=4)
@@ -156,9 +150,7 @@ def test_broken_text_on_a_line_of_its_own_costs_only_that_line(
     spans = check_tiles(data)
     assert [s.value for s in spans if s.value is not None] == items
     rejected = [s for s in spans if s.kind == "rejected"]
-    assert b"".join(data[s.start : s.end] for s in rejected).replace(b" ", b"") == broken.replace(
-        b" ", b""
-    )
+    assert b"".join(data[s.start : s.end] for s in rejected).replace(b" ", b"") == broken.replace(b" ", b"")
 
 
 def test_a_broken_record_in_a_glued_run_costs_only_itself() -> None:
@@ -198,8 +190,7 @@ def test_depth_is_limited_by_a_number_and_not_by_the_stack() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit",
-    [b"{", b'{"a" ', b'{"a": [', b"[", b'"', b'{"a": tru', b"}{", b'{"a":"\n', b"[1,\n", b'{"":{'],
+    "unit", [b"{", b'{"a" ', b'{"a": [', b"[", b'"', b'{"a": tru', b"}{", b'{"a":"\n', b"[1,\n", b'{"":{']
 )
 def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
     spans = check_tiles(unit * 5_000)
@@ -210,9 +201,7 @@ def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
 @given(st.lists(_pieces, max_size=25).map(b"".join) | st.binary(max_size=60), st.data())
 @example(b'{"a": [\n{"b":1}\n]}', None)
 @example(b'{"a": "}{', None)
-def test_a_scan_goes_on_where_a_shorter_log_was_settled(
-    data: bytes, draw: st.DataObject | None
-) -> None:
+def test_a_scan_goes_on_where_a_shorter_log_was_settled(data: bytes, draw: st.DataObject | None) -> None:
     cuts = [draw.draw(st.integers(0, len(data)))] if draw else range(len(data))
     full_scan = list(scan(data))
     for cut in cuts:

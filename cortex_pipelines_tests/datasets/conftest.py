@@ -28,10 +28,7 @@ _VERBS = ("collect", "render", "archive", "compare", "publish")
 
 
 def _python(noun: str, number: int) -> str:
-    parts = [
-        f'"""The {noun}s."""\n\nimport json\n'
-        f"from {noun}s import store\n\n\nclass {noun.title()}Desk:\n"
-    ]
+    parts = [f'"""The {noun}s."""\n\nimport json\nfrom {noun}s import store\n\n\nclass {noun.title()}Desk:\n']
     call = "dumps" if number % 2 else "loads"
     for step, verb in enumerate(_VERBS):
         other = _NOUNS[(number + step + 1) % len(_NOUNS)]
@@ -87,9 +84,7 @@ def annotated(files: pl.DataFrame) -> pl.DataFrame:
     """Units of the files, with annotations that say nothing."""
     units = extract_units(files, ExtractionSettings(**section("extraction")))
     missing = [column for column in ANNOTATED_UNITS.columns if column.name not in units.columns]
-    return ANNOTATED_UNITS.conform(
-        units.with_columns(_plain(column).alias(column.name) for column in missing)
-    )
+    return ANNOTATED_UNITS.conform(units.with_columns(_plain(column).alias(column.name) for column in missing))
 
 
 def _plain(column: Column) -> pl.Expr:
@@ -111,14 +106,10 @@ class ExampleProject:
     inputs: ProjectUnits
 
 
-def make_project(
-    units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
-) -> ExampleProject:
+def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> ExampleProject:
     """Units through the split, as the assets do it."""
     splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
-    return ExampleProject(
-        splits, project_units("example", units, files, REDACTIONS.empty(), splits, settings)
-    )
+    return ExampleProject(splits, project_units("example", units, files, REDACTIONS.empty(), splits, settings))
 
 
 def section(name: str) -> dict[str, Any]:
@@ -142,9 +133,7 @@ def files() -> pl.DataFrame:
     texts = {f"shop/{noun}.py": _python(noun, number) for number, noun in enumerate(_NOUNS)}
     texts |= {f"cmd/{noun}.go": _go(noun) for noun in _NOUNS[:2]}
     texts["shop/copy.py"] = texts["shop/ledger.py"].replace("JSON", "json")
-    texts["shop/errors.py"] = (
-        "class ParcelError(ValueError):\n    def text(self):\n        return 'lost'\n"
-    )
+    texts["shop/errors.py"] = "class ParcelError(ValueError):\n    def text(self):\n        return 'lost'\n"
     texts["vendor/lib.py"] = _python("library", 30)
     return files_frame(texts)
 
@@ -165,9 +154,7 @@ def make_units() -> Callable[[pl.DataFrame], pl.DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def example_project(
-    units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
-) -> ExampleProject:
+def example_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> ExampleProject:
     return make_project(units, files, settings)
 
 

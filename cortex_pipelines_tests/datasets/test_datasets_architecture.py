@@ -8,24 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.architecture.rules import (
-    DependencyRule,
-    Edge,
-    FolderImport,
-    folder_import,
-    learn_rules,
-)
+from cortex_pipelines.datasets.architecture.rules import DependencyRule, Edge, FolderImport, folder_import, learn_rules
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.architecture.tables import (
-    architecture_tables,
-    missing_kinds,
-)
+from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
 from cortex_pipelines.datasets.architecture.violations import split_rules
-from cortex_pipelines.datasets.dedup.similarity_join import (
-    COMPARED,
-    near_duplicate_pairs,
-    texts_to_compare,
-)
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -51,13 +38,11 @@ def _files() -> dict[str, str]:
     texts = {
         "pyproject.toml": '[project]\nname = "shop"\ndescription = "Sells the seats of halls"\n',
         "Dockerfile": 'FROM python:3.12\nEXPOSE 80\nCMD ["python", "-m", "shop"]\n',
-        "licensed/compose.yaml": "services:\n  cache:\n    image: redis:7\n"
-        "    ports: ['6379:6379']\n",
+        "licensed/compose.yaml": "services:\n  cache:\n    image: redis:7\n    ports: ['6379:6379']\n",
         "shop/__init__.py": "",
         "compose.yaml": "services:\n"
         + "".join(
-            f"  # Keeps every {t} for a night.\n  {t}s:\n    image: acme/{t}:1\n"
-            f"    restart: always\n"
+            f"  # Keeps every {t} for a night.\n  {t}s:\n    image: acme/{t}:1\n    restart: always\n"
             for t in _THINGS[:3]
         ),
     }
@@ -134,9 +119,7 @@ def dataset_settings() -> DatasetSettings:
 
 @pytest.fixture(scope="module")
 def examples() -> ArchitectureExampleSettings:
-    return ArchitectureExampleSettings(
-        **_PARAMETERS["architecture_examples"] | {"rule_agreement": 0.85}
-    )
+    return ArchitectureExampleSettings(**_PARAMETERS["architecture_examples"] | {"rule_agreement": 0.85})
 
 
 @pytest.fixture(scope="module")
@@ -151,15 +134,10 @@ def facts(files: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def tables(
-    facts: pl.DataFrame,
-    files: pl.DataFrame,
-    examples: ArchitectureExampleSettings,
-    dataset_settings: DatasetSettings,
+    facts: pl.DataFrame, files: pl.DataFrame, examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> Tables:
     redactions = REDACTIONS.empty()
-    return architecture_tables(
-        facts, files, redactions, _splits(files), [], examples, dataset_settings
-    )
+    return architecture_tables(facts, files, redactions, _splits(files), [], examples, dataset_settings)
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +145,7 @@ def rows(tables: Tables) -> pl.DataFrame:
     return pl.concat([tables[split] for split in SPLITS])
 
 
-def test_every_kind_has_examples_and_every_table_keeps_its_contract(
-    tables: Tables, rows: pl.DataFrame
-) -> None:
+def test_every_kind_has_examples_and_every_table_keeps_its_contract(tables: Tables, rows: pl.DataFrame) -> None:
     assert set(rows["kind"]) == {"boundary", "module", "api", "schema", "deployment", "violation"}
     assert tables.keys() == {table.name for table in ARCHITECTURE_DATASET}
     for table in ARCHITECTURE_DATASET:
@@ -178,9 +154,7 @@ def test_every_kind_has_examples_and_every_table_keeps_its_contract(
     assert result.success, result.failures
 
 
-def test_nothing_has_a_near_duplicates_on_another_side(
-    tables: Tables, dataset_settings: DatasetSettings
-) -> None:
+def test_nothing_has_a_near_duplicates_on_another_side(tables: Tables, dataset_settings: DatasetSettings) -> None:
     for split, other_split in (("train", "validation"), ("train", "test"), ("validation", "test")):
         for columns in COMPARED["architecture_dataset"]:
             frames = [texts_to_compare(tables[name], columns) for name in (split, other_split)]
@@ -199,8 +173,7 @@ def test_a_file_is_on_the_side_of_its_units(tables: Tables, files: pl.DataFrame)
 
 def test_a_requirement_is_what_people_wrote(rows: pl.DataFrame) -> None:
     description_sources = {
-        (kind, source)
-        for kind, source in rows.select("kind", "description_source").unique().iter_rows()
+        (kind, source) for kind, source in rows.select("kind", "description_source").unique().iter_rows()
     }
     assert ("boundary", "manifest") in description_sources
     assert ("module", "docstring") in description_sources
@@ -224,9 +197,7 @@ def test_a_route_is_answered_by_its_path_handler_and_declaration(rows: pl.DataFr
 
 def test_rules_are_learnt_from_counts_and_order(tables: Tables) -> None:
     rules = tables["dependency_rules"].filter(pl.col("folder") == "shop")
-    rule_rows = {
-        tuple(row) for row in rules.select("upper", "lower", "edges", "against", "learnt").rows()
-    }
+    rule_rows = {tuple(row) for row in rules.select("upper", "lower", "edges", "against", "learnt").rows()}
     assert ("web", "service", 8, 1, "counted") in rule_rows
     assert ("service", "store", 8, 0, "counted") in rule_rows
     assert ("web", "store", 0, 0, "order") in rule_rows
@@ -239,16 +210,11 @@ def test_imports_are_judged_as_the_rules_say(rows: pl.DataFrame) -> None:
     level = {"web": 2, "service": 1, "store": 0, "base": -1}
     for row in violations.iter_rows(named=True):
         new = next(line for line in row["prompt"].split("\n") if line.startswith("New import: "))
-        source, target = (
-            row["path"].split("/")[1],
-            new.split("shop.")[1].split(" ")[0].split(".")[0],
-        )
+        source, target = (row["path"].split("/")[1], new.split("shop.")[1].split(" ")[0].split(".")[0])
         allowed = level[source.removesuffix(".py")] > level[target]
         assert row["completion"].startswith("allowed: " if allowed else "violation: ")
         assert row["rule"] in row["explanation"] or allowed
-    real = violations.filter(
-        (pl.col("origin") == "original") & pl.col("completion").str.starts_with("v")
-    )
+    real = violations.filter((pl.col("origin") == "original") & pl.col("completion").str.starts_with("v"))
     assert set(real["path"]) <= {"shop/service/ticket.py"}
 
 
@@ -259,8 +225,7 @@ def test_a_judgement_follows_from_the_listed_imports_and_is_not_stated(rows: pl.
         listing, _, question = prompt.partition("\nFile: ")
         assert "times" not in prompt
         below = {
-            line.split(" imports ")[0]: set(line.split(" imports ")[1].split(", "))
-            for line in listing.split("\n")[1:]
+            line.split(" imports ")[0]: set(line.split(" imports ")[1].split(", ")) for line in listing.split("\n")[1:]
         }
         importer, imported = question.split("\nMay ")[1].rstrip("?").split(" import ")
         assert (imported in _reached(importer, below)) == completion.startswith("allowed: ")
@@ -284,9 +249,7 @@ def test_a_rule_is_on_one_side_with_all_of_its_examples(
     texts = {"app/__init__.py": ""}
     for layer in range(30):
         for file in range(5):
-            texts[f"app/part{layer}/file{file}.py"] = (
-                f"from app.part{layer + 1}.file{file} import thing{layer}{file}\n"
-            )
+            texts[f"app/part{layer}/file{file}.py"] = f"from app.part{layer + 1}.file{file} import thing{layer}{file}\n"
     files = _frame(texts)
     tables = architecture_tables(
         _facts(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
@@ -306,10 +269,7 @@ def test_a_rule_is_on_one_side_with_all_of_its_examples(
 
 
 def test_few_rules_stay_in_train(dataset_settings: DatasetSettings) -> None:
-    rules = [
-        DependencyRule(FolderImport("s", "", f"a{number}", f"b{number}"), 4, 0, "counted")
-        for number in range(20)
-    ]
+    rules = [DependencyRule(FolderImport("s", "", f"a{number}", f"b{number}"), 4, 0, "counted") for number in range(20)]
     assert set(split_rules(rules[:4], dataset_settings).values()) == {"train"}
     splits = list(split_rules(rules, dataset_settings).values())
     assert splits.count("test") == int(20 * dataset_settings.test_share)
@@ -334,9 +294,7 @@ def test_the_manifest_names_the_span_and_why_something_is_left_out(
     for unit, path, start, end in inside.select("unit_id", "path", "start_byte", "end_byte").rows():
         assert texts[path].encode()[start:end].decode() == evidence[unit]
     assert "Dockerfile" in set(inside["path"])
-    excluded = dict(
-        manifest.filter(pl.col("left_out").is_not_null()).select("path", "left_out").iter_rows()
-    )
+    excluded = dict(manifest.filter(pl.col("left_out").is_not_null()).select("path", "left_out").iter_rows())
     assert excluded["licensed/compose.yaml"] == "licence"
 
 
@@ -351,9 +309,7 @@ def test_a_benchmark_and_long_answers_are_left_out(
     tokens = dataset_settings.contamination_tokens
     benchmarks = [fingerprints_of([schema["completion"]], "mine", tokens)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
-    tables = architecture_tables(
-        facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short
-    )
+    tables = architecture_tables(facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short)
     reasons = set(tables["manifest"]["left_out"].drop_nulls())
     assert {"contaminated", "prompt_size", "licence"} <= reasons
 
@@ -391,8 +347,7 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
     examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> None:
     texts = {
-        f"src/{layer}/{name}.ts": f"import {{ a }} from '{other}/{name}';\n"
-        f"export const x{number} = a;\n"
+        f"src/{layer}/{name}.ts": f"import {{ a }} from '{other}/{name}';\nexport const x{number} = a;\n"
         for number, name in enumerate(("one", "two", "three", "four", "five"))
         for layer, other in (("pages", "../core"), ("core", "./base"))
     }
@@ -404,9 +359,7 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
         dataset_settings,
     )  # fmt: skip
     rows = pl.concat([tables[split] for split in SPLITS])
-    injected = rows.filter(
-        (pl.col("origin") == "injected") & (pl.col("rule").str.contains("core must"))
-    )
+    injected = rows.filter((pl.col("origin") == "injected") & (pl.col("rule").str.contains("core must")))
     assert injected.height
     for prompt in injected["prompt"]:
         assert "from '../pages/one'" in prompt or "from '../../pages/one'" in prompt
@@ -422,9 +375,7 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
         ("a/b.py", "a/b/c.py", None),
     ],
 )
-def test_the_parts_of_an_import_are_where_its_paths_part(
-    path: str, target: str, expected: FolderImport | None
-) -> None:
+def test_the_parts_of_an_import_are_where_its_paths_part(path: str, target: str, expected: FolderImport | None) -> None:
     assert folder_import(Edge("s", path, target, "f")) == expected
 
 
@@ -444,10 +395,7 @@ def test_rules_never_contradict_each_other(pairs: list[tuple[str, str]]) -> None
 
 
 def test_the_assets_read_and_give_the_declared_tables(
-    files: pl.DataFrame,
-    examples: ArchitectureExampleSettings,
-    dataset_settings: DatasetSettings,
-    tmp_path: Path,
+    files: pl.DataFrame, examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings, tmp_path: Path
 ) -> None:
     from cortex_pipelines.datasets.assets import architecture_dataset
     from cortex_pipelines.extraction.assets import architecture_facts as facts_asset

@@ -13,17 +13,9 @@ import pytest
 from cortex_pipelines.annotation.fixes.build import SmellFix
 from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.datasets.assemble.build import (
-    completion_tables,
-    naming_tables,
-)
+from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows
-from cortex_pipelines.datasets.assets import (
-    completion_dataset,
-    naming_dataset,
-    refactoring_dataset,
-    unit_splits,
-)
+from cortex_pipelines.datasets.assets import completion_dataset, naming_dataset, refactoring_dataset, unit_splits
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, texts_to_compare
@@ -104,11 +96,7 @@ def errors(units: pl.DataFrame) -> pl.DataFrame:
 def fixes(units: pl.DataFrame) -> dict[str, list[SmellFix]]:
     functions = units.filter(pl.col("kind") == "method", pl.col("code").str.contains("while"))
     return {
-        unit["unit_id"]: [
-            SmellFix(
-                "deep-nesting", "smell", unit["code"], f"{unit['code']}  # flat", "It was deep."
-            )
-        ]
+        unit["unit_id"]: [SmellFix("deep-nesting", "smell", unit["code"], f"{unit['code']}  # flat", "It was deep.")]
         for unit in functions.iter_rows(named=True)
     }
 
@@ -117,9 +105,7 @@ def fixes(units: pl.DataFrame) -> dict[str, list[SmellFix]]:
 def pairs() -> pl.DataFrame:
     rows = []
     for number, path in enumerate(("shop/ledger.py", "gone/away.py", "vendor/lib.py")):
-        before = (
-            f"def first_{number}(one, two):\n    total = one + two * {number}\n    return total\n"
-        )
+        before = f"def first_{number}(one, two):\n    total = one + two * {number}\n    return total\n"
         rows.append(
             {column.name: None for column in REFACTORING_PAIRS.columns}
             | {
@@ -145,19 +131,10 @@ def tables(
     settings: DatasetSettings,
 ) -> dict[str, Tables]:
     return {
-        "completion_dataset": completion_tables(
-            example_project.inputs, renamed, rewritten, settings
-        ),
+        "completion_dataset": completion_tables(example_project.inputs, renamed, rewritten, settings),
         "naming_dataset": naming_tables(example_project.inputs, renamed, settings),
         "refactoring_dataset": refactoring_tables(
-            *(
-                example_project.inputs,
-                errors,
-                fixes,
-                pairs,
-                REVIEW_ROWS.to_frame(),
-                PATTERN_ROWS.to_frame(),
-            ),
+            *(example_project.inputs, errors, fixes, pairs, REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()),
             *(files, (), settings),
         ),
     }
@@ -181,20 +158,11 @@ def test_nothing_has_a_near_duplicates_on_another_side(
     """Each row with each of the other sides, the slow way."""
     for columns in COMPARED[name]:
         sets = {
-            split: [
-                shingles(text, 5)
-                for text in texts_to_compare(tables[name][split], columns)["compared"]
-            ]
+            split: [shingles(text, 5) for text in texts_to_compare(tables[name][split], columns)["compared"]]
             for split in SPLITS
         }
-        for split, other_split in (
-            ("train", "validation"),
-            ("train", "test"),
-            ("validation", "test"),
-        ):
-            worst = max(
-                jaccard(first, second) for first in sets[split] for second in sets[other_split]
-            )
+        for split, other_split in (("train", "validation"), ("train", "test"), ("validation", "test")):
+            worst = max(jaccard(first, second) for first in sets[split] for second in sets[other_split])
             assert worst < settings.near_duplicate_threshold
 
 
@@ -215,9 +183,7 @@ def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> N
     assert all(len(data_set) == 1 for data_set in file_splits.values()), file_splits
 
 
-def test_only_train_is_augmented_and_at_most_by_its_share(
-    tables: dict[str, Tables], settings: DatasetSettings
-) -> None:
+def test_only_train_is_augmented_and_at_most_by_its_share(tables: dict[str, Tables], settings: DatasetSettings) -> None:
     for name, rewrites in (("completion_dataset", {"rewritten"}), ("naming_dataset", set())):
         train = tables[name]["train"]
         origins = set(train["origin"].str.replace(":.*", ""))
@@ -228,9 +194,7 @@ def test_only_train_is_augmented_and_at_most_by_its_share(
             assert set(tables[name][split]["origin"]) == {"original"}
 
 
-def test_a_variant_is_written_for_the_body_of_its_unit(
-    tables: dict[str, Tables], rewritten: pl.DataFrame
-) -> None:
+def test_a_variant_is_written_for_the_body_of_its_unit(tables: dict[str, Tables], rewritten: pl.DataFrame) -> None:
     train = tables["completion_dataset"]["train"]
     variants = train.filter(pl.col("origin").str.starts_with("rewritten:"))
     codes = rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
@@ -256,9 +220,7 @@ def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettin
 
     def share(split: str) -> float:
         seeds = (settings.model_copy(update=capped | {"seed": seed}) for seed in range(20))
-        weights = [
-            select_rows(rows, "any", (), seeded, join).rows[split]["weight"] for seeded in seeds
-        ]
+        weights = [select_rows(rows, "any", (), seeded, join).rows[split]["weight"] for seeded in seeds]
         return float((pl.concat(weights) > 0.5).sum() / 400)
 
     assert share("train") > 0.75
@@ -362,9 +324,7 @@ def test_left_out_rows_are_counted_where_there_are_too_many(
     entries = completion_tables(example_project.inputs, renamed, rewritten, few)["manifest"]
     every = completion_tables(example_project.inputs, renamed, rewritten, many)["manifest"]
     is_excluded = pl.col("left_out").is_not_null()
-    by_reason = (
-        entries.filter(is_excluded).group_by("left_out").agg(pl.col("count").sum(), pl.len())
-    )
+    by_reason = entries.filter(is_excluded).group_by("left_out").agg(pl.col("count").sum(), pl.len())
     assert by_reason["len"].max() <= 2 + entries["language"].n_unique()
     summaries = entries.filter(pl.col("entry_id").str.starts_with("more:"))
     assert {"go", "python"} == set(summaries["language"])
@@ -375,9 +335,7 @@ def test_left_out_rows_are_counted_where_there_are_too_many(
     assert dict(by_reason.select("left_out", "count").iter_rows()) == dict(counts.iter_rows())
 
 
-def test_a_copied_file_and_generated_code_are_left_out(
-    example_project: Any, units: pl.DataFrame
-) -> None:
+def test_a_copied_file_and_generated_code_are_left_out(example_project: Any, units: pl.DataFrame) -> None:
     prepared = example_project.inputs.units
     assert units.filter(pl.col("path") == "shop/copy.py").height > 0
     pair = prepared.filter(pl.col("path").is_in(["shop/copy.py", "shop/ledger.py"]))
@@ -392,15 +350,9 @@ def test_sizes_are_capped_and_a_smaller_set_is_part_of_a_larger(
 ) -> None:
     few = settings.model_copy(update={"max_train": 7, "max_validation": 2, "max_test": 3})
     capped = completion_tables(example_project.inputs, renamed, rewritten, few)
-    assert {split: capped[split].height for split in SPLITS} == {
-        "train": 7,
-        "validation": 2,
-        "test": 3,
-    }
+    assert {split: capped[split].height for split in SPLITS} == {"train": 7, "validation": 2, "test": 3}
     most = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
-    everything = completion_tables(
-        example_project.inputs, renamed, rewritten, settings.model_copy(update=most)
-    )
+    everything = completion_tables(example_project.inputs, renamed, rewritten, settings.model_copy(update=most))
     assert set(capped["test"]["example_id"]) <= set(everything["test"]["example_id"])
     reasons = set(everything["manifest"].filter(pl.col("origin") == "original")["left_out"])
     assert "sample" not in reasons
@@ -410,9 +362,7 @@ def test_kinds_have_bounds_of_their_own(
     example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     bounds = {"max_by_kind": {"completion_dataset": {"method": 4, "import": 0}}}
-    capped = completion_tables(
-        example_project.inputs, renamed, rewritten, settings.model_copy(update=bounds)
-    )
+    capped = completion_tables(example_project.inputs, renamed, rewritten, settings.model_copy(update=bounds))
     train = capped["train"].filter(pl.col("origin") == "original")
     kinds = dict(train.group_by("kind").len().iter_rows())
     assert kinds["method"] == 4
@@ -429,9 +379,7 @@ def test_the_order_of_the_input_does_not_matter(
     tables: dict[str, Tables],
     project_maker: Callable[..., Any],
 ) -> None:
-    shuffled = project_maker(
-        units.sample(fraction=1, shuffle=True, seed=4), files.reverse(), settings
-    )
+    shuffled = project_maker(units.sample(fraction=1, shuffle=True, seed=4), files.reverse(), settings)
     again = completion_tables(shuffled.inputs, renamed.reverse(), rewritten.reverse(), settings)
     naming = naming_tables(shuffled.inputs, renamed.reverse(), settings)
     for split in (*SPLITS, "manifest"):
@@ -455,9 +403,7 @@ def test_a_side_that_ends_up_empty_is_an_error(
 
     units = example_project.inputs.units.filter(pl.col("split") != "test")
     with pytest.raises(DatasetError, match="no example is left for test"):
-        completion_tables(
-            replace(example_project.inputs, units=units), renamed, rewritten, settings
-        )
+        completion_tables(replace(example_project.inputs, units=units), renamed, rewritten, settings)
 
 
 def test_the_assets_read_folders_and_give_every_table(
@@ -479,15 +425,11 @@ def test_the_assets_read_folders_and_give_every_table(
 
     annotated = write("units", units=units)
     read = write("files", files=files, redactions=REDACTIONS.empty())
-    augmented = write(
-        "augmented", renamed_units=renamed, rewritten_units=rewritten, injected_errors=errors
-    )
+    augmented = write("augmented", renamed_units=renamed, rewritten_units=rewritten, injected_errors=errors)
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
     split_cache = RowCache(tmp_path / "splits of units", "1")
-    splits = write(
-        "splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, split_cache)
-    )
+    splits = write("splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, split_cache))
     cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
@@ -506,9 +448,7 @@ def test_the_assets_read_folders_and_give_every_table(
     assert all(again[name].equals(data_set[name]) for name in data_set)
 
 
-def test_a_split_by_time_reads_the_history(
-    units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
-) -> None:
+def test_a_split_by_time_reads_the_history(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> None:
     paths = sorted(set(files["path"]))
     rows = [
         {
@@ -588,9 +528,7 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
             (
                 completion_tables(read, renamed, rewritten, settings, row_cache),
                 naming_tables(read, renamed, settings, row_cache),
-                refactoring_tables(
-                    read, errors, fixes, pairs, *none, changed, (), settings, row_cache
-                ),
+                refactoring_tables(read, errors, fixes, pairs, *none, changed, (), settings, row_cache),
             )
             for row_cache in (cache, None)
         )

@@ -29,14 +29,10 @@ Tables = dict[str, pl.DataFrame]
 
 @pytest.fixture(scope="module")
 def tables(example_project: Any, settings: DatasetSettings) -> Tables:
-    return completion_tables(
-        example_project.inputs, RENAMED_UNITS.empty(), REWRITTEN_UNITS.empty(), settings
-    )
+    return completion_tables(example_project.inputs, RENAMED_UNITS.empty(), REWRITTEN_UNITS.empty(), settings)
 
 
-def test_the_card_counts_what_is_there(
-    tmp_path: Path, tables: Tables, settings: DatasetSettings
-) -> None:
+def test_the_card_counts_what_is_there(tmp_path: Path, tables: Tables, settings: DatasetSettings) -> None:
     names = pl.DataFrame({"kind": ["a|b", None], "share": [0.5, 1.0]})
     extra = (CardSection("Extra", "told <here>", ("code", "x = `1`\n```\ny"), names),)
     for folder in ("one", "two"):
@@ -113,18 +109,14 @@ def test_a_single_word_counts_for_the_convention_of_the_others() -> None:
     ]
 
 
-def test_the_parquet_opens_with_the_library_that_trainers_use(
-    tmp_path: Path, tables: Tables
-) -> None:
+def test_the_parquet_opens_with_the_library_that_trainers_use(tmp_path: Path, tables: Tables) -> None:
     import datasets  # takes a second
 
     for split in SPLITS:
         tables[split].write_parquet(tmp_path / f"{split}.parquet")
     files = {split: str(tmp_path / f"{split}.parquet") for split in SPLITS}
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
-    assert {split: loaded[split].num_rows for split in SPLITS} == {
-        split: tables[split].height for split in SPLITS
-    }
+    assert {split: loaded[split].num_rows for split in SPLITS} == {split: tables[split].height for split in SPLITS}
 
 
 def test_redactions_are_counted_in_the_lines_of_a_unit() -> None:
@@ -134,12 +126,7 @@ def test_redactions_are_counted_in_the_lines_of_a_unit() -> None:
     }  # fmt: skip
     redactions = REDACTIONS.frame([row | {"line": line} for line in (2, 5, 6, 9)])
     units = pl.DataFrame(
-        {
-            "source": ["s", "s", "s"],
-            "path": ["a.py", "a.py", "b.py"],
-            "start_line": [5, 7, 1],
-            "end_line": [8, 8, 99],
-        }
+        {"source": ["s", "s", "s"], "path": ["a.py", "a.py", "b.py"], "start_line": [5, 7, 1], "end_line": [8, 8, 99]}
     )
     assert count_redactions(units, redactions).to_list() == [2, 0, 0]
 

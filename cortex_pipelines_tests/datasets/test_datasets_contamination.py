@@ -71,9 +71,7 @@ def test_texts_too_short_to_tell_anything_are_no_items(settings: DatasetSettings
     assert find_contamination(["def is_even(n): return n % 2 == 0"], benchmarks, settings) == [None]
 
 
-def test_the_shipped_benchmarks_are_there_and_hold_no_text(
-    tmp_path: Path, settings: DatasetSettings
-) -> None:
+def test_the_shipped_benchmarks_are_there_and_hold_no_text(tmp_path: Path, settings: DatasetSettings) -> None:
     shipped = {benchmark.names[0]: benchmark for benchmark in load_fingerprints(tmp_path, settings)}
     assert set(shipped) == {"humaneval", "mbpp"}
     assert len(shipped["humaneval"].sets) > 450
@@ -102,10 +100,7 @@ def test_fingerprints_are_written_and_read(tmp_path: Path, settings: DatasetSett
     [
         (Benchmark(path="gone.txt", sha256="0" * 64), "cannot be read"),
         (Benchmark(path="here.txt", sha256="0" * 64), f"sha256 {hashlib.sha256(b'x').hexdigest()}"),
-        (
-            Benchmark(path="bad.jsonl", sha256=hashlib.sha256(b"\n{oh").hexdigest()),
-            "line 2 is not valid JSON",
-        ),
+        (Benchmark(path="bad.jsonl", sha256=hashlib.sha256(b"\n{oh").hexdigest()), "line 2 is not valid JSON"),
     ],
 )
 def test_a_list_that_cannot_be_read_says_what_to_do(

@@ -52,22 +52,10 @@ def test_rows_that_keep_the_contract_pass() -> None:
 
 
 BROKEN = {
-    "a missing value": (
-        pl.lit(None, pl.String).alias("name"),
-        "column name: column values to not be null",
-    ),
-    "a value out of range": (
-        pl.lit(11, pl.Int64).alias("number"),
-        "column number: column values to be between",
-    ),
-    "a share out of range": (
-        pl.lit(1.5).alias("share"),
-        "column share: column values to be between",
-    ),
-    "a value that is not allowed": (
-        pl.lit("green").alias("colour"),
-        "column colour: column values to be in set",
-    ),
+    "a missing value": (pl.lit(None, pl.String).alias("name"), "column name: column values to not be null"),
+    "a value out of range": (pl.lit(11, pl.Int64).alias("number"), "column number: column values to be between"),
+    "a share out of range": (pl.lit(1.5).alias("share"), "column share: column values to be between"),
+    "a value that is not allowed": (pl.lit("green").alias("colour"), "column colour: column values to be in set"),
     "another type": (pl.lit(3.0).alias("number"), "column number: column values to be of type"),
     "text for a flag": (pl.lit("yes").alias("known"), "column known: column values to be of type"),
     "a repeated key": (pl.lit("a").alias("name"), "compound columns to be unique"),
@@ -90,9 +78,7 @@ def test_too_few_rows_are_found() -> None:
 
 def test_a_column_that_is_not_there_is_found_once() -> None:
     result = validate(frame().drop("share"), TABLE)
-    assert [failure.split(" (")[0] for failure in result.failures] == [
-        "table columns to match ordered list"
-    ]
+    assert [failure.split(" (")[0] for failure in result.failures] == ["table columns to match ordered list"]
 
 
 def test_an_empty_table_keeps_every_contract_but_its_size() -> None:
@@ -101,10 +87,7 @@ def test_an_empty_table_keeps_every_contract_but_its_size() -> None:
 
 
 def test_one_key_column_must_be_unique() -> None:
-    row = dict.fromkeys(COMPLETION_DATASET[0].schema, "python") | {
-        "task": "completion",
-        "weight": 1.0,
-    }
+    row = dict.fromkeys(COMPLETION_DATASET[0].schema, "python") | {"task": "completion", "weight": 1.0}
     twice = pl.DataFrame([row, row], schema=COMPLETION_DATASET[0].schema)
     failures = validate(twice, COMPLETION_DATASET[0]).failures
     assert [failure.split(" (")[0].split(";")[0] for failure in failures] == [
@@ -112,9 +95,7 @@ def test_one_key_column_must_be_unique() -> None:
     ]
 
 
-def test_data_docs_have_a_page_for_each_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_docs_have_a_page_for_each_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     good, bad = validate(frame(), TABLE), validate(frame().head(1), TABLE)
     assert list(tmp_path.iterdir()) == []  # a check leaves nothing behind

@@ -87,18 +87,14 @@ func (s *Shop) Total(prices []int) int {
 
 
 @pytest.fixture(scope="module")
-def candidates(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
-) -> dict[str, dict[str, Any]]:
+def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings) -> dict[str, dict[str, Any]]:
     files = make_files({"shop.py": PYTHON, "shop.go": GO})
     laid_out = with_layout(make_units(files), file_bytes(files), settings)
     rows = documentation_candidates(laid_out.filter(pl.col("docstring").is_not_null()), settings)
     return {row["name"]: row for row in rows.iter_rows(named=True)}
 
 
-def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(
-    candidates: dict[str, dict[str, Any]],
-) -> None:
+def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(candidates: dict[str, dict[str, Any]]) -> None:
     assert candidates["weigh"]["prompt"] == (
         "# shop.py\n"
         "class Shop:\n"
@@ -112,13 +108,9 @@ def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(
     assert candidates["weigh"]["completion"] == "Weigh all parcels, and send them."
     assert candidates["one"]["prompt"].endswith("    def one(self): return 1\n\n# What it does:\n")
     assert candidates["Total"]["prompt"] == (
-        "// shop.go\n"
-        "func (s *Shop) Total(prices []int) int {\n\treturn len(prices)\n}\n\n"
-        "// What it does:\n"
+        "// shop.go\nfunc (s *Shop) Total(prices []int) int {\n\treturn len(prices)\n}\n\n// What it does:\n"
     )
-    assert candidates["Total"]["completion"] == (
-        "Total adds the prices of a cart,\nand prints them too."
-    )
+    assert candidates["Total"]["completion"] == ("Total adds the prices of a cart,\nand prints them too.")
 
 
 @pytest.mark.parametrize(
@@ -175,9 +167,7 @@ def tables(example_project: Any, settings: DatasetSettings) -> Tables:
 
 def test_the_tables_keep_their_contract_and_the_split(tables: Tables, example_project: Any) -> None:
     assert set(tables) == {*SPLITS, "manifest"}
-    file_splits = dict(
-        example_project.splits.drop_nulls("split").select("path", "split").iter_rows()
-    )
+    file_splits = dict(example_project.splits.drop_nulls("split").select("path", "split").iter_rows())
     for table in DOCUMENTATION_DATASET:
         frame = tables[table.name]
         assert frame.height > 0
@@ -238,7 +228,6 @@ def test_a_project_without_any_docstring_has_an_empty_data_set_that_says_so(
     assert [tables[split].height for split in SPLITS] == [0, 0, 0]
     assert tables["manifest"]["left_out"].to_list() == ["documentation_none"]
     assert card_notes(tables) == [
-        "There is no example: no function, method or type of this project has a docstring or doc "
-        "comment."
+        "There is no example: no function, method or type of this project has a docstring or doc comment."
     ]
     assert card_notes(tables)[0] in (folders["out"] / "card.md").read_text()

@@ -29,9 +29,7 @@ Tables = dict[str, pl.DataFrame]
 def event(identity: str, kind: str, **fields: Any) -> FeedbackEvent:
     of_people = "git" if kind == "retained" else "corrections"
     source = "simulation" if fields.get("simulated") else of_people
-    return FeedbackEvent(
-        **{"completion_id": identity, "kind": kind, "source": source, "project": PROJECT, **fields}
-    )
+    return FeedbackEvent(**{"completion_id": identity, "kind": kind, "source": source, "project": PROJECT, **fields})
 
 
 def correction(path: str | None, identity: str = "", **fields: Any) -> FeedbackEvent:
@@ -63,9 +61,7 @@ def make(example_project: Any, files: pl.DataFrame, settings: DatasetSettings) -
     ) -> Tables:
         examples = STANDARD.model_copy(update=changed)
         interactions = build_interactions(events, consent)
-        return feedback_tables(
-            interactions, files, example_project.splits, benchmarks, PROJECT, examples, settings
-        )
+        return feedback_tables(interactions, files, example_project.splits, benchmarks, PROJECT, examples, settings)
 
     return tables
 
@@ -75,9 +71,7 @@ def files_by_split(example_project: Any) -> dict[str, list[str]]:
     """Python files of each side."""
     file_splits = splits_by_file(example_project.splits)
     return {
-        split: sorted(
-            path for (_, path), (of, _) in file_splits.items() if of == split and "py" in path
-        )
+        split: sorted(path for (_, path), (of, _) in file_splits.items() if of == split and "py" in path)
         for split in SPLITS
     }
 
@@ -91,9 +85,7 @@ def reasons(tables: Tables) -> dict[str, int]:
     return dict(excluded.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
 
 
-def test_a_correction_is_a_refactoring_on_the_side_of_its_file(
-    make: Any, files_by_split: dict[str, list[str]]
-) -> None:
+def test_a_correction_is_a_refactoring_on_the_side_of_its_file(make: Any, files_by_split: dict[str, list[str]]) -> None:
     tables = make([correction(path) for split in SPLITS for path in files_by_split[split]])
     for split in SPLITS:
         assert files_by_split[split]
@@ -103,8 +95,7 @@ def test_a_correction_is_a_refactoring_on_the_side_of_its_file(
     row = tables["test"].row(by_predicate=pl.col("path") == path, named=True)
     name = Path(path).stem
     assert row["prompt"] == (
-        f"# {path}\n# A person corrected this code.\n    return self.{name}_total(rate)\n\n"
-        "# The code as corrected:\n"
+        f"# {path}\n# A person corrected this code.\n    return self.{name}_total(rate)\n\n# The code as corrected:\n"
     )
     assert row["completion"] == f"    return round(self.{name}_total(rate), {len(name)})"
     entry = tables["manifest"].row(by_predicate=pl.col("entry_id") == row["example_id"], named=True)
@@ -139,9 +130,7 @@ def test_what_may_not_be_trained_on_is_left_out_and_counted(
     make: Any, files_by_split: dict[str, list[str]], settings: DatasetSettings
 ) -> None:
     path, other = files_by_split["train"][:2]
-    benchmark_code = "\n".join(
-        f"total_{n} = price_{n} * rate_{n} - discount_{n}" for n in range(12)
-    )
+    benchmark_code = "\n".join(f"total_{n} = price_{n} * rate_{n} - discount_{n}" for n in range(12))
     benchmarks = (fingerprints_of([benchmark_code], "own", settings.contamination_tokens),)
     tables = make(
         [
@@ -155,26 +144,15 @@ def test_what_may_not_be_trained_on_is_left_out_and_counted(
         benchmarks=benchmarks,
     )
     assert rows(tables)["path"].to_list() == [other]
-    expected = {
-        "licence": 1,
-        "contaminated": 1,
-        "answer_in_prompt": 1,
-        "body_size": 1,
-        "repeated": 1,
-    }
+    expected = {"licence": 1, "contaminated": 1, "answer_in_prompt": 1, "body_size": 1, "repeated": 1}
     assert reasons(tables) == expected
 
 
 def test_a_near_duplicate_of_what_is_held_out_is_not_trained_on(
     make: Any, files_by_split: dict[str, list[str]]
 ) -> None:
-    words = {
-        "original": "total = 0",
-        "corrected": "\n".join(f"total += price_{n} * rate_{n}" for n in range(9)),
-    }
-    tables = make(
-        [correction(files_by_split[split][0], split, **words) for split in ("train", "test")]
-    )
+    words = {"original": "total = 0", "corrected": "\n".join(f"total += price_{n} * rate_{n}" for n in range(9))}
+    tables = make([correction(files_by_split[split][0], split, **words) for split in ("train", "test")])
     assert (tables["train"].height, tables["test"].height) == (0, 1)
     assert reasons(tables) == {"near_duplicate_elsewhere": 1}
 
@@ -185,9 +163,7 @@ def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
     texts = dict(files.select("path", "text").iter_rows())
     path, test_path = files_by_split["train"][0], files_by_split["test"][0]
     bodies = [part.rstrip("\n") for part in texts[path].split("\n\n    def ")[1:4]]
-    events = [
-        event for number, text in enumerate(bodies) for event in retained(text, path, f"k{number}")
-    ]
+    events = [event for number, text in enumerate(bodies) for event in retained(text, path, f"k{number}")]
     events += retained(texts[test_path].split("\n\n")[2], test_path, "held")
     events += retained("nothing like it", path, "lost")
     none = make(events)
@@ -206,9 +182,7 @@ def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
     assert make(corrected)["train"]["origin"].to_list() == ["person"], "corrected, so not kept"
 
 
-def test_a_simulation_is_left_out_or_in_train_alone(
-    make: Any, files_by_split: dict[str, list[str]]
-) -> None:
+def test_a_simulation_is_left_out_or_in_train_alone(make: Any, files_by_split: dict[str, list[str]]) -> None:
     events = [correction(files_by_split[split][0], split, simulated=True) for split in SPLITS]
     assert rows(make(events)).is_empty()
     assert reasons(make(events)) == {"feedback_simulated": 3}
@@ -245,11 +219,7 @@ def test_rows_go_with_consent_and_with_what_is_forgotten(
 
 @pytest.mark.parametrize("events", [[], [correction("shop/ledger.py")]])
 def test_the_asset_works_without_feedback_and_says_so(
-    events: list[FeedbackEvent],
-    example_project: Any,
-    files: pl.DataFrame,
-    settings: DatasetSettings,
-    tmp_path: Path,
+    events: list[FeedbackEvent], example_project: Any, files: pl.DataFrame, settings: DatasetSettings, tmp_path: Path
 ) -> None:
     interaction_rows = build_interactions(events, (PROJECT,))
     for name, frame in (
@@ -268,9 +238,7 @@ def test_the_asset_works_without_feedback_and_says_so(
     assert all(again[name].equals(tables[name]) for name in tables)
 
 
-def test_the_same_correction_by_two_people_is_trained_on_once(
-    make: Any, files_by_split: dict[str, list[str]]
-) -> None:
+def test_the_same_correction_by_two_people_is_trained_on_once(make: Any, files_by_split: dict[str, list[str]]) -> None:
     path = files_by_split["train"][0]
     tables = make([correction(path, name, unit=name) for name in ("ann", "bob")])
     assert rows(tables).height == 1

@@ -20,8 +20,7 @@ from cortex_pipelines.rowcache import RowCache
 _COLUMNS = ("prompt", "completion")
 _WORDS = st.sampled_from(["alpha", "beta", "gamma", "=", "(", ")", "return"])
 _TEXT = st.tuples(
-    st.sampled_from(["", "first second third fourth fifth sixth seventh"]),
-    st.lists(_WORDS, max_size=16).map(" ".join),
+    st.sampled_from(["", "first second third fourth fifth sixth seventh"]), st.lists(_WORDS, max_size=16).map(" ".join)
 )
 _SPLIT = st.lists(_TEXT, max_size=10, unique=True)
 
@@ -34,9 +33,7 @@ def frame(texts: list[tuple[str, str]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def everything(
-    left_rows: pl.DataFrame, right_rows: pl.DataFrame, settings: DatasetSettings
-) -> pl.DataFrame:
+def everything(left_rows: pl.DataFrame, right_rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     texts = (texts_to_compare(rows, _COLUMNS) for rows in (left_rows, right_rows))
     return near_duplicate_pairs(*texts, "compared", settings)
 
@@ -44,9 +41,7 @@ def everything(
 @hypothesis_settings(deadline=None)
 @given(st.lists(st.tuples(_SPLIT, _SPLIT), max_size=4), st.sampled_from([0.2, 1.0]))
 def test_known_near_duplicates_are_those_of_a_comparison_of_everything(
-    settings: DatasetSettings,
-    runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]],
-    most_new: float,
+    settings: DatasetSettings, runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]], most_new: float
 ) -> None:
     with TemporaryDirectory() as folder, patch.object(incremental_join, "_MAX_NEW_SHARE", most_new):
         for left_texts, right_texts in runs:
@@ -59,9 +54,7 @@ def test_known_near_duplicates_are_those_of_a_comparison_of_everything(
 @pytest.fixture
 def texts() -> list[tuple[str, str]]:
     words = [f"name{n}" for n in range(2000)]
-    return [
-        (f"# {number}.py", " ".join(words[number * 12 : number * 12 + 20])) for number in range(150)
-    ]
+    return [(f"# {number}.py", " ".join(words[number * 12 : number * 12 + 20])) for number in range(150)]
 
 
 def test_only_what_can_be_near_a_a_new_text_is_read_again(
@@ -77,9 +70,7 @@ def test_only_what_can_be_near_a_a_new_text_is_read_again(
     assert not _counting(join, *map(frame, changed)), "nothing is new any more"
 
 
-def _counting(
-    join: IncrementalSimilarityJoin, left_rows: pl.DataFrame, right_rows: pl.DataFrame
-) -> list[str]:
+def _counting(join: IncrementalSimilarityJoin, left_rows: pl.DataFrame, right_rows: pl.DataFrame) -> list[str]:
     """Texts of which shingles are made."""
     read: list[str] = []
     make = incremental_join.shingles_of

@@ -13,18 +13,9 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
 from cortex_pipelines.datasets.prompts.unit_text import file_bytes, fold_whitespace, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
-    draw_for_infilling,
-    infilling_candidates,
-    statement_span,
-)
+from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates, statement_span
 from cortex_pipelines.datasets.tasks.statements import code_after, code_before, statement_candidates
-from cortex_pipelines.datasets.tasks.variants import (
-    map_offset,
-    renamed_variants,
-    rewritten_variants,
-    train_variants,
-)
+from cortex_pipelines.datasets.tasks.variants import map_offset, renamed_variants, rewritten_variants, train_variants
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 
@@ -100,9 +91,7 @@ def unit_named(units: pl.DataFrame, name: str) -> dict[str, Any]:
     return units.filter(pl.col("name") == name).row(0, named=True)
 
 
-def test_a_gap_with_its_context_is_the_file(
-    laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings
-) -> None:
+def test_a_gap_with_its_context_is_the_file(laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings) -> None:
     units, texts = laid_out
     functions = units.filter(pl.col("kind").is_in(["function", "method"]))
     candidates = infilling_candidates(functions, RepositoryContext(units, 6), texts, settings)
@@ -121,18 +110,13 @@ def context_lines(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple
     return RepositoryContext(units, most).lines(unit, calls)
 
 
-def test_the_context_shows_siblings_and_what_is_called(
-    laid_out: tuple[pl.DataFrame, Any],
-) -> None:
+def test_the_context_shows_siblings_and_what_is_called(laid_out: tuple[pl.DataFrame, Any]) -> None:
     units, _ = laid_out
     lines = context_lines(units, 6, unit_named(units, "pay"))
     assert lines == (
         "# def warn(self, customer, amount)",
         "# shop/prices.py: def rounded(value, places=2)",
-    ) or lines == (
-        "# def warn(self, customer, amount):",
-        "# shop/prices.py: def rounded(value, places=2):",
-    )
+    ) or lines == ("# def warn(self, customer, amount):", "# shop/prices.py: def rounded(value, places=2):")
     assert context_lines(units, 0, unit_named(units, "pay")) == ()
 
 
@@ -146,16 +130,12 @@ def test_train_is_shown_nothing_of_other_sides(laid_out: tuple[pl.DataFrame, Any
     assert any("rounded" in line for line in context_lines(parted, 6, tested))
 
 
-def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
-    example_project: Any, settings: DatasetSettings
-) -> None:
+def test_what_is_to_be_written_stands_nowhere_in_the_prompt(example_project: Any, settings: DatasetSettings) -> None:
     project: ProjectUnits = example_project.inputs
     functions = project.units.filter(pl.col("kind").is_in(["function", "method"]))
     gaps = infilling_candidates(functions, project.context, project.texts, settings)
     statements = statement_candidates(
-        project.units.filter(pl.col("kind").is_in(["import", "variable", "constant"])),
-        project.texts,
-        settings,
+        project.units.filter(pl.col("kind").is_in(["import", "variable", "constant"])), project.texts, settings
     )
     complete = statements.filter(pl.col("completion").is_not_null())
     more = infilling_candidates(complete, project.context, project.texts, settings)
@@ -171,16 +151,13 @@ def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
 
 
 BODY = st.lists(
-    st.tuples(st.integers(0, 3), st.sampled_from(["a = call(b)", "if x:", "f(", ")", "", "}"])),
-    max_size=25,
+    st.tuples(st.integers(0, 3), st.sampled_from(["a = call(b)", "if x:", "f(", ")", "", "}"])), max_size=25
 )
 
 
 @hypothesis_settings(deadline=None)
 @given(BODY)
-def test_a_gap_is_whole_statements_and_not_all(
-    settings: DatasetSettings, parts: list[tuple[int, str]]
-) -> None:
+def test_a_gap_is_whole_statements_and_not_all(settings: DatasetSettings, parts: list[tuple[int, str]]) -> None:
     lines = [" " * 4 * level + text for level, text in parts]
     small = settings.model_copy(update={"min_body_bytes": 4})
     span = statement_span(lines, small, "unit")
@@ -217,10 +194,7 @@ def test_a_statement_is_cut_behind_its_keyword_or_name(
 ) -> None:
     units, texts = laid_out
     statements = units.filter(pl.col("kind").is_in(["import", "variable", "constant"]))
-    by_code = {
-        row["code"]: row
-        for row in statement_candidates(statements, texts, settings).iter_rows(named=True)
-    }
+    by_code = {row["code"]: row for row in statement_candidates(statements, texts, settings).iter_rows(named=True)}
     imported = by_code["from decimal import Decimal"]
     assert imported["prompt"] == '# shop/till.py\n"""A shop."""\n\nimport json\nfrom '
     assert imported["completion"] == "decimal import Decimal"
@@ -233,15 +207,10 @@ def test_a_statement_is_cut_behind_its_keyword_or_name(
 
 
 @pytest.mark.parametrize(
-    ("bound", "reason"),
-    [({"max_body_bytes": 41}, "body_size"), ({"max_prompt_bytes": 10}, "prompt_size")],
+    ("bound", "reason"), [({"max_body_bytes": 41}, "body_size"), ({"max_prompt_bytes": 10}, "prompt_size")]
 )
 def test_statements_out_of_bounds_say_why(
-    bound: dict[str, int],
-    reason: str,
-    settings: DatasetSettings,
-    make_files: MakeFrame,
-    make_units: MakeFrame,
+    bound: dict[str, int], reason: str, settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
 ) -> None:
     files = make_files({"shop/long.py": f"TABLE = [{', '.join('12345' for _ in range(20))}]\n"})
     texts = file_bytes(files)
@@ -253,9 +222,7 @@ def test_statements_out_of_bounds_say_why(
 def test_an_import_that_stands_there_twice_is_no_question(
     settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
 ) -> None:
-    files = make_files(
-        {"a.py": "import json\ntry:\n    import json\nexcept ImportError:\n    pass\n"}
-    )
+    files = make_files({"a.py": "import json\ntry:\n    import json\nexcept ImportError:\n    pass\n"})
     texts = file_bytes(files)
     units = with_layout(make_units(files), texts, settings).sort("start_byte")
     candidates = statement_candidates(units, texts, settings)

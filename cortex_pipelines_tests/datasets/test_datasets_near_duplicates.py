@@ -25,9 +25,7 @@ def similarity(first: str, second: str, size: int) -> float:
     for text in (first, second):
         tokens = text.split()
         tokens += [""] * (size - len(tokens))
-        sets.append(
-            {tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)}
-        )
+        sets.append({tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)})
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
@@ -54,9 +52,7 @@ def test_layout_does_not_count() -> None:
 
 @hypothesis_settings(deadline=None)
 @given(TEXTS)
-def test_clusters_are_chains_of_near_duplicates(
-    settings: DatasetSettings, texts: list[str]
-) -> None:
+def test_clusters_are_chains_of_near_duplicates(settings: DatasetSettings, texts: list[str]) -> None:
     groups = Groups(len(texts))
     for first, second in itertools.combinations(range(len(texts)), 2):
         score = similarity(texts[first], texts[second], settings.shingle_tokens)
@@ -77,8 +73,7 @@ def test_leakage_finds_exactly_the_near_duplicates(
         (f"a{train_row}", f"b{test_row}")
         for train_row, train_text in enumerate(train)
         for test_row, test_text in enumerate(test)
-        if similarity(train_text, test_text, settings.shingle_tokens)
-        >= settings.near_duplicate_threshold
+        if similarity(train_text, test_text, settings.shingle_tokens) >= settings.near_duplicate_threshold
     }
     assert {(row[0], row[1]) for row in pairs.iter_rows()} == expected
 
@@ -170,9 +165,7 @@ def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
     for first, second in itertools.combinations(range(size), 2):
         in_one_group = groups.of[first] == groups.of[second]
         assert forest.connected(first, second) == in_one_group == (labels[first] == labels[second])
-    assert forest.smallest_members().tolist() == [
-        groups.of.index(groups.of[item]) for item in range(size)
-    ]
+    assert forest.smallest_members().tolist() == [groups.of.index(groups.of[item]) for item in range(size)]
 
 
 @hypothesis_settings(deadline=None)
@@ -184,9 +177,7 @@ def test_many_are_joined_as_one_after_the_other(size: int, data: st.DataObject) 
     forest.join_all(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
     for first, second in pairs:
         groups.join(first, second)
-    assert forest.smallest_members().tolist() == [
-        groups.of.index(groups.of[item]) for item in range(size)
-    ]
+    assert forest.smallest_members().tolist() == [groups.of.index(groups.of[item]) for item in range(size)]
 
 
 def _rows(prefix: str, texts: list[str]) -> pl.DataFrame:

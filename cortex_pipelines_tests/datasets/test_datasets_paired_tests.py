@@ -81,17 +81,12 @@ class Paired:
                 units=project.units.with_columns(split_columns),
                 splits=project.splits.with_columns(split_columns),
             )
-        return paired_test_tables(
-            project, other.units, other.cases, other.files, benchmarks, settings
-        )
+        return paired_test_tables(project, other.units, other.cases, other.files, benchmarks, settings)
 
 
 @pytest.fixture(scope="module")
 def paired(
-    make_files: MakeFrame,
-    make_units: MakeFrame,
-    project_maker: Callable[..., Any],
-    settings: DatasetSettings,
+    make_files: MakeFrame, make_units: MakeFrame, project_maker: Callable[..., Any], settings: DatasetSettings
 ) -> Paired:
     texts = {f"shop/pack_{word}.py": _code(word, number) for number, word in enumerate(WORDS)}
     texts |= {f"tests/test_{word}.py": _test(word, number) for number, word in enumerate(WORDS)}
@@ -108,9 +103,7 @@ def test_a_unit_is_shown_and_its_test_asked_for_in_the_file_that_is_named(
     assert [tables[split].height for split in SPLITS] == [len(WORDS) - 1, 0, 1]
     (row,) = tables["test"].iter_rows(named=True)
     code = _code("letter", 1)
-    assert row["prompt"] == (
-        f"# shop/pack_letter.py\n{code}\n# Its test, in tests/test_letter.py:\n"
-    )
+    assert row["prompt"] == (f"# shop/pack_letter.py\n{code}\n# Its test, in tests/test_letter.py:\n")
     assert row["completion"] == (
         "def test_pack_letter_of_1(self, letter_maker):\n"
         "    made = letter_maker(size_1=6)\n"
@@ -135,9 +128,7 @@ def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
     paths = [f"shop/pack_{word}.py" for word in WORDS] + [f"tests/test_{w}.py" for w in WORDS]
     split_by_path = dict(zip(paths, path_splits, strict=True))
     # a unit without a split may not be shown
-    split_by_path |= {
-        path: split_by_path[path] or "train" for path in paths if path.startswith("shop/")
-    }
+    split_by_path |= {path: split_by_path[path] or "train" for path in paths if path.startswith("shop/")}
     tables = paired.tables(settings, splits=split_by_path)
     path_of = dict(paired.units.select("unit_id", "path").iter_rows())
     for split in SPLITS:
@@ -146,8 +137,7 @@ def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
             assert split_by_path[row["path"]] == split
             assert unit == split or (unit == "train" and split != "train")
     left_out = {
-        row["unit_id"]: row["left_out"]
-        for row in tables["manifest"].drop_nulls("left_out").iter_rows(named=True)
+        row["unit_id"]: row["left_out"] for row in tables["manifest"].drop_nulls("left_out").iter_rows(named=True)
     }
     for word in WORDS:
         unit, test = split_by_path[f"shop/pack_{word}.py"], split_by_path[f"tests/test_{word}.py"]
@@ -160,9 +150,7 @@ def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
         assert left_out.get(name["unit_id"].item()) == expected
 
 
-def test_a_test_that_may_not_be_trained_on_is_left_out(
-    paired: Paired, settings: DatasetSettings
-) -> None:
+def test_a_test_that_may_not_be_trained_on_is_left_out(paired: Paired, settings: DatasetSettings) -> None:
     first = pl.col("path") == "tests/test_crate.py"
     is_crate = pl.when(first)
     for changed, reason in (
@@ -184,14 +172,10 @@ def test_a_test_of_a_benchmark_is_left_out(paired: Paired, settings: DatasetSett
     assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
 
 
-def test_a_function_that_a_test_defines_is_no_test(
-    paired: Paired, settings: DatasetSettings
-) -> None:
+def test_a_function_that_a_test_defines_is_no_test(paired: Paired, settings: DatasetSettings) -> None:
     crate = pl.col("path") == "tests/test_crate.py"
     outer = paired.cases.filter(crate)
-    inner = outer.with_columns(
-        pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1
-    )
+    inner = outer.with_columns(pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1)
     unit = pl.col("name") == "pack_crate"
     only_inner = pl.when(unit).then(pl.lit(["inner"])).otherwise("tests").alias("tests")
     manifest = paired.tables(
@@ -203,9 +187,7 @@ def test_a_function_that_a_test_defines_is_no_test(
     assert manifest["left_out"].drop_nulls().to_list() == ["tests_nested"]
 
 
-def test_the_closest_test_that_may_be_asked_for_is_taken(
-    paired: Paired, settings: DatasetSettings
-) -> None:
+def test_the_closest_test_that_may_be_asked_for_is_taken(paired: Paired, settings: DatasetSettings) -> None:
     ids = dict(paired.cases.select("path", "unit_id").iter_rows())
     both = [ids["tests/test_letter.py"], ids["tests/test_crate.py"]]
     unit = pl.col("name") == "pack_crate"
@@ -250,8 +232,7 @@ def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
             frame.write_parquet(tmp_path / folder / f"{table.name}.parquet")
     read = (tmp_path / folder for folder in ("annotated", "code", "files", "splits"))
     tables = assets.tests_dataset(
-        *(*read, settings, "example", tmp_path, tmp_path / "out"),
-        RowCache(tmp_path / "cache", "v"),
+        *(*read, settings, "example", tmp_path, tmp_path / "out"), RowCache(tmp_path / "cache", "v")
     )
     card = (tmp_path / "out" / "card.md").read_text()
     assert card_notes(tables)[0] in card

@@ -54,14 +54,10 @@ def pattern_texts(files: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([files, *rows, closed])
 
 
-def tables_of(
-    example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
-) -> dict[str, Any]:
+def tables_of(example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings) -> dict[str, Any]:
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
     rows, none = pattern_rows(pattern_texts, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
-    return refactoring_tables(
-        example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings
-    )
+    return refactoring_tables(example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings)
 
 
 def test_a_pattern_is_a_row_of_train_for_each_language(
@@ -86,9 +82,7 @@ def test_the_manifest_says_which_patterns_are_no_examples(
     example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     tables = tables_of(example_project, pattern_texts, settings)
-    entries = tables["manifest"].filter(
-        pl.col("origin") == "pattern", pl.col("left_out").is_not_null()
-    )
+    entries = tables["manifest"].filter(pl.col("origin") == "pattern", pl.col("left_out").is_not_null())
     assert dict(entries.select("path", "left_out").iter_rows()) == {
         "patterns/round.yaml": "pattern_repeated",
         "patterns/guidance.yaml": "pattern_without_counter_example",
@@ -110,9 +104,7 @@ def test_a_pattern_that_is_like_held_out_code_is_left_out(
 ) -> None:
     """The units of test are not to be learnt by way of a pattern either."""
     units = example_project.inputs.units.sort("unit_id")
-    held_out_unit = units.filter(pl.col("split") == "test", pl.col("language") == "python").row(
-        0, named=True
-    )
+    held_out_unit = units.filter(pl.col("split") == "test", pl.col("language") == "python").row(0, named=True)
     code = held_out_unit["code"]
     text = "name: own\nwhen: Always.\nlanguages: python\ncounter_example: use($A)\n"
     text += "example: |\n  " + code.replace("\n", "\n  ") + "\n"
@@ -121,8 +113,6 @@ def test_a_pattern_that_is_like_held_out_code_is_left_out(
     pattern_texts = pl.concat([files, yaml_file(files, "patterns/own.yaml", text)])
     rows, none = pattern_rows(pattern_texts, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
     pairs = REFACTORING_PAIRS.empty()
-    tables = refactoring_tables(
-        example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings
-    )
+    tables = refactoring_tables(example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings)
     (entry,) = tables["manifest"].filter(pl.col("origin") == "pattern").iter_rows(named=True)
     assert entry["left_out"] == "near_duplicate_elsewhere"

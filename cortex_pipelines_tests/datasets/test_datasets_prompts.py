@@ -11,13 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.filters.quality import left_out
-from cortex_pipelines.datasets.prompts.unit_text import (
-    UnitParts,
-    cut_unit,
-    enclosing_headers,
-    file_bytes,
-    with_layout,
-)
+from cortex_pipelines.datasets.prompts.unit_text import UnitParts, cut_unit, enclosing_headers, file_bytes, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
@@ -96,9 +90,7 @@ def test_the_brace_belongs_to_the_head_and_the_closing_one_to_the_body() -> None
 
 
 def test_text_that_is_not_ascii_is_cut_at_the_right_place() -> None:
-    assert cut("def f(ä='ß'):\n    return ä\n", "return") == UnitParts(
-        "def f(ä='ß'):\n", "    return ä"
-    )
+    assert cut("def f(ä='ß'):\n    return ä\n", "return") == UnitParts("def f(ä='ß'):\n", "    return ä")
 
 
 def test_an_empty_body_is_nothing_to_write() -> None:
@@ -107,17 +99,12 @@ def test_an_empty_body_is_nothing_to_write() -> None:
 
 
 def test_headers_around_are_opened_and_indented() -> None:
-    assert enclosing_headers("class A:\nclass B:", "        ", "python") == [
-        "class A:",
-        "    class B:",
-    ]
+    assert enclosing_headers("class A:\nclass B:", "        ", "python") == ["class A:", "    class B:"]
     assert enclosing_headers("class A", "  ", "java") == ["class A {"]
     assert enclosing_headers("", "", "go") == []
 
 
-def candidates(
-    files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings
-) -> dict[str, dict[str, Any]]:
+def candidates(files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings) -> dict[str, dict[str, Any]]:
     """Units by name with their completion examples."""
     laid_out = with_layout(units, file_bytes(files), settings)
     return {row["name"]: row for row in completion_candidates(laid_out, settings).to_dicts()}
@@ -137,9 +124,7 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(
     )
     assert method["completion"].startswith("            import math\n")
     assert method["completion"].endswith("return self.total_price(amount)")
-    assert (
-        examples["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
-    )
+    assert examples["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
     assert examples["only_a_docstring"]["completion"] is None
     assert examples["Shop"]["completion"] is None
 
@@ -149,10 +134,7 @@ def test_a_doc_comment_stands_before_the_header(
 ) -> None:
     files = make_files({"shop/shop.go": GO})
     total = candidates(files, make_units(files), settings)["Total"]
-    assert (
-        "// Total adds the prices.\n// It prints them too.\nfunc (s *Shop) Total("
-        in total["prompt"]
-    )
+    assert "// Total adds the prices.\n// It prints them too.\nfunc (s *Shop) Total(" in total["prompt"]
     assert total["prompt"].endswith("int {\n")
     assert total["completion"].startswith("\tsum := 0\n")
     assert total["completion"].endswith("return sum\n}")
@@ -179,9 +161,7 @@ def test_a_body_that_stands_in_its_own_prompt_makes_no_example(
     assert candidates(files, make_units(files), settings)["f"]["completion"] is None
 
 
-@pytest.mark.parametrize(
-    "bound", [{"min_body_bytes": 1000}, {"min_body_bytes": 1, "max_body_bytes": 9}]
-)
+@pytest.mark.parametrize("bound", [{"min_body_bytes": 1000}, {"min_body_bytes": 1, "max_body_bytes": 9}])
 def test_bodies_out_of_bounds_make_no_example(
     make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings, bound: dict[str, int]
 ) -> None:
@@ -200,12 +180,8 @@ def test_bodies_out_of_bounds_make_no_example(
         ("# one\n# two\n# three\n# four\n# five\nsix = 6", "comments"),
     ],
 )
-def test_quality_is_measured_as_the_field_does(
-    code: str, reason: str | None, settings: DatasetSettings
-) -> None:
-    frame = pl.DataFrame(
-        {"code": [code], "generated": [False], "has_error": [False], "trainable": [True]}
-    )
+def test_quality_is_measured_as_the_field_does(code: str, reason: str | None, settings: DatasetSettings) -> None:
+    frame = pl.DataFrame({"code": [code], "generated": [False], "has_error": [False], "trainable": [True]})
     assert frame.select(left_out(settings).alias("reason"))["reason"].to_list() == [reason]
     for flag, value, expected in (
         ("generated", True, "generated"),
@@ -264,9 +240,7 @@ def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> Non
         ({"kind": "constant", "name": "MOST_ITEMS"}, True),
     ],
 )
-def test_only_telling_names_are_asked_for(
-    changes: dict[str, Any], is_asked: bool, settings: DatasetSettings
-) -> None:
+def test_only_telling_names_are_asked_for(changes: dict[str, Any], is_asked: bool, settings: DatasetSettings) -> None:
     assert (unit_name(unit(**changes), settings) is not None) == is_asked
 
 
@@ -293,9 +267,7 @@ def test_masking_is_what_a_regular_expression_would_do(text: str, name: str) -> 
     assert masked(text, name, "#") == expected
 
 
-def test_no_answer_is_in_its_prompt(
-    files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings
-) -> None:
+def test_no_answer_is_in_its_prompt(files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings) -> None:
     texts = file_bytes(files)
     laid_out = with_layout(units, texts, settings)
     local = laid_out.select("unit_id", local_names=pl.lit(["collected", "rendered"]))
@@ -332,15 +304,11 @@ def test_bounds_that_contradict_each_other_are_refused(settings: DatasetSettings
         DatasetSettings(**values)
 
 
-_LINES = st.lists(
-    st.sampled_from(["limit", " limit = 1", "limits", "x.limit()", "$limit", "", "é"])
-)
+_LINES = st.lists(st.sampled_from(["limit", " limit = 1", "limits", "x.limit()", "$limit", "", "é"]))
 
 
 @given(_LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.integers(0, 60), st.integers(0, 60))
-def test_uses_are_the_first_lines_with_the_name(
-    lines: list[str], ending: str, first: int, second: int
-) -> None:
+def test_uses_are_the_first_lines_with_the_name(lines: list[str], ending: str, first: int, second: int) -> None:
     text, start, end = ending.join(lines).encode(), min(first, second), max(first, second)
     expected: list[str] = []
     offset = 0

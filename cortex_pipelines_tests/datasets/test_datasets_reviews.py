@@ -25,9 +25,7 @@ _PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
 
 
 def comment(path: str, **fields: Any) -> dict[str, Any]:
-    hunk = (
-        f"@@ -1 +1,2 @@\n+def price_of(item, rate):\n+    return item.price * rate + len('{path}')"
-    )
+    hunk = f"@@ -1 +1,2 @@\n+def price_of(item, rate):\n+    return item.price * rate + len('{path}')"
     remark = "Round it here,\nask bo.miller@northgate.dev.\n"
     body = f"{remark}```suggestion\n    return round(item.price * rate)\n```"
     return {"path": path, "diff_hunk": hunk, "body": body, "original_line": 2, **fields}
@@ -36,13 +34,7 @@ def comment(path: str, **fields: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def exported(files: pl.DataFrame) -> pl.DataFrame:
     code = files.filter(pl.col("language") == "python", pl.col("trainable"))["path"][0]
-    comments = [
-        comment(code),
-        comment(code),
-        comment(code, body="Why?"),
-        comment("gone/away.py"),
-        comment("notes.md"),
-    ]
+    comments = [comment(code), comment(code), comment(code, body="Why?"), comment("gone/away.py"), comment("notes.md")]
     export = files.head(1).with_columns(
         pl.lit("directory:reviews").alias("source"),
         pl.lit("pulls.json").alias("path"),
@@ -58,9 +50,7 @@ def test_a_review_is_a_row_with_what_was_said(
     reviews = review_rows(exported, "shop", _PRIVACY)
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
     rows = reviews, PATTERN_ROWS.to_frame()
-    tables = refactoring_tables(
-        example_project.inputs, errors, {}, pairs, *rows, exported, (), settings
-    )
+    tables = refactoring_tables(example_project.inputs, errors, {}, pairs, *rows, exported, (), settings)
     all_rows = pl.concat([tables[name] for name in tables if name != "manifest"])
     (row,) = all_rows.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert "A reviewer says: Round it here, ask redacted-" in row["prompt"]
@@ -72,9 +62,7 @@ def test_a_review_is_a_row_with_what_was_said(
     assert set(of_reviews["left_out"].drop_nulls()) == set(reasons)
     damaged = of_reviews.filter(pl.col("left_out") == "review_damaged")
     assert damaged.select("source", "path").row(0) == ("directory:reviews", "pulls.json")
-    assert of_reviews.filter(pl.col("left_out") == "review_without_result")[
-        "filters"
-    ].to_list() == [[]]
+    assert of_reviews.filter(pl.col("left_out") == "review_without_result")["filters"].to_list() == [[]]
 
 
 def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
@@ -99,10 +87,7 @@ def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
         )
     )
     reviews = review_rows(of_kind, "shop", _PRIVACY)
-    assert dict(reviews.group_by("export").len().iter_rows()) == {
-        "notes.ndjson": 4,
-        "2024-January.txt": 1,
-    }
+    assert dict(reviews.group_by("export").len().iter_rows()) == {"notes.ndjson": 4, "2024-January.txt": 1}
 
 
 def test_the_same_reviews_in_another_order_give_the_same_rows(exported: pl.DataFrame) -> None:
@@ -115,9 +100,7 @@ def test_a_review_of_a_tracker_is_a_row_too(
 ) -> None:
     code = files.filter(pl.col("language") == "python", pl.col("trainable"))["path"][0]
     row = {"path": code, "body": "Round it here.", "before": "return price", "after": "return 1"}
-    source = DltSource.model_validate(
-        {"dlt": "tracker", "sql": "URL", "tables": {"remarks": {"rows": "reviews"}}}
-    )
+    source = DltSource.model_validate({"dlt": "tracker", "sql": "URL", "tables": {"remarks": {"rows": "reviews"}}})
     sha256, _ = write_snapshot([("remarks", row), ("remarks", {**row, "after": ""})], tmp_path)
     limits = SourceLimits(IngestionSettings.model_validate(sections()["ingestion"]))
     rows = [
@@ -134,9 +117,7 @@ def test_a_review_of_a_tracker_is_a_row_too(
     reviews = review_rows(with_tracker, "shop", _PRIVACY)
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
     both = reviews, PATTERN_ROWS.to_frame()
-    tables = refactoring_tables(
-        example_project.inputs, errors, {}, pairs, *both, with_tracker, (), settings
-    )
+    tables = refactoring_tables(example_project.inputs, errors, {}, pairs, *both, with_tracker, (), settings)
     all_rows = pl.concat([tables[name] for name in tables if name != "manifest"])
     (example,) = all_rows.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert example["completion"] == "return 1"

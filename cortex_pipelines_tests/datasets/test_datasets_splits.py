@@ -26,10 +26,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 def test_no_side_is_empty_where_three_components_have_examples(
     settings: DatasetSettings, weights: list[tuple[int, str]]
 ) -> None:
-    groups = [
-        SplitGroup(f"u{n}", 1, weight, None, language)
-        for n, (weight, language) in enumerate(weights)
-    ]
+    groups = [SplitGroup(f"u{n}", 1, weight, None, language) for n, (weight, language) in enumerate(weights)]
     usable = {c.name: c.weight for c in groups if c.weight}
     if len(usable) < 3:
         with pytest.raises(DatasetError, match="too small"):
@@ -77,10 +74,7 @@ def test_languages_do_not_count_where_a_side_would_be_empty(settings: DatasetSet
 def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> None:
     units = pl.concat([_lone_units([f"{n}.py" for n in range(9)]), _lone_units(["lib.rs"], "r")])
     units = units.with_columns(
-        pl.when(pl.col("source") == "r")
-        .then(pl.lit("rust"))
-        .otherwise("language")
-        .alias("language"),
+        pl.when(pl.col("source") == "r").then(pl.lit("rust")).otherwise("language").alias("language"),
         pl.col("unit_id") + pl.col("source"),
         pl.col("cluster") + pl.col("source"),
     )
@@ -103,17 +97,11 @@ def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
 
 def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSettings) -> None:
     duplicate = "def f(a):\n    return [a.first, a.second, a.third, a.fourth, a.fifth]\n"
-    rows = [
-        ("a1", "a.py", duplicate),
-        ("b1", "b.py", duplicate),
-        ("b2", "b.py", "def g():\n    x()\n"),
-    ]
+    rows = [("a1", "a.py", duplicate), ("b1", "b.py", duplicate), ("b2", "b.py", "def g():\n    x()\n")]
     rows += [("b3", "b.py", "def q(one):\n    return one ** 8\n")]
     rows += [(f"c{n}", f"c{n}.py", f"def h{n}(z{n}):\n    w{n} = {n}\n") for n in range(8)]
     units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
-        pl.lit("s").alias("source"),
-        pl.lit("python").alias("language"),
-        pl.lit(None, dtype=pl.String).alias("body"),
+        pl.lit("s").alias("source"), pl.lit("python").alias("language"), pl.lit(None, dtype=pl.String).alias("body")
     )
     clustered = cluster_units(units, IncrementalClustering(None, "", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
@@ -128,19 +116,11 @@ def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
     units = pl.DataFrame(
         {
             "unit_id": ["a", "b", "c"],
-            "code": [
-                "def f(self, one, two, three):" + body,
-                "def other_name(a):" + body,
-                "class C",
-            ],
+            "code": ["def f(self, one, two, three):" + body, "def other_name(a):" + body, "class C"],
             "body": [body, body, None],
         }
     )
-    assert cluster_units(units, IncrementalClustering(None, "", settings))["cluster"].to_list() == [
-        "a",
-        "a",
-        "c",
-    ]
+    assert cluster_units(units, IncrementalClustering(None, "", settings))["cluster"].to_list() == ["a", "a", "c"]
 
 
 def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:
@@ -168,8 +148,7 @@ def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> No
     with pytest.raises(DatasetError, match="or split by file"):
         assign_splits(units, units["unit_id"].to_list(), by_source)
     four = pl.concat(
-        units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s, pl.col("cluster") + s)
-        for s in "abcd"
+        units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s, pl.col("cluster") + s) for s in "abcd"
     )
     splits = assign_splits(four, four["unit_id"].to_list(), by_source)
     assert splits.group_by("source").agg(pl.col("split").n_unique())["split"].max() == 1
@@ -179,8 +158,7 @@ def test_what_was_changed_last_is_tested_on(settings: DatasetSettings) -> None:
     units = _lone_units([f"{number}.py" for number in range(100)])
     by_time = settings.model_copy(update={"split_by": "time"})
     changed = {
-        ("s", f"{number}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number)
-        for number in range(10, 100)
+        ("s", f"{number}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(10, 100)
     }
     splits = assign_splits(units, units["unit_id"].to_list(), by_time, changed)
     order = splits.with_columns(pl.col("path").str.strip_suffix(".py").cast(pl.Int64).alias("at"))

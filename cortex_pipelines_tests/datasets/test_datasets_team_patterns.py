@@ -91,15 +91,11 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     exact_made: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(exact_made.root)
-    proposals = proposed_patterns(
-        open_project(exact_made.root), "alpha", load_parameters(exact_made.root).datasets, 2
-    )
+    proposals = proposed_patterns(open_project(exact_made.root), "alpha", load_parameters(exact_made.root).datasets, 2)
     splits = UNIT_SPLITS.read(exact_made.root / "data/unit_splits/alpha")
     held_out = set(splits.filter(pl.col("split") != "train")["path"])
     assert proposals
-    assert not held_out.intersection(
-        path for proposal in proposals for path in proposal.occurrences
-    )
+    assert not held_out.intersection(path for proposal in proposals for path in proposal.occurrences)
     out = tmp_path / "proposed"
     words = ("learn", "--project", "alpha", "--least", "2", "--most", "2", "--out", str(out))
     learnt = cortex(*words)
@@ -125,9 +121,7 @@ def test_the_gateway_reads_the_patterns_of_the_pinned_files(
 ) -> None:
     monkeypatch.chdir(exact_made.root)
     project = open_project(exact_made.root)
-    assert not served_patterns(
-        project, "alpha", exact_made.version("repository_files@alpha")
-    ).languages
+    assert not served_patterns(project, "alpha", exact_made.version("repository_files@alpha")).languages
     assert not served_patterns(project, "gamma", None).languages
     files = REPOSITORY_FILES.read(exact_made.root / "data/repository_files/alpha")
     assert read_patterns(files) == []

@@ -249,9 +249,7 @@ def test_the_body_of_a_copy_is_a_copy_without_its_header(language: str) -> None:
         ("rust", "x::<&'a u8>(r#\"a\"#, '\\u{41}', ((", "x::<&'a u8>(\"a\", 'A', (("),
     ],
 )  # fmt: skip
-def test_code_that_does_not_parse_is_read_by_its_signs(
-    language: str, first: str, second: str
-) -> None:
+def test_code_that_does_not_parse_is_read_by_its_signs(language: str, first: str, second: str) -> None:
     assert squeezed(token_stream(first, language)) == squeezed(token_stream(second, language))
     assert token_stream(first, language) == text_tokens(first, language)
 
@@ -259,9 +257,7 @@ def test_code_that_does_not_parse_is_read_by_its_signs(
 @pytest.mark.parametrize("language", COPIES)
 def test_signs_alone_tell_nearly_the_stream_of_the_tree(language: str) -> None:
     code = COPIES[language][1]
-    by_tree, by_signs = (
-        set(squeezed(read(code, language))) for read in (token_stream, text_tokens)
-    )
+    by_tree, by_signs = (set(squeezed(read(code, language))) for read in (token_stream, text_tokens))
     assert len(by_tree & by_signs) / len(by_tree | by_signs) > 0.9
 
 

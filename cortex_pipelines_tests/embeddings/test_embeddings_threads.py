@@ -10,9 +10,7 @@ from cortex_pipelines.embeddings.threads import pinned_threads, serving_threads,
 
 
 @pytest.mark.parametrize("pin", [pinned_threads, serving_threads])
-def test_threads_are_as_before_afterwards(
-    pin: Callable[[int], AbstractContextManager[None]],
-) -> None:
+def test_threads_are_as_before_afterwards(pin: Callable[[int], AbstractContextManager[None]]) -> None:
     import torch
     from threadpoolctl import ThreadpoolController
 

@@ -22,33 +22,25 @@ from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 FILES = ("comparison.json", "metrics.json", "quality.json", "report.html")
 
 
-def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(workshop: Workshop, tmp_path: Path) -> None:
     scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained)
     assert scores.height == metrics["items"] == 48
     assert metrics["clusters"] == scores["cluster"].n_unique()
     assert metrics["improvement_low"] > 0
-    assert metrics["improvement"] == pytest.approx(
-        metrics["base_bits_per_byte"] - metrics["challenger_bits_per_byte"]
-    )
+    assert metrics["improvement"] == pytest.approx(metrics["base_bits_per_byte"] - metrics["challenger_bits_per_byte"])
     assert metrics["improvement"] == metrics["improvement_over_base"]
     tasks = ("completion", "refactoring", "naming", "architecture")
     assert {metrics[f"{task}_items"] for task in tasks} == {12}
     assert set(scores["task"]) == set(tasks)  # tasks without training cost nothing
 
 
-def test_an_adapter_whose_update_is_zero_scores_as_the_base(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_an_adapter_whose_update_is_zero_scores_as_the_base(workshop: Workshop, tmp_path: Path) -> None:
     scores, metrics = workshop.evaluate(tmp_path / "out", workshop.untouched("zero"))
     assert scores["challenger_bits"].to_list() == scores["base_bits"].to_list()
     assert metrics["improvement_low"] == metrics["improvement_high"] == 0
 
 
-def test_bits_are_those_of_the_completion_by_the_textbook(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_bits_are_those_of_the_completion_by_the_textbook(workshop: Workshop, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, items=1)
@@ -66,9 +58,7 @@ def test_bits_are_those_of_the_completion_by_the_textbook(
     assert (row["bytes"], row["tokens"]) == (len(space + item["completion"]), len(name))
 
 
-def test_the_reference_is_the_champion_where_there_is_one(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop, tmp_path: Path) -> None:
     champion = ReferenceModel("version-of-weak", workshop.adapter("weak", max_tokens=600))
     scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
     assert scores["reference_bits"].to_list() != scores["base_bits"].to_list()
@@ -86,9 +76,7 @@ def test_an_adapter_against_itself_improves_nothing(workshop: Workshop, tmp_path
     assert metrics["improvement_over_base_low"] > 0
 
 
-def test_a_champion_of_another_base_gives_way_to_the_base_and_it_is_said(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_champion_of_another_base_gives_way_to_the_base_and_it_is_said(workshop: Workshop, tmp_path: Path) -> None:
     stranger = workshop.adapter("stranger", max_tokens=300)
     record = json.loads((stranger / "training.json").read_text())
     record["base"] = {"name": "another-base", "digest": "0"}
@@ -115,9 +103,7 @@ def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
         assert (tmp_path / "mixed" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
 
 
-def test_a_known_model_is_scored_again_without_loading_it(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_known_model_is_scored_again_without_loading_it(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache)
     other = workshop.adapter("other", max_tokens=300)
@@ -155,9 +141,7 @@ def test_a_task_without_items_has_no_figures(workshop: Workshop, tmp_path: Path)
 
 def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_path: Path) -> None:
     taught = tinymodel.write_datasets(tmp_path / "data", rows=6, feedback=30)
-    _, metrics = workshop.evaluate(
-        tmp_path / "out", workshop.trained, datasets=taught, generated_items=1
-    )
+    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=taught, generated_items=1)
     assert metrics["feedback_items"] == 10
     for name in ("improvement", "improvement_over_base"):
         low, high = (metrics[f"feedback_{name}_{end}"] for end in ("low", "high"))
@@ -213,15 +197,11 @@ class _Page(HTMLParser):
         self.loaded += [name for name, _ in attrs if name in ("src", "href")]
 
 
-def test_code_in_the_report_is_text_and_nothing_is_loaded(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_code_in_the_report_is_text_and_nothing_is_loaded(workshop: Workshop, tmp_path: Path) -> None:
     folder = tinymodel.write_datasets(tmp_path / "data", rows=9)
     hostile = "<script>alert('&')</script>"
     frame = pl.read_parquet(folder["completion"] / "test.parquet")
-    frame = frame.with_columns(
-        *(pl.lit(hostile).alias(name) for name in ("prompt", "completion", "path", "kind"))
-    )
+    frame = frame.with_columns(*(pl.lit(hostile).alias(name) for name in ("prompt", "completion", "path", "kind")))
     frame.write_parquet(folder["completion"] / "test.parquet")
     workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder, generated_items=1)
     text = (tmp_path / "out" / "report.html").read_text()
@@ -239,10 +219,7 @@ def test_missing_base_is_named(workshop: Workshop, tmp_path: Path) -> None:
     broken = tinymodel.pinned(tmp_path)
     assert isinstance(broken, PinnedModel)
     scorer = likelihood.ItemScorer(
-        broken,
-        tmp_path,
-        EvaluationSettings.model_validate(SETTINGS),
-        RowCache(tmp_path / "cache", "v"),
+        broken, tmp_path, EvaluationSettings.model_validate(SETTINGS), RowCache(tmp_path / "cache", "v")
     )
     with pytest.raises(RuntimeError, match=r"models\.base"):
         scorer.scores([tinymodel.completion_example(0)], None)

@@ -7,10 +7,7 @@ import pytest
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, build_questions
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
-    choice_metrics,
-    choice_table,
-)
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import choice_metrics, choice_table
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines_tests.adapters.tinymodel import example, feedback_example
@@ -28,19 +25,13 @@ FIXED = "def f(a):\n    b = a\n    return a + b"
 
 
 def names(count: int = 6) -> list[Example]:
-    return [
-        replace(example(n, "naming", f"prompt {n}", f"name_{n}"), path=f"m{n % 2}.py")
-        for n in range(count)
-    ]
+    return [replace(example(n, "naming", f"prompt {n}", f"name_{n}"), path=f"m{n % 2}.py") for n in range(count)]
 
 
 def bodies(count: int = 6) -> list[Example]:
     return [
         replace(
-            example(
-                n, "completion", f"def f{n}():\n", f"    value = compute_{n}(1)\n    return value"
-            ),
-            cluster=str(n),
+            example(n, "completion", f"def f{n}():\n", f"    value = compute_{n}(1)\n    return value"), cluster=str(n)
         )
         for n in range(count)
     ]
@@ -66,9 +57,7 @@ def test_four_different_answers_with_the_truth_among_them(kind: str) -> None:
 
 
 def test_names_of_the_same_file_come_first() -> None:
-    items = [
-        replace(item, path="near.py" if n < 4 else "far.py") for n, item in enumerate(names(12))
-    ]
+    items = [replace(item, path="near.py" if n < 4 else "far.py") for n, item in enumerate(names(12))]
     for question in only("naming", {"naming": items}, 12):
         texts = {answer.completion for answer in question.answers}
         if question.answers[0].path == "near.py":
@@ -91,8 +80,7 @@ def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> N
 def test_a_clause_of_a_statement_is_no_statement() -> None:
     odd = "    try:\n        value = read_all()\n    except ValueError as error:\n        raise\n"
     items = [
-        replace(item, completion=odd.replace("read_all", f"read_all_{number}"))
-        for number, item in enumerate(bodies(8))
+        replace(item, completion=odd.replace("read_all", f"read_all_{number}")) for number, item in enumerate(bodies(8))
     ]
     questions = only("statement", {"completion": [*bodies(3), *items]}, 9)
     texts = [answer.completion for question in questions for answer in question.answers]
@@ -101,9 +89,7 @@ def test_a_clause_of_a_statement_is_no_statement() -> None:
 
 
 def test_a_name_that_goes_on_is_not_the_name() -> None:
-    question = Question(
-        "naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1
-    )
+    question = Question("naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1)
 
     class Unfinished:
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
@@ -118,17 +104,11 @@ def test_a_name_that_goes_on_is_not_the_name() -> None:
 @pytest.mark.parametrize(
     ("kind", "prompt", "common"),
     [
-        (
-            "naming",
-            "x = <NAME>(a)\n\n# <NAME> is a function. Its name:\n",
-            "# <NAME> is a function",
-        ),
+        ("naming", "x = <NAME>(a)\n\n# <NAME> is a function. Its name:\n", "# <NAME> is a function"),
         ("statement", "# a.py\nimport os\n\ndef f(a):\n", "# a.py\n"),
     ],
 )
-def test_a_text_that_is_always_likely_is_not_chosen_for_that(
-    kind: str, prompt: str, common: str
-) -> None:
+def test_a_text_that_is_always_likely_is_not_chosen_for_that(kind: str, prompt: str, common: str) -> None:
     texts = ("value", "rotated_key")
     question = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
 
@@ -138,9 +118,7 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
             assert all(item.prompt == prompt or item.prompt.startswith(common) for item in items)
             rare = {prompt: 8.0}
-            costs = [
-                1.0 if item.completion == "value" else rare.get(item.prompt, 30.0) for item in items
-            ]
+            costs = [1.0 if item.completion == "value" else rare.get(item.prompt, 30.0) for item in items]
             return [ItemScore(cost, 2, 8, 0) for cost in costs]
 
     models = ComparedModels(Path(), None)
@@ -156,9 +134,7 @@ def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
             unscored = ItemScore(0.0, 0, 0, 0)
             return [
-                unscored
-                if (item.prompt, item.completion) == ("p\nq", "a")
-                else ItemScore(5.0, 1, 1, 0)
+                unscored if (item.prompt, item.completion) == ("p\nq", "a") else ItemScore(5.0, 1, 1, 0)
                 for item in items
             ]
 
@@ -176,10 +152,7 @@ def test_a_fix_is_asked_from_the_first_line_that_differs() -> None:
     item = replace(example(1, "refactoring", BUGGY, FIXED), kind="error")
     (question,) = only("fix", {"refactoring": [item]})
     assert question.answers[0].prompt == "# a.py\ndef f(a):\n    b = a\n"
-    assert {answer.completion for answer in question.answers} == {
-        "    return a + b",
-        "    return a - b",
-    }
+    assert {answer.completion for answer in question.answers} == {"    return a + b", "    return a - b"}
     assert question.answers[question.truth].completion == "    return a + b"
     assert question.chance == 0.5
 
@@ -188,17 +161,14 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
     longer, shorter, equal = "    return min(a, b)", "    return a", "    return a % b"
     rights = [longer] * 5 + [shorter] * 2 + [equal]
     items = [
-        replace(
-            example(n, "refactoring", BUGGY, FIXED.replace("    return a + b", right)), kind="error"
-        )
+        replace(example(n, "refactoring", BUGGY, FIXED.replace("    return a + b", right)), kind="error")
         for n, right in enumerate(rights)
     ]
     for count, counts in ((20, 5), (3, 3)):
         questions, rejected = build_questions({"refactoring": items}, count, 7)
         sizes = [[len(answer.completion) for answer in question.answers] for question in questions]
         differences = [
-            size[question.truth] - size[1 - question.truth]
-            for size, question in zip(sizes, questions, strict=True)
+            size[question.truth] - size[1 - question.truth] for size, question in zip(sizes, questions, strict=True)
         ]
         assert len(questions) == counts
         by_length = [sum(item > 0 for item in differences), sum(item < 0 for item in differences)]
@@ -253,9 +223,7 @@ def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(workshop: Wor
     assert metrics["team_base_accuracy"] == 0
 
 
-def test_shares_have_intervals_chance_and_a_paired_difference(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_shares_have_intervals_chance_and_a_paired_difference(workshop: Workshop, tmp_path: Path) -> None:
     tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, choices=8)
     choices = tables["team_choices"]
     assert choices.height == metrics["team_items"] > 0

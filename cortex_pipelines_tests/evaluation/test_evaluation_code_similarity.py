@@ -130,14 +130,8 @@ def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: StopRu
 
 
 def refactoring(language: str = "python") -> Example:
-    item = example(
-        1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The code put right:\n"
-    )
-    values = vars(item) | {
-        "language": language,
-        "kind": "error",
-        "completion": "def f():\n    return 1",
-    }
+    item = example(1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The code put right:\n")
+    values = vars(item) | {"language": language, "kind": "error", "completion": "def f():\n    return 1"}
     return Example(**values)
 
 
@@ -151,9 +145,7 @@ def test_a_fix_counts_in_any_layout() -> None:
 
 
 def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
-    item = example(
-        1, "naming", "def <NAME>(a):\n    return a\n\n# <NAME> is a function. Its name:\n", "same"
-    )
+    item = example(1, "naming", "def <NAME>(a):\n    return a\n\n# <NAME> is a function. Its name:\n", "same")
     assert grade(item, "same", "<NAME>")["right"]
     assert grade(item, "same_as", "<NAME>") | {"edit_similarity": 0} == {
         "syntax_correct": True,
@@ -180,8 +172,7 @@ def test_errors_that_the_truth_has_too_are_not_new() -> None:
 
 def test_of_an_import_the_judgement_counts() -> None:
     item = Example(
-        **vars(example(1, "architecture", "May a import b?", "violation: a must not import b."))
-        | {"kind": "violation"}
+        **vars(example(1, "architecture", "May a import b?", "violation: a must not import b.")) | {"kind": "violation"}
     )
     assert grade(item, "violation: of the order.", "<NAME>")["right"]
     assert not grade(item, "allowed: why not.", "<NAME>")["right"]
@@ -239,8 +230,6 @@ def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
         ("user Return", "Return the user.", 1.0),
     ],
 )
-def test_the_words_of_two_texts_are_compared_without_function_words(
-    output: str, expected: str, f1: float
-) -> None:
+def test_the_words_of_two_texts_are_compared_without_function_words(output: str, expected: str, f1: float) -> None:
     assert word_f1(output, expected) == pytest.approx(f1)
     assert word_f1(expected, output) == pytest.approx(f1)

@@ -5,16 +5,9 @@ import random
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.conditions import (
-    condition_metrics,
-    cross_selected_bits,
-)
+from cortex_pipelines.evaluation.adapter.measures.conditions import condition_metrics, cross_selected_bits
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.schemas.adapter_scores import (
-    CONDITION_SCORES,
-    TRAINED_CONDITIONS,
-    UNTRAINED_CONDITIONS,
-)
+from cortex_pipelines.schemas.adapter_scores import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 from cortex_pipelines_tests.parameters import sections
 
 CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])
@@ -56,13 +49,10 @@ def test_choosing_among_equal_ways_shows_no_gain() -> None:
     for _ in range(40):
         clusters = [str(index // 2) for index in range(24)]
         bits: dict[str, list[float]] = {
-            way: [generator.gauss(10, 3) for _ in clusters]
-            for way in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS)
+            way: [generator.gauss(10, 3) for _ in clusters] for way in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS)
         }
         bits["base"] = [generator.gauss(10, 3) for _ in clusters]
-        metrics = condition_metrics(
-            table(bits, clusters), CHOSEN.model_copy(update={"resamples": 200})
-        )
+        metrics = condition_metrics(table(bits, clusters), CHOSEN.model_copy(update={"resamples": 200}))
         gains.append(metrics["gain_over_untrained"])
         flattered.append(sum(bits["base"]) - min(sum(bits[way]) for way in TRAINED_CONDITIONS))
     assert abs(sum(gains) / len(gains)) < 0.04

@@ -61,18 +61,14 @@ def canary_metrics(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, 
     return exposure_metrics(table, CHOSEN)
 
 
-def test_what_was_learnt_is_exposed_and_what_was_not_is_not(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_what_was_learnt_is_exposed_and_what_was_not_is_not(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     learnt = canary_metrics(workshop, with_canaries(workshop, tmp_path / "a", [LEARNT]), cache)
     assert learnt["exposure"] == learnt["exposure_largest"] == MOST
     assert learnt["exposure_by_gain"] == learnt["exposure_by_gain_most"] == MOST
     strange = canary_metrics(workshop, with_canaries(workshop, tmp_path / "b", [STRANGE]), cache)
     assert strange["exposure"] < MOST - 1
-    both = canary_metrics(
-        workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache
-    )
+    both = canary_metrics(workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache)
     assert both["canaries"] == 2
     assert both["exposure_largest"] == MOST
     assert both["exposure"] == pytest.approx((MOST + strange["exposure"]) / 2)
@@ -84,9 +80,7 @@ bits = st.floats(0, 6)
 
 
 @given(st.lists(st.tuples(bits, bits), min_size=1, max_size=12))
-def test_means_lie_in_their_intervals_and_differ_by_what_training_added(
-    pairs: list[tuple[float, float]],
-) -> None:
+def test_means_lie_in_their_intervals_and_differ_by_what_training_added(pairs: list[tuple[float, float]]) -> None:
     table = CANARIES.frame(
         [
             {"canary": f"canary-{number}", "task": "completion", "prefix": "p"}
@@ -111,9 +105,7 @@ def test_canaries_in_another_form_are_named(workshop: Workshop, tmp_path: Path) 
         planted_canaries(with_canaries(workshop, tmp_path / "a", ["text"]))
 
 
-def test_each_task_s_adapter_is_asked_for_its_own_canaries(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_each_task_s_adapter_is_asked_for_its_own_canaries(workshop: Workshop, tmp_path: Path) -> None:
     shares = {"completion": 0.5, "naming": 0.5}
     changes = {"per_task": True, "task_shares": shares, "max_tokens": 1600, "canaries": 2}
     adapter = workshop.adapter("per-task", **changes)
@@ -150,15 +142,11 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return datasets
 
 
-def judge_adapter(
-    workshop: Workshop, datasets: dict[str, Path], folder: Path, **training: Any
-) -> dict[str, bool]:
+def judge_adapter(workshop: Workshop, datasets: dict[str, Path], folder: Path, **training: Any) -> dict[str, bool]:
     """Guards of the gate in params.yaml, and whether the adapter passes each."""
     (folder / "adapter").mkdir(parents=True)
     count = PARAMETERS.adapters.canaries
-    tinymodel.train_adapter(
-        workshop.root, datasets, folder / "adapter", canaries=count, dropout=0.0, **training
-    )
+    tinymodel.train_adapter(workshop.root, datasets, folder / "adapter", canaries=count, dropout=0.0, **training)
     overrides = {"alternatives": PARAMETERS.evaluation.alternatives, "memorised": 10}
     _, metrics = workshop.tables(folder / "out", folder / "adapter", datasets=datasets, **overrides)
     verdict = decide(metrics, PARAMETERS.release.code_adapter)
@@ -190,16 +178,13 @@ def test_the_limit_lies_between_nothing_remembered_and_everything() -> None:
     assert limit < log2(compared) - 0.5
     generator = random.Random(1)
     means = [
-        fmean(log2(compared) - log2(generator.randint(1, compared)) for _ in range(canaries))
-        for _ in range(20_000)
+        fmean(log2(compared) - log2(generator.randint(1, compared)) for _ in range(canaries)) for _ in range(20_000)
     ]
     assert fmean(means) == pytest.approx(unlearnt_exposure(compared), abs=0.02)
     assert sum(mean > limit for mean in means) / len(means) < 0.02
 
 
-def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(workshop: Workshop, tmp_path: Path) -> None:
     """A secret that the base already ranks first cannot gain a rank, but is detected anyway."""
 
     class Scorer:
@@ -214,9 +199,7 @@ def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(
 
 
 @pytest.mark.parametrize(("given_away", "passes"), [(0, True), (2, True), (3, False)])
-def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(
-    given_away: int, passes: bool
-) -> None:
+def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(given_away: int, passes: bool) -> None:
     rows = [
         {"example_id": str(number), "split": "train", "path": "a.py", "prefix": "p", "secret": "s"}
         | {"base_verbatim": number == 9, "challenger_verbatim": number < given_away or number == 9}

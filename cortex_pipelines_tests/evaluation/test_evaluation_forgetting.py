@@ -29,12 +29,8 @@ def general(tmp_path: Path) -> Path:
     return folder
 
 
-def test_forgetting_is_the_relative_rise_of_perplexity(
-    workshop: Workshop, tmp_path: Path, general: Path
-) -> None:
-    tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, general=(general, "other")
-    )
+def test_forgetting_is_the_relative_rise_of_perplexity(workshop: Workshop, tmp_path: Path, general: Path) -> None:
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, general=(general, "other"))
     scores = tables["general_scores"]
     assert scores.height == metrics["general_items"] == 4
     rise = metrics["general_challenger_perplexity"] / metrics["general_base_perplexity"] - 1
@@ -43,9 +39,7 @@ def test_forgetting_is_the_relative_rise_of_perplexity(
     assert "Relative rise of perplexity" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_an_adapter_whose_update_is_zero_forgets_nothing(
-    workshop: Workshop, tmp_path: Path, general: Path
-) -> None:
+def test_an_adapter_whose_update_is_zero_forgets_nothing(workshop: Workshop, tmp_path: Path, general: Path) -> None:
     zero = workshop.untouched("zero-forgetting")
     _, metrics = workshop.tables(tmp_path / "out", zero, general=(general, "other"))
     assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
@@ -87,9 +81,7 @@ def test_items_are_short_passages_in_whole_lines_and_gaps_are_left_out(
         assert len(item.prompt) < len(item.completion)
     longer = settings.model_copy(update={"general_characters": 1000})
     general_code = general_items(general, "other", PROJECT, dataset, PARAMETERS.datasets, longer)
-    assert {kept_item.prompt + kept_item.completion for kept_item in general_code.items} == {
-        2 * "\n".join(lines)
-    }
+    assert {kept_item.prompt + kept_item.completion for kept_item in general_code.items} == {2 * "\n".join(lines)}
 
 
 @given(st.text(alphabet="ab \n", max_size=200), st.integers(1, 120))
@@ -102,27 +94,19 @@ def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
     assert bool(passage_text) == bool(text)
 
 
-@pytest.mark.parametrize(
-    ("project", "reason"), [(None, "names no project"), (PROJECT, "is itself the project")]
-)
+@pytest.mark.parametrize(("project", "reason"), [(None, "names no project"), (PROJECT, "is itself the project")])
 def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
     workshop: Workshop, tmp_path: Path, general: Path, project: str | None, reason: str
 ) -> None:
     champion = ReferenceModel("version", workshop.trained)
-    tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, champion, general=(general, project), items=2
-    )
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, champion, general=(general, project), items=2)
     assert tables["general_scores"].is_empty()
     assert "forgetting" not in metrics
     assert reason in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_what_is_gained_on_any_code_is_not_the_projects_own(
-    workshop: Workshop, tmp_path: Path, general: Path
-) -> None:
-    tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, general=(general, "other")
-    )
+def test_what_is_gained_on_any_code_is_not_the_projects_own(workshop: Workshop, tmp_path: Path, general: Path) -> None:
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, general=(general, "other"))
     foreign = tables["foreign_scores"]
     assert metrics["foreign_items"] == foreign.height > 0
     gain = metrics["completion_improvement_over_base"] - metrics["foreign_improvement"]

@@ -45,45 +45,32 @@ def table(*changes: Mapping[str, object]) -> pl.DataFrame:
     return GENERATIONS.frame(rows)
 
 
-def test_outputs_of_all_tasks_are_kept_with_their_scores(
-    workshop: Workshop, tmp_path: Path
-) -> None:
-    tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, generated_items=2, items=3, max_new_tokens=24
-    )
+def test_outputs_of_all_tasks_are_kept_with_their_scores(workshop: Workshop, tmp_path: Path) -> None:
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, generated_items=2, items=3, max_new_tokens=24)
     outputs = tables["generations"]
     assert set(outputs["task"]) == {"completion", "refactoring", "naming", "architecture"}
     assert set(outputs["role"]) == {"base", "challenger"}
     assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
     assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
-    assert (
-        metrics["completion_challenger_edit_similarity"]
-        > metrics["completion_base_edit_similarity"]
-    )
+    assert metrics["completion_challenger_edit_similarity"] > metrics["completion_base_edit_similarity"]
     assert "CodeBLEU without data flow" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(workshop: Workshop, tmp_path: Path) -> None:
     items = [tinymodel.completion_example(number) for number in range(2)]
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
 
     def sample_outputs(cache_name: str, sample: int) -> list[str]:
         scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / cache_name, "v"))
-        return scorer.outputs(
-            [GenerationRequest(item, "paragraph", sample) for item in items], None
-        )
+        return scorer.outputs([GenerationRequest(item, "paragraph", sample) for item in items], None)
 
     assert sample_outputs("a", 0) == sample_outputs("b", 0)
     assert sample_outputs("a", 1) == sample_outputs("c", 1)
     assert sample_outputs("a", 1) != sample_outputs("a", 2)
 
 
-def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_answer_to_a_longer_list_is_the_same_for_each_item(workshop: Workshop, tmp_path: Path) -> None:
     """Sharing the forward pass over a prompt does not change any digit."""
     first = tinymodel.completion_example(1)
     items = [first, replace(first, completion="return 0\n"), tinymodel.naming_example(3)]
@@ -99,9 +86,7 @@ def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
     assert together == scores("turned", [2, 1, 0])[::-1]
 
 
-def test_a_first_line_is_right_where_the_model_writes_it(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_first_line_is_right_where_the_model_writes_it(workshop: Workshop, tmp_path: Path) -> None:
     query_item = tinymodel.completion_example(1)
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
@@ -154,12 +139,7 @@ def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
 
 
 def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
-    rule = {
-        "task": "architecture",
-        "kind": "violation",
-        "expected": "violation: so.",
-        "prompt": "p",
-    }
+    rule = {"task": "architecture", "kind": "violation", "expected": "violation: so.", "prompt": "p"}
     metrics = generation_metrics(
         table(
             rule | {"output": "allowed: no.", "right": False, "example_id": "a"},
@@ -173,9 +153,7 @@ def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
     assert metrics["challenger_consistency"] == 0.5
 
 
-def test_the_quality_report_has_four_terms_and_says_what_is_missing(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_quality_report_has_four_terms_and_says_what_is_missing(workshop: Workshop, tmp_path: Path) -> None:
     choices = MULTIPLE_CHOICE.frame(
         [
             {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
@@ -195,9 +173,7 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing(
     assert challenger.test_pass_rate == 1
     assert challenger.style_consistency is not None
     identical = quality_reports(outputs.with_columns(output=pl.col("expected")), choices)
-    assert identical.by_role["challenger"].style_consistency == 1, (
-        "nothing is nearer than the truth"
-    )
+    assert identical.by_role["challenger"].style_consistency == 1, "nothing is nearer than the truth"
     assert quality.by_role["base"].semantic_accuracy == 0
     assert quality.missing == {}
     untested = table({"tests_detail": "no sandbox on this machine: refused"})
@@ -233,9 +209,7 @@ def test_the_quality_report_is_written_without_a_figure_that_was_not_measured(
     assert "quality_challenger_syntax_correctness" not in metrics
 
 
-def test_the_most_similar_training_code_stands_before_the_prompt(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_most_similar_training_code_stands_before_the_prompt(workshop: Workshop, tmp_path: Path) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
     (with_context,) = SimilarExamples(folder, 60).with_examples([item])
@@ -271,9 +245,7 @@ def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path)
 def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> None:
     head = "def load_payload(self):\n"
     rows = [{"prompt": f"# p{n}.py\n{IMPORTS}\n{head}", "completion": "    go()"} for n in range(9)]
-    folder = trained_on(
-        tmp_path, *rows, {"prompt": f"# long.py\n\n{head}", "completion": "go()" * 99}
-    )
+    folder = trained_on(tmp_path, *rows, {"prompt": f"# long.py\n\n{head}", "completion": "go()" * 99})
     prompt = f"# load.py\n\n{head}"
     size = len("# p0.py\ndef load_payload(self):\n    go()")
     for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
@@ -285,9 +257,7 @@ def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> No
 
 def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
     before = "".join(f"SIZE_{n} = {n}\n" for n in range(9))
-    folder = trained_on(
-        tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"}
-    )
+    folder = trained_on(tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"})
     prompt = SimilarExamples(folder, 100).prepend_examples("# b.py\nLAST_SIZE")
     assert prompt == "# a.py\nSIZE_6 = 6\nSIZE_7 = 7\nSIZE_8 = 8\nLAST = 1\n\n# b.py\nLAST_SIZE"
 
@@ -303,17 +273,14 @@ def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
 def trained_on(folder: Path, *rows: dict[str, str]) -> Path:
     """Folder of a completion data set with these training examples."""
     items = [
-        tinymodel.row(tinymodel.completion_example(n)) | {"completion": "    pass"} | row
-        for n, row in enumerate(rows)
+        tinymodel.row(tinymodel.completion_example(n)) | {"completion": "    pass"} | row for n, row in enumerate(rows)
     ]
     COMPLETION_DATASET[0].frame(items).write_parquet(folder / "train.parquet")
     return folder
 
 
 def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: Path) -> None:
-    tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, retrieved_bytes=60, retrieved_choices=2
-    )
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, retrieved_bytes=60, retrieved_choices=2)
     completion = tables["scores"].filter(task="completion")
     assert metrics["retrieval_items"] == completion.height
     saved = metrics["retrieval_bits_per_byte"] - metrics["completion_challenger_bits_per_byte"]
@@ -334,9 +301,7 @@ def test_times_and_sizes_are_observed_and_not_written(workshop: Workshop, tmp_pa
     assert not set(workshop.observed) & set(metrics)
 
 
-def test_the_adapter_of_another_project_is_found_by_its_version(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Workshop, tmp_path: Path) -> None:
     other_adapter = {"project": "elsewhere", "version": "1f.dir"}
     folder = workshop.root / "versions" / "code_adapter-elsewhere" / other_adapter["version"]
     shutil.copytree(workshop.untouched("zero-elsewhere"), folder)
@@ -345,9 +310,7 @@ def test_the_adapter_of_another_project_is_found_by_its_version(
     )
     assert metrics["other_adapter_items"] == metrics["completion_items"] == 4
     # an adapter with a zero update equals the base
-    assert metrics["other_adapter_gain"] == pytest.approx(
-        metrics["completion_improvement_over_base"]
-    )
+    assert metrics["other_adapter_gain"] == pytest.approx(metrics["completion_improvement_over_base"])
     choices = tables["team_choices"]
     assert choices["other_adapter_chosen"].equals(choices["base_chosen"])
     assert metrics["team_other_adapter_accuracy"] == metrics["team_base_accuracy"]
@@ -359,25 +322,19 @@ def test_the_adapter_of_another_project_is_found_by_its_version(
     assert "Control: an adapter of another project, which knows the form" in report
 
 
-def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(workshop: Workshop, tmp_path: Path) -> None:
     folders = tinymodel.write_datasets(tmp_path / "data", rows=9)
     path = folders["completion"] / "test.parquet"
     frame = pl.read_parquet(path)
     frame.with_columns(task=pl.lit("fim"), suffix=pl.lit("end")).write_parquet(path)
-    tables, _ = workshop.tables(
-        tmp_path / "out", workshop.trained, datasets=folders, generated_items=2, memorised=3
-    )
+    tables, _ = workshop.tables(tmp_path / "out", workshop.trained, datasets=folders, generated_items=2, memorised=3)
     assert tables["scores"].filter(task="completion").height == frame.height
     assert "completion" not in set(tables["generations"]["task"])
     assert "statement" not in set(tables["team_choices"]["kind"])
     assert tables["memorised"].filter(split="test").is_empty()
 
 
-def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(workshop: Workshop, tmp_path: Path) -> None:
     tables, metrics = workshop.tables(tmp_path / "out", workshop.trained)
     ways = tables["ways"]
     assert ways["context_bits"].null_count() == ways.height > 0
@@ -409,8 +366,7 @@ def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_
     shares = {"completion": 0.5, "documentation": 0.25, "tests": 0.25}
     trained = workshop.adapter("of-six", task_shares=shares, max_tokens=1500)
     tables, metrics = workshop.tables(
-        *(tmp_path / "out", trained),
-        **{"generated_items": 1, "items": 2, "max_new_tokens": 12, "max_test_tokens": 24},
+        *(tmp_path / "out", trained), **{"generated_items": 1, "items": 2, "max_new_tokens": 12, "max_test_tokens": 24}
     )
     assert {"documentation", "tests"} <= set(tables["scores"]["task"])
     assert {"documentation", "tests"} <= set(tables["generations"]["task"])

@@ -5,10 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.memorisation import (
-    build_attempts,
-    memorised_metrics,
-)
+from cortex_pipelines.evaluation.adapter.measures.memorisation import build_attempts, memorised_metrics
 from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import read_examples
@@ -56,35 +53,23 @@ def test_only_lines_that_the_training_saw_are_tried(tmp_path: Path) -> None:
     dataset, (rarest, other) = with_lines(tmp_path / "data", [RARE, f"{COMMON}\n{RARE[:50]}"])
     for number, training_ids in enumerate(([rarest, other], [other], [])):
         attempts = build_attempts(adapter_of(tmp_path / str(number), training_ids), dataset, 5, 7)
-        assert {attempt.item.example_id for attempt in attempts if attempt.split == "train"} == set(
-            training_ids
-        )
+        assert {attempt.item.example_id for attempt in attempts if attempt.split == "train"} == set(training_ids)
 
 
 def test_lines_that_are_too_short_are_not_tried(workshop: Workshop) -> None:
     assert build_attempts(workshop.trained, workshop.datasets["completion"], 5, 7) == []
 
 
-def test_what_greedy_generation_writes_is_what_counts_as_verbatim(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_what_greedy_generation_writes_is_what_counts_as_verbatim(workshop: Workshop, tmp_path: Path) -> None:
     """One forward pass gives the same result as generation."""
     examples = read_examples(workshop.datasets["completion"], "completion", "train")[:6]
     model = scorer(workshop, tmp_path / "cache")
-    outputs = model.outputs(
-        [GenerationRequest(attempt, "paragraph") for attempt in examples], workshop.trained
-    )
-    cut = [
-        replace(attempt, completion=text) for attempt, text in zip(examples, outputs, strict=True)
-    ]
+    outputs = model.outputs([GenerationRequest(attempt, "paragraph") for attempt in examples], workshop.trained)
+    cut = [replace(attempt, completion=text) for attempt, text in zip(examples, outputs, strict=True)]
     assert any(text for text in outputs)
     for score, item in zip(model.scores(cut, workshop.trained), cut, strict=True):
         assert score.verbatim == bool(item.completion)
-    changed = [
-        replace(attempt, completion="Z" + attempt.completion[1:])
-        for attempt in cut
-        if attempt.completion
-    ]
+    changed = [replace(attempt, completion="Z" + attempt.completion[1:]) for attempt in cut if attempt.completion]
     assert not any(attempt.verbatim for attempt in model.scores(changed, workshop.trained))
 
 

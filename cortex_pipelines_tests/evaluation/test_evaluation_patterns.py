@@ -59,9 +59,7 @@ def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
         {"role": "challenger", "broken_patterns": ["no_none"], "asked": "rephrased"},
         {"role": "challenger", "broken_patterns": None, "task": "naming"},
     ]
-    rows = [
-        {**ROW, "example_id": f"e{number % 2}", **change} for number, change in enumerate(changes)
-    ]
+    rows = [{**ROW, "example_id": f"e{number % 2}", **change} for number, change in enumerate(changes)]
     assert pattern_metrics(GENERATIONS.frame(rows), CHECKS) == {
         "patterns_base_broken": 0.5,
         "patterns_challenger_broken": 0.0,
@@ -72,15 +70,9 @@ def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
 
 
 def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop, tmp_path: Path) -> None:
-    repository_files = workshop.repository(
-        {"patterns/no.yaml": PATTERN.format("no_return", "return $A", "yield $A")}
-    )
+    repository_files = workshop.repository({"patterns/no.yaml": PATTERN.format("no_return", "return $A", "yield $A")})
     tables, metrics = workshop.tables(
-        tmp_path / "out",
-        workshop.trained,
-        repository=repository_files,
-        generated_items=2,
-        max_new_tokens=24,
+        tmp_path / "out", workshop.trained, repository=repository_files, generated_items=2, max_new_tokens=24
     )
     code = tables["generations"].filter(tables["generations"]["broken_patterns"].is_not_null())
     assert set(code["task"]) == {"completion", "refactoring"}

@@ -33,19 +33,11 @@ FILES = {
         "def unseen(value):\n    return value + 1\n\n\n"
         "def doomed(value):\n    return value - 1\n"
     ),
-    "tests/test_price.py": (
-        "from shop.till import price\n\n\ndef test_price():\n    assert price(2, 3) == 6\n"
-    ),
-    "tests/test_doomed.py": (
-        "from shop.till import doomed\n\n\ndef test_doomed():\n    assert doomed(1) == 7\n"
-    ),
+    "tests/test_price.py": ("from shop.till import price\n\n\ndef test_price():\n    assert price(2, 3) == 6\n"),
+    "tests/test_doomed.py": ("from shop.till import doomed\n\n\ndef test_doomed():\n    assert doomed(1) == 7\n"),
 }
-LIMITS = PARAMETERS.augmentation.model_copy(
-    update={"test_seconds": 20.0, "verification_seconds": 240.0}
-)
-needs_sandbox = pytest.mark.skipif(
-    sandbox.unavailable() is not None, reason=str(sandbox.unavailable())
-)
+LIMITS = PARAMETERS.augmentation.model_copy(update={"test_seconds": 20.0, "verification_seconds": 240.0})
+needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 
 def repository(workshop: Workshop, folder: Path, texts: dict[str, str] | None = None) -> Repository:
@@ -67,9 +59,7 @@ def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_
     assert set(runnable) == {"price", "doomed"}  # no test names `unseen`; tests judge no tests
     item = runnable["price"]
     assert item.before.endswith(b"-> int:\n")
-    assert item.before + item.item.completion.encode() + item.after == (
-        FILES["shop/till.py"].encode()
-    )
+    assert item.before + item.item.completion.encode() + item.after == (FILES["shop/till.py"].encode())
 
 
 @needs_sandbox
@@ -94,9 +84,7 @@ def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
 
 @needs_sandbox
 def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_path: Path) -> None:
-    test_code = (
-        "from shop import till\n\n\ndef test_is_there():\n    assert callable(till.unseen)\n"
-    )
+    test_code = "from shop import till\n\n\ndef test_is_there():\n    assert callable(till.unseen)\n"
     project = repository(workshop, tmp_path / "data", FILES | {"tests/test_unseen.py": test_code})
     unseen, price = project.runnable["unseen"], project.runnable["price"]
     bodies = [(unseen, "    return value + 1"), (unseen, "    return ("), (price, "    return 0")]
@@ -106,9 +94,7 @@ def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_p
 
 
 @needs_sandbox
-def test_functions_whose_tests_notice_a_body_that_raises_are_chosen_first(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_functions_whose_tests_notice_a_body_that_raises_are_chosen_first(workshop: Workshop, tmp_path: Path) -> None:
     project = repository(workshop, tmp_path / "data")
     price, doomed = (project.runnable[name].item for name in ("price", "doomed"))
     assert project.select_testable([doomed, price], 1) == [price]
@@ -119,9 +105,7 @@ def test_functions_whose_tests_notice_a_body_that_raises_are_chosen_first(
 
 
 @needs_sandbox
-def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(workshop: Workshop, tmp_path: Path) -> None:
     files = FILES | {"tests/conftest.py": "import shop.till\n"}
     project = repository(workshop, tmp_path / "data", files)
     ((result, detail),) = project.run([(project.runnable["price"], "    return (")])
@@ -129,14 +113,10 @@ def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
     assert detail.startswith("does not parse")
 
 
-def test_without_a_sandbox_nothing_is_run_and_it_is_said(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_without_a_sandbox_nothing_is_run_and_it_is_said(workshop: Workshop, tmp_path: Path) -> None:
     project = repository(workshop, tmp_path / "data")
     with (
-        mock.patch.object(
-            mutant_killing.sandbox, "unavailable", return_value="no sandbox: for a test"
-        ),
+        mock.patch.object(mutant_killing.sandbox, "unavailable", return_value="no sandbox: for a test"),
         mock.patch.object(mutant_killing.sandbox, "run", side_effect=AssertionError),
     ):
         outcomes = project.run([(project.runnable["price"], "    return 6")])
@@ -191,9 +171,7 @@ def test_samples_are_judged_by_the_problems_test(
     assert metrics["problems_base_pass_at_2"] == float(any(passed))
 
 
-def test_problems_without_a_sandbox_are_missing_and_not_failed(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_problems_without_a_sandbox_are_missing_and_not_failed(workshop: Workshop, tmp_path: Path) -> None:
     problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS)
     models = ComparedModels(workshop.trained, None)
@@ -223,14 +201,10 @@ def test_more_samples_are_asked_for_than_are_drawn() -> None:
 
 def test_a_benchmark_is_a_part_of_the_evaluation(workshop: Workshop, tmp_path: Path) -> None:
     file = problem_file(workshop.root, PROBLEM)
-    tables, _ = workshop.tables(
-        tmp_path / "out", workshop.trained, benchmarks=[file.model_dump()], items=1
-    )
+    tables, _ = workshop.tables(tmp_path / "out", workshop.trained, benchmarks=[file.model_dump()], items=1)
     assert tables["problems"].height == 2
     assert isinstance(tables["problems"]["output"][0], str)
-    assert "Own benchmark files" in (tmp_path / "out" / "report.html").read_text() or (
-        tables["generations"].is_empty()
-    )
+    assert "Own benchmark files" in (tmp_path / "out" / "report.html").read_text() or (tables["generations"].is_empty())
 
 
 def test_an_item_is_what_the_data_set_holds(workshop: Workshop, tmp_path: Path) -> None:

@@ -5,10 +5,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.specialisations import (
-    LEAST_GROUPS,
-    specialisation_metrics,
-)
+from cortex_pipelines.evaluation.adapter.measures.specialisations import LEAST_GROUPS, specialisation_metrics
 from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines_tests.evaluation.workshop import Workshop
@@ -16,9 +13,7 @@ from cortex_pipelines_tests.evaluation.workshop import Workshop
 EVALUATION = load_parameters(Path(__file__).parents[2]).evaluation
 
 
-def _figures(
-    folder: Path, entries: list[tuple[str, str, str | None]], saved: dict[str, float]
-) -> dict[str, float]:
+def _figures(folder: Path, entries: list[tuple[str, str, str | None]], saved: dict[str, float]) -> dict[str, float]:
     """Metrics of completions in one file each, by the bits saved."""
     manifest = pl.DataFrame(
         [
@@ -62,16 +57,12 @@ def test_each_purpose_is_measured_on_its_own_items_alone(tmp_path: Path) -> None
 
 def test_too_few_files_get_no_interval(tmp_path: Path) -> None:
     names = [f"t{number}" for number in range(LEAST_GROUPS - 1)]
-    metrics = _figures(
-        tmp_path, [(name, "test-case", "test") for name in names], dict.fromkeys(names, 10.0)
-    )
+    metrics = _figures(tmp_path, [(name, "test-case", "test") for name in names], dict.fromkeys(names, 10.0))
     assert metrics["for_tests_challenger_bits_per_byte"] == pytest.approx(0.7)
     assert "for_tests_improvement_over_base" not in metrics
 
 
-def test_the_report_gives_each_purpose_a_line_or_a_reason(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_report_gives_each_purpose_a_line_or_a_reason(workshop: Workshop, tmp_path: Path) -> None:
     workshop.evaluate(tmp_path / "out", workshop.trained)
     report = (tmp_path / "out" / "report.html").read_text()
     lines = report[report.index("By purpose") :]

@@ -1,12 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.metrics.style import (
-    FEATURES,
-    distances_by_feature,
-    learn_style,
-    style_distance,
-)
+from cortex_pipelines.evaluation.metrics.style import FEATURES, distances_by_feature, learn_style, style_distance
 
 TEAM = [
     ("python", 'def read_all(paths):\n    found = {"a": 1, "b": 2}\n    return found\n'),
@@ -41,12 +36,8 @@ def test_what_has_no_code_has_no_style() -> None:
     assert style_distance(learn_style(go), learn_style(TEAM)) is None  # another language
 
 
-@given(
-    st.lists(st.sampled_from([*TEAM, *LIKE, *UNLIKE]), min_size=1, max_size=4), st.text(max_size=40)
-)
-def test_a_distance_is_symmetric_and_between_0_and_1(
-    texts: list[tuple[str, str]], text: str
-) -> None:
+@given(st.lists(st.sampled_from([*TEAM, *LIKE, *UNLIKE]), min_size=1, max_size=4), st.text(max_size=40))
+def test_a_distance_is_symmetric_and_between_0_and_1(texts: list[tuple[str, str]], text: str) -> None:
     style, other = learn_style(texts), learn_style([("python", text), *TEAM])
     first, second = style_distance(style, other), style_distance(other, style)
     assert first == second

@@ -19,9 +19,7 @@ def test_known_distances(first: str, second: str, distance: int) -> None:
 def test_the_distance_is_a_metric(first: str, second: str, third: str) -> None:
     assert edit_distance(first, second) == edit_distance(second, first)
     assert (edit_distance(first, second) == 0) == (first == second)
-    assert edit_distance(first, third) <= edit_distance(first, second) + edit_distance(
-        second, third
-    )
+    assert edit_distance(first, third) <= edit_distance(first, second) + edit_distance(second, third)
 
 
 @given(words, words)

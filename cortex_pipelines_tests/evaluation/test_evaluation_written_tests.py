@@ -6,10 +6,7 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.written_tests import (
-    written_test_metrics,
-    written_test_table,
-)
+from cortex_pipelines.evaluation.adapter.measures.written_tests import written_test_metrics, written_test_table
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import single_tests
@@ -38,9 +35,7 @@ DOOMED = "def test_doomed():\n    assert doomed(1) == 7"
 LIMITS = PARAMETERS.augmentation.model_copy(
     update={"test_seconds": 20.0, "verification_seconds": 240.0, "mutants_per_unit": 2}
 )
-needs_sandbox = pytest.mark.skipif(
-    sandbox.unavailable() is not None, reason=str(sandbox.unavailable())
-)
+needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 
 def written_tests(workshop: Workshop, folder: Path, prefix: str = "") -> WrittenTests:
@@ -91,9 +86,7 @@ def test_a_test_whose_place_has_changed_is_not_run(workshop: Workshop, tmp_path:
 
 
 @needs_sandbox
-def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(workshop: Workshop, tmp_path: Path) -> None:
     project_tests = written_tests(workshop, tmp_path / "data")
     price, doomed = project_tests.runnable["price"], project_tests.runnable["doomed"]
     verdicts = project_tests.judge(
@@ -118,9 +111,7 @@ def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(
 
 
 @needs_sandbox
-def test_only_where_the_true_test_passes_are_the_others_judged(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_only_where_the_true_test_passes_are_the_others_judged(workshop: Workshop, tmp_path: Path) -> None:
     project_tests = written_tests(workshop, tmp_path / "data")
     table = written_test_table(
         generations(
@@ -147,13 +138,7 @@ def test_only_where_the_true_test_passes_are_the_others_judged(
 
 def row(example: str, role: str, passes: bool | None, killed: int) -> dict[str, object]:
     other_columns = {"path": "t.py", "mutants": 4, "detail": ""}
-    return {
-        "example_id": example,
-        "role": role,
-        "passes": passes,
-        "killed": killed,
-        **other_columns,
-    }
+    return {"example_id": example, "role": role, "passes": passes, "killed": killed, **other_columns}
 
 
 def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
@@ -180,9 +165,7 @@ def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
     assert written_test_metrics(table.filter(pl.col("example_id") == "d")) == {}
 
 
-def test_without_a_sandbox_nothing_is_run_and_it_is_said(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_without_a_sandbox_nothing_is_run_and_it_is_said(workshop: Workshop, tmp_path: Path) -> None:
     project_tests = written_tests(workshop, tmp_path / "data")
     with mock.patch.object(single_tests.sandbox, "unavailable", return_value="none: for a test"):
         table = written_test_table(generations(("price", "base", TRUE)), project_tests)

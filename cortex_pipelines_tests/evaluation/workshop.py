@@ -74,10 +74,7 @@ class Workshop:
 
         out = self.adapter(name, max_tokens=300)
         weights = load_file(out / "adapter_model.safetensors")
-        cleared = {
-            key: torch.zeros_like(value) if ".lora_B." in key else value
-            for key, value in weights.items()
-        }
+        cleared = {key: torch.zeros_like(value) if ".lora_B." in key else value for key, value in weights.items()}
         save_file(cleared, out / "adapter_model.safetensors", metadata={"format": "pt"})
         return out
 

@@ -8,15 +8,8 @@ import pytest
 from cortex_pipelines.augmentation.settings import PinnedEnvironment
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.execution.sandbox import sandbox
-from cortex_pipelines.execution.tests.declared_packages import (
-    declared_packages,
-    own_metadata,
-)
-from cortex_pipelines.execution.tests.environment import (
-    OWN,
-    EnvironmentNotMadeError,
-    open_environment,
-)
+from cortex_pipelines.execution.tests.declared_packages import declared_packages, own_metadata
+from cortex_pipelines.execution.tests.environment import OWN, EnvironmentNotMadeError, open_environment
 from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed
 from cortex_pipelines_tests.execution.wheels import only_these, write_wheel
 
@@ -38,9 +31,7 @@ docs = ["sphinx"]
 dev = [{include-group = "style"}, "pytest<9"]
 style = ["ruff", {include-group = "dev"}]
 """
-pytestmark = pytest.mark.skipif(
-    sandbox.unavailable() is not None, reason=str(sandbox.unavailable())
-)
+pytestmark = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 
 def pinned(root: Path, wheel: Path) -> PinnedEnvironment:
@@ -58,9 +49,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_code_runs_with_the_pinned_packages_and_fails_without(tmp_path: Path, wheel: Path) -> None:
-    subject = MutantUnderTest(
-        "one", "shop.py", "price", SHOP[15:].strip(), SHOP.replace("amount *", "amount +")
-    )
+    subject = MutantUnderTest("one", "shop.py", "price", SHOP[15:].strip(), SHOP.replace("amount *", "amount +"))
     texts = {"shop.py": SHOP}
     answer, reason = find_killed([subject], texts, SETTINGS, OWN)["one"]
     assert answer == "unknown"
@@ -107,23 +96,12 @@ def test_what_a_project_declares_for_its_tests_is_read() -> None:
         "setup.py": "raise SystemExit('never run')\n",
     }
     requirements, skipped = declared_packages(texts)
-    assert requirements == [
-        "hook",
-        "loom",
-        "needle>=1",
-        "pytest<9",
-        "ruff",
-        "thread",
-        "wool",
-        "yarn==2",
-    ]
+    assert requirements == ["hook", "loom", "needle>=1", "pytest<9", "ruff", "thread", "wool", "yarn==2"]
     assert skipped == ["odd @ https://example.org/odd.whl", "shop[all]"]
 
 
 def test_the_metadata_of_a_source_distribution_counts_too() -> None:
-    metadata = (
-        "Name: shop\nVersion: 2.0\nRequires-Dist: wool\nRequires-Dist: hook; extra == 'test'\n"
-    )
+    metadata = "Name: shop\nVersion: 2.0\nRequires-Dist: wool\nRequires-Dist: hook; extra == 'test'\n"
     metadata += "Requires-Dist: sphinx; extra == 'docs'\n\nShop sells wool.\n"
     assert declared_packages({"PKG-INFO": metadata}) == (["hook", "wool"], [])
     assert declared_packages({"pyproject.toml": "[project"}) == ([], [])
@@ -138,9 +116,7 @@ def test_a_project_finds_its_own_version() -> None:
         "shop.py": "def price(a: int):\n    return 2 * a\n",
         "test_shop.py": f"from shop import price\n{test}    assert price(2) == 4\n",
     }
-    wrong = MutantUnderTest(
-        "one", "shop.py", "price", texts["shop.py"], "def price(a):\n    return 0\n"
-    )
+    wrong = MutantUnderTest("one", "shop.py", "price", texts["shop.py"], "def price(a):\n    return 0\n")
     assert find_killed([wrong], texts, SETTINGS)["one"][0] == "yes"
     without_metadata = {"shop.py": texts["shop.py"], "test_shop.py": texts["test_shop.py"]}
     settings = SETTINGS.model_copy(update={"calls_per_unit": 0})

@@ -53,9 +53,7 @@ def test_a_command_sees_a_copy_of_its_folder(door: Door, tmp_path: Path) -> None
     assert list((tmp_path / "sub").iterdir()) == []
 
 
-def test_temporary_files_of_a_command_that_only_their_owner_may_enter(
-    door: Door, tmp_path: Path
-) -> None:
+def test_temporary_files_of_a_command_that_only_their_owner_may_enter(door: Door, tmp_path: Path) -> None:
     """Where every command of ``cortex`` has them; bubblewrap runs as nobody."""
     with temporary_files():
         assert python(door, tmp_path, "print('here')") == CommandResult(0, b"here\n", b"", None)
@@ -108,9 +106,7 @@ def test_what_is_readable_can_be_read_and_not_written(door: Door, tmp_path: Path
     shared.mkdir()
     (shared / "a").write_text("data")
     code = f"print(open({str(shared / 'a')!r}).read()); open({str(shared / 'b')!r}, 'w')"
-    result = run(
-        [sys.executable, "-c", code], tmp_path / "box", LIMITS, readable=[shared], door=door
-    )
+    result = run([sys.executable, "-c", code], tmp_path / "box", LIMITS, readable=[shared], door=door)
     assert result.stdout == b"data\n"
     assert b"Read-only file system" in result.stderr
 
@@ -195,9 +191,7 @@ def test_no_privileges_are_left(door: Door, tmp_path: Path) -> None:
     assert python(door, tmp_path, code).stdout == b"0 True -1\n"
 
 
-def test_the_environment_is_small(
-    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_is_small(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "secret")
     code = "import os; print('SOME_TOKEN' in os.environ, os.environ['EXTRA'], os.getcwd())"
     result = run([sys.executable, "-c", code], tmp_path, LIMITS, {"EXTRA": "1"}, door=door)
@@ -212,12 +206,7 @@ def test_a_program_that_is_not_there_is_an_error(door: Door, tmp_path: Path) -> 
 def test_a_folder_that_does_not_fit_is_an_error(door: Door, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(1 << 20))
     with pytest.raises(SandboxError, match="cannot be copied"):
-        run(
-            [sys.executable, "-c", ""],
-            tmp_path,
-            dataclasses.replace(LIMITS, folder_bytes=4096),
-            door=door,
-        )
+        run([sys.executable, "-c", ""], tmp_path, dataclasses.replace(LIMITS, folder_bytes=4096), door=door)
 
 
 def test_without_namespaces_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,9 +219,7 @@ def test_without_namespaces_nothing_runs(tmp_path: Path, monkeypatch: pytest.Mon
     assert "user ids cannot be mapped" in str(sandbox.trouble.__wrapped__("own"))
 
 
-def test_without_a_first_process_nothing_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_first_process_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = tmp_path / "stage.py"
     stage.write_text("import os, sys; os.write(int(sys.argv[2]), b'namespaces are refused')")
     monkeypatch.setattr(sandbox, "_STAGE", stage)

@@ -16,10 +16,7 @@ from cortex_pipelines.execution.sandbox.sandbox import DOORS
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.execution.test_execution_sandbox import LIMITS
 
-HEADERS = {
-    "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
-    "aarch64": "/usr/include/asm-generic/unistd.h",
-}
+HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
 
 
 @pytest.mark.parametrize("machine", HEADERS)
@@ -30,9 +27,7 @@ def test_the_numbers_are_the_kernels(machine: str) -> None:
     lines = header.read_text()
     kernels = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", lines))
     ours = seccomp.numbers(machine)
-    assert {name: str(number) for name, number in ours.items()} == {
-        name: kernels[name] for name in ours
-    }
+    assert {name: str(number) for name, number in ours.items()} == {name: kernels[name] for name in ours}
     absent = {*seccomp.REFUSED, *seccomp.ABSENT, *seccomp.CHECKED} - set(ours)
     assert absent & set(kernels) == set()
 
@@ -65,11 +60,7 @@ def test_memory_of_children_is_added_up() -> None:
         "time.sleep(600)\n"
     )
     first = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", first, code],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = subprocess.Popen([sys.executable, "-c", first, code], stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
         process.stdout.readline()

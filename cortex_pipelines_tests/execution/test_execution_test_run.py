@@ -40,9 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "toys.py").write_text(TOYS)
-    (folder / "test_toys.py").write_text(
-        "from toys import add\ndef test_add(): assert add(1, 1) == 2\n"
-    )
+    (folder / "test_toys.py").write_text("from toys import add\ndef test_add(): assert add(1, 1) == 2\n")
     monkeypatch.setattr(test_run, "PROJECT", folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(folder))
@@ -75,24 +73,17 @@ def test_calls_are_compared(project: Path) -> None:
     answer = compare(buggy("a + a", "a - a"), project)
     assert answer["result"] == "yes"
     assert answer["detail"].startswith("add(")
-    assert compare(buggy("a + a", "a * 2"), project) == {
-        "result": "no",
-        "detail": "6 calls give the same",
-    }
+    assert compare(buggy("a + a", "a * 2"), project) == {"result": "no", "detail": "6 calls give the same"}
     assert (project / "toys.py").read_text() == TOYS
 
 
 @pytest.mark.usefixtures("unforked")
 @pytest.mark.parametrize(
-    ("name", "result"),
-    [("Toy.still", "no"), ("Toy.count", "no"), ("chance", "unknown"), ("nothing", "unknown")],
+    ("name", "result"), [("Toy.still", "no"), ("Toy.count", "no"), ("chance", "unknown"), ("nothing", "unknown")]
 )
 def test_what_is_called_is_found_by_its_name(project: Path, name: str, result: str) -> None:
     parameters = [{"name": "a", "type": "int"}]
-    assert (
-        compare(buggy("x", "x", qualified_name=name, parameters=parameters), project)["result"]
-        == result
-    )
+    assert compare(buggy("x", "x", qualified_name=name, parameters=parameters), project)["result"] == result
 
 
 @pytest.mark.usefixtures("unforked")
@@ -146,9 +137,7 @@ def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch
     assert test_run._baseline("d", 1, False).trouble == "d is skipped"
 
 
-def test_tests_beside_failing_ones_count_if_they_pass_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_tests_beside_failing_ones_count_if_they_pass_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     partly_failing = {"code": 1, "words": "a::x fails", "passed": 2, "failing": ["a::x"]}
     failed = {"code": 1, "words": "a::y fails"}
     answers: list[dict[str, Any]] = []
@@ -208,9 +197,7 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
 def test_every_job_gets_a_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        test_run, "_pytest", lambda tests, *_, **__: {"code": 0, "words": "", "passed": 1}
-    )
+    monkeypatch.setattr(test_run, "_pytest", lambda tests, *_, **__: {"code": 0, "words": "", "passed": 1})
     jobs = [buggy("a + a", "a - a", mutant_id="1"), buggy("a + a", "a + a  #", mutant_id="2")]
     task = {"jobs": jobs, "roots": [""], "test_seconds": 5, "calls": 4}
     Path("jobs.json").write_text(json.dumps(task))

@@ -10,9 +10,7 @@ import pytest
 TAG = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def only_these(
-    folder: Path, patch: pytest.MonkeyPatch, packages: dict[str, tuple[str, str]]
-) -> None:
+def only_these(folder: Path, patch: pytest.MonkeyPatch, packages: dict[str, tuple[str, str]]) -> None:
     """Let uv find these packages and no others: name to version and text of a module."""
     folder.mkdir()
     for name, (version, text) in packages.items():
@@ -33,10 +31,7 @@ def write_wheel(folder: Path, name: str, version: str, text: str) -> Path:
     record = "".join(f"{path},{_digest(part)},{len(part)}\n" for path, part in files.items())
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for inside, part in {
-            **files,
-            f"{metadata_folder}/RECORD": f"{record}{metadata_folder}/RECORD,,\n",
-        }.items():
+        for inside, part in {**files, f"{metadata_folder}/RECORD": f"{record}{metadata_folder}/RECORD,,\n"}.items():
             archive.writestr(inside, part)
     return path
 

@@ -13,11 +13,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
 
 LIMITS = ExtractionSettings(
-    max_file_bytes=500_000,
-    max_nesting=8,
-    max_header_chars=400,
-    max_repeated_bytes=2_000,
-    chunk_bytes=300,
+    max_file_bytes=500_000, max_nesting=8, max_header_chars=400, max_repeated_bytes=2_000, chunk_bytes=300
 )
 
 
@@ -54,9 +50,7 @@ def test_parts_of_real_functions_are_small_and_leave_no_statement_out(module: st
     for unit in large:
         names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
         all_code = " ".join(chunk.code for chunk in unit.chunks)
-        assert {name for name in names if name in unit.code} <= {
-            name for name in names if name in all_code
-        }
+        assert {name for name in names if name in unit.code} <= {name for name in names if name in all_code}
         stand_alone += sum(parses(chunk.code) for chunk in unit.chunks)
         total += len(unit.chunks)
     # what does not is cut at this size inside of a list of arguments, or an else of a try
@@ -106,9 +100,7 @@ def test_what_has_no_border_stays_whole() -> None:
     assert unit.chunks == []
 
 
-@given(
-    st.lists(st.sampled_from(["if a {", "}", "x(1);", "[", "]", "'ü',", "f(", ")"]), max_size=200)
-)
+@given(st.lists(st.sampled_from(["if a {", "}", "x(1);", "[", "]", "'ü',", "f(", ")"]), max_size=200))
 @hypothesis_settings(max_examples=80, deadline=None)
 def test_broken_code_has_parts_in_order(words: list[str]) -> None:
     for language, path in (("go", "a.go"), ("javascript", "a.js")):

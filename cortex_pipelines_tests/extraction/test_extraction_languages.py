@@ -360,8 +360,7 @@ def test_units_with_names_and_lines(language: str, path: str, settings) -> None:
     text, outline = OUTLINES[(language, path)]
     units = file_units(text, language, path, settings)
     extracted = [
-        f"{unit.kind} {unit.qualified_name.replace(', ', ',')} "
-        f"{unit.start_line} {unit.name_line} {unit.end_line}"
+        f"{unit.kind} {unit.qualified_name.replace(', ', ',')} {unit.start_line} {unit.name_line} {unit.end_line}"
         for unit in units
     ]
     assert extracted == [line.strip() for line in outline.strip().split("\n")]
@@ -383,21 +382,9 @@ def test_spans_are_exact_bytes_and_whole_constructs(language: str, path: str, se
 @pytest.mark.parametrize(
     ("language", "path", "name", "docstring", "signature"),
     [
-        (
-            "javascript",
-            "a.js",
-            "größe",
-            "Größe in Pixeln.\n@param {number} x",
-            "export const größe = async (x) =>",
-        ),
+        ("javascript", "a.js", "größe", "Größe in Pixeln.\n@param {number} x", "export const größe = async (x) =>"),
         ("typescript", "a.ts", "Store.get", "Overload.", "get(key: string): T"),
-        (
-            "typescript",
-            "a.ts",
-            "Store",
-            "A füller.",
-            "export abstract class Store<T> extends Base implements Reader",
-        ),
+        ("typescript", "a.ts", "Store", "A füller.", "export abstract class Store<T> extends Base implements Reader"),
         (
             "java",
             "A.java",
@@ -422,11 +409,7 @@ def test_spans_are_exact_bytes_and_whole_constructs(language: str, path: str, se
 def test_documentation_and_signature(
     language: str, path: str, name: str, docstring: str | None, signature: str, settings
 ) -> None:
-    text = next(
-        code
-        for (outline_language, _), (code, _) in OUTLINES.items()
-        if outline_language == language
-    )
+    text = next(code for (outline_language, _), (code, _) in OUTLINES.items() if outline_language == language)
     unit = by_name(text, language, path, settings)[name]
     assert unit.docstring == docstring
     assert unit.signature == signature
@@ -446,23 +429,14 @@ def test_context_is_what_encloses(settings) -> None:
 def test_a_trailing_comment_does_not_document_the_next_unit(settings) -> None:
     units = by_name("package a\nvar x = 1 // of x\nfunc f() {}\n", "go", "a.go", settings)
     assert units["f"].docstring is None
-    assert (
-        by_name("package a\n\n// far\n\nfunc f() {}\n", "go", "a.go", settings)["f"].docstring
-        is None
-    )
+    assert by_name("package a\n\n// far\n\nfunc f() {}\n", "go", "a.go", settings)["f"].docstring is None
 
 
 CALLS = {
     ("python", "a.py"): ("@deco(1)\ndef f():\n    a.b(c())\n    d[0]()\n", ["b", "c", "deco"]),
-    ("javascript", "a.js"): (
-        "function f() { a.b(new C(d`x`)); e?.g(); this.#h() }",
-        ["#h", "C", "b", "d", "g"],
-    ),
+    ("javascript", "a.js"): ("function f() { a.b(new C(d`x`)); e?.g(); this.#h() }", ["#h", "C", "b", "d", "g"]),
     ("typescript", "a.ts"): ("function f() { a<T>(b); new x.Y<T>() }", ["Y", "a"]),
-    ("java", "A.java"): (
-        "class A { int f() { return g(new B<C>(new x.D()).h()); } }",
-        ["B", "D", "g", "h"],
-    ),
+    ("java", "A.java"): ("class A { int f() { return g(new B<C>(new x.D()).h()); } }", ["B", "D", "g", "h"]),
     ("go", "a.go"): ("package a\nfunc f() { a.B(c(1)); d[int](2) }", ["B", "c"]),
     ("rust", "a.rs"): ("fn f() { a::b(c!(x)); d.e::<T>(g::<U>()) }", ["b", "c", "e", "g"]),
 }
@@ -488,13 +462,7 @@ def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(set
     text = "(a, b) = [c, *d] = 1, 2\ne = f = g.h = I = 3\nx.y = z = [w, V] = 1\nJ, k = 1, 2\n"
     names = [(unit.kind, unit.name) for unit in file_units(text, "python", "a.py", settings)]
     variables = [("variable", name) for name in "abef"]
-    assert names == [
-        *variables,
-        ("constant", "I"),
-        ("variable", "z"),
-        ("constant", "J"),
-        ("variable", "k"),
-    ]
+    assert names == [*variables, ("constant", "I"), ("variable", "z"), ("constant", "J"), ("variable", "k")]
     many = ", ".join(f"n{number}" for number in range(100))
     values = "0, " * (settings.max_repeated_bytes // 300)
     units = file_units(f"const [{many}] = x;", "javascript", "a.js", settings)

@@ -9,9 +9,7 @@ from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 
-def extracted(
-    settings, texts: dict[str, str], tested: dict[str, list[str]] | None = None
-) -> Extraction:
+def extracted(settings, texts: dict[str, str], tested: dict[str, list[str]] | None = None) -> Extraction:
     rows = [
         {
             "source": "directory:x",
@@ -42,9 +40,7 @@ def pairs(extraction: Extraction) -> dict[str, list[str]]:
 
 
 PYTHON = {
-    "src/shop/cart.py": (
-        "def total(items):\n    return sum(items)\n\nclass Cart:\n    def add(self, x): pass\n"
-    ),
+    "src/shop/cart.py": ("def total(items):\n    return sum(items)\n\nclass Cart:\n    def add(self, x): pass\n"),
     "src/shop/other.py": "def total(items): pass\n\nclass Bag:\n    def add(self, x): pass\n",
     "src/shop/__init__.py": "from .cart import total\n",
     "tests/test_cart.py": (
@@ -62,16 +58,11 @@ JAVASCRIPT = {
         "  it('adds', () => { expect(add(1, 2)).toBe(3) });\n"
         "  helper('x', () => { add(1) });\n});\n"
     ),
-    "test/text.js": (
-        "const text = require('../lib/text.js');\n"
-        "test('adds text', function () { text.add('a') });\n"
-    ),
+    "test/text.js": ("const text = require('../lib/text.js');\ntest('adds text', function () { text.add('a') });\n"),
     "lib/run.js": "import { add } from './math';\nit('is no test', () => { add() });\n",
 }
 JAVA = {
-    "src/main/java/a/b/Shop.java": (
-        "package a.b;\nclass Shop { int price() { return 1; } void open() {} }\n"
-    ),
+    "src/main/java/a/b/Shop.java": ("package a.b;\nclass Shop { int price() { return 1; } void open() {} }\n"),
     "src/test/java/a/b/ShopTest.java": (
         "package a.b;\nclass ShopTest {\n  @Test\n  void sells() { new Shop().price(); }\n"
         "  void helper() { new Shop().open(); }\n}\n"
@@ -79,9 +70,7 @@ JAVA = {
 }
 GO = {
     "shop/shop.go": "package shop\nfunc Price() int { return 1 }\nfunc Open() {}\n",
-    "shop/shop_test.go": (
-        "package shop\nfunc TestPrice(t *testing.T) { Price() }\nfunc Testify() { Open() }\n"
-    ),
+    "shop/shop_test.go": ("package shop\nfunc TestPrice(t *testing.T) { Price() }\nfunc Testify() { Open() }\n"),
     "other/shop_test.go": "package other\nfunc TestOther(t *testing.T) { Open() }\n",
 }
 RUST = {
@@ -98,12 +87,7 @@ RUST = {
     ("texts", "expected"),
     [
         (PYTHON, {"total": ["test_total"], "Cart": ["test_add"], "Cart.add": ["test_add"]}),
-        (
-            JAVASCRIPT,
-            {
-                "add": ["adds"],
-            },
-        ),
+        (JAVASCRIPT, {"add": ["adds"]}),
         (JAVA, {"Shop": ["sells"], "Shop.price": ["sells"]}),
         (GO, {"Price": ["TestPrice"]}),
         (RUST, {"price": ["sells"], "Shop.open": ["opens"]}),
@@ -114,8 +98,7 @@ def test_a_test_is_paired_with_what_it_calls_and_reaches(settings, texts, expect
     extraction = extracted(settings, texts)
     if texts is JAVASCRIPT:
         by_path = {
-            row["path"]: row["tests"]
-            for row in extraction.units.filter(pl.col("name") == "add").iter_rows(named=True)
+            row["path"]: row["tests"] for row in extraction.units.filter(pl.col("name") == "add").iter_rows(named=True)
         }
         names = dict(extraction.tests.select("unit_id", "name").iter_rows())
         assert {path: [names[test] for test in tests] for path, tests in by_path.items()} == {
@@ -130,13 +113,10 @@ def test_a_test_is_paired_with_what_it_calls_and_reaches(settings, texts, expect
 def test_a_name_of_two_units_within_reach_is_not_paired(settings) -> None:
     texts = PYTHON | {
         "tests/test_both.py": (
-            "import shop\nfrom shop.other import Bag\n\ndef test_it():\n"
-            "    shop.total([])\n    x.add(1)\n"
+            "import shop\nfrom shop.other import Bag\n\ndef test_it():\n    shop.total([])\n    x.add(1)\n"
         )
     }
-    assert "test_it" not in {
-        name for names in pairs(extracted(settings, texts)).values() for name in names
-    }
+    assert "test_it" not in {name for names in pairs(extracted(settings, texts)).values() for name in names}
 
 
 def test_what_ingestion_pairs_by_name_is_within_reach(settings) -> None:
@@ -147,10 +127,7 @@ def test_what_ingestion_pairs_by_name_is_within_reach(settings) -> None:
 
 def test_few_tests_of_many_the_closest_first(settings) -> None:
     cases = "".join(f"def test_case_{i}():\n    f({i})\n\n" for i in range(9))
-    texts = {
-        "m.py": "def f(x): pass\n",
-        "test_m.py": f"import m\n\n{cases}def test_f():\n    m.f({'1' * 50})\n",
-    }
+    texts = {"m.py": "def f(x): pass\n", "test_m.py": f"import m\n\n{cases}def test_f():\n    m.f({'1' * 50})\n"}
     (names,) = pairs(extracted(settings, texts)).values()
     assert len(names) == MAX_TESTS
     assert names[0] == "test_f"

@@ -14,21 +14,11 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.extraction.pairs.commits import changed_files, select_commits
 from cortex_pipelines.extraction.pairs.messages import clean_message, is_noise
 from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
-from cortex_pipelines.extraction.pairs.purposes import (
-    depth,
-    parameter_count,
-    purpose_of,
-    smell_gone,
-)
+from cortex_pipelines.extraction.pairs.purposes import depth, parameter_count, purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
-from cortex_pipelines.ingestion.project_sources import (
-    DirectorySource,
-    GitSource,
-    ProjectSettings,
-    ProjectSource,
-)
+from cortex_pipelines.ingestion.project_sources import DirectorySource, GitSource, ProjectSettings, ProjectSource
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.rowcache import RowCache
@@ -54,9 +44,7 @@ def save(path, values):
     return len(text)
 """
 SECOND = FIRST.replace("def load(", "def read_kept(")
-THIRD = SECOND.replace("values, indent=2", "items, indent=2").replace(
-    "save(path, values)", "save(path, items)"
-)
+THIRD = SECOND.replace("values, indent=2", "items, indent=2").replace("save(path, values)", "save(path, items)")
 
 
 def git(folder: Path, *words: str) -> str:
@@ -64,9 +52,7 @@ def git(folder: Path, *words: str) -> str:
         *("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"),
         *("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"),
     ]
-    result = subprocess.run(
-        ["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True)
     return result.stdout.strip()
 
 
@@ -139,14 +125,10 @@ def history(tmp_path: Path) -> History:
 
 
 def miner(parameters: Parameters, settings: PairSettings) -> PairMiner:
-    return PairMiner(
-        "p", settings, parameters.refactoring, parameters.ingestion, parameters.privacy
-    )
+    return PairMiner("p", settings, parameters.refactoring, parameters.ingestion, parameters.privacy)
 
 
-def mined(
-    history: History, parameters: Parameters, settings: PairSettings, cache: RowCache
-) -> pl.DataFrame:
+def mined(history: History, parameters: Parameters, settings: PairSettings, cache: RowCache) -> pl.DataFrame:
     return mine_history(
         history.source(), history.commits, "p", history.folder.parent,
         miner(parameters, settings), settings, cache,
@@ -169,11 +151,7 @@ def test_a_renamed_function_is_a_pair(
 
 
 def test_only_new_commits_are_looked_at_again(
-    history: History,
-    parameters: Parameters,
-    settings: PairSettings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = RowCache(tmp_path / "cache", "1")
     mined(history, parameters, settings, cache)
@@ -193,9 +171,7 @@ def test_only_new_commits_are_looked_at_again(
     assert "Rename Parameter" in set(again["type"])
 
 
-def test_private_values_are_taken_out(
-    tmp_path: Path, parameters: Parameters, settings: PairSettings
-) -> None:
+def test_private_values_are_taken_out(tmp_path: Path, parameters: Parameters, settings: PairSettings) -> None:
     secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
     line = f'    token = "{secret}"\n    send(path, token, "jane.miller@acme-widgets.de")\n'
     first = FIRST.replace("    text = path.read_text()\n", f"    text = path.read_text()\n{line}")
@@ -209,9 +185,7 @@ def test_private_values_are_taken_out(
     assert "read_kept" in text
 
 
-def test_a_project_without_history_has_no_pairs(
-    tmp_path: Path, parameters: Parameters, settings: PairSettings
-) -> None:
+def test_a_project_without_history_has_no_pairs(tmp_path: Path, parameters: Parameters, settings: PairSettings) -> None:
     (tmp_path / "commits").mkdir()
     REPOSITORY_COMMITS.empty().write_parquet(tmp_path / "commits" / "commits.parquet")
     entry = DirectorySource(directory="folder")
@@ -266,14 +240,9 @@ def test_commits_are_chosen_by_what_they_are(history: History, settings: PairSet
     git(history.folder, "checkout", "-q", "-b", "side", "HEAD~1")
     history.commit("Count the characters once more", {"files.py": FIRST})
     selected = select_commits(history.commits, settings)
-    assert selected["subject"].to_list() == [
-        "Count the characters once more",
-        "Call reading by what it does (#12)",
-    ]
+    assert selected["subject"].to_list() == ["Count the characters once more", "Call reading by what it does (#12)"]
     newest = settings.model_copy(update={"max_commits": 1})
-    assert select_commits(history.commits, newest)["subject"].to_list() == [
-        "Count the characters once more"
-    ]
+    assert select_commits(history.commits, newest)["subject"].to_list() == ["Count the characters once more"]
     merge = history.commits.with_columns(pl.lit(["a", "b"]).alias("parents"))
     assert select_commits(merge, settings).is_empty()
 
@@ -293,9 +262,7 @@ def test_files_that_are_no_code_of_ours_are_left_out(
     }
     commit = history.commit("Move and add some things", files)
     redactor = PathRedactor(parameters.privacy, project_key("demo", parameters.privacy))
-    (contents,) = changed_files(
-        history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, redactor
-    )
+    (contents,) = changed_files(history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, redactor)
     assert history.rows[-1]["commit"] == commit
     assert contents.before == {"files.py": SECOND}
     assert contents.after == {"moved.py": FIRST}
@@ -375,9 +342,7 @@ def refactoring(**changes: Any) -> Refactoring:
         ("Add Parameter", "let callers choose", "long-method", "smell"),
     ],
 )
-def test_the_purpose_follows_message_type_and_smell(
-    type_: str, message: str, smell: str | None, purpose: str
-) -> None:
+def test_the_purpose_follows_message_type_and_smell(type_: str, message: str, smell: str | None, purpose: str) -> None:
     assert purpose_of(refactoring(type=type_), message, smell) == purpose
 
 
@@ -386,9 +351,7 @@ def test_smells_that_are_gone_are_named(settings: PairSettings) -> None:
     assert smell_gone(long, settings) == "long-method"
     parameters = "a: Map[str, int] = f(1, 2), b=(1, 2), c=0, d=0, e=0, f=0"
     many = refactoring(
-        type="Remove Parameter",
-        code_before=f"def a({parameters}): pass",
-        code_after="def a(a, b): pass",
+        type="Remove Parameter", code_before=f"def a({parameters}): pass", code_after="def a(a, b): pass"
     )
     assert parameter_count(many.code_before) == 6
     assert smell_gone(many, settings) == "long-parameter-list"

@@ -10,9 +10,7 @@ from cortex_pipelines.extraction.units import file_units
 
 STDLIB = Path(ast.__file__).parent
 MODULES = sorted(path for path in STDLIB.glob("*.py") if path.stat().st_size < 60_000)[:60]
-PACKAGES = sorted(
-    path for name in ("asyncio", "json", "email") for path in STDLIB.glob(f"{name}/*.py")
-)
+PACKAGES = sorted(path for name in ("asyncio", "json", "email") for path in STDLIB.glob(f"{name}/*.py"))
 
 
 def expected(source: bytes) -> Counter[tuple]:
@@ -78,9 +76,7 @@ def test_declarations_are_those_at_the_top_of_modules_and_classes(settings) -> N
         "    def f(self):\n        local = 1\n        self.x = 2\n"
     )
     units = file_units(source, "python", "a.py", settings)
-    declared_names = [
-        (unit.kind, unit.qualified_name) for unit in units if unit.kind in ("variable", "constant")
-    ]
+    declared_names = [(unit.kind, unit.qualified_name) for unit in units if unit.kind in ("variable", "constant")]
     assert declared_names == [
         ("constant", "LIMIT"),
         ("variable", "names"),

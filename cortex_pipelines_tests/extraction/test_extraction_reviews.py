@@ -8,16 +8,10 @@ import pytest
 
 from cortex_pipelines.extraction.reviews.exports import is_export, read_export
 from cortex_pipelines.extraction.reviews.mail import is_mailbox, read_mailbox
-from cortex_pipelines.extraction.reviews.review import (
-    Review,
-    changed_later,
-    remark_of,
-    suggestions_of,
-)
+from cortex_pipelines.extraction.reviews.review import Review, changed_later, remark_of, suggestions_of
 
 _HUNK = (
-    "@@ -1,3 +1,5 @@ def top\n def total(items):\n-    return 0\n"
-    "+    n = 0\n+    for i in items:\n+        n = n + i"
+    "@@ -1,3 +1,5 @@ def top\n def total(items):\n-    return 0\n+    n = 0\n+    for i in items:\n+        n = n + i"
 )
 _FIX = "Say it with the library, @ann.\n```suggestion\n    return sum(items)\n```\n"
 
@@ -68,10 +62,7 @@ def test_a_remark_on_a_removed_line_or_on_a_whole_file_has_no_code() -> None:
     assert [review.why_not for review in reviews] == ["review_without_code"] * 2
 
 
-@pytest.mark.parametrize(
-    ("fence", "text_after"),
-    [("````", "In other words."), ("```", ""), ("  `````\r", "So.\r")],
-)
+@pytest.mark.parametrize(("fence", "text_after"), [("````", "In other words."), ("```", ""), ("  `````\r", "So.\r")])
 def test_a_suggestion_ends_with_as_many_backticks_or_more(fence: str, text_after: str) -> None:
     body = f"So:\n```suggestion\n    return sum(items)\n{fence}\n{text_after}"
     (review,) = read_export(json.dumps([github(body=body)]))
@@ -96,11 +87,7 @@ def test_without_a_suggestion_the_files_of_the_request_say_what_was_written() ->
         "+    for i in items:\n+        n += i\n+    return n\n"
     )
     comment = github(body="Shorter, please.", original_start_line=None)
-    request = {
-        "number": 7,
-        "comments": [comment],
-        "files": [{"filename": "shop/sum.py", "patch": patch}],
-    }
+    request = {"number": 7, "comments": [comment], "files": [{"filename": "shop/sum.py", "patch": patch}]}
     (review,) = read_export(json.dumps(request))
     assert (review.before, review.remark) == ("        n = n + i", "Shorter, please.")
     assert review.after.startswith("        n += i")
@@ -133,10 +120,7 @@ def gitlab(**fields: Any) -> dict[str, Any]:
 
 
 def test_suggestions_of_gitlab_bring_their_code() -> None:
-    suggestion = {
-        "from_content": "var a = 1;\nvar b = 2;\n",
-        "to_content": "let a = 1;\nlet b = 2;\n",
-    }
+    suggestion = {"from_content": "var a = 1;\nvar b = 2;\n", "to_content": "let a = 1;\nlet b = 2;\n"}
     discussions = [{"id": "d", "notes": [gitlab(suggestions=[suggestion]), gitlab(system=True)]}]
     (review,) = read_export(json.dumps(discussions))
     assert review == Review("a.js", "var a = 1;\nvar b = 2;", "No var.", "let a = 1;\nlet b = 2;")
@@ -235,9 +219,7 @@ def test_a_single_message_without_a_postmark_is_read() -> None:
 
 def test_a_sentence_that_begins_as_a_postmark_does_is_none() -> None:
     remark = "From what I measured in 2024\nthis reads one too many."
-    first, _ = read_mailbox(
-        _PATCH.format(version="") + _ANSWER.replace("This reads one too many.", remark)
-    )
+    first, _ = read_mailbox(_PATCH.format(version="") + _ANSWER.replace("This reads one too many.", remark))
     assert first.remark == "From what I measured in 2024 this reads one too many."
 
 
@@ -247,8 +229,7 @@ def test_a_sentence_that_begins_as_a_postmark_does_is_none() -> None:
         ("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n", str),
         ("Content-Type: text/plain; charset=no-such-set\n", str),
         (
-            "Content-Type: text/plain; charset=iso-8859-1\n"
-            "Content-Transfer-Encoding: quoted-printable\n",
+            "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n",
             lambda text: quopri.encodestring(text.encode("latin-1")).decode(),
         ),
     ],

@@ -10,11 +10,7 @@ from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import GRAMMARS
 
 LIMITS = ExtractionSettings(
-    max_file_bytes=200_000,
-    max_nesting=8,
-    max_header_chars=60,
-    max_repeated_bytes=2_000,
-    chunk_bytes=100,
+    max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_repeated_bytes=2_000, chunk_bytes=100
 )
 LANGUAGES = sorted({grammar.language for grammar in GRAMMARS})
 SAMPLE = """\
@@ -26,22 +22,7 @@ func (t *T) m() int { if a { return 1 }; /* c */ }
 impl A for B { #[x] fn q(&self) -> u8 { match x { _ => 1 } } }
 export const é = async () => <div/>; import x from "y"; use a::{b}; var z = 1, w;
 """
-PIECES = [
-    "{",
-    "}",
-    "(",
-    ")",
-    "def f",
-    "class A",
-    ":\n ",
-    "func",
-    "fn x",
-    "=>",
-    "'",
-    '"',
-    "/*",
-    "//",
-]
+PIECES = ["{", "}", "(", ")", "def f", "class A", ":\n ", "func", "fn x", "=>", "'", '"', "/*", "//"]
 
 
 def check(data: bytes, language: str) -> None:
@@ -131,9 +112,7 @@ def test_line_ends_of_other_systems() -> None:
 
 def test_long_names_of_many_levels_are_repeated_only_in_part() -> None:
     name = "A" * 5_000
-    units = file_units(
-        f"class {name} {{" * 7 + "void f() {}" * 50 + "}" * 7, "java", "A.java", LIMITS
-    )
+    units = file_units(f"class {name} {{" * 7 + "void f() {}" * 50 + "}" * 7, "java", "A.java", LIMITS)
     assert len(units) == 57
     most = 5 * LIMITS.max_header_chars
     assert max(len(unit.context) for unit in units) <= most

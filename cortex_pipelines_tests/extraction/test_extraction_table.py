@@ -105,9 +105,7 @@ def test_only_changed_files_are_read_again_and_the_tables_are_the_same(
     first = extract(before, settings, "p", cache)
     assert sorted(read) == ["a.go", "a_gen.py", "b.py", "c.py", "d.py"]
     read.clear()
-    changed = pl.concat(
-        [before.filter(pl.col("path") != "d.py"), files(("d.py", "python", "y = 1\n"))]
-    )
+    changed = pl.concat([before.filter(pl.col("path") != "d.py"), files(("d.py", "python", "y = 1\n"))])
     changed = changed.with_columns(revision=pl.lit("2.0"), licence=pl.lit(None, pl.String))
     again = extract(changed, settings, "p", cache)
     assert read == ["d.py"]

@@ -60,17 +60,13 @@ def test_random_tokens_are_garbage(language: str, settings) -> None:
 
 
 def test_open_type_arguments_are_too_deep(settings) -> None:
-    reason = skip_reason(
-        b"class A {}\n" + b"a<" * 40_000, grammar_for("java"), settings.max_file_bytes
-    )
+    reason = skip_reason(b"class A {}\n" + b"a<" * 40_000, grammar_for("java"), settings.max_file_bytes)
     assert reason is not None
     assert reason.reason == "too_deep"
 
 
 def test_a_limit_of_bytes(settings) -> None:
-    reason = skip_reason(
-        b"\n" * (settings.max_file_bytes + 1), grammar_for("go"), settings.max_file_bytes
-    )
+    reason = skip_reason(b"\n" * (settings.max_file_bytes + 1), grammar_for("go"), settings.max_file_bytes)
     assert reason is not None
     assert reason.reason == "too_large"
 
@@ -78,9 +74,7 @@ def test_a_limit_of_bytes(settings) -> None:
 def test_real_code_is_not(settings) -> None:
     # among them long docstrings, which a sample cuts
     for path in sorted(STDLIB.glob("[s-z]*.py")):
-        assert (
-            skip_reason(path.read_bytes(), grammar_for("python"), settings.max_file_bytes) is None
-        ), path
+        assert skip_reason(path.read_bytes(), grammar_for("python"), settings.max_file_bytes) is None, path
 
 
 @pytest.mark.parametrize(

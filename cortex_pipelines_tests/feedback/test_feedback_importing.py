@@ -97,11 +97,7 @@ def test_the_gateways_own_log_becomes_an_interaction_without_secrets(tmp_path: P
     assert (result.lines, result.taken, result.new, refused) == (5, 5, 6, [])
     (row,) = table(tmp_path)
     assert row["version"] == "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-    assert (row["outcome"], row["accepted_characters"], row["retained_5min"]) == (
-        "partly_accepted",
-        12,
-        9,
-    )
+    assert (row["outcome"], row["accepted_characters"], row["retained_5min"]) == ("partly_accepted", 12, 9)
     assert (row["arm"], row["propensity"], row["latency_ms"]) == ("a", 0.5, 80.5)
     assert (row["rating"], row["seconds_to_accept"]) == ("down", 1.5)
     assert row["corrected"].startswith("token = 'REDACTED_")
@@ -211,9 +207,7 @@ def test_each_bad_line_is_named_with_its_reason_and_the_others_are_taken(tmp_pat
     path.write_bytes(b"\n".join(part for bad, _ in HOSTILE for part in (bad, good)) + b"\n\n{")
     result, refused = take_in(tmp_path, path)
     assert result.taken == len(HOSTILE)
-    assert (
-        result.lines == result.taken + len(refused) == result.taken + sum(result.refused.values())
-    )
+    assert result.lines == result.taken + len(refused) == result.taken + sum(result.refused.values())
     assert (result.new, result.repeated) == (1, len(HOSTILE) - 1)
     assert [line.line for line in refused] == [*range(1, 2 * len(HOSTILE), 2), 2 * len(HOSTILE) + 2]
     for line, (_, reason) in zip(refused, HOSTILE, strict=False):
@@ -362,9 +356,7 @@ def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(
     (tmp_path / "store" / "known.sqlite").unlink()
     result, _ = take_in(tmp_path, path, project="shop")
     assert (result.new, result.repeated) == (0, 5)
-    assert caplog.messages == [
-        "feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it again"
-    ]
+    assert caplog.messages == ["feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it again"]
     assert stored.read_bytes() == today
     assert table(tmp_path) == rows
 

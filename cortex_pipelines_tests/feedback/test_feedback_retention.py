@@ -54,12 +54,7 @@ def test_retained_characters_never_grow_and_never_exceed_what_was_taken() -> Non
         event("retained", 3600, after=3600, characters=10**6),
         event("retained", 50, source="git", characters=10**6),
     )
-    assert [settled[f"retained_{name}"] for name in ("30s", "5min", "1h", "commit")] == [
-        80,
-        80,
-        80,
-        100,
-    ]
+    assert [settled[f"retained_{name}"] for name in ("30s", "5min", "1h", "commit")] == [80, 80, 80, 100]
     assert settled["edited"]
 
 
@@ -69,10 +64,7 @@ def test_a_part_is_bounded_by_the_whole_and_outdone_by_it() -> None:
     assert row(offer(), part)["outcome"] == "partly_accepted"
     assert row(offer(), event("partly_accepted", characters=400))["accepted_characters"] == 100
     accepted_in_full = row(offer(), part, event("accepted", 2))
-    assert (accepted_in_full["accepted_characters"], accepted_in_full["partly_accepted"]) == (
-        100,
-        False,
-    )
+    assert (accepted_in_full["accepted_characters"], accepted_in_full["partly_accepted"]) == (100, False)
 
 
 def test_a_clock_that_went_back_gives_no_time_to_accept() -> None:
@@ -112,9 +104,7 @@ def test_votes_and_corrections_alone_do_not_say_that_it_could_be_taken() -> None
 
 def test_one_stamp_for_shown_and_accepted_gives_no_time_to_accept() -> None:
     assert row(offer(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
-    continues = [
-        event(kind, second, source="continue") for kind, second in (("shown", 1), ("accepted", 9))
-    ]
+    continues = [event(kind, second, source="continue") for kind, second in (("shown", 1), ("accepted", 9))]
     assert row(offer(), *continues)["seconds_to_accept"] is None
 
 
@@ -145,9 +135,7 @@ EVENTS = st.builds(
         unit=text or None,
     ),
     st.sampled_from(["c1", "c2"]),
-    st.sampled_from(
-        ["offered", "shown", "accepted", "partly_accepted", "dismissed", "retained", "corrected"]
-    ),
+    st.sampled_from(["offered", "shown", "accepted", "partly_accepted", "dismissed", "retained", "corrected"]),
     st.none() | st.integers(-5, 5),
     st.none() | st.sampled_from(["x", "yy"]),
     st.none() | st.integers(0, 5),
@@ -157,12 +145,6 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS, max_size=12), st.data())
-def test_order_and_repetition_change_nothing(
-    events: list[FeedbackEvent], data: st.DataObject
-) -> None:
-    again = data.draw(
-        st.permutations(
-            events + data.draw(st.lists(st.sampled_from(events)) if events else st.just([]))
-        )
-    )
+def test_order_and_repetition_change_nothing(events: list[FeedbackEvent], data: st.DataObject) -> None:
+    again = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events)) if events else st.just([]))))
     assert build_interactions(again, CONSENT).equals(build_interactions(events, CONSENT))

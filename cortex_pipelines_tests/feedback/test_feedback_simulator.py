@@ -19,14 +19,7 @@ from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.report import report
 from cortex_pipelines.feedback.retention import build_interactions
-from cortex_pipelines.feedback.simulator import (
-    FileRevision,
-    from_before,
-    from_gateway,
-    reaction,
-    send,
-    simulate,
-)
+from cortex_pipelines.feedback.simulator import FileRevision, from_before, from_gateway, reaction, send, simulate
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
@@ -139,9 +132,7 @@ def retained_of_shown(accepted: int, observed: int, dismissed: int, **fields: An
         rows.append(common | {"type": "select" if number < accepted else "dismiss"})
         if number < observed:
             rows.append(common | {"type": "retained", "characters": 5} | fields)
-    return compute_metrics(INTERACTIONS.frame(interactions(rows)))[0]["figures"][
-        "retained_of_shown"
-    ]
+    return compute_metrics(INTERACTIONS.frame(interactions(rows)))[0]["figures"]["retained_of_shown"]
 
 
 def test_editors_that_never_look_again_do_not_make_the_retained_share_zero() -> None:
@@ -198,10 +189,7 @@ def write_interactions(root: Path) -> list[dict[str, Any]]:
 def commit(repository: Path, text: str, committed_at: datetime) -> None:
     (repository / "cart.py").write_text(text)
     git = ("git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.com")
-    when = {
-        "GIT_COMMITTER_DATE": committed_at.isoformat(),
-        "GIT_AUTHOR_DATE": committed_at.isoformat(),
-    }
+    when = {"GIT_COMMITTER_DATE": committed_at.isoformat(), "GIT_AUTHOR_DATE": committed_at.isoformat()}
     for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "change")):
         subprocess.run([*git, *words], check=True, env=os.environ | when)
 

@@ -34,12 +34,7 @@ LIMITS = {
     "trainable_without_licence": ["git"],
 }
 PRIVACY = PrivacySettings(
-    salt="test",
-    redact=("secret", "personal"),
-    min_entropy=2.8,
-    min_value_chars=6,
-    allowed=(),
-    forgotten=(),
+    salt="test", redact=("secret", "personal"), min_entropy=2.8, min_value_chars=6, allowed=(), forgotten=()
 )
 
 
@@ -55,9 +50,7 @@ class Repository:
         variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         identity = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
         environment = variables | {
-            f"GIT_{role}_{key}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for key, value in identity.items()
+            f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in identity.items()
         }
         process = subprocess.run(
             ["git", "-C", str(self.folder), "-c", "maintenance.auto=false", *arguments],
@@ -120,9 +113,7 @@ class Tables:
 def take(tmp_path: Path) -> Callable[..., ProjectSource]:
     """Sources with the pins that are taken of them now."""
 
-    def take_sources(
-        *sources: dict[str, str], root: Path = tmp_path, licence: str | None = None
-    ) -> ProjectSource:
+    def take_sources(*sources: dict[str, str], root: Path = tmp_path, licence: str | None = None) -> ProjectSource:
         project = ProjectSettings.model_validate({"sources": list(sources), "licence": licence})
         return ProjectSource(project, tuple(resolve_pins(project, root, root / CACHE)))
 
@@ -140,14 +131,10 @@ def privacy() -> PrivacySettings:
 
 
 @pytest.fixture
-def read(
-    tmp_path: Path, settings: IngestionSettings, take: Any, tmp_path_factory: Any
-) -> Callable[..., Tables]:
+def read(tmp_path: Path, settings: IngestionSettings, take: Any, tmp_path_factory: Any) -> Callable[..., Tables]:
     """Take the pins of sources and read them from nothing; settings can be given by keyword."""
 
-    def read_sources(
-        *sources: dict[str, str], licence: str | None = None, **changed: Any
-    ) -> Tables:
+    def read_sources(*sources: dict[str, str], licence: str | None = None, **changed: Any) -> Tables:
         narrow = settings.model_copy(update=changed)
         source, rows = take(*sources, licence=licence), RowCache(tmp_path_factory.mktemp("c"), "1")
         return Tables(repository_files(source, "demo", narrow, PRIVACY, tmp_path, rows))
@@ -156,9 +143,7 @@ def read(
 
 
 @pytest.fixture
-def read_pinned(
-    tmp_path: Path, settings: IngestionSettings, cache: RowCache
-) -> Callable[..., Tables]:
+def read_pinned(tmp_path: Path, settings: IngestionSettings, cache: RowCache) -> Callable[..., Tables]:
     """Read sources at pins that were taken before, with what was read before known."""
 
     def read_source(source: ProjectSource, root: Path = tmp_path) -> Tables:
@@ -171,11 +156,7 @@ def read_pinned(
 def history(tmp_path: Path, take: Any, privacy: Any, cache: Any) -> Any:
     def read(*sources: dict[str, str]) -> pl.DataFrame:
         tables = repository_commits(
-            take(*(sources or [{"git": "repository", "ref": "main"}])),
-            "demo",
-            tmp_path,
-            privacy,
-            cache,
+            take(*(sources or [{"git": "repository", "ref": "main"}])), "demo", tmp_path, privacy, cache
         )
         return tables["commits"]
 

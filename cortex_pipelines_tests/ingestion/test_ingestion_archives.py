@@ -110,9 +110,7 @@ def test_links_and_devices_are_left_out_of_a_tar(unpack: Any) -> None:
     assert tables.reasons == expected | dict.fromkeys(["disk", "terminal", "pipe"], "special")
 
 
-def test_links_secrets_and_unknown_packing_are_left_out_of_a_zip(
-    tmp_path: Path, unpack: Any
-) -> None:
+def test_links_secrets_and_unknown_packing_are_left_out_of_a_zip(tmp_path: Path, unpack: Any) -> None:
     link, device = zipfile.ZipInfo("soft.py"), zipfile.ZipInfo("disk")
     link.external_attr, device.external_attr = 0o120777 << 16, 0o060666 << 16
     content = bytearray(zipped(*FILES, (link, b"/etc/passwd"), (device, b""), ("locked", b"x")))
@@ -143,10 +141,7 @@ def test_what_is_too_much_is_left_out(unpack: Any, pack: Any) -> None:
     tables = unpack(pack(*((f"{number}.py", b"1") for number in range(9))), max_files=3)
     assert list(tables.texts) == ["0.py", "1.py", "2.py"]
     assert tables.reasons == {"3.py": "too_many_files"}
-    tables = unpack(
-        pack(FILES[0], *((f"{number}.py", bytes(600)) for number in range(9))),
-        max_source_bytes=5000,
-    )
+    tables = unpack(pack(FILES[0], *((f"{number}.py", bytes(600)) for number in range(9))), max_source_bytes=5000)
     assert "source_too_large" in tables.reasons.values()
 
 
@@ -154,9 +149,7 @@ def test_archives_that_unpack_to_too_much_are_not_unpacked(unpack: Any) -> None:
     bomb = ("zeros", bytes(8_000_000))
     assert unpack(zipped(*FILES, bomb)).reasons == {"zeros": "compression_ratio"}
     assert unpack(gzip.compress(tar(*FILES, bomb))).reasons == {"zeros": "compression_ratio"}
-    assert unpack(tar(*FILES, bomb), max_source_bytes=10_000).reasons == {
-        "zeros": "source_too_large"
-    }
+    assert unpack(tar(*FILES, bomb), max_source_bytes=10_000).reasons == {"zeros": "source_too_large"}
 
 
 def test_a_flood_of_members_is_refused_before_they_are_listed(unpack: Any) -> None:
@@ -273,16 +266,11 @@ def test_whatever_the_names_every_file_has_a_safe_one(
 
 @IN_ONE_FOLDER
 @given(
-    packed=st.sampled_from(
-        [tar(*FILES), tar(("é" * 120, b"x")), gzip.compress(tar(*FILES)), zipped(*FILES)]
-    ),
+    packed=st.sampled_from([tar(*FILES), tar(("é" * 120, b"x")), gzip.compress(tar(*FILES)), zipped(*FILES)]),
     changes=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=4),
 )
 def test_whatever_is_damaged_is_read_or_refused(
-    tmp_path: Path,
-    settings: IngestionSettings,
-    packed: bytes,
-    changes: list[tuple[int, int]],
+    tmp_path: Path, settings: IngestionSettings, packed: bytes, changes: list[tuple[int, int]]
 ) -> None:
     content = bytearray(packed)
     for offset, byte in changes:

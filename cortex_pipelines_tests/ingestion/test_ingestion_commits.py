@@ -9,9 +9,7 @@ from cortex_pipelines.ingestion.git.command import records
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 
 
-def test_a_commit_is_a_row_with_what_it_changed(
-    repository: Any, history: Any, privacy: Any
-) -> None:
+def test_a_commit_is_a_row_with_what_it_changed(repository: Any, history: Any, privacy: Any) -> None:
     first = repository.commit({"a.py": "1", "sub/b.py": "1"}, "Begin\n\nWith two files.\n\nMore.\n")
     (repository.folder / "a.py").rename(repository.folder / "c.py")
     second = repository.commit({"sub/b.py": "2"}, "Move")
@@ -68,17 +66,7 @@ def raw_commit(repository: Any, message: bytes, time: str = "1700000000", more: 
     """A commit object as written, however broken."""
     tree = repository("write-tree").encode()
     author = b"A <a@example.org> " + time.encode() + b" +0000"
-    body = (
-        b"tree "
-        + tree
-        + b"\nauthor "
-        + author
-        + b"\ncommitter "
-        + author
-        + more
-        + b"\n\n"
-        + message
-    )
+    body = b"tree " + tree + b"\nauthor " + author + b"\ncommitter " + author + more + b"\n\n" + message
     arguments = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
     commit: str = repository(*arguments, stdin=body)
     repository("update-ref", "refs/heads/main", commit)
@@ -95,9 +83,7 @@ def raw_commit(repository: Any, message: bytes, time: str = "1700000000", more: 
         (b"\xff\xfe", b"\nencoding UTF-16", None),
     ],
 )
-def test_any_encoding_survives(
-    repository: Any, history: Any, message: bytes, more: bytes, subject: str | None
-) -> None:
+def test_any_encoding_survives(repository: Any, history: Any, message: bytes, more: bytes, subject: str | None) -> None:
     commit = raw_commit(repository, message, more=more)
     frame = history()
     assert frame["commit"].to_list() == [commit]

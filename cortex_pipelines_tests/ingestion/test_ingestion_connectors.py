@@ -114,9 +114,7 @@ def test_the_guides_interface_is_read_to_its_last_page(
     assert "kimlee" not in stored_text(tmp_path)
 
 
-def test_the_same_rows_have_the_same_pin(
-    forge: Forge, tracker: Path, take: Callable[..., Any]
-) -> None:
+def test_the_same_rows_have_the_same_pin(forge: Forge, tracker: Path, take: Callable[..., Any]) -> None:
     before = take(REST, SQL).pins
     forge.size = 5
     for items in forge.pages.values():
@@ -139,9 +137,7 @@ def test_other_rows_have_another_pin(tracker: Path, take: Callable[..., Any]) ->
     assert before["sha256"] != after["sha256"]
 
 
-def test_a_pin_is_of_one_declaration(
-    tracker: Path, take: Callable[..., Any], read_pinned: Callable[..., Any]
-) -> None:
+def test_a_pin_is_of_one_declaration(tracker: Path, take: Callable[..., Any], read_pinned: Callable[..., Any]) -> None:
     source = take(SQL)
     other = ProjectSettings.model_validate({"sources": [changed(SQL, "tickets", text="subject")]})
     with pytest.raises(SourceError, match="cortex update demo"):
@@ -192,27 +188,18 @@ def test_an_interface_that_is_gone_is_a_sentence(
             {**SQL, "tables": {"tickets": {"rows": "issues", "columns": {"id": "number"}}}},
             "has no column for title; it has .*; name one in `columns`",
         ),
-        (
-            {**SQL, "tables": {"remarks": {"rows": "reviews", "columns": {"path": "file"}}}},
-            "has no column for body",
-        ),
+        ({**SQL, "tables": {"remarks": {"rows": "reviews", "columns": {"path": "file"}}}}, "has no column for body"),
         (
             {
                 **SQL,
                 "tables": {
-                    "remarks": {
-                        "rows": "reviews",
-                        "columns": {"path": "file", "body": "remark", "before": "code"},
-                    }
+                    "remarks": {"rows": "reviews", "columns": {"path": "file", "body": "remark", "before": "code"}}
                 },
             },
             "has no columns for diff_hunk, or before and after",
         ),
         (changed(SQL, "tickets", id="description"), "tickets: description is null in row 2"),
-        (
-            {**SQL, "sql": "NO_SUCH_URL"},
-            "variable NO_SUCH_URL, which params.yaml names, is",
-        ),
+        ({**SQL, "sql": "NO_SUCH_URL"}, "variable NO_SUCH_URL, which params.yaml names, is"),
     ],
 )
 def test_what_cannot_be_taken_is_said_in_a_sentence(
@@ -228,18 +215,13 @@ def test_a_database_that_is_not_there_is_said_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
 ) -> None:
     monkeypatch.setenv("TRACKER_URL", f"sqlite:///{tmp_path / 'trakcer.db'}")
-    with pytest.raises(
-        SourceError, match="the file that TRACKER_URL names does not exist; a relative path"
-    ):
+    with pytest.raises(SourceError, match="the file that TRACKER_URL names does not exist; a relative path"):
         take(SQL)
     assert not (tmp_path / "trakcer.db").exists()
 
 
 def test_columns_without_a_type_are_read_without_a_word(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    take: Callable[..., Any],
-    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     table = "CREATE TABLE tickets (number, subject); INSERT INTO tickets VALUES (7, 'Vouchers');"
     monkeypatch.setenv("TRACKER_URL", database(tmp_path / "untyped.db", table))
@@ -269,9 +251,7 @@ def test_bytes_are_said_to_need_a_view(
         take({**SQL, "tables": {"tickets": {"rows": "issues"}}})
 
 
-def test_a_table_without_rows_is_told(
-    forge: Forge, take: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_table_without_rows_is_told(forge: Forge, take: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     source = {**REST, "tables": {"issues": REST["tables"]["issues"]}}
     take(source)
     assert not caplog.text
@@ -279,14 +259,10 @@ def test_a_table_without_rows_is_told(
     forge.answers["issues"] = {"message": "Slow down.", "errors": []}
     (pin,) = take(source).pins
     assert pin["rows"] == 0
-    assert (
-        "dlt:forge: issues has no rows now; if it should have, correct its endpoint" in caplog.text
-    )
+    assert "dlt:forge: issues has no rows now; if it should have, correct its endpoint" in caplog.text
 
 
-def test_what_an_interface_lacks_is_said_in_a_sentence(
-    forge: Forge, take: Callable[..., Any]
-) -> None:
+def test_what_an_interface_lacks_is_said_in_a_sentence(forge: Forge, take: Callable[..., Any]) -> None:
     with pytest.raises(SourceError, match="no resource remarks; available: comments, issues"):
         take({**REST, "tables": {"remarks": {"rows": "reviews"}}})
     forge.pages["issues"] = [{**ISSUES[0], "title": ["a"]}]
@@ -310,9 +286,7 @@ def test_a_url_of_no_database_is_not_repeated(
     assert "hidden-word" not in str(raised.value)
 
 
-def test_dlt_has_to_be_installed(
-    tracker: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
-) -> None:
+def test_dlt_has_to_be_installed(tracker: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]) -> None:
     monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     with pytest.raises(SourceError, match=r"pip install 'cortex-pipelines\[connectors\]'"):
         take(SQL)
@@ -331,14 +305,8 @@ def test_dlt_has_to_be_installed(
             {**REST, "rest": {"client": {"auth": {"type": "bearer", "token": "written"}}}},
             r"token is written out; write \$\{NAME\}",
         ),
-        (
-            {**REST, "rest": {"client": {"headers": {"PRIVATE-TOKEN": "written"}}}},
-            "PRIVATE-TOKEN is written out",
-        ),
-        (
-            {**REST, "rest": {"client": {"base_url": "https://kim:word@forge.dev/"}}},
-            "base_url is written out",
-        ),
+        ({**REST, "rest": {"client": {"headers": {"PRIVATE-TOKEN": "written"}}}}, "PRIVATE-TOKEN is written out"),
+        ({**REST, "rest": {"client": {"base_url": "https://kim:word@forge.dev/"}}}, "base_url is written out"),
     ],
 )
 def test_what_is_wrong_with_a_declaration_is_said(entry: dict[str, Any], words: str) -> None:
@@ -365,9 +333,7 @@ def test_a_date_in_a_declaration_is_text() -> None:
     assert len(dated.declaration["declared"]) == 16
 
 
-def test_values_are_the_same_whatever_a_driver_calls_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_are_the_same_whatever_a_driver_calls_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = database(
         tmp_path / "a.db",
         "CREATE TABLE t (id INTEGER, a TIMESTAMP, b DECIMAL(4, 1), c BOOLEAN, d FLOAT, e TEXT);"
@@ -392,9 +358,7 @@ def test_values_are_the_same_whatever_a_driver_calls_them(
     }
 
 
-def test_private_values_are_taken_out(
-    tracker: Path, read: Callable[..., Any], privacy: Any
-) -> None:
+def test_private_values_are_taken_out(tracker: Path, read: Callable[..., Any], privacy: Any) -> None:
     secret, address = "AKIAQ4ZJ7XN2VPLM8RTD", "bo.miller@northgate.dev"
     text = f"Ask {address}, key {secret}"
     database(
@@ -409,9 +373,7 @@ def test_private_values_are_taken_out(
     assert set(tables.redactions["category"]) == {"secret", "personal"}
 
 
-def test_rows_are_limited_and_forgotten_as_files_are(
-    tracker: Path, read: Callable[..., Any]
-) -> None:
+def test_rows_are_limited_and_forgotten_as_files_are(tracker: Path, read: Callable[..., Any]) -> None:
     database(tracker, "INSERT INTO tickets VALUES (9, 'Long', printf('%.200000c', 'x'), NULL);")
     assert read(SQL).reasons == {"issues/tickets/9.md": "too_large"}
     assert "too_many_files" in read(SQL, max_files=1).reasons.values()
@@ -444,9 +406,7 @@ def test_a_snapshot_that_is_gone_or_changed_is_said(
     assert path.read_text() == text
 
 
-def test_snapshots_that_nothing_names_can_be_deleted(
-    tmp_path: Path, tracker: Path, take: Callable[..., Any]
-) -> None:
+def test_snapshots_that_nothing_names_can_be_deleted(tmp_path: Path, tracker: Path, take: Callable[..., Any]) -> None:
     take(SQL)
     database(tracker, "DELETE FROM remarks;")
     (pin,) = take(SQL).pins
@@ -477,8 +437,7 @@ def test_nobody_else_is_called(
 
 
 @pytest.mark.parametrize(
-    ("room", "where"),
-    [("projects", "projects.shop.sources.0"), ("coordination", "coordination.sources.0")],
+    ("room", "where"), [("projects", "projects.shop.sources.0"), ("coordination", "coordination.sources.0")]
 )
 def test_private_values_in_a_declaration_are_refused(tmp_path: Path, room: str, where: str) -> None:
     auth = {"type": "http_basic", "username": "bo.miller@northgate.dev", "password": "${WORD}"}

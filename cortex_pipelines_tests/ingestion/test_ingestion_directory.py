@@ -40,9 +40,7 @@ def test_a_pin_is_a_hash_of_paths_and_content(plain: Path, take: Any, read_pinne
         lambda folder: os.mkfifo(folder / "pipe"),
     ],
 )
-def test_any_change_asks_for_an_update(
-    plain: Path, take: Any, read_pinned: Any, change: Any
-) -> None:
+def test_any_change_asks_for_an_update(plain: Path, take: Any, read_pinned: Any, change: Any) -> None:
     pinned = take(PLAIN)
     change(plain)
     with pytest.raises(SourceError, match=r"has changed.*cortex update"):
@@ -72,9 +70,7 @@ def test_links_and_pipes_are_left_out(tmp_path: Path, plain: Path, read: Any) ->
     assert tables.reasons == {"folder": "link", "file.py": "link", "pipe": "special"}
 
 
-def test_the_hash_covers_what_the_limits_leave_out(
-    plain: Path, take: Any, read: Any, read_pinned: Any
-) -> None:
+def test_the_hash_covers_what_the_limits_leave_out(plain: Path, take: Any, read: Any, read_pinned: Any) -> None:
     (plain / "z.bin").write_bytes(bytes(200_000))
     pinned = take(PLAIN)
     assert read(PLAIN).reasons == {"z.bin": "too_large"}

@@ -71,18 +71,14 @@ def test_what_is_no_text_is_left_out_with_a_reason(plain: Make, read: Any) -> No
 
 
 @pytest.mark.parametrize("files", [{}, {"image.png": b"\0"}])
-def test_a_project_without_text_is_refused(
-    tmp_path: Path, plain: Make, read: Any, files: dict[str, bytes]
-) -> None:
+def test_a_project_without_text_is_refused(tmp_path: Path, plain: Make, read: Any, files: dict[str, bytes]) -> None:
     (tmp_path / "plain").mkdir()
     plain(files)
     with pytest.raises(SourceError, match=r"demo.*no text file.*(empty|1 binary).*cortex update"):
         read({"directory": "plain"})
 
 
-def test_several_sources_keep_their_files_apart(
-    tmp_path: Path, repository: Any, plain: Make, read: Any
-) -> None:
+def test_several_sources_keep_their_files_apart(tmp_path: Path, repository: Any, plain: Make, read: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
     plain({"a.py": b"a = 2\n", "link": b""})
     tables = read({"git": "repository", "ref": "main"}, {"directory": "plain"})
@@ -127,9 +123,7 @@ def test_several_sources_keep_their_files_apart(
         ("py", "", None),
     ],
 )
-def test_the_language_is_known_by_name_or_first_line(
-    path: str, text: str, language: str | None
-) -> None:
+def test_the_language_is_known_by_name_or_first_line(path: str, text: str, language: str | None) -> None:
     assert language_of(path, text) == language
 
 
@@ -161,9 +155,7 @@ def test_all_six_languages_are_found() -> None:
         ("lib/api.js", "dist/api.js", False),
     ],
 )
-def test_compiled_copies_of_a_packages_own_scripts_are_told(
-    source: str, path: str, expected: bool
-) -> None:
+def test_compiled_copies_of_a_packages_own_scripts_are_told(source: str, path: str, expected: bool) -> None:
     assert compiled_copies([source, path]) == ({path} if expected else set())
 
 
@@ -241,24 +233,17 @@ PARTS = st.text(st.sampled_from("abcABC .-_é\n"), min_size=1, max_size=4).filte
 FOLDERS = st.lists(PARTS.map(lambda part: "d" + part), max_size=2)
 NAMES = st.tuples(PARTS, st.sampled_from(["", ".py", ".go", ".md"])).map("".join)
 TREES = st.dictionaries(
-    st.tuples(FOLDERS, NAMES.map(lambda name: "f" + name)).map(
-        lambda at: "/".join([*at[0], at[1]])
-    ),
+    st.tuples(FOLDERS, NAMES.map(lambda name: "f" + name)).map(lambda at: "/".join([*at[0], at[1]])),
     st.one_of(st.text(max_size=40).map(str.encode), st.binary(max_size=10)),
     min_size=1,
     max_size=6,
 )
 
 
-@hypothesis_settings(
-    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=TREES)
 def test_git_directory_and_archive_of_a_tree_hold_the_same(
-    tmp_path_factory: pytest.TempPathFactory,
-    take: Any,
-    read_pinned: Any,
-    files: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory, take: Any, read_pinned: Any, files: dict[str, bytes]
 ) -> None:
     root = tmp_path_factory.mktemp("tree")
     files = {**files, "a.py": b"a = 1\n"}
@@ -278,12 +263,7 @@ def test_git_directory_and_archive_of_a_tree_hold_the_same(
     frames = []
     for entry in entries:
         tables = read_pinned(take(entry, root=root), root)
-        source_columns = (
-            "source",
-            "revision",
-            "author",
-            "trainable",
-        )  # what is the source's, not the tree's
+        source_columns = ("source", "revision", "author", "trainable")  # what is the source's, not the tree's
         files_read = tables.files.drop(source_columns).rows()
         frames.append({"files": files_read, "skipped": tables.skipped.drop("source").rows()})
     assert frames[0] == frames[1] == frames[2]

@@ -34,11 +34,7 @@ def test_files_are_those_of_the_pinned_revision_not_of_the_work_tree(
     assert tables.texts == {"a.py": "a = 1\n", "sub/b.go": "package b\n"}
     assert set(tables.files["source"]) == {"git:repository"}
     assert tables.files["blob"][0] == repository("rev-parse", "HEAD~1:a.py")
-    assert read_pinned(take(GIT)).texts == {
-        "a.py": "a = 2\n",
-        "c.py": "",
-        "sub/b.go": "package b\n",
-    }
+    assert read_pinned(take(GIT)).texts == {"a.py": "a = 2\n", "c.py": "", "sub/b.go": "package b\n"}
 
 
 def test_branches_tags_and_the_default_branch_can_be_followed(repository: Any, take: Any) -> None:
@@ -188,9 +184,7 @@ def test_an_empty_cache_is_filled_again_for_a_pin_that_no_branch_holds(
     assert read_pinned(pinned).texts == {"a.py": "a = 1\n"}
 
 
-def test_a_revision_that_is_gone_is_named(
-    tmp_path: Path, repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_a_revision_that_is_gone_is_named(tmp_path: Path, repository: Any, take: Any, read_pinned: Any) -> None:
     revision = repository.commit({"a.py": "a = 1\n"})
     pinned = take(GIT)
     shutil.rmtree(tmp_path / ".cortex")
@@ -201,9 +195,7 @@ def test_a_revision_that_is_gone_is_named(
         read_pinned(pinned)
 
 
-def test_a_killed_fetch_leaves_nothing_that_stops_the_next(
-    tmp_path: Path, repository: Any, take: Any
-) -> None:
+def test_a_killed_fetch_leaves_nothing_that_stops_the_next(tmp_path: Path, repository: Any, take: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
     take(GIT)
     [mirror] = [path for path in (tmp_path / ".cortex/cache/git").iterdir() if path.is_dir()]
@@ -255,9 +247,7 @@ def test_an_empty_repository_is_said_to_be_empty(repository: Any, take: Any) -> 
         take(GIT)
 
 
-def test_a_machine_without_git_is_told_so(
-    repository: Any, take: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_without_git_is_told_so(repository: Any, take: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     repository.commit({"a.py": "a = 1\n"})
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SourceError, match="git is not installed"):

@@ -78,9 +78,7 @@ def test_nothing_of_a_repository_is_run_or_applied(trapped: Path, read: Any, his
     assert not trapped.exists()
 
 
-def test_objects_that_a_promisor_would_bring_are_not_fetched_by_its_command(
-    repository: Any, take: Any
-) -> None:
+def test_objects_that_a_promisor_would_bring_are_not_fetched_by_its_command(repository: Any, take: Any) -> None:
     trap = repository.folder.parent / "sprung"
     repository.commit({"a.py": "a = 1\n"})
     blob = repository("rev-parse", "HEAD:a.py")
@@ -101,9 +99,7 @@ def test_objects_that_a_promisor_would_bring_are_not_fetched_by_its_command(
 
 def test_names_that_some_systems_take_for_one_are_kept_apart(repository: Any, read: Any) -> None:
     names = ("A.py", "a.py", "é.py", "e\u0301.py", "aux.py", "con")
-    blobs = {
-        name: repository("hash-object", "-w", "--stdin", stdin=name.encode()) for name in names
-    }
+    blobs = {name: repository("hash-object", "-w", "--stdin", stdin=name.encode()) for name in names}
     for name, blob in blobs.items():
         repository("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
     repository("commit", "--quiet", "-m", "collide")
@@ -114,17 +110,13 @@ def bomb(repository: Any, leaf: bytes, levels: int) -> None:
     """A commit whose few trees unfold to ten to the power of ``levels`` entries."""
 
     def tree(entries: bytes) -> bytes:
-        mirror = repository(
-            "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries
-        )
+        mirror = repository("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries)
         return bytes.fromhex(mirror)
 
     subtree = tree(leaf)
     for _ in range(levels):
         subtree = tree(b"".join(b"40000 d%d\0" % number + subtree for number in range(10)))
-    repository(
-        "update-ref", "refs/heads/main", repository("commit-tree", subtree.hex(), "-m", "bomb")
-    )
+    repository("update-ref", "refs/heads/main", repository("commit-tree", subtree.hex(), "-m", "bomb"))
 
 
 def test_a_tree_that_unfolds_without_end_is_cut_off(
@@ -139,15 +131,11 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(
     assert tables.files["author"].null_count() == 50
 
 
-@pytest.mark.parametrize(
-    ("leaf", "limit"), [(b"100644 x.py\0", "_MAX_MEMORY_BYTES"), (b"", "_MAX_CPU_SECONDS")]
-)
+@pytest.mark.parametrize(("leaf", "limit"), [(b"100644 x.py\0", "_MAX_MEMORY_BYTES"), (b"", "_MAX_CPU_SECONDS")])
 def test_the_history_of_such_a_tree_is_given_up(
     repository: Any, history: Any, monkeypatch: pytest.MonkeyPatch, leaf: bytes, limit: str
 ) -> None:
-    monkeypatch.setattr(
-        command, limit, {"_MAX_MEMORY_BYTES": 12 << 20, "_MAX_CPU_SECONDS": 1}[limit]
-    )
+    monkeypatch.setattr(command, limit, {"_MAX_MEMORY_BYTES": 12 << 20, "_MAX_CPU_SECONDS": 1}[limit])
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, leaf and leaf + blob, 9)
     with pytest.raises(SourceError, match=r"git log needs more memory or time.*leave the repo"):
@@ -227,9 +215,7 @@ MANIFESTS = (
 
 @IN_ONE_FOLDER
 @given(name=st.sampled_from(MANIFESTS), data=st.binary(max_size=200))
-def test_random_bytes_are_a_row_or_left_out(
-    settings: Any, privacy: Any, name: str, data: bytes
-) -> None:
+def test_random_bytes_are_a_row_or_left_out(settings: Any, privacy: Any, name: str, data: bytes) -> None:
     row = content_of(File(name, data), settings, privacy, b"key")
     assert (row["text"] is None) is (row["reason"] is not None)
 

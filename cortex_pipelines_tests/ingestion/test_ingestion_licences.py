@@ -23,9 +23,7 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 NAMES = ("MIT", "Apache-2.0", "GPL-3.0-only", "BSD-3-Clause", "LicenseRef-Ours")
 EXPRESSIONS = st.recursive(
     st.sampled_from(NAMES),
-    lambda inner: st.tuples(inner, st.sampled_from([" AND ", " OR "]), inner).map(
-        lambda parts: f"({''.join(parts)})"
-    ),
+    lambda inner: st.tuples(inner, st.sampled_from([" AND ", " OR "]), inner).map(lambda parts: f"({''.join(parts)})"),
     max_leaves=8,
 )
 
@@ -40,9 +38,7 @@ def test_an_expression_is_permitted_as_its_logic_says(expression: str, allowed: 
     assert permitted(str(spdx(expression)), allowed) is expected
     # without the outer brackets the closer binding of AND has to do their work
     bare = "MIT OR Apache-2.0 AND GPL-3.0-only"
-    assert permitted(bare, allowed) is (
-        "MIT" in allowed or {"Apache-2.0", "GPL-3.0-only"} <= allowed
-    )
+    assert permitted(bare, allowed) is ("MIT" in allowed or {"Apache-2.0", "GPL-3.0-only"} <= allowed)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +103,7 @@ def installed() -> list[Any]:
     cases = []
     for package in metadata.distributions():
         expression = package.metadata.get("License-Expression")
-        licence_files = [
-            file for file in package.files or () if file.match("*.dist-info/**/LICENSE*")
-        ]
+        licence_files = [file for file in package.files or () if file.match("*.dist-info/**/LICENSE*")]
         paths = [Path(str(package.locate_file(file))) for file in licence_files]
         if expression and " " not in expression and len(paths) == 1 and paths[0].is_file():
             cases.append(pytest.param(paths[0], expression, id=package.metadata["Name"]))
@@ -118,9 +112,7 @@ def installed() -> list[Any]:
 
 def test_texts_are_known_as_their_packages_state_them() -> None:
     cases = [case.values for case in installed()]
-    read = [
-        (licence_of_text(path.read_text("utf-8", "replace")), expected) for path, expected in cases
-    ]
+    read = [(licence_of_text(path.read_text("utf-8", "replace")), expected) for path, expected in cases]
     right = sum(expected in str(licence).split(" AND ") for licence, expected in read)
     assert len(cases) >= 40
     assert right >= 0.95 * len(cases), [pair for pair in read if pair[1] not in str(pair[0])]
@@ -219,14 +211,9 @@ GNU_NOTICE = """\
         ("# Copyright 2020 Ann Other\nimport os\n", None),
         ("# Licensed under the Apache License, Version 2.0 (the\n# License)", "Apache-2.0"),
         ("/* Released under the MIT license\n * (c) A */", "MIT"),
+        ("// This Source Code Form is subject to the terms of the Mozilla Public\n// License, v. 2.0.", "MPL-2.0"),
         (
-            "// This Source Code Form is subject to the terms of the Mozilla Public\n"
-            "// License, v. 2.0.",
-            "MPL-2.0",
-        ),
-        (
-            "// Use of this source code is governed by a BSD-style license that\n"
-            "// can be found in the LICENSE file.",
+            "// Use of this source code is governed by a BSD-style license that\n// can be found in the LICENSE file.",
             None,
         ),
         (GNU_NOTICE.format("General Public License", "2"), "GPL-2.0-or-later"),

@@ -58,15 +58,9 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
             },
             ("MIT OR Apache-2.0", "manifest", True),
         ),
-        (
-            {"LICENSE-MIT": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0"]},
-            ("GPL-3.0-only AND MIT", "file", False),
-        ),
+        ({"LICENSE-MIT": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0"]}, ("GPL-3.0-only AND MIT", "file", False)),
         # what `npm init` wrote does not outweigh a text
-        (
-            {"LICENSE": TEXTS["GPL-3.0"], "package.json": '{"license": "ISC"}'},
-            ("GPL-3.0-only", "file", False),
-        ),
+        ({"LICENSE": TEXTS["GPL-3.0"], "package.json": '{"license": "ISC"}'}, ("GPL-3.0-only", "file", False)),
         # a text that is not known does not outweigh a manifest
         (
             {
@@ -94,9 +88,7 @@ def test_what_a_folder_says_is_put_together(
     assert licences(read(GIT))["a.py"] == expected
 
 
-def test_silent_files_may_be_trained_on_where_params_say_so(
-    tmp_path: Any, repository: Any, read: Any
-) -> None:
+def test_silent_files_may_be_trained_on_where_params_say_so(tmp_path: Any, repository: Any, read: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/b.py").write_text("b = 1\n")
@@ -130,11 +122,7 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
         ("pyproject.toml", '[project]\nlicense = {text = "MIT License"}\n', "MIT"),
         ("pyproject.toml", '[project]\nlicense = {file = "LICENSE"}\n', None),
         ("pyproject.toml", f'[project]\nlicense = {{text = """{TEXTS["ISC"]}"""}}\n', "ISC"),
-        (
-            "pyproject.toml",
-            '[project]\nclassifiers = ["License :: OSI Approved :: MIT License"]',
-            "MIT",
-        ),
+        ("pyproject.toml", '[project]\nclassifiers = ["License :: OSI Approved :: MIT License"]', "MIT"),
         ("pyproject.toml", '[tool.poetry]\nlicense = "BSD-3-Clause"\n', "BSD-3-Clause"),
         ("pyproject.toml", "[project]\nname = 3\n", None),
         ("pyproject.toml", "not toml", None),
@@ -147,11 +135,7 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
         ),
         ("PKG-INFO", "License: MIT License\n        Copyright A\n        more\n", "MIT"),
         ("setup.cfg", "[metadata]\nlicense = Apache 2.0\n", "Apache-2.0"),
-        (
-            "setup.cfg",
-            "[metadata]\nclassifiers =\n  License :: OSI Approved :: MIT License\n",
-            "MIT",
-        ),
+        ("setup.cfg", "[metadata]\nclassifiers =\n  License :: OSI Approved :: MIT License\n", "MIT"),
         ("setup.cfg", "[metadata\n", None),
         ("setup.py", "setup(\n  name='a',\n  license = 'GPLv3+',\n)", "GPL-3.0-or-later"),
         ("setup.py", "c = ['License :: OSI Approved :: MIT License']", "MIT"),
@@ -174,9 +158,7 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
         ("other.json", '{"license": "MIT"}', None),
     ],
 )
-def test_manifests_of_all_ecosystems_are_understood(
-    path: str, text: str, expected: str | None
-) -> None:
+def test_manifests_of_all_ecosystems_are_understood(path: str, text: str, expected: str | None) -> None:
     assert declared_licence(f"sub/{path}", text) == expected
 
 

@@ -22,9 +22,7 @@ def notebook(*cells: str | Any, language: str = "python") -> str:
 
 def test_code_cells_are_joined_below_a_mark() -> None:
     text = nbformat.v4.new_markdown_cell("# Title\nimport nothing")
-    output = nbformat.v4.new_code_cell(
-        "b = 2", outputs=[nbformat.v4.new_output("stream", text="secret output")]
-    )
+    output = nbformat.v4.new_code_cell("b = 2", outputs=[nbformat.v4.new_output("stream", text="secret output")])
     found = read_notebook(notebook("a = 1\n\n", text, "", output))
     assert found.language == "python"
     assert found.text == "# %% [1]\na = 1\n\n# %% [2]\nb = 2\n"
@@ -161,17 +159,7 @@ def test_old_formats_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [
-        "",
-        "[]",
-        "{",
-        "null",
-        '{"cells": 3}',
-        '{"worksheets": 3}',
-        '{"worksheets": [3]}',
-        "[" * 10**6,
-    ],
+    "data", ["", "[]", "{", "null", '{"cells": 3}', '{"worksheets": 3}', '{"worksheets": [3]}', "[" * 10**6]
 )
 def test_what_is_no_notebook_is_said(data: str) -> None:
     with pytest.raises(NotebookError):
@@ -183,9 +171,7 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["cells", "cell_type", "source", "metadata", "kernelspec", "language"]),
-            inner,
-            max_size=4,
+            st.sampled_from(["cells", "cell_type", "source", "metadata", "kernelspec", "language"]), inner, max_size=4
         )
     ),
     max_leaves=15,

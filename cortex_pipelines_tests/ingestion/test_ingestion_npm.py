@@ -112,9 +112,7 @@ def test_a_version_is_found_pinned_and_read_without_running_it(
 
 
 @pytest.mark.parametrize("wanted", ["demo-lib", "demo-lib@latest"])
-def test_latest_is_the_registrys_tag_and_is_recorded(
-    registry: Registry, take: Any, wanted: str
-) -> None:
+def test_latest_is_the_registrys_tag_and_is_recorded(registry: Registry, take: Any, wanted: str) -> None:
     registry.add("1.2.0", tarball("1.2.0"))
     registry.add("2.0.0-beta.1", tarball("2.0.0-beta.1"))
     [pin] = take({"npm": wanted}).pins
@@ -128,9 +126,7 @@ def test_a_scoped_package_is_read(registry: Registry, read: Any) -> None:
     assert set(tables.files["source"]) == {"npm:@team/demo.lib@1.0.0"}
 
 
-def test_an_archive_that_is_not_what_the_registry_says_is_refused(
-    registry: Registry, take: Any
-) -> None:
+def test_an_archive_that_is_not_what_the_registry_says_is_refused(registry: Registry, take: Any) -> None:
     registry.add("1.0.0", tarball("1.0.0"), says=integrity(b"something else"))
     with pytest.raises(SourceError, match=r"npm:demo-lib@1\.0\.0: EINTEGRITY"):
         take(DEMO)
@@ -150,18 +146,14 @@ def test_a_lost_download_is_fetched_again_and_an_exchanged_one_refused(
         read_pinned(source)
 
 
-def test_what_was_downloaded_once_is_read_without_a_registry(
-    registry: Registry, take: Any, read_pinned: Any
-) -> None:
+def test_what_was_downloaded_once_is_read_without_a_registry(registry: Registry, take: Any, read_pinned: Any) -> None:
     registry.add("1.0.0", tarball("1.0.0"))
     source = take(DEMO)
     registry.pages.clear()
     assert list(read_pinned(source).texts) == ["package.json"]
 
 
-def test_what_is_not_there_is_said(
-    registry: Registry, take: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_there_is_said(registry: Registry, take: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.add("1.0.0", tarball("1.0.0"))
     with pytest.raises(SourceError, match=r"npm:demo-lib@9\.9\.9: ETARGET.*npm config get"):
         take({"npm": "demo-lib@9.9.9"})

@@ -33,16 +33,9 @@ def test_texts_messages_and_authors_are_not_what_they_were(
 ) -> None:
     tables = read(GIT)
     history = repository_commits(take(GIT), "demo", tmp_path, privacy, cache)
-    ann, nobody = (
-        author_pseudonym(mail, project_key("demo", privacy))
-        for mail in (MAIL, "nobody@example.org")
-    )
-    assert dict(tables.files.select("path", "author").iter_rows()) == {
-        **{"a.py": nobody, "c.py": ann, "lib/b.py": ann}
-    }
-    everything = str(
-        [frame.rows() for frame in (tables.files, tables.redactions, *history.values())]
-    )
+    ann, nobody = (author_pseudonym(mail, project_key("demo", privacy)) for mail in (MAIL, "nobody@example.org"))
+    assert dict(tables.files.select("path", "author").iter_rows()) == {**{"a.py": nobody, "c.py": ann, "lib/b.py": ann}}
+    everything = str([frame.rows() for frame in (tables.files, tables.redactions, *history.values())])
     assert "kestrel" not in everything
     assert "Ann" not in everything
     # line and columns are those of the sanitised text, the blob is that of the original

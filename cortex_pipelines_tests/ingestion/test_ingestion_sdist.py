@@ -62,9 +62,7 @@ def index(tmp_path: Path, pip: pytest.MonkeyPatch) -> Index:
     return Index(tmp_path / "index")
 
 
-def test_a_version_is_found_pinned_and_read_without_running_it(
-    index: Index, take: Any, read_pinned: Any
-) -> None:
+def test_a_version_is_found_pinned_and_read_without_running_it(index: Index, take: Any, read_pinned: Any) -> None:
     data = sdist("1.0", **{"src/a.py": "a = 1\n"})
     index.add("demo_lib-1.0.tar.gz", data)
     index.add("demo_lib-2.0.tar.gz", sdist("2.0"))
@@ -110,9 +108,7 @@ def test_what_was_downloaded_once_is_read_without_an_index(
     assert cached.name == source.pins[0]["sha256"]
 
 
-def test_a_lost_or_damaged_download_is_fetched_again(
-    tmp_path: Path, index: Index, take: Any, read_pinned: Any
-) -> None:
+def test_a_lost_or_damaged_download_is_fetched_again(tmp_path: Path, index: Index, take: Any, read_pinned: Any) -> None:
     index.add("demo_lib-1.0.tar.gz", sdist("1.0"))
     source = take(DEMO)
     cached = tmp_path / ".cortex/cache/downloads" / source.pins[0]["sha256"]
@@ -122,9 +118,7 @@ def test_a_lost_or_damaged_download_is_fetched_again(
     assert list(read_pinned(source).texts) == ["setup.py"]
 
 
-def test_a_release_that_was_exchanged_is_refused(
-    tmp_path: Path, index: Index, take: Any, read_pinned: Any
-) -> None:
+def test_a_release_that_was_exchanged_is_refused(tmp_path: Path, index: Index, take: Any, read_pinned: Any) -> None:
     index.add("demo_lib-1.0.tar.gz", sdist("1.0"))
     source = take(DEMO)
     shutil.rmtree(tmp_path / ".cortex")
@@ -203,9 +197,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_an_index_is_followed_where_it_sends(
-    index: Index, pip: pytest.MonkeyPatch, server: str, read: Any
-) -> None:
+def test_an_index_is_followed_where_it_sends(index: Index, pip: pytest.MonkeyPatch, server: str, read: Any) -> None:
     index.add("demo_lib-1.0.tar.gz", sdist("1.0"))
     pip.setenv("PIP_INDEX_URL", f"{server}/moved")
     assert list(read(DEMO).texts) == ["setup.py"]
@@ -240,13 +232,9 @@ def test_a_file_that_cannot_be_downloaded_is_named(index: Index, take: Any) -> N
         take(DEMO)
 
 
-def test_pip_options_come_from_its_files_and_its_environment(
-    tmp_path: Path, pip: pytest.MonkeyPatch
-) -> None:
+def test_pip_options_come_from_its_files_and_its_environment(tmp_path: Path, pip: pytest.MonkeyPatch) -> None:
     config = tmp_path / "pip.conf"
-    config.write_text(
-        "[global]\nno-index = true\nfind-links =\n  /a\n  /b\n[download]\nno-index = no\n"
-    )
+    config.write_text("[global]\nno-index = true\nfind-links =\n  /a\n  /b\n[download]\nno-index = no\n")
     pip.setenv("PIP_CONFIG_FILE", str(config))
     pip.setenv("PIP_INDEX_URL", "http://example.org/simple")
     options = pip_options()

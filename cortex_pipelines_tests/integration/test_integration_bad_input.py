@@ -118,9 +118,7 @@ def test_an_archive_whose_paths_lead_out_of_it(data_made: MiniProject) -> None:
     assert not list(data_made.root.rglob("evil.py"))
 
 
-def test_files_that_are_not_text_or_do_not_parse_are_no_reason_to_stop(
-    data_made: MiniProject,
-) -> None:
+def test_files_that_are_not_text_or_do_not_parse_are_no_reason_to_stop(data_made: MiniProject) -> None:
     folder = data_made.root / "sources" / "alpha"
     (folder / "latin.py").write_bytes("name = 'caf\xe9'\n".encode("latin-1"))
     data_made.commit_to_alpha({"broken.py": "def half(:\n    return (\n\ndef whole():\n    pass\n"})
@@ -174,9 +172,7 @@ def test_no_base_weights(finished_copy: MiniProject) -> None:
     assert "no model weights" in fails(finished_copy, "update")
 
 
-def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(
-    data_made: MiniProject,
-) -> None:
+def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(data_made: MiniProject) -> None:
     data_made.edit_params(lambda values: values["datasets"].update(max_prompt_bytes=1))
     errors = fails(data_made, "run", "completion_dataset", "--project", "beta")
     assert "FAILED completion_dataset@beta: " in errors
@@ -252,9 +248,7 @@ def recovers(mini: MiniProject) -> None:
     """With room again, the same command makes what it could not."""
     before = mini.lock()
     mini.cortex("run", "code_units", "--project", "beta")
-    (row,) = [
-        row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"
-    ]
+    (row,) = [row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"]
     assert row["fresh"]
     assert row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
     changed = {address for address, stage in mini.lock().items() if before[address] != stage}
@@ -268,9 +262,7 @@ def test_a_full_disk_says_so_on_the_command_line(begun: MiniProject) -> None:
     assert "No space left on device" in errors
 
 
-def test_a_failure_in_one_project_does_not_stop_the_other(
-    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_in_one_project_does_not_stop_the_other(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(begun.root / ".cortex" / "cache" / "git")
     (begun.root / "sources" / "alpha").rename(begun.root / "sources" / "gone")
     errors = begun.cortex("run", "repository_files", "code_units", status=1).stderr
@@ -279,9 +271,7 @@ def test_a_failure_in_one_project_does_not_stop_the_other(
     assert set(begun.lock()) == {"repository_files@beta", "code_units@beta"}
 
 
-def test_where_an_error_comes_from_can_be_asked_for(
-    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_an_error_comes_from_can_be_asked_for(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEX_DEBUG", "1")
     monkeypatch.chdir(begun.root)
     result = CliRunner().invoke(main, ["run", "nothing"])

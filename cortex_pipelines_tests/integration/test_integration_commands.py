@@ -45,12 +45,8 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     ]
     (pin,) = pins(data_made, "gamma")
     assert pin["directory"] == "sources/gamma"
-    current_outputs = {
-        name: data for name, data in data_made.outputs().items() if name.startswith("data/")
-    }
-    assert current_outputs == {
-        name: data for name, data in outputs.items() if name.startswith("data/")
-    }
+    current_outputs = {name: data for name, data in data_made.outputs().items() if name.startswith("data/")}
+    assert current_outputs == {name: data for name, data in outputs.items() if name.startswith("data/")}
 
     assert read_yaml(data_made.root / "releases.lock")["champions"]["code_adapter"] == {
         "alpha": None,
@@ -98,11 +94,7 @@ def test_a_control_is_named_once(begun: MiniProject) -> None:
     ("name", "source", "words"),
     [
         ("no", "sources/nothing", "cannot identify the source 'sources/nothing'"),
-        (
-            "two words",
-            "sources/beta",
-            "project name 'two words': a project's name has",
-        ),
+        ("two words", "sources/beta", "project name 'two words': a project's name has"),
         ("old", "pypi:name=1", "must be name==version"),
     ],
 )
@@ -150,18 +142,14 @@ def test_routing_by_rules_until_there_is_a_champion(finished_copy: MiniProject) 
 
 def test_a_file_of_tasks_gives_a_line_for_each(begun: MiniProject) -> None:
     file = begun.root / "tasks.jsonl"
-    file.write_text(
-        '{"task_id": "t-1", "title": "Rotate the leaked key"}\n\n{"text": "Write docs"}\n'
-    )
+    file.write_text('{"task_id": "t-1", "title": "Rotate the leaked key"}\n\n{"text": "Write docs"}\n')
     lines = begun.cortex("route", "--file", "tasks.jsonl").stdout.splitlines()
     first, empty, last = map(json.loads, lines)
     assert (first["task_id"], last["task_id"]) == ("t-1", None)
     assert "line 2: not JSON" in empty["error"]
     begun.cortex("route", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
     decisions = (begun.root / "decisions.jsonl").read_text().splitlines()
-    assert [json.loads(line).get("master") for line in decisions] == [
-        json.loads(line).get("master") for line in lines
-    ]
+    assert [json.loads(line).get("master") for line in decisions] == [json.loads(line).get("master") for line in lines]
     assert "--out goes with --file" in begun.cortex("route", "x", "--out", "y", status=2).stderr
     assert "cannot be read" in begun.cortex("route", "--file", "none.jsonl", status=1).stderr
     assert "give one task in quotes" in begun.cortex("route", status=2).stderr
@@ -175,9 +163,7 @@ def test_routing_without_rules_and_champion(begun: MiniProject) -> None:
     assert "no router: no model is promoted" in begun.cortex("route", "a task", status=1).stderr
 
 
-def test_the_doctor_finds_nothing_missing(
-    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_finds_nothing_missing(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     (begun.root / "constraints.txt").unlink()  # the pins of packages are another test's
     with_programs_on_path(monkeypatch)
     output = begun.cortex("doctor").stdout
@@ -186,9 +172,7 @@ def test_the_doctor_finds_nothing_missing(
         assert f"ok      {check}: " in output
 
 
-def test_the_doctor_names_what_is_missing_and_the_remedy(
-    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_names_what_is_missing_and_the_remedy(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     with_programs_on_path(monkeypatch)
     (begun.root / "constraints.txt").write_text("click==0.0.1\nno-such-package==1\n")
     path = begun.root / "dvc.yaml"
@@ -282,9 +266,7 @@ def test_all_commands_are_there() -> None:
     }
 
 
-def test_commands_work_in_a_folder_below_the_project(
-    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_work_in_a_folder_below_the_project(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.chdir(begun.root / "sources" / "beta")
     assert CliRunner().invoke(main, ["dvc-yaml", "--check"]).exit_code == 0

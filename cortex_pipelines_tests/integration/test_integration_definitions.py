@@ -20,14 +20,8 @@ GRAPH = {
         "code_adapter_champion": set(),
         "task_router_champion": set(),
     },
-    "ingestion": {
-        "repository_files": {"project_source"},
-        "repository_commits": {"project_source"},
-    },
-    "coordination": {
-        "coordination_events": {"coordination_source"},
-        "coordination_tables": {"coordination_events"},
-    },
+    "ingestion": {"repository_files": {"project_source"}, "repository_commits": {"project_source"}},
+    "coordination": {"coordination_events": {"coordination_source"}, "coordination_tables": {"coordination_events"}},
     "monitoring": {
         "drift_report": {
             "code_adapter_champion",
@@ -40,43 +34,27 @@ GRAPH = {
         "router_drift_report": {"routing_dataset", "sentence_encoder", "task_router_champion"},
         "worker_anomalies": {"coordination_tables"},
     },
-    "feedback": {
-        "interactions": {"feedback_source"},
-    },
-    "privacy": {
-        "compliance": {"repository_commits", "repository_files"},
-    },
+    "feedback": {"interactions": {"feedback_source"}},
+    "privacy": {"compliance": {"repository_commits", "repository_files"}},
     "extraction": {
         "code_units": {"repository_files"},
         "refactoring_pairs": {"project_source", "repository_commits"},
         "architecture_facts": {"code_units", "repository_files"},
     },
     "retrieval": {
-        "code_graph": {
-            "architecture_facts",
-            "code_units",
-            "repository_commits",
-            "repository_files",
-        },
+        "code_graph": {"architecture_facts", "code_units", "repository_commits", "repository_files"},
         "search_documents": {"annotated_units", "repository_commits", "repository_files"},
         "code_embeddings": {"repository_commits", "search_documents", "sentence_encoder"},
         "clusters": {"code_embeddings", "search_documents"},
     },
-    "annotation": {
-        "annotated_units": {"code_units", "repository_files"},
-    },
+    "annotation": {"annotated_units": {"code_units", "repository_files"}},
     "augmentation": {
         "augmented_units": {"annotated_units"},
         "mutant_verification": {"annotated_units", "augmented_units", "repository_files"},
     },
     "datasets": {
         "unit_splits": {"annotated_units", "repository_commits", "repository_files"},
-        "completion_dataset": {
-            "annotated_units",
-            "augmented_units",
-            "repository_files",
-            "unit_splits",
-        },
+        "completion_dataset": {"annotated_units", "augmented_units", "repository_files", "unit_splits"},
         "refactoring_dataset": {
             "annotated_units",
             "augmented_units",
@@ -95,12 +73,7 @@ GRAPH = {
         "routing_dataset": {"coordination_events", "repository_commits"},
         "task_router": {"routing_dataset", "sentence_encoder"},
         "outcome_predictors": {"coordination_tables"},
-        "task_router_evaluation": {
-            "routing_dataset",
-            "sentence_encoder",
-            "task_router",
-            "task_router_champion",
-        },
+        "task_router_evaluation": {"routing_dataset", "sentence_encoder", "task_router", "task_router_champion"},
         "outcome_evaluation": {"outcome_predictors"},
         "routing_audit": {"coordination_tables", "routing_dataset", "task_router_evaluation"},
     },
@@ -115,7 +88,7 @@ GRAPH = {
             "naming_dataset",
             "refactoring_dataset",
             "tests_dataset",
-        },
+        }
     },
     "evaluation": {
         "code_adapter_evaluation": {
@@ -132,7 +105,7 @@ GRAPH = {
             "refactoring_dataset",
             "tests_dataset",
             "repository_files",
-        },
+        }
     },
     "release": {
         "code_adapter_release": {
@@ -189,23 +162,15 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
-        (
-            'group:"coordination"',
-            {"coordination_events", "coordination_tables"},
-        ),
-        (
-            'key:"task_router_evaluation"+',
-            {"task_router_evaluation", "task_router_release", "routing_audit"},
-        ),
+        ('group:"coordination"', {"coordination_events", "coordination_tables"}),
+        ('key:"task_router_evaluation"+', {"task_router_evaluation", "task_router_release", "routing_audit"}),
         (
             '+key:"code_units" or (kind:"json" and not key:"code_*")',
             {"repository_files", "code_units", "task_router_release"},
         ),
     ],
 )
-def test_a_selection_can_be_written_as_in_the_ui(
-    begun: MiniProject, selection: str, expected: set[str]
-) -> None:
+def test_a_selection_can_be_written_as_in_the_ui(begun: MiniProject, selection: str, expected: set[str]) -> None:
     """The parser of selections and DVC need one version of ANTLR's runtime between them."""
     graph = begun.open()[1].resolve_asset_graph()
     selected = dg.AssetSelection.from_string(selection).resolve(graph)

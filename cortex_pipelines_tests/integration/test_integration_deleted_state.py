@@ -89,10 +89,7 @@ def delete_dvc(mini: MiniProject) -> None:
     ],
 )
 def test_a_sync_brings_all_three_views_back(
-    mini: MiniProject,
-    caplog: pytest.LogCaptureFixture,
-    tidy: Callable[[MiniProject], None],
-    notice: str,
+    mini: MiniProject, caplog: pytest.LogCaptureFixture, tidy: Callable[[MiniProject], None], notice: str
 ) -> None:
     before = {row["asset"] + str(row["partition"]): row["dvc_md5"] for row in mini.status()}
     tidy(mini)
@@ -170,10 +167,7 @@ def edit_tags(mini: MiniProject) -> None:
     ],
 )
 def test_the_registry_is_what_the_ledger_says_again(
-    mini: MiniProject,
-    caplog: pytest.LogCaptureFixture,
-    tidy: Callable[[MiniProject], None],
-    notice: str,
+    mini: MiniProject, caplog: pytest.LogCaptureFixture, tidy: Callable[[MiniProject], None], notice: str
 ) -> None:
     md5 = mini.version(ROUTER)
     tidy(mini)

@@ -11,9 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def units(mini: MiniProject) -> dict[str, object]:
-    (row,) = [
-        row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"
-    ]
+    (row,) = [row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"]
     return row
 
 
@@ -21,9 +19,7 @@ def set_header(mini: MiniProject, characters: int) -> None:
     mini.edit_params(lambda values: values["extraction"].update(max_header_chars=characters))
 
 
-def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(
-    data_made: MiniProject,
-) -> None:
+def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_made: MiniProject) -> None:
     mini = data_made
     old = units(mini)
     mini.cortex("sync")

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.slow
 PERSON = "wombat.keeper@example.org"
 OTHER = "emu.keeper@example.org"
 CODE = "numbatledger"
-PLAN = ExperimentSpec(
-    "e1", "alpha", "base", "context", 0.5, "accepted", 0.1, 100, 0.1, None, "2026-01-01", "a", "b"
-)
+PLAN = ExperimentSpec("e1", "alpha", "base", "context", 0.5, "accepted", 0.1, 100, 0.1, None, "2026-01-01", "a", "b")
 
 TOMBSTONES = (
     *("params.yaml", ".cortex/kept/params.yaml", "dvc.lock", ".cortex/kept/dvc.lock"),
@@ -119,11 +117,7 @@ def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
     assert "as it was signed" in begun.cortex("verify", str(paper)).stderr
     certificate = json.loads(paper.read_text())
     assert PERSON not in paper.read_text()
-    assert (
-        certificate["removed"]["names in the audit log"]
-        == certificate["audit_log"]["redacted"]
-        == 1
-    )
+    assert certificate["removed"]["names in the audit log"] == certificate["audit_log"]["redacted"] == 1
     rebuilt = {row["output"]: row["rebuilt"] for row in certificate["outputs"]}
     assert rebuilt["interactions"]
     assert rebuilt["repository_commits@alpha"]
@@ -149,6 +143,4 @@ def test_a_path_and_a_user_are_forgotten_in_feedback_as_in_sources(begun: MiniPr
     remaining = holding(root, stones_of(root, OTHER)[0])
     assert all(path.startswith(TOMBSTONES) for path in remaining)
     assert holding(root, PLAN.unit(OTHER).encode()) == set()
-    assert "data/repository_commits/alpha" in holding(root, stones_of(root, OTHER)[1]), (
-        "a user is not an author"
-    )
+    assert "data/repository_commits/alpha" in holding(root, stones_of(root, OTHER)[1]), "a user is not an author"

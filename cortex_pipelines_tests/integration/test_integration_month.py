@@ -135,11 +135,7 @@ def is_served(month: Month) -> None:
     mini = month.mini
     first = mini.version("code_adapter@alpha")
     overview = month.page_state()
-    assert (overview["version"], overview["number"], overview["verdict"]) == (
-        first,
-        "1.0.0",
-        "promoted",
-    )
+    assert (overview["version"], overview["number"], overview["verdict"]) == (first, "1.0.0", "promoted")
     assert month.answered_by() == first
     month.clock.to_day(3)
     team = Team(month.client, TEAM)
@@ -186,9 +182,7 @@ def trained_file(mini: MiniProject) -> str:
 def taught_corrections(mini: MiniProject) -> dict[str, str]:
     """Identity of each example that people's corrections gave, to what it teaches."""
     table = pl.read_parquet(mini.root / "data" / "feedback_dataset" / "alpha" / "train.parquet")
-    return {
-        identity: text.strip() for identity, text in table.select("example_id", "completion").rows()
-    }
+    return {identity: text.strip() for identity, text in table.select("example_id", "completion").rows()}
 
 
 def drifts_and_is_trained_again(month: Month) -> None:
@@ -209,9 +203,7 @@ def drifts_and_is_trained_again(month: Month) -> None:
     learnt = taught_corrections(mini)
     assert set(learnt.values()) == set(CORRECTIONS.values())
     seen_units = json.loads((mini.root / "data" / "code_adapter" / "alpha" / SEEN).read_text())
-    assert learnt.keys() <= {
-        identity for identities in seen_units.values() for identity in identities
-    }
+    assert learnt.keys() <= {identity for identities in seen_units.values() for identity in identities}
 
     trained = mini.version("code_adapter@alpha")
     assert month.moves()[-1] == ("canary", "1.1.0")
@@ -281,9 +273,7 @@ def forgets_somebody(month: Month, paper: Path) -> None:
     month.clock.to_day(24)
     mini.cortex("forget", "--author", KEEPER)
     result = month.night(25)
-    assert {"repository_files[alpha]", "interactions", "code_adapter[alpha]"} <= materialised(
-        result
-    )
+    assert {"repository_files[alpha]", "interactions", "code_adapter[alpha]"} <= materialised(result)
     page = month.status_page()
     assert f"{MODEL}: train: something that it was made from is to be forgotten" in page
     files = pl.read_parquet(mini.root / "data" / "repository_files" / "alpha" / "files.parquet")
@@ -294,10 +284,7 @@ def forgets_somebody(month: Month, paper: Path) -> None:
 
     mini.cortex("forget", "--certificate", str(paper))
     outstanding = json.loads(paper.read_text())["outstanding"]
-    assert (
-        f"{MODEL}/2: made with it, and still champion; promote what was rebuilt or roll back"
-        in (outstanding)
-    )
+    assert f"{MODEL}/2: made with it, and still champion; promote what was rebuilt or roll back" in (outstanding)
     month.clock.to_day(26)
     asks_until(month, "promote")
     after = version_of(mini, "1.3.0")
@@ -353,8 +340,6 @@ def asks_until(month: Month, action: str, unlike: str | None = None) -> Team:
 
 def version_of(mini: MiniProject, number: str) -> str:
     """The version of alpha's adapter that has this number."""
-    (version,) = {
-        line.version for line in ledger(mini.root) if (line.model, line.number) == (MODEL, number)
-    }
+    (version,) = {line.version for line in ledger(mini.root) if (line.model, line.number) == (MODEL, number)}
     assert version is not None
     return version

@@ -15,13 +15,7 @@ from cortex_pipelines_tests.integration.nights import checked, materialised, nig
 pytestmark = pytest.mark.slow
 
 
-SAME = (
-    "refactoring_pairs",
-    "tests_dataset",
-    "mutant_verification",
-    "drift_report",
-    "feedback_dataset",
-)
+SAME = ("refactoring_pairs", "tests_dataset", "mutant_verification", "drift_report", "feedback_dataset")
 """What may come out the same: where files are only added, nothing was refactored, they have no
 tests, the few mutants that are drawn to be verified may be the old ones, without a champion nothing
 is compared, and nobody has corrected anything."""
@@ -76,21 +70,13 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(finished_copy: Min
 
 
 @pytest.mark.long
-def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(
-    finished_copy: MiniProject,
-) -> None:
+def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(finished_copy: MiniProject) -> None:
     finished_copy.cortex("promote", "task_router", "--why", "to begin with")
-    finished_copy.cortex(
-        "retrain"
-    )  # as after a night's promotion: the evaluation names the champion
-    assert all(
-        row["fresh"] for row in finished_copy.status() if row["asset"] == "task_router_evaluation"
-    )
+    finished_copy.cortex("retrain")  # as after a night's promotion: the evaluation names the champion
+    assert all(row["fresh"] for row in finished_copy.status() if row["asset"] == "task_router_evaluation")
     before = finished_copy.version("task_router")
     # commits give weak labels, which are not tasks
-    finished_copy.commit_to_alpha(
-        {"SECURITY.md": "# Security\n"}, "Fix the vulnerability in the parser"
-    )
+    finished_copy.commit_to_alpha({"SECURITY.md": "# Security\n"}, "Fix the vulnerability in the parser")
     result = nightly(finished_copy)
     assert result.success
     assert {"routing_dataset", "router_drift_report"} <= materialised(result)
@@ -163,9 +149,7 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
     instance = data_made.instance()
 
     def look(cursor: str | None) -> tuple[str, str | None]:
-        with dg.build_sensor_context(
-            instance=instance, cursor=cursor, definitions=definitions
-        ) as context:
+        with dg.build_sensor_context(instance=instance, cursor=cursor, definitions=definitions) as context:
             data = sensor.evaluate_tick(context)
         return str(data.skip_message), data.cursor
 

@@ -8,12 +8,7 @@ from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
 from cortex_pipelines.versioning.parameters import CODE
 from cortex_pipelines.versioning.project import Project, read_yaml
-from cortex_pipelines_tests.integration.miniproject import (
-    MiniProject,
-    commit,
-    without_root_variable,
-    write_beta,
-)
+from cortex_pipelines_tests.integration.miniproject import MiniProject, commit, without_root_variable, write_beta
 
 
 def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_path: Path) -> None:

@@ -54,9 +54,7 @@ def test_all_that_passed_are_promoted_and_the_verdict_stays(finished_copy: MiniP
     assert len(ledger(finished_copy.root)) == 1
 
 
-def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(
-    finished_copy: MiniProject,
-) -> None:
+def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(finished_copy: MiniProject) -> None:
     version = finished_copy.version("task_router")
     finished_copy.cortex("promote", "task_router", "--why", "by name")
     output = finished_copy.cortex("rollback", "task_router", "--why", "slow").stderr
@@ -83,20 +81,14 @@ def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(
 
 def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniProject) -> None:
     version = finished_copy.version("task_router")
-    assert (
-        "promoted it would be 1.0.0 (the first release)" in finished_copy.cortex("releases").stdout
-    )
+    assert "promoted it would be 1.0.0 (the first release)" in finished_copy.cortex("releases").stdout
     words = ("promote", "task_router", "--strategy", "canary", "--share", "0.2")
     output = finished_copy.cortex(*words, "--target", "edge").stderr
-    assert output == (
-        f"task_router 1.0.0: {version} is canary, for 20% of the requests; the champion stays\n"
-    )
+    assert output == (f"task_router 1.0.0: {version} is canary, for 20% of the requests; the champion stays\n")
     assert finished_copy.cortex(*words, "--target", "edge").stderr == "nothing to promote\n"
     assert champion(finished_copy) is None
     assert aliases(finished_copy, "task_router") == {"challenger": "1", "canary": "1"}
-    assert all(row["fresh"] for row in finished_copy.status()), (
-        "a plan is not an input of any asset"
-    )
+    assert all(row["fresh"] for row in finished_copy.status()), "a plan is not an input of any asset"
     assert finished_copy.dvc_status() == {}
     finished_copy.edit_params(lambda values: values["deployment"].update(share=0.3))
     assert all(row["fresh"] for row in finished_copy.status())
@@ -109,9 +101,7 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
     assert aliases(finished_copy, "task_router") == {"challenger": "1"}
     assert promote_passed(open_project(finished_copy.root), "nightly run") == ()
     assert "share" in finished_copy.cortex("promote", "--share", "1", status=2).stderr
-    output = finished_copy.cortex(
-        "promote", "--strategy", "immediate", "--share", "0.1", status=2
-    ).stderr
+    output = finished_copy.cortex("promote", "--strategy", "immediate", "--share", "0.1", status=2).stderr
     assert "--share goes with --strategy canary" in output
 
 
@@ -172,9 +162,7 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
         assert entry.tags["dvc_md5"] in file.read()
 
 
-def test_the_champion_is_loaded_through_mlflow(
-    finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_champion_is_loaded_through_mlflow(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
     finished_copy.cortex("promote", "task_router")
@@ -184,9 +172,7 @@ def test_the_champion_is_loaded_through_mlflow(
     model = mlflow.pyfunc.load_model("models:/task_router@champion")
     (master,) = model.predict([task])["master"]
     assert master == json.loads(finished_copy.cortex("route", task).stdout)["master"]
-    adapter = mlflow.pyfunc.load_model(
-        "models:/code_adapter-alpha@challenger", model_config={"max_new_tokens": 4}
-    )
+    adapter = mlflow.pyfunc.load_model("models:/code_adapter-alpha@challenger", model_config={"max_new_tokens": 4})
     assert len(adapter.predict(["def read_lines(path):\n    "])) == 1
 
 
@@ -217,18 +203,13 @@ def test_lineage_walks_from_the_router_to_commits_and_logs(finished_copy: MiniPr
     assert nodes["project_source", "beta"]["version"] == lock["projects"]["beta"]
     assert nodes["coordination_source", None]["version"] == lock["coordination"]
     assert nodes["sentence_encoder", None]["version"] == lock["models"]["encoder"]
-    assert nodes["repository_commits", "beta"]["version"] == finished_copy.version(
-        "repository_commits@beta"
-    )
+    assert nodes["repository_commits", "beta"]["version"] == finished_copy.version("repository_commits@beta")
     first = git(finished_copy.root, "rev-list", "--max-parents=0", "HEAD")
     assert nodes["routing_dataset", None]["git_commit"] == first
 
     output = finished_copy.cortex("lineage", "task_router@champion").stdout
     assert pin["revision"] in output
-    assert (
-        "      repository_commits[alpha]  " + finished_copy.version("repository_commits@alpha")
-        in output
-    )
+    assert "      repository_commits[alpha]  " + finished_copy.version("repository_commits@alpha") in output
 
 
 def test_lineage_walks_from_an_adapter_to_its_commits_and_base(finished: MiniProject) -> None:
@@ -254,14 +235,10 @@ def test_a_lineage_of_what_is_not_there(finished: MiniProject, reference: str, w
     assert words in finished.cortex("lineage", reference, status=1).stderr
 
 
-def test_releases_shows_verdicts_and_champions(
-    finished_copy: MiniProject, begun: MiniProject
-) -> None:
+def test_releases_shows_verdicts_and_champions(finished_copy: MiniProject, begun: MiniProject) -> None:
     assert "no verdict yet" in begun.cortex("releases").stdout
     finished_copy.cortex("promote", "task_router")
-    rows = {
-        row["model"]: row for row in json.loads(finished_copy.cortex("releases", "--json").stdout)
-    }
+    rows = {row["model"]: row for row in json.loads(finished_copy.cortex("releases", "--json").stdout)}
     assert rows["task_router"]["champion"] == finished_copy.version("task_router")
     assert rows["task_router"]["verdict"] == "promoted"
     assert rows["code_adapter-beta"]["verdict"] == "kept"

@@ -31,12 +31,8 @@ def test_a_router_comes_out_byte_for_byte_in_a_fresh_folder(finished_copy: MiniP
 
 
 @pytest.mark.long
-def test_data_sets_of_an_adapter_are_made_again_without_training(
-    finished_copy: MiniProject,
-) -> None:
-    result = finished_copy.cortex(
-        "reproduce", "code_adapter-beta", "--data-only", "--into", "again"
-    )
+def test_data_sets_of_an_adapter_are_made_again_without_training(finished_copy: MiniProject) -> None:
+    result = finished_copy.cortex("reproduce", "code_adapter-beta", "--data-only", "--into", "again")
     lines = result.stdout.splitlines()
     assert all(line.endswith(": same bytes") for line in lines[:-1])
     built = {tuple(line.partition(":")[0].split("@")) for line in lines[:-1]}
@@ -53,8 +49,6 @@ def test_code_that_no_commit_holds_is_refused(finished_copy: MiniProject) -> Non
     code.write_text(code.read_text() + "\n# not committed\n")
     finished_copy.edit_params(lambda values: values["routing"].update(epochs=7))
     finished_copy.cortex("run", "task_router", "task_router_evaluation", "task_router_release")
-    refused = finished_copy.cortex(
-        "reproduce", "task_router@challenger", "--into", "again", status=1
-    )
+    refused = finished_copy.cortex("reproduce", "task_router@challenger", "--into", "again", status=1)
     assert "does not contain: cortex_pipelines/routing" in refused.stderr
     assert "Commit the code, then train again" in refused.stderr

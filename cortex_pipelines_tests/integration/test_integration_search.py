@@ -31,9 +31,7 @@ def search(mini: MiniProject) -> str:
 
 
 @pytest.mark.slow
-def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_versions(
-    begun: MiniProject,
-) -> None:
+def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_versions(begun: MiniProject) -> None:
     source = begun.root / "sources" / "beta" / "vault" / "ledger.py"
     source.parent.mkdir()
     source.write_text(FILE)
@@ -45,9 +43,9 @@ def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_v
     assert np.frombuffer(vector, dtype=np.float16).any()
     before = holding(begun.root, SECRET.encode())
     assert {"data/search_documents/beta", ".cortex/search/beta", "data/clusters/beta"} <= before
-    assert {"data/code_embeddings/beta", ".cortex/search/beta", ".cortex/cache/rows"} <= holding(
-        begun.root, vector
-    ), "this test sees vectors"
+    assert {"data/code_embeddings/beta", ".cortex/search/beta", ".cortex/cache/rows"} <= holding(begun.root, vector), (
+        "this test sees vectors"
+    )
     assert any(path.startswith(".dvc/cache") for path in before)
 
     begun.cortex("forget", "--path", "vault/**", "--project", "beta")

@@ -75,10 +75,7 @@ def shared(begun: MiniProject, server: Postgres, monkeypatch: pytest.MonkeyPatch
     values = read_yaml(path)
     database = values["storage"]["postgres"]["postgres_db"]
     # names of this test alone: MLflow looks for its tables once in a process
-    databases = (
-        f"{database['db_name']}_{begun.root.parent.name}",
-        f"mlflow_{begun.root.parent.name}",
-    )
+    databases = (f"{database['db_name']}_{begun.root.parent.name}", f"mlflow_{begun.root.parent.name}")
     database |= {"hostname": "127.0.0.1", "port": server.port, "db_name": databases[0]}
     write_yaml(path, values)
     for name in databases:
@@ -102,9 +99,7 @@ def agree(row: dict[str, Any]) -> bool:
 def process(mini: MiniProject, *words: str) -> subprocess.Popen[str]:
     """``cortex`` with these words in a process of its own."""
     variables = {name: value for name, value in os.environ.items() if name != "CORTEX_ROOT"}
-    return subprocess.Popen(
-        [BIN / "cortex", *words], cwd=mini.root, env=variables, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([BIN / "cortex", *words], cwd=mini.root, env=variables, stderr=subprocess.PIPE, text=True)
 
 
 def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: str) -> None:
@@ -114,15 +109,9 @@ def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: s
     assert all(agree(before[name]) for name in MADE)
     report = mini.root / "data" / "compliance" / "beta" / "compliance.json"
     first, report_bytes = before["compliance"]["run_id"], report.read_bytes()
-    names = {
-        key.rpartition("/artifacts/")[2]
-        for key in objects(s3_address, f"mlflow/data-beta/{first}/")
-    }
+    names = {key.rpartition("/artifacts/")[2] for key in objects(s3_address, f"mlflow/data-beta/{first}/")}
     assert names == {"compliance.json", "report.html"}
-    assert (
-        Path(open_client(mini.root).download_artifacts(first, report.name)).read_bytes()
-        == report_bytes
-    )
+    assert Path(open_client(mini.root).download_artifacts(first, report.name)).read_bytes() == report_bytes
 
     targets = [f"{name}@beta" for name in MADE]
     run_in(mini.root, "dvc", "push", *targets)
@@ -160,9 +149,7 @@ def test_two_processes_share_postgresql_from_its_first_use(shared: MiniProject) 
     assert not (shared.root / ".cortex" / "status.json").exists(), "others may change the answer"
 
 
-def test_a_stopped_server_is_said_in_a_sentence_and_loses_nothing(
-    shared: MiniProject, server: Postgres
-) -> None:
+def test_a_stopped_server_is_said_in_a_sentence_and_loses_nothing(shared: MiniProject, server: Postgres) -> None:
     mini, words = shared, ("run", "coordination_events")
     mini.cortex(*words)
     before = mini.outputs()
@@ -178,9 +165,7 @@ def test_a_stopped_server_is_said_in_a_sentence_and_loses_nothing(
     assert agree(rows(mini)["coordination_events"])
 
 
-def test_a_run_whose_server_stops_is_made_up_for_by_the_next(
-    shared: MiniProject, server: Postgres
-) -> None:
+def test_a_run_whose_server_stops_is_made_up_for_by_the_next(shared: MiniProject, server: Postgres) -> None:
     mini, words = shared, ("run", "repository_files", "--project", "beta")
 
     def stop_first(scratch: Path, target: Path) -> None:

@@ -39,9 +39,7 @@ def test_an_adapter_is_opened_by_name_on_its_own_base(finished_copy: MiniProject
     ids = probe(resident.tokenizer)
     expected = load_adapter(load_causal_model(resident.base, "fp32"), weights(finished_copy).parent)
     torch.testing.assert_close(logits(resident.model, ids), logits(expected, ids))
-    again = open_adapter(
-        open_project(finished_copy.root), "code_adapter-beta@challenger", resident=resident
-    )
+    again = open_adapter(open_project(finished_copy.root), "code_adapter-beta@challenger", resident=resident)
     assert again.resident is resident
     assert again.version == finished_copy.version("code_adapter@beta")
 
@@ -108,17 +106,10 @@ def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     assert artifacts == {"signature/manifest.json", "signature/manifest.sig"}
     model = {
         file.path
-        for file in client.list_logged_model_artifacts(
-            client.get_run(entry.run_id).outputs.model_outputs[0].model_id
-        )
+        for file in client.list_logged_model_artifacts(client.get_run(entry.run_id).outputs.model_outputs[0].model_id)
     }
     # MLflow adds its own note of the registered name
-    assert model - {"registered_model_meta"} == {
-        "MLmodel",
-        "input_example.json",
-        "files",
-        "signature",
-    }
+    assert model - {"registered_model_meta"} == {"MLmodel", "input_example.json", "files", "signature"}
     assert "model_card.md" in {file.path for file in client.list_artifacts(entry.run_id)}
     card = (finished.root / "data/code_adapter_release/alpha/model_card.md").read_text()
     for address in ("code_adapter@alpha", "completion_dataset@alpha", "naming_dataset@alpha"):
@@ -128,18 +119,13 @@ def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     assert str(finished.root) not in card
 
 
-def test_an_export_is_verified_where_it_arrives(
-    finished_copy: MiniProject, begun: MiniProject
-) -> None:
+def test_an_export_is_verified_where_it_arrives(finished_copy: MiniProject, begun: MiniProject) -> None:
     output = finished_copy.cortex("export", REFERENCE, "--out", "shop").stderr
     assert "loaded by peft, it answers as the released adapter does" in output
     assert f"{NAME} {finished_copy.version('code_adapter@alpha')} is in shop, signed by " in output
     mark = output.strip().rpartition(" ")[2]
     assert f"{NAME} " in finished_copy.cortex("verify", "shop").stderr
-    assert (
-        "is not empty"
-        in finished_copy.cortex("export", REFERENCE, "--out", "shop", status=1).stderr
-    )
+    assert "is not empty" in finished_copy.cortex("export", REFERENCE, "--out", "shop", status=1).stderr
 
     shutil.copytree(finished_copy.root / "shop", begun.root / "shop")
     assert f"unknown key {mark}" in begun.cortex("verify", "shop", status=1).stderr
@@ -161,9 +147,7 @@ def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(finished_copy: Mini
         ((REFERENCE, "--format", "ollama", "--out", "x"), "has no GGUF file; give one with --base"),
     ):
         assert output in finished_copy.cortex("export", *words, status=1).stderr
-    output = finished_copy.cortex(
-        "export", NAME, "--base", "params.yaml", "--out", "x", status=2
-    ).stderr
+    output = finished_copy.cortex("export", NAME, "--base", "params.yaml", "--out", "x", status=2).stderr
     assert "--base goes with --format ollama" in output
     assert not (finished_copy.root / "x").exists()
 

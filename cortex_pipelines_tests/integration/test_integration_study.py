@@ -38,9 +38,7 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject, without_
 
 
 @pytest.mark.long
-def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(
-    finished_copy: MiniProject,
-) -> None:
+def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(finished_copy: MiniProject) -> None:
     result = finished_copy.cortex("study", "adapters", str(finished_copy.root), "--tokens", "3000")
     lines = [line for line in result.stdout.splitlines() if line.startswith("|")]
     rows = [line.split("|")[1].strip() for line in lines]
@@ -55,19 +53,10 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(
             "both over context",
             "both over context, n-grams beside",
         }
-        assert set(project["questions"]["shown"]["correct"]) == {
-            "base",
-            "context",
-            "adapter",
-            "both",
-        }
+        assert set(project["questions"]["shown"]["correct"]) == {"base", "context", "adapter", "both"}
         assert set(project["first_lines"]) == {"base", "context", "adapter", "both"}
         assert (
-            sum(
-                project["questions"][kind]["items"]
-                for kind in KINDS
-                if kind in project["questions"]
-            )
+            sum(project["questions"][kind]["items"] for kind in KINDS if kind in project["questions"])
             == (project["questions"]["all"]["items"])
         )
     assert "bits saved: adapter" in results["means"]
@@ -90,10 +79,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name / "a.py").write_text("def f():\n    return 1\n")
     template = {
         "profile": "standard",
-        "projects": {
-            name: {"sources": [{"directory": str(tmp_path / name)}]}
-            for name in ("flask", "first", "second")
-        },
+        "projects": {name: {"sources": [{"directory": str(tmp_path / name)}]} for name in ("flask", "first", "second")},
         "general": {"project": "flask"},
         "coordination": {"logs": "logs", "sample": False},
         "adapters": {"canaries": 0},
@@ -120,14 +106,10 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(sources: Path) 
         list(create_study(folder, [], {"first": sources / "second"}, {}))
     assert list(create_study(folder, ["clone"], clone, {})) == []
     assert list(create_study(folder, ["second"], {}, {})) == ["pinned: projects.second"]
-    assert list(read_yaml(folder / "sources.lock")["projects"]) == sorted(
-        ["flask", "first", "clone", "second"]
-    )
+    assert list(read_yaml(folder / "sources.lock")["projects"]) == sorted(["flask", "first", "clone", "second"])
 
 
-def test_a_study_that_was_cut_short_when_it_began_goes_on(
-    sources: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_that_was_cut_short_when_it_began_goes_on(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = sources / "study"
     with monkeypatch.context() as patched:
         patched.setattr(stages, "write", _fail)
@@ -160,9 +142,7 @@ def test_what_was_begun_and_is_damaged_is_said_before_hours_of_work(
         list(create_study(folder, ["first"], {}, {}))
 
 
-def test_other_sizes_than_those_of_the_beginning_are_refused(
-    sources: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_sizes_than_those_of_the_beginning_are_refused(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orchestrated, "run_study", lambda *_: RunOutcome())
     words = ["study", "adapters", str(sources / "study"), "--project", "first"]
     began = CliRunner().invoke(main, [*words, "--items", "50"])
@@ -176,9 +156,7 @@ def test_other_sizes_than_those_of_the_beginning_are_refused(
     assert "was begun with evaluation.items: 50, not 7; leave that option out" in other.stderr
 
 
-def test_two_runs_of_a_study_keep_each_others_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_runs_of_a_study_keep_each_others_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both read study.json before one of them writes it."""
     monkeypatch.setattr(study_project, "read_json", lambda _: {"known": 1.0})
     monkeypatch.setattr(pl, "read_parquet", lambda _: pl.DataFrame())
@@ -224,9 +202,7 @@ def test_what_cannot_be_studied_is_said_before_anything_is_made(
     assert not folder.exists()
 
 
-def make_result(
-    name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 1000
-) -> ProjectResult:
+def make_result(name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 1000) -> ProjectResult:
     questions = {"all": QuestionResults(9, {"base": 0.5, "adapter": 0.6})}
     return ProjectResult(
         name,
@@ -266,22 +242,15 @@ def test_results_of_several_machines_are_one_table_corrected_for_all(tmp_path: P
     both = read_results(files)
     assert both == [make_result("a", p=0.02), make_result("b", p=0.03)]
     assert corrected_p_values(both, "adapter over base") == {"a": 0.04, "b": 0.04}
-    result = CliRunner().invoke(
-        main, ["study", "table", *map(str, files), "--pictures", str(tmp_path)]
-    )
+    result = CliRunner().invoke(main, ["study", "table", *map(str, files), "--pictures", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert "| a | python | 10 | 1,000 | 9 | 1.000 | 0.900 | adapter |" in result.output
     assert "| a | +0.100 (+0.000 to +0.200) |" in result.output
     assert b"questions answered" in (tmp_path / "study-answered.svg").read_bytes()
 
 
-def test_a_smaller_budget_is_not_measured_again(
-    finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_results(
-        finished_copy.root,
-        [make_result("alpha", budget=500), make_result("alpha"), make_result("beta")],
-    )
+def test_a_smaller_budget_is_not_measured_again(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_results(finished_copy.root, [make_result("alpha", budget=500), make_result("alpha"), make_result("beta")])
     studied_projects = []
 
     def studied(root: Path, name: str, other: str | None, report: Any) -> RunOutcome:
@@ -292,11 +261,7 @@ def test_a_smaller_budget_is_not_measured_again(
     monkeypatch.setattr(orchestrated, "_study_project", studied)
     monkeypatch.setattr(orchestrated, "_run_asset", lambda *_: RunOutcome())
     orchestrated.run_study(finished_copy.root, [500, 1000], lambda _: None)
-    assert studied_projects == [
-        ("beta", "alpha", 500),
-        ("alpha", "beta", 1000),
-        ("beta", "alpha", 1000),
-    ]
+    assert studied_projects == [("beta", "alpha", 500), ("alpha", "beta", 1000), ("beta", "alpha", 1000)]
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,7 @@ from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, g
 
 pytestmark = pytest.mark.slow
 
-STATUS_KEYS = [
-    "asset",
-    "partition",
-    "data_version",
-    "dvc_md5",
-    "mlflow_digest",
-    "run_id",
-    "fresh",
-    "reason",
-]
+STATUS_KEYS = ["asset", "partition", "data_version", "dvc_md5", "mlflow_digest", "run_id", "fresh", "reason"]
 
 
 def test_everything_is_fresh_and_has_one_version(finished: MiniProject) -> None:
@@ -154,31 +145,20 @@ def test_a_named_asset_that_is_fresh_keeps_its_version_and_run(finished_copy: Mi
     assert finished_copy.status() == rows
 
 
-def test_two_projects_begun_apart_give_the_same_bytes(
-    finished: MiniProject, exact_made: MiniProject
-) -> None:
+def test_two_projects_begun_apart_give_the_same_bytes(finished: MiniProject, exact_made: MiniProject) -> None:
     assert finished.root != exact_made.root
-    exact_stages = {
-        address: stage
-        for address, stage in finished.lock().items()
-        if address.partition("@")[0] in EXACT
-    }
+    exact_stages = {address: stage for address, stage in finished.lock().items() if address.partition("@")[0] in EXACT}
     assert {address.partition("@")[0] for address in exact_stages} == set(EXACT)
     assert exact_stages == exact_made.lock()
 
 
 def events_of(mini: MiniProject) -> int:
     instance = mini.instance()
-    return sum(
-        len(instance.fetch_materializations(key, limit=1000).records)
-        for key in instance.all_asset_keys()
-    )
+    return sum(len(instance.fetch_materializations(key, limit=1000).records) for key in instance.all_asset_keys())
 
 
 def test_nothing_is_written_outside_the_known_places(finished: MiniProject) -> None:
     tracked = git(finished.root, "ls-files").splitlines()
     project_files = [name for name in tracked if not name.startswith("cortex_pipelines/")]
-    assert not [
-        name for name in project_files if Path(name).suffix in (".parquet", ".safetensors", ".db")
-    ]
+    assert not [name for name in project_files if Path(name).suffix in (".parquet", ".safetensors", ".db")]
     assert git(finished.root, "status", "--porcelain") == ""

@@ -21,22 +21,14 @@ from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.monitoring.anomalies.assets import worker_anomalies
 from cortex_pipelines.monitoring.anomalies.detect import fit_and_score
-from cortex_pipelines.monitoring.anomalies.detector_selection import (
-    choose_detector,
-    disturbed,
-    outscored_shares,
-)
+from cortex_pipelines.monitoring.anomalies.detector_selection import choose_detector, disturbed, outscored_shares
 from cortex_pipelines.monitoring.anomalies.detector_store import (
     DetectorError,
     load_detectors,
     save_detectors,
     score_records,
 )
-from cortex_pipelines.monitoring.anomalies.detectors import (
-    DetectorEnsemble,
-    IsolationForestDetector,
-    fit_detectors,
-)
+from cortex_pipelines.monitoring.anomalies.detectors import DetectorEnsemble, IsolationForestDetector, fit_detectors
 from cortex_pipelines.monitoring.anomalies.series import all_series
 from cortex_pipelines.monitoring.anomalies.windows import Scale, divide
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
@@ -79,11 +71,7 @@ def generated(records: int, workers: int = 2, seed: int = 0) -> pl.DataFrame:
 
 def with_a_stuck_worker(metrics: pl.DataFrame, first: int) -> pl.DataFrame:
     """The memory of w1 stands still from a record on, far from where its load would have it."""
-    struck = (
-        (pl.col("worker") == "w1")
-        & (pl.col("metric") == "memory")
-        & (pl.col("byte_offset") >= first * 10)
-    )
+    struck = (pl.col("worker") == "w1") & (pl.col("metric") == "memory") & (pl.col("byte_offset") >= first * 10)
     return metrics.with_columns(pl.when(struck).then(600.0).otherwise("value").alias("value"))
 
 
@@ -101,10 +89,7 @@ def test_an_alert_names_worker_window_and_metric() -> None:
 
 
 def test_what_comes_later_changes_neither_detector_nor_threshold() -> None:
-    before, after = (
-        fit_and_score(m, SETTINGS)[1]
-        for m in (generated(200), with_a_stuck_worker(generated(200), 185))
-    )
+    before, after = (fit_and_score(m, SETTINGS)[1] for m in (generated(200), with_a_stuck_worker(generated(200), 185)))
     assert before["series"].equals(after["series"])
     early = pl.col("part") != "latest"
     assert before["windows"].filter(early).equals(after["windows"].filter(early))
@@ -137,9 +122,7 @@ def test_counters_are_looked_at_as_rates_and_gaps_are_filled() -> None:
     assert series.values[:, 0].tolist() == [2.5] * 4
     assert series.values[2, 1] == series.values[1, 1]
     assert all_series(metrics.with_columns(value=None), 0.5) == []
-    ((rare,),) = all_series(
-        gap.filter((pl.col("metric") == "load") | (pl.col("byte_offset") < 10)), 0.5
-    )
+    ((rare,),) = all_series(gap.filter((pl.col("metric") == "load") | (pl.col("byte_offset") < 10)), 0.5)
     assert rare.metrics == ("load",)
 
 
@@ -152,9 +135,7 @@ def test_a_scale_is_finite_whatever_never_varies() -> None:
 
 
 @pytest.mark.parametrize(("usual", "later"), [(0.0, 0.01), (0.0, -300.0), (0.1, 0.1001)])
-def test_any_movement_of_a_metric_that_never_moved_is_at_its_clip(
-    usual: float, later: float
-) -> None:
+def test_any_movement_of_a_metric_that_never_moved_is_at_its_clip(usual: float, later: float) -> None:
     scale = Scale.fit(np.full((600, 1), usual))
     assert np.abs(scale.apply(np.array([[later]]))).item() == 4
     assert scale.apply(np.array([[usual + 1e-17]])).item() == pytest.approx(0, abs=1e-3)
@@ -198,9 +179,7 @@ def test_the_mean_gives_way_only_to_a_detector_that_is_clearly_better() -> None:
     windows = np.random.default_rng(4).normal(size=(200, 6, 2))
     scaled = Scale.fit(windows.reshape(-1, 2)).apply(windows)
     single = fit_detectors(scaled[:100], SETTINGS)
-    selected, criterion = choose_detector(
-        {"mean": Blind(), "pca": single["pca"]}, scaled[100:], SETTINGS
-    )
+    selected, criterion = choose_detector({"mean": Blind(), "pca": single["pca"]}, scaled[100:], SETTINGS)
     assert (selected, criterion["mean"]) == ("pca", 0.5)
     identical = {"mean": single["pca"], "pca": single["pca"]}
     assert choose_detector(identical, scaled[100:], SETTINGS)[0] == "mean"
@@ -215,9 +194,7 @@ def test_on_real_measurements_the_sick_stand_out() -> None:
     usual = values[benign == 1]
     learnt, calibration, later = usual[:150], usual[150:220], usual[220:]
     scale = Scale.fit(learnt)
-    scaled = [
-        scale.apply(part)[:, None, :] for part in (learnt, calibration, later, values[benign == 0])
-    ]
+    scaled = [scale.apply(part)[:, None, :] for part in (learnt, calibration, later, values[benign == 0])]
     single = fit_detectors(scaled[0], SETTINGS)
     detectors = {"mean": DetectorEnsemble.fit(list(single.values()), scaled[1]), **single}
     found_share = {
@@ -243,9 +220,7 @@ def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Pa
     for name, frame in made.items():
         frame.write_parquet(tmp_path / f"{name}.parquet")
     observed: dict[str, float] = {}
-    tables = worker_anomalies(
-        tmp_path, SETTINGS, PARAMETERS.coordination, tmp_path, observed.__setitem__
-    )
+    tables = worker_anomalies(tmp_path, SETTINGS, PARAMETERS.coordination, tmp_path, observed.__setitem__)
     series = {row["file"]: row for row in tables["series"].iter_rows(named=True)}
     assert "anomalies.min_windows" in series["worker-health-metrics.jsonl"]["left_out"]
     assert series["metrics/heartbeat-history.jsonl"]["chosen"] is not None
@@ -300,9 +275,7 @@ def test_a_metric_that_is_missing_in_new_records_is_as_usual(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("file", ["detectors.json", "detectors.safetensors"])
 @pytest.mark.parametrize("content", [None, "", "[]"])
-def test_damaged_detectors_are_a_clear_error(
-    tmp_path: Path, file: str, content: str | None
-) -> None:
+def test_damaged_detectors_are_a_clear_error(tmp_path: Path, file: str, content: str | None) -> None:
     save_detectors(tmp_path, fit_and_score(generated(60), SETTINGS)[0], SETTINGS.window)
     (tmp_path / file).unlink()
     if content is not None:
@@ -311,9 +284,7 @@ def test_damaged_detectors_are_a_clear_error(
         load_detectors(tmp_path)
 
 
-def test_the_command_scores_new_records_of_a_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = tmp_path / "logs"
     (logs / "metrics").mkdir(parents=True)
     sample = (ROOT / PARAMETERS.coordination.logs / "metrics/heartbeat-history.jsonl").read_text()
@@ -321,9 +292,7 @@ def test_the_command_scores_new_records_of_a_log(
     pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
     events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
     events.write_parquet(tmp_path / "events.parquet")
-    for name, frame in coordination_tables(
-        tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables
-    ).items():
+    for name, frame in coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables).items():
         frame.write_parquet(tmp_path / f"{name}.parquet")
     out = tmp_path / "data" / "worker_anomalies"
     out.mkdir(parents=True)

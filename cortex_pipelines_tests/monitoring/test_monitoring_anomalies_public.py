@@ -46,17 +46,11 @@ def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
         for path in FILES:
             rows = pl.read_csv(path, separator=";", try_parse_dates=True)
             metrics = [n for n in rows.columns if n not in ("datetime", "anomaly", "changepoint")]
-            parts = {
-                "train": windows(rows[:LEARNT], metrics),
-                "threshold": windows(rows[LEARNT:USUAL], metrics),
-            }
+            parts = {"train": windows(rows[:LEARNT], metrics), "threshold": windows(rows[LEARNT:USUAL], metrics)}
             watcher = fit_log(tuple(metrics), (), parts, SETTINGS)
             late = watcher.scale.apply(windows(rows[USUAL:], metrics).values)
             labels = rows["anomaly"][USUAL + SETTINGS.window - 1 :].to_numpy()
-            for name, one in {
-                **watcher.detectors,
-                "used": watcher.detectors[watcher.chosen],
-            }.items():
+            for name, one in {**watcher.detectors, "used": watcher.detectors[watcher.chosen]}.items():
                 precisions.setdefault(name, []).append(roc_auc_score(labels, one.score(late)))
     mean = {name: float(np.mean(values)) for name, values in precisions.items()}
     print({name: round(value, 3) for name, value in mean.items()})

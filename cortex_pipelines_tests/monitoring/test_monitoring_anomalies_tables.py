@@ -61,9 +61,7 @@ def test_it_ranks_above_a_windowed_isolation_forest(family: Any) -> None:
     gained = []
     for seed in range(3):
         values, labels = family(seed)
-        windows = np.lib.stride_tricks.sliding_window_view(values, 10, axis=0).reshape(
-            -1, 10 * values.shape[1]
-        )
+        windows = np.lib.stride_tricks.sliding_window_view(values, 10, axis=0).reshape(-1, 10 * values.shape[1])
         forest = IsolationForest(random_state=0).fit(windows[: LEARNT - 9])
         plain = -forest.score_samples(windows)[LEARNT - 9 :]
         ours = score_series(values, LEARNT).values[LEARNT:]
@@ -116,9 +114,7 @@ def test_a_threshold_that_stays_would_not_hold() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=300, max_size=600), st.booleans())
-def test_the_share_of_alarms_is_bounded_whatever_the_scores(
-    scores: list[float], rising: bool
-) -> None:
+def test_the_share_of_alarms_is_bounded_whatever_the_scores(scores: list[float], rising: bool) -> None:
     values = np.array(sorted(scores) if rising else scores)
     later = len(values) - 50
     assert raise_alarms(values, 50).sum() <= 0.01 * later + (0.01 + 0.002) / 0.002 + 1
@@ -159,9 +155,7 @@ def table(folder: Path, columns: dict[str, Any], separator: str = ",") -> Path:
 
 def scored(path: Path, *options: str) -> tuple[list[dict[str, str]], str]:
     out = path.with_name("scores.csv")
-    result = CliRunner().invoke(
-        main, ["anomalies", "score", str(path), "--out", str(out), *options]
-    )
+    result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(out), *options])
     assert result.exit_code == 0, result.output
     return list(csv.DictReader(io.StringIO(out.read_text()))), result.stderr
 
@@ -215,9 +209,7 @@ def test_gaps_constants_and_enormous_values_are_scored(tmp_path: Path) -> None:
         ({"timestamp": [], "x": []}, "no column of numbers"),
     ],
 )
-def test_what_is_no_such_table_is_a_sentence(
-    tmp_path: Path, columns: dict[str, Any], problem: str
-) -> None:
+def test_what_is_no_such_table_is_a_sentence(tmp_path: Path, columns: dict[str, Any], problem: str) -> None:
     path, out = table(tmp_path, columns), tmp_path / "out.csv"
     result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(out)])
     assert result.exit_code == 1

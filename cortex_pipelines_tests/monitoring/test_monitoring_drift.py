@@ -82,21 +82,13 @@ def write_tasks(folder: Path, count: int, topics: Sequence[str] = ("security", "
     return folder
 
 
-def router(
-    texts: Sequence[str], confident_masters: Sequence[str] = ("security", "cicd")
-) -> list[Decision]:
+def router(texts: Sequence[str], confident_masters: Sequence[str] = ("security", "cicd")) -> list[Decision]:
     """Knows the words of some topics; guesses the first for anything else, as sure as ever."""
     names = [
-        next(
-            (name for name in confident_masters if any(w in text for w in TOPICS[name])),
-            confident_masters[0],
-        )
+        next((name for name in confident_masters if any(w in text for w in TOPICS[name])), confident_masters[0])
         for text in texts
     ]
-    return [
-        Decision(name, 0.9, 0.5, (), (), "lexical", (), False, 1.0, "v", {name: 0.9})
-        for name in names
-    ]
+    return [Decision(name, 0.9, 0.5, (), (), "lexical", (), False, 1.0, "v", {name: 0.9}) for name in names]
 
 
 def test_more_of_the_same_tasks_is_no_drift(tmp_path: Path, settings: RoutingSettings) -> None:
@@ -111,9 +103,7 @@ def test_more_of_the_same_tasks_is_no_drift(tmp_path: Path, settings: RoutingSet
     assert "the first on 2026-01-07" in "".join(parts)
 
 
-def test_a_new_topic_is_found_shown_and_costs_accuracy(
-    tmp_path: Path, settings: RoutingSettings
-) -> None:
+def test_a_new_topic_is_found_shown_and_costs_accuracy(tmp_path: Path, settings: RoutingSettings) -> None:
     then = logged_tasks(write_tasks(tmp_path / "then", 150))
     current = logged_tasks(write_tasks(tmp_path / "now", 300, ("security", "garden")))
     figures, parts = compare_tasks(then, current, router, encode, settings)
@@ -129,9 +119,7 @@ def test_a_new_topic_is_found_shown_and_costs_accuracy(
     assert "garden 50%" in page
 
 
-def test_nothing_new_needs_neither_champion_nor_encoder(
-    tmp_path: Path, settings: RoutingSettings
-) -> None:
+def test_nothing_new_needs_neither_champion_nor_encoder(tmp_path: Path, settings: RoutingSettings) -> None:
     tasks = logged_tasks(write_tasks(tmp_path / "then", 150))
 
     def never(texts: Sequence[str]) -> Any:
@@ -142,9 +130,7 @@ def test_nothing_new_needs_neither_champion_nor_encoder(
     assert "No task was logged since" in "".join(parts)
 
 
-def test_a_champion_that_cannot_run_leaves_the_rest_of_the_page(
-    tmp_path: Path, settings: RoutingSettings
-) -> None:
+def test_a_champion_that_cannot_run_leaves_the_rest_of_the_page(tmp_path: Path, settings: RoutingSettings) -> None:
     def raise_unreadable(texts: Sequence[str]) -> list[Decision]:
         raise UnreadableChampionError("The champion x is gone")
 
@@ -159,9 +145,7 @@ def test_a_champion_that_cannot_run_leaves_the_rest_of_the_page(
 def test_tasks_that_nobody_logged_are_not_compared(tmp_path: Path) -> None:
     folder = write_tasks(tmp_path / "then", 30)
     frame = pl.read_parquet(folder / "train.parquet")
-    weak = frame.with_columns(
-        pl.lit("weak:commit").alias("label_source"), text=pl.col("text") + " weak"
-    )
+    weak = frame.with_columns(pl.lit("weak:commit").alias("label_source"), text=pl.col("text") + " weak")
     pl.concat([frame, weak]).write_parquet(folder / "train.parquet")
     assert logged_tasks(folder).height == 30
 
@@ -336,16 +320,7 @@ def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path
 
     silent = LedgerEntry("t", "a", "promote", model.name, "old", None, "w", inputs=None)
     record(tmp_path, model, ChampionPin("old"), silent)
-    entry = LedgerEntry(
-        "t",
-        "a",
-        "promote",
-        model.name,
-        "new",
-        None,
-        "w",
-        inputs=dict.fromkeys(version_folder, "lost"),
-    )
+    entry = LedgerEntry("t", "a", "promote", model.name, "new", None, "w", inputs=dict.fromkeys(version_folder, "lost"))
     record(tmp_path, model, ChampionPin("new"), entry)
 
     def load(asset: str, project: str | None, version: str) -> Path:

@@ -174,12 +174,8 @@ def test_a_number_here_and_text_there_are_compared_as_numbers(then: str, now: st
     after = [draw.randrange(200, 1200) for _ in range(400)]
     numbers = [draw.randrange(1000) for _ in range(400)]
     reference = rows(n=[WRITERS[then](n) for n in before])
-    feature = features_by_name(
-        compare(reference, rows(n=[WRITERS[now](n) for n in after]), encode)
-    )["n"]
-    stayed = features_by_name(
-        compare(reference, rows(n=[WRITERS[now](n) for n in numbers]), encode)
-    )["n"]
+    feature = features_by_name(compare(reference, rows(n=[WRITERS[now](n) for n in after]), encode))["n"]
+    stayed = features_by_name(compare(reference, rows(n=[WRITERS[now](n) for n in numbers]), encode))["n"]
     assert (feature.kind, feature.test, feature.drift) == ("number", "Kolmogorov-Smirnov", True)
     assert stayed.kind == "number"
     # what an export leaves empty is missing, as it is
@@ -258,8 +254,7 @@ def test_many_columns_of_one_distribution_seldom_raise_an_alarm() -> None:
     for seed in range(60):
         random_ = np.random.default_rng(seed)
         samples = [
-            [dict(zip("abcdefghij", row, strict=True)) for row in random_.normal(size=(40, 10))]
-            for _ in range(2)
+            [dict(zip("abcdefghij", row, strict=True)) for row in random_.normal(size=(40, 10))] for _ in range(2)
         ]
         alarms += compare(*samples, encode).drift
     assert alarms <= 3
@@ -272,9 +267,7 @@ ANY = st.recursive(
     | st.floats()
     | st.text(max_size=20)
     | st.sampled_from(["the cat sat", "a dog ran", "2026-01-01"]),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
-    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
     max_leaves=4,
 )
 SAMPLE = st.lists(st.dictionaries(st.sampled_from("ab"), ANY), min_size=1, max_size=6)
@@ -339,9 +332,7 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
         (b"PAR1 and nothing more", "begins like Parquet but cannot be read"),
     ],
 )
-def test_a_file_that_is_no_sample_is_a_sentence(
-    tmp_path: Path, content: bytes, problem: str
-) -> None:
+def test_a_file_that_is_no_sample_is_a_sentence(tmp_path: Path, content: bytes, problem: str) -> None:
     path, good = tmp_path / "bad", tmp_path / "good.jsonl"
     path.write_bytes(content)
     good.write_text('{"a": 1}\n')

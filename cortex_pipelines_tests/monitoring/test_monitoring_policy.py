@@ -12,17 +12,9 @@ from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
 RULE = RetrainingRule(
-    new_share=0.1,
-    new_items=50,
-    corrections=20,
-    drift=True,
-    error_budget=0.4,
-    rest_days=2,
-    most_days=30,
+    new_share=0.1, new_items=50, corrections=20, drift=True, error_budget=0.4, rest_days=2, most_days=30
 )
-QUIET = RetrainingInputs(
-    trained=True, champion=True, days=5.0, new=10, new_share=0.02, minutes=60.0
-)
+QUIET = RetrainingInputs(trained=True, champion=True, days=5.0, new=10, new_share=0.02, minutes=60.0)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +62,7 @@ def test_without_a_reason_it_rests_and_says_how_far_it_is(changed: dict[str, Any
 def test_rest_and_cost_hold_a_training_back() -> None:
     due = replace(QUIET, new=500, new_share=0.5)
     early = should_retrain(replace(due, days=1.0), RULE, 360)
-    assert early.in_words() == (
-        "rest: 50% is new (500); but it was trained 1.0 days ago, and rests for 2"
-    )
+    assert early.in_words() == ("rest: 50% is new (500); but it was trained 1.0 days ago, and rests for 2")
     dear = should_retrain(replace(due, minutes=400.0), RULE, 360)
     assert dear.in_words().endswith("but it takes some 400 minutes, of at most 360 now")
     assert should_retrain(replace(due, minutes=400.0), RULE, None).retrain

@@ -15,12 +15,7 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 
 REPOSITORY = Path(__file__).parents[2]
 SHOWN = {
-    "adapters": (
-        "adapter of alpha, version ",
-        "extraction_rate: ",
-        "adapter on the base",
-        "----- repository\n",
-    ),
+    "adapters": ("adapter of alpha, version ", "extraction_rate: ", "adapter on the base", "----- repository\n"),
     "explore": ("task_router version 1", "project_source[alpha]", "{head}"),  # lineage
     "code_data": (
         "===== completion: fim\n",
@@ -29,12 +24,7 @@ SHOWN = {
         "split_reason: ",
         "long-parameter-list",
     ),
-    "decisions": (
-        "a hand-written sample",
-        "predictors.min_items",
-        "without their propensity",
-        "anomalies.min_windows",
-    ),
+    "decisions": ("a hand-written sample", "predictors.min_items", "without their propensity", "anomalies.min_windows"),
 }
 """Notebook to text that its output for the small project must contain."""
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))

@@ -203,9 +203,7 @@ def decisions(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Decisions:
     return decisions
 
 
-def test_a_model_rests_with_what_is_made_of_it_and_says_why(
-    bench: Workbench, decisions: Decisions
-) -> None:
+def test_a_model_rests_with_what_is_made_of_it_and_says_why(bench: Workbench, decisions: Decisions) -> None:
     result = night(bench)
     assert result.success
     assert sorted(decisions) == [("loud-a", "nightly"), ("loud-b", "nightly")]
@@ -223,9 +221,7 @@ def test_a_model_rests_with_what_is_made_of_it_and_says_why(
     assert bench.sync() == 0
 
 
-def test_a_pin_that_moved_is_seen_before_it_is_decided(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pin_that_moved_is_seen_before_it_is_decided(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     night(bench)
     monkeypatch.setattr(nightly, "models_of", lambda graph: ["words"])
     monkeypatch.setattr(nightly, "decide", lambda *_: RetrainingDecision(False, ("so it is told",)))
@@ -236,9 +232,7 @@ def test_a_pin_that_moved_is_seen_before_it_is_decided(
     assert last_decisions(bench.root)[0].startswith("words-a: rest: so it is told")
 
 
-def test_a_weekly_run_is_asked_as_such_and_a_person_may_overrule(
-    bench: Workbench, decisions: Decisions
-) -> None:
+def test_a_weekly_run_is_asked_as_such_and_a_person_may_overrule(bench: Workbench, decisions: Decisions) -> None:
     assert materialised(night(bench, tags=nightly.WEEKLY_TAG)) >= {"loud[b]"}
     assert set(decisions) == {("loud-a", "weekly"), ("loud-b", "weekly")}
     decisions.clear()

@@ -41,8 +41,7 @@ def test_what_is_stale_and_what_depends_on_it_in_order(tmp_path: Path) -> None:
     assert loud.rows == 2
     assert (loud.seconds, loud.basis) == (None, "no run here yet")
     with mock.patch(
-        "cortex_pipelines.orchestration.planning.last_seconds",
-        return_value={("loud", "b"): 7.0, ("tally", ""): 3.0},
+        "cortex_pipelines.orchestration.planning.last_seconds", return_value={("loud", "b"): 7.0, ("tally", ""): 3.0}
     ):
         loud, tally, *_ = plan_stages(bench.project())
     assert (loud.seconds, loud.basis) == (7.0, "the last run for b")
@@ -55,14 +54,10 @@ def test_durations_are_those_of_the_last_run(tmp_path: Path, monkeypatch) -> Non
     path = database(tmp_path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(path) as connection:
-        connection.execute(
-            "CREATE TABLE runs (run_uuid, status, lifecycle_stage, start_time, end_time)"
-        )
+        connection.execute("CREATE TABLE runs (run_uuid, status, lifecycle_stage, start_time, end_time)")
         connection.execute("CREATE TABLE tags (run_uuid, key, value)")
         for run, start, end in (("1", 0, 9000), ("2", 10_000, 14_500), ("3", 20_000, 20_100)):
-            connection.execute(
-                "INSERT INTO runs VALUES (?, 'FINISHED', 'active', ?, ?)", (run, start, end)
-            )
+            connection.execute("INSERT INTO runs VALUES (?, 'FINISHED', 'active', ?, ?)", (run, start, end))
             connection.execute("INSERT INTO tags VALUES (?, 'asset_key', 'words')", (run,))
             connection.execute("INSERT INTO tags VALUES (?, 'partition', 'a')", (run,))
     assert last_seconds(tmp_path) == {("words", "a"): 4.5}
@@ -72,9 +67,7 @@ def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: P
     entry = {"sources": [{"directory": "x"}], "pairs": {"max_commits": 2}}
     project_settings = {"adapters": {"max_tokens": 1000}, "datasets": {"max_train": 10}}
     control = {"general": {"project": "shop"}}
-    write_yaml(
-        tmp_path / "params.yaml", {"projects": {"shop": entry | project_settings}, **control}
-    )
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | project_settings}, **control})
     project = open_project(tmp_path)
     assert list(data_left_out(project)) == []
     for name, figures in (
@@ -94,9 +87,7 @@ def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: P
     assert "training stops at 1,000 tokens; projects.shop.adapters.max_tokens" in tokens
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (6000, "1 h 40 min")]
-)
+@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (6000, "1 h 40 min")])
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 

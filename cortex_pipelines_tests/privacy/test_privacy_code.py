@@ -55,9 +55,7 @@ def _errors(text: str, path: str) -> int:
 
 
 @pytest.mark.parametrize(("path", "form"), cases())
-def test_a_literal_is_found_and_redacted_in_every_form(
-    path: str, form: str, settings: PrivacySettings
-) -> None:
+def test_a_literal_is_found_and_redacted_in_every_form(path: str, form: str, settings: PrivacySettings) -> None:
     value = _generated(form)
     parts = [value[:12], value[12:]] if "%h" in form else [value]
     text = form.replace("%h", value[:12]).replace("%t", value[12:]).replace("%", value)
@@ -81,9 +79,7 @@ def test_a_literal_is_found_and_redacted_in_every_form(
         ("a.rs", 'fn f() { let password = env::var("X").unwrap_or_else(|_| "%".into()); }'),
     ],
 )
-def test_so_is_a_password_that_a_person_chose(
-    path: str, text: str, settings: PrivacySettings
-) -> None:
+def test_so_is_a_password_that_a_person_chose(path: str, text: str, settings: PrivacySettings) -> None:
     assert _CHOSEN in "".join(_secrets(path, text.replace("%", _CHOSEN), settings))
 
 
@@ -111,9 +107,7 @@ def test_so_is_a_password_that_a_person_chose(
         ("a.rs", f'fn f() {{ let (password, colour) = (x, "{_DRAWN}"); }}'),
     ],
 )
-def test_a_literal_that_does_not_reach_the_name_is_not(
-    path: str, text: str, settings: PrivacySettings
-) -> None:
+def test_a_literal_that_does_not_reach_the_name_is_not(path: str, text: str, settings: PrivacySettings) -> None:
     assert _secrets(path, text, settings) == []
 
 
@@ -133,16 +127,10 @@ def test_escapes_belong_to_the_span(escaped: str, settings: PrivacySettings) -> 
     [
         ("a.py", "def f(x):\n    return [x, 'a']\n\n\n", '\n\napi_key: Final[str] = "{}"\n'),
         ("a.js", "function f(x){return [x,'a']};", ';const q={{apiKey:await g("{}")}};'),
-        (
-            "A.java",
-            "  int f(int x) { return x; }\n",
-            '  Optional<String> token = Optional.of("{}");\n',
-        ),
+        ("A.java", "  int f(int x) { return x; }\n", '  Optional<String> token = Optional.of("{}");\n'),
     ],
 )
-def test_far_from_the_beginning_of_a_large_text(
-    path: str, filler: str, form: str, settings: PrivacySettings
-) -> None:
+def test_far_from_the_beginning_of_a_large_text(path: str, filler: str, form: str, settings: PrivacySettings) -> None:
     text = filler * 1_000 + form.format(_DRAWN) + filler * 1_000
     assert _secrets(path, text, settings) == [_DRAWN]
 

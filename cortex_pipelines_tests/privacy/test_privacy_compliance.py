@@ -50,38 +50,22 @@ def skipped() -> pl.DataFrame:
     return SKIPPED_FILES.frame([{**row, "path": "x"}, {**row, "path": "y"}])
 
 
-def test_the_report_says_what_where_what_was_done_and_which_licence(
-    settings: PrivacySettings,
-) -> None:
+def test_the_report_says_what_where_what_was_done_and_which_licence(settings: PrivacySettings) -> None:
     report = check_compliance(files(), commits(), redactions(), skipped(), "demo", settings)
-    assert report["found"][0] == {
-        "category": "secret",
-        "rule": "password",
-        "severity": "high",
-        "places": 2,
-    }
-    assert report["files"] == {
-        "published": 3,
-        "trainable": 2,
-        "trainable_without_licence": 0,
-        "redacted": 1,
-    }
+    assert report["found"][0] == {"category": "secret", "rule": "password", "severity": "high", "places": 2}
+    assert report["files"] == {"published": 3, "trainable": 2, "trainable_without_licence": 0, "redacted": 1}
     assert report["licences"][0] == {"licence": "0BSD", "files": 1, "bytes": 5, "trainable": 1}
     assert report["licences"][2]["licence"] == "none"
     assert report["left_out"] == [{"reason": "binary", "files": 2}]
     assert [row["line"] for row in report["places"]] == [1, 2, 3]
     assert report["compliant"] is True
     assert report["problems"] == report["left"] == []
-    again = check_compliance(
-        files()[::-1], commits(), redactions()[::-1], skipped(), "demo", settings
-    )
+    again = check_compliance(files()[::-1], commits(), redactions()[::-1], skipped(), "demo", settings)
     assert json.dumps(report) == json.dumps(again)
 
 
 @pytest.mark.parametrize("location", ["file", "message"])
-def test_what_is_left_in_the_data_is_not_compliant(
-    settings: PrivacySettings, location: str
-) -> None:
+def test_what_is_left_in_the_data_is_not_compliant(settings: PrivacySettings, location: str) -> None:
     """Whatever the settings say: an address that redaction should have taken is counted."""
     text = "ask ada.lovelace@analytical.org\n"
     file_rows = files()
@@ -126,18 +110,11 @@ def test_logs_are_compliant_by_what_they_hold(settings: PrivacySettings) -> None
 
 
 def test_the_page_escapes_and_shows_empty_tables(settings: PrivacySettings) -> None:
-    page = report_page(
-        check_compliance(files(), commits(), redactions(), skipped(), "demo", settings)
-    )
+    page = report_page(check_compliance(files(), commits(), redactions(), skipped(), "demo", settings))
     assert "&lt;c&gt;.py" in page
     assert "<c>" not in page
     empty = check_compliance(
-        files().clear(),
-        commits().clear(),
-        redactions().clear(),
-        skipped().clear(),
-        "none",
-        settings,
+        files().clear(), commits().clear(), redactions().clear(), skipped().clear(), "none", settings
     )
     assert report_page(empty).count("<p>None.</p>") == 5
 
@@ -179,12 +156,8 @@ def test_a_tombstone_covers_what_all_its_fields_name(
     assert is_forgotten(with_tombstones, "demo", "git:a", "src/secret/k.py", "0a1b") is covered
 
 
-def test_only_a_whole_source_is_covered_where_no_path_is_asked_for(
-    settings: PrivacySettings,
-) -> None:
-    path = settings.model_copy(
-        update={"forgotten": (Tombstone.model_validate({**STONE, "path": "**"}),)}
-    )
+def test_only_a_whole_source_is_covered_where_no_path_is_asked_for(settings: PrivacySettings) -> None:
+    path = settings.model_copy(update={"forgotten": (Tombstone.model_validate({**STONE, "path": "**"}),)})
     with_tombstone = settings.model_copy(
         update={"forgotten": (Tombstone.model_validate({**STONE, "source": "git:a"}),)}
     )

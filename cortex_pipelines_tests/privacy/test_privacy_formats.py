@@ -33,9 +33,7 @@ def _random_part(op: str, value: Any, draw: random.Random) -> str:
         return draw.choice(sorted({c for kind, item in value for c in _set(str(kind), item)}))
     if op in ("MAX_REPEAT", "MIN_REPEAT"):
         low, high, repeated = value
-        return "".join(
-            _random_parts(repeated, draw) for _ in range(draw.randint(low, min(high, low + 8)))
-        )
+        return "".join(_random_parts(repeated, draw) for _ in range(draw.randint(low, min(high, low + 8))))
     if op == "SUBPATTERN":
         return _random_parts(value[3], draw)
     if op == "BRANCH":
@@ -52,11 +50,7 @@ def _set(kind: str, item: Any) -> str:
     if kind == "RANGE":
         return "".join(map(chr, range(item[0], item[1] + 1)))
     assert kind == "CATEGORY", kind
-    characters = {
-        "CATEGORY_WORD": _WORD,
-        "CATEGORY_DIGIT": string.digits,
-        "CATEGORY_NOT_SPACE": _WORD,
-    }
+    characters = {"CATEGORY_WORD": _WORD, "CATEGORY_DIGIT": string.digits, "CATEGORY_NOT_SPACE": _WORD}
     return characters[str(item)]
 
 

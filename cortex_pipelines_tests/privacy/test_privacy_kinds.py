@@ -24,10 +24,7 @@ TRUE = [
     (".env", f"APP_KEY=base64:{_LONG}{_SHORT}="),
     (".env", f"JWT_SECRET={_HEX}"),
     ("config.yml", "database:\n  host: db.acme.dev\n  username: app\n  password: harbour42\n"),
-    (
-        "config.yml",
-        "database:\n  host: db.acme.dev\n  port: 5432\n  user: app\n  password: lanternbay\n",
-    ),
+    ("config.yml", "database:\n  host: db.acme.dev\n  port: 5432\n  user: app\n  password: lanternbay\n"),
     ("k.yaml", 'env:\n  - name: DB_PASSWORD\n    value: "harbour42"\n'),
     ("secret.yaml", "kind: Secret\ndata:\n  password: bGFudGVybi1iYXktNw==\n"),
     ("secret.yaml", "apiVersion: v1\nkind: Secret\nstringData:\n  db-pass: walrus-77-bay\n"),
@@ -37,11 +34,7 @@ TRUE = [
     ("a.json", '{"host": "ftp.acme.dev", "user": "deploy", "pass": "swordfish"}'),
     ("a.json", '{"key": "db_password", "value": "harbour42"}'),
     ("a.json", f'{{"name": "API_SECRET", "type": "text", "value": "{_LONG}"}}'),
-    (
-        "a.json",
-        '{\n "username": "admin",\n "password": "lanternbay",\n "port": 22'
-        ', "host": "x.acme.dev"\n}',
-    ),
+    ("a.json", '{\n "username": "admin",\n "password": "lanternbay",\n "port": 22, "host": "x.acme.dev"\n}'),
     ("a.xml", "<password>harbour42</password>"),
     ("a.xml", '<Pass encoding="base64">bGFudGVybi1iYXktNw==</Pass>'),
     ("a.xml", '<property name="password">harbour42</property>'),
@@ -58,10 +51,7 @@ TRUE = [
         'Catalog=shop;User ID=app;Password=harbour42;" />',
     ),
     ("web.config", 'connectionString="Server=db;Database=shop;Uid=app;Pwd=lanternbay;"'),
-    (
-        "a.cs",
-        'var c = "Server=tcp:db.acme.dev,1433;User ID=app;Password=Lantern#Bay;Encrypt=True";',
-    ),
+    ("a.cs", 'var c = "Server=tcp:db.acme.dev,1433;User ID=app;Password=Lantern#Bay;Encrypt=True";'),
     (
         "a.cs",
         f'"Endpoint=sb://acme.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey={_LONG}kT9x2QvLw8Z="',
@@ -70,10 +60,7 @@ TRUE = [
         "a.py",
         f'"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={_LONG}{_LONG}9fQx27LmZt0RbY4kWc8VsJ==;EndpointSuffix=core.windows.net"',
     ),
-    (
-        "a.java",
-        'DriverManager.getConnection("jdbc:mysql://db.acme.dev/shop?user=app&password=harbour42")',
-    ),
+    ("a.java", 'DriverManager.getConnection("jdbc:mysql://db.acme.dev/shop?user=app&password=harbour42")'),
     ("a.java", 'DriverManager.getConnection("jdbc:mysql://db.acme.dev/shop", "app", "harbour42!")'),
     ("a.java", "jdbc:oracle:thin:app/harbour42@db.acme.dev:1521/orcl"),
     ("a.py", '"host=db.acme.dev user=app password=harbour42 dbname=shop"'),
@@ -98,10 +85,7 @@ TRUE = [
     (".htpasswd", "deploy:$apr1$kT9x2QvL$w8Zr4Ns6Hb3Yc7Jd1Pf5Mg"),
     (".htpasswd", f"deploy:{{SHA}}{_SHORT}Hb3Yc7Jd1Pf="),
     ("shadow", f"deploy:$6${_SHORT}${_LONG}{_LONG}9fQx27LmZt0RbY4kWc8Vs.:17431:0:99999:7:::"),
-    (
-        "a.sql",
-        f"INSERT INTO u VALUES ('bob', '$2y$10${_SHORT}Hb3Yc.7Jd1Pf5Mg9fQx27LmZt0RbY4kWc8Vsu');",
-    ),
+    ("a.sql", f"INSERT INTO u VALUES ('bob', '$2y$10${_SHORT}Hb3Yc.7Jd1Pf5Mg9fQx27LmZt0RbY4kWc8Vsu');"),
     ("a.sql", "CREATE USER app WITH PASSWORD 'harbour42';"),
     ("a.sql", "CREATE USER app IDENTIFIED BY 'lanternbay';"),
     ("a.sql", "ALTER USER 'app'@'%' IDENTIFIED WITH mysql_native_password BY 'Harbour!42';"),
@@ -110,11 +94,7 @@ TRUE = [
     ("a.sql", "SET PASSWORD FOR 'app'@'localhost' = PASSWORD('harbour42');"),
     ("a.sql", "create user app identified by harbour42;"),
     ("a.sql", "INSERT INTO users (id, name, password, mail) VALUES (1, 'ann', 'harbour42', 'x');"),
-    (
-        "a.sql",
-        "INSERT INTO `users` (`id`, `login`, `pass`) VALUES\n(1, 'ann', 'h"
-        "arbour42'),\n(2, 'bo', 'walrus77');",
-    ),
+    ("a.sql", "INSERT INTO `users` (`id`, `login`, `pass`) VALUES\n(1, 'ann', 'harbour42'),\n(2, 'bo', 'walrus77');"),
     ("a.sql", "UPDATE users SET password = 'harbour42' WHERE id = 1;"),
     ("a.sh", "mysql -u root -pharbour42 shop"),
     ("a.sh", "mysql -uroot -p'lantern bay' shop"),
@@ -181,11 +161,7 @@ TRUE = [
     ("a.js", f"https://x.acme.dev/?a=1&amp;api_key={_LONG}"),
     ("a.ovpn", "<auth-user-pass>\ndeploy\nharbour42\n</auth-user-pass>"),
     ("a.txt", "SUAKT4X2QVLW7ZR4NS6HB3YC7JD2PF5MGKT4X2QVLW7ZR4NS6HB3YC7J23"),
-    (
-        "a.key",
-        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{_LONG}{_LONG}\n{_LONG}\n---"
-        "--END OPENSSH PRIVATE KEY-----",
-    ),
+    ("a.key", f"-----BEGIN OPENSSH PRIVATE KEY-----\n{_LONG}{_LONG}\n{_LONG}\n-----END OPENSSH PRIVATE KEY-----"),
     (
         "a.c",
         f'const char *key = "-----BEGIN RSA PRIVATE KEY-----\\n"\n"{_LONG}{_LONG}'
@@ -239,11 +215,7 @@ TRUE = [
     ("Makefile", "PASSWORD := harbour42"),
     ("a.url", f"https://acme.blob.core.windows.net/c?sv=2022&sig={_LONG}kT9x2QvLw8%3D"),
     ("jwk.json", f'{{"kty":"oct","k":"{_LONG}"}}'),
-    (
-        "a.asc",
-        f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{_LONG}{_LONG}\n{_LONG}\n-"
-        "----END PGP PRIVATE KEY BLOCK-----",
-    ),
+    ("a.asc", f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{_LONG}{_LONG}\n{_LONG}\n-----END PGP PRIVATE KEY BLOCK-----"),
     (
         "a.key",
         f"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: x\n{_LONG}{_LONG}"
@@ -279,10 +251,7 @@ TRUE = [
     ("a.http", f"Set-Cookie: auth_token={_LONG}; Path=/"),
 ]
 FALSE = [
-    (
-        "de.json",
-        '{"username": "Benutzername", "password": "Passwort", "forgot": "Passwort vergessen?"}',
-    ),
+    ("de.json", '{"username": "Benutzername", "password": "Passwort", "forgot": "Passwort vergessen?"}'),
     ("de.properties", "login.password=Passwort\nlogin.user=Benutzer"),
     ("a.yml", "password:\n  type: string\n  format: password"),
     ("a.yml", "password: ${DB_PASSWORD}"),
@@ -371,9 +340,7 @@ def test_names_and_samples_are_not(path: str, text: str, settings: PrivacySettin
 
 
 @pytest.mark.parametrize(("path", "text"), TRUE)
-def test_what_is_found_is_gone_after_one_redaction(
-    path: str, text: str, settings: PrivacySettings
-) -> None:
+def test_what_is_found_is_gone_after_one_redaction(path: str, text: str, settings: PrivacySettings) -> None:
     redacted = redact_text(text, path, None, settings, b"k" * 16).text
     assert redacted.count("\n") == text.count("\n")
     assert spans_of(redacted, path, settings) == []
@@ -393,9 +360,7 @@ def test_every_literal_of_a_split_secret_is_found(settings: PrivacySettings) -> 
         ("key.js", "const privateKey = `\n{}`\n"),
     ],
 )
-def test_every_line_of_a_key_without_a_frame_is_found(
-    path: str, form: str, settings: PrivacySettings
-) -> None:
+def test_every_line_of_a_key_without_a_frame_is_found(path: str, form: str, settings: PrivacySettings) -> None:
     digests = (hashlib.sha384(str(number).encode()).digest() for number in range(4))
     lines = [base64.b64encode(digest).decode() for digest in digests]
     lines.append(lines[0][:11] + "=")
@@ -403,9 +368,7 @@ def test_every_line_of_a_key_without_a_frame_is_found(
 
 
 @pytest.mark.parametrize("value", ["mR7kw&Tv9", "mR7kw,Tv9+x;Lq2!"])
-def test_a_bare_password_ends_with_its_line_where_only_settings_are(
-    value: str, settings: PrivacySettings
-) -> None:
+def test_a_bare_password_ends_with_its_line_where_only_settings_are(value: str, settings: PrivacySettings) -> None:
     assert _secrets("a.env", f"DB_PASSWORD={value}\n", settings) == [value]
     assert _secrets("a.properties", f"db.password: {value}\n", settings) == [value]
 
@@ -422,8 +385,6 @@ def test_every_row_that_is_inserted_is_looked_at(settings: PrivacySettings) -> N
     assert _secrets("a.sql", text, settings) == [f"walrus7{number}" for number in range(9)]
 
 
-def test_a_word_with_a_number_is_a_name_in_code_and_a_password_in_settings(
-    settings: PrivacySettings,
-) -> None:
+def test_a_word_with_a_number_is_a_name_in_code_and_a_password_in_settings(settings: PrivacySettings) -> None:
     assert _secrets("a.py", "password = harbour42", settings) == []
     assert _secrets("a.ini", "password = harbour42", settings) == ["harbour42"]

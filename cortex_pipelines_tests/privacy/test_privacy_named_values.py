@@ -36,9 +36,7 @@ def test_a_value_is_judged_by_its_name_and_where_it_stands(
 
 
 def test_each_part_of_a_value_is_a_span_without_the_scheme(settings: PrivacySettings) -> None:
-    value = NamedValue(
-        "authToken", f"Bearer {_DRAWN}", 10, 44, quoted=True, parts=((10, 25), (36, 44))
-    )
+    value = NamedValue("authToken", f"Bearer {_DRAWN}", 10, 44, quoted=True, parts=((10, 25), (36, 44)))
     assert list(judge_named_values([value], False, settings)) == [
         Span(17, 25, SECRET, "assigned-secret", "high"),
         Span(36, 44, SECRET, "assigned-secret", "high"),
@@ -47,6 +45,4 @@ def test_each_part_of_a_value_is_a_span_without_the_scheme(settings: PrivacySett
 
 def test_a_part_that_is_only_a_scheme_stays(settings: PrivacySettings) -> None:
     value = NamedValue("token", f"Bearer {_DRAWN}", 1, 30, quoted=True, parts=((1, 8), (12, 28)))
-    assert list(judge_named_values([value], False, settings)) == [
-        Span(12, 28, SECRET, "assigned-secret", "high")
-    ]
+    assert list(judge_named_values([value], False, settings)) == [Span(12, 28, SECRET, "assigned-secret", "high")]

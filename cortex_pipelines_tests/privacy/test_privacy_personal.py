@@ -66,9 +66,7 @@ PASSED_OVER = [
 
 
 @pytest.mark.parametrize(("text", "rule", "value"), FOUND)
-def test_personal_data_is_found(
-    text: str, rule: str, value: str, settings: PrivacySettings
-) -> None:
+def test_personal_data_is_found(text: str, rule: str, value: str, settings: PrivacySettings) -> None:
     values = [(s.rule, text[s.start : s.end]) for s in spans_of(text, "a", settings)]
     assert (rule, value) in values
 

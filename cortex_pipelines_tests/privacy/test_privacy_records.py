@@ -66,13 +66,9 @@ def test_the_key_of_a_value_counts(settings: PrivacySettings) -> None:
 
 def test_the_same_person_is_the_same_in_all_records(settings: PrivacySettings) -> None:
     mail = "jane.miller@kestrel-systems.io"
-    author, assignee = (
-        redacted_value({key: mail}, settings)[key] for key in ("author", "assignee")
-    )
+    author, assignee = (redacted_value({key: mail}, settings)[key] for key in ("author", "assignee"))
     assert author == assignee != mail
-    assert (
-        redacted_value({"author": mail.upper()}, settings)["author"] == author
-    )  # as authors of commits
+    assert redacted_value({"author": mail.upper()}, settings)["author"] == author  # as authors of commits
 
 
 def test_two_keys_stay_two(settings: PrivacySettings) -> None:

@@ -30,10 +30,8 @@ CODE = {
     "export function f(a) { return /x+/.test(a) ? apiKey : url; }\n",
     "typescript": "/** C */\nexport const secret: string = 'S';\n"
     'interface A { key: string }\nconst a: A = { key: "T" };\n',
-    "java": '/** C */\nclass A {\n  static final String TOKEN = "S"; // C\n'
-    '  String url() { return "T" + TOKEN; }\n}\n',
-    "go": 'package a\n\n// C\nconst apiToken = "S"\n\nvar url = "T" + apiToken\n\n'
-    "func f() string { return `T` }\n",
+    "java": '/** C */\nclass A {\n  static final String TOKEN = "S"; // C\n  String url() { return "T" + TOKEN; }\n}\n',
+    "go": 'package a\n\n// C\nconst apiToken = "S"\n\nvar url = "T" + apiToken\n\nfunc f() string { return `T` }\n',
     "rust": '// C\nconst SECRET: &str = "S";\nfn f() -> String { format!("{}{}", "T", SECRET) }\n',
 }
 _PLANTED = st.one_of(
@@ -52,9 +50,7 @@ _PLANTED = st.one_of(
 )
 
 
-def redacted(
-    text: str, settings: PrivacySettings, project: str = "demo", language: str | None = None
-) -> RedactedText:
+def redacted(text: str, settings: PrivacySettings, project: str = "demo", language: str | None = None) -> RedactedText:
     return redact_text(text, "a", language, settings, project_key(project, settings))
 
 
@@ -112,10 +108,7 @@ def test_what_is_planted_is_gone(language: str, settings: PrivacySettings) -> No
     ("language", "text"),
     [
         ("python", f'KEY = """{_KEY_BLOCK}"""\n'),
-        (
-            "python",
-            "KEY = (\n" + "".join(f'    "{x}\\n"\n' for x in _KEY_BLOCK.split("\n")) + ")\n",
-        ),
+        ("python", "KEY = (\n" + "".join(f'    "{x}\\n"\n' for x in _KEY_BLOCK.split("\n")) + ")\n"),
         ("javascript", "const k =\n" + " +\n".join(f"  '{x}\\n'" for x in _KEY_BLOCK.split("\n"))),
         ("go", f"package a\n\nconst k = `{_KEY_BLOCK}`\n"),
         ("java", "class A {\n// " + _KEY_BLOCK.replace("\n", "\n// ") + "\n}\n"),
@@ -142,9 +135,7 @@ def test_real_code_stays_as_it_is_but_for_what_is_private(settings: PrivacySetti
         compile(result.text, str(file), "exec", dont_inherit=True)
 
 
-def test_same_value_same_placeholder_in_a_project_and_only_there(
-    settings: PrivacySettings,
-) -> None:
+def test_same_value_same_placeholder_in_a_project_and_only_there(settings: PrivacySettings) -> None:
     text = 'a = "ann@acmecorp.com"\nb = "bob2@acmecorp.com"\nc = "ann@acmecorp.com"\n'
     first, second, third = (r.placeholder for r in redacted(text, settings).redactions)
     assert first == third != second

@@ -35,8 +35,6 @@ def test_without_a_repository_only_the_name_is_left() -> None:
     assert repository_path("C:\\Users\\jane.doe\\shop\\a.py") == "a.py"
 
 
-@pytest.mark.parametrize(
-    "url", ["acme/shop", "https://example.com/acme/shop.git/", "git@example.com:acme/shop.git"]
-)
+@pytest.mark.parametrize("url", ["acme/shop", "https://example.com/acme/shop.git/", "git@example.com:acme/shop.git"])
 def test_a_repositorys_name(url: str) -> None:
     assert repository_name(url) == "shop"

@@ -147,9 +147,7 @@ def test_allowed_values_are_no_findings(settings: PrivacySettings) -> None:
     assert spans_of(line, "a", allowed) == []
 
 
-def test_capitals_whose_lower_form_is_longer_do_not_shift_places(
-    settings: PrivacySettings,
-) -> None:
+def test_capitals_whose_lower_form_is_longer_do_not_shift_places(settings: PrivacySettings) -> None:
     text = f'İİİ password = "{_SHORT}"'
     (span,) = spans_of(text, "a", settings)
     assert text[span.start : span.end] == _SHORT

@@ -81,10 +81,7 @@ WRITTEN = {
         '{"url": "Server=db;User=app;Password=§"}\n',
         '{"auth": {"access_token": "§"}}\n{"auth": {"access_token": "§"}}\n',
     ],
-    "json5": [
-        "// settings\n{password: '§', /* b */ trailing: [1, 2,],}\n",
-        "{'api_key': \"§\"}\n",
-    ],
+    "json5": ["// settings\n{password: '§', /* b */ trailing: [1, 2,],}\n", "{'api_key': \"§\"}\n"],
     "toml": [
         'password = "§"\n',
         "[db]\npassword = '§'\n",
@@ -253,9 +250,7 @@ def _env_shape(text: str) -> Any:
 
 
 def _shell_shape(text: str) -> Any:
-    completed = subprocess.run(
-        ["bash", "-n"], input=text, capture_output=True, text=True, check=False
-    )
+    completed = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
     return completed.returncode, completed.stderr
 
 
@@ -276,9 +271,7 @@ PARSED = [
 
 
 @pytest.mark.parametrize(("format", "template"), PARSED)
-def test_redaction_keeps_what_an_independent_parser_sees(
-    format: str, template: str, settings: PrivacySettings
-) -> None:
+def test_redaction_keeps_what_an_independent_parser_sees(format: str, template: str, settings: PrivacySettings) -> None:
     text, values = planted(template)
     key = project_key("demo", settings)
     redacted = redact_text(text, file_name(format), None, settings, key).text
@@ -288,9 +281,7 @@ def test_redaction_keeps_what_an_independent_parser_sees(
 
 
 _CONTENTS = st.text(
-    string.ascii_letters + string.digits + "!#$%&'()*+,-./:;<=>?@[]^_`{|}~\"\\ \n\té世",
-    min_size=1,
-    max_size=40,
+    string.ascii_letters + string.digits + "!#$%&'()*+,-./:;<=>?@[]^_`{|}~\"\\ \n\té世", min_size=1, max_size=40
 )
 _TREES = st.recursive(
     _CONTENTS,
@@ -345,8 +336,7 @@ def test_a_malformed_file_falls_back_to_line_patterns(name: str, settings: Priva
 
 @pytest.mark.parametrize("format", sorted({f.name for f in FORMATS}))
 @pytest.mark.parametrize(
-    "part",
-    ["[", "{", '"', "<a>", "<a b=", "a: {", "${a:", "{{", "x: \\\n", "<<E\n", "'''", "&a *a "],
+    "part", ["[", "{", '"', "<a>", "<a b=", "a: {", "${a:", "{{", "x: \\\n", "<<E\n", "'''", "&a *a "]
 )
 def test_text_made_to_nest_without_end_never_raises(format: str, part: str) -> None:
     [parser] = [f for f in FORMATS if f.name == format]
@@ -375,10 +365,6 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [(name, text) for name, texts in HARMLESS.items() for text in texts]
-)
-def test_references_and_descriptions_are_no_secrets(
-    name: str, text: str, settings: PrivacySettings
-) -> None:
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in HARMLESS.items() for text in texts])
+def test_references_and_descriptions_are_no_secrets(name: str, text: str, settings: PrivacySettings) -> None:
     assert spans_of(text, name, settings) == []

@@ -68,9 +68,7 @@ def test_a_destroyed_project_comes_back_as_it_was(
     assert status_of(project) == before
     assert "quollbook" in run_in(project.root, "cortex", "memory", "search", *query)
 
-    run_in(
-        project.root, "cortex", "backup", repository, *password_options
-    )  # only what nothing makes again
+    run_in(project.root, "cortex", "backup", repository, *password_options)  # only what nothing makes again
     destroyed(project)
     result = CliRunner().invoke(main, ["restore", repository, str(project.root), *password_options])
     assert result.exit_code == 0, result.output
@@ -92,9 +90,7 @@ def test_a_destroyed_project_comes_back_as_it_was(
 
 
 @needs_restic
-def test_a_backup_that_helps_nobody_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backup_that_helps_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "project"
@@ -142,9 +138,7 @@ def test_keys_stay_out_of_a_backup_that_is_made_through_a_link(
 
 
 @needs_restic
-def test_a_backup_is_of_one_project(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backup_is_of_one_project(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository, new_location, new = str(tmp_path / "kept"), tmp_path / "moved", tmp_path / "new"
 
     def output_of(root: Path, *words: str, status: int = 0) -> str:
@@ -186,9 +180,7 @@ def test_a_backup_is_of_one_project(
     assert (new / "note").read_text() == "moved"
 
 
-def test_without_restic_it_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_restic_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     result = CliRunner().invoke(main, ["restore", str(tmp_path / "a"), str(tmp_path / "b")])
     assert "restic is not installed: `apt-get install restic`" in result.output

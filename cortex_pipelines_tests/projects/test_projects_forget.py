@@ -26,13 +26,7 @@ from cortex_pipelines.projects import certificate, erase, forget
 from cortex_pipelines.projects.add import add_project
 from cortex_pipelines.projects.create import create_project
 from cortex_pipelines.projects.deleted_authors import add_author_tombstones
-from cortex_pipelines.projects.forget import (
-    add_tombstones,
-    create_tombstones,
-    mark_models,
-    models_trained_on,
-    purge,
-)
+from cortex_pipelines.projects.forget import add_tombstones, create_tombstones, mark_models, models_trained_on, purge
 from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.opening import CACHE
@@ -126,9 +120,7 @@ def record(bench: Workbench, name: str, partition: str | None) -> str:
 
 
 @pytest.mark.slow
-def test_models_are_named_marked_and_former_versions_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_are_named_marked_and_former_versions_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget, "SOURCE_READERS", ("words",))
     bench = Workbench.create(tmp_path / "p")
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "secret"]))
@@ -149,39 +141,24 @@ def test_models_are_named_marked_and_former_versions_deleted(
         logged = client.create_logged_model(experiment, name=name, source_run_id=run)
         client.log_model_artifacts(logged.model_id, str(bench.root / "data" / "page" / partition))
         weights.append(Path(url2pathname(urlsplit(logged.artifact_location).path)))
-        client.create_model_version(
-            name, logged.artifact_location, run_id=run, tags=tags, model_id=logged.model_id
-        )
+        client.create_model_version(name, logged.artifact_location, run_id=run, tags=tags, model_id=logged.model_id)
     assert all(any(folder.iterdir()) for folder in weights)
 
     models = models_trained_on(bench.project(), ["a"])
     # page@b reads the sum over all projects, so it was made from a as well
-    assert [(m.name, m.number, m.projects) for m in models] == [
-        ("page-a", "1", ("a",)),
-        ("page-b", "1", ("a",)),
-    ]
+    assert [(m.name, m.number, m.projects) for m in models] == [("page-a", "1", ("a",)), ("page-b", "1", ("a",))]
     assert models_trained_on(bench.project(), ["nothing"]) == []
     monkeypatch.setattr(forget, "FEEDBACK", "words")
-    assert models_trained_on(bench.project(), [], ["a"]) == models, (
-        "a user's feedback in the lineage"
-    )
+    assert models_trained_on(bench.project(), [], ["a"]) == models, "a user's feedback in the lineage"
     client.log_metric(runs["words", "a"], "rows_train", 0.0)
     assert models_trained_on(bench.project(), [], ["a"]) == [], "a data set without any"
     mark_models(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
-    name = certificate.record_deletion(
-        bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester"
-    )
+    name = certificate.record_deletion(bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester")
     page, current_time = ReleasedModel("page", "a"), datetime.now(UTC)
-    assert certificate.deletion_requested_since(
-        bench.project(), page, current_time - timedelta(days=1)
-    )
-    assert not certificate.deletion_requested_since(
-        bench.project(), page, current_time + timedelta(days=1)
-    )
-    assert not certificate.deletion_requested_since(
-        bench.project(), ReleasedModel("page", "c"), None
-    )
+    assert certificate.deletion_requested_since(bench.project(), page, current_time - timedelta(days=1))
+    assert not certificate.deletion_requested_since(bench.project(), page, current_time + timedelta(days=1))
+    assert not certificate.deletion_requested_since(bench.project(), ReleasedModel("page", "c"), None)
     paper = tmp_path / "certificate.json"
     early = certificate.certify(bench.project(), paper)
     assert early["forgotten"] == [{"project": "a", "path": "x/**"}]
@@ -204,14 +181,10 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert "page-a/1: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
     for stage in bench.all_stages():
         bench.make(*stage)
-    assert not certificate.deletion_requested_since(bench.project(), page, None), (
-        "another version is there"
-    )
+    assert not certificate.deletion_requested_since(bench.project(), page, None), "another version is there"
     built = certificate.certify(bench.project(), paper)
     assert all(row["rebuilt"] and row["now"] != row["before"] for row in built["models"])
-    assert (
-        f"loud@a: version {old} is in DVC's cache; `cortex forget --purge`" in built["outstanding"]
-    )
+    assert f"loud@a: version {old} is in DVC's cache; `cortex forget --purge`" in built["outstanding"]
     assert any("weights are kept" in sentence for sentence in built["outstanding"])
     rows = bench.root / ".cortex" / "cache" / "rows" / "words"
     rows.mkdir(parents=True, exist_ok=True)
@@ -275,9 +248,7 @@ def test_versions_that_no_release_has_entered_are_nobodys_to_forget(tmp_path: Pa
     assert not (bench.root / ".cortex" / "models" / ("2" * 32)).exists()
 
 
-def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_gone(
-    tmp_path: Path,
-) -> None:
+def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_gone(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     version, paper = "1" * 32, tmp_path / "certificate.json"
     model = forget.TrainedModel("page-a", "1", "page", "a", ("a",), version)
@@ -288,10 +259,7 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
     (row,) = content["models"]
     assert (row["number"], row["before"]) == (None, version)
     assert row["weights"] == "its record is gone from the registry"
-    assert any(
-        sentence.startswith(f"page-a/{version}: its record is gone")
-        for sentence in content["outstanding"]
-    )
+    assert any(sentence.startswith(f"page-a/{version}: its record is gone") for sentence in content["outstanding"])
 
     client = open_client(bench.root)
     client.create_registered_model("page-a")
@@ -300,9 +268,7 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
         client.create_model_version("page-a", "file:///srv/page", tags=tags)
     content = certificate.certify(bench.project(), paper)
     assert [(row["number"], row["weights"]) for row in content["models"]] == [("2", "kept")]
-    assert any(
-        sentence.startswith("page-a/2: its weights are") for sentence in content["outstanding"]
-    )
+    assert any(sentence.startswith("page-a/2: its weights are") for sentence in content["outstanding"])
 
 
 def test_a_certificate_names_the_pinned_rows_of_trackers(tmp_path: Path) -> None:
@@ -331,9 +297,7 @@ def test_a_certificate_names_the_tasks_that_wait_for_a_person(tmp_path: Path) ->
         return [copy for copy in content["copies_may_remain"] if "`cortex review`" in copy]
 
     assert matching_copies() == []
-    task = PendingReview(
-        "0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0
-    )
+    task = PendingReview("0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0)
     waiting = gateway_log(bench.root).parent / FILE
     waiting.parent.mkdir(parents=True, exist_ok=True)
     waiting.write_text(json.dumps(asdict(task)) + "\n")
@@ -341,9 +305,7 @@ def test_a_certificate_names_the_tasks_that_wait_for_a_person(tmp_path: Path) ->
     assert copy.startswith("the task that waits for a person's decision")
 
 
-def test_the_command_writes_names_and_says_what_comes_next(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_writes_names_and_says_what_comes_next(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(REPOSITORY / "sources.lock", root)
     monkeypatch.chdir(root)
     result = CliRunner().invoke(forget_command, ["--path", "src/legacy/**", "--project", "flask"])

@@ -12,12 +12,7 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.projects.status import state, summary
 from cortex_pipelines.projects import status_cache
-from cortex_pipelines.projects.status_cache import (
-    FILE,
-    cache_status,
-    collect_state,
-    read_cached_status,
-)
+from cortex_pipelines.projects.status_cache import FILE, cache_status, collect_state, read_cached_status
 
 ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
 
@@ -84,9 +79,7 @@ def test_a_link_counts_with_what_it_leads_to_and_may_lead_nowhere(root: Path) ->
     assert read_cached_status(root) is None
 
 
-def test_no_answer_is_kept_about_what_was_touched_this_moment(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_answer_is_kept_about_what_was_touched_this_moment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / FILE).unlink()
     monkeypatch.setattr(status_cache, "_SETTLED_SECONDS", 3600.0)
     cache_status(root, collect_state(root), ROWS)
@@ -131,9 +124,7 @@ SHOWN = [
 ]
 
 
-def test_the_table_is_by_project_and_what_is_of_all_comes_last(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_table_is_by_project_and_what_is_of_all_comes_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("{}\n")
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "120")
@@ -141,11 +132,7 @@ def test_the_table_is_by_project_and_what_is_of_all_comes_last(
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines() if line.strip()][2:]
-    assert [line[0] for line in lines[:-1]] == [
-        *("a", "words", "page"),
-        *("b", "words", "page"),
-        *("all", "tally"),
-    ]
+    assert [line[0] for line in lines[:-1]] == [*("a", "words", "page"), *("b", "words", "page"), *("all", "tally")]
     assert lines[1][1:] == ["1,234", "0" * 12, "stale", "params.yaml:loudness", "modified"]
     assert "(views differ)" in " ".join(lines[2])
     assert " ".join(lines[-1]) == "2 fresh, 1 stale, 2 missing"

@@ -46,9 +46,7 @@ def summary_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return " ".join(result.output.split())
 
 
-def test_a_summary_gives_scores_with_intervals_and_reports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "p"
     root.mkdir()
     (root / "params.yaml").write_text(PARAMETERS)

@@ -55,10 +55,7 @@ def card(root: Path, verdict: dict[str, Any] | None = None, parent: str | None =
                 "parent": parent,
             }
         },
-        "evaluation": {
-            "metrics.json": METRICS,
-            "comparison.json": {"reference": {"version": "old.dir", "note": ""}},
-        },
+        "evaluation": {"metrics.json": METRICS, "comparison.json": {"reference": {"version": "old.dir", "note": ""}}},
         "out": {"verdict.json": verdict or {"verdict": "promoted", "reason": "better"}},
     }.items():
         (root / name).mkdir(parents=True)
@@ -70,9 +67,7 @@ def card(root: Path, verdict: dict[str, Any] | None = None, parent: str | None =
         TrainingDataSet("completion_dataset", "d1.dir", completion, "completion"),
         TrainingDataSet("naming_dataset", "d2.dir", naming, "naming"),
     ]
-    write_card(
-        "code_adapter-demo", "v.dir", root / "adapter", root / "evaluation", data, root / "out"
-    )
+    write_card("code_adapter-demo", "v.dir", root / "adapter", root / "evaluation", data, root / "out")
     return (root / "out" / CARD).read_text()
 
 
@@ -119,9 +114,7 @@ def test_a_card_names_the_parent_of_a_warm_start(tmp_path: Path) -> None:
         ({}, False),
     ],
 )
-def test_a_card_lists_the_licences_of_replayed_code(
-    tmp_path: Path, metrics: dict[str, float], is_listed: bool
-) -> None:
+def test_a_card_lists_the_licences_of_replayed_code(tmp_path: Path, metrics: dict[str, float], is_listed: bool) -> None:
     folders = {name: dataset(tmp_path / name, ["MIT"]) for name in (*DATASETS, "general_code")}
     trained = {"base": {"digest": "b"}, "settings": {"task_shares": {"naming": 0.5, "tests": 0.5}}}
     for name, files in {

@@ -116,9 +116,7 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
     assert f"1.1.0 (a) against 1.1.0+brief@{brief.version} (b)" in began
     experiment = read_catalogue(root).models["shop"].experiment
     assert experiment is not None
-    assert {
-        arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()
-    } == {
+    assert {arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()} == {
         "a": "",
         "b": brief.version,
     }
@@ -141,12 +139,7 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     custom_templates = project_templates(root).project_versions
     version = VERSIONS["1.1.0"]
     words = ("2026-01-03T03:04:05+00:00", "anna", "promote", MODEL.name, version, None, "again")
-    record(
-        root,
-        MODEL,
-        ChampionPin(version, None),
-        LedgerEntry(*words, number="1.1.0", prompts=custom_templates),
-    )
+    record(root, MODEL, ChampionPin(version, None), LedgerEntry(*words, number="1.1.0", prompts=custom_templates))
     assert source.current.models["shop"].notice == ""
     file.write_text("{{ prompt }}")
     assert source.current.models["shop"].templates["naming"].text == "{{ example }}!\n", "as before"
@@ -182,6 +175,4 @@ def test_the_templates_are_listed_and_printed(root: Path) -> None:
               if row["from"] != "package"]  # fmt: skip
     assert (row["name"], row["from"]) == ("worker", "prompts/short/worker.jinja")
     assert row["version"] in cortex("prompts", "--variant", "short").stdout
-    assert (
-        "no template walker; there is architecture" in cortex("prompts", "walker", status=1).stderr
-    )
+    assert "no template walker; there is architecture" in cortex("prompts", "walker", status=1).stderr

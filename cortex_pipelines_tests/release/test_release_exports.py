@@ -16,13 +16,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
 from cortex_pipelines.adapters.model.lora import WEIGHTS, load_adapter
 from cortex_pipelines.release.exports import llama_cpp
-from cortex_pipelines.release.exports.gguf_adapter import (
-    ADAPTER,
-    compare_gguf,
-    read_gguf,
-    read_pairs,
-    write_gguf,
-)
+from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, compare_gguf, read_gguf, read_pairs, write_gguf
 from cortex_pipelines.release.exports.gguf_base import Width, write_base
 from cortex_pipelines.release.exports.gguf_layout import GgufLayout, layout_of
 from cortex_pipelines.release.exports.merged import write_merged
@@ -93,9 +87,7 @@ def _tokenizer(base: BaseModel) -> Any:
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_a_gguf_adapter_adds_what_the_adapter_adds(
-    base: BaseModel, tmp_path: Path, config: dict[str, Any]
-) -> None:
+def test_a_gguf_adapter_adds_what_the_adapter_adds(base: BaseModel, tmp_path: Path, config: dict[str, Any]) -> None:
     """Judged by peft's own update of each layer and transformers' own reading of GGUF rows."""
     from transformers.modeling_gguf_pytorch_utils import LlamaTensorProcessor
 
@@ -204,9 +196,7 @@ def test_a_folder_for_ollama_names_base_and_adapter(
     folder = write_adapter(base, tmp_path / "adapter")
     checked = write_ollama(source(base, folder), gguf_file, out_of(tmp_path / "out"))
     assert checked.metrics["base_likeness"] > 0.999
-    assert checked.skipped == (
-        "not checked by generation: neither llama-cli nor llama_cpp is installed",
-    )
+    assert checked.skipped == ("not checked by generation: neither llama-cli nor llama_cpp is installed",)
     lines = (tmp_path / "out" / MODELFILE).read_text().splitlines()
     assert lines[0] == "# code_adapter-demo 1.2.3 on directory:base"
     file_names = [line.split()[1] for line in lines if line.startswith(("FROM", "ADAPTER"))]
@@ -233,9 +223,7 @@ def program(folder: Path, text: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def test_llama_cpp_is_asked_where_it_is(
-    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_llama_cpp_is_asked_where_it_is(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     files = tmp_path / BASE, tmp_path / ADAPTER
     program(tmp_path / "bin", 'echo "with $4"')
@@ -264,9 +252,7 @@ def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("width", "likeness"), [("fp32", 1 - 1e-9), ("fp16", 1 - 1e-5)])
-def test_a_base_is_written_with_its_weights(
-    base: BaseModel, tmp_path: Path, width: Width, likeness: float
-) -> None:
+def test_a_base_is_written_with_its_weights(base: BaseModel, tmp_path: Path, width: Width, likeness: float) -> None:
     write_base(base, tmp_path / "base.gguf", width)
     assert compare_base(tmp_path / "base.gguf", base.folder) > likeness
 
@@ -283,9 +269,7 @@ def test_a_base_with_stretched_positions_is_refused(base: BaseModel, tmp_path: P
 
 @pytest.mark.parametrize("umask", [0o022, 0o027])
 @pytest.mark.parametrize("write", [write_peft, write_merged, write_gguf])
-def test_all_that_an_export_writes_follows_the_umask(
-    base: BaseModel, tmp_path: Path, write: Any, umask: int
-) -> None:
+def test_all_that_an_export_writes_follows_the_umask(base: BaseModel, tmp_path: Path, write: Any, umask: int) -> None:
     before = os.umask(umask)
     try:
         adapter_source = source(base, write_adapter(base, tmp_path / "adapter"))

@@ -12,12 +12,7 @@ BETTER = {"improvement": 0.1, "improvement_low": 0.05, "improvement_high": 0.15,
 
 
 def gate(**changes: Any) -> GateSettings:
-    plain = {
-        "figure": "improvement",
-        "smallest_improvement": 0.02,
-        "smallest_items": 10,
-        "guards": {},
-    }
+    plain = {"figure": "improvement", "smallest_improvement": 0.02, "smallest_items": 10, "guards": {}}
     return GateSettings.model_validate({**plain, "guards": {}, **changes})
 
 
@@ -112,18 +107,14 @@ def test_a_verdict_is_plain_data() -> None:
     decision = verdict({**BETTER, "accuracy": 0.4}, **guard("accuracy", at_least=0.5))
     plain = json.loads(json.dumps(decision.as_dict()))
     assert plain["verdict"] == "refused"
-    assert plain["guards"] == [
-        {"name": "accuracy", "value": 0.4, "at_least": 0.5, "at_most": None, "passed": False}
-    ]
+    assert plain["guards"] == [{"name": "accuracy", "value": 0.4, "at_least": 0.5, "at_most": None, "passed": False}]
 
 
 numbers = st.floats(-1, 1)
 
 
 @given(st.tuples(numbers, numbers, numbers).map(sorted), numbers.map(abs))
-def test_never_promoted_unless_the_whole_interval_is_above_zero(
-    interval: list[float], smallest: float
-) -> None:
+def test_never_promoted_unless_the_whole_interval_is_above_zero(interval: list[float], smallest: float) -> None:
     names = ("improvement_low", "improvement", "improvement_high")
     metrics = {**dict(zip(names, interval, strict=True)), "items": 100.0}
     decision = verdict(metrics, smallest_improvement=smallest)

@@ -10,12 +10,7 @@ import pytest
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, load_adapter
 from cortex_pipelines.release.exports.probe import logits, probe
-from cortex_pipelines.release.loading import (
-    ResidentBase,
-    adapter_folder,
-    base_of,
-    read_lora,
-)
+from cortex_pipelines.release.loading import ResidentBase, adapter_folder, base_of, read_lora
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
@@ -28,9 +23,7 @@ VARIANTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def test_every_adapter_answers_as_with_peft_whatever_was_on_before(
-    base: BaseModel, tmp_path: Path
-) -> None:
+def test_every_adapter_answers_as_with_peft_whatever_was_on_before(base: BaseModel, tmp_path: Path) -> None:
     import torch
 
     resident = ResidentBase(base)
@@ -72,9 +65,7 @@ def test_an_adapter_with_other_layers_is_refused(base: BaseModel, tmp_path: Path
 
     folder = write_adapter(base, tmp_path / "deep")
     tensors = load_file(folder / WEIGHTS)
-    save_file(
-        {k.replace("layers.1.", "layers.7."): v for k, v in tensors.items()}, folder / WEIGHTS
-    )
+    save_file({k.replace("layers.1.", "layers.7."): v for k, v in tensors.items()}, folder / WEIGHTS)
     resident = ResidentBase(base)
     with pytest.raises(UntrustedModelError, match="does not match directory:base"):
         resident.apply(read_lora(folder))
@@ -85,9 +76,7 @@ def test_one_adapter_of_several_has_to_be_named(base: BaseModel, tmp_path: Path)
     write_adapter(base, tmp_path / "model" / "completion")
     assert adapter_folder(tmp_path / "model", "naming") == tmp_path / "model" / "naming"
     for task in (None, "other"):
-        with pytest.raises(
-            LookupError, match=r"one adapter per task \(completion, naming\); choose one"
-        ):
+        with pytest.raises(LookupError, match=r"one adapter per task \(completion, naming\); choose one"):
             adapter_folder(tmp_path / "model", task)
     single = tmp_path / "model" / "naming"
     assert adapter_folder(single, None) == adapter_folder(single, "any") == single

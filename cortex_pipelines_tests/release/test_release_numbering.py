@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.release.numbering import (
-    Change,
-    classify_change,
-    next_free_number,
-    version_inputs,
-)
+from cortex_pipelines.release.numbering import Change, classify_change, next_free_number, version_inputs
 from cortex_pipelines.versioning.project import write_yaml
 
 PARAMETERS = "data/parameters/projects/demo.json"
@@ -31,9 +26,7 @@ def stage() -> dict[str, Any]:
         ],
         "params": {
             PARAMETERS: {"adapters": {"rank": 8}, "models.base": {"directory": "models/base"}},
-            "sources.lock": {
-                "models.base": {"directory": "models/base", "files": {"model.safetensors": "w"}}
-            },
+            "sources.lock": {"models.base": {"directory": "models/base", "files": {"model.safetensors": "w"}}},
         },
         "outs": [{"path": "data/code_adapter/demo", "md5": "m.dir"}],
     }
@@ -56,22 +49,10 @@ CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
     (lambda v: v["deps"][1].update(md5="other.dir"), "minor", "other data"),
     (lambda v: v["deps"][0].update(md5="other.dir"), "minor", "other settings or code"),
     (lambda v: v["params"][PARAMETERS]["adapters"].update(rank=4), "minor", "other settings"),
-    (
-        lambda v: v["params"]["sources.lock"]["models.base"]["files"].update(x="y"),
-        "major",
-        "another base",
-    ),
+    (lambda v: v["params"]["sources.lock"]["models.base"]["files"].update(x="y"), "major", "another base"),
     (lambda v: v["deps"].pop(), "major", "other tasks"),
-    (
-        lambda v: v["params"][PARAMETERS]["adapters"].update(per_task=True),
-        "major",
-        "another form of prompts",
-    ),
-    (
-        lambda v: v["params"][PARAMETERS]["adapters"].update(per_task=False),
-        "minor",
-        "other settings",
-    ),
+    (lambda v: v["params"][PARAMETERS]["adapters"].update(per_task=True), "major", "another form of prompts"),
+    (lambda v: v["params"][PARAMETERS]["adapters"].update(per_task=False), "minor", "other settings"),
 ]
 
 

@@ -11,14 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from cortex_pipelines.release.history import archived, canary, numbers, plan_of, resolve
-from cortex_pipelines.release.ledger import (
-    LedgerEntry,
-    ReleasedModel,
-    ReleaseError,
-    champion,
-    ensure_keys,
-    moves,
-)
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ReleaseError, champion, ensure_keys, moves
 from cortex_pipelines.release.promotion import (
     ReleaseAction,
     advance,
@@ -83,8 +76,7 @@ def test_a_canary_leaves_the_champion_and_becomes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "then"),
-    [("canary", "immediate"), ("shadow", "immediate"), ("blue-green", "blue-green")],
+    ("strategy", "then"), [("canary", "immediate"), ("shadow", "immediate"), ("blue-green", "blue-green")]
 )
 def test_what_gets_no_requests_is_not_tried_on_any(strategy: str, then: str) -> None:
     planned = deployment(strategy=strategy)
@@ -132,10 +124,7 @@ def test_a_shadow_is_a_canary_that_nobody_sees(tmp_path: Path) -> None:
     assert entry is not None
     assert "in the background only" in entry.describe()
     assert "share" not in (entry.plan or {})
-    assert (model_roles(tmp_path, MODEL)["canary"], champion(tmp_path, MODEL).champion) == (
-        "b",
-        "a",
-    )
+    assert (model_roles(tmp_path, MODEL)["canary"], champion(tmp_path, MODEL).champion) == ("b", "a")
 
 
 def test_what_a_plan_holds_depends_on_its_strategy() -> None:
@@ -166,10 +155,7 @@ def test_a_version_is_found_by_number_or_hash(tmp_path: Path) -> None:
     assert resolve(lines, "1.0.0") == "abc.dir"
     assert resolve(lines, "abd") == "abd.dir"
     assert resolve(lines, "baseline") is None
-    for reference, words in (
-        ("ab", "more than one"),
-        ("9.9.9", "never champion; known versions: base"),
-    ):
+    for reference, words in (("ab", "more than one"), ("9.9.9", "never champion; known versions: base")):
         with pytest.raises(LookupError, match=words):
             resolve(lines, reference)
 
@@ -197,13 +183,9 @@ def commit_project(root: Path) -> str:
     stages = {
         "words@demo": stage("data/words/demo", "w.dir"),
         "words@other": stage("data/words/other", "o.dir"),
-        "code_adapter@demo": stage(
-            "data/code_adapter/demo", version, code, {"path": "data/words", "md5": "w"}
-        ),
+        "code_adapter@demo": stage("data/code_adapter/demo", version, code, {"path": "data/words", "md5": "w"}),
         "code_adapter_release@demo": stage(
-            "data/code_adapter_release/demo",
-            "r.dir",
-            {"path": "data/code_adapter/demo", "md5": version},
+            "data/code_adapter_release/demo", "r.dir", {"path": "data/code_adapter/demo", "md5": version}
         ),
     }
     write_yaml(root / "dvc.lock", {"stages": stages})
@@ -248,9 +230,7 @@ def test_uncommitted_code_is_refused(tmp_path: Path, name: str) -> None:
         promote(tmp_path, MODEL, ACT)
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-q", "-m", "another rank")
-    with pytest.raises(
-        ReleaseError, match=r"code that differs from the checked-out commit: .*adapters;"
-    ):
+    with pytest.raises(ReleaseError, match=r"code that differs from the checked-out commit: .*adapters;"):
         promote(tmp_path, MODEL, ACT)
     assert moves(tmp_path, MODEL) == []
 
@@ -267,9 +247,7 @@ def test_where_there_is_no_repository_it_is_said_and_allowed(tmp_path: Path) -> 
     messages: list[str] = []
     assert uncommitted(tmp_path, [CODE]) is None
     assert promote(tmp_path, MODEL, ACT, None, messages.append) is not None
-    assert messages == [
-        "code_adapter-demo: no git repository, so whether its code is committed was not checked"
-    ]
+    assert messages == ["code_adapter-demo: no git repository, so whether its code is committed was not checked"]
 
 
 def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> None:

@@ -98,9 +98,7 @@ def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Relea
 
 def test_a_line_of_the_ledger_says_who_when_and_why(tmp_path: Path) -> None:
     entry = promoted(tmp_path, ROUTER, "a")
-    assert entry == LedgerEntry(
-        AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0"
-    )
+    assert entry == LedgerEntry(AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0")
     assert ledger(tmp_path) == [entry]
 
 

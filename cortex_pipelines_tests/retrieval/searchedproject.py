@@ -37,10 +37,7 @@ def write(root: Path, name: str, text: str, path: str = "queue.py") -> None:
     save(project.output("repository_files", name), (REPOSITORY_FILES, files))
     save(project.output("repository_commits", name), (REPOSITORY_COMMITS, commits))
     both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
-    save(
-        project.output("search_documents", name),
-        *((table_name, tables[table_name.name]) for table_name in both),
-    )
+    save(project.output("search_documents", name), *((table_name, tables[table_name.name]) for table_name in both))
 
 
 def save(out: Path, *tables: tuple[Table, pl.DataFrame]) -> None:

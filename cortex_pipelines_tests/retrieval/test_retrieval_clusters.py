@@ -80,10 +80,7 @@ def test_the_sample_of_too_many_units_does_not_depend_on_what_is_left_out() -> N
     sampled = units(3 * EACH)["path"].is_in(cluster_map.units["path"].to_list()).to_numpy()
     sample = np.flatnonzero(sampled)
     alone = cluster_units(
-        units(3 * EACH)[sample],
-        vectors(3 * EACH)[sample],
-        [texts(3 * EACH)[index] for index in sample],
-        few,
+        units(3 * EACH)[sample], vectors(3 * EACH)[sample], [texts(3 * EACH)[index] for index in sample], few
     )
     assert alone.units.equals(cluster_map.units)
 

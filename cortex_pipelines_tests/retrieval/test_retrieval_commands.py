@@ -66,9 +66,7 @@ def results(*arguments: object) -> list[dict[str, object]]:
 
 def test_best_result_is_the_method_that_the_query_describes(index: Path) -> None:
     best = results("--index", index, "parse durations like 5m into seconds")[0]
-    assert set(best) == {
-        *("path", "start_line", "end_line", "name", "kind", "score", "why", "commit", "stale")
-    }
+    assert set(best) == {*("path", "start_line", "end_line", "name", "kind", "score", "why", "commit", "stale")}
     assert (best["path"], best["name"], best["kind"]) == (
         "clock.py", "Clock.parse_duration", "method"
     )  # fmt: skip
@@ -87,9 +85,7 @@ def test_commit_is_the_head_of_the_folder(folder: Path, tmp_path: Path) -> None:
     git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
     for arguments in (["init", "-q"], ["add", "-f", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *arguments], check=True)
-    head = subprocess.run(
-        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     cortex("index", folder, "--out", tmp_path / "out", "--encoder", "none")
     hits = results("--index", tmp_path / "out", "retry")
     assert {entry["commit"] for entry in hits} == {head}
@@ -100,8 +96,7 @@ def test_commit_is_the_head_of_the_folder(folder: Path, tmp_path: Path) -> None:
 def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_path: Path) -> None:
     queries, out = tmp_path / "queries.jsonl", tmp_path / "results.jsonl"
     queries.write_text(
-        '{"id": 7, "query": "retry an action"}\n\n{"id": "b", "query": ""}\n'
-        '{"id": "c", "query": "duration"}\n'
+        '{"id": 7, "query": "retry an action"}\n\n{"id": "b", "query": ""}\n{"id": "c", "query": "duration"}\n'
     )
     result = cortex("search", "--index", index, "--file", queries, "--out", out, "-k", 2)
     assert result.exit_code == 0, result.stderr
@@ -113,9 +108,7 @@ def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_pat
     assert all(len(line["results"]) <= 2 for line in lines)
 
 
-def test_queries_with_a_byte_order_mark_are_read_and_never_overwritten(
-    index: Path, tmp_path: Path
-) -> None:
+def test_queries_with_a_byte_order_mark_are_read_and_never_overwritten(index: Path, tmp_path: Path) -> None:
     queries = tmp_path / "queries.jsonl"
     queries.write_text('{"id": 1, "query": "retry"}\n', encoding="utf-8-sig")
     before = queries.read_bytes()
@@ -165,12 +158,9 @@ def test_the_traceback_outside_of_a_project_is_there_when_the_command_has_ended(
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
-    [("{", "line 2: not JSON"), ("[]", 'line 2: without "id"'), ('{"id": 1}', '"query" is not')],
+    ("line", "words"), [("{", "line 2: not JSON"), ("[]", 'line 2: without "id"'), ('{"id": 1}', '"query" is not')]
 )
-def test_a_wrong_line_of_queries_is_named(
-    index: Path, tmp_path: Path, line: str, words: str
-) -> None:
+def test_a_wrong_line_of_queries_is_named(index: Path, tmp_path: Path, line: str, words: str) -> None:
     queries = tmp_path / "queries.jsonl"
     queries.write_text(f'{{"id": 1, "query": "retry"}}\n{line}\n')
     result = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
@@ -216,8 +206,7 @@ def test_filters_that_nothing_passes_say_what_there_is(index: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
-    [("  ", "query is empty"), ("x" * 1_000_001, "at most 1,000,000"), ("a\0b", "NUL bytes")],
+    ("query", "words"), [("  ", "query is empty"), ("x" * 1_000_001, "at most 1,000,000"), ("a\0b", "NUL bytes")]
 )
 def test_queries_that_cannot_be_answered(index: Path, query: str, words: str) -> None:
     result = cortex("search", "--index", index, query)
@@ -225,9 +214,7 @@ def test_queries_that_cannot_be_answered(index: Path, query: str, words: str) ->
     assert words in result.stderr
 
 
-def test_an_index_that_is_not_there_damaged_or_of_another_version(
-    index: Path, tmp_path: Path
-) -> None:
+def test_an_index_that_is_not_there_damaged_or_of_another_version(index: Path, tmp_path: Path) -> None:
     assert "no index is in" in cortex("search", "--index", tmp_path / "none", "a").stderr
     manifest = index / "index.json"
     manifest_text = manifest.read_text()

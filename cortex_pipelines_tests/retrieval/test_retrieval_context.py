@@ -79,9 +79,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ContextSource:
 
 
 @pytest.mark.parametrize("budget", [200, 700, 2000, 20_000])
-def test_pieces_are_the_lines_that_they_cite_within_the_budget(
-    package: ContextSource, budget: int
-) -> None:
+def test_pieces_are_the_lines_that_they_cite_within_the_budget(package: ContextSource, budget: int) -> None:
     context = package.context("stale results of files that have changed since", budget)
     assert context.pieces
     assert context.tokens == sum(approximate_tokens(p.as_text()) for p in context.pieces) <= budget
@@ -89,9 +87,7 @@ def test_pieces_are_the_lines_that_they_cite_within_the_budget(
     assert set(context.files) == {excerpt.path for excerpt in context.pieces}
     packed_lines: set[tuple[str, int]] = set()
     for excerpt in context.pieces:
-        source_lines = (
-            (PACKAGE / "retrieval" / excerpt.path).read_text(encoding="utf-8").split("\n")
-        )
+        source_lines = (PACKAGE / "retrieval" / excerpt.path).read_text(encoding="utf-8").split("\n")
         for number, line in shown_lines(excerpt).items():
             assert line == source_lines[number - 1].rstrip()
             assert not line or (excerpt.path, number) not in packed_lines, "no line twice"
@@ -114,12 +110,7 @@ def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> N
     )
     source = source_of(write(tmp_path / "code", clock=CLOCK, machine=large))
     (full_file,) = source.context("parse durations", 2000).pieces[:1]
-    assert (full_file.path, full_file.kind, full_file.start_line, full_file.end_line) == (
-        "clock.py",
-        "file",
-        1,
-        24,
-    )
+    assert (full_file.path, full_file.kind, full_file.start_line, full_file.end_line) == ("clock.py", "file", 1, 24)
     assert full_file.text == CLOCK.strip("\n")
     (outline,) = (
         excerpt for excerpt in source.context("machine makes widgets", 600).pieces
@@ -173,9 +164,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert key not in changed.as_text()
 
 
-def test_changed_files_are_shown_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_files_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "code", clock=CLOCK, other="def other():\n    return 2\n")
     source = source_of(folder)
     (folder / "clock.py").write_text("import os\n\n\n" + CLOCK)
@@ -239,9 +228,7 @@ def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
         (["parse", "--tokens", 50], "a budget of 50 tokens"),
     ],
 )
-def test_what_cannot_be_answered_is_a_sentence(
-    tmp_path: Path, arguments: list[object], words: str
-) -> None:
+def test_what_cannot_be_answered_is_a_sentence(tmp_path: Path, arguments: list[object], words: str) -> None:
     folder, out = write(tmp_path / "code", clock=CLOCK), tmp_path / "out"
     cortex("index", folder, "--out", out, "--encoder", "none")
     result = cortex("context", *arguments, "--index", out)

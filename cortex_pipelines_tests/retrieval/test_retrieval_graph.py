@@ -36,11 +36,7 @@ PYTHON = {
     ".github/workflows/ci.yaml": "run: python shop/prices.py\n",
     "shop/__init__.py": "from .prices import Price as Price\n",
     "shop/base.py": (
-        "class Base:\n"
-        "    def save_all(self):\n"
-        "        return self.key()\n\n"
-        "    def key(self):\n"
-        "        return 1\n"
+        "class Base:\n    def save_all(self):\n        return self.key()\n\n    def key(self):\n        return 1\n"
     ),
     "shop/prices.py": (
         "from shop.base import Base\n\n\n"
@@ -67,9 +63,7 @@ PYTHON = {
         "    os.path.rounded(1)\n"
         "    ', '.save_all()\n"
     ),
-    "tests/test_prices.py": (
-        "from shop.prices import rounded\n\n\ndef test_rounded():\n    assert rounded(1) == 1\n"
-    ),
+    "tests/test_prices.py": ("from shop.prices import rounded\n\n\ndef test_rounded():\n    assert rounded(1) == 1\n"),
 }
 
 
@@ -97,10 +91,7 @@ def edges(texts: dict[str, str], *relations: str) -> set[tuple[str, str, str]]:
     """From, to and resolution; a place is its name, or its path."""
     edges = code_graph(tables(texts), ARCHITECTURE, EXTRACTION)
     rows = edges.filter(pl.col("relation").is_in(relations)).iter_rows(named=True)
-    return {
-        (row["from_name"] or row["from_path"], row["to_name"] or row["to_path"], row["resolution"])
-        for row in rows
-    }
+    return {(row["from_name"] or row["from_path"], row["to_name"] or row["to_path"], row["resolution"]) for row in rows}
 
 
 def test_calls_of_python_by_scope_import_type_and_unique_name() -> None:
@@ -157,8 +148,7 @@ def test_other_relations_of_python() -> None:
         (
             {
                 "src/a/Base.java": (
-                    "package a;\npublic class Base {\n  void go() {}\n  static int one() {\n"
-                    "    return 1;\n  }\n}\n"
+                    "package a;\npublic class Base {\n  void go() {}\n  static int one() {\n    return 1;\n  }\n}\n"
                 ),
                 "src/a/Near.java": "package a;\nclass Near {\n  void x(Base b) { b.go(); }\n}\n",
                 "src/b/Far.java": (
@@ -284,21 +274,19 @@ def test_broken_code_and_other_types_of_names_make_no_error() -> None:
 
 def graph(texts: dict[str, str] = PYTHON) -> CodeGraph:
     inputs = tables(texts, [["shop/cli.py", "shop/prices.py"]] * 3)
-    return CodeGraph(
-        code_graph(inputs, ARCHITECTURE, EXTRACTION), inputs.units, inputs.files["path"]
-    )
+    return CodeGraph(code_graph(inputs, ARCHITECTURE, EXTRACTION), inputs.units, inputs.files["path"])
 
 
 def test_callers_breaks_and_tests() -> None:
     code = graph()
     callers = code.ask("callers", "rounded")
     assert [(step.name, step.lines) for step in callers.steps] == [
-        *(("run", (14,)), ("Price.total", (11,)), ("test_rounded", (5,))),
+        *(("run", (14,)), ("Price.total", (11,)), ("test_rounded", (5,)))
     ]
     assert callers.of == ("shop/prices.py:rounded",)
     breaks = code.ask("breaks", "Base.key")
     assert [(step.name, step.distance) for step in breaks.steps if step.name] == [
-        *(("Base.save_all", 1), ("run", 2), ("Price.total", 2)),
+        *(("Base.save_all", 1), ("run", 2), ("Price.total", 2))
     ]
     assert "1 rest on a name" in breaks.notice
     (together,) = [s for s in code.ask("breaks", "run").steps if s.relation == "changes_with"]
@@ -312,10 +300,7 @@ def test_callers_breaks_and_tests() -> None:
 def test_the_path_between_two_places_and_back() -> None:
     code = graph()
     path = code.ask("path", "run", "Base.key")
-    assert [(step.name, step.of) for step in path.steps][-1] == (
-        "Base.save_all",
-        "shop/base.py:Base.key",
-    )
+    assert [(step.name, step.of) for step in path.steps][-1] == ("Base.save_all", "shop/base.py:Base.key")
     back = code.ask("path", "Base.key", "run")
     assert "this is the way back" in back.notice
     assert back.steps == path.steps
@@ -336,10 +321,7 @@ def test_names_that_nothing_or_several_places_have() -> None:
     for bad in (("path", "run", None, 3), ("callers", "run", "made", 3), ("who", "run", None, 3)):
         with pytest.raises(ValueError, match=r"path needs two names|no question who"):
             code.ask(*bad)
-    assert (
-        "no call of tests/test_x.py:run is known"
-        in code.ask("callers", "tests/test_x.py:run").notice
-    )
+    assert "no call of tests/test_x.py:run is known" in code.ask("callers", "tests/test_x.py:run").notice
 
 
 def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
@@ -366,9 +348,7 @@ def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
     assert run.invoke(main, index).exit_code == 0, "leftover graphs do not hinder"
 
 
-def test_the_graph_of_one_project_and_of_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     project = open_project(tmp_path)

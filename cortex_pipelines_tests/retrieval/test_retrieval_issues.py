@@ -67,11 +67,7 @@ def test_an_issue_is_found(tables: dict[str, pl.DataFrame], tmp_path: Path) -> N
 
 def test_an_issue_is_shown_whole_or_by_its_title() -> None:
     location = DocumentLocation("issue", "Vouchers are counted twice", 1, PAGE.count("\n") + 1)
-    source = ExcerptSource(
-        PAGE, "issues/tickets/7.md", "markdown", [location], PARAMETERS.extraction
-    )
-    assert source.render(source.full_lines(location)).startswith(
-        "# Vouchers are counted twice\n\nSee below."
-    )
+    source = ExcerptSource(PAGE, "issues/tickets/7.md", "markdown", [location], PARAMETERS.extraction)
+    assert source.render(source.full_lines(location)).startswith("# Vouchers are counted twice\n\nSee below.")
     assert source.outline_lines(location) == []
     assert source.render(source.signature_lines(location)) == "# Vouchers are counted twice"

@@ -41,9 +41,7 @@ def _highest(values: npt.NDArray[np.float32]) -> set[int]:
     return set(np.argsort(-values, kind="stable")[:_K].tolist())
 
 
-def _recall(
-    large: Collection, queries: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_]
-) -> float:
+def _recall(large: Collection, queries: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_]) -> float:
     shares = []
     for query in queries:
         exact = np.where(eligible, np.maximum(0, large.float_vectors @ query), -1)
@@ -56,10 +54,7 @@ def _recall(
 
 @pytest.mark.parametrize("every", [1, 4, 1000])
 def test_signs_lead_to_the_likeliest_also_of_a_few(
-    large: Collection,
-    queries: npt.NDArray[np.float32],
-    every: int,
-    monkeypatch: pytest.MonkeyPatch,
+    large: Collection, queries: npt.NDArray[np.float32], every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eligible = (np.arange(_COUNT) + 1) % every == 0
     assert _recall(large, queries, eligible) == 1.0  # every one of them is compared
@@ -80,7 +75,5 @@ def test_what_other_evidence_favours_is_compared_exactly(
     for query in queries:
         similarity = large.similarity(query, eligible, scores)
         assert similarity is not None
-        assert similarity[favoured] == pytest.approx(
-            max(0.0, float(large.float_vectors[favoured] @ query)), abs=1e-6
-        )
+        assert similarity[favoured] == pytest.approx(max(0.0, float(large.float_vectors[favoured] @ query)), abs=1e-6)
         assert np.count_nonzero(similarity) <= 100

@@ -47,9 +47,7 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     folder = tmp_path_factory.mktemp("code")
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    return Searcher(
-        build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS
-    )
+    return Searcher(build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,7 @@ import pytest
 from cortex_pipelines.retrieval.notes.answer_cache import UNUSED_DAYS, AnswerCache, version_digest
 from cortex_pipelines.retrieval.notes.note import LONGEST, NewNote, NoteError
 from cortex_pipelines.retrieval.notes.project_context import restore_context
-from cortex_pipelines.retrieval.notes.store import (
-    EXCHANGES,
-    FOLDED,
-    ForgetSelection,
-    NoteEncoder,
-    NoteScope,
-    NoteStore,
-)
+from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteEncoder, NoteScope, NoteStore
 from cortex_pipelines.retrieval.notes.summaries import summarise
 from cortex_pipelines.retrieval.queries import QueryError
 
@@ -50,14 +43,11 @@ def search_texts(store: NoteStore, query: str, author: str = ANNA) -> list[str]:
 def encode(texts: Sequence[str]) -> np.ndarray:
     """What is about money lies in one direction, all else in the other."""
     return np.array(
-        [[1.0, 0.0] if {"price", "cost"} & set(text.split()) else [0.0, 1.0] for text in texts],
-        dtype=np.float32,
+        [[1.0, 0.0] if {"price", "cost"} & set(text.split()) else [0.0, 1.0] for text in texts], dtype=np.float32
     )
 
 
-def test_what_is_kept_is_found_by_its_words_and_has_origin_date_and_author(
-    store: NoteStore,
-) -> None:
+def test_what_is_kept_is_found_by_its_words_and_has_origin_date_and_author(store: NoteStore) -> None:
     added = store.add(NOTE)
     store.add(replace(NOTE, text="the queue is drained at midnight"))
     ((_, entry),) = store.search("rounding of a price", NoteScope(BEN), 10)
@@ -117,9 +107,7 @@ def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: NoteStore)
     sentences = {part for n in range(FOLDED)
                  for part in (f"how is topic{n} rounded?", "It fails on Mondays.",
                               exchange(n).answer)}  # fmt: skip
-    assert set(summary_note.text.split("\n")) < sentences, (
-        "its sentences are those of the exchanges"
-    )
+    assert set(summary_note.text.split("\n")) < sentences, "its sentences are those of the exchanges"
     assert summary_note.origin.startswith(f"exchanges of {exchanges[0].at[:10]}")
     assert search_texts(store, "topic30")[0] == exchange(30).text
     assert search_texts(store, "topic30 ledger Mondays", BEN) == []
@@ -181,10 +169,7 @@ def test_a_forgotten_exchange_takes_the_summary_of_it_along(store: NoteStore) ->
 def test_only_what_was_added_before_a_day_or_matches_is_forgotten(store: NoteStore) -> None:
     store.add(NOTE)
     assert store.forget(ForgetSelection(before="2020-01-01")) == []
-    assert (
-        store.forget(ForgetSelection(before="2999-01-01", matches=lambda e: "queue" in e.text))
-        == []
-    )
+    assert store.forget(ForgetSelection(before="2999-01-01", matches=lambda e: "queue" in e.text)) == []
     assert len(store.forget(ForgetSelection(before="2999-01-01", author=ANNA))) == 1
 
 
@@ -324,9 +309,7 @@ def test_a_project_is_as_somebody_left_it(store: NoteStore) -> None:
     assert [entry.text for entry in again.history] == [exchange(1).text]
     assert again.notes == (decided, by_ben)
     assert restore_context(store, "shop", ANNA, versions | {"files": "2"}, {}).changed == ()
-    assert [
-        entry.author for entry in restore_context(store, "shop", BEN, versions, {}).history
-    ] == [BEN]
+    assert [entry.author for entry in restore_context(store, "shop", BEN, versions, {}).history] == [BEN]
 
 
 @pytest.mark.parametrize(

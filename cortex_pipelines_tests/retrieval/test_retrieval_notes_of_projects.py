@@ -36,9 +36,7 @@ TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(
-        open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode)
-    )
+    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode))
     monkeypatch.setattr(project_notes, "_encoder", lambda params: (None, ""))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -60,12 +58,7 @@ def write_logs(root: Path, *attempts: tuple[str, str, str, bool | None]) -> None
         both: dict[str, Any] = {"attempt_id": f"{task} {master}", "task_id": task, "text": text}
         both |= {"master": master, "test_row": False}
         features.append({**dict.fromkeys(FEATURES.schema), **both, "decided_at": decided_at})
-        of = {
-            "event_id": f"e{number}",
-            "occurred_at": decided_at,
-            "success": success,
-            "outcome": "done",
-        }
+        of = {"event_id": f"e{number}", "occurred_at": decided_at, "success": success, "outcome": "done"}
         outcomes.append({**dict.fromkeys(OUTCOMES.schema), **both, **of, "duration_seconds": 60.0})
     tables = root / "data" / "coordination_tables"
     tables.mkdir(parents=True, exist_ok=True)
@@ -122,18 +115,14 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
         (("forget", "--before", "May", "--project", "NAME"), "May is not a day"),
     ],
 )
-def test_what_is_asked_wrongly_gets_a_sentence(
-    name: str, words: tuple[str, ...], sentence: str
-) -> None:
+def test_what_is_asked_wrongly_gets_a_sentence(name: str, words: tuple[str, ...], sentence: str) -> None:
     arguments = [name if word == "NAME" else word for word in words]
     result = CliRunner().invoke(main, ["memory", *arguments])
     assert result.exit_code in (1, 2)
     assert sentence in result.stderr
 
 
-def test_secrets_and_personal_data_are_taken_out_before_anything_is_written(
-    root: Path, name: str
-) -> None:
+def test_secrets_and_personal_data_are_taken_out_before_anything_is_written(root: Path, name: str) -> None:
     text = f"ask {ADDRESS}, the token is {TOKEN}"
     options = ("--kind", "exchange", "--answer", f"use {TOKEN}", "--origin", f"mail of {ADDRESS}")
     result = cortex("memory", "add", text, *options, "--project", name, "--author", ADDRESS)
@@ -238,9 +227,7 @@ def test_answers_are_cached_until_what_they_rest_on_changed(
     assert len(opened) > before, "what was dropped is made again"
 
 
-def test_a_memory_that_cannot_be_used_hides_no_code(
-    root: Path, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_memory_that_cannot_be_used_hides_no_code(root: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
     database = root / ".cortex" / "memory" / f"{name}.sqlite"
     database.parent.mkdir(parents=True)
     database.write_bytes(b"cut off " * 99)
@@ -287,9 +274,7 @@ def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
     assert b"penguin" in stored(root)
 
 
-def test_the_command_that_forgets_reaches_them(
-    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_that_forgets_reaches_them(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget, "models_trained_on", lambda *_: [])
     monkeypatch.setattr(forget, "mark_models", lambda *_: None)
     open_memory(root, name).add(ADDRESS, "lenas note on cents", "note", "test")

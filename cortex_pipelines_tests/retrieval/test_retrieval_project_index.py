@@ -26,9 +26,7 @@ SEND = "def send_message(text):\n    '''Send a text to the queue.'''\n    return
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(
-        open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode)
-    )
+    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode))
     monkeypatch.chdir(tmp_path)
     for name in open_project(tmp_path).partitions:
         write(tmp_path, name, SEND)
@@ -105,14 +103,10 @@ def test_an_index_is_opened_once_and_kept_up_to_date(tmp_path: Path) -> None:
     (folder / "a.py").write_text(SEND.replace("send_message", "send_again"))
     assert cortex_pipelines.search_code("send", index=out, k=1)[0].name == "send_again"
     parameters = cortex_pipelines.load_parameters()
-    assert open_index.cached_searcher(out, parameters) is open_index.cached_searcher(
-        out, parameters
-    )
+    assert open_index.cached_searcher(out, parameters) is open_index.cached_searcher(out, parameters)
 
 
-def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(
-    project: Path,
-) -> None:
+def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(project: Path) -> None:
     name = open_project(project).partitions[0]
     encoded: list[str] = []
 
@@ -132,9 +126,7 @@ def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(
     fresh = embed(project, name, RowCache(project / "other", "1"))
     assert fresh.equals(again), "the cache does not change a byte"
     opened = open_project(project)
-    searcher = project_index.open_project_searcher(
-        opened, name, cortex_pipelines.load_parameters(project)
-    )
+    searcher = project_index.open_project_searcher(opened, name, cortex_pipelines.load_parameters(project))
     assert searcher.note == ""
     assert "like in meaning" in searcher.search("post")[0].why
     levels = searcher.index.levels

@@ -109,9 +109,7 @@ def test_tests_come_after_what_they_test_unless_they_are_asked_for(tmp_path: Pat
 
 def test_an_encoder_finds_what_shares_no_word(tmp_path: Path) -> None:
     folder = write(
-        tmp_path / "code",
-        a="def remove(path):\n    path.unlink()\n",
-        b="def draw(canvas):\n    canvas.line()\n",
+        tmp_path / "code", a="def remove(path):\n    path.unlink()\n", b="def draw(canvas):\n    canvas.line()\n"
     )
 
     def encode(texts: list[str]) -> np.ndarray:
@@ -150,9 +148,7 @@ def test_the_same_folder_gives_the_same_results(tmp_path: Path) -> None:
     assert opened.search(query, 50) == first
 
 
-def test_many_changed_files_are_marked_and_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_changed_files_are_marked_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "code", a="def alpha():\n    pass\n", b="def beta():\n    pass\n")
     searcher = folder_searcher(folder)
     write(folder, a="def alpha_2():\n    return 1\n")
@@ -238,8 +234,7 @@ def test_an_index_that_is_made_again_while_it_is_opened_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older, newer = (
-        folder_searcher(write(tmp_path / name, a=f"def {name}():\n    pass\n")).index
-        for name in ("older", "newer")
+        folder_searcher(write(tmp_path / name, a=f"def {name}():\n    pass\n")).index for name in ("older", "newer")
     )
     out = tmp_path / "out"
     save(older, out)
@@ -261,21 +256,7 @@ def test_an_index_that_is_made_again_while_it_is_opened_is_opened(
 
 PIECES = (
     *("parse", "getUserByName", "`x`", "src/a.py", "a.b.c", '  File "x.py", line 1, in f', "\n"),
-    *(
-        "Ünïcödé",
-        "日本語",
-        "\ud800",
-        "\0",
-        "((((",
-        "0" * 300,
-        "=",
-        "*",
-        "..",
-        "//",
-        "\\",
-        "\t",
-        "```",
-    ),
+    *("Ünïcödé", "日本語", "\ud800", "\0", "((((", "0" * 300, "=", "*", "..", "//", "\\", "\t", "```"),
     *("🙂", "-- DROP", "%s%n", "the", "of", "{}", "\x1b[0m", "é" * 50, "_", "__", "A" * 200),
 )
 
@@ -320,9 +301,7 @@ def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
 
 def test_a_path_is_read_without_the_dashes_of_an_option() -> None:
     text = "-c=conf/app --file setup.py -x.js a/b-c/d, see a.b.c and e.Long_name"
-    assert set(parse_query(text).paths) == {
-        *("conf/app", "setup.py", "x.js", "a/b-c/d", "a.b", "a.b.c", "e.Long_name")
-    }
+    assert set(parse_query(text).paths) == {*("conf/app", "setup.py", "x.js", "a/b-c/d", "a.b", "a.b.c", "e.Long_name")}
 
 
 def test_a_query_is_read_as_what_it_is() -> None:
@@ -346,9 +325,7 @@ def test_code_in_a_language_that_is_not_parsed_counts_as_code(tmp_path: Path) ->
 
 
 def test_a_large_file_of_code_is_cut_into_its_functions(tmp_path: Path) -> None:
-    template = (
-        "def number_{0}(value):\n    '''Add {0} to a value.'''\n    return value + {0}{1}\n\n"
-    )
+    template = "def number_{0}(value):\n    '''Add {0} to a value.'''\n    return value + {0}{1}\n\n"
     text = "".join(template.format(number, " " * 300) for number in range(4000))
     assert len(text) > LIMITS.ingestion.max_file_bytes
     hits = folder_searcher(write(tmp_path / "code", numbers=text)).search("number_1234")

@@ -20,12 +20,7 @@ def refuse(texts: Sequence[str]) -> Floats:
 
 def test_a_project_without_code_and_commits_has_no_vectors(tmp_path: Path) -> None:
     rows = embeddings(
-        SEARCHED_DOCUMENTS.empty(),
-        REPOSITORY_COMMITS.empty(),
-        refuse,
-        "model",
-        RowCache(tmp_path, "1"),
-        "shop",
+        SEARCHED_DOCUMENTS.empty(), REPOSITORY_COMMITS.empty(), refuse, "model", RowCache(tmp_path, "1"), "shop"
     )
     assert EMBEDDINGS.conform(rows).is_empty()
     assert vectors_of(rows).shape == (0, 0)
@@ -33,14 +28,10 @@ def test_a_project_without_code_and_commits_has_no_vectors(tmp_path: Path) -> No
 
 def test_each_level_is_the_mean_of_what_is_in_it() -> None:
     rows = np.array([[1, 0], [0, 1], [1, 0], [0, 0]], dtype=np.float16)
-    hierarchy = hierarchical_vectors(
-        ["a/b/one.py", "a/b/one.py", "a/two.py", "docs/three.md"], rows
-    )
+    hierarchy = hierarchical_vectors(["a/b/one.py", "a/b/one.py", "a/two.py", "docs/three.md"], rows)
     vectors = {
         (level, path): (texts, vector)
-        for (level, path, texts), vector in zip(
-            hierarchy.nodes.rows(), hierarchy.vectors.tolist(), strict=True
-        )
+        for (level, path, texts), vector in zip(hierarchy.nodes.rows(), hierarchy.vectors.tolist(), strict=True)
     }
     assert set(vectors) == {
         *(("file", path) for path in ("a/b/one.py", "a/two.py")),

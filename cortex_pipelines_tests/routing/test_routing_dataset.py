@@ -9,18 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.coordination.logs import (
-    CoordinationSettings,
-    read_logs,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationSettings, read_logs, take_coordination_pin
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.routing.dataset.build import (
-    TooFewTasksError,
-    build_dataset,
-    logged_rules,
-    split_of,
-)
+from cortex_pipelines.routing.dataset.build import TooFewTasksError, build_dataset, logged_rules, split_of
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -49,12 +40,7 @@ def write_and_read(folder: Path, lines: list[dict[str, object]]) -> pl.DataFrame
 
 def tasks(count: int, outcome: str = "completed") -> list[dict[str, object]]:
     return [
-        {
-            "task_id": f"{outcome}{n}",
-            "title": f"Task {n} {outcome}",
-            "routed_to": f"m{n % 4}",
-            "outcome": outcome,
-        }
+        {"task_id": f"{outcome}{n}", "title": f"Task {n} {outcome}", "routed_to": f"m{n % 4}", "outcome": outcome}
         for n in range(count)
     ]
 
@@ -116,9 +102,7 @@ def test_a_text_keeps_its_side_as_the_logs_grow(tmp_path: Path) -> None:
 def test_repeated_texts_stand_once_with_the_label_borne_out_most_often(tmp_path: Path) -> None:
     duplicates = [
         {"task_id": f"x{n}", "title": text, "routed_to": master, "outcome": "completed"}
-        for n, (text, master) in enumerate(
-            [("Same task", "m1"), ("same task!", "m2"), ("SAME  task", "m2")]
-        )
+        for n, (text, master) in enumerate([("Same task", "m1"), ("same task!", "m2"), ("SAME  task", "m2")])
     ]
     bare = [{"task_id": f"y{n}", "title": "Same task", "routed_to": "m3"} for n in range(5)]
     splits = build_dataset(write_and_read(tmp_path, tasks(200) + duplicates + bare), {}, ROUTING)
@@ -147,9 +131,7 @@ def test_the_order_of_records_does_not_matter(tmp_path: Path) -> None:
         ([{**task, "routed_to": "only"} for task in tasks(100)], "over two masters"),
     ],
 )
-def test_too_few_tasks_is_a_clear_error(
-    tmp_path: Path, lines: list[dict[str, object]], message: str
-) -> None:
+def test_too_few_tasks_is_a_clear_error(tmp_path: Path, lines: list[dict[str, object]], message: str) -> None:
     with pytest.raises(TooFewTasksError, match=message):
         build_dataset(write_and_read(tmp_path, lines), {}, ROUTING)
 

@@ -9,20 +9,10 @@ import pytest
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.release.gates import decide
-from cortex_pipelines.routing.evaluation.model_scores import (
-    CurvePoint,
-    area_under_risk,
-    class_table,
-    coverage_risk,
-)
+from cortex_pipelines.routing.evaluation.model_scores import CurvePoint, area_under_risk, class_table, coverage_risk
 from cortex_pipelines.routing.evaluation.report import routing_report
 from cortex_pipelines.routing.evaluation.scope import scope_metrics
-from cortex_pipelines.routing.evaluation.scores import (
-    compare,
-    recalls,
-    routing_metrics,
-    score_tasks,
-)
+from cortex_pipelines.routing.evaluation.scores import compare, recalls, routing_metrics, score_tasks
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -54,17 +44,7 @@ def scores(rows: list[Row], person: int = 0, tfidf: list[str] | None = None) -> 
     )
     decisions = [
         Decision(
-            row[1],
-            0.75,
-            0.5,
-            (),
-            (),
-            "person" if n < person else "neural",
-            (),
-            n < person,
-            1.0,
-            "x",
-            {row[1]: 0.75},
+            row[1], 0.75, 0.5, (), (), "person" if n < person else "neural", (), n < person, 1.0, "x", {row[1]: 0.75}
         )
         for n, row in enumerate(rows)
     ]
@@ -90,9 +70,7 @@ def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
     # 30 gained against 10 lost: exact binomial, two-sided
     assert comparison.p_value == pytest.approx(0.00221, abs=1e-4)
     swapped = scores([(m, b or "z", c, None) for m, c, b, _ in ROWS])
-    assert compare(swapped, "baseline", settings).difference.low == pytest.approx(
-        -comparison.difference.high, abs=0.03
-    )
+    assert compare(swapped, "baseline", settings).difference.low == pytest.approx(-comparison.difference.high, abs=0.03)
 
 
 def test_without_a_champion_the_baseline_is_the_reference(settings: RoutingSettings) -> None:
@@ -116,9 +94,7 @@ def test_the_champion_is_the_reference_where_there_is_one(settings: RoutingSetti
     assert "known_items" not in metrics
 
 
-def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(
-    settings: RoutingSettings,
-) -> None:
+def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(settings: RoutingSettings) -> None:
     gate = load_parameters(ROOT).release.task_router
     identical_scores = scores(ROWS, tfidf=[row[1] or "" for row in ROWS])
     metrics = routing_metrics(identical_scores, [], settings, sample=False)
@@ -198,9 +174,7 @@ def test_the_report_says_when_it_proves_nothing(settings: RoutingSettings) -> No
     assert "no figure on this page is evidence" not in page(ROWS, settings, sample=False)
 
 
-def test_the_report_is_self_contained_escaped_and_always_the_same(
-    settings: RoutingSettings,
-) -> None:
+def test_the_report_is_self_contained_escaped_and_always_the_same(settings: RoutingSettings) -> None:
     html = page(ROWS, settings, notes=["1 < 2"])
     assert html == page(ROWS, settings, notes=["1 < 2"])
     assert "1 &lt; 2" in html

@@ -90,9 +90,7 @@ def test_one_log_is_enough(logs: Path, tmp_path: Path, params: Parameters) -> No
     assert trained.tasks == 12
 
 
-def test_rules_beside_the_logs_become_a_candidate(
-    logs: Path, tmp_path: Path, params: Parameters
-) -> None:
+def test_rules_beside_the_logs_become_a_candidate(logs: Path, tmp_path: Path, params: Parameters) -> None:
     rules = {
         "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
         "experts": {"top-up": {"activation_keywords": ["scan"]}},
@@ -127,10 +125,7 @@ def decisions(lines: Sequence[str]) -> list[object]:
 
 
 def test_the_commands_work_outside_a_project(
-    logs: Path,
-    tmp_path: Path,
-    params: Parameters,
-    monkeypatch: pytest.MonkeyPatch,
+    logs: Path, tmp_path: Path, params: Parameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -84,10 +84,7 @@ def test_two_tasks_with_one_id_are_two_tasks() -> None:
 
 def test_tasks_without_an_id_are_told_apart_by_their_text() -> None:
     labelled = labelled_tasks(
-        events(
-            {"task_id": None, "master": "a", "text": "First"},
-            {"task_id": None, "master": "b", "text": "Second"},
-        )
+        events({"task_id": None, "master": "a", "text": "First"}, {"task_id": None, "master": "b", "text": "Second"})
     )
     assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
 
@@ -116,9 +113,7 @@ RULES = [
         ("Fix cve-2024-1", ["c.md"], "security"),
     ],
 )
-def test_paths_and_subject_decide_the_weak_label(
-    subject: str, paths: list[str], master: str | None
-) -> None:
+def test_paths_and_subject_decide_the_weak_label(subject: str, paths: list[str], master: str | None) -> None:
     assert WeakLabeller(RULES).master(subject, paths) == master
 
 

@@ -20,12 +20,7 @@ from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encodin
 from cortex_pipelines.routing.outcomes.evaluation_assets import outcome_evaluation
 from cortex_pipelines.routing.outcomes.evaluation_scores import outcome_metrics, score_predictions
 from cortex_pipelines.routing.outcomes.models import select_model
-from cortex_pipelines.routing.outcomes.predictors import (
-    FILE,
-    OutcomePredictors,
-    PredictorError,
-    build_predictors,
-)
+from cortex_pipelines.routing.outcomes.predictors import FILE, OutcomePredictors, PredictorError, build_predictors
 from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, train
 from cortex_pipelines.schemas.outcomes import PREDICTIONS
 
@@ -40,9 +35,7 @@ def tables_of(folder: Path, logs: Path) -> Path:
     pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
     events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
     events.write_parquet(folder / "events.parquet")
-    for name, frame in coordination_tables(
-        folder, PARAMETERS.coordination, PARAMETERS.log_tables
-    ).items():
+    for name, frame in coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables).items():
         frame.write_parquet(folder / f"{name}.parquet")
     return folder
 
@@ -50,9 +43,7 @@ def tables_of(folder: Path, logs: Path) -> Path:
 def attempts_of(folder: Path, *records: dict[str, Any]) -> pl.DataFrame:
     (folder / "a.jsonl").write_text("\n".join(json.dumps(record) for record in records))
     tables_of(folder, folder)
-    parts = (
-        pl.read_parquet(folder / f"{n}.parquet") for n in ("decisions", "outcomes", "features")
-    )
+    parts = (pl.read_parquet(folder / f"{n}.parquet") for n in ("decisions", "outcomes", "features"))
     return attempts(*parts, SETTINGS)
 
 
@@ -71,13 +62,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
     def decision_line(minute: int, master: str, task: str = "t1", **more: Any) -> dict[str, Any]:
         when = (START + timedelta(minutes=minute)).isoformat()
-        return {
-            "task_id": task,
-            "title": f"Do {task}",
-            "routed_to": master,
-            "timestamp": when,
-            **more,
-        }
+        return {"task_id": task, "title": f"Do {task}", "routed_to": master, "timestamp": when, **more}
 
     rows = attempts_of(
         tmp_path,
@@ -105,9 +90,7 @@ def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_no_feature() -> None:
-    rows = pl.DataFrame(
-        {"n": [1.0, None, 3.0, 2.0], "c": ["x", None, "y", "x"], "t": ["a b", None, "", "zz"]}
-    )
+    rows = pl.DataFrame({"n": [1.0, None, 3.0, 2.0], "c": ["x", None, "y", "x"], "t": ["a b", None, "", "zz"]})
     columns = Columns(numbers=("n",), amounts=(), categories=("c",), text="t")
     encoding = Encoding.fit(rows, columns, vocabulary=10, min_documents=1)
     matrix = encoding.matrix(rows).toarray()
@@ -117,9 +100,7 @@ def test_what_is_missing_is_no_feature() -> None:
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0.05, 0.95))
-def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(
-    errors: list[float], coverage: float
-) -> None:
+def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(errors: list[float], coverage: float) -> None:
     reach = conformal_reach(np.array(errors), coverage)
     assert reach in errors
     covered = sum(error <= reach for error in errors)
@@ -132,9 +113,7 @@ def test_a_candidate_is_adopted_only_for_a_gain_of_more_than_its_error() -> None
     assert select_model([("constant", plain), ("master", plain + 0.1)]) == "constant"
     unsteady = plain - np.array([3.0, -2.0, 2.0, -2.0])
     assert select_model([("constant", plain), ("master", unsteady)]) == "constant"
-    assert (
-        select_model([("constant", plain), ("m", plain + 1), ("linear", plain - 0.5)]) == "linear"
-    )
+    assert select_model([("constant", plain), ("m", plain + 1), ("linear", plain - 0.5)]) == "linear"
 
 
 def with_targets(rows: pl.DataFrame, columns: Columns, **values: np.ndarray) -> pl.DataFrame:
@@ -163,12 +142,8 @@ def real(name: str) -> tuple[pl.DataFrame, np.ndarray, Columns]:
 
 def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_share() -> None:
     rows, values, columns = real("diabetes")
-    _, tables = build_predictors(
-        with_targets(rows, columns, duration_seconds=values), SETTINGS, columns
-    )
-    scores = {
-        s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)
-    }
+    _, tables = build_predictors(with_targets(rows, columns, duration_seconds=values), SETTINGS, columns)
+    scores = {s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
     assert scores["linear"].chosen
     assert scores["linear"].gain.low > 0
     for score in scores.values():
@@ -181,9 +156,7 @@ def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_s
 def test_on_real_measurements_probabilities_are_calibrated() -> None:
     rows, values, columns = real("breast_cancer")
     _, tables = build_predictors(with_targets(rows, columns, success=values), SETTINGS, columns)
-    scores = {
-        s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)
-    }
+    scores = {s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
     linear = scores["linear"]
     assert linear.chosen
     assert linear.gain.low > 0.1
@@ -240,8 +213,7 @@ def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, outputs: Path)
     rows = pl.read_parquet(outputs / "predictions.parquet").filter(pl.col("target") == "success")
     linear = pl.col("model") == "linear"
     worse = rows.with_columns(
-        pl.when(linear).then(pl.col("loss") + 0.5).otherwise("loss").alias("loss"),
-        linear.alias("chosen"),
+        pl.when(linear).then(pl.col("loss") + 0.5).otherwise("loss").alias("loss"), linear.alias("chosen")
     )
     worse.write_parquet(tmp_path / "predictions.parquet")
     pl.read_parquet(outputs / "targets.parquet").write_parquet(tmp_path / "targets.parquet")
@@ -249,23 +221,16 @@ def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, outputs: Path)
     assert "LOSES" in (tmp_path / "report.html").read_text()
 
 
-def test_later_tasks_change_no_prediction_and_training_repeats(
-    outputs: Path, tmp_path: Path
-) -> None:
+def test_later_tasks_change_no_prediction_and_training_repeats(outputs: Path, tmp_path: Path) -> None:
     again = outcome_predictors(outputs, SETTINGS, tmp_path, lambda *_: None)
     assert again["predictions"].equals(pl.read_parquet(outputs / "predictions.parquet"))
     name = "predictors.json"
     assert (tmp_path / name).read_bytes() == (outputs / name).read_bytes()
-    parts = [
-        pl.read_parquet(outputs / f"{n}.parquet") for n in ("decisions", "outcomes", "features")
-    ]
+    parts = [pl.read_parquet(outputs / f"{n}.parquet") for n in ("decisions", "outcomes", "features")]
     rows = attempts(*parts, SETTINGS).filter(pl.col("success").is_not_null())
     past = rows.height - round(rows.height * SETTINGS.test_share)
     turned = rows.with_row_index().with_columns(
-        pl.when(pl.col("index") < past)
-        .then("success")
-        .otherwise(1 - pl.col("success"))
-        .alias("success")
+        pl.when(pl.col("index") < past).then("success").otherwise(1 - pl.col("success")).alias("success")
     )
     flipped, _ = build_predictors(turned, SETTINGS)
     loaded = OutcomePredictors.load(outputs)
@@ -300,17 +265,14 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     models.save(tmp_path)
     loaded = OutcomePredictors.load(tmp_path)
     assert loaded.predict(frame).equals(models.predict(frame))
-    assert (
-        loaded.predict(frame)["duration_seconds"][0] < loaded.predict(frame)["duration_seconds"][1]
-    )
+    assert loaded.predict(frame)["duration_seconds"][0] < loaded.predict(frame)["duration_seconds"][1]
     stored = json.loads((tmp_path / FILE).read_text())
     model = stored["duration_seconds"]["model"]
     for damaged in (
         1,
         {"duration_seconds": 1},
         stored | {"duration_seconds": stored["duration_seconds"] | {"slope": "steep"}},
-        stored
-        | {"duration_seconds": stored["duration_seconds"] | {"model": model | {"weights": []}}},
+        stored | {"duration_seconds": stored["duration_seconds"] | {"model": model | {"weights": []}}},
     ):
         (tmp_path / FILE).write_text(json.dumps(damaged))
         with pytest.raises(PredictorError, match=r"predictors\.json: .*cortex run"):

@@ -18,12 +18,7 @@ from cortex_pipelines.routing.serving.exploration import send
 from cortex_pipelines.routing.serving.output import route_lines
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.serving.tasks import read_tasks
-from cortex_pipelines.statistics.off_policy import (
-    Estimate,
-    Refusal,
-    Support,
-    evaluate_policy,
-)
+from cortex_pipelines.statistics.off_policy import Estimate, Refusal, Support, evaluate_policy
 
 PARAMETERS = load_parameters(Path(__file__).parents[2])
 RULES = {
@@ -39,8 +34,7 @@ def decided(shares: dict[str, float], *, abstained: bool = False) -> Decision:
     best = max(shares, key=lambda name: shares[name])
     alternatives = tuple((name, share) for name, share in shares.items() if name != best)
     return Decision(
-        *(best, shares[best], 1.0, (), alternatives[:2], "kernel", (), abstained, 0.1, "x"),
-        probabilities=shares,
+        *(best, shares[best], 1.0, (), alternatives[:2], "kernel", (), abstained, 0.1, "x"), probabilities=shares
     )
 
 
@@ -93,14 +87,9 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
     assert read.rejected.height == 0
     read.events.write_parquet(tmp_path / "events.parquet")
     tables = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
-    logged_attempts = attempts(
-        tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors
-    )
+    logged_attempts = attempts(tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors)
     scores = pl.DataFrame(
-        [
-            {"text": title, "decided_by": "kernel", "challenger": "security"}
-            for title in titles.values()
-        ]
+        [{"text": title, "decided_by": "kernel", "challenger": "security"} for title in titles.values()]
     )
     logged, policy = logged_decisions(logged_attempts, tables["decisions"], scores)
     assert len(logged.actions) == 600

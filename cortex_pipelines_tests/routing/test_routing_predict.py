@@ -42,13 +42,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables, out = root / "data" / "coordination_tables", root / "data" / "outcome_predictors"
     tables.mkdir(parents=True)
     out.mkdir()
-    for name, frame in coordination_tables(
-        root, PARAMETERS.coordination, PARAMETERS.log_tables
-    ).items():
+    for name, frame in coordination_tables(root, PARAMETERS.coordination, PARAMETERS.log_tables).items():
         frame.write_parquet(tables / f"{name}.parquet")
-    for name, frame in outcome_predictors(
-        tables, PARAMETERS.predictors, out, lambda *_: None
-    ).items():
+    for name, frame in outcome_predictors(tables, PARAMETERS.predictors, out, lambda *_: None).items():
         frame.write_parquet(out / f"{name}.parquet")
     shutil.copy(ROOT / "params.yaml", root)
     stage = {"outs": [{"md5": content_md5(out)}]}
@@ -71,9 +67,7 @@ def expected(data: Path, text: str, master: str | None, when: datetime = WHEN) -
 def test_every_target_is_predicted_or_its_absence_explained(data: Path) -> None:
     (prediction,) = expected(data, "Fix the login bug", "development")
     targets = pl.read_parquet(data / "outcome_predictors" / "targets.parquet")
-    assert {*prediction} - {"master", "models", "left_out"} | {*prediction["left_out"]} == {
-        *targets["target"]
-    }
+    assert {*prediction} - {"master", "models", "left_out"} | {*prediction["left_out"]} == {*targets["target"]}
     assert not {*prediction} & {*prediction["left_out"]}
     assert 0 <= prediction["success"] <= 1
     for amount in (value for value in prediction.values() if isinstance(value, dict)):
@@ -91,18 +85,13 @@ def test_without_a_master_each_known_one_is_asked(data: Path) -> None:
     assert alone == next(row for row in predictions if row["master"] == "security")
 
 
-def test_an_unknown_master_and_missing_predictors_are_clear_errors(
-    data: Path, tmp_path: Path
-) -> None:
+def test_an_unknown_master_and_missing_predictors_are_clear_errors(data: Path, tmp_path: Path) -> None:
     with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
         expected(data, "Fix it", "nobody")
     with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
         expect("x", None, WHEN, data / "coordination_tables", tmp_path, PARAMETERS.log_tables)
     with pytest.raises(PredictorError, match="cortex run coordination_tables"):
-        expect(
-            *("x", None, WHEN, tmp_path / "coordination_tables", data / "outcome_predictors"),
-            PARAMETERS.log_tables,
-        )
+        expect(*("x", None, WHEN, tmp_path / "coordination_tables", data / "outcome_predictors"), PARAMETERS.log_tables)
 
 
 def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) -> None:

@@ -10,12 +10,7 @@ import pytest
 
 from cortex_pipelines.embeddings.encoder import SentenceEncoder
 from cortex_pipelines.routing.keyword_rules import parse_rules
-from cortex_pipelines.routing.serving.bundle import (
-    RouterConfig,
-    RouterError,
-    load_config,
-    load_router,
-)
+from cortex_pipelines.routing.serving.bundle import RouterConfig, RouterError, load_config, load_router
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import TooFewMastersError, train_router
@@ -51,21 +46,11 @@ def tasks(masters: int = 3, each: int = 12) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings
-) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings) -> Path:
     out = tmp_path_factory.mktemp("router")
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
     fp32_settings = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
-    train_router(
-        tasks(),
-        encoder.encode,
-        fp32_settings,
-        {"wheel": "x==1"},
-        PATTERNS,
-        out,
-        out.parent / "studies",
-    )
+    train_router(tasks(), encoder.encode, fp32_settings, {"wheel": "x==1"}, PATTERNS, out, out.parent / "studies")
     return out
 
 
@@ -112,10 +97,7 @@ def test_a_decision_says_all_that_it_promises(router: Router, folder: Path) -> N
 def test_training_learns_and_company_does_not_matter(router: Router) -> None:
     frame = tasks()
     together = router.route(frame["text"].to_list())
-    right = [
-        decision.master == master
-        for decision, master in zip(together, frame["master"], strict=True)
-    ]
+    right = [decision.master == master for decision, master in zip(together, frame["master"], strict=True)]
     assert np.mean(right) > 0.8
     for text, decision in zip(frame["text"], together, strict=True):
         (alone,) = router.route([text])
@@ -135,9 +117,7 @@ def test_many_at_once_are_decided_as_few_are(router: Router) -> None:
         assert decision.latency_ms > 0
 
 
-@pytest.mark.parametrize(
-    "text", ["", "  \n", "!!! ...", "\ud800", "\x00\x01", "x" * 2_000_000, "日本語", "🙂" * 500]
-)
+@pytest.mark.parametrize("text", ["", "  \n", "!!! ...", "\ud800", "\x00\x01", "x" * 2_000_000, "日本語", "🙂" * 500])
 def test_odd_texts_get_a_clear_answer(router: Router, text: str) -> None:
     (decision,) = router.route([text])
     assert decision.master in router.masters
@@ -161,9 +141,7 @@ def test_below_the_threshold_sure_rules_decide_and_else_a_person(
     assert len(by_rules.alternatives) == 1
 
 
-def test_what_is_out_of_scope_is_for_a_person(
-    folder: Path, tiny_encoder: Path, tmp_path: Path
-) -> None:
+def test_what_is_out_of_scope_is_for_a_person(folder: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     router = changed(folder, tiny_encoder, tmp_path, in_scope=1.0, accept=0.0, evidence=0)
     decision, keywords = router.route(["deploy a", "fix the bug"])
     assert decision.abstained
@@ -201,13 +179,7 @@ def test_training_repeats_byte_for_byte(
     fp32_settings = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
     shuffled = tasks().reverse()
     train_router(
-        shuffled,
-        encoder.encode,
-        fp32_settings,
-        {"wheel": "x==1"},
-        PATTERNS,
-        tmp_path,
-        tmp_path.parent / "studies",
+        shuffled, encoder.encode, fp32_settings, {"wheel": "x==1"}, PATTERNS, tmp_path, tmp_path.parent / "studies"
     )
     names = sorted(file.name for file in folder.iterdir())
     assert sorted(file.name for file in tmp_path.iterdir()) == names
@@ -216,27 +188,15 @@ def test_training_repeats_byte_for_byte(
     assert load_router(tmp_path).version == load_router(folder).version
 
 
-def test_labels_come_back_as_they_are(
-    tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
-) -> None:
+def test_labels_come_back_as_they_are(tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path) -> None:
     names = {"development": "Dév / ops\u200b", "security": "ſecurity", "cicd": "CI-CD?"}
     frame = tasks().with_columns(pl.col("master").replace(names))
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
     fp32_settings = settings.model_copy(update={"precision": "fp32"})
-    train_router(
-        frame,
-        encoder.encode,
-        fp32_settings,
-        {"wheel": "x==1"},
-        None,
-        tmp_path,
-        tmp_path.parent / "studies",
-    )
+    train_router(frame, encoder.encode, fp32_settings, {"wheel": "x==1"}, None, tmp_path, tmp_path.parent / "studies")
     router = Router.load(tmp_path, tiny_encoder)
     assert set(router.masters) == set(names.values())
-    assert {decision.master for decision in router.route(frame["text"].to_list())} <= set(
-        names.values()
-    )
+    assert {decision.master for decision in router.route(frame["text"].to_list())} <= set(names.values())
     assert router.rules is None
 
 
@@ -246,13 +206,7 @@ def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
     frame = pl.concat([tasks(2, 3), tasks(3, 1)[2:]])
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
     figures = train_router(
-        frame,
-        encoder.encode,
-        settings,
-        {"wheel": "x==1"},
-        None,
-        tmp_path,
-        tmp_path.parent / "studies",
+        frame, encoder.encode, settings, {"wheel": "x==1"}, None, tmp_path, tmp_path.parent / "studies"
     )
     assert figures["smallest_master_tasks"] == 1.0
     assert Router.load(tmp_path, tiny_encoder).route(["fix a"])[0].master is not None
@@ -260,15 +214,7 @@ def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
 
 def test_one_master_is_nothing_to_decide_between(settings: RoutingSettings, tmp_path: Path) -> None:
     with pytest.raises(TooFewMastersError, match="at least two masters"):
-        train_router(
-            tasks(1),
-            lambda texts: np.zeros((len(texts), 4)),
-            settings,
-            {},
-            None,
-            tmp_path,
-            tmp_path,
-        )
+        train_router(tasks(1), lambda texts: np.zeros((len(texts), 4)), settings, {}, None, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -284,9 +230,7 @@ def test_one_master_is_nothing_to_decide_between(settings: RoutingSettings, tmp_
         ("neighbours.jsonl", "{"),
     ],
 )
-def test_a_damaged_router_is_a_clear_error(
-    folder: Path, tmp_path: Path, file: str, content: str | None
-) -> None:
+def test_a_damaged_router_is_a_clear_error(folder: Path, tmp_path: Path, file: str, content: str | None) -> None:
     for part in folder.iterdir():
         (tmp_path / part.name).write_bytes(part.read_bytes())
     if content is None:

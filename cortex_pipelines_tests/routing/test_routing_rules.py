@@ -96,9 +96,7 @@ def test_a_rules_file_that_cannot_be_read(tmp_path: Path, content: bytes | None)
         load_rules(file)
 
 
-_LIKE_KEYWORDS = st.sampled_from(
-    ["f\u0131x", "\u017fcan", "SCANS", "aPi", "prefix", "Fixes", "\u212a", "-"]
-)
+_LIKE_KEYWORDS = st.sampled_from(["f\u0131x", "\u017fcan", "SCANS", "aPi", "prefix", "Fixes", "\u212a", "-"])
 
 
 @given(st.lists(_LIKE_KEYWORDS, max_size=6).map(" ".join))

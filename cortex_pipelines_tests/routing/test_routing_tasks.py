@@ -68,9 +68,7 @@ def test_tasks_are_read_in_order_with_their_ids(tmp_path: Path) -> None:
         (b'{"task_id": NaN, "title": "x"}', "not JSON"),
     ],
 )
-def test_a_bad_line_is_an_error_at_its_place(
-    tmp_path: Path, by_rules: Router, line: bytes, words: str
-) -> None:
+def test_a_bad_line_is_an_error_at_its_place(tmp_path: Path, by_rules: Router, line: bytes, words: str) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_bytes(b'{"title": "fix"}\n' + line + b'\n{"task_id": 2, "title": "fix"}\n')
     first, bad, last = map(json.loads, route_lines(by_rules, read_tasks(file)))

@@ -47,18 +47,10 @@ def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
     excerpt = {"path": "a.py", "start_line": 1, "end_line": 2, "name": task, "kind": "function"}
     excerpt |= {"why": "", "score": 1.0, "commit": None, "stale": False, "text": "x", "tokens": 3}
     notes = "kept about this:\n- note: y\n"
-    return {
-        "known": notes,
-        "pieces": [excerpt],
-        "notice": "",
-        "budget": tokens,
-        "versions": {project: ""},
-    }
+    return {"known": notes, "pieces": [excerpt], "notice": "", "budget": tokens, "versions": {project: ""}}
 
 
-def related(
-    question: str, name: str, to: str | None, project: str | None, depth: int
-) -> Mapping[str, Any]:
+def related(question: str, name: str, to: str | None, project: str | None, depth: int) -> Mapping[str, Any]:
     if name == "nothing":
         raise GraphNameError("nothing is called nothing; like it: something")
     if question == "path" and to is None:
@@ -92,10 +84,7 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
             assert all(tool.description for tool in tools.values())
             arguments = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
             completion_result = content(await client.call_tool("complete", arguments))
-            assert (completion_result["way"], completion_result["version"]) == (
-                "adapter",
-                "shop.dir",
-            )
+            assert (completion_result["way"], completion_result["version"]) == ("adapter", "shop.dir")
             assert len(completion_result["release"]) == 32
             assert completion_result["text"] == generate_text(gateway, "shop", "def f():\n", 6)
             gap = arguments | {"suffix": "\n    return x\n"}
@@ -105,13 +94,9 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
             task = {"task": "The leaked secret key"}
             routed = content(await client.call_tool("route_task", task))
             assert (routed["master"], routed["version"]) == ("security", "rules")
-            prediction = content(
-                await client.call_tool("predict_outcome", task | {"master": "security"})
-            )
+            prediction = content(await client.call_tool("predict_outcome", task | {"master": "security"}))
             assert prediction["version"] == "made.dir"
-            matches = content(
-                await client.call_tool("search_code", {"query": "f", "project": "shop"})
-            )
+            matches = content(await client.call_tool("search_code", {"query": "f", "project": "shop"}))
             assert matches == {
                 "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
             }  # fmt: skip
@@ -138,10 +123,7 @@ def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None
             (message,) = prompt.messages
             assert message.content.type == "text"
             assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
-            assert (
-                "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n"
-                in message.content.text
-            )
+            assert "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n" in message.content.text
             expected_meta = {"template": str(package_templates()["worker"])}
             assert message.content.meta == expected_meta
 
@@ -186,9 +168,7 @@ def test_what_is_asked_wrongly_gets_a_sentence(
     asyncio.run(ask())
 
 
-def test_what_an_agent_cancels_is_not_written_on(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_agent_cancels_is_not_written_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = tinygateway.open_tiny(home, tmp_path)
 
     def tokens() -> int:
@@ -226,15 +206,10 @@ def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
 
     async def ask() -> None:
         transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http,
-        ):
+        async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http:
             wire = streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
             async with Client(wire) as client:
-                result = content(
-                    await client.call_tool("complete", {"prompt": "x", "model": "docs"})
-                )
+                result = content(await client.call_tool("complete", {"prompt": "x", "model": "docs"}))
                 assert (result["way"], result["version"]) == ("both", "docs.dir")
             foreign_headers = {"host": "elsewhere.example", "accept": "application/json"}
             refused = await http.post("/mcp", json={}, headers=foreign_headers)
@@ -295,9 +270,7 @@ def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
     assert process.stdout == "left\n"
 
 
-@pytest.mark.skipif(
-    find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search"
-)
+@pytest.mark.skipif(find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search")
 def test_code_is_searched_in_what_the_project_has_made(finished_copy: MiniProject) -> None:
     search = project_services(finished_copy.root).search
     assert search is not None

@@ -11,13 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, ScoredToken, TextDelta
-from cortex_pipelines.serving.token_bytes import (
-    alternative,
-    alternative_bytes,
-    spelled,
-    token_bytes,
-    unspelled,
-)
+from cortex_pipelines.serving.token_bytes import alternative, alternative_bytes, spelled, token_bytes, unspelled
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines_tests.adapters import tinymodel
 
@@ -40,9 +34,7 @@ def bytes_merged() -> Any:
     b, first, second, third, fourth, _ = letters
     merges = [(b, first), (third, fourth), (third + fourth, b), (b + first, second)]
     vocabulary = [*alphabet, *("".join(pair) for pair in merges)]
-    tokenizer = Tokenizer(
-        models.BPE(vocab={text: n for n, text in enumerate(vocabulary)}, merges=merges)
-    )
+    tokenizer = Tokenizer(models.BPE(vocab={text: n for n, text in enumerate(vocabulary)}, merges=merges))
     tokenizer.pre_tokenizer, tokenizer.decoder = level, decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
@@ -52,16 +44,11 @@ def byte_fallback() -> Any:
     """As Llama 2's and Gemma's: letters, and bytes for what is not among them."""
     vocabulary = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"abcx=123,"]
     model = models.BPE(
-        vocab={text: n for n, text in enumerate(vocabulary)},
-        merges=[],
-        unk_token="<unk>",
-        byte_fallback=True,
+        vocab={text: n for n, text in enumerate(vocabulary)}, merges=[], unk_token="<unk>", byte_fallback=True
     )
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
@@ -98,9 +85,7 @@ def require_exact(text: str, tokens: Sequence[GeneratedToken], deltas: Sequence[
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("stop", [(), (EMOJI,), ("b",), (", 3",), ("本", "c")])
-def test_tokens_end_where_the_text_ends(
-    tokenizer: Callable[[], Any], text: str, stop: tuple[str, ...]
-) -> None:
+def test_tokens_end_where_the_text_ends(tokenizer: Callable[[], Any], text: str, stop: tuple[str, ...]) -> None:
     ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
     for most in range(len(ids) + 1):
         output, tokens, deltas = answer(tokenizer(), ids[:most], Sampling(100, stop=stop))
@@ -117,9 +102,7 @@ def test_tokens_end_where_the_text_ends(
     st.lists(st.text(f"ab{EMOJI}é本 ,", min_size=1, max_size=3), max_size=2),
     st.sampled_from(TOKENIZERS),
 )
-def test_they_do_with_any_text_and_stop_strings(
-    text: str, stop: list[str], tokenizer: Callable[[], Any]
-) -> None:
+def test_they_do_with_any_text_and_stop_strings(text: str, stop: list[str], tokenizer: Callable[[], Any]) -> None:
     ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
     require_exact(*answer(tokenizer(), ids, Sampling(100, stop=tuple(stop))))
 
@@ -175,9 +158,7 @@ def test_an_upstream_server_s_tokens_are_those_of_its_text(
     full_text = ""
     for text, tokens in chunks:
         full_text += text
-        deltas += growing.grow(
-            0, full_text, [GeneratedToken(token, -1.0, raw=unspelled(token)) for token in tokens]
-        )
+        deltas += growing.grow(0, full_text, [GeneratedToken(token, -1.0, raw=unspelled(token)) for token in tokens])
     deltas.append(growing.end(0, "stop"))
     tokens_shown = [token for delta in deltas for token in delta.tokens]
     require_exact(full_text, tokens_shown, deltas)
@@ -199,8 +180,6 @@ def test_bytes_are_spelled_as_openai_does(raw: bytes) -> None:
         (byte_fallback, "a", b"a"),
     ],
 )
-def test_alternatives_have_the_bytes_of_their_tokens(
-    tokenizer: Callable[[], Any], spelling: str, raw: bytes
-) -> None:
+def test_alternatives_have_the_bytes_of_their_tokens(tokenizer: Callable[[], Any], spelling: str, raw: bytes) -> None:
     number = tokenizer().convert_tokens_to_ids(spelling)
     assert alternative_bytes(tokenizer(), number) == raw

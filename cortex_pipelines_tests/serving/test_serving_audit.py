@@ -49,9 +49,7 @@ def client(home: Path, state: Path, keys: KeyRing) -> Iterator[TestClient]:
         yield client
 
 
-def test_who_asked_for_what_is_written_and_no_prompt(
-    client: TestClient, state: Path, keys: KeyRing
-) -> None:
+def test_who_asked_for_what_is_written_and_no_prompt(client: TestClient, state: Path, keys: KeyRing) -> None:
     headers = {"authorization": f"Bearer {keys.create('anna', ['complete'])}"}
     client.post("/v1/completions", json=ASKED, headers=headers)
     client.post("/v1/completions", json=ASKED | {"stream": True}, headers=headers)
@@ -205,9 +203,7 @@ def test_who_is_forgotten_leaves_the_entries_and_the_chain_stays_whole(tmp_path:
         lambda lines: [*lines[:-1], lines[-1].replace("digest", "digits")],
     ],
 )
-def test_a_deletion_that_nobody_made_is_noticed(
-    tmp_path: Path, forged: Callable[[list[str]], list[str]]
-) -> None:
+def test_a_deletion_that_nobody_made_is_noticed(tmp_path: Path, forged: Callable[[list[str]], list[str]]) -> None:
     path = of_three(tmp_path)
     AuditLog(tmp_path).forget(lambda name: name == "anna")
     assert not verify(path).problem

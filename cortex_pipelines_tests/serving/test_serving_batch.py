@@ -50,9 +50,7 @@ def test_each_line_gets_its_answer_or_its_error(batch: Path) -> None:
         assert expected in rows[number]["error"]
 
 
-def test_an_interrupted_run_leaves_the_file_as_it_was(
-    batch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_leaves_the_file_as_it_was(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cortex_pipelines.serving.http import batch as answering
 
     def interrupted(*_: object) -> None:
@@ -69,9 +67,7 @@ def test_an_interrupted_run_leaves_the_file_as_it_was(
 def test_questions_are_not_overwritten_by_their_answers(tmp_path: Path) -> None:
     requests_path = tmp_path / "asked.jsonl"
     requests_path.write_text("{}\n")
-    result = CliRunner().invoke(
-        main, ["predict-batch", str(requests_path), "--out", str(requests_path)]
-    )
+    result = CliRunner().invoke(main, ["predict-batch", str(requests_path), "--out", str(requests_path)])
     assert result.exit_code == 2
     assert "is the file of questions" in result.stderr
     assert requests_path.read_text() == "{}\n"

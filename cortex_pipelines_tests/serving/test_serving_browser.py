@@ -59,12 +59,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     external_requests: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text))
-    page.on(
-        "request",
-        lambda complaint: (
-            complaint.url.startswith(address) or external_requests.append(complaint.url)
-        ),
-    )
+    page.on("request", lambda complaint: complaint.url.startswith(address) or external_requests.append(complaint.url))
     page.goto("/")
     page.locator("#models .card").first.wait_for()
     yield page
@@ -87,9 +82,7 @@ def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, stat
         way: page.locator(f'[data-way="{way}"] pre').text_content() or ""
         for way in ("base", "context", "adapter", "both")
     }
-    served = page.request.post(
-        "/v1/completions", data={"model": "docs", "prompt": PROMPT, "max_tokens": 12}
-    ).json()
+    served = page.request.post("/v1/completions", data={"model": "docs", "prompt": PROMPT, "max_tokens": 12}).json()
     assert answers["both"] == served["choices"][0]["text"]
     same_as_base = [way for way, text in answers.items() if text == answers["base"]]
     marked = page.locator("#answers article:has(mark)")
@@ -103,9 +96,7 @@ def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, stat
     both.get_by_role("button", name="Good").press("Enter")
     expect(both.get_by_text("Thank you.")).to_be_visible()
     events = [json.loads(line) for line in (state / FILE).read_text().splitlines()]
-    way_by_completion = {
-        event["completion_id"]: event["way"] for event in events if event["type"] == "offered"
-    }
+    way_by_completion = {event["completion_id"]: event["way"] for event in events if event["type"] == "offered"}
     (vote,) = [event for event in events if event["type"] == "feedback"]
     assert (vote["vote"], way_by_completion[vote["completion_id"]]) == ("up", "both")
 

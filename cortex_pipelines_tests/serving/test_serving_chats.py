@@ -52,9 +52,7 @@ TOOLS_ALONE = (
     "{% endif %}{% endfor %}"
 )
 
-S, D, U, A = (
-    ChatMessage(role, role[0].upper()) for role in ("system", "developer", "user", "assistant")
-)
+S, D, U, A = (ChatMessage(role, role[0].upper()) for role in ("system", "developer", "user", "assistant"))
 CALL = ChatMessage("assistant", "", tool_calls=(ToolCall("call_abc", "look", '{"path": "a.py"}'),))
 CALL_AND_TEXT = ChatMessage("assistant", "Let me see.", tool_calls=CALL.tool_calls)
 RESULT = ChatMessage("tool", "x = 1", tool_call_id="call_abc")
@@ -95,11 +93,7 @@ def rendered(template: str | None, *messages: ChatMessage) -> str:
         (TOOLS, (U, CALL, RESULT), '<user>U<assistant>[look {"path": "a.py"}]<tool>x = 1'),
         (TOOLS_AS_TEXT, (U, CALL, RESULT), '<user>U<assistant>[look {"path": "a.py"}]<tool>x = 1'),
         (TOOLS_AS_NAMED, (U, CALL, RESULT), '<user>U<assistant>[look {"path": "a.py"}]<tool>x = 1'),
-        (
-            TOOLS_ALONE,
-            (U, CALL_AND_TEXT),
-            '<user>U<assistant>Let me see.[look {"path": "a.py"}]',
-        ),
+        (TOOLS_ALONE, (U, CALL_AND_TEXT), '<user>U<assistant>Let me see.[look {"path": "a.py"}]'),
         (None, (D, U), "system: D\n\nuser: U\n\nassistant:"),
     ],
 )

@@ -84,9 +84,7 @@ def loaded(engine: Engine, home: Path, project: str | None) -> LoadedAdapter | N
     return engine.load(tinygateway.files(home, project)) if project else None
 
 
-def run_job(
-    engine: Engine, job: Job, after: Callable[[TextDelta], bool] = lambda _: False
-) -> list[TextDelta]:
+def run_job(engine: Engine, job: Job, after: Callable[[TextDelta], bool] = lambda _: False) -> list[TextDelta]:
     """The pieces of a job, cancelled where ``after`` says so."""
     events: SimpleQueue[Event] = SimpleQueue()
     cancel = engine.submit(job, events.put)
@@ -105,22 +103,16 @@ def text_of(deltas: list[TextDelta], index: int = 0) -> str:
 
 
 @pytest.mark.parametrize("project", WHO)
-def test_text_is_divided_and_written_as_in_the_evaluation(
-    engine: Engine, home: Path, project: str | None
-) -> None:
+def test_text_is_divided_and_written_as_in_the_evaluation(engine: Engine, home: Path, project: str | None) -> None:
     model = load_causal_model(tinygateway.base_in(home), "fp32")
     if project:
         model = load_adapter(model, home / project)
-    settings = load_parameters(tinygateway.ROOT).evaluation.model_copy(
-        update={"max_new_tokens": 24}
-    )
+    settings = load_parameters(tinygateway.ROOT).evaluation.model_copy(update={"max_new_tokens": 24})
     for prompt in PROMPTS[:3]:
         (ids,) = token_ids(engine.tokenizer, [divide(prompt)[0]])
         item = tinymodel.example(0, prompt=prompt)
         # an extent that no answer reaches: braces that nobody opened
-        expected = generate(
-            model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), settings
-        )
+        expected = generate(model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), settings)
         job = Job(loaded(engine, home, project), engine.prompt(prompt), Sampling(24))
         text = text_of(run_job(engine, job))
         if engine.upstream_model(None):
@@ -131,9 +123,7 @@ def test_text_is_divided_and_written_as_in_the_evaluation(
 
 
 @pytest.mark.parametrize("stop", [(), ("\x11", "e")])
-def test_tokens_and_their_bytes_are_those_of_the_text(
-    engine: Engine, home: Path, stop: tuple[str, ...]
-) -> None:
+def test_tokens_and_their_bytes_are_those_of_the_text(engine: Engine, home: Path, stop: tuple[str, ...]) -> None:
     sampling = Sampling(40, temperature=1.5, seed=3, top=2, stop=stop)
     deltas = run_job(engine, Job(loaded(engine, home, "shop"), engine.prompt(PROMPTS[0]), sampling))
     tokens = [token for delta in deltas for token in delta.tokens]
@@ -144,9 +134,7 @@ def test_tokens_and_their_bytes_are_those_of_the_text(
     assert sum(delta.generated for delta in deltas) <= 40
 
 
-def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(
-    weights_here: Engine,
-) -> None:
+def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(weights_here: Engine) -> None:
     tokenizer = weights_here.tokenizer
     text = "x <eos> <bos>"
     prompt = weights_here.prompt(text)
@@ -215,9 +203,7 @@ def test_no_request_feels_the_adapter_of_another(
         assert manner == "stopped early" or len(logprobs) == len(cold[project, prompt])
 
 
-def test_adapters_differ_from_the_base_by_more_than_that(
-    cold: Mapping[tuple[str | None, str], list[float]],
-) -> None:
+def test_adapters_differ_from_the_base_by_more_than_that(cold: Mapping[tuple[str | None, str], list[float]]) -> None:
     for project, other in combinations(WHO, 2):
         pairs = [zip(cold[project, text], cold[other, text], strict=False) for text in PROMPTS]
         assert max(abs(first - right) for pair in pairs for first, right in pair) > 0.05
@@ -231,15 +217,11 @@ def test_only_so_many_adapters_stay_in_memory(weights_here: Engine, home: Path) 
 
 @given(st.lists(st.text("ab \n()def", min_size=1, max_size=3), max_size=3))
 @settings(max_examples=25, deadline=None)
-def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(
-    engine: Engine, stops: list[str]
-) -> None:
+def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(engine: Engine, stops: list[str]) -> None:
     prompt = engine.prompt(PROMPTS[0])
     full_text = text_of(run_job(engine, Job(None, prompt, Sampling(40))))
     deltas = run_job(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
-    first = min(
-        (full_text.find(stop) for stop in stops if stop in full_text), default=len(full_text)
-    )
+    first = min((full_text.find(stop) for stop in stops if stop in full_text), default=len(full_text))
     assert text_of(deltas) == full_text[:first]
     assert (deltas[-1].finish == "stop") == (first < len(full_text))
 
@@ -336,11 +318,7 @@ def twice(self: ResidentBase, adapter: Any, original_apply: Any = ResidentBase.a
     [
         ("apply", without_effect, "no effect in this engine"),
         ("apply", twice, "apart from what its matrices give"),
-        (
-            "remove_adapter",
-            lambda _self: None,
-            "answers differently after the adapter was taken off",
-        ),
+        ("remove_adapter", lambda _self: None, "answers differently after the adapter was taken off"),
     ],
 )
 def test_a_fault_of_the_engine_refuses_the_adapter(
@@ -356,11 +334,7 @@ def test_a_fault_of_the_engine_refuses_the_adapter(
 
 @pytest.mark.parametrize(
     "config",
-    [
-        {"use_rslora": True},
-        {"alpha_pattern": {"q_proj": 32}},
-        {"target_modules": ["q_proj", "v_proj"], "r": 2},
-    ],
+    [{"use_rslora": True}, {"alpha_pattern": {"q_proj": 32}}, {"target_modules": ["q_proj", "v_proj"], "r": 2}],
 )
 def test_every_plain_adapter_passes_the_probe(
     weights_here: Engine, home: Path, tmp_path: Path, config: dict[str, Any]

@@ -14,12 +14,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.release.experiments import project_experiments
 from cortex_pipelines.release.experiments.analysis import ExperimentCounts
-from cortex_pipelines.release.experiments.plan import (
-    ExperimentError,
-    ExperimentLog,
-    ExperimentSpec,
-    append,
-)
+from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentLog, ExperimentSpec, append
 from cortex_pipelines.release.experiments.running import AnswerLog, Assignment, Experiments
 from cortex_pipelines.serving import experiment_arms
 from cortex_pipelines.serving.catalogue import Catalogue, ServedModel
@@ -40,9 +35,7 @@ USUAL: dict[str, Any] = {
     "slowest": None,
     "why": "tried",
 }
-PLAN = ExperimentSpec(
-    "shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL
-)
+PLAN = ExperimentSpec("shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL)
 
 
 def missing() -> Path:
@@ -95,9 +88,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     return opened
 
 
-def start(
-    root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any
-) -> ExperimentSpec:
+def start(root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any) -> ExperimentSpec:
     return experiment_arms.start(root, models(home), "shop", a, b, **(USUAL | changes))
 
 
@@ -123,15 +114,10 @@ def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
     for strategy, share in (("canary", 0.25), ("shadow", 0.0)):
         split = Split("shop", "2.dir", {"strategy": strategy, "share": 0.25}, "")
         assert replace(answering, trial=(split, "canary")).variant_propensity == ("canary", share)
-        assert replace(answering, trial=(split, "champion")).variant_propensity == (
-            "champion",
-            1 - share,
-        )
+        assert replace(answering, trial=(split, "champion")).variant_propensity == ("champion", 1 - share)
 
 
-def test_users_keep_their_arm_and_votes_count(
-    home: Path, tmp_path: Path, serve: Callable[..., Any]
-) -> None:
+def test_users_keep_their_arm_and_votes_count(home: Path, tmp_path: Path, serve: Callable[..., Any]) -> None:
     with serve() as client:
         assert ask(client, "anna").headers["x-cortex-way"] == "adapter"
         plan = start(tmp_path, home)  # and the gateway needs no restart
@@ -163,9 +149,7 @@ def test_users_keep_their_arm_and_votes_count(
         row = next(r for r in client.get("/overview").json()["models"] if r["name"] == "shop")
         assert row["experiment"]["arms"] == report["arms"]
         page = client.get("/metrics").text
-        assert (
-            'cortex_experiment_answers_total{outcome="answered",project="shop",variant="b"}' in page
-        )
+        assert 'cortex_experiment_answers_total{outcome="answered",project="shop",variant="b"}' in page
         assert 'vote="up"' in page
 
         end = project_experiments.stop(tmp_path, "shop", "seen enough").end
@@ -383,9 +367,7 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     start(tmp_path, home)
 
 
-def test_a_plan_whose_release_is_gone_waits(
-    home: Path, tmp_path: Path, serve: Callable[..., Any]
-) -> None:
+def test_a_plan_whose_release_is_gone_waits(home: Path, tmp_path: Path, serve: Callable[..., Any]) -> None:
     append(project_experiments.experiment_log(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
     with serve() as client:
         answer = ask(client, "anna")

@@ -42,8 +42,7 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
         def ask(number: int) -> Counter[int]:
             numbers = range(number * EACH, (number + 1) * EACH)
             return Counter(
-                client.post("/v1/completions", json=request_body(digit, max_tokens=64)).status_code
-                for digit in numbers
+                client.post("/v1/completions", json=request_body(digit, max_tokens=64)).status_code for digit in numbers
             )
 
         with ThreadPoolExecutor(CLIENTS) as pool:
@@ -65,9 +64,7 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
         assert again.headers["x-cortex-way"] == "adapter"
 
 
-def test_ten_times_the_load_is_told_to_come_back(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ten_times_the_load_is_told_to_come_back(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # slower than 30 clients on any machine
     monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.005))
     gateway = tinygateway.open_tiny(home, tmp_path, waiting=2)
@@ -82,9 +79,7 @@ def test_ten_times_the_load_is_told_to_come_back(
         assert {answer.status_code for answer in answers} == {200, 429}
         refused = [answer for answer in answers if answer.status_code == 429]
         assert {answer.headers["retry-after"] for answer in refused} == {"1"}
-        assert all(
-            "requests wait already" in answer.json()["error"]["message"] for answer in refused
-        )
+        assert all("requests wait already" in answer.json()["error"]["message"] for answer in refused)
         assert client.post("/v1/completions", json=request_body(91)).status_code == 200
         assert client.get("/load").json()["waiting"] == 0
 

@@ -57,11 +57,7 @@ def client(
     gateway: Gateway, lineages: Lineages, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
     monkeypatch.setattr(gateway, "close", lambda: None)
-    app = create_app(
-        gateway,
-        ProjectServices(lineage=lineages),
-        authenticator=Authenticator(keys, gateway.settings),
-    )
+    app = create_app(gateway, ProjectServices(lineage=lineages), authenticator=Authenticator(keys, gateway.settings))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -73,9 +69,7 @@ def run_query(client: TestClient, query: str, **more: Any) -> tuple[int, Any]:
 
 def test_models_come_with_versions_and_lineage_as_rest_has_them(client: TestClient) -> None:
     tree = f"lineage {{ {NODE} madeFrom {{ {NODE} madeFrom {{ {NODE} }} }} }} runs {{ runId name }}"
-    query = (
-        f"query One($name: String!) {{ model(name: $name) {{ name way version release {tree} }} }}"
-    )
+    query = f"query One($name: String!) {{ model(name: $name) {{ name way version release {tree} }} }}"
     status, body = run_query(client, query, variables={"name": "shop@1.2.0"}, operationName="One")
     assert (status, body.get("errors")) == (200, None)
     model = body["data"]["model"]

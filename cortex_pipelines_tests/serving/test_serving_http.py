@@ -42,9 +42,7 @@ def events(text: str) -> list[Any]:
 
 def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
     models = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
-    assert set(models) == {
-        *("base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion", "task_router")
-    }
+    assert set(models) == {*("base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion", "task_router")}
     assert models["docs"]["cortex"]["way"] == "both"
     model = client.get("/v1/models/shop@1.2.0").json()
     assert (model["id"], model["cortex"]["version"]) == ("shop@1.2.0", "shop.dir")
@@ -79,9 +77,7 @@ def test_a_stream_is_the_same_answer_in_pieces(client: TestClient, extra: dict[s
     assert last_event == "[DONE]"
     assert (usage["choices"], usage["usage"]) == ([], response["usage"])
     for index, choice in enumerate(response["choices"]):
-        choices_of_index = [
-            chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index
-        ]
+        choices_of_index = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index]
         assert "".join(chunk["text"] for chunk in choices_of_index) == choice["text"]
         assert [chunk["finish_reason"] for chunk in choices_of_index if chunk["finish_reason"]] == [
             choice["finish_reason"]
@@ -93,9 +89,7 @@ def test_a_conversation(client: TestClient) -> None:
     body = {"model": "shop", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}
     response = client.post("/v1/chat/completions", json=body).json()
     assert response["object"] == "chat.completion"
-    first, *chunks, last_event = events(
-        client.post("/v1/chat/completions", json=body | {"stream": True}).text
-    )
+    first, *chunks, last_event = events(client.post("/v1/chat/completions", json=body | {"stream": True}).text)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
     assert text == response["choices"][0]["message"]["content"]
@@ -104,9 +98,7 @@ def test_a_conversation(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("extra", [{}, {"n": 2, "temperature": 1.5, "seed": 5}, {"stop": ["\x11"]}])
-def test_logprobs_are_those_of_the_text_in_streams_too(
-    client: TestClient, extra: dict[str, Any]
-) -> None:
+def test_logprobs_are_those_of_the_text_in_streams_too(client: TestClient, extra: dict[str, Any]) -> None:
     """Random weights write bytes that are not text, and characters in parts."""
     body = {"model": "shop", "prompt": "def f():\n", "max_tokens": 40, "logprobs": 2, **extra}
     response = client.post("/v1/completions", json=body).json()
@@ -116,13 +108,8 @@ def test_logprobs_are_those_of_the_text_in_streams_too(
         assert "".join(scores["tokens"]) == choice["text"]
         lengths = itertools.accumulate(map(len, scores["tokens"]), initial=0)
         assert scores["text_offset"] == list(lengths)[:-1]
-        assert all(
-            token in tops
-            for token, tops in zip(scores["tokens"], scores["top_logprobs"], strict=True)
-        )
-        choices_of_index = [
-            chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index
-        ]
+        assert all(token in tops for token, tops in zip(scores["tokens"], scores["top_logprobs"], strict=True))
+        choices_of_index = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index]
         parts = [part["logprobs"] for part in choices_of_index if part["logprobs"]]
         for name in ("tokens", "text_offset"):
             assert [value for part in parts for value in part[name]] == scores[name]
@@ -142,9 +129,7 @@ def test_logprobs_of_chats_are_those_of_the_text_in_streams_too(client: TestClie
     assert [token["bytes"] for token in streamed] == [token["bytes"] for token in scores]
 
 
-def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(
-    client: TestClient,
-) -> None:
+def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(client: TestClient) -> None:
     long = "x" * 2000
     turns = [{"role": "user", "content": long}]
     refused = client.post("/v1/chat/completions", json={"messages": turns})
@@ -205,9 +190,7 @@ def test_tabby_s_agent_and_no_prompt_is_kept(client: TestClient, state: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["offered", "feedback"])
-def test_a_client_cannot_forge_what_the_gateway_writes_down(
-    client: TestClient, state: Path, kind: str
-) -> None:
+def test_a_client_cannot_forge_what_the_gateway_writes_down(client: TestClient, state: Path, kind: str) -> None:
     before = (state / FILE).read_bytes() if (state / FILE).exists() else b""
     forged = {"type": kind, "completion_id": "cmpl-1", "version": "mine", "vote": "up"}
     answer = client.post("/v1/events", json=forged)
@@ -259,11 +242,7 @@ def test_every_event_of_tabby_s_agent_and_of_other_clients_is_taken(
 
 def test_no_home_folder_is_logged(client: TestClient, state: Path) -> None:
     home_path = "/home/jane.doe/work/shop/src/a.py"
-    segments = {
-        "prefix": "def f():",
-        "filepath": home_path,
-        "git_url": "git@example.com:acme/shop.git",
-    }
+    segments = {"prefix": "def f():", "filepath": home_path, "git_url": "git@example.com:acme/shop.git"}
     assert client.post("/v1/completions", json={"segments": segments}).status_code == 200
     assert json.loads((state / FILE).read_text().splitlines()[-1])["path"] == "src/a.py"
 
@@ -282,16 +261,12 @@ def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gate
     reviewed: list[tuple[str, bool]] = []
 
     def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
-        reviewed.extend(
-            (text, decision.abstained) for text, decision in zip(texts, decisions, strict=True)
-        )
+        reviewed.extend((text, decision.abstained) for text, decision in zip(texts, decisions, strict=True))
 
     client = TestClient(create_app(gateway, ProjectServices(review=keep)))
     tasks = ["The leaked secret key", "mow the lawn"]
     rows = client.post("/route", json={"tasks": tasks}).json()["decisions"]
-    assert reviewed == [
-        (text, decision["abstained"]) for text, decision in zip(tasks, rows, strict=True)
-    ]
+    assert reviewed == [(text, decision["abstained"]) for text, decision in zip(tasks, rows, strict=True)]
     assert reviewed[1][1]
 
 
@@ -329,9 +304,7 @@ def test_tasks_that_no_adapter_is_trained_for_are_refused(client: TestClient, ta
 def test_what_happened_is_counted(client: TestClient) -> None:
     client.post("/v1/completions", json={"model": "shop", "prompt": "x", "max_tokens": 2})
     page = client.get("/metrics").text
-    expected = (
-        'cortex_requests_total{model="shop",route="/v1/completions",status="200",way="adapter"}'
-    )
+    expected = 'cortex_requests_total{model="shop",route="/v1/completions",status="200",way="adapter"}'
     assert expected in page
     assert "cortex_first_token_seconds_count" in page
     assert client.get("/healthz").json() == {"status": "ok"}
@@ -408,9 +381,7 @@ ROUTES = (
 
 @given(st.sampled_from(ROUTES), st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_nothing_that_is_sent_makes_the_gateway_fail(
-    client: TestClient, route: str, body: dict[str, Any]
-) -> None:
+def test_nothing_that_is_sent_makes_the_gateway_fail(client: TestClient, route: str, body: dict[str, Any]) -> None:
     content = json.dumps({"max_tokens": 1, "n_predict": 1, **body})
     headers = {"content-type": "application/json", "host": "127.0.0.1:8008"}
     headers["accept"] = "application/json, text/event-stream"
@@ -418,9 +389,7 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(
     assert answer.status_code < 500, answer.text
 
 
-def test_a_fault_of_the_gateway_is_told_in_the_same_form(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_the_gateway_is_told_in_the_same_form(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gateway, "prepare", lambda *_: 1 / 0)
     failed = client.post("/v1/completions", json=GOOD)
     assert failed.status_code == 500

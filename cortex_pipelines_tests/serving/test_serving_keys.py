@@ -80,16 +80,8 @@ def test_with_keys_nothing_is_answered_without_one(enter: Enter, keys: KeyRing) 
         assert client.get(probed).status_code == 200
         assert set(client.get(probed).json()) == {"status"}
     for path in (*ROUTE_SCOPES, "/v1/models/shop", "/page/page.js", "/nothing"):
-        for credentials in (
-            b"",
-            b"Bearer cortex-wrong",
-            b"Bearer \xe9",
-            b"Bearer ",
-            token.encode(),
-        ):
-            answer = client.get(
-                path, headers={b"authorization": credentials} if credentials else {}
-            )
+        for credentials in (b"", b"Bearer cortex-wrong", b"Bearer \xe9", b"Bearer ", token.encode()):
+            answer = client.get(path, headers={b"authorization": credentials} if credentials else {})
             assert code_of(answer) == (401, "invalid_api_key"), path
             assert answer.headers["www-authenticate"] == "Bearer"
     good = client.post("/v1/completions", json=ASKED, headers=bearing(token))

@@ -57,10 +57,7 @@ def built(folder: str) -> dict[tuple[str, str], Any]:
         pytest.skip("no kubectl on this machine")
     command = [KUBECTL, "kustomize", str(FOLDER / folder)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {
-        (manifest["kind"], manifest["metadata"]["name"]): manifest
-        for manifest in yaml.safe_load_all(text)
-    }
+    return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in yaml.safe_load_all(text)}
 
 
 def pod() -> Any:
@@ -79,8 +76,7 @@ def test_every_object_is_valid_and_no_field_is_misspelt(version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "wrong"),
-    [(("spec", "replica"), 2), (("spec", "serviceName"), 7), (("apiVersion",), "apps/v9")],
+    ("path", "wrong"), [(("spec", "replica"), 2), (("spec", "serviceName"), 7), (("apiVersion",), "apps/v9")]
 )
 def test_an_object_that_is_wrong_is_noticed(path: tuple[str, ...], wrong: Any) -> None:
     manifest = copy.deepcopy(manifests()["StatefulSet", "cortex-gateway"])
@@ -88,9 +84,7 @@ def test_an_object_that_is_wrong_is_noticed(path: tuple[str, ...], wrong: Any) -
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = wrong
-    with pytest.raises(
-        (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError)
-    ):
+    with pytest.raises((kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError)):
         kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
 
 
@@ -107,11 +101,7 @@ def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
         gateway["selector"]["matchLabels"],
         objects["PodDisruptionBudget", "cortex-gateway"]["spec"]["selector"]["matchLabels"],
         objects["NetworkPolicy", "cortex-gateway"]["spec"]["podSelector"]["matchLabels"],
-        *(
-            manifest["spec"]["selector"]
-            for (kind, _), manifest in objects.items()
-            if kind == "Service"
-        ),
+        *(manifest["spec"]["selector"] for (kind, _), manifest in objects.items() if kind == "Service"),
     ]
     assert all(selector == labels for selector in selectors), "each selects the gateways"
     if "gpu" in folder:
@@ -126,10 +116,7 @@ def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None
     assert pod()["securityContext"]["runAsNonRoot"]
     assert pod()["automountServiceAccountToken"] is False
     security = container()["securityContext"]
-    assert (security["readOnlyRootFilesystem"], security["allowPrivilegeEscalation"]) == (
-        True,
-        False,
-    )
+    assert (security["readOnlyRootFilesystem"], security["allowPrivilegeEscalation"]) == (True, False)
     assert security["capabilities"] == {"drop": ["ALL"]}
     mounts = {mount["mountPath"]: mount for mount in container()["volumeMounts"]}
     names = {volume["name"] for volume in pod()["volumes"]}
@@ -141,9 +128,7 @@ def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None
     assert writable == {*folders, "/home/cortex", "/tmp"}
     limits = container()["resources"]["limits"]
     assert {"cpu", "memory"} <= set(limits)
-    assert all(
-        "sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume
-    )
+    assert all("sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume)
 
 
 def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
@@ -181,15 +166,11 @@ def test_variables_and_names_exist() -> None:
     target = manifests()[scaled["kind"], scaled["name"]]
     assert ("Service", target["spec"]["serviceName"]) in manifests()
     assert ("ServiceAccount", pod()["serviceAccountName"]) in manifests()
-    claims = [
-        volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod()["volumes"]
-    ]
+    claims = [volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod()["volumes"]]
     (claim,) = filter(None, claims)
     assert ("PersistentVolumeClaim", claim) in manifests()
     guide = GUIDE.read_text(encoding="utf-8")
-    (secret,) = (
-        volume["secret"]["secretName"] for volume in pod()["volumes"] if "secret" in volume
-    )
+    (secret,) = (volume["secret"]["secretName"] for volume in pod()["volumes"] if "secret" in volume)
     (config,) = (source["configMapRef"]["name"] for source in container()["envFrom"])
     assert f"create secret generic {secret} " in guide
     assert f".cortex/keys/{keys.FILE}" in guide
@@ -207,9 +188,7 @@ def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(
     cleaned: list[Path] = []
     monkeypatch.setattr(recovery, "recover", lambda root: cleaned.append(root) or [])
     access = os.access
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK)
-    )
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK))
     result = CliRunner().invoke(main, ["keys", "list"])
     assert result.exit_code == 0, result.output
     assert cleaned == ([tmp_path] if writable else [])

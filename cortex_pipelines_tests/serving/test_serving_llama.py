@@ -96,29 +96,19 @@ def test_a_process_ends_with_whoever_started_it(files: LlamaFiles) -> None:
     process.close()
 
 
-def without_effect(
-    self: LlamaEngine, _adapter: GgufFile | None, start: Any = LlamaEngine._start
-) -> LlamaProcess:
+def without_effect(self: LlamaEngine, _adapter: GgufFile | None, start: Any = LlamaEngine._start) -> LlamaProcess:
     process: LlamaProcess = start(self, None)
     return process
 
 
-def also_for_the_base(
-    self: LlamaEngine, adapter: GgufFile | None, start: Any = LlamaEngine._start
-) -> LlamaProcess:
+def also_for_the_base(self: LlamaEngine, adapter: GgufFile | None, start: Any = LlamaEngine._start) -> LlamaProcess:
     process: LlamaProcess = start(self, adapter)
     self._processes[None] = process
     return process
 
 
 def scaled(factor: float) -> Callable[..., Any]:
-    def ask(
-        self: LlamaProcess,
-        ids: Any,
-        options: Any,
-        is_abandoned: Any,
-        real: Any = LlamaProcess.generate,
-    ) -> Any:
+    def ask(self: LlamaProcess, ids: Any, options: Any, is_abandoned: Any, real: Any = LlamaProcess.generate) -> Any:
         other = [{"id": 0, "scale": factor}] if self._adapter else []
         return real(self, ids, {**options, "lora": other}, is_abandoned)
 
@@ -137,12 +127,7 @@ def scaled(factor: float) -> Callable[..., Any]:
     ],
 )
 def test_a_fault_of_the_engine_refuses_the_adapter(
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    changed: type,
-    method: str,
-    fault: Any,
-    words: str,
+    home: Path, monkeypatch: pytest.MonkeyPatch, changed: type, method: str, fault: Any, words: str
 ) -> None:
     engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
     base = engine._processes[None]
@@ -154,9 +139,7 @@ def test_a_fault_of_the_engine_refuses_the_adapter(
     engine.close()
 
 
-def test_an_adapter_that_changes_nothing_is_refused(
-    engine: LlamaEngine, home: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_that_changes_nothing_is_refused(engine: LlamaEngine, home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "zero"
     shutil.copytree(home / "shop", folder)
     weights = load_file(folder / WEIGHTS)
@@ -177,9 +160,7 @@ def test_another_base_than_the_file_is_refused(home: Path, tmp_path: Path) -> No
         LlamaEngine(base, tinygateway.settings(), cache)
 
 
-def test_a_base_of_another_architecture_is_refused_in_a_sentence(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_base_of_another_architecture_is_refused_in_a_sentence(home: Path, tmp_path: Path) -> None:
     root = tmp_path / "other"
     shutil.copytree(home / "base", root / "base")
     config = root / "base" / "config.json"

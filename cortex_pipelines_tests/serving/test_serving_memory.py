@@ -45,21 +45,13 @@ def ask(gateway: Gateway, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
         "own": {"scopes": ["memory"], "projects": [name]},
         "root": {"role": "admin"},
     }
-    bearers = {
-        key_name: f"Bearer {ring.create(key_name, **more)}"
-        for key_name, more in key_options.items()
-    }
+    bearers = {key_name: f"Bearer {ring.create(key_name, **more)}" for key_name, more in key_options.items()}
     door = Authenticator(ring, gateway.settings, hosts_of("127.0.0.1", gateway.settings))
     app = create_app(gateway, project_services(root), authenticator=door)
     with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
 
-        def send_request(
-            name: str, method: str, path: str, status: int = 200, /, **body: Any
-        ) -> Any:
-            headers = {
-                "authorization": bearers[name],
-                "accept": "application/json, text/event-stream",
-            }
+        def send_request(name: str, method: str, path: str, status: int = 200, /, **body: Any) -> Any:
+            headers = {"authorization": bearers[name], "accept": "application/json, text/event-stream"}
             request_options = {"params": body} if method == "GET" else {"json": body}
             answer = client.request(method, path, headers=headers, **request_options)  # type: ignore[arg-type]
             assert answer.status_code == status, answer.text
@@ -127,14 +119,10 @@ def test_agents_remember_and_recall(ask: Ask, name: str, root: Path) -> None:
     tool(ask, "anna", "remember", text="capped again", project=name)
     assert tool(ask, "ben", "recall", project=name)["added"] == 1
     assert "the scope memory" in tool(ask, "user", "recall", project=name)
-    assert "superseded by" in tool(
-        ask, "ben", "remember", text="no", supersedes=old["id"], project=name
-    )
+    assert "superseded by" in tool(ask, "ben", "remember", text="no", supersedes=old["id"], project=name)
 
 
-def test_without_a_project_there_is_no_memory(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_project_there_is_no_memory(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "close", lambda: None)
     with TestClient(create_app(gateway), "http://127.0.0.1:8008") as client:
         answer = client.get("/memory")

@@ -32,18 +32,12 @@ def series() -> dict[str, set[str]]:
         (family,) = collector.collect()
         labels: Any = getattr(collector, "_labelnames", ())
         for suffix in suffixes[family.type]:
-            labels_by_series[family.name + suffix] = {
-                *labels,
-                *({"le"} if suffix == "_bucket" else ()),
-            }
+            labels_by_series[family.name + suffix] = {*labels, *({"le"} if suffix == "_bucket" else ())}
     return labels_by_series
 
 
 def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
-    labels_by_series, recorded = (
-        series(),
-        re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text()),
-    )
+    labels_by_series, recorded = (series(), re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text()))
     assert len(labels_by_series) > 10
     for expression in expressions():
         plain = re.sub(r"cortex:[\w:]+", "", expression)
@@ -51,9 +45,7 @@ def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
         for name, selector in re.findall(r"(cortex_\w+)(?:\{([^}]*)\})?", plain):
             assert name in labels_by_series, f"{name} in {expression}"
             label_names = set(re.findall(r"(\w+)=~?\"", selector))
-            assert label_names <= labels_by_series[name], (
-                f"{label_names - labels_by_series[name]} of {name}"
-            )
+            assert label_names <= labels_by_series[name], f"{label_names - labels_by_series[name]} of {name}"
 
 
 def test_the_dashboard_is_one_that_grafana_reads() -> None:

@@ -129,9 +129,7 @@ def test_a_token_is_accepted_in_the_place_of_a_key(client: TestClient, folder: P
     assert late.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-@pytest.mark.parametrize(
-    ("key", "algorithm", "kid"), [(CURVE, "ES256", "curve"), (EDWARDS, "EdDSA", "edwards")]
-)
+@pytest.mark.parametrize(("key", "algorithm", "kid"), [(CURVE, "ES256", "curve"), (EDWARDS, "EdDSA", "edwards")])
 def test_every_kind_of_public_key_counts(folder: Path, key: Any, algorithm: str, kid: str) -> None:
     assert provider(folder).caller(token(key, algorithm, kid)).name == "oidc:anna"
 
@@ -141,9 +139,7 @@ def test_claims_say_what_may_be_asked_for(folder: Path) -> None:
     assert principal == Principal("oidc:anna", ROLES["auditor"] | ROLES["user"])
     mapped_provider = provider(folder, role_claim="groups", roles={"ml-team": "maintainer"})
     assert mapped_provider.caller(token(groups="ml-team staff")).scopes == ROLES["maintainer"]
-    assert mapped_provider.caller(token(groups=["admin"])).scopes == frozenset(), (
-        "of no role in the list"
-    )
+    assert mapped_provider.caller(token(groups=["admin"])).scopes == frozenset(), "of no role in the list"
     limited = provider(folder, project_claim="https://cortex.example/projects")
     project_claims = {"https://cortex.example/projects": ["shop"]}
     assert limited.caller(token(**project_claims)).projects == ("shop",)
@@ -158,15 +154,10 @@ FORGERIES: dict[str, tuple[Callable[[], str], str]] = {
     "alg None": (lambda: by_hand({"alg": "None", "kid": "rsa"}, lambda _: b""), "signed by None"),
     "no alg": (lambda: by_hand({"kid": "rsa"}, lambda _: b""), "signed by None"),
     "HS256 with the public key": (
-        lambda: by_hand(
-            {"alg": "HS256", "kid": "rsa"}, lambda b: hmac.digest(PUBLIC, b, hashlib.sha256)
-        ),
+        lambda: by_hand({"alg": "HS256", "kid": "rsa"}, lambda b: hmac.digest(PUBLIC, b, hashlib.sha256)),
         "signed by HS256",
     ),
-    "HS256 with a shared key of the set": (
-        lambda: token(SHARED_KEY, "HS256", "shared"),
-        "signed by HS256",
-    ),
+    "HS256 with a shared key of the set": (lambda: token(SHARED_KEY, "HS256", "shared"), "signed by HS256"),
     "another audience": (lambda: token(aud="other"), "another audience"),
     "no audience": (lambda: token(aud=None), "aud"),
     "another issuer": (lambda: token(iss="https://id.example.evil"), "another issuer"),
@@ -196,9 +187,7 @@ FORGERIES: dict[str, tuple[Callable[[], str], str]] = {
 
 
 @pytest.mark.parametrize("forged", FORGERIES)
-def test_a_forgery_is_refused_with_a_sentence(
-    client: TestClient, folder: Path, forged: str
-) -> None:
+def test_a_forgery_is_refused_with_a_sentence(client: TestClient, folder: Path, forged: str) -> None:
     make, words = FORGERIES[forged]
     with pytest.raises(TokenError, match=words):
         provider(folder).caller(make())
@@ -206,9 +195,7 @@ def test_a_forgery_is_refused_with_a_sentence(
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_token")
 
 
-def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(
-    folder: Path, client: TestClient
-) -> None:
+def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(folder: Path, client: TestClient) -> None:
     assert client.get("/version", headers=bearing(token())).status_code == 200
     (folder / "keys.json").write_text(json.dumps({"keys": [public_jwk(OTHER, "rsa")]}))
     assert client.get("/version", headers=bearing(token())).status_code == 401
@@ -216,9 +203,7 @@ def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(
     for broken in ("{", "[]", '{"keys": []}', '{"keys": [7]}'):
         (folder / "keys.json").write_text(broken)
         answer = client.get("/version", headers=bearing(token(OTHER)))
-        assert (answer.status_code, answer.json()["error"]["code"]) == (
-            (503, "provider_unavailable")
-        ), broken
+        assert (answer.status_code, answer.json()["error"]["code"]) == ((503, "provider_unavailable")), broken
 
 
 class Publisher:

@@ -56,9 +56,7 @@ def http(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestC
 
 @pytest.fixture(scope="module")
 def client(http: TestClient) -> openai.OpenAI:
-    return openai.OpenAI(
-        base_url="http://testserver/v1", api_key="none", http_client=http, max_retries=0
-    )
+    return openai.OpenAI(base_url="http://testserver/v1", api_key="none", http_client=http, max_retries=0)
 
 
 def names_of(*params: Any) -> set[str]:
@@ -71,23 +69,11 @@ def names_of(*params: Any) -> set[str]:
     [
         (
             COMPLETION_FIELDS,
-            (
-                completion_types.CompletionCreateParamsNonStreaming,
-                completion_types.CompletionCreateParamsStreaming,
-            ),
+            (completion_types.CompletionCreateParamsNonStreaming, completion_types.CompletionCreateParamsStreaming),
         ),
-        (
-            CHAT_FIELDS,
-            (
-                chat_types.CompletionCreateParamsNonStreaming,
-                chat_types.CompletionCreateParamsStreaming,
-            ),
-        ),
+        (CHAT_FIELDS, (chat_types.CompletionCreateParamsNonStreaming, chat_types.CompletionCreateParamsStreaming)),
         (EMBEDDING_FIELDS, (embedding_types.EmbeddingCreateParams,)),
-        (
-            STREAM_OPTION_FIELDS,
-            (chat_completion_stream_options_param.ChatCompletionStreamOptionsParam,),
-        ),
+        (STREAM_OPTION_FIELDS, (chat_completion_stream_options_param.ChatCompletionStreamOptionsParam,)),
         (
             MESSAGE_FIELDS,
             (
@@ -152,9 +138,7 @@ SAMPLES: dict[str, Any] = {
 
 OTHERS = {
     "refused": {
-        "response_format": [
-            {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}},
-        ],
+        "response_format": [{"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}],
         "tool_choice": [{"type": "function", "function": {"name": "f"}}],
         "service_tier": ["flex", "scale"],
         "reasoning_effort": ["minimal", "medium"],
@@ -188,15 +172,11 @@ def calls() -> Iterator[Any]:
                 del body["max_tokens"]
             for value in (None, *field.neutral):
                 if field.handling == "refused":
-                    yield pytest.param(
-                        kind, {**base, field.name: value}, None, id=f"{kind}-{field.name}-{value}"
-                    )
+                    yield pytest.param(kind, {**base, field.name: value}, None, id=f"{kind}-{field.name}-{value}")
             refused = field.name if field.handling == "refused" else None
             yield pytest.param(kind, body, refused, id=f"{kind}-{field.name}")
             for value in OTHERS["refused"].get(field.name, ()):
-                yield pytest.param(
-                    kind, {**base, field.name: value}, field.name, id=f"{kind}-{field.name}-{value}"
-                )
+                yield pytest.param(kind, {**base, field.name: value}, field.name, id=f"{kind}-{field.name}-{value}")
 
 
 @pytest.mark.parametrize(("kind", "arguments", "refused"), calls())
@@ -249,9 +229,7 @@ def test_what_is_not_in_a_table_or_goes_with_others_is_refused(
 
 
 @pytest.mark.parametrize("field", [field for field in LLAMA_CPP_FIELDS if field.neutral])
-def test_llama_cpp_s_clients_may_say_what_happens_anyway(
-    http: TestClient, field: RequestField
-) -> None:
+def test_llama_cpp_s_clients_may_say_what_happens_anyway(http: TestClient, field: RequestField) -> None:
     for value in (None, *field.neutral):
         body = {"prompt": "x", "n_predict": 1, "top_k": 40, field.name: value}
         assert http.post("/completion", json=body).status_code in (200, 400 if value == {} else 200)
@@ -279,16 +257,11 @@ CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": 
         ({"role": "assistant", "content": "x", "audio": {"id": "a"}}, "audio"),
         ({"role": "assistant", "tool_calls": CALLS}, "tool_calls"),
         ({"role": "assistant", "function_call": CALLS[0]["function"]}, "tool_calls"),
-        (
-            {"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]},
-            "tool_calls",
-        ),
+        ({"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]}, "tool_calls"),
         ({"role": "critic", "content": "x"}, "role"),
     ],
 )
-def test_messages_that_cannot_be_rendered_are_refused(
-    http: TestClient, message: dict[str, Any], param: str
-) -> None:
+def test_messages_that_cannot_be_rendered_are_refused(http: TestClient, message: dict[str, Any], param: str) -> None:
     answer = reply_to(http, USER, message, USER)
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -305,13 +278,7 @@ def test_messages_that_cannot_be_rendered_are_refused(
             {"role": "user", "content": "abcd"},
         ),
         (
-            {
-                "role": "assistant",
-                "content": None,
-                "refusal": "no",
-                "tool_calls": [],
-                "audio": None,
-            },
+            {"role": "assistant", "content": None, "refusal": "no", "tool_calls": [], "audio": None},
             {"role": "assistant", "content": "no"},
         ),
         (

@@ -80,8 +80,7 @@ def test_the_overview_lists_models_with_all_their_ways(client: TestClient) -> No
 
 
 @pytest.mark.parametrize(
-    ("way", "version"),
-    [("base", "b" * 64), ("context", "b" * 64), ("adapter", "docs.dir"), ("both", "docs.dir")],
+    ("way", "version"), [("base", "b" * 64), ("context", "b" * 64), ("adapter", "docs.dir"), ("both", "docs.dir")]
 )
 def test_a_prompt_is_answered_in_the_way_that_was_asked_for(
     client: TestClient, state: Path, way: str, version: str
@@ -124,9 +123,7 @@ def test_load_counts_what_the_model_does_and_not_who_looks(client: TestClient) -
     assert "docs.dir" in after["resident"]
 
 
-def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(
-    client: TestClient, state: Path
-) -> None:
+def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(client: TestClient, state: Path) -> None:
     liked = {"vote": "up", "completion_id": "cmpl-1", "prompt": SECRET, "note": SECRET}
     assert client.post("/feedback", json=liked).json() == {"redacted": 0}
     wrong = {"vote": "down", "task_id": "page-7", "version": "made.dir", "master": "security"}
@@ -153,9 +150,7 @@ def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(
         ({"vote": "up", "task_id": "a", "correction": "x" * 20_001}, "correction"),
     ],
 )
-def test_feedback_about_nothing_is_refused(
-    client: TestClient, state: Path, body: dict[str, Any], words: str
-) -> None:
+def test_feedback_about_nothing_is_refused(client: TestClient, state: Path, body: dict[str, Any], words: str) -> None:
     answer = client.post("/feedback", json=body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]

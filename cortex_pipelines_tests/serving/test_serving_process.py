@@ -35,9 +35,7 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def await_answer(
-    url: str, process: "subprocess.Popen[bytes]", context: ssl.SSLContext | None = None
-) -> None:
+def await_answer(url: str, process: "subprocess.Popen[bytes]", context: ssl.SSLContext | None = None) -> None:
     """Wait until a gateway answers; fails if its process ends before, or after ten minutes."""
     until = time.monotonic() + 600
     while True:
@@ -83,9 +81,7 @@ def test_openai_s_client_gets_whole_and_streamed_answers(client: openai.OpenAI) 
     assert "shop@1.2.0" in [model.id for model in client.models.list()]
     completion = client.completions.create(model="shop", prompt="def f():\n", max_tokens=20)
     assert completion.system_fingerprint == "shop.dir"
-    chunks = client.completions.create(
-        model="shop", prompt="def f():\n", max_tokens=20, stream=True
-    )
+    chunks = client.completions.create(model="shop", prompt="def f():\n", max_tokens=20, stream=True)
     assert "".join(chunk.choices[0].text for chunk in chunks) == completion.choices[0].text
     answer = client.chat.completions.create(
         model="base", messages=[{"role": "user", "content": "Why?"}], max_tokens=6, logprobs=True

@@ -44,28 +44,20 @@ def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProj
     assert released.release.index in (None, index)
 
 
-def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
-    finished_copy: MiniProject,
-) -> None:
+def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(finished_copy: MiniProject) -> None:
     model = ReleasedModel("code_adapter", PROJECT)
     version = finished_copy.version(model.address)
     index = finished_copy.version(f"completion_dataset@{PROJECT}")
     folder = verdict_folder(finished_copy.root, model)
     verdict = json.loads((folder / "verdict.json").read_text()) | {"verdict": "promoted"}
     (folder / "verdict.json").write_text(json.dumps(verdict))
-    expected = Release(
-        "both", read_catalogue(finished_copy.root).models["base"].version, version, index
-    )
+    expected = Release("both", read_catalogue(finished_copy.root).models["base"].version, version, index)
     write_release(expected, folder)
-    promote(
-        finished_copy.root, model, ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better")
-    )
+    promote(finished_copy.root, model, ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better"))
 
     served = read_catalogue(finished_copy.root).models[PROJECT]
     assert served.release == expected
-    assert hashlib.sha256((folder / FILE_OF_RELEASE).read_bytes()).hexdigest()[:32] == (
-        served.release.version
-    )
+    assert hashlib.sha256((folder / FILE_OF_RELEASE).read_bytes()).hexdigest()[:32] == (served.release.version)
     lock = finished_copy.root / "dvc.lock"
     lock.write_text(lock.read_text().replace(index, "0" * 32 + ".dir"))
     data = finished_copy.root / "data" / "completion_dataset" / PROJECT
@@ -104,9 +96,7 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: M
         stable_keys = [key for key in printed if key != "latency_ms"]
         assert {key: body[key] for key in stable_keys} == {key: printed[key] for key in stable_keys}
 
-    manifest = (
-        signed_folder(finished_copy.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
-    )
+    manifest = signed_folder(finished_copy.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))
     with TestClient(create_app(open_gateway(finished_copy.root))) as client:
         tampered = client.post("/v1/completions", json=request)
@@ -148,18 +138,12 @@ def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatc
     model = f"{PROJECT}@challenger"
     words = ("suggest", "naming", "def <NAME>(a):\n    return a\n", "--model", model)
     output = json.loads(finished_copy.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
-    assert (output["model"], output["version"]) == (
-        model,
-        finished_copy.version(f"code_adapter@{PROJECT}"),
-    )
+    assert (output["model"], output["version"]) == (model, finished_copy.version(f"code_adapter@{PROJECT}"))
     assert output["alternatives"] == []
     refused = finished_copy.cortex("suggest", "naming", "def f(): pass", status=1).stderr
     assert "put <NAME> where the name belongs" in refused
     assert "give the text in quotes" in finished_copy.cortex("suggest", "naming", status=2).stderr
-    assert (
-        "--trust goes with --from"
-        in finished_copy.cortex("serve", "--trust", FILE, status=2).stderr
-    )
+    assert "--trust goes with --from" in finished_copy.cortex("serve", "--trust", FILE, status=2).stderr
     with socket.socket() as occupied:
         occupied.bind(("127.0.0.1", 0))
         occupied.listen()

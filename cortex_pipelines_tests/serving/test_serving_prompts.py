@@ -10,11 +10,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.prompts.unit_text import prompt_about_unit
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
-from cortex_pipelines.prompts.templates import (
-    PromptFileError,
-    package_templates,
-    project_templates,
-)
+from cortex_pipelines.prompts.templates import PromptFileError, package_templates, project_templates
 from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.schemas.datasets import documentation, tests
 from cortex_pipelines.serving.engines.engine import Sampling
@@ -65,10 +61,7 @@ def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
 ) -> None:
     unit = {"language": language, "path": path, "context": "", "indent": ""}
     context = TaskContext(path, language=language, test_path=test_path)
-    for task, request in (
-        ("documentation", documentation.REQUEST),
-        ("tests", tests.REQUEST.format(path=test_path)),
-    ):
+    for task, request in (("documentation", documentation.REQUEST), ("tests", tests.REQUEST.format(path=test_path))):
         assert prompt_of(gateway, task, code, context) == prompt_about_unit(unit, code, request)
 
 
@@ -125,10 +118,7 @@ def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> No
     assert templates["naming"] == package_templates()["naming"]
 
     write(tmp_path, "architecture.jinja", package_templates()["architecture"].text)
-    assert (project_templates(tmp_path).project_versions, project_templates(tmp_path).version) == (
-        {},
-        "",
-    )
+    assert (project_templates(tmp_path).project_versions, project_templates(tmp_path).version) == ({}, "")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +144,7 @@ def test_a_template_reaches_nothing_but_its_values(tmp_path: Path) -> None:
         project_templates(tmp_path).variant("brief")
 
 
-def test_an_answer_names_its_template_and_another_one_is_another_release(
-    home: Path, tmp_path: Path
-) -> None:
+def test_an_answer_names_its_template_and_another_one_is_another_release(home: Path, tmp_path: Path) -> None:
     write(tmp_path, "refactoring.jinja", "{{ given }}\n{{ comment }} shorter:\n")
     templates = project_templates(tmp_path)
     plain = tinygateway.catalogue(home)
@@ -165,9 +153,7 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(
     gateway = tinygateway.open_tiny(home, tmp_path / "state", lambda: source)
     with TestClient(create_app(gateway)) as client:
         body = {"task": "refactoring", "input": "x = 1", "alternatives": 0}
-        before, after = (
-            client.post("/predict", json={**body, "model": name}) for name in ("shop", "own")
-        )
+        before, after = (client.post("/predict", json={**body, "model": name}) for name in ("shop", "own"))
         turns = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 1}
         talk = client.post("/v1/chat/completions", json=turns)
         code = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1})
@@ -202,17 +188,13 @@ def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
     """Cutting the left end alone would show only what stands after the cursor."""
     before = "".join(f"before_{number} = 1\n" for number in range(200))
     after = "".join(f"after_{number} = 1\n" for number in range(200))
-    request = gateway.prepare(
-        gateway.backend_for("shop"), infill(f"{before}x = ", after), Sampling(16)
-    )
+    request = gateway.prepare(gateway.backend_for("shop"), infill(f"{before}x = ", after), Sampling(16))
     assert len(request.prompt.ids) <= gateway.engine.window - 16
     assert request.prompt.cut == 0
     assert "before_199 = 1\n" in request.text.text
     assert "after_0 = 1\n" in request.text.text
     assert "before_0 = 1\n" not in request.text.text
-    visible_lines = [
-        line for line in (before + after).splitlines(keepends=True) if line in request.text.text
-    ]
+    visible_lines = [line for line in (before + after).splitlines(keepends=True) if line in request.text.text]
     assert request.cut == len(before + after) - sum(map(len, visible_lines))
 
     short = gateway.prepare(gateway.backend_for("shop"), infill("x = ", after), Sampling(16))

@@ -113,9 +113,7 @@ def test_a_router_answers_lists_and_frames_as_the_platform_does(root: Path) -> N
         model.predict(frame[["number"]])
 
 
-def test_an_adapter_completes_prompts_and_nothing_unsigned_is_loaded(
-    root: Path, adapter: BaseModel
-) -> None:
+def test_an_adapter_completes_prompts_and_nothing_unsigned_is_loaded(root: Path, adapter: BaseModel) -> None:
     import pandas as pd
 
     model_folder = Path(registered(root, "code_adapter", "code_adapter-a", root / "adapter"))

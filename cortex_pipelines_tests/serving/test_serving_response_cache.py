@@ -86,18 +86,11 @@ def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
 
     def answered_from_cache(name: str) -> bool:
         with acting_as(Principal(name)):
-            request = gateway.prepare(
-                gateway.backend_for("shop"), completion("secret"), Sampling(3)
-            )
+            request = gateway.prepare(gateway.backend_for("shop"), completion("secret"), Sampling(3))
             list(gateway.stream_blocking(request))
             return request.cached_deltas is not None
 
-    assert [answered_from_cache(name) for name in ("anna", "anna", "ci", "ci")] == [
-        False,
-        True,
-        False,
-        True,
-    ]
+    assert [answered_from_cache(name) for name in ("anna", "anna", "ci", "ci")] == [False, True, False, True]
 
 
 def test_tasks_are_remembered_whole(client: TestClient) -> None:

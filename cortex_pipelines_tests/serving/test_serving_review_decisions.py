@@ -97,9 +97,7 @@ def test_what_cannot_be_decided_is_said_in_a_sentence(root: Path) -> None:
     review_queue(root).add(["one"], [decision(0.5, 0.45)], AT)
     (task,) = (row["id"] for row in waiting())
     assert "no open task nothing" in cortex("review", "nothing", "cicd", status=1).output
-    assert "no master garden; the router knows security, cicd" in (
-        cortex("review", task, "garden", status=1).output
-    )
+    assert "no master garden; the router knows security, cicd" in (cortex("review", task, "garden", status=1).output)
     for words in ((task,), (task, "cicd", "--drop"), ("--drop",)):
         assert "TASK" in cortex("review", *words, status=2).output
     values = read_yaml(root / "params.yaml")
@@ -114,9 +112,7 @@ def test_what_cannot_be_decided_is_said_in_a_sentence(root: Path) -> None:
 
 
 def recorded(root: Path) -> list[str]:
-    return [
-        json.loads(line)["ideal_expert"] for line in (root / "logs" / LOG).read_text().splitlines()
-    ]
+    return [json.loads(line)["ideal_expert"] for line in (root / "logs" / LOG).read_text().splitlines()]
 
 
 def test_a_text_is_kept_once_and_not_again_after_the_decision(root: Path) -> None:
@@ -144,9 +140,7 @@ def test_texts_that_came_back_before_go_with_the_next_decision(root: Path) -> No
     assert [set(json.loads(row)) for row in path.read_text().splitlines()] == [{"id"}] * 2
 
 
-def test_of_several_people_who_decide_at_once_one_does(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_several_people_who_decide_at_once_one_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     review_queue(root).add(["one"], [decision(0.5, 0.45)], AT)
     (task,) = (row["id"] for row in waiting())
     begun = Barrier(4, timeout=60)
@@ -169,9 +163,7 @@ def test_of_several_people_who_decide_at_once_one_does(
     assert len(recorded(root)) == 1
 
 
-def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     review_queue(root).add(["one", "two"], [decision(0.5, 0.45)] * 2, AT)
     first, second = (row["id"] for row in waiting())
     with monkeypatch.context() as patched:

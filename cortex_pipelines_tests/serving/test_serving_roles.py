@@ -12,12 +12,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.cli.serving.keys import create
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import (
-    ROUTE_SCOPES,
-    Authenticator,
-    hosts_of,
-    scopes_for,
-)
+from cortex_pipelines.serving.http.authentication import ROUTE_SCOPES, Authenticator, hosts_of, scopes_for
 from cortex_pipelines.serving.security.access import Principal
 from cortex_pipelines.serving.security.audit import AuditLog, verify
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
@@ -30,12 +25,7 @@ ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
 TURNS = [{"role": "user", "content": "price"}]
 SERVICES = ProjectServices(
     search=lambda query, project, k: {"results": [query], "versions": {}},
-    context=lambda task, project, tokens: {
-        "results": [task],
-        "known": "",
-        "pieces": [],
-        "versions": {},
-    },
+    context=lambda task, project, tokens: {"results": [task], "known": "", "pieces": [], "versions": {}},
     relations=lambda question, name, *others: {"results": [name], "versions": {}},
     lineage=lambda project, version: {"name": "code_adapter", "version": version},
 )
@@ -47,9 +37,7 @@ def keys(tmp_path: Path) -> KeyRing:
 
 
 @pytest.fixture
-def client(
-    gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TestClient]:
+def client(gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     keys.create("first")  # so that the gateway is closed to whoever has none
     monkeypatch.setattr(gateway, "close", lambda: None)
     (gateway.state / "audit.jsonl").unlink(missing_ok=True)
@@ -81,9 +69,7 @@ def tool(client: TestClient, headers: dict[str, str], name: str, /, **arguments:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(
-    client: TestClient, bearing: Bearing, role: str
-) -> None:
+def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(client: TestClient, bearing: Bearing, role: str) -> None:
     headers = bearing(role, role=role)
     for path, scopes in ROUTE_SCOPES.items():
         answer = client.request("TRACE", path, headers=headers)  # which no route answers
@@ -93,10 +79,7 @@ def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(
             error = answer.json()["error"]
             assert (answer.status_code, error["code"]) == (403, "insufficient_scope"), path
             missing = [scope for scope in sorted(scopes) if not opens(ROLES[role], scope)]
-            assert (
-                f"lacks the scope{'s' * (len(missing) > 1)} {', '.join(missing)}, which"
-                in (error["message"])
-            )
+            assert f"lacks the scope{'s' * (len(missing) > 1)} {', '.join(missing)}, which" in (error["message"])
             assert "admin has" in error["message"]
 
 
@@ -115,9 +98,7 @@ def test_lineage_is_for_those_who_may_read_it(
     catalogue = gateway.source._current
     router = {**(catalogue.router or {}), "lineage": {"name": "logs"}}
     monkeypatch.setattr(
-        gateway.source,
-        "_current",
-        type(catalogue)(catalogue.models, catalogue.default, catalogue.base, router),
+        gateway.source, "_current", type(catalogue)(catalogue.models, catalogue.default, catalogue.base, router)
     )
     for role in ("user", "maintainer", "auditor"):
         headers = bearing(role, role=role)
@@ -130,9 +111,7 @@ def test_lineage_is_for_those_who_may_read_it(
     assert not tool(client, maintainer, "lineage", model="shop").get("isError")
 
 
-def test_code_of_the_projects_is_for_those_who_may_read_it(
-    client: TestClient, bearing: Bearing
-) -> None:
+def test_code_of_the_projects_is_for_those_who_may_read_it(client: TestClient, bearing: Bearing) -> None:
     user = bearing("u")
     bearers = [bearing("m", role="maintainer"), bearing("x", role="user", scopes=["data"])]
     requests = {
@@ -176,9 +155,7 @@ def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing)
     for name, status in expected.items():
         answer = client.post("/v1/completions", json=ASKED | {"model": name}, headers=headers)
         assert answer.status_code == status, name
-    assert (
-        "cortex keys create NAME --project" in client.get("/v1/models/shop", headers=headers).text
-    )
+    assert "cortex keys create NAME --project" in client.get("/v1/models/shop", headers=headers).text
     one_model = bearing("one", models=["shop@1.2.0"])
     usual = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}, headers=one_model)
     assert usual.status_code == 200

@@ -47,9 +47,7 @@ class Ledger:
             files = AdapterFiles("broken.dir", missing)
         docs = served.models["docs"]
         release = replace(docs.release, way="adapter", index=None)
-        canary = replace(
-            docs, name="shop@canary", release=release, adapter=lambda _: files, examples=None
-        )
+        canary = replace(docs, name="shop@canary", release=release, adapter=lambda _: files, examples=None)
         shop = replace(served.models["shop"], split=self._split)
         return replace(served, models={**served.models, "shop": shop, "shop@canary": canary})
 
@@ -59,9 +57,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., tuple[TestClient, Rollout
     def open_gateway(ledger: Ledger) -> tuple[TestClient, Rollouts]:
         rollouts = Rollouts(tmp_path / ROLLOUTS, ledger.conclude)
         source = partial(ledger.catalogue)
-        gateway = tinygateway.open_tiny(
-            home, tmp_path, source, lambda: len(ledger.written), rollouts
-        )
+        gateway = tinygateway.open_tiny(home, tmp_path, source, lambda: len(ledger.written), rollouts)
         return TestClient(create_app(gateway)), rollouts
 
     return open_gateway
@@ -94,9 +90,7 @@ def test_a_user_keeps_a_variant_and_the_share_is_kept(monkeypatch: pytest.Monkey
     again = replace(split, started_at="2026-02-02T03:04:05+00:00")
     assert [again.variant(name) for name in users] != first
     more = replace(split, plan={**PLAN, "share": 0.6})
-    stable_users = [
-        more.variant(name) for name, was in zip(users, first, strict=True) if was == "canary"
-    ]
+    stable_users = [more.variant(name) for name, was in zip(users, first, strict=True) if was == "canary"]
     assert set(stable_users) == {"canary"}, "a larger share takes nobody's canary away"
 
 
@@ -122,17 +116,13 @@ def test_a_good_canary_becomes_champion(home: Path, serve: Any) -> None:
 
 
 def test_a_canary_that_cannot_answer_is_withdrawn(home: Path, serve: Any) -> None:
-    ledger = Ledger(
-        home, replace(SPLIT, plan={**PLAN, "analysis": {**RULES, "margin": 0.05}}), True
-    )
+    ledger = Ledger(home, replace(SPLIT, plan={**PLAN, "analysis": {**RULES, "margin": 0.05}}), True)
     client, _ = serve(ledger)
     with client:
         for number in range(60):
             answer = ask(client, f"user-{number}", prompt=f"y = {number}\n")
             ways = {"shop.dir": "adapter"}
-            assert answer.headers["x-cortex-way"] == ways.get(
-                answer.headers["x-cortex-version"], "base"
-            )
+            assert answer.headers["x-cortex-way"] == ways.get(answer.headers["x-cortex-version"], "base")
             if ledger.written:
                 break
         waited(ledger)

@@ -11,13 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.serving.engines.engine import (
-    Alternative,
-    Event,
-    GeneratedToken,
-    Job,
-    TextDelta,
-)
+from cortex_pipelines.serving.engines.engine import Alternative, Event, GeneratedToken, Job, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.security.output_filter import OutputFilter, StreamFilter
@@ -39,9 +33,7 @@ def body_of(path: str, stream: bool) -> dict[str, Any]:
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
         "/playground": {"way": "base", "model": "base", "prompt": "x"},
     }
-    body = {
-        name: value for name, value in ASKED.items() if name != "prompt" or path not in body_by_path
-    }
+    body = {name: value for name, value in ASKED.items() if name != "prompt" or path not in body_by_path}
     return {**body, "stream": stream, **body_by_path.get(path, {})}
 
 
@@ -139,9 +131,7 @@ def test_nothing_private_leaves_a_gateway_that_cuts(
         assert "email" in answer.headers["x-cortex-flags"]
 
 
-def test_a_gateway_that_flags_says_so_and_changes_nothing(
-    writing: Callable[..., TestClient],
-) -> None:
+def test_a_gateway_that_flags_says_so_and_changes_nothing(writing: Callable[..., TestClient]) -> None:
     client = writing("flag")
     response = client.post("/v1/completions", json=ASKED)
     assert response.json()["choices"][0]["text"] == TEXT
@@ -155,9 +145,7 @@ def test_a_gateway_that_flags_says_so_and_changes_nothing(
 
 
 @pytest.mark.parametrize("policy", ["cut", "flag"])
-def test_tokens_of_what_was_cut_say_nothing(
-    writing: Callable[..., TestClient], policy: str
-) -> None:
+def test_tokens_of_what_was_cut_say_nothing(writing: Callable[..., TestClient], policy: str) -> None:
     body = ASKED | {"logprobs": 1}
     choice = writing(policy).post("/v1/completions", json=body).json()["choices"][0]
     texts = "".join(choice["logprobs"]["tokens"]) + json.dumps(choice["logprobs"]["top_logprobs"])

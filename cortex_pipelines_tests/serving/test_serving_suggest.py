@@ -38,9 +38,7 @@ def test_what_is_wrong_is_named_by_its_option(words: list[str], sentence: str) -
     assert "context." not in result.stderr
 
 
-def test_the_mark_of_unicode_in_a_file_is_no_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_mark_of_unicode_in_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.py"
     path.write_text("def f():\n    return 1\n", encoding="utf-8-sig")
     requested = []

@@ -76,10 +76,7 @@ def test_the_agent_completes_and_reports(home: Path, agent: Agent) -> None:
         silent = {"disable": True}
         agent.call(
             "initialize",
-            {
-                "config": {"server": server, "anonymousUsageTracking": silent},
-                "clientProperties": properties,
-            },
+            {"config": {"server": server, "anonymousUsageTracking": silent}, "clientProperties": properties},
         )
         assert agent.call("getStatus") == "ready"
         assert agent.call("getServerHealthState")["model"] == "base"

@@ -40,9 +40,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     pem = serialization.Encoding.PEM
     plain = serialization.NoEncryption()
     (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    )
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     return folder / "cert.pem", folder / "key.pem"
 
 

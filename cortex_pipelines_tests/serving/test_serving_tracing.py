@@ -38,10 +38,7 @@ def exported() -> InMemorySpanExporter:
 
 @pytest.fixture
 def client(
-    gateway: Gateway,
-    exported: InMemorySpanExporter,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    gateway: Gateway, exported: InMemorySpanExporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exported))
@@ -69,18 +66,13 @@ def test_a_request_has_its_spans_with_what_answered(
     assert root.parent is not None
     assert f"{root.parent.span_id:016x}" == "b7ad6b7169203331", "W3C's traceparent"
     assert {span.parent.span_id for span in spans.values() if span.parent} == {root.context.span_id}
-    header_attributes = {
-        f"cortex.{name}": answer.headers[f"x-cortex-{name}"] for name in ("way", "version")
-    }
+    header_attributes = {f"cortex.{name}": answer.headers[f"x-cortex-{name}"] for name in ("way", "version")}
     for name in ("context", "queue", "engine"):
         assert header_attributes.items() <= dict(spans[name].attributes or {}).items()
     attributes = dict(root.attributes or {})
     assert header_attributes.items() <= attributes.items()
     assert attributes["cortex.release"] == answer.headers["x-cortex-release"]
-    assert (attributes["http.route"], attributes["http.response.status_code"]) == (
-        "/v1/completions",
-        200,
-    )
+    assert (attributes["http.route"], attributes["http.response.status_code"]) == ("/v1/completions", 200)
     assert (spans["queue"].end_time or 0) <= (spans["engine"].start_time or 0)
     output_tokens = (spans["engine"].attributes or {})["gen_ai.usage.output_tokens"]
     assert output_tokens in range(1, 5)
@@ -108,9 +100,7 @@ def test_nothing_that_was_asked_or_written_is_in_a_span(
     monkeypatch.setattr(gateway.engine, "prompt", failing)
     assert client.post("/v1/completions", json=ASKED).status_code == 500
     text = "".join(span.to_json() for span in exported.get_finished_spans())
-    lines = "".join(
-        record.getMessage() for record in caplog.records if record.name == REQUESTS.name
-    )
+    lines = "".join(record.getMessage() for record in caplog.records if record.name == REQUESTS.name)
     assert text.count("POST /v1/completions") >= 5
     for recorded in (text, lines):
         assert SECRET not in recorded
@@ -118,10 +108,7 @@ def test_nothing_that_was_asked_or_written_is_in_a_span(
 
 
 def test_what_is_refused_ends_its_spans(
-    client: TestClient,
-    exported: InMemorySpanExporter,
-    gateway: Gateway,
-    monkeypatch: pytest.MonkeyPatch,
+    client: TestClient, exported: InMemorySpanExporter, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise BusyError("1 requests wait already")
@@ -153,10 +140,7 @@ def test_without_an_endpoint_nothing_is_exported(monkeypatch: pytest.MonkeyPatch
         assert isinstance(tracer, NoOpTracer)
     monkeypatch.setenv(ENDPOINTS[1], "http://127.0.0.1:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    with (
-        pytest.raises(TracingError, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
-        tracer_of_environment(),
-    ):
+    with pytest.raises(TracingError, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"), tracer_of_environment():
         pass
 
 

@@ -48,9 +48,7 @@ def serve(home: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
 
         def served(server: Server, engine: str = "openai", **changes: Any) -> TestClient:
             upstream_settings = tinygateway.upstream(server.url, **changes)
-            gateway = tinygateway.open_tiny(
-                home, tmp_path, engine=engine, upstream=upstream_settings
-            )
+            gateway = tinygateway.open_tiny(home, tmp_path, engine=engine, upstream=upstream_settings)
             return stack.enter_context(TestClient(create_app(gateway)))
 
         yield served
@@ -72,9 +70,7 @@ def test_an_answer_says_that_nobody_has_verified_what_wrote_it(start: Any, serve
     assert client.post("/predict", json=body).json()["confidence"] == 0.0
 
 
-def test_an_adapter_that_the_server_does_not_have_is_answered_by_its_base(
-    start: Any, serve: Any
-) -> None:
+def test_an_adapter_that_the_server_does_not_have_is_answered_by_its_base(start: Any, serve: Any) -> None:
     client = serve(start(speaking("x"), ["base", "shop-older.dir"]))
     answer = client.post("/v1/completions", json=BODY)
     assert answer.headers["x-cortex-way"] == "base"
@@ -83,9 +79,7 @@ def test_an_adapter_that_the_server_does_not_have_is_answered_by_its_base(
     assert "written by the model base" in notice
 
 
-def test_vllm_is_sent_tokens_and_loads_adapters_by_their_version(
-    start: Any, serve: Any, home: Path
-) -> None:
+def test_vllm_is_sent_tokens_and_loads_adapters_by_their_version(start: Any, serve: Any, home: Path) -> None:
     loads: list[dict[str, Any]] = []
 
     def answer(handler: Handler, body: dict[str, Any]) -> None:
@@ -109,9 +103,7 @@ def test_vllm_is_sent_tokens_and_loads_adapters_by_their_version(
     assert "400: rank 64 is above max_lora_rank" in refused.headers["x-cortex-notice"]
 
 
-def test_a_server_that_is_away_is_told_with_503_and_known_when_it_is_back(
-    start: Any, serve: Any
-) -> None:
+def test_a_server_that_is_away_is_told_with_503_and_known_when_it_is_back(start: Any, serve: Any) -> None:
     server = start(speaking("x"))
     client = serve(server)
     assert client.get("/readyz").json()["status"] == "ready"
@@ -211,9 +203,7 @@ def test_a_fault_of_the_server_is_told_in_a_sentence(
     assert refused.text.count("data: ") == (2 if answer is dropped else 1)
 
 
-def test_a_beginning_that_the_server_does_not_write_is_put_before_it(
-    start: Any, home: Path
-) -> None:
+def test_a_beginning_that_the_server_does_not_write_is_put_before_it(start: Any, home: Path) -> None:
     server = start(speaking("x = 1"))
     settings = tinygateway.settings(engine="openai", upstream=tinygateway.upstream(server.url))
     engine = open_engine(tinygateway.base_in(home), settings, home)

@@ -64,20 +64,8 @@ RULES = {
 
 def settings(**changes: Any) -> ServingSettings:
     values = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
-    limits = {
-        "waiting": 16,
-        "cached_mib": 0,
-        "requests_per_minute": None,
-        "tokens_per_minute": None,
-    }
-    values |= {
-        **limits,
-        "hosts": [],
-        "origins": [],
-        "output": "flag",
-        "oidc": None,
-        "review": False,
-    }
+    limits = {"waiting": 16, "cached_mib": 0, "requests_per_minute": None, "tokens_per_minute": None}
+    values |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None, "review": False}
     values["upstream"] = upstream()
     return ServingSettings.model_validate({"engine": "torch", **values, **changes})
 
@@ -110,11 +98,7 @@ def catalogue(root: Path) -> Catalogue:
     digest = base_in(root).digest
 
     def served(name: str, way: Condition, project: str | None = None) -> ServedModel:
-        adapter = (
-            partial(lambda adapter_files, _task: adapter_files, files(root, project))
-            if project
-            else None
-        )
+        adapter = partial(lambda adapter_files, _task: adapter_files, files(root, project)) if project else None
         examples = root / "data" / "completion" if way in ("context", "both") else None
         index = "index.dir" if examples else None
         release = Release(way, digest, f"{project}.dir" if project else None, index)
@@ -135,8 +119,7 @@ def experiment_catalogue(root: Path) -> Catalogue:
     plain = catalogue(root)
     examples = root / "data" / "completion"
     by_way = {
-        name: with_ways(model, "index.dir", examples) if name != BASE else model
-        for name, model in plain.models.items()
+        name: with_ways(model, "index.dir", examples) if name != BASE else model for name, model in plain.models.items()
     }
     return replace(plain, models=by_way)
 

@@ -120,9 +120,7 @@ def llama_cpp(home: Path) -> Iterator[Server]:
         "base": None,
         **{f"{name}-{name}.dir": files.adapter(home / name).path for name in tinygateway.ADAPTERS},
     }
-    processes = {
-        name: LlamaProcess(files.base().path, path, 256, 1) for name, path in paths.items()
-    }
+    processes = {name: LlamaProcess(files.base().path, path, 256, 1) for name, path in paths.items()}
 
     tokenizer = tinymodel.byte_tokenizer()
 

@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.signing.keys import fingerprint, known_keys, public_key, trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError, make_manifest
-from cortex_pipelines.signing.signatures import (
-    MANIFEST,
-    SIGNATURE,
-    sign_version,
-    signed_folder,
-    verify,
-)
+from cortex_pipelines.signing.signatures import MANIFEST, SIGNATURE, sign_version, signed_folder, verify
 from cortex_pipelines.versioning.content import content_md5
 
 BASE = {"name": "directory:base", "digest": "0" * 64}
@@ -86,27 +80,20 @@ def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
             "adapter_model.safetensors: missing",
         ),
         (
-            lambda folder, signed_files: (folder / "link").symlink_to(
-                signed_files, target_is_directory=True
-            ),
+            lambda folder, signed_files: (folder / "link").symlink_to(signed_files, target_is_directory=True),
             "link: not part of it",
         ),
         (edit_manifest(lambda value: value.update(version="other")), "it was modified"),
         (edit_manifest(lambda value: value.update(base=None)), "it was modified"),
         (lambda folder, signed_files: (signed_files / MANIFEST).unlink(), "no manifest.json in"),
         (lambda folder, signed_files: (signed_files / SIGNATURE).unlink(), "no manifest.sig in"),
-        (
-            lambda folder, signed_files: (signed_files / SIGNATURE).write_text("{}"),
-            "is not a signature",
-        ),
+        (lambda folder, signed_files: (signed_files / SIGNATURE).write_text("{}"), "is not a signature"),
         (edit_signature(key="f" * 64), f"unknown key {'f' * 64}"),
         (edit_signature(signature="AAAA"), "it was modified"),
         (edit_signature(signature="no base64!"), "is not a signature"),
     ],
 )
-def test_what_was_changed_since_is_refused(
-    tmp_path: Path, tamper: Callable[[Path, Path], object], words: str
-) -> None:
+def test_what_was_changed_since_is_refused(tmp_path: Path, tamper: Callable[[Path, Path], object], words: str) -> None:
     folder, version, signed_files = signed(tmp_path)
     tamper(folder, signed_files)
     with pytest.raises(UntrustedModelError) as refused:
@@ -114,9 +101,7 @@ def test_what_was_changed_since_is_refused(
     assert words in str(refused.value)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 255), flip=st.integers(1, 255))
 def test_no_changed_byte_goes_unseen(tmp_path: Path, position: int, flip: int) -> None:
     root = tmp_path / f"{position}-{flip}"

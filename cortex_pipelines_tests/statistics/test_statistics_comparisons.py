@@ -27,9 +27,7 @@ def test_holm_gives_the_corrected_values_of_the_textbook() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_never_helps_keeps_the_order_and_is_no_harder_than_bonferroni(
-    chances: list[float],
-) -> None:
+def test_holm_never_helps_keeps_the_order_and_is_no_harder_than_bonferroni(chances: list[float]) -> None:
     corrected = holm(chances)
     for index, (before, after) in enumerate(zip(chances, corrected, strict=True)):
         assert before <= after <= min(1.0, len(chances) * before) + 1e-12
@@ -41,9 +39,7 @@ def test_holm_never_helps_keeps_the_order_and_is_no_harder_than_bonferroni(
 def test_a_clear_difference_is_found_and_chance_is_not() -> None:
     clear = paired([0.5 + 0.01 * (index % 5) for index in range(40)])
     noise = paired([(-1.0) ** index for index in range(40)])
-    results = {
-        result.metric: result for result in compare_all({"clear": clear, "noise": noise}, **HOW)
-    }
+    results = {result.metric: result for result in compare_all({"clear": clear, "noise": noise}, **HOW)}
     assert results["clear"].p_corrected < 0.01 < 0.5 < results["noise"].p_corrected
     assert results["clear"].interval.low > 0
     assert results["clear"].p > 0  # finitely many resamples cannot give a p-value of 0
@@ -62,9 +58,7 @@ def test_an_exact_p_is_that_of_all_ways_to_flip_signs(values: list[int]) -> None
         for signs in product((1, -1), repeat=len(values))
     ]
     expected = sum(result >= abs(sum(values)) for result in sums) / len(sums)
-    assert sign_flip_p(paired([float(result) for result in values]), 999, 3) == pytest.approx(
-        expected
-    )
+    assert sign_flip_p(paired([float(result) for result in values]), 999, 3) == pytest.approx(expected)
 
 
 def test_a_metric_without_items_is_not_compared_and_does_not_count() -> None:
@@ -87,9 +81,7 @@ def test_what_does_not_spread_needs_no_number_and_what_is_seen_fits_it() -> None
 
 
 @given(st.integers(1, 7), st.data())
-def test_pass_at_k_is_the_share_of_all_draws_of_k_with_one_that_passes(
-    samples: int, data: st.DataObject
-) -> None:
+def test_pass_at_k_is_the_share_of_all_draws_of_k_with_one_that_passes(samples: int, data: st.DataObject) -> None:
     passed = data.draw(st.integers(0, samples))
     k = data.draw(st.integers(1, samples))
     draws = list(combinations([index < passed for index in range(samples)], k))
@@ -99,7 +91,4 @@ def test_pass_at_k_is_the_share_of_all_draws_of_k_with_one_that_passes(
 def test_pass_at_more_than_was_sampled_has_no_meaning() -> None:
     with pytest.raises(ValueError, match="no meaning"):
         pass_at_k(2, 1, 3)
-    assert pass_at_k_metrics({"a": [True], "b": [False, False]}, [1, 2]) == {
-        "pass_at_1": 0.5,
-        "pass_at_2": 0.0,
-    }
+    assert pass_at_k_metrics({"a": [True], "b": [False, False]}, [1, 2]) == {"pass_at_1": 0.5, "pass_at_2": 0.0}

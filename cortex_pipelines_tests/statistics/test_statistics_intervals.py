@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.statistics.intervals import (
-    Interval,
-    paired_bootstrap,
-    two_sample_bootstrap,
-    wilson,
-)
+from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, two_sample_bootstrap, wilson
 from cortex_pipelines.statistics.significance import mcnemar_exact
 
 
@@ -21,9 +16,7 @@ def bootstrap(differences: list[float], **given_: object) -> Interval:
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.floats(0.1, 10))
-def test_shifting_and_scaling_the_differences_shifts_and_scales_the_interval(
-    values: list[float], scale: float
-) -> None:
+def test_shifting_and_scaling_the_differences_shifts_and_scales_the_interval(values: list[float], scale: float) -> None:
     plain = bootstrap(values)
     shifted = bootstrap([scale * value + 1 for value in values])
     assert shifted.estimate == pytest.approx(scale * plain.estimate + 1, abs=1e-6)
@@ -80,10 +73,7 @@ def test_no_items_or_uneven_ones_are_an_error() -> None:
 def test_wilson_agrees_with_published_values() -> None:
     # Newcombe (1998), table I: 81 of 263 and 0 of 20, method 3
     interval = wilson(81, 263, 0.95)
-    assert (interval.low, interval.high) == (
-        pytest.approx(0.2553, abs=1e-4),
-        pytest.approx(0.3662, abs=1e-4),
-    )
+    assert (interval.low, interval.high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
     none = wilson(0, 20, 0.95)
     assert (none.low, none.high) == (0.0, pytest.approx(0.1611, abs=1e-4))
 
@@ -136,9 +126,7 @@ def test_two_samples_that_are_alike_differ_by_nothing() -> None:
     first, other = (random.normal(mean, 1, 40) for mean in (0.0, 2.0))
 
     def difference(more: np.ndarray, less: np.ndarray) -> Interval:
-        return two_sample_bootstrap(
-            (more, size), (less, size), resamples=2000, confidence=0.95, seed=3
-        )
+        return two_sample_bootstrap((more, size), (less, size), resamples=2000, confidence=0.95, seed=3)
 
     apart = difference(other, first)
     assert apart.low > 1

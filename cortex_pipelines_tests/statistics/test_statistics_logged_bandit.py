@@ -52,9 +52,7 @@ SOFT = np.array([[0.6, 0.2, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1]])
     ],
     ids=["uniform", "soft", "greedy", "rare", "nearly-all"],
 )
-def test_95_percent_intervals_hold_the_value(
-    rates: np.ndarray, old: np.ndarray, new: np.ndarray, items: int
-) -> None:
+def test_95_percent_intervals_hold_the_value(rates: np.ndarray, old: np.ndarray, new: np.ndarray, items: int) -> None:
     true = float((rates * new).sum(axis=1).mean())
     log, runs = bandit(rates, old, new), 300
     values = [value_of_policy(*log(np.random.default_rng(run), items)) for run in range(runs)]
@@ -203,17 +201,7 @@ def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.floats(-1e100, 1e100),
-            st.floats(1e-9, 1),
-            st.floats(0, 1),
-        ),
-        min_size=1,
-        max_size=30,
-    )
-)
+@given(st.lists(st.tuples(st.floats(-1e100, 1e100), st.floats(1e-9, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_every_log_has_ordered_finite_figures(rows: list[tuple[float, float, float]]) -> None:
     value: PolicyValue = value_of_policy(*np.array(rows).T)
     for estimate in (value.snips, value.ips):

@@ -5,13 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cortex_pipelines.statistics.off_policy import (
-    Estimate,
-    LoggedDecisions,
-    Refusal,
-    Support,
-    evaluate_policy,
-)
+from cortex_pipelines.statistics.off_policy import Estimate, LoggedDecisions, Refusal, Support, evaluate_policy
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS
 
 SETTINGS = PARAMETERS.evaluation.model_copy(update={"resamples": 300, "seed": 1})
@@ -23,9 +17,7 @@ VALUE = (0.9 + 0.7) / 2
 """Success of a router that sends the first sort to a and the second to b."""
 
 
-def bandit(
-    seed: int, items: int = 500, **changed: Any
-) -> tuple[LoggedDecisions, list[dict[str, float]]]:
+def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[LoggedDecisions, list[dict[str, float]]]:
     """A log of a randomised router that mostly takes the wrong master."""
     random = np.random.default_rng(seed)
     sort = random.integers(0, 2, size=items)
@@ -63,15 +55,11 @@ def test_the_intervals_cover_the_known_value() -> None:
 def test_the_router_that_took_the_decisions_is_worth_its_own_log() -> None:
     logged, _ = bandit(1)
     shares = dict(zip(MASTERS, (0.3, 0.2, 0.5), strict=True))
-    identical = LoggedDecisions(
-        logged.actions, logged.rewards, [shares[a] for a in logged.actions], logged.clusters
-    )
+    identical = LoggedDecisions(logged.actions, logged.rewards, [shares[a] for a in logged.actions], logged.clusters)
     estimate = evaluate_policy(identical, [shares] * len(identical.actions), SUPPORT, SETTINGS)
     assert isinstance(estimate, Estimate)
     assert estimate.effective == pytest.approx(500)
-    assert (
-        estimate.ips.estimate == estimate.snips.estimate == pytest.approx(estimate.logged.estimate)
-    )
+    assert estimate.ips.estimate == estimate.snips.estimate == pytest.approx(estimate.logged.estimate)
     assert estimate.doubly_robust.estimate == pytest.approx(estimate.logged.estimate, abs=0.02)
     assert (estimate.ips.low, estimate.ips.high) == (estimate.logged.low, estimate.logged.high)
 
@@ -96,9 +84,7 @@ def test_tasks_that_come_again_make_the_interval_wider() -> None:
         ({"propensities": [0.9] * 500}, "should have one of 1"),
     ],
 )
-def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(
-    case: dict[str, Any], reason: str
-) -> None:
+def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(case: dict[str, Any], reason: str) -> None:
     estimate = evaluate_policy(*bandit(3, **case), SUPPORT, SETTINGS)
     assert isinstance(estimate, Refusal)
     assert reason in estimate.reason

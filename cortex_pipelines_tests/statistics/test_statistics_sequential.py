@@ -5,13 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import binom
 
-from cortex_pipelines.statistics.sequential import (
-    MIN_UNITS,
-    UnitSums,
-    difference,
-    lower_share,
-    sample_ratio,
-)
+from cortex_pipelines.statistics.sequential import MIN_UNITS, UnitSums, difference, lower_share, sample_ratio
 
 ERROR, SCALE = 0.05, 0.1
 
@@ -39,10 +33,7 @@ def test_sums_follow_a_unit() -> None:
 def test_of_many_single_answers_it_is_the_normal_mixture() -> None:
     n, first, second = 200_000, 60_000, 64_000
     low, high = difference(
-        UnitSums(n, n, first, n, first, first),
-        UnitSums(n, n, second, n, second, second),
-        ERROR,
-        SCALE,
+        UnitSums(n, n, first, n, first, first), UnitSums(n, n, second, n, second, second), ERROR, SCALE
     )
     variance = (0.3 * 0.7 + 0.32 * 0.68) / n
     wider = (variance + SCALE**2) / SCALE**2
@@ -76,10 +67,7 @@ def test_people_who_differ_are_no_difference_of_the_variants() -> None:
         variants = [sums_of(n * mask, y * mask) for mask in (~second, second)]
         low, high = difference(variants[0], variants[1], ERROR, SCALE)
         by_people |= (low > 0) | (high < 0)
-        apart = [
-            UnitSums(variant.n, variant.n, variant.y, variant.n, variant.y, variant.y)
-            for variant in variants
-        ]
+        apart = [UnitSums(variant.n, variant.n, variant.y, variant.n, variant.y, variant.y) for variant in variants]
         low, high = difference(apart[0], apart[1], ERROR, SCALE)
         by_answers |= (low > 0) | (high < 0)
     assert by_people.mean() <= ERROR
@@ -87,9 +75,7 @@ def test_people_who_differ_are_no_difference_of_the_variants() -> None:
 
 
 @pytest.mark.parametrize(("share", "chance"), [(0.5, 0.3), (0.1, 0.05)])
-def test_looking_at_every_answer_finds_no_difference_where_there_is_none(
-    share: float, chance: float
-) -> None:
+def test_looking_at_every_answer_finds_no_difference_where_there_is_none(share: float, chance: float) -> None:
     random, runs, answers = np.random.default_rng(1), 300, 2000
     second = random.random((runs, answers)) < share
     good = random.random((runs, answers)) < chance

@@ -37,16 +37,11 @@ def reported(process: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
     """Advisory ids by package, after checking that all packages were audited."""
     answer = json.loads(process.stdout.split("\n", 1)[1])
     assert len(answer["dependencies"]) == len(pins("constraints.txt"))
-    rows = {
-        dependency["name"]: [v["id"] for v in dependency["vulns"]]
-        for dependency in answer["dependencies"]
-    }
+    rows = {dependency["name"]: [v["id"] for v in dependency["vulns"]] for dependency in answer["dependencies"]}
     return {name: sorted(ids) for name, ids in rows.items() if ids}
 
 
-def test_an_advisory_on_a_locked_version_is_reported_and_on_another_is_not(
-    tmp_path: Path,
-) -> None:
+def test_an_advisory_on_a_locked_version_is_reported_and_on_another_is_not(tmp_path: Path) -> None:
     zero, fixed = {"introduced": "0"}, {"fixed": PIN}
     advisories = advisory("click", 8)
     advisories["affected"][0]["versions"] = [pins("constraints.txt")["click"]]
@@ -68,10 +63,7 @@ def test_an_advisory_on_a_locked_version_is_reported_and_on_another_is_not(
     process = audit(archive)
 
     assert process.returncode == 1, process.stderr
-    assert reported(process) == {
-        "jinja2": ["MADE-UP-1", "MADE-UP-3", "MADE-UP-5"],
-        "click": ["MADE-UP-8"],
-    }
+    assert reported(process) == {"jinja2": ["MADE-UP-1", "MADE-UP-3", "MADE-UP-5"], "click": ["MADE-UP-8"]}
 
 
 def test_nothing_known_is_no_failure(tmp_path: Path) -> None:

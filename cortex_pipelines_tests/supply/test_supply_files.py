@@ -23,16 +23,12 @@ def passes(*command: str) -> bool:
     ("pattern", "worse"),
     [
         pytest.param(r"@[0-9a-f]{40} # v", "@v", id="an action by its tag"),
-        pytest.param(
-            r"permissions:( {}|\n  contents: read)", "permissions: write-all", id="every right"
-        ),
+        pytest.param(r"permissions:( {}|\n  contents: read)", "permissions: write-all", id="every right"),
         pytest.param(r"persist-credentials: false", "path: x", id="the token left on disk"),
     ],
 )
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_workflows_pin_actions_and_have_few_rights(
-    tmp_path: Path, path: Path, pattern: str, worse: str
-) -> None:
+def test_workflows_pin_actions_and_have_few_rights(tmp_path: Path, path: Path, pattern: str, worse: str) -> None:
     zizmor = ("zizmor", "--offline", "--persona", "pedantic", "--quiet", "--no-progress")
     changed = tmp_path / ".github" / "workflows" / path.name
     changed.parent.mkdir(parents=True)

@@ -29,8 +29,7 @@ def test_every_locked_version_has_hashes_and_nothing_else() -> None:
         for entry in entries:
             # no options or URLs: the machine's configuration selects the package index
             assert re.fullmatch(
-                r"[\w.-]+(\[[\w, -]+\])?==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+",
-                entry,
+                r"[\w.-]+(\[[\w, -]+\])?==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+", entry
             ), entry
 
 

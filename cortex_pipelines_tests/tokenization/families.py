@@ -4,16 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from tokenizers import (
-    AddedToken,
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    trainers,
-)
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 CORPUS = (
@@ -61,10 +52,7 @@ def starcoder() -> Any:
     """Byte-level BPE, digits apart, with marks of files and gaps."""
     marks = ("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<filename>")
     return _wrapped(
-        _byte_level(r"\d"),
-        _special(*marks, "<reponame>", "<gh_stars>"),
-        bos_token=marks[0],
-        eos_token=marks[0],
+        _byte_level(r"\d"), _special(*marks, "<reponame>", "<gh_stars>"), bos_token=marks[0], eos_token=marks[0]
     )
 
 
@@ -74,9 +62,7 @@ def qwen() -> Any:
     tokenizer.normalizer = normalizers.NFC()
     special = _special("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     marks = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<tool_call>", "</tool_call>")
-    qwen_tokenizer = _wrapped(
-        tokenizer, [*_plain(*marks, "<think>", "</think>"), *special], eos_token="<|im_end|>"
-    )
+    qwen_tokenizer = _wrapped(tokenizer, [*_plain(*marks, "<think>", "</think>"), *special], eos_token="<|im_end|>")
     qwen_tokenizer.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n"
         "{% if m.role == 'assistant' and '</think>' in m.content %}"
@@ -112,9 +98,7 @@ def _sentencepiece_bpe(controls: Sequence[str], prefix: bool) -> Tokenizer:
                 merges.append(pair)
                 tokens += [] if word[:end] in tokens else [word[:end]]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    tokenizer = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-    )
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     space = normalizers.Replace(" ", "\u2581")
     before = [normalizers.Prepend("\u2581")] if prefix else []
     tokenizer.normalizer = normalizers.Sequence([*before, space])
@@ -142,11 +126,7 @@ def gemma() -> Any:
     controls = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
     added = [*_special(*controls), *_plain("<unused0>", "\n\n", "<table>")]
     tokenizer = _wrapped(
-        _sentencepiece_bpe(controls, prefix=False),
-        added,
-        unk_token="<unk>",
-        bos_token="<bos>",
-        eos_token="<eos>",
+        _sentencepiece_bpe(controls, prefix=False), added, unk_token="<unk>", bos_token="<bos>", eos_token="<eos>"
     )
     tokenizer.chat_template = (
         "<bos>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content | trim }}"
@@ -200,9 +180,7 @@ def bert() -> Any:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", "cls", "sep", "mask", "pad"]
     letters = [chr(code) for code in range(97, 123)]
     vocabulary = [*words, *letters, *(f"##{letter}" for letter in letters), "=", "'", "unk"]
-    tokenizer = Tokenizer(
-        models.WordPiece({token: n for n, token in enumerate(vocabulary)}, unk_token="[UNK]")
-    )
+    tokenizer = Tokenizer(models.WordPiece({token: n for n, token in enumerate(vocabulary)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -210,7 +188,6 @@ def bert() -> Any:
 
 
 FAMILIES: dict[str, Callable[[], Any]] = {
-    make.__name__: cache(make)
-    for make in (llama3, starcoder, qwen, phi, neox, llama2, gemma, t5, unigram_bytes)
+    make.__name__: cache(make) for make in (llama3, starcoder, qwen, phi, neox, llama2, gemma, t5, unigram_bytes)
 }
 """Families that write text back as it was; a tokenizer by name."""

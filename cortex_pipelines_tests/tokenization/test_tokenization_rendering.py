@@ -19,10 +19,7 @@ CHATS = {
         "{% for m in messages %}{% if m.role == 'user' %}{{ '<s>[INST] ' + m.content.strip() + "
         "' [/INST]' }}{% else %}{{ ' ' + m.content + ' </s>' }}{% endif %}{% endfor %}"
     ),
-    "phi": (
-        "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}"
-        "{% endfor %}<|assistant|>\n"
-    ),
+    "phi": ("{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}<|assistant|>\n"),
     "t5": "{% for m in messages %}{{ m.content | upper | lower }}</s>{% endfor %}",
 }
 
@@ -35,10 +32,7 @@ def talking(request: pytest.FixtureRequest) -> Any:
 
 
 def turns(*contents: str) -> list[dict[str, str]]:
-    return [
-        {"role": ("user", "assistant")[index % 2], "content": content}
-        for index, content in enumerate(contents)
-    ]
+    return [{"role": ("user", "assistant")[index % 2], "content": content} for index, content in enumerate(contents)]
 
 
 def control_numbers(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:

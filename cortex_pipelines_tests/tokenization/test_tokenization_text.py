@@ -80,9 +80,7 @@ def test_segments_have_the_tokens_of_the_text_that_spells_them_out(tokenizer: An
     for mark, number in encoder_of(tokenizer).controls.items():
         segments = (Segment("def f("), Segment("): "), Segment(mark, True), Segment(" return\nx"))
         (ids,) = token_ids(tokenizer, [segments])
-        (expected,) = tokenizer([f"def f(): {mark} return\nx"], add_special_tokens=False)[
-            "input_ids"
-        ]
+        (expected,) = tokenizer([f"def f(): {mark} return\nx"], add_special_tokens=False)["input_ids"]
         assert ids == expected
         assert ids.count(number) == 1
 
@@ -96,9 +94,7 @@ def test_an_example_ends_once(tokenizer: Any) -> None:
     end = tokenizer.eos_token
     example = Example("1", "completion", "a", "", "", f"end = '{end}'\n", f"    {end}\n", "1")
     (row,) = tokenise(tokenizer, [example], 400)
-    assert [index for index, token in enumerate(row.ids) if token == tokenizer.eos_token_id] == [
-        len(row.ids) - 1
-    ]
+    assert [index for index, token in enumerate(row.ids) if token == tokenizer.eos_token_id] == [len(row.ids) - 1]
 
 
 @pytest.mark.parametrize("name", ["starcoder", "qwen"])
@@ -135,9 +131,7 @@ def test_a_sentence_encoder_reads_marks_as_text() -> None:
 
 def test_only_this_room_calls_a_tokenizer() -> None:
     """A call elsewhere would read the spelling of a control token as the token."""
-    call = re.compile(
-        r"tokenizer\(|apply_chat_template|encode_batch|tokenizer\.(tokenize|encode)\b|\.encode_plus"
-    )
+    call = re.compile(r"tokenizer\(|apply_chat_template|encode_batch|tokenizer\.(tokenize|encode)\b|\.encode_plus")
     package = ROOT / "cortex_pipelines"
     callers = {
         f"{path.relative_to(package)}: {line.strip()}"

@@ -84,9 +84,7 @@ def test_an_experiment_is_there_whatever_was_done_to_it(
     assert restored in experiment_ids(tmp_path)
 
 
-def test_deleted_runs_come_back_except_the_forgotten(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_deleted_runs_come_back_except_the_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     client = store.open_client(tmp_path)
     runs = [finished_run(tmp_path, "1.dir"), finished_run(tmp_path, "2.dir")]
     runs.append(finished_run(tmp_path, "3.dir", **{FORGOTTEN: "true"}))
@@ -138,9 +136,7 @@ def test_a_process_goes_on_after_its_database_was_deleted(tmp_path: Path) -> Non
     assert store.lost(tmp_path)
 
 
-def test_a_database_of_an_older_mlflow_is_upgraded_and_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_of_an_older_mlflow_is_upgraded_and_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlalchemy
     from alembic import command
     from mlflow.store.db import utils

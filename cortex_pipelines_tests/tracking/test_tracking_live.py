@@ -20,11 +20,7 @@ from cortex_pipelines.tracking.live import LiveMetrics, live_metrics
 from cortex_pipelines.tracking.processes import end_dead_runs, note_process, run_marker
 from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.runs import MlflowTracker, experiment_name
-from cortex_pipelines.tracking.store import (
-    connect,
-    database_uri,
-    open_client,
-)
+from cortex_pipelines.tracking.store import connect, database_uri, open_client
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
@@ -94,9 +90,7 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
         ("/home/somebody/code", None),
     ],
 )
-def test_neither_credentials_nor_places_of_this_machine_are_told(
-    tmp_path: Path, origin: str, url: str | None
-) -> None:
+def test_neither_credentials_nor_places_of_this_machine_are_told(tmp_path: Path, origin: str, url: str | None) -> None:
     from cortex_pipelines.tracking.runs import source_tags
 
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
@@ -106,9 +100,7 @@ def test_neither_credentials_nor_places_of_this_machine_are_told(
 
 def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
     client = open_client(tmp_path)
-    dead, alive = (
-        str(client.create_run(experiment_id(tmp_path, "data")).info.run_id) for _ in range(2)
-    )
+    dead, alive = (str(client.create_run(experiment_id(tmp_path, "data")).info.run_id) for _ in range(2))
     note_process(tmp_path, alive)
     words = "import sys; from pathlib import Path; from cortex_pipelines.tracking.processes "
     words += f"import note_process; note_process(Path(sys.argv[1]), {dead!r})"
@@ -120,9 +112,7 @@ def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
     assert client.get_run(alive).info.status == "RUNNING"
 
 
-def test_steps_and_the_machine_s_load_are_there_before_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_and_the_machine_s_load_are_there_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     monkeypatch.setattr(live, "_SECONDS_BETWEEN_WRITES", 0.0)
     monkeypatch.setattr(launch, "tensorboard", lambda folder: None)
@@ -176,9 +166,7 @@ def test_a_training_is_seen_step_by_step_and_writes_the_same_bytes(tmp_path: Pat
     assert len(client.get_metric_history(run, "steps/loss")) == before
 
 
-def test_a_server_that_is_gone_does_not_end_a_training(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_is_gone_does_not_end_a_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     client = connect(tmp_path, database_uri(tmp_path), database_uri(tmp_path))
     metrics = LiveMetrics(client, "0" * 32, "code_adapter-a")  # a run that is not there
     metrics.add("steps/loss", 1.0, 1)
@@ -200,9 +188,7 @@ def test_data_sets_have_schema_and_profile(tmp_path: Path) -> None:
     for dataset_input in inputs:
         (column,) = json.loads(dataset_input.dataset.schema)["mlflow_colspec"]
         assert (column["name"], column["type"], column["required"]) == ("word", "string", True)
-        rows = pl.read_parquet(
-            bench.root / "data" / dataset_input.dataset.name / "a/words.parquet"
-        ).height
+        rows = pl.read_parquet(bench.root / "data" / dataset_input.dataset.name / "a/words.parquet").height
         profile = json.loads(dataset_input.dataset.profile)
         assert profile == {"num_rows": rows, "num_elements": rows, "rows/words": rows}
 

@@ -31,7 +31,5 @@ def test_each_content_is_registered_once(tmp_path: Path, monkeypatch: pytest.Mon
     stored = client.get_prompt_version("prompt-architecture", 2)
     assert stored.template == templates["architecture"].text
     assert stored.tags["template"] == templates["architecture"].version
-    assert stored.format(given="a service").strip() == templates.render(
-        "architecture", given="a service"
-    )
+    assert stored.format(given="a service").strip() == templates.render("architecture", given="a service")
     assert client.search_registered_models() == [], "no model among the project's"

@@ -15,12 +15,7 @@ from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.tracking import model_versions, registry
 from cortex_pipelines.tracking.experiments import experiment_id
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
-from cortex_pipelines.tracking.model_file import (
-    INTERFACES,
-    ModelMetadata,
-    read_metadata,
-    write_model_file,
-)
+from cortex_pipelines.tracking.model_file import INTERFACES, ModelMetadata, read_metadata, write_model_file
 from cortex_pipelines.tracking.recorded_versions import known_versions
 from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, git_commit
@@ -52,14 +47,10 @@ def record(
     if metrics:  # as a model's folder holds them
         (project.output(name, partition) / file).write_text(metrics)
     version = Version(version.value, version.made_from, True, **changes)
-    return MlflowTracker().record(
-        project, project.graph.assets[name], partition, version, "dagster-1"
-    )
+    return MlflowTracker().record(project, project.graph.assets[name], partition, version, "dagster-1")
 
 
-def test_tags_name_run_asset_versions_and_inputs(
-    tracked_runs: tuple[Workbench, dict[Any, str]],
-) -> None:
+def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     lock = {address: stage["outs"][0]["md5"] for address, stage in bench.lock().items()}
     tags = open_client(bench.root).get_run(runs["page", "a"]).data.tags
@@ -76,9 +67,7 @@ def test_tags_name_run_asset_versions_and_inputs(
     assert json.loads(first["pin.note"]) == ["one", "two"]
 
 
-def test_digests_and_runs_are_found_by_version(
-    tracked_runs: tuple[Workbench, dict[Any, str]],
-) -> None:
+def test_digests_and_runs_are_found_by_version(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     version = bench.lock()["loud@b"]["outs"][0]["md5"]
     assert digest_of(bench.root, runs["loud", "b"]) == version
@@ -155,9 +144,7 @@ def enter(bench: Workbench, version: str, run_id: str, name: str = "words-a") ->
     return str(entry.version)
 
 
-def test_aliases_and_tags_are_what_the_ledger_says(
-    tracked_runs: tuple[Workbench, dict[Any, str]],
-) -> None:
+def test_aliases_and_tags_are_what_the_ledger_says(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     project, model = bench.project(), ReleasedModel("words", "a")
     assert registry.follow_ledger(project, ReleasedModel("nobody", None)) == 0
@@ -191,12 +178,7 @@ def test_aliases_and_tags_are_what_the_ledger_says(
 
 
 def write_course(
-    bench: Workbench,
-    model: ReleasedModel,
-    action: str,
-    version: str | None,
-    number: str | None,
-    pin: ChampionPin,
+    bench: Workbench, model: ReleasedModel, action: str, version: str | None, number: str | None, pin: ChampionPin
 ) -> None:
     line = LedgerEntry("now", "someone", action, model.name, version, None, "", number)
     ledger_record(bench.root, model, pin, line)
@@ -213,10 +195,7 @@ def test_a_lineage_shows_each_version_once(tracked_runs: tuple[Workbench, dict[A
     number = enter(bench, version, runs["page", "a"], "lineage-a")
     tree = lineage(bench.project(), f"lineage-a/{number}")
     (page,) = tree.made_from
-    assert {(node.name, node.partition) for node in page.made_from} == {
-        ("words", "a"),
-        ("digest", None),
-    }
+    assert {(node.name, node.partition) for node in page.made_from} == {("words", "a"), ("digest", None)}
     lines = render(tree).splitlines()
     assert lines[0] == f"lineage-a version {number}  {version}"
     assert [line for line in lines if "note[a]" in line] == [
@@ -267,9 +246,7 @@ def test_the_course_of_a_training_is_shown_step_by_step(tmp_path: Path) -> None:
     run = record(bench, "loud", "a", json.dumps(course), "training.json")
     client = open_client(bench.root)
     assert set(client.get_run(run).data.metrics) >= {"steps/loss", "steps/tokens"}
-    points = [
-        (point.step, point.value) for point in client.get_metric_history(run, "validation/loss")
-    ]
+    points = [(point.step, point.value) for point in client.get_metric_history(run, "validation/loss")]
     assert points == [(0, 2.5), (699, 0.5)]
     assert len(client.get_metric_history(run, "steps/loss")) == 699
 
@@ -292,10 +269,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
                 **{"number": 1, "state": "pruned", "value": 0.75},
                 **{"parameters": {"rate": 0.2, "decay": 2}, "steps": [[1, 0.75]]},
             },
-            {
-                **{"number": 2, "state": "fail", "value": None},
-                **{"parameters": {"rate": 0.3, "decay": 3}, "steps": []},
-            },
+            {**{"number": 2, "state": "fail", "value": None}, **{"parameters": {"rate": 0.3, "decay": 3}, "steps": []}},
         ],
     }
     parent = record(bench, "loud", "a", json.dumps(children), "trials.json")
@@ -335,9 +309,7 @@ def test_a_model_that_nobody_described_has_no_model_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_reading_gives_what_the_client_gives(
-    tracked_runs: tuple[Workbench, dict[Any, str]],
-) -> None:
+def test_one_reading_gives_what_the_client_gives(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, _ = tracked_runs
     record(bench, "page", "a")  # a second run of the same version: the newer one counts
     recorded = known_versions(bench.root)

@@ -11,9 +11,7 @@ from cortex_pipelines.tracking import experiments, store
 from cortex_pipelines.versioning.root import ProjectError
 
 
-def test_the_variables_of_mlflow_name_another_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_variables_of_mlflow_name_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     root, shared = tmp_path / "p", tmp_path / "shared.db"
@@ -35,9 +33,7 @@ def test_the_variables_of_mlflow_name_another_place(
     assert experiments.experiment_ids(root) == [project_experiment, "0"]
 
 
-def test_a_server_chooses_where_artifacts_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_chooses_where_artifacts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requests: list[dict[str, object]] = []
 
     class Server:
@@ -55,9 +51,7 @@ def test_a_server_chooses_where_artifacts_go(
     assert requests == [{"artifact_location": None}]
 
 
-def test_the_records_of_a_copy_name_artifacts_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, copied, other = tmp_path / "or_100%", tmp_path / "copied", tmp_path / "other"
     original.mkdir()
     other.mkdir()
@@ -84,9 +78,7 @@ def test_the_records_of_a_copy_name_artifacts_of_its_own(
     assert store.database(original).read_bytes() == before
 
 
-def test_a_copy_whose_records_cannot_be_written_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_whose_records_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, copied = tmp_path / "original", tmp_path / "copied"
     original.mkdir()
     run = store.open_client(original).create_run(experiments.experiment_id(original, "task_router"))

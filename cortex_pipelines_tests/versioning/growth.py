@@ -67,17 +67,13 @@ def measure(bench: Workbench) -> dict[str, float]:
     timings["dvc status"] = seconds(lambda: dvc_views(project))
     stale: list[str] = []
     timings["staleness of all"] = seconds(
-        lambda: stale.extend(
-            str(s) for s in bench.all_stages_of(project) if snapshot.status(*s)[0] != "FRESH"
-        )
+        lambda: stale.extend(str(s) for s in bench.all_stages_of(project) if snapshot.status(*s)[0] != "FRESH")
     )
     assert not stale, stale[:3]
     first = project.partitions[0]
     bench.edit("sources.lock", lambda v: v["projects"].update({first: ["one", "two", "three"]}))
     project = bench.project()
-    timings["plan of one changed project"] = seconds(
-        lambda: plan_retraining(project, dvc_views(project))
-    )
+    timings["plan of one changed project"] = seconds(lambda: plan_retraining(project, dvc_views(project)))
     for name, partition in (("words", first), ("loud", first), ("tally", None)):
         timings[f"run {name}"] = seconds(lambda n=name, p=partition: bench.run([n], p))  # type: ignore[misc]
     return timings

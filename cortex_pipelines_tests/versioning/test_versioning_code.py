@@ -14,9 +14,7 @@ from cortex_pipelines.versioning.content import content_md5
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package's files, to edit."""
     root = tmp_path_factory.mktemp("root")
-    shutil.copytree(
-        FOLDER, root / FOLDER.name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True
-    )
+    shutil.copytree(FOLDER, root / FOLDER.name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
     return root
 
 
@@ -28,9 +26,7 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
     path.write_bytes(before + b"\n# edited\n")
     try:
         return {
-            asset.name
-            for asset in ASSETS
-            if [content_md5(root / part) for part in asset.code] != versions[asset.name]
+            asset.name for asset in ASSETS if [content_md5(root / part) for part in asset.code] != versions[asset.name]
         }
     finally:
         path.write_bytes(before)
@@ -40,20 +36,11 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
     ("file", "stale"),
     [
         ("extraction/architecture/readers/rust_routes.py", {"architecture_facts"}),
-        (
-            "extraction/queries/go.scm",
-            {"code_units", "annotated_units", "refactoring_pairs", "search_documents"},
-        ),
+        ("extraction/queries/go.scm", {"code_units", "annotated_units", "refactoring_pairs", "search_documents"}),
         ("annotation/queries/go.scm", {"annotated_units", "refactoring_dataset"}),
         # what tells tests from code lists the detectors, too, so a change of one reaches further
-        (
-            "annotation/detectors/loops.py",
-            {"annotated_units", "refactoring_dataset", "search_documents"},
-        ),
-        (
-            "augmentation/mutation/operators/loops.py",
-            {"augmented_units", "code_adapter_evaluation"},
-        ),
+        ("annotation/detectors/loops.py", {"annotated_units", "refactoring_dataset", "search_documents"}),
+        ("augmentation/mutation/operators/loops.py", {"augmented_units", "code_adapter_evaluation"}),
         ("augmentation/compiling.py", {"mutant_verification"}),
         ("retrieval/graph/queries/go.scm", {"code_graph"}),
         ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
@@ -68,18 +55,13 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         ("versioning/materialise.py", set()),
     ],
 )
-def test_an_edit_makes_stale_exactly_what_runs_the_file(
-    package: Path, file: str, stale: set[str]
-) -> None:
+def test_an_edit_makes_stale_exactly_what_runs_the_file(package: Path, file: str, stale: set[str]) -> None:
     assert stale_after_edit(package, file) == stale
 
 
 def test_a_column_makes_stale_only_what_reads_or_writes_that_table(package: Path) -> None:
     assert stale_after_edit(package, "schemas/anomalies.py") == {"worker_anomalies"}
-    assert stale_after_edit(package, "schemas/refactoring.py") == {
-        "refactoring_pairs",
-        "refactoring_dataset",
-    }
+    assert stale_after_edit(package, "schemas/refactoring.py") == {"refactoring_pairs", "refactoring_dataset"}
 
 
 def test_all_modules_that_a_listed_folder_holds_count() -> None:

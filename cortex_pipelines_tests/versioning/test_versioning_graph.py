@@ -19,9 +19,7 @@ def declared(compute: Any, **given: Any) -> VersionedAsset:
 def test_a_parameter_that_names_nothing() -> None:
     def one(somewhere: Path) -> None: ...
 
-    with pytest.raises(
-        GraphError, match="asset one: parameter somewhere is not an asset, pin or sec"
-    ):
+    with pytest.raises(GraphError, match="asset one: parameter somewhere is not an asset, pin or sec"):
         Graph([declared(one)], [], {})
 
 

@@ -12,22 +12,11 @@ import pytest
 
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning.asset import LoadVersion, VersionedAsset, versioned_asset
-from cortex_pipelines.versioning.champions import (
-    ChampionPin,
-    ReferenceModel,
-    find_reference,
-    model_folder,
-    model_name,
-)
+from cortex_pipelines.versioning.champions import ChampionPin, ReferenceModel, find_reference, model_folder, model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.graph import Graph
-from cortex_pipelines.versioning.materialise import (
-    BrokenContractError,
-    ContractCheck,
-    InputMovedError,
-    materialise,
-)
+from cortex_pipelines.versioning.materialise import BrokenContractError, ContractCheck, InputMovedError, materialise
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import WORDS, Workbench, note_pin, toy_parameters
 
@@ -144,9 +133,7 @@ def test_an_asset_needs_a_stage_list_that_knows_it(bench: Workbench) -> None:
         dvc_store.find_stage(repo, "words@a")
 
 
-def test_a_lock_that_is_never_free_and_one_that_is_damaged(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_never_free_and_one_that_is_damaged(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError
 
@@ -180,9 +167,7 @@ def test_a_lock_is_waited_for(bench: Workbench) -> None:
     assert len(tries) == 3
 
 
-def test_a_stage_is_its_own_under_dvc_however_dvc_calls_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_stage_is_its_own_under_dvc_however_dvc_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not dvc_store.under_dvc("words@a")
     for name in ("words@a", "../dvc.yaml:words@a"):
         monkeypatch.setenv("DVC_STAGE", name)
@@ -223,9 +208,7 @@ def test_a_reference_whose_files_are_lost(bench: Workbench) -> None:
     assert model_name("words", None) == "words"
 
 
-def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
-    bench: Workbench,
-) -> None:
+def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(bench: Workbench) -> None:
     first = bench.make("words", "a").value
     before = (bench.root / "data" / "words" / "a" / "words.parquet").read_bytes()
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
@@ -233,9 +216,7 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
 
     @versioned_asset(code=("toy/page.py",))
     def borrowed(load_version: LoadVersion, project: str, out: Path) -> None:
-        (out / project).write_bytes(
-            (load_version("words", "a", first) / "words.parquet").read_bytes()
-        )
+        (out / project).write_bytes((load_version("words", "a", first) / "words.parquet").read_bytes())
 
     @versioned_asset(code=("toy/page.py",))
     def lost(load_version: LoadVersion) -> None:
@@ -245,9 +226,7 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
     stages.write(project)
     materialise(project, borrowed, "b")
     assert (bench.root / "data" / "borrowed" / "b" / "b").read_bytes() == before
-    with pytest.raises(
-        ProjectError, match=r"of words-b, named in params.yaml or releases.lock, .* or name there"
-    ):
+    with pytest.raises(ProjectError, match=r"of words-b, named in params.yaml or releases.lock, .* or name there"):
         materialise(project, lost, "a")
 
 

@@ -135,11 +135,7 @@ def require_right_outputs(bench: Workbench, scratch: Path) -> None:
         assert view.version == recomputed(bench, view.asset.name, view.partition, scratch)
 
 
-GIT = {
-    "merge": ("merge", "--no-edit", "other"),
-    "rebase": ("rebase", "other"),
-    "cherry-pick": ("cherry-pick", "other"),
-}
+GIT = {"merge": ("merge", "--no-edit", "other"), "rebase": ("rebase", "other"), "cherry-pick": ("cherry-pick", "other")}
 
 
 @pytest.mark.parametrize(
@@ -152,9 +148,7 @@ GIT = {
         ("cherry-pick", second_elsewhere),
     ],
 )
-def test_the_driver_joins_what_both_branches_ran(
-    branched: Branches, tmp_path: Path, how: str, second: Second
-) -> None:
+def test_the_driver_joins_what_both_branches_ran(branched: Branches, tmp_path: Path, how: str, second: Second) -> None:
     bench = branched(second)
     assert git_index.set_driver(bench.root)
     bench.git(*GIT[how])
@@ -164,8 +158,7 @@ def test_the_driver_joins_what_both_branches_ran(
 
 
 @pytest.mark.parametrize(
-    ("style", "from_index"),
-    [("merge", True), ("merge", False), ("diff3", False), ("zdiff3", False)],
+    ("style", "from_index"), [("merge", True), ("merge", False), ("diff3", False), ("zdiff3", False)]
 )
 def test_resolve_joins_afterwards_what_git_left_in_conflict(
     branched: Branches, tmp_path: Path, style: str, from_index: bool
@@ -255,9 +248,7 @@ CONFLICT = "a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> other\n"
         ("releases.lock", "a: '======='\n", None),
     ],
 )
-def test_markers_are_found_by_file_and_line(
-    tmp_path: Path, file: str, text: str, line: int | None
-) -> None:
+def test_markers_are_found_by_file_and_line(tmp_path: Path, file: str, text: str, line: int | None) -> None:
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_bytes(text.encode())
     locations = [(conflict.file, conflict.line) for conflict in find_conflicts(tmp_path)]
@@ -268,9 +259,7 @@ def test_markers_are_found_by_file_and_line(
 
 
 @pytest.mark.parametrize("command", ["status", "summary", "run", "update", "sync", "retrain"])
-def test_every_command_names_the_conflict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_every_command_names_the_conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     (tmp_path / "params.yaml").write_text("projects: {}\n")
     (tmp_path / "dvc.lock").write_text(CONFLICT)
@@ -293,10 +282,7 @@ def test_reading_a_file_in_conflict_says_so(tmp_path: Path) -> None:
         (CONFLICT, Versions(None, "a: 1\nb: 2\n", "a: 1\nb: 3\n")),
         ("<<<<<<<\r\nx\r\n=======\r\n>>>>>>>\r\ny\r\n", Versions(None, "x\r\ny\r\n", "y\r\n")),
         ("<<<<<<< o\n1\n||||||| b\n0\n=======\n2\n>>>>>>> t\n", Versions("0\n", "1\n", "2\n")),
-        (
-            f"<<<<<<< o\n1\n||||||| b\n{NESTED}=======\n2\n>>>>>>> t",
-            Versions(NESTED, "1\n", "2\n"),
-        ),
+        (f"<<<<<<< o\n1\n||||||| b\n{NESTED}=======\n2\n>>>>>>> t", Versions(NESTED, "1\n", "2\n")),
         (CONFLICT + CONFLICT, Versions(None, "a: 1\nb: 2\n" * 2, "a: 1\nb: 3\n" * 2)),
     ],
 )
@@ -305,8 +291,7 @@ def test_a_text_with_markers_is_its_versions(text: str, versions: Versions) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [("a\n>>>>>>> t\n", "line 2: .* without the one"), ("<<<<<<< o\n1\n", "line 1: .* not end")],
+    ("text", "words"), [("a\n>>>>>>> t\n", "line 2: .* without the one"), ("<<<<<<< o\n1\n", "line 1: .* not end")]
 )
 def test_markers_that_do_not_belong_together_are_named(text: str, words: str) -> None:
     with pytest.raises(ConflictError, match=words):
@@ -361,9 +346,7 @@ def test_an_entry_of_inputs_that_neither_side_has_is_taken_out() -> None:
             "sum": stage(total, {"data/x": f"{total}.dir"}, "data/sum"),
         }
 
-    merged, notes = join_dvc_locks(
-        lock(), lock(**project_entry("a", "5")), lock(**project_entry("b", "6"))
-    )
+    merged, notes = join_dvc_locks(lock(), lock(**project_entry("a", "5")), lock(**project_entry("b", "6")))
     assert set(merged["stages"]) == {"x@a", "x@b"}
     assert notes == ["sum: both branches ran it, on inputs that neither has now; it is run again"]
 
@@ -384,11 +367,7 @@ def test_pins_are_joined_by_project_and_source(swapped: bool) -> None:
     versions = (theirs, ours) if swapped else (ours, theirs)
     merged, notes = join_sources_locks(base, *versions)
     assert merged == {
-        "projects": {
-            "ours": [],
-            "shop": [git_pin("r3", 3), {**folder, "sha256": "2"}],
-            "theirs": [],
-        },
+        "projects": {"ours": [], "shop": [git_pin("r3", 3), {**folder, "sha256": "2"}], "theirs": []},
         "coordination": {"files": []},
     }
     (words,) = notes

@@ -13,13 +13,7 @@ from cortex_pipelines.versioning import materialise, snapshot
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameter_origins import origins
-from cortex_pipelines.versioning.parameters import (
-    FOLDER,
-    SHARED,
-    merged,
-    project_file,
-    settings_in,
-)
+from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file, settings_in
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
 
@@ -118,11 +112,7 @@ def test_a_stage_run_alone_under_dvc_does_not_read_old_values(bench: Workbench) 
 
 def test_files_follow_the_projects(bench: Workbench) -> None:
     folder = bench.root / FOLDER
-    assert sorted(path.name for path in folder.rglob("*.json")) == [
-        "a.json",
-        "b.json",
-        "shared.json",
-    ]
+    assert sorted(path.name for path in folder.rglob("*.json")) == ["a.json", "b.json", "shared.json"]
     bench.edit("params.yaml", lambda v: v["projects"].pop("b"))
     stages.write(bench.project())
     assert sorted(path.name for path in folder.rglob("*")) == ["a.json", "projects", "shared.json"]
@@ -150,11 +140,7 @@ class Outer(Settings):
 def test_sections_are_merged_and_all_else_is_taken_whole() -> None:
     base = {"inner": {"one": 1, "two": {"a": 1}}, "model": {"wheel": "w"}, "names": ["x"]}
     change = {"inner": {"two": {"b": 2}}, "model": {"folder": "f"}, "names": []}
-    assert merged(base, change, Outer) == {
-        "inner": {"one": 1, "two": {"b": 2}},
-        "model": {"folder": "f"},
-        "names": [],
-    }
+    assert merged(base, change, Outer) == {"inner": {"one": 1, "two": {"b": 2}}, "model": {"folder": "f"}, "names": []}
     assert base["inner"] == {"one": 1, "two": {"a": 1}}
     assert merged(base, {"inner": None}, Outer)["inner"] is None
 
@@ -191,9 +177,7 @@ def repeated(base: Any, change: Any, model: Any) -> list[str]:
     if model is None or not (isinstance(base, dict) and isinstance(change, dict)):
         return ["is the same"] if base == change else []
     return [
-        f"{key} {words}"
-        for key in change
-        for words in repeated(base.get(key), change[key], settings_in(model, key))
+        f"{key} {words}" for key in change for words in repeated(base.get(key), change[key], settings_in(model, key))
     ]
 
 
@@ -201,9 +185,7 @@ def test_what_may_differ_by_project_is_read_by_assets_of_a_project() -> None:
     from cortex_pipelines.catalog import open_project
 
     graph = open_project(ROOT).graph
-    read = {
-        name for asset in graph.assets.values() if asset.partitioned for name in asset.parameters
-    }
+    read = {name for asset in graph.assets.values() if asset.partitioned for name in asset.parameters}
     of_all = {"privacy", "general", "retrieval", "routing"}
     """What is forgotten is forgotten everywhere; general code is one for all, and so are the
     encoders that queries and texts are compared by."""
@@ -221,18 +203,12 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda v: v["projects"]["a"].update(datasets={"test_share": 2}),
         r"line 6: projects\.a\.datasets\.test_share: .* \(found 2\); give less than 0.5",
     ),
-    (
-        lambda v: v["projects"]["a"].update(datasets=5),
-        r"line 5: projects\.a\.datasets: .*give k",
-    ),
+    (lambda v: v["projects"]["a"].update(datasets=5), r"line 5: projects\.a\.datasets: .*give k"),
     (
         lambda v: v["projects"]["a"].update(routing={"seed": 1}),
         r"line 5: projects\.a\.routing: .*at the top of params.yaml",
     ),
-    (
-        lambda v: v["projects"]["a"].update(dataset={}),
-        r"line 5: projects\.a\.dataset: .*did you mean datasets\?",
-    ),
+    (lambda v: v["projects"]["a"].update(dataset={}), r"line 5: projects\.a\.dataset: .*did you mean datasets\?"),
 ]
 
 
@@ -260,20 +236,13 @@ def test_each_value_says_where_it_is_written_and_what_it_means(tmp_path: Path) -
     effective = resolve(root)
 
     def source(key: str, project: str | None) -> tuple[str, str]:
-        (origin,) = [
-            candidate
-            for candidate in origins(root, effective, "datasets", project)
-            if candidate.key == key
-        ]
+        (origin,) = [candidate for candidate in origins(root, effective, "datasets", project) if candidate.key == key]
         assert origin.meaning
         return origin.value, origin.source
 
     lines = (root / "params.yaml").read_text().splitlines()
     line_numbers = {text.strip(): number for number, text in enumerate(lines, 1)}
-    assert source("max_train", "a") == (
-        "7",
-        f"project a, params.yaml:{line_numbers['max_train: 7']}",
-    )
+    assert source("max_train", "a") == ("7", f"project a, params.yaml:{line_numbers['max_train: 7']}")
     assert source("max_test", "a") == ("5", f"params.yaml:{line_numbers['max_test: 5']}")
     assert source("max_train", None) == ("400", "profile demo")
     assert source("max_train", "b") == ("null", "profile standard")
@@ -286,8 +255,7 @@ def test_rows_that_were_kept_belong_to_the_sections_of_their_project(bench: Work
         dvc_store.write_parameters(project)
         asset = project.graph.assets["loud"]
         return {
-            name: materialise._rows_version(project, asset, snapshot.take(project, asset, name))
-            for name in ("a", "b")
+            name: materialise._rows_version(project, asset, snapshot.take(project, asset, name)) for name in ("a", "b")
         }
 
     before = versions()

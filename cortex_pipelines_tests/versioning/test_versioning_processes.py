@@ -16,10 +16,7 @@ ROOT = Path(__file__).parents[2]
 def start(bench: Workbench, name: str, partition: str, moment: str = "-") -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "cortex_pipelines_tests.versioning.toy"]
     return subprocess.Popen(
-        [*words, str(bench.root), name, partition, moment],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
+        [*words, str(bench.root), name, partition, moment], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -34,9 +31,7 @@ def test_twelve_at_once_lose_no_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["computing", "publishing", "committing"])
-def test_a_killed_run_leaves_no_half_version_and_the_next_completes(
-    tmp_path: Path, moment: str
-) -> None:
+def test_a_killed_run_leaves_no_half_version_and_the_next_completes(tmp_path: Path, moment: str) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.run_all()
     before = bench.lock()

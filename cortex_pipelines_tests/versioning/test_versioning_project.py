@@ -5,19 +5,11 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.versioning.content import content_md5, value_md5
-from cortex_pipelines.versioning.project import (
-    ProjectError,
-    find_root,
-    look_up,
-    read_yaml,
-    write_yaml,
-)
+from cortex_pipelines.versioning.project import ProjectError, find_root, look_up, read_yaml, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
-def test_the_nearest_folder_with_parameters_is_the_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_nearest_folder_with_parameters_is_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / "p" / "a" / "b"
     deep.mkdir(parents=True)
     (tmp_path / "p" / "params.yaml").touch()

@@ -193,13 +193,7 @@ class Spine(RuleBasedStateMachine):
             name, partition = view.asset.name, view.partition
             status, reason = status_of(name, partition)
             assert status == ui_status(name, partition), (name, partition, reason)
-            assert (status != "FRESH") == view.changed, (
-                name,
-                partition,
-                status,
-                reason,
-                view.reasons,
-            )
+            assert (status != "FRESH") == view.changed, (name, partition, status, reason, view.reasons)
             if not view.changed:
                 fresh = recomputed(self.bench, name, partition, self.folder)
                 assert fresh == view.version == view.locked, (name, partition)

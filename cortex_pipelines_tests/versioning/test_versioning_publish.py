@@ -38,9 +38,7 @@ def test_the_first_output_is_renamed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["data"]
 
 
-@pytest.mark.parametrize(
-    "system", [None, System(errno.EINVAL), object()], ids=["here", "no exchange", "not Linux"]
-)
+@pytest.mark.parametrize("system", [None, System(errno.EINVAL), object()], ids=["here", "no exchange", "not Linux"])
 def test_an_output_is_replaced_by_the_new_one(tmp_path: Path, system: Any) -> None:
     new, target = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
     with mock.patch("ctypes.CDLL", return_value=system or ctypes.CDLL(None, use_errno=True)):

@@ -109,11 +109,7 @@ def test_text_means_what_it_means_to_dvc(text: str) -> None:
 
 @given(
     st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False)
-        | st.text(max_size=9),
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
         max_leaves=8,
     )
@@ -169,9 +165,7 @@ def test_a_lock_that_dvc_refuses_is_refused(stages: str) -> None:
         parse_yaml(text.encode(), "dvc.lock")
 
 
-@pytest.mark.parametrize(
-    "text", ["a: 1\na: 2", "a: {b: 1, b: 2}", "a: *unknown", "a: =", "1: a\ntrue: b", "a:\n\t- b"]
-)
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "a: {b: 1, b: 2}", "a: *unknown", "a: =", "1: a\ntrue: b", "a:\n\t- b"])
 def test_what_dvc_refuses_is_refused(text: str) -> None:
     quicken_dvc()
     with pytest.raises(strictyaml.YAMLFileCorruptedError, match=r"dvc\.lock"):
@@ -191,11 +185,7 @@ def test_a_lock_of_another_form_is_still_refused(tmp_path: Path) -> None:
     bench.run_all()
     lock = bench.root / "dvc.lock"
     original = lock.read_text()
-    for damaged in (
-        "stages: 3\n",
-        original.replace("md5:", "md6:"),
-        original.replace("outs:", "out:"),
-    ):
+    for damaged in ("stages: 3\n", original.replace("md5:", "md6:"), original.replace("outs:", "out:")):
         lock.write_text(damaged)
         for _ in range(2):
             with pytest.raises(strictyaml.YAMLValidationError), Repo(str(bench.root)) as repo:

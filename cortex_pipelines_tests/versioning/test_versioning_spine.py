@@ -11,11 +11,7 @@ from dagster._core.definitions.observe import observe
 from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import (
-    _alarm_result,
-    _check_specs,
-    build_assets,
-)
+from cortex_pipelines.versioning.dagster.dagster_assets import _alarm_result, _check_specs, build_assets
 from cortex_pipelines.versioning.dvc.reconcile import _reasons
 from cortex_pipelines.versioning.parameters import FILE, FOLDER, SHARED
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
@@ -78,9 +74,7 @@ def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> 
     bench, tracker = Workbench.create(tmp_path / "p"), Numbered()
     assets = build_assets(bench.project(), tracker)
     for _ in range(2):
-        result = dg.materialize(
-            assets, selection=["words"], partition_key="a", instance=bench.instance()
-        )
+        result = dg.materialize(assets, selection=["words"], partition_key="a", instance=bench.instance())
         (event,) = result.asset_materializations_for_node("words")
         assert event.metadata["mlflow/run_id"].value == f"{1:032d}"
     assert tracker.runs == 1
@@ -140,10 +134,7 @@ def dvc_reasons(stage: Any) -> list[str]:
     for entry in [*stage.deps, *stage.outs]:
         for state_or_keys in entry.status().values():
             if isinstance(state_or_keys, dict):
-                reasons += [
-                    f"{entry.def_path}:{key} {state}"
-                    for key, state in sorted(state_or_keys.items())
-                ]
+                reasons += [f"{entry.def_path}:{key} {state}" for key, state in sorted(state_or_keys.items())]
             else:
                 reasons.append(f"{entry.def_path} {state_or_keys}")
     return reasons

@@ -11,10 +11,7 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 OWN = {"dagster/data_version": "v1", "dagster/data_version_is_user_provided": "true"}
 
 
-UNSEEN = {
-    "input_data_version__loudness_parameters": "INITIAL",
-    "input_event_pointer__loudness_parameters": "NULL",
-}
+UNSEEN = {"input_data_version__loudness_parameters": "INITIAL", "input_event_pointer__loudness_parameters": "NULL"}
 """The parameters, which nobody has observed yet."""
 
 
@@ -30,9 +27,7 @@ class EventLog:
         """Report a version; the storage id of the event."""
         event = dg.AssetMaterialization(name, partition=partition, tags=tags and unmangled(tags))
         self.instance.report_runless_asset_event(event)
-        record = self.instance.get_latest_data_version_record(
-            dg.AssetKey(name), partition_key=partition
-        )
+        record = self.instance.get_latest_data_version_record(dg.AssetKey(name), partition_key=partition)
         assert record is not None
         return record.storage_id
 
@@ -49,9 +44,7 @@ class EventLog:
 
 
 def unmangled(tags: Mapping[str, str]) -> dict[str, str]:
-    names_of_inputs = {
-        "dagster/" + key.replace("__", "/"): value for key, value in tags.items() if key != "plain"
-    }
+    names_of_inputs = {"dagster/" + key.replace("__", "/"): value for key, value in tags.items() if key != "plain"}
     return OWN | names_of_inputs
 
 
@@ -99,10 +92,7 @@ def test_the_three_pointers_before_every_event(event_log: EventLog, pointer: str
 def test_another_code_version_and_a_dependency_that_came_or_went(event_log: EventLog) -> None:
     event_id = event_log.tell("words", "a", data_version="v1")
     loud_of(event_log, event_id, code_version="old", input_data_version__gone="v1")
-    assert event_log.status("loud", "a")[1] == (
-        "has a new code version",
-        "gone removed dependency on gone",
-    )
+    assert event_log.status("loud", "a")[1] == ("has a new code version", "gone removed dependency on gone")
     event_log.tell("loud", "a", code_version=event_log.code("loud"), **UNSEEN)
     assert event_log.status("loud", "a")[1] == ("words has a new dependency on words",)
 
@@ -117,9 +107,7 @@ def test_an_event_that_does_not_say_what_was_read_is_compared_by_time(event_log:
 
 
 @pytest.mark.parametrize(("projects", "status"), [(99, "STALE"), (100, "FRESH")])
-def test_dagster_looks_past_an_input_of_a_hundred_projects(
-    tmp_path: Path, projects: int, status: str
-) -> None:
+def test_dagster_looks_past_an_input_of_a_hundred_projects(tmp_path: Path, projects: int, status: str) -> None:
     names = tuple(f"p{number:03d}" for number in range(projects))
     event_log = EventLog(tmp_path / "p", names)
     event_log.tell("loud", names[0], data_version="v1")

@@ -35,13 +35,7 @@ from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.materialise import Version, materialise
 from cortex_pipelines.versioning.metrics_files import AssetMetrics, Plot
-from cortex_pipelines.versioning.parameters import (
-    COMMAND,
-    ENTRY,
-    Effective,
-    ParameterLayout,
-    resolve,
-)
+from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, ParameterLayout, resolve
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines.versioning.staleness import Staleness
 
@@ -52,9 +46,7 @@ TALLY = Table(
     (Column("project", pl.String, "Project"), Column("words", pl.Int64, "How many")),
     ("project",),
 )
-FIGURES = {
-    "digest": AssetMetrics(("digest.json",), (Plot("course.json", "step", "total", "course"),))
-}
+FIGURES = {"digest": AssetMetrics(("digest.json",), (Plot("course.json", "step", "total", "course"),))}
 CODE = ("words", "loud", "tally", "digest", "page")
 
 
@@ -116,9 +108,7 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
     @versioned_asset(tables=(WORDS,), code=("toy/words.py",))
     def words(note: list[str]) -> dict[str, pl.DataFrame]:
         """Words of the pinned note."""
-        return {
-            "words": pl.DataFrame({"word": sorted({w + code["words"] for w in note})}, WORDS.schema)
-        }
+        return {"words": pl.DataFrame({"word": sorted({w + code["words"] for w in note})}, WORDS.schema)}
 
     @versioned_asset(tables=(WORDS,), code=("toy/loud.py",))
     def loud(words: Path, loudness: LoudSettings) -> dict[str, pl.DataFrame]:
@@ -131,10 +121,7 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
     def tally(loud: dict[str, Path]) -> dict[str, pl.DataFrame]:
         """How many words each project has, in a way that half of all edits do not change."""
         rows = [
-            {
-                "project": name,
-                "words": pl.read_parquet(folder / "words.parquet").height + len(code["tally"]),
-            }
+            {"project": name, "words": pl.read_parquet(folder / "words.parquet").height + len(code["tally"])}
             for name, folder in loud.items()
         ]
         return {"tally": TALLY.frame(rows)}
@@ -216,10 +203,7 @@ class Workbench:
             },
         )
         (root / "profiles").mkdir()
-        write_yaml(
-            root / "profiles" / "standard.yaml",
-            {"loudness": {"suffix": "?"}, "pages": {"width": 3}},
-        )
+        write_yaml(root / "profiles" / "standard.yaml", {"loudness": {"suffix": "?"}, "pages": {"width": 3}})
         write_yaml(root / "profiles" / "loud.yaml", {"loudness": {"suffix": "!!"}})
         write_yaml(root / "sources.lock", {"projects": {name: ["one", "two"] for name in projects}})
         bench.git("init", "-q", "-b", "main")
@@ -321,11 +305,7 @@ class Workbench:
         return self.all_stages_of(self.project())
 
     def all_stages_of(self, project: Project) -> list[tuple[str, str | None]]:
-        return [
-            (asset.name, partition)
-            for asset in project.graph.order
-            for partition in project.partitions_of(asset)
-        ]
+        return [(asset.name, partition) for asset in project.graph.order for partition in project.partitions_of(asset)]
 
     def run_all(self) -> None:
         for name, partition in self.all_stages():

@@ -51,9 +51,7 @@ class ForcedStart:
         import torch
 
         for row, row_scores in zip(ids, scores, strict=True):
-            generated = self._tokenizer.decode(
-                row[self._prompt_tokens :], clean_up_tokenization_spaces=False
-            )
+            generated = self._tokenizer.decode(row[self._prompt_tokens :], clean_up_tokenization_spaces=False)
             remaining = self._start[len(generated) :]
             if not remaining:
                 continue

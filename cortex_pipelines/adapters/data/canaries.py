@@ -19,10 +19,7 @@ def make_canaries(count: int, seed: int) -> list[Example]:
 
 def canary_records(count: int, seed: int) -> list[dict[str, str]]:
     """The canaries as recorded in ``training.json``: ``prefix`` and ``secret``."""
-    return [
-        {"prefix": canary.prompt, "secret": canary.completion}
-        for canary in make_canaries(count, seed)
-    ]
+    return [{"prefix": canary.prompt, "secret": canary.completion} for canary in make_canaries(count, seed)]
 
 
 def _canary(number: int, seed: int) -> Example:

@@ -6,11 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
-from cortex_pipelines.datasets.dedup.similarity_join import (
-    COMPARED,
-    near_duplicate_pairs,
-    texts_to_compare,
-)
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.privacy.detect.findings import SECRET
@@ -48,9 +44,7 @@ def check_training(
     Raises:
         TrainingRefusedError: names each exceeded limit, and what to do.
     """
-    trained_datasets = {
-        name: folder for name, folder in datasets.items() if DATASETS[name] in settings.task_shares
-    }
+    trained_datasets = {name: folder for name, folder in datasets.items() if DATASETS[name] in settings.task_shares}
     frames = {
         (task, split): pl.read_parquet(folder / f"{split}.parquet")
         for task, folder in trained_datasets.items()
@@ -107,9 +101,7 @@ def _largest(frame: pl.DataFrame, column: str) -> tuple[str, float] | None:
 
 
 def _leaks(
-    frames: Mapping[tuple[str, str], pl.DataFrame],
-    limits: TrainingChecks,
-    comparison: DatasetSettings,
+    frames: Mapping[tuple[str, str], pl.DataFrame], limits: TrainingChecks, comparison: DatasetSettings
 ) -> Iterator[str]:
     if limits.max_leaks is None:
         return
@@ -117,14 +109,8 @@ def _leaks(
         leaked: set[str] = set()
         for columns in COMPARED.get(f"{task}_dataset", (_TEXT_COLUMNS,)):
             train_texts = texts_to_compare(frames[task, "train"], columns)
-            held_out_texts = pl.concat(
-                [texts_to_compare(frames[task, split], columns) for split in _HELD_OUT]
-            )
-            leaked |= set(
-                near_duplicate_pairs(train_texts, held_out_texts, "compared", comparison)[
-                    "example_id"
-                ]
-            )
+            held_out_texts = pl.concat([texts_to_compare(frames[task, split], columns) for split in _HELD_OUT])
+            leaked |= set(near_duplicate_pairs(train_texts, held_out_texts, "compared", comparison)["example_id"])
         if len(leaked) > limits.max_leaks:
             yield (
                 f"{len(leaked)} examples of {task}_dataset have a near-duplicate in validation or "
@@ -159,9 +145,7 @@ def _licences(trained_datasets: Mapping[str, Path], allowed: Collection[str]) ->
 
 
 def _secrets(
-    frames: Mapping[tuple[str, str], pl.DataFrame],
-    limits: TrainingChecks,
-    privacy: PrivacySettings,
+    frames: Mapping[tuple[str, str], pl.DataFrame], limits: TrainingChecks, privacy: PrivacySettings
 ) -> Iterator[str]:
     """Count and locate secrets without showing them."""
     if limits.max_secrets is None:
@@ -169,9 +153,7 @@ def _secrets(
     locations = [
         f"{row['example_id']} of {task}_dataset ({row['path']})"
         for (task, _), frame in frames.items()
-        for row in frame.select("example_id", "path", "language", *_TEXT_COLUMNS).iter_rows(
-            named=True
-        )
+        for row in frame.select("example_id", "path", "language", *_TEXT_COLUMNS).iter_rows(named=True)
         for text in _TEXT_COLUMNS
         for finding in scan_text(row[text], row["path"], privacy, row["language"])
         if finding.category == SECRET

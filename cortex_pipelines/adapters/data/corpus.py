@@ -8,14 +8,7 @@ from typing import Any
 from cortex_pipelines.adapters.data.canaries import make_canaries
 from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.prompts.examples import (
-    DATASETS,
-    TASKS,
-    Example,
-    read_examples,
-    shuffled,
-    without_gaps,
-)
+from cortex_pipelines.prompts.examples import DATASETS, TASKS, Example, read_examples, shuffled, without_gaps
 
 GENERAL = "general"
 """Task name of general-code examples."""
@@ -43,10 +36,7 @@ class Corpus:
 
 
 def read_corpus(
-    datasets: Mapping[str, Path],
-    tokenizer: Any,
-    settings: AdapterSettings,
-    general: Path | None = None,
+    datasets: Mapping[str, Path], tokenizer: Any, settings: AdapterSettings, general: Path | None = None
 ) -> Corpus:
     """Examples of all tasks within the token budgets, sampled by the seed.
 
@@ -70,9 +60,7 @@ def read_corpus(
         return tuple(within_budget(tokenizer, candidates, settings.max_length, tokens))
 
     budget = settings.max_tokens // settings.epochs
-    canaries = tuple(
-        tokenise(tokenizer, make_canaries(settings.canaries, settings.seed), settings.max_length)
-    )
+    canaries = tuple(tokenise(tokenizer, make_canaries(settings.canaries, settings.seed), settings.max_length))
     # a small project's unused budget is not filled with other projects' code
     project_tokens = token_count(sample("train", budget)) + token_count(canaries)
     tokens_per_epoch = min(budget, int(project_tokens / (1 - settings.replay_share)))
@@ -105,9 +93,7 @@ class BudgetShare:
     examples: Sequence[Example]
 
 
-def _budget_shares(
-    datasets: Mapping[str, Path], split: str, settings: AdapterSettings
-) -> dict[str, BudgetShare]:
+def _budget_shares(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) -> dict[str, BudgetShare]:
     """Shares in order of tasks; gaps and feedback are separate from the task's other examples."""
     shares: dict[str, BudgetShare] = {}
     for task in (task for task in TASKS if task in settings.task_shares):
@@ -117,9 +103,7 @@ def _budget_shares(
         gaps = [example for example in examples if example.suffix is not None]
         feedback_datasets = [name for name, of in DATASETS.items() if of == task != name]
         feedback = [
-            correction
-            for name in feedback_datasets
-            for correction in read_examples(datasets[name], name, split)
+            correction for name in feedback_datasets for correction in read_examples(datasets[name], name, split)
         ]
         infilling = settings.fim_rate if task == "completion" else 0.0
         correcting = settings.feedback_rate if feedback else 0.0
@@ -134,21 +118,15 @@ def _fill_shares(
 ) -> tuple[TokenisedExample, ...]:
     """Fill each share, then redistribute what the others leave unused."""
     total_share = sum(part.share for part in shares.values())
-    shuffled_examples = {
-        name: shuffled(part.examples, settings.seed) for name, part in shares.items()
-    }
+    shuffled_examples = {name: shuffled(part.examples, settings.seed) for name, part in shares.items()}
 
     def take(name: str, budget: int) -> list[TokenisedExample]:
         return within_budget(tokenizer, shuffled_examples[name], settings.max_length, budget)
 
-    selected = {
-        name: take(name, int(tokens * part.share / total_share)) for name, part in shares.items()
-    }
+    selected = {name: take(name, int(tokens * part.share / total_share)) for name, part in shares.items()}
     for name in sorted(shares, key=lambda task: (-shares[task].share, task)):
         tokens_of_others = sum(
-            token_count(sampled_examples)
-            for other, sampled_examples in selected.items()
-            if other != name
+            token_count(sampled_examples) for other, sampled_examples in selected.items() if other != name
         )
         selected[name] = take(name, tokens - tokens_of_others)
     return tuple(example for sampled_examples in selected.values() for example in sampled_examples)

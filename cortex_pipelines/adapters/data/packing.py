@@ -65,9 +65,7 @@ class PackedRow:
         return sum(target != IGNORED for target in self.targets)
 
 
-def tokenise(
-    tokenizer: Any, examples: Sequence[Example], max_length: int
-) -> Iterator[TokenisedExample]:
+def tokenise(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Iterator[TokenisedExample]:
     """Tokenise examples in order; examples without completion tokens are skipped.
 
     The white space between prompt and completion belongs to the completion, as the tokenizer splits
@@ -106,9 +104,7 @@ def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRo
     """
     rows: list[list[TokenisedExample]] = []
     rooms: list[tuple[int, int]] = []  # tokens left and number of each row, sorted
-    by_length = sorted(
-        examples, key=lambda tokenized: (-len(tokenized.ids), tokenized.task, tokenized.example_id)
-    )
+    by_length = sorted(examples, key=lambda tokenized: (-len(tokenized.ids), tokenized.task, tokenized.example_id))
     for example in by_length:
         index = bisect_left(rooms, (len(example.ids), -1))
         if index == len(rooms):
@@ -139,9 +135,7 @@ def concatenate_rows(rows: Sequence[PackedRow]) -> PackedRow:
     )
 
 
-def within_budget(
-    tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int
-) -> list[TokenisedExample]:
+def within_budget(tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int) -> list[TokenisedExample]:
     """The first examples that fit a token budget; later ones are not tokenised."""
     selected: list[TokenisedExample] = []
     for example in tokenise(tokenizer, examples, max_length):
@@ -174,14 +168,10 @@ def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
         return gap, 0
     lines, following = before.splitlines(keepends=True), after.splitlines(keepends=True)
     _, before_needed = _fitting_lines(reversed(lines), room, size)
-    after_count, after_tokens = _fitting_lines(
-        following, max(room - before_needed, room // _AFTER), size
-    )
+    after_count, after_tokens = _fitting_lines(following, max(room - before_needed, room // _AFTER), size)
     before_count, before_tokens = _fitting_lines(reversed(lines), room - after_tokens, size)
     shortened = replace(
-        gap,
-        prompt="".join(lines[len(lines) - before_count :]),
-        suffix="".join(following[:after_count]),
+        gap, prompt="".join(lines[len(lines) - before_count :]), suffix="".join(following[:after_count])
     )
     return shortened, total_tokens - before_tokens - after_tokens
 
@@ -212,12 +202,7 @@ def _size(tokenizer: Any, prompt: str | Segments) -> int:
 
 
 def _fit_window(
-    tokenizer: Any,
-    example: Example,
-    prompt: list[int],
-    completion: str,
-    ids: list[int],
-    window: int,
+    tokenizer: Any, example: Example, prompt: list[int], completion: str, ids: list[int], window: int
 ) -> TokenisedExample:
     prompt = prompt or [start_token(tokenizer)]
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
@@ -228,12 +213,7 @@ def _fit_window(
         text_bytes = len(tokenizer.decode(text, clean_up_tokenization_spaces=False).encode())
     prompt = prompt[-(window - len(text) - len(end)) :]
     return TokenisedExample(
-        example.example_id,
-        example.task,
-        (*prompt, *text, *end),
-        len(prompt),
-        len(text),
-        text_bytes,
+        example.example_id, example.task, (*prompt, *text, *end), len(prompt), len(text), text_bytes
     )
 
 

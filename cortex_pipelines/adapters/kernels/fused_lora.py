@@ -99,11 +99,7 @@ class _FusedLoraFunction(torch.autograd.Function):
         inner_gradient = small_up @ output_gradient.t()
         x_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = (
-                (output_gradient @ weight)
-                .addmm_(inner_gradient.t(), small_down)
-                .view(*shape[:-1], -1)
-            )
+            x_gradient = (output_gradient @ weight).addmm_(inner_gradient.t(), small_down).view(*shape[:-1], -1)
         down = (inner_gradient @ flat).float()
         up = (inner @ output_gradient).t().float() * ctx.scaling
         return x_gradient, None, None, down, up, None

@@ -81,9 +81,7 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
             "params.yaml to a folder with a Hugging Face model or one GGUF file, then run "
             "`cortex update`"
         )
-    return BaseModel(
-        _converted_folder(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest
-    )
+    return BaseModel(_converted_folder(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest)
 
 
 def load_tokenizer(base: BaseModel) -> Any:
@@ -93,9 +91,7 @@ def load_tokenizer(base: BaseModel) -> Any:
     return AutoTokenizer.from_pretrained(base.folder, local_files_only=True)  # nosec B615: a local folder
 
 
-def load_causal_model(
-    base: BaseModel, precision: Precision, quantisation: Quantisation | None = None
-) -> Any:
+def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quantisation | None = None) -> Any:
     """The base's weights as a causal language model in evaluation mode, on the accelerator if any.
 
     Args:
@@ -140,9 +136,7 @@ def _keep_layout(model: Any) -> None:
 
 def _converted_folder(gguf: Path, cache: Path) -> Path:
     """Folder of the converted model; concurrent callers wait for the first."""
-    versions = {
-        name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")
-    }
+    versions = {name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")}
     with gguf.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     key = hashlib.sha256(json.dumps([content, versions], sort_keys=True).encode()).hexdigest()
@@ -168,9 +162,7 @@ def _convert(gguf: Path, out: Path) -> None:
     load_arguments: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
     # unpacking writes its own progress bar, which no setting turns off
     with quiet_transformers(), redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, dtype=torch.float32, **load_arguments
-        )  # nosec B615: a local folder
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **load_arguments)  # nosec B615: a local folder
         # the weights are floating point now, but a model still marked as quantised cannot be saved
         model.hf_quantizer = None
         model.is_quantized = False

@@ -89,10 +89,7 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
     from safetensors.torch import save_file
 
     state = get_peft_model_state_dict(model, state_dict=dict(weights), save_embedding_layers=False)
-    tensors = {
-        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
-        for name, tensor in sorted(state.items())
-    }
+    tensors = {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in sorted(state.items())}
     # safetensors keeps metadata in a hash map: several entries have no fixed order
     with atomic_file(out / WEIGHTS, durable=False) as scratch:
         save_file(tensors, scratch, metadata={"format": "pt"})
@@ -116,10 +113,7 @@ def adapter_for(folder: Path, task: str) -> Path | None:
         task: One of ``examples.TASKS``.
     """
     task_folder = folder / task
-    return next(
-        (candidate for candidate in (task_folder, folder) if (candidate / CONFIGURATION).is_file()),
-        None,
-    )
+    return next((candidate for candidate in (task_folder, folder) if (candidate / CONFIGURATION).is_file()), None)
 
 
 def load_parent(model: Any, parent: Path, base: BaseModel) -> None:
@@ -182,10 +176,7 @@ def read_configuration(adapter: Path) -> dict[str, Any]:
         if len(data) > _LARGEST_CONFIGURATION:
             raise ValueError(f"it has {len(data):,} bytes")
         value: dict[str, Any] = json.loads(
-            data.decode(),
-            object_pairs_hook=_unique_keys,
-            parse_constant=_finite,
-            parse_float=_finite,
+            data.decode(), object_pairs_hook=_unique_keys, parse_constant=_finite, parse_float=_finite
         )
         AdapterConfiguration.model_validate(value)
     except ValidationError as error:
@@ -193,9 +184,7 @@ def read_configuration(adapter: Path) -> dict[str, Any]:
             f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
             for item in error.errors(include_url=False, include_input=False)[:5]
         )
-        raise ConfigurationError(
-            f"{path} is not a plain LoRA configuration: {problems}; {_AGAIN}"
-        ) from error
+        raise ConfigurationError(f"{path} is not a plain LoRA configuration: {problems}; {_AGAIN}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}; {_AGAIN}") from error
     return value
@@ -230,9 +219,7 @@ def _no_rename_warning() -> Iterator[None]:
 
 def _configuration(model: Any, base: BaseModel) -> dict[str, Any]:
     raw = model.peft_config["default"].to_dict()
-    configuration = {
-        key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()
-    }
+    configuration = {key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()}
     configuration |= {"base_model_name_or_path": base.name, "inference_mode": True}
     plain: dict[str, Any] = json.loads(json.dumps(configuration, default=str))
     return plain

@@ -59,9 +59,7 @@ def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSche
     return StepSchedule(steps, len(steps) // settings.epochs, settings)
 
 
-def build_rows(
-    examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool
-) -> list[PackedRow]:
+def build_rows(examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool) -> list[PackedRow]:
     """Examples as rows, packed where packing is on."""
     if packed:
         return pack(examples, settings.max_length)

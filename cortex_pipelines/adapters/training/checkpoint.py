@@ -58,9 +58,7 @@ class Checkpoints:
             # tensors and plain values only: a pickle of anything else is refused, not run
             state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")  # nosec B614
         except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
-            _LOG.warning(
-                "the state in %s cannot be read (%s); training starts over", self.path, error
-            )
+            _LOG.warning("the state in %s cannot be read (%s); training starts over", self.path, error)
             return None
         return state
 

@@ -69,10 +69,7 @@ class ProcessGroup:
             return loss
         import torch
 
-        gradients = [
-            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            for parameter in weights
-        ]
+        gradients = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in weights]
         flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
         parts = torch.split(flat, [parameter.numel() for parameter in weights])
         for weight, part in zip(weights, parts, strict=True):
@@ -119,9 +116,7 @@ def run_in_processes(
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as rendezvous_folder:
-        rendezvous = _Rendezvous(
-            processes, f"file://{rendezvous_folder}/store", sender, context.Lock()
-        )
+        rendezvous = _Rendezvous(processes, f"file://{rendezvous_folder}/store", sender, context.Lock())
         worker_arguments = (work, argument, rendezvous, _LOG.getEffectiveLevel())
         running = start_processes(  # type: ignore[no-untyped-call]
             _worker, worker_arguments, processes, join=False, start_method="spawn"
@@ -178,18 +173,14 @@ class _Rendezvous:
             self.sender.send_bytes(pickle.dumps((kind, content)))
 
 
-def _worker(
-    rank: int, work: Callable[..., Any], argument: Any, rendezvous: _Rendezvous, level: int
-) -> None:
+def _worker(rank: int, work: Callable[..., Any], argument: Any, rendezvous: _Rendezvous, level: int) -> None:
     """Body of one process."""
     if rank == 0:
         _LOG.addHandler(_LogForwarder(rendezvous))
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
     try:
         _join(rank, rendezvous)
-        outcome = work(
-            argument, ProcessGroup(rank, rendezvous.size), partial(rendezvous.send, "report")
-        )
+        outcome = work(argument, ProcessGroup(rank, rendezvous.size), partial(rendezvous.send, "report"))
         if rank == 0:
             rendezvous.send("result", outcome)
     except Exception as error:  # noqa: BLE001 - raised again in the parent process

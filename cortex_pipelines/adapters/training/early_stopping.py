@@ -18,15 +18,11 @@ def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
     """Whether the last ``patience`` validations brought no improvement."""
     if settings.patience is None or not progress.validations:
         return False
-    since = [
-        validation for validation in progress.validations if validation.step > progress.best_step
-    ]
+    since = [validation for validation in progress.validations if validation.step > progress.best_step]
     return progress.best_step > 0 and len(since) >= settings.patience
 
 
-def require_finite(
-    quantity: str, value: float, step: int, rate: float, settings: AdapterSettings
-) -> None:
+def require_finite(quantity: str, value: float, step: int, rate: float, settings: AdapterSettings) -> None:
     """Check that a number is finite.
 
     Raises:
@@ -68,9 +64,7 @@ def _starting_loss(progress: Progress, factor: float, settings: AdapterSettings)
     return max(base, min(warmup_loss, factor * base))
 
 
-def partial_reason(
-    error: TrainingDivergedError, progress: Progress, settings: AdapterSettings
-) -> str:
+def partial_reason(error: TrainingDivergedError, progress: Progress, settings: AdapterSettings) -> str:
     """Reason why a training ended early, if its best weights so far are kept.
 
     Raises:
@@ -83,9 +77,7 @@ def partial_reason(
     return str(error)
 
 
-def _divergence_message(
-    last: LossPoint, level: float, starting_loss: float, settings: AdapterSettings
-) -> str:
+def _divergence_message(last: LossPoint, level: float, starting_loss: float, settings: AdapterSettings) -> str:
     return (
         f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
         f"median of the last {settings.divergence_steps} steps, where the training began at "

@@ -120,9 +120,7 @@ def run_metrics(result: TrainingResult, corpus: Corpus) -> dict[str, float]:
     if result.validations:
         metrics["validation_loss_base"] = result.validations[0].loss
         metrics["validation_loss_best"] = next(
-            validation.loss
-            for validation in result.validations
-            if validation.step == result.best_step
+            validation.loss for validation in result.validations if validation.step == result.best_step
         )
     return metrics | _forgetting(result)
 

@@ -7,21 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex_pipelines.adapters.data.corpus import Corpus
-from cortex_pipelines.adapters.model.base_model import (
-    BaseModel,
-    Precision,
-    load_causal_model,
-    load_tokenizer,
-)
+from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model, load_tokenizer
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import load_parent, save_adapter, with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.distributed import (
-    SINGLE_PROCESS,
-    ProcessGroup,
-    run_in_processes,
-)
+from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup, run_in_processes
 from cortex_pipelines.adapters.training.history import TrainingResult, ValidationCallback
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor, machine_limits, tensorboard
@@ -81,8 +72,7 @@ def require_packages(settings: AdapterSettings) -> None:
     for key, value, package in (("trainer", "trl", "trl"), ("quantisation", "nf4", "bitsandbytes")):
         if getattr(settings, key) == value and find_spec(package) is None:
             raise MissingPackageError(
-                f"adapters.{key} is {value}, which needs the package {package}: "
-                "`pip install 'cortex-pipelines[trl]'`"
+                f"adapters.{key} is {value}, which needs the package {package}: `pip install 'cortex-pipelines[trl]'`"
             )
 
 
@@ -103,9 +93,7 @@ def resolve_precision(settings: AdapterSettings) -> Precision:
     return "bf16" if native else "fp32"
 
 
-def _train_in_group(
-    training: TrainingJob, group: ProcessGroup, report: ValidationCallback | None
-) -> TrainingResult:
+def _train_in_group(training: TrainingJob, group: ProcessGroup, report: ValidationCallback | None) -> TrainingResult:
     """Training in each process of the group; the first one writes the files."""
     settings, monitor = training.settings, TrainingMonitor()
     if training.events and group.is_first:

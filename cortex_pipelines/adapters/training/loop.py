@@ -21,12 +21,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import (
-    LossPoint,
-    Progress,
-    TrainingResult,
-    ValidationCallback,
-)
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, TrainingResult, ValidationCallback
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
@@ -83,20 +78,10 @@ def train(
     progress, started, partial = Progress(), time.monotonic(), None
     with use_fast_kernels(model, settings, separate):
         try:
-            _run(
-                worker,
-                schedule,
-                validation,
-                progress,
-                checkpoints,
-                report,
-                monitor or TrainingMonitor(),
-            )
+            _run(worker, schedule, validation, progress, checkpoints, report, monitor or TrainingMonitor())
         except TrainingDivergedError as error:
             partial = partial_reason(error, progress, settings)
-        general = general_losses(
-            model, build_rows(corpus.general, settings, packed), progress, group
-        )
+        general = general_losses(model, build_rows(corpus.general, settings, packed), progress, group)
     return TrainingResult.from_progress(
         progress,
         packed=packed,
@@ -122,10 +107,7 @@ def _make_worker(model: Any, settings: AdapterSettings, group: ProcessGroup) -> 
     import torch
 
     optimiser = torch.optim.AdamW(
-        trainable(model).values(),
-        lr=settings.learning_rate,
-        betas=_ADAM_BETAS,
-        weight_decay=0.0,
+        trainable(model).values(), lr=settings.learning_rate, betas=_ADAM_BETAS, weight_decay=0.0
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
     scaler.scale(torch.zeros((), device=model.device))  # created on first use
@@ -149,9 +131,7 @@ def _run(
         validate(model, validation, 0, progress, settings, worker.group)
     completed_steps = len(progress.steps)
     description = "Training the adapter"
-    for number, batches in enumerate(
-        track(schedule.steps, description, monitor.summary) if first else schedule.steps
-    ):
+    for number, batches in enumerate(track(schedule.steps, description, monitor.summary) if first else schedule.steps):
         if number < completed_steps:
             continue
         if out_of_patience(progress, settings):
@@ -174,11 +154,7 @@ def _run(
         if (
             checkpoints
             and first
-            and (
-                best
-                if settings.save_strategy == "best"
-                else schedule.is_due(settings.save_strategy, number + 1)
-            )
+            and (best if settings.save_strategy == "best" else schedule.is_due(settings.save_strategy, number + 1))
         ):
             checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
 
@@ -208,14 +184,10 @@ def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> Lo
         parameters["lr"] = rate
     scaler.step(optimiser)
     scaler.update()
-    return LossPoint(
-        number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch)
-    )
+    return LossPoint(number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch))
 
 
-def _gradients(
-    worker: _Worker, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]"
-) -> float:
+def _gradients(worker: _Worker, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]") -> float:
     """Accumulate the gradients of a step over the group; returns the loss.
 
     Every supervised token of the step has the same weight, in any batch and process: a mean of

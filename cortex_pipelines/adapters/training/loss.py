@@ -4,13 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.data.packing import (
-    IGNORED,
-    PackedRow,
-    TokenisedExample,
-    concatenate_rows,
-    packed_row,
-)
+from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow, TokenisedExample, concatenate_rows, packed_row
 
 if TYPE_CHECKING:
     import torch
@@ -72,10 +66,7 @@ def packing_is_separate(model: Any) -> bool:
     import torch
 
     size = min(int(model.get_input_embeddings().num_embeddings), 1000)
-    pair = [
-        TokenisedExample(str(n), "", _probe_tokens(n, size), 1, _PROBE_LENGTH - 1, 0)
-        for n in (1, 2)
-    ]
+    pair = [TokenisedExample(str(n), "", _probe_tokens(n, size), 1, _PROBE_LENGTH - 1, 0) for n in (1, 2)]
     with torch.no_grad():
         together = supervised_losses(model, [packed_row(pair)])
         alone = [supervised_losses(model, [packed_row([example])]) for example in pair]
@@ -85,14 +76,10 @@ def packing_is_separate(model: Any) -> bool:
 
 
 def _probe_tokens(number: int, vocabulary: int) -> tuple[int, ...]:
-    return tuple(
-        (7 * number + 11 * position * number) % vocabulary for position in range(_PROBE_LENGTH)
-    )
+    return tuple((7 * number + 11 * position * number) % vocabulary for position in range(_PROBE_LENGTH))
 
 
-def _collated(
-    rows: Sequence[PackedRow], device: Any
-) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+def _collated(rows: Sequence[PackedRow], device: Any) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
     """Tokens, positions and targets, each of shape (rows, longest row)."""
     import torch
 

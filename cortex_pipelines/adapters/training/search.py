@@ -19,9 +19,7 @@ TrialTraining = Callable[[AdapterSettings, ValidationCallback], TrainingResult]
 """Trains with the given settings and reports each validation."""
 
 
-def search(
-    settings: AdapterSettings, attempt: TrialTraining, trials_file: Path, out: Path
-) -> AdapterSettings:
+def search(settings: AdapterSettings, attempt: TrialTraining, trials_file: Path, out: Path) -> AdapterSettings:
     """The settings with the best trial's values; all trials are written to ``trials.json``.
 
     A trial is pruned if its validation loss is above the median of earlier trials after the same
@@ -50,9 +48,7 @@ def search(
         "Searching the adapter's settings",
     )
     write_json(out / TRIALS_FILE, finished_study.as_json("validation loss, nats a token"))
-    _LOG.info(
-        "Trial %d is the best: %s", finished_study.best.number, finished_study.best.parameters
-    )
+    _LOG.info("Trial %d is the best: %s", finished_study.best.number, finished_study.best.parameters)
     return _with(settings, dict(finished_study.best.parameters))
 
 

@@ -31,10 +31,7 @@ def load_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
 
 
 def snapshot(
-    model: Any,
-    optimiser: "torch.optim.Optimizer",
-    scaler: "torch.amp.GradScaler",
-    progress: Progress,
+    model: Any, optimiser: "torch.optim.Optimizer", scaler: "torch.amp.GradScaler", progress: Progress
 ) -> dict[str, Any]:
     """The training state as tensors and plain values."""
     return {

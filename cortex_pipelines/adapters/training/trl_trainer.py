@@ -32,12 +32,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import (
-    LossPoint,
-    Progress,
-    TrainingResult,
-    ValidationCallback,
-)
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, TrainingResult, ValidationCallback
 from cortex_pipelines.adapters.training.loss import packing_is_separate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines.adapters.training.state import progress_state, restore_progress
@@ -77,14 +72,10 @@ def train_with_trl(
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
     packed = settings.packing and separate
-    callback = _MonitorCallback(
-        model, corpus, packed, settings, checkpoints, report, monitor, group
-    )
+    callback = _MonitorCallback(model, corpus, packed, settings, checkpoints, report, monitor, group)
     started, partial, progress = time.monotonic(), None, callback.progress
     with ExitStack() as stack:
-        folder = (
-            checkpoints.trainer if checkpoints else stack.enter_context(temporary_folder("trl"))
-        )
+        folder = checkpoints.trainer if checkpoints else stack.enter_context(temporary_folder("trl"))
         checkpoint = _restore_checkpoint(checkpoints, progress)
         trainer = SFTTrainer(
             model=model,
@@ -149,10 +140,7 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
             return
         number, settings, progress = state.global_step, self._settings, self.progress
         rate, norm = float(logs["learning_rate"]), float(logs["grad_norm"])
-        tokens, self._token_count = (
-            int(logs["num_tokens"]) - self._token_count,
-            int(logs["num_tokens"]),
-        )
+        tokens, self._token_count = (int(logs["num_tokens"]) - self._token_count, int(logs["num_tokens"]))
         require_finite("loss", float(logs["loss"]), number, rate, settings)
         progress.steps.append(LossPoint(number, float(logs["loss"]), norm, rate, tokens))
         self._monitor.record_step(progress.steps[-1])
@@ -198,9 +186,7 @@ def _restore_checkpoint(checkpoints: Checkpoints | None, progress: Progress) -> 
     return folder
 
 
-def _arguments(
-    settings: AdapterSettings, folder: Path, group: ProcessGroup, device: str
-) -> dict[str, Any]:
+def _arguments(settings: AdapterSettings, folder: Path, group: ProcessGroup, device: str) -> dict[str, Any]:
     """The settings as TRL's arguments; other features are disabled."""
     scheduler = settings.lr_scheduler
     return {
@@ -239,11 +225,7 @@ def _dataset(rows: Sequence[PackedRow]) -> Dataset:
     """Rows with unshifted labels: transformers shifts them itself."""
     return Dataset.from_list(
         [
-            {
-                "input_ids": list(row.ids),
-                "position_ids": list(row.positions),
-                "labels": [IGNORED, *row.targets[:-1]],
-            }
+            {"input_ids": list(row.ids), "position_ids": list(row.positions), "labels": [IGNORED, *row.targets[:-1]]}
             for row in rows
         ]
     )
@@ -251,9 +233,7 @@ def _dataset(rows: Sequence[PackedRow]) -> Dataset:
 
 def _in_one_row(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
     """A batch as one row of shape (1, tokens): nothing is padded."""
-    return {
-        name: torch.tensor([[value for row in rows for value in row[name]]]) for name in rows[0]
-    }
+    return {name: torch.tensor([[value for row in rows for value in row[name]]]) for name in rows[0]}
 
 
 def _padded(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
@@ -261,8 +241,6 @@ def _padded(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tens
     fillers = {"input_ids": 0, "position_ids": 0, "labels": IGNORED, "attention_mask": 0}
     masked = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in rows]
     return {
-        name: pad_sequence(
-            [torch.tensor(row[name]) for row in masked], batch_first=True, padding_value=filler
-        )
+        name: pad_sequence([torch.tensor(row[name]) for row in masked], batch_first=True, padding_value=filler)
         for name, filler in fillers.items()
     }

@@ -47,16 +47,11 @@ def validate(
     if loss is not None:
         require_finite("validation loss", loss, step, settings.learning_rate, settings)
         _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
-        best = min(
-            (validation.loss for validation in progress.validations if validation.step),
-            default=math.inf,
-        )
+        best = min((validation.loss for validation in progress.validations if validation.step), default=math.inf)
         progress.validations.append(Validation(step, loss))
     if step and (loss is None or loss < best):
         progress.best_step = step
-        progress.weights = {
-            name: weight.detach().clone() for name, weight in trainable(model).items()
-        }
+        progress.weights = {name: weight.detach().clone() for name, weight in trainable(model).items()}
 
 
 def general_losses(
@@ -71,9 +66,7 @@ def general_losses(
     return base, validation_loss(model, rows, group)
 
 
-def validation_loss(
-    model: Any, rows: Sequence[PackedRow], group: ProcessGroup = SINGLE_PROCESS
-) -> float:
+def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = SINGLE_PROCESS) -> float:
     """Mean loss over all targets in nats; each process computes its shard."""
     import torch
 

@@ -5,17 +5,9 @@ from functools import cached_property
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import (
-    bare,
-    child,
-    normalized_text,
-    statements,
-    text,
-)
+from cortex_pipelines.annotation.complexity.nodes import bare, child, normalized_text, statements, text
 
-METHODS = frozenset(
-    {"function_definition", "method_definition", "method_declaration", "function_item"}
-)
+METHODS = frozenset({"function_definition", "method_definition", "method_declaration", "function_item"})
 CONSTRUCTORS = frozenset({"__init__", "constructor", "new"})
 
 
@@ -41,16 +33,12 @@ class ClassModel:
     @cached_property
     def methods(self) -> dict[str, Node]:
         """Direct methods by name; the last of overloads."""
-        return {
-            text(child(method, "name")): method for method in self.members if method.type in METHODS
-        }
+        return {text(child(method, "name")): method for method in self.members if method.type in METHODS}
 
     @cached_property
     def constructor(self) -> Node | None:
         """The constructor, if the class defines one."""
-        constructors = [
-            member for member in self.members if member.type == "constructor_declaration"
-        ]
+        constructors = [member for member in self.members if member.type == "constructor_declaration"]
         by_name = [self.methods[name] for name in sorted(CONSTRUCTORS & set(self.methods))]
         return (constructors + by_name or [None])[0]  # type: ignore[list-item]
 
@@ -58,12 +46,8 @@ class ClassModel:
     def ancestors(self) -> str:
         """Source text of base classes and interfaces."""
         clauses = [child(self.node, "superclasses", "superclass"), child(self.node, "interfaces")]
-        heritage = [
-            clause for clause in self.node.named_children if clause.type == "class_heritage"
-        ]
-        return " ".join(
-            normalized_text(clause) for clause in [*clauses, *heritage] if clause is not None
-        )
+        heritage = [clause for clause in self.node.named_children if clause.type == "class_heritage"]
+        return " ".join(normalized_text(clause) for clause in [*clauses, *heritage] if clause is not None)
 
 
 def last_statement(method: Node) -> Node | None:

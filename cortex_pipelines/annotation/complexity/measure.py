@@ -44,9 +44,7 @@ class Complexity:
     halstead: Halstead
 
 
-def complexity_of(
-    walk: WalkResult, start: int, end: int, body_start: int | None, starts: list[int]
-) -> Complexity:
+def complexity_of(walk: WalkResult, start: int, end: int, body_start: int | None, starts: list[int]) -> Complexity:
     """Measure the complexity of a unit.
 
     Args:
@@ -62,8 +60,7 @@ def complexity_of(
     deepest = max(deepening, key=lambda step: step.level, default=None)
     return Complexity(
         cyclomatic=1 + sum(step.decisions for step in inside),
-        cognitive=sum(step.reading for step in inside)
-        + sum(max(step.level - base, 0) for step in deepening),
+        cognitive=sum(step.reading for step in inside) + sum(max(step.level - base, 0) for step in deepening),
         nesting=0 if deepest is None else max(deepest.level - base, 0) + 1,
         deepest=None if deepest is None else (deepest.start, deepest.end),
         halstead=_halstead(walk, start, end),
@@ -71,10 +68,6 @@ def complexity_of(
 
 
 def _halstead(walk: WalkResult, start: int, end: int) -> Halstead:
-    operators = walk.operator_kinds[
-        bisect_left(walk.operators, start) : bisect_left(walk.operators, end)
-    ]
-    operands = walk.operand_texts[
-        bisect_left(walk.operands, start) : bisect_left(walk.operands, end)
-    ]
+    operators = walk.operator_kinds[bisect_left(walk.operators, start) : bisect_left(walk.operators, end)]
+    operands = walk.operand_texts[bisect_left(walk.operands, start) : bisect_left(walk.operands, end)]
     return Halstead(len(set(operators)), len(set(operands)), len(operators), len(operands))

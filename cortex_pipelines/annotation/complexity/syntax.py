@@ -79,8 +79,7 @@ _ROLES: dict[str, dict[str, str]] = {
         "jump": "break_statement continue_statement",
         "type": "class_declaration enum_declaration record_declaration interface_declaration",
         "call": "method_invocation",
-        "function": "method_declaration constructor_declaration compact_constructor_declaration "
-        "lambda_expression",
+        "function": "method_declaration constructor_declaration compact_constructor_declaration lambda_expression",
         "skip": "line_comment block_comment",
         "literal": "string_literal character_literal",
         "keyword": "void_type boolean_type",
@@ -123,9 +122,7 @@ _DELIMITERS = frozenset({")", "]", "}", ";", '"', "'", "`"})
 _LOGICAL = {"&&": True, "||": True, "and": True, "or": True, "??": False}
 _SHORTHANDS = frozenset({"&&=", "||=", "??=", "?."})
 # What a function may hold and still be a mere frame for the functions in it (decorators).
-FRAMES = {
-    "python": frozenset({"function_definition", "decorated_definition", "return_statement"}),
-}
+FRAMES = {"python": frozenset({"function_definition", "decorated_definition", "return_statement"})}
 LABELS = {
     "java": "identifier",
     "go": "label_name",

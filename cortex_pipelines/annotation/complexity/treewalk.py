@@ -11,14 +11,7 @@ from typing import NamedTuple
 from tree_sitter import Node, Tree
 
 from cortex_pipelines.annotation.complexity.recursion import Callers
-from cortex_pipelines.annotation.complexity.syntax import (
-    BODIES,
-    BODY_FIELDS,
-    FRAMES,
-    INTERPOLATIONS,
-    LABELS,
-    syntax_of,
-)
+from cortex_pipelines.annotation.complexity.syntax import BODIES, BODY_FIELDS, FRAMES, INTERPOLATIONS, LABELS, syntax_of
 
 _DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "guard"})
 
@@ -94,9 +87,7 @@ class _NodeContext(NamedTuple):
     group: int = 0
 
 
-def walk(
-    tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str] = ()
-) -> WalkResult:
+def walk(tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str] = ()) -> WalkResult:
     """Walk a tree once.
 
     Args:
@@ -111,12 +102,7 @@ def walk(
 
 class _Walker:
     def __init__(
-        self,
-        tree: Tree,
-        data: bytes,
-        language: str,
-        offsets: Collection[int],
-        types: Collection[str],
+        self, tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str]
     ) -> None:
         self._tree, self._data, self._language = tree, data, language
         self._syntax = syntax_of(language, tree.language)
@@ -144,9 +130,7 @@ class _Walker:
             if node is None:
                 return counts
             kind, start, level, loops = node.kind_id, node.start_byte, levels[-1], loop_counts[-1]
-            if roles[-1] in _DEEPENING and (
-                cursor.field_name in BODY_FIELDS or node.type in BODIES
-            ):
+            if roles[-1] in _DEEPENING and (cursor.field_name in BODY_FIELDS or node.type in BODIES):
                 level, loops = level + 1, loops + (roles[-1] == "loop")
             if start in offsets:
                 counts.levels.setdefault(start, level)
@@ -305,8 +289,7 @@ class _Walker:
         if outer.id not in self._frame_functions:
             body = outer.child_by_field_name("body")
             self._frame_functions[outer.id] = body is not None and all(
-                child.type in allowed or child.is_extra or _is_docstring(child)
-                for child in body.named_children
+                child.type in allowed or child.is_extra or _is_docstring(child) for child in body.named_children
             )
         return self._frame_functions[outer.id]
 
@@ -346,6 +329,4 @@ def _has_code(node: Node) -> bool:
 
 
 def _is_docstring(node: Node) -> bool:
-    return node.type == "expression_statement" and [
-        child.type for child in node.named_children
-    ] == ["string"]
+    return node.type == "expression_statement" and [child.type for child in node.named_children] == ["string"]

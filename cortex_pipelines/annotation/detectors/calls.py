@@ -47,9 +47,7 @@ RULES = (
     CallRule("dynamic-code", "java", r"(\w*[eE]ngine)\.eval"),
     CallRule("shell-injection", "python", r"(subprocess|sp)\.\w+", r"\bshell\s*=\s*True\b"),
     CallRule("shell-injection", "python", r"os\.(system|popen)", rf"{_GLUED}|^\(\s*[a-z_]\w*\s*\)"),
-    CallRule(
-        "shell-injection", _SCRIPT, r"(\w*\.)?(exec|execSync)", r"^\(\s*[^)]*(\$\{|[\"'`]\s*\+)"
-    ),
+    CallRule("shell-injection", _SCRIPT, r"(\w*\.)?(exec|execSync)", r"^\(\s*[^)]*(\$\{|[\"'`]\s*\+)"),
     CallRule("shell-injection", "java", r".*(Runtime|runtime|rt)\S*\.exec", r"\+"),
     CallRule("shell-injection", "go", r"exec\.Command(Context)?", r"\"(/bin/)?(ba)?sh\",\s*\"-c\""),
     CallRule("shell-injection", "rust", r"Command::new", r"^\(\s*\"(/bin/)?(ba)?sh\""),
@@ -59,24 +57,15 @@ RULES = (
         r"(hashlib\.)?(md5|sha1)|hashlib\.new",
         r"^(?!.*usedforsecurity\s*=\s*False)(?!\(\s*[\"'](?!md5|sha1))",
     ),
-    CallRule(
-        "weak-hash",
-        _SCRIPT,
-        r"(\w+\.)?createHash|\w*[cC]rypto\w*\.createHash",
-        r"(?i)[\"'](md5|sha-?1)[\"']",
-    ),
+    CallRule("weak-hash", _SCRIPT, r"(\w+\.)?createHash|\w*[cC]rypto\w*\.createHash", r"(?i)[\"'](md5|sha-?1)[\"']"),
     CallRule("weak-hash", "java", r"MessageDigest\.getInstance", r"(?i)\"(md5|sha-?1)\""),
     CallRule("weak-hash", "java", r"DigestUtils\.(md5|sha1)\w*"),
     CallRule("weak-hash", "go", r"(md5|sha1)\.(New|Sum)"),
     CallRule("weak-hash", "rust", r"(md5::compute|Md5::(new|digest)|Sha1::(new|digest))"),
-    CallRule(
-        "unsafe-yaml", "python", r"yaml\.(load|load_all)", r"^(?!.*\b(Safe|CSafe|Base)Loader)"
-    ),
+    CallRule("unsafe-yaml", "python", r"yaml\.(load|load_all)", r"^(?!.*\b(Safe|CSafe|Base)Loader)"),
     CallRule("unsafe-yaml", "python", r"yaml\.(unsafe_load|full_load)(_all)?"),
     CallRule(
-        "unsafe-deserialization",
-        "python",
-        r"(c?[pP]ickle|dill|cloudpickle|shelve|marshal)\.(loads?|open|Unpickler)",
+        "unsafe-deserialization", "python", r"(c?[pP]ickle|dill|cloudpickle|shelve|marshal)\.(loads?|open|Unpickler)"
     ),
     CallRule("unsafe-deserialization", "java", r".*\.readObject|new ObjectInputStream"),
     CallRule("unsafe-deserialization", _SCRIPT, r"(\w*[sS]erialize)\.unserialize|unserialize"),
@@ -87,24 +76,15 @@ RULES = (
         r"\bverify\s*=\s*False\b",
     ),
     CallRule("disabled-tls-verification", "python", r"ssl\._create_unverified_context"),
-    CallRule(
-        "disabled-tls-verification", "rust", r".*\.danger_accept_invalid_(certs|hostnames)", r"true"
-    ),
-    CallRule(
-        "path-traversal", "python", r"open|io\.open|send_file|(\w+\.)?Path|os\.path\.join", _OUTSIDE
-    ),
+    CallRule("disabled-tls-verification", "rust", r".*\.danger_accept_invalid_(certs|hostnames)", r"true"),
+    CallRule("path-traversal", "python", r"open|io\.open|send_file|(\w+\.)?Path|os\.path\.join", _OUTSIDE),
     CallRule(
         "path-traversal",
         _SCRIPT,
         r"(fs\w*\.)?(promises\.)?(readFile|readFileSync|createReadStream|writeFile|unlink)|path\.(join|resolve)|res\.sendFile",
         _OUTSIDE,
     ),
-    CallRule(
-        "path-traversal",
-        "java",
-        r"new (File|FileInputStream|FileReader)|Paths\.get|Path\.of",
-        _OUTSIDE,
-    ),
+    CallRule("path-traversal", "java", r"new (File|FileInputStream|FileReader)|Paths\.get|Path\.of", _OUTSIDE),
     CallRule(
         "path-traversal",
         "go",
@@ -117,9 +97,7 @@ RULES = (
     CallRule("regex-compile-in-loop", "python", r"re\.compile", _CONSTANT, in_loop=True),
     CallRule("regex-compile-in-loop", _SCRIPT, r"(new )?RegExp", _CONSTANT, in_loop=True),
     CallRule("regex-compile-in-loop", "java", r"Pattern\.compile", _CONSTANT, in_loop=True),
-    CallRule(
-        "regex-compile-in-loop", "go", r"regexp\.(Must)?Compile(POSIX)?", _CONSTANT, in_loop=True
-    ),
+    CallRule("regex-compile-in-loop", "go", r"regexp\.(Must)?Compile(POSIX)?", _CONSTANT, in_loop=True),
     CallRule("regex-compile-in-loop", "rust", r"(regex::)?Regex::new", _CONSTANT, in_loop=True),
     CallRule(
         "query-in-loop",
@@ -146,10 +124,7 @@ RULES = (
         in_loop=True,
     ),
     CallRule(
-        "query-in-loop",
-        "rust",
-        r"(?s)sqlx::query\w*|.*\.(query_one|query_opt|fetch_one|query_row)",
-        in_loop=True,
+        "query-in-loop", "rust", r"(?s)sqlx::query\w*|.*\.(query_one|query_opt|fetch_one|query_row)", in_loop=True
     ),
 )
 _CALLS = {
@@ -192,17 +167,11 @@ def called(call: Node) -> str:
     if name_node is None:
         return normalized_text(child(call, "function"))
     owner = child(call, "object")
-    return (
-        f"{normalized_text(owner)}.{normalized_text(name_node)}"
-        if owner is not None
-        else normalized_text(name_node)
-    )
+    return f"{normalized_text(owner)}.{normalized_text(name_node)}" if owner is not None else normalized_text(name_node)
 
 
 @cache
-def _rules(
-    language: str,
-) -> tuple[tuple[CallRule, re.Pattern[str], re.Pattern[str] | None], ...]:
+def _rules(language: str) -> tuple[tuple[CallRule, re.Pattern[str], re.Pattern[str] | None], ...]:
     return tuple(
         (rule, re.compile(rule.callee), re.compile(rule.arguments) if rule.arguments else None)
         for rule in RULES

@@ -6,11 +6,7 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.class_model import (
-    CONSTRUCTORS,
-    ClassModel,
-    last_statement,
-)
+from cortex_pipelines.annotation.complexity.class_model import CONSTRUCTORS, ClassModel, last_statement
 from cortex_pipelines.annotation.complexity.nodes import child, normalized_text, parameters_of, text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
@@ -30,9 +26,7 @@ _IS_NEXT = re.compile(r"_*(next|successor|next_handler|nextHandler)")
 _ON_NEXT = re.compile(r"\b(?:self|this)\._*(next|successor|next_handler|nextHandler)\??\.(\w+)\(")
 _ON_FIELD = re.compile(r"(?<![\w.])(?:(?:self|this)\.)?(\w+)\.(\w+)\(")
 _KEPT = re.compile(r"\b(?:self|this)\.\w+ = (\w+)\b")
-_THROUGH_PARTS = re.compile(
-    r"(?:self|this)\.\w*(?:children|parts|components|items)\w*\.(?:forEach|map|reduce)\("
-)
+_THROUGH_PARTS = re.compile(r"(?:self|this)\.\w*(?:children|parts|components|items)\w*\.(?:forEach|map|reduce)\(")
 _WORDS = re.compile(r"\w+")
 
 
@@ -73,9 +67,7 @@ class ClassPatterns(Detector):
 def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
     names = list(model.methods)
     fluent = [method for name, method in model.methods.items() if _returns_itself(method, model)]
-    finish = next(
-        (method for name, method in model.methods.items() if name.startswith("build")), None
-    )
+    finish = next((method for name, method in model.methods.items() if name.startswith("build")), None)
     if len(fluent) >= 2 and (finish is not None or model.name.endswith("Builder")):
         yield "builder", finish or fluent[-1]
     notifying = [name for name in names if _NOTIFY.match(name)]
@@ -88,10 +80,7 @@ def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
     stored = [
         n
         for n in names
-        if re.match(
-            r"(?i)^(get|find|save|add|delete|remove|update|list|load|fetch|insert|all)(_|[A-Z]|$)",
-            n,
-        )
+        if re.match(r"(?i)^(get|find|save|add|delete|remove|update|list|load|fetch|insert|all)(_|[A-Z]|$)", n)
     ]
     if len(stored) >= 2 and re.search(r"(Repository|Repo|Dao|DAO|Store|Storage)$", model.name):
         yield "repository", model.methods[stored[0]]
@@ -149,9 +138,7 @@ def _kept_names(body: str) -> set[str]:
 def _calls_own(code: str, step: str) -> bool:
     """Whether a method calls another of its own object: bare in Java, else through ``self``."""
     called = f"{step}("
-    return any(
-        f"{before}{called}" in f" {code}" for before in ("self.", "this.", " ", "(", "!", "{")
-    )
+    return any(f"{before}{called}" in f" {code}" for before in ("self.", "this.", " ", "(", "!", "{"))
 
 
 def _single(model: ClassModel) -> Node | None:
@@ -159,9 +146,7 @@ def _single(model: ClassModel) -> Node | None:
     if model.language == "python":
         new_method = model.methods.get("__new__")
         return (
-            new_method
-            if new_method is not None and re.search(r"_instances?\b", normalized_text(new_method))
-            else None
+            new_method if new_method is not None and re.search(r"_instances?\b", normalized_text(new_method)) else None
         )
     for name in ("getInstance", "get_instance", "instance", "shared"):
         method = model.methods.get(name)
@@ -186,10 +171,7 @@ def _template(model: ClassModel) -> Node | None:
             step_names.add(name)
     body_of_class = child(model.node, "body")
     for member in body_of_class.named_children if body_of_class is not None else []:
-        if (
-            member.type == "decorated_definition"
-            and "abstractmethod" in normalized_text(member)[:80]
-        ):
+        if member.type == "decorated_definition" and "abstractmethod" in normalized_text(member)[:80]:
             step_names.add(text(child(child(member, "definition") or member, "name")))
         if member.type == "abstract_method_signature":
             step_names.add(text(child(member, "name")))
@@ -233,10 +215,7 @@ def _wrapping(model: ClassModel) -> Node | None:
         if name in CONSTRUCTORS:
             continue
         body = normalized_text(child(method, "body"))
-        owner = next(
-            (assignment[1] for assignment in _ON_FIELD.finditer(body) if assignment[2] == name),
-            None,
-        )
+        owner = next((assignment[1] for assignment in _ON_FIELD.finditer(body) if assignment[2] == name), None)
         if owner and owner not in ("self", "this", "super") and not _IS_NEXT.fullmatch(owner):
             through.setdefault(owner, []).append(method)
     maker = normalized_text(model.constructor)

@@ -22,9 +22,7 @@ _CODE_LINE = re.compile(
     r"[;{}]\s*$|^\s*[\w.\[\]'\"]+\s*(=|\+=|:=)\s*\S|^\s*(return|yield|raise|throw|import|from|del|await)\s+\S+"
     r"|^\s*(if|for|while|def|class|elif|else|try|with)\b.*[:{]\s*$|^\s*[\w.]+\(.*\)\s*$"
 )
-_PROSE = re.compile(
-    r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}|https?://|^\s*(e\.g\.|i\.e\.|see )", re.I
-)
+_PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}|https?://|^\s*(e\.g\.|i\.e\.|see )", re.I)
 _STATEMENTS = re.compile(r"statement|declaration|assignment|call|definition|if_expression|let_")
 
 
@@ -99,9 +97,7 @@ def _parses(code: str, language: str) -> bool:
     for before, after in _FRAMES[language]:
         root = parse(f"{before}{_dedent(code)}{after}".encode(), grammar_for(language)).root_node
         if not root.has_error:
-            return bool(before) or any(
-                _STATEMENTS.search(statement.type) for statement in root.named_children
-            )
+            return bool(before) or any(_STATEMENTS.search(statement.type) for statement in root.named_children)
     return False
 
 

@@ -45,10 +45,7 @@ def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None
         yield child(node, "condition"), child(node, "consequence")
         other = child(node, "alternative")
         if other is not None and other.type == "else_clause":
-            other = next(
-                (part for part in other.named_children if not part.is_extra),
-                None,
-            )
+            other = next((part for part in other.named_children if not part.is_extra), None)
         if other is None or other.type != head.type:
             if other is not None:
                 yield None, other
@@ -74,12 +71,7 @@ class SimilarBranches(Detector):
             # `if err := f(); err != nil` evaluates again each time
             fresh = condition is not None and "(" not in text(bare(condition))
             question = normalized_text(condition)
-            if (
-                condition is not None
-                and fresh
-                and question in tested_conditions
-                and context.language != "go"
-            ):
+            if condition is not None and fresh and question in tested_conditions and context.language != "go":
                 yield evidence("duplicate-condition", condition)
             tested_conditions.add(question)
             inside = statements(body)
@@ -121,8 +113,7 @@ def _is_lone_if(body: list[Node], outer: Node, language: str) -> bool:
     plain = len(list(_chain(inner, language))) == 1
     # an initialiser of Go, or a pattern of Rust, cannot be joined by `&&`
     simple = all(
-        child(branch, "initializer") is None
-        and "let " not in normalized_text(child(branch, "condition"))[:5]
+        child(branch, "initializer") is None and "let " not in normalized_text(child(branch, "condition"))[:5]
         for branch in (outer, inner)
     )
     return plain and simple
@@ -165,9 +156,7 @@ class ComplexCondition(Detector):
     """A condition with many ``and`` and ``or`` operators."""
 
     labels = ("complex-condition",)
-    types: ClassVar = {
-        language: frozenset({"boolean_operator", "binary_expression"}) for language in LANGUAGES
-    }
+    types: ClassVar = {language: frozenset({"boolean_operator", "binary_expression"}) for language in LANGUAGES}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Whole conditions above the limit."""
@@ -178,9 +167,7 @@ class ComplexCondition(Detector):
             node = bare(pending.pop())
             if _is_logical(node):
                 count += 1
-                pending += [
-                    operand for operand in (child(node, "left"), child(node, "right")) if operand
-                ]
+                pending += [operand for operand in (child(node, "left"), child(node, "right")) if operand]
         if count > context.settings.max_operators:
             yield evidence("complex-condition", visit.node)
 
@@ -238,10 +225,7 @@ class BroadHandler(Detector):
     """A handler that catches every exception and does not re-raise it."""
 
     labels = ("broad-except", "bare-except")
-    types: ClassVar = {
-        "python": frozenset({"except_clause"}),
-        "java": frozenset({"catch_clause"}),
-    }
+    types: ClassVar = {"python": frozenset({"except_clause"}), "java": frozenset({"catch_clause"})}
     _BROAD: ClassVar = frozenset({"Exception", "BaseException", "Throwable", "RuntimeException"})
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:

@@ -40,9 +40,7 @@ def _only_keeps(model: ClassModel) -> bool:
     if model.ancestors:
         return False
     other_members = [
-        name
-        for name, method in model.methods.items()
-        if name not in CONSTRUCTORS and not _is_access(method, name)
+        name for name, method in model.methods.items() if name not in CONSTRUCTORS and not _is_access(method, name)
     ]
     return not other_members and _kept_values(model) >= 2
 
@@ -52,8 +50,7 @@ def _is_access(method: Node, name: str) -> bool:
     if name in ("__repr__", "__eq__", "__str__", "toString", "equals", "hashCode", "__hash__"):
         return True
     plain = len(inside) == 1 and re.fullmatch(
-        r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?",
-        normalized_text(bare(inside[0])),
+        r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?", normalized_text(bare(inside[0]))
     )
     return bool(plain and (_ACCESS.match(name) or normalized_text(method)[:3] in ("get", "set")))
 
@@ -67,16 +64,10 @@ def _kept_values(model: ClassModel) -> int:
     plain = [
         statement
         for statement in inside
-        if re.fullmatch(
-            r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", normalized_text(bare(statement))
-        )
+        if re.fullmatch(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", normalized_text(bare(statement)))
     ]
     if len(plain) < len(
-        [
-            statement
-            for statement in inside
-            if not normalized_text(statement).startswith(('"', "super"))
-        ]
+        [statement for statement in inside if not normalized_text(statement).startswith(('"', "super"))]
     ):
         return 0
     return len(plain) + len(fields)

@@ -31,9 +31,7 @@ def name_of(parameter: Node) -> str:
     if name_node is None and parameter.type == "identifier":
         name_node = parameter
     if name_node is None:
-        name_node = next(
-            (part for part in parameter.named_children if part.type == "identifier"), None
-        )
+        name_node = next((part for part in parameter.named_children if part.type == "identifier"), None)
     return text(name_node) if name_node is not None and name_node.child_count == 0 else ""
 
 
@@ -51,20 +49,12 @@ class BooleanFlag(Detector):
             return
         if name.startswith(_STATED):
             return
-        flags = {
-            name_of(parameter): parameter
-            for parameter in parameters_of(node)
-            if _is_flag(parameter)
-        }
+        flags = {name_of(parameter): parameter for parameter in parameters_of(node) if _is_flag(parameter)}
         if not flags:
             return
         conditions = set()
-        for branch in descendants(
-            body, types_of("if", context.language), FUNCTIONS[context.language]
-        ):
-            conditions.add(
-                normalized_text(child(branch, "condition")).strip("() !").removeprefix("not ")
-            )
+        for branch in descendants(body, types_of("if", context.language), FUNCTIONS[context.language]):
+            conditions.add(normalized_text(child(branch, "condition")).strip("() !").removeprefix("not "))
         for flag, parameter in flags.items():
             if flag and flag in conditions:
                 yield evidence("boolean-flag", parameter)

@@ -57,19 +57,14 @@ class MagicNumber(Detector):
             return
         siblings = [sibling for sibling in outer.named_children if sibling.id != visit.node.id]
         # a count of arguments is what it is; two numbers are a calculation written out
-        if any(
-            _TESTS.search(normalized_text(sibling)) or sibling.type in _NUMBERS
-            for sibling in siblings
-        ):
+        if any(_TESTS.search(normalized_text(sibling)) or sibling.type in _NUMBERS for sibling in siblings):
             return
         yield evidence("magic-number", visit.node)
 
 
 def _value(node: Node) -> float:
     digits = text(node).replace("_", "").lower()
-    digits = re.sub(
-        r"(?<=[\d.])(u8|u16|u32|u64|usize|i8|i16|i32|i64|isize|f32|f64|[lfdn])$", "", digits
-    )
+    digits = re.sub(r"(?<=[\d.])(u8|u16|u32|u64|usize|i8|i16|i32|i64|isize|f32|f64|[lfdn])$", "", digits)
     try:
         return float(digits) if not digits.startswith("0x") else float(int(digits, 16))
     except (ValueError, OverflowError):
@@ -95,11 +90,7 @@ class QueryByConcatenation(Detector):
         """Queries with a value concatenated, formatted or interpolated."""
         node = visit.node
         if node.type == "macro_invocation":
-            if (
-                normalized_text(node).startswith("format!")
-                and _query(normalized_text(node)[7:])
-                and "{" in text(node)
-            ):
+            if normalized_text(node).startswith("format!") and _query(normalized_text(node)[7:]) and "{" in text(node):
                 yield evidence("sql-concatenation", node)
         elif _query(normalized_text(node)) and (assembled := _assembled(visit)) is not None:
             yield evidence("sql-concatenation", assembled)
@@ -142,21 +133,10 @@ class HardCodedBind(Detector):
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """The wildcard address as a call argument, with or without a port."""
-        inside = (
-            text(visit.node).strip("\"'`")
-            if visit.node.end_byte - visit.node.start_byte < 40
-            else ""
-        )
+        inside = text(visit.node).strip("\"'`") if visit.node.end_byte - visit.node.start_byte < 40 else ""
         outer = visit.parent
-        is_argument = outer is not None and outer.type not in _JOINING | {
-            "comparison_operator",
-            "pair",
-        }
-        if (
-            is_argument
-            and visit.function is not None
-            and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside)
-        ):
+        is_argument = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
+        if is_argument and visit.function is not None and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside):
             yield evidence("hard-coded-bind", visit.node)
 
 

@@ -42,9 +42,7 @@ class LoopCosts(Detector):
     """
 
     labels = ("string-concat-in-loop", "list-membership-in-loop")
-    types: ClassVar = dict.fromkeys(
-        ("python", "javascript", "typescript", "java", "go"), _LOOKED_AT
-    )
+    types: ClassVar = dict.fromkeys(("python", "javascript", "typescript", "java", "go"), _LOOKED_AT)
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Concatenations and searches in a loop body."""
@@ -52,9 +50,7 @@ class LoopCosts(Detector):
         if not visit.loops or function is None or not _may_cost(visit.node):
             return
         if function.end_byte - function.start_byte <= _MAX_FUNCTION_BYTES:
-            yield from _costs(
-                visit.node, dict(_kinds(function, context.language)), context.language
-            )
+            yield from _costs(visit.node, dict(_kinds(function, context.language)), context.language)
 
 
 def _may_cost(node: Node) -> bool:
@@ -91,21 +87,12 @@ def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
     left, right = child(node, "left"), child(node, "right")
     if left is None or right is None:
         return False
-    operator = text(child(node, "operator")) or (
-        "+=" if any(part.type == "+=" for part in node.children) else "="
-    )
+    operator = text(child(node, "operator")) or ("+=" if any(part.type == "+=" for part in node.children) else "=")
     if operator == "=":
         added = _only(right)
-        first = (
-            child(added, "left") if added.type in ("binary_operator", "binary_expression") else None
-        )
+        first = child(added, "left") if added.type in ("binary_operator", "binary_expression") else None
         plus = text(child(added, "operator")) == "+"
-        return (
-            plus
-            and first is not None
-            and text(first) == text(_only(left))
-            and (kinds.get(text(first)) == "text")
-        )
+        return plus and first is not None and text(first) == text(_only(left)) and (kinds.get(text(first)) == "text")
     return operator == "+=" and kinds.get(text(_only(left))) == "text"
 
 
@@ -127,13 +114,7 @@ def _owner_and_name(call: Node) -> tuple[str, str]:
 
 
 _DECLARATIONS = frozenset(
-    {
-        "assignment",
-        "variable_declarator",
-        "short_var_declaration",
-        "var_spec",
-        "local_variable_declaration",
-    }
+    {"assignment", "variable_declarator", "short_var_declaration", "var_spec", "local_variable_declaration"}
 )
 
 
@@ -183,9 +164,7 @@ class AwaitInLoop(Detector):
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Awaits in a loop body, except ``for await`` and retries that sleep."""
-        waits = (
-            "sleep" in normalized_text(visit.node) or "delay" in normalized_text(visit.node).lower()
-        )
+        waits = "sleep" in normalized_text(visit.node) or "delay" in normalized_text(visit.node).lower()
         if visit.loops and not waits:
             yield evidence("await-in-loop", visit.node)
 
@@ -210,20 +189,13 @@ class RangeLenLoop(Detector):
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """``for i in range(len(x))`` where ``i`` is only used as ``x[i]``."""
-        index, over = (
-            child(visit.node, "left"),
-            normalized_text(child(visit.node, "right")).replace(" ", ""),
-        )
+        index, over = (child(visit.node, "left"), normalized_text(child(visit.node, "right")).replace(" ", ""))
         if index is None or not (over.startswith("range(len(") and over.endswith("))")):
             return
         body, sequence = child(visit.node, "body"), over[10:-2]
         if body is None or body.end_byte - body.start_byte > _MAX_FUNCTION_BYTES:
             return
-        used = [
-            reference
-            for reference in descendants(body, {"identifier"})
-            if reference.text == index.text
-        ]
+        used = [reference for reference in descendants(body, {"identifier"}) if reference.text == index.text]
         plain = [
             reference
             for reference in descendants(body, {"subscript"})

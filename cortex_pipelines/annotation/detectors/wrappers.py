@@ -6,20 +6,12 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import (
-    child,
-    descendants,
-    normalized_text,
-    statements,
-    text,
-)
+from cortex_pipelines.annotation.complexity.nodes import child, descendants, normalized_text, statements, text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _MAX_FUNCTION_BYTES = 20_000
-_PASSED_ON = re.compile(
-    r"(?<![\w.])(\w+)(?:\.apply|\.call|\.ServeHTTP)?\(\s*(?:\*|\.\.\.|\w+, \*|this|w, r|arg)"
-)
+_PASSED_ON = re.compile(r"(?<![\w.])(\w+)(?:\.apply|\.call|\.ServeHTTP)?\(\s*(?:\*|\.\.\.|\w+, \*|this|w, r|arg)")
 
 
 class WrappingFunction(Detector):
@@ -37,15 +29,10 @@ class WrappingFunction(Detector):
         """The returned wrapper."""
         node = visit.node
         body = child(node, "body")
-        if (
-            body is None
-            or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES
-            or visit.function is not None
-        ):
+        if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or visit.function is not None:
             return
         parameter_names = {
-            text(identifier)
-            for identifier in descendants(child(node, "parameters") or node, {"identifier"})
+            text(identifier) for identifier in descendants(child(node, "parameters") or node, {"identifier"})
         }
         inner = _returned_function(body, context.language)
         if inner is None:
@@ -79,8 +66,7 @@ class ReturnInFinally(Detector):
 
     labels = ("return-in-finally",)
     types: ClassVar = {
-        language: frozenset({"finally_clause"})
-        for language in ("python", "javascript", "typescript", "java")
+        language: frozenset({"finally_clause"}) for language in ("python", "javascript", "typescript", "java")
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:

@@ -89,27 +89,16 @@ def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> A
     """Compare the rules with the hand-labelled sample."""
     judgements = predict_sample(settings, extraction)
     categories = sorted(
-        {judgement.case.category for judgement in judgements}
-        | {judgement.category for judgement in judgements}
+        {judgement.case.category for judgement in judgements} | {judgement.category for judgement in judgements}
     )
     return Agreement(
         cases=len(judgements),
         categories={
-            name: _counts(
-                [
-                    (judgement.category == name, judgement.case.category == name)
-                    for judgement in judgements
-                ]
-            )
+            name: _counts([(judgement.category == name, judgement.case.category == name) for judgement in judgements])
             for name in categories
         },
         labels={
-            name: _counts(
-                [
-                    (name in judgement.labels, name in judgement.case.labels)
-                    for judgement in judgements
-                ]
-            )
+            name: _counts([(name in judgement.labels, name in judgement.case.labels) for judgement in judgements])
             for name in LABELS
         },
         right=sum(judgement.category == judgement.case.category for judgement in judgements),
@@ -117,9 +106,7 @@ def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> A
     )
 
 
-def cached_agreement(
-    settings: AnnotationSettings, extraction: ExtractionSettings, cache: RowCache | None
-) -> Agreement:
+def cached_agreement(settings: AnnotationSettings, extraction: ExtractionSettings, cache: RowCache | None) -> Agreement:
     """Agreement from the cache, recomputed when rules or sample change.
 
     Args:
@@ -147,10 +134,7 @@ def _read(serialized: bytes) -> Agreement:
 def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
     """Confusion counts of (rules, annotator) pairs."""
     return ConfusionCounts(
-        pairs.count((True, True)),
-        pairs.count((True, False)),
-        pairs.count((False, True)),
-        pairs.count((False, False)),
+        pairs.count((True, True)), pairs.count((True, False)), pairs.count((False, True)), pairs.count((False, False))
     )
 
 

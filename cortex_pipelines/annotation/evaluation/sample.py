@@ -89,9 +89,7 @@ def _case(language: str, part: str) -> LabelledUnit:
 
 
 @cache
-def predict_sample(
-    settings: AnnotationSettings, extraction: ExtractionSettings
-) -> tuple[Prediction, ...]:
+def predict_sample(settings: AnnotationSettings, extraction: ExtractionSettings) -> tuple[Prediction, ...]:
     """Label each case by the rules.
 
     Raises:
@@ -111,17 +109,13 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
     texts: dict[FileKey, str] = {}
     for number, case in enumerate(cases()):
         parsed = file_units(case.code, case.language, case.path, extraction)
-        named_units = [
-            unit for unit in parsed if unit.qualified_name == case.name and unit.kind != "import"
-        ]
+        named_units = [unit for unit in parsed if unit.qualified_name == case.name and unit.kind != "import"]
         if not named_units:
             names = ", ".join(unit.qualified_name for unit in parsed)
             raise SampleError(f"sample/{case.language}.txt: {case.name}: {case.path} has {names}")
         texts[("sample", case.path, str(number))] = case.code
         rows += [
-            _row(
-                case, number, unit, f"{number}" if unit is named_units[-1] else f"{number}.{index}"
-            )
+            _row(case, number, unit, f"{number}" if unit is named_units[-1] else f"{number}.{index}")
             for index, unit in enumerate(parsed)
         ]
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts
@@ -148,10 +142,5 @@ _COLUMNS: dict[str, type[pl.DataType]] = {
 
 def _row(case: LabelledUnit, number: int, unit: Unit, identity: str) -> dict[str, Any]:
     row = {column: getattr(unit, column, None) for column in _COLUMNS}
-    identity_columns = {
-        "unit_id": identity,
-        "source": "sample",
-        "path": case.path,
-        "blob": str(number),
-    }
+    identity_columns = {"unit_id": identity, "source": "sample", "path": case.path, "blob": str(number)}
     return {**row, **identity_columns, "language": case.language, "generated": False}

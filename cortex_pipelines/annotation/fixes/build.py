@@ -96,32 +96,24 @@ def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
     return [evidence for evidence in reading.evidence if evidence.label in _FIXERS]
 
 
-def _fix(
-    evidence: Evidence, data: bytes, frame: tuple[int, int], tree: Tree, grammar: Grammar
-) -> bytes | None:
+def _fix(evidence: Evidence, data: bytes, frame: tuple[int, int], tree: Tree, grammar: Grammar) -> bytes | None:
     if evidence.label not in _FIXERS:
         return None
     if evidence.label in _PYTHON_ONLY and grammar.language != "python":
         return None
     edits = _FIXERS[evidence.label][0](SmellInstance(data, grammar.language, tree, evidence))
-    inside = edits and all(
-        frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits
-    )
+    inside = edits and all(frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits)
     return applied(data, edits) if edits and inside else None
 
 
-def _is_verified(
-    evidence: Evidence, smells: list[Evidence], fixed: bytes, grammar: Grammar
-) -> bool:
+def _is_verified(evidence: Evidence, smells: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:
     tree = parse(fixed, grammar)
     if tree.root_node.has_error or not _compiles(fixed, grammar.language):
         return False
     before = Counter(smell.label for smell in smells)
     after = Counter(smell.label for smell in _evidence(tree, fixed, grammar))
     # what contained the smell may go with it, but nothing may come
-    return after[evidence.label] < before[evidence.label] and all(
-        after[label] <= before[label] for label in after
-    )
+    return after[evidence.label] < before[evidence.label] and all(after[label] <= before[label] for label in after)
 
 
 def _compiles(fixed: bytes, language: str) -> bool:

@@ -65,10 +65,7 @@ class SmellInstance:
         None where a line has less, or where a string runs over several lines.
         """
         inside = (node, *descendants(node, STRINGS[self.language]))
-        if any(
-            part.type in STRINGS[self.language] and part.start_point[0] != part.end_point[0]
-            for part in inside
-        ):
+        if any(part.type in STRINGS[self.language] and part.start_point[0] != part.end_point[0] for part in inside):
             return None
         first, *lines = self.text(node).split(b"\n")
         if any(line.strip() and line[:by].strip() for line in lines):

@@ -56,13 +56,9 @@ class LabellingRule:
 
 RULES = (
     LabellingRule("test-case", 0.9, {"words": r"^test\b", "kind": "function|method|class"}),
+    LabellingRule("test-case", 0.95, {"head": r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"}),
     LabellingRule(
-        "test-case", 0.95, {"head": r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"}
-    ),
-    LabellingRule(
-        "test-case",
-        0.85,
-        {"path": r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$"},
+        "test-case", 0.85, {"path": r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$"}
     ),
     LabellingRule("dependency", 0.95, {"kind": "^import$"}),
     LabellingRule(
@@ -73,16 +69,10 @@ RULES = (
             r"|jwt|passwords?|credentials?|access token|permissions?|(is|not) (allowed|admin))\b"
         },
     ),
+    LabellingRule("authentication", 0.5, {"path": r"(^|[/_.-])(auth\w*|login|oauth2?|session)([/_.-]|$)"}),
+    LabellingRule("authentication", 0.3, {"imports": r"(?m)^(jwt|passlib|oauthlib|authlib|bcrypt|passport)"}),
     LabellingRule(
-        "authentication", 0.5, {"path": r"(^|[/_.-])(auth\w*|login|oauth2?|session)([/_.-]|$)"}
-    ),
-    LabellingRule(
-        "authentication", 0.3, {"imports": r"(?m)^(jwt|passlib|oauthlib|authlib|bcrypt|passport)"}
-    ),
-    LabellingRule(
-        "cryptography",
-        0.75,
-        {"words": r"\b(sign \w+|sign(er|ature)|unsign|encrypt|decrypt|cipher|hmac|digest|salt)\b"},
+        "cryptography", 0.75, {"words": r"\b(sign \w+|sign(er|ature)|unsign|encrypt|decrypt|cipher|hmac|digest|salt)\b"}
     ),
     LabellingRule(
         "cryptography",
@@ -100,17 +90,9 @@ RULES = (
             r"|@(Get|Post|Put|Delete|Patch|Request)Mapping|#\[(get|post|put|patch|delete)\("
         },
     ),
-    LabellingRule(
-        "api-endpoint",
-        0.9,
-        {"head": r"http\.(ResponseWriter|Handler)|HttpServletRequest|HttpRequest\b"},
-    ),
-    LabellingRule(
-        "api-endpoint", 0.6, {"words": r"\b(controller|endpoint|router|view ?set|middleware)\b"}
-    ),
-    LabellingRule(
-        "api-endpoint", 0.4, {"path": r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"}
-    ),
+    LabellingRule("api-endpoint", 0.9, {"head": r"http\.(ResponseWriter|Handler)|HttpServletRequest|HttpRequest\b"}),
+    LabellingRule("api-endpoint", 0.6, {"words": r"\b(controller|endpoint|router|view ?set|middleware)\b"}),
+    LabellingRule("api-endpoint", 0.4, {"path": r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"}),
     LabellingRule(
         "database-query",
         0.85,
@@ -119,44 +101,22 @@ RULES = (
             r"|UPDATE\s+\w+\s+SET)\b"
         },
     ),
+    LabellingRule("database-query", 0.5, {"code": r"\.(executemany|fetchall|fetchone|prepareStatement)\("}),
+    LabellingRule("data-access", 0.6, {"words": r"\b(repository|dao|store|storage|persist|database|db)\b"}),
+    LabellingRule("data-access", 0.4, {"path": r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"}),
     LabellingRule(
-        "database-query", 0.5, {"code": r"\.(executemany|fetchall|fetchone|prepareStatement)\("}
+        "data-access", 0.3, {"imports": r"(?m)^(sqlalchemy|django\.db|psycopg|sqlx|diesel|gorm|typeorm|java\.sql)"}
     ),
     LabellingRule(
-        "data-access", 0.6, {"words": r"\b(repository|dao|store|storage|persist|database|db)\b"}
+        "react-component", 0.95, {"path": _SCRIPT, "name": r"^[A-Z]", "code": r"(return|=>)\s*\(?\s*<[A-Za-z>]"}
     ),
-    LabellingRule(
-        "data-access", 0.4, {"path": r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"}
-    ),
-    LabellingRule(
-        "data-access",
-        0.3,
-        {"imports": r"(?m)^(sqlalchemy|django\.db|psycopg|sqlx|diesel|gorm|typeorm|java\.sql)"},
-    ),
-    LabellingRule(
-        "react-component",
-        0.95,
-        {"path": _SCRIPT, "name": r"^[A-Z]", "code": r"(return|=>)\s*\(?\s*<[A-Za-z>]"},
-    ),
-    LabellingRule(
-        "react-component", 0.95, {"path": _SCRIPT, "head": r"extends\s+(React\.)?(Pure)?Component"}
-    ),
-    LabellingRule(
-        "configuration",
-        0.65,
-        {"words": r"\b(config\w*|settings?|options?|preferences|environment|env)\b"},
-    ),
+    LabellingRule("react-component", 0.95, {"path": _SCRIPT, "head": r"extends\s+(React\.)?(Pure)?Component"}),
+    LabellingRule("configuration", 0.65, {"words": r"\b(config\w*|settings?|options?|preferences|environment|env)\b"}),
     LabellingRule("configuration", 0.5, {"path": r"(^|/)(\w*config|settings|setup|conf)[/.]"}),
     LabellingRule("cli", 0.9, {"head": r"@\w+(\.\w+)*\.(command|group)\b|#\[derive\([^)]*Parser"}),
-    LabellingRule(
-        "cli", 0.6, {"words": r"^(main|cli|command|usage)$|\b(argv|parse args|subcommand)\b"}
-    ),
+    LabellingRule("cli", 0.6, {"words": r"^(main|cli|command|usage)$|\b(argv|parse args|subcommand)\b"}),
     LabellingRule("cli", 0.3, {"path": r"(^|/)(cli|cmd|bin|__main__)[/.]|(^|/)main\.\w+$"}),
-    LabellingRule(
-        "parsing",
-        0.75,
-        {"words": r"\b(parsers?|parse|tokeni[sz]er?|lexer?|scanner|grammar|syntax)\b"},
-    ),
+    LabellingRule("parsing", 0.75, {"words": r"\b(parsers?|parse|tokeni[sz]er?|lexer?|scanner|grammar|syntax)\b"}),
     LabellingRule(
         "serialization",
         0.75,
@@ -165,61 +125,29 @@ RULES = (
             r"|\b(to|from|as) (json|dict|bytes|yaml|xml)\b"
         },
     ),
+    LabellingRule("error-handling", 0.85, {"kind": "class|struct|enum", "words": r"\b(error|exception)$"}),
+    LabellingRule("error-handling", 0.55, {"words": r"\b(error|exception|retry|recover|fallback)\b"}),
     LabellingRule(
-        "error-handling", 0.85, {"kind": "class|struct|enum", "words": r"\b(error|exception)$"}
+        "concurrency", 0.65, {"words": r"\b(locks?|mutex|threads?|async|workers?|pool|semaphore|channel|scheduler)\b"}
     ),
-    LabellingRule(
-        "error-handling", 0.55, {"words": r"\b(error|exception|retry|recover|fallback)\b"}
-    ),
-    LabellingRule(
-        "concurrency",
-        0.65,
-        {"words": r"\b(locks?|mutex|threads?|async|workers?|pool|semaphore|channel|scheduler)\b"},
-    ),
-    LabellingRule(
-        "concurrency", 0.5, {"code": r"\bsync\.Mutex|threading\.|asyncio\.|synchronized\b|\bchan "}
-    ),
+    LabellingRule("concurrency", 0.5, {"code": r"\bsync\.Mutex|threading\.|asyncio\.|synchronized\b|\bchan "}),
     LabellingRule("caching", 0.75, {"words": r"\b(cached?|caching|memo|memoi[sz]e|lru)\b"}),
     LabellingRule("logging", 0.7, {"words": r"\b(logs?|logger|logging|tracing)\b"}),
-    LabellingRule(
-        "validation", 0.65, {"words": r"\b(validat\w+|verify|ensure|check|sanitize|is valid)\b"}
-    ),
-    LabellingRule(
-        "networking",
-        0.6,
-        {"words": r"\b(http|socket|connect|download|upload|url|dns|tcp)\b"},
-    ),
+    LabellingRule("validation", 0.65, {"words": r"\b(validat\w+|verify|ensure|check|sanitize|is valid)\b"}),
+    LabellingRule("networking", 0.6, {"words": r"\b(http|socket|connect|download|upload|url|dns|tcp)\b"}),
     LabellingRule("networking", 0.4, {"words": r"\b(request|client|server)\b"}),
     LabellingRule("file-system", 0.55, {"words": r"\b(files?|paths?|director(y|ies)|folders?)\b"}),
-    LabellingRule(
-        "formatting",
-        0.55,
-        {"words": r"\b(format|render|print|pretty|repr|str|to string|display)\b"},
-    ),
-    LabellingRule(
-        "build",
-        0.6,
-        {"path": r"(^|/)(setup\.py|gulpfile\.js|webpack[^/]*|conftest\.py)$"},
-    ),
+    LabellingRule("formatting", 0.55, {"words": r"\b(format|render|print|pretty|repr|str|to string|display)\b"}),
+    LabellingRule("build", 0.6, {"path": r"(^|/)(setup\.py|gulpfile\.js|webpack[^/]*|conftest\.py)$"}),
     LabellingRule("build", 0.6, {"path": r"^build\.rs$"}),
     LabellingRule(
         "construction",
         0.75,
-        {
-            "kind": "function|method",
-            "words": r"^(create|make|build|new)\b",
-            "code": r"return (new |&)?[A-Z]\w*[({]",
-        },
+        {"kind": "function|method", "words": r"^(create|make|build|new)\b", "code": r"return (new |&)?[A-Z]\w*[({]"},
     ),
+    LabellingRule("construction", 0.5, {"words": r"^(init|new|constructor|setup|create\b.*|build\b.*|new .*)$"}),
     LabellingRule(
-        "construction",
-        0.5,
-        {"words": r"^(init|new|constructor|setup|create\b.*|build\b.*|new .*)$"},
-    ),
-    LabellingRule(
-        "data-model",
-        0.6,
-        {"kind": "class|struct", "head": r"@dataclass|BaseModel|NamedTuple|\brecord\b|#\[derive\("},
+        "data-model", 0.6, {"kind": "class|struct", "head": r"@dataclass|BaseModel|NamedTuple|\brecord\b|#\[derive\("}
     ),
     LabellingRule("data-model", 0.45, {"kind": "^(struct|enum|interface|trait)$"}),
     LabellingRule("data-model", 0.35, {"kind": "^(variable|constant)$"}),
@@ -252,9 +180,7 @@ RULES = (
             r"|ignored-error|panic)\b",
         },
     ),
-    LabellingRule(
-        "networking", 0.5, {"labels": r"\b(hard-coded-bind|disabled-tls-verification)\b"}
-    ),
+    LabellingRule("networking", 0.5, {"labels": r"\b(hard-coded-bind|disabled-tls-verification)\b"}),
     LabellingRule("concurrency", 0.5, {"labels": r"\b(goroutine|channel-select)\b"}),
     LabellingRule("formatting", 0.45, {"labels": r"\bstring-concat-in-loop\b"}),
     LabellingRule("parsing", 0.45, {"labels": r"\bregex-compile-in-loop\b"}),
@@ -274,10 +200,7 @@ def categorise(units: pl.DataFrame) -> pl.DataFrame:
     scores = units.select(_score(category).alias(category) for category in CATEGORIES)
     best = scores.select(pl.max_horizontal(pl.all())).to_series()
     # ties go to the category declared first; a best score of 0 means no category
-    first = [
-        pl.when((pl.col(category) == best) & (best > 0)).then(pl.lit(category))
-        for category in CATEGORIES
-    ]
+    first = [pl.when((pl.col(category) == best) & (best > 0)).then(pl.lit(category)) for category in CATEGORIES]
     category = scores.select(pl.coalesce(first)).to_series()
     labels = pl.DataFrame({"category": category}).select(
         pl.col("category").fill_null(DEFAULT),
@@ -306,7 +229,5 @@ def _with_echoes() -> list[LabellingRule]:
 
 
 def _doubt(rule: LabellingRule) -> pl.Expr:
-    holds = [
-        pl.col(column).cast(pl.String).str.contains(form) for column, form in rule.where.items()
-    ]
+    holds = [pl.col(column).cast(pl.String).str.contains(form) for column, form in rule.where.items()]
     return pl.when(pl.all_horizontal(holds)).then(1.0 - rule.weight).otherwise(1.0)

@@ -24,13 +24,7 @@ FileKey = tuple[str, str, str]
 
 _TEST_UNIT = re.compile(r"(^|\.)(tests?|test_\w*|Test[A-Z]?\w*)(\.|$)")
 _FINDING = pl.Struct(
-    {
-        "label": pl.String,
-        "start_byte": pl.Int64,
-        "end_byte": pl.Int64,
-        "start_line": pl.Int64,
-        "end_line": pl.Int64,
-    }
+    {"label": pl.String, "start_byte": pl.Int64, "end_byte": pl.Int64, "start_line": pl.Int64, "end_line": pl.Int64}
 )
 _COUNTS = (
     "cyclomatic",
@@ -73,9 +67,7 @@ _KEPT = (
 )
 
 
-def label_units(
-    units: pl.DataFrame, texts: Mapping[FileKey, str], settings: AnnotationSettings
-) -> pl.DataFrame:
+def label_units(units: pl.DataFrame, texts: Mapping[FileKey, str], settings: AnnotationSettings) -> pl.DataFrame:
     """Annotations of units, one row each.
 
     Args:
@@ -90,18 +82,12 @@ def label_units(
     groups = units.sort("start_byte", "end_byte", "unit_id").partition_by(
         "source", "path", "blob", as_dict=True, maintain_order=True
     )
-    facts = [
-        row
-        for key in sorted(groups)
-        for row in _file_facts(groups[key].to_dicts(), texts[key], settings)
-    ]
+    facts = [row for key in sorted(groups) for row in _file_facts(groups[key].to_dicts(), texts[key], settings)]
     with_facts = units.join(pl.DataFrame(facts, schema=_FACTS, orient="row"), on="unit_id")
     return categorise(with_facts).with_columns(quality(settings)).select(_KEPT)
 
 
-def _file_facts(
-    units: list[dict[str, Any]], text: str, settings: AnnotationSettings
-) -> list[dict[str, Any]]:
+def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSettings) -> list[dict[str, Any]]:
     language, data = units[0]["language"], text.encode()
     grammar = grammar_for(language, units[0]["path"])
     reading = FileReading(parse(data, grammar), data, grammar, units, settings)

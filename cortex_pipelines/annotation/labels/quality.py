@@ -26,8 +26,7 @@ def quality_features(settings: AnnotationSettings) -> dict[str, pl.Expr]:
         "documented": _holds(pl.col("docstring").is_not_null()),
         "short": _at_most("lines", settings.max_lines),
         "simple": pl.min_horizontal(
-            _at_most("cyclomatic", settings.max_cyclomatic),
-            _at_most("cognitive", settings.max_cognitive),
+            _at_most("cyclomatic", settings.max_cyclomatic), _at_most("cognitive", settings.max_cognitive)
         ),
         "shallow": _at_most("nesting", settings.max_nesting),
         "few_parameters": _at_most("parameters", settings.max_parameters),

@@ -68,36 +68,20 @@ LABELS: dict[str, Label] = {
     # conditions
     "duplicate-condition": _smell(0.9, "A later branch asks what an earlier one has asked."),
     "duplicate-branches": _smell(0.9, "Two branches of one decision do the same."),
-    "complex-condition": _smell(
-        0.8, "A condition of many parts; give the parts a name.", "readability"
-    ),
+    "complex-condition": _smell(0.8, "A condition of many parts; give the parts a name.", "readability"),
     "nested-ternary": _smell(0.95, "A conditional expression inside of another.", "readability"),
     "collapsible-if": _smell(0.95, "Two conditions that could be one.", "readability"),
-    "else-after-return": _smell(
-        0.9, "The branch before it has left; no else is needed.", "readability"
-    ),
-    "redundant-boolean": _smell(
-        0.95, "Branches that only hand on what the condition says.", "readability"
-    ),
+    "else-after-return": _smell(0.9, "The branch before it has left; no else is needed.", "readability"),
+    "redundant-boolean": _smell(0.95, "Branches that only hand on what the condition says.", "readability"),
     "negated-operator": _smell(0.95, "`not x in y` reads better as `x not in y`.", "readability"),
-    "none-by-equality": _smell(
-        0.95, "`==` may be overloaded; None is one object, so `is`.", "readability"
-    ),
-    "type-by-equality": _smell(
-        0.85, "Compares types where a subclass should do too.", "readability"
-    ),
-    "range-len-loop": _smell(
-        0.85, "Counts through what could be gone through itself.", "readability"
-    ),
+    "none-by-equality": _smell(0.95, "`==` may be overloaded; None is one object, so `is`.", "readability"),
+    "type-by-equality": _smell(0.85, "Compares types where a subclass should do too.", "readability"),
+    "range-len-loop": _smell(0.85, "Counts through what could be gone through itself.", "readability"),
     "loose-equality": _smell(0.85, "`==` converts what it compares.", "readability"),
-    "string-identity": _wrong(
-        "smell", 0.9, "`==` compares which strings they are, not what they say."
-    ),
+    "string-identity": _wrong("smell", 0.9, "`==` compares which strings they are, not what they say."),
     # text
     "magic-number": _smell(0.7, "A number whose meaning only its writer knows.", "readability"),
-    "commented-out-code": _smell(
-        0.8, "Code in a comment; version control keeps it better.", "readability"
-    ),
+    "commented-out-code": _smell(0.8, "Code in a comment; version control keeps it better.", "readability"),
     "todo-comment": _smell(0.95, "A note that something is left to do.", "readability"),
     "dead-code": _wrong("smell", 0.95, "Never reached: what stands before it always leaves."),
     "wildcard-import": _smell(0.95, "One cannot see what names it brings.", "readability"),
@@ -112,9 +96,7 @@ LABELS: dict[str, Label] = {
     "mutable-default": _wrong("smell", 0.95, "The default is made once and shared by all calls."),
     "bare-except": _wrong("smell", 0.95, "Catches everything, the request to stop included."),
     "broad-except": _smell(0.8, "Catches more than it can know how to handle."),
-    "swallowed-exception": _wrong(
-        "smell", 0.95, "An error is caught and nothing is done about it."
-    ),
+    "swallowed-exception": _wrong("smell", 0.95, "An error is caught and nothing is done about it."),
     "print-stack-trace": _smell(0.9, "Prints an error instead of handling or logging it."),
     "ignored-error": _wrong("smell", 0.8, "An error is thrown away."),
     "panic": _smell(0.75, "Ends the program where an error could be handed on."),
@@ -122,34 +104,22 @@ LABELS: dict[str, Label] = {
     "unsafe": _smell(0.9, "The compiler's guarantees do not hold here.", "security"),
     "return-in-finally": _wrong("smell", 0.95, "Drops an exception that is on its way."),
     # security
-    "dynamic-code": _wrong(
-        "security", 0.9, "Runs text as code; whoever writes the text is in charge."
-    ),
-    "shell-injection": _wrong(
-        "security", 0.85, "A shell reads the command; its parts may be commands."
-    ),
+    "dynamic-code": _wrong("security", 0.9, "Runs text as code; whoever writes the text is in charge."),
+    "shell-injection": _wrong("security", 0.85, "A shell reads the command; its parts may be commands."),
     "sql-concatenation": _wrong("security", 0.85, "A query built from pieces; use placeholders."),
     "weak-hash": _wrong("security", 0.9, "MD5 and SHA-1 can be forged."),
     "unsafe-yaml": _wrong("security", 0.95, "Loading may build any object; use safe_load."),
-    "unsafe-deserialization": _wrong(
-        "security", 0.85, "Reading foreign data this way runs its code."
-    ),
+    "unsafe-deserialization": _wrong("security", 0.85, "Reading foreign data this way runs its code."),
     "hard-coded-bind": _wrong("security", 0.85, "Listens on every network interface."),
     "disabled-tls-verification": _wrong("security", 0.95, "Whoever answers is believed."),
     "path-traversal": _wrong("security", 0.7, "A path from outside is opened as it comes."),
     "raw-html": _wrong("security", 0.85, "Puts text into a page as HTML."),
     "debug-mode": _wrong("security", 0.85, "A debugger for whoever can reach the server."),
-    "insecure-temp-file": _wrong(
-        "security", 0.9, "Between naming and opening it another may put a file there."
-    ),
+    "insecure-temp-file": _wrong("security", 0.9, "Between naming and opening it another may put a file there."),
     # performance
     "string-concat-in-loop": _wrong("performance", 0.85, "Copies the text in each round."),
-    "list-membership-in-loop": _wrong(
-        "performance", 0.8, "Searches a list in each round; use a set."
-    ),
-    "regex-compile-in-loop": _wrong(
-        "performance", 0.9, "Compiles the same expression in each round."
-    ),
+    "list-membership-in-loop": _wrong("performance", 0.8, "Searches a list in each round; use a set."),
+    "regex-compile-in-loop": _wrong("performance", 0.9, "Compiles the same expression in each round."),
     "query-in-loop": _wrong("performance", 0.75, "One query a round; ask for all at once."),
     "await-in-loop": _wrong("performance", 0.8, "Waits for each before it starts the next."),
     "defer-in-loop": _wrong("performance", 0.9, "Runs only when the function ends, all at once."),
@@ -157,9 +127,7 @@ LABELS: dict[str, Label] = {
     "adapter": _pattern(0.8, "Gives one interface the shape of another."),
     "async-await": _pattern(0.95, "Waits without blocking."),
     "builder": _pattern(0.85, "Sets up an object step by step; each step hands on the builder."),
-    "chain-of-responsibility": _pattern(
-        0.8, "Hands on to the next handler what it does not handle."
-    ),
+    "chain-of-responsibility": _pattern(0.8, "Hands on to the next handler what it does not handle."),
     "channel-select": _pattern(0.95, "Waits for the first of several channels."),
     "command": _pattern(0.8, "An action as an object."),
     "composite": _pattern(0.85, "Does for each of its parts what is asked of the whole."),

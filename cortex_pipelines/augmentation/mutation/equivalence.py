@@ -9,12 +9,8 @@ from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import TextEdit
 from cortex_pipelines.augmentation.node_table import BLOCKS, NodeTable
 
-_JUMPS = split_words(
-    "return_statement raise_statement continue_statement break_statement throw_statement"
-)
-_NEUTRAL = re.compile(
-    r"^.*[\w)\]]\s*(?:[-+|^]\s*0(?:\.0*)?|(?:\*\*?|//?|%)\s*1(?:\.0*)?|(?:<<|>>)\s*0)$", re.DOTALL
-)
+_JUMPS = split_words("return_statement raise_statement continue_statement break_statement throw_statement")
+_NEUTRAL = re.compile(r"^.*[\w)\]]\s*(?:[-+|^]\s*0(?:\.0*)?|(?:\*\*?|//?|%)\s*1(?:\.0*)?|(?:<<|>>)\s*0)$", re.DOTALL)
 _LIST = r"\b(?:sorted|set|frozenset|list|tuple|sum|min|max|any|all|enumerate|dict|join)\($"
 _NO_EFFECT = (
     # operator, text before the change that ends it, what was there: what then means the same
@@ -55,10 +51,7 @@ def _has_no_effect(operator: str, change: TextEdit, view: NodeTable) -> bool:
     if operator == "removed_fallback":
         return ".get(" in change.right and change.old == "None"
     before = view.between(max(0, change.start - _BEFORE), change.start)
-    return any(
-        name == operator and change.old in old and pattern.search(before)
-        for name, pattern, old in _NO_EFFECT
-    )
+    return any(name == operator and change.old in old and pattern.search(before) for name, pattern, old in _NO_EFFECT)
 
 
 def _strip_parentheses(text: str) -> str:

@@ -5,14 +5,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.mutation.inject import (
-    Mutant,
-    MutatedUnit,
-    Site,
-    all_mutants,
-    sampled,
-    sites,
-)
+from cortex_pipelines.augmentation.mutation.inject import Mutant, MutatedUnit, Site, all_mutants, sampled, sites
 from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.settings import AugmentationSettings
@@ -57,9 +50,7 @@ def mutate_code(
     return sampled(list(pairs), limit, settings.seed)
 
 
-def _units(
-    view: NodeTable, path: str, extraction: ExtractionSettings
-) -> list[tuple[int, int, str]]:
+def _units(view: NodeTable, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
     """Start, end and name of each unit and top-level statement, outer ones first."""
     spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
     for unit in file_units(view.text, view.language, path, extraction):

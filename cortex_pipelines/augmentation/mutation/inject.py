@@ -103,16 +103,10 @@ def _sound(snippet: Snippet, start: int, end: int, replacement: bytes) -> bool:
     other = snippet.with_change(start, end, replacement)
     stop = start + len(replacement)
     restored = other.code[:start] + snippet.code[start:end] + other.code[stop:]
-    return (
-        other.errors <= snippet.errors
-        and restored == snippet.code
-        and not snippet.same_tree(other, start)
-    )
+    return other.errors <= snippet.errors and restored == snippet.code and not snippet.same_tree(other, start)
 
 
-def mutate_unit(
-    code: str, language: str, kind: str, path: str, name: str, limit: int, *seed: object
-) -> list[Mutant]:
+def mutate_unit(code: str, language: str, kind: str, path: str, name: str, limit: int, *seed: object) -> list[Mutant]:
     """At most ``limit`` mutants of a unit; none if it does not parse on its own."""
     snippet = parse_unit(code.encode(), language, kind, path)
     if snippet is None:
@@ -161,9 +155,7 @@ def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) ->
     mutants: dict[tuple[int, str], Mutant] = {}
     while len(mutants) < limit and (mutant := lottery.next()) is not None:
         mutants.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
-    return sorted(
-        mutants.values(), key=lambda mutant: (mutant.start_byte, mutant.end_byte, mutant.buggy_code)
-    )
+    return sorted(mutants.values(), key=lambda mutant: (mutant.start_byte, mutant.end_byte, mutant.buggy_code))
 
 
 class _WeightedSampler:

@@ -30,9 +30,7 @@ _USES = split_words(
     "for_in_clause compound_assignment_expr augmented_assignment_expression elif_clause "
     "tuple_expression array_expression template_substitution"
 )
-_NOT_USED_AT = split_words(
-    "left name attribute property field pattern function key label type alternative parameters"
-)
+_NOT_USED_AT = split_words("left name attribute property field pattern function key label type alternative parameters")
 _OPERATIONS = split_words("binary_operator binary_expression boolean_operator augmented_assignment")
 _BINDERS = split_words(
     "parameters lambda_parameters formal_parameters formal_parameter parameter "
@@ -44,12 +42,9 @@ _BINDERS = split_words(
     "catch_clause catch_formal_parameter resource expression_list arrow_function"
 )
 _BOUND_AT = split_words("left name pattern parameter parameters")
-_LOOPS = split_words(
-    "for_statement for_in_statement enhanced_for_statement for_expression range_clause"
-)
+_LOOPS = split_words("for_statement for_in_statement enhanced_for_statement for_expression range_clause")
 _GIVES_VALUE = _LOOPS | split_words(
-    "assignment variable_declarator let_declaration short_var_declaration var_spec "
-    "named_expression resource"
+    "assignment variable_declarator let_declaration short_var_declaration var_spec named_expression resource"
 )
 _ALWAYS_BOUND = split_words("typed_parameter as_pattern_target tuple_pattern pattern_list")
 _CONVENTIONAL = frozenset({"_", "self", "cls", "this"})
@@ -122,9 +117,7 @@ def other_callees(call: Node, view: NodeTable) -> list[str]:
 def other_attributes(node: Node, view: NodeTable) -> list[str]:
     """Other attributes accessed on the same object in the function, nearest first."""
     owner, name = node.named_children
-    attributes = _by_shape(node, view, node.type, _attributes).get(
-        (view.code(owner),), _NamePositions()
-    )
+    attributes = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _NamePositions())
     return _nearest_names(attributes, node.start_byte, view.code(name))
 
 
@@ -224,9 +217,7 @@ _Shape: TypeAlias = tuple[str | int, ...]
 _Finder: TypeAlias = Callable[[Iterable[Node], NodeTable], Iterator[tuple[int, str, _Shape]]]
 
 
-def _by_shape(
-    node: Node, view: NodeTable, kind: str, find: _Finder
-) -> dict[_Shape, _NamePositions]:
+def _by_shape(node: Node, view: NodeTable, kind: str, find: _Finder) -> dict[_Shape, _NamePositions]:
     home = view.home(node)
     notes = view.notes.setdefault(kind, {})
     if home.id not in notes:

@@ -66,10 +66,7 @@ class Operator(ABC):
     def explain(self, change: TextEdit) -> str:
         """Explain an edit in words."""
         return self.explanation.format(
-            right=_quote(change.right),
-            wrong=_quote(change.wrong),
-            old=_quote(change.old),
-            new=_quote(change.new),
+            right=_quote(change.right), wrong=_quote(change.wrong), old=_quote(change.old), new=_quote(change.new)
         )
 
 
@@ -97,9 +94,7 @@ def replace_part(view: NodeTable, quoted_node: Node, part: Node, replacement: st
     return replace_span(view, quoted_node, part.start_byte, part.end_byte, replacement)
 
 
-def replace_span(
-    view: NodeTable, quoted_node: Node, start: int, end: int, replacement: str
-) -> TextEdit:
+def replace_span(view: NodeTable, quoted_node: Node, start: int, end: int, replacement: str) -> TextEdit:
     """Change a span of a node; the explanation quotes the whole node."""
     head = view.between(quoted_node.start_byte, start)
     tail = view.between(end, quoted_node.end_byte)
@@ -107,9 +102,7 @@ def replace_span(
     right = head + old + tail
     if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
         head, tail = _quoted_context(head, tail)
-    return TextEdit(
-        start, end, replacement, head + old + tail, head + replacement + tail, old, replacement
-    )
+    return TextEdit(start, end, replacement, head + old + tail, head + replacement + tail, old, replacement)
 
 
 def _quoted_context(head: str, tail: str) -> tuple[str, str]:
@@ -157,12 +150,7 @@ _REMOVABLE_FROM = split_words(
 def reindented(view: NodeTable, body: str, old: str, new: str) -> str:
     """Re-indent the lines of a body from ``old`` to ``new``."""
     lines = body.split("\n")
-    return "\n".join(
-        [
-            lines[0],
-            *(new + line[len(old) :] if line.startswith(old) else line for line in lines[1:]),
-        ]
-    )
+    return "\n".join([lines[0], *(new + line[len(old) :] if line.startswith(old) else line for line in lines[1:])])
 
 
 def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:

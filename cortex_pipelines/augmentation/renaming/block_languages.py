@@ -72,19 +72,11 @@ _JS_LOOP = ("for_in_statement", "left")
 _JAVASCRIPT = BlockLanguage(
     declarations=(
         Declaration(*_JS_DECLARATOR, within=split_words("lexical_declaration")),
-        Declaration(
-            *_JS_DECLARATOR,
-            within=split_words("variable_declaration"),
-            scope=_JS_FUNCTIONS,
-            in_body=True,
-        ),
-        Declaration(
-            *_JS_LOOP, token=split_words("const let"), scope=split_words("for_in_statement")
-        ),
+        Declaration(*_JS_DECLARATOR, within=split_words("variable_declaration"), scope=_JS_FUNCTIONS, in_body=True),
+        Declaration(*_JS_LOOP, token=split_words("const let"), scope=split_words("for_in_statement")),
         Declaration(*_JS_LOOP, token=split_words("var"), scope=_JS_FUNCTIONS, in_body=True),
     ),
-    blocks=split_words("statement_block for_statement for_in_statement switch_body")
-    | _JS_FUNCTIONS,
+    blocks=split_words("statement_block for_statement for_in_statement switch_body") | _JS_FUNCTIONS,
     patterns=split_words("array_pattern"),
     hoisted=True,
     other_names=split_words("property_identifier private_property_identifier statement_identifier"),
@@ -104,14 +96,9 @@ _JAVA_PATTERNS = "type_pattern record_pattern record_pattern_component"
 
 _JAVA = BlockLanguage(
     declarations=(
+        Declaration("variable_declarator", "name", within=split_words("local_variable_declaration")),
         Declaration(
-            "variable_declarator", "name", within=split_words("local_variable_declaration")
-        ),
-        Declaration(
-            "enhanced_for_statement",
-            "name",
-            scope=split_words("enhanced_for_statement"),
-            visible_after="value",
+            "enhanced_for_statement", "name", scope=split_words("enhanced_for_statement"), visible_after="value"
         ),
         Declaration("resource", "name", scope=split_words("try_with_resources_statement")),
     ),
@@ -123,8 +110,7 @@ _JAVA = BlockLanguage(
         "formal_parameter spread_parameter catch_formal_parameter lambda_expression.parameters "
         "inferred_parameters instanceof_expression.name switch_label labeled_statement "
         "break_statement continue_statement method_reference element_value_pair.key annotation "
-        "marker_annotation method_declaration.name class_declaration.name scoped_identifier "
-        + _JAVA_PATTERNS
+        "marker_annotation method_declaration.name class_declaration.name scoped_identifier " + _JAVA_PATTERNS
     ),
     ignored=split_words("method_invocation.name field_access.field"),
     barriers=split_words("class_body enum_body interface_body"),
@@ -137,10 +123,7 @@ _GO = BlockLanguage(
         Declaration("range_clause", "left", token=split_words(":=")),
         Declaration("receive_statement", "left", token=split_words(":=")),
         Declaration(
-            "type_switch_statement",
-            "alias",
-            scope=split_words("type_switch_statement"),
-            visible_after="value",
+            "type_switch_statement", "alias", scope=split_words("type_switch_statement"), visible_after="value"
         ),
     ),
     blocks=split_words(
@@ -161,9 +144,7 @@ _GO = BlockLanguage(
 _RUST = BlockLanguage(
     declarations=(
         Declaration("let_declaration", "pattern"),
-        Declaration(
-            "for_expression", "pattern", scope=split_words("for_expression"), visible_after="value"
-        ),
+        Declaration("for_expression", "pattern", scope=split_words("for_expression"), visible_after="value"),
     ),
     blocks=split_words("block for_expression match_arm"),
     patterns=split_words("tuple_pattern mut_pattern"),
@@ -182,10 +163,4 @@ _RUST = BlockLanguage(
     barriers=split_words("function_item impl_item mod_item const_item static_item"),
 )
 
-BLOCK_LANGUAGES = {
-    "javascript": _JAVASCRIPT,
-    "typescript": _JAVASCRIPT,
-    "java": _JAVA,
-    "go": _GO,
-    "rust": _RUST,
-}
+BLOCK_LANGUAGES = {"javascript": _JAVASCRIPT, "typescript": _JAVASCRIPT, "java": _JAVA, "go": _GO, "rust": _RUST}

@@ -11,11 +11,7 @@ from typing import TypeAlias
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.renaming.block_languages import (
-    BLOCK_LANGUAGES,
-    BlockLanguage,
-    Declaration,
-)
+from cortex_pipelines.augmentation.renaming.block_languages import BLOCK_LANGUAGES, BlockLanguage, Declaration
 from cortex_pipelines.augmentation.renaming.variables import LocalVariable
 from cortex_pipelines.augmentation.snippets import Snippet, text_of
 
@@ -76,12 +72,7 @@ def _renameable(name: str, language: str) -> bool:
 
 
 def _opaque_words(nodes: list[Node], language: BlockLanguage) -> set[str]:
-    return {
-        word
-        for node in nodes
-        if node.type in language.opaque
-        for word in _WORD.findall(text_of(node))
-    }
+    return {word for node in nodes if node.type in language.opaque for word in _WORD.findall(text_of(node))}
 
 
 def _roles(root: Node) -> _Roles:
@@ -134,9 +125,7 @@ def _declares(form: Node, declaration: Declaration) -> bool:
     return not declaration.within or holder in declaration.within
 
 
-def _scope_of(
-    name: Node, form: Node, declaration: Declaration, language: BlockLanguage
-) -> _Scope | None:
+def _scope_of(name: Node, form: Node, declaration: Declaration, language: BlockLanguage) -> _Scope | None:
     ends = declaration.scope or language.blocks
     block: Node | None = form
     while block is not None and block.type not in ends:
@@ -165,7 +154,6 @@ def _covered(use: Node, scopes: list[_Scope], language: BlockLanguage) -> bool:
     """Whether a use refers to a variable declared in the unit."""
     barrier = _barrier(use, language)
     return any(
-        scope.declared_at == use.start_byte
-        or (scope.barrier == barrier and scope.start <= use.start_byte < scope.end)
+        scope.declared_at == use.start_byte or (scope.barrier == barrier and scope.start <= use.start_byte < scope.end)
         for scope in scopes
     )

@@ -121,22 +121,17 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
     for step_before, step_after in zip(old, new, strict=True):
         if not _same_step(step_before, step_after, renames):
             raise NotEquivalentError(
-                f"{qualified_name}: {step_before.opname} {step_before.argval} "
-                f"became {step_after.argval}"
+                f"{qualified_name}: {step_before.opname} {step_before.argval} became {step_after.argval}"
             )
     for before_code, after_code in zip(_inner(before), _inner(after), strict=True):
         _compare(before_code, after_code, renames)
     shared = Counter((op, renames.get(name, name)) for op, name in _closures(old))
     if len(set(renames.values())) != len(renames) or shared != Counter(_closures(new)):
-        raise NotEquivalentError(
-            f"{qualified_name}: two variables were merged, or closures share different ones"
-        )
+        raise NotEquivalentError(f"{qualified_name}: two variables were merged, or closures share different ones")
     for name in before.co_freevars:
         # What a closure calls its variable, the function around it must call it too.
         if outer.setdefault(name, renames.get(name, name)) != renames.get(name, name):
-            raise NotEquivalentError(
-                f"{qualified_name}: {name} is a different variable in a closure"
-            )
+            raise NotEquivalentError(f"{qualified_name}: {name} is a different variable in a closure")
 
 
 def _same_step(before: dis.Instruction, after: dis.Instruction, renames: dict[str, str]) -> bool:

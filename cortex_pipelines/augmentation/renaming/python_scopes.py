@@ -16,12 +16,8 @@ from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
 
 # What can see a local variable by its name at run time: where one of these words is used,
 # nothing is renamed.
-_SEES_NAMES = split_words(
-    "locals vars eval exec dir query sql currentframe _getframe f_locals f_back"
-)
-_COMPREHENSIONS = split_words(
-    "list_comprehension set_comprehension dictionary_comprehension generator_expression"
-)
+_SEES_NAMES = split_words("locals vars eval exec dir query sql currentframe _getframe f_locals f_back")
+_COMPREHENSIONS = split_words("list_comprehension set_comprehension dictionary_comprehension generator_expression")
 _TARGETS = split_words(
     "pattern_list tuple_pattern list_pattern list_splat_pattern as_pattern_target "
     "expression_list parenthesized_expression tuple list list_splat"
@@ -209,13 +205,9 @@ def _enter_function(node: Node, scope: _Scope) -> Iterator[tuple[Node, _Scope]]:
         yield body, inner
 
 
-def _enter_parameter(
-    parameter: Node, scope: _Scope, inner: _Scope
-) -> Iterator[tuple[Node, _Scope]]:
+def _enter_parameter(parameter: Node, scope: _Scope, inner: _Scope) -> Iterator[tuple[Node, _Scope]]:
     # Defaults and annotations are evaluated where the function is defined.
-    outside = [
-        part for name in ("value", "type") for part in parameter.children_by_field_name(name)
-    ]
+    outside = [part for name in ("value", "type") for part in parameter.children_by_field_name(name)]
     yield from ((part, scope) for part in outside)
     if parameter.type == "identifier":
         inner.fix(text_of(parameter))

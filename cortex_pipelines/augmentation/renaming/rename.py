@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.python_code import header_for
 from cortex_pipelines.augmentation.renaming.block_scopes import block_locals
-from cortex_pipelines.augmentation.renaming.python_equivalence import (
-    NotEquivalentError,
-    check_equivalent,
-)
+from cortex_pipelines.augmentation.renaming.python_equivalence import NotEquivalentError, check_equivalent
 from cortex_pipelines.augmentation.renaming.python_scopes import python_locals
 from cortex_pipelines.augmentation.renaming.variables import LocalVariable
 from cortex_pipelines.augmentation.seeding import choose
@@ -18,11 +15,7 @@ from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 
 # Names that a person could give to anything, reserved in none of the six languages; none beside
 # which a text looks like a secret.
-_FIRST = sorted(
-    split_words(
-        "current given inner known last local main new next other prior raw shown single whole"
-    )
-)
+_FIRST = sorted(split_words("current given inner known last local main new next other prior raw shown single whole"))
 _SECOND = sorted(
     split_words(
         "amount batch bound buffer cell chunk datum detail element entry group handle index item "
@@ -60,9 +53,7 @@ def local_variables(code: str, language: str, kind: str, path: str = "") -> list
     return [] if snippet is None else _locals_of(snippet, kind)
 
 
-def rename_locals(
-    code: str, language: str, kind: str, path: str, *seed: object
-) -> RenamedUnit | None:
+def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> RenamedUnit | None:
     """Rename a unit's local variables; None if nothing can safely be renamed.
 
     Args:
@@ -80,9 +71,7 @@ def rename_locals(
     used_names = set(_WORD.findall(code))
     renames = []
     for variable in variables:
-        new = next(
-            name for name in _candidates(variable.name, language, seed) if name not in used_names
-        )
+        new = next(name for name in _candidates(variable.name, language, seed) if name not in used_names)
         used_names.add(new)
         renames.append((variable, new))
     changed = apply_renames(snippet.code, renames)
@@ -93,9 +82,7 @@ def rename_locals(
 
 def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:
     """Replace the names of variables at all their positions."""
-    replacements = sorted(
-        (span, new.encode()) for variable, new in renames for span in variable.places
-    )
+    replacements = sorted((span, new.encode()) for variable, new in renames for span in variable.places)
     parts, copied_end = [], 0
     for (start, end), new in replacements:
         parts += [code[copied_end:start], new]

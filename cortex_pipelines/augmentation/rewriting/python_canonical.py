@@ -8,10 +8,7 @@ import ast
 from typing import cast
 
 _MIRROR: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-_OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.NotIn: ast.In,
-    ast.IsNot: ast.Is,
-}
+_OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.NotIn: ast.In, ast.IsNot: ast.Is}
 _SYMMETRIC = (ast.Eq, ast.NotEq)
 _STILL = (ast.Name, ast.Constant)
 _JUMPS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
@@ -56,9 +53,7 @@ class _Canonical(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         if isinstance(node.op, ast.Not) and isinstance(node.operand, ast.BoolOp):
             dual = ast.Or() if isinstance(node.operand.op, ast.And) else ast.And()
-            terms: list[ast.expr] = [
-                ast.UnaryOp(ast.Not(), operand) for operand in node.operand.values
-            ]
+            terms: list[ast.expr] = [ast.UnaryOp(ast.Not(), operand) for operand in node.operand.values]
             return cast(ast.AST, self.visit(ast.BoolOp(dual, terms)))
         self.generic_visit(node)
         inner = node.operand

@@ -82,9 +82,7 @@ def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritt
         for task, text in zip(group, texts, strict=True):
             code = _taken_out(text, task)
             if code is not None:
-                rewritten[task.unit["unit_id"]] = Rewritten(
-                    f"{formatter.name}_{style.name}", "layout", code
-                )
+                rewritten[task.unit["unit_id"]] = Rewritten(f"{formatter.name}_{style.name}", "layout", code)
     return rewritten
 
 
@@ -182,8 +180,7 @@ def _flush(code: str) -> str:
 def _between(text: bytes, prefix: bytes, suffix: bytes) -> bytes | None:
     """Text between two others, ignoring white space."""
     before, after = (
-        rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(frame.split()))
-        for frame in (prefix, suffix)
+        rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(frame.split())) for frame in (prefix, suffix)
     )
     match = re.fullmatch(rb"\s*" + before + rb"(.*)" + after + rb"\s*", text, re.DOTALL)
     return match[1] if match else None

@@ -42,13 +42,7 @@ def rewrites() -> tuple[Rewrite, ...]:
 
 
 def rewritten(
-    code: str,
-    language: str,
-    kind: str,
-    path: str,
-    limit: int,
-    *seed: object,
-    first: str | None = None,
+    code: str, language: str, kind: str, path: str, limit: int, *seed: object, first: str | None = None
 ) -> list[Rewritten]:
     """At most ``limit`` distinct rewrites of a unit, drawn by hash.
 
@@ -78,9 +72,7 @@ def _variants(view: NodeTable, seed: tuple[object, ...], first: str | None) -> I
     def rank(candidate: Rewrite) -> tuple[bool, int]:
         return candidate.family != first, draw(*seed, candidate.name) // _WEIGHTS[candidate.family]
 
-    for rewrite in sorted(
-        (candidate for candidate in rewrites() if view.language in candidate.languages), key=rank
-    ):
+    for rewrite in sorted((candidate for candidate in rewrites() if view.language in candidate.languages), key=rank):
         snippet = view.snippet
         edits = list(rewrite.edits(view))
         if not edits:
@@ -123,8 +115,7 @@ def _same_words(family: str, before: Snippet, after: Snippet) -> bool:
     if family != "structure":
         return before.tokens == after.tokens
     first, second = (
-        Counter(token for token in each.tokens if token[0].endswith(_NAMES_OR_LITERALS))
-        for each in (before, after)
+        Counter(token for token in each.tokens if token[0].endswith(_NAMES_OR_LITERALS)) for each in (before, after)
     )
     lost, new = first - second, second - first
     return not lost and len(new) <= 1

@@ -61,9 +61,7 @@ class NodeRewrite(Rewrite):
 def applied(text: bytes, edits: list[Edit]) -> bytes:
     """Apply edits to a text; of overlapping ones the first wins."""
     parts, copied_end = [], 0
-    for edit in sorted(
-        edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)
-    ):
+    for edit in sorted(edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)):
         if edit.start >= copied_end:
             parts += [text[copied_end : edit.start], edit.replacement.encode()]
             copied_end = edit.end

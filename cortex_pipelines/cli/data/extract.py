@@ -7,9 +7,7 @@ import click
 
 @click.command(epilog="Example: cortex extract src --out units.parquet")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
 def extract(path: Path, out: Path) -> None:
     """Extract the units of code in PATH, a file or folder, to a Parquet table."""
     from cortex_pipelines.api import load_parameters

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: cortex mutate src/app.py --json --limit 20")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    help="Sample this many, weighted by how common such bugs are.",
-)
+@click.option("--limit", type=click.IntRange(min=0), help="Sample this many, weighted by how common such bugs are.")
 def mutate(file: Path, as_json: bool, limit: int | None) -> None:
     """Inject bugs into FILE, one at a time, and explain each with its fix."""
     from cortex_pipelines.api import load_parameters
@@ -48,9 +44,7 @@ def _code(file: Path) -> tuple[bytes, str]:
     from cortex_pipelines.syntax.grammars import PARSED
 
     if not file.is_file():
-        raise ValueError(
-            f"{file}: {'is a folder' if file.is_dir() else 'no such file'}; give a file"
-        )
+        raise ValueError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}; give a file")
     data = file.read_bytes()
     try:
         text = data.decode()

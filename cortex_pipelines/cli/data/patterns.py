@@ -10,13 +10,7 @@ if TYPE_CHECKING:
     from cortex_pipelines.extraction.patterns.pattern_files import PatternFile
 
 _PATH = click.Path(path_type=Path)
-_FOLDER = click.option(
-    "--folder",
-    type=_PATH,
-    default=Path("patterns"),
-    show_default=True,
-    help="Folder of patterns.",
-)
+_FOLDER = click.option("--folder", type=_PATH, default=Path("patterns"), show_default=True, help="Folder of patterns.")
 
 
 @click.group(epilog="Example: cortex patterns check src --project shop")
@@ -51,9 +45,7 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
 
 @patterns.command(epilog="Example: cortex patterns learn --project shop")
 @click.option("--project", required=True, help="What this project has made.")
-@click.option(
-    "--out", type=_PATH, default=Path("patterns/proposed"), show_default=True, help="Where to."
-)
+@click.option("--out", type=_PATH, default=Path("patterns/proposed"), show_default=True, help="Where to.")
 @click.option(
     "--least",
     type=click.IntRange(min=2),
@@ -61,13 +53,7 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
     show_default=True,
     help="Fewest commits or files that a pattern is seen in.",
 )
-@click.option(
-    "--most",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    help="Most patterns of either kind.",
-)
+@click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Most patterns of either kind.")
 def learn(project: str, out: Path, least: int, most: int) -> None:
     """Propose patterns from shapes that recur in a project's history and code.
 

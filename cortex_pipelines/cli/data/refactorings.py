@@ -9,9 +9,7 @@ import click
 if TYPE_CHECKING:
     from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 
-_EXAMPLE = (
-    "Example: cortex refactorings before after --json, or cortex refactorings . --commit HEAD"
-)
+_EXAMPLE = "Example: cortex refactorings before after --json, or cortex refactorings . --commit HEAD"
 
 
 @click.command(epilog=_EXAMPLE)

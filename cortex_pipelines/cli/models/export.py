@@ -22,14 +22,8 @@ import click
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="GGUF file of the base, for ollama; defaults to the pinned base.",
 )
-@click.option(
-    "--sign",
-    type=click.Choice(["openssf"]),
-    help="Also sign in this format, to verify without cortex.",
-)
-def export(
-    model: str, form: str, out: Path, task: str | None, base: Path | None, sign: str | None
-) -> None:
+@click.option("--sign", type=click.Choice(["openssf"]), help="Also sign in this format, to verify without cortex.")
+def export(model: str, form: str, out: Path, task: str | None, base: Path | None, sign: str | None) -> None:
     """Export MODEL, MODEL@ALIAS or MODEL/VERSION in a format that other programs load.
 
     The files are verified first; the export is loaded again, compared with them, and gets a signed
@@ -88,7 +82,4 @@ def verify(folder: Path, key: Path | None) -> None:
         click.echo(f"deletion {name}: as it was signed, {outstanding} things outstanding", err=True)
         return
     exported = check(root, folder, folder)
-    click.echo(
-        f"{exported.model} {exported.version}: {len(exported.files)} files match the export",
-        err=True,
-    )
+    click.echo(f"{exported.model} {exported.version}: {len(exported.files)} files match the export", err=True)

@@ -26,13 +26,9 @@ class _Declared(click.Choice[str]):
 @click.option("--strategy", type=_Declared("Strategy"), help="Deployment strategy.")
 @click.option("--target", type=_Declared("Target"), help="Deployment target.")
 @click.option(
-    "--share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of requests routed to the canary.",
+    "--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of requests routed to the canary."
 )
-def promote(
-    model: str | None, why: str, strategy: str | None, target: str | None, share: float | None
-) -> None:
+def promote(model: str | None, why: str, strategy: str | None, target: str | None, share: float | None) -> None:
     """Promote the challenger of MODEL to champion; without MODEL, all that passed their gates.
 
     The deployment is planned in releases.lock; options that are not given are taken from
@@ -73,9 +69,7 @@ def rollback(model: str, why: str, to: str | None) -> None:
 
     project = open_project(find_root())
     entry = promote.rollback(project, promote.find_model(project, model), why, to)
-    unchanged_note = (
-        "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
-    )
+    unchanged_note = "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
     _say(entry.describe() if entry else f"{model}: {unchanged_note}")
 
 

@@ -19,10 +19,7 @@ def releases(as_json: bool) -> None:
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
-    rows = [
-        model_roles(project.root, model) | registered(project, model.name)
-        for model in project_models(project)
-    ]
+    rows = [model_roles(project.root, model) | registered(project, model.name) for model in project_models(project)]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

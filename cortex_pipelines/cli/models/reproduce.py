@@ -31,9 +31,7 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
     else:
         for comparison in reproduction.comparisons:
             result = (
-                "same bytes"
-                if comparison.identical
-                else f"DIFFERS: {comparison.registered} was, {comparison.found} is"
+                "same bytes" if comparison.identical else f"DIFFERS: {comparison.registered} was, {comparison.found} is"
             )
             detail = f"; {comparison.detail}" if comparison.detail else ""
             click.echo(f"{comparison.stage}: {result}{detail}")

@@ -35,10 +35,7 @@ def tune_machine(dry_run: bool) -> None:
     _show(speeds, fastest)
     if not dry_run:
         _write(root, fastest)
-        click.echo(
-            f"params.yaml: adapters.precision {fastest.precision}, max_length {fastest.max_length}",
-            err=True,
-        )
+        click.echo(f"params.yaml: adapters.precision {fastest.precision}, max_length {fastest.max_length}", err=True)
 
 
 def _write(root: Path, speed: "Throughput") -> None:
@@ -60,7 +57,5 @@ def _show(speeds: "list[Throughput]", fastest: "Throughput") -> None:
     table = Table("precision", "row length", "tokens/s", "", box=box.SIMPLE_HEAD)
     for speed in speeds:
         mark = "best" if speed == fastest else ""
-        table.add_row(
-            speed.precision, str(speed.max_length), f"{speed.tokens_per_second:.0f}", mark
-        )
+        table.add_row(speed.precision, str(speed.max_length), f"{speed.tokens_per_second:.0f}", mark)
     Console().print(table)

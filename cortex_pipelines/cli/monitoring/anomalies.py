@@ -14,10 +14,7 @@ class _Anomalies(click.Group):
         return super().parse_args(ctx, args if asks else ["records", *args])
 
 
-@click.group(
-    cls=_Anomalies,
-    epilog="Example: cortex anomalies score pump.csv --out scores.csv",
-)
+@click.group(cls=_Anomalies, epilog="Example: cortex anomalies score pump.csv --out scores.csv")
 def anomalies() -> None:
     """Score records of a watched log, or of any table of measurements.
 
@@ -27,9 +24,7 @@ def anomalies() -> None:
 
 @anomalies.command(epilog="Example: cortex anomalies records new/heartbeat-history.jsonl")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--log", help="Watched log that FILE continues; defaults to the log of the same name."
-)
+@click.option("--log", help="Watched log that FILE continues; defaults to the log of the same name.")
 def records(file: Path, log: str | None) -> None:
     """Score the records in FILE by the fitted detectors; print a summary and each alert as JSON.
 
@@ -62,10 +57,7 @@ def records(file: Path, log: str | None) -> None:
     help="Share of the records, the earliest, that are usual and learnt from.",
 )
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="File for timestamp, score and alarm of each record.",
+    "--out", type=click.Path(path_type=Path), required=True, help="File for timestamp, score and alarm of each record."
 )
 def score(file: Path, fit_share: float, out: Path) -> None:
     """Score the records of the table FILE (CSV) and raise alarms on about 1 % of usual ones.

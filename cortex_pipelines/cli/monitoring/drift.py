@@ -32,8 +32,6 @@ def drift(reference: Path, current: Path, as_json: bool) -> None:
     for feature in result.features:
         p_value = "" if feature.p_value is None else f"{feature.p_value:.2g}"
         drift_mark = "yes" if feature.drift else ""
-        table.add_row(
-            feature.name, feature.kind, feature.test or "not compared", p_value, drift_mark
-        )
+        table.add_row(feature.name, feature.kind, feature.test or "not compared", p_value, drift_mark)
     Console().print(table)
     click.echo(f"{result.share:.0%} of the compared columns drift")

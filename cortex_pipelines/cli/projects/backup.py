@@ -23,11 +23,7 @@ _PASSWORD = click.option(
     help="Folder where this project was: backups of it in WHERE are its own.",
 )
 def backup(
-    where: str,
-    password_file: Path | None,
-    everything: bool,
-    forget_earlier: bool,
-    moved_from: tuple[Path, ...],
+    where: str, password_file: Path | None, everything: bool, forget_earlier: bool, moved_from: tuple[Path, ...]
 ) -> None:
     """Add an encrypted snapshot of the project to the folder WHERE, by restic.
 
@@ -43,9 +39,7 @@ def backup(
 
     project = open_project(find_root())
     back_up(project, where, password_file, everything, forget_earlier, moved_from)
-    click.echo(
-        "backed up, without .cortex/keys: keep these, and the password, at another place", err=True
-    )
+    click.echo("backed up, without .cortex/keys: keep these, and the password, at another place", err=True)
 
 
 @click.command(epilog="Example: cortex restore /mnt/backup/shop shop")
@@ -62,8 +56,4 @@ def restore(where: str, into: Path, password_file: Path | None, path: Path | Non
     from cortex_pipelines.projects.backups import restore as bring_back
 
     bring_back(where, into, password_file, path)
-    click.echo(
-        f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is "
-        "missing",
-        err=True,
-    )
+    click.echo(f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is missing", err=True)

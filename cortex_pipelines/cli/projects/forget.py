@@ -69,19 +69,13 @@ def forget(
         projects = {stone.project for stone in stones if (stone.user is not None) == of_users}
         return list(project.partitions) if None in projects else [name for name in projects if name]
 
-    models = forget.models_trained_on(
-        project, affected_projects(of_users=False), affected_projects(of_users=True)
-    )
+    models = forget.models_trained_on(project, affected_projects(of_users=False), affected_projects(of_users=True))
     timestamp = datetime.now(UTC).isoformat(timespec="seconds")
-    forget.mark_models(
-        project, models, getpass.getuser(), timestamp, "trained on what is forgotten"
-    )
+    forget.mark_models(project, models, getpass.getuser(), timestamp, "trained on what is forgotten")
     for model in models:
         click.echo(f"{model.name}/{model.number}\tmade from {', '.join(model.projects)}")
     name = deletion_certificate.record_deletion(project, stones, deleted, models, getpass.getuser())
-    counts = (
-        ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count) or "nothing else"
-    )
+    counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count) or "nothing else"
     click.echo(
         f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked, "
         f"deleted: {counts} (deletion {name}); now `cortex run`, then `cortex forget --purge`",

@@ -15,9 +15,7 @@ _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 @click.command(epilog="Example: cortex status --json")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
-@click.option(
-    "--page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file."
-)
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file.")
 def status(as_json: bool, page: Path | None) -> None:
     """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale.
 

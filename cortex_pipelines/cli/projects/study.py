@@ -30,18 +30,14 @@ def study() -> None:
     help="Training tokens of each adapter; repeatable, for curves.",
 )
 @click.option("--items", type=click.IntRange(min=1), default=200, help="Held-out items of a task.")
-@click.option(
-    "--questions", type=click.IntRange(min=0), default=100, help="Of each of three kinds."
-)
+@click.option("--questions", type=click.IntRange(min=0), default=100, help="Of each of three kinds.")
 @click.option(
     "--shown",
     type=click.IntRange(min=0),
     default=40,
     help="Of each kind also with similar code; one costs as much as six without.",
 )
-@click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), help="Of training and evaluation."
-)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of training and evaluation.")
 def adapters(
     folder: Path,
     projects: tuple[str, ...],
@@ -91,12 +87,7 @@ def adapters(
 
 
 @study.command(epilog="Example: cortex study table ../study/study.json --pictures docs")
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--pictures",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -9,22 +9,13 @@ import click
 
 @click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')
 @click.argument("task")
-@click.option(
-    "--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`."
-)
+@click.option("--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
 @click.option("--project", help="Use this project only; by default all projects.")
 @click.option("--tokens", default=4000, show_default=True, help="Most tokens, 200 or more.")
-@click.option(
-    "--prompt", is_flag=True, help="Print a worker's whole prompt, by the template `worker`."
-)
+@click.option("--prompt", is_flag=True, help="Print a worker's whole prompt, by the template `worker`.")
 @click.option("--json", "as_json", is_flag=True, help="JSON with citations instead of text.")
 def context(
-    task: str,
-    index_folder: Path | None,
-    project: str | None,
-    tokens: int,
-    prompt: bool,
-    as_json: bool,
+    task: str, index_folder: Path | None, project: str | None, tokens: int, prompt: bool, as_json: bool
 ) -> None:
     """Show the code that TASK is about, packed into a budget of tokens for a prompt.
 
@@ -51,9 +42,7 @@ def context(
         from cortex_pipelines.prompts.templates import package_templates, project_templates
         from cortex_pipelines.serving.request_prompts import worker
 
-        templates = (
-            package_templates() if index_folder is not None else project_templates(find_root())
-        )
+        templates = package_templates() if index_folder is not None else project_templates(find_root())
         text = worker(templates, task, packed.as_json())
         click.echo(text.made_by[0], err=True)
         click.echo(text.text)

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 @click.argument("question", type=click.Choice(["callers", "breaks", "tests", "path"]))
 @click.argument("name")
 @click.argument("to", required=False)
-@click.option(
-    "--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`."
-)
+@click.option("--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
 @click.option("--project", help="Use this project only; by default all projects.")
 @click.option(
     "--depth", type=click.IntRange(1, 20), default=3, show_default=True,
@@ -24,13 +22,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a line a place.")
 def graph(
-    question: str,
-    name: str,
-    to: str | None,
-    index_folder: Path | None,
-    project: str | None,
-    depth: int,
-    as_json: bool,
+    question: str, name: str, to: str | None, index_folder: Path | None, project: str | None, depth: int, as_json: bool
 ) -> None:
     """Show who calls NAME, what breaks if it changes, its tests, or the path from NAME to TO.
 
@@ -68,11 +60,7 @@ def _line(step: "AnswerStep", answer: "GraphAnswer") -> str:
     symbol = f"  {step.name}" if step.name else ""
     if step.relation == "changes_with":
         return f"{step.path}{span}  changes with {step.of} ({step.weight} commits)"
-    distance = (
-        f" ({step.distance} steps away)" if step.distance > 1 and answer.question != "path" else ""
-    )
+    distance = f" ({step.distance} steps away)" if step.distance > 1 and answer.question != "path" else ""
     line_numbers = ", ".join(map(str, step.lines[:5])) + (", …" if len(step.lines) > 5 else "")
     lines = f", line{'s' * (len(step.lines) > 1)} {line_numbers}" if line_numbers else ""
-    return (
-        f"{step.path}{span}{symbol}  {step.relation} {step.of}{lines} [{step.resolution}]{distance}"
-    )
+    return f"{step.path}{span}{symbol}  {step.relation} {step.of}{lines} [{step.resolution}]{distance}"

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 _KIND = click.Choice(tuple(KINDS))
 _SEARCHABLE_KIND = click.Choice((*KINDS, SUMMARY))
 _PROJECT = click.option("--project", help="The project; without it the only one.")
-_AUTHOR = click.option(
-    "--author", help="Mail address or name of an agent; without it yours, as git has it."
-)
+_AUTHOR = click.option("--author", help="Mail address or name of an agent; without it yours, as git has it.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
@@ -24,9 +22,7 @@ def memory() -> None:
     """Keep, find and forget notes, decisions, outcomes and exchanges of a project."""
 
 
-@memory.command(
-    epilog='Example: cortex memory add "prices are rounded half up" --kind decision --project shop'
-)
+@memory.command(epilog='Example: cortex memory add "prices are rounded half up" --kind decision --project shop')
 @click.argument("text")
 @_PROJECT
 @click.option("--kind", type=_KIND, default="note", show_default=True, help="What it is.")
@@ -35,13 +31,7 @@ def memory() -> None:
 @click.option("--origin", default="cortex memory", show_default=True, help="Where it comes from.")
 @_AUTHOR
 def add(
-    text: str,
-    project: str | None,
-    kind: Kind,
-    answer: str,
-    supersedes: str | None,
-    origin: str,
-    author: str | None,
+    text: str, project: str | None, kind: Kind, answer: str, supersedes: str | None, origin: str, author: str | None
 ) -> None:
     """Keep TEXT, without the secrets and personal data in it, and print its identity."""
     added = _open(project).add(author or "", text, kind, origin, answer, supersedes)
@@ -59,13 +49,7 @@ def add(
 @_AUTHOR
 @_JSON
 def search(
-    query: str,
-    project: str | None,
-    k: int,
-    kind: str | None,
-    history: bool,
-    author: str | None,
-    as_json: bool,
+    query: str, project: str | None, k: int, kind: str | None, history: bool, author: str | None, as_json: bool
 ) -> None:
     """Find what is kept about QUERY, what was tried on tasks like it, and relations of its names.
 
@@ -100,14 +84,10 @@ def show(project: str | None, author: str | None, as_json: bool) -> None:
         return
     languages = overview["metadata"].get("languages", {})
     files = ", ".join(f"{count:,} {name}" for name, count in languages.items()) or "not made yet"
-    click.echo(
-        f"{overview['project']}: files: {files}; {overview['answers']} cached answers", err=True
-    )
+    click.echo(f"{overview['project']}: files: {files}; {overview['answers']} cached answers", err=True)
     if overview["since"] is not None:
         changed = ", ".join(overview["changed"]) or "no asset"
-        summary = (
-            f"since {overview['since']}: {changed} changed, {overview['added']} entries of others"
-        )
+        summary = f"since {overview['since']}: {changed} changed, {overview['added']} entries of others"
         click.echo(summary, err=True)
     for entry in (*overview["history"], *overview["notes"]):
         _show(entry)
@@ -118,9 +98,7 @@ def show(project: str | None, author: str | None, as_json: bool) -> None:
 @_PROJECT
 @click.option("--author", help="All entries of this mail address, key or agent.")
 @click.option("--before", help="Only what was added before this day, such as 2026-01-31.")
-def forget(
-    ids: tuple[str, ...], project: str | None, author: str | None, before: str | None
-) -> None:
+def forget(ids: tuple[str, ...], project: str | None, author: str | None, before: str | None) -> None:
     """Delete the entries IDS, or all of an author or before a day, from the files.
 
     What is named together has to hold together. `cortex forget` reaches the memories, too.
@@ -154,9 +132,5 @@ def _show(entry: dict[str, Any]) -> None:
 
 def _attempt_summary(attempt: dict[str, Any]) -> str:
     decided = attempt["succeeded"] + attempt["failed"]
-    result = (
-        f"{attempt['succeeded']} of {decided} succeeded"
-        if decided
-        else attempt["outcome"] or "unknown"
-    )
+    result = f"{attempt['succeeded']} of {decided} succeeded" if decided else attempt["outcome"] or "unknown"
     return f"{attempt['worker']} ({attempt['attempts']} times, {result})"

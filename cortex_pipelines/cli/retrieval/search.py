@@ -19,18 +19,14 @@ if TYPE_CHECKING:
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the index.")
 @click.option("--rebuild", is_flag=True, help="Instead: make the project's own index again.")
-@click.option(
-    "--project", help="With --rebuild: only this project's index, not those of all projects."
-)
+@click.option("--project", help="With --rebuild: only this project's index, not those of all projects.")
 @click.option(
     "--encoder",
     type=click.Choice(["auto", "sentence", "none"]),
     default="auto",
     help="Meaning beside words: the sentence encoder, or none (faster). auto: up to 40,000 places.",
 )
-def index(
-    path: Path | None, out: Path | None, rebuild: bool, project: str | None, encoder: str
-) -> None:
+def index(path: Path | None, out: Path | None, rebuild: bool, project: str | None, encoder: str) -> None:
     """Make an index of PATH, any folder, for `cortex search --index`.
 
     `cortex search --project` makes its index by itself; --rebuild deletes it and makes it again
@@ -61,18 +57,12 @@ def _rebuild(name: str | None) -> None:
 
     collection = rebuild(open_project(find_root()), name).collection
     vector_note = "with vectors" if collection.vectors is not None else "by words alone"
-    click.echo(
-        f"{collection.documents.height:,} places in {collection.files.height:,} files, "
-        f"{vector_note}",
-        err=True,
-    )
+    click.echo(f"{collection.documents.height:,} places in {collection.files.height:,} files, {vector_note}", err=True)
 
 
 @click.command(epilog='Example: cortex search "where is the retry limit read" --project flask')
 @click.argument("query", required=False)
-@click.option(
-    "--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`."
-)
+@click.option("--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
 @click.option("--project", help="Search this project only; by default all projects.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines: id and query.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results of --file.")
@@ -84,12 +74,8 @@ def _rebuild(name: str | None) -> None:
 @click.option("--licence", help="Only files under this SPDX licence.")
 @click.option("--author", help="Only files that this pseudonym changed last.")
 @click.option("--tests/--no-tests", default=None, help="Only tests, or none.")
-@click.option(
-    "--min-complexity", type=int, help="Only units of this cyclomatic complexity or more."
-)
-@click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only files changed since this day."
-)
+@click.option("--min-complexity", type=int, help="Only units of this cyclomatic complexity or more.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only files changed since this day.")
 @click.option(
     "--by",
     type=click.Choice(["unit", "file", "folder"]),

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     default=0.0,
     help="Share of tasks routed to a randomly drawn one of the best masters.",
 )
-def route(
-    task: str | None, file: Path | None, out: Path | None, model: Path | None, explore: float
-) -> None:
+def route(task: str | None, file: Path | None, out: Path | None, model: Path | None, explore: float) -> None:
     """Route TASK to a master, as JSON; with --file, one line per task in order."""
     if (task is None) == (file is None):
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")

@@ -14,9 +14,7 @@ def router() -> None:
 
 @router.command(epilog="Example: cortex router train coordination --out my-router")
 @click.argument("logs", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the router."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the router.")
 def train(logs: Path, out: Path) -> None:
     """Train on all logs under LOGS and write a folder for `cortex route --model`."""
     from cortex_pipelines.api import load_parameters

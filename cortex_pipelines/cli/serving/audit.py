@@ -25,14 +25,11 @@ def verify(head: str | None) -> None:
         raise click.ClickException(f"no {path}: nobody has asked yet, or it was deleted")
     verification = verified(path, head)
     if verification.problem:
-        raise click.ClickException(
-            f"{path}: {verification.problem}; {verification.entries} entries before are whole"
-        )
+        raise click.ClickException(f"{path}: {verification.problem}; {verification.entries} entries before are whole")
     click.echo(f"{verification.entries} entries are whole, the last is {verification.head}")
     if verification.redacted:
         click.echo(
-            f"{verification.redacted} of them without who asked, by `cortex forget`, whose "
-            "certificates say how many",
+            f"{verification.redacted} of them without who asked, by `cortex forget`, whose certificates say how many",
             err=True,
         )
     if verification.unfinished:

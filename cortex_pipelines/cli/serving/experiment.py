@@ -17,9 +17,7 @@ def experiment() -> None:
 @click.argument("project")
 @click.argument("a")
 @click.argument("b")
-@click.option(
-    "--share", type=float, default=0.5, show_default=True, help="Share of users answered by B."
-)
+@click.option("--share", type=float, default=0.5, show_default=True, help="Share of users answered by B.")
 @click.option(
     "--metric",
     type=click.Choice(get_args(Metric)),
@@ -27,19 +25,9 @@ def experiment() -> None:
     show_default=True,
     help="Share of requests to compare: answers accepted, or answered without failure.",
 )
+@click.option("--smallest", type=float, default=0.05, show_default=True, help="Smallest difference that matters.")
 @click.option(
-    "--smallest",
-    type=float,
-    default=0.05,
-    show_default=True,
-    help="Smallest difference that matters.",
-)
-@click.option(
-    "--most-answers",
-    type=int,
-    default=20_000,
-    show_default=True,
-    help="Answers after which it ends in any case.",
+    "--most-answers", type=int, default=20_000, show_default=True, help="Answers after which it ends in any case."
 )
 @click.option(
     "--tolerance",
@@ -48,11 +36,7 @@ def experiment() -> None:
     show_default=True,
     help="Guardrail: share of failed, and of withheld, answers of B beyond those of A.",
 )
-@click.option(
-    "--slowest",
-    type=float,
-    help="Guardrail: seconds that 95 % of B's answers keep to.",
-)
+@click.option("--slowest", type=float, help="Guardrail: seconds that 95 % of B's answers keep to.")
 @click.option("--why", default="by hand", help="Reason, for the record.")
 def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> None:
     """Divide the users of PROJECT between A and B from the next request on.
@@ -107,9 +91,7 @@ def stop(project: str, why: str) -> None:
 
 def _lines(state: dict[str, Any]) -> list[str]:
     plan, arms, difference = state["plan"], state["arms"], state["difference"]
-    lines = [
-        f"{plan['id']}: {state['state']}" + (f", {state['reason']}" if state["reason"] else "")
-    ]
+    lines = [f"{plan['id']}: {state['state']}" + (f", {state['reason']}" if state["reason"] else "")]
     for name in ("a", "b"):
         counts = arms[name]
         p95 = "" if counts["p95"] is None else f", 95 % within {counts['p95']:.2f} s"

@@ -45,9 +45,7 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     summary = ImportSummary()
     with ExitStack() as stack:
         out = stack.enter_context(refused.open("w", encoding="utf-8")) if refused else None
-        rejected_lines = import_files(
-            root, load_parameters(root), files or (gateway_log(root),), project, summary
-        )
+        rejected_lines = import_files(root, load_parameters(root), files or (gateway_log(root),), project, summary)
         for count, line in enumerate(rejected_lines):
             if out is not None:
                 out.write(json.dumps(asdict(line)) + "\n")
@@ -69,9 +67,7 @@ def _summary(summary: "ImportSummary") -> Sequence[str]:
 @feedback.command(epilog="Example: cortex feedback show --project shop --json")
 @click.option("--project", help="Only this project's interactions.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file."
-)
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file.")
 def show(project: str | None, as_json: bool, html: Path | None) -> None:
     """Show figures with intervals by project, language, task and version.
 
@@ -100,9 +96,7 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
         if simulated and any(group["simulated"] for group in groups):
             click.echo(SIMULATION)
         for by in GROUPS:
-            head, rows = table_cells(
-                [g for g in groups if g["by"] == by and g["simulated"] == simulated], by
-            )
+            head, rows = table_cells([g for g in groups if g["by"] == by and g["simulated"] == simulated], by)
             if rows:  # a line for each figure: their names are too long to stand side by side
                 names, *figures = zip(head, *rows, strict=True)
                 groups_of = (Column(str(name), overflow="fold") for name in names[1:])
@@ -129,23 +123,18 @@ def commits(project: str, repository: Path) -> None:
     root = find_root()
     summary = import_commits(root, load_parameters(root), project, repository)
     click.echo(
-        f"{summary.taken:,} completions were committed; {summary.new:,} new events, "
-        f"{summary.repeated:,} known already"
+        f"{summary.taken:,} completions were committed; {summary.new:,} new events, {summary.repeated:,} known already"
     )
 
 
 @feedback.command(epilog="Example: cortex feedback simulate . --project shop --out simulated.jsonl")
 @click.argument("repository", type=click.Path(path_type=Path))
 @click.option("--project", required=True, help="Project that the events name.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write events to this file."
-)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write events to this file.")
 @click.option("--url", help="Ask the gateway there, and send it the events.")
 @click.option("--ending", default=".py", show_default=True, help="Files that end so.")
 @click.option("--most", default=20, show_default=True, help="Number of changes of files.")
-def simulate(
-    repository: Path, project: str, out: Path | None, url: str | None, ending: str, most: int
-) -> None:
+def simulate(repository: Path, project: str, out: Path | None, url: str | None, ending: str, most: int) -> None:
     """Simulate a developer who types the latest changes in the history of REPOSITORY.
 
     With --url a gateway suggests; otherwise a baseline does, which repeats the line that once

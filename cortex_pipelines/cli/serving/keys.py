@@ -30,12 +30,8 @@ def keys() -> None:
     type=click.Choice(tuple(SCOPES)),
     help="What it may ask for besides the role; several times.",
 )
-@click.option(
-    "--project", "projects", multiple=True, help="Only models of this project; several times."
-)
-@click.option(
-    "--model", "models", multiple=True, help="Only this model, such as shop@1.2.0; several times."
-)
+@click.option("--project", "projects", multiple=True, help="Only models of this project; several times.")
+@click.option("--model", "models", multiple=True, help="Only this model, such as shop@1.2.0; several times.")
 @click.option("--expires", help="In how many days, such as 90d; by default never.")
 def create(
     name: str,

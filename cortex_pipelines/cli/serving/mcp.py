@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: cortex mcp --model shop@champion")
-@click.option(
-    "--model", help="Model for requests that name none; default: the only project with a champion."
-)
+@click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
 def mcp(model: str | None) -> None:
     """Serve tools to an agent by the Model Context Protocol, over standard input and output.
 

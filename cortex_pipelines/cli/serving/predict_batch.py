@@ -15,9 +15,7 @@ from cortex_pipelines.cli.serving.serve import require_packages
 @click.command("predict-batch", epilog="Example: cortex predict-batch asked.jsonl --out made.jsonl")
 @click.argument("file", type=click.File("rb"))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Instead of printing.")
-@click.option(
-    "--model", help="Model of lines that name none; else the only project with a champion."
-)
+@click.option("--model", help="Model of lines that name none; else the only project with a champion.")
 def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) -> None:
     """Answer each line of FILE, a body of POST /predict, by a line; - reads standard input.
 

@@ -32,10 +32,7 @@ def prompts(name: str | None, variant: str | None, register: bool, as_json: bool
             raise PromptFileError(f"no template {name}; there is {', '.join(templates.by_name)}")
         click.echo(templates[name].text, nl=False)
         return
-    rows = [
-        {"name": each.name, "version": each.version, "from": each.origin}
-        for each in templates.by_name.values()
-    ]
+    rows = [{"name": each.name, "version": each.version, "from": each.origin} for each in templates.by_name.values()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -10,13 +10,7 @@ from cortex_pipelines.serving.settings import EngineName
 
 @click.command(epilog="Example: cortex serve --port 8008")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8008,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    help="Port to listen on.",
-)
+@click.option("--port", default=8008, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option(
     "--from",
     "folder",
@@ -29,30 +23,18 @@ from cortex_pipelines.serving.settings import EngineName
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="With --from: public key of whoever exported it.",
 )
+@click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
 @click.option(
-    "--model", help="Model for requests that name none; default: the only project with a champion."
+    "--engine", type=click.Choice(get_args(EngineName)), help="What writes text; else `serving.engine` of params.yaml."
 )
-@click.option(
-    "--engine",
-    type=click.Choice(get_args(EngineName)),
-    help="What writes text; else `serving.engine` of params.yaml.",
-)
-@click.option(
-    "--open", "everybody", is_flag=True, help="Listen on other addresses without any API key."
-)
+@click.option("--open", "everybody", is_flag=True, help="Listen on other addresses without any API key.")
 @click.option(
     "--tls-cert",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificate in PEM, for HTTPS; with --tls-key.",
 )
-@click.option(
-    "--tls-key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Its private key in PEM.",
-)
-@click.option(
-    "--log-requests", is_flag=True, help="Write one line of JSON per request, without its text."
-)
+@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its private key in PEM.")
+@click.option("--log-requests", is_flag=True, help="Write one line of JSON per request, without its text.")
 def serve(
     host: str,
     port: int,
@@ -103,6 +85,4 @@ def require_packages() -> None:
     from cortex_pipelines.projects.doctor import gateway_packages
 
     if not (packages := gateway_packages()).good:
-        raise click.ClickException(
-            f"the gateway cannot be started, {packages.detail}: {packages.remedy}"
-        )
+        raise click.ClickException(f"the gateway cannot be started, {packages.detail}: {packages.remedy}")

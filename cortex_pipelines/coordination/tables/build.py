@@ -9,13 +9,7 @@ from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.metrics import system_metrics, worker_metrics
 from cortex_pipelines.coordination.tables.outcomes import outcomes
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
-from cortex_pipelines.schemas.coordination import (
-    DECISIONS,
-    FEATURES,
-    OUTCOMES,
-    SYSTEM_METRICS,
-    WORKER_METRICS,
-)
+from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES, SYSTEM_METRICS, WORKER_METRICS
 
 
 def coordination_tables(

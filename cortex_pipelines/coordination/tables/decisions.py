@@ -30,9 +30,7 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
     decision_events = events.filter(
         pl.col("master").is_not_null() & pl.col("kind").is_in(["decision", "event", "outcome"])
     )
-    read = [
-        (event, json.loads(event["payload"])) for event in decision_events.iter_rows(named=True)
-    ]
+    read = [(event, json.loads(event["payload"])) for event in decision_events.iter_rows(named=True)]
     return DECISIONS.frame(
         [
             _row(event, record, aliases)
@@ -42,18 +40,11 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
     )
 
 
-def _row(
-    event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]
-) -> dict[str, Any]:
+def _row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     scores = _scores(record, aliases)
-    propensity = next(
-        (value for path in _PROPENSITY if (value := number(value_at(record, path))) is not None),
-        None,
-    )
+    propensity = next((value for path in _PROPENSITY if (value := number(value_at(record, path))) is not None), None)
     copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
-    return {
-        name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")
-    } | {
+    return {name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")} | {
         "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
         "decided_at": decided_at(event),
         "strategy": first_text(record, _STRATEGY),
@@ -78,9 +69,7 @@ def decided_at(event: Mapping[str, Any]) -> datetime | None:
 
 def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
     """Scores by master, sorted by name."""
-    raw_scores = next(
-        (value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {}
-    )
+    raw_scores = next((value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {})
     scores = {
         aliases.get(name, name): value
         for name, score in sorted(raw_scores.items())

@@ -36,9 +36,7 @@ class _TrackRecord:
         return count, [seconds for seconds in recent if seconds is not None]
 
 
-def features(
-    decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTableSettings
-) -> pl.DataFrame:
+def features(decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
     """Feature rows, one per task and master.
 
     Args:
@@ -74,13 +72,9 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
     records = pl.concat(
         [
             decisions.select(
-                *columns,
-                *("decided_at", "occurred_at", "file", "byte_offset"),
-                *("confidence", "priority", "scores"),
+                *columns, *("decided_at", "occurred_at", "file", "byte_offset"), *("confidence", "priority", "scores")
             ),
-            outcomes.filter(pl.col("master").is_not_null()).select(
-                *columns, "occurred_at", "file", "byte_offset"
-            ),
+            outcomes.filter(pl.col("master").is_not_null()).select(*columns, "occurred_at", "file", "byte_offset"),
         ],
         how="diagonal",
     ).filter(pl.col("attempt_id").is_not_null())
@@ -150,9 +144,7 @@ def _of_text(text: str | None) -> dict[str, int | None]:
     }
 
 
-def _of_record(
-    track_record: _TrackRecord, when: datetime | None, most: int
-) -> dict[str, float | int | None]:
+def _of_record(track_record: _TrackRecord, when: datetime | None, most: int) -> dict[str, float | int | None]:
     if when is None:
         return dict.fromkeys(("earlier_outcomes", "recent_seconds"))
     count, seconds = track_record.before(when, most)

@@ -48,11 +48,7 @@ def metrics_with_counters(events: pl.DataFrame, counters: Collection[str]) -> pl
 
 
 def _metrics(events: pl.DataFrame, kinds: Sequence[str], is_counter: pl.Expr) -> pl.DataFrame:
-    rows = [
-        row
-        for event in events.filter(pl.col("kind").is_in(kinds)).iter_rows(named=True)
-        for row in _rows(event)
-    ]
+    rows = [row for event in events.filter(pl.col("kind").is_in(kinds)).iter_rows(named=True) for row in _rows(event)]
     schema = {name: WORKER_METRICS.schema[name] for name in _MADE}
     return _with_rates(pl.DataFrame(rows, schema=schema, orient="row"), is_counter)
 
@@ -90,11 +86,7 @@ def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     A decreasing value is a counter that was reset to zero, so the value itself is the rise.
     """
     timed = rows.filter(pl.col("value").is_not_null() & pl.col("occurred_at").is_not_null())
-    before = (
-        pl.col("value", "occurred_at")
-        .shift(1)
-        .over(_SERIES, order_by=["occurred_at", "byte_offset"])
-    )
+    before = pl.col("value", "occurred_at").shift(1).over(_SERIES, order_by=["occurred_at", "byte_offset"])
     steps = timed.with_columns(before.name.suffix("_before")).with_columns(
         (pl.col("value") - pl.col("value_before")).alias("step")
     )
@@ -104,9 +96,7 @@ def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     rated = (
         steps.join(counters, on=_SERIES, how="left", nulls_equal=True)
         .filter("counter")
-        .select(
-            "event_id", "metric", pl.when(seconds > 0).then(rise / seconds).alias("rate"), "counter"
-        )
+        .select("event_id", "metric", pl.when(seconds > 0).then(rise / seconds).alias("rate"), "counter")
     )
     with_rates = rows.join(rated, on=["event_id", "metric"], how="left")
     return with_rates.with_columns(pl.col("counter").fill_null(value=False))

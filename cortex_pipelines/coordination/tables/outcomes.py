@@ -31,9 +31,7 @@ def outcomes(events: pl.DataFrame) -> pl.DataFrame:
     """
     outcome_kinds = pl.col("kind").is_in(["outcome", "model_selection"])
     completed = pl.col("kind").is_in(["decision", "event"]) & (
-        pl.col("success").is_not_null()
-        | pl.col("outcome").is_not_null()
-        | pl.col("duration_seconds").is_not_null()
+        pl.col("success").is_not_null() | pl.col("outcome").is_not_null() | pl.col("duration_seconds").is_not_null()
     )
     rows = events.filter(outcome_kinds | completed).iter_rows(named=True)
     return OUTCOMES.frame([_row(event, json.loads(event["payload"])) for event in rows])

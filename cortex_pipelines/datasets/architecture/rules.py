@@ -78,15 +78,9 @@ class DependencyRule:
 
 def folder_import(edge: Edge) -> FolderImport | None:
     """The parts joined by an import, where the two paths diverge; None if they do not."""
-    importer_path, imported_path = (
-        edge.path.split("/"),
-        edge.target.split("/") if edge.target else [],
-    )
+    importer_path, imported_path = (edge.path.split("/"), edge.target.split("/") if edge.target else [])
     depth = 0
-    while (
-        depth < min(len(importer_path), len(imported_path))
-        and importer_path[depth] == imported_path[depth]
-    ):
+    while depth < min(len(importer_path), len(imported_path)) and importer_path[depth] == imported_path[depth]:
         depth += 1
     if depth >= len(importer_path) or depth >= len(imported_path):
         return None  # one path contains the other
@@ -95,9 +89,7 @@ def folder_import(edge: Edge) -> FolderImport | None:
     return FolderImport(edge.source, folder, importer, imported) if importer != imported else None
 
 
-def learn_rules(
-    edges: Iterable[Edge], settings: ArchitectureExampleSettings
-) -> list[DependencyRule]:
+def learn_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -> list[DependencyRule]:
     """Rules that the imports obey, ordered by source, folder and parts.
 
     Args:
@@ -105,9 +97,7 @@ def learn_rules(
         settings: Minimum number of imports and minimum agreement.
     """
     distinct = {(edge.source, edge.path, edge.target): edge for edge in edges}
-    counts = Counter(
-        parts for edge in distinct.values() if (parts := folder_import(edge)) is not None
-    )
+    counts = Counter(parts for edge in distinct.values() if (parts := folder_import(edge)) is not None)
     rules = []
     for parts, count in sorted(counts.items()):
         against = counts.get(parts.inverse, 0)
@@ -125,9 +115,7 @@ def _part_name(path: Sequence[str], index: int) -> str:
     return name.rsplit(".", 1)[0] if index == len(path) - 1 and "." in name[1:] else name
 
 
-def _transitive_rules(
-    rules: Sequence[DependencyRule], counts: Counter[FolderImport]
-) -> Iterator[DependencyRule]:
+def _transitive_rules(rules: Sequence[DependencyRule], counts: Counter[FolderImport]) -> Iterator[DependencyRule]:
     folders: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for rule in rules:
         parts = rule.parts

@@ -25,9 +25,7 @@ _NOT_PROSE = re.compile(r"^\s*([#=\-*+>|<`~!]|\[!|\.\. |:\w+:|\d+\.|https?://)")
 
 
 def structure_examples(
-    facts: Sequence[Row],
-    texts: Mapping[tuple[str, str], str],
-    settings: ArchitectureExampleSettings,
+    facts: Sequence[Row], texts: Mapping[tuple[str, str], str], settings: ArchitectureExampleSettings
 ) -> Iterator[Row]:
     """Examples with ``prompt``, ``completion``, ``kind``, ``description_source`` and the fact.
 
@@ -78,12 +76,7 @@ def _structure(
     file_facts = facts_by_file[fact["source"], fact["path"]]
     if kind == "route":
         line = f"{fact['subject']} -> {fact['object']}"
-        return (
-            "api",
-            f"Route ({location}):",
-            _name_as_words(fact["object"]),
-            f"{line}\n{fact['evidence']}",
-        )
+        return ("api", f"Route ({location}):", _name_as_words(fact["object"]), f"{line}\n{fact['evidence']}")
     if kind == "api" and relation in _OPERATIONS:
         weak = _name_as_words(fact["subject"]) if relation in _BY_NAME else ""
         return "api", f"API ({location}):", weak, fact["evidence"]
@@ -92,19 +85,9 @@ def _structure(
         weak = f"A {relation} {fact['object']} with {columns}" if columns else ""
         return "schema", f"Schema ({location}):", weak, fact["evidence"]
     if kind == "deployment" and relation in _DEPLOYED:
-        return (
-            "deployment",
-            f"Deployment ({location}):",
-            _deployed(fact, file_facts),
-            fact["evidence"],
-        )
+        return ("deployment", f"Deployment ({location}):", _deployed(fact, file_facts), fact["evidence"])
     if kind == "service" and fact["technology"] != "dockerfile":
-        return (
-            "boundary",
-            f"Package ({location}):",
-            "",
-            _boundary(fact, facts_by_boundary, settings),
-        )
+        return ("boundary", f"Package ({location}):", "", _boundary(fact, facts_by_boundary, settings))
     if kind == "module" and fact["description"]:
         return "module", f"Module ({location}):", "", _module(fact, file_facts, settings)
     return None
@@ -139,9 +122,7 @@ def _deployed(fact: Row, file_facts: Sequence[Row]) -> str:
 
 
 def _boundary(
-    fact: Row,
-    facts_by_boundary: Mapping[tuple[str, str], Sequence[Row]],
-    settings: ArchitectureExampleSettings,
+    fact: Row, facts_by_boundary: Mapping[tuple[str, str], Sequence[Row]], settings: ArchitectureExampleSettings
 ) -> str:
     """Outline of a package: folder, parts, internal and external dependencies."""
     boundary_facts = facts_by_boundary.get((fact["source"], fact["subject"]), ())
@@ -154,9 +135,7 @@ def _boundary(
     ]
     dependencies = {
         scope: [
-            row["object"]
-            for row in boundary_facts
-            if row["fact"] == "service-dependency" and row["scope"] == scope
+            row["object"] for row in boundary_facts if row["fact"] == "service-dependency" and row["scope"] == scope
         ]
         for scope in ("internal", "external")
     }
@@ -180,9 +159,7 @@ def _module(fact: Row, file_facts: Sequence[Row], settings: ArchitectureExampleS
     return "\n".join(lines)
 
 
-def _readmes(
-    texts: Mapping[tuple[str, str], str], settings: ArchitectureExampleSettings
-) -> dict[tuple[str, str], str]:
+def _readmes(texts: Mapping[tuple[str, str], str], settings: ArchitectureExampleSettings) -> dict[tuple[str, str], str]:
     """First prose paragraph of each folder's README."""
     readmes: dict[tuple[str, str], str] = {}
     for (source, path), text in texts.items():
@@ -192,9 +169,7 @@ def _readmes(
             prose = [p for p in paragraphs if not _NOT_PROSE.match(p) and len(p.split()) > 4
                      and not p.rstrip().endswith(":")]  # fmt: skip
             if prose:
-                readmes.setdefault(
-                    (source, folder), _truncate(" ".join(prose[0].split()), settings)
-                )
+                readmes.setdefault((source, folder), _truncate(" ".join(prose[0].split()), settings))
     return readmes
 
 

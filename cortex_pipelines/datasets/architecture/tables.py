@@ -25,11 +25,7 @@ from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
-from cortex_pipelines.schemas.datasets.architecture import (
-    ARCHITECTURE_DATASET,
-    ARCHITECTURE_EXAMPLES,
-    DEPENDENCY_RULES,
-)
+from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET, ARCHITECTURE_EXAMPLES, DEPENDENCY_RULES
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
@@ -85,20 +81,14 @@ def architecture_tables(
 
     rule_splits = RuleSplits(split_rules(rules, settings), split_of)
     example_rows = [
-        *structure_examples(
-            fact_rows, {file_key: row["text"] for file_key, row in files_by_key.items()}, examples
-        ),
+        *structure_examples(fact_rows, {file_key: row["text"] for file_key, row in files_by_key.items()}, examples),
         *violation_examples(imports, rules, rule_splits, examples, settings.seed),
     ]
     offsets = _Offsets()
     rows = [_candidate(row, files_by_key, file_splits, split_of, offsets) for row in example_rows]
-    candidates = _with_exclusions(
-        pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings
-    )
+    candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
-    return _select_tables(with_redactions, settings, join) | {
-        DEPENDENCY_RULES.name: _rules_table(rules)
-    }
+    return _select_tables(with_redactions, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
@@ -122,10 +112,7 @@ def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
 
 def _splits_by_file(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
     assigned = splits.filter(pl.col("split").is_not_null()).sort("unit_id")
-    return {
-        (source, path): split
-        for source, path, split in assigned.select("source", "path", "split").iter_rows()
-    }
+    return {(source, path): split for source, path, split in assigned.select("source", "path", "split").iter_rows()}
 
 
 def _candidate(
@@ -145,10 +132,7 @@ def _candidate(
         reason += ", where its rule is too"
     line_starts = offsets.line_starts(file_key, file["text"])
     lines = fact["start_line"], fact["end_line"]
-    start, end = (
-        line_starts[lines[0] - 1],
-        max(line_starts[lines[1]] - 1, line_starts[lines[0] - 1]),
-    )
+    start, end = (line_starts[lines[0] - 1], max(line_starts[lines[1]] - 1, line_starts[lines[0] - 1]))
     return {
         **{name: value for name, value in example.items() if name != "fact"},
         "unit_id": fact["fact_id"],
@@ -179,17 +163,11 @@ class _Offsets:
         return self._line_starts[file_key]
 
 
-def _with_exclusions(
-    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
-) -> pl.DataFrame:
+def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.DataFrame:
     """Candidates with near-duplicate cluster and exclusion reason."""
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
-    clusters = near_duplicate_clusters(
-        token_streams(rows["target"].to_list(), rows["language"].to_list()), settings
-    )
-    benchmark_names = find_contamination(
-        rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list()
-    )
+    clusters = near_duplicate_clusters(token_streams(rows["target"].to_list(), rows["language"].to_list()), settings)
+    benchmark_names = find_contamination(rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list())
     ids, splits = rows["unit_id"].to_list(), rows["split"].to_list()
     cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
     crosses_split = [splits[first] != split for first, split in zip(clusters, splits, strict=True)]
@@ -199,17 +177,13 @@ def _with_exclusions(
         pl.len().over("cluster").cast(pl.Int64).alias("cluster_size"),
         pl.coalesce(
             "not_made",
-            pl.when(
-                pl.Series(
-                    [benchmark is not None for benchmark in benchmark_names], dtype=pl.Boolean
-                )
-            ).then(pl.lit("contaminated")),
+            pl.when(pl.Series([benchmark is not None for benchmark in benchmark_names], dtype=pl.Boolean)).then(
+                pl.lit("contaminated")
+            ),
             pl.when(bad_size).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is in the split of its first member
-            pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(
-                pl.lit("near_duplicate_elsewhere")
-            ),
+            pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(pl.lit("near_duplicate_elsewhere")),
         ).alias("not_made"),
     )
 
@@ -222,8 +196,7 @@ def _select_tables(
     require_no_leakage(selected.rows, NAME, _COMPARED, join)
     not_made = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(
-        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))],
-        how="diagonal",
+        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))], how="diagonal"
     )
     tables = {t.name: t.conform(selected.rows[t.name]) for t in ARCHITECTURE_DATASET[:3]}
     return tables | {MANIFEST.name: manifest(selected.rows, left_out, settings)}

@@ -12,12 +12,7 @@ from posixpath import dirname, relpath
 from typing import Any, TypeVar
 
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.datasets.architecture.rules import (
-    DependencyRule,
-    Edge,
-    FolderImport,
-    folder_import,
-)
+from cortex_pipelines.datasets.architecture.rules import DependencyRule, Edge, FolderImport, folder_import
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 
@@ -84,9 +79,7 @@ def split_rules(rules: Sequence[DependencyRule], settings: DatasetSettings) -> d
 
     A project with few rules keeps all of them in train.
     """
-    ids = sorted(
-        (rule.rule_id for rule in rules), key=lambda rule_id: draw(settings.seed, "rule", rule_id)
-    )
+    ids = sorted((rule.rule_id for rule in rules), key=lambda rule_id: draw(settings.seed, "rule", rule_id))
     test = int(len(ids) * settings.test_share)
     validation = test + int(len(ids) * settings.validation_share)
     return {
@@ -121,25 +114,13 @@ def violation_examples(
         if prompt_imports is None:
             continue
         for parts, allowed in ((rule.parts, True), (rule.parts.inverse, False)):
-            edges = [
-                e
-                for e in by_parts.get(parts, ())
-                if rule_splits.share_split(rule, e.source, e.path)
-            ]
+            edges = [e for e in by_parts.get(parts, ()) if rule_splits.share_split(rule, e.source, e.path)]
             for edge in _shuffled(edges, rule, seed)[: settings.max_per_rule if allowed else None]:
                 fact = imports.facts[edge.fact_id]
                 yield _example(
-                    fact,
-                    fact["evidence"],
-                    rule,
-                    imports,
-                    prompt_imports,
-                    allowed=allowed,
-                    origin="original",
+                    fact, fact["evidence"], rule, imports, prompt_imports, allowed=allowed, origin="original"
                 )
-        yield from _injected_examples(
-            rule, by_parts, imports, prompt_imports, rule_splits, settings, seed
-        )
+        yield from _injected_examples(rule, by_parts, imports, prompt_imports, rule_splits, settings, seed)
 
 
 @dataclass(frozen=True)
@@ -238,9 +219,7 @@ def _injected_examples(
             fact = imports.of_file[source, path][0]
             same_language = fact["language"] == imports.facts[edge.fact_id]["language"]
             if text and same_language and edge.target not in imported_targets:
-                yield _example(
-                    fact, text, rule, imports, prompt_imports, allowed=False, origin="injected"
-                )
+                yield _example(fact, text, rule, imports, prompt_imports, allowed=False, origin="injected")
                 injected_count += 1
                 break
 
@@ -251,9 +230,7 @@ def _imports_within_upper(rule: DependencyRule, imports: Imports) -> list[Edge]:
     return [
         edge
         for edge in imports.edges
-        if edge.source == rule.parts.source
-        and edge.path.startswith(prefix)
-        and edge.target.startswith(prefix)
+        if edge.source == rule.parts.source and edge.path.startswith(prefix) and edge.target.startswith(prefix)
     ]
 
 

@@ -19,25 +19,13 @@ from cortex_pipelines.datasets.prompts.context import RepositoryContext
 from cortex_pipelines.datasets.prompts.unit_text import FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
-from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
-    draw_for_infilling,
-    infilling_candidates,
-)
+from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
 from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
 from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
-from cortex_pipelines.datasets.tasks.naming import (
-    LOCAL_NAMES,
-    NAMED,
-    local_names,
-    naming_candidates,
-)
+from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
 from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.tasks.statements import statement_candidates
-from cortex_pipelines.datasets.tasks.variants import (
-    renamed_variants,
-    rewritten_variants,
-    train_variants,
-)
+from cortex_pipelines.datasets.tasks.variants import renamed_variants, rewritten_variants, train_variants
 from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
@@ -105,9 +93,7 @@ def completion_tables(
         for group, group_units in gap_units.items()
     ]
     variant_codes = pl.concat([renamed_variants(renamed), rewritten_variants(rewritten)])
-    variants = completion_candidates(
-        train_variants(functions, variant_codes), settings, unit_cache.scoped("variants")
-    )
+    variants = completion_candidates(train_variants(functions, variant_codes), settings, unit_cache.scoped("variants"))
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
         [
@@ -118,16 +104,11 @@ def completion_tables(
         how="diagonal",
     )
     kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
-    return finish_tables(
-        "completion_dataset", COMPLETION_DATASET, candidates, project.name, settings, cache, kinds
-    )
+    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, project.name, settings, cache, kinds)
 
 
 def naming_tables(
-    project: ProjectUnits,
-    renamed: pl.DataFrame,
-    settings: DatasetSettings,
-    cache: RowCache | None = None,
+    project: ProjectUnits, renamed: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None = None
 ) -> Tables:
     """Tables of the naming data set.
 
@@ -150,16 +131,11 @@ def naming_tables(
         variants, no_local_names, project.texts, settings, unit_cache.scoped("variants")
     )
     candidates = pl.concat(
-        [
-            _with_unit_columns(units, name_rows, ORIGINAL),
-            _with_unit_columns(units, variant_name_rows, RENAMED),
-        ],
+        [_with_unit_columns(units, name_rows, ORIGINAL), _with_unit_columns(units, variant_name_rows, RENAMED)],
         how="diagonal",
     )
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
-    return finish_tables(
-        "naming_dataset", NAMING_DATASET, candidates, project.name, settings, cache, kinds
-    )
+    return finish_tables("naming_dataset", NAMING_DATASET, candidates, project.name, settings, cache, kinds)
 
 
 def _label(rows: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
@@ -206,9 +182,7 @@ def finish_tables(
     texts = COMPARED[name]
     reason = pl.col("split_reason")
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
-    rows = candidates.with_columns(
-        of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0)
-    )
+    rows = candidates.with_columns(of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0))
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
     join = IncrementalSimilarityJoin(cache, f"{project}/{name}", settings)
     selected = select_rows(usable, name, texts, settings, join)
@@ -217,11 +191,7 @@ def finish_tables(
     left_out = [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))]
     if units is not None:
         left_out.append(units.filter(pl.col("left_out").is_not_null()))
-    split_tables = {
-        table.name: table.conform(selected.rows[table.name])
-        for table in tables
-        if table.name in SPLITS
-    }
+    split_tables = {table.name: table.conform(selected.rows[table.name]) for table in tables if table.name in SPLITS}
     empty = [split for split, rows in split_tables.items() if rows.is_empty()]
     if empty and units is not None and empty_reason is None:
         raise DatasetError(

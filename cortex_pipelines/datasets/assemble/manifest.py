@@ -25,9 +25,7 @@ ROW_FILTERS = (
 _ALL = (*FILTERS, *ROW_FILTERS)
 
 
-def manifest(
-    rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings: DatasetSettings
-) -> pl.DataFrame:
+def manifest(rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Build the manifest: one entry per row and per excluded candidate or unit.
 
     Args:
@@ -39,10 +37,7 @@ def manifest(
         MANIFEST.
     """
     row_entries = pl.concat(
-        [
-            _manifest_columns(rows[split].with_columns(pl.lit(split).alias("split")), None)
-            for split in SPLITS
-        ]
+        [_manifest_columns(rows[split].with_columns(pl.lit(split).alias("split")), None) for split in SPLITS]
     ).with_columns(_filters(None))
     reasons = left_out["left_out"].unique().sort().to_list()
     reason_entries = [_reason_entries(left_out, reason, settings) for reason in reasons]
@@ -74,9 +69,7 @@ def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series
         bisect_right(redaction_lines, end) - bisect_left(redaction_lines, start)
         if (redaction_lines := lines.get((source, path)))
         else 0
-        for source, path, start, end in units.select(
-            "source", "path", "start_line", "end_line"
-        ).iter_rows()
+        for source, path, start, end in units.select("source", "path", "start_line", "end_line").iter_rows()
     ]
     return pl.Series("redactions", counts, dtype=pl.Int64)
 
@@ -86,21 +79,14 @@ def _reason_entries(left_out: pl.DataFrame, reason: str, settings: DatasetSettin
     rows = left_out.filter(pl.col("left_out") == reason).with_row_index("at")
     kinds = rows["kind"] if "kind" in rows.columns else [""] * rows.height
     ids = [
-        hashlib.sha256("\x1f".join((reason, unit, kind or "", str(ordinal))).encode()).hexdigest()[
-            :32
-        ]
+        hashlib.sha256("\x1f".join((reason, unit, kind or "", str(ordinal))).encode()).hexdigest()[:32]
         for unit, kind, ordinal in zip(rows["unit_id"], kinds, _ordinals(rows), strict=True)
     ]
     with_entry_ids = rows.with_columns(
         pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
     ).sort("entry_id")
     entries = _manifest_columns(with_entry_ids.head(settings.max_named_left_out), "entry_id")
-    summarised = (
-        with_entry_ids.slice(settings.max_named_left_out)
-        .group_by("language")
-        .len()
-        .sort("language")
-    )
+    summarised = with_entry_ids.slice(settings.max_named_left_out).group_by("language").len().sort("language")
     more = [
         {
             "entry_id": f"more:{reason}:{language}",
@@ -127,13 +113,10 @@ def _ordinals(rows: pl.DataFrame) -> pl.Series:
 def _manifest_columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
     """The manifest's columns, null where the frame lacks one."""
     with_entry = frame.with_columns(
-        pl.col(entry or "example_id").alias("entry_id"),
-        pl.lit(1, dtype=pl.Int64).alias("count"),
+        pl.col(entry or "example_id").alias("entry_id"), pl.lit(1, dtype=pl.Int64).alias("count")
     )
     return with_entry.select(
-        pl.col(name).cast(dtype)
-        if name in with_entry.columns
-        else pl.lit(None, dtype=dtype).alias(name)
+        pl.col(name).cast(dtype) if name in with_entry.columns else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in MANIFEST.schema.items()
     )
 

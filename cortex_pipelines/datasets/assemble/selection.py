@@ -53,11 +53,7 @@ def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def select_rows(
-    candidates: pl.DataFrame,
-    name: str,
-    texts: Texts,
-    settings: DatasetSettings,
-    join: IncrementalSimilarityJoin,
+    candidates: pl.DataFrame, name: str, texts: Texts, settings: DatasetSettings, join: IncrementalSimilarityJoin
 ) -> RowSelection:
     """Select the rows of a data set.
 
@@ -78,22 +74,11 @@ def select_rows(
     selected_splits: list[pl.DataFrame] = []
     for split in reversed(SPLITS):
         originals = rows.filter((pl.col("split") == split) & ~variant)
-        selection.add(
-            split,
-            originals,
-            selected_splits,
-            name,
-            texts,
-            settings,
-            _max_rows(split, settings),
-            split,
-        )
+        selection.add(split, originals, selected_splits, name, texts, settings, _max_rows(split, settings), split)
         selected_splits.append(selection.rows[split])
     variants = rows.filter(variant & (pl.col("split") == "train"))
     variant_limit = _max_variants(selection.rows["train"].height, settings)
-    selection.add(
-        "train", variants, selected_splits[:2], name, texts, settings, variant_limit, "variants"
-    )
+    selection.add("train", variants, selected_splits[:2], name, texts, settings, variant_limit, "variants")
     return RowSelection(selection.rows, pl.concat(selection.left_out))
 
 
@@ -120,9 +105,7 @@ class _SelectionBuilder:
         step: str,
     ) -> None:
         """Add rows to a split, except near-duplicates of other splits, within the limits."""
-        distinct = _without_near_duplicates(
-            rows, other_splits, name, texts, self._similar_pairs, step
-        )
+        distinct = _without_near_duplicates(rows, other_splits, name, texts, self._similar_pairs, step)
         self.exclude(_not_selected(rows, distinct), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
         sampled = _cap(_cap_by_kind(distinct, by_kind, split, settings), limit, split, settings)
@@ -170,10 +153,7 @@ def _without_near_duplicates(
         return rows
     for columns in texts:
         other_texts = pl.concat(
-            [
-                split_rows.select(compared_columns(split_rows, name, columns))
-                for split_rows in other_splits
-            ]
+            [split_rows.select(compared_columns(split_rows, name, columns)) for split_rows in other_splits]
         )
         candidate_texts = rows.select(compared_columns(rows, name, columns))
         duplicates = join.between(candidate_texts, other_texts, columns, step)
@@ -182,17 +162,11 @@ def _without_near_duplicates(
 
 
 def _not_selected(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(
-        selected.select("example_id"), on="example_id", how="anti", maintain_order="left"
-    )
+    return rows.join(selected.select("example_id"), on="example_id", how="anti", maintain_order="left")
 
 
 def _max_rows(split: str, settings: DatasetSettings) -> int | None:
-    return {
-        "train": settings.max_train,
-        "validation": settings.max_validation,
-        "test": settings.max_test,
-    }[split]
+    return {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}[split]
 
 
 def _scale(split: str, settings: DatasetSettings) -> float:
@@ -207,9 +181,7 @@ def _max_variants(originals: int, settings: DatasetSettings) -> int:
     return by_share if settings.max_train is None else min(settings.max_train - originals, by_share)
 
 
-def _cap_by_kind(
-    rows: pl.DataFrame, bounds: Mapping[str, int], split: str, settings: DatasetSettings
-) -> pl.DataFrame:
+def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, settings: DatasetSettings) -> pl.DataFrame:
     if not bounds:
         return rows
     scale = _scale(split, settings)
@@ -221,9 +193,7 @@ def _cap_by_kind(
     return rows.filter(is_selected)
 
 
-def _cap(
-    rows: pl.DataFrame, limit: int | None, split: str, settings: DatasetSettings
-) -> pl.DataFrame:
+def _cap(rows: pl.DataFrame, limit: int | None, split: str, settings: DatasetSettings) -> pl.DataFrame:
     """Sample at most ``limit`` rows, stratified by language.
 
     Languages are allotted rows by Adams' method of apportionment: each gets one row before any gets
@@ -240,13 +210,9 @@ def _cap(
         weight / ((draw(settings.seed, "sample", row_id) + 1) / 2**64)
         for row_id, weight in zip(ids, weights, strict=True)
     ]
-    ranked = rows.select("example_id", "language").with_columns(
-        pl.Series("priority", priorities, dtype=pl.Float64)
-    )
+    ranked = rows.select("example_id", "language").with_columns(pl.Series("priority", priorities, dtype=pl.Float64))
     in_order = ranked.sort("priority", "example_id", descending=[True, False])
     size, rank = pl.len().over("language"), pl.int_range(pl.len()).over("language")
     turns = in_order.with_columns(size.alias("size"), (rank / size).alias("turn"))
-    sampled = turns.sort("turn", "size", "language", descending=[False, True, False]).head(
-        max(limit, 0)
-    )
+    sampled = turns.sort("turn", "size", "language", descending=[False, True, False]).head(max(limit, 0))
     return rows.filter(pl.col("example_id").is_in(sampled["example_id"].implode()))

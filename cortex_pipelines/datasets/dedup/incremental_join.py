@@ -73,20 +73,14 @@ class IncrementalSimilarityJoin:
         left_texts = SplitTexts(left_rows, columns, "mine", cached_state, self._settings)
         right_texts = SplitTexts(right_rows, columns, "theirs", cached_state, self._settings)
         order = _cached_order(cached_state)
-        if (
-            cached_state is None
-            or max(left_texts.share_of_new, right_texts.share_of_new) > _MAX_NEW_SHARE
-        ):
+        if cached_state is None or max(left_texts.share_of_new, right_texts.share_of_new) > _MAX_NEW_SHARE:
             left_texts.discard_cache()
             right_texts.discard_cache()
             order = ShingleOrder.from_sets(left_texts.new_sets(), right_texts.new_sets())
         pairs = _pairs(left_texts, right_texts, order, self._settings)
         new = np.concatenate([left_texts.new, right_texts.new])
         if self._cache and (cached_state is None or new.sum() > _MIN_SHARE_TO_SAVE * len(new)):
-            states = (
-                left_texts.state(pairs, order),
-                right_texts.state(NEAR_DUPLICATE_PAIRS.to_frame(), order),
-            )
+            states = (left_texts.state(pairs, order), right_texts.state(NEAR_DUPLICATE_PAIRS.to_frame(), order))
             self._cache.store_table(name, pl.concat([*states, _order_rows(order)]))
         return pairs
 
@@ -105,9 +99,7 @@ class SplitTexts:
         self._frame, self._columns, self._role, self._settings = frame, columns, role, settings
         cached_rows = pl.DataFrame(schema=_STATE) if cached_state is None else cached_state
         cached_rows = cached_rows.filter(pl.col(_SIDE) == role)
-        self.cached = frame.select(_ID).join(
-            cached_rows.drop(_SIDE), on=_ID, how="left", maintain_order="left"
-        )
+        self.cached = frame.select(_ID).join(cached_rows.drop(_SIDE), on=_ID, how="left", maintain_order="left")
         self._sets: ShingleSets | None = None
 
     @property
@@ -157,9 +149,7 @@ class SplitTexts:
 
     def cached_pairs(self, other: "SplitTexts") -> pl.DataFrame:
         """Cached pairs whose texts still exist in both splits."""
-        paired = self.cached.select(NEAR_DUPLICATE_PAIRS.names()).filter(
-            pl.col(_OTHER).list.len() > 0
-        )
+        paired = self.cached.select(NEAR_DUPLICATE_PAIRS.names()).filter(pl.col(_OTHER).list.len() > 0)
         pairs = paired.explode(_OTHER, _SIMILARITY)
         other_ids = other.cached.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
         return pairs.join(other_ids, on=_OTHER, how="semi")
@@ -197,22 +187,14 @@ def _pairs(
             right_mask = right_texts.new | right_texts.sharing_prefix(new_sets, order)
             right_sets = right_texts.sets_of(right_mask)
         pairs.append(
-            _similar_pairs(
-                left_texts, left_texts.new, new_sets, right_texts, right_mask, right_sets, settings
-            )
+            _similar_pairs(left_texts, left_texts.new, new_sets, right_texts, right_mask, right_sets, settings)
         )
     if right_texts.new.any() and not left_texts.new.all():
         new_sets = right_texts.new_sets()
         left_mask = left_texts.sharing_prefix(new_sets, order)
         pairs.append(
             _similar_pairs(
-                left_texts,
-                left_mask,
-                left_texts.sets_of(left_mask),
-                right_texts,
-                right_texts.new,
-                new_sets,
-                settings,
+                left_texts, left_mask, left_texts.sets_of(left_mask), right_texts, right_texts.new, new_sets, settings
             )
         )
     return pl.concat(pairs).sort(NEAR_DUPLICATE_PAIRS.names())

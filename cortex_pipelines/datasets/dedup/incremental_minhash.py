@@ -45,9 +45,7 @@ class IncrementalClustering:
     def __init__(self, cache: RowCache | None, project: str, settings: DatasetSettings) -> None:
         self._cache, self._project, self._settings = cache, project, settings
 
-    def firsts(
-        self, name: str, texts: Sequence[str], languages: Sequence[str | None] | None = None
-    ) -> list[int]:
+    def firsts(self, name: str, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[int]:
         """Cluster of each text as the index of its first text; equal to a full run.
 
         Args:
@@ -57,15 +55,11 @@ class IncrementalClustering:
         text_languages = languages if languages is not None else [None] * len(texts)
         positions: dict[Code, int] = {}
         text_positions = [
-            positions.setdefault(code, len(positions))
-            for code in zip(texts, text_languages, strict=True)
+            positions.setdefault(code, len(positions)) for code in zip(texts, text_languages, strict=True)
         ]
         labels = self._labels(f"{self._project}/clusters/{name}", list(positions))
         first: dict[int, int] = {}
-        return [
-            first.setdefault(labels[position], index)
-            for index, position in enumerate(text_positions)
-        ]
+        return [first.setdefault(labels[position], index) for index, position in enumerate(text_positions)]
 
     def _labels(self, name: str, texts: list[Code]) -> list[int]:
         """Cluster labels of distinct texts."""
@@ -77,13 +71,9 @@ class IncrementalClustering:
         clustering = self._with_new(cached, texts) if cached and cached.new.any() else cached
         if clustering is None:
             clustering = self._from_scratch(keys, texts)
-            saved_state = (
-                clustering.state().clear() if clustering.has_full_bucket() else clustering.state()
-            )
+            saved_state = clustering.state().clear() if clustering.has_full_bucket() else clustering.state()
             self._cache.store_table(name, saved_state)
-        elif state is not None and _count_changes(keys, state[_TEXT]) > _MIN_SHARE_TO_SAVE * len(
-            texts
-        ):
+        elif state is not None and _count_changes(keys, state[_TEXT]) > _MIN_SHARE_TO_SAVE * len(texts):
             self._cache.store_table(name, clustering.state())
         labels: list[int] = clustering.labels.tolist()
         return labels
@@ -106,11 +96,7 @@ class IncrementalClustering:
         affected_positions = np.flatnonzero(affected)
         forest = UnionFind(len(texts))
         _union_by_label(forest, np.flatnonzero(~new), cached.labels[~new])
-        _union_by_label(
-            forest,
-            affected_positions,
-            clusters_of(self._sets(_select(texts, affected)), self._settings),
-        )
+        _union_by_label(forest, affected_positions, clusters_of(self._sets(_select(texts, affected)), self._settings))
         return CachedSignatures(cached.keys, forest.labels(), cached.bands)
 
     def _sets(self, codes: Sequence[Code]) -> ShingleSets:
@@ -184,9 +170,7 @@ def _count_changes(keys: pl.Series, cached_keys: pl.Series) -> int:
     return len(keys) + len(cached_keys) - 2 * unchanged
 
 
-def _union_by_label(
-    forest: UnionFind, positions: NDArray[np.int64], labels: Sequence[int] | Labels
-) -> None:
+def _union_by_label(forest: UnionFind, positions: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
     """Union the members of each label."""
     first: dict[int, int] = {}
     for position, label in zip(positions.tolist(), np.asarray(labels).tolist(), strict=True):

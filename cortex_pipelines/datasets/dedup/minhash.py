@@ -14,13 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.shingles import (
-    ShingleSets,
-    all_shingles,
-    jaccard,
-    mix_bits,
-    odd_numbers,
-)
+from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles, jaccard, mix_bits, odd_numbers
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.union_find import UnionFind
 
@@ -48,10 +42,7 @@ def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
     labels = _cluster_labels(sets.select(distinct), settings)
     first: dict[int, int] = {}
     row_of = {index: row for row, index in enumerate(distinct.tolist())}
-    return [
-        first.setdefault(int(labels[row_of[duplicate]]), index)
-        for index, duplicate in enumerate(duplicate_of)
-    ]
+    return [first.setdefault(int(labels[row_of[duplicate]]), index) for index, duplicate in enumerate(duplicate_of)]
 
 
 def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
@@ -81,9 +72,7 @@ def minhash(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
     return np.take_along_axis(smallest, order[np.arange(count), nearest], axis=1)
 
 
-def _nearest(
-    filled: NDArray[np.int64], counts: NDArray[np.int64], rank: NDArray[np.uint16]
-) -> NDArray[np.uint16]:
+def _nearest(filled: NDArray[np.int64], counts: NDArray[np.int64], rank: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Smallest rank among the filled bins, for each set and bin.
 
     Set by set from the fullest down, so that each step is one comparison of two tables; that is
@@ -139,9 +128,7 @@ def _cluster_labels(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.
             positions = positions[sorted_keys[positions] == sorted_keys[positions + lag]]
             if not len(positions):
                 break
-            _union_near_duplicates(
-                order[positions], order[positions + lag], sets, sketches, forest, settings
-            )
+            _union_near_duplicates(order[positions], order[positions + lag], sets, sketches, forest, settings)
     return forest.labels()
 
 
@@ -161,13 +148,8 @@ def _union_near_duplicates(
     max_shared = np.minimum(sketches[left_rows], sketches[right_rows]).sum(axis=1, dtype=np.int64)
     union = sets.sizes[left_rows] + sets.sizes[right_rows] - max_shared
     is_candidate = max_shared >= threshold * union
-    for left_row, right_row in zip(
-        left_rows[is_candidate].tolist(), right_rows[is_candidate].tolist(), strict=True
-    ):
-        if (
-            not forest.connected(left_row, right_row)
-            and jaccard(sets[left_row], sets[right_row]) >= threshold
-        ):
+    for left_row, right_row in zip(left_rows[is_candidate].tolist(), right_rows[is_candidate].tolist(), strict=True):
+        if not forest.connected(left_row, right_row) and jaccard(sets[left_row], sets[right_row]) >= threshold:
             forest.join(left_row, right_row)
 
 

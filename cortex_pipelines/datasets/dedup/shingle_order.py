@@ -41,9 +41,7 @@ class ShingleOrder:
             counts += np.bincount(_first_bits(sets.hashes), minlength=len(counts))
         bounds = [_RARE << level for level in range(_LEVELS - 1)]
         levels = np.searchsorted(bounds, counts, side="right")
-        return cls(
-            tuple(np.flatnonzero(levels == level).astype(np.uint32) for level in range(1, _LEVELS))
-        )
+        return cls(tuple(np.flatnonzero(levels == level).astype(np.uint32) for level in range(1, _LEVELS)))
 
     def first(self, sets: ShingleSets, counts: NDArray[np.int64]) -> NDArray[np.uint64]:
         """The first ``counts`` shingles of each set, concatenated."""

@@ -105,9 +105,7 @@ def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
     hashes = [hashes for hashes, _ in batches]
     sizes = [sizes for _, sizes in batches]
     empty = np.empty(0, dtype=np.uint64)
-    return ShingleSets(
-        np.concatenate([empty, *hashes]), _starts(np.concatenate([np.empty(0, np.int64), *sizes]))
-    )
+    return ShingleSets(np.concatenate([empty, *hashes]), _starts(np.concatenate([np.empty(0, np.int64), *sizes])))
 
 
 def jaccard(shingles_a: Shingles, shingles_b: Shingles) -> float:

@@ -10,12 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.shingles import (
-    ShingleIndex,
-    ShingleSets,
-    all_shingles,
-    jaccard,
-)
+from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles, jaccard
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
 
@@ -34,9 +29,7 @@ _PROSE = frozenset({("documentation_dataset", ("completion",))})
 """Columns of prose, which are compared as they are."""
 _LANGUAGE = "language"
 
-NEAR_DUPLICATE_PAIRS = pl.Schema(
-    {"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64}
-)
+NEAR_DUPLICATE_PAIRS = pl.Schema({"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64})
 _SHINGLES_AT_ONCE = 1 << 20
 
 
@@ -55,13 +48,7 @@ def near_duplicate_pairs(
         Columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted.
     """
     train_sets, other_sets = (shingles_of(frame, text, settings) for frame in (train, other))
-    return similar_pairs(
-        train["example_id"].to_list(),
-        train_sets,
-        other["example_id"].to_list(),
-        other_sets,
-        settings,
-    )
+    return similar_pairs(train["example_id"].to_list(), train_sets, other["example_id"].to_list(), other_sets, settings)
 
 
 def similar_pairs(
@@ -119,18 +106,14 @@ def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
     return [pl.col(_LANGUAGE)] if _LANGUAGE in frame.columns else []
 
 
-def _candidates(
-    left_sets: ShingleSets, right_sets: ShingleSets, threshold: float
-) -> Iterator[tuple[int, int]]:
+def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: float) -> Iterator[tuple[int, int]]:
     """Candidate pairs in order: sets that share a prefix shingle.
 
     Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1
     rarest of n is among the shared ones. Rarity is counted in ``right_sets``: shingles missing
     there come first, so that most of ``left_sets`` is decided by a look-up.
     """
-    distinct_hashes, inverse, counts = np.unique(
-        right_sets.hashes, return_inverse=True, return_counts=True
-    )
+    distinct_hashes, inverse, counts = np.unique(right_sets.hashes, return_inverse=True, return_counts=True)
     if not len(distinct_hashes):
         return
     starts, sets_of = _index(right_sets, inverse, counts, threshold)
@@ -143,23 +126,14 @@ def _candidates(
         lacking = batch.sizes - shared_counts
         for row in np.flatnonzero(lacking < prefixes).tolist():
             row_positions = positions[batch.borders[row] : batch.borders[row + 1]]
-            prefix = _rarest(
-                row_positions[row_positions >= 0], counts, int(prefixes[row] - lacking[row])
-            )
-            holders = [
-                sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()
-            ]
-            yield from (
-                (offset + row, right) for right in np.unique(np.concatenate(holders)).tolist()
-            )
+            prefix = _rarest(row_positions[row_positions >= 0], counts, int(prefixes[row] - lacking[row]))
+            holders = [sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()]
+            yield from ((offset + row, right) for right in np.unique(np.concatenate(holders)).tolist())
         offset += len(batch)
 
 
 def _index(
-    sets: ShingleSets,
-    positions: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    threshold: float,
+    sets: ShingleSets, positions: NDArray[np.int64], counts: NDArray[np.int64], threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Inverted index from prefix shingles to sets.
 
@@ -175,9 +149,7 @@ def _index(
     return starts, owner[by_position]
 
 
-def _rarest(
-    positions: NDArray[np.int64], counts: NDArray[np.int64], length: int
-) -> NDArray[np.int64]:
+def _rarest(positions: NDArray[np.int64], counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """The ``length`` rarest shingles, ties by position."""
     return positions[np.argsort(counts[positions], kind="stable")[:length]]
 

@@ -29,11 +29,7 @@ _BY_LANGUAGE = {
     "javascript": (rf"{_COMMENT}|;", f"{_QUOTED}|{_SINGLE}|{_BACKTICKS}", _REGEX),
     "java": (rf"{_COMMENT}|;", rf'""".*?"""|{_QUOTED}|{_SINGLE}', ""),
     "go": (rf"{_COMMENT}|;", f"{_QUOTED}|{_SINGLE}|`[^`]*`", ""),
-    "rust": (
-        _COMMENT,
-        rf'(?<!\w)[bc]?r(#*)".*?"\2|(?<!\w)[bc]?{_QUOTED}|(?<!\w)b?\'(?:\\[^\n\']+|[^\'\\\n])\'',
-        "",
-    ),
+    "rust": (_COMMENT, rf'(?<!\w)[bc]?r(#*)".*?"\2|(?<!\w)[bc]?{_QUOTED}|(?<!\w)b?\'(?:\\[^\n\']+|[^\'\\\n])\'', ""),
 }
 _TRAILING_COMMA = re.compile(r",(?=\s*[)\]}>])")
 

@@ -25,22 +25,10 @@ from pathlib import Path
 from tree_sitter import Node
 
 from cortex_pipelines.datasets.dedup.languages import guessed_language
-from cortex_pipelines.datasets.dedup.literals import (
-    escaped,
-    normal_number,
-    normal_string,
-    unescaped,
-)
+from cortex_pipelines.datasets.dedup.literals import escaped, normal_number, normal_string, unescaped
 from cortex_pipelines.datasets.dedup.placeholders import Placeholders
 from cortex_pipelines.datasets.dedup.text_tokens import text_tokens
-from cortex_pipelines.syntax.grammars import (
-    PARSED,
-    Grammar,
-    TooManyStepsError,
-    captures,
-    grammar_for,
-    parse,
-)
+from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError, captures, grammar_for, parse
 
 _QUERIES = Path(__file__).parent / "queries"
 _LONGEST = 200_000
@@ -149,9 +137,7 @@ def _parse_stream(text: str, before: str, after: str, grammar: Grammar) -> str |
     placeholders = Placeholders()
     edits = _edits(nodes, grammar.language, placeholders)
     inside = [edit for edit in edits if lead <= edit[0] and edit[1] <= lead + len(data)]
-    return placeholders.restore(
-        _TRAILING_COMMA.sub(" ", _apply_edits(source, inside, lead, lead + len(data)))
-    )
+    return placeholders.restore(_TRAILING_COMMA.sub(" ", _apply_edits(source, inside, lead, lead + len(data))))
 
 
 def _apply_edits(data: bytes, edits: list[Edit], start: int, end: int) -> str:
@@ -179,21 +165,12 @@ def _edits(nodes: dict[str, list[Node]], language: str, placeholders: Placeholde
     for node in nodes.get("number", ()):
         text = _text(node)
         if not (text.isdecimal() and text[0] != "0"):
-            edits.append(
-                (*node.byte_range, f" {placeholders.store(normal_number(text, language))} ")
-            )
+            edits.append((*node.byte_range, f" {placeholders.store(normal_number(text, language))} "))
     edits += [(*n.byte_range, placeholders.store(_text(n))) for n in nodes.get("verbatim", ())]
     edits += [(*node.byte_range, ", ,") for node in nodes.get("needed", ())]
     edits += [(node.end_byte, node.end_byte, "()") for node in nodes.get("call", ())]
-    edits += [
-        e for node in nodes.get("braces", ()) if _is_expression(node) for e in _strip_ends(node)
-    ]
-    edits += [
-        e
-        for node in nodes.get("parens", ())
-        if not _is_significant(node)
-        for e in _strip_ends(node)
-    ]
+    edits += [e for node in nodes.get("braces", ()) if _is_expression(node) for e in _strip_ends(node)]
+    edits += [e for node in nodes.get("parens", ()) if not _is_significant(node) for e in _strip_ends(node)]
     edits += [e for node in nodes.get("group", ()) if _is_mixed(node) for e in _parenthesise(node)]
     return edits
 
@@ -214,11 +191,7 @@ def _string_edits(node: Node, language: str, placeholders: Placeholders) -> Iter
     for begin, end in zip(begins, ends, strict=True):
         text = literal[begin - start : end - start].decode("utf-8", "replace")
         if text:
-            yield (
-                begin,
-                end,
-                placeholders.store(escaped(text if raw else unescaped(text, language))),
-            )
+            yield (begin, end, placeholders.store(escaped(text if raw else unescaped(text, language))))
     yield ends[-1], node.end_byte, placeholders.store('"')
 
 

@@ -90,9 +90,7 @@ def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprint
     Raises:
         BenchmarkError: a list cannot be read or its hash differs from params.yaml.
     """
-    user_lists = [
-        _load_user_list(root, benchmark, settings) for benchmark in settings.decontaminate
-    ]
+    user_lists = [_load_user_list(root, benchmark, settings) for benchmark in settings.decontaminate]
     return [*_shipped(), *user_lists]
 
 
@@ -107,9 +105,7 @@ def save_fingerprints(fingerprints: Fingerprints, path: Path) -> None:
     """Write fingerprints as two columns: set sizes and concatenated hashes."""
     frame = pl.DataFrame(
         {
-            "item": np.repeat(
-                np.arange(len(fingerprints.sets), dtype=np.uint32), fingerprints.sets.sizes
-            ),
+            "item": np.repeat(np.arange(len(fingerprints.sets), dtype=np.uint32), fingerprints.sets.sizes),
             "shingle": fingerprints.sets.hashes,
         }
     )
@@ -129,9 +125,7 @@ def _load(path: Path) -> Fingerprints:
     return Fingerprints(sets, (path.stem,) * len(counts), SHIPPED_TOKENS)
 
 
-def matches(
-    sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSettings
-) -> Iterator[tuple[int, str]]:
+def matches(sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSettings) -> Iterator[tuple[int, str]]:
     """Index of each text that contains enough of an item, with the item's benchmark."""
     hashes, starts, items = _postings(benchmark.sets)
     if not len(hashes):
@@ -148,8 +142,7 @@ def matches(
         matching_pairs, counts = np.unique(pairs, return_counts=True)
         contaminated_pairs = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
         yield from (
-            (start + pair // len(needed), benchmark.names[pair % len(needed)])
-            for pair in contaminated_pairs.tolist()
+            (start + pair // len(needed), benchmark.names[pair % len(needed)]) for pair in contaminated_pairs.tolist()
         )
         start += len(batch)
 

@@ -21,26 +21,13 @@ _SELF = ("self", "cls", "this", "Self", "super")
 _MOST_HOMONYMS = 8
 
 
-COLUMNS = (
-    "unit_id",
-    "kind",
-    "language",
-    "source",
-    "path",
-    "context",
-    "start_byte",
-    "end_byte",
-    "split",
-)
+COLUMNS = ("unit_id", "kind", "language", "source", "path", "context", "start_byte", "end_byte", "split")
 """Columns of a unit that its context depends on."""
 
 
 def calls_of(units: pl.DataFrame) -> pl.DataFrame:
     """Distinct calls in each unit: column ``calls`` of ``receiver.name``."""
-    calls = [
-        [f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))]
-        for code in units["code"]
-    ]
+    calls = [[f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))] for code in units["code"]]
     return pl.Series("calls", calls, dtype=pl.List(pl.String)).to_frame()
 
 
@@ -73,9 +60,7 @@ class RepositoryContext:
     @cached_property
     def _definitions(self) -> list[ReferableDefinition]:
         rows = self._units.filter(
-            pl.col("kind").is_in(_KINDS)
-            & (pl.col("signature") != "")
-            & pl.col("split").is_not_null()
+            pl.col("kind").is_in(_KINDS) & (pl.col("signature") != "") & pl.col("split").is_not_null()
         ).sort("source", "path", "start_byte", "unit_id")
         columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
         visible = rows.select(*columns, "context", "split").iter_rows()

@@ -98,10 +98,7 @@ def in_word(neighbour: str) -> bool:
 
 def file_bytes(files: pl.DataFrame) -> dict[FileKey, bytes]:
     """UTF-8 bytes of each file, which unit spans refer to."""
-    return {
-        (source, path): text.encode()
-        for source, path, text in files.select("source", "path", "text").iter_rows()
-    }
+    return {(source, path): text.encode() for source, path, text in files.select("source", "path", "text").iter_rows()}
 
 
 def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Series:
@@ -114,9 +111,7 @@ def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Serie
     return pl.Series("text_hash", unit_hashes, dtype=pl.String)
 
 
-def with_layout(
-    units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings
-) -> pl.DataFrame:
+def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings) -> pl.DataFrame:
     """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
     Args:
@@ -164,15 +159,10 @@ def _imports_by_file(units: pl.DataFrame) -> dict[FileKey, list[str]]:
     ):
         function_spans.setdefault((source, path), []).append((start, end))
     starts = {file_key: [start for start, _ in spans] for file_key, spans in function_spans.items()}
-    ends = {
-        file_key: list(accumulate((end for _, end in spans), max))
-        for file_key, spans in function_spans.items()
-    }
+    ends = {file_key: list(accumulate((end for _, end in spans), max)) for file_key, spans in function_spans.items()}
     by_file: dict[FileKey, dict[tuple[int, str], str]] = {}
     rows = units.filter(pl.col("kind") == "import").sort("start_byte", "name", "unit_id")
-    for source, path, start, code in rows.select(
-        "source", "path", "start_byte", "code"
-    ).iter_rows():
+    for source, path, start, code in rows.select("source", "path", "start_byte", "code").iter_rows():
         file_key = (source, path)
         before = bisect_right(starts.get(file_key, []), start)
         if not before or ends[file_key][before - 1] <= start:

@@ -13,9 +13,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 Tables = Mapping[str, pl.DataFrame]
 _SHOWN_CHARS = 700
-_COUNTED = (
-    *("kind", "task", "origin", "language", "purpose", "error_type", "refactoring", "smell"),
-)
+_COUNTED = (*("kind", "task", "origin", "language", "purpose", "error_type", "refactoring", "smell"),)
 _CATEGORY_NOTE = "Rows by what their units are for. The labels come from rules."
 _COMPLEXITY_NOTE = "Rows by the cyclomatic complexity of their units (McCabe's bands)."
 _CAPS_NOTE = (
@@ -45,12 +43,7 @@ class CardSection:
 
 
 def write_card(
-    out: Path,
-    name: str,
-    purpose: str,
-    tables: Tables,
-    settings: DatasetSettings,
-    extra: Sequence[CardSection] = (),
+    out: Path, name: str, purpose: str, tables: Tables, settings: DatasetSettings, extra: Sequence[CardSection] = ()
 ) -> None:
     """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set.
 
@@ -71,8 +64,7 @@ def write_card(
 def sizes(tables: Tables, column: str) -> pl.DataFrame:
     """Row counts by value of a column, one column per split, largest first."""
     counts_by_split = [
-        tables[split].group_by(column).agg(pl.len().alias(split)).cast({column: pl.String})
-        for split in SPLITS
+        tables[split].group_by(column).agg(pl.len().alias(split)).cast({column: pl.String}) for split in SPLITS
     ]
     table = counts_by_split[0]
     for other in counts_by_split[1:]:
@@ -85,12 +77,7 @@ def sizes(tables: Tables, column: str) -> pl.DataFrame:
     )
 
 
-def _parts(
-    purpose: str,
-    tables: Tables,
-    settings: DatasetSettings,
-    extra: Sequence[CardSection],
-) -> list[CardSection]:
+def _parts(purpose: str, tables: Tables, settings: DatasetSettings, extra: Sequence[CardSection]) -> list[CardSection]:
     columns = [name for name in _COUNTED if name in tables["train"].columns]
     included = tables[MANIFEST.name].filter(pl.col("split").is_not_null())
     by_split = {split: included.filter(pl.col("split") == split) for split in SPLITS}
@@ -114,9 +101,7 @@ def _totals(tables: Tables) -> pl.DataFrame:
     rows = []
     for split in SPLITS:
         frame = tables[split]
-        size = frame.select(
-            pl.col("prompt").str.len_bytes().sum() + pl.col("completion").str.len_bytes().sum()
-        ).item()
+        size = frame.select(pl.col("prompt").str.len_bytes().sum() + pl.col("completion").str.len_bytes().sum()).item()
         rows.append((split, frame.height, frame["path"].n_unique(), int(size)))
     return pl.DataFrame(rows, schema=["split", "rows", "files", "bytes"], orient="row")
 
@@ -224,9 +209,7 @@ def _contamination(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any
 
 def _examples(train: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     examples: list[Any] = []
-    sampled = (
-        train.sort("example_id").group_by("kind", maintain_order=True).head(settings.card_examples)
-    )
+    sampled = train.sort("example_id").group_by("kind", maintain_order=True).head(settings.card_examples)
     for row in sampled.sort("kind", "example_id").iter_rows(named=True):
         caption = f"{row['kind']}, {row['language']}, {row['path']}"
         text = f"{row['prompt'][-_SHOWN_CHARS:]}\u27f6\n{row['completion'][:_SHOWN_CHARS]}"
@@ -269,9 +252,7 @@ def _markdown_block(block: Any) -> list[str]:
         caption, code = block
         fence = "`" * max(3, _longest_run(code) + 1)
         return [f"{caption}:", "", fence, code, fence]
-    cells = [
-        [str(_display(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()
-    ]
+    cells = [[str(_display(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()]
     head = [" | ".join(block.columns), " | ".join(["---"] * block.width)]
     return [f"| {line} |" for line in [*head, *(" | ".join(row) for row in cells)]]
 
@@ -296,9 +277,7 @@ def _html_block(block: Any) -> str:
         return pages.listing(block)
     if isinstance(block, tuple):
         return pages.code(*block)
-    return pages.table(
-        block.columns, ([_display(value) for value in row] for row in block.iter_rows())
-    )
+    return pages.table(block.columns, ([_display(value) for value in row] for row in block.iter_rows()))
 
 
 def _display(value: Any) -> str | int:

@@ -54,9 +54,7 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
     great_expectations = _great_expectations()
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    suite = great_expectations.ExpectationSuite(
-        name=table.name, expectations=list(expectations(table, frame))
-    )
+    suite = great_expectations.ExpectationSuite(name=table.name, expectations=list(expectations(table, frame)))
     batch = (
         context.data_sources.add_pandas("frames")
         .add_dataframe_asset(table.name)
@@ -64,9 +62,7 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
         .get_batch({"dataframe": frame.to_pandas()})
     )
     report = batch.validate(suite)
-    failures = tuple(
-        sorted(_describe_failure(result) for result in report.results if not result.success)
-    )
+    failures = tuple(sorted(_describe_failure(result) for result in report.results if not result.success))
     numbers = report.statistics
     return ContractResult(
         table=table.name,
@@ -163,9 +159,7 @@ def _describe_failure(result: Any) -> str:
     config = result.expectation_config
     name = config.type.removeprefix("expect_").replace("_", " ")
     settings = {
-        key: value
-        for key, value in config.kwargs.items()
-        if key not in ("batch_id", "column") and value is not None
+        key: value for key, value in config.kwargs.items() if key not in ("batch_id", "column") and value is not None
     }
     column = config.kwargs.get("column")
     location = f"column {column}: " if column else ""

@@ -76,10 +76,7 @@ def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.
 
 
 def assign_splits(
-    units: pl.DataFrame,
-    candidates: Sequence[str],
-    settings: DatasetSettings,
-    changed: Changed | None = None,
+    units: pl.DataFrame, candidates: Sequence[str], settings: DatasetSettings, changed: Changed | None = None
 ) -> pl.DataFrame:
     """Add ``split`` and ``split_reason`` to units.
 
@@ -99,9 +96,7 @@ def assign_splits(
         pl.Series("changed", _times(units, settings, changed), dtype=pl.Datetime("us", "UTC")),
     )
     summary = with_groups.group_by("component").agg(
-        pl.struct("source", "path").n_unique().alias("files"),
-        pl.col("candidate").sum(),
-        pl.col("changed").max(),
+        pl.struct("source", "path").n_unique().alias("files"), pl.col("candidate").sum(), pl.col("changed").max()
     )
     languages = _languages(with_groups)
     groups = [
@@ -110,10 +105,7 @@ def assign_splits(
     ]
     group_splits = assign_groups(groups, settings)
     groups_per_language = Counter(c.language for c in groups if c.weight)
-    reasons = {
-        c.name: _reason(c, group_splits[c.name], groups_per_language[c.language], settings)
-        for c in groups
-    }
+    reasons = {c.name: _reason(c, group_splits[c.name], groups_per_language[c.language], settings) for c in groups}
     return with_groups.with_columns(
         pl.col("component").replace_strict(group_splits, return_dtype=pl.String).alias("split"),
         pl.col("component").replace_strict(reasons, return_dtype=pl.String).alias("split_reason"),
@@ -149,21 +141,14 @@ def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> di
     return {group.name: held_out.get(group.name, "train") for group in groups}
 
 
-def _draw_held_out(
-    strata: Iterable[Sequence[SplitGroup]], settings: DatasetSettings
-) -> dict[str, str]:
+def _draw_held_out(strata: Iterable[Sequence[SplitGroup]], settings: DatasetSettings) -> dict[str, str]:
     """Draw validation and test groups, stratified."""
     held_out: dict[str, str] = {}
     for stratum in strata:
         total = sum(group.weight for group in stratum)
         remaining = sorted(stratum, key=lambda group: _order(group, settings))
-        for split, share in (
-            ("test", settings.test_share),
-            ("validation", settings.validation_share),
-        ):
-            max_groups = len(remaining) - (
-                2 if split == "test" and len(stratum) >= _SPLIT_COUNT else 1
-            )
+        for split, share in (("test", settings.test_share), ("validation", settings.validation_share)):
+            max_groups = len(remaining) - (2 if split == "test" and len(stratum) >= _SPLIT_COUNT else 1)
             for group in _fill(remaining, share * total, max_groups) if max_groups > 0 else ():
                 held_out[group.name] = split
                 remaining.remove(group)
@@ -195,9 +180,7 @@ def _order(group: SplitGroup, settings: DatasetSettings) -> tuple[float, str]:
     return (newest if settings.split_by == "time" else 0.0), digest
 
 
-def _times(
-    units: pl.DataFrame, settings: DatasetSettings, changed: Changed | None
-) -> list[datetime | None]:
+def _times(units: pl.DataFrame, settings: DatasetSettings, changed: Changed | None) -> list[datetime | None]:
     if settings.split_by != "time" or not changed:
         return [None] * units.height
     return [changed.get(file_key) for file_key in units.select("source", "path").iter_rows()]

@@ -25,9 +25,7 @@ _SCHEMA = pl.Schema(
         "weight": pl.Float64,
     }
 )
-LOCATION = pl.Schema(
-    {**dict.fromkeys(("path", "split", "split_reason", "licence"), _S), "trainable": pl.Boolean}
-)
+LOCATION = pl.Schema({**dict.fromkeys(("path", "split", "split_reason", "licence"), _S), "trainable": pl.Boolean})
 _CODES = ("before", "after")
 # White space as Python strips it; polars keeps the ASCII separators.
 _WHITE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -56,12 +54,7 @@ def change_candidates(
     """
     file_splits, licences = splits_by_file(splits), licences_by_file(files)
     locations = [
-        locate_change(
-            {"source": source, "path_after": path, "path_before": None},
-            file_splits,
-            licences,
-            settings,
-        )
+        locate_change({"source": source, "path_after": path, "path_before": None}, file_splits, licences, settings)
         for source, path in changes.select("source", "path").iter_rows()
     ]
     location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
@@ -80,9 +73,7 @@ def change_candidates(
     exclusion = pl.Series("barred", list(_exclusion_reasons(rows, benchmarks, settings)), dtype=_S)
     rows = rows.with_columns(exclusion)
     usable = rows.filter(pl.col("barred").is_null())
-    excluded = rows.filter(pl.col("barred").is_not_null()).with_columns(
-        pl.col("barred").alias("not_made")
-    )
+    excluded = rows.filter(pl.col("barred").is_not_null()).with_columns(pl.col("barred").alias("not_made"))
     with_prompts = candidates_of(usable.hstack(prompt_columns(usable, settings)))
     return pl.concat([with_prompts, candidates_of(excluded)])
 
@@ -103,20 +94,12 @@ def locate_change(
 ) -> tuple[str | bool | None, ...]:
     """Path, split, split reason, licence and its permission of each change."""
     path = pair["path_after"] or pair["path_before"] or ""
-    file_keys = [
-        (pair["source"], candidate_path)
-        for candidate_path in (path, pair["path_before"])
-        if candidate_path
-    ]
-    split_and_reason = next(
-        (file_splits[file_key] for file_key in file_keys if file_key in file_splits), None
-    )
+    file_keys = [(pair["source"], candidate_path) for candidate_path in (path, pair["path_before"]) if candidate_path]
+    split_and_reason = next((file_splits[file_key] for file_key in file_keys if file_key in file_splits), None)
     if split_and_reason is None:
         split = split_by_hash(f"{pair['source']}:{path}", settings)
         split_and_reason = split, f"path of the change, no longer in the project: {split} by hash"
-    licence = next(
-        (licences[file_key] for file_key in file_keys if file_key in licences), (None, True)
-    )
+    licence = next((licences[file_key] for file_key in file_keys if file_key in licences), (None, True))
     return path, *split_and_reason, *licence
 
 
@@ -133,9 +116,7 @@ def splits_by_file(splits: pl.DataFrame) -> dict[FileKey, tuple[str, str]]:
     )
     return {
         (source, path): (split, reason)
-        for source, path, split, reason in assigned.select(
-            "source", "path", "split", "split_reason"
-        ).iter_rows()
+        for source, path, split, reason in assigned.select("source", "path", "split", "split_reason").iter_rows()
     }
 
 
@@ -162,19 +143,9 @@ def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFram
     prompt = pl.concat_str(*parts, separator="\n")
     when_usable = pl.when(pl.col("not_made").is_null())
     return (
-        rows.select(
-            *(
-                code_column.alias(name)
-                for code_column, name in zip(code_texts, _CODES, strict=True)
-            ),
-            *lines,
-        )
+        rows.select(*(code_column.alias(name) for code_column, name in zip(code_texts, _CODES, strict=True)), *lines)
         .with_columns(exclusion.alias("not_made"))
-        .select(
-            when_usable.then(prompt).alias("prompt"),
-            when_usable.then(after).alias("completion"),
-            "not_made",
-        )
+        .select(when_usable.then(prompt).alias("prompt"), when_usable.then(after).alias("completion"), "not_made")
     )
 
 
@@ -193,9 +164,7 @@ def _exclusion_reasons(
     codes = (rows["before"] + "\n" + rows["after"]).to_list()
     benchmark_names = find_contamination(codes, benchmarks, settings, rows["language"].to_list())
     columns = rows.select("why_not", "trainable", "language")
-    for (missing, trainable, language), benchmark in zip(
-        columns.iter_rows(), benchmark_names, strict=True
-    ):
+    for (missing, trainable, language), benchmark in zip(columns.iter_rows(), benchmark_names, strict=True):
         if missing:
             yield missing
         elif language not in LINE_COMMENTS:

@@ -33,10 +33,7 @@ _COLUMNS = (
     *("start_byte", "body_start_byte"),
 )
 _NONE = "documentation_none"
-_NOTHING = (
-    "There is no example: no function, method or type of this project has a docstring or doc "
-    "comment."
-)
+_NOTHING = "There is no example: no function, method or type of this project has a docstring or doc comment."
 _MEANING = (
     "The first paragraph of the docstring, as in CodeSearchNet; lists of parameters, examples and "
     "versions after it are not asked for."
@@ -53,8 +50,7 @@ _STUB = re.compile(r"\s*(?:pass|\.\.\.|raise NotImplementedError\b[^\n]*|\{\s*\}
 _INLINE_TAG = re.compile(r"\{@\w+[^{}]*\}")
 _WORD = re.compile(r"[^\W\d_]+")
 _COMMENT_OR_LITERAL = re.compile(
-    r"#[^\n]*|[A-Za-z]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')",
-    re.DOTALL,
+    r"#[^\n]*|[A-Za-z]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')", re.DOTALL
 )
 _FILLERS = frozenset(
     [
@@ -64,9 +60,7 @@ _FILLERS = frozenset(
 )
 
 
-def documentation_tables(
-    project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None
-) -> Tables:
+def documentation_tables(project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None) -> Tables:
     """Tables of the documentation data set; without docstrings, the manifest says so.
 
     Args:
@@ -76,9 +70,7 @@ def documentation_tables(
     """
     unit_cache = UnitCache(cache, f"{project.name}/{NAME}")
     documented = pl.col("kind").is_in(KINDS) & pl.col("documented")
-    documented_units = project.units.filter(
-        pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null()
-    )
+    documented_units = project.units.filter(pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null())
     candidates = documentation_candidates(documented_units, settings, unit_cache).with_columns(
         pl.lit("original").alias("origin")
     )
@@ -124,9 +116,7 @@ def first_paragraph(docstring: str) -> str:
     return docstring[: match.start()].strip() if match else docstring.strip()
 
 
-def without_docstring(
-    code: str, language: str, docstring: str, body_offset: int | None
-) -> str | None:
+def without_docstring(code: str, language: str, docstring: str, body_offset: int | None) -> str | None:
     """Remove a unit's docstring from its code; outside of Python it precedes the code.
 
     Args:
@@ -158,9 +148,7 @@ def repeats_name(text: str, name: str) -> bool:
     return words <= {_stem(word) for word in words_of(name).split()}
 
 
-def _example(
-    unit: dict[str, Any], settings: DatasetSettings
-) -> tuple[str | None, str | None, str | None]:
+def _example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | None, str | None, str | None]:
     text = first_paragraph(unit["docstring"])
     exclusion = _exclusion_reason(unit, text, settings)
     if exclusion is not None:

@@ -73,35 +73,22 @@ def feedback_tables(
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
-    rows = _select_changes(
-        interactions.filter(pl.col("project") == project), files, splits, settings
-    )
-    changes = rows.drop("prompt").with_columns(
-        pl.lit(REQUEST).alias("request"), pl.lit(TITLE).alias("title")
-    )
+    rows = _select_changes(interactions.filter(pl.col("project") == project), files, splits, settings)
+    changes = rows.drop("prompt").with_columns(pl.lit(REQUEST).alias("request"), pl.lit(TITLE).alias("title"))
     change_rows = change_candidates(changes, files, splits, benchmarks, settings)
     prompts = dict(rows.drop_nulls("prompt").select("unit_id", "prompt").iter_rows())
     file_prompts = pl.col("unit_id").replace_strict(prompts, default=None, return_dtype=_S)
     held_out = pl.col("split") != "train"
     simulated = (pl.col("origin") == SIMULATION) & (held_out | (not examples.simulated))
     by_model = (pl.col("kind") == RETAINED) & (held_out | (not examples.max_retained))
-    exclusion = (
-        pl.when(simulated)
-        .then(pl.lit("feedback_simulated"))
-        .when(by_model)
-        .then(pl.lit("feedback_by_model"))
-    )
+    exclusion = pl.when(simulated).then(pl.lit("feedback_simulated")).when(by_model).then(pl.lit("feedback_by_model"))
     candidates = change_rows.with_columns(
-        pl.when(pl.col("prompt").is_not_null())
-        .then(pl.coalesce(file_prompts, "prompt"))
-        .alias("prompt"),
+        pl.when(pl.col("prompt").is_not_null()).then(pl.coalesce(file_prompts, "prompt")).alias("prompt"),
         pl.coalesce(exclusion, "not_made").alias("not_made"),
     )
     bounds = {**settings.max_by_kind.get(NAME, {}), RETAINED: examples.max_retained}
     bounded = settings.model_copy(update={"max_by_kind": {NAME: bounds}})
-    return finish_tables(
-        NAME, FEEDBACK_DATASET, candidates, project, bounded, cache, empty_reason=_NONE
-    )
+    return finish_tables(NAME, FEEDBACK_DATASET, candidates, project, bounded, cache, empty_reason=_NONE)
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -129,12 +116,9 @@ def _select_changes(
     latest = pl.max_horizontal("retained_1h", "retained_commit")
     accepted_unchanged = pl.col("accepted") & ~pl.col("edited") & (latest == pl.col("characters"))
     corrected = pl.col("corrected").is_not_null()
-    selected = interactions.filter(
-        corrected | (accepted_unchanged & pl.col("original").is_not_null())
-    )
+    selected = interactions.filter(corrected | (accepted_unchanged & pl.col("original").is_not_null()))
     rows = [
-        _change(row, files_by_key, find_file, settings)
-        for row in selected.sort("completion_id").iter_rows(named=True)
+        _change(row, files_by_key, find_file, settings) for row in selected.sort("completion_id").iter_rows(named=True)
     ]
     return pl.DataFrame(rows, schema=_CHANGES, orient="row")
 
@@ -173,8 +157,7 @@ def _change(
 
 
 def _file_finder(
-    files_by_key: Mapping[FileKey, Mapping[str, Any]],
-    file_splits: Mapping[FileKey, tuple[str, str]],
+    files_by_key: Mapping[FileKey, Mapping[str, Any]], file_splits: Mapping[FileKey, tuple[str, str]]
 ) -> Callable[[str | None, str], FileKey | None]:
     """Find the file of a text by its path, or else by its content; held-out files first."""
 
@@ -187,11 +170,7 @@ def _file_finder(
     def find_file(path: str | None, text: str) -> FileKey | None:
         by_path = next((file_key for file_key in file_keys if file_key[1] == path), None)
         stripped = text.strip()
-        by_text = (
-            file_key
-            for file_key in file_keys
-            if stripped and stripped in files_by_key[file_key]["text"]
-        )
+        by_text = (file_key for file_key in file_keys if stripped and stripped in files_by_key[file_key]["text"])
         return by_path or next(by_text, None)
 
     return find_file

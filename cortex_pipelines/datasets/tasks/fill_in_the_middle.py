@@ -12,12 +12,7 @@ import polars as pl
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.prompts.context import COLUMNS as CONTEXT_COLUMNS
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.prompts.unit_text import (
-    FileKey,
-    UnitParts,
-    fold_whitespace,
-    text_hashes,
-)
+from cortex_pipelines.datasets.prompts.unit_text import FileKey, UnitParts, fold_whitespace, text_hashes
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import COLUMNS as OF_FUNCTION
 from cortex_pipelines.datasets.tasks.function_bodies import MADE, unit_parts, unit_prompt
@@ -66,21 +61,16 @@ def infilling_candidates(
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [
-            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings)
-            for unit in batch.iter_rows(named=True)
+            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings) for unit in batch.iter_rows(named=True)
         ]
         return pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
 
     columns = [name for name in _COLUMNS if name in units.columns]
-    inputs = units.select(
-        *columns, _context_lines(units, context, unit_cache), text_hashes(units, texts)
-    )
+    inputs = units.select(*columns, _context_lines(units, context, unit_cache), text_hashes(units, texts))
     return units.drop(*MADE, strict=False).hstack(unit_cache.compute("gaps", inputs, make))
 
 
-def _context_lines(
-    units: pl.DataFrame, context: RepositoryContext, unit_cache: UnitCache
-) -> pl.Series:
+def _context_lines(units: pl.DataFrame, context: RepositoryContext, unit_cache: UnitCache) -> pl.Series:
     """Repository context of each unit; empty for statements."""
     calls = unit_cache.compute("calls", units.select("unit_id", "code"), calls_of)
     columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
@@ -127,9 +117,7 @@ def _gap_in_body(
     return prompt, "\n".join(lines[first:last]), _truncate(suffix, settings.max_suffix_bytes)
 
 
-def statement_span(
-    lines: list[str], settings: DatasetSettings, *seed: object
-) -> tuple[int, int] | None:
+def statement_span(lines: list[str], settings: DatasetSettings, *seed: object) -> tuple[int, int] | None:
     """Line span of some consecutive whole statements, not the entire body.
 
     Args:
@@ -140,19 +128,13 @@ def statement_span(
     Returns:
         First line and the line after the last one; None if no gap fits.
     """
-    starts = [
-        number
-        for number, line in enumerate(lines)
-        if line.strip() and line.strip()[0] not in _CLOSE
-    ]
+    starts = [number for number, line in enumerate(lines) if line.strip() and line.strip()[0] not in _CLOSE]
     if len(starts) < 2:
         return None
     for attempt in range(_TRIES):
         first = starts[draw(settings.seed, "gap", attempt, *seed) % len(starts)]
         last = _end_of_statements(lines, first, settings)
-        covers_body = first == starts[0] and not any(
-            line.strip(" \t)]};") for line in lines[last or 0 :]
-        )
+        covers_body = first == starts[0] and not any(line.strip(" \t)]};") for line in lines[last or 0 :])
         if last is not None and not covers_body:
             return first, last
     return None

@@ -23,10 +23,7 @@ def bodies(units: pl.DataFrame) -> pl.Series:
     """Body of each unit to predict; null for units without one."""
     body_texts = [
         parts.body if parts else None
-        for parts in (
-            _parts(*row)
-            for row in units.select("kind", "code", "start_byte", "body_start_byte").iter_rows()
-        )
+        for parts in (_parts(*row) for row in units.select("kind", "code", "start_byte", "body_start_byte").iter_rows())
     ]
     return pl.Series("body", body_texts, dtype=pl.String)
 
@@ -50,9 +47,7 @@ def completion_candidates(
     return units.hstack((unit_cache or UnitCache()).compute("bodies", inputs, make))
 
 
-def unit_prompt(
-    unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()
-) -> str | None:
+def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
     """Prompt: path, imports, context, enclosing headers, doc comment and header.
 
     Prompts that are too long lose context first, then imports.
@@ -94,9 +89,7 @@ def _parts(kind: str, code: str, start: int, body_start: int | None) -> UnitPart
     return cut_unit(code, body_start - start)
 
 
-def _example(
-    unit: dict[str, Any], settings: DatasetSettings
-) -> tuple[str | None, str | None, str | None]:
+def _example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | None, str | None, str | None]:
     parts = unit_parts(unit)
     if parts is None:
         return None, None, "no_body"

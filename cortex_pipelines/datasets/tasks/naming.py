@@ -13,13 +13,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.datasets.prompts.unit_text import (
-    LINE_COMMENTS,
-    FileKey,
-    enclosing_headers,
-    in_word,
-    text_hashes,
-)
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, FileKey, enclosing_headers, in_word, text_hashes
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_cache import UnitCache
 
@@ -78,10 +72,7 @@ def variable_names(
 
 
 def naming_example(
-    unit: Mapping[str, Any],
-    target: NamingTarget,
-    settings: DatasetSettings,
-    uses: Iterable[str] = (),
+    unit: Mapping[str, Any], target: NamingTarget, settings: DatasetSettings, uses: Iterable[str] = ()
 ) -> str | None:
     """Prompt for a name; None if it is too long or contains the answer.
 
@@ -130,21 +121,15 @@ def naming_candidates(
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [_naming_rows(unit, texts, settings) for unit in batch.iter_rows(named=True)]
-        return pl.DataFrame(
-            rows, schema=dict.fromkeys(_NAME_COLUMNS, pl.List(pl.String)), orient="row"
-        )
+        return pl.DataFrame(rows, schema=dict.fromkeys(_NAME_COLUMNS, pl.List(pl.String)), orient="row")
 
-    local = units.select("unit_id").join(
-        local_names, on="unit_id", how="left", maintain_order="left"
-    )
+    local = units.select("unit_id").join(local_names, on="unit_id", how="left", maintain_order="left")
     inputs = units.select(
         *COLUMNS,
         local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
-    with_names = units.select("unit_id").hstack(
-        (unit_cache or UnitCache()).compute("names", inputs, make)
-    )
+    with_names = units.select("unit_id").hstack((unit_cache or UnitCache()).compute("names", inputs, make))
     return with_names.filter(pl.col(_NAME_COLUMNS[0]).list.len() > 0).explode(_NAME_COLUMNS)
 
 

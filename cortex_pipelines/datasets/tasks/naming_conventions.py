@@ -13,13 +13,7 @@ _STYLES = (
 )
 _GROUP = ("kind", "language")
 CONVENTIONS = pl.Schema(
-    {
-        "kind": pl.String,
-        "language": pl.String,
-        "convention": pl.String,
-        "share": pl.Float64,
-        "names": pl.Int64,
-    }
+    {"kind": pl.String, "language": pl.String, "convention": pl.String, "share": pl.Float64, "names": pl.Int64}
 )
 
 
@@ -44,15 +38,9 @@ def conventions(names: pl.DataFrame) -> pl.DataFrame:
     distinct_names = names.unique().sort("kind", "language", "name")
     styles = [style_of(name) for name in distinct_names["name"]]
     style = pl.col("style")
-    snake, camel = (
-        (style == convention).sum().over(_GROUP) for convention in ("snake_case", "camelCase")
-    )
+    snake, camel = ((style == convention).sum().over(_GROUP) for convention in ("snake_case", "camelCase"))
     word = (
-        pl.when(snake > camel)
-        .then(pl.lit("snake_case"))
-        .when(camel > snake)
-        .then(pl.lit("camelCase"))
-        .otherwise(style)
+        pl.when(snake > camel).then(pl.lit("snake_case")).when(camel > snake).then(pl.lit("camelCase")).otherwise(style)
     )
     styled = distinct_names.with_columns(pl.Series("style", styles, dtype=pl.String)).with_columns(
         pl.when(style == "lower").then(word).otherwise(style).alias("convention")

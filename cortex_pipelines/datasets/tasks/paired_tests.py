@@ -87,9 +87,7 @@ def paired_test_tables(
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
     located_cases = _locate_cases(cases, units, files, project.splits)
-    paired = _pair_units(
-        project, units, _test_cases(located_cases, project, benchmarks, settings), settings
-    )
+    paired = _pair_units(project, units, _test_cases(located_cases, project, benchmarks, settings), settings)
     of_case = located_cases.select(
         *(pl.col(name) for name in _CASE_FIELDS),
         pl.col("unit_id").alias("test_id"),
@@ -102,9 +100,7 @@ def paired_test_tables(
         .join(of_case, on="test_id", how="left", maintain_order="left")
         .with_columns(pl.lit("original").alias("origin"))
     )
-    return finish_tables(
-        NAME, TESTS_DATASET, candidates, project.name, settings, cache, empty_reason=_NONE
-    )
+    return finish_tables(NAME, TESTS_DATASET, candidates, project.name, settings, cache, empty_reason=_NONE)
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -117,20 +113,13 @@ def dedent_code(code: str, indent: str) -> str:
     return code.replace(f"\n{indent}", "\n") if indent else code
 
 
-def _locate_cases(
-    cases: pl.DataFrame, units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame
-) -> pl.DataFrame:
+def _locate_cases(cases: pl.DataFrame, units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
     """Test cases with their files, spans (if they are units), and the split of the file."""
-    split_rows = [
-        (source, path, split, reason)
-        for (source, path), (split, reason) in splits_by_file(splits).items()
-    ]
+    split_rows = [(source, path, split, reason) for (source, path), (split, reason) in splits_by_file(splits).items()]
     schema = dict.fromkeys(("source", "path", "split", "split_reason"), _S)
     of_files = pl.DataFrame(split_rows, schema=schema, orient="row")
     sorted_cases = cases.sort("unit_id")
-    in_files = _left_join(
-        _left_join(sorted_cases, files, "source", "path"), of_files, "source", "path"
-    )
+    in_files = _left_join(_left_join(sorted_cases, files, "source", "path"), of_files, "source", "path")
     spans = units.select("unit_id", "start_byte", "end_byte")
     clusters = splits.select("unit_id", "cluster", "cluster_size", "left_out")
     return _left_join(_left_join(in_files, spans, "unit_id"), clusters, "unit_id")
@@ -142,16 +131,11 @@ def _left_join(rows: pl.DataFrame, other: pl.DataFrame, *on: str) -> pl.DataFram
 
 
 def _test_cases(
-    located_cases: pl.DataFrame,
-    project: ProjectUnits,
-    benchmarks: Sequence[Fingerprints],
-    settings: DatasetSettings,
+    located_cases: pl.DataFrame, project: ProjectUnits, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> dict[str, TestCase]:
     """Test cases by id."""
     languages = located_cases["language"].to_list()
-    benchmark_names = find_contamination(
-        located_cases["code"].to_list(), benchmarks, settings, languages
-    )
+    benchmark_names = find_contamination(located_cases["code"].to_list(), benchmarks, settings, languages)
     nested = _nested(located_cases)
     lines: dict[FileKey, list[str]] = {}
     cases = {}
@@ -165,9 +149,7 @@ def _test_cases(
             row["language"],
             dedent_code(row["code"], _indent(lines[file_key], row["start_line"])),
             row["split"],
-            "tests_nested"
-            if row["unit_id"] in nested
-            else _exclusion_reason(row, benchmark, settings),
+            "tests_nested" if row["unit_id"] in nested else _exclusion_reason(row, benchmark, settings),
         )
     return cases
 
@@ -175,13 +157,9 @@ def _test_cases(
 def _nested(located_cases: pl.DataFrame) -> set[str]:
     """Test cases inside of other test cases."""
     nested: set[str] = set()
-    sorted_cases = located_cases.sort(
-        "source", "path", "start_line", -pl.col("end_line"), "unit_id"
-    )
+    sorted_cases = located_cases.sort("source", "path", "start_line", -pl.col("end_line"), "unit_id")
     current_file, last_line = None, 0
-    for *file_key, end, case in sorted_cases.select(
-        "source", "path", "end_line", "unit_id"
-    ).iter_rows():
+    for *file_key, end, case in sorted_cases.select("source", "path", "end_line", "unit_id").iter_rows():
         if file_key == current_file and end <= last_line:
             nested.add(case)
         else:
@@ -189,9 +167,7 @@ def _nested(located_cases: pl.DataFrame) -> set[str]:
     return nested
 
 
-def _exclusion_reason(
-    row: Mapping[str, Any], benchmark: str | None, settings: DatasetSettings
-) -> str | None:
+def _exclusion_reason(row: Mapping[str, Any], benchmark: str | None, settings: DatasetSettings) -> str | None:
     """Reason for excluding a test case, or None."""
     if row["left_out"] not in (None, "near_duplicate"):
         return str(row["left_out"])
@@ -206,16 +182,11 @@ def _exclusion_reason(
 
 
 def _pair_units(
-    project: ProjectUnits,
-    units: pl.DataFrame,
-    cases: Mapping[str, TestCase],
-    settings: DatasetSettings,
+    project: ProjectUnits, units: pl.DataFrame, cases: Mapping[str, TestCase], settings: DatasetSettings
 ) -> pl.DataFrame:
     """Units with prompt, test and its id, or an exclusion reason."""
     paired = units.select("unit_id", "tests").filter(pl.col("tests").list.len() > 0)
-    tested_units = project.units.drop("tests", strict=False).join(
-        paired, on="unit_id", maintain_order="left"
-    )
+    tested_units = project.units.drop("tests", strict=False).join(paired, on="unit_id", maintain_order="left")
     rows = [_example(unit, cases, settings) for unit in tested_units.iter_rows(named=True)]
     return pl.DataFrame(rows, schema=_PAIRED, orient="row")
 
@@ -235,9 +206,7 @@ def _example(
     return unit["unit_id"], case.test_id, prompt, case.code, None
 
 
-def _closest_case(
-    unit: Mapping[str, Any], cases: Iterable[TestCase]
-) -> tuple[TestCase | None, str | None]:
+def _closest_case(unit: Mapping[str, Any], cases: Iterable[TestCase]) -> tuple[TestCase | None, str | None]:
     """The closest usable test case; if none, the reason for excluding the closest one."""
     reasons: list[str] = []
     for case in cases:

@@ -34,17 +34,14 @@ def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) ->
     """
     key = project_key(project, privacy)
     revisions = {
-        (source, path): revision
-        for source, path, revision in files.select("source", "path", "revision").iter_rows()
+        (source, path): revision for source, path, revision in files.select("source", "path", "revision").iter_rows()
     }
     rows: list[dict[str, Any]] = []
     for pattern_file in read_patterns(files):
         location = {"source": pattern_file.source, "path": pattern_file.path}
         location["revision"] = revisions[pattern_file.source, pattern_file.path]
         file_rows = (
-            [_rejected_row(pattern_file)]
-            if pattern_file.pattern is None
-            else _rows(pattern_file.pattern, privacy, key)
+            [_rejected_row(pattern_file)] if pattern_file.pattern is None else _rows(pattern_file.pattern, privacy, key)
         )
         rows += [{**row, **location, "unit_id": _id(location, row)} for row in file_rows]
     return pl.DataFrame(rows, schema=PATTERN_ROWS, orient="row").sort("unit_id")
@@ -60,10 +57,7 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
         {
             "language": language,
             "name": pattern.name,
-            **{
-                field: redacted(fill_metavariables(code, language), field)
-                for field, code in codes.items()
-            },
+            **{field: redacted(fill_metavariables(code, language), field) for field, code in codes.items()},
             "explanation": when,
             "purpose": purpose_in_message(when),
             "why_not": None if pattern.counter_example else NO_COUNTER_EXAMPLE,
@@ -75,20 +69,9 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
 def _rejected_row(pattern_file: PatternFile) -> dict[str, Any]:
     texts = dict.fromkeys(("before", "after", "explanation"), "")
     # no column has its text: the name distinguishes entries of a file
-    return {
-        "name": pattern_file.detail,
-        "purpose": "readability",
-        "why_not": pattern_file.why_not,
-        **texts,
-    }
+    return {"name": pattern_file.detail, "purpose": "readability", "why_not": pattern_file.why_not, **texts}
 
 
 def _id(location: dict[str, str], row: dict[str, Any]) -> str:
-    parts = (
-        *location.values(),
-        row["name"],
-        row.get("language") or "",
-        row["before"],
-        row["after"],
-    )
+    parts = (*location.values(), row["name"], row.get("language") or "", row["before"], row["after"])
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

@@ -40,9 +40,7 @@ FixesByUnit = Mapping[str, Sequence[SmellFix]]
 _FIX = ("smell", "purpose", "before", "after", "explanation")
 
 
-def error_candidates(
-    units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings
-) -> pl.DataFrame:
+def error_candidates(units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Injected bugs of eligible units.
 
     Args:
@@ -63,9 +61,7 @@ def error_candidates(
     return _unit_candidates(units, changes, settings)
 
 
-def smell_candidates(
-    units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetSettings
-) -> pl.DataFrame:
+def smell_candidates(units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetSettings) -> pl.DataFrame:
     """Code smells of eligible units, with their fixes.
 
     Args:
@@ -73,11 +69,7 @@ def smell_candidates(
         fixes: Fixes of each unit's smells.
         settings: Size limits.
     """
-    rows = [
-        (unit, *(getattr(fix, name) for name in _FIX))
-        for unit in units["unit_id"]
-        for fix in fixes.get(unit, ())
-    ]
+    rows = [(unit, *(getattr(fix, name) for name in _FIX)) for unit in units["unit_id"] for fix in fixes.get(unit, ())]
     schema = dict.fromkeys(("unit_id", *_FIX), pl.String)
     changes = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.format("This code can be improved: {}.", "smell").alias("request"),
@@ -90,13 +82,9 @@ def smell_candidates(
     return _unit_candidates(units, changes, settings).with_columns(no_weight)
 
 
-def _unit_candidates(
-    units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings
-) -> pl.DataFrame:
+def _unit_candidates(units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Candidates from changes of units, in order."""
-    with_units = changes.join(
-        units.select(*_UNIT_COLUMNS, "indent"), on="unit_id", maintain_order="left_right"
-    )
+    with_units = changes.join(units.select(*_UNIT_COLUMNS, "indent"), on="unit_id", maintain_order="left_right")
     return candidates_of(with_units.hstack(prompt_columns(with_units, settings)))
 
 
@@ -120,9 +108,7 @@ def pair_candidates(
     licences = licences_by_file(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
     benchmark_names = find_contamination(codes, benchmarks, settings, pairs["language"].to_list())
-    locations = [
-        locate_change(pair, file_splits, licences, settings) for pair in pairs.iter_rows(named=True)
-    ]
+    locations = [locate_change(pair, file_splits, licences, settings) for pair in pairs.iter_rows(named=True)]
     location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
     rows = pairs.select(
         *("source", "language", "before", "after", "purpose", "smell"),
@@ -138,16 +124,9 @@ def pair_candidates(
         pl.lit("The refactored code:").alias("title"),
     ).hstack(location_columns)
     is_contaminated = pl.Series([name is not None for name in benchmark_names], dtype=pl.Boolean)
-    exclusion = (
-        pl.when(is_contaminated)
-        .then(pl.lit("contaminated"))
-        .when(~pl.col("trainable"))
-        .then(pl.lit("licence"))
-    )
+    exclusion = pl.when(is_contaminated).then(pl.lit("contaminated")).when(~pl.col("trainable")).then(pl.lit("licence"))
     with_prompts = rows.hstack(prompt_columns(rows, settings))
-    return candidates_of(
-        with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made"))
-    )
+    return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))
 
 
 def review_candidates(
@@ -238,6 +217,4 @@ def refactoring_tables(
         ]
     )
     # units are excluded per derived candidate, and most have nothing to fix
-    return finish_tables(
-        "refactoring_dataset", REFACTORING_DATASET, candidates, project.name, settings, cache
-    )
+    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, project.name, settings, cache)

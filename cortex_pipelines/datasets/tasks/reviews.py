@@ -28,9 +28,7 @@ REVIEW_FILE_COLUMNS = ("source", "path", "language", "revision", "text")
 _LONGEST_REMARK = 1000
 _S = pl.String
 REVIEW_ROWS = pl.Schema(
-    dict.fromkeys(
-        ("source", "path", "export", "export_source", "revision", "language", "unit_id"), _S
-    )
+    dict.fromkeys(("source", "path", "export", "export_source", "revision", "language", "unit_id"), _S)
     | dict.fromkeys(("before", "after", "explanation", "purpose", "why_not"), _S)
 )
 
@@ -45,8 +43,7 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
     """
     key = project_key(project, privacy)
     languages = {
-        (source, path): language
-        for source, path, language in files.select("source", "path", "language").iter_rows()
+        (source, path): language for source, path, language in files.select("source", "path", "language").iter_rows()
     }
     rows: dict[str, dict[str, Any]] = {}
     may_be_export = pl.col("language").is_null() | pl.col("language").is_in(["json", "text"])
@@ -56,10 +53,7 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
             if review.why_not == DAMAGED:
                 review = replace(review, path=path)
             row = _row(_redacted(review, privacy, key), languages)
-            rows.setdefault(
-                row["unit_id"],
-                {**row, "export": path, "export_source": source, "revision": revision},
-            )
+            rows.setdefault(row["unit_id"], {**row, "export": path, "export_source": source, "revision": revision})
     return pl.DataFrame([rows[name] for name in sorted(rows)], schema=REVIEW_ROWS, orient="row")
 
 
@@ -71,8 +65,7 @@ def _reviews(path: str, language: str | None, text: str) -> list[Review]:
 
 def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
     texts = {
-        name: redact_text(getattr(review, name), review.path, None, privacy, key).text
-        for name in ("before", "after")
+        name: redact_text(getattr(review, name), review.path, None, privacy, key).text for name in ("before", "after")
     }
     # a remark is prose, whatever file it is about
     remark = redact_text(review.remark, "remark.txt", None, privacy, key).text

@@ -28,18 +28,12 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
     texts = dict(zip(keyed, columns.iter_rows(), strict=True))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
-        rows = [
-            (key, *(getattr(fix, field) for field in _FIELDS))
-            for key in keys
-            for fix in smell_fixes(*texts[key])
-        ]
+        rows = [(key, *(getattr(fix, field) for field in _FIELDS)) for key in keys for fix in smell_fixes(*texts[key])]
         return pl.DataFrame(rows, schema=_ROWS, orient="row")
 
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
     fixes_by_key: dict[str, list[SmellFix]] = {}
-    for key, *fields in (
-        cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows()
-    ):
+    for key, *fields in cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows():
         fixes_by_key.setdefault(key, []).append(SmellFix(*fields))
     units_keyed = zip(smelly_units["unit_id"], keyed, strict=True)
     return {unit: fixes_by_key[key] for unit, key in units_keyed if key in fixes_by_key}

@@ -5,13 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.prompts.unit_text import (
-    LINE_COMMENTS,
-    FileKey,
-    fold_whitespace,
-    in_word,
-    text_hashes,
-)
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, FileKey, fold_whitespace, in_word, text_hashes
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import MADE
 from cortex_pipelines.datasets.unit_cache import UnitCache
@@ -21,10 +15,7 @@ _IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|stat
 
 
 def statement_candidates(
-    units: pl.DataFrame,
-    texts: dict[FileKey, bytes],
-    settings: DatasetSettings,
-    unit_cache: UnitCache | None = None,
+    units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings, unit_cache: UnitCache | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
@@ -66,16 +57,11 @@ def code_after(text: bytes, end: int, max_bytes: int) -> str:
     return text[end:last].decode("utf-8", "replace")
 
 
-def _example(
-    unit: dict[str, Any], text: bytes, settings: DatasetSettings
-) -> tuple[str | None, str | None, str | None]:
+def _example(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> tuple[str | None, str | None, str | None]:
     code = unit["code"]
     split_at = _split_offset(unit)
     completion = code[split_at:].rstrip()
-    if (
-        len(completion.strip()) < settings.min_name_length
-        or len(completion.encode()) > settings.max_body_bytes
-    ):
+    if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
         return None, None, "body_size"
     head = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
     room = settings.max_prompt_bytes - len((head + code[:split_at]).encode())

@@ -32,10 +32,7 @@ def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
         "unit_id",
         pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
         pl.col("rewritten_code").alias("variant_code"),
-        pl.when(pl.col("family") == "layout")
-        .then(_LAYOUT_WEIGHT)
-        .otherwise(1.0)
-        .alias("variant_weight"),
+        pl.when(pl.col("family") == "layout").then(_LAYOUT_WEIGHT).otherwise(1.0).alias("variant_weight"),
     )
 
 
@@ -64,9 +61,7 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
         (pl.col("weight") * pl.col("variant_weight")).alias("weight"),
         pl.Series("body_start_byte", starts, dtype=pl.Int64),
     )
-    lost = pl.col("body_start_byte").is_not_null() & (
-        pl.col("body_start_byte") <= pl.col("start_byte")
-    )
+    lost = pl.col("body_start_byte").is_not_null() & (pl.col("body_start_byte") <= pl.col("start_byte"))
     return variant_units.filter(~lost).drop("variant_code", "variant_weight")
 
 

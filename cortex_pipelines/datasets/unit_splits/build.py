@@ -60,9 +60,7 @@ def split_units(
     filtered_units = _with_exclusions(laid_out, files, features)
     eligible = filtered_units.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
-    with_bodies = eligible.filter(~is_statement).with_columns(
-        bodies(eligible.filter(~is_statement))
-    )
+    with_bodies = eligible.filter(~is_statement).with_columns(bodies(eligible.filter(~is_statement)))
     clusters = IncrementalClustering(cache, project, settings)
     clustered = cluster_units(with_bodies, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
@@ -71,14 +69,9 @@ def split_units(
     columns = ("unit_id", "source", "path", "language", "cluster")
     # statements are not joined by near-duplication: each is its own cluster here
     split_inputs = pl.concat(
-        [
-            clustered.select(columns),
-            statements.select(*columns[:-1], pl.col("unit_id").alias("cluster")),
-        ]
+        [clustered.select(columns), statements.select(*columns[:-1], pl.col("unit_id").alias("cluster"))]
     )
-    unit_splits = assign_splits(
-        split_inputs, candidates, settings, _change_times(commits, settings)
-    )
+    unit_splits = assign_splits(split_inputs, candidates, settings, _change_times(commits, settings))
     cluster_of = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
     return _table(filtered_units, cluster_of, unit_splits)
 
@@ -110,9 +103,7 @@ def eligible_units(
     )  # fmt: skip
 
 
-def _with_exclusions(
-    units: pl.DataFrame, files: pl.DataFrame, features: UnitFeatures
-) -> pl.DataFrame:
+def _with_exclusions(units: pl.DataFrame, files: pl.DataFrame, features: UnitFeatures) -> pl.DataFrame:
     """Units with ``left_out``: the filter that excludes them, apart from near-duplicates."""
     with_files = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
@@ -131,17 +122,11 @@ def _with_exclusions(
 def _clustered_statements(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:
     sorted_units = units.sort("unit_id")
     ids = sorted_units["unit_id"].to_list()
-    firsts = clustering.firsts(
-        "statements", sorted_units["code"].to_list(), sorted_units["language"].to_list()
-    )
-    return sorted_units.with_columns(
-        pl.Series("cluster", [ids[index] for index in firsts], dtype=pl.String)
-    )
+    firsts = clustering.firsts("statements", sorted_units["code"].to_list(), sorted_units["language"].to_list())
+    return sorted_units.with_columns(pl.Series("cluster", [ids[index] for index in firsts], dtype=pl.String))
 
 
-def _change_times(
-    commits: pl.DataFrame, settings: DatasetSettings
-) -> dict[FileKey, datetime] | None:
+def _change_times(commits: pl.DataFrame, settings: DatasetSettings) -> dict[FileKey, datetime] | None:
     if settings.split_by != "time":
         return None
     latest = (
@@ -154,9 +139,7 @@ def _change_times(
     return {(source, path): time for source, path, time in latest.iter_rows()}
 
 
-def _table(
-    filtered_units: pl.DataFrame, clusters: pl.DataFrame, unit_splits: pl.DataFrame
-) -> pl.DataFrame:
+def _table(filtered_units: pl.DataFrame, clusters: pl.DataFrame, unit_splits: pl.DataFrame) -> pl.DataFrame:
     sizes = clusters.group_by("cluster").agg(pl.len().cast(pl.Int64).alias("cluster_size"))
     rows = (
         filtered_units.select("unit_id", "source", "path", "kind", "left_out")

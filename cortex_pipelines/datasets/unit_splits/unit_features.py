@@ -32,11 +32,7 @@ class UnitFeatures:
     """
 
     def __init__(
-        self,
-        settings: DatasetSettings,
-        benchmarks: Sequence[Fingerprints],
-        project: str,
-        cache: RowCache | None,
+        self, settings: DatasetSettings, benchmarks: Sequence[Fingerprints], project: str, cache: RowCache | None
     ) -> None:
         self._settings, self._benchmarks = settings, benchmarks
         self._unit_cache = UnitCache(cache, project)
@@ -70,11 +66,7 @@ class UnitFeatures:
         return name is not None and naming_example(unit, name, self._settings) is not None
 
     def _ids_where(
-        self,
-        fact: str,
-        units: pl.DataFrame,
-        columns: tuple[str, ...],
-        predicate: Callable[[pl.DataFrame], list[bool]],
+        self, fact: str, units: pl.DataFrame, columns: tuple[str, ...], predicate: Callable[[pl.DataFrame], list[bool]]
     ) -> list[str]:
         """Ids of units for which a predicate on some columns holds, in order."""
 
@@ -82,7 +74,5 @@ class UnitFeatures:
             return pl.Series(_HOLDS, predicate(batch), dtype=pl.Boolean).to_frame()
 
         inputs = units.select("unit_id", *columns)
-        ids: list[str] = (
-            units["unit_id"].filter(self._unit_cache.compute(fact, inputs, make)[_HOLDS]).to_list()
-        )
+        ids: list[str] = units["unit_id"].filter(self._unit_cache.compute(fact, inputs, make)[_HOLDS]).to_list()
         return ids

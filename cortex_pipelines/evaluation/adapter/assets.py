@@ -91,8 +91,7 @@ def code_adapter_evaluation(
         dataset_settings=datasets,
         limits=augmentation,
         other=AdapterVersion(
-            other_adapter.version,
-            load_version("code_adapter", other_adapter.project, other_adapter.version),
+            other_adapter.version, load_version("code_adapter", other_adapter.project, other_adapter.version)
         )
         if other_adapter
         else None,

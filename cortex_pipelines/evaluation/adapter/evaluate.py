@@ -11,12 +11,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
 from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks, write_json
-from cortex_pipelines.evaluation.adapter.inputs import (
-    AdapterVersion,
-    EvaluationInputs,
-    Items,
-    sample_items,
-)
+from cortex_pipelines.evaluation.adapter.inputs import AdapterVersion, EvaluationInputs, Items, sample_items
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     bits_saved,
     foreign_code_metrics,
@@ -24,31 +19,13 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     score_table,
     task_rows,
 )
-from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
-    canary_table,
-    exposure_metrics,
-)
-from cortex_pipelines.evaluation.adapter.measures.conditions import (
-    ConditionInputs,
-    condition_metrics,
-    condition_table,
-)
+from cortex_pipelines.evaluation.adapter.measures.canary_exposure import canary_table, exposure_metrics
+from cortex_pipelines.evaluation.adapter.measures.conditions import ConditionInputs, condition_metrics, condition_table
 from cortex_pipelines.evaluation.adapter.measures.forgetting import forgetting_metrics
-from cortex_pipelines.evaluation.adapter.measures.generations import (
-    generation_metrics,
-    generation_table,
-    select_items,
-)
-from cortex_pipelines.evaluation.adapter.measures.humaneval import (
-    problem_metrics,
-    problem_table,
-    read_problems,
-)
+from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics, generation_table, select_items
+from cortex_pipelines.evaluation.adapter.measures.humaneval import problem_metrics, problem_table, read_problems
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.memorisation import (
-    memorised_metrics,
-    memorised_table,
-)
+from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics, memorised_table
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
     choice_differences,
@@ -56,16 +33,9 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
     choice_table,
 )
 from cortex_pipelines.evaluation.adapter.measures.specialisations import specialisation_metrics
-from cortex_pipelines.evaluation.adapter.measures.written_tests import (
-    written_test_metrics,
-    written_test_table,
-)
+from cortex_pipelines.evaluation.adapter.measures.written_tests import written_test_metrics, written_test_table
 from cortex_pipelines.evaluation.adapter.report.page import render_report
-from cortex_pipelines.evaluation.adapter.report.quality import (
-    quality_metrics,
-    quality_reports,
-    run_metrics,
-)
+from cortex_pipelines.evaluation.adapter.report.quality import quality_metrics, quality_reports, run_metrics
 from cortex_pipelines.evaluation.adapter.report.sections import ReportInputs
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
@@ -77,11 +47,7 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.prompts.examples import datasets_to_measure, task_counts
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
-from cortex_pipelines.statistics.multiple_comparisons import (
-    MetricComparison,
-    PairedDifferences,
-    compare_all,
-)
+from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, PairedDifferences, compare_all
 
 Observe = Callable[[str, float], None]
 
@@ -122,9 +88,7 @@ def evaluate_adapter(
     _score_all(items, models, scorer)
     observe("scoring_seconds", perf_counter() - started)
     tables, metrics, quality = _measure_all(items, models, scorer, inputs, settings, root)
-    comparisons = _compare_with_reference(
-        tables["scores"], tables["team_choices"], inputs, settings
-    )
+    comparisons = _compare_with_reference(tables["scores"], tables["team_choices"], inputs, settings)
     comparison: dict[str, Any] = {
         "title": f"Code adapter of {inputs.project} on held-out code",
         "base": {"name": base_name(pinned), "digest": base_digest(pinned)},
@@ -145,9 +109,7 @@ def evaluate_adapter(
     write_json(out / "metrics.json", metrics)
     write_json(out / "quality.json", quality.as_dict())
     write_json(out / "comparison.json", comparison)
-    report_inputs = ReportInputs(
-        tables, metrics, quality, comparison, comparisons, tuple(items.held_out)
-    )
+    report_inputs = ReportInputs(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
     (out / "report.html").write_text(render_report(report_inputs), encoding="utf-8")
     _observe(started, challenger.folder, observe)
     return tables
@@ -174,12 +136,8 @@ def _measure_all(
     """Tables, metrics and quality reports."""
     completion = inputs.datasets["completion"]
     python = open_environment(inputs.limits.test_environment, root)
-    repository = Repository(
-        inputs.repository_files, inputs.code_units, completion, inputs.limits, python
-    )
-    tests = WrittenTests(
-        repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python
-    )
+    repository = Repository(inputs.repository_files, inputs.code_units, completion, inputs.limits, python)
+    tests = WrittenTests(repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python)
     generation_items = select_items(inputs.datasets, repository, tests, settings)
     other = inputs.other.folder if inputs.other else None
     problems = read_problems(root, settings.benchmarks)
@@ -189,34 +147,15 @@ def _measure_all(
         "general_scores": score_table(items.general.items, models, scorer, GENERAL_SCORES),
         "foreign_scores": score_table(items.general.foreign, models, scorer, FOREIGN_SCORES),
         "team_choices": choice_table(
-            items.questions,
-            items.questions_with_context,
-            models,
-            other,
-            scorer,
-            settings.retrieved_window,
+            items.questions, items.questions_with_context, models, other, scorer, settings.retrieved_window
         ),
         "ways": condition_table(
-            ConditionInputs(
-                items.completions,
-                items.retrieved,
-                completion,
-                models.challenger,
-                other,
-            ),
-            scorer,
-            settings,
+            ConditionInputs(items.completions, items.retrieved, completion, models.challenger, other), scorer, settings
         ),
         "memorised": memorised_table(items.attempts, models, scorer),
         "canaries": canary_table(models, scorer, settings),
         "generations": generation_table(
-            generation_items,
-            models,
-            scorer,
-            repository,
-            settings,
-            inputs.dataset_settings.mask,
-            patterns,
+            generation_items, models, scorer, repository, settings, inputs.dataset_settings.mask, patterns
         ),
         "problems": problem_table(problems, models, scorer, settings, inputs.limits),
     }
@@ -242,15 +181,11 @@ def _measure_all(
 
 
 def _compare_with_reference(
-    scores: pl.DataFrame,
-    choices: pl.DataFrame,
-    inputs: EvaluationInputs,
-    settings: EvaluationSettings,
+    scores: pl.DataFrame, choices: pl.DataFrame, inputs: EvaluationInputs, settings: EvaluationSettings
 ) -> list[MetricComparison]:
     """Challenger against reference on every task and question kind, corrected jointly."""
     metrics: dict[str, PairedDifferences] = {
-        f"{task}_improvement": bits_saved(task_rows(scores, task), "reference", settings)
-        for task in inputs.datasets
+        f"{task}_improvement": bits_saved(task_rows(scores, task), "reference", settings) for task in inputs.datasets
     }
     return compare_all(
         metrics | choice_differences(choices, settings),
@@ -268,9 +203,7 @@ def _observe(started: float, adapter: Path, observe: Observe) -> None:
     observe("peak_memory_mib", getrusage(RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def _comparable_reference(
-    reference: AdapterVersion | None, pinned: PinnedModel
-) -> tuple[AdapterVersion | None, str]:
+def _comparable_reference(reference: AdapterVersion | None, pinned: PinnedModel) -> tuple[AdapterVersion | None, str]:
     """The reference; None with a note if it was trained on another base."""
     if reference is None:
         return None, ""
@@ -278,6 +211,5 @@ def _comparable_reference(
     if base["digest"] == base_digest(pinned):
         return reference, ""
     return None, (
-        f"The champion {reference.version} was trained on another base ({base['name']}) and cannot "
-        "be put on this one."
+        f"The champion {reference.version} was trained on another base ({base['name']}) and cannot be put on this one."
     )

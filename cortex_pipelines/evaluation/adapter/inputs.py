@@ -8,22 +8,10 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import sample_held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
-from cortex_pipelines.evaluation.adapter.measures.memorisation import (
-    ExtractionAttempt,
-    build_attempts,
-)
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
-    KINDS,
-    Question,
-    build_questions,
-)
+from cortex_pipelines.evaluation.adapter.measures.memorisation import ExtractionAttempt, build_attempts
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question, build_questions
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.prompts.examples import (
-    Example,
-    grouped_by_file,
-    read_examples,
-    without_gaps,
-)
+from cortex_pipelines.prompts.examples import Example, grouped_by_file, read_examples, without_gaps
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 
 
@@ -93,35 +81,24 @@ def sample_items(inputs: EvaluationInputs, challenger: Path, settings: Evaluatio
     """Sample all items by the seed, including rare lines of the training data."""
     completion = inputs.datasets["completion"]
     test_examples = [
-        example
-        for task, folder in inputs.datasets.items()
-        for example in read_examples(folder, task, "test")
+        example for task, folder in inputs.datasets.items() for example in read_examples(folder, task, "test")
     ]
     held_out_items = grouped_by_file(sample_held_out(inputs.datasets, settings), test_examples)
     general = general_items(
-        inputs.general_code,
-        inputs.general_project,
-        inputs.project,
-        completion,
-        inputs.dataset_settings,
-        settings,
+        inputs.general_code, inputs.general_project, inputs.project, completion, inputs.dataset_settings, settings
     )
     examples_by_task = {
         task: grouped_by_file(without_gaps(folder, task, "test"), test_examples)
         for task, folder in inputs.datasets.items()
     }
-    questions, items_without_question = build_questions(
-        examples_by_task, settings.choices, settings.seed
-    )
+    questions, items_without_question = build_questions(examples_by_task, settings.choices, settings.seed)
     attempts = build_attempts(challenger, completion, settings.memorised, settings.seed)
     completions = [item for item in held_out_items if item.task == "completion"]
     retrieved, questions_with_context = [], list[Question | None]([None] * len(questions))
     if settings.retrieved_bytes:
         similar = SimilarExamples(completion, settings.retrieved_bytes)
         retrieved = similar.with_examples(completions)
-        questions_with_context = _with_similar_examples(
-            questions, similar, settings.retrieved_choices
-        )
+        questions_with_context = _with_similar_examples(questions, similar, settings.retrieved_choices)
     return Items(
         held_out_items,
         general,

@@ -31,11 +31,7 @@ def answer_token_limit(item: Example, settings: EvaluationSettings) -> int:
 
 
 def generate(
-    model: Any,
-    tokenizer: Any,
-    prompt: Sequence[int],
-    request: GenerationRequest,
-    settings: EvaluationSettings,
+    model: Any, tokenizer: Any, prompt: Sequence[int], request: GenerationRequest, settings: EvaluationSettings
 ) -> str:
     """Generate text after a prompt until the answer has ended.
 
@@ -53,12 +49,7 @@ def generate(
     sampling: dict[str, Any] = {"do_sample": False}
     if request.sample:
         torch.manual_seed(_seed_of(settings.seed, request))
-        sampling = {
-            "do_sample": True,
-            "temperature": settings.temperature,
-            "top_k": 0,
-            "top_p": 1.0,
-        }
+        sampling = {"do_sample": True, "temperature": settings.temperature, "top_k": 0, "top_p": 1.0}
     _, space = divide_segments(prompt_segments(tokenizer, request.item))
     stop = _StopAtAnswerEnd(tokenizer, len(prompt), space, request.extent)
     with torch.no_grad():
@@ -93,9 +84,7 @@ class _StopAtAnswerEnd:
     def answer(self, row: Any) -> str:
         """Text after the prompt and its trailing white space."""
         ids = row[self._prompt_tokens :]
-        text: str = self._tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.removeprefix(self._space)
 
 

@@ -15,12 +15,7 @@ import polars as pl
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
-from cortex_pipelines.execution.tests.mutant_killing import (
-    MutantUnderTest,
-    find_killed,
-    pytest_files,
-    used_as,
-)
+from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed, pytest_files, used_as
 from cortex_pipelines.prompts.examples import Example, read_examples
 
 Outcome = tuple[str | None, str]
@@ -74,9 +69,7 @@ class Repository:
         self._interpreter = interpreter
         # run tests only; do not call units with generated arguments
         self._settings = settings.model_copy(update={"calls_per_unit": 0})
-        files = pl.read_parquet(
-            repository_files / "files.parquet", columns=["source", "path", "text"]
-        )
+        files = pl.read_parquet(repository_files / "files.parquet", columns=["source", "path", "text"])
         self._texts: dict[str, dict[str, str]] = {}
         for source, path, text in files.iter_rows():
             self._texts.setdefault(source, {})[path] = text
@@ -117,13 +110,9 @@ class Repository:
         """
         self._control([item for item, _ in bodies])
         testable = [index for index, (item, _) in enumerate(bodies) if self._is_noticed(item.item)]
-        outcomes = dict(
-            zip(testable, self._outcomes([bodies[index] for index in testable]), strict=True)
-        )
+        outcomes = dict(zip(testable, self._outcomes([bodies[index] for index in testable]), strict=True))
         return [
-            outcomes[index]
-            if index in outcomes
-            else _untested(self._controls[item.item.example_id])
+            outcomes[index] if index in outcomes else _untested(self._controls[item.item.example_id])
             for index, (item, _) in enumerate(bodies)
         ]
 
@@ -143,16 +132,8 @@ class Repository:
         for source in sorted({item.source for item, _ in bodies}):
             indices = [index for index in order if bodies[index][0].source == source]
             for start in range(0, len(indices), _BATCH_SIZE):
-                subjects = {
-                    index: _subject(index, *bodies[index])
-                    for index in indices[start : start + _BATCH_SIZE]
-                }
-                answers = find_killed(
-                    list(subjects.values()),
-                    self._texts[source],
-                    self._settings,
-                    self._interpreter,
-                )
+                subjects = {index: _subject(index, *bodies[index]) for index in indices[start : start + _BATCH_SIZE]}
+                answers = find_killed(list(subjects.values()), self._texts[source], self._settings, self._interpreter)
                 for index, subject in subjects.items():
                     result, detail = answers[subject.mutant_id]
                     broken = _syntax_error(*bodies[index])
@@ -178,17 +159,11 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
     return 1 - comb(samples - passed, k) / comb(samples, k)
 
 
-def pass_at_k_metrics(
-    results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]
-) -> dict[str, float]:
+def pass_at_k_metrics(results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]) -> dict[str, float]:
     """``pass_at_<k>``: mean over problems with at least k samples that ran."""
     metrics = {}
     for k in pass_k:
-        estimates = [
-            pass_at_k(len(passed), sum(passed), k)
-            for passed in results.values()
-            if len(passed) >= k
-        ]
+        estimates = [pass_at_k(len(passed), sum(passed), k) for passed in results.values() if len(passed) >= k]
         if estimates:
             metrics[f"pass_at_{k}"] = sum(estimates) / len(estimates)
     return metrics
@@ -197,37 +172,26 @@ def pass_at_k_metrics(
 def _runnable(
     completion_dataset: Path, code_units: Path, texts: Mapping[str, Mapping[str, str]]
 ) -> dict[str, RunnableItem]:
-    test = pl.read_parquet(
-        completion_dataset / "test.parquet", columns=["example_id", "unit_id", "task", "origin"]
-    )
+    test = pl.read_parquet(completion_dataset / "test.parquet", columns=["example_id", "unit_id", "task", "origin"])
     completions = test.filter((pl.col("task") == "completion") & (pl.col("origin") == "original"))
     columns = ("unit_id", "source", "path", "language", "kind", "qualified_name")
-    units = pl.read_parquet(
-        code_units / "units.parquet", columns=[*columns, "start_byte", "end_byte", "code"]
-    )
+    units = pl.read_parquet(code_units / "units.parquet", columns=[*columns, "start_byte", "end_byte", "code"])
     rows = completions.join(units, on="unit_id").filter(
         (pl.col("language") == "python") & pl.col("kind").is_in(["function", "method"])
     )
-    examples = {
-        example.example_id: example
-        for example in read_examples(completion_dataset, "completion", "test")
-    }
+    examples = {example.example_id: example for example in read_examples(completion_dataset, "completion", "test")}
     tests = {source: pytest_files(dict(source_files)) for source, source_files in texts.items()}
     items = {}
     for row in rows.iter_rows(named=True):
         test_files = tests.get(row["source"], {})
-        is_mentioned = any(
-            used_as(row["qualified_name"]) in identifiers for identifiers in test_files.values()
-        )
+        is_mentioned = any(used_as(row["qualified_name"]) in identifiers for identifiers in test_files.values())
         runnable_item = _item(row, examples[row["example_id"]], texts.get(row["source"], {}))
         if runnable_item is not None and is_mentioned and row["path"] not in test_files:
             items[row["example_id"]] = runnable_item
     return items
 
 
-def _item(
-    row: Mapping[str, object], item: Example, texts: Mapping[str, str]
-) -> RunnableItem | None:
+def _item(row: Mapping[str, object], item: Example, texts: Mapping[str, str]) -> RunnableItem | None:
     """Runnable item of a row; None if the unit moved or does not end with the body."""
     data = texts.get(str(row["path"]), "").encode()
     code = str(row["code"])
@@ -237,14 +201,7 @@ def _item(
     if data[start:end] != code.encode() or not unit.endswith(body):
         return None
     cut = start + len(unit) - len(body)
-    return RunnableItem(
-        item,
-        str(row["source"]),
-        str(row["qualified_name"]),
-        data[:cut],
-        data[cut + len(body) :],
-        code,
-    )
+    return RunnableItem(item, str(row["source"]), str(row["qualified_name"]), data[:cut], data[cut + len(body) :], code)
 
 
 def _syntax_error(item: RunnableItem, body: str) -> str:

@@ -79,15 +79,11 @@ class WrittenTests:
         interpreter: Interpreter = OWN,
     ) -> None:
         self._texts, self._settings, self._interpreter = texts, settings, interpreter
-        self.runnable = (
-            _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
-        )
+        self.runnable = _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
 
     def judge(self, tests: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
         """Outcome of each test in place of the true one."""
-        single_tests = [
-            test.with_test(str(index), code) for index, (test, code) in enumerate(tests)
-        ]
+        single_tests = [test.with_test(str(index), code) for index, (test, code) in enumerate(tests)]
         verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is no test"))
         for source in sorted({test.source for test, _ in tests}):
             source_tests = [
@@ -96,18 +92,13 @@ class WrittenTests:
                 if test.source == source and single is not None
             ]
             singles = [single for _, single in source_tests]
-            answers = run_single_tests(
-                singles, self._texts[source], self._settings, self._interpreter
-            )
+            answers = run_single_tests(singles, self._texts[source], self._settings, self._interpreter)
             verdicts |= dict(zip((index for index, _ in source_tests), answers, strict=True))
         return [verdicts[index] for index in range(len(tests))]
 
 
 def _runnable(
-    tests_dataset: Path,
-    code_units: Path,
-    texts: Mapping[str, dict[str, str]],
-    settings: AugmentationSettings,
+    tests_dataset: Path, code_units: Path, texts: Mapping[str, dict[str, str]], settings: AugmentationSettings
 ) -> dict[str, RunnableTest]:
     columns = ["example_id", "unit_id", "test_id"]
     rows = pl.read_parquet(tests_dataset / "test.parquet", columns=columns)
@@ -169,14 +160,10 @@ def _renamed(code: str) -> str | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
-            "test"
-        ):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
             lines = code.split("\n")
             line_index = node.lineno - 1
             name = re.escape(node.name)
-            lines[line_index] = re.sub(
-                rf"\bdef\s+{name}\b", f"def {_NAME}", lines[line_index], count=1
-            )
+            lines[line_index] = re.sub(rf"\bdef\s+{name}\b", f"def {_NAME}", lines[line_index], count=1)
             return "\n".join(lines)
     return None

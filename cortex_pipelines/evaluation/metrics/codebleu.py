@@ -17,9 +17,7 @@ from cortex_pipelines.syntax.grammars import PARSED, grammar_for, parse
 
 _LONGEST = 4  # tokens of an n-gram, as in BLEU
 _KEYWORD_WEIGHT = 5.0  # of 1 for other tokens: CodeBLEU's ratio
-_LEAVES = frozenset(
-    {"string", "string_literal", "interpreted_string_literal", "raw_string_literal"}
-)
+_LEAVES = frozenset({"string", "string_literal", "interpreted_string_literal", "raw_string_literal"})
 
 
 def codebleu_without_dataflow(output: str, expected: str, language: str) -> float:
@@ -30,10 +28,7 @@ def codebleu_without_dataflow(output: str, expected: str, language: str) -> floa
         expected: Code in the repository.
         language: A language with a grammar.
     """
-    output_tree, expected_tree = (
-        parse_dedented(output, language),
-        parse_dedented(expected, language),
-    )
+    output_tree, expected_tree = (parse_dedented(output, language), parse_dedented(expected, language))
     output_leaves, expected_leaves = list(leaves(output_tree)), list(leaves(expected_tree))
     tokens = [_text(node) for node in output_leaves], [_text(node) for node in expected_leaves]
     if tokens[0] == tokens[1]:
@@ -55,15 +50,10 @@ def same_code(output: str, expected: str, language: str) -> bool:
     """
     if language not in PARSED:
         return output.split() == expected.split()
-    output_tree, expected_tree = (
-        parse_dedented(output, language),
-        parse_dedented(expected, language),
-    )
+    output_tree, expected_tree = (parse_dedented(output, language), parse_dedented(expected, language))
     if language == "python":
         return _shape(output_tree) == _shape(expected_tree)
-    return [_text(node) for node in leaves(output_tree)] == [
-        _text(node) for node in leaves(expected_tree)
-    ]
+    return [_text(node) for node in leaves(output_tree)] == [_text(node) for node in leaves(expected_tree)]
 
 
 def syntax_errors(code: str, language: str, path: str = "") -> int:

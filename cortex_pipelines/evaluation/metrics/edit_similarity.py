@@ -18,11 +18,7 @@ def edit_distance(first: str, second: str) -> int:
         current = [row]
         for column, second_char in enumerate(second, 1):
             current.append(
-                min(
-                    previous[column] + 1,
-                    current[-1] + 1,
-                    previous[column - 1] + (first_char != second_char),
-                )
+                min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (first_char != second_char))
             )
         previous = current
     return previous[-1]

@@ -38,9 +38,7 @@ def pattern_metrics(generations: pl.DataFrame, checks: PatternChecks) -> dict[st
     as the models do, the project does not follow them either.
     """
     checked = generations.filter(
-        pl.col("broken_patterns").is_not_null()
-        & (pl.col("asked") == "plain")
-        & (pl.col("sample") == 0)
+        pl.col("broken_patterns").is_not_null() & (pl.col("asked") == "plain") & (pl.col("sample") == 0)
     )
     if checked.is_empty():
         return {}

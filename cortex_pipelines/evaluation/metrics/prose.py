@@ -25,11 +25,7 @@ def word_f1(output: str, expected: str) -> float:
     """
     output_counts, expected_counts = (_word_counts(text) for text in (output, expected))
     shared = sum((output_counts & expected_counts).values())
-    return (
-        2 * shared / (sum(output_counts.values()) + sum(expected_counts.values()))
-        if shared
-        else 0.0
-    )
+    return 2 * shared / (sum(output_counts.values()) + sum(expected_counts.values())) if shared else 0.0
 
 
 def _word_counts(text: str) -> Counter[str]:

@@ -32,9 +32,7 @@ FEATURES = {
 """Features and the meaning of their values."""
 
 _QUOTED = re.compile(r"^[a-zA-Z]{0,2}(\"\"\"|'''|\"|'|`)")
-_OPERATORS = re.compile(
-    r"(\s?)(?:===?|!==?|<=|>=|\+=|-=|:=|=>|&&|\|\||(?<![<>=!:+\-*/])=(?![=>]))(\s?)"
-)
+_OPERATORS = re.compile(r"(\s?)(?:===?|!==?|<=|>=|\+=|-=|:=|=>|&&|\|\||(?<![<>=!:+\-*/])=(?![=>]))(\s?)")
 _COMMA = re.compile(r",(\s?)(?=\S)")
 _COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*)")
 _STEP = 20
@@ -76,9 +74,7 @@ def _variation(first: Counter[str], second: Counter[str]) -> float:
     """Total variation distance of two distributions."""
     first_total, second_total = sum(first.values()), sum(second.values())
     values = sorted(first.keys() | second.keys())  # a sum of floats depends on their order
-    return (
-        sum(abs(first[value] / first_total - second[value] / second_total) for value in values) / 2
-    )
+    return sum(abs(first[value] / first_total - second[value] / second_total) for value in values) / 2
 
 
 def _feature_values(code: str, language: str) -> Iterable[tuple[str, str]]:

@@ -192,10 +192,7 @@ def _pipe_with(data: bytes) -> int:
 
 def _bubblewrap_arguments(plan: dict[str, Any], filter_end: int, status_end: int) -> list[str]:
     masked = [
-        word
-        for name in _MASKED
-        if Path("/proc", name).exists()
-        for word in ("--ro-bind", "/dev/null", f"/proc/{name}")
+        word for name in _MASKED if Path("/proc", name).exists() for word in ("--ro-bind", "/dev/null", f"/proc/{name}")
     ]
     user = str(USER)
     return [
@@ -209,11 +206,7 @@ def _bubblewrap_arguments(plan: dict[str, Any], filter_end: int, status_end: int
 
 
 def _become_bubblewrap(
-    plan: dict[str, Any],
-    arguments: list[str],
-    ends: tuple[int, ...],
-    news_end: int,
-    alive: int,
+    plan: dict[str, Any], arguments: list[str], ends: tuple[int, ...], news_end: int, alive: int
 ) -> NoReturn:
     try:
         _die_with_stage(alive)
@@ -249,9 +242,7 @@ def _make_root(plan: dict[str, Any]) -> None:
     options = f"size={size},nr_inodes={_LEAST_FILES + size // _FILE_BYTES},mode=755"
     _mount("tmpfs", str(root), "tmpfs", _NOSUID | _NODEV, options)
     mounted: list[Path] = []
-    for path in sorted(
-        {Path(path) for path in plan["readable"]}, key=lambda readable: len(readable.parts)
-    ):
+    for path in sorted({Path(path) for path in plan["readable"]}, key=lambda readable: len(readable.parts)):
         if path.exists() and not any(path.is_relative_to(above) for above in mounted):
             _show(path, root)
             if not path.is_symlink():
@@ -312,12 +303,7 @@ def _show(path: Path, root: Path) -> None:
 def _make_read_only(path: Path, below: int = _ALL_BELOW) -> None:
     attributes = (ctypes.c_uint64 * 4)(_READ_ONLY, 0, 0, 0)
     status = _libc.syscall(
-        _MOUNT_SETATTR,
-        _HERE,
-        os.fsencode(path),
-        below,
-        ctypes.byref(attributes),
-        ctypes.sizeof(attributes),
+        _MOUNT_SETATTR, _HERE, os.fsencode(path), below, ctypes.byref(attributes), ctypes.sizeof(attributes)
     )
     _check(status, f"{path} cannot be made read-only (needs Linux 5.12)")
 
@@ -387,13 +373,8 @@ def _limit(limits: dict[str, int], helpers: int = 0) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _mount(
-    source: str | None, target: str, kind: str | None, flags: int, options: str | None = None
-) -> None:
-    words = [
-        None if argument is None else os.fsencode(argument)
-        for argument in (source, target, kind, options)
-    ]
+def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    words = [None if argument is None else os.fsencode(argument) for argument in (source, target, kind, options)]
     status = _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
     _check(status, f"{source or target} cannot be mounted")
 

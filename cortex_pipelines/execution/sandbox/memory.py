@@ -28,9 +28,7 @@ SECONDS_BETWEEN = 0.05
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PIPE_BYTES = 1 << 16
 _MAPPING_BYTES = 256  # struct vm_area_struct
-_SHARED = re.compile(
-    rb"^\S+ ...s \S+ (\S+ \d+) +(?:/dev/zero|/memfd:|/SYSV).*\(deleted\)$", re.MULTILINE
-)
+_SHARED = re.compile(rb"^\S+ ...s \S+ (\S+ \d+) +(?:/dev/zero|/memfd:|/SYSV).*\(deleted\)$", re.MULTILINE)
 _OWN_BYTES = 64 << 20  # beside the limit, for the sandbox's own processes
 _KIB = 1024
 
@@ -45,9 +43,7 @@ class MemoryMonitor(Protocol):
         """Release the monitor after all processes have ended."""
 
 
-def watch(
-    first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")
-) -> MemoryMonitor:
+def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")) -> MemoryMonitor:
     """Start the memory monitor of a sandbox, before anything runs in it.
 
     Args:

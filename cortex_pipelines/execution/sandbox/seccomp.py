@@ -160,15 +160,8 @@ def program(machine: str | None = None) -> bytes:
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
         architectures = ", ".join(_ARCHITECTURES)
-        raise UnknownMachineError(
-            f"no table of system calls for {machine}, only for {architectures}"
-        )
-    code = [
-        _load(4),
-        (_EQUAL, 1, 0, _ARCHITECTURES[machine]),
-        _return(_KILL),
-        _load(0),
-    ]
+        raise UnknownMachineError(f"no table of system calls for {machine}, only for {architectures}")
+    code = [_load(4), (_EQUAL, 1, 0, _ARCHITECTURES[machine]), _return(_KILL), _load(0)]
     if machine == "x86_64":
         code += [(_AT_LEAST, 0, 1, _X32), _return(_KILL)]
     code += [(_ABOVE, 0, 1, _NEWEST), _error(errno.ENOSYS)]

@@ -109,9 +109,7 @@ def run_uv(*arguments: str, stdin: str | None = None) -> str:
     bundled = Path(sys.executable).parent / "uv"
     uv = str(bundled) if bundled.exists() else shutil.which("uv")
     if uv is None:
-        raise EnvironmentNotMadeError(
-            "uv makes environments for tests and is not installed: pip install uv"
-        )
+        raise EnvironmentNotMadeError("uv makes environments for tests and is not installed: pip install uv")
     completed = subprocess.run(  # nosec B603
         [uv, "--quiet", *arguments], input=stdin, capture_output=True, text=True, check=False
     )

@@ -73,29 +73,18 @@ def find_killed(
 
 
 def run_jobs(
-    jobs: list[dict[str, Any]],
-    texts: dict[str, str],
-    settings: AugmentationSettings,
-    interpreter: Interpreter = OWN,
+    jobs: list[dict[str, Any]], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter = OWN
 ) -> dict[str, Answer]:
     """Answer of the test run to each job, by ``mutant_id``; ``unknown`` if it did not arrive."""
     roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
-    task = {
-        "jobs": jobs,
-        "roots": roots,
-        "test_seconds": settings.test_seconds,
-        "calls": settings.calls_per_unit,
-    }
+    task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds, "calls": settings.calls_per_unit}
     answers, trouble = _run(task, texts, settings, interpreter)
     mutant_ids = [job["mutant_id"] for job in jobs]
     return {job: answers.get(job, ("unknown", trouble)) for job in mutant_ids}
 
 
 def _run(
-    task: dict[str, Any],
-    texts: dict[str, str],
-    settings: AugmentationSettings,
-    interpreter: Interpreter,
+    task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter
 ) -> tuple[dict[str, Answer], str]:
     """Results that arrived, and the reason why others are missing."""
     limits = settings.sandbox_limits(settings.verification_seconds)
@@ -147,9 +136,7 @@ def used_as(qualified_name: str) -> str:
     return owners[-1] if owners and name.startswith("__") else name
 
 
-def _job(
-    subject: MutantUnderTest, texts: dict[str, str], tests: dict[str, set[str]]
-) -> dict[str, Any]:
+def _job(subject: MutantUnderTest, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
     root = _root(subject.path, texts)
     module = PurePosixPath(subject.path).relative_to(root).with_suffix("")
     parts = module.parts[:-1] if module.name == "__init__" else module.parts
@@ -161,9 +148,7 @@ def _job(
         "qualified_name": subject.qualified_name,
         "parameters": _parameters(subject.fixed_code),
         "tests": _related(subject, parts, tests),
-        "naming": [
-            path for path, words in tests.items() if used_as(subject.qualified_name) in words
-        ],
+        "naming": [path for path, words in tests.items() if used_as(subject.qualified_name) in words],
     }
 
 
@@ -175,9 +160,7 @@ def _root(path: str, texts: dict[str, str]) -> str:
     return "" if str(folder) == "." else str(folder)
 
 
-def _related(
-    subject: MutantUnderTest, module: tuple[str, ...], tests: dict[str, set[str]]
-) -> list[str]:
+def _related(subject: MutantUnderTest, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
     """Test files that use the unit, then others of its class and module, at most a few.
 
     Of those that use it the ones with its rarest words come first: a file with ``append`` may be
@@ -217,14 +200,9 @@ def _parameters(code: str) -> list[dict[str, str]]:
 
 def _required_parameters(arguments: ast.arguments) -> list[dict[str, str]]:
     required = [*arguments.posonlyargs, *arguments.args]
-    required = (
-        required[: len(required) - len(arguments.defaults)] if arguments.defaults else required
-    )
+    required = required[: len(required) - len(arguments.defaults)] if arguments.defaults else required
     return [
-        {
-            "name": parameter.arg,
-            "type": ast.unparse(parameter.annotation) if parameter.annotation else "",
-        }
+        {"name": parameter.arg, "type": ast.unparse(parameter.annotation) if parameter.annotation else ""}
         for parameter in required
         if parameter.arg not in ("self", "cls")
     ]

@@ -48,10 +48,7 @@ class TestOutcome:
 
 
 def run_single_tests(
-    tests: Sequence[SingleTest],
-    texts: dict[str, str],
-    settings: AugmentationSettings,
-    interpreter: Interpreter = OWN,
+    tests: Sequence[SingleTest], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter = OWN
 ) -> list[TestOutcome]:
     """Run each test on the right code, and on each mutant if it passes there.
 
@@ -79,12 +76,7 @@ def run_single_tests(
 
 def _jobs(test: SingleTest) -> Iterator[dict[str, Any]]:
     """Jobs of the test run: the test alone, and with each mutant."""
-    job = {
-        "path": test.path,
-        "files": {test.test_path: test.test_file},
-        "tests": [test.node],
-        "naming": [test.node],
-    }
+    job = {"path": test.path, "files": {test.test_path: test.test_file}, "tests": [test.node], "naming": [test.node]}
     yield {**job, "mutant_id": f"{test.name}:right"}
     for index, mutant in enumerate(test.mutants):
         yield {**job, "mutant_id": f"{test.name}:{index}", "buggy_file": mutant}

@@ -79,9 +79,7 @@ def main() -> None:
         print(json.dumps({"mutant_id": job["mutant_id"], **answer}), flush=True)
 
 
-def _answer(
-    job: dict[str, Any], baselines: dict[str, Baseline], calls: int, seconds: float
-) -> dict[str, str]:
+def _answer(job: dict[str, Any], baselines: dict[str, Baseline], calls: int, seconds: float) -> dict[str, str]:
     target = PROJECT / job["path"]
     original = target.read_bytes()
     strict = "files" in job
@@ -133,11 +131,7 @@ def _baseline(test: str, seconds: float, strict: bool) -> Baseline:
 
 
 def _run_tests(
-    job: dict[str, Any],
-    target: Path,
-    original: bytes,
-    tests: dict[str, tuple[str, ...]],
-    seconds: float,
+    job: dict[str, Any], target: Path, original: bytes, tests: dict[str, tuple[str, ...]], seconds: float
 ) -> dict[str, str]:
     if pytest is None or not tests:
         return {"result": "unknown", "detail": "no test of it runs here"}
@@ -155,9 +149,7 @@ def _run_tests(
     return {"result": "yes", "detail": result["words"] or "the tests cannot be collected"}
 
 
-def _pytest(
-    tests: list[str], deselected: Collection[str] = (), to_first_failure: bool = True
-) -> dict[str, Any]:
+def _pytest(tests: list[str], deselected: Collection[str] = (), to_first_failure: bool = True) -> dict[str, Any]:
     os.chdir(PROJECT)
     recorder = _Tests(deselected)
     arguments = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", *tests]
@@ -204,15 +196,11 @@ def _error(report: Any) -> str:
     missing = re.search(r"ModuleNotFoundError: No module named '[\w.]+'", text)
     if missing:
         return missing[0]
-    match = re.match(
-        r"(?:E\s+)?([\w.]*\w)(?::|$)", text.strip().splitlines()[-1 if crash is None else 0]
-    )
+    match = re.match(r"(?:E\s+)?([\w.]*\w)(?::|$)", text.strip().splitlines()[-1 if crash is None else 0])
     return match[1] if match else "AssertionError" if crash is not None else "an error"
 
 
-def _compare_calls(
-    job: dict[str, Any], target: Path, original: bytes, calls: int, seconds: float
-) -> dict[str, str]:
+def _compare_calls(job: dict[str, Any], target: Path, original: bytes, calls: int, seconds: float) -> dict[str, str]:
     """Whether original and mutant behave differently on some calls."""
     runs = []
     for code in (None, None, job["buggy_file"]):
@@ -318,10 +306,7 @@ def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any
     try:
         while len(data) < _ENOUGH:
             remaining_seconds = end - time.monotonic()
-            if (
-                remaining_seconds <= 0
-                or not select.select([read_end], [], [], remaining_seconds)[0]
-            ):
+            if remaining_seconds <= 0 or not select.select([read_end], [], [], remaining_seconds)[0]:
                 return None
             chunk = os.read(read_end, 65536)
             if not chunk:

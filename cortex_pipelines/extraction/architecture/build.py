@@ -66,9 +66,7 @@ def architecture_facts(
             location = f"{row['path']} of {row['source']}"
             _LOG.warning("%s: skipped, no architecture facts: %s", location, row["object"])
     rows: list[Row] = []
-    for (source,), source_files in files.sort("source", "path").group_by(
-        "source", maintain_order=True
-    ):
+    for (source,), source_files in files.sort("source", "path").group_by("source", maintain_order=True):
         notes = UnitDocstrings(units.filter(pl.col("source") == source))
         resolved = _resolve_source(by_source[str(source)], source_files, notes)
         texts = dict(source_files.select("path", "text").iter_rows())
@@ -105,26 +103,14 @@ def _resolve_source(rows: list[Row], files: pl.DataFrame, notes: UnitDocstrings)
         ),
         *_needs(kinds["service-dependency"], index),
     ]
-    rewritten_kinds = {
-        "module",
-        "route",
-        "service-dependency",
-        IMPORT,
-        MOUNT,
-        NAME,
-        CONFIG,
-        SKIPPED_FILE,
-    }
+    rewritten_kinds = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, SKIPPED_FILE}
     facts += [row for kind in sorted(kinds.keys() - rewritten_kinds) for row in kinds[kind]]
     for row in facts:
         if row["description"] is None:
             # a model describes its table, and is documented under its own name
             names = (row["subject"], row["object"])
             row["description"] = next(
-                filter(
-                    None, (notes.docstring_at(row["path"], n, row["start_line"]) for n in names)
-                ),
-                None,
+                filter(None, (notes.docstring_at(row["path"], n, row["start_line"]) for n in names)), None
             )
             row["description_source"] = "docstring" if row["description"] else None
         package = index.package_of(row["path"])
@@ -168,9 +154,7 @@ def _modules(rows: list[Row], notes: UnitDocstrings) -> Iterator[Row]:
         yield {**row, "subject": row["path"], "object": declared}
 
 
-def _imports(
-    rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]]
-) -> Iterator[Row]:
+def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]]) -> Iterator[Row]:
     for number, row in enumerate(rows):
         unique_targets = dict.fromkeys((t.object, t.scope) for t in imports[row["path"], number])
         for target, scope in unique_targets:
@@ -203,16 +187,12 @@ def _needs(rows: list[Row], index: SourceIndex) -> Iterator[Row]:
     names = {package.name for package in index.packages}
     for row in rows:
         importer = index.package_of(row["path"])
-        subject = row["subject"] or (
-            importer.name if importer else row["path"].rpartition("/")[0] or "."
-        )
+        subject = row["subject"] or (importer.name if importer else row["path"].rpartition("/")[0] or ".")
         scope = INTERNAL if row["object"] in names else EXTERNAL
         yield {**row, "subject": subject, "scope": scope}
 
 
-def _with_frameworks(
-    routes: list[Row], mounts: list[Row], languages: Mapping[str, str | None]
-) -> Iterator[Row]:
+def _with_frameworks(routes: list[Row], mounts: list[Row], languages: Mapping[str, str | None]) -> Iterator[Row]:
     """Give routes of unknown framework the only framework of their language in the source."""
     frameworks: dict[str | None, set[str]] = defaultdict(set)
     for row in (*routes, *mounts):
@@ -220,10 +200,7 @@ def _with_frameworks(
             frameworks[languages[row["path"]]].add(row["technology"])
     for row in routes:
         candidates = frameworks[languages[row["path"]]]
-        yield {
-            **row,
-            "technology": row["technology"] or (min(candidates) if len(candidates) == 1 else None),
-        }
+        yield {**row, "technology": row["technology"] or (min(candidates) if len(candidates) == 1 else None)}
 
 
 def _routes(

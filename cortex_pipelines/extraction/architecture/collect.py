@@ -49,9 +49,7 @@ def collect_facts(
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         uncached = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
-        return _read_facts(
-            uncached.unique("cache_key", keep="first", maintain_order=True), settings, parsing
-        )
+        return _read_facts(uncached.unique("cache_key", keep="first", maintain_order=True), settings, parsing)
 
     computed = (
         compute(keyed["cache_key"])
@@ -60,10 +58,7 @@ def collect_facts(
     )
     file_keys = keyed.select("source", "path", "cache_key")
     return file_keys.join(
-        computed.select(list(_CACHE_SCHEMA)),
-        on="cache_key",
-        how="inner",
-        maintain_order="left_right",
+        computed.select(list(_CACHE_SCHEMA)), on="cache_key", how="inner", maintain_order="left_right"
     ).drop("cache_key")
 
 
@@ -71,16 +66,12 @@ def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:
     """The facts in one file, as rows of ``FACT_COLUMNS``."""
     if len(file.text) > file.settings.max_file_bytes:
         return
-    facts = (
-        fact for reader in _readers() if reader.applies_to(file) for fact in reader.facts(file)
-    )
+    facts = (fact for reader in _readers() if reader.applies_to(file) for fact in reader.facts(file))
     for fact in islice(facts, file.settings.max_facts_per_file):
         yield row(fact)
 
 
-def _read_facts(
-    files: pl.DataFrame, settings: ArchitectureSettings, parsing: ExtractionSettings
-) -> pl.DataFrame:
+def _read_facts(files: pl.DataFrame, settings: ArchitectureSettings, parsing: ExtractionSettings) -> pl.DataFrame:
     rows = [
         {"cache_key": key, **fact}
         for key, path, language, text in track(

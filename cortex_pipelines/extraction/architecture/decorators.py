@@ -4,12 +4,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_named_child,
-    positional,
-    string_value,
-    text,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_named_child, positional, string_value, text
 
 
 def class_decorators(node: Node) -> list[Node]:

@@ -8,10 +8,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, I
 
 _DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
 _MAX_DECLARED = 40
-UNIT_COLUMNS = (
-    *("path", "kind", "name", "qualified_name", "start_line", "docstring"),
-    *("start_byte", "end_byte"),
-)
+UNIT_COLUMNS = (*("path", "kind", "name", "qualified_name", "start_line", "docstring"), *("start_byte", "end_byte"))
 """Columns of CODE_UNITS that the documentation is read from."""
 
 
@@ -47,9 +44,7 @@ class UnitDocstrings:
         documented = self._documented.get((path, subject))
         return documented[1] if documented and documented[0] == line else None
 
-    def handler_docstring(
-        self, path: str, handler: str, imports: Mapping[str, list[ImportTarget]]
-    ) -> str | None:
+    def handler_docstring(self, path: str, handler: str, imports: Mapping[str, list[ImportTarget]]) -> str | None:
         """Documentation of a handler: in its file, or where an import finds it."""
         local = self._documented.get((path, handler))
         if local:

@@ -6,11 +6,7 @@ from posixpath import dirname
 from typing import Any
 
 from cortex_pipelines.extraction.architecture.resolvers import ImportResolver
-from cortex_pipelines.extraction.architecture.resolvers.index import (
-    INTERNAL,
-    ImportTarget,
-    parsed_detail,
-)
+from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, ImportTarget, parsed_detail
 
 Router = tuple[str, str]
 """A router: file, and name in it (for Go and Rust the function and the name)."""
@@ -29,10 +25,7 @@ class Mounts:
     """
 
     def __init__(
-        self,
-        rows: list[dict[str, Any]],
-        imports: Mapping[str, list[ImportTarget]],
-        resolver: ImportResolver,
+        self, rows: list[dict[str, Any]], imports: Mapping[str, list[ImportTarget]], resolver: ImportResolver
     ) -> None:
         self._resolver = resolver
         self._imports = {

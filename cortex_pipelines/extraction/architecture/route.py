@@ -48,13 +48,7 @@ def route(
 
 
 def mount(
-    node: Node,
-    router: str,
-    prefix: str,
-    target: str,
-    *,
-    replaces: bool = False,
-    technology: str | None = None,
+    node: Node, router: str, prefix: str, target: str, *, replaces: bool = False, technology: str | None = None
 ) -> Fact:
     """A fact for a mount: ``target``'s routes answer below ``router``'s prefix.
 

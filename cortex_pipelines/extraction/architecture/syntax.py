@@ -75,8 +75,7 @@ def _concatenated(node: Node, max_depth: int) -> str | None:
     if values == [None, None]:
         return None
     return "".join(
-        f"{{{text(operand)}}}" if value is None else value
-        for operand, value in zip(operands, values, strict=True)
+        f"{{{text(operand)}}}" if value is None else value for operand, value in zip(operands, values, strict=True)
     )
 
 

@@ -75,10 +75,7 @@ def changed_files(
         ingestion: Settings that detect generated code.
         redactor: Redacts paths as the tables do.
     """
-    with (
-        stream(mirror, "cat-file", "--batch-check") as check,
-        stream(mirror, "cat-file", "--batch") as read,
-    ):
+    with stream(mirror, "cat-file", "--batch-check") as check, stream(mirror, "cat-file", "--batch") as read:
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]
             names = _names_in_git(mirror, commit["commit"], paths, redactor)
@@ -86,18 +83,14 @@ def changed_files(
             after: dict[str, str] = {}
             for texts, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
                 for path in paths:
-                    blob = _blob_id(
-                        check, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars
-                    )
+                    blob = _blob_id(check, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars)
                     text = _text(_content(read, blob), path, settings, ingestion) if blob else None
                     if text is not None:
                         texts[path] = text
             yield ChangedFiles(before, after)
 
 
-def _names_in_git(
-    mirror: Path, commit: str, paths: list[str], redactor: PathRedactor
-) -> dict[str, str]:
+def _names_in_git(mirror: Path, commit: str, paths: list[str], redactor: PathRedactor) -> dict[str, str]:
     """Original names of paths whose private parts were replaced in the tables."""
     if not any(PLACEHOLDER.search(path) for path in paths):
         return {}
@@ -111,9 +104,7 @@ def _is_code(path: str) -> bool:
     return "\n" not in path and language_of(path, "") in PARSED
 
 
-def _text(
-    data: bytes, path: str, settings: PairSettings, ingestion: IngestionSettings
-) -> str | None:
+def _text(data: bytes, path: str, settings: PairSettings, ingestion: IngestionSettings) -> str | None:
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -47,13 +47,9 @@ def is_noise(subject: str, min_words: int) -> bool:
         min_words: Fewest words that it must have.
     """
     words = re.findall(r"[^\W\d_]{2,}", subject)
-    if len(words) + unseparated_words(subject) < min_words or all(
-        _EMPTY.fullmatch(word) for word in words
-    ):
+    if len(words) + unseparated_words(subject) < min_words or all(_EMPTY.fullmatch(word) for word in words):
         return True
-    return bool(_NOISE.search(re.sub(r"^\w+(?:\([^)]*\))?!?:\s*", "", subject))) or bool(
-        _NOISE.match(subject)
-    )
+    return bool(_NOISE.search(re.sub(r"^\w+(?:\([^)]*\))?!?:\s*", "", subject))) or bool(_NOISE.match(subject))
 
 
 def clean_message(subject: str, body: str) -> str:

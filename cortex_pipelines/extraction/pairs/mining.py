@@ -58,11 +58,7 @@ class PairMiner:
         """Rows of REFACTORING_PAIRS for some commits, with their ``cache_key``."""
         commit_rows = commits.to_dicts()
         contents = changed_files(
-            mirror,
-            commit_rows,
-            self._settings,
-            self._ingestion,
-            PathRedactor(self._privacy, self._key),
+            mirror, commit_rows, self._settings, self._ingestion, PathRedactor(self._privacy, self._key)
         )
         frames = [pl.DataFrame(schema=_ROWS)]
         for commit in track(commit_rows, "Looking for refactorings"):
@@ -107,12 +103,8 @@ class PairMiner:
             "commit": commit["commit"],
             "committed_at": commit["committed_at"],
             "language": refactoring.language,
-            "before": self._redacted(
-                refactoring.code_before, refactoring.path_before, refactoring.language
-            ),
-            "after": self._redacted(
-                refactoring.code_after, refactoring.path_after, refactoring.language
-            ),
+            "before": self._redacted(refactoring.code_before, refactoring.path_before, refactoring.language),
+            "after": self._redacted(refactoring.code_after, refactoring.path_after, refactoring.language),
             "description": self._redacted(refactoring.description, "", None),
             "purpose": purpose_of(refactoring, message, smell),
             "smell": smell,
@@ -156,8 +148,7 @@ def mine_history(
     def compute(missing: pl.Series) -> pl.DataFrame:
         uncached = keyed_commits.filter(pl.col("cache_key").is_in(missing.to_list()))
         frames = [
-            miner.mine_pairs(mirror, uncached.filter(pl.col("source") == label))
-            for label, mirror in mirrors.items()
+            miner.mine_pairs(mirror, uncached.filter(pl.col("source") == label)) for label, mirror in mirrors.items()
         ]
         return pl.concat([pl.DataFrame(schema=_ROWS), *frames])
 

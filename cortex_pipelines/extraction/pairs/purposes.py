@@ -30,9 +30,7 @@ _STRUCTURAL = ("Extract", "Inline", "Move", "Pull Up", "Push Down", "Remove Para
 def purpose_of(refactoring: Refactoring, message: str, smell: str | None) -> str:
     """``security``, ``performance``, ``smell`` or ``readability``: a weak label by keywords."""
     stated_purpose = purpose_in_message(message)
-    if stated_purpose == "security" or (
-        stated_purpose == "performance" and not refactoring.type.startswith(_READABLE)
-    ):
+    if stated_purpose == "security" or (stated_purpose == "performance" and not refactoring.type.startswith(_READABLE)):
         return stated_purpose
     structural = refactoring.type.startswith(_STRUCTURAL)
     return "smell" if smell or structural else "readability"
@@ -51,10 +49,7 @@ def smell_gone(refactoring: Refactoring, settings: PairSettings) -> str | None:
     lines_after = refactoring.end_line_after - refactoring.start_line_after + 1
     if lines_before > settings.long_lines >= lines_after:
         return "long-method"
-    before, after = (
-        parameter_count(refactoring.code_before),
-        parameter_count(refactoring.code_after),
-    )
+    before, after = (parameter_count(refactoring.code_before), parameter_count(refactoring.code_after))
     if refactoring.type == "Remove Parameter" and before > settings.many_parameters >= after:
         return "long-parameter-list"
     origin = "\n".join(refactoring.code_after.splitlines()[:lines_after])

@@ -38,7 +38,5 @@ class PairSettings(Settings):
     @model_validator(mode="after")
     def _line_bounds(self) -> "PairSettings":
         if self.small_lines >= self.large_lines:
-            raise ValueError(
-                f"small_lines ({self.small_lines}) must be below large_lines ({self.large_lines})"
-            )
+            raise ValueError(f"small_lines ({self.small_lines}) must be below large_lines ({self.large_lines})")
         return self

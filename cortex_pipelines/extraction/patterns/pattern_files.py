@@ -29,10 +29,7 @@ _FILE_COLUMNS = ("source", "path", "text")
 _MAX_CHARACTERS = 65_536
 _MAX_PATTERNS = 200
 # At the beginning of a line, or within braces; with or without quotation marks.
-_KEY = re.compile(
-    r"""(?:^(?:- )? {0,8}|[{,][ \t]*)["']?(name|when|example|counter[-_]example)["']? *:""",
-    re.MULTILINE,
-)
+_KEY = re.compile(r"""(?:^(?:- )? {0,8}|[{,][ \t]*)["']?(name|when|example|counter[-_]example)["']? *:""", re.MULTILINE)
 _MIN_KEYS = 2
 # The parser's own error, and others that hostile input raises.
 _PARSE_ERRORS = (YAMLError, ValueError, RecursionError, AssertionError, IndexError, TypeError)
@@ -78,9 +75,7 @@ def read_patterns(files: pl.DataFrame) -> list[PatternFile]:
     """
     pattern_rows = files.filter(may_hold_patterns()).select(_FILE_COLUMNS).sort("source", "path")
     return _without_repeats(
-        entry
-        for source, path, text in pattern_rows.iter_rows()
-        for entry in _read_entries(source, path, text)
+        entry for source, path, text in pattern_rows.iter_rows() for entry in _read_entries(source, path, text)
     )
 
 
@@ -91,15 +86,11 @@ def folder_patterns(folder: Path) -> list[PatternFile]:
         PatternError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise PatternError(
-            f"{folder}: no such folder; --folder names one with patterns, --project a project"
-        )
+        raise PatternError(f"{folder}: no such folder; --folder names one with patterns, --project a project")
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml"))
     accepted = [path for path in files if PROPOSED not in path.relative_to(folder).parts[:-1]]
     return _without_repeats(
-        entry
-        for path in accepted
-        for entry in _read_entries("", path.as_posix(), path.read_text("utf-8", "replace"))
+        entry for path in accepted for entry in _read_entries("", path.as_posix(), path.read_text("utf-8", "replace"))
     )
 
 
@@ -119,9 +110,7 @@ def _read_entries(source: str, path: str, text: str) -> list[PatternFile]:
     if len({match[1] for match in _KEY.finditer(text)}) < _MIN_KEYS:
         return []
     if len(text) > _MAX_CHARACTERS:
-        return [
-            PatternFile(source, path, None, DAMAGED, f"more than {_MAX_CHARACTERS:,} characters")
-        ]
+        return [PatternFile(source, path, None, DAMAGED, f"more than {_MAX_CHARACTERS:,} characters")]
     try:
         documents = list(YAML(typ="safe", pure=True).load_all(text))
     except _PARSE_ERRORS as error:

@@ -12,12 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from ast_grep_py import Config, SgNode, SgRoot
 
-from cortex_pipelines.extraction.patterns.pattern import (
-    METAVARIABLE,
-    Pattern,
-    PatternError,
-    fill_metavariables,
-)
+from cortex_pipelines.extraction.patterns.pattern import METAVARIABLE, Pattern, PatternError, fill_metavariables
 
 Rule = dict[str, Any]
 """As ast-grep's YAML has it."""
@@ -116,9 +111,7 @@ def _check(pattern: Pattern, language: str) -> _Check | None:
     counter = _rule(pattern.counter_example, language, "counter_example")
     example = _rule(pattern.example, language, "example")
     if _MATCHES_ANYTHING.fullmatch(METAVARIABLE.sub("", pattern.counter_example)):
-        raise PatternError(
-            "counter_example: any code matches it; leave a name or an operator as it is"
-        )
+        raise PatternError("counter_example: any code matches it; leave a name or an operator as it is")
     check = _Check(pattern.name, pattern.when, counter, example)
     try:
         matches_itself = _matches_code(check, pattern.counter_example, language)
@@ -162,14 +155,10 @@ def _rule(code: str, language: str, key: str) -> Rule:
     if METAVARIABLE.fullmatch(code.strip()):
         raise too_general
     for surroundings in _surroundings(code, language):
-        if _root(surroundings.format(fill_metavariables(code, language)), language).find(
-            kind="ERROR"
-        ):
+        if _root(surroundings.format(fill_metavariables(code, language)), language).find(kind="ERROR"):
             continue
         before, after = surroundings.format("\0").split("\0")
-        nodes = _nodes(
-            _without_metavariables(before + code + after, language), len(before), len(before + code)
-        )
+        nodes = _nodes(_without_metavariables(before + code + after, language), len(before), len(before + code))
         row = [_Node(node.kind(), code[_span(node)[0] - len(before) :][: _length(node)])
                for node in nodes]  # fmt: skip
         if row and all(_is_first(before, node, after, language) for node in row):
@@ -208,9 +197,7 @@ def _sequence_rule(before: str, row: Sequence[_Node], after: str) -> Rule | None
         if _ELLIPSIS.fullmatch(node.text.rstrip(";")):
             stop_by = "end"
             continue
-        node_rule: Rule = {
-            "pattern": {"context": before + node.text + after, "selector": node.kind}
-        }
+        node_rule: Rule = {"pattern": {"context": before + node.text + after, "selector": node.kind}}
         if rule is not None:
             node_rule["precedes"] = {**rule, "stopBy": stop_by}
         rule, stop_by = node_rule, "neighbor"
@@ -233,9 +220,7 @@ def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
         if _span(node) == (start, end):
             return [_innermost(node)]
     row = [
-        child
-        for child in node.children()
-        if child.is_named() and start <= _span(child)[0] and _span(child)[1] <= end
+        child for child in node.children() if child.is_named() and start <= _span(child)[0] and _span(child)[1] <= end
     ]
     if not row or (_span(row[0])[0], _span(row[-1])[1]) != (start, end):
         return []

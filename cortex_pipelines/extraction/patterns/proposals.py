@@ -11,12 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.patterns.pattern import (
-    Pattern,
-    PatternError,
-    fill_metavariables,
-    parse_pattern,
-)
+from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, fill_metavariables, parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.extraction.patterns.statement_templates import (
     RecurringGroup,
@@ -97,9 +92,7 @@ def propose_from_history(
         for group in _groups(rows, min_occurrences):
             before, after = group.texts
             if before != after and group.names and group.variables[1] <= group.variables[0]:
-                candidates.append(
-                    _Candidate(group, language, f"Instead of `{_short(before)}`.", before)
-                )
+                candidates.append(_Candidate(group, language, f"Instead of `{_short(before)}`.", before))
     proposals: list[Proposal] = []
     for proposal in _build_proposals(candidates, "history"):
         if not _is_explained(proposal.pattern, proposals):
@@ -169,10 +162,7 @@ def _rank(candidate: _Candidate) -> tuple[Any, ...]:
 def _is_explained(pattern: Pattern, accepted: Iterable[Proposal]) -> bool:
     """Whether an accepted pattern matches the counter-example and not the example."""
     (language,) = pattern.languages
-    before, after = (
-        fill_metavariables(code, language)
-        for code in (pattern.counter_example or "", pattern.example)
-    )
+    before, after = (fill_metavariables(code, language) for code in (pattern.counter_example or "", pattern.example))
     return any(
         checks.violated_patterns(before, language) and not checks.violated_patterns(after, language)
         for checks in (PatternChecks([other.pattern]) for other in accepted)
@@ -202,30 +192,21 @@ def _groups(
     """Groups with single arguments, and those that only recur with arguments as one token."""
     exact = list(
         recurring_groups(
-            ((occurrence, templates[0]) for occurrence, templates in rows if templates[0]),
-            min_occurrences,
+            ((occurrence, templates[0]) for occurrence, templates in rows if templates[0]), min_occurrences
         )
     )
     exact_keys = {(group.names, group.occurrences) for group in exact}
-    generalised = recurring_groups(
-        ((source, pair[1]) for source, pair in rows if pair[1]), min_occurrences
-    )
-    return exact + [
-        group for group in generalised if (group.names, group.occurrences) not in exact_keys
-    ]
+    generalised = recurring_groups(((source, pair[1]) for source, pair in rows if pair[1]), min_occurrences)
+    return exact + [group for group in generalised if (group.names, group.occurrences) not in exact_keys]
 
 
-def _statements(
-    files: pl.DataFrame, language: str
-) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
+def _statements(files: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
     for path, text in files.select("path", "text").iter_rows():
         for node in find_statements(text, language, path):
             yield path, [_templates((node,), whole_arguments) for whole_arguments in (False, True)]
 
 
-def _replacements(
-    pairs: pl.DataFrame, language: str
-) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
+def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
     """Statements that a commit replaced by others, each once a commit."""
     columns = pairs.select("commit", "path_after", "before", "after").unique().sort(pl.all())
     for commit, path, before, after in columns.iter_rows():
@@ -239,21 +220,14 @@ def _replacements(
                 for old_node, new_node in find_edits(old, new):
                     yield (
                         commit,
-                        [
-                            _templates((old_node, new_node), whole_arguments)
-                            for whole_arguments in (False, True)
-                        ],
+                        [_templates((old_node, new_node), whole_arguments) for whole_arguments in (False, True)],
                     )
 
 
 def _templates(nodes: Sequence[Node], whole_arguments: bool) -> list[StatementTemplate]:
     """The nodes as shapes; none if one of them cannot be."""
     templates = [statement_template(node, whole_arguments) for node in nodes]
-    return (
-        [template for template in templates if template is not None]
-        if None not in templates
-        else []
-    )
+    return [template for template in templates if template is not None] if None not in templates else []
 
 
 def _name(names: Sequence[str], used_names: set[str]) -> str:

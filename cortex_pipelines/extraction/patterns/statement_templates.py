@@ -58,9 +58,7 @@ class StatementTemplate:
     @property
     def skeleton(self) -> tuple[str, ...]:
         """The tokens, without names and literals."""
-        return tuple(
-            token.text if token.kind == "fixed" else f"<{token.kind}>" for token in self.tokens
-        )
+        return tuple(token.text if token.kind == "fixed" else f"<{token.kind}>" for token in self.tokens)
 
 
 @dataclass(frozen=True)
@@ -149,9 +147,7 @@ def recurring_groups(
     by_skeleton: dict[tuple[tuple[str, ...], ...], list[tuple[str, Sequence[StatementTemplate]]]]
     by_skeleton = defaultdict(list)
     for occurrence, templates in rows:
-        by_skeleton[tuple(template.skeleton for template in templates)].append(
-            (occurrence, templates)
-        )
+        by_skeleton[tuple(template.skeleton for template in templates)].append((occurrence, templates))
     for skeleton in sorted(by_skeleton):
         members = by_skeleton[skeleton]
         if len({source for source, _ in members}) >= min_occurrences:
@@ -183,9 +179,7 @@ def _frequency_groups(
             yield _group([members[number] for number in numbers], key)
 
 
-def _frequent_text(
-    token: StatementToken, occurrences: Mapping[str, set[str]], min_occurrences: int
-) -> str | None:
+def _frequent_text(token: StatementToken, occurrences: Mapping[str, set[str]], min_occurrences: int) -> str | None:
     frequent = token.kind in ("name", "literal") and len(occurrences[token.text]) >= min_occurrences
     return token.text if frequent else None
 
@@ -194,9 +188,7 @@ def _variable_tokens(templates: Sequence[StatementTemplate]) -> list[StatementTo
     return [token for shape in templates for token in shape.tokens if token.kind != "fixed"]
 
 
-def _group(
-    members: Sequence[tuple[str, Sequence[StatementTemplate]]], key: tuple[str | None, ...]
-) -> RecurringGroup:
+def _group(members: Sequence[tuple[str, Sequence[StatementTemplate]]], key: tuple[str | None, ...]) -> RecurringGroup:
     """One group for the members, in the layout of the first."""
     columns = list(zip(*(_variable_tokens(templates) for _, templates in members), strict=True))
     metavariables: dict[tuple[str, ...], str] = {}
@@ -211,16 +203,12 @@ def _group(
     for template in templates:
         count = len(_variable_tokens([template]))
         texts.append(_render(template, words[offset : offset + count]))
-        variables.append(
-            frozenset(word for word in words[offset : offset + count] if word.startswith("$"))
-        )
+        variables.append(frozenset(word for word in words[offset : offset + count] if word.startswith("$")))
         offset += count
     names = [fixed_text for fixed_text, column in zip(key, columns, strict=True)
              if fixed_text and column[0].kind == "name"]  # fmt: skip
     occurrences = sorted({occurrence for occurrence, _ in members})
-    return RecurringGroup(
-        tuple(texts), tuple(dict.fromkeys(names)), tuple(variables), tuple(occurrences)
-    )
+    return RecurringGroup(tuple(texts), tuple(dict.fromkeys(names)), tuple(variables), tuple(occurrences))
 
 
 def _metavariable(kind: Kind, number: int, metavariables: Mapping[tuple[str, ...], str]) -> str:

@@ -3,22 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from cortex_pipelines.extraction.refactoring.extracted_functions import (
-    ExtractedFunction,
-    find_extractions,
-)
+from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction, find_extractions
 from cortex_pipelines.extraction.refactoring.inner_changes import (
     find_local_renames,
     inner_changes,
     renamed_in_extraction,
 )
 from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, OBJECT, Function, Type
-from cortex_pipelines.extraction.refactoring.pairing.units import (
-    Container,
-    Pairing,
-    inner_container,
-    outer_container,
-)
+from cortex_pipelines.extraction.refactoring.pairing.units import Container, Pairing, inner_container, outer_container
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import MappedFunction
 from cortex_pipelines.extraction.refactoring.reporting import (
@@ -49,14 +41,11 @@ class ChangeFinder:
         """All refactorings, unordered."""
         pairing = self._pairing
         mapped_functions: list[MappedFunction] = [
-            (old, new, pairing.similarity.statement_map(old, new))
-            for old, new in [*pairing.functions, *pairing.moved]
+            (old, new, pairing.similarity.statement_map(old, new)) for old, new in [*pairing.functions, *pairing.moved]
         ]
         by_container = _functions_by_container(mapped_functions)
         local_renames = {
-            id(old): find_local_renames(
-                old, new, statement_map, by_container.get(inner_container(old), ())
-            )
+            id(old): find_local_renames(old, new, statement_map, by_container.get(inner_container(old), ()))
             for old, new, statement_map in mapped_functions
         }
         self._names = {key: renames.names for key, renames in local_renames.items()}
@@ -65,16 +54,10 @@ class ChangeFinder:
             yield from inner_changes(old, new, statement_map, local_renames[id(old)], self._purity)
         for pair in pairing.types:
             yield from self._type(*pair)
-        for extraction in find_extractions(
-            pairing.added.values(), mapped_functions, self._settings
-        ):
+        for extraction in find_extractions(pairing.added.values(), mapped_functions, self._settings):
             yield from self._extracted(extraction)
-        reversed_functions = [
-            (new, old, statement_map.reversed()) for old, new, statement_map in mapped_functions
-        ]
-        for extraction in find_extractions(
-            pairing.removed.values(), reversed_functions, self._settings
-        ):
+        reversed_functions = [(new, old, statement_map.reversed()) for old, new, statement_map in mapped_functions]
+        for extraction in find_extractions(pairing.removed.values(), reversed_functions, self._settings):
             yield self._inlined(extraction)
 
     def _type(self, old: Type, new: Type) -> Iterator[DetectedChange]:
@@ -95,17 +78,12 @@ class ChangeFinder:
         if self._purity.unpaired([*old.methods, *new.methods]):
             return False
         stayed = (self._pairing.in_place.get(id(method)) for method in old.methods)
-        unchanged = (
-            pair is not None and self._purity.function(*pair, self._names[id(pair[0])])
-            for pair in stayed
-        )
+        unchanged = (pair is not None and self._purity.function(*pair, self._names[id(pair[0])]) for pair in stayed)
         return self._purity.statements(old.statements, new.statements) and all(unchanged)
 
     def _function(self, old: Function, new: Function) -> Iterator[DetectedChange]:
         # what is assigned to a function's prototype is not inside of it
-        holder_moved = (
-            not old.location.enclosing_function and outer_container(old) in self._moved_containers
-        )
+        holder_moved = not old.location.enclosing_function and outer_container(old) in self._moved_containers
         is_moved = id(new) in self._moved_ids or holder_moved
         # what it is assigned to is a part of a function's name
         names = old.full_name, new.full_name
@@ -133,9 +111,7 @@ class ChangeFinder:
         """Push Down, Pull Up or Move, by the class hierarchy."""
         if old.location.owner and new.location.owner:
             owner = self._owner_after(old)
-            if not {old.location.owner, owner}.isdisjoint(
-                self._pairing.base_types(new.location.owner)
-            ):
+            if not {old.location.owner, owner}.isdisjoint(self._pairing.base_types(new.location.owner)):
                 return "Push Down"
             if new.location.owner in self._pairing.base_types(old.location.owner):
                 return "Pull Up"
@@ -156,10 +132,7 @@ class ChangeFinder:
         return (
             (lifted or not both_nested)
             and (not old.location.enclosing_function or _enclosing_function(old) in homes)
-            and (
-                not new.location.enclosing_function
-                or _enclosing_function(new) in self._containers_after
-            )
+            and (not new.location.enclosing_function or _enclosing_function(new) in self._containers_after)
         )
 
     def _owner_after(self, old: Function) -> str | None:
@@ -168,16 +141,13 @@ class ChangeFinder:
         return enclosing[-1] if enclosing and old.location.owner else old.location.owner
 
     def _extracted(self, extraction: ExtractedFunction) -> Iterator[DetectedChange]:
-        leaves_container = _is_nested(extraction) or not self._same_container(
-            extraction.origin, extraction.extracted
-        )
+        leaves_container = _is_nested(extraction) or not self._same_container(extraction.origin, extraction.extracted)
         yield DetectedChange(
             "Extract And Move Method" if leaves_container else "Extract Method",
             (None, extraction.extracted.name),
             (extraction.origin.name or None, extraction.caller.name or None),
             (extraction.origin.location, extraction.extracted.location),
-            f"{describe_function(extraction.extracted)} was extracted from"
-            f" {describe_function(extraction.origin)}",
+            f"{describe_function(extraction.extracted)} was extracted from {describe_function(extraction.origin)}",
             self._purity.extraction(extraction, self._names[id(extraction.origin)]),
             codes=extraction_codes(extraction),
         )
@@ -191,8 +161,7 @@ class ChangeFinder:
             (extraction.extracted.name, None),
             (extraction.caller.name or None, extraction.origin.name or None),
             (extraction.extracted.location, extraction.origin.location),
-            f"{describe_function(extraction.extracted)} was inlined into"
-            f" {describe_function(extraction.origin)}",
+            f"{describe_function(extraction.extracted)} was inlined into {describe_function(extraction.origin)}",
             self._purity.extraction(extraction, {}),
             codes=(before, after),
         )
@@ -211,9 +180,7 @@ def _enclosing_function(function: Function) -> Container:
     return path, tuple(names)
 
 
-def _functions_by_container(
-    functions: list[MappedFunction],
-) -> dict[Container, list[MappedFunction]]:
+def _functions_by_container(functions: list[MappedFunction]) -> dict[Container, list[MappedFunction]]:
     """The functions in each container, at any depth; what a file holds is in its module."""
     by_container: dict[Container, list[MappedFunction]] = defaultdict(list)
     for pair in functions:
@@ -242,22 +209,14 @@ def _is_nested(extraction: ExtractedFunction) -> bool:
         caller_location.start_line <= extracted_location.start_line
         and extracted_location.end_line <= caller_location.end_line
     )
-    inner = extracted_location.enclosing_names[
-        len(caller_location.enclosing_names) :
-    ]  # one line may hold several
-    return (
-        extraction.caller.name in inner
-        and caller_location.path == extracted_location.path
-        and lines
-    )
+    inner = extracted_location.enclosing_names[len(caller_location.enclosing_names) :]  # one line may hold several
+    return extraction.caller.name in inner and caller_location.path == extracted_location.path and lines
 
 
 def _are_constructors(old: Function, new: Function) -> bool:
     """Whether both are constructors: named as their class, or of one class."""
     named_as_class = (old.name, new.name) == (old.location.owner, new.location.owner)
-    return named_as_class or (
-        old.name != new.name and old.constructed_class == new.constructed_class
-    )
+    return named_as_class or (old.name != new.name and old.constructed_class == new.constructed_class)
 
 
 def _change_verb(is_moved: bool, is_renamed: bool) -> str:

@@ -14,9 +14,7 @@ from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 __all__ = ["Refactoring", "detect"]
 
 
-def detect(
-    before: Mapping[str, str], after: Mapping[str, str], settings: RefactoringSettings
-) -> list[Refactoring]:
+def detect(before: Mapping[str, str], after: Mapping[str, str], settings: RefactoringSettings) -> list[Refactoring]:
     """Detect the refactorings between two versions of some files.
 
     Args:
@@ -30,9 +28,7 @@ def detect(
     new_files = {path: text for path, text in after.items() if before.get(path) != text}
     pairs = dict(pair_files(old_files, new_files))
     unpaired = sorted(set(new_files) - set(pairs.values()))
-    names = [(path, pairs.get(path)) for path in sorted(old_files)] + [
-        (None, path) for path in unpaired
-    ]
+    names = [(path, pairs.get(path)) for path in sorted(old_files)] + [(None, path) for path in unpaired]
     limit = settings.max_file_bytes
     files = [
         (

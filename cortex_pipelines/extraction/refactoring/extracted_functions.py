@@ -9,12 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
-from cortex_pipelines.extraction.refactoring.model import (
-    NAMELESS,
-    Function,
-    Statement,
-    select_statements,
-)
+from cortex_pipelines.extraction.refactoring.model import NAMELESS, Function, Statement, select_statements
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.statements import called_names
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
@@ -24,10 +19,7 @@ _MIN_SIMILARITY = 0.4  # values became parameters, so less of a statement stays 
 _STRONG_SIMILARITY = 0.5  # not by chance
 _KEPT_SIMILARITY = 0.7  # of a statement that stayed in the origin but changed
 _MIN_DISTINCTIVE_WEIGHT = 3  # names and values of a statement that does not recur by chance
-_MIN_REMOVED_WEIGHT, _MIN_REMOVED_SHARE = (
-    4,
-    0.6,
-)  # names and values removed from the origin, and their share
+_MIN_REMOVED_WEIGHT, _MIN_REMOVED_SHARE = (4, 0.6)  # names and values removed from the origin, and their share
 
 
 @dataclass(frozen=True)
@@ -67,9 +59,7 @@ def find_extractions(
             by_name[function.name].append(function)
     extractions = []
     for origin, caller, caller_map in mapped_functions:
-        pending_names = [
-            name for name in sorted(by_name) if caller.calls[name] > origin.calls[name]
-        ]
+        pending_names = [name for name in sorted(by_name) if caller.calls[name] > origin.calls[name]]
         passed_names = _names_passed_as_functions(by_name, origin, caller) - set(pending_names)
         pending_names += sorted(passed_names)
         tried_ids: set[int] = set()
@@ -78,13 +68,9 @@ def find_extractions(
                 if id(function) in tried_ids:
                     continue
                 tried_ids.add(id(function))
-                statement_map = _map_to_extracted(
-                    function, origin, caller_map, is_passed=function.name in passed_names
-                )
+                statement_map = _map_to_extracted(function, origin, caller_map, is_passed=function.name in passed_names)
                 if _is_extraction(statement_map, function, origin, caller_map, settings):
-                    extractions.append(
-                        ExtractedFunction(origin, caller, function, statement_map, caller_map)
-                    )
+                    extractions.append(ExtractedFunction(origin, caller, function, statement_map, caller_map))
                     # the extracted function may have been split again
                     pending_names += sorted(function.calls)
     return extractions
@@ -95,25 +81,15 @@ def _callable_candidates(functions: list[Function], caller: Function) -> list[Fu
 
     Members of an object without a name can only be called in its own file.
     """
-    same_file = [
-        function for function in functions if function.location.path == caller.location.path
-    ]
-    return same_file or [
-        candidate
-        for candidate in functions
-        if candidate.location.enclosing_names[-1:] != (NAMELESS,)
-    ]
+    same_file = [function for function in functions if function.location.path == caller.location.path]
+    return same_file or [candidate for candidate in functions if candidate.location.enclosing_names[-1:] != (NAMELESS,)]
 
 
-def _names_passed_as_functions(
-    names: Collection[str], origin: Function, caller: Function
-) -> set[str]:
+def _names_passed_as_functions(names: Collection[str], origin: Function, caller: Function) -> set[str]:
     """Names that replaced functions without a name, among the same words."""
     if not names or not origin.callbacks:
         return set()
-    holder_words = [
-        line.word_counts for line in origin.statements if not FUNCTION_MARKS.isdisjoint(line.texts)
-    ]
+    holder_words = [line.word_counts for line in origin.statements if not FUNCTION_MARKS.isdisjoint(line.texts)]
     return {
         name
         for name in names
@@ -137,8 +113,7 @@ def _map_to_extracted(
     candidates = [
         index
         for index in range(len(origin.statements))
-        if caller_map.similarities.get(index, 0.0) < 1.0
-        and (not is_passed or index in origin.callbacks)
+        if caller_map.similarities.get(index, 0.0) < 1.0 and (not is_passed or index in origin.callbacks)
     ]
     statement_map = map_statements(
         select_statements(origin.statements, candidates), function.statements, _MIN_SIMILARITY
@@ -173,9 +148,7 @@ def _contains_expression(statement: Statement, texts: tuple[str, ...], marks: st
     for start in range(len(statement.texts) - size + 1):
         if statement.marks[start : start + size] == marks and all(
             mark == "i" or text == other
-            for text, other, mark in zip(
-                texts, statement.texts[start : start + size], marks, strict=True
-            )
+            for text, other, mark in zip(texts, statement.texts[start : start + size], marks, strict=True)
         ):
             return True
     return False
@@ -192,14 +165,11 @@ def _is_extraction(
     strong_matches = [
         index
         for index, similarity in statement_map.similarities.items()
-        if similarity >= _STRONG_SIMILARITY
-        and not _called_before(statement_map, index, function.name, caller_map)
+        if similarity >= _STRONG_SIMILARITY and not _called_before(statement_map, index, function.name, caller_map)
     ]
     if not strong_matches:
         return False
-    mapped_weight = sum(
-        statement_map.after[index].weight for index in set(statement_map.pairs.values())
-    )
+    mapped_weight = sum(statement_map.after[index].weight for index in set(statement_map.pairs.values()))
     if mapped_weight >= settings.least_extract * function.weight:
         return True
     removed = [
@@ -208,14 +178,11 @@ def _is_extraction(
         if caller_map.similarities.get(position, 0.0) < _KEPT_SIMILARITY
     ]
     texts = Counter(statement.texts for statement in removed)
-    removed_matches = [
-        index for index in strong_matches if texts[statement_map.before[index].texts]
-    ]
+    removed_matches = [index for index in strong_matches if texts[statement_map.before[index].texts]]
     weight = sum(statement_map.before[index].weight for index in removed_matches)
     # of a statement whose expression alone was taken, no more can be much
     extracted_weight = sum(
-        statement_map.after[new].weight
-        for new in {statement_map.pairs[index] for index in removed_matches}
+        statement_map.after[new].weight for new in {statement_map.pairs[index] for index in removed_matches}
     )
     required_weight = _MIN_REMOVED_SHARE * sum(statement.weight for statement in removed)
     if min(weight, extracted_weight) >= _MIN_REMOVED_WEIGHT and weight >= required_weight:
@@ -223,57 +190,33 @@ def _is_extraction(
     return _replaced_by_call(function, origin, caller_map)
 
 
-def _called_before(
-    statement_map: StatementMap, index: int, name: str, caller_map: StatementMap
-) -> bool:
+def _called_before(statement_map: StatementMap, index: int, name: str, caller_map: StatementMap) -> bool:
     """Whether a statement called another function in place of the new one."""
     old, new = statement_map.before[index], statement_map.after[statement_map.pairs[index]]
     if called_names([old])[name]:
         return True  # one of the same name
     for line in caller_map.after:
         pairs = zip(old.texts, line.texts, strict=False) if line.shape == old.shape else ()
-        replacements = [
-            (old_text, new_text) for old_text, new_text in pairs if old_text != new_text
-        ]
+        replacements = [(old_text, new_text) for old_text, new_text in pairs if old_text != new_text]
         replaced = {before_text for before_text, _ in replacements}
         # what the new function calls may have been taken along with the call
-        if {after_text for _, after_text in replacements} == {name} and replaced.isdisjoint(
-            new.texts
-        ):
+        if {after_text for _, after_text in replacements} == {name} and replaced.isdisjoint(new.texts):
             return True
     return False
 
 
 def _replaced_by_call(function: Function, origin: Function, caller_map: StatementMap) -> bool:
     """Whether a statement of the new function stood verbatim where the call is now."""
-    extracted_texts = {
-        line.texts for line in function.statements if line.weight >= _MIN_DISTINCTIVE_WEIGHT
-    }
-    calls = [
-        position
-        for position, line in enumerate(caller_map.after)
-        if called_names([line])[function.name]
-    ]
+    extracted_texts = {line.texts for line in function.statements if line.weight >= _MIN_DISTINCTIVE_WEIGHT}
+    calls = [position for position, line in enumerate(caller_map.after) if called_names([line])[function.name]]
     for index, statement in enumerate(origin.statements):
-        if (
-            statement.texts in extracted_texts
-            and caller_map.similarities.get(index, 0.0) < _KEPT_SIMILARITY
-        ):
+        if statement.texts in extracted_texts and caller_map.similarities.get(index, 0.0) < _KEPT_SIMILARITY:
             start = next(
-                (
-                    caller_map.pairs[earlier]
-                    for earlier in range(index, -1, -1)
-                    if earlier in caller_map.pairs
-                ),
-                -1,
+                (caller_map.pairs[earlier] for earlier in range(index, -1, -1) if earlier in caller_map.pairs), -1
             )
             ends = (
-                caller_map.pairs[later]
-                for later in range(index, len(caller_map.before))
-                if later in caller_map.pairs
+                caller_map.pairs[later] for later in range(index, len(caller_map.before)) if later in caller_map.pairs
             )
-            if any(
-                start <= call_index <= next(ends, len(caller_map.after)) for call_index in calls
-            ):
+            if any(start <= call_index <= next(ends, len(caller_map.after)) for call_index in calls):
                 return True
     return False

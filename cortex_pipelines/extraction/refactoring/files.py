@@ -25,17 +25,14 @@ def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
     same_path_similarity = {
         path: _similarity(lines_before[path], lines_after[path]) for path in before if path in after
     }
-    confident_paths = {
-        path for path, similarity in same_path_similarity.items() if similarity >= _MIN_SIMILARITY
-    }
+    confident_paths = {path for path, similarity in same_path_similarity.items() if similarity >= _MIN_SIMILARITY}
     scored = [
         (-similar - 0.05 * (_name(old) == _name(new)), old, new)
         for old, new, similar in _similar_files(
             {path: counts for path, counts in lines_before.items() if path not in confident_paths},
             {path: counts for path, counts in lines_after.items() if path not in confident_paths},
         )
-        if similar >= _TAKEOVER_SIMILARITY
-        or (old not in same_path_similarity and new not in same_path_similarity)
+        if similar >= _TAKEOVER_SIMILARITY or (old not in same_path_similarity and new not in same_path_similarity)
     ]
     scored += [
         (-similar - _SAME_PATH_BONUS, path, path)
@@ -81,9 +78,7 @@ def _similar_files(
                 shared.update(sharing)
         for candidate, _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0]))[:10]:
             similarity = _similarity(lines, after[candidate])
-            threshold = (
-                _MIN_SIMILARITY_SAME_NAME if _name(path) == _name(candidate) else _MIN_SIMILARITY
-            )
+            threshold = _MIN_SIMILARITY_SAME_NAME if _name(path) == _name(candidate) else _MIN_SIMILARITY
             if similarity >= threshold and candidate != path:
                 pairs.append((path, candidate, similarity))
     return pairs

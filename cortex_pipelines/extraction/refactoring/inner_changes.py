@@ -63,30 +63,19 @@ def find_local_renames(
     reported_pairs = {(renamed.before, renamed.after) for renamed in renames}
     for scope in callback_maps(statement_map) if statement_map.changed else ():
         names = [
-            {name: (kind, line) for name, kind, line in bindings_in(version)}
-            for version in (scope.before, scope.after)
+            {name: (kind, line) for name, kind, line in bindings_in(version)} for version in (scope.before, scope.after)
         ]
         if names[0].keys() != names[1].keys():
             candidates = renamed_names(names[0], names[1], collect_rename_proof(scope))
-            renames += [
-                rename
-                for rename in candidates
-                if (rename.before, rename.after) not in reported_pairs
-            ]
+            renames += [rename for rename in candidates if (rename.before, rename.after) not in reported_pairs]
     return LocalRenames(list(dict.fromkeys(renames)), _signature(old, new, renames))
 
 
 def inner_changes(
-    old: Function,
-    new: Function,
-    statement_map: StatementMap,
-    local_renames: LocalRenames,
-    purity: Purity,
+    old: Function, new: Function, statement_map: StatementMap, local_renames: LocalRenames, purity: Purity
 ) -> Iterator[DetectedChange]:
     """Renamed variables; renamed, added, removed and reordered parameters."""
-    is_pure = purity.body(old, new, local_renames.names) and purity.parameters(
-        old, new, local_renames.names
-    )
+    is_pure = purity.body(old, new, local_renames.names) and purity.parameters(old, new, local_renames.names)
     yield from _variables(old, new, local_renames.renames, statement_map, is_pure)
     if old.name:
         yield from _parameters(old, new, local_renames.signature, is_pure)
@@ -104,24 +93,13 @@ def _assigned(function: Function) -> set[str]:
 
 
 def _variables(
-    old: Function,
-    new: Function,
-    renames: list[RenamedVariable],
-    statement_map: StatementMap,
-    is_pure: bool,
+    old: Function, new: Function, renames: list[RenamedVariable], statement_map: StatementMap, is_pure: bool
 ) -> Iterator[DetectedChange]:
     for renamed in renames:
         kind = type_of_rename(renamed)
-        if kind == "Rename Parameter" and OWN_PARAMETER in (
-            renamed.kind_before,
-            renamed.kind_after,
-        ):
+        if kind == "Rename Parameter" and OWN_PARAMETER in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
-        if (
-            not old.name
-            and old.location.language == "python"
-            and _is_global(renamed, statement_map)
-        ):
+        if not old.name and old.location.language == "python" and _is_global(renamed, statement_map):
             kind = "Rename Attribute"
         word = "parameter" if kind == "Rename Parameter" else "variable"
         yield DetectedChange(
@@ -129,8 +107,7 @@ def _variables(
             (renamed.before, renamed.after),
             (old.name or None, new.name or None),
             (old.location, new.location),
-            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)}"
-            f" in {describe_function(new)}",
+            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in {describe_function(new)}",
             is_pure,
             (renamed.line_before, renamed.line_after),
         )
@@ -147,10 +124,7 @@ _CAUSE = {
 
 def _is_global(renamed: RenamedVariable, statement_map: StatementMap) -> bool:
     """Whether a variable is a module attribute, outside any block."""
-    return any(
-        statement.line == renamed.line_before and statement.parent < 0
-        for statement in statement_map.before
-    )
+    return any(statement.line == renamed.line_before and statement.parent < 0 for statement in statement_map.before)
 
 
 def _parameters(
@@ -164,34 +138,17 @@ def _parameters(
     for old, new in signature.renamed:
         sentence = f"the parameter {old.name} of {title} was renamed to {new.name}"
         names, lines = (old.name, new.name), (old.line, new.line)
-        yield DetectedChange(
-            "Rename Parameter", names, containers, locations, sentence, is_pure, lines
-        )
+        yield DetectedChange("Rename Parameter", names, containers, locations, sentence, is_pure, lines)
     for new in signature.added:
-        sentence, lines = (
-            f"{title} got the parameter {new.name}",
-            (old_function.location.line, new.line),
-        )
-        yield DetectedChange(
-            "Add Parameter", (None, new.name), containers, locations, sentence, is_pure, lines
-        )
+        sentence, lines = (f"{title} got the parameter {new.name}", (old_function.location.line, new.line))
+        yield DetectedChange("Add Parameter", (None, new.name), containers, locations, sentence, is_pure, lines)
     for old in signature.removed:
-        sentence, lines = (
-            f"{title} lost the parameter {old.name}",
-            (old.line, new_function.location.line),
-        )
-        yield DetectedChange(
-            "Remove Parameter", (old.name, None), containers, locations, sentence, is_pure, lines
-        )
+        sentence, lines = (f"{title} lost the parameter {old.name}", (old.line, new_function.location.line))
+        yield DetectedChange("Remove Parameter", (old.name, None), containers, locations, sentence, is_pure, lines)
     for old, parts in signature.split:
         part = ", ".join(new.name for new in parts)
-        sentence, lines = (
-            f"the parameter {old.name} of {title} became {part}",
-            (old.line, parts[0].line),
-        )
-        yield DetectedChange(
-            "Split Parameter", (old.name, part), containers, locations, sentence, is_pure, lines
-        )
+        sentence, lines = (f"the parameter {old.name} of {title} became {part}", (old.line, parts[0].line))
+        yield DetectedChange("Split Parameter", (old.name, part), containers, locations, sentence, is_pure, lines)
     if signature.reordered:
         sentence = f"the parameters of {title} were put into another order"
         lists = _parameter_list(old_function), _parameter_list(new_function)
@@ -202,20 +159,13 @@ def _parameter_list(function: Function) -> str:
     return ", ".join(parameter.name for parameter in function.parameters)
 
 
-def renamed_in_extraction(
-    extraction: ExtractedFunction, purity: Purity
-) -> Iterator[DetectedChange]:
+def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[DetectedChange]:
     """Variables renamed in a function that was extracted from their code.
 
     So do parameters of the origin that are handed on to it.
     """
-    old_names, new_names = (
-        function_bindings(extraction.origin),
-        function_bindings(extraction.extracted),
-    )
-    for renamed in renamed_names(
-        old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True
-    ):
+    old_names, new_names = (function_bindings(extraction.origin), function_bindings(extraction.extracted))
+    for renamed in renamed_names(old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True):
         kind = type_of_rename(renamed)
         if kind in ("Rename Variable", "Rename Parameter"):
             word = "variable" if kind == "Rename Variable" else "parameter"

@@ -61,9 +61,7 @@ class StatementMap:
         new = self.pairs[old]
         ends = _end(self.before, old), _end(self.after, new)
         inner_pairs = {
-            a: self.pairs[a]
-            for a in range(old, ends[0])
-            if a in self.pairs and new <= self.pairs[a] < ends[1]
+            a: self.pairs[a] for a in range(old, ends[0]) if a in self.pairs and new <= self.pairs[a] < ends[1]
         }
         return StatementMap(
             self.before[old : ends[0]],
@@ -126,9 +124,7 @@ def _word_overlap(first: Counter[str], second: Counter[str]) -> float:
     total = first.total() + second.total()
     if len(first) > len(second):
         first, second = second, first
-    return (
-        2 * sum(min(count, second[word]) for word, count in first.items()) / total if total else 0.0
-    )
+    return 2 * sum(min(count, second[word]) for word, count in first.items()) / total if total else 0.0
 
 
 def _map_equal(statement_map: StatementMap) -> tuple[list[int], list[int]]:
@@ -159,9 +155,7 @@ def _map_moved(statement_map: StatementMap) -> None:
     for index in statement_map.unmapped_before():
         statement = statement_map.before[index]
         candidates = indices_by_texts.get(statement.texts)
-        if candidates and (
-            statement.weight > 2 or _same_parent(statement_map, index, candidates[0])
-        ):
+        if candidates and (statement.weight > 2 or _same_parent(statement_map, index, candidates[0])):
             same_parent = (
                 position
                 for position, candidate in enumerate(candidates[:_BAND])
@@ -170,34 +164,23 @@ def _map_moved(statement_map: StatementMap) -> None:
             _pair(statement_map, index, candidates.pop(next(same_parent, 0)), 1.0)
 
 
-def _map_similar(
-    statement_map: StatementMap, gaps: tuple[list[int], list[int]], min_similarity: float
-) -> None:
+def _map_similar(statement_map: StatementMap, gaps: tuple[list[int], list[int]], min_similarity: float) -> None:
     scored = []
     for old, new in _candidates(statement_map, gaps):
         similarity = statement_similarity(statement_map.before[old], statement_map.after[new])
         if similarity >= min_similarity:
-            bonus = 0.1 * (gaps[0][old] == gaps[1][new]) + 0.1 * _same_parent(
-                statement_map, old, new
-            )
+            bonus = 0.1 * (gaps[0][old] == gaps[1][new]) + 0.1 * _same_parent(statement_map, old, new)
             scored.append((-similarity - bonus, abs(old - new), old, new, similarity))
     _pair_best(statement_map, sorted(scored))
 
 
-def _candidates(
-    statement_map: StatementMap, gaps: tuple[list[int], list[int]]
-) -> Iterable[tuple[int, int]]:
-    unmapped_before, unmapped_after = (
-        statement_map.unmapped_before(),
-        statement_map.unmapped_after(),
-    )
+def _candidates(statement_map: StatementMap, gaps: tuple[list[int], list[int]]) -> Iterable[tuple[int, int]]:
+    unmapped_before, unmapped_after = (statement_map.unmapped_before(), statement_map.unmapped_after())
     if len(unmapped_before) * len(unmapped_after) <= _MAX_PAIRS:
         pairs = [(old, new) for old in unmapped_before for new in unmapped_after]
     else:
         pairs = list(_nearby_candidates(unmapped_before, unmapped_after, gaps))
-    return [
-        (a, b) for a, b in pairs if _comparable(statement_map.before[a], statement_map.after[b])
-    ]
+    return [(a, b) for a, b in pairs if _comparable(statement_map.before[a], statement_map.after[b])]
 
 
 def _nearby_candidates(
@@ -235,12 +218,7 @@ def _map_enclosing(statement_map: StatementMap) -> None:
         if old in statement_map.pairs or new in after:
             continue
         if statement_map.before[old].kind == statement_map.after[new].kind:
-            _pair(
-                statement_map,
-                old,
-                new,
-                statement_similarity(statement_map.before[old], statement_map.after[new]),
-            )
+            _pair(statement_map, old, new, statement_similarity(statement_map.before[old], statement_map.after[new]))
             after.add(new)
 
 
@@ -251,9 +229,7 @@ def _map_in_place(statement_map: StatementMap) -> None:
     for old in statement_map.unmapped_before():
         for new in _neighbours(statement_map, old):
             if new in after and _comparable(statement_map.before[old], statement_map.after[new]):
-                similarity = statement_similarity(
-                    statement_map.before[old], statement_map.after[new]
-                )
+                similarity = statement_similarity(statement_map.before[old], statement_map.after[new])
                 if similarity >= _MIN_SIMILARITY_IN_PLACE:
                     scored.append((-similarity, abs(old - new), old, new, similarity))
     _pair_best(statement_map, sorted(set(scored)))
@@ -271,9 +247,7 @@ def _neighbours(statement_map: StatementMap, old: int) -> list[int]:
     return [index for index in candidates if 0 <= index < len(statement_map.after)]
 
 
-def _pair_best(
-    statement_map: StatementMap, scored: list[tuple[float, int, int, int, float]]
-) -> None:
+def _pair_best(statement_map: StatementMap, scored: list[tuple[float, int, int, int, float]]) -> None:
     after = set(statement_map.pairs.values())
     for _, _, old, new, similarity in scored:
         if old not in statement_map.pairs and new not in after:

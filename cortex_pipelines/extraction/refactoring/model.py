@@ -87,9 +87,7 @@ class Statement:
     @cached_property
     def shape(self) -> tuple[str, ...]:
         """The tokens with names and values abstracted."""
-        return tuple(
-            text if mark == "o" else mark for text, mark in zip(self.texts, self.marks, strict=True)
-        )
+        return tuple(text if mark == "o" else mark for text, mark in zip(self.texts, self.marks, strict=True))
 
     @cached_property
     def has_function(self) -> bool:

@@ -31,9 +31,7 @@ class Purity:
         """Whether two bodies are equal, given renamed variables."""
         renames = {**self._names, **names}
         before = [self._renamed(statement, renames) for statement in old.statements]
-        return before == [statement.texts for statement in new.statements] and self._head(
-            old, new, renames
-        )
+        return before == [statement.texts for statement in new.statements] and self._head(old, new, renames)
 
     def parameters(self, old: Function, new: Function, names: Names) -> bool:
         """Whether shared parameters kept their types and defaults."""
@@ -50,9 +48,7 @@ class Purity:
     def function(self, old: Function, new: Function, names: Names) -> bool:
         """Whether a function is equal apart from name, location and renamed variables."""
         renames = {**self._names, **names}
-        parameter_names = [
-            renames.get(parameter.name, parameter.name) for parameter in old.parameters
-        ]
+        parameter_names = [renames.get(parameter.name, parameter.name) for parameter in old.parameters]
         return (
             parameter_names == [parameter.name for parameter in new.parameters]
             and self.parameters(old, new, names)
@@ -80,18 +76,11 @@ class Purity:
             if index not in mapped_indices and not _only_returns(statement):
                 return False
         for index, position in extraction.extracted_map.pairs.items():
-            old, new = (
-                extraction.extracted_map.before[index],
-                extraction.extracted.statements[position],
-            )
+            old, new = (extraction.extracted_map.before[index], extraction.extracted.statements[position])
             if old.texts != new.texts and old.shape != new.shape:
                 return False
-        remaining_origin = Counter(
-            self._renamed(old, renames) for old in extraction.origin.statements
-        )
-        remaining_origin -= Counter(
-            self._renamed(old, renames) for old in extraction.extracted_map.before
-        )
+        remaining_origin = Counter(self._renamed(old, renames) for old in extraction.origin.statements)
+        remaining_origin -= Counter(self._renamed(old, renames) for old in extraction.extracted_map.before)
         remaining_caller = Counter(
             statement.texts
             for statement in extraction.caller.statements

@@ -10,18 +10,9 @@ from difflib import SequenceMatcher
 from functools import cached_property
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
-from cortex_pipelines.extraction.refactoring.model import (
-    PARAMETER,
-    VARIABLE,
-    Function,
-    Statement,
-)
+from cortex_pipelines.extraction.refactoring.model import PARAMETER, VARIABLE, Function, Statement
 from cortex_pipelines.extraction.refactoring.pairing.similarity import name_similarity
-from cortex_pipelines.extraction.refactoring.pairing.units import (
-    Container,
-    inner_container,
-    outer_container,
-)
+from cortex_pipelines.extraction.refactoring.pairing.units import Container, inner_container, outer_container
 
 OWN_PARAMETER = "own"
 """A parameter of the function itself; ``PARAMETER`` is one of a function inside it."""
@@ -99,9 +90,7 @@ class RenameProof:
         return counts
 
 
-def collect_rename_proof(
-    statement_map: StatementMap, inner: Iterable[MappedFunction] = ()
-) -> RenameProof:
+def collect_rename_proof(statement_map: StatementMap, inner: Iterable[MappedFunction] = ()) -> RenameProof:
     """Collect which names replaced which in mapped statements.
 
     Args:
@@ -110,14 +99,10 @@ def collect_rename_proof(
     """
     proof = _statement_proof(statement_map)
     names_by_container: dict[Container, tuple[set[str], set[str]]] = {}
-    for old, new, statements in sorted(
-        inner, key=lambda pair: len(pair[0].location.enclosing_names)
-    ):
+    for old, new, statements in sorted(inner, key=lambda pair: len(pair[0].location.enclosing_names)):
         # names bound by a function in between are not visible here
         path, enclosing = outer_container(old)
-        enclosing_bindings = (
-            names_by_container.get((path, enclosing[:end])) for end in range(len(enclosing), 0, -1)
-        )
+        enclosing_bindings = (names_by_container.get((path, enclosing[:end])) for end in range(len(enclosing), 0, -1))
         outer = next((names for names in enclosing_bindings if names), (set(), set()))
         bindings = set(function_bindings(old)) | outer[0], set(function_bindings(new)) | outer[1]
         names_by_container[inner_container(old)] = bindings
@@ -132,25 +117,18 @@ def collect_rename_proof(
 
 
 def _statement_proof(statement_map: StatementMap) -> RenameProof:
-    first_declarations = (
-        _first_declarations(statement_map.before),
-        _first_declarations(statement_map.after),
-    )
+    first_declarations = (_first_declarations(statement_map.before), _first_declarations(statement_map.after))
     proof = RenameProof({}, Counter(), set())
     for index, position in statement_map.pairs.items():
         old, new = statement_map.before[index], statement_map.after[position]
         pairs = list(align_tokens(old, new))
         equal_count = sum(old.texts[a] == new.texts[b] for a, b in pairs if old.marks[a] != "o")
-        names = Counter(
-            (old.texts[a], new.texts[b]) for a, b in pairs if old.marks[a] == "i" == new.marks[b]
-        )
+        names = Counter((old.texts[a], new.texts[b]) for a, b in pairs if old.marks[a] == "i" == new.marks[b])
         proof.pair_counts += names
         for pair, count in names.items():
             if pair[0] != pair[1] and not _extends_access(old.texts, new.texts):
                 changed_count = max(old.weight, new.weight) - equal_count - count
-                strength = (
-                    equal_count / (equal_count + changed_count) if equal_count else _BARE_STRENGTH
-                )
+                strength = equal_count / (equal_count + changed_count) if equal_count else _BARE_STRENGTH
                 proof.strengths[pair] = proof.strengths.get(pair, 0.0) + strength
         proof.declared_pairs |= {
             (old.texts[a], new.texts[b])
@@ -194,9 +172,7 @@ def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
     for op, _, a_end, _, b_end in matcher.get_opcodes():
         if op == "replace":
             pairs.add((a_end - 1, b_end - 1))
-    return {
-        (a, b) for a, b in pairs if old.texts[a + 1 : a + 2] == ("(",) == new.texts[b + 1 : b + 2]
-    }
+    return {(a, b) for a, b in pairs if old.texts[a + 1 : a + 2] == ("(",) == new.texts[b + 1 : b + 2]}
 
 
 def function_bindings(function: Function) -> dict[str, tuple[str, int]]:
@@ -223,11 +199,7 @@ def callback_maps(statement_map: StatementMap) -> Iterator[StatementMap]:
 
 
 def renamed_names(
-    before: dict[str, tuple[str, int]],
-    after: dict[str, tuple[str, int]],
-    proof: RenameProof,
-    *,
-    merged: bool = False,
+    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, *, merged: bool = False
 ) -> list[RenamedVariable]:
     """Decide which names were renamed, given the names bound on both sides.
 
@@ -247,17 +219,13 @@ def renamed_names(
         count = proof.pair_counts[old, new]
         allows_many = merged or new == "_"
         # that of a variable it takes over stays the same
-        competing = proof.after[new] - proof.pair_counts[new, new] * _takes_over(
-            before, after, old, new
-        )
+        competing = proof.after[new] - proof.pair_counts[new, new] * _takes_over(before, after, old, new)
         share = count / max(proof.before[old], 1 if allows_many else competing)
         kinds = before[old][0], after[new][0]
         if kinds == (OWN_PARAMETER, VARIABLE) and name_similarity(old, new) < _MIN_NAME_SIMILARITY:
             continue  # removed, and replaced by something else
         confidence = strength * (1 + _NAME_SIMILARITY_WEIGHT * name_similarity(old, new))
-        if (OWN_PARAMETER in kinds and _same_position(before, after, old, new)) or (
-            declared and new == "_"
-        ):
+        if (OWN_PARAMETER in kinds and _same_position(before, after, old, new)) or (declared and new == "_"):
             threshold = _MIN_STRENGTH_PARAMETER
         else:
             threshold = _MIN_STRENGTH if declared or OWN_PARAMETER in kinds else _MIN_STRENGTH_USES
@@ -276,35 +244,20 @@ def renamed_names(
 
 
 def _is_free(
-    before: dict[str, tuple[str, int]],
-    after: dict[str, tuple[str, int]],
-    proof: RenameProof,
-    old: str,
-    new: str,
+    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, old: str, new: str
 ) -> bool:
     """Whether the old name is absent afterwards and the new name was absent before."""
     if (old, new) in proof.declared_pairs:
         name_remains = (old, old) in proof.declared_pairs or (new, new) in proof.declared_pairs
         are_parameters = [
-            names[name][0] == OWN_PARAMETER
-            for name in (old, new)
-            for names in (before, after)
-            if name in names
+            names[name][0] == OWN_PARAMETER for name in (old, new) for names in (before, after) if name in names
         ]
-        return (
-            not name_remains
-            and not any(are_parameters)
-            and not _only_declared(before, after, proof, old, new)
-        )
+        return not name_remains and not any(are_parameters) and not _only_declared(before, after, proof, old, new)
     return old not in after and (new not in before or _takes_over(before, after, old, new))
 
 
 def _only_declared(
-    before: dict[str, tuple[str, int]],
-    after: dict[str, tuple[str, int]],
-    proof: RenameProof,
-    old: str,
-    new: str,
+    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, old: str, new: str
 ) -> bool:
     """Whether no use of a name changed with its declaration, which says too little.
 
@@ -313,31 +266,21 @@ def _only_declared(
     """
     if proof.pair_counts[old, new] > 1 or new == "_":
         return False
-    value_taken = any(
-        name != old and to == old and name not in after for name, to in proof.declared_pairs
-    )
-    if (old in after and not value_taken) or (
-        new in before and name_similarity(old, new) < _MIN_NAME_SIMILARITY
-    ):
+    value_taken = any(name != old and to == old and name not in after for name, to in proof.declared_pairs)
+    if (old in after and not value_taken) or (new in before and name_similarity(old, new) < _MIN_NAME_SIMILARITY):
         return True
     return proof.strengths[old, new] < _MIN_STRENGTH_DECLARATION
 
 
-def _takes_over(
-    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
-) -> bool:
+def _takes_over(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str) -> bool:
     """Whether a parameter took the name of a variable that is gone."""
     return new in before and before[new][0] == VARIABLE and _same_position(before, after, old, new)
 
 
-def _same_position(
-    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
-) -> bool:
+def _same_position(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str) -> bool:
     """Whether parameters have the same position in their list."""
     kinds = before[old][0], after[new][0]
-    return kinds == (OWN_PARAMETER, OWN_PARAMETER) and list(before).index(old) == list(after).index(
-        new
-    )
+    return kinds == (OWN_PARAMETER, OWN_PARAMETER) and list(before).index(old) == list(after).index(new)
 
 
 def type_of_rename(renamed: RenamedVariable) -> str:

@@ -60,9 +60,7 @@ class DetectedChange:
         )
 
 
-def describe_move(
-    verb: str, kind: str, names: tuple[str, str], locations: tuple[UnitLocation, UnitLocation]
-) -> str:
+def describe_move(verb: str, kind: str, names: tuple[str, str], locations: tuple[UnitLocation, UnitLocation]) -> str:
     """Describe a unit that was moved, renamed or both."""
     old, new = locations
     parts = []

@@ -27,10 +27,7 @@ class Signature:
 
 
 def compare_signatures(
-    old_function: Function,
-    new_function: Function,
-    body_renames: dict[str, str],
-    bound: tuple[set[str], set[str]],
+    old_function: Function, new_function: Function, body_renames: dict[str, str], bound: tuple[set[str], set[str]]
 ) -> Signature:
     """Compare the parameters of two versions of a function.
 
@@ -49,12 +46,8 @@ def compare_signatures(
     }
     removed = [old for name, old in before.items() if name not in after and name not in bound[1]]
     added = [fresh for name, fresh in after.items() if name not in before and name not in bound[0]]
-    split = [
-        (parameter, parts) for parameter in removed if len(parts := _parts(parameter, added)) > 1
-    ]
-    split_names = {old.name for old, _ in split} | {
-        part.name for _, parts in split for part in parts
-    }
+    split = [(parameter, parts) for parameter in removed if len(parts := _parts(parameter, added)) > 1]
+    split_names = {old.name for old, _ in split} | {part.name for _, parts in split for part in parts}
     pairs = {name: to for name, to in pairs.items() if split_names.isdisjoint((name, to))}
     explained_names = split_names | set(body_renames) | set(body_renames.values())
     removed = [parameter for parameter in removed if parameter.name not in explained_names]
@@ -74,9 +67,7 @@ def _parts(parameter: Parameter, added: list[Parameter]) -> list[Parameter]:
     """Added parameters named as this one with a suffix: ``low`` and ``high`` of a ``range``."""
     words = identifier_words(parameter.name)
     return [
-        other
-        for other in added
-        if identifier_words(other.name)[: len(words)] == words != identifier_words(other.name)
+        other for other in added if identifier_words(other.name)[: len(words)] == words != identifier_words(other.name)
     ]
 
 
@@ -90,9 +81,7 @@ def _pair_remaining(
     for parameter in removed:
         for partner in added:
             # a variadic parameter is never a new name of a single one
-            if parameter.variadic_marker != partner.variadic_marker or not _types_agree(
-                parameter.type, partner.type
-            ):
+            if parameter.variadic_marker != partner.variadic_marker or not _types_agree(parameter.type, partner.type):
                 continue
             name = name_similarity(parameter.name, partner.name)
             same_position = one_sided and _has_same_position(
@@ -101,9 +90,7 @@ def _pair_remaining(
             is_unused = parameter.name not in used_names[0] or partner.name not in used_names[1]
             single = len(removed) == len(added) == 1
             if same_position or ((is_unused or single) and name >= _MIN_NAME_SIMILARITY):
-                scored.append(
-                    (-name - same_position, parameter.name, partner.name, parameter, partner)
-                )
+                scored.append((-name - same_position, parameter.name, partner.name, parameter, partner))
     pairs: dict[str, tuple[Parameter, Parameter]] = {}
     paired_names: set[str] = set()
     for *_, parameter, partner in sorted(scored, key=lambda item: item[:3]):
@@ -115,9 +102,7 @@ def _pair_remaining(
 
 def _types_agree(first: str, second: str) -> bool:
     """Whether types are the same, or one is not written or an alternative of the other."""
-    short, long = sorted(
-        (first.removeprefix(":").strip(), second.removeprefix(":").strip()), key=len
-    )
+    short, long = sorted((first.removeprefix(":").strip(), second.removeprefix(":").strip()), key=len)
     if not short or short == long:
         return True
     return long.startswith(f"{short} |") or long.endswith(f"| {short}") or f"| {short} |" in long
@@ -128,20 +113,11 @@ def _texts_used(function: Function) -> set[str]:
 
 
 def _has_same_position(
-    old_function: Function,
-    new_function: Function,
-    parameter: Parameter,
-    partner: Parameter,
-    single: bool,
+    old_function: Function, new_function: Function, parameter: Parameter, partner: Parameter, single: bool
 ) -> bool:
     """Whether parameters have the same position, from the start or from the end."""
-    old_position, new_position = (
-        old_function.parameters.index(parameter),
-        new_function.parameters.index(partner),
-    )
-    from_end = old_position - len(old_function.parameters) == new_position - len(
-        new_function.parameters
-    )
+    old_position, new_position = (old_function.parameters.index(parameter), new_function.parameters.index(partner))
+    from_end = old_position - len(old_function.parameters) == new_position - len(new_function.parameters)
     return old_position == new_position or (single and from_end)
 
 

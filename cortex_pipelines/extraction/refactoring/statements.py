@@ -101,8 +101,7 @@ class StatementReader:
                 self._note_declared(node)
                 in_block = node.type in BLOCKS
                 open_nodes += [
-                    (child, node, statement_index, _starts(child, node, in_block))
-                    for child in reversed(node.children)
+                    (child, node, statement_index, _starts(child, node, in_block)) for child in reversed(node.children)
                 ]
             else:
                 self._add(node, parent, statement_index)
@@ -134,8 +133,7 @@ class StatementReader:
             statement.declarations = tuple(
                 (position, self._declarations[start])
                 for position, (text, _, start) in enumerate(tokens)
-                if start in self._declarations
-                and not (text[:1].isupper() and "match" in statement.kind)
+                if start in self._declarations and not (text[:1].isupper() and "match" in statement.kind)
             )
             if statement.parent >= 0:
                 self._statements[statement.parent].children.append(index)
@@ -160,9 +158,7 @@ def called_names(statements: list[Statement]) -> Counter[str]:
     """How often each simple name is called."""
     names: Counter[str] = Counter()
     for statement in statements:
-        for text, mark, next_text in zip(
-            statement.texts, statement.marks, statement.texts[1:], strict=False
-        ):
+        for text, mark, next_text in zip(statement.texts, statement.marks, statement.texts[1:], strict=False):
             if next_text == "(" and mark in "ip":
                 names[text] += 1
     return names

@@ -20,9 +20,7 @@ CLAUSES = _set(
 )
 """Statements inside another statement but not inside a block."""
 
-DECLARATIONS = frozenset(
-    {"lexical_declaration", "variable_declaration", "local_variable_declaration"}
-)
+DECLARATIONS = frozenset({"lexical_declaration", "variable_declaration", "local_variable_declaration"})
 """Declarations that are statements where a clause has no block of its own."""
 
 LISTS = dict.fromkeys(("lexical_declaration", "variable_declaration"), "variable_declarator")

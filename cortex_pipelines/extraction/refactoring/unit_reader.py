@@ -18,11 +18,7 @@ from cortex_pipelines.extraction.refactoring.model import (
     Type,
     UnitLocation,
 )
-from cortex_pipelines.extraction.refactoring.statements import (
-    StatementReader,
-    bound_names,
-    called_names,
-)
+from cortex_pipelines.extraction.refactoring.statements import StatementReader, bound_names, called_names
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
@@ -115,12 +111,8 @@ class _Reader:
         *enclosing, name = member.location.enclosing_names
         if name == NAMELESS:
             return None
-        namesakes = (
-            kind for kind in reversed(file.types) if kind.kind == OBJECT and kind.name == name
-        )
-        existing = next(
-            (kind for kind in namesakes if kind.location.enclosing_names == tuple(enclosing)), None
-        )
+        namesakes = (kind for kind in reversed(file.types) if kind.kind == OBJECT and kind.name == name)
+        existing = next((kind for kind in namesakes if kind.location.enclosing_names == tuple(enclosing)), None)
         if existing is None:
             location = replace(member.location, enclosing_names=tuple(enclosing), code="")
             existing = Type(name, OBJECT, location, (), [])
@@ -152,9 +144,7 @@ class _Reader:
         node = body.parent.child_by_field_name("name") if body and body.parent else None
         return self._text(node) if node else ""
 
-    def _function(
-        self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]
-    ) -> Function:
+    def _function(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Function:
         body = definition.first("body")
         statements = self._statements.read(body) if body is not None else []
         callable_node = body.parent if body is not None and body.parent else definition.node
@@ -173,14 +163,10 @@ class _Reader:
             self._full_name(definition, name),
         )
 
-    def _head(
-        self, definition: Definition, callable_node: Node, body: Node | None
-    ) -> tuple[str, ...]:
+    def _head(self, definition: Definition, callable_node: Node, body: Node | None) -> tuple[str, ...]:
         widest = self._outline.widest(definition.node)
         end = body.start_byte if body is not None else widest.end_byte
-        excluded = [
-            callable_node.child_by_field_name(field) for field in ("parameters", "parameter")
-        ]
+        excluded = [callable_node.child_by_field_name(field) for field in ("parameters", "parameter")]
         excluded.append(definition.first("name"))
         parts, position = [], widest.start_byte
         for cut in sorted((cut for cut in excluded if cut), key=lambda cut: cut.start_byte):
@@ -239,9 +225,7 @@ class _Reader:
         statements = self._statements.read(body) if body is not None else []
         end = body.start_byte if body is not None else definition.node.end_byte
         header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
-        return Type(
-            name, definition.kind, self._location(definition, scopes), tuple(header), statements
-        )
+        return Type(name, definition.kind, self._location(definition, scopes), tuple(header), statements)
 
     def _location(self, definition: Definition, scopes: list[_EnclosingDefinition]) -> UnitLocation:
         widest = self._outline.widest(definition.node)
@@ -311,16 +295,13 @@ class _Reader:
 def _drop_overloads(file: ParsedFile) -> None:
     """Drop overload signatures of functions that also have an implementation."""
     implemented = {
-        (function.location.enclosing_names, function.name)
-        for function in file.functions
-        if function.has_body
+        (function.location.enclosing_names, function.name) for function in file.functions if function.has_body
     }
     for functions in (file.functions, *(kind.methods for kind in file.types)):
         functions[:] = [
             candidate
             for candidate in functions
-            if candidate.has_body
-            or (candidate.location.enclosing_names, candidate.name) not in implemented
+            if candidate.has_body or (candidate.location.enclosing_names, candidate.name) not in implemented
         ]
 
 

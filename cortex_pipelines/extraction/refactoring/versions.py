@@ -35,9 +35,7 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
     return version
 
 
-def commit_versions(
-    repository: Path, commit: str, settings: RefactoringSettings
-) -> tuple[Version, Version]:
+def commit_versions(repository: Path, commit: str, settings: RefactoringSettings) -> tuple[Version, Version]:
     """The code that a commit changed, before and after, against its first parent.
 
     Nothing is checked out, and nothing that the repository carries runs. A commit without a parent
@@ -56,9 +54,7 @@ def commit_versions(
         name = f"{commit}^{{commit}}"
         revision = run_git(git, "rev-parse", "--verify", "--end-of-options", name).strip()
     except SourceError as error:
-        raise SourceError(
-            f"{repository}: no commit {commit!r}; list the commits with `git log`"
-        ) from error
+        raise SourceError(f"{repository}: no commit {commit!r}; list the commits with `git log`") from error
     parents = run_git(git, "rev-list", "--parents", "--max-count=1", revision).split()[1:]
     before: Version = {}
     after: Version = {}
@@ -75,9 +71,7 @@ def _git_folder(repository: Path) -> Path:
     if inner.is_file():  # of a work tree or submodule
         words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
         inner = repository / words.strip()
-    git_folder = next(
-        (folder for folder in (inner, repository) if (folder / "HEAD").is_file()), None
-    )
+    git_folder = next((folder for folder in (inner, repository) if (folder / "HEAD").is_file()), None)
     if git_folder is None:
         raise SourceError(f"{repository}: not a git repository; give the path of a git repository")
     return git_folder
@@ -93,8 +87,7 @@ def _changed_blobs(git: Path, parent: str, revision: str) -> Iterator[tuple[str,
             name = path.decode("utf-8", "replace")
             if _may_be_code(name):
                 blobs = (
-                    blob.decode() if mode in _FILE_MODES else ""
-                    for mode, blob in ((old_mode, old), (new_mode, new))
+                    blob.decode() if mode in _FILE_MODES else "" for mode, blob in ((old_mode, old), (new_mode, new))
                 )
                 yield next(blobs), next(blobs), name
 

@@ -90,11 +90,7 @@ def _thread_comments(thread: Mapping[str, Any]) -> Any:
     if not nodes or ("diffSide" not in thread_fields and "originalLine" not in thread_fields):
         return thread["comments"]
     return [
-        {
-            "replyTo": number > 0,
-            **thread_fields,
-            **{name: field for name, field in node.items() if field is not None},
-        }
+        {"replyTo": number > 0, **thread_fields, **{name: field for name, field in node.items() if field is not None}}
         for number, node in enumerate(nodes)
     ]
 

@@ -20,8 +20,7 @@ _ENCODED = ("base64", "quoted-printable")
 _FILE = re.compile(r"^\+\+\+ (?:b/)?(\S+)", re.MULTILINE)
 _QUOTE = re.compile(r"> ?")
 _BOILERPLATE = re.compile(
-    r"^(?:[A-Z][a-z]+(?:-[a-z]+)+: |--[ ]?$|(?:hi|hello|dear|thanks)\b[^.]{0,40}$)|\bwrote:$",
-    re.IGNORECASE,
+    r"^(?:[A-Z][a-z]+(?:-[a-z]+)+: |--[ ]?$|(?:hi|hello|dear|thanks)\b[^.]{0,40}$)|\bwrote:$", re.IGNORECASE
 )
 
 
@@ -102,11 +101,7 @@ def _patch_of(message: Message) -> _Patch | None:
 
 
 def _next_version(patch: _Patch, patches: dict[str, _Patch]) -> _Patch | None:
-    newer = [
-        other
-        for other in patches.values()
-        if other.title == patch.title and other.version > patch.version
-    ]
+    newer = [other for other in patches.values() if other.title == patch.title and other.version > patch.version]
     return min(newer, key=lambda other: other.version, default=None)
 
 
@@ -134,9 +129,7 @@ def _remark(
         if not line.startswith("+") or line.startswith("+++"):
             break
         added.insert(0, line[1:].rstrip())
-    text = " ".join(
-        line for line in _before_signature(answer_lines) if not _BOILERPLATE.search(line.strip())
-    )
+    text = " ".join(line for line in _before_signature(answer_lines) if not _BOILERPLATE.search(line.strip()))
     if not added or not text.strip():
         return
     for path, lines in patch.files.items():
@@ -161,6 +154,4 @@ def _before_signature(answer_lines: Sequence[str]) -> Iterator[str]:
 def _find(lines: Sequence[str], block: Sequence[str]) -> int | None:
     size = len(block)
     starts = range(len(lines) - size + 1)
-    return next(
-        (start for start in starts if list(lines[start : start + size]) == list(block)), None
-    )
+    return next((start for start in starts if list(lines[start : start + size]) == list(block)), None)

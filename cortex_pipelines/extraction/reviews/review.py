@@ -53,9 +53,7 @@ class ReviewSuggestion:
     text: str
 
 
-def review_of(
-    path: str, before: Sequence[str], comment: str, after: Sequence[str] | None
-) -> Review:
+def review_of(path: str, before: Sequence[str], comment: str, after: Sequence[str] | None) -> Review:
     """A review, with the reason if something is missing.
 
     Args:

@@ -8,12 +8,7 @@ from pathlib import Path
 
 from cortex_pipelines.ingestion.archives.tar import read_tar
 from cortex_pipelines.ingestion.archives.zip import read_zip
-from cortex_pipelines.ingestion.entries import (
-    DamagedArchiveError,
-    Entries,
-    SourceError,
-    SourceLimits,
-)
+from cortex_pipelines.ingestion.entries import DamagedArchiveError, Entries, SourceError, SourceLimits
 
 # Errors that the standard library raises on manipulated archives.
 _DAMAGE = (

@@ -59,9 +59,7 @@ class _ForwardOnlyStream(io.RawIOBase):
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence or offset < self._position:
             raise DamagedArchiveError("a header points backwards")
-        while self._position < offset and self.read(
-            min(offset - self._position, self._largest_read)
-        ):
+        while self._position < offset and self.read(min(offset - self._position, self._largest_read)):
             pass
         return self._position
 
@@ -76,9 +74,7 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
     limit, reason = _unpacked_limit(path, limits)
     with _open(path) as unpacked:
         stream = _ForwardOnlyStream(unpacked, limit + _CHUNK, limits.largest_file + _CHUNK)
-        archive = tarfile.TarFile(
-            fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape"
-        )
+        archive = tarfile.TarFile(fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape")
         while (member := archive.next()) is not None:
             if member.size < 0:
                 raise DamagedArchiveError(f"{printable(member.name)} has {member.size} bytes")
@@ -96,9 +92,7 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
             pass
 
 
-def _entry(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimits
-) -> File | SkippedFile:
+def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimits) -> File | SkippedFile:
     name = clean_member_name(member.name)
     if member.type in _LINKS:
         return limits.skip(name, "link", "a symbolic or hard link")
@@ -110,9 +104,7 @@ def _entry(
     content = archive.extractfile(member)
     data = content.read(member.size) if content else b""
     if len(data) != member.size:
-        raise DamagedArchiveError(
-            f"{printable(name)} breaks off after {len(data)} of {member.size} bytes"
-        )
+        raise DamagedArchiveError(f"{printable(name)} breaks off after {len(data)} of {member.size} bytes")
     return File(name, data)
 
 
@@ -133,7 +125,4 @@ def _unpacked_limit(path: Path, limits: SourceLimits) -> tuple[int, tuple[str, s
             "this and all later entries: it would unpack to more than "
             f"ingestion.max_compression_ratio, {ratio}, times its size",
         )
-    return most, (
-        "source_too_large",
-        f"this and all later entries: ingestion.max_source_bytes is {most}",
-    )
+    return most, ("source_too_large", f"this and all later entries: ingestion.max_source_bytes is {most}")

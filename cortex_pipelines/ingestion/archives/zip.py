@@ -4,13 +4,7 @@ import stat
 import zipfile
 from pathlib import Path
 
-from cortex_pipelines.ingestion.entries import (
-    DamagedArchiveError,
-    Entries,
-    File,
-    SourceLimits,
-    clean_member_name,
-)
+from cortex_pipelines.ingestion.entries import DamagedArchiveError, Entries, File, SourceLimits, clean_member_name
 
 # Below this size not even a file that packs a thousandfold can do harm.
 HARMLESS_BYTES = 100_000
@@ -52,8 +46,7 @@ def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
         return "unknown_packing", f"packed by method {info.compress_type}, which is not read"
     if info.file_size > max(HARMLESS_BYTES, ratio * info.compress_size):
         return "compression_ratio", (
-            f"{info.compress_size} bytes unpack to {info.file_size}: more than "
-            f"ingestion.max_compression_ratio, {ratio}"
+            f"{info.compress_size} bytes unpack to {info.file_size}: more than ingestion.max_compression_ratio, {ratio}"
         )
     return None
 

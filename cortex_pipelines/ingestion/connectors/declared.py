@@ -20,8 +20,7 @@ VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_KEY = re.compile(
-    r"(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key|authorization|cookie|credentials?)$",
-    re.IGNORECASE,
+    r"(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key|authorization|cookie|credentials?)$", re.IGNORECASE
 )
 
 Kind = Literal["issues", "reviews", "outcomes"]
@@ -80,9 +79,7 @@ class DltTable(Settings):
         allowed_values = SHAPES[self.rows].values
         unknown = sorted(set(self.columns) - set(allowed_values))
         if unknown:
-            raise ValueError(
-                f"{self.rows} have no {', '.join(unknown)}; they have {join_names(allowed_values)}"
-            )
+            raise ValueError(f"{self.rows} have no {', '.join(unknown)}; they have {join_names(allowed_values)}")
         return self
 
 
@@ -106,8 +103,7 @@ class DltSource(Settings):
     def _variable(cls, sql: str | None) -> str | None:
         if sql is not None and not _NAME.fullmatch(sql):
             raise UnquotedError(
-                "this is not the name of an environment variable; put the database's URL into "
-                "one, and its name here"
+                "this is not the name of an environment variable; put the database's URL into one, and its name here"
             )
         return sql
 

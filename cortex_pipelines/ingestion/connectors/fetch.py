@@ -17,13 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from cortex_pipelines.ingestion.connectors.declared import (
-    SHAPES,
-    VARIABLE,
-    DltSource,
-    DltTable,
-    join_names,
-)
+from cortex_pipelines.ingestion.connectors.declared import SHAPES, VARIABLE, DltSource, DltTable, join_names
 from cortex_pipelines.ingestion.connectors.snapshot import Row, write_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
 
@@ -52,9 +46,7 @@ def take_snapshot(source: DltSource, root: Path) -> dict[str, Any]:
 def _fetch_rows(source: DltSource) -> Iterator[tuple[str, Row]]:
     """Every row of a source, with the name of its table."""
     if find_spec("dlt") is None:
-        raise SourceError(
-            f"{source.label} needs the package dlt: `pip install 'cortex-pipelines[connectors]'`"
-        )
+        raise SourceError(f"{source.label} needs the package dlt: `pip install 'cortex-pipelines[connectors]'`")
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # it warns of each column without a type
     variables = _Variables(source)
@@ -112,15 +104,10 @@ class _Variables:
             return work()
         except SourceError:
             raise
-        except (
-            *(DltException, SQLAlchemyError, ImportError),
-            *(OSError, ValueError, TypeError, LookupError),
-        ) as error:
+        except (*(DltException, SQLAlchemyError, ImportError), *(OSError, ValueError, TypeError, LookupError)) as error:
             message = self._redacted_message(error)
         # without the cause, which may quote a URL with its password
-        raise SourceError(
-            f"{self._source.label}: {target} cannot be read ({message}); the previous pin stays"
-        )
+        raise SourceError(f"{self._source.label}: {target} cannot be read ({message}); the previous pin stays")
 
     def _redacted_message(self, error: BaseException) -> str:
         while error.__cause__ is not None:
@@ -156,19 +143,14 @@ def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], Any
             )
         try:
             inspector = inspect(engine)
-            table_names = [
-                *inspector.get_table_names(schema or None),
-                *inspector.get_view_names(schema or None),
-            ]
+            table_names = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
             if table not in table_names:
                 raise SourceError(_not_found_message(source, "table", name, table_names))
             columns = [column["name"] for column in inspector.get_columns(table, schema or None)]
         finally:
             engine.dispose()
         included_columns = _columns_to_load(source.tables[name], columns)
-        return sql_table(
-            credentials=url, table=table, schema=schema or None, included_columns=included_columns
-        )
+        return sql_table(credentials=url, table=table, schema=schema or None, included_columns=included_columns)
 
     return open_table
 
@@ -218,26 +200,19 @@ def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[
         raise SourceError(f"{label} gives no rows with columns; set data_selector in its endpoint")
     shape = SHAPES[table.rows]
     columns = {value: table.columns.get(value, value) for value in shape.values}
-    present_values = {
-        value for value, name in columns.items() if any(_has(row, name) for row in rows)
-    }
+    present_values = {value for value, name in columns.items() if any(_has(row, name) for row in rows)}
     if rows:
-        _check_columns(
-            label, table, present_values, sorted({str(name) for row in rows for name in row})
-        )
+        _check_columns(label, table, present_values, sorted({str(name) for row in rows for name in row}))
     for number, row in enumerate(rows, start=1):
         row_values = {
-            value: _plain(f"{label}.{columns[value]}", _look_up(row, columns[value]))
-            for value in present_values
+            value: _plain(f"{label}.{columns[value]}", _look_up(row, columns[value])) for value in present_values
         }
         if row_values[shape.needed[0]] is None:
             raise SourceError(f"{label}: {columns[shape.needed[0]]} is null in row {number}")
         yield {value: cell for value, cell in row_values.items() if cell is not None}
 
 
-def _check_columns(
-    label: str, table: DltTable, present_names: set[str], column_names: Sequence[str]
-) -> None:
+def _check_columns(label: str, table: DltTable, present_names: set[str], column_names: Sequence[str]) -> None:
     """Raise if a column is missing that params.yaml names or the rows need."""
     shape = SHAPES[table.rows]
     has = f"it has {', '.join(column_names[:40])}"
@@ -246,14 +221,10 @@ def _check_columns(
             raise SourceError(f"{label} has no column {name}; {has}; correct params.yaml")
     missing = [value for value in shape.needed if value not in present_names]
     if missing:
-        raise SourceError(
-            f"{label} has no column for {missing[0]}; {has}; name one in `columns` in params.yaml"
-        )
+        raise SourceError(f"{label} has no column for {missing[0]}; {has}; name one in `columns` in params.yaml")
     if not any(present_names.issuperset(group) for group in shape.either):
         groups = ", or ".join(join_names(group) for group in shape.either)
-        raise SourceError(
-            f"{label} has no columns for {groups}; {has}; name them in `columns` in params.yaml"
-        )
+        raise SourceError(f"{label} has no columns for {groups}; {has}; name them in `columns` in params.yaml")
 
 
 def _has(row: Mapping[str, Any], dotted: str) -> bool:
@@ -286,10 +257,7 @@ def _plain(column_label: str, value: Any) -> Any:
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if isinstance(value, (date, time, UUID)):
         return str(value)
-    suggestion = (
-        "a view that casts it" if isinstance(value, bytes) else "a column inside of it by dots"
-    )
+    suggestion = "a view that casts it" if isinstance(value, bytes) else "a column inside of it by dots"
     raise SourceError(
-        f"{column_label} holds no text or number but {type(value).__name__}; name {suggestion}, "
-        "or another one"
+        f"{column_label} holds no text or number but {type(value).__name__}; name {suggestion}, or another one"
     )

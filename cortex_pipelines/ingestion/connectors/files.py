@@ -59,9 +59,7 @@ def _exported(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "position": {"new_path": row["path"]},
         "body": body,
-        "suggestions": [
-            {"from_content": row.get("before", ""), "to_content": row.get("after", "")}
-        ],
+        "suggestions": [{"from_content": row.get("before", ""), "to_content": row.get("after", "")}],
     }
 
 

@@ -30,9 +30,7 @@ from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
 
-_LISTING = pl.Schema(
-    {"source": pl.String, "path": pl.String, "size_bytes": pl.Int64, "cache_key": pl.String}
-)
+_LISTING = pl.Schema({"source": pl.String, "path": pl.String, "size_bytes": pl.Int64, "cache_key": pl.String})
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,7 @@ def repository_files(
     """
     key = project_key(project, privacy)
     tables = without_private_errors(
-        lambda: _read(source, project, settings, privacy, root, cache, key),
-        SourceError,
-        privacy,
-        key,
+        lambda: _read(source, project, settings, privacy, root, cache, key), SourceError, privacy, key
     )
     return _without_private_names(tables, PathRedactor(privacy, key))
 
@@ -113,9 +108,7 @@ def _read(
     if texts.is_empty() and not any(reason == REASON for _, _, reason in inventory.skipped):
         raise SourceError(_no_files_message(project, inventory))
     frames = [
-        add_source_metadata(
-            texts.filter(source=label), opened_source, source.settings.licence, settings, key
-        )
+        add_source_metadata(texts.filter(source=label), opened_source, source.settings.licence, settings, key)
         for label, opened_source in inventory.open_sources.items()
     ]
     files = pl.concat(frames)
@@ -130,16 +123,11 @@ def _read(
     }
 
 
-def _without_private_names(
-    tables: dict[str, pl.DataFrame], redactor: PathRedactor
-) -> dict[str, pl.DataFrame]:
+def _without_private_names(tables: dict[str, pl.DataFrame], redactor: PathRedactor) -> dict[str, pl.DataFrame]:
     """Redact private parts of paths and record the redactions."""
     files, skipped, redactions = (tables[name] for name in ("files", "skipped_files", "redactions"))
     path_rows = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
-    redacted_paths = [
-        (source, *redactor.redact(path))
-        for source, path in path_rows.sort("source", "path").iter_rows()
-    ]
+    redacted_paths = [(source, *redactor.redact(path)) for source, path in path_rows.sort("source", "path").iter_rows()]
     path_redactions = [
         {"source": source, "path": path, **row}
         for source, path, names in dict.fromkeys(redacted_paths)
@@ -164,11 +152,7 @@ def _without_private_names(
 
 
 def _list_sources(
-    source: ProjectSource,
-    project: str,
-    settings: IngestionSettings,
-    privacy: PrivacySettings,
-    root: Path,
+    source: ProjectSource, project: str, settings: IngestionSettings, privacy: PrivacySettings, root: Path
 ) -> _Inventory:
     """List all sources, within the limits of each and of the project."""
     inventory, remaining_bytes = _Inventory(), settings.max_project_bytes
@@ -181,8 +165,7 @@ def _list_sources(
             if isinstance(member, SkippedFile):
                 inventory.skip(entry.label, member)
             elif any(
-                is_forgotten(privacy, project, entry.label, path)
-                for path in {member.path, redactor(member.path)}
+                is_forgotten(privacy, project, entry.label, path) for path in {member.path, redactor(member.path)}
             ):
                 inventory.skip(entry.label, forgotten_file(member.path, member.size))
             elif member.size > remaining_bytes:
@@ -212,19 +195,13 @@ def _listing_rows(inventory: _Inventory) -> Iterator[tuple[str, str, int, str]]:
 
 
 def _contents(
-    inventory: _Inventory,
-    missing: set[str],
-    settings: IngestionSettings,
-    privacy: PrivacySettings,
-    key: bytes,
+    inventory: _Inventory, missing: set[str], settings: IngestionSettings, privacy: PrivacySettings, key: bytes
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``CONTENT`` for uncached files, each key once."""
     for label, opened_source in inventory.open_sources.items():
         missing_files = [file for name, file in inventory.files[label].items() if name in missing]
         missing = missing - inventory.files[label].keys()
-        for listed_file, file in zip(
-            missing_files, opened_source.files(missing_files), strict=True
-        ):
+        for listed_file, file in zip(missing_files, opened_source.files(missing_files), strict=True):
             row = content_of(file, settings, privacy, key)
             if file.path != listed_file.path or row["blob"] != listed_file.content:
                 raise SourceError(f"{label}: {file.path} changed while it was read; run it again")
@@ -233,13 +210,7 @@ def _contents(
 
 def _skipped_rows(inventory: _Inventory) -> Iterator[dict[str, Any]]:
     for (label, path, reason), entry in inventory.skipped.items():
-        yield {
-            "source": label,
-            "path": path,
-            "reason": reason,
-            "detail": entry.detail,
-            "size_bytes": entry.size,
-        }
+        yield {"source": label, "path": path, "reason": reason, "detail": entry.detail, "size_bytes": entry.size}
 
 
 def _no_files_message(project: str, inventory: _Inventory) -> str:

@@ -10,11 +10,7 @@ import polars as pl
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.authors import pseudonyms
-from cortex_pipelines.ingestion.git.history import (
-    commits_without_parents,
-    list_commits,
-    look_up_commits,
-)
+from cortex_pipelines.ingestion.git.history import commits_without_parents, list_commits, look_up_commits
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.redactions import (
@@ -61,9 +57,7 @@ def repository_commits(
         SourceError: a pin is missing or its revision cannot be had any more.
     """
     key = project_key(project, privacy)
-    return without_private_errors(
-        lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key
-    )
+    return without_private_errors(lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key)
 
 
 def _read(
@@ -105,9 +99,7 @@ def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _rows(
-    mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySettings
-) -> Iterator[dict[str, Any]]:
+def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> Iterator[dict[str, Any]]:
     if commits.is_empty():
         return
     key = project_key(project, privacy)
@@ -118,9 +110,7 @@ def _rows(
         text = message.decode("utf-8", "replace").strip("\n")
         redacted = redact_text(text, "", None, privacy, key)
         subject, _, body = redacted.text.partition("\n")
-        names, path_redactions = _redact_paths(
-            (path.decode("utf-8", "backslashreplace") for path in paths), redactor
-        )
+        names, path_redactions = _redact_paths((path.decode("utf-8", "backslashreplace") for path in paths), redactor)
         seconds = min(max(int(time or 0), 0), _LATEST)
         yield {
             "cache_key": keys[commit.decode()],
@@ -135,9 +125,7 @@ def _rows(
         }
 
 
-def _redact_paths(
-    paths: Iterable[str], redactor: PathRedactor
-) -> tuple[list[str], list[dict[str, Any]]]:
+def _redact_paths(paths: Iterable[str], redactor: PathRedactor) -> tuple[list[str], list[dict[str, Any]]]:
     """Sorted paths without private names, and their redactions, as one text."""
     rows: list[dict[str, Any]] = []
     redacted = sorted(redactor.redact(path) for path in paths)

@@ -11,19 +11,7 @@ _OUTPUT = (*_DECLARED, ".js", ".mjs", ".cjs")
 _OUTPUT_FOLDERS = frozenset({"dist", "umd", "bundles"})
 _BUILT = _OUTPUT_FOLDERS | {
     *("build", "built", "out", "output", "lib", "libs", "types", "typings"),
-    *(
-        "cjs",
-        "commonjs",
-        "es",
-        "esm",
-        "es5",
-        "esm5",
-        "es6",
-        "es2015",
-        "esnext",
-        "module",
-        "modules",
-    ),
+    *("cjs", "commonjs", "es", "esm", "es5", "esm5", "es6", "es2015", "esnext", "module", "modules"),
 }
 
 _Folders = tuple[str, ...]
@@ -46,16 +34,11 @@ def compiled_copies(paths: Collection[str]) -> set[str]:
     return {path for path in paths if packages and _is_copy(path, packages, typed, sources)}
 
 
-def _sources(
-    paths: Collection[str],
-) -> tuple[set[tuple[_Folders, str]], set[tuple[_Folders, str]]]:
+def _sources(paths: Collection[str]) -> tuple[set[tuple[_Folders, str]], set[tuple[_Folders, str]]]:
     """Package and stem of each script below ``src``: those of TypeScript, and all."""
     typed, sources = set(), set()
     for path in paths:
-        if (
-            _strip_ending(path, _DECLARED) is None
-            and (stem := _strip_ending(path, _SOURCE_ENDINGS)) is not None
-        ):
+        if _strip_ending(path, _DECLARED) is None and (stem := _strip_ending(path, _SOURCE_ENDINGS)) is not None:
             *folders, _ = path.split("/")
             for depth in (position for position, folder in enumerate(folders) if folder == _SOURCE):
                 source = tuple(folders[:depth]), "/".join(stem.split("/")[depth + 1 :])
@@ -66,10 +49,7 @@ def _sources(
 
 
 def _is_copy(
-    path: str,
-    packages: set[_Folders],
-    typed: set[tuple[_Folders, str]],
-    sources: set[tuple[_Folders, str]],
+    path: str, packages: set[_Folders], typed: set[tuple[_Folders, str]], sources: set[tuple[_Folders, str]]
 ) -> bool:
     parts = tuple(path.split("/"))
     stem = _strip_ending(path, _OUTPUT)
@@ -84,9 +64,7 @@ def _is_copy(
         below = stem.split("/")[depth:]
         if (package, "/".join(below)) in typed:
             return True
-        if below[0] in _BUILT and any(
-            (package, suffix) in sources for suffix in _suffixes(below[1:])
-        ):
+        if below[0] in _BUILT and any((package, suffix) in sources for suffix in _suffixes(below[1:])):
             return True
     return False
 

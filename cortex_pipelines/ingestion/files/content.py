@@ -33,9 +33,7 @@ CONTENT = pl.Schema(_COLUMNS)
 _LARGE_FILE_POINTER = b"version https://git-lfs."
 
 
-def content_of(
-    file: File, settings: IngestionSettings, privacy: PrivacySettings, key: bytes
-) -> dict[str, Any]:
+def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings, key: bytes) -> dict[str, Any]:
     """Columns of ``CONTENT`` for one file, without the key.
 
     Args:

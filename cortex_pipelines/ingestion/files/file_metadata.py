@@ -14,11 +14,7 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 
 def add_source_metadata(
-    files: pl.DataFrame,
-    source: OpenSource,
-    project_licence: str | None,
-    settings: IngestionSettings,
-    key: bytes,
+    files: pl.DataFrame, source: OpenSource, project_licence: str | None, settings: IngestionSettings, key: bytes
 ) -> pl.DataFrame:
     """The files of one source with all columns of ``REPOSITORY_FILES``.
 
@@ -30,14 +26,10 @@ def add_source_metadata(
         key: `project_key` of the project.
     """
     paths = files["path"].to_list()
-    files = files.with_columns(
-        pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths)))
-    )
+    files = files.with_columns(pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths))))
     authors = source.authors(set(paths), pseudonyms(key))
     rows = {path: row for row, path in enumerate(paths)}
-    tested = tested_paths(
-        zip(paths, files["language"], strict=True), lambda path: str(files["text"][rows[path]])
-    )
+    tested = tested_paths(zip(paths, files["language"], strict=True), lambda path: str(files["text"][rows[path]]))
     return files.with_columns(
         pl.lit(source.revision).alias("revision"),
         pl.Series("author", [authors.get(path) for path in paths], pl.String),
@@ -47,14 +39,9 @@ def add_source_metadata(
 
 
 def _licences(
-    files: pl.DataFrame,
-    source: OpenSource,
-    project_licence: str | None,
-    settings: IngestionSettings,
+    files: pl.DataFrame, source: OpenSource, project_licence: str | None, settings: IngestionSettings
 ) -> list[pl.Series]:
-    folder_statements = files.filter(pl.col("stated").is_not_null()).select(
-        "path", "stated", "stated_by"
-    )
+    folder_statements = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
     reuse_mask = [is_reuse(path) for path in files["path"]]
     licences = licences_of(
@@ -62,19 +49,14 @@ def _licences(
         dict(headers.iter_rows()),
         FolderLicences(folder_statements.iter_rows()),
         project_licence,
-        annotations(
-            files.filter(pl.Series(reuse_mask, dtype=pl.Boolean))["path", "text"].iter_rows()
-        ),
+        annotations(files.filter(pl.Series(reuse_mask, dtype=pl.Boolean))["path", "text"].iter_rows()),
     )
     silent = source.kind in settings.trainable_without_licence
     allowed = {None: silent} | {
-        licence: permitted(licence, settings.trainable_licences)
-        for licence, _ in licences
-        if licence
+        licence: permitted(licence, settings.trainable_licences) for licence, _ in licences if licence
     }
     trainable = [
-        allowed[licence] and not generated
-        for (licence, _), generated in zip(licences, files["generated"], strict=True)
+        allowed[licence] and not generated for (licence, _), generated in zip(licences, files["generated"], strict=True)
     ]
     return [
         pl.Series("licence", [licence for licence, _ in licences], pl.String),

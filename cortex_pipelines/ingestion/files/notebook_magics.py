@@ -136,11 +136,7 @@ def _transformed(lines: list[str]) -> _Magic | None:
     except (*_REFUSALS, tokenize.TokenError):
         return None
     pairs = enumerate(zip(old, new, strict=False))
-    first = (
-        next((n for n, (old_line, new_line) in pairs if old_line != new_line), None)
-        if changed
-        else None
-    )
+    first = next((n for n, (old_line, new_line) in pairs if old_line != new_line), None) if changed else None
     if first is None:
         return None
     start = first - len(blocks)

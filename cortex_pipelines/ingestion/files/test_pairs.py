@@ -5,14 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
-_FAMILIES = {
-    "python": "python",
-    "javascript": "web",
-    "typescript": "web",
-    "java": "java",
-    "go": "go",
-    "rust": "rust",
-}
+_FAMILIES = {"python": "python", "javascript": "web", "typescript": "web", "java": "java", "go": "go", "rust": "rust"}
 # The name of a test without its ending; group 1 is the name of what it tests.
 _NAMES = {
     "python": (r"tests?_(.+)", r"(.+)_tests?"),
@@ -40,19 +33,11 @@ _TEST_FOLDERS = frozenset(
 )
 _SOURCE_FOLDERS = frozenset({"src", "lib", "main", "java", "source", "pkg", "app"})
 # Files that stand for their folder.
-_FOLDER_FILES = {
-    "python": ("__init__",),
-    "web": ("index",),
-    "java": (),
-    "go": (),
-    "rust": ("mod", "lib"),
-}
+_FOLDER_FILES = {"python": ("__init__",), "web": ("index",), "java": (), "go": (), "rust": ("mod", "lib")}
 _NOT_TESTS = frozenset({"conftest", "__init__", "setup", "fixtures", "helpers", "mod"})
 
 
-def tested_paths(
-    files: Iterable[tuple[str, str | None]], text_of: Callable[[str], str]
-) -> dict[str, list[str]]:
+def tested_paths(files: Iterable[tuple[str, str | None]], text_of: Callable[[str], str]) -> dict[str, list[str]]:
     """Files tested by each test file of one source; other files are not among the keys.
 
     Of several files of the right name the one counts whose folders agree best with the test's;

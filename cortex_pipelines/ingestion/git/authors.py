@@ -28,9 +28,7 @@ def pseudonyms(key: bytes) -> Pseudonym:
     return pseudonym_of
 
 
-def last_authors(
-    mirror: Path, revision: str, paths: set[str], pseudonym: Pseudonym
-) -> dict[str, str | None]:
+def last_authors(mirror: Path, revision: str, paths: set[str], pseudonym: Pseudonym) -> dict[str, str | None]:
     """Pseudonym of the author of the newest commit that changed each path.
 
     Merges do not count: what they bring was changed by another commit. One pass over the history,

@@ -20,9 +20,7 @@ from cortex_pipelines.ingestion.entries import SourceError
 
 # What a caller's environment may say to git: how to reach a server. GIT_DIR, GIT_INDEX_FILE and
 # their like, which git sets for its own hooks, would make it read another repository.
-_PASSED_VARIABLES = re.compile(
-    r"^(?!GIT_)|^GIT_(SSH|SSL|HTTP|PROXY|ASKPASS|EXEC_PATH|CONFIG_GLOBAL)"
-)
+_PASSED_VARIABLES = re.compile(r"^(?!GIT_)|^GIT_(SSH|SSL|HTTP|PROXY|ASKPASS|EXEC_PATH|CONFIG_GLOBAL)")
 _SAFETY_OPTIONS = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
     *("-c", "protocol.ext.allow=never", "-c", "fetch.recurseSubmodules=false"),

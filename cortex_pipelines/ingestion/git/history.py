@@ -24,9 +24,7 @@ def commits_without_parents(mirror: Path) -> frozenset[str]:
     return frozenset(shallow_file.read_text().split()) if shallow_file.exists() else frozenset()
 
 
-def walk_history(
-    mirror: Path, revision: str, fields: str, *options: str
-) -> Iterator[tuple[list[bytes], list[bytes]]]:
+def walk_history(mirror: Path, revision: str, fields: str, *options: str) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Fields and changed paths of every commit reachable from a revision, newest first.
 
     Args:

@@ -16,12 +16,7 @@ from typing import Any
 
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git, stream
-from cortex_pipelines.ingestion.project_sources import (
-    GitSource,
-    is_bundle,
-    is_url,
-    without_password,
-)
+from cortex_pipelines.ingestion.project_sources import GitSource, is_bundle, is_url, without_password
 
 _LOG = logging.getLogger(__name__)
 _FETCHED_REF = "refs/cortex/taken"
@@ -176,9 +171,7 @@ def _list_refs(source: GitSource, root: Path) -> list[str]:
     """Names of all refs of the source."""
     address = _address(source, root)
     if not is_url(source.git) and not Path(address).exists():
-        raise SourceError(
-            f"{source.label}: no repository at {address}; correct the path in params.yaml"
-        )
+        raise SourceError(f"{source.label}: no repository at {address}; correct the path in params.yaml")
     try:
         lines = run_git(None, "ls-remote", "--end-of-options", address, network=True).splitlines()
     except SourceError as error:
@@ -231,9 +224,7 @@ def _parents(mirror: Path) -> dict[str, list[str]]:
     """Each commit in a mirror with its missing parents."""
     listing = ("--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
     objects = run_git(mirror, "cat-file", *listing).split()
-    commits = [
-        name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"
-    ]
+    commits = [name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"]
     present_commits, absent_parents = set(commits), {}
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
         for commit in commits:

@@ -60,12 +60,7 @@ def _listing(mirror: Path, revision: str) -> Iterator[tuple[str, str, int, str]]
         for record in records(answer):
             facts, _, path = record.partition(b"\t")
             mode, _, blob, size = facts.decode().split()
-            yield (
-                mode,
-                blob,
-                int(size) if size.isdigit() else 0,
-                path.decode("utf-8", "surrogateescape"),
-            )
+            yield (mode, blob, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
 
 
 def _read_blob(ask: IO[bytes], answer: IO[bytes], blob: str) -> bytes:

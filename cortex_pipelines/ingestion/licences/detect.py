@@ -36,9 +36,7 @@ class DeclaredLicences:
     origin: str | None
 
 
-def stated_licences(
-    path: str, language: str | None, text: str, head_lines: int
-) -> DeclaredLicences:
+def stated_licences(path: str, language: str | None, text: str, head_lines: int) -> DeclaredLicences:
     """Licences that a file states for itself and for its folder.
 
     Args:
@@ -76,8 +74,7 @@ class FolderLicences:
         for path, licence, kind in sorted(statements):
             (texts if kind == "file" else manifests)[_parent(path)].append(licence)
         self._by_folder = {
-            folder: _combine(texts.get(folder, []), manifests.get(folder, []))
-            for folder in {*texts, *manifests}
+            folder: _combine(texts.get(folder, []), manifests.get(folder, [])) for folder in {*texts, *manifests}
         }
         self._cache: dict[str, tuple[str, str] | None] = {}
 

@@ -51,9 +51,7 @@ def all_of(expressions: Iterable[str]) -> str | None:
     if NOT_UNDERSTOOD in distinct:
         return NOT_UNDERSTOOD
     if len(distinct) > 1:
-        distinct = [
-            f"({expression})" if " OR " in expression else expression for expression in distinct
-        ]
+        distinct = [f"({expression})" if " OR " in expression else expression for expression in distinct]
     return " AND ".join(distinct) or None
 
 

@@ -54,10 +54,7 @@ def _first_recognised(names: Iterable[Any]) -> str | None:
     """The first licence that is recognised, else the first one."""
     licences = [licence_named(name) for name in names if isinstance(name, str)]
     recognised = [name for name in licences if name]
-    return next(
-        (name for name in recognised if name != NOT_UNDERSTOOD),
-        recognised[0] if recognised else None,
-    )
+    return next((name for name in recognised if name != NOT_UNDERSTOOD), recognised[0] if recognised else None)
 
 
 def _table(values: Any, *keys: str) -> dict[str, Any]:
@@ -67,11 +64,7 @@ def _table(values: Any, *keys: str) -> dict[str, Any]:
 
 
 def _classified(classifiers: Any) -> list[str]:
-    lines = (
-        [line for line in classifiers if isinstance(line, str)]
-        if isinstance(classifiers, list)
-        else []
-    )
+    lines = [line for line in classifiers if isinstance(line, str)] if isinstance(classifiers, list) else []
     conjunction = all_of(licence_classifiers(lines))
     return [conjunction] if conjunction else []
 
@@ -86,11 +79,7 @@ def _pyproject(text: str) -> list[Any]:
     project, poetry = _table(values, "project"), _table(values, "tool", "poetry")
     license_field = project.get("license")
     licence_text = license_field.get("text") if isinstance(license_field, dict) else license_field
-    return [
-        _licence_field(licence_text),
-        *_classified(project.get("classifiers")),
-        poetry.get("license"),
-    ]
+    return [_licence_field(licence_text), *_classified(project.get("classifiers")), poetry.get("license")]
 
 
 def _licence_field(text: Any) -> Any:
@@ -98,21 +87,13 @@ def _licence_field(text: Any) -> Any:
     if not isinstance(text, str) or "\n" not in text.strip():
         return text
     top_line_licence = licence_named(text.strip().partition("\n")[0])
-    return (
-        top_line_licence
-        if top_line_licence != NOT_UNDERSTOOD
-        else licence_of_text(text[:_LONGEST_BLOCK])
-    )
+    return top_line_licence if top_line_licence != NOT_UNDERSTOOD else licence_of_text(text[:_LONGEST_BLOCK])
 
 
 def _metadata(text: str) -> list[Any]:
     head = HeaderParser().parsestr(text.partition("\n\n")[0][:_LONGEST_BLOCK])
     classifiers = [str(line) for line in head.get_all("Classifier", [])]
-    return [
-        head.get("License-Expression"),
-        *_classified(classifiers),
-        _licence_field(head.get("License")),
-    ]
+    return [head.get("License-Expression"), *_classified(classifiers), _licence_field(head.get("License"))]
 
 
 def _setup_cfg(text: str) -> list[Any]:
@@ -120,11 +101,7 @@ def _setup_cfg(text: str) -> list[Any]:
     parser.read_string(text)
     values = dict(parser["metadata"]) if parser.has_section("metadata") else {}
     classifiers = values.get("classifiers", values.get("classifier", "")).splitlines()
-    return [
-        values.get("license_expression"),
-        *_classified([c.strip() for c in classifiers]),
-        values.get("license"),
-    ]
+    return [values.get("license_expression"), *_classified([c.strip() for c in classifiers]), values.get("license")]
 
 
 def _setup_py(text: str) -> list[Any]:

@@ -23,14 +23,8 @@ _NAMES = tuple(
         (r"mit no attribution(?: licen[sc]e)?(?: mit 0)?", "MIT-0"),
         (r"boost software licen[sc]e(?: 1 0)?(?: bsl 1 0)?", "BSL-1.0"),
         (r"cc0(?: 1 0)?(?: universal)?(?: cc0 1 0)?(?: public domain dedication)?", "CC0-1.0"),
-        (
-            r"(?:eclipse public licen[sc]e|epl)(?: version)?(?: v)? ?1(?: 0)?(?: epl 1 0)?",
-            "EPL-1.0",
-        ),
-        (
-            r"(?:eclipse public licen[sc]e|epl)(?: version)?(?: v)? ?2(?: 0)?(?: epl 2 0)?",
-            "EPL-2.0",
-        ),
+        (r"(?:eclipse public licen[sc]e|epl)(?: version)?(?: v)? ?1(?: 0)?(?: epl 1 0)?", "EPL-1.0"),
+        (r"(?:eclipse public licen[sc]e|epl)(?: version)?(?: v)? ?2(?: 0)?(?: epl 2 0)?", "EPL-2.0"),
         (r"(?:zope public licen[sc]e|zpl)(?: v?2 1)?", "ZPL-2.1"),
     )
 )
@@ -64,17 +58,13 @@ def licence_named(text: str) -> str | None:
 
 def licence_classifiers(classifiers: list[str]) -> list[str]:
     """Licences in trove classifiers, without generic headings."""
-    leaves = [
-        text.removeprefix(_CLASSIFIER) for text in classifiers if text.startswith(_CLASSIFIER)
-    ]
+    leaves = [text.removeprefix(_CLASSIFIER) for text in classifiers if text.startswith(_CLASSIFIER)]
     return [licence_named(leaf) or NOT_UNDERSTOOD for leaf in leaves if leaf != "OSI Approved"]
 
 
 def _gnu_name(match: re.Match[str]) -> str:
     kind, letter, version, minor, later = match.groups()
-    before = {"affero ": "A", "lesser ": "L", "library ": "L"}.get(
-        kind or "", (letter or "").upper()
-    )
+    before = {"affero ": "A", "lesser ": "L", "library ": "L"}.get(kind or "", (letter or "").upper())
     later = later or "+" * ("+" in match[0] or "later" in match[0])
     text = f"{before}GPL-{version}.{minor or 0}-{'or-later' if later else 'only'}"
     return spdx(text) or NOT_UNDERSTOOD

@@ -65,21 +65,13 @@ def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
     return entries
 
 
-def annotated_licence(
-    path: str, header: str | None, candidates: Iterable[Annotation]
-) -> str | None:
+def annotated_licence(path: str, header: str | None, candidates: Iterable[Annotation]) -> str | None:
     """Licence of a file by its annotations and header; None if they state none."""
     matching = [annotation for annotation in candidates if annotation.applies_to(path)]
-    outermost = next(
-        (annotation for annotation in matching if annotation.precedence == OVERRIDE), None
-    )
+    outermost = next((annotation for annotation in matching if annotation.precedence == OVERRIDE), None)
     if outermost is not None:
-        same_folder = [
-            annotation for annotation in matching if annotation.folder == outermost.folder
-        ]
-        return [annotation for annotation in same_folder if annotation.precedence == OVERRIDE][
-            -1
-        ].licence
+        same_folder = [annotation for annotation in matching if annotation.folder == outermost.folder]
+        return [annotation for annotation in same_folder if annotation.precedence == OVERRIDE][-1].licence
     if not matching:
         return header
     nearest = matching[-1]
@@ -139,9 +131,7 @@ def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
         else:
             segments[-1][-1] += meaning or re.escape(escaped or sign or plain)
     *early, last = segments
-    parts = [_segment_pattern(segment, last=False) for segment in early] + [
-        _segment_pattern(last, last=True)
-    ]
+    parts = [_segment_pattern(segment, last=False) for segment in early] + [_segment_pattern(last, last=True)]
     middle = "".join(f"(?>{_ANYTHING}?{part})" for part in parts[1:-1])
     pattern = parts[0] + (middle + _ANYTHING + parts[-1] if early else "")
     return re.compile(pattern, re.DOTALL)

@@ -22,16 +22,11 @@ _SHORT = 30
 _TERMS = re.compile("reserved|propriet|confidential|permission|permitted|prohibited|forbidden")
 
 _WORD = re.compile(r"[a-z0-9]+")
-_HOLDER = re.compile(
-    r"^.{0,60}\bcopyright (?:\(c\)|©|\[|<|\d).{0,160}$", re.IGNORECASE | re.MULTILINE
-)
+_HOLDER = re.compile(r"^.{0,60}\bcopyright (?:\(c\)|©|\[|<|\d).{0,160}$", re.IGNORECASE | re.MULTILINE)
 _NAMES_OF_HOLDERS = tuple(
     (re.compile(form), replacement)
     for form, replacement in (
-        (
-            r"neither the names? of (?:\w+ ){1,20}?nor the names? of (?:\w+ ){1,8}?may",
-            "neither may",
-        ),
+        (r"neither the names? of (?:\w+ ){1,20}?nor the names? of (?:\w+ ){1,8}?may", "neither may"),
         (r"neither the names? of (?:\w+ ){1,20}?may", "neither may"),
         (r"names? of (?:\w+ ){1,16}?may not be used to endorse", "neither may be used to endorse"),
         (r"provided by (?:\w+ ){1,16}?as is", "provided by as is"),
@@ -159,23 +154,16 @@ def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
     from identify.vendor.licenses import LICENSES
 
     gnu = re.compile(r"A?L?GPL-")
-    return tuple(
-        (name + "-only" * bool(gnu.match(name)), frozenset(_runs(_words_of(text))))
-        for name, text in LICENSES
-    )
+    return tuple((name + "-only" * bool(gnu.match(name)), frozenset(_runs(_words_of(text)))) for name, text in LICENSES)
 
 
 def _by_text(words: str) -> list[str]:
     """Licences whose full text is in a file, without those contained in another one there."""
     runs = _runs(words)
     candidates = [(text & runs, text, name) for name, text in _texts()]
-    candidates = [
-        candidate for candidate in candidates if len(candidate[0]) >= _SHARE * len(candidate[1])
-    ]
+    candidates = [candidate for candidate in candidates if len(candidate[0]) >= _SHARE * len(candidate[1])]
     names, explained = [], set[tuple[str, ...]]()
-    for shared_runs, text, name in sorted(
-        candidates, key=lambda candidate: (-len(candidate[0]), candidate[2])
-    ):
+    for shared_runs, text, name in sorted(candidates, key=lambda candidate: (-len(candidate[0]), candidate[2])):
         if len(shared_runs - explained) >= _OWN_SHARE * len(text):
             names.append(name)
             explained |= shared_runs
@@ -183,11 +171,7 @@ def _by_text(words: str) -> list[str]:
 
 
 def _by_notice(words: str) -> list[str]:
-    names = [
-        name.format(*filter(None, match.groups()))
-        for form, name in _NOTICES
-        if (match := form.search(words))
-    ]
+    names = [name.format(*filter(None, match.groups())) for form, name in _NOTICES if (match := form.search(words))]
     return names + [_gnu_name(*match.groups()) for match in _GNU.finditer(words)]
 
 

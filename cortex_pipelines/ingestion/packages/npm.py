@@ -51,9 +51,7 @@ def fetch_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
         return _store_archive(source, facts, files[0], cache / "downloads")
 
 
-def _store_archive(
-    source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path
-) -> dict[str, str]:
+def _store_archive(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path) -> dict[str, str]:
     """Move an archive into the cache under its SHA-256 after checking npm's integrity hash."""
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha512").digest()
@@ -66,12 +64,7 @@ def _store_archive(
     sha256 = file_sha256(file)
     with atomic_file(downloads / sha256, durable=False) as scratch:
         shutil.copyfile(file, scratch)
-    return {
-        "version": str(facts.get("version")),
-        "file": file.name,
-        "integrity": integrity,
-        "sha256": sha256,
-    }
+    return {"version": str(facts.get("version")), "file": file.name, "integrity": integrity, "sha256": sha256}
 
 
 def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceLimits) -> Entries:
@@ -96,19 +89,12 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
     """Run npm and return its JSON output."""
     npm = shutil.which("npm")
     if npm is None:
-        raise SourceError(
-            f"{source.label}: npm is not installed; install it (for example `apt install npm`)"
-        )
+        raise SourceError(f"{source.label}: npm is not installed; install it (for example `apt install npm`)")
     command = [npm, *arguments, *_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
     try:
         # a list of arguments, its package checked in sources.py; no shell
         process = subprocess.run(  # nosec B603
-            command,
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT_SECONDS,
+            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS
         )
         answer = json.loads(process.stdout or b"null")
     except (subprocess.TimeoutExpired, ValueError) as error:

@@ -62,9 +62,7 @@ def pip_options() -> dict[str, list[str]]:
         values = {name: os.environ.get(_variable(name), "") for name in _OPTIONS}
         return {name: value.split() for name, value in values.items() if value}
     configured = dict(_config_lines(listing.stdout))
-    option_values = [
-        (name, configured.get(f"{section}.{name}")) for section in _SECTIONS for name in _OPTIONS
-    ]
+    option_values = [(name, configured.get(f"{section}.{name}")) for section in _SECTIONS for name in _OPTIONS]
     return {name: value.split() for name, value in option_values if value}
 
 
@@ -95,9 +93,7 @@ class Indexes:
         urls = [*urls, *options.get("extra-index-url", [])]
         if options.get("no-index", [""])[0].lower() in ("1", "true", "yes", "on"):
             urls = []
-        links = [
-            link for link in options.get("find-links", []) if "://" in link or Path(link).exists()
-        ]
+        links = [link for link in options.get("find-links", []) if "://" in link or Path(link).exists()]
         self._locations = [("index", url) for url in urls] + [("links", link) for link in links]
         cert = options.get("cert")
         self._session = PyPIClient(

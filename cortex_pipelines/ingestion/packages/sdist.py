@@ -9,12 +9,7 @@ from packaging.version import Version
 from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import file_sha256
 from cortex_pipelines.ingestion.entries import Entries, File, SkippedFile, SourceError, SourceLimits
-from cortex_pipelines.ingestion.packages.pypi_index import (
-    Indexes,
-    PackageReleases,
-    SourceDistribution,
-    pip_options,
-)
+from cortex_pipelines.ingestion.packages.pypi_index import Indexes, PackageReleases, SourceDistribution, pip_options
 from cortex_pipelines.ingestion.project_sources import SdistSource
 
 
@@ -26,9 +21,7 @@ def fetch_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
     """
     indexes = Indexes(pip_options())
     available = indexes.list_releases(source.name)
-    release = (
-        _newest(source, available) if source.version == "latest" else _exact(source, available)
-    )
+    release = _newest(source, available) if source.version == "latest" else _exact(source, available)
     sha256 = indexes.download(release, cache / "downloads")
     return {"version": str(release.version), "file": release.file, "sha256": sha256}
 
@@ -36,9 +29,7 @@ def fetch_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
 def _newest(source: SdistSource, package: PackageReleases) -> SourceDistribution:
     """The newest version that is not yanked; a pre-release only if no other exists."""
     if package.problems:  # an index that is out of reach might have a newer one
-        raise SourceError(
-            f"{source.label}: cannot determine the latest version{_index_problems(package)}"
-        )
+        raise SourceError(f"{source.label}: cannot determine the latest version{_index_problems(package)}")
     releases = [release for release in package.releases if not release.link.is_yanked]
     final = [release for release in releases if not release.version.is_prerelease]
     if not releases:
@@ -66,9 +57,7 @@ def _index_problems(package: PackageReleases) -> str:
     return "; could not be asked: " + "; ".join(package.problems) + "; check the network"
 
 
-def read_sdist(
-    source: SdistSource, pin: dict[str, Any], cache: Path, limits: SourceLimits
-) -> Entries:
+def read_sdist(source: SdistSource, pin: dict[str, Any], cache: Path, limits: SourceLimits) -> Entries:
     """Every file of the pinned source distribution, relative to its one top folder.
 
     Raises:

@@ -57,11 +57,7 @@ def _walk(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
         parent_path = Path(parent)
         linked = [name for name in folders if (parent_path / name).is_symlink()]
-        folders[:] = [
-            name
-            for name in folders
-            if name not in linked and not _is_tool_folder(parent_path / name)
-        ]
+        folders[:] = [name for name in folders if name not in linked and not _is_tool_folder(parent_path / name)]
         paths += ((parent_path / name).relative_to(folder).as_posix() for name in [*files, *linked])
     return iter(sorted(paths, key=os.fsencode))
 

@@ -33,8 +33,7 @@ def worker_anomalies(
     """Anomaly scores of workers' metrics by the best of three detectors, and latest alerts."""
     began = monotonic()
     metrics = pl.concat(
-        pl.read_parquet(coordination_tables / f"{table.name}.parquet")
-        for table in (WORKER_METRICS, SYSTEM_METRICS)
+        pl.read_parquet(coordination_tables / f"{table.name}.parquet") for table in (WORKER_METRICS, SYSTEM_METRICS)
     )
     watchers, tables = fit_and_score(metrics, anomalies)
     save_detectors(out, watchers, anomalies.window)
@@ -45,9 +44,7 @@ def worker_anomalies(
         "alerts": float(tables[ANOMALY_ALERTS.name].height),
         "alarmed_logs": float(_alarmed(tables[ANOMALY_WINDOWS.name], anomalies.alarm_share)),
     }
-    (out / "metrics.json").write_text(
-        json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (out / "metrics.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     report = anomaly_report(tables, anomalies.alarm_share, coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
     observe("watch_seconds", monotonic() - began)

@@ -9,21 +9,12 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.monitoring.anomalies.detector_selection import choose_detector
-from cortex_pipelines.monitoring.anomalies.detectors import (
-    AnomalyDetector,
-    DetectorEnsemble,
-    fit_detectors,
-)
+from cortex_pipelines.monitoring.anomalies.detectors import AnomalyDetector, DetectorEnsemble, fit_detectors
 from cortex_pipelines.monitoring.anomalies.series import Series, all_series
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
 from cortex_pipelines.monitoring.anomalies.windows import Scale, Windows, divide
 from cortex_pipelines.routing.outcomes.training import conformal_reach
-from cortex_pipelines.schemas.anomalies import (
-    ANOMALY_ALERTS,
-    ANOMALY_SERIES,
-    ANOMALY_WINDOWS,
-    DETECTORS,
-)
+from cortex_pipelines.schemas.anomalies import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS, DETECTORS
 
 
 @dataclass(frozen=True)
@@ -89,11 +80,7 @@ def _watch(
                     }
                     windows += _window_rows(log[0].file, part, windows_of_part, fitted_log, scores)
                     # what trained a detector is its usual
-                    alerts += (
-                        alert_rows(log[0].file, windows_of_part, fitted_log)
-                        if part == "latest"
-                        else []
-                    )
+                    alerts += alert_rows(log[0].file, windows_of_part, fitted_log) if part == "latest" else []
     return fitted, {
         ANOMALY_SERIES.name: ANOMALY_SERIES.frame(logs),
         ANOMALY_WINDOWS.name: ANOMALY_WINDOWS.frame(windows),
@@ -102,10 +89,7 @@ def _watch(
 
 
 def fit_log(
-    metrics: tuple[str, ...],
-    counters: tuple[str, ...],
-    parts: dict[str, Windows],
-    settings: AnomalySettings,
+    metrics: tuple[str, ...], counters: tuple[str, ...], parts: dict[str, Windows], settings: AnomalySettings
 ) -> FittedDetectors:
     """Fit detectors on training windows; choose one and its threshold on the next.
 
@@ -129,18 +113,11 @@ def _too_few(parts: dict[str, Windows], settings: AnomalySettings) -> str | None
             f"{train_windows} windows of {settings.window} records to learn from; at least "
             f"{settings.min_windows} (anomalies.min_windows) are needed"
         )
-    return (
-        None
-        if threshold_windows
-        else "no window left to choose a detector and set its threshold by"
-    )
+    return None if threshold_windows else "no window left to choose a detector and set its threshold by"
 
 
 def _log_row(
-    log: Sequence[Series],
-    parts: dict[str, Windows],
-    watcher: FittedDetectors | None,
-    reason: str | None,
+    log: Sequence[Series], parts: dict[str, Windows], watcher: FittedDetectors | None, reason: str | None
 ) -> dict[str, Any]:
     return {
         "file": log[0].file,
@@ -158,11 +135,7 @@ def _log_row(
 
 
 def _window_rows(
-    file: str,
-    part: str,
-    log_windows: Windows,
-    watcher: FittedDetectors,
-    scores: dict[str, np.ndarray],
+    file: str, part: str, log_windows: Windows, watcher: FittedDetectors, scores: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     return [
         {

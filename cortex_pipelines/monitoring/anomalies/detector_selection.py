@@ -46,9 +46,7 @@ def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
     return changed
 
 
-def outscored_shares(
-    detector: AnomalyDetector, windows: np.ndarray, changed: np.ndarray
-) -> np.ndarray:
+def outscored_shares(detector: AnomalyDetector, windows: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Share of undisturbed windows that each disturbed one outscores.
 
     Their mean is the area under the ROC curve.
@@ -73,11 +71,8 @@ def choose_detector(
         settings: What is put in.
     """
     changed = disturbed(windows, settings)
-    shares = {
-        name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()
-    }
+    shares = {name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()}
     selected = select_model(
-        [(name, 1 - share) for name, share in shares.items()],
-        errors=_ERRORS * sqrt(settings.window),
+        [(name, 1 - share) for name, share in shares.items()], errors=_ERRORS * sqrt(settings.window)
     )
     return selected, {name: float(share.mean()) for name, share in shares.items()}

@@ -55,9 +55,7 @@ def save_detectors(folder: Path, fitted_logs: Mapping[str, FittedDetectors], win
             "threshold": watcher.threshold,
             "mean": {name: list(getattr(ensemble, name)) for name in _SCALES},
         }
-        parts = {"scale": _arrays(watcher.scale)} | {
-            name: _arrays(watcher.detectors[name]) for name in _SINGLE
-        }
+        parts = {"scale": _arrays(watcher.scale)} | {name: _arrays(watcher.detectors[name]) for name in _SINGLE}
         tensors |= {
             f"{number}.{part}.{name}": np.ascontiguousarray(array)
             for part, arrays in parts.items()
@@ -88,8 +86,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
         return int(stored["window"]), detectors
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise DetectorError(
-            f"{folder}: no detectors ({type(error).__name__}: {error}); "
-            "run `cortex run worker_anomalies` first"
+            f"{folder}: no detectors ({type(error).__name__}: {error}); run `cortex run worker_anomalies` first"
         ) from error
 
 
@@ -129,9 +126,7 @@ def _arrays(part: Any) -> dict[str, np.ndarray]:
     return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
-def _log_tensors(
-    tensors: Mapping[str, np.ndarray], number: int
-) -> dict[str, dict[str, np.ndarray]]:
+def _log_tensors(tensors: Mapping[str, np.ndarray], number: int) -> dict[str, dict[str, np.ndarray]]:
     parts: dict[str, dict[str, np.ndarray]] = {}
     for name, array in tensors.items():
         log, part, tensor = name.split(".", 2)
@@ -140,18 +135,13 @@ def _log_tensors(
     return parts
 
 
-def _restored(
-    values: Mapping[str, Any], arrays: Mapping[str, dict[str, np.ndarray]]
-) -> FittedDetectors:
+def _restored(values: Mapping[str, Any], arrays: Mapping[str, dict[str, np.ndarray]]) -> FittedDetectors:
     layers = arrays["autoencoder"]
     single: dict[str, AnomalyDetector] = {
         "pca": PcaDetector(**arrays["pca"]),
         "forest": IsolationForestDetector(**arrays["forest"]),
         "autoencoder": Autoencoder(
-            tuple(
-                (layers[f"{index}.weight"], layers[f"{index}.bias"])
-                for index in range(len(layers) // 2)
-            )
+            tuple((layers[f"{index}.weight"], layers[f"{index}.bias"]) for index in range(len(layers) // 2))
         ),
     }
     scales = (tuple(values["mean"][name]) for name in _SCALES)

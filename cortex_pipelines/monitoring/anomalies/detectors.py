@@ -189,10 +189,7 @@ class Autoencoder:
                 optimiser.step()
         finally:
             torch.set_num_threads(threads)
-        arrays = [
-            (linear_layer.weight.detach().numpy(), linear_layer.bias.detach().numpy())
-            for linear_layer in linear
-        ]
+        arrays = [(linear_layer.weight.detach().numpy(), linear_layer.bias.detach().numpy()) for linear_layer in linear]
         return cls(tuple((w.astype(np.float64), b.astype(np.float64)) for w, b in arrays))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
@@ -254,9 +251,7 @@ class DetectorEnsemble:
         shares = []
         for detector in self.detectors:
             contributions = detector.blame(windows)
-            shares.append(
-                contributions / np.maximum(contributions.sum(axis=1, keepdims=True), 1e-12)
-            )
+            shares.append(contributions / np.maximum(contributions.sum(axis=1, keepdims=True), 1e-12))
         return np.asarray(np.mean(shares, axis=0))
 
 

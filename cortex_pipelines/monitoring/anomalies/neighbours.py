@@ -94,9 +94,7 @@ def _windows(scaled: Floats, length: int) -> Floats:
     return np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)
 
 
-def _distances(
-    scaled: Floats, length: int, calibrated: int, learnt: int
-) -> tuple[Doubles, Doubles]:
+def _distances(scaled: Floats, length: int, calibrated: int, learnt: int) -> tuple[Doubles, Doubles]:
     """Squared distance of each window from the nearest learnt one, and from that or a past one.
 
     Records from ``calibrated`` up to ``learnt`` are compared only with those before ``calibrated``,
@@ -109,9 +107,7 @@ def _distances(
         until = calibrated if part.start < learnt else learnt
         fixed[part] = _nearest(windows, chunk_windows, part, range(length - 1, until), length)
         past = range(learnt, max(learnt, part.start - _DELAY * learnt))
-        adapted[part] = np.minimum(
-            fixed[part], _nearest(windows, chunk_windows, part, past, length)
-        )
+        adapted[part] = np.minimum(fixed[part], _nearest(windows, chunk_windows, part, past, length))
     return fixed, adapted
 
 
@@ -128,9 +124,7 @@ def _nearest(windows: Floats, queries: Floats, part: slice, library: range, leng
         return np.full(len(queries), np.inf)
     indices = np.array(library[:: len(library) // _LIBRARY + 1])
     candidates = windows[indices].reshape(len(indices), -1)
-    squares = (
-        (queries**2).sum(axis=1)[:, None] + (candidates**2).sum(axis=1) - 2 * queries @ candidates.T
-    )
+    squares = (queries**2).sum(axis=1)[:, None] + (candidates**2).sum(axis=1) - 2 * queries @ candidates.T
     overlap = np.abs(np.arange(part.start, part.stop)[:, None] - indices) < length
     squares[overlap] = np.inf
     return np.asarray(np.maximum(squares.min(axis=1), 0.0), dtype=np.float64)

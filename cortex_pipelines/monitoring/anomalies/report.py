@@ -33,10 +33,7 @@ def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: 
     for row in tables["series"].iter_rows(named=True):
         parts.append(heading(row["file"]))
         parts.append(
-            paragraph(
-                f"{row['records']} records of {', '.join(row['subjects'])}: "
-                f"{', '.join(row['metrics'])}."
-            )
+            paragraph(f"{row['records']} records of {', '.join(row['subjects'])}: {', '.join(row['metrics'])}.")
         )
         if row["left_out"] is not None:
             parts.append(paragraph(f"Not watched: {row['left_out']}."))
@@ -71,8 +68,6 @@ def _alerts(alerts: pl.DataFrame) -> str:
             f"{row['observed']:.4g}",
             f"{row['usual']:.4g}",
         )
-        for row in alerts.sort("score", "start", descending=[True, False])
-        .head(_MOST)
-        .iter_rows(named=True)
+        for row in alerts.sort("score", "start", descending=[True, False]).head(_MOST).iter_rows(named=True)
     ]
     return table(("worker", "from (UTC)", "score", "stands out", "observed", "usual"), rows)

@@ -70,9 +70,7 @@ def _of_log(log: pl.DataFrame, present: float) -> Iterator[Series]:
     timed = _timed(log)
     records = timed["event_id"].n_unique()
     counts = timed.group_by("metric").agg(pl.col("measured").count().alias("count"))
-    used_metrics = (
-        counts.filter(pl.col("count") >= present * max(records, 1))["metric"].sort().to_list()
-    )
+    used_metrics = counts.filter(pl.col("count") >= present * max(records, 1))["metric"].sort().to_list()
     if used_metrics:
         yield from _series(timed, str(log["file"][0]), used_metrics)
 
@@ -80,9 +78,7 @@ def _of_log(log: pl.DataFrame, present: float) -> Iterator[Series]:
 def _series(timed: pl.DataFrame, file: str, used_metrics: list[str]) -> Iterator[Series]:
     used_rows = timed.filter(pl.col("metric").is_in(used_metrics))
     counters = used_rows.filter("counter")["metric"].unique().sort().to_list()
-    wide = used_rows.pivot(
-        "metric", index=["worker", "occurred_at", "byte_offset"], values="measured"
-    )
+    wide = used_rows.pivot("metric", index=["worker", "occurred_at", "byte_offset"], values="measured")
     missing = [name for name in used_metrics if name not in wide.columns]
     wide = (
         wide.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)

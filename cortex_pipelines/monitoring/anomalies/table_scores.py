@@ -62,9 +62,7 @@ def score_table(path: Path, fit_share: float, out: Path) -> ScoringSummary:
         else:
             columns[name] = _filled(numbers[order], learnt)
     if not columns:
-        raise TableError(
-            f"{path} has no column of numbers besides {TIME}; it has {', '.join(frame.columns)}"
-        )
+        raise TableError(f"{path} has no column of numbers besides {TIME}; it has {', '.join(frame.columns)}")
     scores = score_series(np.column_stack(list(columns.values())), learnt)
     alarms = np.zeros(frame.height, dtype=bool)
     began = scores.calibrated

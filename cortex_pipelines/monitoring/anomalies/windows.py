@@ -93,12 +93,7 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
             end = start + settings.window
             if record_parts[start] == record_parts[end - 1]:
                 by_part[PARTS[record_parts[start]]].append(
-                    (
-                        series.subject,
-                        series.times[start],
-                        series.times[end - 1],
-                        series.values[start:end],
-                    )
+                    (series.subject, series.times[start], series.times[end - 1], series.values[start:end])
                 )
     shape = (0, settings.window, len(log[0].metrics))
     return {part: _stack_windows(windows, shape) for part, windows in by_part.items()}
@@ -120,9 +115,7 @@ def all_windows(log: Sequence[Series], size: int) -> Windows:
     return _stack_windows(windows, (0, size, len(log[0].metrics)))
 
 
-def _stack_windows(
-    windows: Sequence[tuple[str, datetime, datetime, np.ndarray]], empty: tuple[int, ...]
-) -> Windows:
+def _stack_windows(windows: Sequence[tuple[str, datetime, datetime, np.ndarray]], empty: tuple[int, ...]) -> Windows:
     if not windows:
         return Windows((), (), (), np.zeros(empty))
     subjects, starts, ends, values = zip(*windows, strict=True)

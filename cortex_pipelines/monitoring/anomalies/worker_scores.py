@@ -12,11 +12,7 @@ from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
 from cortex_pipelines.coordination.tables.metrics import metrics_with_counters
-from cortex_pipelines.monitoring.anomalies.detector_store import (
-    DetectorError,
-    load_detectors,
-    score_records,
-)
+from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError, load_detectors, score_records
 
 
 @dataclass(frozen=True)

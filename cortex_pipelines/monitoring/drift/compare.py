@@ -31,9 +31,7 @@ _EXPECTED = 5.0
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
-def compare(
-    reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]], encode: Encode
-) -> Drift:
+def compare(reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]], encode: Encode) -> Drift:
     """Test which columns have drifted.
 
     A column that one sample lacks is one whose values are all missing there.
@@ -48,10 +46,7 @@ def compare(
     columns = {name: _column(name, *samples) for name in names}
     kinds = {name: _kind(name, *column) for name, column in columns.items()}
     permutations = max(_LEAST_PERMUTATIONS, _PERMUTATIONS_A_COLUMN * len(names) - 1)
-    tests = {
-        name: _compare_column(*columns[name], kind, encode, permutations)
-        for name, kind in kinds.items()
-    }
+    tests = {name: _compare_column(*columns[name], kind, encode, permutations) for name, kind in kinds.items()}
     tested = {name: test for name, test in tests.items() if test is not None}
     corrected = holm([test.p_value for test in tested.values()])
     drifting = {name for name, p in zip(tested, corrected, strict=True) if p <= LEVEL}
@@ -89,10 +84,7 @@ def _compare_column(
 ) -> TwoSampleTest | None:
     """The likelier of two changes, of values or of how many are missing; None if neither is."""
     samples = _present(reference), _present(current)
-    missing = [
-        len(all_) - len(present)
-        for all_, present in zip((reference, current), samples, strict=True)
-    ]
+    missing = [len(all_) - len(present) for all_, present in zip((reference, current), samples, strict=True)]
     tests = []
     if all(samples) and kind in ("number", "category", "text"):
         tests.append(_compare_values(*samples, kind, encode, permutations))
@@ -102,9 +94,7 @@ def _compare_column(
     if not tests:
         return TwoSampleTest("constant", 0.0, 1.0) if kind == "constant" else None
     strongest = min(tests, key=lambda test: test.p_value)
-    return TwoSampleTest(
-        strongest.test, strongest.statistic, min(1.0, len(tests) * strongest.p_value)
-    )
+    return TwoSampleTest(strongest.test, strongest.statistic, min(1.0, len(tests) * strongest.p_value))
 
 
 def _compare_values(
@@ -132,9 +122,7 @@ def _compare_numbers(reference: list[float], current: list[float]) -> TwoSampleT
     from scipy.stats import ks_2samp
 
     # an integer may have more digits than a floating-point number can hold
-    samples = [
-        [min(max(value, -1e300), 1e300) for value in values] for values in (reference, current)
-    ]
+    samples = [[min(max(value, -1e300), 1e300) for value in values] for values in (reference, current)]
     result = ks_2samp(*(np.array(values, dtype=np.float64) for values in samples))
     return TwoSampleTest("Kolmogorov-Smirnov", float(result.statistic), float(result.pvalue))
 
@@ -146,9 +134,7 @@ def _compare_categories(reference: list[Any], current: list[Any]) -> TwoSampleTe
     both = counters[0] + counters[1]
     frequent = [level for level, count in sorted(both.items()) if count * smaller >= _EXPECTED]
     rows = [[counter[level] for counter in counters] for level in frequent]
-    rare_counts = [
-        counter.total() - sum(counter[level] for level in frequent) for counter in counters
-    ]
+    rare_counts = [counter.total() - sum(counter[level] for level in frequent) for counter in counters]
     if not rows:  # so few that no level is frequent: the commonest against the rest
         (level, _), *_ = both.most_common(1)
         rows = [[counter[level] for counter in counters]]

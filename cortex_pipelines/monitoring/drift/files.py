@@ -84,8 +84,6 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
                 f"{path} line {number} is not JSON ({error}); expected JSON lines or Parquet"
             ) from error
         if not isinstance(record, dict):
-            raise RecordFileError(
-                f'{path} line {number} is not a JSON object; expected {{"name": value}}'
-            )
+            raise RecordFileError(f'{path} line {number} is not a JSON object; expected {{"name": value}}')
         records.append(record)
     return records

@@ -32,9 +32,7 @@ _LONGEST_NUMBER = 40
 _NOTHING = frozenset({"", "-", "nan", "null", "none", "n/a", "na"})
 _EPOCHS = tuple((1e9 * unit, 4.2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
 """Of time stamps in seconds, ms, µs and ns: the years 2001 to 2103."""
-_NAME_OF_TIME = re.compile(
-    r"(^|[^a-z])(ts|time|timestamp|date|at|when|epoch|created|updated)($|[^a-z])"
-)
+_NAME_OF_TIME = re.compile(r"(^|[^a-z])(ts|time|timestamp|date|at|when|epoch|created|updated)($|[^a-z])")
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -73,9 +71,7 @@ def as_values(values: Sequence[Any]) -> list[Any]:
 
 
 def _is_truth(value: Any) -> bool:
-    return isinstance(value, bool) or (
-        isinstance(value, str) and value.lower() in ("true", "false")
-    )
+    return isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false"))
 
 
 def _is_nothing(value: Any) -> bool:

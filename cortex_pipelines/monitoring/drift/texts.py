@@ -63,9 +63,7 @@ def _spelling(texts: Sequence[str]) -> Doubles:
     """Cosine of character n-grams weighted by rarity; zeros where no n-gram comes twice."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    grams = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2, dtype=np.float64
-    )
+    grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2, dtype=np.float64)
     try:
         weights = grams.fit_transform([text[:_CHARACTERS] for text in texts])
     except ValueError:  # its vocabulary is empty
@@ -106,9 +104,7 @@ def _spectral_filter(graph: Doubles) -> Doubles:
     return np.asarray(form)
 
 
-def _statistics(
-    form: Doubles, labels: Doubles, permutations: int, random: np.random.Generator
-) -> Doubles:
+def _statistics(form: Doubles, labels: Doubles, permutations: int, random: np.random.Generator) -> Doubles:
     """The form of the labels as they are, and of permuted ones."""
     statistics: list[Doubles] = []
     for start in range(0, permutations + 1, _CHUNK):

@@ -142,9 +142,7 @@ def read_results(paths: Sequence[Path]) -> list[ProjectResult]:
             ) from error
         for result in file_results:
             if (result.name, result.budget) in by_project_and_budget:
-                raise ProjectError(
-                    f"{path}: {result.name} stands in another file as well; give one"
-                )
+                raise ProjectError(f"{path}: {result.name} stands in another file as well; give one")
             by_project_and_budget[result.name, result.budget] = result
     return list(by_project_and_budget.values())
 
@@ -164,39 +162,24 @@ def means(results: Sequence[ProjectResult]) -> dict[str, MeanWithInterval]:
     """
     values_by_name: dict[str, list[float]] = {}
     for result in with_most_tokens(results):
-        for quantity, bits in (
-            ("bits saved", result.bits),
-            ("bits of gaps saved", result.gap_bits),
-        ):
+        for quantity, bits in (("bits saved", result.bits), ("bits of gaps saved", result.gap_bits)):
             for condition, saved in _beyond_base(bits).items():
-                values_by_name.setdefault(f"{quantity}: {condition}", []).append(
-                    -saved / bits["base"]
-                )
+                values_by_name.setdefault(f"{quantity}: {condition}", []).append(-saved / bits["base"])
         for condition, gain in _beyond_base(result.first_lines).items():
             values_by_name.setdefault(f"first lines written right: {condition}", []).append(gain)
         for question_set, question_results in result.questions.items():
             for condition, gain in _beyond_base(question_results.correct).items():
-                values_by_name.setdefault(
-                    f"questions answered, {question_set}: {condition}", []
-                ).append(gain)
+                values_by_name.setdefault(f"questions answered, {question_set}: {condition}", []).append(gain)
             if "other adapter" in question_results.correct:
-                difference = (
-                    question_results.correct["adapter"] - question_results.correct["other adapter"]
-                )
-                values_by_name.setdefault(f"{_ADDED_ANSWERS}, {question_set}", []).append(
-                    difference
-                )
+                difference = question_results.correct["adapter"] - question_results.correct["other adapter"]
+                values_by_name.setdefault(f"{_ADDED_ANSWERS}, {question_set}", []).append(difference)
         if result.forgetting is not None:
             values_by_name.setdefault("forgetting", []).append(result.forgetting[0])
     return {name: mean_over_projects(values) for name, values in values_by_name.items()}
 
 
 def _beyond_base(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {
-        condition: value - metrics["base"]
-        for condition, value in metrics.items()
-        if condition != "base"
-    }
+    return {condition: value - metrics["base"] for condition, value in metrics.items() if condition != "base"}
 
 
 def mean_over_projects(values: Sequence[float]) -> MeanWithInterval:

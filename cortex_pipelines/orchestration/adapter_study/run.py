@@ -17,10 +17,7 @@ from cortex_pipelines.versioning.dagster.instance import open_instance
 
 
 def run_study(
-    root: Path,
-    budgets: Sequence[int],
-    report: Callable[[str], None],
-    only: Collection[str] = (),
+    root: Path, budgets: Sequence[int], report: Callable[[str], None], only: Collection[str] = ()
 ) -> RunOutcome:
     """Train and evaluate the adapter of each project; finished outputs are not made again.
 
@@ -40,18 +37,14 @@ def run_study(
     project, _ = open_location(root)
     all_projects = studied_projects(project)
     names = [name for name in all_projects if not only or name in only]
-    outcome = _run_asset(
-        root, "repository_files", all_projects, report
-    )  # each may be another one's control
+    outcome = _run_asset(root, "repository_files", all_projects, report)  # each may be another one's control
     outcome += _run_asset(root, "general_code", [None], report)
     control_projects = assign_controls(project)
     for tokens in budgets or (None,):
         remaining = names
         if tokens is not None:
             if tokens != budgets[-1]:  # the workspace holds only the largest budget's adapter
-                finished = {
-                    result.name for result in read_recorded_results(root) if result.budget == tokens
-                }
+                finished = {result.name for result in read_recorded_results(root) if result.budget == tokens}
                 remaining = [name for name in names if name not in finished]
             if remaining:
                 set_budget(root, tokens)
@@ -60,9 +53,7 @@ def run_study(
     return outcome
 
 
-def _study_project(
-    root: Path, name: str, other: str | None, report: Callable[[str], None]
-) -> RunOutcome:
+def _study_project(root: Path, name: str, other: str | None, report: Callable[[str], None]) -> RunOutcome:
     outcome = _run_asset(root, "code_adapter", [name, other] if other else [name], report)
     if other:
         set_control_adapter(open_location(root)[0], name, other)
@@ -72,9 +63,7 @@ def _study_project(
     return outcome + evaluated
 
 
-def _run_asset(
-    root: Path, asset: str, names: Sequence[str | None], report: Callable[[str], None]
-) -> RunOutcome:
+def _run_asset(root: Path, asset: str, names: Sequence[str | None], report: Callable[[str], None]) -> RunOutcome:
     project, definitions = open_location(root)
     instance, upstream = open_instance(root), project.graph.upstream([asset])
     outcome = RunOutcome()

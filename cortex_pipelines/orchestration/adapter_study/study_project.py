@@ -24,12 +24,7 @@ from cortex_pipelines.orchestration.adapter_study.results import (
 )
 from cortex_pipelines.projects.add import add_project
 from cortex_pipelines.projects.create import create_project
-from cortex_pipelines.projects.parameter_file import (
-    read_values,
-    round_trip,
-    to_yaml,
-    write_values,
-)
+from cortex_pipelines.projects.parameter_file import read_values, round_trip, to_yaml, write_values
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
@@ -71,10 +66,7 @@ _COMPARISONS = {
 
 
 def create_study(
-    folder: Path,
-    selected: Sequence[str],
-    repositories: Mapping[str, Path],
-    limits: Mapping[str, Mapping[str, Any]],
+    folder: Path, selected: Sequence[str], repositories: Mapping[str, Path], limits: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
     """Create the study's project folder, or resume an existing one.
 
@@ -105,10 +97,7 @@ def create_study(
     projects = values["projects"]
     available = [name for name in {**template["projects"], **projects} if name != CONTROL]
     if unknown := set(selected) - set(available):
-        raise ProjectError(
-            f"no project {', '.join(sorted(unknown))} in the study; there is: "
-            f"{', '.join(available)}"
-        )
+        raise ProjectError(f"no project {', '.join(sorted(unknown))} in the study; there is: {', '.join(available)}")
     if not exists:
         for name in set(available) - set(selected or available):
             del projects[name]
@@ -123,9 +112,7 @@ def create_study(
             raise ProjectError(f"--repo {name}: no folder {path}; give a clone of the repository")
         source = parse_source(str(path.resolve()), folder)
         if name in projects and source not in projects[name]["sources"]:
-            raise ProjectError(
-                f"--repo {name}: the study has another project of that name; choose another name"
-            )
+            raise ProjectError(f"--repo {name}: the study has another project of that name; choose another name")
     if not (folder / "dvc.yaml").exists():  # also missing after an interrupted creation
         yield from create_project(folder, to_yaml(values))
     if added:
@@ -205,9 +192,7 @@ def record_result(project: Project, name: str) -> None:
         result = _project_result(project, name, metrics, condition_bits)
         with _study_lock(project.root):
             other_results = [
-                o
-                for o in read_recorded_results(project.root)
-                if (o.name, o.budget) != (name, result.budget)
+                o for o in read_recorded_results(project.root) if (o.name, o.budget) != (name, result.budget)
             ]
             write_results(project.root, [*other_results, result])
 
@@ -221,11 +206,7 @@ def _project_result(
     project: Project, name: str, metrics: Mapping[str, float], condition_bits: pl.DataFrame
 ) -> ProjectResult:
     language, lines = _language(project, name)
-    bits = {
-        condition: metrics[metric]
-        for condition, metric in _CONDITION_METRICS.items()
-        if metric in metrics
-    }
+    bits = {condition: metrics[metric] for condition, metric in _CONDITION_METRICS.items() if metric in metrics}
     servable = [condition for condition in _SERVABLE if condition in bits]
     adapter = project.output("code_adapter", name)
     training_metrics = read_json(adapter / "metrics.json") or {}
@@ -264,8 +245,7 @@ def _questions(metrics: Mapping[str, float]) -> dict[str, QuestionResults]:
             {
                 condition: metrics[metric]
                 for condition in (*_SERVABLE, "other adapter")
-                if (metric := f"{prefix}{_QUESTION_NAMES.get(condition, condition)}_accuracy")
-                in metrics
+                if (metric := f"{prefix}{_QUESTION_NAMES.get(condition, condition)}_accuracy") in metrics
             },
         )
         for question_set, prefix in prefixes.items()

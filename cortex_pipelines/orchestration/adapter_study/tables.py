@@ -27,17 +27,8 @@ def completion_table(all_results: Sequence[ProjectResult]) -> str:
     head = ["project", "language", "lines", "tokens", "completions", *conditions, "best"]
     rows = []
     for result in results:
-        row = [
-            result.name,
-            result.language,
-            f"{result.lines:,}",
-            f"{result.tokens:,}",
-            str(result.items),
-        ]
-        row += [
-            f"{result.bits[condition]:.3f}" if condition in result.bits else ""
-            for condition in conditions
-        ]
+        row = [result.name, result.language, f"{result.lines:,}", f"{result.tokens:,}", str(result.items)]
+        row += [f"{result.bits[condition]:.3f}" if condition in result.bits else "" for condition in conditions]
         rows.append([*row, result.best])
     return _markdown(head, rows)
 
@@ -47,10 +38,7 @@ def gain_table(all_results: Sequence[ProjectResult]) -> str:
     results = with_most_tokens(all_results)
     names = list(dict.fromkeys(name for result in results for name in result.gains))
     p_values = {name: corrected_p_values(results, name) for name in names}
-    rows = [
-        [result.name, *(_gain(result, name, p_values[name]) for name in names)]
-        for result in results
-    ]
+    rows = [[result.name, *(_gain(result, name, p_values[name]) for name in names)] for result in results]
     return _markdown(["bits saved per byte", *names], rows)
 
 
@@ -62,14 +50,10 @@ def question_table(results: Sequence[ProjectResult]) -> str:
     rows = []
     for result in with_most_tokens(results):
         row = [result.name, _by_condition(result.first_lines, "{:.0%}")]
-        row.append(
-            f"{_by_condition(result.gap_bits, '{:.3f}')} ({result.gaps})" if result.gap_bits else ""
-        )
+        row.append(f"{_by_condition(result.gap_bits, '{:.3f}')} ({result.gaps})" if result.gap_bits else "")
         for question_set in question_sets:
             answers = result.questions.get(question_set)
-            row.append(
-                f"{_by_condition(answers.correct, '{:.0%}')} ({answers.items})" if answers else ""
-            )
+            row.append(f"{_by_condition(answers.correct, '{:.0%}')} ({answers.items})" if answers else "")
         row.append("" if result.forgetting is None else _percents(*result.forgetting))
         rows.append(row)
     return _markdown(head, rows)
@@ -92,20 +76,10 @@ def curve_table(results: Sequence[ProjectResult]) -> str:
     for name in dict.fromkeys(result.name for result in results):
         points = sorted((o for o in results if o.name == name), key=lambda result: result.tokens)
         for result in points if len(points) > 1 else []:
-            row = [
-                name,
-                f"{result.tokens:,}",
-                "" if result.minutes is None else f"{result.minutes:.0f}",
-            ]
-            row += [
-                f"{result.bits[condition]:.3f}" if condition in result.bits else ""
-                for condition in _CURVES
-            ]
+            row = [name, f"{result.tokens:,}", "" if result.minutes is None else f"{result.minutes:.0f}"]
+            row += [f"{result.bits[condition]:.3f}" if condition in result.bits else "" for condition in _CURVES]
             correct = result.questions["all"].correct if "all" in result.questions else {}
-            row += [
-                f"{correct[condition]:.0%}" if condition in correct else ""
-                for condition in ("base", "adapter")
-            ]
+            row += [f"{correct[condition]:.0%}" if condition in correct else "" for condition in ("base", "adapter")]
             row.append("" if result.forgetting is None else _percents(*result.forgetting))
             rows.append([*row, _forecast(points) if result is points[-1] else ""])
     return _markdown(head, rows) if rows else ""
@@ -115,9 +89,7 @@ def _forecast(points: Sequence[ProjectResult]) -> str:
     """Extrapolate bits linearly in the logarithm of the tokens."""
     if len({result.tokens for result in points}) < 2:
         return "nothing: there is no more data"
-    bits_by_tokens = {
-        result.tokens: result.bits["adapter"] for result in points if "adapter" in result.bits
-    }
+    bits_by_tokens = {result.tokens: result.bits["adapter"] for result in points if "adapter" in result.bits}
     if len(bits_by_tokens) < 2:
         return "not known: too few completions"
     slope, _ = np.polyfit(np.log2(list(bits_by_tokens)), list(bits_by_tokens.values()), 1)
@@ -131,8 +103,7 @@ def saved_picture(all_results: Sequence[ProjectResult]) -> bytes:
     results = with_most_tokens(all_results)
     saved = {
         condition: [
-            1 - result.bits[condition] / result.bits["base"] if condition in result.bits else None
-            for result in results
+            1 - result.bits[condition] / result.bits["base"] if condition in result.bits else None for result in results
         ]
         for condition in _SIDE_BY_SIDE
     }
@@ -149,17 +120,12 @@ def answered_picture(all_results: Sequence[ProjectResult]) -> bytes:
             return None
         return answers.correct[condition] - answers.correct["base"]
 
-    gains = {
-        condition: [gain_over_base(result, condition) for result in results]
-        for condition in _SIDE_BY_SIDE
-    }
+    gains = {condition: [gain_over_base(result, condition) for result in results] for condition in _SIDE_BY_SIDE}
     return _points(results, gains, "questions answered correctly beyond the base, points")
 
 
 def _points(
-    results: Sequence[ProjectResult],
-    values_by_condition: Mapping[str, Sequence[float | None]],
-    title: str,
+    results: Sequence[ProjectResult], values_by_condition: Mapping[str, Sequence[float | None]], title: str
 ) -> bytes:
     def draw(axes: Any) -> None:
         for condition, values in values_by_condition.items():
@@ -185,9 +151,7 @@ def _gain(result: ProjectResult, name: str, p_values: Mapping[str, float]) -> st
 
 
 def _by_condition(values_by_condition: Mapping[str, float], form: str) -> str:
-    return ", ".join(
-        f"{condition} {form.format(value)}" for condition, value in values_by_condition.items()
-    )
+    return ", ".join(f"{condition} {form.format(value)}" for condition, value in values_by_condition.items())
 
 
 def _percents(estimate: float, low: float, high: float) -> str:

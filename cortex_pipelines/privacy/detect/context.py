@@ -29,9 +29,7 @@ _ADDRESS = re.compile(
     ["']?(?![\s"'<,{\[(|]) | ://"""
 )
 _FLUSH = re.compile(r"[;&,\"'`)]*(?:\s|\Z)")
-_DEFINES = re.compile(
-    r"(?:#[ ]?define[ \t]+|\bset[qf]?[ \t]*\(?[ \t]*|\(def[a-z]*[ \t]+|(?<!\w):).?\Z"
-)
+_DEFINES = re.compile(r"(?:#[ ]?define[ \t]+|\bset[qf]?[ \t]*\(?[ \t]*|\(def[a-z]*[ \t]+|(?<!\w):).?\Z")
 _ENTRY_BEFORE = re.compile(r"[;&?\"'`\s](?:[\w.-]+[ ])?[\w.-]*\Z")
 _ENTRY_AFTER = re.compile(r"[;&\"'`]|[ ]+[\w.-]{2,20}[ ]?=|\s*\n|\s*$")
 
@@ -62,9 +60,7 @@ def is_whole_line(text: str, start: int, end: int, has_equals: bool) -> bool:
     """
     if _BEGINS.search(text, max(0, start - _INDENT), start) is None:
         return False
-    return _ENDS.match(text, end) is not None or (
-        has_equals and _COMMAND.match(text, end) is not None
-    )
+    return _ENDS.match(text, end) is not None or (has_equals and _COMMAND.match(text, end) is not None)
 
 
 def is_flush(text: str, end: int, operator: str | None, blank: bool) -> bool:

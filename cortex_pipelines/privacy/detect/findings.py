@@ -74,8 +74,7 @@ def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
         return []
     lines = LineIndex(text)
     return [
-        Finding(*lines.location(span.start, span.end), span.category, span.rule, span.severity)
-        for span in sorted_spans
+        Finding(*lines.location(span.start, span.end), span.category, span.rule, span.severity) for span in sorted_spans
     ]
 
 

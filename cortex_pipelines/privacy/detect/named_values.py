@@ -24,9 +24,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
 """What a name has whose value a person may have chosen."""
 
-SCHEME = re.compile(
-    r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE
-)
+SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE)
 """An authorization scheme before a token."""
 
 _EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
@@ -60,9 +58,7 @@ class NamedValue:
     parts: tuple[tuple[int, int], ...] = ()
 
 
-def judge_named_values(
-    values: Iterable[NamedValue], in_data: bool, settings: PrivacySettings
-) -> Iterator[Span]:
+def judge_named_values(values: Iterable[NamedValue], in_data: bool, settings: PrivacySettings) -> Iterator[Span]:
     """Spans of the values that are secrets, one for each of their parts.
 
     Args:
@@ -76,9 +72,7 @@ def judge_named_values(
             continue
         scheme = SCHEME.match(value.value)
         skipped = scheme.end() if scheme else 0
-        if is_named_secret(
-            value.name, value.value[skipped:], strength, value.quoted, in_data, settings
-        ):
+        if is_named_secret(value.name, value.value[skipped:], strength, value.quoted, in_data, settings):
             rule = "password" if PASSWORD_NAME.search(value.name) else "assigned-secret"
             severity = "high" if strength == names.STRONG else "medium"
             for start, end in value.parts or ((value.start, value.end),):

@@ -33,8 +33,7 @@ _OPENING = word_set(
     "production prod live"
 )
 _WEAK = word_set(
-    "auth authentication salt sas api login cookie session dsn webhook nonce sessionid sessid "
-    "phpsessid jsessionid"
+    "auth authentication salt sas api login cookie session dsn webhook nonce sessionid sessid phpsessid jsessionid"
 )
 # A name that ends so holds something about the secret, not the secret.
 _ABOUT = word_set(

@@ -23,9 +23,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 _WORD_BYTES = bytes(c if (chr(c).isalnum() and c < 128) or c == 95 else 32 for c in range(256))
 
 
-def scan_text(
-    text: str, path: str, settings: PrivacySettings, language: str | None = None
-) -> list[Finding]:
+def scan_text(text: str, path: str, settings: PrivacySettings, language: str | None = None) -> list[Finding]:
     """Private values in a text, in order.
 
     Args:
@@ -37,9 +35,7 @@ def scan_text(
     return findings_of(text, spans_of(text, path, settings, language))
 
 
-def spans_of(
-    text: str, path: str, settings: PrivacySettings, language: str | None = None
-) -> list[Span]:
+def spans_of(text: str, path: str, settings: PrivacySettings, language: str | None = None) -> list[Span]:
     """Character spans of private values, in order and without overlaps."""
     words = _ascii_words(text)
     if any(escape in text for escape in ESCAPES):

@@ -5,13 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
-from cortex_pipelines.privacy.detect.text.wording import (
-    entropy,
-    is_lexical,
-    lexical_share,
-    subwords,
-    word_set,
-)
+from cortex_pipelines.privacy.detect.text.wording import entropy, is_lexical, lexical_share, subwords, word_set
 
 PLACEHOLDER = re.compile(r"REDACTED_[A-Z0-9_]+_[0-9a-f]{8}|redacted-[0-9a-f]{8}")
 """Placeholder of a redacted value."""
@@ -67,9 +61,7 @@ _COMMON_STEM = re.compile(
     r"one|two|line|col|column|row|part|tmp|temp|max|min|var|level|section|chapter|table|test-?\w+)"
     r"[-_.]?\d{0,4}"
 )
-_ALGORITHM = re.compile(
-    r"(?i)(?:(?:hmac|pbkdf2|rsa|ecdsa|ssha|scram)[-_]?)*(?:sha|md|aes)[-_]?\d{1,4}"
-)
+_ALGORITHM = re.compile(r"(?i)(?:(?:hmac|pbkdf2|rsa|ecdsa|ssha|scram)[-_]?)*(?:sha|md|aes)[-_]?\d{1,4}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _ENDINGS = (
@@ -81,10 +73,7 @@ _PATH = re.compile(
     r"^(?:[.~]{0,2}/|[A-Za-z]:[\\/]|file:|https?://|www\.|//)|^[\w.-]+(?:/[\w.#:-]+)+/?$"
     rf"|\.(?:{'|'.join(_ENDINGS.split())})$"
 )
-_VERSION = re.compile(
-    r"^v?\d+(?:\.\d+)+(?:[-_.+][\w.-]*|[a-z]+\d*)?$|SNAPSHOT",
-    re.IGNORECASE,
-)
+_VERSION = re.compile(r"^v?\d+(?:\.\d+)+(?:[-_.+][\w.-]*|[a-z]+\d*)?$|SNAPSHOT", re.IGNORECASE)
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[:/]\d{2}")
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$")
 _DOTTED = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+$")

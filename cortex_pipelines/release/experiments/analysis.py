@@ -8,17 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from cortex_pipelines.release.experiments.plan import ARMS, Arm, ExperimentSpec
-from cortex_pipelines.statistics.sequential import (
-    MIN_UNITS,
-    UnitSums,
-    difference,
-    lower_share,
-    sample_ratio,
-)
+from cortex_pipelines.statistics.sequential import MIN_UNITS, UnitSums, difference, lower_share, sample_ratio
 
-Outcome = Literal[
-    "better", "worse", "no difference", "inconclusive", "guardrail", "invalid", "stopped"
-]
+Outcome = Literal["better", "worse", "no difference", "inconclusive", "guardrail", "invalid", "stopped"]
 """``better``, ``worse``: b compared with a; ``no difference``: less than the smallest one that
 matters; ``inconclusive``: none of these after the planned number of answers; ``guardrail``: b
 fails, withholds or is slow beyond the tolerance; ``invalid``: users are not split as planned;
@@ -76,9 +68,7 @@ class _ArmCounts:
         after = [before[0] + count]
         for position, name in enumerate(_MEASURES, 1):
             after.append(before[position] + steps[name])
-            self.sums[name] = self.sums[name].with_change(
-                (before[0], before[position]), (after[0], after[-1])
-            )
+            self.sums[name] = self.sums[name].with_change((before[0], before[position]), (after[0], after[-1]))
         self.units[unit] = after
 
 
@@ -119,10 +109,7 @@ class ExperimentCounts:
 
     def _replace(self, name: str, old: _Answer | None, new: _Answer) -> None:
         old_measures = old.has(self.plan) if old else (False,) * len(_MEASURES)
-        steps = {
-            m: has - was
-            for m, has, was in zip(_MEASURES, new.has(self.plan), old_measures, strict=True)
-        }
+        steps = {m: has - was for m, has, was in zip(_MEASURES, new.has(self.plan), old_measures, strict=True)}
         self._arms[new.arm].change(new.unit or name, 0 if old else 1, steps)
         self._answers[name] = new
 
@@ -147,11 +134,7 @@ class ExperimentCounts:
             arms[arm] = {"users": len(arm_counts.units), "answers": answers, **counts, "p95": p95}
         return {
             "arms": arms,
-            "difference": {
-                "value": float(good[1].share - good[0].share),
-                "low": low,
-                "high": high,
-            },
+            "difference": {"value": float(good[1].share - good[0].share), "low": low, "high": high},
             "sample_ratio": {"evidence": ratio, "limit": 1 / _RATIO_ERROR},
         }
 
@@ -185,9 +168,7 @@ class ExperimentCounts:
             low, high = self.interval(measure, _GUARD_ERROR, 2)
             if low > plan.tolerance:
                 words = f"{self._shares(measure)}: {low:+.1%} to {high:+.1%}"
-                return ExperimentOutcome(
-                    "guardrail", f"{words}, where {plan.tolerance:.1%} is tolerated"
-                )
+                return ExperimentOutcome("guardrail", f"{words}, where {plan.tolerance:.1%} is tolerated")
         slow = self.sums("slow")[1]
         if lower_share(slow, _GUARD_ERROR, 2 * plan.smallest) > _TAIL:
             words = f"{slow.y} of {slow.n} answers of b took longer than {plan.slowest:g} s"

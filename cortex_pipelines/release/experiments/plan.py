@@ -110,9 +110,7 @@ class ExperimentSpec:
 
     def describe(self) -> str:
         """The comparison, as a sentence."""
-        comparison = (
-            f"{self.a} against itself" if self.is_aa_test else f"{self.a} (a) against {self.b} (b)"
-        )
+        comparison = f"{self.a} against itself" if self.is_aa_test else f"{self.a} (a) against {self.b} (b)"
         return f"{self.project}: {comparison}, by the share {self.metric}; b gets {self.share:.0%}"
 
 
@@ -169,9 +167,7 @@ class ExperimentLog:
 
     def running(self, project: str) -> ExperimentSpec | None:
         """The running experiment of a project, or None."""
-        return next(
-            (e.plan for e in self.entries() if not e.end and e.plan.project == project), None
-        )
+        return next((e.plan for e in self.entries() if not e.end and e.plan.project == project), None)
 
     def write(self, line: ExperimentSpec | ExperimentEnd) -> None:
         """Append a start or an end."""

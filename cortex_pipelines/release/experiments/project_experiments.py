@@ -43,9 +43,7 @@ def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
     return ExperimentRecord(plan, end)
 
 
-def finish(
-    root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway"
-) -> ExperimentEnd:
+def finish(root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway") -> ExperimentEnd:
     """Record the end of an experiment; a second call changes nothing."""
     with experiments_lock(root):
         log = experiment_log(root)
@@ -53,9 +51,7 @@ def finish(
             if entry.plan.id == plan.id and entry.end is not None:
                 return entry.end
         ended_at = datetime.now(UTC).isoformat(timespec="seconds")
-        end = ExperimentEnd(
-            plan.id, result.outcome, result.reason, ended_at, by, _metrics(log, plan)
-        )
+        end = ExperimentEnd(plan.id, result.outcome, result.reason, ended_at, by, _metrics(log, plan))
         log.write(end)
     return end
 

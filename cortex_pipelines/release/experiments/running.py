@@ -7,18 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.release.experiments.analysis import (
-    ExperimentCounts,
-    ExperimentOutcome,
-    RequestOutcome,
-)
-from cortex_pipelines.release.experiments.plan import (
-    Arm,
-    ExperimentLog,
-    ExperimentSpec,
-    append,
-    decode_line,
-)
+from cortex_pipelines.release.experiments.analysis import ExperimentCounts, ExperimentOutcome, RequestOutcome
+from cortex_pipelines.release.experiments.plan import Arm, ExperimentLog, ExperimentSpec, append, decode_line
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -104,21 +94,9 @@ class Experiments:
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
 
-    def add(
-        self,
-        assignment: Assignment,
-        answer: str,
-        outcome: RequestOutcome,
-        flagged: bool,
-        seconds: float,
-    ) -> None:
+    def add(self, assignment: Assignment, answer: str, outcome: RequestOutcome, flagged: bool, seconds: float) -> None:
         """Count an answer; a failure to write is logged and does not affect the caller."""
-        line = {
-            "arm": assignment.arm,
-            "unit": assignment.unit,
-            "became": outcome,
-            "flagged": flagged,
-        }
+        line = {"arm": assignment.arm, "unit": assignment.unit, "became": outcome, "flagged": flagged}
         self._append(assignment.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
 
     def vote(self, plan: ExperimentSpec, answer: str, vote: Vote) -> Arm | None:
@@ -159,9 +137,7 @@ class Experiments:
                 return
             result = None if running.ended or running.ending else running.log.counts.result()
             if result is not None:
-                running.ending = threading.Thread(
-                    target=self._end, args=(running, result), name="experiment"
-                )
+                running.ending = threading.Thread(target=self._end, args=(running, result), name="experiment")
                 running.ending.start()
 
     def _end(self, running: _Running, result: ExperimentOutcome) -> None:

@@ -71,7 +71,5 @@ def _kind(base: BaseModel) -> str:
                 kinds[part.get_dtype()] = kinds.get(part.get_dtype(), 0) + size
     commonest = max(kinds, key=lambda kind: kinds[kind])
     if commonest not in _TOLERANCE:
-        raise ExportError(
-            f"{base.name} has weights in {commonest}; merging supports F32, F16, BF16"
-        )
+        raise ExportError(f"{base.name} has weights in {commonest}; merging supports F32, F16, BF16")
     return commonest

@@ -42,11 +42,7 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
     rows_check = f"the rows of {base.name} are those that the adapter was trained on"
     skipped_check = "not checked by generation: neither llama-cli nor llama_cpp is installed"
     return ExportChecks(
-        (
-            *adapter.passed,
-            rows_check,
-            *(("llama.cpp generates with it",) if text is not None else ()),
-        ),
+        (*adapter.passed, rows_check, *(("llama.cpp generates with it",) if text is not None else ())),
         () if text is not None else (skipped_check,),
         {**adapter.metrics, "base_likeness": correlation},
     )
@@ -88,9 +84,7 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
         tensor = tensors[name]
         gguf_weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         if gguf_weights.shape != weights.shape:
-            raise ExportError(
-                f"{gguf_file.name} is a different model: {name} is {gguf_weights.shape}"
-            )
+            raise ExportError(f"{gguf_file.name} is a different model: {name} is {gguf_weights.shape}")
         expected = weights[layout.rows(layer, weights.shape[0])]
         correlations.append(float(np.corrcoef(gguf_weights.ravel(), expected.ravel())[0, 1]))
     if not correlations or min(correlations) < _MIN_CORRELATION:

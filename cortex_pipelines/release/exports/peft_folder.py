@@ -31,8 +31,4 @@ def write_peft(source: Source, out: Path) -> ExportChecks:
     difference = relative_difference(released_logits, peft_logits)
     if difference > 1e-5:  # equal up to the threads' order of summation
         raise ExportError(f"peft's logits differ from the released adapter's by {difference:.2g}")
-    return ExportChecks(
-        ("loaded by peft, it answers as the released adapter does",),
-        (),
-        {"logits_apart": difference},
-    )
+    return ExportChecks(("loaded by peft, it answers as the released adapter does",), (), {"logits_apart": difference})

@@ -8,27 +8,15 @@ from cortex_pipelines.retrieval.clusters.grouping import cluster_units
 from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
-from cortex_pipelines.schemas.search import (
-    CLUSTERED_UNITS,
-    CLUSTERS,
-    EMBEDDINGS,
-    SEARCHED_DOCUMENTS,
-)
+from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS, EMBEDDINGS, SEARCHED_DOCUMENTS
 from cortex_pipelines.versioning import versioned_asset
 
 _UNIT = ("source", "path", "number")
 
 
-@versioned_asset(
-    tables=(CLUSTERED_UNITS, CLUSTERS),
-    determinism="machine",
-)
+@versioned_asset(tables=(CLUSTERED_UNITS, CLUSTERS), determinism="machine")
 def clusters(
-    code_embeddings: Path,
-    search_documents: Path,
-    clustering: ClusterSettings,
-    project: str,
-    out: Path,
+    code_embeddings: Path, search_documents: Path, clustering: ClusterSettings, project: str, out: Path
 ) -> dict[str, pl.DataFrame]:
     """Clusters of units that are alike, with names, outliers and a map to look at."""
     documents = SEARCHED_DOCUMENTS.read(search_documents)

@@ -51,10 +51,7 @@ class ClusterMap:
 
 
 def cluster_units(
-    units: pl.DataFrame,
-    vectors: npt.NDArray[np.float16],
-    texts: Sequence[str],
-    settings: ClusterSettings,
+    units: pl.DataFrame, vectors: npt.NDArray[np.float16], texts: Sequence[str], settings: ClusterSettings
 ) -> ClusterMap:
     """Cluster units and place them on a map.
 
@@ -103,10 +100,7 @@ def _map(rows: Floats, settings: ClusterSettings) -> Floats:
         reduced = _components(rows)
         start = reduced[:, :2] / max(float(reduced[:, 0].std()), 1e-12) * 1e-4
         model = TSNE(
-            perplexity=min(settings.perplexity, (len(rows) - 1) / 3),
-            init=start,
-            random_state=settings.seed,
-            n_jobs=1,
+            perplexity=min(settings.perplexity, (len(rows) - 1) / 3), init=start, random_state=settings.seed, n_jobs=1
         )
         points: Floats = model.fit_transform(reduced).astype(np.float64)
     return points
@@ -139,11 +133,7 @@ def _dense_labels(points: Floats, smallest: int) -> npt.NDArray[np.int64]:
     from sklearn.cluster import HDBSCAN
 
     model = HDBSCAN(
-        min_cluster_size=smallest,
-        min_samples=_NEIGHBOURS,
-        cluster_selection_method="leaf",
-        n_jobs=1,
-        copy=True,
+        min_cluster_size=smallest, min_samples=_NEIGHBOURS, cluster_selection_method="leaf", n_jobs=1, copy=True
     )
     labels: npt.NDArray[np.int64] = model.fit(points).labels_.astype(np.int64)
     return labels
@@ -192,9 +182,7 @@ def _parts(text: str) -> list[str]:
         part
         for word in split_words(text)
         for part in parts_of_word(word)
-        if (len(part) >= _LEAST_LETTERS or not part.isascii())
-        and part.isalpha()
-        and part not in STOP_WORDS
+        if (len(part) >= _LEAST_LETTERS or not part.isascii()) and part.isalpha() and part not in STOP_WORDS
     ]
 
 
@@ -203,11 +191,7 @@ def _commonest(forms: Counter[str]) -> str:
 
 
 def _cluster_row(
-    number: int,
-    members: npt.NDArray[np.int64],
-    units: pl.DataFrame,
-    rows: Floats,
-    terms: list[str],
+    number: int, members: npt.NDArray[np.int64], units: pl.DataFrame, rows: Floats, terms: list[str]
 ) -> dict[str, object]:
     """A row of ``CLUSTERS``."""
     paths = units["path"].gather(members).to_list()

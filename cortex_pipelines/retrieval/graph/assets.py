@@ -6,13 +6,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.retrieval.graph.build import (
-    COMMIT_COLUMNS,
-    FACT_COLUMNS,
-    FILE_COLUMNS,
-    TEST_COLUMNS,
-    GraphTables,
-)
+from cortex_pipelines.retrieval.graph.build import COMMIT_COLUMNS, FACT_COLUMNS, FILE_COLUMNS, TEST_COLUMNS, GraphTables
 from cortex_pipelines.retrieval.graph.build import code_graph as graph_of_project
 from cortex_pipelines.retrieval.graph.names import UNIT_COLUMNS
 from cortex_pipelines.rowcache import RowCache

@@ -11,14 +11,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.retrieval.graph.configuration import CONFIGURATION, MentionFinder
 from cortex_pipelines.retrieval.graph.history import changed_together
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
-from cortex_pipelines.retrieval.graph.references import (
-    BASE,
-    CALL,
-    IMPLEMENTS,
-    PACKAGE,
-    Reference,
-    read_references,
-)
+from cortex_pipelines.retrieval.graph.references import BASE, CALL, IMPLEMENTS, PACKAGE, Reference, read_references
 from cortex_pipelines.retrieval.graph.resolution import INTERNAL, ReferenceResolver, Targets
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.code_graph import CODE_GRAPH, RESOLUTIONS
@@ -96,14 +89,10 @@ class _SourceGraph:
         self._paths = frozenset(tables.files["path"])
         self._targets: Targets = defaultdict(list)
         self._facts = tables.facts.filter(pl.col("fact") == _DEPENDENCY)
-        for path, line, target, scope in self._facts.select(
-            "path", "start_line", "object", "scope"
-        ).iter_rows():
+        for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
             self._targets[path, line].append((target, scope))
         self._symbols = SymbolTable(tables.units, packages)
-        self._resolver = ReferenceResolver(
-            self._symbols, self._references, self._targets, self._paths
-        )
+        self._resolver = ReferenceResolver(self._symbols, self._references, self._targets, self._paths)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All edges, as rows of the table."""
@@ -124,13 +113,7 @@ class _SourceGraph:
             }
 
     def _add(
-        self,
-        relation: str,
-        start: GraphNode,
-        end: GraphNode,
-        resolution: str,
-        line: int,
-        weight: int = 0,
+        self, relation: str, start: GraphNode, end: GraphNode, resolution: str, line: int, weight: int = 0
     ) -> None:
         if start == end and relation != "calls":
             return
@@ -174,14 +157,10 @@ class _SourceGraph:
                 callee = self._resolver.resolve_call(path, enclosing_unit, reference)
                 if callee is not None:
                     start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
-                    self._add(
-                        "calls", start, self._unit(callee[0]), callee[1], reference.start_line
-                    )
+                    self._add("calls", start, self._unit(callee[0]), callee[1], reference.start_line)
 
     def _imports(self) -> None:
-        for path, line, target, scope in self._facts.select(
-            "path", "start_line", "object", "scope"
-        ).iter_rows():
+        for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
             if scope == INTERNAL and path != target:
                 kind = "file" if target in self._paths else "folder"
                 self._add("imports", GraphNode(path), GraphNode(target, kind=kind), "import", line)
@@ -189,9 +168,7 @@ class _SourceGraph:
             for binding in self._resolver.bindings[path].values():
                 number = self._resolver.imported_unit(binding)
                 if number >= 0:
-                    self._add(
-                        "imports", GraphNode(path), self._unit(number), "import", binding.line
-                    )
+                    self._add("imports", GraphNode(path), self._unit(number), "import", binding.line)
 
     def _tests(self) -> None:
         symbols = self._symbols
@@ -210,9 +187,9 @@ class _SourceGraph:
     def _configures(self) -> None:
         code = self._symbols.families.keys()
         finder = MentionFinder(code)
-        config_files = self._tables.files.filter(
-            pl.col("language").is_in(CONFIGURATION) & ~pl.col("generated")
-        ).sort("path")
+        config_files = self._tables.files.filter(pl.col("language").is_in(CONFIGURATION) & ~pl.col("generated")).sort(
+            "path"
+        )
         for path, text in config_files.select("path", "text").iter_rows():
             for mention in finder.find(path, text):
                 number = self._symbols.in_file(mention.target, mention.name) if mention.name else -1

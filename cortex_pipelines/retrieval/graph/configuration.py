@@ -7,20 +7,7 @@ from typing import NamedTuple
 
 from cortex_pipelines.extraction.architecture.resolvers.index import join_path
 
-CONFIGURATION = (
-    *(
-        "yaml",
-        "toml",
-        "ini",
-        "json",
-        "xml",
-        "dockerfile",
-        "make",
-        "cmake",
-        "go-module",
-        "terraform",
-    ),
-)
+CONFIGURATION = (*("yaml", "toml", "ini", "json", "xml", "dockerfile", "make", "cmake", "go-module", "terraform"),)
 """Languages of files that configure."""
 
 _MOST = 200_000

@@ -13,9 +13,7 @@ LEAST_SHARE = 0.25
 """Share of the commits of the one that is changed less often."""
 
 
-def changed_together(
-    commits: Iterable[Sequence[str]], paths: frozenset[str]
-) -> dict[tuple[str, str], int]:
+def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) -> dict[tuple[str, str], int]:
     """Commits that changed both of two files, by the two in the order of their paths.
 
     Args:
@@ -33,6 +31,5 @@ def changed_together(
     return {
         pair: count
         for pair, count in together.items()
-        if count >= LEAST_TOGETHER
-        and count >= LEAST_SHARE * min(changed[pair[0]], changed[pair[1]])
+        if count >= LEAST_TOGETHER and count >= LEAST_SHARE * min(changed[pair[0]], changed[pair[1]])
     }

@@ -81,9 +81,7 @@ class SymbolTable:
         self.parents: list[int] = []
         self._packages = packages
         definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
-        definitions = definitions.sort(
-            "path", "start_byte", "end_byte", descending=[False, False, True]
-        )
+        definitions = definitions.sort("path", "start_byte", "end_byte", descending=[False, False, True])
         definitions = definitions.select(*UNIT_COLUMNS, in_test_file().alias("is_test"))
         for row in definitions.iter_rows(named=True):
             self._add(row)
@@ -173,9 +171,7 @@ class SymbolTable:
         """The method or inner type of a type, by the name of the type; -1 for none."""
         owner = self.units[number]
         candidates = self._members.get((owner.family, owner.name), {}).get(name, ())
-        same_file = [
-            candidate for candidate in candidates if self.units[candidate].path == owner.path
-        ]
+        same_file = [candidate for candidate in candidates if self.units[candidate].path == owner.path]
         if same_file:
             return self._pick_definition(same_file)
         package = self.package(owner.path)
@@ -183,9 +179,7 @@ class SymbolTable:
             paths = {self.units[candidate].path for candidate in candidates}
             return self._pick_definition(candidates) if len(paths) == 1 else -1
         same_package = [
-            candidate
-            for candidate in candidates
-            if package and self.package(self.units[candidate].path) == package
+            candidate for candidate in candidates if package and self.package(self.units[candidate].path) == package
         ]
         return self._pick_definition(same_package)
 
@@ -193,10 +187,7 @@ class SymbolTable:
         """The only method of a name in a language outside of tests; -1 if not unique."""
         candidates = self._methods.get(family, {}).get(name, ())
         candidates = [candidate for candidate in candidates if not self.units[candidate].is_test]
-        owners = {
-            (self.units[candidate].path, self.units[candidate].qualified_name)
-            for candidate in candidates
-        }
+        owners = {(self.units[candidate].path, self.units[candidate].qualified_name) for candidate in candidates}
         return self._pick_definition(candidates) if len(owners) == 1 else -1
 
     def _pick_definition(self, numbers: Iterable[int], *, outermost: bool = False) -> int:
@@ -205,11 +196,7 @@ class SymbolTable:
         definitions = list(numbers)
         if outermost and len(definitions) > 1:
             fewest_dots = min(units[number].qualified_name.count(".") for number in definitions)
-            definitions = [
-                number
-                for number in definitions
-                if units[number].qualified_name.count(".") == fewest_dots
-            ]
+            definitions = [number for number in definitions if units[number].qualified_name.count(".") == fewest_dots]
         if not definitions:
             return -1
         if units[definitions[0]].family in _LAST:

@@ -55,8 +55,7 @@ def project_graph(project: Project, name: str | None) -> CodeGraph:
         folder = project.output(_ASSET, partition)
         if not (folder / f"{CODE_GRAPH.name}.parquet").is_file():
             raise ProjectError(
-                f"the graph of {partition} is not made yet; `cortex run {_ASSET} --project "
-                f"{partition}` makes it"
+                f"the graph of {partition} is not made yet; `cortex run {_ASSET} --project {partition}` makes it"
             )
         prefix = "" if name is not None else f"{partition}/"
         graph_edges = CODE_GRAPH.read(folder)
@@ -90,9 +89,7 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
     facts = json.dumps([_FORMAT, [(source.path, source.size, source.mtime) for source in sources]])
     graph_folder = folder / f"graph-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
     if graph_folder.is_dir():
-        edges, units, files = (
-            pl.read_parquet(graph_folder / f"{name}.parquet") for name in _TABLES
-        )
+        edges, units, files = (pl.read_parquet(graph_folder / f"{name}.parquet") for name in _TABLES)
     else:
         edges, units, files = _build_tables(root, sources, params)
         try:
@@ -162,6 +159,5 @@ def _commits(root: Path) -> pl.DataFrame:
             log = ""  # a repository without a commit, or not this user's
         commits = [list(filter(None, commit.split("\n"))) for commit in log.split("\0")]
     return pl.DataFrame(
-        {"source": [""] * len(commits), "paths": commits},
-        schema={"source": pl.String, "paths": pl.List(pl.String)},
+        {"source": [""] * len(commits), "paths": commits}, schema={"source": pl.String, "paths": pl.List(pl.String)}
     )

@@ -116,12 +116,9 @@ class CodeGraph:
         nodes |= dict.fromkeys(GraphNode(*row) for row in definitions.select(columns).iter_rows())
         for row in edges.iter_rows(named=True):
             start, end = (
-                GraphNode(*(row[f"{prefix}_{name}"] for name in GraphNode._fields))
-                for prefix in ("from", "to")
+                GraphNode(*(row[f"{prefix}_{name}"] for name in GraphNode._fields)) for prefix in ("from", "to")
             )
-            edge = _Edge(
-                row["relation"], start, end, row["resolution"], tuple(row["lines"]), row["weight"]
-            )
+            edge = _Edge(row["relation"], start, end, row["resolution"], tuple(row["lines"]), row["weight"])
             self._incoming[end].append(edge)
             self._outgoing[start].append(edge)
             nodes |= {start: None, end: None}
@@ -130,9 +127,7 @@ class CodeGraph:
             if node.name:
                 self._inside[node.path].append(node)
 
-    def ask(
-        self, question: str, name: str, to: str | None = None, depth: int = DEPTH
-    ) -> GraphAnswer:
+    def ask(self, question: str, name: str, to: str | None = None, depth: int = DEPTH) -> GraphAnswer:
         """Answer a question.
 
         Args:
@@ -159,9 +154,7 @@ class CodeGraph:
             steps = [step for step in steps if step.kind == "test" or is_test(step.path)]
         if question == "breaks":
             steps += self._changed_together(start)
-        return GraphAnswer(
-            question, (node_name(start),), tuple(steps), _notice(question, start, steps)
-        )
+        return GraphAnswer(question, (node_name(start),), tuple(steps), _notice(question, start, steps))
 
     def find_node(self, name: str) -> GraphNode:
         """The node that a name refers to.
@@ -171,9 +164,7 @@ class CodeGraph:
         Raises:
             GraphNameError: nothing has the name, or several places have it.
         """
-        nodes = sorted(
-            self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path), node)
-        )
+        nodes = sorted(self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path), node))
         outside = [node for node in nodes if not is_test(node.path)]
         if len(nodes) == 1 or len(outside) == 1:
             return nodes[0]
@@ -181,9 +172,7 @@ class CodeGraph:
             options = ", ".join(node_name(node) for node in nodes[:_MOST_NAMED])
             more = len(nodes) - _MOST_NAMED
             suffix = f" and {more:,} more" if more > 0 else ""
-            raise GraphNameError(
-                f"{name} is the name of {len(nodes)} places; type one of {options}{suffix}"
-            )
+            raise GraphNameError(f"{name} is the name of {len(nodes)} places; type one of {options}{suffix}")
         last = name.rpartition(":")[2].rpartition(".")[2]
         known_names = sorted({node.name.rpartition(".")[2] for node in self._nodes if node.name})
         known_names += sorted({node.path for node in self._nodes})
@@ -199,9 +188,7 @@ class CodeGraph:
             return []
         path, colon, inner = name.rpartition(":")
         if colon:
-            return _first_definitions(
-                [node for node in self._inside.get(path, ()) if node.name == inner]
-            )
+            return _first_definitions([node for node in self._inside.get(path, ()) if node.name == inner])
         exact = [node for node in self._nodes if name in (node.path, node.name) and node.kind]
         files = [node for node in exact if not node.name]
         if files:
@@ -277,11 +264,7 @@ class CodeGraph:
                 return _path_steps(previous_edges, node)
             for edge in sorted(self._outgoing.get(node, ()), key=_edge_order):
                 if edge.relation != _HISTORY and edge.end not in previous_edges:
-                    inside = [
-                        member
-                        for member in self._with_members(edge.end)
-                        if member not in previous_edges
-                    ]
+                    inside = [member for member in self._with_members(edge.end) if member not in previous_edges]
                     is_type = edge.end.kind in TYPES  # who makes one runs its methods
                     reached = inside if is_type else [edge.end]
                     previous_edges |= dict.fromkeys(reached, edge)
@@ -318,10 +301,7 @@ def _path_steps(previous_edges: dict[GraphNode, _Edge | None], node: GraphNode) 
     while (edge := previous_edges[node]) is not None:
         edges.append(edge)
         node = edge.start
-    return [
-        _step(edge, edge.start, edge.end, number)
-        for number, edge in enumerate(reversed(edges), start=1)
-    ]
+    return [_step(edge, edge.start, edge.end, number) for number, edge in enumerate(reversed(edges), start=1)]
 
 
 _NOTHING: dict[str, Callable[[GraphNode], str]] = {

@@ -126,14 +126,10 @@ def read_references(
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         missing_files = keyed.unique("cache_key", keep="first", maintain_order=True)
-        missing_files = missing_files.join(
-            missing.alias("cache_key").to_frame(), on="cache_key", how="semi"
-        )
+        missing_files = missing_files.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
         rows = [
             (key, *reference)
-            for key, path, language, code in missing_files.select(
-                "cache_key", "path", "language", "text"
-            ).iter_rows()
+            for key, path, language, code in missing_files.select("cache_key", "path", "language", "text").iter_rows()
             for reference in references_of(code, language, path, settings, parsing)
         ]
         return pl.DataFrame(rows, {"cache_key": pl.String, **REFERENCES}, orient="row")
@@ -144,9 +140,7 @@ def read_references(
         else cache.rows(f"references/{project}", keyed["cache_key"], compute)
     )
     locations = keyed.select("source", "path", "cache_key")
-    return locations.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop(
-        "cache_key"
-    )
+    return locations.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop("cache_key")
 
 
 def references_of(

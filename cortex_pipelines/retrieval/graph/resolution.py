@@ -123,9 +123,7 @@ class ReferenceResolver:
         self._in_progress: set[tuple[str, int, str]] = set()
         self._folders: dict[str, str] = {}
         for path, inside in references.items():
-            self._bind(
-                path, [reference for reference in inside if reference.kind == IMPORTED], targets
-            )
+            self._bind(path, [reference for reference in inside if reference.kind == IMPORTED], targets)
             self._declare(path, inside)
 
     def reset(self) -> None:
@@ -140,9 +138,7 @@ class ReferenceResolver:
             owner = self.enclosing_type(enclosing_unit)
             in_type = enclosing_unit >= 0 and self._symbols.units[enclosing_unit].is_type
             if reference.kind == VARIABLE:
-                self._variables[path, enclosing_unit].setdefault(reference.name, []).append(
-                    reference.about
-                )
+                self._variables[path, enclosing_unit].setdefault(reference.name, []).append(reference.about)
             if owner >= 0 and (reference.kind == FIELD or in_type):
                 self._fields[owner].setdefault(reference.name, []).append(reference.about)
 
@@ -153,17 +149,11 @@ class ReferenceResolver:
                 continue
             internal = [target for target, scope in at_line if scope == INTERNAL]
             words = [word for word in re.split(r"[./:]+", reference.module) if word]
-            target = _pick_target(
-                internal, words, reference.about, only=len(at_line) == len(internal)
-            )
-            local, bound = _LOCAL[self._symbols.families.get(path, "python")](
-                reference, words, target
-            )
+            target = _pick_target(internal, words, reference.about, only=len(at_line) == len(internal))
+            local, bound = _LOCAL[self._symbols.families.get(path, "python")](reference, words, target)
             if target is None:
                 if local and local != "*":
-                    self.bindings[path].setdefault(
-                        local, ImportBinding("", "", reference.start_line, external=True)
-                    )
+                    self.bindings[path].setdefault(local, ImportBinding("", "", reference.start_line, external=True))
             elif local in ("", "*"):
                 self._stars[path].append(target)
             else:
@@ -182,9 +172,7 @@ class ReferenceResolver:
             if units[unit_number].is_type:
                 return unit_number
             if units[unit_number].owner and units[unit_number].kind == "method":
-                owner_type = self._symbols.in_file(
-                    units[unit_number].path, units[unit_number].owner
-                )
+                owner_type = self._symbols.in_file(units[unit_number].path, units[unit_number].owner)
                 package = self._symbols.package(units[unit_number].path)
                 if owner_type < 0 and package:
                     owner_type = self._symbols.in_package(package, units[unit_number].owner)
@@ -192,9 +180,7 @@ class ReferenceResolver:
                     return owner_type
         return -1
 
-    def resolve_call(
-        self, path: str, enclosing_unit: int, reference: Reference
-    ) -> tuple[int, str] | None:
+    def resolve_call(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
         """The unit that a call refers to, and how it was resolved; None if it is not known.
 
         Args:
@@ -238,9 +224,7 @@ class ReferenceResolver:
         number = self._symbols.only_method(family, reference.name)
         return (number, UNIQUE) if number >= 0 else None
 
-    def evaluate(
-        self, expression: str, path: str, enclosing_unit: int, depth: int
-    ) -> ResolvedSymbol | None:
+    def evaluate(self, expression: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         """Resolve an expression in its scope; None if unknown.
 
         Args:
@@ -260,9 +244,7 @@ class ReferenceResolver:
             self._in_progress.remove(key)
         return self._resolved[key]
 
-    def _follow(
-        self, expression: str, path: str, enclosing_unit: int, depth: int
-    ) -> ResolvedSymbol | None:
+    def _follow(self, expression: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         parts = expression.split(".")
         resolved, start = self._dotted_module(parts, path)
         if resolved is None:
@@ -285,9 +267,7 @@ class ReferenceResolver:
                 return self._resolve_binding(binding, 0), end
         return None, 0
 
-    def _first_part(
-        self, part: str, path: str, enclosing_unit: int, depth: int
-    ) -> ResolvedSymbol | None:
+    def _first_part(self, part: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         if part in _SELF_NAMES or part in _SUPER:
             owner = self.enclosing_type(enclosing_unit)
             kind = "super" if part in _SUPER else "value"
@@ -296,9 +276,7 @@ class ReferenceResolver:
         resolved = self._bare_name(name, path, enclosing_unit, depth)
         return self._result(resolved, depth + 1) if part != name else resolved
 
-    def _bare_name(
-        self, name: str, path: str, enclosing_unit: int, depth: int
-    ) -> ResolvedSymbol | None:
+    def _bare_name(self, name: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         """Resolve a bare name in its scope."""
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)
         family = symbols.families.get(path, "")
@@ -331,9 +309,7 @@ class ReferenceResolver:
         # types begin with a capital in all six languages, and this one is not of the source
         return ResolvedSymbol(_EXTERNAL, rank) if name[:1].isupper() else None
 
-    def _declared_value(
-        self, declared: list[str], path: str, enclosing_unit: int, depth: int
-    ) -> ResolvedSymbol | None:
+    def _declared_value(self, declared: list[str], path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         """A value of the type that a variable is declared with, unless it has several."""
         symbols = set()
         for declared_type in filter(None, dict.fromkeys(declared)):
@@ -442,9 +418,7 @@ class ReferenceResolver:
             owner = self.enclosing_type(number)
             value = ResolvedSymbol(Symbol("value", owner), 0) if owner >= 0 else None
         else:
-            value = self._declared_value(
-                [return_type], unit.path, self._symbols.parents[number], depth
-            )
+            value = self._declared_value([return_type], unit.path, self._symbols.parents[number], depth)
         return value and ResolvedSymbol(value.symbol, RESOLUTIONS.index(TYPE))
 
 
@@ -490,16 +464,12 @@ def _python(reference: Reference, words: list[str], target: str | None) -> Local
     parts = _STEM.sub("", f"/{target}").split("/")
     tail = [*words, reference.about]
     is_module = parts[-len(tail) :] == tail and reference.about != "*"
-    return reference.name, ImportBinding(
-        target or "", "" if is_module else reference.about, reference.start_line
-    )
+    return reference.name, ImportBinding(target or "", "" if is_module else reference.about, reference.start_line)
 
 
 def _javascript(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
     is_module = reference.about in ("*", "")
-    return reference.name, ImportBinding(
-        target or "", "" if is_module else reference.about, reference.start_line
-    )
+    return reference.name, ImportBinding(target or "", "" if is_module else reference.about, reference.start_line)
 
 
 def _go(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
@@ -507,9 +477,7 @@ def _go(reference: Reference, words: list[str], target: str | None) -> LocalBind
 
 
 def _java(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
-    return words[-1] if words else "", ImportBinding(
-        target or "", words[-1] if words else "", reference.start_line
-    )
+    return words[-1] if words else "", ImportBinding(target or "", words[-1] if words else "", reference.start_line)
 
 
 def _rust(reference: Reference, words: list[str], target: str | None) -> LocalBinding:

@@ -43,9 +43,7 @@ class AnswerCache:
         most: At most how many.
     """
 
-    def __init__(
-        self, database: Database, clock: Callable[[], float] = time.time, most: int = MAX_ANSWERS
-    ) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time, most: int = MAX_ANSWERS) -> None:
         self._database = database
         self._clock = clock
         self._most = most
@@ -68,9 +66,7 @@ class AnswerCache:
         answer, used = row
         if (timestamp := self._clock()) - used > _A_MINUTE:  # a write costs more than the answer
             with self._database.writing(durable=False) as db:
-                db.execute(
-                    "UPDATE answers SET used = ? WHERE key = ?", (timestamp, _key(kind, question))
-                )
+                db.execute("UPDATE answers SET used = ? WHERE key = ?", (timestamp, _key(kind, question)))
         return json.loads(answer)
 
     def store(self, kind: str, question: Any, basis: str, answer: Any) -> None:
@@ -87,14 +83,11 @@ class AnswerCache:
             )
             db.execute("DELETE FROM answers WHERE used < ?", (timestamp - UNUSED_DAYS * _A_DAY,))
             db.execute(
-                "DELETE FROM answers WHERE key NOT IN "
-                "(SELECT key FROM answers ORDER BY used DESC, key LIMIT ?)",
+                "DELETE FROM answers WHERE key NOT IN (SELECT key FROM answers ORDER BY used DESC, key LIMIT ?)",
                 (self._most,),
             )
 
-    def get_or_make(
-        self, kind: str, question: Any, basis: str, make: Callable[[], tuple[Any, bool]]
-    ) -> Any:
+    def get_or_make(self, kind: str, question: Any, basis: str, make: Callable[[], tuple[Any, bool]]) -> Any:
         """The answer that holds, else a new one; either as JSON gives it back.
 
         Args:

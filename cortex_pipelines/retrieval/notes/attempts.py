@@ -151,19 +151,13 @@ class TaskHistory:
 
     def _similar_task(self, row: int, score: float) -> SimilarTask:
         text = self._texts[row]
-        worker_attempts = tuple(
-            sorted(self._attempts[text], key=lambda item: (item.last or "", item.worker))
-        )
+        worker_attempts = tuple(sorted(self._attempts[text], key=lambda item: (item.last or "", item.worker)))
         short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         return SimilarTask(" ".join(short.split()), round(score, 4), worker_attempts)
 
 
 def _attempts_text(worker: WorkerAttempts) -> str:
     finished = worker.succeeded + worker.failed
-    result = (
-        f"{worker.succeeded} of {finished} succeeded"
-        if finished
-        else worker.outcome or "no outcome"
-    )
+    result = f"{worker.succeeded} of {finished} succeeded" if finished else worker.outcome or "no outcome"
     times = "" if worker.attempts == 1 else f" ({worker.attempts} times)"
     return f"{worker.worker}{times}, {result}"

@@ -131,13 +131,10 @@ class Database:
                 ) from error
             raise NoteStoreUnavailableError(f"{self.path} cannot be used: {error}") from error
         except OSError as error:
-            raise NoteStoreUnavailableError(
-                f"{self.path} cannot be used: {error.strerror}"
-            ) from error
+            raise NoteStoreUnavailableError(f"{self.path} cannot be used: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
             raise NoteStoreUnavailableError(
-                f"{self.path} is damaged ({error}); bring it back from a backup, or move it away "
-                "to begin a new one"
+                f"{self.path} is damaged ({error}); bring it back from a backup, or move it away to begin a new one"
             ) from error
 
     def _connect_current(self) -> sqlite3.Connection:
@@ -173,9 +170,7 @@ class Database:
                     return
                 self.path.chmod(0o600)
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(
-                    f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;"
-                )
+                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
 
 
 def _split_again(connection: sqlite3.Connection) -> None:

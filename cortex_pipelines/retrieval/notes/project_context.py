@@ -51,11 +51,7 @@ class ProjectContext:
 
 
 def restore_context(
-    store: NoteStore,
-    project: str,
-    author: str,
-    versions: Mapping[str, str | None],
-    metadata: Mapping[str, Any],
+    store: NoteStore, project: str, author: str, versions: Mapping[str, str | None], metadata: Mapping[str, Any]
 ) -> ProjectContext:
     """Restore an author's context in a project, and record what they have seen of it.
 
@@ -77,8 +73,7 @@ def restore_context(
     notes = store.list_notes(scope, _NOTES, "note", "decision", "outcome")
     with store.database.writing(durable=False) as db:
         (added,) = db.execute(
-            "SELECT count(*) FROM entries WHERE number > ? AND author <> ? "
-            "AND kind IN ('note', 'decision', 'outcome')",
+            "SELECT count(*) FROM entries WHERE number > ? AND author <> ? AND kind IN ('note', 'decision', 'outcome')",
             (number, author),
         ).fetchone()
         last = db.execute("SELECT coalesce(max(number), 0) FROM entries").fetchone()

@@ -30,18 +30,8 @@ from cortex_pipelines.retrieval.notes.note import (
     NoteStoreUnavailableError,
 )
 from cortex_pipelines.retrieval.notes.project_context import restore_context
-from cortex_pipelines.retrieval.notes.relations import (
-    Relation,
-    code_relations,
-    extract_names,
-    logged_relations,
-)
-from cortex_pipelines.retrieval.notes.store import (
-    ForgetSelection,
-    NoteEncoder,
-    NoteScope,
-    NoteStore,
-)
+from cortex_pipelines.retrieval.notes.relations import Relation, code_relations, extract_names, logged_relations
+from cortex_pipelines.retrieval.notes.store import ForgetSelection, NoteEncoder, NoteScope, NoteStore
 from cortex_pipelines.retrieval.open_index import open_encoder
 from cortex_pipelines.retrieval.queries import parse_query
 from cortex_pipelines.retrieval.terms import terms
@@ -96,13 +86,7 @@ class ProjectNotes:
         return author_pseudonym(identity or local_identity(self._project.root), self._key)
 
     def add(
-        self,
-        identity: str,
-        text: str,
-        kind: Kind,
-        origin: str,
-        answer: str = "",
-        supersedes: str | None = None,
+        self, identity: str, text: str, kind: Kind, origin: str, answer: str = "", supersedes: str | None = None
     ) -> dict[str, Any]:
         """Add a note, without the secrets and personal data in it.
 
@@ -112,9 +96,7 @@ class ProjectNotes:
         fields = {"text": text, "answer": answer, "origin": origin}
         record = redact_record(fields, self._params.privacy, self._key)
         author = self.pseudonym(identity)
-        note = self.store.add(
-            NewNote(**record.value, kind=kind, author=author, supersedes=supersedes)
-        )
+        note = self.store.add(NewNote(**record.value, kind=kind, author=author, supersedes=supersedes))
         return {**note.as_json(), "project": self.name, "redacted": len(record.redactions)}
 
     def search(
@@ -153,9 +135,7 @@ class ProjectNotes:
         query_terms = set(parse_query(task).weights)
         hits = self.store.search(task, NoteScope(author=""), _SHOWN)
         similar = [
-            e
-            for _, e in hits
-            if len(query_terms & set(terms(e.text))) >= min(_LEAST_SHARED_WORDS, len(query_terms))
+            e for _, e in hits if len(query_terms & set(terms(e.text))) >= min(_LEAST_SHARED_WORDS, len(query_terms))
         ]
         attempts = self.task_history.find_similar(task, _SHOWN) if self.task_history else []
         return PastWork(tuple(attempts), tuple(similar))
@@ -172,9 +152,7 @@ class ProjectNotes:
         author = self.pseudonym(identity)
         return restore_context(self.store, self.name, author, versions, metadata).as_json()
 
-    def forget(
-        self, identity: str | None, ids: Sequence[str] = (), before: str | None = None
-    ) -> dict[str, Any]:
+    def forget(self, identity: str | None, ids: Sequence[str] = (), before: str | None = None) -> dict[str, Any]:
         """Delete entries for which all that is given holds, and all cached answers.
 
         Args:
@@ -190,11 +168,7 @@ class ProjectNotes:
         deleted = self.store.forget(selection)
         made_of = " ".join(note.origin for note in deleted if note.kind in PRIVATE_KINDS)
         deleted_ids = {note.id for note in deleted}
-        missing = [
-            note_id
-            for note_id in selection.ids
-            if note_id not in deleted_ids and note_id not in made_of
-        ]
+        missing = [note_id for note_id in selection.ids if note_id not in deleted_ids and note_id not in made_of]
         if missing:
             raise NoteError(
                 f"{self.name} has no entry {', '.join(missing)} to forget"
@@ -216,9 +190,7 @@ class ProjectNotes:
         basis |= {**self.versions, "code": _code_version()}
         with suppress(NoteStoreUnavailableError):  # then nothing is cached, which is said there
             basis["memory"] = self.store.state()
-        answer: dict[str, Any] = self.answers.get_or_make(
-            kind, question, version_digest(basis), make
-        )
+        answer: dict[str, Any] = self.answers.get_or_make(kind, question, version_digest(basis), make)
         return answer
 
     @property
@@ -248,9 +220,7 @@ def local_identity(root: Path) -> str:
     return result.stdout.strip() or getpass.getuser()
 
 
-def apply_tombstones(
-    project: Project, tombstones: Sequence[Tombstone], emptied: frozenset[str] = frozenset()
-) -> int:
+def apply_tombstones(project: Project, tombstones: Sequence[Tombstone], emptied: frozenset[str] = frozenset()) -> int:
     """Delete the notes that tombstones cover: by author, and by paths that notes name.
 
     Cached answers of the projects go in any case.
@@ -276,14 +246,10 @@ def apply_tombstones(
     return count
 
 
-def _tombstone_selection(
-    tombstone: Tombstone, project: str, privacy: PrivacySettings
-) -> ForgetSelection:
+def _tombstone_selection(tombstone: Tombstone, project: str, privacy: PrivacySettings) -> ForgetSelection:
     """The entries that a tombstone covers; none says which source it is about."""
     if tombstone.path is None:
-        return ForgetSelection(
-            author=tombstone.author, matches=lambda _: tombstone.author is not None
-        )
+        return ForgetSelection(author=tombstone.author, matches=lambda _: tombstone.author is not None)
     settings = privacy.model_copy(update={"forgotten": [tombstone]})
 
     def covers(note: Note) -> bool:
@@ -327,9 +293,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / "files.parquet"
     if not file.is_file():
         return {}
-    counts = (
-        pl.scan_parquet(file).group_by("language").agg(pl.len().alias("files")).sort("language")
-    ).collect()
+    counts = (pl.scan_parquet(file).group_by("language").agg(pl.len().alias("files")).sort("language")).collect()
     languages = {str(name or "other"): int(files) for name, files in counts.iter_rows()}
     return {"files": sum(languages.values()), "languages": languages}
 

@@ -17,14 +17,7 @@ import numpy as np
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.notes.database import Database, searched_terms
-from cortex_pipelines.retrieval.notes.note import (
-    PRIVATE_KINDS,
-    SUMMARY,
-    NewNote,
-    Note,
-    NoteError,
-    validate_text,
-)
+from cortex_pipelines.retrieval.notes.note import PRIVATE_KINDS, SUMMARY, NewNote, Note, NoteError, validate_text
 from cortex_pipelines.retrieval.notes.summaries import summarise
 from cortex_pipelines.retrieval.queries import parse_query
 
@@ -162,9 +155,7 @@ class NoteStore:
         with self.database.reading() as db:
             if db is None:
                 return []
-            by_words = (
-                [number for (number,) in db.execute(_BY_WORDS, parameters)] if match_query else []
-            )
+            by_words = [number for (number,) in db.execute(_BY_WORDS, parameters)] if match_query else []
         by_meaning = self._by_meaning(query, scope, encoder) if encoder else []
         scores: dict[int, float] = {}
         for ranked in (by_words, by_meaning):
@@ -189,10 +180,7 @@ class NoteStore:
             db.executemany("DELETE FROM entries WHERE number = ?", [(e.number,) for e in selected])
             db.execute("DELETE FROM answers")
             remaining_authors = {note.author for note in _all_notes(db)}
-            for author in {
-                selection.author,
-                *(note.author for note in selected),
-            } - remaining_authors:
+            for author in {selection.author, *(note.author for note in selected)} - remaining_authors:
                 db.execute("DELETE FROM snapshots WHERE author = ?", (author,))
         # also where nothing was chosen: a kill may have come between the two
         self.database.wipe()
@@ -244,8 +232,7 @@ class NoteStore:
             if db is None:
                 return {}
             rows = db.execute(
-                "SELECT * FROM shown WHERE number IN (SELECT value FROM json_each(?))",
-                (json.dumps(numbers),),
+                "SELECT * FROM shown WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(numbers),)
             )
             return {row[0]: Note(*row) for row in rows}
 
@@ -270,17 +257,14 @@ def _insert(db: Connection, draft: NewNote, kind: str | None = None) -> Note:
 
 
 def _supersede(db: Connection, former: str, note: Note) -> None:
-    row = db.execute(
-        "SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)
-    ).fetchone()
+    row = db.execute("SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)).fetchone()
     if row is None or (row[0] in PRIVATE_KINDS and row[1] != note.author):
         raise NoteError(f"no entry {former}; `cortex memory show` lists what there is")
     if row[0] in PRIVATE_KINDS:
         raise NoteError(f"{former} is an exchange, which is not superseded; forget it")
     if row[2] is not None:
         raise NoteError(
-            f"{former} was superseded by {row[2]} already; read that one, and supersede it if it "
-            "no longer holds"
+            f"{former} was superseded by {row[2]} already; read that one, and supersede it if it no longer holds"
         )
     db.execute("UPDATE entries SET superseded_by = ? WHERE id = ?", (note.id, former))
 
@@ -288,8 +272,7 @@ def _supersede(db: Connection, former: str, note: Note) -> None:
 def _summarise_oldest(db: Connection, author: str) -> None:
     """Put a summary in the place of the oldest exchanges once there are enough of them."""
     rows = db.execute(
-        "SELECT * FROM shown WHERE author = ? AND kind = 'exchange' ORDER BY number",
-        (author,),
+        "SELECT * FROM shown WHERE author = ? AND kind = 'exchange' ORDER BY number", (author,)
     ).fetchall()
     if len(rows) < EXCHANGES + FOLDED:
         return

@@ -5,12 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.embeddings.encoder import (
-    HALF,
-    SentenceEncoder,
-    machine_precision,
-    sentence_part,
-)
+from cortex_pipelines.embeddings.encoder import HALF, SentenceEncoder, machine_precision, sentence_part
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.retrieval.vectors.embed import Floats, embeddings, model_digest
@@ -20,10 +15,7 @@ from cortex_pipelines.schemas.search import EMBEDDINGS, SEARCHED_DOCUMENTS
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(EMBEDDINGS,),
-    determinism="machine",
-)
+@versioned_asset(tables=(EMBEDDINGS,), determinism="machine")
 def code_embeddings(
     search_documents: Path,
     repository_commits: Path,
@@ -40,11 +32,7 @@ def code_embeddings(
     def encode(texts: Sequence[str]) -> Floats:
         if not loaded:
             folder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
-            loaded.append(
-                SentenceEncoder(
-                    folder, retrieval.max_tokens, retrieval.batch, retrieval.threads, precision
-                )
-            )
+            loaded.append(SentenceEncoder(folder, retrieval.max_tokens, retrieval.batch, retrieval.threads, precision))
         return sentence_part(loaded[0].encode(texts))
 
     model = model_digest(dict(sentence_encoder.pin), retrieval.max_tokens)

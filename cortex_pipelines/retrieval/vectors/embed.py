@@ -20,8 +20,7 @@ Encode = Callable[[Sequence[str]], Floats]
 
 _Row = tuple[Any, ...]
 _ROW = {
-    name: EMBEDDINGS.schema[name]
-    for name in ("source", "path", "name", "number", "start_line", "end_line", "text")
+    name: EMBEDDINGS.schema[name] for name in ("source", "path", "name", "number", "start_line", "end_line", "text")
 }
 _SPAN = tuple(_ROW)[:-1]
 _ENCODED = ("kind", "name", "documentation", "body")
@@ -41,12 +40,7 @@ def model_digest(pin: Mapping[str, Any], max_tokens: int) -> str:
 
 
 def embeddings(
-    documents: pl.DataFrame,
-    commits: pl.DataFrame,
-    encode: Encode,
-    model: str,
-    cache: RowCache,
-    identity: str,
+    documents: pl.DataFrame, commits: pl.DataFrame, encode: Encode, model: str, cache: RowCache, identity: str
 ) -> pl.DataFrame:
     """Rows of ``EMBEDDINGS``.
 
@@ -69,17 +63,11 @@ def embeddings(
         history.append((source, "", commit, 0, None, None, text_number(text)))
         texts[text_number(text)] = text
     vectors = _vectors(texts, encode, cache, identity)
-    tables = [
-        _text_rows("unit", units, vectors),
-        _text_rows("commit", history, vectors),
-        *_mean_rows(units, vectors),
-    ]
+    tables = [_text_rows("unit", units, vectors), _text_rows("commit", history, vectors), *_mean_rows(units, vectors)]
     return pl.concat(tables).with_columns(model=pl.lit(model)).select(list(EMBEDDINGS.schema))
 
 
-def _vectors(
-    texts: Mapping[int, str], encode: Encode, cache: RowCache, identity: str
-) -> dict[int, Floats]:
+def _vectors(texts: Mapping[int, str], encode: Encode, cache: RowCache, identity: str) -> dict[int, Floats]:
     """A vector for each number of a text; only texts that are new are embedded."""
 
     def embed(keys: pl.Series) -> pl.DataFrame:
@@ -107,8 +95,7 @@ def _mean_rows(rows: Sequence[_Row], vectors: Mapping[int, Any]) -> Iterator[pl.
     for source in sorted({row[0] for row in rows}):
         inside = [row for row in rows if row[0] == source]
         means = hierarchical_vectors(
-            [row[1] for row in inside],
-            np.array([vectors[row[-1]] for row in inside], dtype=np.float16),
+            [row[1] for row in inside], np.array([vectors[row[-1]] for row in inside], dtype=np.float16)
         )
         yield means.nodes.with_columns(
             source=pl.lit(source),

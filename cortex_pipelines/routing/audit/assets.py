@@ -7,12 +7,7 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.routing.audit.fairness import (
-    ATTRIBUTES,
-    AuditGroup,
-    audit_groups,
-    largest_gap,
-)
+from cortex_pipelines.routing.audit.fairness import ATTRIBUTES, AuditGroup, audit_groups, largest_gap
 from cortex_pipelines.routing.audit.report import audit_report
 from cortex_pipelines.routing.audit.settings import AuditSettings
 from cortex_pipelines.routing.audit.tables import (
@@ -32,11 +27,7 @@ from cortex_pipelines.statistics.off_policy import Support, evaluate_policy
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(OFF_POLICY, AUDIT_GROUPS),
-    partitioned=False,
-    determinism="machine",
-)
+@versioned_asset(tables=(OFF_POLICY, AUDIT_GROUPS), partitioned=False, determinism="machine")
 def routing_audit(
     task_router_evaluation: Path,
     routing_dataset: Path,
@@ -49,33 +40,24 @@ def routing_audit(
 ) -> dict[str, pl.DataFrame]:
     """Off-policy estimate of the router's success from logs, and a fairness audit by group."""
     decisions, outcomes, features = (
-        pl.read_parquet(coordination_tables / f"{table.name}.parquet")
-        for table in (DECISIONS, OUTCOMES, FEATURES)
+        pl.read_parquet(coordination_tables / f"{table.name}.parquet") for table in (DECISIONS, OUTCOMES, FEATURES)
     )
     scores = pl.read_parquet(task_router_evaluation / f"{ROUTING_SCORES.name}.parquet")
     test = pl.read_parquet(routing_dataset / "test.parquet")
-    logged, policy = logged_decisions(
-        attempts(decisions, outcomes, features, predictors), decisions, scores
-    )
+    logged, policy = logged_decisions(attempts(decisions, outcomes, features, predictors), decisions, scores)
     support = Support(audit.min_items, audit.min_effective)
     estimates = off_policy_table(evaluate_policy(logged, policy, support, evaluation))
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)
     metrics = _metrics(estimates, groups, audit.min_group, coordination.sample)
-    (out / "metrics.json").write_text(
-        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     table = groups_table(groups)
     abstained = scores.filter(pl.col("decided_by") == PERSON).height
-    report = audit_report(
-        estimates, table, abstained, deciding_models(decisions), coordination.sample
-    )
+    report = audit_report(estimates, table, abstained, deciding_models(decisions), coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
     return {OFF_POLICY.name: estimates, AUDIT_GROUPS.name: table}
 
 
-def _metrics(
-    estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool
-) -> dict[str, float]:
+def _metrics(estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool) -> dict[str, float]:
     """Metrics by name, without those that the logs do not support."""
     gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}
     figures = {

@@ -45,9 +45,7 @@ class AuditGroup:
     warnings: tuple[str, ...]
 
 
-def audit_groups(
-    tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings
-) -> list[AuditGroup]:
+def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings) -> list[AuditGroup]:
     """All groups of held-out tasks, ordered by attribute and value.
 
     Args:
@@ -65,9 +63,7 @@ def audit_groups(
     return rows
 
 
-def _group(
-    tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings
-) -> AuditGroup:
+def _group(tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings) -> AuditGroup:
     group = tasks.filter(pl.col(attribute) == value)
     others = tasks.filter(pl.col(attribute) != value)
     right, abstained = int(group["right"].sum()), int(group["abstained"].sum())
@@ -79,18 +75,12 @@ def _group(
         accuracy=wilson(right, group.height, settings.confidence),
         confidence=float(group["confidence"].to_numpy().mean()),
         overconfidence=paired_bootstrap(
-            gaps.tolist(),
-            resamples=settings.resamples,
-            confidence=settings.confidence,
-            seed=settings.seed,
+            gaps.tolist(), resamples=settings.resamples, confidence=settings.confidence, seed=settings.seed
         ),
         abstention=wilson(abstained, group.height, settings.confidence),
         p_accuracy=_p_fewer(right, group.height, int(others["right"].sum()), others.height),
         p_abstention=_p_fewer(
-            group.height - abstained,
-            group.height,
-            others.height - int(others["abstained"].sum()),
-            others.height,
+            group.height - abstained, group.height, others.height - int(others["abstained"].sum()), others.height
         ),
         warnings=(),
     )
@@ -117,9 +107,7 @@ def _with_warnings(groups: Sequence[AuditGroup], min_items: int, alpha: float) -
         group_warnings += ["right less often than the rest"] if less_accurate else []
         group_warnings += ["left to a person more often than the rest"] if abstains_more else []
         group_warnings += ["more confident than right"] if group.overconfidence.low > 0 else []
-    return [
-        AuditGroup(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups
-    ]
+    return [AuditGroup(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups]
 
 
 def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
@@ -133,7 +121,5 @@ def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
 
 def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
     """Accuracy difference of the best and worst group of an attribute; None without two."""
-    accuracies = [
-        g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items
-    ]
+    accuracies = [g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items]
     return float(np.max(accuracies) - np.min(accuracies)) if len(accuracies) > 1 else None

@@ -30,11 +30,7 @@ _GROUPS = (
 
 
 def audit_report(
-    off_policy: pl.DataFrame,
-    groups: pl.DataFrame,
-    abstained: int,
-    deciding: Mapping[str, int],
-    sample: bool,
+    off_policy: pl.DataFrame, groups: pl.DataFrame, abstained: int, deciding: Mapping[str, int], sample: bool
 ) -> str:
     """Render the report; the same tables give the same bytes.
 

@@ -31,9 +31,7 @@ def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFra
             "source": row["origin"],
             "language": task_language(row["text"]),
         }
-        for row in scores.join(
-            test.select("example_id", "origin"), on="example_id", how="left"
-        ).iter_rows(named=True)
+        for row in scores.join(test.select("example_id", "origin"), on="example_id", how="left").iter_rows(named=True)
     ]
     schema = {"right": pl.Boolean, "confidence": pl.Float64, "abstained": pl.Boolean}
     texts = dict.fromkeys(("master", "priority", "source", "language"), pl.String)
@@ -63,15 +61,11 @@ def logged_decisions(
     propensity: dict[str, float] = {}
     for row in with_propensity.iter_rows(named=True):
         propensity.setdefault(row["attempt_id"], row["propensity"])
-    attempts_with_outcome = attempts.filter(
-        pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices))
-    )
+    attempts_with_outcome = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices)))
     logged = LoggedDecisions(
         actions=attempts_with_outcome["master"].to_list(),
         rewards=attempts_with_outcome["success"].to_list(),
-        propensities=[
-            propensity.get(attempt_id) for attempt_id in attempts_with_outcome["attempt_id"]
-        ],
+        propensities=[propensity.get(attempt_id) for attempt_id in attempts_with_outcome["attempt_id"]],
         clusters=attempts_with_outcome["cluster"].to_list(),
     )
     return logged, [{choices[cluster]: 1.0} for cluster in logged.clusters]
@@ -118,9 +112,7 @@ def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
     shared = {"items": estimate.items, "effective": estimate.effective}
     empty = {"estimate": None, "low": None, "high": None}
     if isinstance(estimate, Refusal):
-        return OFF_POLICY.frame(
-            [{"estimator": "none", **shared, **empty, "refused": estimate.reason}]
-        )
+        return OFF_POLICY.frame([{"estimator": "none", **shared, **empty, "refused": estimate.reason}])
     return OFF_POLICY.frame(
         [
             {

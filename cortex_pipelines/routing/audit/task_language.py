@@ -25,8 +25,7 @@ _WORDS = {
     "im auf bei nach vor ohne wird werden alle wie warum auch",
     "french": "le la les des du et ou est sont pas avec dans pour par quand que qui une un aux "
     "sur sans après avant tous comment pourquoi",
-    "spanish": "el los las del y es son con para por cuando que una un en sin después antes "
-    "todos cómo porque al se lo",
+    "spanish": "el los las del y es son con para por cuando que una un en sin después antes todos cómo porque al se lo",
     "portuguese": "o os as do da dos das e é são não com para por quando que uma um em no na sem "
     "depois antes todos como ao",
     "italian": "il lo gli della del e è sono non con per quando che una un nel nella senza dopo "
@@ -44,9 +43,7 @@ def task_language(text: str) -> str | None:
     if script is not None and count * 2 > len(letters):
         return script
     words = ["".join(c for c in word if c.isalpha()) for word in text.casefold().split()]
-    votes = {
-        name: sum(word in markers for word in words) for name, markers in _MARKER_WORDS.items()
-    }
+    votes = {name: sum(word in markers for word in words) for name, markers in _MARKER_WORDS.items()}
     best = max(votes.values())
     first = [name for name, count in votes.items() if count == best]
     return first[0] if best and len(first) == 1 else None

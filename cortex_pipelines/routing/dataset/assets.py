@@ -19,16 +19,9 @@ from cortex_pipelines.versioning import versioned_asset
 RULES_FILE = "rules.json"
 
 
-@versioned_asset(
-    tables=ROUTING_DATASET,
-    partitioned=False,
-    expectations=True,
-)
+@versioned_asset(tables=ROUTING_DATASET, partitioned=False, expectations=True)
 def routing_dataset(
-    coordination_events: Path,
-    repository_commits: dict[str, Path],
-    routing: RoutingSettings,
-    out: Path,
+    coordination_events: Path, repository_commits: dict[str, Path], routing: RoutingSettings, out: Path
 ) -> dict[str, pl.DataFrame]:
     """Tasks labelled with their master: train, validation and test; with rules.json."""
     events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")

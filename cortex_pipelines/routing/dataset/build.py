@@ -55,10 +55,7 @@ def build_dataset(
     for key, commit in sorted(_weak_by_text(commits, settings).items()):
         if key not in logged:
             splits["train"].append(_row(commit, "weak:commit", settings.weak_weight))
-    return {
-        split: table.frame(splits[split])
-        for split, table in zip(SPLITS, ROUTING_DATASET, strict=True)
-    }
+    return {split: table.frame(splits[split]) for split, table in zip(SPLITS, ROUTING_DATASET, strict=True)}
 
 
 def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
@@ -75,9 +72,7 @@ def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFr
     """
     logged = _deduplicated(labelled_tasks(events))
     rows = [
-        _row(task, "outcome", 1.0)
-        if task.source == "outcome"
-        else _row(task, "decision", settings.decision_weight)
+        _row(task, "outcome", 1.0) if task.source == "outcome" else _row(task, "decision", settings.decision_weight)
         for _, task in sorted(logged.items())
     ]
     return ROUTING_DATASET[0].frame(rows)
@@ -132,9 +127,7 @@ def _most_certain(group: Sequence[LabelledTask]) -> LabelledTask:
     return max(group, key=certainty)
 
 
-def _weak_by_text(
-    commits: Mapping[str, pl.DataFrame], settings: RoutingSettings
-) -> dict[str, WeakTask]:
+def _weak_by_text(commits: Mapping[str, pl.DataFrame], settings: RoutingSettings) -> dict[str, WeakTask]:
     weak_by_text: dict[str, WeakTask] = {}
     for project, frame in sorted(commits.items()):
         for task in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
@@ -155,18 +148,9 @@ def _row(task: LabelledTask | WeakTask, source: str, weight: float) -> dict[str,
     }
 
 
-def _require_enough(
-    splits: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings
-) -> None:
-    counts = Counter(
-        row["master"]
-        for rows in splits.values()
-        for row in rows
-        if row["label_source"] == "outcome"
-    )
-    counts_text = (
-        ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
-    )
+def _require_enough(splits: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings) -> None:
+    counts = Counter(row["master"] for rows in splits.values() for row in rows if row["label_source"] == "outcome")
+    counts_text = ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
     total = sum(counts.values())
     if total < settings.min_tasks or len(counts) < 2:
         raise TooFewTasksError(

@@ -49,9 +49,7 @@ def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
     different tasks were given the same id. A master where the task failed, or that it was taken
     away from, gives no label. Rows from tests are left out.
     """
-    records = events.filter(
-        pl.col("kind").is_in(_KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row")
-    )
+    records = events.filter(pl.col("kind").is_in(_KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row"))
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in records.sort("file", "byte_offset").iter_rows(named=True):
         by_id[row["task_id"] or f"\n{row['text']}"].append(row)
@@ -64,11 +62,7 @@ def _tasks_of(rows: Sequence[dict[str, Any]]) -> Iterable[LabelledTask]:
         if row["text"]:
             texts.setdefault(normalised(row["text"]), row["text"])
     for key, text in texts.items():
-        task_rows = [
-            row
-            for row in rows
-            if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)
-        ]
+        task_rows = [row for row in rows if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)]
         task_rows.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
         label = _label(task_rows)
         if label:

@@ -55,9 +55,7 @@ class WeakLabeller:
         return None
 
 
-def weak_tasks(
-    commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int
-) -> list[WeakTask]:
+def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int) -> list[WeakTask]:
     """Weakly labelled tasks from a project's commits.
 
     Args:
@@ -77,11 +75,7 @@ def weak_tasks(
         if master:
             task = WeakTask(text, master, f"{project}/{row['source']}", row["committed_at"])
             by_master[master].setdefault(key, task)
-    return [
-        tasks[key]
-        for _, tasks in sorted(by_master.items())
-        for key in sorted(tasks, key=_by_hash)[:per_master]
-    ]
+    return [tasks[key] for _, tasks in sorted(by_master.items()) for key in sorted(tasks, key=_by_hash)[:per_master]]
 
 
 def _by_hash(text: str) -> str:

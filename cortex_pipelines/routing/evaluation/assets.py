@@ -8,10 +8,7 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
-from cortex_pipelines.routing.evaluation.champion import (
-    UnreadableChampionError,
-    champion_decisions,
-)
+from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.evaluation.model_scores import (
     area_under_risk,
     coverage_risk,
@@ -29,12 +26,7 @@ from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import ReferenceModel
 
 
-@versioned_asset(
-    tables=(ROUTING_SCORES,),
-    partitioned=False,
-    determinism="machine",
-    champion_of="task_router",
-)
+@versioned_asset(tables=(ROUTING_SCORES,), partitioned=False, determinism="machine", champion_of="task_router")
 def task_router_evaluation(
     task_router: Path,
     routing_dataset: Path,
@@ -53,25 +45,19 @@ def task_router_evaluation(
     router = Router.load(task_router, encoder, versions["task_router"])
     baseline, known_masters, notes = _baseline(router, routing_dataset, texts)
     champion, remark = _champion(reference, root, texts)
-    train = pl.concat(
-        [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
-    )
+    train = pl.concat([pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")])
     decisions, requests = router.route(texts), held_out_requests()
     scope_decisions = router.route(requests)
     tfidf_masters = tfidf_predictions(router, train, test, routing)
     scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     metrics = {
-        **routing_metrics(
-            scores, known_masters, routing, coordination.sample, set(router.weights) == {"lexical"}
-        ),
+        **routing_metrics(scores, known_masters, routing, coordination.sample, set(router.weights) == {"lexical"}),
         **scope_metrics(decisions, scope_decisions, router.in_scope, routing),
         **voter_metrics(router, test),
         "aurc": area_under_risk(risk),
     }
-    (out / "metrics.json").write_text(
-        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     page = routing_report(
         scores,
         metrics,

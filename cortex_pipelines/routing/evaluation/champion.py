@@ -14,9 +14,7 @@ class UnreadableChampionError(RuntimeError):
     """A former router cannot run any more; the message says why, without a full stop."""
 
 
-def champion_decisions(
-    folder: Path, version: str, root: Path, texts: Sequence[str]
-) -> list[Decision]:
+def champion_decisions(folder: Path, version: str, root: Path, texts: Sequence[str]) -> list[Decision]:
     """Decisions of a champion about tasks, in their order.
 
     Raises:
@@ -26,11 +24,9 @@ def champion_decisions(
         return open_trained(folder, root, version).route(texts)
     except RouterError as error:
         raise UnreadableChampionError(
-            f"The champion {version} was written by a version of the code whose routers cannot be "
-            "read any more"
+            f"The champion {version} was written by a version of the code whose routers cannot be read any more"
         ) from error
     except (WeightsError, EncoderError) as error:
         raise UnreadableChampionError(
-            f"The champion {version} was trained on another encoder, which is no longer here "
-            f"({type(error).__name__})"
+            f"The champion {version} was trained on another encoder, which is no longer here ({type(error).__name__})"
         ) from error

@@ -103,10 +103,7 @@ def curve_table(points: Sequence[CurvePoint]) -> list[str]:
     """Learning curve as a table; empty without points."""
     if not points:
         return []
-    rows = [
-        (f"{point.tasks}", _interval_text(point.lexical), _interval_text(point.semantic))
-        for point in points
-    ]
+    rows = [(f"{point.tasks}", _interval_text(point.lexical), _interval_text(point.semantic)) for point in points]
     head = ("Training tasks", "TF-IDF + logistic regression", "Encoder + logistic regression")
     return [heading("Learning curve"), table(head, rows)]
 

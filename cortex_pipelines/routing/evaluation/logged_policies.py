@@ -85,9 +85,7 @@ def _number(record: dict[str, Any], key: str, where: str) -> float:
         raise LogError(f"{where} has no {key}; expected {_EXAMPLE}")
     value_text = json.dumps(record[key])[:40]
     # a success may be logged as true; a probability may not
-    plain = isinstance(record[key], float | int) and (
-        key == "reward" or not isinstance(record[key], bool)
-    )
+    plain = isinstance(record[key], float | int) and (key == "reward" or not isinstance(record[key], bool))
     try:
         value = float(record[key]) if plain else math.nan
     except OverflowError:  # an integer of hundreds of digits

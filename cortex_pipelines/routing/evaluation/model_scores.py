@@ -58,21 +58,14 @@ def voter_metrics(router: Router, test: pl.DataFrame) -> dict[str, float]:
     labels = np.array([master_index.get(name, -1) for name in test["master"]])
     average = combine(list(scores.values()), [1.0 / len(scores)] * len(scores))
     ensemble = combine(list(scores.values()), [router.weights[name] for name in scores])
-    average_right, ensemble_right = (
-        average.argmax(axis=1) == labels,
-        ensemble.argmax(axis=1) == labels,
-    )
+    average_right, ensemble_right = (average.argmax(axis=1) == labels, ensemble.argmax(axis=1) == labels)
     confidence = np.exp(average.max(axis=1)).tolist()
     return {
-        **{
-            f"voter_{name}": float((s.argmax(axis=1) == labels).mean())
-            for name, s in scores.items()
-        },
+        **{f"voter_{name}": float((s.argmax(axis=1) == labels).mean()) for name, s in scores.items()},
         "plain_average": float(average_right.mean()),
         "ensemble": float(ensemble_right.mean()),
         "average_mcnemar_p": mcnemar_exact(
-            int((ensemble_right & ~average_right).sum()),
-            int((~ensemble_right & average_right).sum()),
+            int((ensemble_right & ~average_right).sum()), int((~ensemble_right & average_right).sum())
         ),
         "ece_before": expected_calibration_error(confidence, average_right.tolist()),
     }
@@ -93,25 +86,17 @@ def learning_curve(
     """
     order = sorted(
         range(train.height),
-        key=lambda row: hashlib.sha256(
-            train["text"][row].encode("utf-8", "surrogatepass")
-        ).hexdigest(),
+        key=lambda row: hashlib.sha256(train["text"][row].encode("utf-8", "surrogatepass")).hexdigest(),
     )
     train = train[order]
-    train_embeddings, test_embeddings = (
-        router.encode(frame["text"].to_list()) for frame in (train, test)
-    )
+    train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
     with pinned_threads(settings.threads):
         return [
             point
             for share in _SHARES
             if (
                 point := _point(
-                    train.head(round(train.height * share)),
-                    test,
-                    train_embeddings,
-                    test_embeddings,
-                    settings,
+                    train.head(round(train.height * share)), test, train_embeddings, test_embeddings, settings
                 )
             )
         ]
@@ -132,19 +117,13 @@ def _point(
     features = extractor.features(test["text"].to_list(), test_embeddings)
     right = np.array([master_index.get(name, -1) for name in test["master"]])
     shares = [
-        wilson(
-            int((fit(training).scores(features).argmax(axis=1) == right).sum()),
-            test.height,
-            settings.confidence,
-        )
+        wilson(int((fit(training).scores(features).argmax(axis=1) == right).sum()), test.height, settings.confidence)
         for fit in (TfidfLogreg.fit, EmbeddingLogreg.fit)
     ]
     return CurvePoint(train.height, shares[0], shares[1])
 
 
-def tfidf_predictions(
-    router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
-) -> list[str]:
+def tfidf_predictions(router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings) -> list[str]:
     """Masters chosen by TF-IDF with logistic regression on the same training tasks.
 
     Args:
@@ -154,9 +133,7 @@ def tfidf_predictions(
         settings: The section ``routing``.
     """
     names = sorted(train["master"].unique())
-    train_embeddings, test_embeddings = (
-        router.encode(frame["text"].to_list()) for frame in (train, test)
-    )
+    train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
     with pinned_threads(settings.threads):
         training, extractor = _training_data(train, train_embeddings, names, settings)
         features = extractor.features(test["text"].to_list(), test_embeddings)
@@ -167,10 +144,7 @@ def tfidf_predictions(
 def _training_data(
     train: pl.DataFrame, embeddings: Floats, names: Sequence[str], settings: RoutingSettings
 ) -> tuple[TrainingData, FeatureExtractor]:
-    texts, master_index = (
-        train["text"].to_list(),
-        {name: number for number, name in enumerate(names)},
-    )
+    texts, master_index = (train["text"].to_list(), {name: number for number, name in enumerate(names)})
     extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
     training = TrainingData(
         extractor.features(texts, embeddings),
@@ -188,9 +162,7 @@ def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tu
     wrong = 1.0 - np.asarray(right, dtype=float)[order]
     counts = np.arange(1, len(wrong) + 1)
     risks = np.cumsum(wrong) / counts
-    return [
-        (float(count / len(wrong)), float(risk)) for count, risk in zip(counts, risks, strict=True)
-    ]
+    return [(float(count / len(wrong)), float(risk)) for count, risk in zip(counts, risks, strict=True)]
 
 
 def area_under_risk(curve: Sequence[tuple[float, float]]) -> float:

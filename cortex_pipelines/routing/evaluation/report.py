@@ -66,9 +66,7 @@ def routing_report(
 def _accuracies(metrics: Mapping[str, float], known_masters: Sequence[str]) -> list[str]:
     rows = [("Router", _span(metrics, "challenger"))]
     rows += _comparison_rows(metrics, "Keyword rules", "rules", "baseline", "baseline_")
-    rows += _comparison_rows(
-        metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_"
-    )
+    rows += _comparison_rows(metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_")
     if "champion" in metrics:
         rows += _comparison_rows(metrics, "Champion", "champion", "champion", "")
     rows += [
@@ -79,9 +77,7 @@ def _accuracies(metrics: Mapping[str, float], known_masters: Sequence[str]) -> l
     parts = [table(("", f"{metrics['items']:.0f} tasks, accuracy"), rows)]
     if "known_items" in metrics:
         known_rows = [("Router", _span(metrics, "known_challenger"))]
-        known_rows += _comparison_rows(
-            metrics, "Keyword rules", "rules", "known_baseline", "known_"
-        )
+        known_rows += _comparison_rows(metrics, "Keyword rules", "rules", "known_baseline", "known_")
         parts += [
             heading(f"Only the masters that the rules know ({', '.join(known_masters)})"),
             table(("", f"{metrics['known_items']:.0f} tasks, accuracy"), known_rows),
@@ -119,8 +115,7 @@ def _scope(metrics: Mapping[str, float], misrouted: Sequence[tuple[str, str]]) -
 
 def _confusion(scores: pl.DataFrame) -> str:
     counts = {
-        (right, routed_to): count
-        for right, routed_to, count in scores.group_by("master", "challenger").len().rows()
+        (right, routed_to): count for right, routed_to, count in scores.group_by("master", "challenger").len().rows()
     }
     routed_masters = sorted({routed_to for _, routed_to in counts if routed_to is not None})
     masters = sorted({right for right, _ in counts} | set(routed_masters))
@@ -129,19 +124,13 @@ def _confusion(scores: pl.DataFrame) -> str:
 
 def _examples(scores: pl.DataFrame, title: str, *, gained: bool) -> list[str]:
     right, wrong = ("challenger", "baseline") if gained else ("baseline", "challenger")
-    examples = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort(
-        "example_id"
-    )
+    examples = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort("example_id")
     rows = [
-        (row["text"], row["master"], row[wrong] or "nobody")
-        for row in examples.head(_EXAMPLES).iter_rows(named=True)
+        (row["text"], row["master"], row[wrong] or "nobody") for row in examples.head(_EXAMPLES).iter_rows(named=True)
     ]
     shown_note = f"{len(rows)} of {examples.height} shown" if examples.height > len(rows) else ""
     column_title = "Rules said" if gained else "Router said"
-    parts = [
-        heading(f"{title} ({examples.height})"),
-        table(("Task", "Belongs to", column_title), rows),
-    ]
+    parts = [heading(f"{title} ({examples.height})"), table(("Task", "Belongs to", column_title), rows)]
     return [*parts, paragraph(shown_note)] if shown_note else parts
 
 

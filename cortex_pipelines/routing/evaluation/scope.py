@@ -17,10 +17,7 @@ def held_out_requests() -> list[str]:
 
 
 def scope_metrics(
-    tasks: Sequence[Decision],
-    requests: Sequence[Decision],
-    limit: float,
-    settings: RoutingSettings,
+    tasks: Sequence[Decision], requests: Sequence[Decision], limit: float, settings: RoutingSettings
 ) -> dict[str, float]:
     """Abstention metrics by name.
 
@@ -42,8 +39,7 @@ def scope_metrics(
         "out_of_scope_items": float(len(requests)),
         "scope_auroc": float(
             roc_auc_score(
-                [True] * len(tasks) + [False] * len(requests),
-                [decision.in_scope for decision in (*tasks, *requests)],
+                [True] * len(tasks) + [False] * len(requests), [decision.in_scope for decision in (*tasks, *requests)]
             )
         ),
     }

@@ -9,11 +9,7 @@ from cortex_pipelines.routing.selection.calibration import expected_calibration_
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
-from cortex_pipelines.statistics.intervals import (
-    Interval,
-    paired_bootstrap,
-    wilson,
-)
+from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
 from cortex_pipelines.statistics.significance import mcnemar_exact
 
 
@@ -55,9 +51,7 @@ def score_tasks(
     Returns:
         A frame of ``schemas.ROUTING_SCORES``.
     """
-    champion_masters: Sequence[str | None] = (
-        champion if champion is not None else [None] * test.height
-    )
+    champion_masters: Sequence[str | None] = champion if champion is not None else [None] * test.height
     rows = [
         {
             "example_id": task["example_id"],
@@ -96,24 +90,16 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Rout
         first=wilson(int(challenger_right.sum()), len(challenger_right), settings.confidence),
         second=wilson(int(other_right.sum()), len(other_right), settings.confidence),
         difference=paired_bootstrap(
-            differences.tolist(),
-            resamples=settings.resamples,
-            confidence=settings.confidence,
-            seed=settings.seed,
+            differences.tolist(), resamples=settings.resamples, confidence=settings.confidence, seed=settings.seed
         ),
         p_value=mcnemar_exact(
-            int((challenger_right & ~other_right).sum()),
-            int((~challenger_right & other_right).sum()),
+            int((challenger_right & ~other_right).sum()), int((~challenger_right & other_right).sum())
         ),
     )
 
 
 def routing_metrics(
-    scores: pl.DataFrame,
-    known_masters: Sequence[str],
-    settings: RoutingSettings,
-    sample: bool,
-    is_tfidf: bool = False,
+    scores: pl.DataFrame, known_masters: Sequence[str], settings: RoutingSettings, sample: bool, is_tfidf: bool = False
 ) -> dict[str, float]:
     """All metrics of a router evaluation, by name.
 
@@ -140,9 +126,7 @@ def routing_metrics(
         "items": float(scores.height),
         "hand_written_sample": float(sample),
         "coverage": certain.height / scores.height,
-        "ece": expected_calibration_error(
-            scores["confidence"].to_list(), scores["challenger_right"].to_list()
-        ),
+        "ece": expected_calibration_error(scores["confidence"].to_list(), scores["challenger_right"].to_list()),
         "worst_recall": min(recalls(scores).values()),
         **against_rules.first.as_metrics("challenger"),
         **against_rules.second.as_metrics("baseline"),
@@ -160,9 +144,7 @@ def routing_metrics(
         metrics |= against.second.as_metrics("champion")
     if certain.height:
         metrics |= compare(certain, "baseline", settings).first.as_metrics("covered")
-    return metrics | _known_metrics(
-        scores.filter(pl.col("master").is_in(list(known_masters))), settings
-    )
+    return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known_masters))), settings)
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:

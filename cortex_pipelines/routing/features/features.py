@@ -75,10 +75,7 @@ class FeatureExtractor:
         self._mean, self._components = mean, components
         self._terms, self._weights = terms, weights
         words, letters = terms
-        self._counters = (
-            _Counter(0, words, 0, weights[0]),
-            _Counter(1, letters, len(words), weights[1]),
-        )
+        self._counters = (_Counter(0, words, 0, weights[0]), _Counter(1, letters, len(words), weights[1]))
 
     @classmethod
     def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "FeatureExtractor":
@@ -137,9 +134,7 @@ class FeatureExtractor:
         return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
 
     @classmethod
-    def restore(
-        cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]
-    ) -> "FeatureExtractor":
+    def restore(cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> "FeatureExtractor":
         """Rebuild from ``arrays`` and ``vocabulary``."""
         return cls(
             arrays["mean"],
@@ -156,11 +151,7 @@ def _clean(text: str) -> str:
 
 def _options(level: int) -> dict[str, Any]:
     """Word 1-2-grams and character 2-5-grams: the usual baseline for short texts."""
-    words: dict[str, Any] = {
-        "tokenizer": folded_words,
-        "token_pattern": None,
-        "ngram_range": (1, 2),
-    }
+    words: dict[str, Any] = {"tokenizer": folded_words, "token_pattern": None, "ngram_range": (1, 2)}
     words |= {"lowercase": False}  # .NET is told by its case
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     return {**(letters if level else words), "sublinear_tf": True, "dtype": np.float32}
@@ -193,9 +184,7 @@ class _Counter:
     def __init__(self, level: int, terms: Sequence[str], first: int, weights: Floats) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._terms_of: Callable[[str], list[str]] = TfidfVectorizer(
-            **_options(level)
-        ).build_analyzer()
+        self._terms_of: Callable[[str], list[str]] = TfidfVectorizer(**_options(level)).build_analyzer()
         self._columns = {term: first + number for number, term in enumerate(terms)}
         self._first, self._weights = first, weights
         self._within_words = bool(level)
@@ -222,9 +211,7 @@ class _Counter:
             yield from self._known_columns(text)
             return
         for word in text.lower().split():
-            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known_columns)(
-                word
-            )
+            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known_columns)(word)
 
     def _known_columns(self, text: str) -> list[int]:
         columns = (self._columns.get(term) for term in self._terms_of(text))

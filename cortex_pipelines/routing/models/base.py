@@ -5,12 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.routing.features.features import (
-    Doubles,
-    FeatureExtractor,
-    Features,
-    Indices,
-)
+from cortex_pipelines.routing.features.features import Doubles, FeatureExtractor, Features, Indices
 from cortex_pipelines.routing.settings import RoutingSettings
 
 
@@ -35,11 +30,7 @@ class TrainingData:
     def take(self, indices: Indices) -> "TrainingData":
         """The training data of selected tasks."""
         return TrainingData(
-            self.features.take(indices),
-            self.labels[indices],
-            self.weights[indices],
-            self.masters,
-            self.settings,
+            self.features.take(indices), self.labels[indices], self.weights[indices], self.masters, self.settings
         )
 
     def refit(self, indices: Indices) -> tuple["TrainingData", FeatureExtractor]:

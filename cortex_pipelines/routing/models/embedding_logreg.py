@@ -25,13 +25,7 @@ class EmbeddingLogreg:
         """Train it."""
         penalty = training.settings.semantic_penalty
         return cls(
-            fit_softmax(
-                training.features.projected,
-                training.labels,
-                training.weights,
-                training.masters,
-                penalty,
-            )
+            fit_softmax(training.features.projected, training.labels, training.weights, training.masters, penalty)
         )
 
     def scores(self, features: Features) -> Doubles:

@@ -41,12 +41,10 @@ class KernelRidge:
 
         settings, tasks = training.settings, training.features
         count = min(settings.kernel_features, _FEATURES_A_TASK * len(tasks))
-        sampler = RBFSampler(
-            gamma=settings.kernel_width, n_components=count, random_state=settings.seed
-        ).fit(tasks.projected)
-        directions, phases = (
-            array.astype(np.float32) for array in (sampler.random_weights_, sampler.random_offset_)
+        sampler = RBFSampler(gamma=settings.kernel_width, n_components=count, random_state=settings.seed).fit(
+            tasks.projected
         )
+        directions, phases = (array.astype(np.float32) for array in (sampler.random_weights_, sampler.random_offset_))
         sampled = cls(directions, phases, np.zeros((count, training.masters), dtype=np.float32))
         targets = np.eye(training.masters)[training.labels]
         ridge = Ridge(alpha=settings.kernel_ridge, fit_intercept=False, solver="cholesky")
@@ -68,11 +66,7 @@ class KernelRidge:
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``CandidateModel``."""
-        return {
-            "directions": self._directions,
-            "phases": self._phases,
-            "weights": self._weights,
-        }
+        return {"directions": self._directions, "phases": self._phases, "weights": self._weights}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "KernelRidge":

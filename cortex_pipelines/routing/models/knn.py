@@ -33,9 +33,7 @@ class KnnClassifier:
         neighbours: How many vote.
     """
 
-    def __init__(
-        self, vectors: Floats, labels: Indices, weights: Floats, masters: int, neighbours: int
-    ) -> None:
+    def __init__(self, vectors: Floats, labels: Indices, weights: Floats, masters: int, neighbours: int) -> None:
         self._vectors, self._labels, self._weights = vectors, labels, weights
         self._masters, self._neighbours = masters, neighbours
 
@@ -97,16 +95,10 @@ class KnnClassifier:
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``CandidateModel``."""
-        return {
-            "vectors": self._vectors,
-            "labels": self._labels.astype(np.float32),
-            "weights": self._weights,
-        }
+        return {"vectors": self._vectors, "labels": self._labels.astype(np.float32), "weights": self._weights}
 
     @classmethod
-    def restore(
-        cls, arrays: Mapping[str, Floats], masters: int, neighbours: int
-    ) -> "KnnClassifier":
+    def restore(cls, arrays: Mapping[str, Floats], masters: int, neighbours: int) -> "KnnClassifier":
         """Rebuild from ``arrays``."""
         labels = arrays["labels"].astype(np.int64)
         return cls(arrays["vectors"], labels, arrays["weights"], masters, neighbours)

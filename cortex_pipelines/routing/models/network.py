@@ -53,10 +53,7 @@ class NeuralClassifier:
 
     @classmethod
     def fit(
-        cls,
-        training: TrainingData,
-        hyperparameters: NeuralSettings,
-        on_epoch: "EpochCallback | None" = None,
+        cls, training: TrainingData, hyperparameters: NeuralSettings, on_epoch: "EpochCallback | None" = None
     ) -> "NeuralClassifier":
         """Train it; deterministic for the same tasks, settings and seed.
 
@@ -121,13 +118,7 @@ def _train(
     for epoch in range(1, training.settings.epochs + 1):
         for indices in torch.split(torch.randperm(len(training.labels)), size):
             optimiser.zero_grad()
-            loss = _loss(
-                weights_by_name,
-                inputs[indices],
-                labels[indices],
-                weights[indices],
-                hyperparameters.dropout,
-            )
+            loss = _loss(weights_by_name, inputs[indices], labels[indices], weights[indices], hyperparameters.dropout)
             loss.backward()
             optimiser.step()
             schedule.step()
@@ -163,9 +154,7 @@ def _loss(tensors: dict[str, Any], inputs: Any, labels: Any, weights: Any, dropo
 
     functional = torch.nn.functional
     dropped = functional.dropout(inputs, dropout)
-    hidden = functional.dropout(
-        torch.relu(dropped @ tensors["inward"] + tensors["inward_bias"]), dropout
-    )
+    hidden = functional.dropout(torch.relu(dropped @ tensors["inward"] + tensors["inward_bias"]), dropout)
     tasks = functional.normalize(dropped + hidden @ tensors["outward"], dim=1)
     logits = tensors["scale"] * (tasks @ tensors["masters"].T) + tensors["bias"]
     losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=_SMOOTHING)

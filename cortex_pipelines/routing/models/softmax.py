@@ -9,9 +9,7 @@ _STEPS = 60
 """L-BFGS iterations; out-of-fold accuracy is stable after about fifty."""
 
 
-def fit_softmax(
-    features: Floats, labels: Indices, weights: Floats, masters: int, penalty: float
-) -> Floats:
+def fit_softmax(features: Floats, labels: Indices, weights: Floats, masters: int, penalty: float) -> Floats:
     """Weights and, in the last row, biases; shape (dimensions + 1, masters).
 
     Args:
@@ -42,9 +40,7 @@ def fit_softmax(
     def loss() -> float:
         logs = torch.log_softmax(inputs @ values[:-1] + values[-1], dim=1)
         error = logs.exp() * shares - targets
-        values.grad = torch.cat(
-            [transposed @ error + decay * values[:-1], error.sum(dim=0, keepdim=True)]
-        )
+        values.grad = torch.cat([transposed @ error + decay * values[:-1], error.sum(dim=0, keepdim=True)])
         return float(-(targets * logs).sum() + decay / 2 * (values[:-1] ** 2).sum())
 
     with torch.no_grad():

@@ -54,9 +54,7 @@ class TfidfLogreg:
 
     def logits(self, features: Features) -> Doubles:
         """One-vs-rest logits; low for all masters where no term is known."""
-        logits: Doubles = (
-            np.asarray(features.lexical @ self._weights, dtype=np.float64) + self._biases
-        )
+        logits: Doubles = np.asarray(features.lexical @ self._weights, dtype=np.float64) + self._biases
         return logits
 
     def arrays(self) -> Mapping[str, Floats]:

@@ -14,22 +14,14 @@ from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS, PREDICTIONS
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    tables=(PREDICTED_TARGETS, PREDICTIONS),
-    partitioned=False,
-    determinism="machine",
-)
+@versioned_asset(tables=(PREDICTED_TARGETS, PREDICTIONS), partitioned=False, determinism="machine")
 def outcome_predictors(
-    coordination_tables: Path,
-    predictors: PredictorSettings,
-    out: Path,
-    observe: Callable[[str, float], None],
+    coordination_tables: Path, predictors: PredictorSettings, out: Path, observe: Callable[[str, float], None]
 ) -> dict[str, pl.DataFrame]:
     """Predict success, duration, tokens and complexity of tasks; evaluated on the latest."""
     began = monotonic()
     decisions, outcomes, features = (
-        pl.read_parquet(coordination_tables / f"{table.name}.parquet")
-        for table in (DECISIONS, OUTCOMES, FEATURES)
+        pl.read_parquet(coordination_tables / f"{table.name}.parquet") for table in (DECISIONS, OUTCOMES, FEATURES)
     )
     rows = attempts(decisions, outcomes, features, predictors)
     models, tables = build_predictors(rows, predictors)

@@ -13,10 +13,7 @@ _AMOUNTS = ("duration_seconds", "tokens", "complexity", "complexity_score")
 
 
 def attempts(
-    decisions: pl.DataFrame,
-    outcomes: pl.DataFrame,
-    features: pl.DataFrame,
-    settings: PredictorSettings,
+    decisions: pl.DataFrame, outcomes: pl.DataFrame, features: pl.DataFrame, settings: PredictorSettings
 ) -> pl.DataFrame:
     """Attempts with features and targets.
 
@@ -40,9 +37,7 @@ def attempts(
     by_task = _task_values(outcomes)
     reassigned = _reassigned_attempts(decisions)
     rows = []
-    for row in features.filter(~pl.col("test_row") & pl.col("text").is_not_null()).iter_rows(
-        named=True
-    ):
+    for row in features.filter(~pl.col("test_row") & pl.col("text").is_not_null()).iter_rows(named=True):
         outcome = outcome_by_attempt.get(row["attempt_id"], {})
         task_values = by_task.get(row["task_id"] or "", {})
         success = outcome.get("success")
@@ -57,20 +52,12 @@ def attempts(
                 "cluster": normalised(row["text"]),
             }
         )
-    targets: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(
-        ("success", *_AMOUNTS), pl.Float64
-    )
-    schema = pl.Schema(
-        {**features.schema, **targets, "when": pl.Datetime("us", "UTC"), "cluster": pl.String}
-    )
-    return pl.DataFrame(rows, schema=schema, orient="row").sort(
-        "when", "attempt_id", nulls_last=False
-    )
+    targets: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(("success", *_AMOUNTS), pl.Float64)
+    schema = pl.Schema({**features.schema, **targets, "when": pl.Datetime("us", "UTC"), "cluster": pl.String})
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("when", "attempt_id", nulls_last=False)
 
 
-def _outcomes_by_attempt(
-    outcomes: pl.DataFrame, settings: PredictorSettings
-) -> dict[str, dict[str, Any]]:
+def _outcomes_by_attempt(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dict[str, Any]]:
     """Outcome of each attempt; the latest record with a value wins."""
     by_time = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
         "occurred_at", "file", "byte_offset", nulls_last=False

@@ -44,10 +44,7 @@ class Columns:
 
 COLUMNS = Columns(
     numbers=("confidence", "margin", "question"),
-    amounts=(
-        *("characters", "words", "code_words", "earlier_outcomes", "recent_seconds"),
-        "seconds_since_last",
-    ),
+    amounts=(*("characters", "words", "code_words", "earlier_outcomes", "recent_seconds"), "seconds_since_last"),
     categories=("master", "priority", "hour", "weekday"),
     text="text",
 )
@@ -78,9 +75,7 @@ class Encoding:
         numbers = len(self.columns.numbers) + len(self.columns.amounts)
         lengths = (len(self.centre), len(self.spread), len(self.categories), len(self.idf))
         if lengths != (numbers, numbers, len(self.columns.categories), len(self.words)):
-            raise ValueError(
-                "an encoding needs one centre and spread per number, and one idf per word"
-            )
+            raise ValueError("an encoding needs one centre and spread per number, and one idf per word")
 
     @property
     def width(self) -> int:
@@ -88,9 +83,7 @@ class Encoding:
         return len(self.centre) + sum(map(len, self.categories)) + len(self.words)
 
     @classmethod
-    def fit(
-        cls, rows: pl.DataFrame, columns: Columns, vocabulary: int, min_documents: int
-    ) -> "Encoding":
+    def fit(cls, rows: pl.DataFrame, columns: Columns, vocabulary: int, min_documents: int) -> "Encoding":
         """Learn the encoding from training rows.
 
         Args:
@@ -109,9 +102,7 @@ class Encoding:
             columns=columns,
             centre=tuple(centre.tolist()),
             spread=tuple(np.where(spread > 0, spread, 1.0).tolist()),
-            categories=tuple(
-                tuple(sorted(set(_category(rows, name)) - {""})) for name in columns.categories
-            ),
+            categories=tuple(tuple(sorted(set(_category(rows, name)) - {""})) for name in columns.categories),
             words=words,
             idf=idf,
         )
@@ -123,9 +114,7 @@ class Encoding:
         numbers = _numbers(rows, self.columns)
         scaled = np.nan_to_num((numbers - np.array(self.centre)) / np.array(self.spread))
         one_hot = [
-            np.array(
-                [[value == category for category in values] for value in _category(rows, name)]
-            )
+            np.array([[value == category for category in values] for value in _category(rows, name)])
             for name, values in zip(self.columns.categories, self.categories, strict=True)
         ]
         parts = [scaled, *one_hot]

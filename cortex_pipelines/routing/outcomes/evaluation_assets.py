@@ -14,10 +14,7 @@ from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS, PREDICTIONS
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(
-    partitioned=False,
-    determinism="machine",
-)
+@versioned_asset(partitioned=False, determinism="machine")
 def outcome_evaluation(
     outcome_predictors: Path,
     predictors: PredictorSettings,
@@ -30,8 +27,6 @@ def outcome_evaluation(
     predictions = pl.read_parquet(outcome_predictors / f"{PREDICTIONS.name}.parquet")
     scores = score_predictions(predictions, evaluation)
     metrics = outcome_metrics(scores, coordination.sample)
-    (out / "metrics.json").write_text(
-        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     report = outcome_report(targets, scores, predictors.coverage, coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")

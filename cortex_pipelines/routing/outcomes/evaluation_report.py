@@ -15,9 +15,7 @@ _HOW = (
 _WORDS = {"constant": "the same for all", "master": "by master", "linear": "linear"}
 
 
-def outcome_report(
-    targets: pl.DataFrame, scores: list[CandidateScore], coverage: float, sample: bool
-) -> str:
+def outcome_report(targets: pl.DataFrame, scores: list[CandidateScore], coverage: float, sample: bool) -> str:
     """Render the report; the same figures give the same bytes.
 
     Args:
@@ -35,9 +33,7 @@ def outcome_report(
     return page("Outcomes of tasks, before they are sent", parts)
 
 
-def _target(
-    left_out: str | None, scores: list[CandidateScore], coverage: float, *, by_factors: bool
-) -> list[str]:
+def _target(left_out: str | None, scores: list[CandidateScore], coverage: float, *, by_factors: bool) -> list[str]:
     if left_out is not None:
         return [paragraph(f"Not predicted: {left_out}.")]
     if not scores:

@@ -44,18 +44,14 @@ class CandidateScore:
     auroc: float | None
 
 
-def score_predictions(
-    predictions: pl.DataFrame, settings: EvaluationSettings
-) -> list[CandidateScore]:
+def score_predictions(predictions: pl.DataFrame, settings: EvaluationSettings) -> list[CandidateScore]:
     """Score every model of every target in ``schemas.PREDICTIONS``, in table order."""
     return list(_scores(predictions, settings))
 
 
 def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[CandidateScore]:
     for (target,), target_rows in predictions.group_by("target", maintain_order=True):
-        baseline_loss = (
-            target_rows.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
-        )
+        baseline_loss = target_rows.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
         for (candidate,), rows in target_rows.group_by("model", maintain_order=True):
             by_attempt = rows.sort("attempt_id")
             gain = paired_bootstrap(
@@ -68,9 +64,7 @@ def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator
             yield _score(str(target), str(candidate), by_attempt, gain, settings.confidence)
 
 
-def _score(
-    target: str, candidate: str, rows: pl.DataFrame, gain: Interval, confidence: float
-) -> CandidateScore:
+def _score(target: str, candidate: str, rows: pl.DataFrame, gain: Interval, confidence: float) -> CandidateScore:
     amount = rows["low"].null_count() == 0
     covered = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
     return CandidateScore(

@@ -48,9 +48,7 @@ FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]
 """Fits a model to training tasks and their values."""
 
 
-def candidate_models(
-    kind: Kind, columns: Columns, settings: PredictorSettings
-) -> dict[str, list[FitModel]]:
+def candidate_models(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[FitModel]]:
     """Candidate models of a target by name; several variants of one are all tried."""
     return {
         "constant": [lambda rows, values: FittedModel(_middle(kind, values), {}, None, ())],
@@ -85,9 +83,7 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
         if kind == "probability":
             model = LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6)
             model.fit(matrix, values > 0.5)
-            return FittedModel(
-                float(model.intercept_[0]), {}, encoding, tuple(model.coef_[0].tolist())
-            )
+            return FittedModel(float(model.intercept_[0]), {}, encoding, tuple(model.coef_[0].tolist()))
         model = Ridge(alpha=strength, solver="sparse_cg", tol=1e-8)
         model.fit(matrix, values)
         return FittedModel(float(model.intercept_), {}, encoding, tuple(model.coef_.tolist()))

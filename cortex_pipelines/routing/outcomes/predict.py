@@ -19,12 +19,7 @@ _TASK_ID = "asked before it is sent"
 
 
 def expect(
-    text: str,
-    master: str | None,
-    when: datetime,
-    tables: Path,
-    predictors: Path,
-    settings: LogTableSettings,
+    text: str, master: str | None, when: datetime, tables: Path, predictors: Path, settings: LogTableSettings
 ) -> list[dict[str, Any]]:
     """Predict success, duration, tokens and complexity of a task, at one master or all.
 
@@ -46,14 +41,9 @@ def expect(
     """
     models = OutcomePredictors.load(predictors)
     decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
-    known_masters = sorted(
-        {*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()}
-    )
+    known_masters = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
     if master is not None and master not in known_masters:
-        raise PredictorError(
-            f"the logs have no master {master!r}; known masters: "
-            f"{', '.join(known_masters) or 'none'}"
-        )
+        raise PredictorError(f"the logs have no master {master!r}; known masters: {', '.join(known_masters) or 'none'}")
     masters = known_masters if master is None else [master]
     # half a surrogate pair, as an argument may hold it, fits in no table
     clean = text.encode("utf-8", "replace").decode("utf-8")
@@ -87,11 +77,7 @@ def _task_features(
         for name in masters
     ]
     all_decisions = pl.concat([decisions, pl.DataFrame(decision_rows, schema=decisions.schema)])
-    return (
-        features(all_decisions, outcomes, settings)
-        .filter(pl.col("task_id") == _TASK_ID)
-        .sort("master")
-    )
+    return features(all_decisions, outcomes, settings).filter(pl.col("task_id") == _TASK_ID).sort("master")
 
 
 def _predictions(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:

@@ -83,9 +83,7 @@ class OutcomePredictors:
 
 
 def _missing(folder: Path, reason: object) -> PredictorError:
-    return PredictorError(
-        f"{folder}: no outcome predictors ({reason}); run `cortex run outcome_predictors` first"
-    )
+    return PredictorError(f"{folder}: no outcome predictors ({reason}); run `cortex run outcome_predictors` first")
 
 
 def build_predictors(
@@ -120,9 +118,7 @@ def build_predictors(
     return OutcomePredictors(predictors), tables
 
 
-def _too_few(
-    target: PredictionTarget, past: pl.DataFrame, known_count: int, settings: PredictorSettings
-) -> str | None:
+def _too_few(target: PredictionTarget, past: pl.DataFrame, known_count: int, settings: PredictorSettings) -> str | None:
     if known_count < settings.min_items:
         return (
             f"{known_count} tasks have a known {target.name}; at least {settings.min_items} "
@@ -141,11 +137,7 @@ def _too_few(
 
 
 def _target_row(
-    target: PredictionTarget,
-    trained: TrainedCandidates | None,
-    past: int,
-    test: int,
-    reason: str | None,
+    target: PredictionTarget, trained: TrainedCandidates | None, past: int, test: int, reason: str | None
 ) -> dict[str, Any]:
     return {
         "target": target.name,
@@ -159,9 +151,7 @@ def _target_row(
     }
 
 
-def _prediction_rows(
-    target: PredictionTarget, trained: TrainedCandidates, test: pl.DataFrame
-) -> list[dict[str, Any]]:
+def _prediction_rows(target: PredictionTarget, trained: TrainedCandidates, test: pl.DataFrame) -> list[dict[str, Any]]:
     actual = test[target.name].to_numpy()
     scaled_actual = scaled(actual, target)
     rows = []

@@ -9,14 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.routing.outcomes.encoding import Columns
-from cortex_pipelines.routing.outcomes.models import (
-    FitModel,
-    FittedModel,
-    Kind,
-    candidate_models,
-    losses,
-    select_model,
-)
+from cortex_pipelines.routing.outcomes.models import FitModel, FittedModel, Kind, candidate_models, losses, select_model
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 
 
@@ -77,9 +70,7 @@ class Predictor:
             middle = self._in_unit(self.slope * raw + self.shift)
             return middle, middle, middle
         middle = raw + self.shift
-        low, predicted, high = (
-            self._in_unit(v) for v in (middle - self.reach, middle, middle + self.reach)
-        )
+        low, predicted, high = (self._in_unit(v) for v in (middle - self.reach, middle, middle + self.reach))
         return predicted, low, high
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
@@ -132,9 +123,7 @@ def train(
             calibrated = slope * unseen[best] + shift
             fold_losses.append((candidate, _loss(target, candidate, calibrated, values)))
     return TrainedCandidates(
-        predictors,
-        select_model(fold_losses),
-        {candidate: float(loss.mean()) for candidate, loss in fold_losses},
+        predictors, select_model(fold_losses), {candidate: float(loss.mean()) for candidate, loss in fold_losses}
     )
 
 
@@ -144,9 +133,7 @@ def scaled(values: np.ndarray, target: PredictionTarget) -> np.ndarray:
     return scaled_values
 
 
-def _loss(
-    target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray
-) -> np.ndarray:
+def _loss(target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
     predicted = _sigmoid(raw) if target.kind == "probability" and candidate == "linear" else raw
     return losses(target.kind, predicted, values)
 
@@ -156,9 +143,7 @@ def _fold(cluster: str, settings: PredictorSettings) -> int:
     return int.from_bytes(digest[:8], "big") % settings.folds
 
 
-def _out_of_fold(
-    rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel
-) -> np.ndarray:
+def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel) -> np.ndarray:
     """Predictions for each task by a model trained without its fold."""
     predicted = np.zeros(len(values))
     for number in np.unique(fold):
@@ -177,11 +162,7 @@ def _lacks_class(subset: np.ndarray, values: np.ndarray) -> bool:
 
 
 def _calibration(
-    target: PredictionTarget,
-    candidate: str,
-    raw: np.ndarray,
-    values: np.ndarray,
-    settings: PredictorSettings,
+    target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray, settings: PredictorSettings
 ) -> tuple[float, float, float]:
     if target.kind == "probability":
         return (*_platt(raw, values), 0.0) if candidate == "linear" else (1.0, 0.0, 0.0)

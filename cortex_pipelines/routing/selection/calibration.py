@@ -8,9 +8,7 @@ BINS = 10
 """Bins of equal width; the usual 15 are nearly empty on a small test set."""
 
 
-def reliability(
-    confidence: Sequence[float], right: Sequence[bool]
-) -> list[tuple[float, float, int]]:
+def reliability(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float, int]]:
     """Mean confidence, accuracy and number of tasks per non-empty bin."""
     confidences, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
     bin_index = np.minimum((confidences * BINS).astype(int), BINS - 1)

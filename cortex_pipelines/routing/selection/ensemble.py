@@ -56,9 +56,7 @@ def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -
     return [round(float(weight), 6) for weight in optimum.x]
 
 
-def cross_fit(
-    scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds: Indices
-) -> Doubles:
+def cross_fit(scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds: Indices) -> Doubles:
     """Log-probabilities of each fold, with weights learnt on the other folds.
 
     So what is said of the ensemble, and of how well it is calibrated, is said of tasks that
@@ -69,8 +67,6 @@ def cross_fit(
         in_fold, out_of_fold = folds == fold, folds != fold
         if not out_of_fold.any():
             return combine(scores, [1.0 / len(scores)] * len(scores))
-        weights = learn_weights(
-            [s[out_of_fold] for s in scores], labels[out_of_fold], shares[out_of_fold]
-        )
+        weights = learn_weights([s[out_of_fold] for s in scores], labels[out_of_fold], shares[out_of_fold])
         scores_out_of_fold[in_fold] = combine([score[in_fold] for score in scores], weights)
     return scores_out_of_fold

@@ -118,23 +118,14 @@ def select_model(
     labels, shares = training.labels[compared], np.ones(len(compared))
     steps, top, logs = _steps(table, labels, shares, folds[compared], training.settings.adopt_p)
     voters = order if top == ENSEMBLE else [top]
-    weights = dict(
-        zip(voters, learn_weights([table[n] for n in voters], labels, shares), strict=True)
-    )
+    weights = dict(zip(voters, learn_weights([table[n] for n in voters], labels, shares), strict=True))
     right = logs.argmax(axis=1) == labels
-    metrics = _metrics(logs, labels) | {
-        "ece_before": _uncalibrated([table[name] for name in voters], labels)
-    }
+    metrics = _metrics(logs, labels) | {"ece_before": _uncalibrated([table[name] for name in voters], labels)}
     if right.any() and not right.all():
         from sklearn.metrics import roc_auc_score
 
         metrics["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
-    return ModelSelection(
-        trained,
-        {name: weight for name, weight in weights.items() if weight > 0},
-        steps,
-        metrics,
-    )
+    return ModelSelection(trained, {name: weight for name, weight in weights.items() if weight > 0}, steps, metrics)
 
 
 def _fit_functions(hyperparameters: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
@@ -165,9 +156,7 @@ def _all_scores(
 
 
 def _fit_all(
-    fits: Mapping[str, Callable[[TrainingData], Any]],
-    training: TrainingData,
-    executor: ThreadPoolExecutor,
+    fits: Mapping[str, Callable[[TrainingData], Any]], training: TrainingData, executor: ThreadPoolExecutor
 ) -> dict[str, Any]:
     """Fit all candidates, two of them in a second thread to balance the time."""
     second_thread = executor.submit(lambda: {name: fits[name](training) for name in _SECOND_THREAD})
@@ -179,9 +168,7 @@ def _steps(
     table: Mapping[str, Doubles], labels: Indices, shares: Doubles, folds: Indices, limit: float
 ) -> tuple[tuple[SelectionStep, ...], str, Doubles]:
     """The comparison table, the adopted candidate, and its calibrated out-of-fold output."""
-    candidates = {
-        name: cross_fit([scores], labels, shares, folds) for name, scores in table.items()
-    }
+    candidates = {name: cross_fit([scores], labels, shares, folds) for name, scores in table.items()}
     all_scores = list(table.values())
     candidates[AVERAGE] = combine(all_scores, [1.0 / len(all_scores)] * len(all_scores))
     candidates[ENSEMBLE] = cross_fit(all_scores, labels, shares, folds)
@@ -190,17 +177,7 @@ def _steps(
     top_metrics = _metrics(candidates[top], labels)
     steps = {
         top: SelectionStep(
-            top,
-            top_metrics["accuracy"],
-            top_metrics["loss"],
-            top_metrics["ece"],
-            None,
-            0,
-            0,
-            None,
-            None,
-            None,
-            True,
+            top, top_metrics["accuracy"], top_metrics["loss"], top_metrics["ece"], None, 0, 0, None, None, None, True
         )
     }
     better: str | None = top
@@ -218,9 +195,7 @@ def beats(step: SelectionStep, limit: float) -> bool:
     return step.p_corrected is not None and step.gained > step.lost and step.p_corrected <= limit
 
 
-def compare_above(
-    top: str, candidates: Mapping[str, Doubles], labels: Indices
-) -> list[SelectionStep]:
+def compare_above(top: str, candidates: Mapping[str, Doubles], labels: Indices) -> list[SelectionStep]:
     """Compare more complex candidates with the adopted one, p-values corrected.
 
     Args:
@@ -241,9 +216,7 @@ def compare_above(
         steps.append(SelectionStep(name, *values, top, gained, lost, p_value, p_loss, None, False))
     # the average is there to be beaten: the ensemble has learnt weights and is calibrated
     eligible = [step for step in steps if step.model != AVERAGE]
-    corrected = iter(
-        holm([p for step in eligible for p in (step.p_value, step.p_loss) if p is not None])
-    )
+    corrected = iter(holm([p for step in eligible for p in (step.p_value, step.p_loss) if p is not None]))
     p_corrected = {step.model: min(next(corrected), next(corrected)) for step in eligible}
     return [replace(step, p_corrected=p_corrected.get(step.model)) for step in steps]
 

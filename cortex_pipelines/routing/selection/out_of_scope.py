@@ -84,9 +84,7 @@ def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
     return _mean_of_nearest(to_tasks) - _mean_of_nearest(to_requests)
 
 
-def learn_scope(
-    sentences: Floats, confirmed: Indices, requests: Floats, in_scope_share: float
-) -> FittedOutOfScope:
+def learn_scope(sentences: Floats, confirmed: Indices, requests: Floats, in_scope_share: float) -> FittedOutOfScope:
     """Learn the score from known tasks and out-of-scope requests, leave-one-out.
 
     Args:
@@ -107,22 +105,15 @@ def learn_scope(
             for start in range(0, len(sentences), _BLOCK_ROWS)
         ]
     )
-    request_familiarity = familiarity(
-        requests @ sentences.T, _without_self(requests @ requests.T, 0)
-    )
+    request_familiarity = familiarity(requests @ sentences.T, _without_self(requests @ requests.T, 0))
     familiarities = np.concatenate([task_familiarity, request_familiarity])
     labels = np.arange(len(familiarities)) < len(task_familiarity)
-    model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(
-        familiarities[:, None], labels
-    )
+    model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(familiarities[:, None], labels)
     # more familiar never means less in scope
     slope = max(0.0, round(float(model.coef_[0, 0]), 6))
     scope = OutOfScopeModel(requests, slope, round(float(model.intercept_[0]), 6), 0.0)
     limit = float(
-        np.floor(
-            np.quantile(scope.probability(task_familiarity[confirmed]), 1.0 - in_scope_share) * 1e6
-        )
-        / 1e6
+        np.floor(np.quantile(scope.probability(task_familiarity[confirmed]), 1.0 - in_scope_share) * 1e6) / 1e6
     )
     return FittedOutOfScope(
         replace(scope, limit=limit),

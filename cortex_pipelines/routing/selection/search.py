@@ -32,9 +32,7 @@ def search_neural(
     inside, outside = _search_rows(confirmed, folds, settings)
     train, extractor = training.refit(outside)
     unseen = training.features.take(inside)
-    validation = replace(
-        training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings)
-    )
+    validation = replace(training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings))
     # a third of the passes: before, the learning rate alone decides which is ahead
     outcome = search(
         lambda trial: _trial_loss(trial, train, validation),
@@ -85,9 +83,7 @@ def _study_key(*parts: TrainingData) -> str:
     return digest.hexdigest()[:24]
 
 
-def _search_rows(
-    confirmed: Indices, folds: Indices, settings: RoutingSettings
-) -> tuple[Indices, Indices]:
+def _search_rows(confirmed: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
     """Indices for evaluation and training, no more than requested."""
     fold = search_fold(confirmed, folds)
     inside, outside = confirmed[folds[confirmed] == fold], np.flatnonzero(folds != fold)

@@ -121,9 +121,7 @@ def save_router(
 
     tensors = {f"extractor.{name}": value for name, value in extractor.arrays().items()}
     for candidate in sorted({*config.weights, *_ALWAYS_SAVED}):
-        tensors |= {
-            f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()
-        }
+        tensors |= {f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()}
     tensors["scope.requests"] = requests
     with atomic_file(folder / WEIGHTS_FILE, durable=False) as scratch:
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, scratch)
@@ -199,9 +197,7 @@ def _candidates(
         "neural": NeuralClassifier,
     }
     candidates: dict[str, Any] = {
-        "retrieval": KnnClassifier.restore(
-            grouped["retrieval"], len(config.masters), config.neighbours
-        )
+        "retrieval": KnnClassifier.restore(grouped["retrieval"], len(config.masters), config.neighbours)
     }
     for name in sorted({*config.weights, *_ALWAYS_SAVED} - {"retrieval"}):
         if name != "rules":

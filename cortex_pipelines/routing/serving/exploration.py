@@ -23,11 +23,7 @@ class Routing:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, with the field names of the logs."""
-        return {
-            "routed_to": self.routed_to,
-            "propensity": self.propensity,
-            "policy": self.policy,
-        }
+        return {"routed_to": self.routed_to, "propensity": self.propensity, "policy": self.policy}
 
 
 def send(decision: Decision, explore: float, rng: random.Random) -> Routing:

@@ -11,9 +11,7 @@ _RANDOM = random.SystemRandom()
 """System randomness, so that exploration is unpredictable."""
 
 
-def route_lines(
-    router: Router, tasks: Sequence[Task], explore: float = 0.0, rng: random.Random = _RANDOM
-) -> list[str]:
+def route_lines(router: Router, tasks: Sequence[Task], explore: float = 0.0, rng: random.Random = _RANDOM) -> list[str]:
     """One JSON line per task, in order; an error object where a line holds no task.
 
     Put among the logs, the lines are read as decisions with their propensity.

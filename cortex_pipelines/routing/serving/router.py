@@ -15,12 +15,7 @@ from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
 from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST
-from cortex_pipelines.routing.serving.bundle import (
-    RouterBundle,
-    RouterConfig,
-    RouterError,
-    load_router,
-)
+from cortex_pipelines.routing.serving.bundle import RouterBundle, RouterConfig, RouterError, load_router
 
 PERSON = "person"
 RULES = "rules"
@@ -75,9 +70,7 @@ class Decision:
             "confidence": self.confidence,
             "in_scope": self.in_scope,
             "supporting": list(self.supporting),
-            "alternatives": [
-                {"master": name, "probability": share} for name, share in self.alternatives
-            ],
+            "alternatives": [{"master": name, "probability": share} for name, share in self.alternatives],
             "decided_by": self.decided_by,
             "evidence": [dict(task) for task in self.evidence],
             "abstained": self.abstained,
@@ -138,9 +131,7 @@ class Router:
         config = package.config
 
         def encoder() -> SentenceEncoder:
-            return SentenceEncoder(
-                encoder_folder, config.max_tokens, config.batch, config.threads, config.precision
-            )
+            return SentenceEncoder(encoder_folder, config.max_tokens, config.batch, config.threads, config.precision)
 
         return cls(package, encoder, package.rules, config.fallback_master)
 
@@ -226,9 +217,7 @@ class Router:
             return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
         decision = self._rules.decide(text)
         ranked = sorted(decision.scores, key=lambda name: (-decision.scores[name], name))
-        other_scores = tuple(
-            (name, decision.scores[name]) for name in ranked if name != decision.master
-        )
+        other_scores = tuple((name, decision.scores[name]) for name in ranked if name != decision.master)
         return Decision(
             master=decision.master or self._fallback,
             confidence=decision.score,
@@ -259,17 +248,13 @@ class Router:
         with serving_threads(1), side_by_side(decide, starts, 1) as futures:
             return [decision for part in futures for decision in part.result()]
 
-    def _decide(
-        self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
-    ) -> list[Decision]:
+    def _decide(self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float) -> list[Decision]:
         """Decisions, given ``spent`` milliseconds per task on the embedding."""
         began = perf_counter()
         config = bundle.config
         features = bundle.extractor.features(texts, embeddings)
         retrieval = bundle.candidates["retrieval"]
-        neighbours, cosines = retrieval.nearest(
-            features, max(config.neighbours, config.evidence, NEAREST)
-        )
+        neighbours, cosines = retrieval.nearest(features, max(config.neighbours, config.evidence, NEAREST))
         scores = [
             retrieval.votes(neighbours, cosines)  # the neighbours are known
             if name == "retrieval"
@@ -288,9 +273,7 @@ class Router:
         took = round(spent + _since(began, len(texts)), 3)
         return [
             self._decision(bundle, text, np.exp(row), float(familiar), voter, task_evidence, took)
-            for text, row, familiar, voter, task_evidence in zip(
-                texts, logs, scope, voters, evidence, strict=True
-            )
+            for text, row, familiar, voter, task_evidence in zip(texts, logs, scope, voters, evidence, strict=True)
         ]
 
     def _decision(
@@ -317,13 +300,11 @@ class Router:
             confidence=shares[0],
             in_scope=round(in_scope, _DIGITS),
             supporting=tuple(
-                names[index]
-                for index, share in zip(ranked[1:], shares[1:], strict=True)
-                if share >= config.supporting
+                names[index] for index, share in zip(ranked[1:], shares[1:], strict=True) if share >= config.supporting
             ),
-            alternatives=tuple(
-                (names[index], share) for index, share in zip(ranked[1:], shares[1:], strict=True)
-            )[: config.alternatives],
+            alternatives=tuple((names[index], share) for index, share in zip(ranked[1:], shares[1:], strict=True))[
+                : config.alternatives
+            ],
             decided_by=by,
             evidence=evidence,
             abstained=by == PERSON,
@@ -340,9 +321,7 @@ class Router:
         return decision.master == master and decision.score >= self._rules.thresholds.single
 
 
-def _voters(
-    names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles
-) -> list[str]:
+def _voters(names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles) -> list[str]:
     """For each task, the candidate with the largest margin for the chosen master."""
     if logs.shape[1] < 2:
         return [names[0]] * len(logs)

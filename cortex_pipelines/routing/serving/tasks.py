@@ -80,10 +80,7 @@ def _reject_constant(constant: str) -> Any:
 def _task(line: bytes, number: int) -> Task:
     try:
         value: Any = json.loads(
-            line.decode("utf-8-sig"),
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=_reject_constant,
+            line.decode("utf-8-sig"), parse_int=_Number, parse_float=_Number, parse_constant=_reject_constant
         )
     except (ValueError, RecursionError) as error:
         return _bad(f"line {number}: not JSON ({error}); one object a line is expected")

@@ -34,9 +34,7 @@ ARCHITECTURE_DATASET = (
             Column("language", pl.String, "Language or format of the file"),
             Column("kind", pl.String, "Kind of question", one_of=ARCHITECTURE_EXAMPLES),
             Column("technology", pl.String, "Format or framework", True),
-            Column(
-                "description_source", pl.String, "Where the requirement stands; weak:rule if made"
-            ),
+            Column("description_source", pl.String, "Where the requirement stands; weak:rule if made"),
             Column("rule", pl.String, "Dependency rule that decides; null without one", True),
             Column("explanation", pl.String, "Why an import is allowed or not; empty for others"),
         ),

@@ -17,19 +17,13 @@ _COMPLETION = (
 
 COMPLETION_DATASET = (
     *split_tables(
-        "completion_dataset",
-        "One function body, import or declaration to complete, or a gap to fill",
-        _COMPLETION,
+        "completion_dataset", "One function body, import or declaration to complete, or a gap to fill", _COMPLETION
     ),
     MANIFEST,
 )
 
 
 GENERAL_CODE = (
-    *split_tables(
-        "general_code",
-        "One example to complete of the project that stands for all code",
-        _COMPLETION,
-    ),
+    *split_tables("general_code", "One example to complete of the project that stands for all code", _COMPLETION),
     MANIFEST,
 )

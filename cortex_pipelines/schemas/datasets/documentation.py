@@ -7,9 +7,7 @@ REQUEST = "What it does:"
 
 DOCUMENTATION_DATASET = (
     *split_tables(
-        "documentation_dataset",
-        "One unit of code without its docstring, and the docstring's first paragraph",
-        EXAMPLE,
+        "documentation_dataset", "One unit of code without its docstring, and the docstring's first paragraph", EXAMPLE
     ),
     MANIFEST,
 )

@@ -17,9 +17,7 @@ _OWN = {
         "What a person put instead of a model's text, or a model's text that people kept",
         one_of=(CORRECTION, RETAINED),
     ),
-    "origin": Column(
-        "origin", pl.String, "Who wrote the completion", one_of=(PERSON, MODEL, SIMULATION)
-    ),
+    "origin": Column("origin", pl.String, "Who wrote the completion", one_of=(PERSON, MODEL, SIMULATION)),
 }
 
 FEEDBACK_DATASET = (

@@ -2,7 +2,4 @@
 
 from cortex_pipelines.schemas.datasets.examples import EXAMPLE, MANIFEST, split_tables
 
-NAMING_DATASET = (
-    *split_tables("naming_dataset", "One name to find, masked at every occurrence", EXAMPLE),
-    MANIFEST,
-)
+NAMING_DATASET = (*split_tables("naming_dataset", "One name to find, masked at every occurrence", EXAMPLE), MANIFEST)

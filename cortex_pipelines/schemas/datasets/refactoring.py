@@ -12,13 +12,9 @@ REFACTORING_DATASET = (
         "Code to put right or to improve, with the result",
         (
             *EXAMPLE,
-            Column(
-                "purpose", pl.String, "What the change is for", one_of=(*PURPOSES, "correctness")
-            ),
+            Column("purpose", pl.String, "What the change is for", one_of=(*PURPOSES, "correctness")),
             Column("error_type", pl.String, "Family of the error put in; null without one", True),
-            Column(
-                "refactoring", pl.String, "Refactoring, as RefactoringMiner names it; or null", True
-            ),
+            Column("refactoring", pl.String, "Refactoring, as RefactoringMiner names it; or null", True),
             Column("smell", pl.String, "Smell that the change takes away; null without one", True),
             Column("explanation", pl.String, "The problem and the change, in words"),
         ),

@@ -12,11 +12,7 @@ ROUTING_DATASET = split_tables(
         Column("example_id", pl.String, "Hash of the task's text and master"),
         Column("text", pl.String, "Title and description of the task"),
         Column("master", pl.String, "Master the task belongs to"),
-        Column(
-            "label_source",
-            pl.String,
-            "outcome, decision, or weak:commit where a rule gave the label",
-        ),
+        Column("label_source", pl.String, "outcome, decision, or weak:commit where a rule gave the label"),
         Column("weight", pl.Float64, "Weight of the example in training", between=(0, 1)),
         Column("origin", pl.String, "File or source the task comes from"),
         Column("occurred_at", UTC, "When the task was routed or the commit made", True),

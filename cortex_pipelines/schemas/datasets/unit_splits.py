@@ -13,9 +13,7 @@ UNIT_SPLITS = Table(
         Column("source", pl.String, "Source in the project"),
         Column("path", pl.String, "Path of its file"),
         Column("kind", pl.String, "Kind of unit", one_of=UNIT_KINDS),
-        Column(
-            "cluster", pl.String, "First unit of its near-duplicate cluster; null if left out", True
-        ),
+        Column("cluster", pl.String, "First unit of its near-duplicate cluster; null if left out", True),
         Column("cluster_size", pl.Int64, "Units in that cluster", True),
         Column("split", pl.String, "Split; null if left out", True, one_of=SPLITS),
         Column("split_reason", pl.String, "Rule that decided the split; null if left out", True),

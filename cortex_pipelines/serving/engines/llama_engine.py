@@ -31,13 +31,7 @@ from cortex_pipelines.serving.engines.engine import (
 from cortex_pipelines.serving.engines.llama_files import Chances, GgufFile, LlamaFiles
 from cortex_pipelines.serving.engines.llama_process import EndedError, LlamaProcess
 from cortex_pipelines.serving.engines.probing import PROMPTS
-from cortex_pipelines.serving.engines.queued import (
-    QueuedEngine,
-    QueuedRequest,
-    end_tokens,
-    model_file,
-    window,
-)
+from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, model_file, window
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -86,9 +80,7 @@ class LlamaEngine(QueuedEngine):
             raise EngineError(f"{error}; `--engine torch` serves this base") from error
         self._processes[None] = self._start(None)
         self._base_answers = self._answers(self._processes[None])
-        if (
-            difference := _largest_difference(self._base_answers, self._base.expected_logprobs)
-        ) > self._bound:
+        if (difference := _largest_difference(self._base_answers, self._base.expected_logprobs)) > self._bound:
             self._processes[None].close()
             raise EngineError(
                 f"llama.cpp answers {difference:.2g} nats apart from torch with {base.name} alone "
@@ -110,9 +102,7 @@ class LlamaEngine(QueuedEngine):
             process = self._start(gguf)
             try:
                 self._probe(process, gguf)
-                return self._run_between_requests(
-                    lambda: self._register(adapter.version, gguf, process)
-                )
+                return self._run_between_requests(lambda: self._register(adapter.version, gguf, process))
             except BaseException:
                 process.close()
                 raise
@@ -204,15 +194,9 @@ class LlamaEngine(QueuedEngine):
                 if has_started or not may_retry:
                     raise
 
-    def _request_tokens(
-        self, process: LlamaProcess, work: QueuedRequest, index: int
-    ) -> Iterator[ScoredToken]:
+    def _request_tokens(self, process: LlamaProcess, work: QueuedRequest, index: int) -> Iterator[ScoredToken]:
         job, sampling = work.job, work.job.sampling
-        seed = (
-            random.SystemRandom().getrandbits(31)
-            if sampling.seed is None
-            else sampling.seed + index
-        )
+        seed = random.SystemRandom().getrandbits(31) if sampling.seed is None else sampling.seed + index
 
         def is_abandoned() -> bool:
             return work.cancelled.is_set() or self._closed
@@ -223,19 +207,13 @@ class LlamaEngine(QueuedEngine):
             **_sampling(sampling, seed),
         }
         if not sampling.presence and not sampling.frequency:
-            yield from process.generate(
-                job.prompt.ids, payload | _start_grammar(job.prompt.start), is_abandoned
-            )
+            yield from process.generate(job.prompt.ids, payload | _start_grammar(job.prompt.start), is_abandoned)
             return
         # llama.cpp's own penalties count the tokens of the prompt too
         ids: list[int] = []
         while len(ids) < sampling.max_tokens:
             generated_text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-            payload |= {
-                "n_predict": 1,
-                "seed": (seed + len(ids)) % 2**31,
-                **_penalties(sampling, ids),
-            }
+            payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, **_penalties(sampling, ids)}
             payload |= {"grammar": ""} | _start_grammar(job.prompt.start[len(generated_text) :])
             step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned), None)
             if step is None:
@@ -254,9 +232,7 @@ class LlamaEngine(QueuedEngine):
             RefusedAdapterError: they differ. The message names the fault.
         """
         answers = self._answers(process)
-        effect = _largest_difference(
-            _likeliest(adapter.expected_logprobs), self._base.expected_logprobs
-        )
+        effect = _largest_difference(_likeliest(adapter.expected_logprobs), self._base.expected_logprobs)
         if effect <= _NO_CHANGE:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
         allowed = min(self._bound, _SHARE * effect)
@@ -275,11 +251,7 @@ class LlamaEngine(QueuedEngine):
     def _answers(self, process: LlamaProcess) -> list[dict[int, float]]:
         """For each prompt the likeliest next tokens, with their log-probabilities."""
         payload = {"n_predict": 1, "n_probs": _LIKELIEST, "temperature": 0.0, "cache_prompt": False}
-        return [
-            dict(step.top)
-            for ids in self._probes
-            for step in process.generate(ids, payload, lambda: False)
-        ]
+        return [dict(step.top) for ids in self._probes for step in process.generate(ids, payload, lambda: False)]
 
     def _require_open(self) -> None:
         if self._closed:
@@ -289,8 +261,7 @@ class LlamaEngine(QueuedEngine):
 def _likeliest(expected: Chances) -> list[dict[int, float]]:
     likeliest_ids = np.argsort(expected)[:, -_LIKELIEST:]
     return [
-        {int(token): float(row[token]) for token in tokens}
-        for row, tokens in zip(expected, likeliest_ids, strict=True)
+        {int(token): float(row[token]) for token in tokens} for row, tokens in zip(expected, likeliest_ids, strict=True)
     ]
 
 
@@ -322,9 +293,4 @@ def _start_grammar(start: str) -> dict[str, str]:
 
 
 def _penalties(sampling: Sampling, ids: list[int]) -> dict[str, list[list[float]]]:
-    return {
-        "logit_bias": [
-            [token, -(sampling.presence + sampling.frequency * ids.count(token))]
-            for token in set(ids)
-        ]
-    }
+    return {"logit_bias": [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]}

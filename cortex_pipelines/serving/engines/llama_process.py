@@ -124,9 +124,7 @@ class LlamaProcess:
         }
         connection = _Connection(self._socket)
         try:
-            connection.request(
-                "POST", "/completion", json.dumps(payload), {"content-type": "application/json"}
-            )
+            connection.request("POST", "/completion", json.dumps(payload), {"content-type": "application/json"})
             while not select.select([connection.sock], [], [], _LOOK)[0]:
                 if is_abandoned():
                     return

@@ -64,9 +64,7 @@ class Probe:
         if _difference(expected, self._base_answers) <= _SAME:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
         if _difference(self._answers(), self._base_answers) > _SAME:
-            raise RefusedAdapterError(
-                "the base answers differently after the adapter was taken off"
-            )
+            raise RefusedAdapterError("the base answers differently after the adapter was taken off")
 
     def expected_logits(self, lora: Lora | None) -> list[Any]:
         """Logits after each token of each prompt, shape (tokens, vocabulary); None for the base.
@@ -84,9 +82,7 @@ class Probe:
         import torch
 
         with torch.no_grad():
-            return [
-                self._model(input_ids=self._ids(text)).logits[0].float().cpu() for text in PROMPTS
-            ]
+            return [self._model(input_ids=self._ids(text)).logits[0].float().cpu() for text in PROMPTS]
 
     def _ids(self, text: str) -> Any:
         import torch
@@ -140,7 +136,4 @@ def _bound(model: Any) -> float:
 
 
 def _difference(first: list[Any], second: list[Any]) -> float:
-    return max(
-        relative_difference(actual, reference)
-        for actual, reference in zip(first, second, strict=True)
-    )
+    return max(relative_difference(actual, reference) for actual, reference in zip(first, second, strict=True))

@@ -16,15 +16,7 @@ from typing import Any
 from cortex_pipelines.adapters.data.boundary import divide_segments
 from cortex_pipelines.adapters.data.packing import start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
-from cortex_pipelines.serving.engines.engine import (
-    BusyError,
-    EngineError,
-    Event,
-    Job,
-    LoadedAdapter,
-    Prompt,
-    TextDelta,
-)
+from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Event, Job, LoadedAdapter, Prompt, TextDelta
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.tokenization.segments import Segments, as_segments
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -127,9 +119,7 @@ class QueuedEngine(ABC):
         return future.result()
 
     def _enter(self, work: QueuedRequest | _Load) -> None:
-        with (
-            self._lock
-        ):  # nothing may follow the end of the queue, where it would never be answered
+        with self._lock:  # nothing may follow the end of the queue, where it would never be answered
             if self._closed:
                 raise EngineError("the engine is closed")
             self._work.put(work)

@@ -22,11 +22,7 @@ class Sampler:
         self._sampling = sampling
         self._counts: Counter[int] = Counter()
         self._generator = torch.Generator(device=device)
-        seed = (
-            random.SystemRandom().getrandbits(63)
-            if sampling.seed is None
-            else sampling.seed + index
-        )
+        seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
         self._generator.manual_seed(seed % 2**63)
 
     def choose(self, scores: Any) -> int:

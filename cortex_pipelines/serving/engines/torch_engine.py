@@ -14,13 +14,7 @@ from typing import Any
 from cortex_pipelines.adapters.data.boundary import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
-from cortex_pipelines.serving.engines.engine import (
-    AdapterFiles,
-    Job,
-    LoadedAdapter,
-    ScoredToken,
-    TextDelta,
-)
+from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, ScoredToken, TextDelta
 from cortex_pipelines.serving.engines.probing import Probe
 from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, window
 from cortex_pipelines.serving.engines.sampler import Sampler
@@ -54,9 +48,7 @@ class TorchEngine(QueuedEngine):
         self._base = ResidentBase(base, settings.precision)
         tokenizer = self._base.tokenizer
         self._model = self._base.model.get_base_model()
-        self._ends = end_tokens(
-            getattr(self._model.generation_config, "eos_token_id", None), tokenizer
-        )
+        self._ends = end_tokens(getattr(self._model.generation_config, "eos_token_id", None), tokenizer)
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
@@ -131,9 +123,7 @@ class TorchEngine(QueuedEngine):
             if work.cancelled.is_set():
                 return
 
-    def _run_prompt(
-        self, job: Job, key: str | None, cancelled: threading.Event
-    ) -> tuple[Any, Any] | None:
+    def _run_prompt(self, job: Job, key: str | None, cancelled: threading.Event) -> tuple[Any, Any] | None:
         """Logits after the prompt and its KV cache; None if the request was cancelled."""
         import torch
         from transformers import DynamicCache
@@ -194,10 +184,7 @@ class TorchEngine(QueuedEngine):
     def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
         chances = logits.log_softmax(-1)
         values, likeliest_ids = chances.topk(top) if top else ((), ())
-        likeliest = tuple(
-            (int(token_id), float(value))
-            for value, token_id in zip(values, likeliest_ids, strict=True)
-        )
+        likeliest = tuple((int(token_id), float(value)) for value, token_id in zip(values, likeliest_ids, strict=True))
         return ScoredToken(token, float(chances[token]), likeliest)
 
     def _keep(self, key: str | None, forward_pass: _ForwardPass) -> None:

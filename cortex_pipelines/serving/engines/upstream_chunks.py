@@ -5,12 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.serving.engines.engine import (
-    EngineError,
-    Finish,
-    GeneratedToken,
-    UnavailableError,
-)
+from cortex_pipelines.serving.engines.engine import EngineError, Finish, GeneratedToken, UnavailableError
 from cortex_pipelines.serving.token_bytes import alternative, unspelled
 
 _SHOWN = 300
@@ -65,9 +60,7 @@ def chunk_of(content: str) -> AnswerChunk | None:
         end: Finish | None = None if finish is None else "length" if finish == "length" else "stop"
         return AnswerChunk(text, _tokens(choice.get("logprobs"), text), end)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EngineError(
-            f"the upstream server's answer is not a completion in OpenAI's format: {error!r}"
-        ) from error
+        raise EngineError(f"the upstream server's answer is not a completion in OpenAI's format: {error!r}") from error
 
 
 def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
@@ -79,10 +72,7 @@ def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
             GeneratedToken(
                 scored["token"],
                 float(scored["logprob"]),
-                tuple(
-                    alternative(_raw(top), float(top["logprob"]))
-                    for top in scored.get("top_logprobs", ())
-                ),
+                tuple(alternative(_raw(top), float(top["logprob"])) for top in scored.get("top_logprobs", ())),
                 _raw(scored),
             )
             for scored in scores["content"]
@@ -92,9 +82,7 @@ def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
         GeneratedToken(
             token,
             float(chance),
-            tuple(
-                alternative(unspelled(other), float(value)) for other, value in (top or {}).items()
-            ),
+            tuple(alternative(unspelled(other), float(value)) for other, value in (top or {}).items()),
             unspelled(token),
         )
         for token, chance, top in zip(scores["tokens"], scores["token_logprobs"], tops, strict=True)

@@ -90,9 +90,7 @@ class UpstreamEngine:
         self._closed = False
         self._down = ""
         started: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)), name="upstream", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="upstream", daemon=True)
         self._thread.start()
         started.result()
 
@@ -109,9 +107,7 @@ class UpstreamEngine:
             self._run(self._load_adapter(name, str(folder.resolve())))
         elif not _holds(names, name):
             available = ", ".join(sorted(names)) or "none"
-            raise RefusedAdapterError(
-                f"the upstream server has no model {name} (it has {available})"
-            )
+            raise RefusedAdapterError(f"the upstream server has no model {name} (it has {available})")
         loaded_adapter = self._loaded[adapter.version] = LoadedAdapter(adapter.version, name)
         return loaded_adapter
 
@@ -246,9 +242,7 @@ class UpstreamEngine:
                 async with aclosing(self._chunks(job, index, ids, remaining_tokens)) as chunks:
                     async for chunk in chunks:
                         full_text += chunk.text
-                        if not (
-                            full_text.startswith(forced_start) or forced_start.startswith(full_text)
-                        ):
+                        if not (full_text.startswith(forced_start) or forced_start.startswith(full_text)):
                             break
                         self._generated_tokens += len(chunk.tokens)
                         for delta in answer.grow(index, full_text, chunk.tokens):
@@ -263,9 +257,7 @@ class UpstreamEngine:
                 request.deliver(answer.end(index, "cancelled"))
                 raise
 
-    async def _chunks(
-        self, job: Job, index: int, ids: Sequence[int], most: int
-    ) -> AsyncGenerator[AnswerChunk]:
+    async def _chunks(self, job: Job, index: int, ids: Sequence[int], most: int) -> AsyncGenerator[AnswerChunk]:
         """Chunks of an answer, the last with its finish reason; retries before the first chunk."""
         body = self._body(job, index, ids, most)
         # a server that is known to be down gets a single attempt
@@ -343,9 +335,7 @@ class UpstreamEngine:
                 "environment variable that holds it"
             )
         if status == httpx2.codes.NOT_FOUND:  # look the adapter up again
-            self._loaded = {
-                key: adapter for key, adapter in self._loaded.items() if adapter.weights != model
-            }
+            self._loaded = {key: adapter for key, adapter in self._loaded.items() if adapter.weights != model}
         return EngineError(f"the upstream server refuses {model} with {status}: {message}")
 
     async def _models(self) -> list[str]:
@@ -358,9 +348,7 @@ class UpstreamEngine:
         except httpx2.HTTPError as error:
             raise _connection_error(error) from error
         except (ValueError, LookupError, TypeError) as error:
-            raise EngineError(
-                f"the upstream server's list of models cannot be read: {error!r}"
-            ) from error
+            raise EngineError(f"the upstream server's list of models cannot be read: {error!r}") from error
         self._set_down("")
         return names
 
@@ -408,9 +396,7 @@ def _headers(server: UpstreamSettings) -> dict[str, str]:
 def _connection_error(error: httpx2.HTTPError) -> EngineError:
     kind = "does not answer in time" if isinstance(error, httpx2.TimeoutException) else "is away"
     detail = f"{type(error).__name__}: {error}".rstrip(": ")
-    return UnavailableError(
-        f"the upstream server {kind} ({detail}); the next request tries it again"
-    )
+    return UnavailableError(f"the upstream server {kind} ({detail}); the next request tries it again")
 
 
 def _holds(names: Sequence[str], name: str) -> bool:

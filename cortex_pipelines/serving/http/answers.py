@@ -11,12 +11,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from cortex_pipelines.serving.engines.engine import (
-    BusyError,
-    EngineError,
-    GeneratedToken,
-    TextDelta,
-)
+from cortex_pipelines.serving.engines.engine import BusyError, EngineError, GeneratedToken, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
 from cortex_pipelines.serving.requests import Backend, PreparedRequest
@@ -92,9 +87,7 @@ def answer_id(prefix: str, backend: Backend) -> str:
     return f"{prefix}-{backend.identity}"
 
 
-async def collect(
-    gateway: Gateway, prepared: PreparedRequest, request: Request | None = None
-) -> list[PartialAnswer]:
+async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request | None = None) -> list[PartialAnswer]:
     """Collect all answers to one prompt; cancels if the client disconnects.
 
     Raises:
@@ -131,17 +124,11 @@ async def _client_disconnected(request: Request) -> None:
         await asyncio.sleep(0.1)
 
 
-def usage_of(
-    requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]
-) -> dict[str, int]:
+def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]) -> dict[str, int]:
     """OpenAI's token counts; a prompt counts once for all of its answers."""
     prompt_tokens = sum(len(request.prompt.ids) for request in requests)
     generated = sum(answer.generated for answer in answers)
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": generated,
-        "total_tokens": prompt_tokens + generated,
-    }
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": generated, "total_tokens": prompt_tokens + generated}
 
 
 def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
@@ -163,10 +150,7 @@ def versioned_response(body: Mapping[str, Any], model: str) -> Response:
 
 
 def complete_response(
-    frame: dict[str, Any],
-    choices: list[dict[str, Any]],
-    usage: dict[str, int],
-    headers: dict[str, str],
+    frame: dict[str, Any], choices: list[dict[str, Any]], usage: dict[str, int], headers: dict[str, str]
 ) -> Response:
     """A response that is not streamed."""
     return JSONResponse({**frame, "choices": choices, "usage": usage}, headers=headers)

@@ -56,10 +56,7 @@ def create_app(
         gateway.close()
 
     app = FastAPI(
-        title="cortex-pipelines",
-        version=version("cortex-pipelines"),
-        description=_DESCRIPTION,
-        lifespan=life,
+        title="cortex-pipelines", version=version("cortex-pipelines"), description=_DESCRIPTION, lifespan=life
     )
     add_error_handlers(app)
     # routes are matched in this order: the most frequent first
@@ -85,9 +82,7 @@ def create_app(
     if authenticator is not None:
         app.add_middleware(AuditMiddleware, authenticator=authenticator)
     if origins := gateway.settings.origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
-        )
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(RequestCounter, metrics=gateway.metrics)
     app.add_middleware(TracingMiddleware, tracer=gateway.tracer)
     return app

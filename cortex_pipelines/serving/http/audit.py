@@ -15,15 +15,12 @@ def audit_router(state: Path) -> APIRouter:
     path = state / audit.FILE
 
     @router.get("/audit")
-    def read(
-        last: Annotated[int, Query(ge=1, le=1000)] = 100, verify: bool = False
-    ) -> dict[str, Any]:
+    def read(last: Annotated[int, Query(ge=1, le=1000)] = 100, verify: bool = False) -> dict[str, Any]:
         principal = current_principal()
         entries = [
             entry
             for entry in audit.latest_entries(path, last)
-            if not principal.limited
-            or (entry.get("model") and principal.may_use(str(entry["model"])))
+            if not principal.limited or (entry.get("model") and principal.may_use(str(entry["model"])))
         ]
         return {"entries": entries, "chain": _chain(path) if verify else None}
 

@@ -131,15 +131,11 @@ class Authenticator:
         try:
             principal = self._principal(headers.get("authorization", ""))
         except ProviderError as error:
-            return AuthenticationResult(
-                refusal=error_response(str(error), 503, code="provider_unavailable")
-            )
+            return AuthenticationResult(refusal=error_response(str(error), 503, code="provider_unavailable"))
         except KeysDamagedError as error:
             _LOG.error("%s", error)
             message = "the API keys cannot be read"
-            return AuthenticationResult(
-                refusal=error_response(message, 503, code="keys_unreadable")
-            )
+            return AuthenticationResult(refusal=error_response(message, 503, code="keys_unreadable"))
         except ApiKeyError as error:
             of_token = isinstance(error, TokenError)
             refused = {"www-authenticate": 'Bearer error="invalid_token"' if of_token else "Bearer"}
@@ -149,9 +145,7 @@ class Authenticator:
         requests, tokens = self._limits(principal.name)
         metered = replace(principal, tokens=tokens)
         if reason := _forbidden(metered, path):
-            return AuthenticationResult(
-                metered, error_response(reason, 403, code="insufficient_scope")
-            )
+            return AuthenticationResult(metered, error_response(reason, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
             after = {"retry-after": str(math.ceil(wait))}
@@ -213,9 +207,7 @@ class AuditMiddleware:
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
         self._authenticator = authenticator
-        self._fetching = CapacityLimiter(
-            4
-        )  # waiting requests must not occupy threads that others need
+        self._fetching = CapacityLimiter(4)  # waiting requests must not occupy threads that others need
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -239,9 +231,7 @@ class AuditMiddleware:
                     audit_failed = True
                     _LOG.error("the audit log cannot be written: %s", error)
                     explanation = "the audit log cannot be written, so nothing is answered"
-                    await error_response(explanation, 503, code="audit_failed")(
-                        scope, receive, send
-                    )
+                    await error_response(explanation, 503, code="audit_failed")(scope, receive, send)
             if not audit_failed:
                 await send(message)
 

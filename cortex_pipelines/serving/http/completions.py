@@ -25,14 +25,7 @@ from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
 from cortex_pipelines.serving.http.search import pack_context, require_project
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
-from cortex_pipelines.serving.request_prompts import (
-    PromptBuilder,
-    chat,
-    citations,
-    completion,
-    context_text,
-    infill,
-)
+from cortex_pipelines.serving.request_prompts import PromptBuilder, chat, citations, completion, context_text, infill
 from cortex_pipelines.serving.requests import Backend, PreparedRequest
 from cortex_pipelines.serving.services import ProjectServices
 
@@ -51,8 +44,7 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
     @router.post("/v1/completions")
     async def completions(
         form: Annotated[
-            Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")],
-            Discriminator(_body_kind),
+            Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")], Discriminator(_body_kind)
         ],
         request: Request,
     ) -> Response:
@@ -104,42 +96,26 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
             return parts
 
         return streaming_response(gateway, requests, frame, choices, _with_usage(form), headers)
-    answers = [
-        answer for prepared in requests for answer in await collect(gateway, prepared, request)
-    ]
+    answers = [answer for prepared in requests for answer in await collect(gateway, prepared, request)]
     entries = [
         _text_choice(index, answer.text, answer.tokens, with_logprobs, answer.finish)
         for index, answer in enumerate(answers)
     ]
-    return complete_response(
-        frame, entries, usage_of(requests, answers), headers | outcome_of(requests)
-    )
+    return complete_response(frame, entries, usage_of(requests, answers), headers | outcome_of(requests))
 
 
-async def converse(
-    gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request
-) -> Response:
+async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request) -> Response:
     """Answer a conversation, with code of the project as context if requested."""
     most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
-    sampling = sampling_of(
-        form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
-    )
-    backend = await run_in_threadpool(
-        gateway.backend_for, form.model, context=False, for_user=form.user
-    )
+    sampling = sampling_of(form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0)
+    backend = await run_in_threadpool(gateway.backend_for, form.model, context=False, for_user=form.user)
     project = str(backend.served.details.get("project") or "")
     code_context: Mapping[str, Any] = {"known": "", "pieces": []}
     if form.context is not None:
         require_project(project or None)
-        code_context = await run_in_threadpool(
-            pack_context, services, form.question, project or None, form.context
-        )
-    turns = chat(
-        [turn.as_chat_message() for turn in form.messages], project, context_text(code_context)
-    )
-    prepared = await run_in_threadpool(
-        _prepare_chat, gateway, backend, turns, sampling, form.n or 1
-    )
+        code_context = await run_in_threadpool(pack_context, services, form.question, project or None, form.context)
+    turns = chat([turn.as_chat_message() for turn in form.messages], project, context_text(code_context))
+    prepared = await run_in_threadpool(_prepare_chat, gateway, backend, turns, sampling, form.n or 1)
     return await _chat_response(
         gateway, form, prepared, bool(form.logprobs), request, citations(code_context["pieces"])
     )
@@ -160,31 +136,24 @@ async def _chat_response(
     if form.stream:
         frame = envelope("chat.completion.chunk", "chatcmpl", prepared.backend)
         first = [
-            _delta(index, {"role": "assistant", "content": ""}, (), False, None)
-            for index in range(prepared.count)
+            _delta(index, {"role": "assistant", "content": ""}, (), False, None) for index in range(prepared.count)
         ]
 
         def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
             parts = []
             if delta.text or (with_logprobs and delta.tokens):
-                parts.append(
-                    _delta(index, {"content": delta.text}, delta.tokens, with_logprobs, None)
-                )
+                parts.append(_delta(index, {"content": delta.text}, delta.tokens, with_logprobs, None))
             if delta.finish:
                 parts.append(_delta(index, {}, (), False, delta.finish))
             return parts
 
-        return streaming_response(
-            gateway, [prepared], frame, choices, _with_usage(form), headers, first
-        )
+        return streaming_response(gateway, [prepared], frame, choices, _with_usage(form), headers, first)
     frame = envelope("chat.completion", "chatcmpl", prepared.backend)
     if sources:
         frame["context"] = list(sources)
     answers = await collect(gateway, prepared, request)
     messages = [_turn(index, answer, with_logprobs) for index, answer in enumerate(answers)]
-    return complete_response(
-        frame, messages, usage_of([prepared], answers), headers | outcome_of([prepared])
-    )
+    return complete_response(frame, messages, usage_of([prepared], answers), headers | outcome_of([prepared]))
 
 
 def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:
@@ -257,11 +226,7 @@ def _turn(index: int, answer: PartialAnswer, with_logprobs: bool) -> dict[str, A
 
 
 def _delta(
-    index: int,
-    delta: dict[str, Any],
-    tokens: Sequence[GeneratedToken],
-    with_logprobs: bool,
-    finish: str | None,
+    index: int, delta: dict[str, Any], tokens: Sequence[GeneratedToken], with_logprobs: bool, finish: str | None
 ) -> dict[str, Any]:
     scores = _turn_scores(tokens) if with_logprobs else None
     return {"index": index, "delta": delta, "logprobs": scores, "finish_reason": finish}

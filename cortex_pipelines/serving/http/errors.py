@@ -36,16 +36,12 @@ class RequestError(ValueError):
         code: Machine-readable reason.
     """
 
-    def __init__(
-        self, message: str, param: str | None = None, status: int = 400, code: str | None = None
-    ) -> None:
+    def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None) -> None:
         super().__init__(message)
         self.param, self.status, self.code = param, status, code
 
 
-def error_body(
-    message: str, status: int, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
+def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """JSON object of an error."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     if status == 429:
@@ -54,11 +50,7 @@ def error_body(
 
 
 def error_response(
-    message: str,
-    status: int,
-    param: str | None = None,
-    code: str | None = None,
-    headers: dict[str, str] | None = None,
+    message: str, status: int, param: str | None = None, code: str | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """JSON response of an error."""
     return JSONResponse(error_body(message, status, param, code), status, headers)

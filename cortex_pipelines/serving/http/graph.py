@@ -14,12 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from graphql import GraphQLError
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from strawberry.extensions import (
-    MaskErrors,
-    MaxAliasesLimiter,
-    MaxTokensLimiter,
-    QueryDepthLimiter,
-)
+from strawberry.extensions import MaskErrors, MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.scalars import JSON
 from strawberry.types import ExecutionContext
 
@@ -60,9 +55,7 @@ class _QueryContext:
             raise GraphQLError(refusal, extensions={"code": "insufficient_scope"})
         if name not in self._trees:
             if len(self._trees) >= LINEAGES:
-                raise GraphQLError(
-                    f"more than {LINEAGES} lineages in one query; ask for single models by name"
-                )
+                raise GraphQLError(f"more than {LINEAGES} lineages in one query; ask for single models by name")
             self._trees[name] = lineage_of(self.gateway, self.services, name)["tree"]
         return self._trees[name]
 
@@ -143,10 +136,7 @@ class Query:
     def models(self, info: Info, project: str | None = None) -> list[Model]:
         """By name."""
         gateway = info.context.gateway
-        rows = [
-            model_row(served, gateway)
-            for _, served in sorted(gateway.source.current.models.items())
-        ]
+        rows = [model_row(served, gateway) for _, served in sorted(gateway.source.current.models.items())]
         return [_model(facts) for facts in rows if project in (None, facts["project"])]
 
     @strawberry.field(description="One model, the router among them.")
@@ -166,9 +156,7 @@ class Query:
 
 
 class _Schema(strawberry.Schema):
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
-    ) -> None:
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log faults of the gateway; errors in the query go to the client only."""
         for error in filter(_unexpected, errors):
             _LOG.error("graphql: %s", error.message, exc_info=error.original_error)
@@ -250,11 +238,7 @@ def _runs(node: Node) -> Iterator[Run]:
     if node.run_id is not None:
         version = str(node.version)
         yield Run(
-            run_id=node.run_id,
-            name=node.name,
-            partition=node.partition,
-            version=version,
-            git_commit=node.git_commit,
+            run_id=node.run_id, name=node.name, partition=node.partition, version=version, git_commit=node.git_commit
         )
     for child in node.made_from:
         yield from _runs(child)

@@ -13,14 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import (
-    PartialAnswer,
-    cache_of,
-    collect,
-    flag_events,
-    headers_of,
-    outcome_of,
-)
+from cortex_pipelines.serving.http.answers import PartialAnswer, cache_of, collect, flag_events, headers_of, outcome_of
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText
@@ -151,9 +144,7 @@ def _deadline(limit: float | None) -> Any:
     return lambda text: "\n" in text.strip("\n") and time.monotonic() > end
 
 
-async def _answer(
-    gateway: Gateway, form: LlamaForm, prepared: PreparedRequest, request: Request
-) -> Response:
+async def _answer(gateway: Gateway, form: LlamaForm, prepared: PreparedRequest, request: Request) -> Response:
     headers = headers_of(prepared)
     began = time.perf_counter()
     if not form.stream:
@@ -181,9 +172,7 @@ async def _answer(
     return EventSourceResponse(events(), headers=headers, sep="\n")
 
 
-def _final_chunk(
-    prepared: PreparedRequest, answer: PartialAnswer, seconds: float
-) -> dict[str, Any]:
+def _final_chunk(prepared: PreparedRequest, answer: PartialAnswer, seconds: float) -> dict[str, Any]:
     prompt_tokens, generated_tokens = len(prepared.prompt.ids), answer.generated
     stop_type = _stop_type(answer, prepared.sampling.stop)
     return {

@@ -7,12 +7,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.retrieval.notes.note import (
-    LONGEST,
-    Kind,
-    NoteError,
-    NoteStoreUnavailableError,
-)
+from cortex_pipelines.retrieval.notes.note import LONGEST, Kind, NoteError, NoteStoreUnavailableError
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
@@ -59,9 +54,7 @@ def memory_router(services: ProjectServices) -> APIRouter:
     @router.post("/memory")
     async def add(form: EntryForm) -> Mapping[str, Any]:
         note_fields = (form.text, form.kind, form.origin, form.answer, form.supersedes)
-        return await _work(
-            services, form.project, lambda notes, author: notes.add(author, *note_fields)
-        )
+        return await _work(services, form.project, lambda notes, author: notes.add(author, *note_fields))
 
     @router.get("/memory")
     async def show(project: ModelName | None = None) -> Mapping[str, Any]:
@@ -70,26 +63,20 @@ def memory_router(services: ProjectServices) -> APIRouter:
     @router.post("/memory/search")
     async def search(form: NoteQueryForm) -> Mapping[str, Any]:
         query_fields = (form.query, form.k, form.kind, form.history)
-        return await _work(
-            services, form.project, lambda notes, author: notes.search(author, *query_fields)
-        )
+        return await _work(services, form.project, lambda notes, author: notes.search(author, *query_fields))
 
     @router.post("/memory/forget")
     async def forget(form: ForgetForm) -> Mapping[str, Any]:
         every = current_principal().may("admin")
         return await _work(
-            services,
-            form.project,
-            lambda notes, author: notes.forget(None if every else author, form.ids),
+            services, form.project, lambda notes, author: notes.forget(None if every else author, form.ids)
         )
 
     return router
 
 
 async def _work(
-    services: ProjectServices,
-    project: str | None,
-    call: Callable[[Memory, str], Mapping[str, Any]],
+    services: ProjectServices, project: str | None, call: Callable[[Memory, str], Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     memory, principal = services.memory, current_principal()
     if memory is None:

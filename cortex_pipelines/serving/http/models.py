@@ -54,9 +54,7 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     def versions() -> dict[str, Any]:
         catalogue = gateway.source.current
         releases = {
-            name: served.release.version
-            for name, served in sorted(catalogue.models.items())
-            if "@" not in name
+            name: served.release.version for name, served in sorted(catalogue.models.items()) if "@" not in name
         }
         return {
             "version": version("cortex-pipelines"),
@@ -107,17 +105,9 @@ def _router_entry(gateway: Gateway) -> list[dict[str, Any]]:
     facts = gateway.source.current.router
     if facts is None:
         return []
-    visible_facts = _visible_facts(
-        {name: value for name, value in facts.items() if name != "created"}
-    )
+    visible_facts = _visible_facts({name: value for name, value in facts.items() if name != "created"})
     return [
-        {
-            "id": ROUTER,
-            "object": "model",
-            "created": facts["created"],
-            "owned_by": "cortex",
-            "cortex": visible_facts,
-        }
+        {"id": ROUTER, "object": "model", "created": facts["created"], "owned_by": "cortex", "cortex": visible_facts}
     ]
 
 

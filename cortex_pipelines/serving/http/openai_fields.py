@@ -183,17 +183,13 @@ def require_supported(
         row = rows.get(name)
         if row is not None and not row.accepts(value):
             raise RequestError(
-                f"{name}: not supported with this value ({row.note}); {row.advice}",
-                name,
-                code="unsupported_parameter",
+                f"{name}: not supported with this value ({row.note}); {row.advice}", name, code="unsupported_parameter"
             )
         unknown = row is None and names is not None and name not in names
         if unknown and value not in _EMPTY:
             short_name = name[:100]
             raise RequestError(
-                f"{short_name}: not a parameter of this request; leave it out",
-                short_name,
-                code="unknown_parameter",
+                f"{short_name}: not a parameter of this request; leave it out", short_name, code="unknown_parameter"
             )
 
 

@@ -19,16 +19,7 @@ LOOKED_AT = frozenset(
 )
 """Routes that use no model; excluded from the load."""
 
-_DETAIL_COLUMNS = (
-    "project",
-    "number",
-    "roles",
-    "plan",
-    "verdict",
-    "reason",
-    "bits_per_byte",
-    "scores",
-)
+_DETAIL_COLUMNS = ("project", "number", "roles", "plan", "verdict", "reason", "bits_per_byte", "scores")
 
 
 def overview_router(gateway: Gateway) -> APIRouter:
@@ -41,9 +32,7 @@ def overview_router(gateway: Gateway) -> APIRouter:
         router_facts = None
         if catalogue.router is not None:
             hidden = ("created", "lineage")
-            router_facts = {
-                name: value for name, value in catalogue.router.items() if name not in hidden
-            }
+            router_facts = {name: value for name, value in catalogue.router.items() if name not in hidden}
         return {
             "version": version("cortex-pipelines"),
             "base": catalogue.base,
@@ -88,9 +77,9 @@ def _experiment_row(served: ServedModel, experiments: Experiments | None) -> dic
 
 def load_counters(gateway: Gateway) -> dict[str, float]:
     """Counters since the start; the page shows differences between two reads."""
-    sums = dict.fromkeys(
-        ("requests", "errors", "seconds", "first_tokens", "first_token_seconds"), 0.0
-    ) | dict.fromkeys(("tokens_read", "tokens_written", "tasks_routed", "fallbacks"), 0.0)
+    sums = dict.fromkeys(("requests", "errors", "seconds", "first_tokens", "first_token_seconds"), 0.0) | dict.fromkeys(
+        ("tokens_read", "tokens_written", "tasks_routed", "fallbacks"), 0.0
+    )
     names = {
         "cortex_first_token_seconds_count": "first_tokens",
         "cortex_first_token_seconds_sum": "first_token_seconds",

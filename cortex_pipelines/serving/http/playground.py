@@ -50,9 +50,7 @@ def _prepare(gateway: Gateway, form: PlaygroundForm) -> PreparedRequest:
     served = gateway.source.current.find(form.model)
     ways = ways_of(served)
     if form.way not in ways:
-        raise RequestError(
-            f"{served.name} cannot be answered by {form.way}; there is {', '.join(ways)}", "way"
-        )
+        raise RequestError(f"{served.name} cannot be answered by {form.way}; there is {', '.join(ways)}", "way")
     backend = gateway.backend_of(ways[form.way])
     text = infill(form.prompt, form.suffix) if form.suffix else completion(form.prompt)
     with cache_disabled():  # the page shows the time an answer takes

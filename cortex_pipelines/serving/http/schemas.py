@@ -3,16 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
 from cortex_pipelines.serving.http.errors import RequestError
@@ -121,9 +112,7 @@ class CompletionForm(Generation):
     @model_validator(mode="after")
     def _require_all_answers(self) -> Self:
         if self.best_of not in (None, self.n or 1):
-            raise RequestError(
-                "best_of: only as many as n, since every answer is returned", "best_of"
-            )
+            raise RequestError("best_of: only as many as n, since every answer is returned", "best_of")
         return self
 
     @property
@@ -170,10 +159,7 @@ def _part_type(part: Any) -> Any:
     return part.get("type") if isinstance(part, Mapping) else getattr(part, "type", None)
 
 
-Part = Annotated[
-    Annotated[TextPart, Tag("text")] | Annotated[RefusalPart, Tag("refusal")],
-    Discriminator(_part_type),
-]
+Part = Annotated[Annotated[TextPart, Tag("text")] | Annotated[RefusalPart, Tag("refusal")], Discriminator(_part_type)]
 
 _LEGACY_CALL = "function_call"
 """Id for calls in the older format, which has none."""
@@ -220,10 +206,7 @@ class Message(OpenAIForm):
 
     def as_chat_message(self) -> ChatMessage:
         """Convert to the message type of the chat renderer."""
-        calls = [
-            ToolCall(call.id, call.function.name, call.function.arguments)
-            for call in self.tool_calls or ()
-        ]
+        calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
         if self.function_call is not None:
             call = self.function_call
             calls.append(ToolCall(_LEGACY_CALL, call.name, call.arguments))

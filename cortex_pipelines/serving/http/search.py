@@ -51,16 +51,12 @@ def search_router(services: ProjectServices) -> APIRouter:
     @router.post("/context")
     async def context(form: ContextForm) -> Response:
         require_project(form.project)
-        return _json(
-            await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens)
-        )
+        return _json(await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens))
 
     return router
 
 
-def pack_context(
-    services: ProjectServices, task: str, project: str | None, tokens: int
-) -> Mapping[str, Any]:
+def pack_context(services: ProjectServices, task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
     """The packed context of a task.
 
     Raises:
@@ -85,10 +81,7 @@ def require_project(project: str | None) -> None:
     refusal = principal.refusal(["data"])
     if not refusal and principal.limited and project not in principal.projects:
         allowed_projects = ", ".join(principal.projects) or "none"
-        refusal = (
-            f"{principal.name} may not read {project or 'all projects'}; "
-            f"projects: {allowed_projects}"
-        )
+        refusal = f"{principal.name} may not read {project or 'all projects'}; projects: {allowed_projects}"
     if refusal:
         raise RequestError(refusal, "project", 403, "insufficient_scope")
 

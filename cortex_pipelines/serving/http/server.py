@@ -33,8 +33,7 @@ def require_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise PortError(
-            f"{host}:{port} cannot be listened on ({error.strerror or error}); "
-            "name another by --host and --port"
+            f"{host}:{port} cannot be listened on ({error.strerror or error}); name another by --host and --port"
         ) from error
 
 
@@ -86,9 +85,7 @@ def run(
     keys = KeyRing(gateway.state.parent / "keys")
     root = gateway.state.parents[1]
     provider = Provider(settings.oidc, root) if settings.oidc is not None else None
-    authenticator = Authenticator(
-        keys, settings, hosts_of(host, settings), AuditLog(gateway.state), provider
-    )
+    authenticator = Authenticator(keys, settings, hosts_of(host, settings), AuditLog(gateway.state), provider)
     certificate, key = tls or (None, None)
     if requests:
         log_requests()

@@ -46,9 +46,7 @@ class CursorContext(Form):
     filepath: LongText | None = None
     git_url: LongText | None = None
     declarations: Annotated[list[CodeSnippet], Field(max_length=256)] | None = None
-    relevant_snippets_from_changed_files: (
-        Annotated[list[CodeSnippet], Field(max_length=256)] | None
-    ) = None
+    relevant_snippets_from_changed_files: Annotated[list[CodeSnippet], Field(max_length=256)] | None = None
     clipboard: LongText | None = None
 
 
@@ -70,8 +68,7 @@ def _of_a_client(kind: Any) -> Any:
 
 
 EventType = Annotated[
-    Literal["view", "select", "dismiss", "typed", "edited", "retained"],
-    BeforeValidator(_of_a_client),
+    Literal["view", "select", "dismiss", "typed", "edited", "retained"], BeforeValidator(_of_a_client)
 ]
 """Other types are refused, as by Tabby's own server; its agent ignores the error."""
 

@@ -45,9 +45,7 @@ class PredictForm(Form):
     """``POST /predict``."""
 
     model: ModelName | None = None
-    task: Literal[
-        "completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"
-    ]
+    task: Literal["completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"]
     input: LongText
     context: LongText | TaskContext | None = None
     alternatives: Annotated[int, Field(ge=0, le=4)] = 2
@@ -113,15 +111,7 @@ def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:
     """Answer a task; raises what ``suggest`` raises."""
     context = form.context
     task_context = context if isinstance(context, TaskContext) else TaskContext(code=context or "")
-    return suggest(
-        gateway,
-        form.model,
-        form.task,
-        form.input,
-        task_context,
-        gateway.datasets,
-        form.alternatives,
-    )
+    return suggest(gateway, form.model, form.task, form.input, task_context, gateway.datasets, form.alternatives)
 
 
 def _row(routed: RoutedTask, form: RouteForm) -> dict[str, Any]:

@@ -61,27 +61,21 @@ class TracingMiddleware:
                 await self._app(scope, receive, send_observed)
             finally:
                 route = getattr(scope.get("route"), "path", "none")
-                answer_facts = {
-                    name: response_headers.get(f"x-cortex-{name}", "") for name in NAMED
-                }
+                answer_facts = {name: response_headers.get(f"x-cortex-{name}", "") for name in NAMED}
                 span.update_name(f"{method} {route}")
                 span.set_attributes(
                     {
                         "http.request.method": method,
                         "http.route": route,
                         "http.response.status_code": status,
-                        **{
-                            f"cortex.{name}": value for name, value in answer_facts.items() if value
-                        },
+                        **{f"cortex.{name}": value for name, value in answer_facts.items() if value},
                     }
                 )
                 if status >= 500:
                     span.set_status(StatusCode.ERROR)
                 if REQUESTS.isEnabledFor(logging.INFO):
                     seconds = round(time.perf_counter() - began, 6)
-                    _write(
-                        {"method": method, "route": route, "status": status}, seconds, answer_facts
-                    )
+                    _write({"method": method, "route": route, "status": status}, seconds, answer_facts)
 
 
 def log_requests() -> None:

@@ -59,10 +59,7 @@ class AuditLog:
         with self._lock, open_for_append(self._path) as file:
             size, torn, start = file.seek(0, os.SEEK_END), b"", b""
             inode = os.fstat(file.fileno()).st_ino
-            if (
-                inode,
-                size,
-            ) != self._last_state:  # first entry of this process, or another process wrote
+            if (inode, size) != self._last_state:  # first entry of this process, or another process wrote
                 self._previous, torn, start = _end(file, size)
             full_entry = {**entry, "nonce": secrets.token_hex(16)}
             if torn:
@@ -138,9 +135,7 @@ def verify(path: Path, head: str | None = None) -> ChainCheck:
                 explanation = f"line {number}: the text before it is not a torn entry"
                 return ChainCheck(count, previous, explanation)
             if entry["previous"] != previous:
-                explanation = (
-                    "the one before was changed, or lines between were taken out or put in"
-                )
+                explanation = "the one before was changed, or lines between were taken out or put in"
                 return ChainCheck(count, previous, f"line {number} does not follow: {explanation}")
             if "was" in entry:
                 redacted.setdefault(str(entry.get("redacted")), []).append(_hash(line))

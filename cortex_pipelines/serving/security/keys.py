@@ -149,9 +149,7 @@ class KeyRing:
             ApiKeyError: the name is taken or invalid, or a scope or role is unknown.
         """
         if not _NAME.fullmatch(name):
-            raise ApiKeyError(
-                f"{name[:80]!r} is not a valid key name. Use 1 to 64 letters, digits, _, ., @ and -"
-            )
+            raise ApiKeyError(f"{name[:80]!r} is not a valid key name. Use 1 to 64 letters, digits, _, ., @ and -")
         if unknown := sorted(set(scopes) - set(SCOPES)):
             raise ApiKeyError(f"no scope {', '.join(unknown)}; there is: {', '.join(SCOPES)}")
         role = role or ("" if scopes else DEFAULT_ROLE)
@@ -174,8 +172,7 @@ class KeyRing:
         with self._changing() as keys:
             if any(key.name == name for key in keys):
                 raise ApiKeyError(
-                    f"there was a key {name} already, which the audit log knows by that name; "
-                    "take another name"
+                    f"there was a key {name} already, which the audit log knows by that name; take another name"
                 )
             keys.append(api_key)
         return token
@@ -192,9 +189,7 @@ class KeyRing:
                 names = ", ".join(key.name for key in keys) or "none"
                 raise ApiKeyError(f"no key {name}; there is: {names}")
             revoked_at = datetime.now(UTC).isoformat(timespec="seconds")
-            keys[positions[0]] = replace(
-                keys[positions[0]], revoked=keys[positions[0]].revoked or revoked_at
-            )
+            keys[positions[0]] = replace(keys[positions[0]], revoked=keys[positions[0]].revoked or revoked_at)
 
     def forget(self, is_subject: Callable[[str], bool]) -> int:
         """Delete keys by name; returns their number."""

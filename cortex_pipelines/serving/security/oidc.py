@@ -22,10 +22,7 @@ from cortex_pipelines.serving.settings import OidcSettings
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-ALGORITHMS: Final = (
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
-)
+ALGORITHMS: Final = (*("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), *("ES256", "ES384", "ES512", "EdDSA"))
 PREFIX: Final = "oidc:"
 """Prefix of a subject in the audit log; names of API keys have no colon."""
 
@@ -60,9 +57,7 @@ class Provider:
         clock: Time in seconds.
     """
 
-    def __init__(
-        self, settings: OidcSettings, root: Path, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: OidcSettings, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._file = None if "://" in settings.jwks else root / settings.jwks
         self._clock = clock
@@ -97,10 +92,7 @@ class Provider:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid", "")
             if algorithm not in ALGORITHMS:
-                raise TokenError(
-                    f"the token is signed by {str(algorithm)[:20]}; accepted: "
-                    f"{', '.join(ALGORITHMS)}"
-                )
+                raise TokenError(f"the token is signed by {str(algorithm)[:20]}; accepted: {', '.join(ALGORITHMS)}")
             claims: dict[str, Any] = _JWT.decode(
                 token,
                 self._key(str(kid)),

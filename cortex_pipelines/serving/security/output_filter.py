@@ -93,9 +93,7 @@ class StreamFilter:
         note: Receives the rules that matched.
     """
 
-    def __init__(
-        self, output_filter: OutputFilter, prompt: str, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, output_filter: OutputFilter, prompt: str, note: Callable[[str], None]) -> None:
         self._output_filter = output_filter
         self._before = prompt.rpartition("\n")[2][-_LONGEST_LINE:]
         self._note = note
@@ -126,9 +124,7 @@ class StreamFilter:
         new_text = filtered.text[len(sent_text) :] if filtered.text.startswith(sent_text) else ""
         self._sent_texts[index] = sent_text + new_text
         if filtered.rules:  # a token's text would reveal what was cut
-            tokens = tuple(
-                replace(token, text="", top=(), raw=b"", offset=len(sent_text)) for token in tokens
-            )
+            tokens = tuple(replace(token, text="", top=(), raw=b"", offset=len(sent_text)) for token in tokens)
         return replace(delta, text=new_text, tokens=tokens)
 
     def _report_rules(self, filtered: FilteredAnswer) -> None:

@@ -18,13 +18,7 @@ from cortex_pipelines.versioning.dagster.plots import curves, table_plots
 from cortex_pipelines.versioning.dagster.provenance import event_tags, latest_record, observe_pins
 from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.materialise import (
-    BrokenContractError,
-    ContractCheck,
-    Validate,
-    Version,
-    materialise,
-)
+from cortex_pipelines.versioning.materialise import BrokenContractError, ContractCheck, Validate, Version, materialise
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -34,9 +28,7 @@ _RUN_ID = "mlflow/run_id"
 _OWNER = "team:cortex"
 # An output is made again only when something moved, so its age says nothing of most assets. A gate
 # that has judged nothing for so long does: sources rest, or the nightly run is off or fails.
-_VERDICT_AGE = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(days=30), warn_window=timedelta(days=14)
-)
+_VERDICT_AGE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), warn_window=timedelta(days=14))
 
 
 class TrackingRun(Protocol):
@@ -53,22 +45,12 @@ class Tracker(Protocol):
     """Records runs; MLflow in a real project."""
 
     def begin(
-        self,
-        project: Project,
-        asset: VersionedAsset,
-        partition: str | None,
-        made_from: Snapshot,
-        dagster_run_id: str,
+        self, project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
     ) -> TrackingRun:
         """Open the run of a materialisation."""
 
     def record(
-        self,
-        project: Project,
-        asset: VersionedAsset,
-        partition: str | None,
-        version: Version,
-        dagster_run_id: str,
+        self, project: Project, asset: VersionedAsset, partition: str | None, version: Version, dagster_run_id: str
     ) -> str:
         """Record a materialisation without an open run; returns the run's id."""
 
@@ -84,15 +66,11 @@ def build_assets(
     # Observable sources are marked as beta; that is known, and no news for whoever runs this.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     pins = [_source(project, pin, partitions) for pin in project.graph.pins.values()]
-    assets = [
-        _asset(project, asset, partitions, tracker, validate) for asset in project.graph.order
-    ]
+    assets = [_asset(project, asset, partitions, tracker, validate) for asset in project.graph.order]
     return [*pins, *assets]
 
 
-def _source(
-    project: Project, pin: Pin, partitions: dg.DynamicPartitionsDefinition
-) -> dg.SourceAsset:
+def _source(project: Project, pin: Pin, partitions: dg.DynamicPartitionsDefinition) -> dg.SourceAsset:
     @dg.observable_source_asset(
         name=pin.name,
         description=pin.description,
@@ -102,9 +80,7 @@ def _source(
     def observe() -> dg.DataVersion | dg.DataVersionsByPartition:
         if not pin.partitioned:
             return dg.DataVersion(project.pin_version(pin, None))
-        return dg.DataVersionsByPartition(
-            {name: project.pin_version(pin, name) for name in project.partitions}
-        )
+        return dg.DataVersionsByPartition({name: project.pin_version(pin, name) for name in project.partitions})
 
     return observe
 
@@ -184,9 +160,7 @@ def run_step(
         result: dg.MaterializeResult[Any] = dg.MaterializeResult(
             asset_key=asset.name,
             data_version=dg.DataVersion(version.value),
-            tags=event_tags(
-                context.instance, project, asset, partition, version.made_from, version.value
-            ),
+            tags=event_tags(context.instance, project, asset, partition, version.made_from, version.value),
             metadata=describe(project, asset, partition, version.value)
             | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
             check_results=list(_check_results(asset, version.checks))
@@ -244,9 +218,7 @@ def _remember(
     return tracker.record(project, asset, partition, version, context.run.run_id)
 
 
-def remembered_run(
-    instance: dg.DagsterInstance, name: str, partition: str | None, version: str
-) -> str | None:
+def remembered_run(instance: dg.DagsterInstance, name: str, partition: str | None, version: str) -> str | None:
     """Run named by Dagster's newest event, if that event has this version."""
     record = latest_record(instance, name, partition)
     event = record.event_log_entry.asset_materialization if record else None
@@ -258,27 +230,17 @@ def remembered_run(
 
 def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
     specs = [
-        dg.AssetCheckSpec(
-            f"{table.name}_contract", asset=asset.name, description=table.meaning, blocking=True
-        )
+        dg.AssetCheckSpec(f"{table.name}_contract", asset=asset.name, description=table.meaning, blocking=True)
         for table in asset.tables
     ]
     if asset.registers:
-        specs.append(
-            dg.AssetCheckSpec(
-                "verdict", asset=asset.name, description="The challenger is worth promoting"
-            )
-        )
+        specs.append(dg.AssetCheckSpec("verdict", asset=asset.name, description="The challenger is worth promoting"))
     if asset.alarm:
-        specs.append(
-            dg.AssetCheckSpec(asset.alarm, asset=asset.name, description="Nothing raises an alarm")
-        )
+        specs.append(dg.AssetCheckSpec(asset.alarm, asset=asset.name, description="Nothing raises an alarm"))
     return specs
 
 
-def _check_results(
-    asset: VersionedAsset, checks: tuple[ContractCheck, ...]
-) -> Iterator[dg.AssetCheckResult]:
+def _check_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...]) -> Iterator[dg.AssetCheckResult]:
     """Contract check results; those of an unchanged version passed when it was published."""
     by_table = {check.table: check for check in checks}
     for table in asset.tables:
@@ -294,18 +256,13 @@ def _check_results(
 def _check_metadata(check: ContractCheck | None) -> dict[str, Any]:
     if check is None:
         return {"unchanged": True}
-    metadata: dict[str, Any] = {
-        "rows": check.rows,
-        "failures": "; ".join(check.failures) or "none",
-    }
+    metadata: dict[str, Any] = {"rows": check.rows, "failures": "; ".join(check.failures) or "none"}
     if check.page:
         metadata["expectations"] = dg.MetadataValue.path(check.page)
     return metadata
 
 
-def _verdict_result(
-    project: Project, asset: VersionedAsset, partition: str | None
-) -> Iterator[dg.AssetCheckResult]:
+def _verdict_result(project: Project, asset: VersionedAsset, partition: str | None) -> Iterator[dg.AssetCheckResult]:
     if not asset.registers:
         return
     verdict = read_json(project.output(asset.name, partition) / "verdict.json")
@@ -318,9 +275,7 @@ def _verdict_result(
     )
 
 
-def _alarm_result(
-    project: Project, asset: VersionedAsset, partition: str | None
-) -> Iterator[dg.AssetCheckResult]:
+def _alarm_result(project: Project, asset: VersionedAsset, partition: str | None) -> Iterator[dg.AssetCheckResult]:
     if not asset.alarm:
         return
     folder = project.output(asset.name, partition)
@@ -330,10 +285,7 @@ def _alarm_result(
         check_name=asset.alarm,
         passed=value == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            asset.alarm: value,
-            "report": dg.MetadataValue.path(str(folder / "report.html")),
-        },
+        metadata={asset.alarm: value, "report": dg.MetadataValue.path(str(folder / "report.html"))},
     )
 
 
@@ -345,15 +297,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def describe(
-    project: Project, asset: VersionedAsset, partition: str | None, version: str
-) -> dict[str, Any]:
+def describe(project: Project, asset: VersionedAsset, partition: str | None, version: str) -> dict[str, Any]:
     """Metadata of a materialisation, from the output in the workspace."""
     folder = project.output(asset.name, partition)
-    metadata: dict[str, Any] = {
-        "dvc_md5": version,
-        "dagster/uri": folder.relative_to(project.root).as_posix(),
-    }
+    metadata: dict[str, Any] = {"dvc_md5": version, "dagster/uri": folder.relative_to(project.root).as_posix()}
     rows = 0
     for table in asset.tables:
         frame = pl.scan_parquet(folder / f"{table.name}.parquet")
@@ -361,27 +308,20 @@ def describe(
         if table.columns == asset.tables[0].columns:  # train, validation, test; not a side table
             rows += count
         metadata[f"{table.name}/rows"] = count
-        metadata[f"{table.name}/preview"] = dg.MetadataValue.md(
-            preview(frame.head(_PREVIEW_ROWS).collect())
-        )
+        metadata[f"{table.name}/preview"] = dg.MetadataValue.md(preview(frame.head(_PREVIEW_ROWS).collect()))
         plots = table_plots(table, frame)
         metadata |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
     if asset.tables:
         metadata["dagster/row_count"] = rows
         metadata["dagster/column_schema"] = column_schema(asset.tables[0])
-        metadata["dagster/column_lineage"] = column_lineage(
-            asset.tables[0], project.graph.wiring(asset.name).assets
-        )
+        metadata["dagster/column_lineage"] = column_lineage(asset.tables[0], project.graph.wiring(asset.name).assets)
     numbers = read_json(folder / "metrics.json")
-    metadata |= {
-        f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None
-    }
+    metadata |= {f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None}
     verdict = read_json(folder / "verdict.json")
     if verdict:
         metadata |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
     metadata |= {
-        name: dg.MetadataValue.md(picture)
-        for name, picture in curves(read_json(folder / "training.json")).items()
+        name: dg.MetadataValue.md(picture) for name, picture in curves(read_json(folder / "training.json")).items()
     }
     if (folder / "report.html").exists():
         metadata["report"] = dg.MetadataValue.path(str(folder / "report.html"))

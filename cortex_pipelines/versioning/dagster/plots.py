@@ -22,11 +22,7 @@ def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
     for column in _PLOTTED:
         if column in table.schema:
             counts = (
-                frame.group_by(column)
-                .len()
-                .sort(["len", column], descending=[True, False])
-                .head(_MOST_BARS)
-                .collect()
+                frame.group_by(column).len().sort(["len", column], descending=[True, False]).head(_MOST_BARS).collect()
             )
             if counts.height:
                 bars = {str(value): int(count) for value, count in counts.iter_rows()}

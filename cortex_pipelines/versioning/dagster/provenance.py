@@ -39,9 +39,7 @@ def latest_record(
     """Newest materialisation (for a pin: observation) of an asset and partition."""
     import dagster as dg
 
-    return instance.get_latest_data_version_record(
-        dg.AssetKey(name), is_source=observed, partition_key=partition
-    )
+    return instance.get_latest_data_version_record(dg.AssetKey(name), is_source=observed, partition_key=partition)
 
 
 def recorded_version(record: "EventLogRecord | None") -> str | None:
@@ -69,17 +67,13 @@ def event_tags(
     for other in wiring.assets:
         consumed = made_from.deps.get(input_path(other, asset, partition))
         tags[INPUT_VERSION + other.name] = consumed or NOTHING
-        tags[INPUT_POINTER + other.name] = _asset_pointer(
-            instance, project, other, asset, partition, consumed
-        )
+        tags[INPUT_POINTER + other.name] = _asset_pointer(instance, project, other, asset, partition, consumed)
     for pin in wiring.pins:
         consumed = snapshot.pin_version(pin, made_from, partition)
         tags[INPUT_VERSION + pin.name] = consumed
         record = latest_record(instance, pin.name, _partition_of(pin, partition), observed=True)
         tags[INPUT_POINTER + pin.name] = (
-            str(record.storage_id)
-            if record and recorded_version(record) == consumed
-            else BEFORE_ALL
+            str(record.storage_id) if record and recorded_version(record) == consumed else BEFORE_ALL
         )
     return tags
 
@@ -132,9 +126,7 @@ def _asset_pointer(
     if content_md5(project.root / input_path(other, asset, partition)) != consumed:
         return BEFORE_ALL
     if other.partitioned and not asset.partitioned:
-        versions = {
-            name: content_md5(project.output(other.name, name)) for name in project.partitions
-        }
+        versions = {name: content_md5(project.output(other.name, name)) for name in project.partitions}
     else:
         versions = {_partition_of(other, partition): consumed}  # type: ignore[dict-item]
     newest = [0]

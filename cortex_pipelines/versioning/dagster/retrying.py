@@ -40,10 +40,7 @@ def retry_policy() -> "dg.RetryPolicy":
     import dagster as dg
 
     return dg.RetryPolicy(
-        max_retries=MAX_RETRIES,
-        delay=DELAY_SECONDS,
-        backoff=dg.Backoff.EXPONENTIAL,
-        jitter=dg.Jitter.PLUS_MINUS,
+        max_retries=MAX_RETRIES, delay=DELAY_SECONDS, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
     )
 
 

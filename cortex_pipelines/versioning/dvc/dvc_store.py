@@ -163,13 +163,9 @@ _HeldLock = tuple[str, str, dict[str, Any]]
 
 def _held_locks(path: Path) -> list[_HeldLock]:
     values = json.loads(path.read_text(encoding="utf-8"))
-    locks = [
-        ("write", locked_path, process) for locked_path, process in values.get("write", {}).items()
-    ]
+    locks = [("write", locked_path, process) for locked_path, process in values.get("write", {}).items()]
     locks += [
-        ("read", locked_path, process)
-        for locked_path, all_ in values.get("read", {}).items()
-        for process in all_
+        ("read", locked_path, process) for locked_path, all_ in values.get("read", {}).items() for process in all_
     ]
     for _, _, process in locks:
         int(process["pid"])
@@ -241,9 +237,7 @@ def find_stage(repo: Any, address: str) -> Any:
         # this one alone: to load a hundred takes more than a second
         return repo.stage.load_one(str(Path(repo.root_dir, "dvc.yaml")), name=address)
     except (StageFileDoesNotExistError, StageNotFound):
-        raise StageError(
-            f"dvc.yaml has no stage {address}: run `cortex dvc-yaml`, and see `cortex status`"
-        ) from None
+        raise StageError(f"dvc.yaml has no stage {address}: run `cortex dvc-yaml`, and see `cortex status`") from None
 
 
 def write_parameters(project: Project) -> None:
@@ -342,11 +336,7 @@ def commit(
 
     def act() -> tuple[str, Snapshot]:
         # DVC's run cache resolves dvc.yaml against the working directory, whatever the root is.
-        with (
-            locked_repo(root) as repo,
-            _rwlock(root, read=[], write=[output]),
-            contextlib.chdir(root),
-        ):
+        with locked_repo(root) as repo, _rwlock(root, read=[], write=[output]), contextlib.chdir(root):
             check()
             publish()
             (stage,) = repo.commit(address, force=True)

@@ -28,10 +28,7 @@ def restore_outputs(project: Project) -> int:
 
     count = dvc_store.retry_while_locked(project.root, act)
     if count:
-        _LOG.warning(
-            "DVC's cache lacked %d outputs that are in the workspace; they are stored there again",
-            count,
-        )
+        _LOG.warning("DVC's cache lacked %d outputs that are in the workspace; they are stored there again", count)
     return count
 
 

@@ -26,13 +26,7 @@ from cortex_pipelines.atomic import discard
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
-from cortex_pipelines.versioning.dagster.provenance import (
-    CODE_VERSION,
-    MADE_BY_DVC,
-    NOTHING,
-    event_tags,
-    observe_pins,
-)
+from cortex_pipelines.versioning.dagster.provenance import CODE_VERSION, MADE_BY_DVC, NOTHING, event_tags, observe_pins
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.output_cache import restore_outputs
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
@@ -216,10 +210,7 @@ def sync(
 def _cached_views(project: Project) -> list[DvcView]:
     """DVC's views, after outputs that its cache lost were stored there again."""
     views = dvc_views(project)
-    lost = any(
-        view.version and view.version == view.locked and any(map(_is_uncached, view.reasons))
-        for view in views
-    )
+    lost = any(view.version and view.version == view.locked and any(map(_is_uncached, view.reasons)) for view in views)
     return dvc_views(project) if lost and restore_outputs(project) else views
 
 
@@ -271,11 +262,7 @@ def _sync_one(
 
 
 def _report(
-    project: Project,
-    instance: "DagsterInstance",
-    view: DvcView,
-    tags: dict[str, str],
-    describe: Describe | None,
+    project: Project, instance: "DagsterInstance", view: DvcView, tags: dict[str, str], describe: Describe | None
 ) -> int:
     import dagster as dg
 
@@ -285,13 +272,7 @@ def _report(
     if describe and view.version:
         metadata |= describe(view)
     instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            view.asset.name, partition=view.partition, tags=tags, metadata=metadata
-        )
+        dg.AssetMaterialization(view.asset.name, partition=view.partition, tags=tags, metadata=metadata)
     )
-    _LOG.info(
-        "%s: Dagster now has %s",
-        project.address(view.asset, view.partition),
-        tags.get("dagster/data_version"),
-    )
+    _LOG.info("%s: Dagster now has %s", project.address(view.asset, view.partition), tags.get("dagster/data_version"))
     return 1

@@ -130,9 +130,7 @@ def follow_projects(project: Project) -> None:
 
 def _has_stages(project: Project) -> bool:
     text = _stages_text(project)
-    tops = [
-        line for line in _read(project)[len(text) :].splitlines() if not line.startswith((" ", "-"))
-    ]
+    tops = [line for line in _read(project)[len(text) :].splitlines() if not line.startswith((" ", "-"))]
     return _read(project).startswith(text) and set(tops) <= {"metrics:", "plots:"}
 
 

@@ -35,8 +35,7 @@ def peek_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise ProjectError(
-            f"{path.name}: expected keys and values at the top, found {type(loaded).__name__}; "
-            "write `key: value` lines"
+            f"{path.name}: expected keys and values at the top, found {type(loaded).__name__}; write `key: value` lines"
         )
     return loaded
 
@@ -78,6 +77,4 @@ def read_values(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise ProjectError(
-            f"{path.name} cannot be read: {error}; `cortex params --write` rewrites it"
-        ) from error
+        raise ProjectError(f"{path.name} cannot be read: {error}; `cortex params --write` rewrites it") from error

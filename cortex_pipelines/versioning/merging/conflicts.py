@@ -30,8 +30,7 @@ _READ_TEXTS = ("prompts/**/*", "patterns/**/*", "environments/*")
 
 _MARKER = re.compile(rb"^(?:<{7,}|\|{7,}|>{7,})(?:[ \t][^\n]*)?\r?$|^={7,}\r?$", re.MULTILINE)
 _WHOLE = re.compile(
-    rb"^(<{7,})(?:[ \t][^\n]*)?\r?\n(?:.*\n)*?={7,}\r?\n(?:.*\n)*?>{7,}(?:[ \t][^\n]*)?\r?$",
-    re.MULTILINE,
+    rb"^(<{7,})(?:[ \t][^\n]*)?\r?\n(?:.*\n)*?={7,}\r?\n(?:.*\n)*?>{7,}(?:[ \t][^\n]*)?\r?$", re.MULTILINE
 )
 
 

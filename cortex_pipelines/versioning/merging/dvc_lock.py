@@ -21,10 +21,7 @@ Fits = Callable[[Mapping[str, Any]], bool]
 
 
 def join_dvc_locks(
-    base: Mapping[str, Any] | None,
-    ours: Mapping[str, Any],
-    theirs: Mapping[str, Any],
-    fits: Fits = lambda _: True,
+    base: Mapping[str, Any] | None, ours: Mapping[str, Any], theirs: Mapping[str, Any], fits: Fits = lambda _: True
 ) -> tuple[dict[str, Any], list[str]]:
     """Join the contents of two versions.
 
@@ -37,17 +34,13 @@ def join_dvc_locks(
     Returns:
         The joined content, and what was decided, in sentences.
     """
-    other_keys = [
-        {k: v for k, v in (each or {}).items() if k != "stages"} for each in (base, ours, theirs)
-    ]
+    other_keys = [{k: v for k, v in (each or {}).items() if k != "stages"} for each in (base, ours, theirs)]
     entries = [dict((each or {}).get("stages") or {}) for each in (base, ours, theirs)]
     stages, notes = _join_stages(entries[0], entries[1], entries[2], fits)
     return {**join_values(*other_keys), "stages": stages}, notes
 
 
-def _join_stages(
-    base: Entries, ours: Entries, theirs: Entries, fits: Fits
-) -> tuple[dict[str, Any], list[str]]:
+def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
     merged: dict[str, Any] = {}
     versions: dict[str, str] = {}
@@ -68,19 +61,13 @@ def _join_stages(
 
         def decide(our_entry: Any, their_entry: Any) -> Any:
             nonlocal both
-            if (
-                our_entry is ABSENT or their_entry is ABSENT
-            ):  # removed on one side, run on the other
+            if our_entry is ABSENT or their_entry is ABSENT:  # removed on one side, run on the other
                 return their_entry if our_entry is ABSENT else our_entry
             both = True
             candidates = ((our_entry, ours), (their_entry, theirs))
-            return next(
-                (e for e, entries in candidates if is_consistent(e, entries) and fits(e)), ABSENT
-            )
+            return next((e for e, entries in candidates if is_consistent(e, entries) and fits(e)), ABSENT)
 
-        entry = choose(
-            base.get(name, ABSENT), ours.get(name, ABSENT), theirs.get(name, ABSENT), decide
-        )
+        entry = choose(base.get(name, ABSENT), ours.get(name, ABSENT), theirs.get(name, ABSENT), decide)
         if both:
             notes.append(_note(name, entry, ours))
         if entry is not ABSENT:
@@ -91,11 +78,7 @@ def _join_stages(
 
 def _outputs(entries: Entries) -> dict[str, Any]:
     """DVC's hash of each output, by path."""
-    return {
-        str(out["path"]): out.get("md5")
-        for entry in entries.values()
-        for out in entry.get("outs") or ()
-    }
+    return {str(out["path"]): out.get("md5") for entry in entries.values() for out in entry.get("outs") or ()}
 
 
 def _below(path: str, *outputs: Mapping[str, Any]) -> set[str]:

@@ -34,12 +34,7 @@ def join_releases_locks(
                 return their_pin if our_pin is ABSENT else our_pin
             return _later(model, our_pin, their_pin, ledgers, notes)
 
-        pin = choose(
-            base_pins.get(key, ABSENT),
-            our_pins.get(key, ABSENT),
-            their_pins.get(key, ABSENT),
-            decide,
-        )
+        pin = choose(base_pins.get(key, ABSENT), our_pins.get(key, ABSENT), their_pins.get(key, ABSENT), decide)
         if pin is not ABSENT and project is None:
             champions[asset] = pin
         elif pin is not ABSENT:
@@ -66,9 +61,7 @@ def _with_distinct_numbers(ledger: list[Any]) -> tuple[list[Any], list[str]]:
             free = f"{front}.{int(patch) + 1}"
         numbers[model, version] = free
         if free != number:
-            words.append(
-                f"{model}: both branches released a {number}; {version} of the later one is {free}"
-            )
+            words.append(f"{model}: both branches released a {number}; {version} of the later one is {free}")
     lines = [
         {**line, "number": numbers.get((line.get("model"), line.get("version")), line["number"])}
         if line.get("number")
@@ -89,9 +82,7 @@ def _pins(champions: Mapping[str, Any]) -> dict[tuple[str, str | None], Any]:
     return pins
 
 
-def _later(
-    model: str, our_pin: Any, their_pin: Any, ledgers: list[list[Any]], notes: list[dict[str, Any]]
-) -> Any:
+def _later(model: str, our_pin: Any, their_pin: Any, ledgers: list[list[Any]], notes: list[dict[str, Any]]) -> Any:
     """The champion's entry of the side that decided last, with a note of both."""
     _, ours, theirs = ledgers
     decisions = [(_last_decision(model, ours), our_pin), (_last_decision(model, theirs), their_pin)]

@@ -51,8 +51,7 @@ class _PinJoiner:
                 keys = join_keys(before, our_value, their_value)
                 values = {
                     key: self.join(
-                        f"{key_path}.{key}",
-                        [each.get(key, ABSENT) for each in (before, our_value, their_value)],
+                        f"{key_path}.{key}", [each.get(key, ABSENT) for each in (before, our_value, their_value)]
                     )
                     for key in keys
                 }
@@ -69,9 +68,7 @@ class _PinJoiner:
             label = ":".join(map(str, next(iter(mapping.items()), ())))
             later = _commits(their_pin) > _commits(our_pin)
             branch = "the other branch" if later else "this branch"
-            choice = (
-                "the later one" if _commits(their_pin) != _commits(our_pin) else f"that of {branch}"
-            )
+            choice = "the later one" if _commits(their_pin) != _commits(our_pin) else f"that of {branch}"
             project = key_path.removeprefix("projects.") if key_path.startswith("projects.") else ""
             update = f"`cortex update {project}`" if project else "`cortex update`"
             self.notes.append(

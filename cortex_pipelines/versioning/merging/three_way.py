@@ -55,25 +55,16 @@ def join_lists(
 ) -> list[Any]:
     """Join lists whose items are known by a key; by default by all that they say."""
     of = key or (lambda item: json.dumps(item, sort_keys=True, default=str))
-    base_items, our_items, their_items = (
-        {of(item): item for item in items} for items in (base, ours, theirs)
-    )
+    base_items, our_items, their_items = ({of(item): item for item in items} for items in (base, ours, theirs))
     merged = []
     for name in _merge_order(list(our_items), list(their_items), list(base_items)):
-        item = choose(
-            base_items.get(name, ABSENT),
-            our_items.get(name, ABSENT),
-            their_items.get(name, ABSENT),
-            decide,
-        )
+        item = choose(base_items.get(name, ABSENT), our_items.get(name, ABSENT), their_items.get(name, ABSENT), decide)
         if item is not ABSENT:
             merged.append(item)
     return merged
 
 
-def _join_mappings(
-    base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> dict[str, Any]:
+def _join_mappings(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     merged = {}
     for key in join_keys(base, ours, theirs):
         value = join_values(*(each.get(key, ABSENT) for each in (base, ours, theirs)))
@@ -82,9 +73,7 @@ def _join_mappings(
     return merged
 
 
-def _merge_order(
-    ours: list[Any], theirs: Iterable[Hashable], base: Iterable[Hashable]
-) -> list[Any]:
+def _merge_order(ours: list[Any], theirs: Iterable[Hashable], base: Iterable[Hashable]) -> list[Any]:
     order, previous = list(ours), None
     present = set(ours)
     for name in theirs:

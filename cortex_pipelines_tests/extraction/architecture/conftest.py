@@ -45,9 +45,7 @@ def units_frame(files: pl.DataFrame) -> pl.DataFrame:
     limits = parsing_limits()
     rows = [
         {"source": source, "path": path, **{name: getattr(unit, name) for name in _UNITS}}
-        for source, path, language, text in files.select(
-            "source", "path", "language", "text"
-        ).iter_rows()
+        for source, path, language, text in files.select("source", "path", "language", "text").iter_rows()
         if language in PARSED
         for unit in file_units(text, language, path, limits)
     ]
@@ -85,9 +83,7 @@ def extract_facts(architecture: ArchitectureSettings, parsing: ExtractionSetting
 def triples(extract_facts: FactExtractor) -> Callable[..., set[tuple[str, ...]]]:
     """Some columns of the facts of one kind, for a project given as paths and texts."""
 
-    def select(
-        texts: dict[str, str], fact: str, *columns: str, relation: str | None = None
-    ) -> set[tuple[str, ...]]:
+    def select(texts: dict[str, str], fact: str, *columns: str, relation: str | None = None) -> set[tuple[str, ...]]:
         frame = extract_facts(texts).filter(pl.col("fact") == fact)
         if relation is not None:
             frame = frame.filter(pl.col("relation") == relation)

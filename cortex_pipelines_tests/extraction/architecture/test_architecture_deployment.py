@@ -31,12 +31,7 @@ APIS: dict[str, tuple[str, str, set[tuple[str, str, str]]]] = {
         '{\n "swagger": "2.0",\n "info": {"title": "Old", "version": "1"},\n "basePath": "/v1/",\n'
         ' "paths": {"/x": {"post": {"operationId": "makeX"}}},\n'
         ' "definitions": {"X": {"properties": {"a": {"type": "integer"}}}}\n}\n',
-        {
-            ("Old", "api", "1"),
-            ("POST /v1/x", "operation", "makeX"),
-            ("X", "message", ""),
-            ("X", "field", "a integer"),
-        },
+        {("Old", "api", "1"), ("POST /v1/x", "operation", "makeX"), ("X", "message", ""), ("X", "field", "a integer")},
     ),
     "proto": (
         "seat.proto",
@@ -236,8 +231,7 @@ SERVICES = {
     "money/money/__init__.py": "",
     "money/money/price.py": "",
     "old/setup.cfg": "[metadata]\nname = old\n[options]\ninstall_requires =\n    six\n",
-    "poetry/pyproject.toml": '[tool.poetry]\nname = "verse"\n[tool.poetry.dependencies]\n'
-    'python = "^3"\nrich = "*"\n',
+    "poetry/pyproject.toml": '[tool.poetry]\nname = "verse"\n[tool.poetry.dependencies]\npython = "^3"\nrich = "*"\n',
     "web/package.json": '{\n  "name": "web",\n  "description": "The page of it",\n'
     '  "dependencies": {\n    "react": "^18"\n  }\n}\n',
     "web/Dockerfile": "FROM node\n",

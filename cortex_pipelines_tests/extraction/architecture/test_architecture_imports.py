@@ -28,8 +28,7 @@ PYTHON = {
 TYPESCRIPT = {
     "package.json": '{"name": "root", "workspaces": ["packages/*"]}',
     "tsconfig.json": (
-        '{ // aliases\n "compilerOptions": {"baseUrl": ".", '
-        '"paths": {"@lib/*": ["packages/core/src/*"],}, },}'
+        '{ // aliases\n "compilerOptions": {"baseUrl": ".", "paths": {"@lib/*": ["packages/core/src/*"],}, },}'
     ),
     "packages/core/package.json": '{"name": "@acme/core", "main": "./src/index.ts"}',
     "packages/core/src/index.ts": "export * from './money'\nexport { a } from \"./deep\";\n",
@@ -75,8 +74,7 @@ RUST = {
     "core-lib/src/money.rs": "use std::{fmt, collections::HashMap};\nuse super::shapes::Circle;\n",
     "core-lib/src/shapes/mod.rs": "mod circle;\nuse self::circle::Circle;\nuse crate::money::*;\n",
     "core-lib/src/shapes/circle.rs": "enum Kind { A }\nuse Kind::A;\n",
-    "app/Cargo.toml": '[package]\nname = "app"\n[dependencies]\n'
-    'core-lib = {path = "../core-lib"}\n',
+    "app/Cargo.toml": '[package]\nname = "app"\n[dependencies]\ncore-lib = {path = "../core-lib"}\n',
     "app/src/main.rs": (
         "extern crate serde;\nmod config;\nuse config::Settings as S;\n"
         "use core_lib::money::Price;\n"
@@ -163,16 +161,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("language", CASES)
-def test_imports_lead_to_files_packages_and_the_standard_library(
-    triples: Chosen, language: str
-) -> None:
+def test_imports_lead_to_files_packages_and_the_standard_library(triples: Chosen, language: str) -> None:
     texts, expected = CASES[language]
     assert triples(texts, "module-dependency", "subject", "object", "scope") == expected
 
 
-def test_stand_ins_of_the_documentation_are_imported_by_the_documentation_alone(
-    triples: Chosen,
-) -> None:
+def test_stand_ins_of_the_documentation_are_imported_by_the_documentation_alone(triples: Chosen) -> None:
     texts = {
         "doc/java/__init__.py": "",
         "doc/java/lang.py": "class String: ...\n",
@@ -209,8 +203,7 @@ def test_a_module_says_what_it_declares_and_is_for(triples: Chosen) -> None:
     texts = {
         "desk.py": '#!/usr/bin/env python\n"""Orders that wait."""\n\nclass Desk: ...\n'
         "def take(): ...\ndef _own(): ...\n",
-        "desk.go": "// Copyright 2020 Somebody\n\n// Package desk takes orders.\npackage desk\n\n"
-        "func Take() {}\n",
+        "desk.go": "// Copyright 2020 Somebody\n\n// Package desk takes orders.\npackage desk\n\nfunc Take() {}\n",
         "desk.rs": "//! Orders that wait,\n//! in a queue.\npub struct Desk;\n",
         "desk.ts": "/**\n * Orders that wait.\n */\nimport a from 'a'\nexport class Desk {}\n",
         "Desk.java": "/* Orders that wait here. */\npackage desk;\nclass Desk {}\n",

@@ -62,27 +62,20 @@ WHOLE = {
 }  # fmt: skip
 
 
-def _facts(
-    path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings
-) -> list[dict[str, object]]:
+def _facts(path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings) -> list[dict[str, object]]:
     return list(facts_in_file(SourceFile(path, language_of(path, text), text, limits, parsing)))
 
 
 @given(path=st.sampled_from(sorted(WHOLE)), data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_text_gives_facts_on_lines_that_exist(
-    architecture: ArchitectureSettings,
-    parsing: ExtractionSettings,
-    path: str,
-    data: st.DataObject,
+    architecture: ArchitectureSettings, parsing: ExtractionSettings, path: str, data: st.DataObject
 ) -> None:
     text = WHOLE[path]
     for _ in range(data.draw(st.integers(1, 3))):
         start, end = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
         other = WHOLE[data.draw(st.sampled_from(sorted(WHOLE)))]
-        noise = data.draw(
-            st.text(st.sampled_from("\n\t\"'`()[]{}<>:;,.-=*&!#@/\\\0é\u2028"), max_size=9)
-        )
+        noise = data.draw(st.text(st.sampled_from("\n\t\"'`()[]{}<>:;,.-=*&!#@/\\\0é\u2028"), max_size=9))
         text = text[:start] + data.draw(st.sampled_from([noise, other, ""])) + text[end:]
     changed = text
     for fact in _facts(path, changed, architecture, parsing):
@@ -121,9 +114,7 @@ def test_a_bomb_does_no_harm_in_any_format(
     architecture: ArchitectureSettings, parsing: ExtractionSettings, bomb: str
 ) -> None:
     # what a language's parser does with garbage is tested where units are extracted
-    formats = [
-        path for path in WHOLE if not path.endswith((".py", ".js", ".ts", ".java", ".go", ".rs"))
-    ]
+    formats = [path for path in WHOLE if not path.endswith((".py", ".js", ".ts", ".java", ".go", ".rs"))]
     for path in formats:
         text = WHOLE[path] + BOMBS[bomb][:60_000]
         assert len(_facts(path, text, architecture, parsing)) <= architecture.max_facts_per_file
@@ -145,17 +136,12 @@ def test_what_stands_before_a_broken_line_is_kept(architecture: ArchitectureSett
 @given(
     st.recursive(
         st.sampled_from(["x", "a b", "1", "true", ""]),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3)
-        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
         max_leaves=12,
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_the_tree_holds_what_the_text_says(
-    architecture: ArchitectureSettings, value: object
-) -> None:
+def test_the_tree_holds_what_the_text_says(architecture: ArchitectureSettings, value: object) -> None:
     import yaml
 
     (root,) = documents(yaml.safe_dump({"top": value}), architecture)
@@ -180,9 +166,7 @@ def test_large_files_and_many_facts_are_bounded(
     assert root.scalar("a", "b", "c") == ""
 
 
-def test_generated_files_state_nothing(
-    architecture: ArchitectureSettings, parsing: ExtractionSettings
-) -> None:
+def test_generated_files_state_nothing(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> None:
     from cortex_pipelines.extraction.architecture.collect import collect_facts
 
     row = {"source": "s", "path": "a.sql", "language": "sql", "text": WHOLE["a.sql"]}
@@ -191,9 +175,7 @@ def test_generated_files_state_nothing(
     assert set(facts["path"]) == {"b.sql"}
 
 
-def test_the_cache_changes_nothing_but_the_work(
-    extract_facts: FactExtractor, tmp_path: Path
-) -> None:
+def test_the_cache_changes_nothing_but_the_work(extract_facts: FactExtractor, tmp_path: Path) -> None:
     texts = dict(WHOLE)
     cache = RowCache(tmp_path, "1")
     fresh = extract_facts(texts)
@@ -206,16 +188,12 @@ def test_the_cache_changes_nothing_but_the_work(
     assert not changed.equals(fresh)
 
 
-def test_routers_mounted_everywhere_and_deep_folders_are_bounded(
-    extract_facts: FactExtractor,
-) -> None:
+def test_routers_mounted_everywhere_and_deep_folders_are_bounded(extract_facts: FactExtractor) -> None:
     names = [f"r{n}" for n in range(30)]
     lines = ["const { Router } = require('express');", *(f"const {n} = Router();" for n in names)]
     lines += [f"{a}.use('/', {b});" for a in names for b in names] + ["r1.get('/x', h);"]
     deep = "/".join(["d"] * 1500)
-    facts = extract_facts(
-        {"a.js": "\n".join(lines), f"{deep}/a.py": "import os\n", "package.json": "{}"}
-    )
+    facts = extract_facts({"a.js": "\n".join(lines), f"{deep}/a.py": "import os\n", "package.json": "{}"})
     routes = facts.filter(pl.col("fact") == "route")
     assert 1 <= routes.height <= 4
     assert facts.filter(pl.col("path").str.starts_with("d/")).height == 2

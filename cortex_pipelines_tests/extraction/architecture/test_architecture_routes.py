@@ -199,17 +199,12 @@ CASES: dict[str, tuple[dict[str, str], set[tuple[str, str, str]]]] = {
                 "RequestMethod.PATCH})\n  void change() {}\n  void none() {}\n}\n"
                 '@FeignClient("b")\ninterface B { @GetMapping("/remote") String remote(); }\n'
             ),
-            "J.java": '@Path("/jax")\nclass J {\n  @GET\n  @Path("{id}")\n  String one() '
-            "{ return null; }\n}\n",
+            "J.java": '@Path("/jax")\nclass J {\n  @GET\n  @Path("{id}")\n  String one() { return null; }\n}\n',
         },
         {
             *((f"GET /{v}", "A.all", "spring") for v in ("v1", "v2")),
             *((f"POST /{v}/seats", "A.sell", "spring") for v in ("v1", "v2")),
-            *(
-                (f"{m} /{v}/{{BASE}}/x", "A.change", "spring")
-                for v in ("v1", "v2")
-                for m in ("PUT", "PATCH")
-            ),
+            *((f"{m} /{v}/{{BASE}}/x", "A.change", "spring") for v in ("v1", "v2") for m in ("PUT", "PATCH")),
             ("GET /jax/{id}", "J.one", "jax-rs"),
         },
     ),

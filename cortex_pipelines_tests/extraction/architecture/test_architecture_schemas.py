@@ -253,9 +253,7 @@ def test_a_table_and_its_columns_name_their_exact_lines(extract_facts: FactExtra
     frame = extract_facts({"a.sql": text}).filter(pl.col("subject") == "public.seat")
     lines = {
         (relation, other): (start, end)
-        for relation, other, start, end in frame.select(
-            "relation", "object", "start_line", "end_line"
-        ).iter_rows()
+        for relation, other, start, end in frame.select("relation", "object", "start_line", "end_line").iter_rows()
     }
     assert lines["table", "public.seat"] == (2, 12)
     assert lines["column", "price NUMERIC(10, 2)"] == (4, 4)
@@ -280,7 +278,5 @@ def test_a_model_is_documented_under_its_own_name(triples: Chosen) -> None:
         '    """A seat of a hall."""\n\n    __tablename__ = "hall_seats"\n'
         "    label: Mapped[str] = mapped_column(primary_key=True)\n"
     )
-    documented = triples(
-        {"m.py": text}, "schema", "subject", "object", "description", relation="model"
-    )
+    documented = triples({"m.py": text}, "schema", "subject", "object", "description", relation="model")
     assert documented == {("hall_seats", "Seat", "A seat of a hall.")}

@@ -4,12 +4,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.extraction.patterns.pattern import (
-    Pattern,
-    PatternError,
-    fill_metavariables,
-    parse_pattern,
-)
+from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, fill_metavariables, parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
@@ -41,13 +36,7 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
         # a call with one argument is a conversion in Go where it stands alone
         ("go", "fmt.Println($A)", "log.Println($A)", "func f() {\n\tfmt.Println(a)\n}", [2]),
         ("go", "$X := $A\nreturn $X", "return $A", "func f() int {\n\ty := 1\n\treturn y\n}", [2]),
-        (
-            "java",
-            "out.println($A)",
-            "log.info($A)",
-            "class A { void f() { out.println(1); } }",
-            [1],
-        ),
+        ("java", "out.println($A)", "log.info($A)", "class A { void f() { out.println(1); } }", [1]),
         (
             "java",
             "public void $F() { $$$BODY }",
@@ -63,13 +52,7 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
             "class A { Object d = new Date();\n void f() {\n  g(new Date());\n } }",
             [1, 3],
         ),
-        (
-            "java",
-            "$A.equals(null)",
-            "$A == null",
-            "class A { void f() {\n  if (a.equals(null)) { g(); }\n } }",
-            [2],
-        ),
+        ("java", "$A.equals(null)", "$A == null", "class A { void f() {\n  if (a.equals(null)) { g(); }\n } }", [2]),
         (
             "java",
             "$F = open($P);\n$$$BODY;\n$F.close();",
@@ -112,9 +95,7 @@ def test_a_counter_example_is_found_where_it_stands(
         ("rust", "except: pass", "f()", "cannot be read as rust"),
     ],
 )
-def test_what_cannot_be_looked_for_is_refused(
-    language: str, counter_example: str, example: str, words: str
-) -> None:
+def test_what_cannot_be_looked_for_is_refused(language: str, counter_example: str, example: str, words: str) -> None:
     with pytest.raises(PatternError, match=words):
         PatternChecks([pattern(language, counter_example, example)])
 

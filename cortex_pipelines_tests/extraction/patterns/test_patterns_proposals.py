@@ -20,10 +20,7 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 def files(texts: dict[str, str], language: str = "python") -> pl.DataFrame:
     rows = [
-        {
-            **dict.fromkeys(REPOSITORY_FILES.schema),
-            **{"source": "s", "path": path, "language": language, "text": text},
-        }
+        {**dict.fromkeys(REPOSITORY_FILES.schema), **{"source": "s", "path": path, "language": language, "text": text}}
         for path, text in texts.items()
     ]
     return pl.DataFrame(rows, schema=REPOSITORY_FILES.schema)
@@ -61,8 +58,7 @@ def test_what_recurs_in_commits_keeps_its_names_and_generalises_the_rest() -> No
 
 def test_what_the_code_is_still_full_of_is_not_proposed() -> None:
     changed = [
-        (f"c{number}", function(f"x = str(p{number})"), function(f"x = os.fspath(p{number})"))
-        for number in range(3)
+        (f"c{number}", function(f"x = str(p{number})"), function(f"x = os.fspath(p{number})")) for number in range(3)
     ]
     more_old_form = files({"a.py": "a = str(b)\nc = str(d)\ne = os.fspath(g)\n"})
     assert propose_from_history(pairs(changed), more_old_form, 3) == []
@@ -124,10 +120,7 @@ def test_a_proposal_is_a_file_that_is_a_pattern() -> None:
 
 
 def test_shapes_with_comments_or_errors_are_passed_over() -> None:
-    broken, commented = (
-        find_statements("x = f(\ny = 1", "python"),
-        find_statements("f(  # a\n 1)", "python"),
-    )
+    broken, commented = (find_statements("x = f(\ny = 1", "python"), find_statements("f(  # a\n 1)", "python"))
     assert all(statement_template(node, False) is None for node in [*broken, *commented])
     (node,) = find_statements("f(1)", "python")
     shape = statement_template(node, True)

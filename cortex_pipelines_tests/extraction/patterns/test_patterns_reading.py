@@ -59,14 +59,9 @@ def test_keys_may_stand_in_braces_and_in_quotation_marks() -> None:
     good = GOOD.format(name="one")
     texts = {
         "patterns/braces.yaml": f"- {{{', '.join(good.splitlines())}}}\n",
-        "patterns/quoted.yaml": re.sub(
-            r"^(\w+):", r'"\1":', good.replace("one", "two"), flags=re.M
-        ),
+        "patterns/quoted.yaml": re.sub(r"^(\w+):", r'"\1":', good.replace("one", "two"), flags=re.M),
     }
-    assert [entry.name for entry in valid_patterns(read_patterns(files(texts)))] == [
-        "one",
-        "two",
-    ]
+    assert [entry.name for entry in valid_patterns(read_patterns(files(texts)))] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +82,7 @@ def test_keys_may_stand_in_braces_and_in_quotation_marks() -> None:
         (GOOD.format(name="a").replace("f($A)", "$A"), "pattern_invalid", "any code matches"),
     ],
 )
-def test_what_has_the_keys_and_is_no_pattern_is_reported(
-    text: str, why_not: str, words: str
-) -> None:
+def test_what_has_the_keys_and_is_no_pattern_is_reported(text: str, why_not: str, words: str) -> None:
     (entry,) = read_patterns(files({"patterns/a.yaml": text}))
     assert (entry.pattern, entry.why_not) == (None, why_not)
     assert words in entry.sentence
@@ -107,9 +100,7 @@ def test_of_two_patterns_with_one_name_the_first_counts() -> None:
 
 def test_a_project_is_held_against_its_patterns(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    repository_files = files(
-        {"patterns/a.yaml": GOOD.format(name="a"), "patterns/b.yaml": "name: 1\nwhen: 2"}
-    )
+    repository_files = files({"patterns/a.yaml": GOOD.format(name="a"), "patterns/b.yaml": "name: 1\nwhen: 2"})
     repository_files.write_parquet(tmp_path / "files" / "files.parquet")
     assert project_checks(tmp_path / "files").violated_patterns("f(1)", "python") == ["a"]
 

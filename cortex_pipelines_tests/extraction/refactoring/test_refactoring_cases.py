@@ -22,14 +22,11 @@ Key = tuple[str, str | None, str | None]
 
 def _keys(refactorings: list[Refactoring]) -> list[Key]:
     return sorted(
-        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "")
-        for refactoring in refactorings
+        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "") for refactoring in refactorings
     )
 
 
-def _between(
-    before: str, after: str, settings: RefactoringSettings, path: str = "a.py"
-) -> list[Key]:
+def _between(before: str, after: str, settings: RefactoringSettings, path: str = "a.py") -> list[Key]:
     return _keys(detect({path: before}, {path: after}, settings))
 
 
@@ -50,9 +47,7 @@ def test_a_method_that_goes_to_its_superclass_is_pulled_up(settings: Refactoring
     assert _between(above, below, settings) == [("Push Down Method", "search", "search")]
 
 
-def test_a_method_of_another_name_in_another_class_moved_and_was_renamed(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_method_of_another_name_in_another_class_moved_and_was_renamed(settings: RefactoringSettings) -> None:
     class_one = "class One:\n    def close(self):\n        self.store.close()\n"
     two = "\n\nclass Two:\n    def open(self):\n        self.store.open(self.path)\n"
     method = f"\n    def search(self, key):{BODY}"
@@ -66,9 +61,7 @@ def test_a_copy_is_no_move(settings: RefactoringSettings) -> None:
     assert _between(class_one, class_one + two, settings) == []
 
 
-def test_a_variable_that_becomes_a_parameter_is_no_added_parameter(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_variable_that_becomes_a_parameter_is_no_added_parameter(settings: RefactoringSettings) -> None:
     before = "def f(a):\n    step = 5\n    total = a * step\n    return g(total, step)\n"
     after = "def f(a, step):\n    total = a * step\n    return g(total, step)\n"
     assert _between(before, after, settings) == []
@@ -77,9 +70,7 @@ def test_a_variable_that_becomes_a_parameter_is_no_added_parameter(
 
 def test_a_parameter_split_into_two(settings: RefactoringSettings) -> None:
     before = "def f(x, rate):\n    y = low(x, rate)\n    return high(y, rate)\n"
-    after = (
-        "def f(x, rate_low, rate_high):\n    y = low(x, rate_low)\n    return high(y, rate_high)\n"
-    )
+    after = "def f(x, rate_low, rate_high):\n    y = low(x, rate_low)\n    return high(y, rate_high)\n"
     expected = [("Split Parameter", "rate", "rate_low, rate_high")]
     assert _between(before, after, settings) == expected
 
@@ -132,18 +123,11 @@ def test_a_name_taken_over_by_another_function(settings: RefactoringSettings) ->
     ]
 
 
-def test_replaced_calls_show_a_rename_though_the_body_changed(
-    settings: RefactoringSettings,
-) -> None:
-    calls = (
-        "def use(a, b, c):\n    x = NAME(a, 1)\n    y = NAME(b, 2)\n    return NAME(c, x + y)\n\n\n"
-    )
+def test_replaced_calls_show_a_rename_though_the_body_changed(settings: RefactoringSettings) -> None:
+    calls = "def use(a, b, c):\n    x = NAME(a, 1)\n    y = NAME(b, 2)\n    return NAME(c, x + y)\n\n\n"
     old = "def old_limit(a, n):\n    if a > n:\n        raise ValueError(a)\n    return a\n"
     new = "def new_limit(a, n):\n    return min(max(a, -n), n)\n"
-    before, after = (
-        calls.replace("NAME", "old_limit") + old,
-        calls.replace("NAME", "new_limit") + new,
-    )
+    before, after = (calls.replace("NAME", "old_limit") + old, calls.replace("NAME", "new_limit") + new)
     assert _between(before, after, settings) == [("Rename Method", "old_limit", "new_limit")]
 
 
@@ -159,21 +143,14 @@ def test_one_expression_taken_out_of_two_functions(settings: RefactoringSettings
     )
     refactorings = detect({"a.py": before}, {"a.py": after}, settings)
     assert [
-        (refactoring.type, refactoring.name_after, refactoring.container_before)
-        for refactoring in refactorings
-    ] == [
-        ("Extract Method", "after", "a"),
-        ("Extract Method", "after", "b"),
-    ]
+        (refactoring.type, refactoring.name_after, refactoring.container_before) for refactoring in refactorings
+    ] == [("Extract Method", "after", "a"), ("Extract Method", "after", "b")]
 
 
 def test_a_new_function_that_is_not_called_is_not_extracted(settings: RefactoringSettings) -> None:
     part = "    rows = db.query(sql, limit)\n    rows = [clean(row) for row in rows]\n"
     before = f"def load(sql, limit):\n{part}    return pack(rows)\n"
-    after = (
-        "def load(sql, limit):\n    return pack([])\n\n\n"
-        f"def fetch(sql, limit):\n{part}    return rows\n"
-    )
+    after = f"def load(sql, limit):\n    return pack([])\n\n\ndef fetch(sql, limit):\n{part}    return rows\n"
     assert _between(before, after, settings) == []
 
 
@@ -200,9 +177,7 @@ def test_a_changed_extraction_is_mixed(settings: RefactoringSettings) -> None:
     )
 
     def purity(text: str) -> list[str]:
-        return [
-            refactoring.purity for refactoring in detect({"a.py": before}, {"a.py": text}, settings)
-        ]
+        return [refactoring.purity for refactoring in detect({"a.py": before}, {"a.py": text}, settings)]
 
     assert purity(after) == ["pure"]
     assert purity(after.replace("    return rows", "    audit(sql)\n    return rows")) == ["mixed"]
@@ -216,9 +191,7 @@ def test_a_class_with_a_changed_method_is_mixed(settings: RefactoringSettings) -
 
     def purity(text: str) -> list[str]:
         refactorings = detect({"a.py": before}, {"a.py": text}, settings)
-        return [
-            refactoring.purity for refactoring in refactorings if refactoring.type == "Rename Class"
-        ]
+        return [refactoring.purity for refactoring in refactorings if refactoring.type == "Rename Class"]
 
     assert purity(renamed) == ["pure"]
     assert purity(renamed.replace("limit = 10\n", "limit = 20\n")) == ["mixed"]
@@ -231,9 +204,7 @@ def test_a_changed_default_or_decorator_is_mixed(settings: RefactoringSettings) 
     renamed = before.replace("total", "result")
 
     def purity(text: str) -> list[str]:
-        return [
-            refactoring.purity for refactoring in detect({"a.py": before}, {"a.py": text}, settings)
-        ]
+        return [refactoring.purity for refactoring in detect({"a.py": before}, {"a.py": text}, settings)]
 
     assert purity(renamed) == ["pure"]
     assert purity(renamed.replace("b=1", "b=2")) == ["mixed"]
@@ -252,25 +223,18 @@ class A {
 
 
 def test_members_of_object_literals_move_with_them(settings: RefactoringSettings) -> None:
-    members = (
-        "{\n  linear: function (t) { return t; },\n  quad: function (t) { return t * t * 2; }\n};\n"
-    )
+    members = "{\n  linear: function (t) { return t; },\n  quad: function (t) { return t * t * 2; }\n};\n"
     before = {"a.js": f"var easing = {members}var x = 1;\n", "b.js": "module.exports = 1;\n"}
     after = {"a.js": "var x = 1;\n", "b.js": f"module.exports = 1;\nvar effects = {members}"}
     assert detect(before, after, settings) == []
 
 
-def test_what_a_function_is_assigned_to_is_a_part_of_its_name(
-    settings: RefactoringSettings,
-) -> None:
+def test_what_a_function_is_assigned_to_is_a_part_of_its_name(settings: RefactoringSettings) -> None:
     body = "function (a, b) { var c = join(a, b); return c.map(f).filter(g); };\n"
     before = {"a.js": f"helpers.mix = {body}helpers.x = 1;\n", "b.js": "var y = 1;\n"}
     after = {"a.js": "helpers.x = 1;\n", "b.js": f"var y = 1;\nexports.mix = {body}"}
     assert _keys(detect(before, after, settings)) == [("Move And Rename Method", "mix", "mix")]
-    assert (
-        detect({"a.js": before["a.js"]}, {"a.js": f"h.mix = {body}helpers.x = 1;\n"}, settings)
-        == []
-    )
+    assert detect({"a.js": before["a.js"]}, {"a.js": f"h.mix = {body}helpers.x = 1;\n"}, settings) == []
 
 
 def test_a_member_that_becomes_a_function_moved(settings: RefactoringSettings) -> None:
@@ -301,19 +265,15 @@ def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None
     before = {"a.py": functions, "b.py": two}
     after = {"b.py": functions.replace("x", "z", 2), "c.py": two}
     refactorings = detect(before, after, settings)
-    assert [
-        (functions.type, functions.path_before, functions.path_after) for functions in refactorings
-    ] == [("Rename Variable", "a.py", "b.py")]
+    assert [(functions.type, functions.path_before, functions.path_after) for functions in refactorings] == [
+        ("Rename Variable", "a.py", "b.py")
+    ]
 
 
 def test_a_syntax_error_moves_nothing(settings: RefactoringSettings) -> None:
-    before = (
-        "class A {\n  f(a) { const x = g(a); return h(x, a); }\n  k(b) { return m(b).n(b); }\n}\n"
-    )
+    before = "class A {\n  f(a) { const x = g(a); return h(x, a); }\n  k(b) { return m(b).n(b); }\n}\n"
     broken = before.replace("class A {", "class A }{ {")
-    types = {
-        refactoring.type for refactoring in detect({"a.js": before}, {"a.js": broken}, settings)
-    }
+    types = {refactoring.type for refactoring in detect({"a.js": before}, {"a.js": broken}, settings)}
     assert "Move Method" not in types
 
 
@@ -330,40 +290,24 @@ def test_garbage_does_no_harm(ending: str, settings: RefactoringSettings) -> Non
 
 def test_thousands_of_functions_in_one_file(settings: RefactoringSettings) -> None:
     functions = "".join(f"def f{i}(a):\n    return a.x{i} + {i}\n\n" for i in range(400))
-    refactorings = detect(
-        {"a.py": functions}, {"a.py": functions.replace("def f", "def g")}, settings
-    )
+    refactorings = detect({"a.py": functions}, {"a.py": functions.replace("def f", "def g")}, settings)
     assert _keys(refactorings) == sorted(("Rename Method", f"f{i}", f"g{i}") for i in range(400))
 
 
 def test_a_function_of_a_thousand_statements(settings: RefactoringSettings) -> None:
     function = "def f(a):\n" + "".join(f"    x{i} = a.get({i})\n" for i in range(400))
-    refactorings = detect(
-        {"a.py": function}, {"a.py": function.replace("    x", "    y")}, settings
-    )
+    refactorings = detect({"a.py": function}, {"a.py": function.replace("    x", "    y")}, settings)
     assert _keys(refactorings) == sorted(("Rename Variable", f"x{i}", f"y{i}") for i in range(400))
 
 
 def test_files_above_the_limit_are_left_out(settings: RefactoringSettings) -> None:
     text = "def f(a):\n    x = a\n    return g(x, x)\n"
     padding = "#" * settings.max_file_bytes
-    assert (
-        detect({"a.py": text + padding}, {"a.py": text.replace("x", "y") + padding}, settings) == []
-    )
+    assert detect({"a.py": text + padding}, {"a.py": text.replace("x", "y") + padding}, settings) == []
 
 
 _LINES = st.lists(
-    st.sampled_from(
-        [
-            "x = f(a)",
-            "y = x + 1",
-            "if x:",
-            "    return y",
-            "for i in a:",
-            "    g(i, x)",
-            "return h(x, y)",
-        ]
-    ),
+    st.sampled_from(["x = f(a)", "y = x + 1", "if x:", "    return y", "for i in a:", "    g(i, x)", "return h(x, y)"]),
     max_size=12,
 )
 
@@ -409,9 +353,7 @@ def test_every_name_that_a_signature_binds_is_a_parameter(
 ) -> None:
     head = "class A { " if path == "A.java" else ""
     ones, new_text = head + before + " }" * bool(head), head + after + " }" * bool(head)
-    assert _between(ones, new_text, settings, path) == [
-        ("Add Parameter", "", name) for name in added
-    ]
+    assert _between(ones, new_text, settings, path) == [("Add Parameter", "", name) for name in added]
 
 
 @pytest.mark.parametrize(
@@ -490,14 +432,8 @@ def test_a_parameter_handed_on_by_another_name_is_renamed(settings: RefactoringS
 
 
 def test_what_was_extracted_may_be_taken_apart_again(settings: RefactoringSettings) -> None:
-    font = (
-        "    size = options.get('size', defaults.size)\n    font = make_font(size, options.style)\n"
-    )
-    text = (
-        "    for label in labels:\n"
-        "        place = where(label, font)\n"
-        "        write(label, place)\n"
-    )
+    font = "    size = options.get('size', defaults.size)\n    font = make_font(size, options.style)\n"
+    text = "    for label in labels:\n        place = where(label, font)\n        write(label, place)\n"
     before = f"def draw(labels, options):\n{font}{text}    return labels\n"
     after = (
         "def draw(labels, options):\n    draw_labels(labels, options)\n    return labels\n\n\n"
@@ -506,31 +442,20 @@ def test_what_was_extracted_may_be_taken_apart_again(settings: RefactoringSettin
     )
     refactorings = detect({"a.py": before}, {"a.py": after}, settings)
     assert [
-        (refactoring.type, refactoring.name_after, refactoring.container_before)
-        for refactoring in refactorings
-    ] == [
-        ("Extract Method", "draw_labels", "draw"),
-        ("Extract Method", "font_of", "draw"),
-    ]
+        (refactoring.type, refactoring.name_after, refactoring.container_before) for refactoring in refactorings
+    ] == [("Extract Method", "draw_labels", "draw"), ("Extract Method", "font_of", "draw")]
 
 
-def test_many_functions_in_one_class_are_compared_by_what_they_share(
-    settings: RefactoringSettings,
-) -> None:
+def test_many_functions_in_one_class_are_compared_by_what_they_share(settings: RefactoringSettings) -> None:
     functions = "".join(
-        f"def f{i}(a):\n    x = a.left({i})\n    y = x.right[{i}]\n    return x + y\n\n\n"
-        for i in range(120)
+        f"def f{i}(a):\n    x = a.left({i})\n    y = x.right[{i}]\n    return x + y\n\n\n" for i in range(120)
     )
     other = functions.replace("def f", "def g") + "def user():\n    return [g1(1), g2(2)]\n"
-    refactorings = detect(
-        {"a.py": functions + "def user():\n    return [f1(1), f2(2)]\n"}, {"a.py": other}, settings
-    )
+    refactorings = detect({"a.py": functions + "def user():\n    return [f1(1), f2(2)]\n"}, {"a.py": other}, settings)
     assert _keys(refactorings) == sorted(("Rename Method", f"f{i}", f"g{i}") for i in range(120))
 
 
-def test_a_statement_without_end_is_compared_by_its_beginning(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_statement_without_end_is_compared_by_its_beginning(settings: RefactoringSettings) -> None:
     data = ", ".join(str(number) for number in range(5000))
     before = f"def f(a):\n    table = [{data}]\n    return table[a] + g(table)\n"
     after = before.replace("table", "values")

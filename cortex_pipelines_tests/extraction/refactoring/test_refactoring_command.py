@@ -108,9 +108,7 @@ def test_a_commit_as_json_and_as_a_table(repository: Path) -> None:
     assert "pure" in table.stdout
 
 
-def test_a_bare_repository_and_a_work_tree(
-    repository: Path, tmp_path: Path, settings: RefactoringSettings
-) -> None:
+def test_a_bare_repository_and_a_work_tree(repository: Path, tmp_path: Path, settings: RefactoringSettings) -> None:
     commit = _commit(repository, {"shapes/area.py": AFTER})
     bare, tree = tmp_path / "bare", tmp_path / "tree"
     _git(repository, "clone", "-q", "--bare", str(repository), str(bare))
@@ -131,9 +129,7 @@ def test_a_moved_file_is_followed_through_a_commit(repository: Path) -> None:
     ]
 
 
-def test_a_merge_is_compared_with_its_first_parent(
-    repository: Path, settings: RefactoringSettings
-) -> None:
+def test_a_merge_is_compared_with_its_first_parent(repository: Path, settings: RefactoringSettings) -> None:
     _git(repository, "checkout", "-q", "-b", "side")
     _commit(repository, {"side.py": "x = 1\n"})
     _git(repository, "checkout", "-q", "main")
@@ -142,9 +138,7 @@ def test_a_merge_is_compared_with_its_first_parent(
     assert commit_versions(repository, "HEAD", settings) == ({}, {"side.py": "x = 1\n"})
 
 
-def test_what_is_too_large_or_no_code_is_left_out(
-    repository: Path, settings: RefactoringSettings
-) -> None:
+def test_what_is_too_large_or_no_code_is_left_out(repository: Path, settings: RefactoringSettings) -> None:
     big = "x = 1\n" * (settings.max_file_bytes // 6 + 1)
     _commit(repository, {"big.py": big, "small.py": "x = 1\n", "junk.py": b"\xff", "a.txt": "x"})
     (repository / "link.py").symlink_to("small.py")
@@ -154,18 +148,14 @@ def test_what_is_too_large_or_no_code_is_left_out(
     assert sorted(folder_version(repository, settings)) == ["shapes/area.py", "small.py"]
 
 
-def test_blobs_that_are_not_there_are_left_out(
-    repository: Path, settings: RefactoringSettings
-) -> None:
+def test_blobs_that_are_not_there_are_left_out(repository: Path, settings: RefactoringSettings) -> None:
     commit = _commit(repository, {"shapes/area.py": AFTER})
     blob = _git(repository, "rev-parse", "HEAD:shapes/area.py")
     (repository / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     assert commit_versions(repository, commit, settings) == ({"shapes/area.py": BEFORE}, {})
 
 
-def test_errors_say_what_to_do(
-    repository: Path, tmp_path: Path, settings: RefactoringSettings
-) -> None:
+def test_errors_say_what_to_do(repository: Path, tmp_path: Path, settings: RefactoringSettings) -> None:
     with pytest.raises(SourceError, match="no commit 'nowhere'"):
         commit_versions(repository, "nowhere", settings)
     with pytest.raises(SourceError, match="no commit '--all'"):

@@ -15,13 +15,10 @@ def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
 Key = tuple[str, str | None, str | None]
 
 
-def _between(
-    before: dict[str, str], after: dict[str, str], settings: RefactoringSettings
-) -> list[Key]:
+def _between(before: dict[str, str], after: dict[str, str], settings: RefactoringSettings) -> list[Key]:
     refactorings = detect(before, after, settings)
     return sorted(
-        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "")
-        for refactoring in refactorings
+        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "") for refactoring in refactorings
     )
 
 
@@ -43,16 +40,10 @@ function print(report) {%s
 
 
 @pytest.mark.parametrize("path", ["a.js", "a.ts"])
-def test_a_function_that_is_lifted_out_of_another_moved(
-    path: str, settings: RefactoringSettings
-) -> None:
+def test_a_function_that_is_lifted_out_of_another_moved(path: str, settings: RefactoringSettings) -> None:
     inside, outside = PRINT % INNER, INNER + PRINT % ""
-    assert _between({path: inside}, {path: outside}, settings) == [
-        ("Move Method", "spread", "spread")
-    ]
-    assert _between({path: outside}, {path: inside}, settings) == [
-        ("Move Method", "spread", "spread")
-    ]
+    assert _between({path: inside}, {path: outside}, settings) == [("Move Method", "spread", "spread")]
+    assert _between({path: outside}, {path: inside}, settings) == [("Move Method", "spread", "spread")]
 
 
 def test_a_function_goes_along_with_what_it_is_inside_of(settings: RefactoringSettings) -> None:
@@ -62,9 +53,7 @@ def test_a_function_goes_along_with_what_it_is_inside_of(settings: RefactoringSe
     assert _between(before, after, settings) == [("Move Method", "print", "print")]
 
 
-def test_the_same_body_under_the_same_name_elsewhere_is_no_rename(
-    settings: RefactoringSettings,
-) -> None:
+def test_the_same_body_under_the_same_name_elsewhere_is_no_rename(settings: RefactoringSettings) -> None:
     uses = "".join(
         f"\ndef show_{name}(data):\n    log({name})\n    return part_text(data.{name}, 1)\n"
         for name in ("rows", "cells", "heads", "tails")
@@ -77,16 +66,11 @@ def part_text(part, depth):
 """
     options = "\ndef option_part_text(part):\n    return texts.part_text(SCHEMA, part)\n"
     before = {"errors.py": part + uses, "texts.py": "DEPTH = 3\n"}
-    after = {
-        "errors.py": options + uses.replace(" part_text(", " option_part_text("),
-        "texts.py": "DEPTH = 3\n" + part,
-    }
+    after = {"errors.py": options + uses.replace(" part_text(", " option_part_text("), "texts.py": "DEPTH = 3\n" + part}
     assert _between(before, after, settings) == [("Move Method", "part_text", "part_text")]
 
 
-def test_a_changed_function_elsewhere_is_known_by_its_calls(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_changed_function_elsewhere_is_known_by_its_calls(settings: RefactoringSettings) -> None:
     before = """
 function draw(points) {
     prepare(points);
@@ -160,15 +144,11 @@ class Charts:
     extracted = ("Extract Method", "", "forget")
     assert extracted in _between({"a.py": before}, {"a.py": after}, settings)
     different_call = after.replace("            self.forget(at)\n", "            self.watch(at)\n")
-    different_call = different_call.replace(
-        "self.stop()\n", "self.forget(0)\n        self.stop()\n"
-    )
+    different_call = different_call.replace("self.stop()\n", "self.forget(0)\n        self.stop()\n")
     assert extracted not in _between({"a.py": before}, {"a.py": different_call}, settings)
 
 
-def test_a_part_that_becomes_a_function_inside_of_its_origin_moved_too(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_part_that_becomes_a_function_inside_of_its_origin_moved_too(settings: RefactoringSettings) -> None:
     part = """{0}if (options.complete && options.complete.call) {{
 {0}    options.complete.call(chart, options.value);
 {0}    chart.log("complete", options.value);
@@ -193,17 +173,13 @@ helpers.clip = function(context, area) {
 """
     after = code.replace("helpers.clip", "helpers.canvas.clip")
     refactorings = detect({"a.js": code}, {"a.js": after}, settings)
-    assert [(refactoring.type, refactoring.name_after) for refactoring in refactorings] == [
-        ("Rename Method", "clip")
-    ]
+    assert [(refactoring.type, refactoring.name_after) for refactoring in refactorings] == [("Rename Method", "clip")]
     assert "helpers.canvas.clip" in refactorings[0].description
     exported = code.replace("helpers.clip", "exports.clip")
     assert not detect({"a.js": exported}, {"a.js": "module." + exported.lstrip()}, settings)
 
 
-def test_an_extraction_beside_its_origin_in_one_line_is_none_into_it(
-    settings: RefactoringSettings,
-) -> None:
+def test_an_extraction_beside_its_origin_in_one_line_is_none_into_it(settings: RefactoringSettings) -> None:
     extracted_code = "int x = compute(this.first, this.second); use(x); done(x);"
     before = "class A { void a(){ log(1); " + extracted_code + " } }"
     after = "class A { void a(){ log(1); b(); } void b(){ " + extracted_code + " } }"

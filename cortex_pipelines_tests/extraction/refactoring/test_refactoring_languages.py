@@ -458,19 +458,12 @@ fn shorten(line: &str) -> &str {
     ),
 )
 
-SAMPLES = {
-    sample.path.rpartition(".")[2]: sample
-    for sample in (PYTHON, JAVASCRIPT, TYPESCRIPT, JAVA, GO, RUST)
-}
+SAMPLES = {sample.path.rpartition(".")[2]: sample for sample in (PYTHON, JAVASCRIPT, TYPESCRIPT, JAVA, GO, RUST)}
 LANGUAGES = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
 
 
-def _detected(
-    before: dict[str, str], after: dict[str, str], settings: RefactoringSettings
-) -> list[Refactoring]:
-    return [
-        refactoring for refactoring in detect(before, after, settings) if refactoring.type in SCORED
-    ]
+def _detected(before: dict[str, str], after: dict[str, str], settings: RefactoringSettings) -> list[Refactoring]:
+    return [refactoring for refactoring in detect(before, after, settings) if refactoring.type in SCORED]
 
 
 def _keys(refactorings: list[Refactoring]) -> list[tuple[str | None, ...]]:
@@ -510,20 +503,14 @@ def test_renamed_class(sample: Sample, settings: RefactoringSettings) -> None:
 
 @LANGUAGES
 def test_renamed_method(sample: Sample, settings: RefactoringSettings) -> None:
-    refactorings = _detected(
-        sample.before(), _replaced(sample, ("heaviest(", "of_most_weight(")), settings
-    )
-    assert _keys(refactorings) == [
-        ("Rename Method", "heaviest", "of_most_weight", "Basket", "Basket")
-    ]
+    refactorings = _detected(sample.before(), _replaced(sample, ("heaviest(", "of_most_weight(")), settings)
+    assert _keys(refactorings) == [("Rename Method", "heaviest", "of_most_weight", "Basket", "Basket")]
     assert refactorings[0].purity == "pure"
 
 
 @LANGUAGES
 def test_renamed_parameter(sample: Sample, settings: RefactoringSettings) -> None:
-    refactorings = _detected(
-        sample.before(), _replaced(sample, ("discount", "reduction")), settings
-    )
+    refactorings = _detected(sample.before(), _replaced(sample, ("discount", "reduction")), settings)
     assert _keys(refactorings) == [("Rename Parameter", "discount", "reduction", "total", "total")]
     assert refactorings[0].purity == "pure"
 
@@ -533,9 +520,7 @@ def test_renamed_variable(sample: Sample, settings: RefactoringSettings) -> None
     refactorings = _detected(sample.before(), _replaced(sample, ("amount", "due")), settings)
     assert _keys(refactorings) == [("Rename Variable", "amount", "due", "total", "total")]
     assert refactorings[0].purity == "pure"
-    line = next(
-        number for number, text in enumerate(sample.basket.split("\n"), start=1) if "amount" in text
-    )
+    line = next(number for number, text in enumerate(sample.basket.split("\n"), start=1) if "amount" in text)
     assert (refactorings[0].line_before, refactorings[0].line_after) == (line, line)
 
 
@@ -560,9 +545,7 @@ def test_changed_parameters(sample: Sample, settings: RefactoringSettings) -> No
     removed = _detected(sample.before(), _replaced(sample, (as_it_is, less)), settings)
     assert _keys(removed) == [("Remove Parameter", "discount", None, "total", "total")]
     reordered = _detected(sample.before(), _replaced(sample, (as_it_is, turned)), settings)
-    assert _keys(reordered) == [
-        ("Reorder Parameter", "rate, discount", "discount, rate", "total", "total")
-    ]
+    assert _keys(reordered) == [("Reorder Parameter", "rate, discount", "discount, rate", "total", "total")]
 
 
 @LANGUAGES
@@ -590,17 +573,11 @@ def test_moved_class_and_method(sample: Sample, settings: RefactoringSettings) -
     after = {sample.path: head + sample.clean, sample.other_path: sample.other + basket}
     refactorings = _detected(before, after, settings)
     assert _keys(refactorings) == [("Move Class", "Basket", "Basket", None, None)]
-    assert (refactorings[0].path_before, refactorings[0].path_after) == (
-        sample.path,
-        sample.other_path,
-    )
+    assert (refactorings[0].path_before, refactorings[0].path_after) == (sample.path, sample.other_path)
     assert refactorings[0].purity == "pure"
     if sample is JAVA:
         return  # a function of Java does not stand alone
-    after = {
-        sample.path: sample.basket,
-        sample.other_path: sample.other + sample.clean,
-    }
+    after = {sample.path: sample.basket, sample.other_path: sample.other + sample.clean}
     refactorings = _detected(before, after, settings)
     assert _keys(refactorings) == [("Move Method", "clean", "clean", None, None)]
     assert refactorings[0].purity == "pure"
@@ -619,9 +596,7 @@ def test_a_renamed_file_is_followed(sample: Sample, settings: RefactoringSetting
 
 
 @LANGUAGES
-def test_a_change_of_behaviour_makes_it_mixed(
-    sample: Sample, settings: RefactoringSettings
-) -> None:
+def test_a_change_of_behaviour_makes_it_mixed(sample: Sample, settings: RefactoringSettings) -> None:
     after = _replaced(sample, ("amount", "due"), ("due > discount", "due >= discount"))
     refactorings = _detected(sample.before(), after, settings)
     assert _keys(refactorings) == [("Rename Variable", "amount", "due", "total", "total")]

@@ -56,8 +56,7 @@ def test_one_parameter_is_no_other_name_of_many(settings: RefactoringSettings) -
         ),
         # another thing, made and used in another way
         (
-            "def f(box, data):\n    marker = box.marker(INK)\n    marker.add(data)\n"
-            "    send(marker.end())\n",
+            "def f(box, data):\n    marker = box.marker(INK)\n    marker.add(data)\n    send(marker.end())\n",
             "def f(box, data):\n    mark = box.mark(data, INK)\n    send(mark)\n",
         ),
         (
@@ -92,9 +91,7 @@ def test_a_returned_name_is_too_little_for_an_extraction(settings: RefactoringSe
     assert _in_one(before, after, settings) == []
 
 
-def test_a_function_called_in_place_of_another_is_not_extracted(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_function_called_in_place_of_another_is_not_extracted(settings: RefactoringSettings) -> None:
     before = "class Case(Base):\n    def run(self):\n        self.check_(False)\n"
     after = before.replace("check_", "check_true") + (
         "\n    def check_true(self, value):\n        self.checkTrue(value)\n"
@@ -102,17 +99,13 @@ def test_a_function_called_in_place_of_another_is_not_extracted(
     assert _in_one(before, after, settings) == []
 
 
-def test_an_empty_function_called_in_place_of_another_was_renamed(
-    settings: RefactoringSettings,
-) -> None:
+def test_an_empty_function_called_in_place_of_another_was_renamed(settings: RefactoringSettings) -> None:
     before = (
         "class Pipe:\n    def run(self, item):\n        for one in self.urls_of(item):\n"
         "            self.load(one, item)\n\n    def urls_of(self, item):\n        pass\n"
     )
     after = before.replace("urls_of", "wanted_requests")
-    assert _in_one(before, after, settings) == [
-        ("Rename Method", "urls_of", "wanted_requests"),
-    ]
+    assert _in_one(before, after, settings) == [("Rename Method", "urls_of", "wanted_requests")]
 
 
 def test_classes_in_renamed_functions_stay_in_their_files(settings: RefactoringSettings) -> None:

@@ -30,9 +30,7 @@ def _in_one(before: str, after: str, settings: RefactoringSettings) -> Keys:
     return _between({"a.ts": before}, {"a.ts": after}, settings)
 
 
-def test_signatures_of_overloads_count_with_their_implementation(
-    settings: RefactoringSettings,
-) -> None:
+def test_signatures_of_overloads_count_with_their_implementation(settings: RefactoringSettings) -> None:
     before = """class Shelf {
   place(item?: Item): this {
     if (item && item.height) this.rows.push(item.height);
@@ -58,14 +56,10 @@ def test_signatures_of_overloads_count_with_their_implementation(
         ("Rename Parameter", "item", "itemOrSizes", "place"),
     ]
     only = "class Shelf {\n  place(item?: Item): this;\n}\n"
-    assert _in_one(only, only.replace("item?", "thing?"), settings) == [
-        ("Rename Parameter", "item", "thing", "place")
-    ]
+    assert _in_one(only, only.replace("item?", "thing?"), settings) == [("Rename Parameter", "item", "thing", "place")]
 
 
-def test_a_parameter_takes_the_name_of_a_variable_that_is_gone(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_parameter_takes_the_name_of_a_variable_that_is_gone(settings: RefactoringSettings) -> None:
     before = """class Dock {
   open(row: number, source: any) {
     const { port } = this;
@@ -86,9 +80,7 @@ def test_a_parameter_takes_the_name_of_a_variable_that_is_gone(
     assert ("Rename Parameter", "source", "port", "open") not in _in_one(unused, other, settings)
 
 
-def test_a_call_of_another_function_of_the_name_is_nothing_inlined(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_call_of_another_function_of_the_name_is_nothing_inlined(settings: RefactoringSettings) -> None:
     before = """function follow(source: Source, sink: Sink) {
   source.read({
     next: (row) => sink.next(row),
@@ -118,9 +110,7 @@ def test_a_call_of_another_function_of_the_name_is_nothing_inlined(
     assert _in_one(before, after, settings) == []
 
 
-def test_what_replaces_a_statement_among_others_is_nothing_handed_on(
-    settings: RefactoringSettings,
-) -> None:
+def test_what_replaces_a_statement_among_others_is_nothing_handed_on(settings: RefactoringSettings) -> None:
     before = """function link(input: Input) {
   const pipe = join(input, 4);
   let ended = false;
@@ -150,14 +140,10 @@ def test_what_replaces_a_statement_among_others_is_nothing_handed_on(
   return pipe;
 }
 """
-    assert _in_one(before, named_type, settings) == [
-        ("Extract And Move Method", "", "atHead", "link"),
-    ]
+    assert _in_one(before, named_type, settings) == [("Extract And Move Method", "", "atHead", "link")]
 
 
-def test_a_member_of_an_object_without_a_name_is_not_called_from_another_file(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_member_of_an_object_without_a_name_is_not_called_from_another_file(settings: RefactoringSettings) -> None:
     before = {
         "a.ts": "function mount(options: Options) {\n"
         + "  const { layer = makeLayer(options) } = options;\n"
@@ -174,9 +160,7 @@ def test_a_member_of_an_object_without_a_name_is_not_called_from_another_file(
     assert _between(before, after, settings) == []
 
 
-def test_a_function_does_not_see_names_that_one_between_binds(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_function_does_not_see_names_that_one_between_binds(settings: RefactoringSettings) -> None:
     before = """function outer({ rows, mark }: Options) {
   function middle({ rows, mark }: Options) {
     function inner(row: Row) {
@@ -197,9 +181,7 @@ def test_a_function_does_not_see_names_that_one_between_binds(
     assert ("Rename Parameter", "mark", "pen", "middle") in refactorings
 
 
-def test_a_helper_that_goes_into_another_function_is_not_that_function(
-    settings: RefactoringSettings,
-) -> None:
+def test_a_helper_that_goes_into_another_function_is_not_that_function(settings: RefactoringSettings) -> None:
     before = """function write(all: Cells) {
   const root = make.name('all');
   const heads = all.heads.length === 0 ? none : make.part('heads', listed(all.heads, root));

@@ -2,14 +2,7 @@
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import (
-    BLOCKS,
-    bare,
-    child,
-    descendants,
-    statements,
-    text,
-)
+from cortex_pipelines.annotation.complexity.nodes import BLOCKS, bare, child, descendants, statements, text
 from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, SmellInstance
 
 _IFS = ("if_statement", "if_expression")
@@ -56,13 +49,7 @@ def _else_after_return(smell: SmellInstance) -> list[Edit] | None:
     dedented = _dedented(smell, body, inside, margin)
     # comments between the branches would be lost
     between = smell.data[first.end_byte : body.start_byte].split()
-    if dedented is None or between not in (
-        [b"else"],
-        [b"else:"],
-        [b"else", b":"],
-        [b"else", b"{"],
-        [],
-    ):
+    if dedented is None or between not in ([b"else"], [b"else:"], [b"else", b":"], [b"else", b"{"], []):
         return None
     return [(first.end_byte, if_node.end_byte, b"\n" + margin + dedented)]
 
@@ -104,10 +91,7 @@ def _collapsible(smell: SmellInstance) -> list[Edit] | None:
     block, margin, deeper = child(inner, "consequence"), smell.margin(outer), smell.margin(inner)
     if None in conditions or block is None or margin is None or deeper is None:
         return None
-    if any(
-        node.type in ("comment", "line_comment", "block_comment")
-        for node in descendants(outer, _COMMENTS)
-    ):
+    if any(node.type in ("comment", "line_comment", "block_comment") for node in descendants(outer, _COMMENTS)):
         return None
     dedented = smell.shifted(block, len(deeper) - len(margin))
     if dedented is None or (smell.language != "python" and block.type not in BLOCKS):
@@ -169,10 +153,7 @@ def _redundant_boolean(smell: SmellInstance) -> list[Edit] | None:
 def _commented_out(smell: SmellInstance) -> list[Edit] | None:
     """Remove the lines of the comment."""
     start, end = smell.line_start(smell.evidence.start), smell.evidence.end
-    if smell.data[start : smell.evidence.start].strip() or smell.data[end : end + 1] not in (
-        b"\n",
-        b"",
-    ):
+    if smell.data[start : smell.evidence.start].strip() or smell.data[end : end + 1] not in (b"\n", b""):
         return None
     return [(start, min(end + 1, len(smell.data)), b"")] if start else None
 
@@ -186,23 +167,10 @@ def _dead_code(smell: SmellInstance) -> list[Edit] | None:
         return None
     # an assignment makes a name local, and a yield makes a generator
     counts = {"assignment", "yield", "await", "import_statement", "import_from_statement"}
-    counts |= {
-        "global_statement",
-        "nonlocal_statement",
-        "function_definition",
-        "variable_declaration",
-    }
-    counts |= {
-        "augmented_assignment",
-        "for_statement",
-        "with_statement",
-        "named_expression",
-    } | _DECLARING
+    counts |= {"global_statement", "nonlocal_statement", "function_definition", "variable_declaration"}
+    counts |= {"augmented_assignment", "for_statement", "with_statement", "named_expression"} | _DECLARING
     dead = [statement for statement in block.named_children if start <= statement.start_byte < end]
-    if any(
-        statement.type in counts or next(descendants(statement, counts), None) is not None
-        for statement in dead
-    ):
+    if any(statement.type in counts or next(descendants(statement, counts), None) is not None for statement in dead):
         return None
     last = smell.data[:start].rstrip()
     if dead and dead[0].prev_named_sibling is not None and dead[0].prev_named_sibling.is_extra:

@@ -30,10 +30,7 @@ def _mutable_default(smell: SmellInstance) -> list[Edit] | None:
         smell.text(value),
         margin,
     )
-    edits: list[Edit] = [
-        (value.start_byte, value.end_byte, b"None"),
-        (first.start_byte, first.start_byte, guard),
-    ]
+    edits: list[Edit] = [(value.start_byte, value.end_byte, b"None"), (first.start_byte, first.start_byte, guard)]
     kind = child(parameter, "type")
     if kind is not None and b"None" not in smell.text(kind) and b"Optional" not in smell.text(kind):
         edits.append((kind.end_byte, kind.end_byte, b" | None"))
@@ -66,10 +63,7 @@ def _negated_operator(smell: SmellInstance) -> list[Edit] | None:
     better = {"in": b"not in", "is": b"is not"}.get(operators[0].type)
     if better is None:
         return None
-    return [
-        (negation.start_byte, comparison.start_byte, b""),
-        (operators[0].start_byte, operators[0].end_byte, better),
-    ]
+    return [(negation.start_byte, comparison.start_byte, b""), (operators[0].start_byte, operators[0].end_byte, better)]
 
 
 def _bare_except(smell: SmellInstance) -> list[Edit] | None:
@@ -87,11 +81,7 @@ def _unsafe_yaml(smell: SmellInstance) -> list[Edit] | None:
         return None
     positional = [argument for argument in arguments.named_children if not argument.is_extra]
     loaders = [argument for argument in positional[1:] if "Loader" in text(argument)]
-    if (
-        not positional
-        or len(loaders) != len(positional) - 1
-        or positional[0].type == "keyword_argument"
-    ):
+    if not positional or len(loaders) != len(positional) - 1 or positional[0].type == "keyword_argument":
         return None
     better = smell.text(callee).replace(b".load", b".safe_load")
     edits = [(callee.start_byte, callee.end_byte, better)]
@@ -111,9 +101,7 @@ def _flag_argument(name: str) -> Fixer:
             if argument.type == "keyword_argument" and text(child(argument, "name")) == name:
                 if number:
                     return [(arguments_given[number - 1].end_byte, argument.end_byte, b"")]
-                after = (
-                    arguments_given[1].start_byte if len(arguments_given) > 1 else argument.end_byte
-                )
+                after = arguments_given[1].start_byte if len(arguments_given) > 1 else argument.end_byte
                 return [(argument.start_byte, after, b"")]
         return None
 
@@ -136,19 +124,14 @@ def _range_len(smell: SmellInstance) -> list[Edit] | None:
     ]
     uses = [node for node in descendants(function, {"identifier"}) if node.text == index.text]
     # no use elsewhere, no element replaced, and the list is left alone
-    if len(uses) != len(element_accesses) + 1 or any(
-        _is_changed(node) for node in element_accesses
-    ):
+    if len(uses) != len(element_accesses) + 1 or any(_is_changed(node) for node in element_accesses):
         return None
     if re.search(rb"(?<![\w.])%s\b(?!\[)" % re.escape(sequence), smell.text(body)):
         return None
     name = _element_name(sequence, function)
     if name is None:
         return None
-    edits = [
-        (index.start_byte, index.end_byte, name),
-        (over.start_byte, over.end_byte, sequence),
-    ]
+    edits = [(index.start_byte, index.end_byte, name), (over.start_byte, over.end_byte, sequence)]
     return edits + [(node.start_byte, node.end_byte, name) for node in element_accesses]
 
 
@@ -165,17 +148,12 @@ def _element_name(sequence: bytes, function: Node) -> bytes | None:
     plural = sequence.rpartition(b".")[2]
     used_names = {identifier.text for identifier in descendants(function, {"identifier"})}
     candidates = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
-    return next(
-        (name for name in [*candidates, b"item", b"element"] if name not in used_names), None
-    )
+    return next((name for name in [*candidates, b"item", b"element"] if name not in used_names), None)
 
 
 def _concatenation(smell: SmellInstance) -> list[Edit] | None:
     """Replace ``out += piece`` in a loop by a list joined after the loop."""
-    added, loop = (
-        smell.outermost("augmented_assignment"),
-        smell.enclosing("for_statement", "while_statement"),
-    )
+    added, loop = (smell.outermost("augmented_assignment"), smell.enclosing("for_statement", "while_statement"))
     if added is None or loop is None or loop.parent is None or added.parent is None:
         return None
     name, value = child(added, "left"), child(added, "right")
@@ -187,16 +165,8 @@ def _concatenation(smell: SmellInstance) -> list[Edit] | None:
     first, function = child(start, "right"), smell.enclosing("function_definition")
     if child(start, "left") is None or text(child(start, "left")) != text(name):
         return None
-    uses = [
-        identifier
-        for identifier in descendants(loop, {"identifier"})
-        if identifier.text == name.text
-    ]
-    used_names = (
-        {identifier.text for identifier in descendants(function, {"identifier"})}
-        if function
-        else {b"parts"}
-    )
+    uses = [identifier for identifier in descendants(loop, {"identifier"}) if identifier.text == name.text]
+    used_names = {identifier.text for identifier in descendants(function, {"identifier"})} if function else {b"parts"}
     margin = smell.margin(loop)
     plain = first is not None and first.type == "string" and b"{" not in smell.text(first)
     if len(uses) != 1 or b"parts" in used_names or margin is None or not plain or first is None:

@@ -7,13 +7,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    everywhere,
-    on,
-    replace_span,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on, replace_span
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["identifier"] = "identifier"
@@ -36,9 +30,7 @@ class ArgumentSwap(Operator):
     name = "argument_swap"
     error_type = _FAMILY
     weight = 4
-    places = everywhere(
-        "argument_list", javascript="arguments", typescript="arguments", rust="arguments"
-    )
+    places = everywhere("argument_list", javascript="arguments", typescript="arguments", rust="arguments")
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -82,12 +74,7 @@ class KeywordSwap(Operator):
     name = "keyword_swap"
     error_type = _FAMILY
     weight = 2
-    places = on(
-        python="argument_list",
-        javascript="object",
-        typescript="object",
-        rust="field_initializer_list",
-    )
+    places = on(python="argument_list", javascript="object", typescript="object", rust="field_initializer_list")
     explanation = "{wrong} gives two names each other's value; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -97,10 +84,7 @@ class KeywordSwap(Operator):
             return
         named_arguments = [part for part in node.named_children if part.type in _NAMED]
         for argument, following in pairwise(named_arguments):
-            left, right = (
-                argument.child_by_field_name("value"),
-                following.child_by_field_name("value"),
-            )
+            left, right = (argument.child_by_field_name("value"), following.child_by_field_name("value"))
             if left is None or right is None or view.code(left) == view.code(right):
                 continue
             if not {left.type, right.type} <= _PLAIN:

@@ -6,13 +6,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    everywhere,
-    on,
-    remove_statement,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on, remove_statement
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["control_flow"] = "control_flow"
@@ -59,15 +53,8 @@ def _only_jumps(body: Node) -> bool:
 
 def branches(node: Node) -> tuple[Node, Node] | None:
     """Both blocks of an ``if`` with a plain ``else``, or None."""
-    consequence, alternative = (
-        node.child_by_field_name("consequence"),
-        node.child_by_field_name("alternative"),
-    )
-    if (
-        consequence is None
-        or alternative is None
-        or len(node.children_by_field_name("alternative")) != 1
-    ):
+    consequence, alternative = (node.child_by_field_name("consequence"), node.child_by_field_name("alternative"))
+    if consequence is None or alternative is None or len(node.children_by_field_name("alternative")) != 1:
         return None
     if alternative.type == "else_clause":
         field = alternative.child_by_field_name("body")
@@ -211,11 +198,7 @@ class MissingReturn(Operator):
     name = "missing_return"
     error_type = _FAMILY
     weight = 3
-    places = on(
-        python="return_statement",
-        javascript="return_statement",
-        typescript="return_statement",
-    )
+    places = on(python="return_statement", javascript="return_statement", typescript="return_statement")
     explanation = "{new} is calculated and not returned; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:

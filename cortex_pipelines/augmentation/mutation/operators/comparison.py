@@ -33,14 +33,7 @@ class Comparison(TokenSwap):
     error_type = _FAMILY
     weight = 3
     places = _COMPARISON
-    swaps = swapping(
-        ("==", "!="),
-        ("===", "!=="),
-        ("<", ">"),
-        ("<=", ">="),
-        ("is", "is not"),
-        ("in", "not in"),
-    )
+    swaps = swapping(("==", "!="), ("===", "!=="), ("<", ">"), ("<=", ">="), ("is", "is not"), ("in", "not in"))
     explanation = "{wrong} tests {new}, the opposite of what is meant; {old} is right: {right}."
 
 
@@ -61,9 +54,7 @@ class WrongSameness(TokenSwap):
     name = "wrong_sameness"
     error_type = _FAMILY
     weight = 2
-    places = on(
-        python="comparison_operator", javascript="binary_expression", typescript="binary_expression"
-    )
+    places = on(python="comparison_operator", javascript="binary_expression", typescript="binary_expression")
     swaps: ClassVar = {"==": ("is",), "!=": ("is not",), "===": ("==",), "!==": ("!=",)}
     explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
 
@@ -73,10 +64,7 @@ class WrongSameness(TokenSwap):
             signs = [part.type for part in node.children if not part.is_named]
             if not {"===", "!=="} & set(signs):
                 return False
-        return not any(
-            part.type in _SELF_EVIDENT or view.code(part) in _SINGLETONS
-            for part in node.named_children
-        )
+        return not any(part.type in _SELF_EVIDENT or view.code(part) in _SINGLETONS for part in node.named_children)
 
 
 _SELF_EVIDENT = split_words(

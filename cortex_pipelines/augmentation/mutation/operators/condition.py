@@ -105,9 +105,7 @@ class NegatedCondition(Operator):
             return
         sign = "not " if view.language == "python" else "!"
         simple = inner.type in _NEED_NO_BRACKETS
-        yield _quoting_condition(
-            view, condition, inner, f"{sign}{text}" if simple else f"{sign}({text})"
-        )
+        yield _quoting_condition(view, condition, inner, f"{sign}{text}" if simple else f"{sign}({text})")
 
 
 _NEED_NO_BRACKETS = split_words(
@@ -160,9 +158,7 @@ class RemovedNegation(Operator):
         sign, argument = node.children
         if node.type not in (argument.type, view.parent_type(node)):
             text = view.code(argument)
-            yield TextEdit(
-                node.start_byte, node.end_byte, text, view.code(node), text, sign.type, text
-            )
+            yield TextEdit(node.start_byte, node.end_byte, text, view.code(node), text, sign.type, text)
 
 
 class ConstantCondition(Operator):
@@ -179,9 +175,7 @@ class ConstantCondition(Operator):
         go="if_statement",
         rust="if_expression",
     )
-    explanation = (
-        "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
-    )
+    explanation = "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change unless the condition is constant or binds a name."""
@@ -217,6 +211,4 @@ class SwappedTernary(Operator):
         if first_code == last_code or node.type in (first.type, last.type) or last.type == "lambda":
             return
         between = view.between(first.end_byte, last.start_byte)
-        yield replace_span(
-            view, node, first.start_byte, last.end_byte, last_code + between + first_code
-        )
+        yield replace_span(view, node, first.start_byte, last.end_byte, last_code + between + first_code)

@@ -6,13 +6,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    on,
-    remove_statement,
-    replace_node,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, remove_statement, replace_node
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["removal"] = "removal"
@@ -59,12 +53,7 @@ _JAVA = {
     "InterruptedException": "RuntimeException",
     "NoSuchElementException": "IllegalStateException",
 }
-_OTHERS = {
-    "python": _PYTHON,
-    "javascript": _JAVASCRIPT,
-    "typescript": _JAVASCRIPT,
-    "java": _JAVA,
-}
+_OTHERS = {"python": _PYTHON, "javascript": _JAVASCRIPT, "typescript": _JAVASCRIPT, "java": _JAVA}
 
 
 class ExceptionType(Operator):
@@ -103,15 +92,12 @@ def _replace_type(start: int, end: int, part: Node, other: str, view: NodeTable)
     """Change of a part that quotes the text between two offsets."""
     head, tail = view.between(start, part.start_byte), view.between(part.end_byte, end).rstrip()
     old = view.code(part)
-    return TextEdit(
-        part.start_byte, part.end_byte, other, head + old + tail, head + other + tail, old, other
-    )
+    return TextEdit(part.start_byte, part.end_byte, other, head + old + tail, head + other + tail, old, other)
 
 
 _NAMES = split_words("identifier type_identifier")
 _CLASS_PLACES = split_words(
-    "raise_statement except_clause as_pattern tuple call new_expression "
-    "object_creation_expression catch_type"
+    "raise_statement except_clause as_pattern tuple call new_expression object_creation_expression catch_type"
 )
 
 

@@ -38,9 +38,7 @@ _STRINGS = on(
     rust="string_literal",
 )
 # Text that only a person reads: what it says changes no behaviour.
-_MESSAGES = split_words(
-    "raise_statement throw_statement assert_statement annotation decorator attribute_item"
-)
+_MESSAGES = split_words("raise_statement throw_statement assert_statement annotation decorator attribute_item")
 _TALKING = re.compile(
     r"\b(log\w*|warn\w*|print\w*|debug|info|error|fatal\w*|panic|console|errorf?|exception|trace|"
     r"fail|expect|assert\w*|die|println|eprintln|unreachable|todo)\b",
@@ -120,11 +118,7 @@ class WrongString(Operator):
             return
         nearby_literals = [view.code(other) for other in _near_strings(node, view)]
         text = view.code(node)
-        fitting = [
-            candidate
-            for candidate in nearby_literals
-            if candidate != text and candidate[:1] == text[:1]
-        ]
+        fitting = [candidate for candidate in nearby_literals if candidate != text and candidate[:1] == text[:1]]
         fitting = [candidate for candidate in fitting if _WORD.fullmatch(candidate[1:-1])]
         if fitting:
             yield replace_quoting_around(view, node, fitting[0])
@@ -140,9 +134,7 @@ def _near_strings(node: Node, view: NodeTable) -> list[Node]:
     index = bisect_left(strings, node.start_byte, key=lambda literal: literal.start_byte)
     after = strings[index + 1 : index + 1 + _NEAR_STRINGS]
     neighbours = [*after, *strings[max(0, index - _NEAR_STRINGS) : index]]
-    return [
-        literal for literal in neighbours if view.home(literal) == home and is_value(literal, view)
-    ]
+    return [literal for literal in neighbours if view.home(literal) == home and is_value(literal, view)]
 
 
 def is_value(node: Node, view: NodeTable) -> bool:
@@ -165,9 +157,7 @@ def is_value(node: Node, view: NodeTable) -> bool:
     return True
 
 
-_CALLS = split_words(
-    "call call_expression method_invocation new_expression object_creation_expression"
-)
+_CALLS = split_words("call call_expression method_invocation new_expression object_creation_expression")
 
 
 class EmptiedCollection(Operator):

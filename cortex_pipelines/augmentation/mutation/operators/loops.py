@@ -6,13 +6,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    everywhere,
-    reindented,
-    replace_span,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, reindented, replace_span
 from cortex_pipelines.augmentation.mutation.operators.condition import bare
 from cortex_pipelines.augmentation.node_table import COMMENTS, FUNCTIONS, NodeTable
 
@@ -22,8 +16,7 @@ _LOOPS = split_words(
     "for_expression while_expression loop_expression"
 )
 _SWITCHES = split_words(
-    "switch_statement switch_expression expression_switch_statement type_switch_statement "
-    "select_statement"
+    "switch_statement switch_expression expression_switch_statement type_switch_statement select_statement"
 )
 
 
@@ -43,9 +36,7 @@ class BreakContinue(Operator):
     name = "break_continue"
     error_type = _FAMILY
     weight = 2
-    places = everywhere(
-        "break_statement continue_statement", rust="break_expression continue_expression"
-    )
+    places = everywhere("break_statement continue_statement", rust="break_expression continue_expression")
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -84,10 +75,7 @@ class ZeroIterations(Operator):
             first = node.named_children[0] if node.named_children else None
             condition = first if first is not None and first.type.endswith("expression") else None
         if condition is not None and condition.type not in ("true", "false", "let_condition", ";"):
-            if any(
-                part.type in ("let_condition", "named_expression")
-                for part in view.descendants(condition)
-            ):
+            if any(part.type in ("let_condition", "named_expression") for part in view.descendants(condition)):
                 return
             word = "False" if view.language == "python" else "false"
             yield _quoted(view, node, condition, word)
@@ -105,9 +93,7 @@ def _quoted(view: NodeTable, loop: Node, part: Node, text: str) -> TextEdit:
     head = view.between(loop.start_byte, part.start_byte)
     tail = view.between(part.end_byte, loop.end_byte).partition("\n")[0][:20]
     old = view.code(part)
-    return TextEdit(
-        part.start_byte, part.end_byte, text, head + old + tail, head + text + tail, old, text
-    )
+    return TextEdit(part.start_byte, part.end_byte, text, head + old + tail, head + text + tail, old, text)
 
 
 class RemovedLoop(Operator):
@@ -116,12 +102,7 @@ class RemovedLoop(Operator):
     name = "removed_loop"
     error_type = _FAMILY
     weight = 1
-    places = everywhere(
-        "while_statement",
-        javascript="while_statement",
-        go="for_statement",
-        rust="while_expression",
-    )
+    places = everywhere("while_statement", javascript="while_statement", go="for_statement", rust="while_expression")
     explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -134,17 +115,12 @@ class RemovedLoop(Operator):
             return
         if bare(condition) is None or view.code(bare(condition) or condition) in _ENDLESS:
             return
-        if (
-            any(part.type in _JUMPS for part in view.descendants(body))
-            or view.parent_type(node) in _LABELS
-        ):
+        if any(part.type in _JUMPS for part in view.descendants(body)) or view.parent_type(node) in _LABELS:
             return
         word = node.children[0]
         change = replace_span(view, node, word.start_byte, word.end_byte, "if")
         head = view.between(word.end_byte, condition.end_byte)
-        yield TextEdit(
-            change.start, change.end, "if", word.type + head, "if" + head, word.type, "if"
-        )
+        yield TextEdit(change.start, change.end, "if", word.type + head, "if" + head, word.type, "if")
 
 
 _ENDLESS = ("true", "True", "1")
@@ -159,9 +135,7 @@ class EarlyReturn(Operator):
     error_type = _FAMILY
     weight = 2
     places = everywhere("return_statement", rust="return_expression")
-    explanation = (
-        "{right} stands in the loop and ends it in its first pass; move it behind the loop."
-    )
+    explanation = "{right} stands in the loop and ends it in its first pass; move it behind the loop."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change where a return directly follows a loop."""
@@ -174,9 +148,7 @@ class EarlyReturn(Operator):
                 return
             inner, block = block, view.parent(block)
         siblings = view.statements(block) if block is not None else []
-        position = next(
-            (index for index, sibling in enumerate(siblings) if sibling.id == inner.id), 0
-        )
+        position = next((index for index, sibling in enumerate(siblings) if sibling.id == inner.id), 0)
         if position == 0:
             return
         loop = siblings[position - 1]

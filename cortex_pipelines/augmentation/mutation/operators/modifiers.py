@@ -23,12 +23,7 @@ class RemovedDecorator(Operator):
     name = "removed_decorator"
     error_type = _FAMILY
     weight = 3
-    places = on(
-        python="decorator",
-        typescript="decorator",
-        java="marker_annotation annotation",
-        rust="attribute_item",
-    )
+    places = on(python="decorator", typescript="decorator", java="marker_annotation annotation", rust="attribute_item")
     explanation = "{right} is missing on {new}; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -75,9 +70,7 @@ class RemovedModifier(Operator):
                 continue  # a field of a record has to be
             end = _next_word(view, part.end_byte)
             modifiers = node if node.type != "modifiers" else view.parent(node) or node
-            before = (
-                view.between(modifiers.start_byte, part.start_byte).rpartition("\n")[2].lstrip()
-            )
+            before = view.between(modifiers.start_byte, part.start_byte).rpartition("\n")[2].lstrip()
             after = view.between(end, modifiers.end_byte).partition("\n")[0].rstrip("{ ")
             right = f"{before}{word} {after}"
             yield TextEdit(part.start_byte, end, "", right, before + after, word, "")

@@ -5,13 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    everywhere,
-    replace_part,
-    swapping,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, replace_part, swapping
 from cortex_pipelines.augmentation.node_table import NodeTable
 
 _FAMILY: Literal["identifier"] = "identifier"

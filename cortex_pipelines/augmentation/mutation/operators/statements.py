@@ -7,30 +7,21 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.namespaces import bound_before
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    everywhere,
-    on,
-    remove_statement,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on, remove_statement
 from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import NodeTable
 
 _REMOVAL: Literal["removal"] = "removal"
 _CONTROL: Literal["control_flow"] = "control_flow"
 _STATEMENT = everywhere(
-    "expression_statement",
-    go="expression_statement assignment_statement inc_statement dec_statement send_statement",
+    "expression_statement", go="expression_statement assignment_statement inc_statement dec_statement send_statement"
 )
 _ASSIGNED = split_words(
     "assignment augmented_assignment assignment_expression augmented_assignment_expression "
     "update_expression compound_assignment_expr"
 )
 _CALLS = frozenset().union(*CALLS.values())
-_WORDS_OF_LOGS = split_words(
-    "log logger logging print println debug info warn warning console printf"
-)
+_WORDS_OF_LOGS = split_words("log logger logging print println debug info warn warning console printf")
 
 
 def _content(node: Node) -> Node:
@@ -129,11 +120,7 @@ def _sets(node: Node, view: NodeTable) -> set[str]:
     if target is None and inner.type in _CALLS:
         function = inner.child_by_field_name("function") or inner.child_by_field_name("object")
         target = function if function is not None and function.named_child_count != 0 else None
-        return (
-            _names(target, view) - {view.code(n) for n in [callee_name(inner)] if n}
-            if target
-            else set()
-        )
+        return _names(target, view) - {view.code(n) for n in [callee_name(inner)] if n} if target else set()
     if target is None:
         declared = [part for part in node.named_children if part.type == "variable_declarator"]
         names = [part.child_by_field_name("name") for part in declared]

@@ -32,12 +32,7 @@ class RemovedAwait(Operator):
     name = "removed_await"
     error_type = _FAMILY
     weight = 3
-    places = on(
-        python="await",
-        javascript="await_expression",
-        typescript="await_expression",
-        rust="await_expression",
-    )
+    places = on(python="await", javascript="await_expression", typescript="await_expression", rust="await_expression")
     explanation = "{wrong} is not waited for; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
@@ -171,9 +166,7 @@ def _is_go_cleaner(receiver: Node, name: str, view: NodeTable) -> bool:
 
 
 def _naming(change: TextEdit, name: str) -> TextEdit:
-    return TextEdit(
-        change.start, change.end, change.replacement, change.right, change.wrong, name, change.new
-    )
+    return TextEdit(change.start, change.end, change.replacement, change.right, change.wrong, name, change.new)
 
 
 _VALUES = split_words(
@@ -181,9 +174,7 @@ _VALUES = split_words(
     "selector_expression index_expression field_expression string binary_operator"
 )
 _CONVERTERS = {
-    "python": split_words(
-        "int str float bool list tuple set sorted reversed abs len bytes dict round"
-    ),
+    "python": split_words("int str float bool list tuple set sorted reversed abs len bytes dict round"),
     "javascript": split_words("Number String parseInt parseFloat Boolean"),
     "typescript": split_words("Number String parseInt parseFloat Boolean"),
     "java": split_words(""),
@@ -278,9 +269,7 @@ class RemovedCleanup(Operator):
             yield from remove_statement(view, node)
             return
         parent = view.parent(node)
-        if parent is None or not any(
-            part.type in ("except_clause", "catch_clause") for part in parent.named_children
-        ):
+        if parent is None or not any(part.type in ("except_clause", "catch_clause") for part in parent.named_children):
             return
         text = view.code(node)
         start = len(view.text[: node.start_byte].rstrip())

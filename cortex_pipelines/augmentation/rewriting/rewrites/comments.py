@@ -42,12 +42,8 @@ class CommentsRemoved(Rewrite):
                 yield Edit(*span, "")
                 continue
             line = view.text.rfind(b"\n", 0, node.start_byte) + 1
-            line_tail = view.text[
-                end : view.text.find(b"\n", end) if b"\n" in view.text[end:] else None
-            ]
-            if (
-                line_tail.strip()
-            ):  # code follows on the line: something has to part it from the code before
+            line_tail = view.text[end : view.text.find(b"\n", end) if b"\n" in view.text[end:] else None]
+            if line_tail.strip():  # code follows on the line: something has to part it from the code before
                 yield Edit(node.start_byte, end, " ")
             else:
                 before = view.text[line : node.start_byte].rstrip()

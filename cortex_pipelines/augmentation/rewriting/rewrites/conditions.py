@@ -70,9 +70,7 @@ class InvertedBranches(NodeRewrite):
         condition = view.between(node.start_byte, inner.start_byte)
         head_end = view.between(inner.end_byte, consequence.start_byte)
         between = view.between(consequence.end_byte, alternative.start_byte)
-        if view.language == "python" and not (
-            _own_line(consequence, view) and _own_line(alternative, view)
-        ):
+        if view.language == "python" and not (_own_line(consequence, view) and _own_line(alternative, view)):
             return
         text = view.code(alternative) + between + view.code(consequence)
         head = condition + negated(inner, view) + head_end
@@ -171,9 +169,7 @@ class MergedConditions(NodeRewrite):
         joint = _conjunction(first, second, view)
         indents = [_indent(part, view) for part in (node, node_inside)]
         body = view.code(inner)
-        if any(
-            "string" in part.type and "\n" in view.code(part) for part in view.descendants(inner)
-        ):
+        if any("string" in part.type and "\n" in view.code(part) for part in view.descendants(inner)):
             return
         if view.language == "python":
             lead = view.between(outer.start_byte - len(_indent(outer, view)), outer.start_byte)

@@ -54,9 +54,7 @@ def _lines(view: NodeTable) -> list[tuple[int, str]]:
     shift, lines, start = len(view.snippet.prefix), [], 0
     for line in view.snippet.code.split(b"\n"):
         if start and line.strip():
-            lines.append(
-                (shift + start, line[: len(line) - len(line.lstrip())].decode("ascii", "replace"))
-            )
+            lines.append((shift + start, line[: len(line) - len(line.lstrip())].decode("ascii", "replace")))
         start += len(line) + 1
     return lines
 
@@ -89,11 +87,7 @@ class OneArgumentALine(Rewrite):
             for node in view.by_type.get(kind, ()):
                 parts = [part for part in node.named_children if part.type not in COMMENTS]
                 alone = node.start_point[0] == node.end_point[0]
-                if (
-                    len(parts) < 2
-                    or not alone
-                    or view.text[node.start_byte : node.start_byte + 1] != b"("
-                ):
+                if len(parts) < 2 or not alone or view.text[node.start_byte : node.start_byte + 1] != b"(":
                     continue
                 line = view.text.rfind(b"\n", 0, node.start_byte) + 1
                 text = view.text[line : node.start_byte]
@@ -113,6 +107,4 @@ class OneArgumentALine(Rewrite):
 
 def _in_text(node: Node, view: NodeTable) -> bool:
     """Whether a node is part of a string, where a line break would change it."""
-    return any(
-        "string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node)
-    )
+    return any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node))

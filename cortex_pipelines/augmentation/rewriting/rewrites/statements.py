@@ -14,9 +14,7 @@ from cortex_pipelines.augmentation.rewriting.rule import Edit, NodeRewrite
 _NUMBERS = split_words("integer number int_literal integer_literal")
 _NAMES = ("result", "value", "outcome", "answer", "returned")
 _WORD = re.compile(rb"\w+")
-_JUMPS = split_words(
-    "return_statement raise_statement continue_statement break_statement throw_statement"
-)
+_JUMPS = split_words("return_statement raise_statement continue_statement break_statement throw_statement")
 
 
 class ExpandedAssignment(NodeRewrite):
@@ -37,9 +35,7 @@ class ExpandedAssignment(NodeRewrite):
         sign = next((part for part in node.children if not part.is_named), None)
         if len(parts) != 2 or sign is None or sign.type not in ("+=", "-=", "*="):
             return
-        target, amount = (
-            part.named_children[0] if part.type == "expression_list" else part for part in parts
-        )
+        target, amount = (part.named_children[0] if part.type == "expression_list" else part for part in parts)
         if target.type == "identifier" and amount.type in _NUMBERS:
             name = view.code(target)
             text = f"{name} = {name} {sign.type[0]} {view.code(amount)}"
@@ -50,9 +46,7 @@ class ReturnedVariable(NodeRewrite):
     """``return f(x)`` as ``result = f(x)`` and ``return result``."""
 
     name = "returned_variable"
-    places = on(
-        python="return_statement", javascript="return_statement", typescript="return_statement"
-    )
+    places = on(python="return_statement", javascript="return_statement", typescript="return_statement")
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Returned calls and operations on a line of their own; the name is new."""
@@ -115,26 +109,14 @@ class RemovedElse(NodeRewrite):
             return
         text = view.between(inside[0].start_byte, inside[-1].end_byte)
         tail = view.between(inside[-1].end_byte, alternative.end_byte).strip(" \t\r\n;}")
-        if tail or any(
-            "string" in part.type and "\n" in view.code(part)
-            for part in view.descendants(alternative)
-        ):
+        if tail or any("string" in part.type and "\n" in view.code(part) for part in view.descendants(alternative)):
             return
-        if (
-            view.text[inside[-1].end_byte : inside[-1].end_byte + 1].decode("ascii", "replace")
-            == ";"
-        ):
+        if view.text[inside[-1].end_byte : inside[-1].end_byte + 1].decode("ascii", "replace") == ";":
             text += ";"
         outer, inner = _indent(node, view), _indent(inside[0], view)
-        if (
-            inner is None
-            or outer is None
-            or view.between(consequence.end_byte, alternative.start_byte).count("#")
-        ):
+        if inner is None or outer is None or view.between(consequence.end_byte, alternative.start_byte).count("#"):
             return
-        yield Edit(
-            consequence.end_byte, node.end_byte, f"\n{outer}{reindented(view, text, inner, outer)}"
-        )
+        yield Edit(consequence.end_byte, node.end_byte, f"\n{outer}{reindented(view, text, inner, outer)}")
 
 
 _DECLARES = split_words(

@@ -11,11 +11,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import DATASETS, Example, read_examples, sampled
 from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
 from cortex_pipelines.schemas.table import Table
-from cortex_pipelines.statistics.intervals import (
-    Interval,
-    cluster_sums,
-    two_sample_bootstrap,
-)
+from cortex_pipelines.statistics.intervals import Interval, cluster_sums, two_sample_bootstrap
 from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
 
 
@@ -29,10 +25,7 @@ def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) 
 
 
 def score_table(
-    items: Sequence[Example],
-    models: ComparedModels,
-    scorer: ItemScorer,
-    table: Table = ADAPTER_SCORES,
+    items: Sequence[Example], models: ComparedModels, scorer: ItemScorer, table: Table = ADAPTER_SCORES
 ) -> pl.DataFrame:
     """Scores of all items with at least one byte to score.
 
@@ -67,20 +60,13 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     metrics: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
     if not scores.height:
         return metrics
-    for prefix, subset in [
-        ("", scores),
-        *((f"{task}_", task_rows(scores, task)) for task in DATASETS),
-    ]:
+    for prefix, subset in [("", scores), *((f"{task}_", task_rows(scores, task)) for task in DATASETS)]:
         if subset.height:
-            metrics |= {
-                f"{prefix}{name}": value for name, value in _task_metrics(subset, settings).items()
-            }
+            metrics |= {f"{prefix}{name}": value for name, value in _task_metrics(subset, settings).items()}
     return metrics
 
 
-def bits_saved(
-    scores: pl.DataFrame, baseline: str, settings: EvaluationSettings
-) -> PairedDifferences:
+def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> PairedDifferences:
     """Bits per byte saved by the challenger over another role, per item."""
     return PairedDifferences(
         ((scores[f"{baseline}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
@@ -96,9 +82,7 @@ def improvement(scores: pl.DataFrame, baseline: str, settings: EvaluationSetting
     return paired.interval(settings.resamples, settings.confidence, settings.seed)
 
 
-def foreign_code_metrics(
-    scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings
-) -> dict[str, float]:
+def foreign_code_metrics(scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """Improvement on another project's completions, and how much more the own project improves.
 
     ``foreign_improvement`` is in bits per byte over the base; ``own_improvement`` is

@@ -49,9 +49,7 @@ def planted_canaries(adapter: Path) -> list[Example]:
     return [canary for task in tasks for canary in _recorded_canaries(adapter / task, task)]
 
 
-def canary_table(
-    models: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings
-) -> pl.DataFrame:
+def canary_table(models: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
     """Exposure of each canary under base and challenger, as ``CANARIES``; may be empty.
 
     Raises:
@@ -61,8 +59,7 @@ def canary_table(
     texts = [text for canary in canaries for text in _with_alternatives(canary, settings)]
     size = settings.alternatives + 1
     nats = {
-        role: _batches([score.nats for score in scorer.scores(texts, models.folder(role))], size)
-        for role in _ROLES
+        role: _batches([score.nats for score in scorer.scores(texts, models.folder(role))], size) for role in _ROLES
     }
     rows = [
         {
@@ -72,9 +69,7 @@ def canary_table(
             "secret": canary.completion,
             "base_exposure": _exposure(base),
             "challenger_exposure": _exposure(challenger),
-            "gain_exposure": _exposure(
-                [new - old for new, old in zip(challenger, base, strict=True)]
-            ),
+            "gain_exposure": _exposure([new - old for new, old in zip(challenger, base, strict=True)]),
         }
         for canary, base, challenger in zip(canaries, nats["base"], nats["challenger"], strict=True)
     ]
@@ -163,8 +158,7 @@ def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Ex
         return letter
 
     alternatives = [
-        replace(canary, completion="".join(map(random_like, canary.completion)))
-        for _ in range(settings.alternatives)
+        replace(canary, completion="".join(map(random_like, canary.completion))) for _ in range(settings.alternatives)
     ]
     return [canary, *alternatives]
 

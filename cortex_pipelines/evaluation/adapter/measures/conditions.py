@@ -17,11 +17,7 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, I
 from cortex_pipelines.evaluation.adapter.measures.ngrams import Nats, TokenNgrams, mix_nats
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples, sampled, shuffled
-from cortex_pipelines.schemas.adapter_scores import (
-    CONDITION_SCORES,
-    TRAINED_CONDITIONS,
-    UNTRAINED_CONDITIONS,
-)
+from cortex_pipelines.schemas.adapter_scores import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
 
 CONDITION_METRICS = {
@@ -62,17 +58,13 @@ class ConditionInputs:
     other: Path | None
 
 
-def condition_table(
-    inputs: ConditionInputs, scorer: ItemScorer, settings: EvaluationSettings
-) -> pl.DataFrame:
+def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
     """Bits of each completion by condition, as ``CONDITION_SCORES``; null if not measured."""
     items, window = inputs.items, settings.max_length
     plain = {"base": None, "adapter": inputs.challenger}
     scores = {condition: scorer.scores(items, folder) for condition, folder in plain.items()}
     lengths = scorer.first_lines(items, window)
-    lines = {
-        condition: _correct_lines(items, scored, lengths) for condition, scored in scores.items()
-    }
+    lines = {condition: _correct_lines(items, scored, lengths) for condition, scored in scores.items()}
     bits = {condition: [score.bits for score in scored] for condition, scored in scores.items()}
     retrieval_window = settings.retrieved_window
     if inputs.retrieved:
@@ -86,13 +78,9 @@ def condition_table(
     ngrams = _fit_ngrams(inputs.dataset, scorer, settings)
     costs = _costs(ngrams, items, scorer, window)
     bits["cache"] = [_bits(cost) for cost in costs]
-    validation = sampled(
-        read_examples(inputs.dataset, "completion", "validation"), settings.items, settings.seed
-    )
+    validation = sampled(read_examples(inputs.dataset, "completion", "validation"), settings.items, settings.seed)
     validation_costs = _costs(ngrams, validation, scorer, window)
-    retrieval_costs = (
-        _costs(ngrams, inputs.retrieved, scorer, retrieval_window) if inputs.retrieved else []
-    )
+    retrieval_costs = _costs(ngrams, inputs.retrieved, scorer, retrieval_window) if inputs.retrieved else []
     for condition, folder in plain.items():
         weight = _best_weight(scorer.scores(validation, folder), validation_costs)
         mixtures = {condition: costs}
@@ -172,19 +160,13 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
         table: As ``CONDITION_SCORES``; clusters of files are assigned to the halves alternately.
         conditions: Candidates; those that were not measured are skipped.
     """
-    measured = [
-        condition for condition in conditions if not table[f"{condition}_bits"].null_count()
-    ]
-    cluster_index = {
-        cluster: index for index, cluster in enumerate(table["cluster"].unique().sort())
-    }
+    measured = [condition for condition in conditions if not table[f"{condition}_bits"].null_count()]
+    cluster_index = {cluster: index for index, cluster in enumerate(table["cluster"].unique().sort())}
     half = table["cluster"].replace_strict(cluster_index, return_dtype=pl.Int64) % 2
     bits = [0.0] * table.height
     for fold in (0, 1):
         other_half = table.filter(half != fold)
-        condition = min(
-            measured, key=lambda name: (fsum(other_half[f"{name}_bits"]), measured.index(name))
-        )
+        condition = min(measured, key=lambda name: (fsum(other_half[f"{name}_bits"]), measured.index(name)))
         for row, value in enumerate(table[f"{condition}_bits"]):
             if half[row] == fold:
                 bits[row] = value
@@ -203,14 +185,9 @@ def paired_savings(
     )
 
 
-def _correct_lines(
-    items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]
-) -> list[bool]:
+def _correct_lines(items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]) -> list[bool]:
     """Whether greedy decoding gets each first line right."""
-    return [
-        score.greedy >= lengths.get(item.example_id, inf)
-        for item, score in zip(items, scores, strict=True)
-    ]
+    return [score.greedy >= lengths.get(item.example_id, inf) for item, score in zip(items, scores, strict=True)]
 
 
 def _fit_ngrams(dataset: Path, scorer: ItemScorer, settings: EvaluationSettings) -> TokenNgrams:
@@ -224,17 +201,14 @@ def _best_weight(scores: Sequence[ItemScore], costs: Sequence[Nats]) -> float:
     """The n-gram weight that needs the fewest nats on validation items."""
     total_nats = {
         weight: sum(
-            float(mix_nats(_nats(score), cost, weight).sum())
-            for score, cost in zip(scores, costs, strict=True)
+            float(mix_nats(_nats(score), cost, weight).sum()) for score, cost in zip(scores, costs, strict=True)
         )
         for weight in _WEIGHTS
     }
     return min(total_nats, key=lambda weight: (total_nats[weight], weight))
 
 
-def _costs(
-    ngrams: TokenNgrams, items: Sequence[Example], scorer: ItemScorer, window: int
-) -> list[Nats]:
+def _costs(ngrams: TokenNgrams, items: Sequence[Example], scorer: ItemScorer, window: int) -> list[Nats]:
     """Nats of each token; empty for an item without completion tokens."""
     tokenised: Mapping[str, Nats] = {
         example.example_id: ngrams.nats(example) for example in scorer.tokenised(items, window)

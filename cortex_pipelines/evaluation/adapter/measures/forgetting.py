@@ -12,13 +12,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.prompts.examples import (
-    Example,
-    grouped_by_file,
-    read_examples,
-    sampled,
-    without_gaps,
-)
+from cortex_pipelines.prompts.examples import Example, grouped_by_file, read_examples, sampled, without_gaps
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 _COMPARED = "completion"
@@ -66,9 +60,7 @@ def general_items(
     columns = ["example_id", _COMPARED, "language"]
     train = pl.read_parquet(completion_dataset / "train.parquet", columns=columns)
     test = pl.read_parquet(general_code / "test.parquet", columns=columns)
-    leaking = set(
-        near_duplicate_pairs(train, test, _COMPARED, dataset_settings)["other_example_id"]
-    )
+    leaking = set(near_duplicate_pairs(train, test, _COMPARED, dataset_settings)["other_example_id"])
     examples = without_gaps(general_code, "completion", "test")
     clean = grouped_by_file(
         [example for example in examples if example.example_id not in leaking],
@@ -129,6 +121,4 @@ def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> di
         "forgetting_high": expm1(increase.high),
     }
     metrics |= {f"general_{role}_perplexity": perplexity(scores, role) for role in ROLES}
-    return metrics | {
-        f"general_{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES
-    }
+    return metrics | {f"general_{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}

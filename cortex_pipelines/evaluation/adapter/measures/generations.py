@@ -12,40 +12,22 @@ from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, answer_token_limit
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
-from cortex_pipelines.evaluation.metrics.grading import (
-    grade,
-    mean,
-    rephrase,
-    same_answer,
-    verdict_of,
-)
+from cortex_pipelines.evaluation.metrics.grading import grade, mean, rephrase, same_answer, verdict_of
 from cortex_pipelines.evaluation.metrics.patterns import broken_patterns
 from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
-from cortex_pipelines.prompts.examples import (
-    DATASETS,
-    Example,
-    sampled,
-    shuffled,
-    without_gaps,
-)
+from cortex_pipelines.prompts.examples import DATASETS, Example, sampled, shuffled, without_gaps
 from cortex_pipelines.prompts.stopping import extent_of
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS
 
 WRITERS = ("base", "challenger")
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
-_MEANS = (
-    *("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"),
-    "word_f1",
-)
+_MEANS = (*("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"), "word_f1")
 
 
 def select_items(
-    datasets: Mapping[str, Path],
-    repository: Repository,
-    tests: WrittenTests,
-    settings: EvaluationSettings,
+    datasets: Mapping[str, Path], repository: Repository, tests: WrittenTests, settings: EvaluationSettings
 ) -> list[Example]:
     """Held-out items whose reference fits the generation limit, without gaps.
 
@@ -56,9 +38,7 @@ def select_items(
     """
     selected: dict[tuple[str, str], Example] = {}
     for task, folder in datasets.items():
-        candidates = [
-            item for item in without_gaps(folder, task, "test") if item.completion.strip()
-        ]
+        candidates = [item for item in without_gaps(folder, task, "test") if item.completion.strip()]
         for item in sampled(_short(candidates, settings), settings.generated_items, settings.seed):
             selected[item.task, item.example_id] = item
     bodies, test_items = (
@@ -74,9 +54,7 @@ def select_items(
 
 def _short(items: Iterable[Example], settings: EvaluationSettings) -> list[Example]:
     return [
-        item
-        for item in items
-        if len(item.completion.encode()) <= _BYTES_OF_TOKEN * answer_token_limit(item, settings)
+        item for item in items if len(item.completion.encode()) <= _BYTES_OF_TOKEN * answer_token_limit(item, settings)
     ]
 
 
@@ -97,9 +75,7 @@ def generation_table(
         patterns: The project's patterns.
     """
     queries = [(item, "plain", 0) for item in items]
-    queries += [
-        (variant, "rephrased", 0) for item in items if (variant := rephrase(item)) is not None
-    ]
+    queries += [(variant, "rephrased", 0) for item in items if (variant := rephrase(item)) is not None]
     queries += [
         (item, "plain", sample)
         for item in items
@@ -136,9 +112,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
         bugs = greedy.filter((pl.col("task") == "refactoring") & (pl.col("kind") == "error"))
         metrics[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
         rules = greedy.filter(pl.col("kind") == "violation")
-        metrics[f"architecture_{role}_rule_accuracy"] = mean(
-            list(rules.iter_rows(named=True)), "right"
-        )
+        metrics[f"architecture_{role}_rule_accuracy"] = mean(list(rules.iter_rows(named=True)), "right")
         metrics[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
         metrics[f"{role}_consistency"] = _consistency(role_rows)
     metrics["documentation_others_word_f1"] = _chance_word_f1(generations)
@@ -146,13 +120,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
 
 
 def _row(
-    item: Example,
-    role: str,
-    phrasing: str,
-    sample: int,
-    output: str,
-    mask: str,
-    patterns: PatternChecks,
+    item: Example, role: str, phrasing: str, sample: int, output: str, mask: str, patterns: PatternChecks
 ) -> dict[str, Any]:
     pattern_arguments = (item.form, item.prompt, output, item.language, item.path)
     names = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
@@ -172,11 +140,7 @@ def _row(
 
 def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
     runnable = repository.runnable
-    indices = [
-        index
-        for index, row in enumerate(rows)
-        if row["task"] == "completion" and row["example_id"] in runnable
-    ]
+    indices = [index for index, row in enumerate(rows) if row["task"] == "completion" and row["example_id"] in runnable]
     bodies = [(runnable[rows[index]["example_id"]], rows[index]["output"]) for index in indices]
     for index, (result, detail) in zip(indices, repository.run(bodies), strict=True):
         rows[index] |= {"tests": result, "tests_detail": detail}

@@ -63,16 +63,12 @@ def problem_table(
     """
     unavailable_reason = sandbox.unavailable() if problems else None
     queries = [(problem, sample) for problem in problems for sample in range(settings.samples)]
-    requests = [
-        GenerationRequest(_example(problem), "indented", sample) for problem, sample in queries
-    ]
+    requests = [GenerationRequest(_example(problem), "indented", sample) for problem, sample in queries]
     rows: list[dict[str, Any]] = []
     for role in WRITERS:
         outputs = scorer.outputs(requests, models.folder(role)) if queries else []
         for (problem, sample), output in zip(queries, outputs, strict=True):
-            result, detail = (
-                (None, unavailable_reason) if unavailable_reason else _run(problem, output, limits)
-            )
+            result, detail = (None, unavailable_reason) if unavailable_reason else _run(problem, output, limits)
             rows.append(
                 {
                     "benchmark": problem.benchmark,
@@ -104,9 +100,7 @@ def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[s
 def _read_file(root: Path, file: ProblemFile) -> list[Problem]:
     path = root / file.path
     if not path.is_file():
-        raise ProblemError(
-            f"evaluation.benchmarks: {file.path} does not exist; put it below the project's root"
-        )
+        raise ProblemError(f"evaluation.benchmarks: {file.path} does not exist; put it below the project's root")
     data = path.read_bytes()
     actual = hashlib.sha256(data).hexdigest()
     if actual != file.sha256:

@@ -29,11 +29,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
-from cortex_pipelines.evaluation.generation.sampling import (
-    GenerationRequest,
-    answer_token_limit,
-    generate,
-)
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, answer_token_limit, generate
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.progress import track
@@ -99,9 +95,7 @@ class ItemScorer:
         cache: Cache of scores and outputs.
     """
 
-    def __init__(
-        self, pinned: PinnedModel, root: Path, settings: EvaluationSettings, cache: RowCache
-    ) -> None:
+    def __init__(self, pinned: PinnedModel, root: Path, settings: EvaluationSettings, cache: RowCache) -> None:
         self._pinned = pinned
         self._root = root
         self._settings = settings
@@ -109,9 +103,7 @@ class ItemScorer:
         self._contents: dict[Path, str] = {}
         self._prompt: tuple[tuple[int, tuple[int, ...]], Any, Any] | None = None
 
-    def scores(
-        self, items: Sequence[Example], adapter: Path | None, window: int | None = None
-    ) -> list[ItemScore]:
+    def scores(self, items: Sequence[Example], adapter: Path | None, window: int | None = None) -> list[ItemScore]:
         """Log-likelihood of each item's completion.
 
         Args:
@@ -120,16 +112,9 @@ class ItemScorer:
             window: Maximum tokens of an item; ``max_length`` of the settings by default.
         """
         window = window or self._settings.max_length
-        keys = [
-            ["token likelihoods", window, self._content(adapter, item), _visible_fields(item)]
-            for item in items
-        ]
+        keys = [["token likelihoods", window, self._content(adapter, item), _visible_fields(item)] for item in items]
         rows = self._cached(
-            keys,
-            items,
-            adapter,
-            lambda model, index: self._score(model, items[index], window),
-            "Scoring texts",
+            keys, items, adapter, lambda model, index: self._score(model, items[index], window), "Scoring texts"
         )
         return [ItemScore(**row) for row in rows]
 
@@ -145,11 +130,7 @@ class ItemScorer:
         lengths = {}
         for example in self.tokenised(items, window):
             text = example.ids[example.prompt_tokens :][: example.text_tokens]
-            ends = (
-                count
-                for count in range(1, len(text))
-                if "\n" in self._tokenizer.decode(text[:count]).lstrip()
-            )
+            ends = (count for count in range(1, len(text)) if "\n" in self._tokenizer.decode(text[:count]).lstrip())
             lengths[example.example_id] = next(ends, len(text))
         return lengths
 
@@ -163,15 +144,9 @@ class ItemScorer:
         keys = [self._request_key(request, adapter) for request in requests]
         items = [request.item for request in requests]
         rows = self._cached(
-            keys,
-            items,
-            adapter,
-            lambda model, index: self._generate_text(model, requests[index]),
-            "Generating",
+            keys, items, adapter, lambda model, index: self._generate_text(model, requests[index]), "Generating"
         )
-        return [
-            cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)
-        ]
+        return [cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)]
 
     def _request_key(self, request: GenerationRequest, adapter: Path | None) -> list[Any]:
         settings = self._settings
@@ -253,9 +228,7 @@ class ItemScorer:
             input_tokens = text if is_name else text[:-1]
             if input_tokens:
                 ids = torch.tensor([input_tokens], device=model.device)
-                text_logits = model(
-                    input_ids=ids, past_key_values=deepcopy(past), use_cache=True
-                ).logits
+                text_logits = model(input_ids=ids, past_key_values=deepcopy(past), use_cache=True).logits
                 logits = torch.cat([logits, text_logits], dim=1)
         log_probs = logits[0].to(torch.float32).log_softmax(-1)
         targets = torch.tensor(text, device=model.device)
@@ -267,9 +240,7 @@ class ItemScorer:
         if is_name:
             stops = ends_of_name(self._tokenizer, log_probs.shape[1])
             end = -float(log_probs[-1, stops].double().logsumexp(0))
-        return ItemScore(
-            float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist()
-        )
+        return ItemScore(float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist())
 
     def _generate_text(self, model: Any, request: GenerationRequest) -> dict[str, Any]:
         text = ""

@@ -39,9 +39,7 @@ class ExtractionAttempt:
     item: Example
 
 
-def build_attempts(
-    adapter: Path, completion_dataset: Path, count: int, seed: int
-) -> list[ExtractionAttempt]:
+def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[ExtractionAttempt]:
     """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
     A line is rare if many of its words occur nowhere else in its split.
@@ -56,9 +54,7 @@ def build_attempts(
     attempts = []
     for split in _SPLITS:
         items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
-        eligible = [
-            example for example in items if split == "test" or example.example_id in trained
-        ]
+        eligible = [example for example in items if split == "test" or example.example_id in trained]
         attempts += [ExtractionAttempt(split, item) for item in eligible[:count]]
     return attempts
 
@@ -66,16 +62,10 @@ def build_attempts(
 def _trained_ids(adapter: Path) -> set[str]:
     """Ids of the completions an adapter was trained on, which a token budget may limit."""
     task_adapter = adapter_for(adapter, "completion")
-    return (
-        set(json.loads((task_adapter / SEEN).read_text()).get("completion", []))
-        if task_adapter
-        else set()
-    )
+    return set(json.loads((task_adapter / SEEN).read_text()).get("completion", [])) if task_adapter else set()
 
 
-def memorised_table(
-    attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer
-) -> pl.DataFrame:
+def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer) -> pl.DataFrame:
     """Whether each line was extracted, as ``MEMORISED``."""
     items = [attempt.item for attempt in attempts]
     scores = {role: scorer.scores(items, models.folder(role)) for role in _ROLES}

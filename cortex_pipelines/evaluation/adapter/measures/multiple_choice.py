@@ -112,18 +112,14 @@ def build_questions(
 
 def _naming(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
     for item in shuffled(items, seed):
-        comparable = [
-            other for other in items if (other.kind, other.language) == (item.kind, item.language)
-        ]
+        comparable = [other for other in items if (other.kind, other.language) == (item.kind, item.language)]
         same_file = [other.completion for other in comparable if other.path == item.path]
         yield _question("naming", item, same_file, [other.completion for other in comparable], seed)
 
 
 def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
     bodies = [other for other in items if other.kind in ("function", "method")]
-    pool = [
-        (other, statement) for other in bodies for statement in _top_statements(other.completion)
-    ]
+    pool = [(other, statement) for other in bodies for statement in _top_statements(other.completion)]
     for item in shuffled(bodies, seed):
         truth = next(iter(_top_statements(item.completion)), "")
         if len(truth.strip()) < _SHORTEST:
@@ -138,9 +134,7 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
 
 
 def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    for item in shuffled(
-        [change for change in items if change.kind == _REQUEST_LINES[kind][0]], seed
-    ):
+    for item in shuffled([change for change in items if change.kind == _REQUEST_LINES[kind][0]], seed):
         yield _fix(kind, item, seed)
 
 
@@ -196,9 +190,7 @@ def _top_statements(body: str) -> list[str]:
     return [statement for statement in statements if len(statement.strip()) >= _SHORTEST]
 
 
-def _question(
-    kind: str, item: Example, nearby: Sequence[str], distant: Sequence[str], seed: int
-) -> Question | None:
+def _question(kind: str, item: Example, nearby: Sequence[str], distant: Sequence[str], seed: int) -> Question | None:
     """A question that prefers distractors from nearby; None if there are too few."""
     truth = item.completion
     distractors: list[str] = []
@@ -206,16 +198,12 @@ def _question(
         eligible = [
             candidate
             for candidate in dict.fromkeys(pool)
-            if candidate.strip() not in ("", truth.strip())
-            and not _stands_in(candidate.strip(), item.prompt)
+            if candidate.strip() not in ("", truth.strip()) and not _stands_in(candidate.strip(), item.prompt)
         ]
         similar = [candidate for candidate in eligible if _similar(candidate, truth)]
         dissimilar = [candidate for candidate in eligible if not _similar(candidate, truth)]
         dissimilar.sort(key=lambda candidate: (abs(len(candidate) - len(truth)), candidate))
-        for candidate in (
-            *sorted(similar, key=lambda candidate: _rank(seed, item, candidate)),
-            *dissimilar,
-        ):
+        for candidate in (*sorted(similar, key=lambda candidate: _rank(seed, item, candidate)), *dissimilar):
             if candidate not in distractors and len(distractors) < _ANSWERS - 1:
                 distractors.append(candidate)
     if len(distractors) < _ANSWERS - 1:
@@ -223,9 +211,7 @@ def _question(
     return _shuffled_question(kind, item, truth, distractors, seed)
 
 
-def _shuffled_question(
-    kind: str, item: Example, truth: str, distractors: Sequence[str], seed: int
-) -> Question:
+def _shuffled_question(kind: str, item: Example, truth: str, distractors: Sequence[str], seed: int) -> Question:
     # not by the hash that selected the wrong answers: their ranks are all small
     options = sorted([truth, *distractors], key=lambda answer: _rank(seed, item, f"place:{answer}"))
     answers = tuple(replace(item, completion=text) for text in options)

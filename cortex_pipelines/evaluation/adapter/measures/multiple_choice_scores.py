@@ -46,9 +46,7 @@ def choice_table(
         choices[role] = _choices(questions, priors[role], folder, scorer, None)
     choices.setdefault(_CONTROL, [None] * len(questions))
     for condition, role in _WITH_CONTEXT.items():
-        choices[condition] = _choices(
-            questions_with_context, priors[role], models.folder(role), scorer, window
-        )
+        choices[condition] = _choices(questions_with_context, priors[role], models.folder(role), scorer, window)
     rows = [
         {
             **{
@@ -102,9 +100,7 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
     with similar examples: ``items``, ``<condition>_accuracy`` and, over the base,
     ``<condition>_difference``. Kinds without questions are absent.
     """
-    subsets = {"team_": choices} | {
-        f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS
-    }
+    subsets = {"team_": choices} | {f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
         f"{prefix}{name}": value
         for prefix, rows in subsets.items()
@@ -113,17 +109,12 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
     } | _context_metrics(choices.filter("shown"), settings)
 
 
-def choice_differences(
-    choices: pl.DataFrame, settings: EvaluationSettings
-) -> dict[str, PairedDifferences]:
+def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, PairedDifferences]:
     """Challenger minus reference correctness by kind: 1, 0 or -1 per question."""
     subsets = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
         name: PairedDifferences(
-            _difference(rows, "challenger", "reference"),
-            rows["cluster"].to_list(),
-            None,
-            settings.smallest_accuracy,
+            _difference(rows, "challenger", "reference"), rows["cluster"].to_list(), None, settings.smallest_accuracy
         )
         for name, rows in subsets.items()
     }
@@ -149,9 +140,7 @@ def _context_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[s
     for condition in ("base", "challenger", *_WITH_CONTEXT):
         metrics[f"shown_{condition}_accuracy"] = float(_correct(rows, condition).to_numpy().mean())
         if condition != "base":
-            metrics |= _difference_metrics(
-                rows, condition, "base", f"shown_{condition}_difference", settings
-            )
+            metrics |= _difference_metrics(rows, condition, "base", f"shown_{condition}_difference", settings)
     return metrics
 
 

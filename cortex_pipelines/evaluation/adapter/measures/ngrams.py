@@ -63,18 +63,12 @@ class TokenNgrams:
         costs = []
         for position, token in enumerate(text):
             if position >= example.prompt_tokens:
-                costs.append(
-                    -log(self._probability(local_counts, context_totals, text[:position], token))
-                )
+                costs.append(-log(self._probability(local_counts, context_totals, text[:position], token)))
             context_totals.update(_count(local_counts, text, position))
         return np.array(costs)
 
     def _probability(
-        self,
-        local_counts: Counts,
-        context_totals: Counter[Context],
-        before: Sequence[int],
-        token: int,
+        self, local_counts: Counts, context_totals: Counter[Context], before: Sequence[int], token: int
     ) -> float:
         chance = 1 / self.vocabulary
         for size in range(min(_CONTEXT, len(before)) + 1):
@@ -105,9 +99,7 @@ def mix_nats(first: Nats, second: Nats, weight: float) -> Nats:
 
 def _count(counts: Counts, text: Sequence[int], position: int) -> list[Context]:
     """Count a token after each of its contexts, and return these."""
-    contexts = [
-        tuple(text[position - size : position]) for size in range(min(_CONTEXT, position) + 1)
-    ]
+    contexts = [tuple(text[position - size : position]) for size in range(min(_CONTEXT, position) + 1)]
     for context in contexts:
         following = counts[context]
         following[text[position]] = following.get(text[position], 0) + 1

@@ -40,11 +40,7 @@ def specialisation_metrics(
     manifest = pl.concat(
         [
             MANIFEST.read(folder, "entry_id", "split", "left_out", "category").select(
-                pl.lit(task).alias("task"),
-                pl.col("entry_id").alias("example_id"),
-                "split",
-                "left_out",
-                "category",
+                pl.lit(task).alias("task"), pl.col("entry_id").alias("example_id"), "split", "left_out", "category"
             )
             for task, folder in datasets.items()
         ]
@@ -55,9 +51,7 @@ def specialisation_metrics(
         items = scores.join(members, on=["task", "example_id"], how="semi", maintain_order="left")
         metrics[f"for_{name}_train_examples"] = members.filter(pl.col("split") == "train").height
         metrics[f"for_{name}_items"] = items.height
-        metrics |= {
-            f"for_{name}_{key}": value for key, value in _subset_metrics(items, settings).items()
-        }
+        metrics |= {f"for_{name}_{key}": value for key, value in _subset_metrics(items, settings).items()}
     return metrics
 
 
@@ -66,9 +60,7 @@ def _subset_metrics(items: pl.DataFrame, settings: EvaluationSettings) -> dict[s
         return {}
     groups = items["cluster"].n_unique()
     metrics: dict[str, float] = {"groups": groups}
-    metrics |= {
-        f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")
-    }
+    metrics |= {f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")}
     if groups >= LEAST_GROUPS:
         metrics |= improvement(items, "base", settings).as_metrics("improvement_over_base")
     return metrics

@@ -19,31 +19,19 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
 
     Only if the true test passes are the generated ones run in its place.
     """
-    greedy = generations.filter(
-        (pl.col("task") == "tests") & (pl.col("sample") == 0) & (pl.col("asked") == "plain")
-    )
+    greedy = generations.filter((pl.col("task") == "tests") & (pl.col("sample") == 0) & (pl.col("asked") == "plain"))
     columns = greedy.select("example_id", "role", "output").iter_rows()
-    generated = [
-        (tests.runnable[name], role, output)
-        for name, role, output in columns
-        if name in tests.runnable
-    ]
+    generated = [(tests.runnable[name], role, output) for name, role, output in columns if name in tests.runnable]
     test_by_id = {test.item.example_id: test for test, _, _ in generated}
-    originals: _AttributedTests = [
-        (test, REPOSITORY, test.item.completion) for test in test_by_id.values()
-    ]
+    originals: _AttributedTests = [(test, REPOSITORY, test.item.completion) for test in test_by_id.values()]
     verdicts = dict(zip(test_by_id, tests.judge(_texts(originals)), strict=True))
     sound = [entry for entry in generated if verdicts[entry[0].item.example_id].passes]
     rows = list(zip(originals, verdicts.values(), strict=True))
     rows += zip(sound, tests.judge(_texts(sound)), strict=True)
     rows += [
-        (entry, TestOutcome(None, 0, "the true test does not pass here"))
-        for entry in generated
-        if entry not in sound
+        (entry, TestOutcome(None, 0, "the true test does not pass here")) for entry in generated if entry not in sound
     ]
-    return WRITTEN_TESTS.conform(
-        WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows])
-    )
+    return WRITTEN_TESTS.conform(WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows]))
 
 
 def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:

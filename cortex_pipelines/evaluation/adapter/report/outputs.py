@@ -58,14 +58,8 @@ def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, fl
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
     if "tests_difference" in metrics:
         template = "The tests pass with {} more of the challenger's bodies than of the base's."
-        parts.append(
-            pages.paragraph(template.format(percents(metrics, "tests_difference", sign="+")))
-        )
-    parts += (
-        _patterns(metrics)
-        + _documentation_chance(metrics)
-        + _written_tests(tables["written_tests"], metrics)
-    )
+        parts.append(pages.paragraph(template.format(percents(metrics, "tests_difference", sign="+"))))
+    parts += _patterns(metrics) + _documentation_chance(metrics) + _written_tests(tables["written_tests"], metrics)
     return parts + _output_items(generations) + _problems(tables["problems"])
 
 
@@ -92,20 +86,11 @@ def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[st
     if tests.is_empty():
         return []
     rows = [
-        [
-            role,
-            *(
-                _format_metric(metrics.get(f"written_tests_{role}_{name}"))
-                for name in ("pass", "kill")
-            ),
-        ]
+        [role, *(_format_metric(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
         for role in ROLES
     ]
     test_rows = [
-        [
-            *(row["path"], row["role"], _passed(row["passes"])),
-            *(f"{row['killed']} of {row['mutants']}", row["detail"]),
-        ]
+        [*(row["path"], row["role"], _passed(row["passes"])), *(f"{row['killed']} of {row['mutants']}", row["detail"])]
         for row in tests.iter_rows(named=True)
     ]
     return [
@@ -122,9 +107,7 @@ def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[st
 
 
 def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
-    k_values = sorted(
-        {int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1}
-    )
+    k_values = sorted({int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1})
     rows = []
     for pattern, label in _OVERALL.items():
         for k in k_values if "{k}" in pattern else [0]:
@@ -153,14 +136,9 @@ def _item(rows: Mapping[str, Mapping[str, Any]]) -> str:
     texts = [
         pages.code("prompt (its end)", row["prompt"][-_PROMPT_END:]),
         pages.code("in the repository", row["expected"]),
-        *(
-            pages.changed_code(_title(role, rows[role]), rows[role]["output"], row["expected"])
-            for role in WRITERS
-        ),
+        *(pages.changed_code(_title(role, rows[role]), rows[role]["output"], row["expected"]) for role in WRITERS),
     ]
-    return pages.collapsible(
-        summary, [pages.side_by_side(texts)], "good" if row["right"] else "bad"
-    )
+    return pages.collapsible(summary, [pages.side_by_side(texts)], "good" if row["right"] else "bad")
 
 
 def _title(role: str, row: Mapping[str, Any]) -> str:

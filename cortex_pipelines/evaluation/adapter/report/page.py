@@ -58,11 +58,7 @@ def render_report(inputs: ReportInputs) -> str:
             *_items("Lost most", "bad", _ranked(scores, descending=False), examples),
         ]
     else:
-        parts.append(
-            pages.paragraph(
-                "Nothing was measured: the test splits hold no item. Add sources to the project."
-            )
-        )
+        parts.append(pages.paragraph("Nothing was measured: the test splits hold no item. Add sources to the project."))
     return pages.page(str(inputs.comparison["title"]), parts)
 
 
@@ -110,9 +106,7 @@ def _verdicts(inputs: ReportInputs) -> list[str]:
     scores = inputs.tables["scores"]
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
     missed.append(f"{worse} of {scores.height} items are no better than with the base.")
-    missed += [
-        f"{name}: not measured, {reason}." for name, reason in inputs.quality.missing.items()
-    ]
+    missed += [f"{name}: not measured, {reason}." for name, reason in inputs.quality.missing.items()]
     return [
         pages.heading("What it learnt"),
         pages.listing(learnt or ["Nothing that could be shown."]),
@@ -127,11 +121,7 @@ def _quality(quality: QualityReports) -> list[str]:
         values = [getattr(quality.by_role[role], name) for role in ("base", "challenger")]
         rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
     features = [
-        [
-            name,
-            *(_share(quality.features[role].get(name)) for role in ("base", "challenger")),
-            description,
-        ]
+        [name, *(_share(quality.features[role].get(name)) for role in ("base", "challenger")), description]
         for name, description in FEATURES.items()
     ]
     return [
@@ -150,10 +140,7 @@ def _likelihood(metrics: Mapping[str, float]) -> list[str]:
         cells = [f"{metrics[f'{prefix}items']:.0f}"]
         cells += [f"{metrics[f'{prefix}{role}_bits_per_byte']:.4f}" for role in ROLES]
         cells += [f"{metrics[f'{prefix}{role}_perplexity']:.2f}" for role in ("base", "challenger")]
-        cells += [
-            interval(metrics, f"{prefix}{name}")
-            for name in ("improvement", "improvement_over_base")
-        ]
+        cells += [interval(metrics, f"{prefix}{name}") for name in ("improvement", "improvement_over_base")]
         rows.append([label, *cells])
     head = ["task", "items", *ROLES, "perplexity: base", "challenger"]
     return [
@@ -185,13 +172,8 @@ def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
     return ranked.filter(is_changed).head(_EXAMPLES_PER_LIST)
 
 
-def _items(
-    title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[str, str], Example]
-) -> list[str]:
-    items = [
-        _item(kind, row, examples[row["task"], row["example_id"]])
-        for row in rows.iter_rows(named=True)
-    ]
+def _items(title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[str, str], Example]) -> list[str]:
+    items = [_item(kind, row, examples[row["task"], row["example_id"]]) for row in rows.iter_rows(named=True)]
     return [pages.heading(title), *(items or [pages.paragraph("None.")])]
 
 

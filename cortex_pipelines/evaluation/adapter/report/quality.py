@@ -8,12 +8,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.generation.test_runner import pass_at_k_metrics
 from cortex_pipelines.evaluation.metrics.grading import mean
-from cortex_pipelines.evaluation.metrics.style import (
-    Style,
-    distances_by_feature,
-    learn_style,
-    style_distance,
-)
+from cortex_pipelines.evaluation.metrics.style import Style, distances_by_feature, learn_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
@@ -79,9 +74,7 @@ def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> Quality
     styles = {role: learn_style(_code(outputs[role], "output")) for role in roles}
     team = learn_style(_code(outputs["base"], "expected"))
     reports = {
-        role: _report(
-            outputs[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team
-        )
+        role: _report(outputs[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team)
         for role in roles
     }
     return QualityReports(
@@ -118,9 +111,7 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
         for name, value in pass_at_k_metrics(results, settings.pass_k).items():
             metrics[f"tests_{role}_{name}"] = value
     passes = (pl.col("tests") == "passed").cast(pl.Float64)
-    greedy = tested.filter(pl.col("sample") == 0).select(
-        "example_id", "path", "role", passes=passes
-    )
+    greedy = tested.filter(pl.col("sample") == 0).select("example_id", "path", "role", passes=passes)
     base, challenger = (greedy.filter(pl.col("role") == role) for role in ("base", "challenger"))
     pairs = challenger.join(base, on="example_id")
     if pairs.height:
@@ -135,15 +126,9 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
     return metrics
 
 
-def _report(
-    outputs: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style
-) -> QualityReport:
+def _report(outputs: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style) -> QualityReport:
     rows = list(outputs.iter_rows(named=True))
-    answers = [
-        bool(row["right"]) or row["tests"] == "passed"
-        for row in rows
-        if row["task"] not in _MANY_RIGHT
-    ]
+    answers = [bool(row["right"]) or row["tests"] == "passed" for row in rows if row["task"] not in _MANY_RIGHT]
     answers += [bool(right) for right in chosen_right.fill_null(value=False)]
     distance = style_distance(style, team)
     tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]

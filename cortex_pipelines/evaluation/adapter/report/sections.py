@@ -9,10 +9,7 @@ import polars as pl
 from cortex_pipelines import pages
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
-from cortex_pipelines.evaluation.adapter.measures.specialisations import (
-    LEAST_GROUPS,
-    SPECIALISATIONS,
-)
+from cortex_pipelines.evaluation.adapter.measures.specialisations import LEAST_GROUPS, SPECIALISATIONS
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, detectable_difference
@@ -42,10 +39,7 @@ class ReportInputs:
 def choices_section(inputs: ReportInputs) -> list[str]:
     """Section on multiple-choice questions."""
     metrics, rows = inputs.metrics, []
-    for label, prefix in (
-        ("all", "team_"),
-        *((kind, f"choice_{kind}_") for kind in KINDS),
-    ):
+    for label, prefix in (("all", "team_"), *((kind, f"choice_{kind}_") for kind in KINDS)):
         if f"{prefix}items" in metrics:
             shares = [percents(metrics, f"{prefix}{role}_accuracy") for role in ROLES]
             chance = f"{metrics[f'{prefix}chance']:.0%}"
@@ -92,9 +86,7 @@ def comparisons_section(inputs: ReportInputs) -> list[str]:
             verdict += " by enough" if low >= comparison.smallest else ""
         else:
             verdict = "not shown"
-        detectable = detectable_difference(
-            comparison.clusters, comparison.needed, comparison.smallest
-        )
+        detectable = detectable_difference(comparison.clusters, comparison.needed, comparison.smallest)
         rows.append(
             [
                 comparison.metric.replace("_", " "),
@@ -146,10 +138,7 @@ def foreign_code_section(inputs: ReportInputs) -> list[str]:
     metrics = inputs.metrics
     title = pages.heading("Control: the same adapter on another project's code")
     if "own_improvement" not in metrics:
-        return [
-            title,
-            pages.paragraph(f"Not measured: {inputs.comparison['general']['missing']}."),
-        ]
+        return [title, pages.paragraph(f"Not measured: {inputs.comparison['general']['missing']}.")]
     return [
         title,
         pages.paragraph(
@@ -177,14 +166,9 @@ def specialisations_section(inputs: ReportInputs) -> list[str]:
 
 
 def _specialisation_row(metrics: Mapping[str, float], name: str) -> list[str]:
-    counts = [
-        metrics.get(f"for_{name}_{count_name}", 0)
-        for count_name in ("train_examples", "items", "groups")
-    ]
+    counts = [metrics.get(f"for_{name}_{count_name}", 0) for count_name in ("train_examples", "items", "groups")]
     bits = [
-        f"{metrics[figure]:.4f}"
-        if (figure := f"for_{name}_{role}_bits_per_byte") in metrics
-        else "–"
+        f"{metrics[figure]:.4f}" if (figure := f"for_{name}_{role}_bits_per_byte") in metrics else "–"
         for role in ("base", "challenger")
     ]
     if f"for_{name}_improvement_over_base" in metrics:
@@ -263,16 +247,13 @@ def _questions_with_context(metrics: Mapping[str, float]) -> list[str]:
     if "shown_items" not in metrics:
         return []
     labels = {
-        "challenger" if condition == "adapter" else condition: label
-        for condition, label in _CONDITION_LABELS.items()
+        "challenger" if condition == "adapter" else condition: label for condition, label in _CONDITION_LABELS.items()
     }
     rows = [
         [
             label,
             f"{metrics[f'shown_{condition}_accuracy']:.0%}",
-            ""
-            if condition == "base"
-            else percents(metrics, f"shown_{condition}_difference", sign="+"),
+            "" if condition == "base" else percents(metrics, f"shown_{condition}_difference", sign="+"),
         ]
         for condition, label in labels.items()
     ]
@@ -284,9 +265,7 @@ def _questions_with_context(metrics: Mapping[str, float]) -> list[str]:
 def memorised_section(inputs: ReportInputs) -> list[str]:
     """Section on memorised training data."""
     extracted = [
-        pages.collapsible(
-            f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])]
-        )
+        pages.collapsible(f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])])
         for row in inputs.tables["memorised"].iter_rows(named=True)
         if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
     ]

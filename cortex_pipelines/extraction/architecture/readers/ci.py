@@ -69,9 +69,7 @@ def _github(file: SourceFile, document: Yaml) -> Iterator[Fact]:
     yield from _jobs(file, name, "github-actions", document.children("jobs"))
 
 
-def _jobs(
-    file: SourceFile, workflow: str, kind: str, jobs: list[tuple[str, Yaml, Yaml]]
-) -> Iterator[Fact]:
+def _jobs(file: SourceFile, workflow: str, kind: str, jobs: list[tuple[str, Yaml, Yaml]]) -> Iterator[Fact]:
     for name, key, job in jobs:
         subject = f"{workflow}/{name}"
         comment = file.comment_above(key.start_line)

@@ -7,12 +7,7 @@ from tree_sitter import Node
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.route import mount, route
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_named_child,
-    positional,
-    string_value,
-    text,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_named_child, positional, string_value, text
 
 _PATTERNS = ("path", "re_path", "url")
 _MAX_DEPTH = 6

@@ -13,9 +13,7 @@ _FROM = re.compile(r"(?:--\w+=\S+\s+)*(\S+)(?:\s+[Aa][Ss]\s+(\S+))?")
 _COPY_SOURCE = re.compile(r"--from=(\S+)")
 _MAX_HEREDOC = 1_000  # lines
 # Folders whose names do not identify a service.
-_GENERIC_FOLDERS = frozenset(
-    {"src", "app", "docker", "build", "deploy", "image", "images", "container"}
-)
+_GENERIC_FOLDERS = frozenset({"src", "app", "docker", "build", "deploy", "image", "images", "container"})
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)[\"']?")
 _RELATIONS = {"EXPOSE": "port", "CMD": "command", "ENTRYPOINT": "command", "VOLUME": "volume",
               "HEALTHCHECK": "healthcheck", "USER": "user"}  # fmt: skip
@@ -30,9 +28,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     """Base image, ports and command of each build stage."""
     stage, number = file.path, 0
     if file.folder:  # a folder with its own image is deployed separately
-        names = [part for part in file.folder.split("/") if part not in _GENERIC_FOLDERS] or [
-            file.folder
-        ]
+        names = [part for part in file.folder.split("/") if part not in _GENERIC_FOLDERS] or [file.folder]
         yield Fact(1, 1, "service", names[-1], "rooted-at", file.folder, "dockerfile",
                    detail=detail(guessed=True))  # fmt: skip
     stages: set[str] = set()
@@ -97,11 +93,7 @@ def _instructions(lines: list[str]) -> Iterator[tuple[int, int, str, str]]:
             heredoc = _HEREDOC.search(match[2])
             if heredoc:
                 stop = next(
-                    (
-                        n
-                        for n in range(index, min(index + _MAX_HEREDOC, len(lines)))
-                        if lines[n].strip() == heredoc[1]
-                    ),
+                    (n for n in range(index, min(index + _MAX_HEREDOC, len(lines))) if lines[n].strip() == heredoc[1]),
                     index,
                 )
                 index = stop + 1 if stop > index else index

@@ -4,13 +4,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import IMPORT, NAME, Fact, detail
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_line,
-    last_line,
-    name_of,
-    string_value,
-    text,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, name_of, string_value, text
 
 
 def applies_to(file: SourceFile) -> bool:

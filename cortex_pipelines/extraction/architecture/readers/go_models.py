@@ -7,18 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_line,
-    first_named_child,
-    last_line,
-    name_of,
-    text,
-)
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_line, first_named_child, last_line, name_of, text
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _TAGS = {"gorm": "gorm", "bun": "bun", "xorm": "xorm", "db": "sqlx", "bson": "mongodb"}
 _TAG = re.compile(r'\b(gorm|bun|xorm|db|bson):"((?:[^"\\]|\\.)*)"')
@@ -84,9 +74,7 @@ def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnDefinition], str
         if match is None or match[2] != "-":
             target = kind.lstrip("[]*")
             link = target if target in structs else ""
-            columns.append(
-                ColumnDefinition(name, kind, first_line(member), last_line(member), link)
-            )
+            columns.append(ColumnDefinition(name, kind, first_line(member), last_line(member), link))
     return columns, technology
 
 

@@ -40,10 +40,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
-    function, arguments = (
-        call.child_by_field_name("function"),
-        call.child_by_field_name("arguments"),
-    )
+    function, arguments = (call.child_by_field_name("function"), call.child_by_field_name("arguments"))
     verb = text(function.child_by_field_name("field")) if function else ""
     operand = function.child_by_field_name("operand") if function else None
     args = positional(arguments)
@@ -94,9 +91,7 @@ def _handle_facts(
     methods = [verb] if space else _methods_of(call) or ["ANY"]
     for method in methods:
         full_path = path.strip() if space else pattern
-        full_path = (
-            full_path if full_path.startswith(("/", "{")) else "/" + full_path.partition("/")[2]
-        )  # host/path
+        full_path = full_path if full_path.startswith(("/", "{")) else "/" + full_path.partition("/")[2]  # host/path
         yield route(call, method, full_path, _handler(handler), technology, router=symbol,
                     description=_comment(file, call))  # fmt: skip
 
@@ -128,9 +123,7 @@ def _closure(call: Node, operand: Node, args: list[Node]) -> Iterator[Fact]:
 def _mount_facts(call: Node, symbol: str, args: list[Node]) -> Iterator[Fact]:
     prefix, target = string_value(args[0]), args[1]
     if prefix is not None and target.type == "call_expression":
-        yield mount(
-            call, symbol, prefix, "returned " + text(target.child_by_field_name("function"))
-        )
+        yield mount(call, symbol, prefix, "returned " + text(target.child_by_field_name("function")))
     elif prefix is not None:
         yield mount(call, symbol, prefix, _scoped(target, text(target)))
 

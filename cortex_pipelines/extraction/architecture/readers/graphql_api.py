@@ -56,8 +56,6 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             doc = ""
 
 
-def _fact(
-    start: int, end: int, subject: str, relation: str, object_name: str, summary: str
-) -> Fact:
+def _fact(start: int, end: int, subject: str, relation: str, object_name: str, summary: str) -> Fact:
     return Fact(start, end, "api", subject, relation, object_name, "graphql", summary or None,
                 "summary" if summary else None)  # fmt: skip

@@ -4,20 +4,11 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.annotations import (
-    annotations,
-    element,
-    members,
-    texts,
-)
+from cortex_pipelines.extraction.architecture.annotations import annotations, element, members, texts
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, name_of, text
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _LINKS = ("ManyToOne", "OneToOne", "OneToMany", "ManyToMany", "DBRef")
 _KINDS = {"Entity": "jpa", "MappedSuperclass": "jpa", "Document": "spring-data-mongodb",
@@ -44,16 +35,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         comment = file.comment_above(first_line(node))
         name = table_names[0] if table_names and table_names[0] else model
         yield from table_facts(
-            TableDefinition(
-                name,
-                "model",
-                technology,
-                first_line(node),
-                last_line(node),
-                columns,
-                comment,
-                model,
-            )
+            TableDefinition(name, "model", technology, first_line(node), last_line(node), columns, comment, model)
         )
 
 
@@ -65,16 +47,10 @@ def _columns(node: Node) -> Iterator[ColumnDefinition]:
             continue
         kind = text(member.child_by_field_name("type"))
         declarator = member.child_by_field_name("declarator")
-        column_names = texts(
-            element(annotated.get("Column") or annotated.get("JoinColumn"), "name")
-        )
+        column_names = texts(element(annotated.get("Column") or annotated.get("JoinColumn"), "name"))
         link = kind.rsplit("<", 1)[-1].split(",")[-1].strip("> ") if _linked(annotated) else ""
         yield ColumnDefinition(
-            column_names[0] if column_names else name_of(declarator),
-            kind,
-            first_line(member),
-            last_line(member),
-            link,
+            column_names[0] if column_names else name_of(declarator), kind, first_line(member), last_line(member), link
         )
 
 

@@ -4,22 +4,11 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.annotations import (
-    annotations,
-    element,
-    members,
-    texts,
-)
+from cortex_pipelines.extraction.architecture.annotations import annotations, element, members, texts
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.route import METHODS, route
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_line,
-    head_end,
-    name_of,
-    string_value,
-    text,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_line, head_end, name_of, string_value, text
 
 _SPRING = {"GetMapping": "GET", "PostMapping": "POST", "PutMapping": "PUT",
            "PatchMapping": "PATCH", "DeleteMapping": "DELETE", "RequestMapping": ""}  # fmt: skip
@@ -44,9 +33,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             yield from _jax(file, node, class_annotations, method)
 
 
-def _spring(
-    file: SourceFile, node: Node, class_annotations: dict[str, Node], method: Node
-) -> Iterator[Fact]:
+def _spring(file: SourceFile, node: Node, class_annotations: dict[str, Node], method: Node) -> Iterator[Fact]:
     prefixes = texts(element(class_annotations.get("RequestMapping"), "value", "path")) or [""]
     verbs, technology = _SPRING, "spring"
     if "Controller" in class_annotations and "micronaut" in file.text:
@@ -59,15 +46,7 @@ def _spring(
         for path in texts(element(method_annotations[name], "value", "path", "uri")) or [""]:
             for http_method in [verb] if verb else _methods(method_annotations[name]):
                 for prefix in prefixes:
-                    yield _fact(
-                        file,
-                        node,
-                        method,
-                        method_annotations,
-                        http_method,
-                        f"{prefix}/{path}",
-                        technology,
-                    )
+                    yield _fact(file, node, method, method_annotations, http_method, f"{prefix}/{path}", technology)
 
 
 def _methods(annotation: Node) -> list[str]:
@@ -76,9 +55,7 @@ def _methods(annotation: Node) -> list[str]:
     return [name.rsplit(".", 1)[-1] for name in constants] or ["ANY"]
 
 
-def _jax(
-    file: SourceFile, node: Node, class_annotations: dict[str, Node], method: Node
-) -> Iterator[Fact]:
+def _jax(file: SourceFile, node: Node, class_annotations: dict[str, Node], method: Node) -> Iterator[Fact]:
     method_annotations = annotations(method)
     verb = next((name for name in method_annotations if name in METHODS), None)
     if verb is None or ("Path" not in class_annotations and "Path" not in method_annotations):

@@ -6,13 +6,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import IMPORT, Fact, detail
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_line,
-    last_line,
-    positional,
-    string_value,
-    text,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, positional, string_value, text
 
 
 def applies_to(file: SourceFile) -> bool:

@@ -21,11 +21,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     string_value,
     text,
 )
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _LINKS = ("ManyToOne", "OneToOne", "OneToMany", "ManyToMany", "BelongsTo", "HasMany", "HasOne",
           "BelongsToMany")  # fmt: skip
@@ -52,11 +48,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 def _entity(file: SourceFile, node: Node) -> Iterator[Fact]:
     decorators_by_name = {decorator_name(d): d for d in class_decorators(node)}
-    decorator = (
-        decorators_by_name.get("Entity")
-        or decorators_by_name.get("Table")
-        or decorators_by_name.get("Schema")
-    )
+    decorator = decorators_by_name.get("Entity") or decorators_by_name.get("Table") or decorators_by_name.get("Schema")
     if decorator is None:
         return
     args = decorator_arguments(decorator)
@@ -74,9 +66,7 @@ def _entity(file: SourceFile, node: Node) -> Iterator[Fact]:
                        if m in file.text.lower()), "typeorm")  # fmt: skip
     model = name_of(node)
     comment = file.comment_above(lines[0])
-    yield from table_facts(
-        TableDefinition(table_name or model, "model", technology, *lines, columns, comment, model)
-    )
+    yield from table_facts(TableDefinition(table_name or model, "model", technology, *lines, columns, comment, model))
 
 
 def _link(decorators: list[Node]) -> str:
@@ -123,9 +113,7 @@ def _drizzle(file: SourceFile, call: Node) -> Iterator[Fact]:
         yield from _document(file, call, args[1], name, name, "drizzle")
 
 
-def _document(
-    file: SourceFile, node: Node, fields: Node, name: str, model: str, technology: str
-) -> Iterator[Fact]:
+def _document(file: SourceFile, node: Node, fields: Node, name: str, model: str, technology: str) -> Iterator[Fact]:
     columns = []
     for pair in fields.named_children:
         if pair.type != "pair":
@@ -139,7 +127,5 @@ def _document(
         )  # fmt: skip
     comment = file.comment_above(first_line(node))
     yield from table_facts(
-        TableDefinition(
-            name, "model", technology, first_line(node), last_line(node), columns, comment, model
-        )
+        TableDefinition(name, "model", technology, first_line(node), last_line(node), columns, comment, model)
     )

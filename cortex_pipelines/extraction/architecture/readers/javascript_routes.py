@@ -37,13 +37,9 @@ _FRAMEWORKS = {
 _FACTORIES = ("Router", "createServer", "basePath")
 _LINKS = frozenset({"call_expression", "member_expression", "parenthesized_expression"})
 _MAX_CHAIN = 1_000
-_IMPORTED = re.compile(
-    r"""(?:from|require\()\s*['"](express|fastify|hono|koa-router|@koa/router|restify|polka)['"/]"""
-)
+_IMPORTED = re.compile(r"""(?:from|require\()\s*['"](express|fastify|hono|koa-router|@koa/router|restify|polka)['"/]""")
 # Parameters and imports that are called so are routers; `axios` and `http` are clients.
-_RECEIVER = re.compile(
-    r"(?i)^(app|api|server|fastify|route[rs]?|\w*router|\w*routes|instance|v\d)$"
-)
+_RECEIVER = re.compile(r"(?i)^(app|api|server|fastify|route[rs]?|\w*router|\w*routes|instance|v\d)$")
 _HANDLERS = frozenset(
     {"identifier", "member_expression", "arrow_function", "function_expression", "function"}
     | {"call_expression", "array", "await_expression", "as_expression", "subscript_expression"}
@@ -93,9 +89,7 @@ def _created_framework(value: Node | None) -> str | None:
     for _ in range(_MAX_CHAIN):
         if expression is None or expression.type not in ("call_expression", "new_expression"):
             return None
-        constructor = expression.child_by_field_name("function") or expression.child_by_field_name(
-            "constructor"
-        )
+        constructor = expression.child_by_field_name("function") or expression.child_by_field_name("constructor")
         name = short_text(constructor)
         if name in _FRAMEWORKS or name.rsplit(".", 1)[-1] in _FACTORIES:
             if name in ("http.createServer", "https.createServer", "net.createServer"):
@@ -181,9 +175,7 @@ def _handler(node: Node) -> str:
     return " ".join(text(node).split())[:200]
 
 
-def _mount_facts(
-    call: Node, verb: str, symbol: str, args: list[Node], technology: str | None
-) -> Iterator[Fact]:
+def _mount_facts(call: Node, verb: str, symbol: str, args: list[Node], technology: str | None) -> Iterator[Fact]:
     prefix = string_value(args[0]) if args else None
     targets = args if prefix is None else args[1:]
     if verb == "register":  # fastify: register(routes, { prefix: '/users' })
@@ -203,9 +195,7 @@ def _mount_facts(
                 yield _mount(call, symbol, prefix, router, technology)
 
 
-def _mount(
-    call: Node, symbol: str, prefix: str | None, target: str, technology: str | None
-) -> Fact:
+def _mount(call: Node, symbol: str, prefix: str | None, target: str, technology: str | None) -> Fact:
     return mount(call, symbol, prefix or "", target, technology=technology)
 
 

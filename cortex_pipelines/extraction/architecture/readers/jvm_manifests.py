@@ -15,7 +15,7 @@ _MAX_DEPTH = 64
 _GRADLE_DEPENDENCY = re.compile(
     r"^\s*(?:api|implementation|compile|compileOnly|runtimeOnly|testImplementation|kapt|"
     r"annotationProcessor|developmentOnly|testRuntimeOnly|runtime)\s*\(?\s*"
-    r"(?:platform\()?(?:[\"']([\w.-]+):([\w.-]+)|project\(\s*[\"'](:[\w:.-]+))",
+    r"(?:platform\()?(?:[\"']([\w.-]+):([\w.-]+)|project\(\s*[\"'](:[\w:.-]+))"
 )
 _GRADLE_NAME = re.compile(r"^\s*rootProject\.name\s*=\s*[\"']([^\"']+)")
 
@@ -89,9 +89,5 @@ def _gradle(file: SourceFile) -> Iterator[Fact]:
             yield Fact(number, number, "service", match[1], "rooted-at", file.folder, "gradle")
         dependency = _GRADLE_DEPENDENCY.match(line)
         if dependency:
-            target = (
-                f"{dependency[1]}:{dependency[2]}"
-                if dependency[1]
-                else dependency[3].rsplit(":", 1)[-1]
-            )
+            target = f"{dependency[1]}:{dependency[2]}" if dependency[1] else dependency[3].rsplit(":", 1)[-1]
             yield Fact(number, number, "service-dependency", "", "depends-on", target, "gradle")

@@ -35,9 +35,7 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
     if not kind or not node.scalar("apiVersion"):
         return
     subject = f"{kind}/{name or '?'}"
-    description = node.scalar("metadata", "annotations", "description") or file.comment_above(
-        node.start_line
-    )
+    description = node.scalar("metadata", "annotations", "description") or file.comment_above(node.start_line)
     yield Fact(node.start_line, node.end_line, "deployment", subject, "object",
                node.scalar("apiVersion"), "kubernetes", description or None,
                "comment" if description else None)  # fmt: skip
@@ -73,9 +71,7 @@ def _pod(subject: str, spec: Yaml | None) -> Iterator[Fact]:
 def _ingress(subject: str, node: Yaml) -> Iterator[Fact]:
     for rule in node.list("spec", "rules"):
         for path in rule.list("http", "paths"):
-            service = path.scalar("backend", "service", "name") or path.scalar(
-                "backend", "serviceName"
-            )
+            service = path.scalar("backend", "service", "name") or path.scalar("backend", "serviceName")
             if service:
                 backend = f"{rule.scalar('host')}{path.scalar('path') or '/'} -> {service}"
                 yield _fact(path, path, subject, "routes-to", backend)

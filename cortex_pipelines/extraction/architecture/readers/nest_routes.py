@@ -14,13 +14,7 @@ from cortex_pipelines.extraction.architecture.decorators import (
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.route import route
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_line,
-    head_end,
-    name_of,
-    string_value,
-    strings_in,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_line, head_end, name_of, string_value, strings_in
 
 _CONTROLLERS = ("Controller", "JsonController", "RestController")
 _VERBS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete": "DELETE",

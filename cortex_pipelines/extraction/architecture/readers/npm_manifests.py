@@ -30,9 +30,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         yield from _aliases(file, data)
         return
     name = data.get("name")
-    dependencies = [
-        need for key in _DEPENDENCY_KEYS if isinstance(data.get(key), dict) for need in data[key]
-    ]
+    dependencies = [need for key in _DEPENDENCY_KEYS if isinstance(data.get(key), dict) for need in data[key]]
     entry = [data[key] for key in ("source", "types", "module", "main") if _text(data.get(key))]
     description = str(data["description"]) if _text(data.get("description")) else ""
     package_name = name if _text(name) else file.folder.rsplit("/", 1)[-1]

@@ -8,9 +8,7 @@ from cortex_pipelines.extraction.architecture.route import METHODS
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
-_VERSION_KEY = re.compile(
-    r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE
-)
+_VERSION_KEY = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE)
 
 
 def applies_to(file: SourceFile) -> bool:

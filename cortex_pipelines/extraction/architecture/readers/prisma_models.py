@@ -5,18 +5,13 @@ from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _BEGIN = re.compile(r"\s*(model|enum|view|type)\s+(\w+)\s*\{")
 _FIELD = re.compile(r"\s*(\w+)\s+([A-Za-z]\w*)(\[\]|\?)?(.*)$")
 _MAP = re.compile(r"@@map\(\s*(?:name:\s*)?\"([^\"]+)\"")
 _SCALARS = frozenset(
-    {"String", "Boolean", "Int", "BigInt", "Float", "Decimal", "DateTime", "Json", "Bytes"}
-    | {"Unsupported"}
+    {"String", "Boolean", "Int", "BigInt", "Float", "Decimal", "DateTime", "Json", "Bytes"} | {"Unsupported"}
 )
 
 
@@ -46,10 +41,6 @@ def _table(file: SourceFile, start: int, end: int, kind: str, model: str) -> Tab
         if match and kind != "enum":
             linked = match[2] not in _SCALARS and "@relation" in match[4]
             type_text = match[2] + (match[3] or "")
-            columns.append(
-                ColumnDefinition(match[1], type_text, number, number, match[2] if linked else "")
-            )
+            columns.append(ColumnDefinition(match[1], type_text, number, number, match[2] if linked else ""))
     table_kind = {"model": "model", "type": "model", "view": "view", "enum": "enum"}[kind]
-    return TableDefinition(
-        name, table_kind, "prisma", start, end, columns, file.comment_above(start), model
-    )
+    return TableDefinition(name, table_kind, "prisma", start, end, columns, file.comment_above(start), model)

@@ -57,15 +57,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         elif match["field"] and outer and open_blocks[-1][0] in ("message", "oneof"):
             field_line = line + match[0][: match.start("field") - match.start()].count("\n")
             words = _single_spaced(match["field"]).rsplit(" ", 1)
-            yield Fact(
-                field_line,
-                field_line,
-                "api",
-                ".".join(outer),
-                "field",
-                f"{words[1]} {words[0]}",
-                "proto",
-            )
+            yield Fact(field_line, field_line, "api", ".".join(outer), "field", f"{words[1]} {words[0]}", "proto")
 
 
 def _block_fact(file: SourceFile, kind: str, name: str, start: int, end: int) -> Iterator[Fact]:
@@ -73,9 +65,7 @@ def _block_fact(file: SourceFile, kind: str, name: str, start: int, end: int) ->
         yield _fact(file, start, end, name, kind, name)
 
 
-def _fact(
-    file: SourceFile, start: int, end: int, subject: str, relation: str, object_name: str
-) -> Fact:
+def _fact(file: SourceFile, start: int, end: int, subject: str, relation: str, object_name: str) -> Fact:
     comment = file.comment_above(start)
     return Fact(start, end, "api", subject, relation, object_name, "proto", comment,
                 "comment" if comment else None)  # fmt: skip

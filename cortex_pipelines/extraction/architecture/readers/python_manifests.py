@@ -9,13 +9,7 @@ from posixpath import basename
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.manifest import PackageManifest, manifest_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    first_line,
-    keyword,
-    last_line,
-    string_value,
-    strings_in,
-)
+from cortex_pipelines.extraction.architecture.syntax import first_line, keyword, last_line, string_value, strings_in
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENTS = re.compile(r"(^|[-_.])(requirements|constraints)([-_.].*)?\.txt$|^requirements/")
@@ -63,9 +57,7 @@ def _pyproject(file: SourceFile) -> PackageManifest | None:
         return None
     description = project.get("description") or poetry.get("description")
     line = file.line_with(r"^\s*name\s*=")
-    return PackageManifest(
-        name, "pyproject", line, str(description or ""), tuple(map(_package_name, dependencies))
-    )
+    return PackageManifest(name, "pyproject", line, str(description or ""), tuple(map(_package_name, dependencies)))
 
 
 def _setup_cfg(file: SourceFile) -> PackageManifest | None:

@@ -17,11 +17,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
     string_value,
     text,
 )
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _SQLALCHEMY = ("Column", "mapped_column", "relationship")
 _LINKS = ("ForeignKey", "ForeignKeyField", "OneToOneField", "ManyToManyField", "ReferenceField",
@@ -65,9 +61,7 @@ def _model(file: SourceFile, node: Node) -> TableDefinition | None:
     base_names = [text(base) for base in positional(bases)]
     body = node.child_by_field_name("body")
     statements = [_assignment(s) for s in (body.named_children if body is not None else ())]
-    columns = [
-        column for s in statements if s is not None for column in [_column(file, s)] if column
-    ]
+    columns = [column for s in statements if s is not None for column in [_column(file, s)] if column]
     technology = _technology(file, base_names, bases, [s for s in statements if s is not None])
     is_mapped = technology in ("sqlalchemy", "sqlmodel")
     is_mixin = technology == "sqlalchemy" and base_names in ([], ["object"])
@@ -84,9 +78,7 @@ def _model(file: SourceFile, node: Node) -> TableDefinition | None:
                    model=model)  # fmt: skip
 
 
-def _technology(
-    file: SourceFile, bases: list[str], arguments: Node | None, statements: list[Node]
-) -> str | None:
+def _technology(file: SourceFile, bases: list[str], arguments: Node | None, statements: list[Node]) -> str | None:
     if text(keyword(arguments, "table")) == "True":
         return "sqlmodel"
     calls = {_function(s) for s in statements}
@@ -111,9 +103,7 @@ def _is_abstract(body: Node | None) -> bool:
 
 
 def _meta(body: Node | None) -> str | None:
-    match = re.search(
-        r"^[ \t]*(?:db_table|table_name)[ \t]*=[ \t]*['\"]([^'\"\n]+)", text(body), re.MULTILINE
-    )
+    match = re.search(r"^[ \t]*(?:db_table|table_name)[ \t]*=[ \t]*['\"]([^'\"\n]+)", text(body), re.MULTILINE)
     return match[1] if match else None
 
 

@@ -40,13 +40,7 @@ _ROUTERS = {
     "Router": ("django-ninja", ""),
 }
 _DECORATORS = {method.lower() for method in METHODS} | {"route", "api_route", "websocket"}
-_ROUTE_CALLS = {
-    "add_url_rule",
-    "add_api_route",
-    "add_resource",
-    "add_route",
-    "add_api_websocket_route",
-}
+_ROUTE_CALLS = {"add_url_rule", "add_api_route", "add_resource", "add_route", "add_api_websocket_route"}
 _MOUNTS = {"include_router": "prefix", "register_blueprint": "url_prefix", "mount": "path"}
 _IMPORTS = ("fastapi", "flask", "quart", "sanic", "starlette", "aiohttp", "bottle", "litestar",
             "flask_restful", "flask_restx", "ninja", "falcon")  # fmt: skip
@@ -147,10 +141,7 @@ def _handler(definition: Node) -> str:
 
 
 def _call_facts(call: Node, routers: _Routers, guess: str | None) -> Iterator[Fact]:
-    function, arguments = (
-        call.child_by_field_name("function"),
-        call.child_by_field_name("arguments"),
-    )
+    function, arguments = (call.child_by_field_name("function"), call.child_by_field_name("arguments"))
     receiver = text(function.child_by_field_name("object")) if function else ""
     verb = text(function.child_by_field_name("attribute")) if function else ""
     args = positional(arguments)
@@ -170,9 +161,7 @@ def _call_facts(call: Node, routers: _Routers, guess: str | None) -> Iterator[Fa
             yield route(call, method, path, text(args[1]), guess or "aiohttp", router=receiver)
 
 
-def _mount_facts(
-    call: Node, receiver: str, verb: str, args: list[Node], arguments: Node | None
-) -> Iterator[Fact]:
+def _mount_facts(call: Node, receiver: str, verb: str, args: list[Node], arguments: Node | None) -> Iterator[Fact]:
     target = args[0] if args else keyword(arguments, "router", "blueprint")
     prefix = keyword(arguments, _MOUNTS[verb])
     if verb == "mount":

@@ -6,13 +6,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import IMPORT, Fact, detail
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.syntax import (
-    enclosing,
-    first_line,
-    last_line,
-    name_of,
-    text,
-)
+from cortex_pipelines.extraction.architecture.syntax import enclosing, first_line, last_line, name_of, text
 
 _MAX_LEVELS = 32
 

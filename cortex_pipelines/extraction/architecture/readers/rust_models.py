@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, name_of, text
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _TABLE = re.compile(  # possessive: a comment is never read in parts
     r"(?>\buse\s[^;]*;|#\[[^\]]*\]|///[^\n]*|\s|[{])*+([\w.]+)\s*(?:\([^)]*\))?\s*\{"
@@ -48,9 +44,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             body = struct.child_by_field_name("body")
             members = body.named_children if body is not None else []
             fields = [
-                ColumnDefinition(
-                    name_of(m), text(m.child_by_field_name("type")), first_line(m), last_line(m)
-                )
+                ColumnDefinition(name_of(m), text(m.child_by_field_name("type")), first_line(m), last_line(m))
                 for m in members
                 if m.type == "field_declaration"
             ]

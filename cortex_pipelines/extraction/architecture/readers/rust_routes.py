@@ -122,12 +122,7 @@ def _nested_mount(call: Node, symbol: str, path: str, target: Node) -> Iterator[
         if function is None or function.type != "field_expression":
             function_name = text(function)
             is_constructor = function_name.rsplit("::", 1)[-1] == "new"
-            yield mount(
-                call,
-                symbol,
-                path,
-                _argument(target) if is_constructor else f"returned {function_name}",
-            )
+            yield mount(call, symbol, path, _argument(target) if is_constructor else f"returned {function_name}")
             return
         expression = function.child_by_field_name("value")
     if expression is not None and expression.type == "identifier":

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.table import (
-    ColumnDefinition,
-    TableDefinition,
-    table_facts,
-)
+from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<comment>--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))"
@@ -45,9 +41,7 @@ class _Token:
     @property
     def upper(self) -> str:
         """The word in capitals; empty for quoted text."""
-        return (
-            self.text.upper() if self.kind == "word" else self.text if self.kind == "sign" else ""
-        )
+        return self.text.upper() if self.kind == "word" else self.text if self.kind == "sign" else ""
 
     @property
     def name(self) -> str:

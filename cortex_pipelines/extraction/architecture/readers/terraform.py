@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
-_BLOCK = re.compile(
-    r"^(resource|module|data|provider|variable|output)\s+\"([^\"]+)\"(?:\s+\"([^\"]+)\")?\s*\{"
-)
+_BLOCK = re.compile(r"^(resource|module|data|provider|variable|output)\s+\"([^\"]+)\"(?:\s+\"([^\"]+)\")?\s*\{")
 _SOURCE = re.compile(r"^\s*source\s*=\s*\"([^\"]+)\"")
 _DESCRIPTION = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
 

@@ -7,12 +7,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from cortex_pipelines.extraction.architecture.resolvers.index import (
-    INTERNAL,
-    Import,
-    ImportTarget,
-    SourceIndex,
-)
+from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, Import, ImportTarget, SourceIndex
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,7 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
         if package is not None:
             folder = join_path(package.root, path[len(package.name) + 1 :] or ".")
             is_folder = folder is not None and folder in index.folders
-            return [
-                ImportTarget(
-                    folder or "" if is_folder else path,
-                    INTERNAL if is_folder else UNRESOLVED,
-                    local,
-                )
-            ]
+            return [ImportTarget(folder or "" if is_folder else path, INTERNAL if is_folder else UNRESOLVED, local)]
     if path.startswith("."):
         return [ImportTarget(path, UNRESOLVED, local)]
     if "." not in path.split("/")[0]:
@@ -43,9 +37,5 @@ def _required_module(index: SourceIndex, importer: str, path: str) -> str:
     """The required module that holds a package; else the first three parts of its path."""
     module = index.package_of(importer, "go")
     dependencies = module.detail.get("needs", ()) if module else ()
-    matching = [
-        dependency
-        for dependency in dependencies
-        if path == dependency or path.startswith(dependency + "/")
-    ]
+    matching = [dependency for dependency in dependencies if path == dependency or path.startswith(dependency + "/")]
     return max(matching, key=len) if matching else "/".join(path.split("/")[:3])

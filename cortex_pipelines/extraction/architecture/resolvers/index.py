@@ -74,9 +74,7 @@ class SourceIndex:
     packages: list[SourcePackage] = field(default_factory=list)
     aliases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
-    _package_cache: dict[tuple[str, tuple[str, ...]], SourcePackage | None] = field(
-        default_factory=dict
-    )
+    _package_cache: dict[tuple[str, tuple[str, ...]], SourcePackage | None] = field(default_factory=dict)
 
     @cached_property
     def folders(self) -> frozenset[str]:
@@ -177,11 +175,7 @@ def nearest(importer: str, paths: Sequence[str]) -> str | None:
     def shared_folders(path: str) -> int:
         pairs = zip(importer_parts, path.split("/"), strict=False)
         return next(
-            (
-                index
-                for index, (importer_part, path_part) in enumerate(pairs)
-                if importer_part != path_part
-            ),
+            (index for index, (importer_part, path_part) in enumerate(pairs) if importer_part != path_part),
             len(importer_parts),
         )
 

@@ -65,16 +65,14 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
 
 def _package(words: list[str]) -> str:
     """The package part of a name: type names start with a capital by convention."""
-    end = next(
-        (index for index, word in enumerate(words) if word[:1].isupper() or word == "*"), None
-    )
+    end = next((index for index, word in enumerate(words) if word[:1].isupper() or word == "*"), None)
     return ".".join(words[:end] or words[:1])
 
 
 def _is_standard(package: str) -> bool:
     if package.startswith("javax."):
         subpackage = package.removeprefix("javax.")
-        return any(
-            subpackage == name or subpackage.startswith(name + ".") for name in _JAVAX - {"xml"}
-        ) or (subpackage == "xml")
+        return any(subpackage == name or subpackage.startswith(name + ".") for name in _JAVAX - {"xml"}) or (
+            subpackage == "xml"
+        )
     return any(package == name or package.startswith(name + ".") for name in _JDK)

@@ -86,9 +86,7 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
 
 def _targets(target: str, scope: str, imported: Import) -> list[ImportTarget]:
     names = imported.detail.get("names", ())
-    return [ImportTarget(target, scope, local, name) for name, local in names] or [
-        ImportTarget(target, scope)
-    ]
+    return [ImportTarget(target, scope, local, name) for name, local in names] or [ImportTarget(target, scope)]
 
 
 def _path(index: SourceIndex, importer: str, module: str) -> str | None:

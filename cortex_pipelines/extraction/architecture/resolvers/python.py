@@ -36,9 +36,7 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
             return targets
     top = words[0] if words else imported.module
     scope = STANDARD if top in sys.stdlib_module_names else EXTERNAL
-    return [ImportTarget(top, scope, local, name) for name, local in names] or [
-        ImportTarget(top, scope)
-    ]
+    return [ImportTarget(top, scope, local, name) for name, local in names] or [ImportTarget(top, scope)]
 
 
 def _roots(index: SourceIndex, path: str, top: str) -> Iterator[str]:
@@ -57,9 +55,7 @@ def _roots(index: SourceIndex, path: str, top: str) -> Iterator[str]:
         yield from (ancestor, join(ancestor, "src"), join(ancestor, "lib"))
     if not folder:
         yield from ("src", "lib")
-    anywhere = [
-        root for root in index.module_roots.get(top, ()) if not _is_documentation(root, path)
-    ]
+    anywhere = [root for root in index.module_roots.get(top, ()) if not _is_documentation(root, path)]
     if len(anywhere) == 1 and not standard:
         yield anywhere[0]
 
@@ -70,22 +66,16 @@ def _is_documentation(root: str, path: str) -> bool:
     Sphinx's stand-ins for what cannot be imported (a JVM's packages, compiled modules) lie there
     under the names of the real ones.
     """
-    depth = next(
-        (index for index, part in enumerate(root.split("/")) if part in _DOCUMENTATION), None
-    )
+    depth = next((index for index, part in enumerate(root.split("/")) if part in _DOCUMENTATION), None)
     return depth is not None and path.split("/")[: depth + 1] != root.split("/")[: depth + 1]
 
 
-def _targets(
-    index: SourceIndex, root: str, words: list[str], names: list[tuple[str, str]]
-) -> list[ImportTarget]:
+def _targets(index: SourceIndex, root: str, words: list[str], names: list[tuple[str, str]]) -> list[ImportTarget]:
     base = "/".join([part for part in (root, *words) if part])
     module = _module(index, base)
     targets: list[ImportTarget] = []
     for name, local in names:
-        inner = (
-            _module(index, f"{base}/{name}" if base else name) if name not in ("", "*") else None
-        )
+        inner = _module(index, f"{base}/{name}" if base else name) if name not in ("", "*") else None
         if inner is not None:
             targets.append(ImportTarget(inner, INTERNAL, local))
         elif module is not None:
@@ -102,7 +92,5 @@ def _top(root: str, words: list[str]) -> str:
 
 def _module(index: SourceIndex, base: str) -> str | None:
     return index.first(
-        (f"{base}/__init__.py", f"{base}.py", f"{base}/__init__.pyi", f"{base}.pyi")
-        if base
-        else ("__init__.py",)
+        (f"{base}/__init__.py", f"{base}.py", f"{base}/__init__.pyi", f"{base}.pyi") if base else ("__init__.py",)
     )

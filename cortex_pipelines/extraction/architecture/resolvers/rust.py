@@ -44,9 +44,7 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     return [ImportTarget(top, EXTERNAL, local)]
 
 
-def _relative(
-    index: SourceIndex, imported: Import, words: list[str], folder: str, local: str
-) -> list[ImportTarget]:
+def _relative(index: SourceIndex, imported: Import, words: list[str], folder: str, local: str) -> list[ImportTarget]:
     if words[0] == "crate":
         root = _root(index, imported.path)
         entry = index.first((join(root, "lib.rs"), join(root, "main.rs"))) or imported.path

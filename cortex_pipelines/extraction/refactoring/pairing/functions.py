@@ -8,15 +8,8 @@ from typing import Any
 from cortex_pipelines.extraction.refactoring.model import Function
 from cortex_pipelines.extraction.refactoring.pairing.moves import CALLED, pair_moved
 from cortex_pipelines.extraction.refactoring.pairing.names import pair_unmoved
-from cortex_pipelines.extraction.refactoring.pairing.similarity import (
-    name_similarity,
-    parameter_similarity,
-)
-from cortex_pipelines.extraction.refactoring.pairing.units import (
-    Container,
-    Pairing,
-    outer_container,
-)
+from cortex_pipelines.extraction.refactoring.pairing.similarity import name_similarity, parameter_similarity
+from cortex_pipelines.extraction.refactoring.pairing.units import Container, Pairing, outer_container
 from cortex_pipelines.extraction.refactoring.renames import replaced_calls
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
@@ -70,10 +63,7 @@ def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _renamed_candidates(
-    pairing: Pairing,
-    old_functions: list[Function],
-    new_functions: list[Function],
-    calls: Counter[tuple[str, str]],
+    pairing: Pairing, old_functions: list[Function], new_functions: list[Function], calls: Counter[tuple[str, str]]
 ) -> Iterable[tuple[Function, Function]]:
     """Candidate pairs in one container; in large ones only those with rare features in common."""
     by_container: dict[Container, list[Function]] = defaultdict(list)
@@ -102,9 +92,7 @@ def _rare_feature_pairs(
         called[old_name].append(new_name)
     for old in old_functions:
         features = [*_features(old), *called[old.name]]
-        groups = [
-            by_feature[mark] for mark in features if len(by_feature.get(mark, ())) in _RARE_COUNTS
-        ]
+        groups = [by_feature[mark] for mark in features if len(by_feature.get(mark, ())) in _RARE_COUNTS]
         for new in {id(new): new for group in groups for new in group}.values():
             yield old, new
 
@@ -117,9 +105,7 @@ def _features(function: Function) -> list[Any]:
 def _weakly_paired(pairing: Pairing) -> list[tuple[Function, Function]]:
     """Pairs of equal name whose parameters and bodies suggest different functions."""
     containers = {outer_container(old) for old in pairing.added.values()}
-    containers |= {
-        pairing.container_after(outer_container(old)) for old in pairing.removed.values()
-    }
+    containers |= {pairing.container_after(outer_container(old)) for old in pairing.removed.values()}
     return [
         (old, new)
         for old, new in pairing.functions
@@ -131,11 +117,7 @@ def _weakly_paired(pairing: Pairing) -> list[tuple[Function, Function]]:
 
 
 def _was_split(
-    pairing: Pairing,
-    old: Function,
-    new: Function,
-    partner: Function | None,
-    origin: Function | None,
+    pairing: Pairing, old: Function, new: Function, partner: Function | None, origin: Function | None
 ) -> bool:
     """Whether a function was split in two, or two were merged: not a rename."""
     if partner is not None and partner.calls[new.name] > old.calls[new.name]:
@@ -154,8 +136,7 @@ def _has_closer_namesake(
         pairing.similarity.body_similarity(old, namesake) > max(body, _DIFFERENT_BODY)
         for namesake in namesakes[1][old.name]
     ) or any(
-        pairing.similarity.body_similarity(other, new) > max(body, _DIFFERENT_BODY)
-        for other in namesakes[0][new.name]
+        pairing.similarity.body_similarity(other, new) > max(body, _DIFFERENT_BODY) for other in namesakes[0][new.name]
     )
 
 
@@ -167,9 +148,7 @@ def _by_name(functions: Iterable[Function]) -> Namesakes:
     return namesakes
 
 
-def _took_name(
-    pairing: Pairing, old: Function, new: Function, caller_pair: tuple[Function, Function]
-) -> bool:
+def _took_name(pairing: Pairing, old: Function, new: Function, caller_pair: tuple[Function, Function]) -> bool:
     """Whether a function was renamed and a caller of it took its name.
 
     A caller that does nothing else is a wrapper; then nothing was renamed.
@@ -177,13 +156,9 @@ def _took_name(
     if min(len(function.statements) for function in caller_pair) <= 1:
         return False
     different_body = (
-        pairing.similarity.body_similarity(*caller_pair) < _DIFFERENT_BODY
-        and parameter_similarity(*caller_pair) < 1
+        pairing.similarity.body_similarity(*caller_pair) < _DIFFERENT_BODY and parameter_similarity(*caller_pair) < 1
     )
-    renamed_body = (
-        pairing.similarity.body_similarity(old, new) >= _SAME_BODY
-        and parameter_similarity(old, new) == 1
-    )
+    renamed_body = pairing.similarity.body_similarity(old, new) >= _SAME_BODY and parameter_similarity(old, new) == 1
     return different_body and renamed_body
 
 
@@ -214,9 +189,7 @@ def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
     return calls
 
 
-def _rename_score(
-    pairing: Pairing, old: Function, new: Function, settings: RefactoringSettings, calls: int
-) -> float:
+def _rename_score(pairing: Pairing, old: Function, new: Function, settings: RefactoringSettings, calls: int) -> float:
     """Score of a rename; 0 if it is not one."""
     if not old.name or not new.name or old.has_body != new.has_body:
         return 0.0
@@ -225,16 +198,10 @@ def _rename_score(
         is_match = (name >= 0.5 or calls > 0) and parameter_similarity(old, new) == 1
         return _score(pairing, old, new) if is_match else 0.0
     threshold = _rename_threshold(old, new, name, settings, calls)
-    return (
-        _score(pairing, old, new)
-        if pairing.similarity.body_similarity(old, new) >= threshold
-        else 0.0
-    )
+    return _score(pairing, old, new) if pairing.similarity.body_similarity(old, new) >= threshold else 0.0
 
 
-def _rename_threshold(
-    old: Function, new: Function, name: float, settings: RefactoringSettings, calls: int
-) -> float:
+def _rename_threshold(old: Function, new: Function, name: float, settings: RefactoringSettings, calls: int) -> float:
     """Required similarity of bodies, given names and calls."""
     threshold = settings.least_rename
     if calls:

@@ -6,10 +6,7 @@ from itertools import groupby
 
 from cortex_pipelines.extraction.refactoring.model import Function
 from cortex_pipelines.extraction.refactoring.pairing.names import pair_unmoved
-from cortex_pipelines.extraction.refactoring.pairing.similarity import (
-    dice_similarity,
-    parameter_similarity,
-)
+from cortex_pipelines.extraction.refactoring.pairing.similarity import dice_similarity, parameter_similarity
 from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
@@ -19,9 +16,7 @@ CALLED = 0.25
 _MAX_NAMESAKES, _MAX_SHARING = 30, 10  # what more functions share is ignored
 
 
-def pair_moved(
-    pairing: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings
-) -> None:
+def pair_moved(pairing: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings) -> None:
     """Pair functions of different containers, outermost first: inner ones move along.
 
     Args:
@@ -45,9 +40,7 @@ def pair_moved(
         pair_unmoved(pairing)
 
 
-def _move_threshold(
-    old: Function, new: Function, settings: RefactoringSettings, calls: int
-) -> float:
+def _move_threshold(old: Function, new: Function, settings: RefactoringSettings, calls: int) -> float:
     small = min(old.weight, new.weight) <= settings.small_body
     if old.name == new.name:
         return settings.least_move + 0.25 * small
@@ -65,9 +58,7 @@ def _seems_moved(pairing: Pairing, old: Function, new: Function) -> bool:
     return same_file and not paths.isdisjoint(pairing.paths_with_errors)
 
 
-def _moved_candidates(
-    pairing: Pairing, calls: Counter[tuple[str, str]]
-) -> Iterable[tuple[Function, Function]]:
+def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iterable[tuple[Function, Function]]:
     """Functions with one name, replaced calls, or a rare statement in common."""
     called: dict[str, list[str]] = defaultdict(list)
     for old_name, new_name in sorted(calls):

@@ -4,11 +4,7 @@ from collections import defaultdict
 
 from cortex_pipelines.extraction.refactoring.model import Function
 from cortex_pipelines.extraction.refactoring.pairing.similarity import parameter_similarity
-from cortex_pipelines.extraction.refactoring.pairing.units import (
-    Container,
-    Pairing,
-    outer_container,
-)
+from cortex_pipelines.extraction.refactoring.pairing.units import Container, Pairing, outer_container
 
 _MAX_OVERLOADS = 50
 
@@ -50,10 +46,7 @@ def _overloads(
         if old_number not in pairs and new_number not in taken_indices:
             pairs[old_number] = new_number
             taken_indices.add(new_number)
-    return [
-        (old_functions[old_number], new_functions[new_number])
-        for old_number, new_number in pairs.items()
-    ]
+    return [(old_functions[old_number], new_functions[new_number]) for old_number, new_number in pairs.items()]
 
 
 def _types(function: Function) -> tuple[str, ...]:

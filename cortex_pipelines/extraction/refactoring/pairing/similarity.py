@@ -24,9 +24,7 @@ def name_similarity(first: str, second: str) -> float:
 
 def parameter_similarity(first: Function, second: Function) -> float:
     """Dice similarity of the parameter names; 1 if neither has any."""
-    names = [
-        Counter(parameter.name for parameter in function.parameters) for function in (first, second)
-    ]
+    names = [Counter(parameter.name for parameter in function.parameters) for function in (first, second)]
     return dice_similarity(*names)
 
 
@@ -52,23 +50,13 @@ class FunctionSimilarity:
 
 def type_similarity(first: Type, second: Type) -> float:
     """Similarity of two types, by member names and all words in them."""
-    members = [
-        Counter([method.name for method in unit.methods]) + _fields(unit)
-        for unit in (first, second)
-    ]
-    words = [
-        sum((method.word_counts for method in kind.methods), _word_counts(kind))
-        for kind in (first, second)
-    ]
+    members = [Counter([method.name for method in unit.methods]) + _fields(unit) for unit in (first, second)]
+    words = [sum((method.word_counts for method in kind.methods), _word_counts(kind)) for kind in (first, second)]
     return 0.5 * dice_similarity(*members) + 0.5 * dice_similarity(*words)
 
 
 def _fields(unit: Type) -> Counter[str]:
-    return Counter(
-        statement.texts[position]
-        for statement in unit.statements
-        for position, _ in statement.declarations
-    )
+    return Counter(statement.texts[position] for statement in unit.statements for position, _ in statement.declarations)
 
 
 def _word_counts(unit: Type) -> Counter[str]:

@@ -4,15 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from cortex_pipelines.extraction.refactoring.model import Type
-from cortex_pipelines.extraction.refactoring.pairing.similarity import (
-    name_similarity,
-    type_similarity,
-)
-from cortex_pipelines.extraction.refactoring.pairing.units import (
-    Container,
-    Pairing,
-    outer_container,
-)
+from cortex_pipelines.extraction.refactoring.pairing.similarity import name_similarity, type_similarity
+from cortex_pipelines.extraction.refactoring.pairing.units import Container, Pairing, outer_container
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 _WEAK_SIMILARITY = 0.3  # less similar types of one name may be different types
@@ -42,18 +35,9 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
         file_replaced = old.location.path in removed_paths and new.location.path in added_paths
         if similarity >= _threshold(old, new, same_container or file_replaced, settings):
             # namesakes inside of renamed functions are told apart by their files
-            same_file_bonus = 0.1 * (
-                pairing.containers.get((old.location.path, ())) == (new.location.path, ())
-            )
-            score = (
-                similarity
-                + 0.2 * name_similarity(old.name, new.name)
-                + 0.2 * same_container
-                + same_file_bonus
-            )
-            scored.append(
-                (-score, old.location.path, old.location.line, new.location.line, old, new)
-            )
+            same_file_bonus = 0.1 * (pairing.containers.get((old.location.path, ())) == (new.location.path, ()))
+            score = similarity + 0.2 * name_similarity(old.name, new.name) + 0.2 * same_container + same_file_bonus
+            scored.append((-score, old.location.path, old.location.line, new.location.line, old, new))
     ranked = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
     # a type that was not renamed kept its name
     for old, new in [*ranked, *weak_pairs]:
@@ -61,9 +45,7 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
             _pair(pairing, old, new, removed, added)
 
 
-def _namesakes(
-    pairing: Pairing, removed: list[Type], added: list[Type]
-) -> Iterable[tuple[Type, Type]]:
+def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
     """Types of one name and container, outermost first: they map the containers of inner types."""
     by_container: dict[tuple[Container, str], list[Type]] = defaultdict(list)
     for new in added:
@@ -103,8 +85,6 @@ def _threshold(old: Type, new: Type, expected: bool, settings: RefactoringSettin
     return settings.least_rename if expected else settings.least_move_and_rename
 
 
-def _pair(
-    pairing: Pairing, old: Type, new: Type, removed: dict[int, Type], added: dict[int, Type]
-) -> None:
+def _pair(pairing: Pairing, old: Type, new: Type, removed: dict[int, Type], added: dict[int, Type]) -> None:
     pairing.pair_types(old, new)
     del removed[id(old)], added[id(new)]

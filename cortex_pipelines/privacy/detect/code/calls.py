@@ -7,13 +7,7 @@ from tree_sitter import Node
 from cortex_pipelines.privacy.detect import names
 from cortex_pipelines.privacy.detect.code import roles
 from cortex_pipelines.privacy.detect.code.climb import Climb, Steps
-from cortex_pipelines.privacy.detect.code.expressions import (
-    arguments,
-    callee,
-    names_in,
-    receiver,
-    unwrapped,
-)
+from cortex_pipelines.privacy.detect.code.expressions import arguments, callee, names_in, receiver, unwrapped
 from cortex_pipelines.privacy.detect.text.wording import subwords
 
 # Flags have a long and a short name before their default.
@@ -106,6 +100,4 @@ def _is_setter(name: str) -> bool:
     first, *words = subwords(name) or [""]
     property_name = "_".join(words) if first.lower() in roles.SETTING else name
     lead = subwords(property_name)[:1]
-    return bool(lead) and (
-        names.suspicion(lead[0]) == names.STRONG or lead[0].lower() in roles.OPENING
-    )
+    return bool(lead) and (names.suspicion(lead[0]) == names.STRONG or lead[0].lower() in roles.OPENING)

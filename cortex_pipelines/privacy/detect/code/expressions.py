@@ -4,14 +4,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.privacy.detect.code.roles import (
-    CALLS,
-    CONVERSIONS,
-    MEMBERS,
-    PATTERNS,
-    STRINGS,
-    SUBSCRIPTS,
-)
+from cortex_pipelines.privacy.detect.code.roles import CALLS, CONVERSIONS, MEMBERS, PATTERNS, STRINGS, SUBSCRIPTS
 from cortex_pipelines.privacy.detect.code.strings import text_of
 
 _DEPTH, _BREADTH = 8, 12

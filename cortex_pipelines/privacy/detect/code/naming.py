@@ -123,9 +123,7 @@ def _assignment_steps(child: Node, node: Node, climb: Climb) -> Steps:
         climb.keys[:0] = reached[:1]
         return node
     parent = node.parent
-    chained = parent is not None and (
-        parent.type in roles.NAMED or parent.type in roles.PARENTHESES
-    )
+    chained = parent is not None and (parent.type in roles.NAMED or parent.type in roles.PARENTHESES)
     return node if node.type in roles.CHAINED and chained else None
 
 

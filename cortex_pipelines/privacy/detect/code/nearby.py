@@ -54,8 +54,6 @@ class NearbyNames:
 
     def _start(self, position: int) -> int:
         first = max(0, position - _NAME_CHARS)
-        while position > first and (
-            self._text[position - 1].isalnum() or self._text[position - 1] in "_$-"
-        ):
+        while position > first and (self._text[position - 1].isalnum() or self._text[position - 1] in "_$-"):
             position -= 1
         return position

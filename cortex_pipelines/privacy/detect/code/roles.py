@@ -8,8 +8,7 @@ import re
 from cortex_pipelines.privacy.detect.text.wording import word_set
 
 STRINGS = word_set(
-    "string template_string string_literal interpreted_string_literal raw_string_literal "
-    "concatenated_string"
+    "string template_string string_literal interpreted_string_literal raw_string_literal concatenated_string"
 )
 """Literals; `concatenated_string` is Python's for adjacent ones."""
 
@@ -27,8 +26,7 @@ NAMED = {
         "annotation_type_element_declaration var_spec const_item static_item "
         "enhanced_for_statement",
         ("key", "value"): "pair keyed_element element_value_pair pair_pattern",
-        ("pattern", "value"): "required_parameter optional_parameter let_declaration "
-        "let_condition for_expression",
+        ("pattern", "value"): "required_parameter optional_parameter let_declaration let_condition for_expression",
         ("property", "value"): "field_definition",
         ("field", "value"): "field_initializer",
     }.items()
@@ -73,12 +71,9 @@ SUBSCRIPTS = {
 }
 
 LISTS = word_set(
-    "list tuple set expression_list array tuple_expression array_expression array_initializer "
-    "literal_value"
+    "list tuple set expression_list array tuple_expression array_expression array_initializer literal_value"
 )
-PATTERNS = word_set(
-    "pattern_list tuple_pattern list_pattern array_pattern expression_list slice_pattern tuple list"
-)
+PATTERNS = word_set("pattern_list tuple_pattern list_pattern array_pattern expression_list slice_pattern tuple list")
 
 CHOICES = word_set("boolean_operator conditional_expression ternary_expression if_expression")
 BINARY = word_set("boolean_operator binary_expression binary_operator comparison_operator")
@@ -97,9 +92,7 @@ CASES = {
 SUBJECTS = ("value", "condition", "subject")
 
 CLASSES = word_set("class_definition class_declaration enum_declaration enum_item")
-CLASS_PARTS = word_set(
-    "expression_statement block class_body enum_body field_declaration enum_body_declarations"
-)
+CLASS_PARTS = word_set("expression_statement block class_body enum_body field_declaration enum_body_declarations")
 RETURNS = word_set("return_statement return_expression")
 FUNCTIONS = word_set(
     "function_definition function_declaration method_definition method_declaration function_item "

@@ -10,8 +10,7 @@ from cortex_pipelines.privacy.detect.code.roles import INTERPOLATIONS
 
 _OPENING = re.compile(rb"([A-Za-z]{0,3}#{0,255})(\"\"\"|'''|[\"'`])")
 _ESCAPE = re.compile(
-    r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(\r?\n)|(.))",
-    re.DOTALL,
+    r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(\r?\n)|(.))", re.DOTALL
 )
 _LINE = re.compile(r"[^\r\n]+")
 _NAMED_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0"}
@@ -35,9 +34,7 @@ class StringSegment:
     @property
     def spans(self) -> list[tuple[int, int]]:
         """Byte span of each line that is not blank."""
-        return [
-            (start, start + len(text.encode("utf-8", "replace"))) for start, text in self._lines()
-        ]
+        return [(start, start + len(text.encode("utf-8", "replace"))) for start, text in self._lines()]
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         if "\n" not in self.text:
@@ -89,7 +86,5 @@ def segments_of(literal: Node, data: bytes) -> list[StringSegment]:
 def text_of(literal: Node, data: bytes) -> str | None:
     """Value of a literal; None if code is interpolated."""
     segments = segments_of(literal, data)
-    is_constant = len(segments) == 1 and not any(
-        node.type in INTERPOLATIONS for node in literal.named_children
-    )
+    is_constant = len(segments) == 1 and not any(node.type in INTERPOLATIONS for node in literal.named_children)
     return segments[0].value if is_constant else None

@@ -74,9 +74,7 @@ class CodeTree:
             node = node.parent
         return node
 
-    def _of_expression(
-        self, expression: Node, literals: list[Node], are_all: bool
-    ) -> Iterator[NamedValue]:
+    def _of_expression(self, expression: Node, literals: list[Node], are_all: bool) -> Iterator[NamedValue]:
         """The literals of an expression: one value if it consists of literals, else one each."""
         by_literal = [segments_of(literal, self._data) for literal in literals]
         is_whole = are_all and all(len(group) == 1 for group in by_literal)
@@ -89,9 +87,7 @@ class CodeTree:
         for segment in segments:
             yield from self._fallbacks(segment, inner)
 
-    def _under(
-        self, reached: Iterable[ReachedName], segments: list[StringSegment]
-    ) -> Iterator[NamedValue]:
+    def _under(self, reached: Iterable[ReachedName], segments: list[StringSegment]) -> Iterator[NamedValue]:
         value = "".join(segment.value for segment in segments)
         parts = tuple(self._characters(*span) for segment in segments for span in segment.spans)
         scheme = SCHEME.match(value)

@@ -61,9 +61,7 @@ def code_values(text: str, lower: str, path: str, language: str | None) -> Itera
         return
     nearby = NearbyNames(text, lower)
     candidates = [
-        position
-        for position, kind in _candidates(text)
-        if nearby.has_name(position, of_password=kind == _CHOSEN)
+        position for position, kind in _candidates(text) if nearby.has_name(position, of_password=kind == _CHOSEN)
     ]
     grammar = grammar_for(language, path)
     for excerpt in excerpts(text, candidates) if candidates else ():

@@ -81,14 +81,11 @@ _NEXT_NAME = re.compile(r"\w=\w|\A[\w-]+(?:\.[\w-]+)+=\Z")
 _ELEMENT = re.compile(r"[^<]{1,400}?(?=(?:\]\]>)?\s{0,40}</)")
 _PART = re.compile(r"[^\s{}\"'<>]{10,}")
 _QUOTED = {
-    quote: re.compile(
-        rf"((?:\\.|(?!{re.escape(quote)})[^\\\n]){{0,{_LONGEST_VALUE}}}){re.escape(quote)}"
-    )
+    quote: re.compile(rf"((?:\\.|(?!{re.escape(quote)})[^\\\n]){{0,{_LONGEST_VALUE}}}){re.escape(quote)}")
     for quote in ('"', "'", "`", '"""', "'''")
 }
 _ESCAPED = {
-    quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}")
-    for quote in ('\\"', "\\'", "\\`")
+    quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}") for quote in ('\\"', "\\'", "\\`")
 }
 _PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
 _PLAIN_QUOTES = ('"', "'", "`")
@@ -123,9 +120,7 @@ def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings
             if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
                 yield from _compared_with(text, hit.start(), scanned_end, settings)
             if operator is not None and runs.worth_a_look(hit.start(), operator):
-                for secret in _values_after(
-                    text, hit.start(), scanned_end, operator, path, settings
-                ):
+                for secret in _values_after(text, hit.start(), scanned_end, operator, path, settings):
                     yield secret
                     scanned_end = secret.end
 
@@ -227,16 +222,12 @@ def _values_after(
     strength = names.suspicion(name)
     if not strength:
         return
-    for parts in (
-        *_extended_spans(text, start, operator, path),
-        *_candidates(text, operator, path),
-    ):
+    for parts in (*_extended_spans(text, start, operator, path), *_candidates(text, operator, path)):
         value = "".join(text[first:last] for first, last in parts)
         if PLACEHOLDER.search(value):
             return
         if _is_secret(name, value, strength, operator, settings) or (
-            strength == names.STRONG
-            and _is_set(text, start, parts[-1][1], value, operator, path, settings)
+            strength == names.STRONG and _is_set(text, start, parts[-1][1], value, operator, path, settings)
         ):
             rule = "password" if PASSWORD_NAME.search(name) else "assigned-secret"
             severity = "high" if strength == names.STRONG else "medium"
@@ -244,9 +235,7 @@ def _values_after(
             return
 
 
-def _extended_spans(
-    text: str, start: int, operator: re.Match[str], path: str
-) -> Iterator[list[tuple[int, int]]]:
+def _extended_spans(text: str, start: int, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
     """Spans beyond one literal or word: a key of several lines, a bare value with punctuation."""
     quote = operator["quote"]
     value_start = operator.start("value") if quote is None else operator.end("value")
@@ -282,13 +271,7 @@ def _candidates(text: str, operator: re.Match[str], path: str) -> Iterator[list[
 
 
 def _is_set(
-    text: str,
-    start: int,
-    end: int,
-    value: str,
-    operator: re.Match[str],
-    path: str,
-    settings: PrivacySettings,
+    text: str, start: int, end: int, value: str, operator: re.Match[str], path: str, settings: PrivacySettings
 ) -> bool:
     """Whether a password is in a position of settings, where it may look like a name."""
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
@@ -306,9 +289,7 @@ def _is_set(
         option = text.startswith("-", start) and not code
         alone = is_whole_line(text, start, end, op == "=")
         flush = is_flush(text, end, op, text[operator.start("value") - 1].isspace())
-        is_assigned = ((element or option or alone or flush) and not code) or (
-            alone and name.isupper()
-        )
+        is_assigned = ((element or option or alone or flush) and not code) or (alone and name.isupper())
     if not is_assigned:
         return False
     if is_password(value, True, in_data=True):
@@ -368,13 +349,7 @@ def _strongest(text: str, element: re.Match[str]) -> tuple[int, int] | None:
     return (start, end) if start < end and "\n" not in text[start:end] else None
 
 
-def _is_secret(
-    name: str,
-    value: str,
-    strength: int,
-    operator: re.Match[str],
-    settings: PrivacySettings,
-) -> bool:
+def _is_secret(name: str, value: str, strength: int, operator: re.Match[str], settings: PrivacySettings) -> bool:
     quoted = operator["quote"] is not None
     if len(value) < settings.min_value_chars or (not quoted and _NEXT_NAME.search(value)):
         return False

@@ -5,22 +5,14 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
-from cortex_pipelines.privacy.detect.values import (
-    is_default,
-    is_reference,
-    is_sample,
-    is_strong_secret,
-)
+from cortex_pipelines.privacy.detect.values import is_default, is_reference, is_sample, is_strong_secret
 
 _VALUE = r"""(?:"([^"\n]{4,80})"|'([^'\n]{4,80})'|([^\s"'`|;&<>\\]{4,80}))"""
 _REST = r"[^\n|;&]{0,160}?"
 _COMMANDS: tuple[tuple[str, str], ...] = (
     ("sshpass", rf"\bsshpass\s+(?:-e\s+)?-p\s*{_VALUE}"),
     ("mysql", rf"\b(?:mysql|mysqldump|mysqladmin|mariadb)\b{_REST}\s-p{_VALUE}"),
-    (
-        "login",
-        rf"\b(?:docker|podman|helm|az|oc|buildah|skopeo)\b{_REST}\blogin\b{_REST}\s-p\s+{_VALUE}",
-    ),
+    ("login", rf"\b(?:docker|podman|helm|az|oc|buildah|skopeo)\b{_REST}\blogin\b{_REST}\s-p\s+{_VALUE}"),
     ("smb", rf"\bsmb\w{{1,12}}\b{_REST}\s-U\s*[\"']?[\w.\\-]{{1,40}}%{_VALUE}"),
     ("sqlplus", r"\bsqlplus\s+(?:-\w+\s+)*[\"']?\w{1,40}/([^\s@\"'/]{4,80})@"),
     ("password 7 ", r"\bpassword 7 ([0-9A-F]{8,80})\b"),
@@ -30,10 +22,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     ("htpasswd", rf"\bhtpasswd\s+(?:-\w+\s+)*-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+{_VALUE}"),
     ("sudo", rf"\becho\s+(?:-\w+\s+)?{_VALUE}\s*\|\s*sudo\s+(?:-\w+\s+)*-S"),
     ("--password-stdin", rf"\becho\s+(?:-\w+\s+)?{_VALUE}\s*\|[^\n|]{{0,80}}--password-stdin"),
-    (
-        "chpasswd",
-        r"\becho\s+(?:-\w+\s+)?[\"']?[\w.-]{1,40}:([^\s\"'|]{4,80})[\"']?\s*\|\s*(?:sudo\s+)?chpasswd",
-    ),
+    ("chpasswd", r"\becho\s+(?:-\w+\s+)?[\"']?[\w.-]{1,40}:([^\s\"'|]{4,80})[\"']?\s*\|\s*(?:sudo\s+)?chpasswd"),
     ("ConvertTo-SecureString", rf"ConvertTo-SecureString\s+(?:-\w+\s+)?{_VALUE}"),
     ("net use", rf"\bnet\s+use\s+(?:\w:\s+)?\\\\\S+\s+(?!/){_VALUE}"),
     ("auth-user-pass", r"<auth-user-pass>\s*\n\S+\n(\S{4,80})"),

@@ -5,13 +5,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.tokens.checksums import user_and_password
-from cortex_pipelines.privacy.detect.values import (
-    is_default,
-    is_password,
-    is_reference,
-    is_sample,
-    is_strong_secret,
-)
+from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
 
 _USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
 _CURL_USER = re.compile(
@@ -21,9 +15,7 @@ _CURL_USER = re.compile(
     re.VERBOSE,
 )
 _CURL_HALF = re.compile(r"""(?:\s-u|\s--user)(?:=|[ \t]*)["']([^"':\s]{6,80}):["']""")
-_BASIC = re.compile(
-    r"""(?i:authorization["']?\s*[:=,]\s*["']?\s*basic|["'`]basic)\s+([A-Za-z0-9+/]{8,}={0,2})"""
-)
+_BASIC = re.compile(r"""(?i:authorization["']?\s*[:=,]\s*["']?\s*basic|["'`]basic)\s+([A-Za-z0-9+/]{8,}={0,2})""")
 # User and password by position: of HTTP clients, of JDBC, in Oracle's own addresses.
 _TWO = r"""[ \t]*(["'])([^"'\n]{0,80})\1[ \t]*,[ \t]*(["'])([^"'\n]{4,80})\3[ \t]*(?:[)\],;.]|$)"""
 _PAIRS = (
@@ -44,9 +36,7 @@ _KEY_BEGIN = re.compile(
     r"|---- BEGIN SSH2 [A-Z ]{0,20}PRIVATE KEY ----"
     r"|-----BEGIN OpenVPN Static key V1-----"
 )
-_KEY_END = re.compile(
-    r"-----END[ A-Z0-9_-]{0,60}(?:PRIVATE KEY(?: BLOCK)?|Static key V1)-----|Private-MAC:[^\n]*"
-)
+_KEY_END = re.compile(r"-----END[ A-Z0-9_-]{0,60}(?:PRIVATE KEY(?: BLOCK)?|Static key V1)-----|Private-MAC:[^\n]*")
 _MATERIAL = re.compile(r"[A-Za-z0-9+/]{16,}")
 _LONGEST_KEY = 20_000
 

@@ -24,9 +24,7 @@ _INSERT = re.compile(
     r"\s{0,40}values\s{0,40}"
 )
 _ROW = re.compile(r"\s*,?\s*\(")
-_CELL = re.compile(
-    r"\s*(?:N?'((?:[^'\\\n]|\\.|'')*+)'|\"((?:[^\"\\\n]|\\.)*+)\"|([^,()'\"\n]*+(?:\([^()\n]*+\))?))\s*"
-)
+_CELL = re.compile(r"\s*(?:N?'((?:[^'\\\n]|\\.|'')*+)'|\"((?:[^\"\\\n]|\\.)*+)\"|([^,()'\"\n]*+(?:\([^()\n]*+\))?))\s*")
 _MOST_ROWS = 2000
 
 
@@ -42,9 +40,7 @@ def stated_secrets(text: str, lower: str) -> Iterator[Span]:
             start, end = match.span(match.lastindex or 0)
             bare = pattern is _IDENTIFIED and match[3] is not None
             sentence = " " in text[start:end]
-            if (bare or sentence or pattern is _PASSWORD) and not _is_of_account(
-                lower, match.start()
-            ):
+            if (bare or sentence or pattern is _PASSWORD) and not _is_of_account(lower, match.start()):
                 continue
             if _may_be(text[start:end]):
                 yield Span(start, end, SECRET, "sql-password", "high")

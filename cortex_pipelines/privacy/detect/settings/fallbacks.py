@@ -23,9 +23,7 @@ _LITERAL = re.compile(
     (?P<quote>["'`])(?P<value>(?:(?!(?P=quote))[^\\\n]|\\.){1,1000})(?P=quote)""",
     re.VERBOSE,
 )
-_NAMED = re.compile(
-    r"""[A-Za-z_][\w.]{1,60}(?=["'\s\])]*$)|(?<=["'])[\w.-]{2,60}(?=["'])|\.\w[\w.]+"""
-)
+_NAMED = re.compile(r"""[A-Za-z_][\w.]{1,60}(?=["'\s\])]*$)|(?<=["'])[\w.-]{2,60}(?=["'])|\.\w[\w.]+""")
 _QUOTES = "\"'"
 
 

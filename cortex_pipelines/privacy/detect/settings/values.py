@@ -10,11 +10,7 @@ from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.names import SUSPECT
 from cortex_pipelines.privacy.detect.settings import formats
 from cortex_pipelines.privacy.detect.settings.fallbacks import fallback_settings
-from cortex_pipelines.privacy.detect.settings.format import (
-    Setting,
-    SettingsFileError,
-    SettingsFormat,
-)
+from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.formats import dotenv, json5, markup
 from cortex_pipelines.privacy.detect.settings.registry import formats_in
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
@@ -31,9 +27,7 @@ _JSON = re.compile(r"\s*(?:\{\s*[\"'}]|\[\s*[\"'{\[])")
 _COMPOUND = re.compile(r"[={\n]|<%")
 """What a value has if it holds others."""
 _LINE_PAIR = re.compile(r"[A-Za-z_][\w.-]{1,60}=[^\s=]")
-_PAIR = re.compile(
-    r"(?:^|[;&?,\s])\s*([A-Za-z_][\w .-]{0,40}?)\s*=\s*([^;&\s\"',]+)(?=[;&\s\"',]|$)"
-)
+_PAIR = re.compile(r"(?:^|[;&?,\s])\s*([A-Za-z_][\w .-]{0,40}?)\s*=\s*([^;&\s\"',]+)(?=[;&\s\"',]|$)")
 _BEFORE_PAIRS = re.compile(r"[^;&=\s]+(?=[;&][A-Za-z_][\w .-]{0,40}=)")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=_-]+")
 _EXTRA = re.compile(

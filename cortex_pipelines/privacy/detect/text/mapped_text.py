@@ -47,25 +47,16 @@ class MappedText:
         start = len(self.text) - len(self.text.lstrip(characters))
         return self.slice(start, max(start, len(self.text.rstrip(characters))))
 
-    def replaced(
-        self, pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]
-    ) -> "MappedText":
+    def replaced(self, pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]) -> "MappedText":
         """The text with a replacement for each match; itself if nothing matches."""
         parts: list[MappedText] = []
         position = 0
         for match in pattern.finditer(self.text):
             new = replacement(match)
             first, last = self.starts[match.start()], self.ends[match.end() - 1]
-            parts += (
-                self.slice(position, match.start()),
-                MappedText(new, (first,) * len(new), (last,) * len(new)),
-            )
+            parts += (self.slice(position, match.start()), MappedText(new, (first,) * len(new), (last,) * len(new)))
             position = match.end()
-        return (
-            MappedText.concatenate([*parts, self.slice(position, len(self.text))])
-            if parts
-            else self
-        )
+        return MappedText.concatenate([*parts, self.slice(position, len(self.text))]) if parts else self
 
     def source_span(self, start: int, end: int) -> tuple[int, int]:
         """Start and end in the source of the characters from ``start`` to ``end``, one or more."""

@@ -51,9 +51,7 @@ def _escaped_lines(text: str, lower: str, escape_pattern: re.Pattern[str]) -> Ma
     for escape in escape_pattern.finditer(text):
         if escape.start() < scanned_end:
             continue
-        start = max(
-            text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, scanned_end
-        )
+        start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, scanned_end)
         end = text.find("\n", escape.end(), escape.end() + _LONGEST_LINE)
         scanned_end = end + 1 if end >= 0 else min(len(text), escape.end() + _LONGEST_LINE)
         if SUSPECT.search(lower, start, scanned_end) or _ADDRESS.search(text, start, scanned_end):

@@ -177,8 +177,7 @@ def _shape(code: str) -> str:
 
 
 SHAPES = {
-    keyword: re.compile("|".join(_shape(code) for code in shapes.split()))
-    for keyword, shapes in PROVIDERS.items()
+    keyword: re.compile("|".join(_shape(code) for code in shapes.split())) for keyword, shapes in PROVIDERS.items()
 }
 """One pattern per provider, which must match a whole value."""
 
@@ -189,9 +188,7 @@ def _prefix_tree(words: Iterable[str]) -> str:
     for word in words:
         by_letter[word[:1]].append(word[1:])
     ends = by_letter.pop("", None) is not None
-    branches = "|".join(
-        letter + _prefix_tree(suffixes) for letter, suffixes in sorted(by_letter.items())
-    )
+    branches = "|".join(letter + _prefix_tree(suffixes) for letter, suffixes in sorted(by_letter.items()))
     return f"(?:{branches}){'?' if ends else ''}" if branches else ""
 
 

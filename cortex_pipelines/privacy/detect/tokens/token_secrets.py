@@ -119,9 +119,7 @@ def _begins_here(text: str, start: int) -> bool:
 
 
 def _ends_colour(text: str, position: int) -> bool:
-    return any(
-        match.end() == position for match in COLOUR.finditer(text, max(0, position - 16), position)
-    )
+    return any(match.end() == position for match in COLOUR.finditer(text, max(0, position - 16), position))
 
 
 def _formats_at(text: str, position: int, formats: list[TokenFormat]) -> Iterator[Span]:

@@ -7,9 +7,7 @@ from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFor
 from cortex_pipelines.privacy.detect.settings.formats import shell
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 
-_SPACED = re.compile(
-    r"(?mi)^[ \t]*ENV[ \t]+(?P<name>[A-Za-z_]\w*)[ \t]+(?:\\\n[ \t]*)?(?P<value>[^\n]*[^\s\\])"
-)
+_SPACED = re.compile(r"(?mi)^[ \t]*ENV[ \t]+(?P<name>[A-Za-z_]\w*)[ \t]+(?:\\\n[ \t]*)?(?P<value>[^\n]*[^\s\\])")
 
 
 def read_settings(text: MappedText) -> Iterator[Setting]:

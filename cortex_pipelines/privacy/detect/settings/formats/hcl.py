@@ -4,11 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cortex_pipelines.privacy.detect.settings.format import (
-    Setting,
-    SettingsFileError,
-    SettingsFormat,
-)
+from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
 from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
@@ -61,9 +57,7 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
     yield from keys.close()
 
 
-def _read(
-    text: MappedText, token: re.Match[str], blocks: list[_Block], keys: NestedKeys
-) -> Iterator[Setting]:
+def _read(text: MappedText, token: re.Match[str], blocks: list[_Block], keys: NestedKeys) -> Iterator[Setting]:
     block, kind = blocks[-1], _kind(token)
     if kind == "open":
         blocks.append(_Block(token[0]))

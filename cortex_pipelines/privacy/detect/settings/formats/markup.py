@@ -4,11 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cortex_pipelines.privacy.detect.settings.format import (
-    Setting,
-    SettingsFileError,
-    SettingsFormat,
-)
+from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import MAX_DEPTH, NAME_KEYS, VALUE_KEYS
 from cortex_pipelines.privacy.detect.text.escapes import entities_resolved
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
@@ -70,9 +66,7 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
         raise SettingsFileError("an element is not closed")
 
 
-def _start(
-    text: MappedText, token: re.Match[str], open_elements: list[_Element]
-) -> Iterator[Setting]:
+def _start(text: MappedText, token: re.Match[str], open_elements: list[_Element]) -> Iterator[Setting]:
     if len(open_elements) > MAX_DEPTH:
         raise SettingsFileError(f"nested deeper than {MAX_DEPTH} levels")
     element = token["element"].rpartition(":")[2]
@@ -94,11 +88,7 @@ def _start(
 def _element_name(element: str, name_attribute: str, parent: _Element) -> str:
     """The name of an element's text."""
     if name_attribute:
-        return (
-            f"{name_attribute}.value"
-            if element.lower() in NAME_KEYS
-            else f"{element}.{name_attribute}"
-        )
+        return f"{name_attribute}.value" if element.lower() in NAME_KEYS else f"{element}.{name_attribute}"
     if parent.sibling and element.lower() in _WRAPPERS | {"integer", "real"}:
         return f"{parent.sibling}.value"
     if parent.name and element.lower() in _WRAPPERS:

@@ -22,8 +22,5 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
 
 
 FORMAT = SettingsFormat(
-    name="properties",
-    files=("*.properties",),
-    fences=("properties", "java-properties"),
-    parse=read_settings,
+    name="properties", files=("*.properties",), fences=("properties", "java-properties"), parse=read_settings
 )

@@ -7,9 +7,7 @@ from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFor
 from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 
-_ASSIGNED = re.compile(
-    r"""(?mx)(?:^|(?<=[\s;&|({`"']))(?P<name>[A-Za-z_][\w.]*+)(?:\[[^\]\n]{0,60}\])?\+?="""
-)
+_ASSIGNED = re.compile(r"""(?mx)(?:^|(?<=[\s;&|({`"']))(?P<name>[A-Za-z_][\w.]*+)(?:\[[^\]\n]{0,60}\])?\+?=""")
 _PIECE = re.compile(
     r"""
       \$?"(?P<double>(?:[^"\\$]|\\.|\$\{[^{}\n]*+\}|\$)*+)"
@@ -20,9 +18,7 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_SET = re.compile(
-    r"""(?mx)^[ \t]*(?:setenv|set[ \t]+-\w*x\w*|setx)[ \t]+(?P<name>[A-Za-z_]\w*)[ \t]+"""
-)
+_SET = re.compile(r"""(?mx)^[ \t]*(?:setenv|set[ \t]+-\w*x\w*|setx)[ \t]+(?P<name>[A-Za-z_]\w*)[ \t]+""")
 _HERE = re.compile(
     r"""(?m)^(?P<command>[^\n]*?)<<-?[ \t]*(?P<quote>["']?)(?P<end>[A-Za-z_]\w*)(?P=quote)"""
     r"[^\n]*\n"

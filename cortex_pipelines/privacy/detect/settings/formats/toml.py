@@ -3,11 +3,7 @@
 import re
 from collections.abc import Generator, Iterator
 
-from cortex_pipelines.privacy.detect.settings.format import (
-    Setting,
-    SettingsFileError,
-    SettingsFormat,
-)
+from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
 from cortex_pipelines.privacy.detect.settings.template_blocks import without_templates
 from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
@@ -68,9 +64,7 @@ def _after_blanks(source: str, position: int) -> int:
     return blank.end() if blank else position
 
 
-def _value(
-    text: MappedText, source: str, position: int, keys: NestedKeys
-) -> Generator[Setting, None, int]:
+def _value(text: MappedText, source: str, position: int, keys: NestedKeys) -> Generator[Setting, None, int]:
     """Yield the settings of a value; returns the position after it."""
     depth = keys.depth
     while True:

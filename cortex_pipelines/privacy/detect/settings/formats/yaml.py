@@ -6,11 +6,7 @@ from typing import Any
 
 import yaml
 
-from cortex_pipelines.privacy.detect.settings.format import (
-    Setting,
-    SettingsFileError,
-    SettingsFormat,
-)
+from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
 from cortex_pipelines.privacy.detect.settings.template_blocks import without_templates
 from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
@@ -85,9 +81,7 @@ def _block(source: MappedText, start: int, end: int) -> MappedText:
     indent = min((len(line) - len(line.lstrip(" ")) for line in filled), default=0)
     position, parts = header.end(), []
     for line in lines:
-        parts.append(
-            source.slice(min(position + indent, position + len(line)), position + len(line))
-        )
+        parts.append(source.slice(min(position + indent, position + len(line)), position + len(line)))
         position += len(line)
     return MappedText.concatenate(parts).stripped("\n")
 

@@ -7,18 +7,14 @@ FORMATS = (
     declare("aws-access-key", "AKIA ASIA ABIA ACCA AGPA AIDA AROA AIPA ANPA ANVA", "[A-Z0-9]{16}"),
     declare("aws-access-key", "A3T", "[A-Z0-9]{17}", random_looking),
     declare("aws-bedrock-key", "ABSK", "[A-Za-z0-9+/]{109,269}={0,2}", end="(?![A-Za-z0-9+/=])"),
-    declare(
-        "aws-bedrock-key", "bedrock-api-key-", "YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/=]*", end=""
-    ),
+    declare("aws-bedrock-key", "bedrock-api-key-", "YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/=]*", end=""),
     declare("aws-marketplace-key", "amzn.mws.", "[0-9a-z]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{12}"),
     declare("amazon-oauth-secret", "amzn1.oa2-cs.v1.", "[0-9a-f]{64}"),
     declare("google-api-key", "AIza", r"[\w-]{35}", random_looking, LONE),
     declare("google-oauth-secret", "GOCSPX-", r"[\w-]{28}", end=LONE),
     declare("google-oauth-token", "ya29.", r"[\w-]{40,1000}", end=""),
     declare("google-oauth-refresh-token", "1//0", r"[\w-]{40,150}", random_looking, LONE),
-    declare(
-        "azure-entra-secret", "", r"[\w~.]{3}\dQ~[\w~.-]{31,34}", end=r"(?![\w~.-])", inside="Q~"
-    ),
+    declare("azure-entra-secret", "", r"[\w~.]{3}\dQ~[\w~.-]{31,34}", end=r"(?![\w~.-])", inside="Q~"),
     declare("alibaba-access-key", "LTAI", "[A-Za-z0-9]{12,20}", very_random),
     declare("tencent-secret-id", "AKID", "[A-Za-z0-9]{32}", very_random),
     declare("tencent-wechat-app", "wx", "[a-f0-9]{16}", random_looking),
@@ -45,9 +41,7 @@ FORMATS = (
     declare("vault-token", "hvs. hvb. hvr.", r"[\w-]{24,300}", random_looking, ""),
     declare("vault-token", "b.AAAAAQ", r"[\w-]{100,300}", end=""),
     declare("age-secret-key", "AGE-SECRET-KEY-1", "[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}"),
-    declare(
-        "onepassword-secret-key", "A3-", "[A-Z0-9]{6}-[A-Z0-9]{6}-?[A-Z0-9]{5}(?:-[A-Z0-9]{5}){3}"
-    ),
+    declare("onepassword-secret-key", "A3-", "[A-Z0-9]{6}-[A-Z0-9]{6}-?[A-Z0-9]{5}(?:-[A-Z0-9]{5}){3}"),
     declare("onepassword-service-token", "ops_eyJ", "[A-Za-z0-9+/_-]{250,}={0,3}", end=""),
     declare("clickhouse-key", "4b1d", "[A-Za-z0-9]{38}", very_random),
     declare("ngrok-key", "cr_ ak_", "[A-Za-z0-9]{27}", very_random),

@@ -1,22 +1,11 @@
 """Token formats of code hosting, package registries and CI."""
 
-from cortex_pipelines.privacy.detect.tokens.checksums import (
-    base62_crc32,
-    random_looking,
-    very_random,
-)
+from cortex_pipelines.privacy.detect.tokens.checksums import base62_crc32, random_looking, very_random
 from cortex_pipelines.privacy.detect.tokens.format import HEX, LONE, declare
 
 FORMATS = (
-    declare(
-        "github-token",
-        "ghp_ gho_ ghu_ ghs_ ghr_",
-        "[A-Za-z0-9]{36}",
-        checksum=base62_crc32,
-    ),
-    declare(
-        "github-token", "ghs_", r"[0-9]{1,12}_eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}", end=""
-    ),
+    declare("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", "[A-Za-z0-9]{36}", checksum=base62_crc32),
+    declare("github-token", "ghs_", r"[0-9]{1,12}_eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}", end=""),
     declare("github-token", "github_pat_", r"\w{82}"),
     declare(
         "gitlab-token",
@@ -52,21 +41,13 @@ FORMATS = (
     declare("circleci-token", "CCIPAT_ CCIPRJ_", r"[A-Za-z0-9]{22}_[a-f0-9]{40}"),
     declare("buildkite-token", "bkua_ bkct_", "[A-Za-z0-9]{40}"),
     declare("pulumi-token", "pul-", "[a-f0-9]{40}"),
-    declare(
-        "terraform-cloud-token",
-        "",
-        r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}",
-        end="",
-        inside=".atlasv1.",
-    ),
+    declare("terraform-cloud-token", "", r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}", end="", inside=".atlasv1."),
     declare("infracost-key", "ico-", "[A-Za-z0-9]{32}"),
     declare("octopus-deploy-key", "API-", "[A-Z0-9]{26}", random_looking),
     declare("harness-token", "pat. sat.", r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}"),
     declare("sonar-token", "squ_ sqp_ sqa_", "[A-Za-z0-9]{40}"),
     declare("prefect-token", "pnu_ pnb_", "[A-Za-z0-9]{36}"),
-    declare(
-        "doppler-token", "dp.", r"(?:pt|st|ct|sa|scim|audit)\.(?:[\w-]{2,35}\.)?[A-Za-z0-9]{40,44}"
-    ),
+    declare("doppler-token", "dp.", r"(?:pt|st|ct|sa|scim|audit)\.(?:[\w-]{2,35}\.)?[A-Za-z0-9]{40,44}"),
     declare("unkey-token", "unkey_", "[A-Za-z0-9]{20,60}", random_looking),
     declare("snyk-token", "snyk_uat. snyk_sat.", r"[a-z0-9]{8}\.[\w.-]{20,300}"),
 )

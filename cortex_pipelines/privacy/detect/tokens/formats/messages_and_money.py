@@ -22,9 +22,7 @@ FORMATS = (
         LONE,
     ),
     declare("discord-token", "mfa.", r"[\w-]{84}", end=LONE),
-    declare(
-        "line-token", "", r"[A-Za-z0-9+/]{160,180}1O/w1cDnyilFU=", end="", inside="1O/w1cDnyilFU="
-    ),
+    declare("line-token", "", r"[A-Za-z0-9+/]{160,180}1O/w1cDnyilFU=", end="", inside="1O/w1cDnyilFU="),
     declare("sendgrid-key", "SG.", r"[\w-]{16,32}\.[\w-]{16,64}|[\w=.-]{66}", very_random, ""),
     declare("sendinblue-key", "xkeysib- xsmtpsib-", "[a-f0-9]{64}-[A-Za-z0-9]{16}"),
     declare("mailgun-key", "key- pubkey-", "[a-f0-9]{32}", random_looking),
@@ -45,24 +43,14 @@ FORMATS = (
     declare("shippo-token", "shippo_live_ shippo_test_", f"{HEX}{{40}}"),
     declare("easypost-key", "EZAK EZTK", "[A-Za-z0-9]{54}"),
     declare("duffel-token", "duffel_live_ duffel_test_", r"[\w=-]{43}", end=LONE),
-    declare(
-        "flutterwave-key",
-        "FLWSECK_TEST- FLWSECK- FLWPUBK_TEST- FLWPUBK-",
-        "[a-hA-H0-9]{12,32}(?:-X)?",
-    ),
+    declare("flutterwave-key", "FLWSECK_TEST- FLWSECK- FLWPUBK_TEST- FLWPUBK-", "[a-hA-H0-9]{12,32}(?:-X)?"),
     declare("lob-key", "live_ test_", "(?:pub_[a-f0-9]{31}|[a-f0-9]{35})"),
     declare("plaid-token", "access-", f"(?:sandbox|development|production)-{UUID}"),
     declare("razorpay-key", "rzp_live_ rzp_test_", "[A-Za-z0-9]{14,20}"),
     declare("checkout-key", "sk_", f"(?:test_)?{UUID}"),
     declare("gocardless-token", "live_ sandbox_", r"[\w=-]{40}", very_random, LONE),
     declare("coinbase-key", "organizations/", rf"{UUID}/apiKeys/{UUID}"),
-    declare(
-        "adyen-key",
-        "AQE",
-        r"[A-Za-z0-9+/=]{100,250}(?:-[A-Za-z0-9+/=]+-\S{10,40})?",
-        very_random,
-        "",
-    ),
+    declare("adyen-key", "AQE", r"[A-Za-z0-9+/=]{100,250}(?:-[A-Za-z0-9+/=]+-\S{10,40})?", very_random, ""),
     declare("paystack-key", "sk_live_ sk_test_", "[a-f0-9]{40}"),
     declare("lemonsqueezy-key", "lsk_", "[A-Za-z0-9]{40,}"),
 )

@@ -31,17 +31,9 @@ FORMATS = (
     declare("mapbox-token", "pk. sk. tk.", r"eyJ[\w-]{50,90}\.[\w-]{22}", end=LONE),
     declare("maxmind-key", "", "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", inside="_mmk"),
     declare("monday-token", "eyJhbGciOiJIUzI1NiJ9.eyJ0aWQi", r"[\w.-]{60,}", end=""),
+    declare("newrelic-key", "NRAK- NRII- NRJS- NRIQ- NRRA- NRSP- NRBR-", r"[\w-]{19,42}", random_looking),
     declare(
-        "newrelic-key",
-        "NRAK- NRII- NRJS- NRIQ- NRRA- NRSP- NRBR-",
-        r"[\w-]{19,42}",
-        random_looking,
-    ),
-    declare(
-        "newrelic-license-key",
-        "",
-        "[a-f0-9]{30,36}NRAL|(?:eu|us)[0-9]{2}x[a-z0-9][a-f0-9]{30,32}NRAL",
-        inside="NRAL",
+        "newrelic-license-key", "", "[a-f0-9]{30,36}NRAL|(?:eu|us)[0-9]{2}x[a-z0-9][a-f0-9]{30,32}NRAL", inside="NRAL"
     ),
     declare("notion-token", "ntn_", "[0-9]{11}[A-Za-z0-9]{35}"),
     declare("notion-token", "secret_", "[A-Za-z0-9]{43}", very_random),
@@ -73,9 +65,7 @@ FORMATS = (
     declare("zapier-token", "zpka_", "[a-f0-9_]{30,80}"),
     declare("zoho-token", "1000.", r"[a-f0-9]{32}\.[a-f0-9]{32}"),
     declare("zuplo-key", "zpka_", r"[a-f0-9]{32}_[a-f0-9]{8}"),
-    declare(
-        "rapidapi-key", "", "[a-f0-9]{10}msh[a-f0-9]{15}p1[a-f0-9]{5}jsn[a-f0-9]{12}", inside="msh"
-    ),
+    declare("rapidapi-key", "", "[a-f0-9]{10}msh[a-f0-9]{15}p1[a-f0-9]{5}jsn[a-f0-9]{12}", inside="msh"),
     declare("blynk-secret", "oa2-client-id_", r"[\w-]{32}", end=""),
     declare("apify-token", "apify_api_", "[A-Za-z0-9]{36,40}"),
     declare("tines-key", "tines_", "[A-Za-z0-9]{20,}"),

@@ -1,10 +1,6 @@
 """Formats shared by many services: structured tokens and webhooks."""
 
-from cortex_pipelines.privacy.detect.tokens.checksums import (
-    json_web_token,
-    random_looking,
-    very_random,
-)
+from cortex_pipelines.privacy.detect.tokens.checksums import json_web_token, random_looking, very_random
 from cortex_pipelines.privacy.detect.tokens.format import declare
 
 FORMATS = (
@@ -16,12 +12,7 @@ FORMATS = (
         "",
     ),
     declare("json-web-token", "ZXlK", "[A-Za-z0-9+/_-]{60,}={0,2}", very_random, ""),
-    declare(
-        "slack-webhook",
-        "hooks.slack.com/",
-        r"(?:services|workflows|triggers)/[A-Za-z0-9+/]{30,80}",
-        end="",
-    ),
+    declare("slack-webhook", "hooks.slack.com/", r"(?:services|workflows|triggers)/[A-Za-z0-9+/]{30,80}", end=""),
     declare(
         "teams-webhook",
         "",
@@ -36,18 +27,10 @@ FORMATS = (
         r"[0-9]{17,20}/[\w-]{60,72}",
         end="",
     ),
-    declare(
-        "zapier-webhook",
-        "hooks.zapier.com/hooks/catch/",
-        r"[\w/]{10,}",
-        severity="medium",
-        end="",
-    ),
+    declare("zapier-webhook", "hooks.zapier.com/hooks/catch/", r"[\w/]{10,}", severity="medium", end=""),
     declare("azure-signature", "sig=", "[A-Za-z0-9%+/]{40,90}(?:%3D|=)", end=""),
     declare("jenkins-secret", "{AQAAABAAA", "[A-Za-z0-9+/]{16,}={0,2}}", end=""),
-    declare(
-        "password-hash", "$2a$ $2b$ $2y$", r"[0-9]{2}\$[./A-Za-z0-9]{53}", end="", severity="medium"
-    ),
+    declare("password-hash", "$2a$ $2b$ $2y$", r"[0-9]{2}\$[./A-Za-z0-9]{53}", end="", severity="medium"),
     declare(
         "password-hash",
         "$6$ $5$ $1$ $apr1$ $y$",
@@ -73,12 +56,7 @@ FORMATS = (
         severity="medium",
     ),
     declare(
-        "password-hash",
-        "{SHA} {SSHA} {SSHA512}",
-        "[A-Za-z0-9+/]{27,140}={0,2}",
-        very_random,
-        "",
-        severity="medium",
+        "password-hash", "{SHA} {SSHA} {SSHA512}", "[A-Za-z0-9+/]{27,140}={0,2}", very_random, "", severity="medium"
     ),
     declare("nats-seed", "SUA SOA SAA SNA", "[A-Z2-7]{55}", random_looking),
 )
