@@ -5,6 +5,7 @@ import logging
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def build_adapter(
         return
     metrics: dict[str, Any] = {}
     shares = _nonempty_tasks(inputs, settings)
-    total_share = sum(shares.values())
+    total_share = fsum(shares.values())
     for task, share in shares.items():
         tokens = int(settings.max_tokens * share / total_share)
         task_settings = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})

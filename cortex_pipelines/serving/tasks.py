@@ -202,7 +202,7 @@ def _confidence(tokens: Sequence[GeneratedToken]) -> float:
     logprobs = [token.logprob for token in tokens if token.logprob is not None]
     if not logprobs or len(logprobs) < len(tokens):
         return 0.0
-    return round(math.exp(sum(logprobs) / len(logprobs)), 6)
+    return round(math.exp(math.fsum(logprobs) / len(logprobs)), 6)
 
 
 def _completion_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:

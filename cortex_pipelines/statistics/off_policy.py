@@ -10,6 +10,7 @@ with the reason.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 
@@ -176,7 +177,7 @@ def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -
         raise ValueError("evaluate_policy: a reward is not between 0 and 1")
     if any(p is not None and not 0 < p <= 1 for p in logged.propensities):
         raise ValueError("evaluate_policy: a propensity is not above 0 and at most 1")
-    if any(min(w.values(), default=0) < 0 or sum(w.values()) > 1 + 1e-9 for w in target_policy):
+    if any(min(w.values(), default=0) < 0 or fsum(w.values()) > 1 + 1e-9 for w in target_policy):
         raise ValueError("evaluate_policy: wanted probabilities are negative or add up to above 1")
 
 
@@ -195,7 +196,7 @@ def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, fl
         count[action] += 1
         cluster_total[cluster, action] += reward
         cluster_count[cluster, action] += 1
-    overall = sum(total.values()) / max(sum(count.values()), 1)
+    overall = fsum(total.values()) / max(sum(count.values()), 1)
 
     def expected(action: str, cluster: str) -> float:
         other_count = count.get(action, 0) - cluster_count.get((cluster, action), 0)
@@ -204,7 +205,7 @@ def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, fl
 
     predicted = [expected(a, c) for a, c in zip(logged.actions, logged.clusters, strict=True)]
     direct = [
-        sum(share * expected(action, cluster) for action, share in sorted(probabilities.items()))
+        fsum(share * expected(action, cluster) for action, share in sorted(probabilities.items()))
         for probabilities, cluster in zip(target_policy, logged.clusters, strict=True)
     ]
     return np.array(direct), np.array(predicted)

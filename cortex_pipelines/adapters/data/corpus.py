@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def _fill_shares(
     tokenizer: Any, shares: Mapping[str, BudgetShare], tokens: int, settings: AdapterSettings
 ) -> tuple[TokenisedExample, ...]:
     """Fill each share, then redistribute what the others leave unused."""
-    total_share = sum(part.share for part in shares.values())
+    total_share = fsum(part.share for part in shares.values())
     shuffled_examples = {name: shuffled(part.examples, settings.seed) for name, part in shares.items()}
 
     def take(name: str, budget: int) -> list[TokenisedExample]:

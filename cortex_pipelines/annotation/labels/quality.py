@@ -5,6 +5,8 @@ longer, more complex, more deeply nested, or takes another parameter or anti-pat
 how a unit is written, not whether it is correct.
 """
 
+from math import fsum
+
 import polars as pl
 
 from cortex_pipelines.annotation.settings import AnnotationSettings, QualityWeights
@@ -14,7 +16,7 @@ def quality(settings: AnnotationSettings) -> pl.Expr:
     """Quality score between 0 and 1, to six digits."""
     features = quality_features(settings)
     weights = settings.quality_weights.model_dump()
-    total = sum(weights.values())
+    total = fsum(weights.values())
     parts = [features[name] * weights[name] for name in QualityWeights.model_fields]
     mean: pl.Expr = pl.sum_horizontal(parts) / total
     return mean.round(6).alias("quality")

@@ -1,6 +1,7 @@
 """Data card of a data set, as Markdown and HTML, computed from the data."""
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def _caps(entries: pl.DataFrame) -> list[Any]:
     of_train = pl.col("split_reason").str.contains(": train", literal=True)
     excluded = entries.filter((pl.col("left_out") == "sample") & of_train)
     rows = [
-        (name, group.height, sum(group["weight"].sort()) / group.height)
+        (name, group.height, fsum(group["weight"].sort()) / group.height)
         for name, group in (("kept in train", included), ("left out by a cap", excluded))
         if group.height
     ]

@@ -8,7 +8,7 @@ counts if some of them fail with a body that raises.
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, fsum
 from pathlib import Path
 
 import polars as pl
@@ -165,7 +165,7 @@ def pass_at_k_metrics(results: Mapping[str, Sequence[bool]], pass_k: Sequence[in
     for k in pass_k:
         estimates = [pass_at_k(len(passed), sum(passed), k) for passed in results.values() if len(passed) >= k]
         if estimates:
-            metrics[f"pass_at_{k}"] = sum(estimates) / len(estimates)
+            metrics[f"pass_at_{k}"] = fsum(estimates) / len(estimates)
     return metrics
 
 

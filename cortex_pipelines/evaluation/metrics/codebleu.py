@@ -8,7 +8,7 @@ omitted, hence the name: CodeBLEU without data flow.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import exp, log
+from math import exp, fsum, log
 
 from tree_sitter import Node
 
@@ -40,7 +40,7 @@ def codebleu_without_dataflow(output: str, expected: str, language: str) -> floa
         _bleu(*tokens, dict.fromkeys(keywords, _KEYWORD_WEIGHT)),
         _matching_subtrees(output_tree, expected_tree),
     )
-    return sum(matches) / len(matches)
+    return fsum(matches) / len(matches)
 
 
 def same_code(output: str, expected: str, language: str) -> bool:
@@ -147,8 +147,8 @@ def _bleu(output: Sequence[str], expected: Sequence[str], weights: dict[str, flo
         output_grams, expected_grams = (_grams(words, size) for words in (output, expected))
         shared = output_grams & expected_grams
         if size == 1:
-            matched = sum(weights.get(gram[0], 1.0) * count for gram, count in shared.items())
-            total = sum(weights.get(gram[0], 1.0) * count for gram, count in output_grams.items())
+            matched = fsum(weights.get(gram[0], 1.0) * count for gram, count in shared.items())
+            total = fsum(weights.get(gram[0], 1.0) * count for gram, count in output_grams.items())
             if not matched:
                 return 0.0
         else:

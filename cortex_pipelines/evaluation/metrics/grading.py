@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import fsum
 from typing import Any
 
 from cortex_pipelines.evaluation.metrics.codebleu import (
@@ -99,7 +100,7 @@ def rephrase(item: Example) -> Example | None:
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Mean of a column over the rows that have it."""
     values = [float(row[name]) for row in rows if row[name] is not None]
-    return sum(values) / len(values) if values else None
+    return fsum(values) / len(values) if values else None
 
 
 def _completed(item: Example, output: str, mask: str) -> str:

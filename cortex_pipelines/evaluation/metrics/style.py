@@ -9,6 +9,7 @@ both, 0 (equal) to 1 (disjoint).
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from math import fsum
 
 from tree_sitter import Node
 
@@ -57,7 +58,7 @@ def style_distance(style: Style, team: Style) -> float | None:
     shared = sorted(set(style) & set(team))
     if not shared:
         return None
-    return sum(_variation(style[key], team[key]) for key in shared) / len(shared)
+    return fsum(_variation(style[key], team[key]) for key in shared) / len(shared)
 
 
 def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
@@ -66,7 +67,7 @@ def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
     for feature in FEATURES:
         keys = [key for key in sorted(set(style) & set(team)) if key[0] == feature]
         if keys:
-            distances[feature] = sum(_variation(style[key], team[key]) for key in keys) / len(keys)
+            distances[feature] = fsum(_variation(style[key], team[key]) for key in keys) / len(keys)
     return distances
 
 
@@ -74,7 +75,7 @@ def _variation(first: Counter[str], second: Counter[str]) -> float:
     """Total variation distance of two distributions."""
     first_total, second_total = sum(first.values()), sum(second.values())
     values = sorted(first.keys() | second.keys())  # a sum of floats depends on their order
-    return sum(abs(first[value] / first_total - second[value] / second_total) for value in values) / 2
+    return fsum(abs(first[value] / first_total - second[value] / second_total) for value in values) / 2
 
 
 def _feature_values(code: str, language: str) -> Iterable[tuple[str, str]]:

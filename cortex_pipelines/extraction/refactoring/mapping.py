@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from math import fsum
 
 from cortex_pipelines.extraction.refactoring.model import Statement
 
@@ -73,7 +74,7 @@ class StatementMap:
     def equal_share(self) -> float:
         """Share of both versions that is equal, 0 to 1, weighted by statement size."""
         total = sum(statement.weight for statement in [*self.before, *self.after])
-        equal_weight = sum(
+        equal_weight = fsum(
             self.similarities[old] * (self.before[old].weight + self.after[new].weight)
             for old, new in self.pairs.items()
         )

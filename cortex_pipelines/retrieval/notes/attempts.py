@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,9 @@ class TaskHistory:
         shared = row_terms & query
         if len(shared) < min(2, len(query) + bool(unknown_weight)):
             return False
-        query_weight = sum(float(idf[term]) for term in query) + unknown_weight
-        row_weight = sum(float(idf[term]) for term in row_terms)
-        return sum(float(idf[term]) for term in shared) >= _LEAST * min(query_weight, row_weight)
+        query_weight = fsum(float(idf[term]) for term in query) + unknown_weight
+        row_weight = fsum(float(idf[term]) for term in row_terms)
+        return fsum(float(idf[term]) for term in shared) >= _LEAST * min(query_weight, row_weight)
 
     def _similar_task(self, row: int, score: float) -> SimilarTask:
         text = self._texts[row]

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from math import fsum
 
 from cortex_pipelines.retrieval.terms import stop_terms, terms
 
@@ -32,7 +33,7 @@ def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
     remaining = [number for number, inside in enumerate(words) if inside]
     selected: list[int] = []
     while remaining and len(selected) < most:
-        best = max(remaining, key=lambda n: (sum(share[t] for t in words[n]) / len(words[n]), -n))
+        best = max(remaining, key=lambda n: (fsum(share[t] for t in words[n]) / len(words[n]), -n))
         remaining.remove(best)
         selected.append(best)
         for term in words[best]:

@@ -1,6 +1,7 @@
 """Calibration of probabilities."""
 
 from collections.abc import Sequence
+from math import fsum
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def reliability(confidence: Sequence[float], right: Sequence[bool]) -> list[tupl
 def expected_calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
     """Expected calibration error over equal-width bins, weighted by tasks."""
     total = len(confidence)
-    return sum(
+    return fsum(
         abs(mean_confidence - accuracy) * tasks / total
         for mean_confidence, accuracy, tasks in reliability(confidence, right)
     )

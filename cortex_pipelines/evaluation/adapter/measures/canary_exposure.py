@@ -13,7 +13,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import log2
+from math import fsum, log2
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
 def unlearnt_exposure(candidates: int) -> float:
     """Expected exposure in bits of a text with uniformly random rank."""
-    return log2(candidates) - sum(log2(rank) for rank in range(1, candidates + 1)) / candidates
+    return log2(candidates) - fsum(log2(rank) for rank in range(1, candidates + 1)) / candidates
 
 
 def _record(adapter: Path) -> dict[str, Any]:

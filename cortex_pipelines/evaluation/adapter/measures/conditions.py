@@ -200,7 +200,7 @@ def _fit_ngrams(dataset: Path, scorer: ItemScorer, settings: EvaluationSettings)
 def _best_weight(scores: Sequence[ItemScore], costs: Sequence[Nats]) -> float:
     """The n-gram weight that needs the fewest nats on validation items."""
     total_nats = {
-        weight: sum(
+        weight: fsum(
             float(mix_nats(_nats(score), cost, weight).sum()) for score, cost in zip(scores, costs, strict=True)
         )
         for weight in _WEIGHTS

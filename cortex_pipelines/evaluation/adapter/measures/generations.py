@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def _chance_word_f1(generations: pl.DataFrame) -> float | None:
     """Mean similarity of each true docstring to those of the other items."""
     documented = generations.filter(pl.col("task") == "documentation").unique("example_id")
     pairs = list(combinations(documented["expected"].sort().to_list(), 2))
-    return sum(word_f1(*pair) for pair in pairs) / len(pairs) if pairs else None
+    return fsum(word_f1(*pair) for pair in pairs) / len(pairs) if pairs else None
 
 
 def _violations_allowed(rules: pl.DataFrame) -> float | None:
@@ -173,7 +174,7 @@ def _consistency(role_rows: pl.DataFrame) -> float | None:
         same_answer(_item(row), plain_outputs[row["task"], row["example_id"]], row["output"])
         for row in role_rows.filter(pl.col("asked") == "rephrased").iter_rows(named=True)
     ]
-    return sum(agreements) / len(agreements) if agreements else None
+    return fsum(agreements) / len(agreements) if agreements else None
 
 
 def _item(row: Mapping[str, Any]) -> Example:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import fsum
 from typing import Any
 
 import polars as pl
@@ -134,9 +135,9 @@ def _report(outputs: pl.DataFrame, chosen_right: pl.Series, style: Style, team: 
     tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]
     return QualityReport(
         mean(rows, "syntax_correct"),
-        sum(answers) / len(answers) if answers else None,
+        fsum(answers) / len(answers) if answers else None,
         None if distance is None else 1 - distance,
-        sum(tested) / len(tested) if tested else None,
+        fsum(tested) / len(tested) if tested else None,
     )
 
 

@@ -77,4 +77,4 @@ def is_lexical(subword: str) -> bool:
 def entropy(text: str) -> float:
     """Shannon entropy of the characters of a text, in bits a character."""
     total = len(text)
-    return -sum(n / total * math.log2(n / total) for n in Counter(text).values()) if total else 0.0
+    return -math.fsum(n / total * math.log2(n / total) for n in Counter(text).values()) if total else 0.0
