@@ -39,11 +39,7 @@ _START_IN_ANY = rf"(?<![^\W{_WITHOUT_SPACES}])"
 
 
 def _with_signs(start: str) -> tuple[str, str, str]:
-    """Patterns of a version, of the signs after the name of a language, and of ``.NET``.
-
-    Args:
-        start: Holds where a word may begin.
-    """
+    """Patterns of a version, of the signs after the name of a language, and of ``.NET``."""
     # in code, `c++;` and `f(c++)` increment
     plus = rf"(?<={start}[CG])\+\+(?!\+)|(?<={start}[cg])\+\+(?![+;)\]])"
     sharp = rf"(?<={start}[cCfFjJqQ])#(?![A-Za-z_])"
@@ -220,13 +216,11 @@ def fold(text: str) -> str:
 
 
 def _has_signs(text: str) -> bool:
-    """Whether some words of an ASCII text have signs; a quick check rules out most texts."""
     may_have_signs = any(sign in text for sign in ("++", "#", ".net", ".NET", ".Net"))
     return (may_have_signs or _DECIMAL.search(text) is not None) and _SIGNS.search(text) is not None
 
 
 def _composed(text: str) -> str:
-    """The text in NFKC, without symbols that it would turn into letters."""
     plain = _INVISIBLE.sub("", _SYMBOLS.sub(" ", text))
     return unicodedata.normalize("NFKC", plain)
 
@@ -267,7 +261,6 @@ def _pairs(run: str) -> list[str]:
 
 
 def _humps(run: str) -> list[str]:
-    """Parts of a camel-case name such as ``HTTPUrl``, in any script that has cases."""
     if run.isascii():
         return _ASCII_PART.findall(run)
     clusters = _cluster().findall(run)

@@ -25,13 +25,7 @@ _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
 class Chunk(NamedTuple):
-    """A chunk of a unit.
-
-    Args:
-        start_byte: Where it begins in the file's text.
-        end_byte: Byte after its last one.
-        code: The chunk with the heads of its enclosing nodes and their closing brackets.
-    """
+    """A chunk of a unit; its code has the heads of its enclosing nodes and their closing brackets."""
 
     start_byte: int
     end_byte: int
@@ -48,15 +42,7 @@ class _Span(NamedTuple):
 
 
 def split_unit(data: bytes, node: Node, start: int, end: int, settings: ExtractionSettings) -> list[Chunk]:
-    """The chunks of a unit; empty if it is small or cannot be divided.
-
-    Args:
-        data: The file's text.
-        node: The unit's widest node.
-        start: First byte of the unit; text before the node (attributes) belongs to its head.
-        end: Byte after the unit.
-        settings: ``chunk_bytes`` is the maximum size of a chunk that can be divided.
-    """
+    """The chunks of a unit; empty if it is small or cannot be divided."""
     if end - start <= settings.chunk_bytes:
         return []
     spans = _Splitter(data, settings.chunk_bytes).parts(node, start, end)
@@ -77,7 +63,6 @@ class _Splitter:
     limit: int
 
     def parts(self, node: Node, start: int, end: int) -> list[_Span]:
-        """Spans of a node in order, depth first, without recursion."""
         finished: list[_Span] = []
         pending = [_Span(node, start, end, 0, (), ())]
         while pending:
@@ -100,7 +85,6 @@ class _Splitter:
         return [self._enter(span, large[0])] if len(large) == 1 else [span._replace(node=None)]
 
     def _enter(self, span: _Span, child: Node, end: int | None = None) -> _Span:
-        """Split a child: preceding text joins its head, following text its tail."""
         start, stop = max(child.start_byte, span.start), min(child.end_byte, span.end)
         heads = (*span.heads, self._text(span.start, start))
         tails = (*span.tails, self._text(stop, span.end if end is None else end))
@@ -135,7 +119,6 @@ class _Splitter:
         return self._group(children, _Span(None, start, end, span.depth + 1, heads, tails))
 
     def _group(self, children: list[Node], span: _Span) -> list[_Span]:
-        """Group small children; each large child is alone."""
         groups: list[_Span] = []
         group_start = previous_end = span.start
         for child in children:

@@ -90,5 +90,4 @@ def _text(data: bytes) -> str:
 
 
 def _printable(name: str) -> str:
-    """A path as valid UTF-8, whatever bytes its name has."""
     return name.encode(errors="replace").decode()

@@ -84,7 +84,6 @@ def _begins_line(data: bytes, start: int) -> bool:
 
 
 def _end_on_line(data: bytes, start: int) -> int:
-    """End of what precedes ``start`` on its line."""
     while start and data[start - 1] in b" \t":
         start -= 1
     return start

@@ -43,7 +43,6 @@ def defined_names(data: bytes, definition: Definition, settings: ExtractionSetti
 
 
 def _bound_names(name: Node) -> list[Node]:
-    """Names bound by a destructuring pattern, without keys and default values."""
     if "pattern" not in name.type:
         return [name]
     pending, names = [name], []
@@ -59,7 +58,6 @@ def _bound_names(name: Node) -> list[Node]:
 
 
 def name_text(data: bytes, node: Node) -> str:
-    """Text of a name: unquoted, with white space collapsed."""
     text = data[node.start_byte : node.end_byte].decode(errors="replace")
     if text.isidentifier():
         return text

@@ -47,8 +47,6 @@ class Unit(NamedTuple):
 
 
 class _EnclosingScope(NamedTuple):
-    """A definition that may enclose others, with the ``path`` and ``context`` it gives them."""
-
     end: int
     kind: str
     path: str
@@ -59,8 +57,6 @@ _MODULE_SCOPE = _EnclosingScope(0, "", "", "")
 
 
 class _Span(NamedTuple):
-    """Extent of a unit and its values that do not depend on its name."""
-
     start: int
     end: int
     first_line: int
@@ -74,8 +70,6 @@ class _Span(NamedTuple):
 
 @dataclass(slots=True)
 class _File:
-    """A file being turned into units; ``comment_spans`` are its comments, in order."""
-
     data: bytes
     outline: Outline
     comment_spans: list[tuple[int, int]]
@@ -84,13 +78,7 @@ class _File:
 
 
 def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSettings) -> list[Unit]:
-    """The units of a file, in the order of their first bytes, outer ones first.
-
-    Args:
-        data: The file's UTF-8 text.
-        outline: Definitions, comments and attributes that its queries matched.
-        settings: Limits.
-    """
+    """The units of a file, in the order of their first bytes, outer ones first."""
     comments = sorted((start, end) for end, start in file_outline.comments.items())
     attributes = sorted((start, end) for end, start in file_outline.attributes.items())
     file = _File(data, file_outline, comments, attributes, settings)
@@ -153,7 +141,6 @@ def _is_unit(definition: Definition, scopes: list[_EnclosingScope], settings: Ex
 
 
 def _is_local(definition: Definition, scopes: list[_EnclosingScope]) -> bool:
-    """Whether it declares a local variable."""
     return definition.kind in DECLARATIONS and _nearest(scopes) in ("function", "method")
 
 
@@ -165,7 +152,6 @@ def _kind(definition: Definition, scopes: list[_EnclosingScope]) -> str:
 
 
 def _nearest(scopes: list[_EnclosingScope]) -> str | None:
-    """Kind of the innermost enclosing type, function or module."""
     for unit in reversed(scopes):
         if unit.kind not in DECLARATIONS:
             return unit.kind
@@ -175,7 +161,6 @@ def _nearest(scopes: list[_EnclosingScope]) -> str | None:
 def _units(
     file: _File, definition: Definition, kind: str, names: list[tuple[str, Node]], header: str, parent: _EnclosingScope
 ) -> list[Unit]:
-    """One unit per name; only declarations have more than one."""
     if not any(name for name, _ in names):
         return []
     widest = file.outline.widest(definition.node)
@@ -219,7 +204,6 @@ def _calls(file: _File, start: int, end: int) -> list[str]:
 
 
 def _documentation(file: _File, definition: Definition, doc_end: int | None) -> tuple[str | None, int | None]:
-    """Documentation, and where the implementation starts."""
     body = definition.first("body")
     documented = file.outline.documented.get(body.id) if body else None
     if documented:
@@ -235,7 +219,6 @@ def _documentation(file: _File, definition: Definition, doc_end: int | None) -> 
 
 
 def _header(file: _File, definition: Definition) -> str:
-    """Signature from the first modifier to the body, without decorators and comments."""
     names = definition.captures.get("name")
     if names is None or definition.kind in ("import", "test"):
         return ""

@@ -67,7 +67,6 @@ class Definition:
     settings: dict[str, str]
 
     def first(self, capture: str) -> Node | None:
-        """The first node of a capture, or None."""
         return self.captures[capture][0] if capture in self.captures else None
 
 
@@ -93,7 +92,6 @@ class Outline:
     calls: list[tuple[int, str]] = field(default_factory=list)
 
     def widest(self, node: Node) -> Node:
-        """The node with all its wrappers."""
         while wrapper := self.wrappers.get(node.id):
             node = wrapper
         return node
@@ -155,13 +153,11 @@ def _sole_declarations(definitions: Iterable[Definition]) -> dict[int, Node]:
 
 @cache
 def _settings(grammar: Grammar) -> list[dict[str, str]]:
-    """The ``#set!`` directives of each pattern."""
     return pattern_settings(grammar, _QUERIES)
 
 
 @cache
 def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
-    """Prefixes that mark a doc comment, for each pattern."""
     words = [settings.get("doc") for settings in _settings(grammar)]
     return [() if setting is None else tuple(setting.encode().split(b" ")) for setting in words]
 

@@ -29,17 +29,7 @@ MAX_TESTS = 5
 
 
 def pair_tests(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """The tests of each tested unit.
-
-    Args:
-        units: Rows of ``CODE_UNITS`` (without ``tests``).
-        tests: Rows of ``TEST_CASES``.
-        files: Rows of ``REPOSITORY_FILES``.
-
-    Returns:
-        Columns ``unit_id`` and ``tests``: ids, those that are named after the unit and the shortest
-        first, at most ``MAX_TESTS``.
-    """
+    """The tests of each tested unit: those named after it and the shortest first, at most ``MAX_TESTS``."""
     reachable = _reachable_files(units, tests, files)
     targets = _targets(units.filter(pl.col("name").is_in(_all_called(tests))))
     candidates: dict[str, list[tuple[bool, int, str]]] = defaultdict(list)
@@ -82,7 +72,6 @@ def _is_tested() -> pl.Expr:
 
 
 def _called_units(paths: list[str], calls: list[str], targets: _Targets, source: str) -> Iterator[tuple[str, str]]:
-    """Units that the calls refer to unambiguously, with the called name."""
     called = set(calls)
     for name in calls:
         matches = [target for path in paths for target in targets.get((source, path), {}).get(name, ())]
@@ -93,7 +82,6 @@ def _called_units(paths: list[str], calls: list[str], targets: _Targets, source:
 
 
 def _reachable_files(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """Files that each test file imports or lies next to, sorted."""
     reachable: dict[tuple[str, str], set[str]] = defaultdict(set)
     test_files = tests.select("source", "path", "language").unique(maintain_order=True)
     imports = _imports(units, test_files)
@@ -110,8 +98,6 @@ def _reachable_files(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFra
 
 @dataclass(slots=True)
 class _Index:
-    """Files of one language in one source, by folder and by module name."""
-
     paths: set[str] = field(default_factory=set)
     folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     packages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -136,7 +122,6 @@ def _package(folder: str) -> str:
 
 
 def _module_names(path: str) -> list[str]:
-    """Names a file can be imported by: its path and the last parts of it, without extension."""
     stem = _ENDING.sub("", path)
     for end in ("/__init__", "/index", "/mod"):
         stem = stem.removesuffix(end)
@@ -147,7 +132,6 @@ def _module_names(path: str) -> list[str]:
 
 
 def _imports(units: pl.DataFrame, test_files: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """Imports and requires of each test file, as written."""
     test_file_units = units.join(test_files, on=["source", "path"], how="semi")
     imported_names: dict[tuple[str, str], list[str]] = defaultdict(list)
     imports = test_file_units.filter(pl.col("kind") == "import").sort("path", "start_byte")

@@ -37,14 +37,7 @@ def in_test_file() -> pl.Expr:
 
 
 def select_test_cases(definitions: pl.DataFrame) -> pl.DataFrame:
-    """The test cases among definitions.
-
-    Args:
-        definitions: Columns of ``TEST_CASES`` and ``kind``, which may be ``test``.
-
-    Returns:
-        Rows of ``TEST_CASES``.
-    """
+    """The test cases among definitions, whose ``kind`` may be ``test``."""
     name, language = pl.col("name"), pl.col("language")
     has_test_name = pl.lit(False)
     for name_language, pattern in _NAMES.items():

@@ -66,14 +66,7 @@ _SCHEMA = {
 
 @dataclass(frozen=True)
 class Extraction:
-    """The units, chunks, tests and unparsed files of a project.
-
-    Args:
-        units: Rows of ``CODE_UNITS``.
-        chunks: Rows of ``UNIT_CHUNKS``.
-        tests: Rows of ``TEST_CASES``.
-        unparsed: Rows of ``UNPARSED_FILES``.
-    """
+    """The units, chunks, tests and unparsed files of a project."""
 
     units: pl.DataFrame
     chunks: pl.DataFrame
@@ -102,32 +95,13 @@ def file_units(text: str | bytes, language: str, path: str, settings: Extraction
 
 
 def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
-    """The units of all files in languages that are parsed.
-
-    Args:
-        files: Rows of ``REPOSITORY_FILES``, in any order.
-        settings: Limits.
-
-    Returns:
-        Rows of ``CODE_UNITS``.
-    """
     return extract(files, settings).units
 
 
 def extract(
     files: pl.DataFrame, settings: ExtractionSettings, project: str = "", cache: RowCache | None = None
 ) -> Extraction:
-    """Units, chunks, tests and unparsed files of a project.
-
-    Args:
-        files: Rows of ``REPOSITORY_FILES``, in any order.
-        settings: Limits.
-        project: Project that the files belong to; empty outside of one.
-        cache: Rows of unchanged files.
-
-    Returns:
-        The tables; the same with and without a cache.
-    """
+    """Units, chunks, tests and unparsed files of REPOSITORY_FILES; the same with and without a cache."""
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED))).sort("source", "path")
     keyed = parsed_files.with_columns(_keys(parsed_files))
 
@@ -151,7 +125,6 @@ def extract(
 
 
 def _keys(files: pl.DataFrame) -> pl.Series:
-    """For each file, a hash of everything its rows depend on."""
     columns = [files[name] for name in (*_CACHED_FILE_COLUMNS, "text")]
     hashes = [
         blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
@@ -161,7 +134,6 @@ def _keys(files: pl.DataFrame) -> pl.Series:
 
 
 def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
-    """A row per definition, or one with the reason why a file has none."""
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _REASON_COLUMNS}
     unparsed: list[tuple[str, ...]] = []
     rows = files.select(_KEY, *_CACHED_FILE_COLUMNS, "text").iter_rows()

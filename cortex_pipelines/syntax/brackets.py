@@ -20,11 +20,7 @@ _CONTINUES = re.compile(rb"[^\w\"'\[({@~]|(?:and|or|in|is|if|else|for|async)\b")
 
 
 def bracket_cost(data: bytes) -> int:
-    """Estimate the parser's work: lines times pending comments, per bracket.
-
-    Args:
-        data: Python.
-    """
+    """Estimate the parser's work: lines times pending comments, per bracket."""
     work = depth = comments = lines = position = 0
     last, new_line = b"", False
     while match := _TOKEN.search(data, position):
@@ -58,7 +54,6 @@ def _end_of_line(data: bytes, start: int) -> int:
 
 
 def _end_of_string(data: bytes, start: int, quote: bytes) -> int:
-    """End of the string that starts before a position: its quote, line or text end."""
     for match in _STRINGS[quote].finditer(data, start):
         if match[0] == quote:
             return match.end()

@@ -18,14 +18,7 @@ from cortex_pipelines.syntax.gaps import parseable_text
 
 @dataclass(frozen=True)
 class Grammar:
-    """A tree-sitter grammar.
-
-    Args:
-        language: Language as tables call it, and name of the query file.
-        module: Python module that carries the compiled grammar.
-        function: Function of the module that gives it.
-        endings: File endings that need this grammar where a language has several.
-    """
+    """A tree-sitter grammar; ``endings`` need it where a language has several."""
 
     language: str
     module: str
@@ -74,7 +67,7 @@ PARSED = frozenset(grammar.language for grammar in GRAMMARS)
 
 
 class UnknownLanguageError(ValueError):
-    """No grammar exists for the language."""
+    pass
 
 
 def grammar_for(language: str, path: str = "") -> Grammar:
@@ -111,10 +104,7 @@ def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
 
 
 def count_reads(data: bytes, grammar: Grammar, limit: int) -> int:
-    """Count the parser's reads of a text, in 16 KB pieces; stop after ``limit``.
-
-    Depends on the text alone, where the time that it takes would on the machine too.
-    """
+    """Number of 16 KB pieces that the parser reads of a text, which time cannot tell; stops after ``limit``."""
     parseable = parseable_text(data, grammar.language)
     reads = 0
 
@@ -133,8 +123,6 @@ class TooManyStepsError(OverflowError):
 
 
 class _StepCounter:
-    """Text source for a parser that counts the parser's steps."""
-
     def __init__(self, text: bytes) -> None:
         self._text = text
         self._is_parsed = False
@@ -262,7 +250,6 @@ def _cursor(grammar: Grammar, queries: Path) -> QueryCursor:
 
 
 def _is_garbage(root: Node) -> bool:
-    """Whether the parser failed on thousands of tokens in a row."""
     pending = [root]
     while pending:
         node = pending.pop()
@@ -283,6 +270,5 @@ def _query(grammar: Grammar, queries: Path) -> Query:
 
 
 def _query_text(queries: Path, name: str) -> str:
-    """A query with the queries inserted that ``; inherits: <name>`` names."""
     text = (queries / f"{name}.scm").read_text(encoding="utf-8")
     return _INHERITS.sub(lambda match: _query_text(queries, match[1]), text)

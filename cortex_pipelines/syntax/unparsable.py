@@ -56,13 +56,6 @@ class SkipReason(NamedTuple):
 
 
 def skip_reason(data: bytes, grammar: Grammar, max_bytes: int) -> SkipReason | None:
-    """Reason for not parsing a file, or None.
-
-    Args:
-        data: Content, in UTF-8.
-        grammar: Grammar that would parse it.
-        max_bytes: A larger file is not parsed.
-    """
     if len(data) > max_bytes:
         return SkipReason("too_large", f"{len(data)} bytes, at most {max_bytes}")
     reason = _garbage_reason(data, grammar) if len(data) > _SMALL_FILE else None
@@ -73,7 +66,6 @@ def skip_reason(data: bytes, grammar: Grammar, max_bytes: int) -> SkipReason | N
 
 
 def _garbage_reason(data: bytes, grammar: Grammar) -> SkipReason | None:
-    """Judge a large text by samples."""
     samples = [_sample(data, start, grammar) for start in range(0, len(data), _SAMPLE_INTERVAL)]
     deepest = max(levels for levels, _ in samples)
     if deepest > _MAX_LEVELS:
@@ -88,13 +80,7 @@ def _garbage_reason(data: bytes, grammar: Grammar) -> SkipReason | None:
 
 
 def syntax_tree(data: bytes, grammar: Grammar, max_bytes: int) -> Tree | SkipReason:
-    """The syntax tree of an untrusted file, or the reason for not parsing it.
-
-    Args:
-        data: Content, in UTF-8.
-        grammar: Its grammar.
-        max_bytes: A larger file is not parsed.
-    """
+    """The syntax tree of an untrusted file, or the reason for not parsing it."""
     reason = skip_reason(data, grammar, max_bytes)
     if reason:
         return reason
@@ -142,7 +128,6 @@ def is_unreadable(data: bytes, grammar: Grammar) -> bool:
 
 
 def _sample(data: bytes, position: int, grammar: Grammar) -> tuple[int, int]:
-    """Depth and errors of the tree of a sample that starts at the next line."""
     end = data.find(b"\n", position, position + _SAMPLE_BYTES)
     start = end + 1 if position and end >= 0 else position
     return _levels_and_errors(parse(data[start : start + _SAMPLE_BYTES], grammar).root_node)

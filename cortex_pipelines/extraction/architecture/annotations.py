@@ -8,7 +8,6 @@ from cortex_pipelines.extraction.architecture.syntax import string_value, text
 
 
 def annotations(node: Node) -> dict[str, Node]:
-    """Annotations of a declaration by simple name; the first of each."""
     annotated: dict[str, Node] = {}
     for child in node.children:
         for modifier in child.children if child.type == "modifiers" else ():
@@ -41,7 +40,6 @@ def texts(value: Node | None) -> list[str]:
 
 
 def members(node: Node, *types: str) -> Iterator[Node]:
-    """Members of a class of some node types."""
     body = node.child_by_field_name("body")
     for child in body.named_children if body is not None else ():
         if child.type in types:

@@ -44,20 +44,7 @@ def architecture_facts(
     cache: RowCache | None = None,
     project: str = "",
 ) -> pl.DataFrame:
-    """Extract imports, routes, APIs, schemas, deployment and services of a project.
-
-    Args:
-        files: Rows of ``REPOSITORY_FILES``; generated and vendored ones are skipped.
-        units: Rows of ``CODE_UNITS`` of the same project: source of module declarations and of
-            the documentation of handlers and models.
-        settings: Limits.
-        parsing: Limits of code parsing.
-        cache: Facts of single files; None computes all.
-        project: Name of the project, for the cache.
-
-    Returns:
-        Rows of ``ARCHITECTURE_FACTS``.
-    """
+    """Imports, routes, APIs, schemas, deployment and services of a project: rows of ``ARCHITECTURE_FACTS``."""
     file_facts = collect_facts(files, settings, parsing, cache, project)
     by_source: dict[str, list[Row]] = defaultdict(list)
     for row in file_facts.iter_rows(named=True):
@@ -75,7 +62,6 @@ def architecture_facts(
 
 
 def _resolve_source(rows: list[Row], files: pl.DataFrame, notes: UnitDocstrings) -> list[Row]:
-    """Resolve the facts of one source against each other."""
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         kinds[row["fact"]].append(row)
@@ -166,7 +152,6 @@ def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarge
 def _crossings(
     rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]], index: SourceIndex
 ) -> Iterator[Row]:
-    """The first import in each file that crosses from one package of the source into another."""
     crossed = set()
     for number, row in enumerate(rows):
         importer = index.package_of(row["path"])
@@ -218,7 +203,6 @@ def _routes(
 def _identified(
     rows: list[Row], texts: Mapping[str, str], source: str, settings: ArchitectureSettings
 ) -> Iterator[Row]:
-    """Add identity and evidence to the rows and drop duplicates."""
     lines: dict[str, list[str]] = {}
     fact_ids = set()
     max_chars, names = settings.max_evidence_chars, list(ARCHITECTURE_FACTS.schema)
@@ -240,7 +224,6 @@ def _identified(
 
 
 def _summary(doc: str | None) -> str:
-    """A description up to its first tag, on one line; empty if it has fewer than two words."""
     words = _TAG.split(doc or "", maxsplit=1)[0].split()
     return " ".join(words) if sum(word[:1].isalpha() for word in words) > 1 else ""
 

@@ -30,19 +30,7 @@ def collect_facts(
     cache: RowCache | None,
     project: str,
 ) -> pl.DataFrame:
-    """Collect the facts that can be read from single files.
-
-    Args:
-        files: Rows of ``REPOSITORY_FILES``.
-        settings: Limits.
-        parsing: Limits of code parsing.
-        cache: Facts of unchanged files; None computes all.
-        project: Name that keeps projects apart in the cache.
-
-    Returns:
-        Columns ``source``, ``path`` and those of ``FACT_COLUMNS``; rows in order of source,
-        path and reader, then as the reader yields them.
-    """
+    """Facts of single files by source, path and reader: ``FACT_COLUMNS`` with ``source`` and ``path``."""
     readable_files = files.filter(~pl.col("generated")).sort("source", "path")
     keys = [_key(*parts) for parts in readable_files.select("path", "language", "text").iter_rows()]
     keyed = readable_files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
@@ -63,7 +51,6 @@ def collect_facts(
 
 
 def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:
-    """The facts in one file, as rows of ``FACT_COLUMNS``."""
     if len(file.text) > file.settings.max_file_bytes:
         return
     facts = (fact for reader in _readers() if reader.applies_to(file) for fact in reader.facts(file))
@@ -96,6 +83,5 @@ def _key(path: str, language: str | None, text: str) -> str:
 
 @cache
 def _readers() -> tuple[ModuleType, ...]:
-    """The modules in ``readers/`` by name; each selects its files and extracts their facts."""
     names = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
     return tuple(importlib.import_module(f"{readers.__name__}.{name}") for name in names)

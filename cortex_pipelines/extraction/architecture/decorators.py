@@ -30,14 +30,12 @@ def decorated_members(node: Node) -> Iterator[tuple[Node, list[Node]]]:
 
 
 def decorator_name(decorator: Node) -> str:
-    """Name of a decorator without its arguments."""
     inner = first_named_child(decorator)
     called = inner.child_by_field_name("function") if inner is not None else None
     return text(called or inner).rsplit(".", 1)[-1]
 
 
 def decorator_arguments(decorator: Node) -> list[Node]:
-    """Arguments of a decorator."""
     inner = first_named_child(decorator)
     if inner is None or inner.type != "call_expression":
         return []

@@ -13,11 +13,7 @@ UNIT_COLUMNS = (*("path", "kind", "name", "qualified_name", "start_line", "docst
 
 
 class UnitDocstrings:
-    """Documentation of the units of one source, by path and name.
-
-    Args:
-        units: Rows of ``CODE_UNITS``.
-    """
+    """Documentation of the units of one source, by path and name."""
 
     def __init__(self, units: pl.DataFrame) -> None:
         self._documented: dict[tuple[str, str], tuple[int, str]] = {}
@@ -40,7 +36,6 @@ class UnitDocstrings:
         return names[:_MAX_DECLARED]
 
     def docstring_at(self, path: str, subject: str, line: int) -> str | None:
-        """Documentation of the unit with a name that begins on a line."""
         documented = self._documented.get((path, subject))
         return documented[1] if documented and documented[0] == line else None
 

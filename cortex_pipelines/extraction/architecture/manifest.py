@@ -13,17 +13,6 @@ _MAX_DEPENDENCIES = 1000  # each is searched for in the whole manifest
 
 @dataclass(frozen=True)
 class PackageManifest:
-    """A package as its manifest declares it.
-
-    Args:
-        name: Name of the package.
-        technology: Format of the manifest.
-        line: Line that names it.
-        description: Its description; empty if none.
-        dependencies: Names of the packages it depends on.
-        detail: Data for resolving, as JSON.
-    """
-
     name: str
     technology: str
     line: int
@@ -33,7 +22,6 @@ class PackageManifest:
 
 
 def manifest_facts(file: SourceFile, manifest: PackageManifest) -> Iterator[Fact]:
-    """Facts for a manifest: its package and each dependency at its line."""
     yield Fact(
         manifest.line,
         manifest.line,

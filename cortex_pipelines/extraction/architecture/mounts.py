@@ -16,13 +16,7 @@ _MAX_DEPTH = 8
 
 
 class Mounts:
-    """The mount points of the routers of one source.
-
-    Args:
-        rows: Facts ``route`` and ``mount`` of the source, as rows.
-        imports: Import targets by file.
-        resolver: Finds the modules that a mount names itself.
-    """
+    """The mount points of the routers of one source, from its facts ``route`` and ``mount``."""
 
     def __init__(
         self, rows: list[dict[str, Any]], imports: Mapping[str, list[ImportTarget]], resolver: ImportResolver
@@ -77,7 +71,6 @@ class Mounts:
                 self._mounts[node].append(edge)
 
     def _routers_of(self, path: str, name: str, depth: int) -> list[Router]:
-        """The routers that a name refers to in a file."""
         kind, _, target_name = name.partition(" ")
         if kind == "module":
             return self._roots(self._resolver.module(path, target_name), "")
@@ -99,7 +92,6 @@ class Mounts:
         return []
 
     def _function_routers(self, path: str, name: str) -> list[Router]:
-        """Routers that a function creates or receives."""
         words = name.replace("::", ".").split(".")
         files = self._files[dirname(path)] if path.endswith(".go") else [path]
         target = self._imports.get(path, {}).get(words[0])

@@ -19,20 +19,6 @@ def route(
     description: str | None = None,
     description_source: str = "comment",
 ) -> Fact:
-    """A fact for a route: method, path and handler.
-
-    Args:
-        node: Evidence.
-        method: HTTP method in capitals, or ``ANY``.
-        path: Path as written; where it is mounted is resolved later.
-        handler: Name of the function or class that answers.
-        technology: Framework, if the file shows it.
-        router: Name of the router that the route is registered on, for mounts; empty if none.
-        start_line: First line of the evidence if it is not the node's.
-        end_line: Last line of the evidence if it is not the node's.
-        description: Description written by people.
-        description_source: Source of the description.
-    """
     return Fact(
         start_line or first_line(node),
         end_line or last_line(node),

@@ -32,15 +32,7 @@ Captures = dict[str, list[Node]]
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A text file.
-
-    Args:
-        path: Path relative to the source's root, with forward slashes.
-        language: Language as ingestion found it, if known.
-        text: Content.
-        settings: Limits.
-        parsing: Limits of code parsing.
-    """
+    """A text file, its path relative to the source's root."""
 
     path: str
     language: str | None
@@ -50,12 +42,10 @@ class SourceFile:
 
     @cached_property
     def name(self) -> str:
-        """File name without folders."""
         return basename(self.path)
 
     @cached_property
     def folder(self) -> str:
-        """Folder of the file; empty at the root."""
         return dirname(self.path)
 
     @cached_property
@@ -78,7 +68,6 @@ class SourceFile:
         return by_kind
 
     def nodes(self, kind: str) -> list[Node]:
-        """The nodes that the language's query captures under a name."""
         return [captures[kind][0] for captures in self.captures.get(kind, ())[:_MAX_CAPTURES]]
 
     @cached_property

@@ -14,7 +14,6 @@ _MAX_LEVELS = 64
 
 
 def text(node: Node | None) -> str:
-    """Source text of a node; empty for None."""
     if node is None or node.text is None:
         return ""
     return node.text.decode("utf-8", "replace")
@@ -26,7 +25,6 @@ def first_named_child(node: Node | None) -> Node | None:
 
 
 def first_line(node: Node) -> int:
-    """Line where a node begins, from 1."""
     return node.start_point[0] + 1
 
 
@@ -91,7 +89,6 @@ def _string_fragments(node: Node) -> Iterator[str]:
 
 
 def positional(arguments: Node | None) -> list[Node]:
-    """Positional arguments of a call."""
     if arguments is None:
         return []
     skipped = ("keyword_argument", "comment", "line_comment", "block_comment", "dictionary_splat")
@@ -145,12 +142,10 @@ def short_text(node: Node | None, max_bytes: int = 200) -> str:
 
 
 def enclosing(node: Node, *types: str) -> Node | None:
-    """The innermost enclosing node of one of the types."""
     return next((outer for outer in ancestors(node) if outer.type in types), None)
 
 
 def name_of(node: Node | None) -> str:
-    """Text of a definition's name field."""
     return text(node.child_by_field_name("name")) if node is not None else ""
 
 

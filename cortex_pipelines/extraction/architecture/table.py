@@ -7,16 +7,6 @@ from cortex_pipelines.extraction.architecture.facts import Fact
 
 @dataclass(frozen=True)
 class ColumnDefinition:
-    """A column.
-
-    Args:
-        name: Its name.
-        type: Its type as written; empty if none.
-        start_line: First line of its declaration.
-        end_line: Last line.
-        references: Table or model that it refers to; empty if none.
-    """
-
     name: str
     type: str
     start_line: int
@@ -26,19 +16,6 @@ class ColumnDefinition:
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """A table, document or model.
-
-    Args:
-        name: Name of the table if declared, else of the model.
-        kind: Kind of its declaration: table, view, model, enum.
-        technology: Format or framework.
-        start_line: First line of the declaration.
-        end_line: Last line.
-        columns: Its columns.
-        comment: Comment on the table.
-        model: Name of the class, where it is not the table's.
-    """
-
     name: str
     kind: str
     technology: str

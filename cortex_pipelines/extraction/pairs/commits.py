@@ -25,12 +25,7 @@ Pipes = tuple[IO[bytes], IO[bytes]]
 
 @dataclass(frozen=True)
 class ChangedFiles:
-    """Text of the files that a commit changed.
-
-    Args:
-        before: By path, without those that it added.
-        after: By path, without those that it removed.
-    """
+    """Text by path; ``before`` lacks the files that the commit added, ``after`` those that it removed."""
 
     before: dict[str, str]
     after: dict[str, str]
@@ -66,15 +61,7 @@ def changed_files(
     ingestion: IngestionSettings,
     redactor: PathRedactor,
 ) -> Iterator[ChangedFiles]:
-    """Changed code of each commit, in order, without generated or oversized files.
-
-    Args:
-        mirror: Bare repository that holds the commits.
-        commits: Rows of REPOSITORY_COMMITS with one parent each.
-        settings: Largest file.
-        ingestion: Settings that detect generated code.
-        redactor: Redacts paths as the tables do.
-    """
+    """Changed code of each commit, in order, without generated or oversized files."""
     with stream(mirror, "cat-file", "--batch-check") as check, stream(mirror, "cat-file", "--batch") as read:
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]
@@ -115,7 +102,6 @@ def _text(data: bytes, path: str, settings: PairSettings, ingestion: IngestionSe
 
 
 def _blob_id(check: Pipes, name: str, max_bytes: int) -> bytes | None:
-    """Blob id of a file at a revision; None if it is missing or too large."""
     header = _send_request(check, name.encode("utf-8", "surrogateescape"))
     parts = header.split(b" ")
     if len(parts) != 3 or parts[1] != b"blob":

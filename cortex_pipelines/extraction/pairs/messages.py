@@ -40,12 +40,7 @@ _EMPTY = re.compile(
 
 
 def is_noise(subject: str, min_words: int) -> bool:
-    """Whether a commit's subject carries no information or marks the commit as unsuitable.
-
-    Args:
-        subject: First line of the message.
-        min_words: Fewest words that it must have.
-    """
+    """Whether a commit's subject carries no information or marks the commit as unsuitable."""
     words = re.findall(r"[^\W\d_]{2,}", subject)
     if len(words) + unseparated_words(subject) < min_words or all(_EMPTY.fullmatch(word) for word in words):
         return True
@@ -53,12 +48,7 @@ def is_noise(subject: str, min_words: int) -> bool:
 
 
 def clean_message(subject: str, body: str) -> str:
-    """The message without trailers, issue numbers, links and names of people.
-
-    Args:
-        subject: First line of the message.
-        body: The other lines.
-    """
+    """The message without trailers, issue numbers, links and names of people."""
     lines = [line for line in body[:_MAX_CHARS].splitlines() if not _TRAILER.match(line.strip())]
     text = "\n".join([subject[:_MAX_CHARS], *lines])
     text = _REFERENCE.sub("", _TICKET.sub("", _REFERENCE_NOISE.sub("", text)))

@@ -29,16 +29,6 @@ _ROWS = pl.Schema({"cache_key": pl.String(), **REFACTORING_PAIRS.schema})
 
 
 class PairMiner:
-    """Mines refactoring pairs from commits and filters them.
-
-    Args:
-        project: Name of the project.
-        settings: Which commits and pairs are kept.
-        refactoring: Thresholds of the detection.
-        ingestion: Settings that detect generated code.
-        privacy: Redaction of the code.
-    """
-
     def __init__(
         self,
         project: str,
@@ -157,14 +147,12 @@ def mine_history(
 
 
 def _with_keys(commits: pl.DataFrame) -> pl.DataFrame:
-    """Commits with ``cache_key``, a hash of everything in a commit that its rows depend on."""
     parts = commits.select("source", "commit", "subject", "body").iter_rows()
     keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
     return commits.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
 
 def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
-    """The pairs of each file's newest commits, each change of code once."""
     by_age = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
     distinct = by_age.unique(["source", "before", "after"], keep="first", maintain_order=True)
     if settings.max_commits_per_path is not None:

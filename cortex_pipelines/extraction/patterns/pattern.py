@@ -58,7 +58,6 @@ class Pattern(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_written(cls, raw: Any) -> Any:
-        """Accept a hyphen in a key, and one language without brackets."""
         if not isinstance(raw, Mapping):
             return raw
         fields = {str(key).replace("-", "_"): value for key, value in raw.items()}
@@ -95,12 +94,7 @@ def parse_pattern(value: Any) -> Pattern:
 
 
 def fill_metavariables(code: str, language: str) -> str:
-    """The code with names in place of its metavariables: ``$PATH`` becomes ``path``.
-
-    Args:
-        code: Of a pattern.
-        language: Says how a call is written where statements are meant.
-    """
+    """The code with names in place of its metavariables: ``$PATH`` becomes ``path``."""
     end = "()" if language in ("python", "go") else "();"
     with_calls = _STATEMENTS.sub(lambda match: f"{match[1]}{_name(match[2])}{end}", code)
     return METAVARIABLE.sub(lambda match: _name(match[1] or match[2] or ""), with_calls)

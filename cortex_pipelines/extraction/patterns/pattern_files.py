@@ -68,11 +68,7 @@ def may_hold_patterns() -> pl.Expr:
 
 
 def read_patterns(files: pl.DataFrame) -> list[PatternFile]:
-    """The patterns in a project's files, in order of source and path.
-
-    Args:
-        files: REPOSITORY_FILES with ``language`` and ``text``.
-    """
+    """The patterns in a project's files, in order of source and path."""
     pattern_rows = files.filter(may_hold_patterns()).select(_FILE_COLUMNS).sort("source", "path")
     return _without_repeats(
         entry for source, path, text in pattern_rows.iter_rows() for entry in _read_entries(source, path, text)
@@ -101,12 +97,10 @@ def project_checks(repository_files: Path) -> PatternChecks:
 
 
 def valid_patterns(entries: Iterable[PatternFile]) -> list[Pattern]:
-    """The valid patterns among the entries."""
     return [entry.pattern for entry in entries if entry.pattern is not None]
 
 
 def _read_entries(source: str, path: str, text: str) -> list[PatternFile]:
-    """The patterns of a file: one per document, or a list."""
     if len({match[1] for match in _KEY.finditer(text)}) < _MIN_KEYS:
         return []
     if len(text) > _MAX_CHARACTERS:
@@ -127,7 +121,6 @@ def _read_entries(source: str, path: str, text: str) -> list[PatternFile]:
 
 
 def _yaml_error(error: Exception) -> str:
-    """The YAML error and its line."""
     if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
         return f"{error.problem.partition(chr(10))[0]}, line {error.problem_mark.line + 1}"[:200]
     return str(error).partition("\n")[0] or type(error).__name__
@@ -145,7 +138,6 @@ def _pattern(source: str, path: str, entry: Any) -> PatternFile:
 
 
 def _without_repeats(entries: Iterable[PatternFile]) -> list[PatternFile]:
-    """Keep the first pattern of each name; report the others."""
     first_by_name: dict[str, PatternFile] = {}
     results: list[PatternFile] = []
     for entry in entries:

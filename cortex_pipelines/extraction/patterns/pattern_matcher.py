@@ -39,13 +39,7 @@ _ELLIPSIS = re.compile(r"\$\$\$[A-Z0-9_]*")
 
 @dataclass(frozen=True)
 class PatternMatch:
-    """Code that violates a pattern.
-
-    Args:
-        name: The pattern's.
-        when: When it applies.
-        line: Where the code begins, from 1.
-    """
+    """Code that violates a pattern."""
 
     name: str
     when: str
@@ -84,13 +78,7 @@ class PatternChecks:
         return frozenset(self._by_language)
 
     def find_matches(self, text: str, language: str, path: str = "") -> list[PatternMatch]:
-        """Violations in a text, in order of line.
-
-        Args:
-            text: The code.
-            language: Its language; without patterns for it, nothing is found.
-            path: Of its file, where known: ``.tsx`` has a grammar of its own.
-        """
+        """Violations in a text, in order of line; ``path`` decides between ``.ts`` and ``.tsx``."""
         checks = self._by_language.get(language)
         if not checks:
             return []
@@ -99,12 +87,10 @@ class PatternChecks:
         return sorted(matches, key=lambda violation: (violation.line, violation.name))
 
     def violated_patterns(self, text: str, language: str, path: str = "") -> list[str]:
-        """Names of the violated patterns, each once, sorted."""
         return sorted({match.name for match in self.find_matches(text, language, path)})
 
 
 def _check(pattern: Pattern, language: str) -> _Check | None:
-    """The rules of a pattern, verified on its own code."""
     if pattern.counter_example is None:
         _rule(pattern.example, language, "example")
         return None
@@ -146,11 +132,6 @@ def _find_all(root: SgNode, rule: Rule) -> list[SgNode]:
 
 
 def _rule(code: str, language: str, key: str) -> Rule:
-    """The rule that finds code, one statement or several in a row.
-
-    Raises:
-        PatternError: the code is not a pattern.
-    """
     too_general = PatternError(f"{key}: any code matches it; leave a name or an operator as it is")
     if METAVARIABLE.fullmatch(code.strip()):
         raise too_general
@@ -190,7 +171,6 @@ def _is_first(before: str, node: _Node, after: str, language: str) -> bool:
 
 
 def _sequence_rule(before: str, row: Sequence[_Node], after: str) -> Rule | None:
-    """A rule for nodes that follow one another, with anything in place of a lone ``$$$NAME``."""
     rule: Rule | None = None
     stop_by = "neighbor"
     for node in reversed(row):
@@ -205,12 +185,10 @@ def _sequence_rule(before: str, row: Sequence[_Node], after: str) -> Rule | None
 
 
 def _without_metavariables(context: str, language: str) -> SgNode:
-    """The tree with names of the same length in place of metavariables; offsets stay valid."""
     return _root(METAVARIABLE.sub(lambda match: match[0].replace("$", "_"), context), language)
 
 
 def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
-    """The nodes that cover a span of text exactly; empty if none do."""
     node = root
     while True:
         inner = [child for child in node.children() if _holds(child, start, end)]
@@ -228,7 +206,6 @@ def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
 
 
 def _innermost(node: SgNode) -> SgNode:
-    """The innermost expression, so that it is also found within others."""
     children = node.children()
     if len(children) == 1 and children[0].is_named() and not node.is_leaf():
         return _innermost(children[0])

@@ -50,7 +50,6 @@ class Proposal:
 
     @property
     def summary(self) -> str:
-        """How often it was seen, and where."""
         unit = "commits" if self.origin == "history" else "files"
         examples = ", ".join(occurrence[:12] if self.origin == "history" else occurrence
                           for occurrence in self.occurrences[:_MAX_LISTED])  # fmt: skip
@@ -58,7 +57,6 @@ class Proposal:
         return f"in {len(self.occurrences)} {unit}: {examples}{ellipsis}"
 
     def as_yaml(self) -> str:
-        """The file that a person reads, corrects and accepts."""
         pattern = self.pattern
         lines = [
             f"# Proposed by `cortex patterns learn`: seen {self.summary}",
@@ -136,7 +134,6 @@ class _Candidate(NamedTuple):
 
 
 def _build_proposals(candidates: Sequence[_Candidate], origin: str) -> list[Proposal]:
-    """The candidates that can be searched for, each with a unique name."""
     proposals: list[Proposal] = []
     used_names: set[str] = set()
     for group, language, when, counter, names in sorted(candidates, key=_rank):
@@ -153,14 +150,12 @@ def _build_proposals(candidates: Sequence[_Candidate], origin: str) -> list[Prop
 
 
 def _rank(candidate: _Candidate) -> tuple[Any, ...]:
-    """Most frequent first; then the smallest change, or the code with the most names."""
     group, code = candidate.group, candidate.counter_example is None
     names = -len(group.names) if code else 0
     return -len(group.occurrences), names, len(group.texts[0]), group.texts
 
 
 def _is_explained(pattern: Pattern, accepted: Iterable[Proposal]) -> bool:
-    """Whether an accepted pattern matches the counter-example and not the example."""
     (language,) = pattern.languages
     before, after = (fill_metavariables(code, language) for code in (pattern.counter_example or "", pattern.example))
     return any(
@@ -170,7 +165,6 @@ def _is_explained(pattern: Pattern, accepted: Iterable[Proposal]) -> bool:
 
 
 def _is_gone(pattern: Pattern, files: pl.DataFrame) -> bool:
-    """Whether the code has the example in more places than the counter-example."""
     (language,) = pattern.languages
     swapped = {"example": pattern.counter_example, "counter_example": pattern.example}
     try:
@@ -207,7 +201,6 @@ def _statements(files: pl.DataFrame, language: str) -> Iterator[tuple[str, Seque
 
 
 def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
-    """Statements that a commit replaced by others, each once a commit."""
     columns = pairs.select("commit", "path_after", "before", "after").unique().sort(pl.all())
     for commit, path, before, after in columns.iter_rows():
         versions = [find_statements(text, language, path or "") for text in (before, after)]
@@ -225,13 +218,11 @@ def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Seq
 
 
 def _templates(nodes: Sequence[Node], whole_arguments: bool) -> list[StatementTemplate]:
-    """The nodes as shapes; none if one of them cannot be."""
     templates = [statement_template(node, whole_arguments) for node in nodes]
     return [template for template in templates if template is not None] if None not in templates else []
 
 
 def _name(names: Sequence[str], used_names: set[str]) -> str:
-    """An identifier made of the kept names."""
     words = [word.strip("_") for name in names for word in _WORD.findall(name)]
     base = "_".join(dict.fromkeys(filter(None, words)))[:50].strip("_").lower() or "pattern"
     name, number = base, 1

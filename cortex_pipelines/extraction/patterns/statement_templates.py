@@ -43,14 +43,6 @@ class StatementToken(NamedTuple):
 
 @dataclass(frozen=True)
 class StatementTemplate:
-    """A statement as tokens.
-
-    Args:
-        text: The statement.
-        tokens: Its tokens; the rest of the text is layout.
-        indent: Characters before it on its first line, and so on the others.
-    """
-
     text: str
     tokens: tuple[StatementToken, ...]
     indent: int
@@ -63,14 +55,7 @@ class StatementTemplate:
 
 @dataclass(frozen=True)
 class RecurringGroup:
-    """Similar template sequences, generalised by metavariables.
-
-    Args:
-        texts: The templates, one after the other, with metavariables.
-        names: Names that stay.
-        variables: Metavariables of each text.
-        occurrences: Where they were seen.
-    """
+    """Similar template sequences, generalised by metavariables; ``names`` are those that stay."""
 
     texts: tuple[str, ...]
     names: tuple[str, ...]
@@ -114,12 +99,7 @@ def find_edits(old: Node, new: Node) -> Iterator[tuple[Node, Node]]:
 
 
 def statement_template(node: Node, whole_arguments: bool) -> StatementTemplate | None:
-    """A statement as tokens; None if it is long, broken or has comments.
-
-    Args:
-        node: The statement.
-        whole_arguments: Whether the arguments of a call are one token.
-    """
+    """A statement as tokens; None if it is long, broken or has comments."""
     raw = (node.text or b"").decode(errors="replace")
     leaves = list(_leaves(node, whole_arguments))
     if node.has_error or not 2 <= len(leaves) <= _MAX_TOKENS or None in leaves:
@@ -138,12 +118,7 @@ def statement_template(node: Node, whole_arguments: bool) -> StatementTemplate |
 def recurring_groups(
     rows: Iterable[tuple[str, Sequence[StatementTemplate]]], min_occurrences: int
 ) -> Iterator[RecurringGroup]:
-    """Groups of similar templates with enough occurrences.
-
-    Args:
-        rows: Occurrence (file or commit) and its templates, such as before and after.
-        min_occurrences: Fewest files or commits.
-    """
+    """Groups of similar templates of enough files or commits."""
     by_skeleton: dict[tuple[tuple[str, ...], ...], list[tuple[str, Sequence[StatementTemplate]]]]
     by_skeleton = defaultdict(list)
     for occurrence, templates in rows:
@@ -157,7 +132,6 @@ def recurring_groups(
 def _frequency_groups(
     members: Sequence[tuple[str, Sequence[StatementTemplate]]], min_occurrences: int
 ) -> Iterator[RecurringGroup]:
-    """Groups of members with the same frequent names."""
     values = [_variable_tokens(templates) for _, templates in members]
     occurrences_by_text: list[Mapping[str, set[str]]] = []
     for column in zip(*values, strict=True):
@@ -189,7 +163,6 @@ def _variable_tokens(templates: Sequence[StatementTemplate]) -> list[StatementTo
 
 
 def _group(members: Sequence[tuple[str, Sequence[StatementTemplate]]], key: tuple[str | None, ...]) -> RecurringGroup:
-    """One group for the members, in the layout of the first."""
     columns = list(zip(*(_variable_tokens(templates) for _, templates in members), strict=True))
     metavariables: dict[tuple[str, ...], str] = {}
     for text, column in zip(key, columns, strict=True):

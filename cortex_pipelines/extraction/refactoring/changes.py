@@ -23,13 +23,6 @@ from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 
 class ChangeFinder:
-    """The refactorings between two versions.
-
-    Args:
-        paired: What is the same, and what is left.
-        settings: Thresholds.
-    """
-
     def __init__(self, pairing: Pairing, settings: RefactoringSettings) -> None:
         self._pairing, self._settings, self._purity = pairing, settings, Purity(pairing)
         self._moved_ids = {id(other) for _, other in pairing.moved}
@@ -108,7 +101,6 @@ class ChangeFinder:
         )
 
     def _direction(self, old: Function, new: Function) -> str:
-        """Push Down, Pull Up or Move, by the class hierarchy."""
         if old.location.owner and new.location.owner:
             owner = self._owner_after(old)
             if not {old.location.owner, owner}.isdisjoint(self._pairing.base_types(new.location.owner)):
@@ -136,7 +128,6 @@ class ChangeFinder:
         )
 
     def _owner_after(self, old: Function) -> str | None:
-        """Name of a function's enclosing type after the change."""
         _, enclosing = self._pairing.container_after(outer_container(old))
         return enclosing[-1] if enclosing and old.location.owner else old.location.owner
 
@@ -172,7 +163,6 @@ class ChangeFinder:
 
 
 def _enclosing_function(function: Function) -> Container:
-    """Container of the innermost function that encloses a function."""
     path, enclosing = outer_container(function)
     names = list(enclosing)
     while names and names[-1] != function.location.enclosing_function:
@@ -193,7 +183,6 @@ def _functions_by_container(functions: list[MappedFunction]) -> dict[Container, 
 
 
 def _same_name(old: Function, new: Function) -> bool:
-    """Whether functions have one name, ignoring what they are assigned to."""
     old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
     if old.full_name == new.full_name == MODULE_EXPORT:
         return True
@@ -203,7 +192,6 @@ def _same_name(old: Function, new: Function) -> bool:
 
 
 def _is_nested(extraction: ExtractedFunction) -> bool:
-    """Whether the extracted function lies inside its origin."""
     caller_location, extracted_location = extraction.caller.location, extraction.extracted.location
     lines = (
         caller_location.start_line <= extracted_location.start_line

@@ -15,15 +15,7 @@ __all__ = ["Refactoring", "detect"]
 
 
 def detect(before: Mapping[str, str], after: Mapping[str, str], settings: RefactoringSettings) -> list[Refactoring]:
-    """Detect the refactorings between two versions of some files.
-
-    Args:
-        before, after: Text by path (forward slashes); the changed files suffice.
-        settings: Thresholds and limits.
-
-    Returns:
-        Refactorings in order of path, line and type.
-    """
+    """Refactorings between two versions (text by path), in order of path, line and type."""
     old_files = {path: text for path, text in before.items() if after.get(path) != text}
     new_files = {path: text for path, text in after.items() if before.get(path) != text}
     pairs = dict(pair_files(old_files, new_files))

@@ -24,15 +24,7 @@ _MIN_REMOVED_WEIGHT, _MIN_REMOVED_SHARE = (4, 0.6)  # names and values removed f
 
 @dataclass(frozen=True)
 class ExtractedFunction:
-    """A function extracted from another.
-
-    Args:
-        origin: The function, before, that the code was taken from.
-        caller: The same function after.
-        extracted: The new function.
-        extracted_map: Statements of the origin to those of the new function.
-        caller_map: Statements of the origin to those of the caller.
-    """
+    """A function extracted from ``origin``, whose next version is ``caller``; the maps start at the origin."""
 
     origin: Function
     caller: Function
@@ -46,13 +38,7 @@ def find_extractions(
     mapped_functions: Iterable[tuple[Function, Function, StatementMap]],
     settings: RefactoringSettings,
 ) -> list[ExtractedFunction]:
-    """Find the new functions that were extracted from others.
-
-    Args:
-        new: Functions without a version before.
-        mapped_functions: The other functions, with the map of their statements.
-        settings: Thresholds.
-    """
+    """The new functions that were extracted from others."""
     by_name: dict[str, list[Function]] = defaultdict(list)
     for function in new:
         if function.name and function.statements:
@@ -77,10 +63,7 @@ def find_extractions(
 
 
 def _callable_candidates(functions: list[Function], caller: Function) -> list[Function]:
-    """The functions that a call may refer to: those of its file if there are any.
-
-    Members of an object without a name can only be called in its own file.
-    """
+    """Functions of the caller's file if any; members of a nameless object are called only there."""
     same_file = [function for function in functions if function.location.path == caller.location.path]
     return same_file or [candidate for candidate in functions if candidate.location.enclosing_names[-1:] != (NAMELESS,)]
 
@@ -109,7 +92,6 @@ def _replaces_holder(statement: Statement, name: str, holder_words: list[Counter
 def _map_to_extracted(
     function: Function, origin: Function, caller_map: StatementMap, *, is_passed: bool
 ) -> StatementMap:
-    """Map changed or removed statements of the origin to the new function."""
     candidates = [
         index
         for index in range(len(origin.statements))
@@ -136,14 +118,12 @@ def _map_expressions(statement_map: StatementMap) -> None:
 
 
 def _expression(statement: Statement) -> tuple[tuple[str, ...], str] | None:
-    """Tokens and marks of a returned expression, if it is long enough to compare."""
     if not statement.kind.startswith("return") or statement.weight < 2:
         return None
     return statement.texts[1:], statement.marks[1:]
 
 
 def _contains_expression(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
-    """Whether a statement contains an expression, ignoring variable names."""
     size = len(texts)
     for start in range(len(statement.texts) - size + 1):
         if statement.marks[start : start + size] == marks and all(
@@ -206,7 +186,6 @@ def _called_before(statement_map: StatementMap, index: int, name: str, caller_ma
 
 
 def _replaced_by_call(function: Function, origin: Function, caller_map: StatementMap) -> bool:
-    """Whether a statement of the new function stood verbatim where the call is now."""
     extracted_texts = {line.texts for line in function.statements if line.weight >= _MIN_DISTINCTIVE_WEIGHT}
     calls = [position for position, line in enumerate(caller_map.after) if called_names([line])[function.name]]
     for index, statement in enumerate(origin.statements):

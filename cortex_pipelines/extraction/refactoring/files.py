@@ -64,7 +64,6 @@ def _similarity(old: Counter[str], new: Counter[str]) -> float:
 def _similar_files(
     before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
 ) -> list[tuple[str, str, float]]:
-    """Pairs of similar files; only those that share rare lines are compared."""
     files_by_line: dict[str, list[str]] = defaultdict(list)
     for path, lines in after.items():
         for line in lines:

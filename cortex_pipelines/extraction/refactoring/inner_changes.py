@@ -25,19 +25,11 @@ from cortex_pipelines.extraction.refactoring.syntax import ASSIGNMENTS
 
 @dataclass(frozen=True)
 class LocalRenames:
-    """Renamed names inside a matched function.
-
-    Args:
-        renames: Renames found in its body.
-        signature: The difference between its parameters.
-    """
-
     renames: list[RenamedVariable]
     signature: Signature
 
     @property
     def names(self) -> dict[str, str]:
-        """Names before to names after."""
         return {
             **{renamed.before: renamed.after for renamed in self.renames},
             **{old.name: new.name for old, new in self.signature.renamed},
@@ -47,13 +39,7 @@ class LocalRenames:
 def find_local_renames(
     old: Function, new: Function, statement_map: StatementMap, inner: Iterable[MappedFunction] = ()
 ) -> LocalRenames:
-    """Find renamed names in a function or in module-level code.
-
-    Args:
-        old, new: The versions.
-        statement_map: Their statements.
-        inner: The functions inside of it.
-    """
+    """Renamed names in a function or in module-level code; ``inner`` are the functions inside of it."""
     before, after = function_bindings(old), function_bindings(new)
     # uses elsewhere only help if one name was removed and another added
     inner = inner if before.keys() != after.keys() else ()
@@ -123,7 +109,6 @@ _CAUSE = {
 
 
 def _is_global(renamed: RenamedVariable, statement_map: StatementMap) -> bool:
-    """Whether a variable is a module attribute, outside any block."""
     return any(statement.line == renamed.line_before and statement.parent < 0 for statement in statement_map.before)
 
 
@@ -160,10 +145,7 @@ def _parameter_list(function: Function) -> str:
 
 
 def renamed_in_extraction(extraction: ExtractedFunction, purity: Purity) -> Iterator[DetectedChange]:
-    """Variables renamed in a function that was extracted from their code.
-
-    So do parameters of the origin that are handed on to it.
-    """
+    """Variables, and parameters handed on, renamed in a function that was extracted from their code."""
     old_names, new_names = (function_bindings(extraction.origin), function_bindings(extraction.extracted))
     for renamed in renamed_names(old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True):
         kind = type_of_rename(renamed)

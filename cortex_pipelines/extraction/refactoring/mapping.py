@@ -24,13 +24,7 @@ _MIN_SIMILARITY_IN_PLACE = 0.4  # where its neighbours suggest the same statemen
 
 @dataclass
 class StatementMap:
-    """Map between the statements of two versions.
-
-    Args:
-        before, after: The statements.
-        pairs: Index before to index after.
-        similarities: Similarity (0 to 1) of each pair, by the index before.
-    """
+    """Index before to index after, with a similarity (0 to 1) by the index before."""
 
     before: list[Statement]
     after: list[Statement]
@@ -38,23 +32,19 @@ class StatementMap:
     similarities: dict[int, float] = field(default_factory=dict)
 
     def unmapped_before(self) -> list[int]:
-        """Removed statements."""
         return [index for index in range(len(self.before)) if index not in self.pairs]
 
     def unmapped_after(self) -> list[int]:
-        """Added statements."""
         mapped_after = set(self.pairs.values())
         return [index for index in range(len(self.after)) if index not in mapped_after]
 
     def reversed(self) -> "StatementMap":
-        """The same map from the new version to the old."""
         pairs = {new: old for old, new in self.pairs.items()}
         likeness = {new: self.similarities[old] for old, new in self.pairs.items()}
         return StatementMap(self.after, self.before, pairs, likeness)
 
     @property
     def changed(self) -> bool:
-        """Whether any statement differs from the one that it is mapped to."""
         return any(self.before[a].texts != self.after[b].texts for a, b in self.pairs.items())
 
     def submap(self, old: int) -> "StatementMap":
@@ -82,7 +72,6 @@ class StatementMap:
 
 
 def _end(statements: list[Statement], index: int) -> int:
-    """Index after the last statement inside a statement."""
     while statements[index].children:
         index = statements[index].children[-1]
     return index + 1
@@ -91,12 +80,7 @@ def _end(statements: list[Statement], index: int) -> int:
 def map_statements(
     before: list[Statement], after: list[Statement], min_similarity: float = MIN_SIMILARITY
 ) -> StatementMap:
-    """Map the statements of two versions of a function.
-
-    Args:
-        before, after: The statements.
-        min_similarity: Similarity from which statements are mapped regardless of their position.
-    """
+    """Map statements; from ``min_similarity`` on regardless of their position."""
     statement_map = StatementMap(before, after)
     gaps = _map_equal(statement_map)
     _map_moved(statement_map)
@@ -187,7 +171,6 @@ def _candidates(statement_map: StatementMap, gaps: tuple[list[int], list[int]]) 
 def _nearby_candidates(
     unmapped_before: list[int], unmapped_after: list[int], gaps: tuple[list[int], list[int]]
 ) -> Iterable[tuple[int, int]]:
-    """Candidates between the same mapped neighbours, at about the same distance."""
     by_gap: tuple[dict[int, list[int]], dict[int, list[int]]] = defaultdict(list), defaultdict(list)
     for version, indices in enumerate((unmapped_before, unmapped_after)):
         for index in indices:
@@ -207,7 +190,6 @@ def _comparable(old: Statement, new: Statement) -> bool:
 
 
 def _map_enclosing(statement_map: StatementMap) -> None:
-    """Map statements that enclose mostly the same statements."""
     votes: Counter[tuple[int, int]] = Counter()
     for old, new in statement_map.pairs.items():
         parents = statement_map.before[old].parent, statement_map.after[new].parent
@@ -224,7 +206,6 @@ def _map_enclosing(statement_map: StatementMap) -> None:
 
 
 def _map_in_place(statement_map: StatementMap) -> None:
-    """Map remaining statements whose parents or neighbours are mapped."""
     scored = []
     after = set(statement_map.unmapped_after())
     for old in statement_map.unmapped_before():

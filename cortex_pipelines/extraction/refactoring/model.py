@@ -168,7 +168,6 @@ class Function:
 
     @cached_property
     def word_counts(self) -> Counter[str]:
-        """Counts of its names and values."""
         counts: Counter[str] = Counter()
         for statement in self.statements:
             counts.update(statement.word_counts)
@@ -176,7 +175,6 @@ class Function:
 
     @cached_property
     def weight(self) -> int:
-        """Sum of its statements' weights."""
         return sum(statement.weight for statement in self.statements)
 
     @cached_property
@@ -197,15 +195,7 @@ class Function:
 
 @dataclass(slots=True, eq=False)
 class Type:
-    """A class, struct, trait, interface or enum.
-
-    Args:
-        name: Simple name.
-        kind: Kind of unit.
-        header: Tokens of its head: name, type parameters, what it extends.
-        statements: Its fields and other statements outside of functions.
-        methods: Its functions.
-    """
+    """A class, struct, trait, interface or enum; ``header`` is its head, ``statements`` are its fields."""
 
     name: str
     kind: str

@@ -14,11 +14,7 @@ Names = Mapping[str, str]
 
 
 class Purity:
-    """Compares units with all renames of types and functions undone.
-
-    Args:
-        pairing: The matched units of both versions.
-    """
+    """Compares units with all renames of types and functions undone."""
 
     def __init__(self, pairing: Pairing) -> None:
         names = [(old.name, new.name) for old, new in pairing.types]
@@ -28,7 +24,6 @@ class Purity:
         self._unpaired_ids |= {id(new) for new in pairing.added.values()}
 
     def body(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether two bodies are equal, given renamed variables."""
         renames = {**self._names, **names}
         before = [self._renamed(statement, renames) for statement in old.statements]
         return before == [statement.texts for statement in new.statements] and self._head(old, new, renames)
@@ -56,7 +51,6 @@ class Purity:
         )
 
     def unpaired(self, functions: list[Function]) -> bool:
-        """Whether any of the functions has no match."""
         return any(id(function) in self._unpaired_ids for function in functions)
 
     def statements(self, before: list[Statement], after: list[Statement]) -> bool:
@@ -65,11 +59,7 @@ class Purity:
         return renamed == [statement.texts for statement in after]
 
     def extraction(self, extraction: ExtractedFunction, names: Names) -> bool:
-        """Whether the new function does exactly what was removed from the origin.
-
-        Its replacement in the origin has to call the new function; values of the extracted code may
-        have become parameters.
-        """
+        """Whether the new function does what was removed; extracted values may have become parameters."""
         renames = {**self._names, **names}
         mapped_indices = set(extraction.extracted_map.pairs.values())
         for index, statement in enumerate(extraction.extracted.statements):

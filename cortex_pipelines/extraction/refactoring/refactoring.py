@@ -69,6 +69,5 @@ class Refactoring:
     end_line_after: int
 
     def contract(self) -> dict[str, str | int | None]:
-        """The fields that ``cortex refactorings --json`` writes."""
         values = asdict(self)
         return {field: values[field] for field in CONTRACT}

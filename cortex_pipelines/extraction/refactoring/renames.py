@@ -28,14 +28,6 @@ _MIN_STRENGTH_PARAMETER = 0.25  # for a parameter, whose signature is proof
 
 @dataclass(frozen=True, slots=True)
 class RenamedVariable:
-    """A renamed variable or parameter.
-
-    Args:
-        before, after: The names.
-        kind_before, kind_after: ``variable``, ``parameter`` or ``own``.
-        line_before, line_after: Lines of the declarations.
-    """
-
     before: str
     after: str
     kind_before: str
@@ -75,7 +67,6 @@ class RenameProof:
 
     @cached_property
     def before(self) -> Counter[str]:
-        """How often each name before was seen."""
         counts: Counter[str] = Counter()
         for (name, _), count in self.pair_counts.items():
             counts[name] += count
@@ -83,7 +74,6 @@ class RenameProof:
 
     @cached_property
     def after(self) -> Counter[str]:
-        """How often each name after was seen."""
         counts: Counter[str] = Counter()
         for (_, name), count in self.pair_counts.items():
             counts[name] += count
@@ -91,12 +81,7 @@ class RenameProof:
 
 
 def collect_rename_proof(statement_map: StatementMap, inner: Iterable[MappedFunction] = ()) -> RenameProof:
-    """Collect which names replaced which in mapped statements.
-
-    Args:
-        statement_map: The statements of a function.
-        inner: The functions inside of it, which see its names unless they bind them themselves.
-    """
+    """Which names replaced which; functions inside see a name unless they bind it themselves."""
     proof = _statement_proof(statement_map)
     names_by_container: dict[Container, tuple[set[str], set[str]]] = {}
     for old, new, statements in sorted(inner, key=lambda pair: len(pair[0].location.enclosing_names)):
@@ -146,7 +131,6 @@ def _extends_access(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
 
 
 def _first_declarations(statements: list[Statement]) -> set[tuple[int, int]]:
-    """First binding of each name: index of the statement and position in it."""
     declarations: dict[str, tuple[int, int]] = {}
     for index, statement in enumerate(statements):
         for position, _ in statement.declarations:
@@ -166,7 +150,6 @@ def replaced_calls(statement_map: StatementMap) -> Iterator[tuple[str, str]]:
 
 
 def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
-    """Positions of calls in each other's place, even if their receivers differ."""
     pairs = set(align_tokens(old, new))
     matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
     for op, _, a_end, _, b_end in matcher.get_opcodes():
@@ -184,7 +167,6 @@ def function_bindings(function: Function) -> dict[str, tuple[str, int]]:
 
 
 def bindings_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int]]:
-    """Names that statements bind, with kind and line."""
     for statement in statements:
         for position, kind in statement.declarations:
             yield statement.texts[position], kind, statement.line
@@ -246,7 +228,6 @@ def renamed_names(
 def _is_free(
     before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, old: str, new: str
 ) -> bool:
-    """Whether the old name is absent afterwards and the new name was absent before."""
     if (old, new) in proof.declared_pairs:
         name_remains = (old, old) in proof.declared_pairs or (new, new) in proof.declared_pairs
         are_parameters = [
@@ -273,12 +254,10 @@ def _only_declared(
 
 
 def _takes_over(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str) -> bool:
-    """Whether a parameter took the name of a variable that is gone."""
     return new in before and before[new][0] == VARIABLE and _same_position(before, after, old, new)
 
 
 def _same_position(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str) -> bool:
-    """Whether parameters have the same position in their list."""
     kinds = before[old][0], after[new][0]
     return kinds == (OWN_PARAMETER, OWN_PARAMETER) and list(before).index(old) == list(after).index(new)
 

@@ -34,7 +34,6 @@ class DetectedChange:
     codes: tuple[str, str] | None = field(default=None)
 
     def row(self) -> Refactoring:
-        """The change as a reported refactoring."""
         old, new = self.locations
         lines = self.lines or (old.line, new.line)
         codes = self.codes or (old.code, new.code)
@@ -61,7 +60,6 @@ class DetectedChange:
 
 
 def describe_move(verb: str, kind: str, names: tuple[str, str], locations: tuple[UnitLocation, UnitLocation]) -> str:
-    """Describe a unit that was moved, renamed or both."""
     old, new = locations
     parts = []
     if names[0] != names[1]:
@@ -76,7 +74,6 @@ def _container_name(location: UnitLocation) -> str:
 
 
 def describe_function(function: Function) -> str:
-    """Describe a function within a sentence."""
     return f"the {function.kind} {function.name}" if function.name else "the module"
 
 

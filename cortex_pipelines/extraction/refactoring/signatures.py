@@ -74,7 +74,6 @@ def _parts(parameter: Parameter, added: list[Parameter]) -> list[Parameter]:
 def _pair_remaining(
     old_function: Function, new_function: Function, removed: list[Parameter], added: list[Parameter]
 ) -> list[tuple[Parameter, Parameter]]:
-    """Pair parameters without evidence in the bodies: by similar name or by position."""
     scored = []
     one_sided = min(len(removed), len(added)) == 1
     used_names = _texts_used(old_function), _texts_used(new_function)
@@ -115,12 +114,10 @@ def _texts_used(function: Function) -> set[str]:
 def _has_same_position(
     old_function: Function, new_function: Function, parameter: Parameter, partner: Parameter, single: bool
 ) -> bool:
-    """Whether parameters have the same position, from the start or from the end."""
     old_position, new_position = (old_function.parameters.index(parameter), new_function.parameters.index(partner))
     from_end = old_position - len(old_function.parameters) == new_position - len(new_function.parameters)
     return old_position == new_position or (single and from_end)
 
 
 def _reordered(before: dict[str, Parameter], after: dict[str, Parameter]) -> bool:
-    """Whether parameters with unchanged names have a different order."""
     return [name for name in before if name in after] != [name for name in after if name in before]

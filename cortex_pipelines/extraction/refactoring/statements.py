@@ -50,12 +50,7 @@ def bound_names(node: Node) -> Iterator[Node]:
 
 
 class StatementReader:
-    """Reads the statements under a node.
-
-    Args:
-        data: The file's UTF-8 text.
-        skipped: Whether a node is a unit of its own, and so none of these statements.
-    """
+    """Reads the statements under a node, without those of units in it."""
 
     def __init__(self, data: bytes, is_unit: Callable[[Node], bool]) -> None:
         self._data = data
@@ -141,7 +136,6 @@ class StatementReader:
 
 
 def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    """Tokens of a statement; very long data keeps its first tokens and joins the rest."""
     if len(tokens) <= _MAX_TOKENS:
         return tokens
     overflow = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
@@ -150,7 +144,6 @@ def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
 
 
 def _constant(text: str, kind: str) -> bool:
-    """Whether a Rust pattern names a constant and binds nothing."""
     return kind == "match_arm" and text[:1].isupper()
 
 
@@ -165,7 +158,6 @@ def called_names(statements: list[Statement]) -> Counter[str]:
 
 
 def _starts(child: Node, parent: Node, in_block: bool) -> bool:
-    """Whether a node is a statement of its own."""
     if in_block and child.is_named:
         return child.type not in BLOCKS
     if child.type in CLAUSES or (parent.type in CLAUSES and child.type in DECLARATIONS):
@@ -182,7 +174,6 @@ def _says_nothing(node: Node) -> bool:
 
 
 def _groups(node: Node, parent: Node) -> bool:
-    """Whether a token only separates or encloses statements."""
     return node.type == ";" or parent.type in BLOCKS
 
 

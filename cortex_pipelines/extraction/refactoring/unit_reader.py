@@ -33,8 +33,6 @@ _MAX_DEPTH = 64  # code nests a dozen deep; each level repeats the code inside i
 
 @dataclass(frozen=True)
 class _EnclosingDefinition:
-    """An enclosing definition: the names of its holders and its own, kind and type."""
-
     end: int
     names: tuple[str, ...]
     kind: str
@@ -107,7 +105,6 @@ class _Reader:
         return _EnclosingDefinition(definition.node.end_byte, names, kind, new_type)
 
     def _object(self, file: ParsedFile, member: Function) -> Type | None:
-        """The named object literal that contains a function."""
         *enclosing, name = member.location.enclosing_names
         if name == NAMELESS:
             return None
@@ -133,7 +130,6 @@ class _Reader:
         return text[1:-1] if text[:1] in ("'", '"', "`") else text
 
     def _contains(self, definition: Definition, name: str) -> bool:
-        """Whether it is a container by its name, which a test's title is not."""
         if definition.kind in FUNCTIONS:
             return self._full_name(definition, name) not in ("", MODULE_EXPORT)
         return name != "" and definition.kind != "test"
@@ -177,7 +173,6 @@ class _Reader:
         return tuple(_TOKEN.findall(text))
 
     def _full_name(self, definition: Definition, name: str) -> str:
-        """Name with its assignment target, unless that is the module, this object or a holder."""
         parts = self._target(definition)
         if name and (parts == _MODULE or definition.node.type == "export_statement"):
             return self._inner_name(definition) or MODULE_EXPORT
@@ -189,7 +184,6 @@ class _Reader:
         return ".".join(parts)
 
     def _target(self, definition: Definition) -> list[str]:
-        """The dotted parts of a definition's assignment target."""
         node = definition.node
         target = node.child_by_field_name("left") if node.type == "assignment_expression" else None
         return "".join(self._text(target).split()).split(".") if target is not None else []
@@ -264,10 +258,7 @@ class _Reader:
         return names[::-1]
 
     def _holder(self, node: Node) -> str:
-        """Name of the variable, key or class that an object literal is given to.
-
-        That of ``var A = B.extend({})`` is ``A``.
-        """
+        """Variable, key or class that an object literal is given to: ``A`` of ``var A = B.extend({})``."""
         if node.type == "arguments" and node.parent is not None:
             node = node.parent.parent or node
         if node.type == "export_statement":
@@ -277,7 +268,6 @@ class _Reader:
         return NAMELESS if node.type not in field or name is None else self._last_name(name)
 
     def _last_name(self, node: Node | None) -> str:
-        """Last name of a path, before ``prototype``."""
         text = self._text(node) if node is not None else ""
         return text.removesuffix(".prototype").rpartition(".")[2].strip("'\"`")
 
@@ -293,7 +283,6 @@ class _Reader:
 
 
 def _drop_overloads(file: ParsedFile) -> None:
-    """Drop overload signatures of functions that also have an implementation."""
     implemented = {
         (function.location.enclosing_names, function.name) for function in file.functions if function.has_body
     }
@@ -306,7 +295,6 @@ def _drop_overloads(file: ParsedFile) -> None:
 
 
 def _enclosing_object(node: Node) -> Node | None:
-    """The object literal that a node is a member of."""
     parent = node.parent if node.type in ("pair", "method_definition") else None
     return parent if parent is not None and parent.type == "object" else None
 

@@ -66,7 +66,6 @@ def commit_versions(repository: Path, commit: str, settings: RefactoringSettings
 
 
 def _git_folder(repository: Path) -> Path:
-    """The git directory of a repository: ``.git``, its target if a file, or a bare repository."""
     inner = repository / ".git"
     if inner.is_file():  # of a work tree or submodule
         words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
@@ -78,7 +77,6 @@ def _git_folder(repository: Path) -> Path:
 
 
 def _changed_blobs(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, str]]:
-    """Blob before, blob after (empty if missing) and path of each changed code file."""
     options = ("-r", "-z", "--raw", "--no-renames", "--no-ext-diff")
     with stream(git, "diff-tree", *options, parent, revision) as (_, answer):
         tokens = records(answer)
@@ -103,7 +101,6 @@ def _read(git: Path, blobs: list[tuple[str, str, Version]], settings: Refactorin
 
 
 def _blob(answer: IO[bytes], max_bytes: int) -> bytes | None:
-    """The next blob; None if it is missing (partial clone) or too large."""
     header = answer.readline().split()
     if len(header) != 3 or not header[2].isdigit():
         return None

@@ -63,7 +63,6 @@ def _damaged() -> Review:
 
 
 def _reviews_in(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterator[Review]:
-    """Reviews in a value, with the patches and head commit of the request that it belongs to."""
     if depth > _MAX_DEPTH:
         yield _damaged()
     elif isinstance(value, list):
@@ -96,7 +95,6 @@ def _thread_comments(thread: Mapping[str, Any]) -> Any:
 
 
 def _patches(request: Mapping[str, Any]) -> dict[str, str]:
-    """Patch of each file that a pull or merge request changed, if the export has it."""
     files = [item for key in ("files", "changes", "diffs") for item in _items(request, key)]
     return {
         path: patch

@@ -106,7 +106,6 @@ def _next_version(patch: _Patch, patches: dict[str, _Patch]) -> _Patch | None:
 
 
 def _remarks(body: str, patch: _Patch, next_patch: _Patch | None) -> Iterator[Review]:
-    """The remarks of an answer, each with the added lines that it quotes."""
     quoted: list[str] = []
     answer_lines: list[str] = []
     for line in [*body.split("\n"), "> "]:
@@ -144,7 +143,6 @@ def _remark(
 
 
 def _before_signature(answer_lines: Sequence[str]) -> Iterator[str]:
-    """Lines up to the signature."""
     for line in answer_lines:
         if line.rstrip() == "--":
             return

@@ -40,13 +40,7 @@ class Review:
 
 @dataclass(frozen=True)
 class ReviewSuggestion:
-    """A suggested replacement in a remark.
-
-    Args:
-        above: Number of lines above the commented one that it replaces too.
-        below: Likewise below.
-        text: The new lines.
-    """
+    """A suggested replacement: of the commented line with so many above and below."""
 
     above: int
     below: int
@@ -54,14 +48,7 @@ class ReviewSuggestion:
 
 
 def review_of(path: str, before: Sequence[str], comment: str, after: Sequence[str] | None) -> Review:
-    """A review, with the reason if something is missing.
-
-    Args:
-        path: The file.
-        before: Lines of the passage.
-        comment: The original text.
-        after: Lines of the passage afterwards; None if unknown.
-    """
+    """A review, with the reason if something is missing."""
     path, remark = _writable(path), _writable(remark_of(comment))
     old, new = _writable("\n".join(before)), _writable("\n".join(after or ()))
     why_not = ""
@@ -91,7 +78,6 @@ def suggestions_of(comment: str) -> list[ReviewSuggestion]:
 
 
 def _split_comment(comment: str) -> tuple[str, list[ReviewSuggestion]]:
-    """Prose and suggestions of a remark; an unclosed suggestion counts as prose."""
     prose: list[str] = []
     suggestions: list[ReviewSuggestion] = []
     opening: re.Match[str] | None = None
@@ -129,14 +115,7 @@ def new_side(diff: str) -> dict[int, str]:
 def changed_later(
     before: Sequence[str], first: int, last: int, after: Sequence[str]
 ) -> tuple[list[str], list[str]] | None:
-    """A passage and its replacement in a later version; None if it was not changed.
-
-    Args:
-        before: Lines of the reviewed version.
-        first: First line of the passage, from 0.
-        last: The line after it.
-        after: Lines of the later version.
-    """
+    """A passage and its replacement in a later version; None if it was not changed."""
     if len(before) > _MAX_LINES or len(after) > _MAX_LINES:
         return None
     low, high = first, last

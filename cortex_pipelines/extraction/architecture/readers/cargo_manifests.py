@@ -10,7 +10,6 @@ from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     return file.name == "Cargo.toml"
 
 

@@ -35,7 +35,6 @@ _NOT_JOBS = frozenset(
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is a CI configuration, by path and name."""
     return file.language == "yaml" and _kind(file.path) is not None
 
 

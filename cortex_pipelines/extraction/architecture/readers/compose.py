@@ -15,7 +15,6 @@ _LISTS = {"ports": "port", "depends_on": "depends-on", "volumes": "volume", "net
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     return bool(_NAME.search(file.name))
 
 
@@ -52,7 +51,6 @@ def _properties(file: SourceFile, name: str, service: Yaml) -> Iterator[Fact]:
 
 
 def _items(value: Yaml) -> Iterator[Yaml]:
-    """Scalars of a list or keys of a mapping; for the long syntax, the main field."""
     if value.is_map:
         for name, key, inner in value.entries:
             yield Yaml(key.start_line, inner.end_line, name)
@@ -66,7 +64,6 @@ def _items(value: Yaml) -> Iterator[Yaml]:
 
 
 def _without_value(key: str, value: str) -> str:
-    """Keep only the names of environment variables: values may be secret."""
     return value.partition("=")[0] if key == "environment" else value
 
 

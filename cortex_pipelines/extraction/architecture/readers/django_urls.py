@@ -14,7 +14,6 @@ _MAX_DEPTH = 6
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Python with URL patterns."""
     return file.language == "python" and "urlpatterns" in file.text
 
 

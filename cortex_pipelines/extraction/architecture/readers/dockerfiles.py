@@ -20,7 +20,6 @@ _RELATIONS = {"EXPOSE": "port", "CMD": "command", "ENTRYPOINT": "command", "VOLU
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     return bool(_NAME.search(file.name)) and not file.name.endswith((".md", ".py", ".go", ".ts"))
 
 
@@ -73,7 +72,6 @@ def _values(word: str, value: str) -> list[str]:
 
 
 def _instructions(lines: list[str]) -> Iterator[tuple[int, int, str, str]]:
-    """First and last line, word and value of each instruction, continued lines joined."""
     index = 0
     while index < len(lines):
         start = index

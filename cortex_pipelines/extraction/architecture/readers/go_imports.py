@@ -8,7 +8,6 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Go."""
     return file.language == "go"
 
 

@@ -17,7 +17,6 @@ _RETURNED_NAME = re.compile(r'return\s+["`]([^"`]+)["`]')
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Go with such tags or a base model."""
     return file.language == "go" and bool(_TAG.search(file.text) or "gorm.Model" in file.text)
 
 

@@ -11,7 +11,6 @@ _REQUIRE = re.compile(r"\s*(?:require\s+)?\"?([^\s\"()]+)\"?\s+v\d")
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     return file.name == "go.mod"
 
 

@@ -24,7 +24,6 @@ _CLIENTS = frozenset({"http", "client", "resty", "c", "ctx", "req", "r.Header", 
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Go and not a test (tests call routes)."""
     return file.language == "go" and not file.name.endswith("_test.go")
 
 

@@ -17,7 +17,6 @@ _ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscriptio
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its extension."""
     return file.name.endswith((".graphql", ".graphqls", ".gql"))
 
 

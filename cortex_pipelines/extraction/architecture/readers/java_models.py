@@ -16,7 +16,6 @@ _KINDS = {"Entity": "jpa", "MappedSuperclass": "jpa", "Document": "spring-data-m
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Java with such an annotation."""
     return file.language == "java" and any(f"@{name}" in file.text for name in _KINDS)
 
 

@@ -18,7 +18,6 @@ _CLIENTS = frozenset({"FeignClient", "Client", "RegisterRestClient", "HttpExchan
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Java."""
     return file.language == "java"
 
 

@@ -10,7 +10,6 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is JavaScript or TypeScript."""
     return file.language in ("javascript", "typescript")
 
 
@@ -68,7 +67,6 @@ def _required_names(node: Node) -> list[tuple[str, str]]:
 
 
 def _destructured(part: Node) -> tuple[str, str]:
-    """Exported and local name of a part of ``{ a, b: c, d = 1 }``."""
     if part.type == "pair_pattern":
         return text(part.child_by_field_name("key")), text(part.child_by_field_name("value"))
     if part.type == "object_assignment_pattern":

@@ -29,7 +29,6 @@ _MAPPERS = ("typeorm", "mikro-orm", "sequelize", "mongoose", "drizzle", "Schema(
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is JavaScript or TypeScript that names a mapper."""
     code = file.language in ("javascript", "typescript")
     return code and any(mark in file.text.lower() for mark in map(str.lower, _MAPPERS))
 

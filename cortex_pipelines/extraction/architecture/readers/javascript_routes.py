@@ -47,7 +47,6 @@ _HANDLERS = frozenset(
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is JavaScript or TypeScript and not a test (tests call routes)."""
     return file.language in ("javascript", "typescript")
 
 
@@ -84,7 +83,6 @@ def _routers(file: SourceFile) -> Iterator[tuple[str, str]]:
 
 
 def _created_framework(value: Node | None) -> str | None:
-    """Framework of the router that an expression creates, through its chained calls."""
     expression = value
     for _ in range(_MAX_CHAIN):
         if expression is None or expression.type not in ("call_expression", "new_expression"):
@@ -207,7 +205,6 @@ def _prefix_option(options: Node) -> str:
 
 
 def _exports(file: SourceFile, routers: dict[str, str]) -> Iterator[Fact]:
-    """Register an exported router under ``default`` for other files."""
     for node in (*file.nodes("exports"), *file.nodes("export")):
         value = node.child_by_field_name("right") or node.child_by_field_name("value")
         name = text(value) if value is not None and value.type == "identifier" else ""

@@ -21,7 +21,6 @@ _GRADLE_NAME = re.compile(r"^\s*rootProject\.name\s*=\s*[\"']([^\"']+)")
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     gradle = (".gradle", ".gradle.kts")
     return file.name == "pom.xml" or file.name.endswith(gradle)
 

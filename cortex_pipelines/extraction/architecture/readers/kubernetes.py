@@ -13,7 +13,6 @@ _POD_SPECS = (("spec",), ("spec", "template", "spec"),
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is YAML with a version and a kind, or Helm's ``Chart.yaml``."""
     if file.language not in ("yaml", "json"):
         return False
     return file.name == "Chart.yaml" or len(set(_REQUIRED_KEY.findall(file.text))) == 2

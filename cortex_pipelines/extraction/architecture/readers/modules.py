@@ -18,7 +18,6 @@ _INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is code in a language that is parsed."""
     return file.language in PARSED
 
 
@@ -52,7 +51,6 @@ def _comment(file: SourceFile, top: str) -> tuple[str | None, int, str]:
 
 
 def _describes_file(file: SourceFile, top: str, match: re.Match[str]) -> bool:
-    """Whether a comment belongs to the file and not to its first definition."""
     if file.language == "rust":
         return match[1].lstrip().startswith(("//!", "/*!"))
     if file.language in ("go", "java"):

@@ -22,7 +22,6 @@ _VERBS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete"
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is TypeScript or JavaScript with a controller."""
     return file.language in ("typescript", "javascript") and "Controller(" in file.text
 
 
@@ -60,7 +59,6 @@ def _paths(decorator: Node) -> list[str]:
 
 
 def _summary(decorators: list[Node]) -> str | None:
-    """Summary of an ``@ApiOperation``."""
     for decorator in decorators:
         if decorator_name(decorator) == "ApiOperation":
             args = decorator_arguments(decorator)

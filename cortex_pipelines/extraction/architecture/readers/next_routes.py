@@ -17,7 +17,6 @@ _PARAMETER = re.compile(r"\[+(?:\.\.\.)?(\w+)\]+")
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file lies where Next.js looks for routes."""
     code = file.language in ("javascript", "typescript")
     return code and bool(_APP.search(file.path) or _PAGES.search(file.path))
 

@@ -17,7 +17,6 @@ _DEPENDENCY_KEYS = ("dependencies", "peerDependencies", "optionalDependencies", 
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     return file.name == "package.json" or bool(_CONFIG.match(file.name))
 
 

@@ -12,7 +12,6 @@ _VERSION_KEY = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is YAML or JSON that declares OpenAPI near its start."""
     return file.language in ("yaml", "json") and bool(_VERSION_KEY.search(file.text[:4000]))
 
 

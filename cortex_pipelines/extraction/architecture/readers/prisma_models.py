@@ -16,7 +16,6 @@ _SCALARS = frozenset(
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its extension."""
     return file.name.endswith(".prisma")
 
 

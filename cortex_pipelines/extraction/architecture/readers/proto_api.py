@@ -21,7 +21,6 @@ _PART = re.compile(
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its extension."""
     return file.name.endswith(".proto")
 
 

@@ -10,7 +10,6 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Python."""
     return file.language == "python"
 
 
@@ -30,7 +29,6 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _pair(name: Node) -> tuple[str, str]:
-    """Imported name and local name."""
     if name.type == "aliased_import":
         return text(name.child_by_field_name("name")), text(name.child_by_field_name("alias"))
     return text(name), text(name)

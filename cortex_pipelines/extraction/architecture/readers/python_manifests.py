@@ -16,7 +16,6 @@ _REQUIREMENTS = re.compile(r"(^|[-_.])(requirements|constraints)([-_.].*)?\.txt$
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its name."""
     is_manifest = file.name in ("pyproject.toml", "setup.cfg", "setup.py")
     return is_manifest or bool(_REQUIREMENTS.search(file.name))
 

@@ -29,7 +29,6 @@ _BASES = {"Model": "django", "models.Model": "django", "Document": "mongoengine"
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Python that uses one of these mappers."""
     mappers = (
         "sqlalchemy",
         "SQLAlchemy",
@@ -115,7 +114,6 @@ def _assignment(statement: Node) -> Node | None:
 
 
 def _function(assignment: Node) -> str:
-    """Name of the function called on the right side, without its module."""
     right = assignment.child_by_field_name("right")
     if right is None or right.type != "call":
         return ""
@@ -158,7 +156,6 @@ def _column(file: SourceFile, assignment: Node) -> ColumnDefinition | None:
 
 
 def _with_bases(file: SourceFile, node: Node, depth: int = 0) -> Iterator[Node]:
-    """The base classes in the same file, then the class itself."""
     classes = {name_of(other): other for other in file.nodes("class")}
     for base in positional(node.child_by_field_name("superclasses")) if depth < 4 else ():
         if text(base) in classes and classes[text(base)] != node:
@@ -175,7 +172,6 @@ def _annotated_columns(node: Node) -> Iterator[ColumnDefinition]:
 
 
 def _annotated_column(assignment: Node) -> ColumnDefinition | None:
-    """Whether an attribute is an annotated SQLModel field and no relationship."""
     annotation = assignment.child_by_field_name("type")
     right = text(assignment.child_by_field_name("right"))
     if annotation is None or right.startswith("Relationship("):

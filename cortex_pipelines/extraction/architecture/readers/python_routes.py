@@ -47,7 +47,6 @@ _IMPORTS = ("fastapi", "flask", "quart", "sanic", "starlette", "aiohttp", "bottl
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Python."""
     return file.language == "python"
 
 
@@ -194,7 +193,6 @@ def _added_routes(
 
 
 def _view(node: Node | None) -> str:
-    """Name of the view; for class-based views, the class."""
     return text(node).split(".as_view(")[0] or "?"
 
 

@@ -12,7 +12,6 @@ _MAX_LEVELS = 32
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Rust."""
     return file.language == "rust"
 
 

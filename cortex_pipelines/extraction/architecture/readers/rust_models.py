@@ -16,7 +16,6 @@ _SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Rust and may declare a table."""
     return file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text)
 
 

@@ -35,7 +35,6 @@ _ROUTES = re.compile(r"routes!\s*\[([^\]]*)\]")
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is Rust."""
     return file.language == "rust"
 
 
@@ -130,12 +129,10 @@ def _nested_mount(call: Node, symbol: str, path: str, target: Node) -> Iterator[
 
 
 def _argument(node: Node) -> str:
-    """Name for a router created by a call chain inside an argument."""
     return f"argument {node.parent.start_byte}" if node.parent is not None else ""
 
 
 def _symbol(file: SourceFile, call: Node) -> str:
-    """Router that a call chain creates: a local variable or the return value."""
     top = top_of_chain(call, _LINKS, file.chains)
     outer = top.parent
     if outer is not None and outer.type == "arguments":
@@ -169,5 +166,4 @@ def _scope(node: Node | None) -> str:
 
 
 def _line(call: Node) -> int:
-    """Line where a call's own part of its chain starts."""
     return first_line(call.child_by_field_name("arguments") or call)

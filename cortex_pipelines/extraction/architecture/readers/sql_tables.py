@@ -50,7 +50,6 @@ class _Token:
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is SQL."""
     return file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql"))
 
 
@@ -139,7 +138,6 @@ def _after_options(tokens: list[_Token], index: int) -> int:
 
 
 def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
-    """A name with its schema, and the position after it."""
     words: list[str] = []
     while position < len(tokens) and tokens[position].kind in ("word", "quoted"):
         words.append(tokens[position].name)
@@ -151,7 +149,6 @@ def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
 
 
 def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
-    """Split the comma-separated list between ``opening`` and its closing parenthesis."""
     part: list[_Token] = []
     depth = 0
     for token in tokens[opening + 1 :]:

@@ -12,7 +12,6 @@ _DESCRIPTION = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
 
 
 def applies_to(file: SourceFile) -> bool:
-    """Whether the file is one of these, by its extension."""
     return file.name.endswith((".tf", ".tofu"))
 
 

@@ -12,12 +12,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, I
 
 @dataclass(frozen=True)
 class ImportResolver:
-    """Resolves the imports of one source.
-
-    Args:
-        index: Files, packages and aliases of the source.
-        languages: Language of each file.
-    """
+    """Resolves the imports of one source; ``languages`` by file."""
 
     index: SourceIndex
     languages: dict[str, str | None]

@@ -34,7 +34,6 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
 
 
 def _required_module(index: SourceIndex, importer: str, path: str) -> str:
-    """The required module that holds a package; else the first three parts of its path."""
     module = index.package_of(importer, "go")
     dependencies = module.detail.get("needs", ()) if module else ()
     matching = [dependency for dependency in dependencies if path == dependency or path.startswith(dependency + "/")]

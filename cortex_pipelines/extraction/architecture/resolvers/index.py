@@ -12,13 +12,7 @@ INTERNAL, EXTERNAL, STANDARD, UNRESOLVED = "internal", "external", "standard", "
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import as written in a file.
-
-    Args:
-        path: File that imports.
-        module: Imported module, as written.
-        detail: Further data of the reader (names, ...).
-    """
+    """An import as written in a file."""
 
     path: str
     module: str
@@ -27,14 +21,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class ImportTarget:
-    """The target of an import.
-
-    Args:
-        object: File or folder of the source, or name of a package.
-        scope: internal, external, standard or unresolved.
-        local: Name under which the importing file knows it; empty if none.
-        name: Name that the target gives it; empty for the module itself.
-    """
+    """A file or folder of the source, or a package; ``local`` is its name in the importing file."""
 
     object: str
     scope: str
@@ -44,15 +31,6 @@ class ImportTarget:
 
 @dataclass(frozen=True)
 class SourcePackage:
-    """A package with a manifest.
-
-    Args:
-        name: Its name.
-        root: Its folder.
-        technology: Format of its manifest.
-        detail: Data of its manifest for resolvers.
-    """
-
     name: str
     root: str
     technology: str
@@ -89,7 +67,6 @@ class SourceIndex:
 
     @cached_property
     def java_types(self) -> dict[str, list[str]]:
-        """Files of each top-level type of Java, by its qualified name."""
         files: dict[str, list[str]] = {}
         for path in sorted(self.namespaces):
             if path.endswith(".java"):
@@ -99,7 +76,6 @@ class SourceIndex:
 
     @cached_property
     def java_packages(self) -> dict[str, list[str]]:
-        """Folders of each package of Java."""
         folders: dict[str, list[str]] = {}
         for path in sorted(self.namespaces):
             if path.endswith(".java"):
@@ -162,7 +138,6 @@ class SourceIndex:
         return next((package for package in matching if package.root == root), None)
 
     def first(self, candidates: Iterable[str]) -> str | None:
-        """The first of some paths that is a file."""
         return next((path for path in candidates if path in self.paths), None)
 
 

@@ -64,7 +64,6 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
 
 
 def _package(words: list[str]) -> str:
-    """The package part of a name: type names start with a capital by convention."""
     end = next((index for index, word in enumerate(words) if word[:1].isupper() or word == "*"), None)
     return ".".join(words[:end] or words[:1])
 

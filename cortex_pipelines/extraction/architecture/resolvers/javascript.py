@@ -101,7 +101,6 @@ def _path(index: SourceIndex, importer: str, module: str) -> str | None:
 
 
 def _file(index: SourceIndex, base: str) -> str | None:
-    """The file that a path without extension refers to."""
     stem, dot, ending = base.rpartition(".")
     scripts = _SCRIPTS.get(dot + ending, ())
     inner = f"{base}/index" if base else "index"
@@ -116,7 +115,6 @@ def _file(index: SourceIndex, base: str) -> str | None:
 
 
 def _alias_paths(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
-    """Resolve a module by the path aliases of the nearest TypeScript configurations."""
     folder = dirname(importer)
     while True:
         alias = index.aliases.get(folder)
@@ -135,7 +133,6 @@ def _alias_paths(index: SourceIndex, importer: str, module: str) -> Iterator[str
 
 
 def _star_match(pattern: str, module: str) -> str | None:
-    """The part of a module name matched by a pattern's star, or None."""
     head, star, tail = pattern.partition("*")
     if not star:
         return "" if module == pattern else None

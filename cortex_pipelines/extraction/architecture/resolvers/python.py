@@ -40,7 +40,6 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
 
 
 def _roots(index: SourceIndex, path: str, top: str) -> Iterator[str]:
-    """Folders that may be on the module path, most likely first."""
     folder = dirname(path)
     in_package = join(folder, "__init__.py") in index.paths
     while join(folder, "__init__.py") in index.paths and folder:
@@ -61,11 +60,7 @@ def _roots(index: SourceIndex, path: str, top: str) -> Iterator[str]:
 
 
 def _is_documentation(root: str, path: str) -> bool:
-    """Whether a folder holds documentation that outside files cannot import.
-
-    Sphinx's stand-ins for what cannot be imported (a JVM's packages, compiled modules) lie there
-    under the names of the real ones.
-    """
+    """Whether a folder is documentation: Sphinx's stand-ins have the names of what cannot be imported."""
     depth = next((index for index, part in enumerate(root.split("/")) if part in _DOCUMENTATION), None)
     return depth is not None and path.split("/")[: depth + 1] != root.split("/")[: depth + 1]
 

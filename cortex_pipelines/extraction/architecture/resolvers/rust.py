@@ -63,12 +63,10 @@ def _relative(index: SourceIndex, imported: Import, words: list[str], folder: st
 
 
 def _folder(path: str) -> str:
-    """Folder that holds the submodules of a file."""
     return dirname(path) if basename(path) in _ROOTS else path.removesuffix(".rs")
 
 
 def _root(index: SourceIndex, path: str) -> str:
-    """Folder of the crate's modules."""
     crate = index.package_of(path, "cargo")
     root = crate.root if crate else ""
     relative = path[len(root) :].lstrip("/").split("/")
@@ -81,7 +79,6 @@ def _root(index: SourceIndex, path: str) -> str:
 
 
 def _file(index: SourceIndex, folder: str, words: list[str]) -> str | None:
-    """The file of the longest prefix of a path that is a module."""
     for end in range(len(words), 0, -1):
         base = "/".join([part for part in (folder, *words[:end]) if part])
         file = index.first((f"{base}.rs", f"{base}/mod.rs"))
@@ -91,7 +88,6 @@ def _file(index: SourceIndex, folder: str, words: list[str]) -> str | None:
 
 
 def _owner(index: SourceIndex, folder: str) -> str | None:
-    """The file whose submodules lie in a folder."""
     return index.first(_owners(folder)) if folder else None
 
 

@@ -35,7 +35,6 @@ def pair_functions(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
-    """Pair functions of one container by body, even if one took another's name."""
     weak_pairs = {id(old): (old, new) for old, new in _weakly_paired(pairing)}
     before = {id(new): old for old, new in weak_pairs.values()}
     calls = _replaced_calls(pairing)
@@ -65,7 +64,6 @@ def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
 def _renamed_candidates(
     pairing: Pairing, old_functions: list[Function], new_functions: list[Function], calls: Counter[tuple[str, str]]
 ) -> Iterable[tuple[Function, Function]]:
-    """Candidate pairs in one container; in large ones only those with rare features in common."""
     by_container: dict[Container, list[Function]] = defaultdict(list)
     for new in new_functions:
         by_container[outer_container(new)].append(new)
@@ -98,7 +96,6 @@ def _rare_feature_pairs(
 
 
 def _features(function: Function) -> list[Any]:
-    """Features to find candidates by: a function's name and statements."""
     return [function.name, *dict.fromkeys(statement.texts for statement in function.statements)]
 
 
@@ -130,7 +127,6 @@ def _was_split(
 def _has_closer_namesake(
     pairing: Pairing, namesakes: tuple[Namesakes, Namesakes], old: Function, new: Function
 ) -> bool:
-    """Whether either function is more similar to a namesake elsewhere."""
     body = pairing.similarity.body_similarity(old, new)
     return any(
         pairing.similarity.body_similarity(old, namesake) > max(body, _DIFFERENT_BODY)
@@ -149,10 +145,6 @@ def _by_name(functions: Iterable[Function]) -> Namesakes:
 
 
 def _took_name(pairing: Pairing, old: Function, new: Function, caller_pair: tuple[Function, Function]) -> bool:
-    """Whether a function was renamed and a caller of it took its name.
-
-    A caller that does nothing else is a wrapper; then nothing was renamed.
-    """
     if min(len(function.statements) for function in caller_pair) <= 1:
         return False
     different_body = (
@@ -179,7 +171,6 @@ def _score(pairing: Pairing, old: Function, new: Function) -> float:
 
 
 def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
-    """Count calls to one function that replaced calls to another in unmoved functions."""
     removed = {function.name for function in pairing.removed.values() if function.name}
     added = {function.name for function in pairing.added.values() if function.name}
     calls: Counter[tuple[str, str]] = Counter()
@@ -190,7 +181,6 @@ def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
 
 
 def _rename_score(pairing: Pairing, old: Function, new: Function, settings: RefactoringSettings, calls: int) -> float:
-    """Score of a rename; 0 if it is not one."""
     if not old.name or not new.name or old.has_body != new.has_body:
         return 0.0
     name = name_similarity(old.name, new.name)
@@ -202,7 +192,6 @@ def _rename_score(pairing: Pairing, old: Function, new: Function, settings: Refa
 
 
 def _rename_threshold(old: Function, new: Function, name: float, settings: RefactoringSettings, calls: int) -> float:
-    """Required similarity of bodies, given names and calls."""
     threshold = settings.least_rename
     if calls:
         return 0.0 if calls >= _MANY_CALLS and name >= 0.5 else threshold - CALLED

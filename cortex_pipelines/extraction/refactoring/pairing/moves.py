@@ -17,13 +17,7 @@ _MAX_NAMESAKES, _MAX_SHARING = 30, 10  # what more functions share is ignored
 
 
 def pair_moved(pairing: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings) -> None:
-    """Pair functions of different containers, outermost first: inner ones move along.
-
-    Args:
-        pairing: The pairs so far.
-        calls: How often one function is called in another's place, by their names.
-        settings: Thresholds.
-    """
+    """Pair functions of different containers, outermost first: inner ones move along."""
     scored = []
     for old, new in _moved_candidates(pairing, calls):
         body = pairing.similarity.body_similarity(old, new)
@@ -59,7 +53,6 @@ def _seems_moved(pairing: Pairing, old: Function, new: Function) -> bool:
 
 
 def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iterable[tuple[Function, Function]]:
-    """Functions with one name, replaced calls, or a rare statement in common."""
     called: dict[str, list[str]] = defaultdict(list)
     for old_name, new_name in sorted(calls):
         called[old_name].append(new_name)

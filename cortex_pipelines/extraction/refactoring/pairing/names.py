@@ -10,7 +10,6 @@ _MAX_OVERLOADS = 50
 
 
 def pair_unmoved(pairing: Pairing) -> None:
-    """Pair functions of one name in one container."""
     candidates: dict[tuple[Container, str], list[Function]] = defaultdict(list)
     for new in pairing.added.values():
         candidates[outer_container(new), new.name].append(new)
@@ -25,7 +24,6 @@ def pair_unmoved(pairing: Pairing) -> None:
 def _overloads(
     pairing: Pairing, old_functions: list[Function], new_functions: list[Function]
 ) -> list[tuple[Function, Function]]:
-    """Pair overloads: by equal parameters first, then by similarity."""
     if len(old_functions) == len(new_functions) == 1 or not new_functions:
         return list(zip(old_functions, new_functions, strict=False))
     scored = sorted(

@@ -9,7 +9,6 @@ from cortex_pipelines.extraction.refactoring.model import Function, Type, identi
 
 
 def dice_similarity(first: Counter[str], second: Counter[str]) -> float:
-    """Dice similarity of two bags of words."""
     total = first.total() + second.total()
     return 2 * (first & second).total() / total if total else 1.0
 
@@ -35,7 +34,6 @@ class FunctionSimilarity:
         self._maps: dict[tuple[int, int], StatementMap] = {}
 
     def statement_map(self, old: Function, new: Function) -> StatementMap:
-        """Statement map of two functions."""
         key = id(old), id(new)
         if key not in self._maps:
             self._maps[key] = map_statements(old.statements, new.statements)

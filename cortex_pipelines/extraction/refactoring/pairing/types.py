@@ -14,7 +14,6 @@ _MAX_SHARING_TYPES = 30  # a word that more types share is ignored
 
 
 def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
-    """Pair types: equal name and container first, then by content."""
     removed = {id(kind): kind for file, _ in pairing.files if file for kind in file.types}
     added = {id(kind): kind for _, file in pairing.files if file for kind in file.types}
     removed_paths = {old.path for old, new in pairing.files if old and not new}
@@ -46,7 +45,6 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    """Types of one name and container, outermost first: they map the containers of inner types."""
     by_container: dict[tuple[Container, str], list[Type]] = defaultdict(list)
     for new in added:
         by_container[outer_container(new), new.name].append(new)
@@ -57,7 +55,6 @@ def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iter
 
 
 def _candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    """Types with a name, file or method name in common."""
     by_word: dict[str, list[Type]] = defaultdict(list)
     for new in added:
         for word in _index_words(new):

@@ -50,7 +50,6 @@ class Pairing:
 
     @property
     def functions(self) -> list[tuple[Function, Function]]:
-        """Pairs of functions that did not move."""
         return list(self.in_place.values())
 
     def container_after(self, container: Container) -> Container:
@@ -63,16 +62,13 @@ class Pairing:
         return container
 
     def base_types(self, name: str) -> set[str]:
-        """Base types of all types of this name, in either version."""
         return self._base_types.get(name, set())
 
     def pair_types(self, old: Type, new: Type) -> None:
-        """Record that two types match."""
         self.types.append((old, new))
         self.containers[inner_container(old)] = inner_container(new)
 
     def pair_functions(self, old: Function, new: Function, *, is_move: bool = False) -> None:
-        """Record that two functions match."""
         if is_move:
             self.moved.append((old, new))
         else:
@@ -82,19 +78,16 @@ class Pairing:
         del self.removed[id(old)], self.added[id(new)]
 
     def unpair_functions(self, old: Function) -> None:
-        """Undo the match of a function."""
         _, new = self.in_place.pop(id(old))
         self.containers.pop(inner_container(old), None)
         self.removed[id(old)], self.added[id(new)] = old, new
 
 
 def outer_container(unit: Function | Type) -> Container:
-    """The container that holds a unit."""
     return unit.location.path, unit.location.enclosing_names
 
 
 def inner_container(unit: Function | Type) -> Container:
-    """The container that a unit forms."""
     is_module_export = isinstance(unit, Function) and unit.full_name == MODULE_EXPORT
     names = () if is_module_export else (unit.name,)
     return unit.location.path, (*unit.location.enclosing_names, *names)
