@@ -31,8 +31,6 @@ ANNOTATED_UNITS = Table(
         Column("operators", pl.Int64, "Halstead's N1", between=(0, 1e9)),
         Column("operands", pl.Int64, "Halstead's N2", between=(0, 1e9)),
         Column("halstead_volume", pl.Float64, "Halstead's volume, in bits", between=(0, 1e15)),
-        Column("halstead_difficulty", pl.Float64, "Halstead's difficulty", between=(0, 1e12)),
-        Column("halstead_effort", pl.Float64, "Difficulty times volume", between=(0, 1e24)),
     ),
     ("unit_id",),
 )

@@ -32,18 +32,6 @@ class Halstead:
         vocabulary = self.distinct_operators + self.distinct_operands
         return _volume(self.operators + self.operands, vocabulary)
 
-    @property
-    def difficulty(self) -> float:
-        """Half the distinct operators times the mean uses of an operand; 0 without operands."""
-        if not self.distinct_operands:
-            return 0.0
-        return self.distinct_operators * self.operands / (2 * self.distinct_operands)
-
-    @property
-    def effort(self) -> float:
-        """Difficulty times volume."""
-        return self.difficulty * self.volume
-
 
 def _volume(length: int, vocabulary: int) -> float:
     if vocabulary < 2:

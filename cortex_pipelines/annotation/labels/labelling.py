@@ -48,8 +48,6 @@ _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "smell_count": pl.Int64,
     **dict.fromkeys(_COUNTS, pl.Int64),
     "halstead_volume": pl.Float64,
-    "halstead_difficulty": pl.Float64,
-    "halstead_effort": pl.Float64,
     "findings": pl.List(_FINDING),
 }
 _KEPT = (
@@ -61,8 +59,6 @@ _KEPT = (
     "quality",
     *_COUNTS,
     "halstead_volume",
-    "halstead_difficulty",
-    "halstead_effort",
     "findings",
 )
 
@@ -161,6 +157,4 @@ def _unit_facts(
         "lines": figures.lines,
         **asdict(complexity.halstead),
         "halstead_volume": complexity.halstead.volume,
-        "halstead_difficulty": complexity.halstead.difficulty,
-        "halstead_effort": complexity.halstead.effort,
     }
