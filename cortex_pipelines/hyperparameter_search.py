@@ -1,10 +1,9 @@
 """Deterministic hyperparameter search with Optuna: seeded, pruned and resumable.
 
-The sampler is reseeded for each trial with the search's seed and the trial's number, so the
-parameters of a trial are a function of the seed and the trials before it, even if the process died
-in between. Optuna's own storages do not keep the state of a sampler, and a killed process leaves a
-lock or a partial line in them. Finished trials are therefore saved as JSON lines here and restored
-by Optuna's public interface.
+The sampler is reseeded for each trial with the search's seed and the trial's number, so the parameters of a trial are
+a function of the seed and the trials before it, even if the process died in between. Optuna's own storages do not
+keep the state of a sampler, and a killed process leaves a lock or a partial line in them. Finished trials are
+therefore saved as JSON lines here and restored by Optuna's public interface.
 """
 
 import json
@@ -24,21 +23,11 @@ _STARTUP = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial of the search.
-
-    Args:
-        number: Number of the trial, from 0.
-        state: ``complete``, ``pruned`` (stopped early, worse than most) or ``fail`` (no value).
-        parameters: Parameters by name.
-        value: Objective, smaller is better; of a pruned trial, the last intermediate value.
-        steps: Step to intermediate value.
-    """
-
     number: int
-    state: str
+    state: str  # `complete`, `pruned` (stopped early, worse than most) or `fail` (no value)
     parameters: Mapping[str, Any]
-    value: float | None
-    steps: Mapping[int, float]
+    value: float | None  # objective, smaller is better; of a pruned trial, the last intermediate value
+    steps: Mapping[int, float]  # step to intermediate value
 
     def row(self) -> dict[str, Any]:
         """The trial as plain values, with the steps as ordered pairs."""
@@ -53,16 +42,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search.
-
-    Args:
-        trials: All trials, in order.
-        importance: Share of the variance between complete trials explained by each parameter
-            (fANOVA); empty with too few trials.
-        seed: Seed of the search.
-    """
-
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...]  # all trials, in order
+    # share of the variance between complete trials explained by each parameter (fANOVA); empty with too few trials
     importance: Mapping[str, float]
     seed: int
 
@@ -73,11 +54,6 @@ class SearchResult:
         return min(complete, key=lambda trial: trial.value if trial.value is not None else 0.0)
 
     def as_json(self, objective: str) -> dict[str, Any]:
-        """Plain values for ``TRIALS_FILE``.
-
-        Args:
-            objective: Description of the minimised value.
-        """
         return {
             "objective": objective,
             "seed": self.seed,
@@ -92,18 +68,9 @@ def search(
 ) -> SearchResult:
     """Run the search, with each trial's settings proposed by TPE.
 
-    Args:
-        objective: Takes an ``optuna.Trial``, which suggests parameters and may be told intermediate
-            values; returns the value to minimise, or raises ``optuna.TrialPruned``.
-        trials: Number of trials, at least 1.
-        seed: Seed of the sampler.
-        warm_up: Steps of a trial before it may be pruned (by the median of the others).
-        trials_file: File that keeps finished trials until the search is over; its name must depend
-            on all inputs of the objective. Removed at the end, so the next search starts empty.
-        description: Text of the progress bar.
-
-    Raises:
-        ValueError: no trial finished with a finite value.
+    ``objective``: takes an ``optuna.Trial``, which suggests parameters and may be told intermediate values; returns
+    the value to minimise, or raises ``optuna.TrialPruned``. ``trials``: number of trials, at least 1. Raises
+    ValueError: no trial finished with a finite value.
     """
     import optuna
 

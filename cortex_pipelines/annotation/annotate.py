@@ -34,21 +34,13 @@ _FILES_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Annotations:
-    """Annotated units with their findings.
-
-    Args:
-        units: Rows of ``ANNOTATED_UNITS``.
-        findings: Rows of ``UNIT_FINDINGS``.
-        agreement: How far the rules agree with the hand-labelled sample.
-    """
-
-    units: pl.DataFrame
-    findings: pl.DataFrame
-    agreement: Agreement
+    units: pl.DataFrame  # rows of `ANNOTATED_UNITS`
+    findings: pl.DataFrame  # rows of `UNIT_FINDINGS`
+    agreement: Agreement  # how far the rules agree with the hand-labelled sample
 
 
 class MissingFileError(ValueError):
-    """A unit's file is missing from the given files."""
+    pass
 
 
 def annotate(
@@ -61,16 +53,9 @@ def annotate(
 ) -> Annotations:
     """Annotate units with category, labels, quality and complexity.
 
-    Args:
-        units: Rows of ``CODE_UNITS``, in any order.
-        files: Rows of ``REPOSITORY_FILES`` that the units were extracted from.
-        settings: Limits and weights.
-        extraction: Settings that cut the hand-labelled sample into units.
-        project: Project name; part of the cache key.
-        cache: Rows of unchanged files; None recomputes all.
-
-    Raises:
-        MissingFileError: a unit's file is missing or has another version.
+    ``units``: rows of ``CODE_UNITS``, in any order. ``files``: rows of ``REPOSITORY_FILES`` that the units were
+    extracted from. ``cache``: rows of unchanged files; None recomputes all. Raises MissingFileError: a unit's file is
+    missing or has another version.
     """
     texts = _texts(units, files)
     facts = _facts(units, texts, settings, project, cache)
@@ -85,7 +70,6 @@ def annotate(
 
 
 def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
-    """Texts of the files that contain units."""
     file_keys = units.select(*_FILE).unique().sort(_FILE)
     with_texts = file_keys.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
     texts: dict[FileKey, str] = {}
@@ -126,7 +110,6 @@ def _facts(
 
 
 def _keys(units: pl.DataFrame, texts: Mapping[FileKey, str]) -> pl.DataFrame:
-    """Cache key of each file: a hash of everything its annotations depend on."""
     rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
     read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
     keys = []

@@ -24,13 +24,7 @@ _MAX_DEPTH = 30_000
 def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], list[int]]:
     """Evidence in a file, and the start offsets of its parameters in order.
 
-    Args:
-        root: Root of the file's tree.
-        grammar: Its grammar.
-        depth: Its depth. Trees deeper than any hand-written file are not searched.
-
-    Raises:
-        TooManyStepsError: the query takes more steps than any code needs.
+    Raises TooManyStepsError: the query takes more steps than any code needs.
     """
     if depth > _MAX_DEPTH:
         return set(), []
@@ -49,7 +43,6 @@ def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], l
 
 
 def _starts(parameters: list[Node]) -> list[int]:
-    """Start offsets of parameters, without those of nested function types."""
     starts, last_end = [], -1
     for start, end in sorted((node.start_byte, node.end_byte) for node in parameters):
         if start >= last_end:

@@ -28,15 +28,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class FileContext:
-    """File context of a detector.
-
-    Args:
-        language: Language as tables call it.
-        path: Path of the file.
-        settings: Limits.
-    """
-
-    language: str
+    language: str  # language as tables call it
     path: str
     settings: AnnotationSettings
 
@@ -44,21 +36,15 @@ class FileContext:
 class Detector(ABC):
     """A rule that inspects syntax nodes of certain types.
 
-    Subclasses set ``labels`` and ``types`` (node types by language); they must run in time linear
-    in the node's size, without recursion.
+    Subclasses set ``labels`` and ``types`` (node types by language); they must run in time linear in the node's size,
+    without recursion.
     """
 
     labels: ClassVar[tuple[str, ...]]
     types: ClassVar[dict[str, frozenset[str]]]
 
     @abstractmethod
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Evidence shown by one node.
-
-        Args:
-            visit: A node of one of the types, with its surroundings.
-            context: Its file.
-        """
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]: ...
 
     def find_all(self, visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
         """Evidence of all nodes of a type in order; override to compare neighbours."""
@@ -67,7 +53,6 @@ class Detector(ABC):
 
 
 def evidence(label: str, node: Node) -> Evidence:
-    """Evidence of a label at a node."""
     return Evidence(node.start_byte, node.end_byte, label)
 
 
@@ -75,7 +60,6 @@ _TEST = re.compile(r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|
 
 
 def is_test(path: str) -> bool:
-    """Whether a path belongs to a test file."""
     return _TEST.search(path) is not None
 
 
@@ -95,7 +79,6 @@ def detectors() -> tuple[Detector, ...]:
 
 @cache
 def detectors_of(language: str, labels: frozenset[str]) -> dict[str, tuple[Detector, ...]]:
-    """Detectors of some labels in one language, by node type."""
     by_type: dict[str, list[Detector]] = {}
     for detector in detectors():
         if labels.isdisjoint(detector.labels):

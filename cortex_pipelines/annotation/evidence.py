@@ -23,31 +23,16 @@ _FUNCTIONS = ("function", "method")
 
 @dataclass(frozen=True)
 class SizeMetrics:
-    """Size measures of a unit.
-
-    Args:
-        complexity: Its complexity.
-        parameters: Number of parameters without the receiver; 0 unless it is a function.
-        methods: Number of methods; 0 unless it is a type.
-        lines: Number of non-blank lines.
-    """
-
     complexity: Complexity
-    parameters: int
-    methods: int
-    lines: int
+    parameters: int  # number of parameters without the receiver; 0 unless it is a function
+    methods: int  # number of methods; 0 unless it is a type
+    lines: int  # number of non-blank lines
 
 
 class FileReading:
     """Evidence and complexity of a file, from one parse.
 
-    Args:
-        tree: Tree of the file.
-        data: Its UTF-8 text.
-        grammar: Its grammar.
-        units: Its units, rows of ``CODE_UNITS``.
-        settings: Limits.
-        labels: Labels to look for.
+    ``units``: its units, rows of ``CODE_UNITS``.
     """
 
     def __init__(
@@ -98,7 +83,6 @@ class FileReading:
         )
 
     def _past_limits(self, unit: dict[str, Any], figures: SizeMetrics) -> Iterable[Evidence]:
-        """Size smells, with the unit itself as evidence."""
         settings, complexity = self._settings, figures.complexity
         start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
         if unit["kind"] not in _FUNCTIONS:
@@ -120,9 +104,7 @@ def owners(
 ) -> Iterator[tuple[Evidence, dict[str, Any], list[dict[str, Any]]]]:
     """The innermost unit and all units that contain each piece of evidence.
 
-    Args:
-        evidence: Evidence in order of position.
-        units: Units of the same file, in any order.
+    ``evidence``: evidence in order of position. ``units``: units of the same file, in any order.
     """
     sorted_units = sorted(units, key=lambda unit: (unit["start_byte"], -unit["end_byte"], unit["name"]))
     enclosing: list[dict[str, Any]] = []

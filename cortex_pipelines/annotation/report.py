@@ -123,7 +123,6 @@ def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
 
 
 def _spread_out(findings: pl.DataFrame) -> pl.DataFrame:
-    """A few rows sampled evenly."""
     step = max(1, findings.height // _EXAMPLES)
     return findings.gather_every(step).head(_EXAMPLES)
 

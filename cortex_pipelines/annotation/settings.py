@@ -1,5 +1,3 @@
-"""Settings of annotation in ``params.yaml``."""
-
 from typing import Annotated
 
 from pydantic import Field

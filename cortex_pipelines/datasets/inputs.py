@@ -26,15 +26,6 @@ _FILE_COLUMNS = ("source", "path", "text", "revision", "licence", "trainable")
 def read_project(
     name: str, annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
 ) -> ProjectUnits:
-    """Read the inputs of one project's data sets.
-
-    Args:
-        name: Name of the project.
-        annotated_units: Output folder of that asset.
-        repository_files: Output folder of that asset.
-        unit_splits: Output folder of that asset.
-        settings: Maximum prompt size and number of signatures.
-    """
     return project_units(
         name,
         ANNOTATED_UNITS.read(annotated_units, *_UNIT_COLUMNS),

@@ -1,5 +1,3 @@
-"""Settings of the data sets."""
-
 from typing import Literal
 
 from pydantic import Field, model_validator

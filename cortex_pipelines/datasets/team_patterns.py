@@ -39,24 +39,18 @@ _DEFINED = ("function", "method", "class", "struct", "trait", "interface", "enum
 
 @dataclass(frozen=True)
 class PatternViolation:
-    """A match in a file that violates a pattern."""
-
     path: str
     match: PatternMatch
 
     @property
     def line(self) -> str:
-        """The violation in the format of a compiler message."""
         return f"{self.path}:{self.match.line}: {self.match.name}: {self.match.when}"
 
 
 def served_patterns(project: Project, name: str, version: str | None) -> PatternChecks:
     """Patterns that the answers of a project are checked against.
 
-    Args:
-        project: Folder with the projects.
-        name: Name of the project.
-        version: Version of its ``repository_files``; None if dvc.lock has none.
+    ``version``: version of its ``repository_files``; None if dvc.lock has none.
     """
     if version is None:
         return PatternChecks(())
@@ -70,8 +64,7 @@ def served_patterns(project: Project, name: str, version: str | None) -> Pattern
 def project_patterns(project: Project, name: str) -> list[PatternFile]:
     """Patterns in a project's files, including invalid ones.
 
-    Raises:
-        ProjectError: the project does not exist, or its files have not been read yet.
+    Raises ProjectError: the project does not exist, or its files have not been read yet.
     """
     folder = _output_folder(project, _FILES, name)
     columns = ("source", "path", "language", "text")
@@ -81,8 +74,7 @@ def project_patterns(project: Project, name: str) -> list[PatternFile]:
 def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[PatternViolation]:
     """Pattern violations in files, or in the hand-written files of folders.
 
-    Raises:
-        PatternError: a path does not exist.
+    Raises PatternError: a path does not exist.
     """
     for path in _files(paths):
         text = path.read_text("utf-8", "replace")
@@ -95,14 +87,7 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Patter
 def proposed_patterns(project: Project, name: str, settings: DatasetSettings, min_support: int) -> list[Proposal]:
     """Patterns for a person to accept, derived from train code only.
 
-    Args:
-        project: Folder with the projects.
-        name: Name of the project.
-        settings: Shares and seed, for the split of deleted files.
-        min_support: Minimum number of commits or files.
-
-    Raises:
-        ProjectError: the project does not exist, or an input has not been made yet.
+    Raises ProjectError: the project does not exist, or an input has not been made yet.
     """
     splits = UNIT_SPLITS.read(_output_folder(project, "unit_splits", name))
     file_splits = splits_by_file(splits)
@@ -122,11 +107,7 @@ def proposed_patterns(project: Project, name: str, settings: DatasetSettings, mi
 
 
 def write_proposals(proposals: Iterable[Proposal], folder: Path) -> list[tuple[Proposal, Path]]:
-    """Write each proposal to a file, unless its name is taken in the folder or its parent.
-
-    Returns:
-        The proposals that were written, with their paths.
-    """
+    """Write each proposal to a file, unless its name is taken in the folder or its parent."""
     saved = []
     for proposal in proposals:
         path = folder / f"{proposal.pattern.name}.yaml"
@@ -139,15 +120,8 @@ def write_proposals(proposals: Iterable[Proposal], folder: Path) -> list[tuple[P
 def accept(names: Sequence[str], folder: Path) -> list[Path]:
     """Move proposed patterns to the accepted ones.
 
-    Args:
-        names: Names of the proposals.
-        folder: Folder of patterns, with the subfolder ``proposed``.
-
-    Returns:
-        Paths of the accepted patterns.
-
-    Raises:
-        PatternError: a proposal is missing, invalid, or its name is taken; then none is moved.
+    ``folder``: folder of patterns, with the subfolder ``proposed``. Raises PatternError: a proposal is missing,
+    invalid, or its name is taken; then none is moved.
     """
     moves = []
     accepted_names = (

@@ -1,22 +1,13 @@
-"""Union-find over integers."""
-
 import numpy as np
 from numpy.typing import NDArray
 
 
 class UnionFind:
-    """Disjoint sets of the integers from 0.
-
-    Args:
-        size: Number of integers.
-    """
-
     def __init__(self, size: int) -> None:
         self._parents = list(range(size))
         self._labels: NDArray[np.int64] | None = np.arange(size)
 
     def labels(self) -> NDArray[np.int64]:
-        """Representative of each element's group; read-only."""
         if self._labels is None:
             roots = np.array(self._parents, dtype=np.int64)
             while not np.array_equal(roots, higher := roots[roots]):
@@ -30,7 +21,6 @@ class UnionFind:
         return self._find(first) == self._find(second)
 
     def join(self, first: int, second: int) -> None:
-        """Merge the groups of two elements."""
         self._parents[self._find(first)] = self._find(second)
         self._labels = None
 
@@ -42,7 +32,6 @@ class UnionFind:
             self.join(first, second)
 
     def smallest_members(self) -> NDArray[np.int64]:
-        """Smallest element of each element's group."""
         labels = self.labels()
         first = np.arange(len(labels))
         np.minimum.at(first, labels, np.arange(len(labels)))

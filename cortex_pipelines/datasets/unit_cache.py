@@ -1,5 +1,3 @@
-"""Cache per-unit computations by their inputs."""
-
 from collections.abc import Callable
 
 import polars as pl
@@ -12,9 +10,7 @@ _KEY = "cache_key"
 class UnitCache:
     """Columns of units, cached across runs.
 
-    Args:
-        cache: Persistent cache; None disables caching.
-        name: Scope of the units: a data set of a project.
+    ``cache``: persistent cache; None disables caching.
     """
 
     def __init__(self, cache: RowCache | None = None, name: str = "") -> None:
@@ -27,10 +23,7 @@ class UnitCache:
     def compute(self, step: str, inputs: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
         """Compute one row per unit, in order, from the cache where possible.
 
-        Args:
-            step: Name of the computation; each has a cache of its own.
-            inputs: ``unit_id`` and all columns that a row depends on. Units may repeat.
-            make: Computes one row per unit.
+        ``inputs``: ``unit_id`` and all columns that a row depends on. Units may repeat.
         """
         if self._cache is None:
             return make(inputs)

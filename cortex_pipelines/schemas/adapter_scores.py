@@ -1,5 +1,3 @@
-"""Tables of an adapter's evaluation."""
-
 from typing import Literal
 
 import polars as pl

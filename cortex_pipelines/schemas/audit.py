@@ -1,5 +1,3 @@
-"""Tables of the routing audit."""
-
 import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table

@@ -1,5 +1,3 @@
-"""Table of the router's evaluation."""
-
 import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table

@@ -16,46 +16,24 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
-
-    Args:
-        name: Column name.
-        dtype: Polars type, matched exactly.
-        meaning: Meaning of a value, with its unit.
-        nullable: Whether a value may be missing.
-        one_of: Allowed values of a categorical column.
-        between: Minimum and maximum value, inclusive.
-    """
-
     name: str
-    dtype: pl.DataType | type[pl.DataType]
-    meaning: str
-    nullable: bool = False
-    one_of: tuple[str, ...] | None = None
-    between: tuple[float, float] | None = None
+    dtype: pl.DataType | type[pl.DataType]  # polars type, matched exactly
+    meaning: str  # meaning of a value, with its unit
+    nullable: bool = False  # whether a value may be missing
+    one_of: tuple[str, ...] | None = None  # allowed values of a categorical column
+    between: tuple[float, float] | None = None  # minimum and maximum value, inclusive
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table's contract.
-
-    Args:
-        name: Name of the Parquet file, without its extension.
-        meaning: Meaning of a row.
-        columns: The columns, in order.
-        key: Columns that identify a row; rows are sorted by them and unique in them.
-        min_rows: Minimum number of rows.
-    """
-
-    name: str
+    name: str  # name of the Parquet file, without its extension
     meaning: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    min_rows: int = 0
+    columns: tuple[Column, ...]  # the columns, in order
+    key: tuple[str, ...]  # columns that identify a row; rows are sorted by them and unique in them
+    min_rows: int = 0  # minimum number of rows
 
     @property
     def schema(self) -> pl.Schema:
-        """Polars schema of the table."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def read(self, folder: Path, *columns: str) -> pl.DataFrame:
@@ -63,18 +41,15 @@ class Table:
         return pl.read_parquet(folder / f"{self.name}.parquet", columns=list(columns) or None)
 
     def empty(self) -> pl.DataFrame:
-        """A frame of this table without rows."""
         return pl.DataFrame(schema=self.schema)
 
     def frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
-        """A conforming frame made from dictionaries, one a row."""
         return self.conform(pl.DataFrame(rows, schema=self.schema, orient="row"))
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with the declared columns in order, rows sorted by the key.
 
-        Raises:
-            ContractError: a column is missing, of another type, or breaks its contract.
+        Raises ContractError: a column is missing, of another type, or breaks its contract.
         """
         missing = [name for name in self.schema if name not in frame.columns]
         if missing:

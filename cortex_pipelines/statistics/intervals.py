@@ -1,7 +1,7 @@
 """Confidence intervals and paired tests.
 
-Normal approximations are unreliable below a few hundred items (arXiv 2503.01747), so the
-comparisons use a paired bootstrap over clusters and an exact test; both are seeded.
+Normal approximations are unreliable below a few hundred items (arXiv 2503.01747), so the comparisons use a paired
+bootstrap over clusters and an exact test; both are seeded.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,12 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval."""
-
     estimate: float
     low: float
     high: float
     confidence: float
 
     def as_metrics(self, name: str) -> dict[str, float]:
-        """Estimate and interval as ``<name>``, ``<name>_low`` and ``<name>_high``."""
         return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
@@ -40,26 +37,13 @@ def paired_bootstrap(
 ) -> Interval:
     """Bootstrap interval of the (weighted) mean of paired differences, expanded percentile.
 
-    A plain percentile interval is too narrow where clusters are few: by the square root of
-    (n - 1) / n, and as the normal distribution is narrower than Student's. Its ends are therefore
-    moved out to those of Student's distribution (Hesterberg 2015, section 4.3).
-
-    Args:
-        differences: One value per item, for example score of challenger minus score of champion.
-        weights: Size of each item (1 by default), if the metric is a ratio of sums: with bits *per
-            byte* as differences and bytes as weights the estimate is total bits over total bytes.
-        clusters: Cluster of each item; whole clusters are resampled, because near-duplicates are
-            not independent. Each item is its own cluster by default.
-        resamples: Number of resamples.
-        confidence: Two-sided confidence, 0 to 1.
-        seed: Seed of the resampling.
-
-    Returns:
-        The interval. With a single cluster its width is 0, which is meaningless: callers require a
-        minimum number of clusters.
-
-    Raises:
-        ValueError: no items, or sequences of different lengths.
+    A plain percentile interval is too narrow where clusters are few: by the square root of (n - 1) / n, and as the
+    normal distribution is narrower than Student's. Its ends are therefore moved out to those of Student's
+    distribution (Hesterberg 2015, section 4.3). Returns the interval. With a single cluster its width is 0, which is
+    meaningless: callers require a minimum number of clusters.
+    ``weights``: size of each item (1 by default), if the metric is a ratio of sums: with bits *per byte* as
+    differences and bytes as weights the estimate is total bits over total bytes. ``confidence``: two-sided
+    confidence, 0 to 1. Raises ValueError: no items, or sequences of different lengths.
     """
     if not len(differences):
         raise ValueError("paired_bootstrap: no items; at least one pair is needed")
@@ -79,12 +63,8 @@ def two_sample_bootstrap(
 ) -> Interval:
     """Bootstrap interval of the difference of two weighted means, expanded percentile.
 
-    Args:
-        first: Sums of weighted values and of weights per cluster; see ``cluster_sums``.
-        second: The same for the sample whose mean is subtracted.
-        resamples: Number of resamples.
-        confidence: Two-sided confidence, 0 to 1.
-        seed: Seed of the resampling.
+    ``first``: sums of weighted values and of weights per cluster; see ``cluster_sums``. ``confidence``: two-sided
+    confidence, 0 to 1.
     """
     ratios = [_resampled_ratios(*sample, resamples, seed + index) for index, sample in enumerate((first, second))]
     means = [float(sums.sum() / sizes.sum()) for sums, sizes in (first, second)]
@@ -99,7 +79,6 @@ def _expanded_percentile(estimate: float, ratios: np.ndarray, confidence: float,
 
 
 def _expanded_tail(confidence: float, clusters: int) -> float:
-    """Tail probability of the expanded percentile interval; no correction for one cluster."""
     tail = (1 - confidence) / 2
     if clusters < 2:
         return tail
@@ -110,8 +89,7 @@ def _expanded_tail(confidence: float, clusters: int) -> float:
 def wilson(successes: int, trials: int, confidence: float) -> Interval:
     """Wilson score interval of a proportion; accurate for few trials and extreme shares.
 
-    Raises:
-        ValueError: no trials, or more successes than trials.
+    Raises ValueError: no trials, or more successes than trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"wilson: {successes} of {trials}; needs a trial, and 0 <= successes <= trials")
@@ -128,7 +106,6 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
 def cluster_sums(
     differences: Sequence[float], weights: Sequence[float] | None, clusters: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of weighted differences and of weights by cluster, in order of appearance."""
     values = np.asarray(differences, dtype=np.float64)
     sizes = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
     names = [str(item) for item in range(len(values))] if clusters is None else list(clusters)
@@ -147,7 +124,6 @@ def cluster_sums(
 
 
 def _resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Ratio of sums of each resample, in chunks of bounded memory."""
     random = np.random.default_rng(seed)
     count = len(sums)
     ratios = []

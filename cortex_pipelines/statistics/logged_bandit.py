@@ -1,8 +1,8 @@
 """Value of a new policy from the log of another policy, with intervals that cover the true value.
 
-Normal intervals are far too narrow if a few decisions carry most of the weight, or if rewards are
-rare: over 100 simulated settings 71 % of such 95 % intervals covered the true value, and 98 % of
-these (``docs/guides/watching.md``). Four corrections are applied:
+Normal intervals are far too narrow if a few decisions carry most of the weight, or if rewards are rare: over 100
+simulated settings 71 % of such 95 % intervals covered the true value, and 98 % of these
+(``docs/guides/watching.md``). Four corrections are applied:
 
 - Pseudo-observations (Agresti and Coull 1998), two at either end of the rewards' range, each
   weighing what a decision of the new policy usually weighs.
@@ -10,8 +10,7 @@ these (``docs/guides/watching.md``). Four corrections are applied:
 - The end on the side of the longer tail moves out according to the skewness (Hall 1992).
 - Weight that the log clearly lacks may have had any reward in the range.
 
-The plain estimate also needs a mean weight near 1, so its interval always contains the
-self-normalised one.
+The plain estimate also needs a mean weight near 1, so its interval always contains the self-normalised one.
 """
 
 from dataclasses import dataclass
@@ -42,19 +41,10 @@ class ValueEstimate:
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """Estimated value of a new policy.
-
-    Args:
-        snips: Self-normalised inverse propensity score (Swaminathan and Joachims 2015).
-        ips: Inverse propensity score (Horvitz and Thompson 1952).
-        effective: Effective sample size, (sum of weights)² / sum of squares (Kish).
-        refused: Reason not to rely on the estimates, or None.
-    """
-
-    snips: ValueEstimate
-    ips: ValueEstimate
-    effective: float
-    refused: str | None
+    snips: ValueEstimate  # self-normalised inverse propensity score (Swaminathan and Joachims 2015)
+    ips: ValueEstimate  # inverse propensity score (Horvitz and Thompson 1952)
+    effective: float  # effective sample size, (sum of weights)² / sum of squares (Kish)
+    refused: str | None  # reason not to rely on the estimates, or None
 
 
 def value_of_policy(
@@ -62,11 +52,8 @@ def value_of_policy(
 ) -> PolicyValue:
     """Mean reward of the new policy, with 95 % intervals.
 
-    Args:
-        rewards: Reward of each decision; finite, at least one.
-        propensities: Probability of each decision under the old policy, above 0.
-        targets: Probability of each decision under the new policy.
-        bounds: Smallest and largest possible reward; those of the log by default.
+    ``rewards``: reward of each decision; finite, at least one. ``propensities``: probability of each decision under
+    the old policy, above 0.
     """
     weights = targets / propensities
     if not weights.any():
@@ -86,7 +73,6 @@ def value_of_policy(
 
 
 def _no_spread(rewards: np.ndarray) -> str | None:
-    """Why identical rewards are not enough: a rare other reward may have any size."""
     if rewards.min() < rewards.max():
         return None
     return (
@@ -118,7 +104,6 @@ def _standard_error(values: np.ndarray) -> float:
 def _interval(
     rewards: np.ndarray, weights: np.ndarray, effective: float, ends: tuple[float, float], *, normalised: bool
 ) -> tuple[float, float, float]:
-    """Estimate and interval ends of one estimator."""
     from scipy.special import stdtrit
 
     low, high = ends
@@ -157,7 +142,6 @@ def _interval(
 
 
 def _range(rewards: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest reward; 0 and 1 for successes and failures, even if all are alike."""
     if np.isin(rewards, (0.0, 1.0)).all():
         return 0.0, 1.0
     return float(rewards.min()), float(rewards.max())

@@ -17,22 +17,12 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class PairedDifferences:
-    """Paired differences of one metric; positive is better.
-
-    Args:
-        differences: One value per item.
-        clusters: Cluster of each item.
-        weights: Size of each item if the metric is a ratio of sums; None for a plain mean.
-        smallest: Smallest difference worth shipping, in the metric's unit.
-    """
-
-    differences: Sequence[float]
+    differences: Sequence[float]  # one value per item
     clusters: Sequence[str]
-    weights: Sequence[float] | None
-    smallest: float
+    weights: Sequence[float] | None  # size of each item if the metric is a ratio of sums; None for a plain mean
+    smallest: float  # smallest difference worth shipping, in the metric's unit
 
     def interval(self, resamples: int, confidence: float, seed: int) -> Interval:
-        """Mean difference with its interval, by a paired bootstrap over the clusters."""
         return paired_bootstrap(
             self.differences,
             weights=self.weights,
@@ -45,25 +35,13 @@ class PairedDifferences:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """Test result of one metric's differences.
-
-    Args:
-        metric: Name of the metric.
-        interval: Mean difference and its interval, not corrected.
-        p: Two-sided p-value of no difference, by flipping signs.
-        p_corrected: The p-value after Holm's correction over all metrics compared together.
-        clusters: Number of independent clusters.
-        smallest: Smallest difference worth shipping.
-        needed: Clusters needed to detect that difference with a power of 80 %, at the observed
-            variance; None without variance.
-    """
-
     metric: str
-    interval: Interval
-    p: float
-    p_corrected: float
-    clusters: int
-    smallest: float
+    interval: Interval  # mean difference and its interval, not corrected
+    p: float  # two-sided p-value of no difference, by flipping signs
+    p_corrected: float  # the p-value after Holm's correction over all metrics compared together
+    clusters: int  # number of independent clusters
+    smallest: float  # smallest difference worth shipping
+    # clusters needed to detect that difference with a power of 80 %, at the observed variance; None without variance
     needed: int | None
 
 
@@ -72,11 +50,7 @@ def compare_all(
 ) -> list[MetricComparison]:
     """Compare all metrics with Holm's correction, without empty ones.
 
-    Args:
-        metrics: Differences by name of the metric.
-        resamples: Resamples of each bootstrap.
-        confidence: Two-sided confidence of the intervals, 0 to 1.
-        seed: Seed of the resampling.
+    ``confidence``: two-sided confidence of the intervals, 0 to 1.
     """
     nonempty = {name: paired for name, paired in metrics.items() if len(paired.differences)}
     p_values = [sign_flip_p(paired, resamples, seed) for paired in nonempty.values()]
@@ -92,11 +66,9 @@ def compare_all(
 def items_needed(paired: PairedDifferences, confidence: float) -> int | None:
     """Clusters needed to detect the smallest worthwhile difference with 80 % power.
 
-    Uses the normal approximation for planning: (z + z')² s² over the square of the difference,
-    where s is the standard deviation of the clusters' contributions to the mean.
-
-    Returns:
-        Number of clusters; None with fewer than two clusters or without variance.
+    Uses the normal approximation for planning: (z + z')² s² over the square of the difference, where s is the
+    standard deviation of the clusters' contributions to the mean. Returns number of clusters; None with fewer than
+    two clusters or without variance.
     """
     sums, sizes = cluster_sums(paired.differences, paired.weights, paired.clusters)
     if len(sums) < 2 or paired.smallest <= 0:
@@ -113,7 +85,6 @@ def items_needed(paired: PairedDifferences, confidence: float) -> int | None:
 
 
 def detectable_difference(clusters: int, paired_needed: int | None, smallest: float) -> float:
-    """Smallest difference detectable with 80 % power; 0 without variance."""
     if paired_needed is None:
         return 0.0
     return smallest * sqrt(paired_needed / clusters) if clusters else inf
@@ -122,8 +93,8 @@ def detectable_difference(clusters: int, paired_needed: int | None, smallest: fl
 def sign_flip_p(paired: PairedDifferences, resamples: int, seed: int) -> float:
     """Two-sided p-value of the sign-flip permutation test of the mean.
 
-    Signs of whole clusters are flipped. Exact for few clusters, so that three clusters can never be
-    significant, as they could in a bootstrap; sampled by the seed for many.
+    Signs of whole clusters are flipped. Exact for few clusters, so that three clusters can never be significant, as
+    they could in a bootstrap; sampled by the seed for many.
     """
     sums, _ = cluster_sums(paired.differences, paired.weights, paired.clusters)
     count = len(sums)

@@ -1,10 +1,9 @@
 """Off-policy evaluation: a new router's expected success from another router's decisions.
 
-Inverse propensity scoring (Horvitz and Thompson), its self-normalised form (Swaminathan and
-Joachims 2015) and the doubly robust estimator (Dudik and others 2011), each with a bootstrap
-interval. All need two things that a log may lack: the probability of each logged decision, and
-logged decisions that the new router would take too. If one is missing, the result is a refusal
-with the reason.
+Inverse propensity scoring (Horvitz and Thompson), its self-normalised form (Swaminathan and Joachims 2015) and the
+doubly robust estimator (Dudik and others 2011), each with a bootstrap interval. All need two things that a log may
+lack: the probability of each logged decision, and logged decisions that the new router would take too. If one is
+missing, the result is a refusal with the reason.
 """
 
 from collections import defaultdict
@@ -22,68 +21,37 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class LoggedDecisions:
-    """Logged decisions with known outcomes.
-
-    Args:
-        actions: Master that each task was sent to.
-        rewards: Reward of each decision, 0 to 1.
-        propensities: Probability of each decision; None if it was not logged.
-        clusters: Cluster of each task; dependent tasks share one, and whole clusters are resampled.
-    """
-
-    actions: Sequence[str]
-    rewards: Sequence[float]
-    propensities: Sequence[float | None]
-    clusters: Sequence[str]
+    actions: Sequence[str]  # master that each task was sent to
+    rewards: Sequence[float]  # reward of each decision, 0 to 1
+    propensities: Sequence[float | None]  # probability of each decision; None if it was not logged
+    clusters: Sequence[str]  # cluster of each task; dependent tasks share one, and whole clusters are resampled
 
 
 @dataclass(frozen=True)
 class Support:
-    """Minimum support for an estimate.
-
-    Args:
-        min_items: Minimum number of decisions.
-        min_effective: Minimum effective sample size, (sum of weights)² / sum of squares (Kish).
-    """
-
-    min_items: int
-    min_effective: float
+    min_items: int  # minimum number of decisions
+    min_effective: float  # minimum effective sample size, (sum of weights)² / sum of squares (Kish)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected success of the new router, by several estimators.
+    """Expected success of the new router, by several estimators."""
 
-    Args:
-        items: Number of logged decisions.
-        effective: Effective sample size.
-        logged: Success of the router that took the decisions.
-        ips: Inverse propensity score.
-        snips: Self-normalised inverse propensity score.
-        doubly_robust: Doubly robust estimate, with a model of the outcome.
-    """
-
-    items: int
-    effective: float
-    logged: Interval
-    ips: Interval
-    snips: Interval
-    doubly_robust: Interval
+    items: int  # number of logged decisions
+    effective: float  # effective sample size
+    logged: Interval  # success of the router that took the decisions
+    ips: Interval  # inverse propensity score
+    snips: Interval  # self-normalised inverse propensity score
+    doubly_robust: Interval  # doubly robust estimate, with a model of the outcome
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An estimate that cannot be given.
+    """An estimate that cannot be given."""
 
-    Args:
-        reason: Why, as a sentence.
-        items: Number of logged decisions with a known outcome.
-        effective: Effective sample size; None if no weights could be computed.
-    """
-
-    reason: str
-    items: int
-    effective: float | None
+    reason: str  # why, as a sentence
+    items: int  # number of logged decisions with a known outcome
+    effective: float | None  # effective sample size; None if no weights could be computed
 
 
 def evaluate_policy(
@@ -91,14 +59,7 @@ def evaluate_policy(
 ) -> Estimate | Refusal:
     """Expected reward of another policy, or the reason why it cannot be estimated.
 
-    Args:
-        target_policy: Per task, the probability of each master under the new policy; absent ones
-            are 0. A deterministic router has a single master with probability 1.
-        support: Requirements on the log.
-        settings: Resamples, confidence and seed of the intervals.
-
-    Raises:
-        ValueError: the sequences differ in length, or a reward or probability is out of range.
+    Raises ValueError: the sequences differ in length, or a reward or probability is out of range.
     """
     _check(logged, target_policy)
     items = len(logged.actions)
@@ -184,8 +145,8 @@ def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -
 def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
     """Predicted reward of the target policy and of the logged action, per task.
 
-    The mean reward of each master over tasks of *other* clusters, shrunk toward the overall mean: a
-    model fitted on the task itself would bias the estimate.
+    The mean reward of each master over tasks of *other* clusters, shrunk toward the overall mean: a model fitted on
+    the task itself would bias the estimate.
     """
     total: dict[str, float] = defaultdict(float)
     count: dict[str, int] = defaultdict(int)
@@ -212,7 +173,6 @@ def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, fl
 
 
 def _draws(clusters: Sequence[str], settings: EvaluationSettings) -> tuple[np.ndarray, int, int]:
-    """Cluster number of each decision, number of clusters, and seed of the bootstrap."""
     numbers: dict[str, int] = {}
     cluster_index = np.array([numbers.setdefault(name, len(numbers)) for name in clusters])
     return cluster_index, len(numbers), settings.seed

@@ -1,10 +1,9 @@
 """Confidence sequences and tests that are valid at every look, for answers that arrive one by one.
 
-The confidence sequence is that of the mixture sequential probability ratio test with a normal
-mixture (Robbins 1970; Johari, Koomen, Pekelis and Walsh, *Always Valid Inference*, Operations
-Research 70, 2022), which for differences of means is an asymptotic confidence sequence
-(Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, *Time-uniform central limit theory*, Annals of
-Statistics 52, 2024). Two things are added for a gateway's traffic:
+The confidence sequence is that of the mixture sequential probability ratio test with a normal mixture (Robbins 1970;
+Johari, Koomen, Pekelis and Walsh, *Always Valid Inference*, Operations Research 70, 2022), which for differences of
+means is an asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, *Time-uniform central
+limit theory*, Annals of Statistics 52, 2024). Two things are added for a gateway's traffic:
 
 - A caller keeps their variant, so the unit is a person, not an answer. The variance is that of a
   ratio of sums over units. With a variance that is estimated again at every look, the differences
@@ -33,26 +32,16 @@ _FAR = 8.0
 
 @dataclass(frozen=True)
 class UnitSums:
-    """Sums over units (people, sessions) with ``n`` answers of which ``y`` had the property.
-
-    Args:
-        units: Number of units.
-        n: Sum of the answers.
-        y: Sum of the answers with the property.
-        nn: Sum of the squares of a unit's ``n``.
-        ny: Sum of the products of a unit's ``n`` and ``y``.
-        yy: Sum of the squares of a unit's ``y``.
-    """
+    """Sums over units (people, sessions) with ``n`` answers of which ``y`` had the property."""
 
     units: Any = 0
     n: Any = 0
-    y: Any = 0
-    nn: Any = 0
-    ny: Any = 0
-    yy: Any = 0
+    y: Any = 0  # sum of the answers with the property
+    nn: Any = 0  # sum of the squares of a unit's `n`
+    ny: Any = 0  # sum of the products of a unit's `n` and `y`
+    yy: Any = 0  # sum of the squares of a unit's `y`
 
     def with_change(self, before: tuple[int, int], after: tuple[int, int]) -> "UnitSums":
-        """The sums after one unit's ``(n, y)`` changed; ``before`` is (0, 0) for a new unit."""
         (n, y), (m, x) = before, after
         return UnitSums(
             self.units + (m > 0) - (n > 0),
@@ -65,12 +54,10 @@ class UnitSums:
 
     @property
     def share(self) -> Any:
-        """Share of answers with the property; 0 without answers."""
         return self.y / np.maximum(self.n, 1)
 
     @property
     def variance(self) -> Any:
-        """Variance of the share; infinite below two units."""
         share, n = self.share, np.maximum(self.n, 1)
         spread = self.yy - 2 * share * self.ny + share * share * self.nn
         units = np.maximum(self.units, 2)
@@ -83,13 +70,7 @@ class UnitSums:
 def difference(
     first: UnitSums, second: UnitSums, error: float, scale: float, min_units: int = MIN_UNITS
 ) -> tuple[Any, Any]:
-    """Ends of the confidence sequence of ``second.share - first.share``.
-
-    Args:
-        error: Probability that the sequence ever misses the true difference.
-        scale: Size of the differences for which the interval is shortest.
-        min_units: Minimum units per variant; with fewer the interval is -1 to 1.
-    """
+    """Ends of the confidence sequence of ``second.share - first.share``."""
     first_variance, second_variance = first.variance, second.variance
     estimable = np.isfinite(first_variance) & np.isfinite(second_variance)
     estimable &= np.minimum(first.units, second.units) >= min_units
@@ -126,13 +107,8 @@ def _radius(variance: Any, freedom: Any, error: float, scale: float) -> Any:
 def sample_ratio(first: Any, second: Any, share: float) -> Any:
     """Evidence that units were not divided as planned: an e-value, valid at every look.
 
-    Under the planned ratio it ever exceeds 1/x with probability at most x (Lindon and Malek,
-    *Anytime-valid inference for multinomial count data*, NeurIPS 2022, with a uniform prior).
-
-    Args:
-        first: Units with the first variant.
-        second: Units with the second variant.
-        share: Planned probability of the second variant.
+    Under the planned ratio it ever exceeds 1/x with probability at most x (Lindon and Malek, *Anytime-valid inference
+    for multinomial count data*, NeurIPS 2022, with a uniform prior).
     """
     planned = first * np.log1p(-share) + second * np.log(share)
     return np.exp(np.minimum(betaln(first + 1, second + 1) - planned, 700.0))

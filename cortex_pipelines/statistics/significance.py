@@ -9,15 +9,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided p-value of McNemar's exact test.
-
-    Args:
-        only_first: Number of items that only the first gets right.
-        only_second: Number of items that only the second gets right.
-
-    Raises:
-        ValueError: a count is negative.
-    """
+    """Two-sided p-value of McNemar's exact test. Raises ValueError: a count is negative."""
     from scipy.stats import binomtest
 
     if min(only_first, only_second) < 0:
@@ -39,8 +31,8 @@ def higher_likelihood_p(first: Doubles, second: Doubles) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm-corrected p-values (Holm 1979), in the given order.
 
-    The smallest p-value is multiplied by the number of tests, the next by one less, and so on; each
-    is at least as large as the one before it.
+    The smallest p-value is multiplied by the number of tests, the next by one less, and so on; each is at least as
+    large as the one before it.
     """
     corrected = [0.0] * len(p_values)
     reached = 0.0

@@ -20,24 +20,20 @@ class ClassModel:
 
     @cached_property
     def name(self) -> str:
-        """Name of the class; empty if it has none."""
         return text(child(self.node, "name", "type"))
 
     @cached_property
     def members(self) -> list[Node]:
-        """Members of the class body, without decorators."""
         body = child(self.node, "body")
         inside = body.named_children if body is not None else []
         return [child(member, "definition") or member for member in inside if not member.is_extra]
 
     @cached_property
     def methods(self) -> dict[str, Node]:
-        """Direct methods by name; the last of overloads."""
         return {text(child(method, "name")): method for method in self.members if method.type in METHODS}
 
     @cached_property
     def constructor(self) -> Node | None:
-        """The constructor, if the class defines one."""
         constructors = [member for member in self.members if member.type == "constructor_declaration"]
         by_name = [self.methods[name] for name in sorted(CONSTRUCTORS & set(self.methods))]
         return (constructors + by_name or [None])[0]  # type: ignore[list-item]
@@ -51,6 +47,5 @@ class ClassModel:
 
 
 def last_statement(method: Node) -> Node | None:
-    """The last statement of a method's body."""
     inside = statements(child(method, "body"))
     return bare(inside[-1]) if inside else None

@@ -14,8 +14,8 @@ Where tools differ, these figures follow the tool that people use for the langua
   other tokens. A closing bracket belongs to its opening one; comments, docstrings, quotes and
   semicolons do not count.
 
-A unit's figures are those of its whole span, nested functions included; a type's are the sum over
-its methods. In arguments of Rust's macros only tokens are counted.
+A unit's figures are those of its whole span, nested functions included; a type's are the sum over its methods. In
+arguments of Rust's macros only tokens are counted.
 """
 
 from bisect import bisect_left
@@ -27,32 +27,18 @@ from cortex_pipelines.annotation.complexity.treewalk import WalkResult
 
 @dataclass(frozen=True)
 class Complexity:
-    """Complexity measures of a unit.
-
-    Args:
-        cyclomatic: Cyclomatic complexity, from 1.
-        cognitive: Cognitive complexity, from 0.
-        nesting: Maximum nesting depth of control flow.
-        deepest: Byte span of a construct at that depth; None without control flow.
-        halstead: Counts of tokens.
-    """
-
     cyclomatic: int
     cognitive: int
-    nesting: int
-    deepest: tuple[int, int] | None
-    halstead: Halstead
+    nesting: int  # maximum nesting depth of control flow
+    deepest: tuple[int, int] | None  # byte span of a construct at that depth; None without control flow
+    halstead: Halstead  # counts of tokens
 
 
 def complexity_of(walk: WalkResult, start: int, end: int, body_start: int | None, starts: list[int]) -> Complexity:
     """Measure the complexity of a unit.
 
-    Args:
-        walk: Result of the walk over its file, with the levels at the unit's start and body.
-        start: First byte of the unit.
-        end: Byte after its last one.
-        body_start: Where its implementation begins; None if it has none.
-        starts: First bytes of the walk's steps.
+    ``start``: first byte of the unit. ``body_start``: where its implementation begins; None if it has none.
+    ``starts``: first bytes of the walk's steps.
     """
     inside = walk.steps[bisect_left(starts, start) : bisect_left(starts, end)]
     base = walk.levels.get(start if body_start is None else body_start, 0)

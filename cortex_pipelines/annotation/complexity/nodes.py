@@ -41,12 +41,10 @@ FUNCTIONS = {language: types_of("function", language) for language in LANGUAGES}
 
 
 def text(node: Node | None) -> str:
-    """Text of a node; empty for None."""
     return (node.text or b"").decode(errors="replace") if node is not None else ""
 
 
 def child(node: Node, *fields: str) -> Node | None:
-    """The first child under any of the given fields."""
     for field in fields:
         field_child = node.child_by_field_name(field)
         if field_child is not None:
@@ -84,7 +82,6 @@ def leaves(statement: Node | None) -> bool:
 
 
 def descendants(node: Node, types: Collection[str], barred: Collection[str] = ()) -> Iterator[Node]:
-    """Descendants of given types in order, without descending into barred types."""
     pending = list(reversed(node.named_children))
     while pending:
         descendant = pending.pop()

@@ -20,18 +20,13 @@ class _Function:
 
 @dataclass
 class Callers:
-    """Stack of functions around the current node of a walk.
+    """Stack of functions around the current node of a walk."""
 
-    Args:
-        language: Language as tables call it.
-    """
-
-    language: str
+    language: str  # language as tables call it
     _around: list[_Function | None] = field(default_factory=list)
     _by_name: dict[bytes, list[_Function]] = field(default_factory=dict)
 
     def enter(self, node: Node, parent: Node | None) -> None:
-        """Enter a function."""
         receiver = node.child_by_field_name("receiver")
         method = (bool(self._around) and self._around[-1] is None) or receiver is not None
         selves = _SELVES if receiver is None else frozenset({_receiver_name(receiver)})
@@ -40,11 +35,9 @@ class Callers:
         self._by_name.setdefault(function.name, []).append(function)
 
     def enter_type(self) -> None:
-        """Enter a type."""
         self._around.append(None)
 
     def leave(self) -> None:
-        """Leave the innermost function or type."""
         function = self._around.pop()
         if function is not None:
             self._by_name[function.name].pop()
@@ -79,7 +72,6 @@ def _receiver_name(receiver: Node) -> bytes:
 
 
 def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
-    """Owner and name of a called function; the name is empty if it is not a plain name."""
     name_node = call.child_by_field_name("name")
     if name_node is not None:
         owner = call.child_by_field_name("object")

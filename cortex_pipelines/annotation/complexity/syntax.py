@@ -12,9 +12,9 @@ Roles of control flow:
 * ``jump``: to a label; ``function``: restarts at zero, one level deeper inside of another;
 * ``alternative``: what holds an ``else``; ``type``: what has methods; ``call``: of a function.
 
-Roles of tokens: ``skip`` (comments: not code), ``literal`` (one operand, whatever is inside),
-``delimiter`` (quotes and closing brackets, which belong to what they end), ``keyword`` (a named
-node that is an operator). All other leaves are operands if they have a name, else operators.
+Roles of tokens: ``skip`` (comments: not code), ``literal`` (one operand, whatever is inside), ``delimiter`` (quotes
+and closing brackets, which belong to what they end), ``keyword`` (a named node that is an operator). All other leaves
+are operands if they have a name, else operators.
 """
 
 from dataclasses import dataclass
@@ -137,34 +137,21 @@ INTERPOLATIONS = frozenset({"interpolation", "template_substitution"})
 
 @dataclass(frozen=True)
 class Syntax:
-    """Node kinds of a grammar, by number.
+    """Node kinds of a grammar, by number."""
 
-    Args:
-        flow: Kind to its role in control flow.
-        token: Kind to its role as a token.
-        names: Kind to its name, of those that have one (else they are punctuation or keywords).
-        logical: Logical operator to whether a run of it is understood as one.
-    """
-
-    flow: dict[int, str]
-    token: dict[int, str]
-    names: dict[int, str]
-    logical: dict[int, bool]
+    flow: dict[int, str]  # kind to its role in control flow
+    token: dict[int, str]  # kind to its role as a token
+    names: dict[int, str]  # kind to its name, of those that have one (else they are punctuation or keywords)
+    logical: dict[int, bool]  # logical operator to whether a run of it is understood as one
 
 
 def types_of(role: str, language: str) -> frozenset[str]:
-    """Node types with a given role in a language; may be empty."""
     return frozenset(_ROLES[language].get(role, "").split())
 
 
 @cache
 def syntax_of(name: str, language: Language) -> Syntax:
-    """Build the role table of a grammar.
-
-    Args:
-        name: Language as tables call it.
-        language: The grammar itself; a language may have several.
-    """
+    """Build the role table of a grammar."""
     types = _by_type(name)
     syntax = Syntax({}, {}, {}, {})
     for kind in range(language.node_kind_count):

@@ -1,7 +1,7 @@
 """Walk a syntax tree once and collect control flow, tokens and requested nodes.
 
-Results are stored by position, so that a unit's measures are sums over its span. Nothing recurses:
-files may nest as deeply as their size allows.
+Results are stored by position, so that a unit's measures are sums over its span. Nothing recurses: files may nest as
+deeply as their size allows.
 """
 
 from collections.abc import Collection
@@ -18,65 +18,39 @@ _DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "gua
 
 @dataclass(frozen=True, slots=True)
 class FlowStep:
-    """Contribution of one construct to the complexity measures.
+    """Contribution of one construct to the complexity measures."""
 
-    Args:
-        start, end: Its bytes.
-        level: Levels of control flow around it in the file.
-        decisions: Its decisions (cyclomatic complexity).
-        reading: Whether it adds to cognitive complexity.
-        deepens: Whether its cost grows with its level, and its body is a level deeper.
-    """
-
-    start: int
+    start: int  # its bytes
     end: int
-    level: int
-    decisions: int
-    reading: bool
-    deepens: bool = False
+    level: int  # levels of control flow around it in the file
+    decisions: int  # its decisions (cyclomatic complexity)
+    reading: bool  # whether it adds to cognitive complexity
+    deepens: bool = False  # whether its cost grows with its level, and its body is a level deeper
 
 
 class NodeVisit(NamedTuple):
     """A node that a rule requested, with its context.
 
-    Finding a node's parent takes a walk from the root, so the context that rules need is recorded
-    here.
-
-    Args:
-        node: The node.
-        parent, grandparent: What encloses it; None at the root.
-        loops: Loops whose body it is in, up to the nearest function.
-        function: The nearest function around it.
+    Finding a node's parent takes a walk from the root, so the context that rules need is recorded here.
     """
 
     node: Node
-    parent: Node | None
+    parent: Node | None  # what encloses it; None at the root
     grandparent: Node | None
-    loops: int
+    loops: int  # loops whose body it is in, up to the nearest function
     function: Node | None
 
 
 @dataclass
 class WalkResult:
-    """Results of one walk, in source order.
-
-    Args:
-        steps: Constructs of control flow, by their start.
-        operators, operands: First bytes of the tokens of each sort.
-        operator_kinds, operand_texts: What each of them is, as a number.
-        levels: Levels of control flow at the requested offsets.
-        depth: Maximum depth of the tree, in nodes.
-        visits: Nodes of the requested types, by type.
-    """
-
-    steps: list[FlowStep] = field(default_factory=list)
-    operators: list[int] = field(default_factory=list)
+    steps: list[FlowStep] = field(default_factory=list)  # constructs of control flow, by their start
+    operators: list[int] = field(default_factory=list)  # first bytes of the tokens of each sort
     operator_kinds: list[int] = field(default_factory=list)
     operands: list[int] = field(default_factory=list)
     operand_texts: list[int] = field(default_factory=list)
-    levels: dict[int, int] = field(default_factory=dict)
-    depth: int = 0
-    visits: dict[str, list[NodeVisit]] = field(default_factory=dict)
+    levels: dict[int, int] = field(default_factory=dict)  # levels of control flow at the requested offsets
+    depth: int = 0  # maximum depth of the tree, in nodes
+    visits: dict[str, list[NodeVisit]] = field(default_factory=dict)  # nodes of the requested types, by type
 
 
 class _NodeContext(NamedTuple):
@@ -88,15 +62,6 @@ class _NodeContext(NamedTuple):
 
 
 def walk(tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str] = ()) -> WalkResult:
-    """Walk a tree once.
-
-    Args:
-        tree: Tree of the file.
-        data: The file's UTF-8 text.
-        language: Language as tables call it.
-        offsets: Byte offsets whose level is recorded: starts of units and of their bodies.
-        types: Node types whose nodes are recorded.
-    """
     return _Walker(tree, data, language, offsets, types).run()
 
 
@@ -186,12 +151,10 @@ class _Walker:
             self._walk.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
 
     def _stands_alone(self) -> bool:
-        """Whether a string is an expression statement, such as a docstring."""
         parent = self._nodes[-1]
         return parent is not None and _is_docstring(parent)
 
     def _enter(self, node: Node, role: str, level: int) -> _NodeContext:
-        """Count a control-flow node."""
         handler = _HANDLERS.get(role)
         if handler is not None:
             return handler(self, node, role, level)
@@ -313,7 +276,6 @@ _HANDLERS = {
 
 
 def _is_default(case: Node, pattern: Node | None) -> bool:
-    """Whether a case is the default: ``default``, or a lone ``_`` without a guard."""
     if case.child_count and case.children[0].type == "default":
         return True
     if case.child_by_field_name("guard") is not None:
@@ -324,7 +286,6 @@ def _is_default(case: Node, pattern: Node | None) -> bool:
 
 
 def _has_code(node: Node) -> bool:
-    """Whether a string contains interpolated code."""
     return any(child.type in INTERPOLATIONS for child in node.named_children)
 
 

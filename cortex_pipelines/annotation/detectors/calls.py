@@ -24,21 +24,11 @@ _GLUED = r"\+|%|\bf[\"']|\.format\(|\$\{|\bSprintf\(|\bformat!"
 
 @dataclass(frozen=True)
 class CallRule:
-    """A call pattern that indicates a label.
-
-    Args:
-        label: The label.
-        languages: Its languages, separated by blanks.
-        callee: Regular expression for the callee's full name.
-        arguments: Regular expression that the arguments must contain.
-        in_loop: Whether it only matters in a loop.
-    """
-
     label: str
-    languages: str
-    callee: str
-    arguments: str = ""
-    in_loop: bool = False
+    languages: str  # its languages, separated by blanks
+    callee: str  # regular expression for the callee's full name
+    arguments: str = ""  # regular expression that the arguments must contain
+    in_loop: bool = False  # whether it only matters in a loop
 
 
 RULES = (
@@ -138,13 +128,10 @@ _CALLS = {
 
 
 class UnsafeCalls(Detector):
-    """Detects the calls of the table."""
-
     labels = tuple(sorted({rule.label for rule in RULES}))
     types: ClassVar = _CALLS
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Labels of all rules that match a call."""
         name = called(visit.node)
         if not name or len(name) > 200:
             return

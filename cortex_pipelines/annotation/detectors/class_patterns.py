@@ -56,7 +56,6 @@ class ClassPatterns(Detector):
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Patterns, each with the method or header that shows it best."""
         if visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
             return
         model = ClassModel(visit.node, context.language)
@@ -142,7 +141,6 @@ def _calls_own(code: str, step: str) -> bool:
 
 
 def _single(model: ClassModel) -> Node | None:
-    """Singleton: one stored instance and its accessor."""
     if model.language == "python":
         new_method = model.methods.get("__new__")
         return (
@@ -156,7 +154,6 @@ def _single(model: ClassModel) -> Node | None:
 
 
 def _template(model: ClassModel) -> Node | None:
-    """Template method: a concrete method that calls an abstract one."""
     step_names = set()
     for name, method in model.methods.items():
         body = child(method, "body")
@@ -183,7 +180,6 @@ def _template(model: ClassModel) -> Node | None:
 
 
 def _composite(model: ClassModel) -> Node | None:
-    """Composite: a method that calls the same method on each child."""
     for name, method in model.methods.items():
         body = normalized_text(child(method, "body"))
         over = re.search(
@@ -209,7 +205,6 @@ def _chained(model: ClassModel) -> Node | None:
 
 
 def _wrapping(model: ClassModel) -> Node | None:
-    """Decorator: methods that delegate to the same methods of one wrapped object."""
     through: dict[str, list[Node]] = {}
     for name, method in model.methods.items():
         if name in CONSTRUCTORS:

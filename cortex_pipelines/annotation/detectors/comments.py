@@ -27,8 +27,6 @@ _STATEMENTS = re.compile(r"statement|declaration|assignment|call|definition|if_e
 
 
 class Todo(Detector):
-    """A TODO or similar note in a comment."""
-
     labels = ("todo-comment",)
     types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
 
@@ -39,17 +37,13 @@ class Todo(Detector):
 
 
 class CommentedOutCode(Detector):
-    """Code left in a comment."""
-
     labels = ("commented-out-code",)
     types: ClassVar = Todo.types
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Check a single comment."""
         return self.find_all([visit], context)
 
     def find_all(self, visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
-        """Runs of comments that parse as statements of the language."""
         parsed = 0
         for run in _runs([comment.node for comment in visits]):
             start, end = run[0].start_byte, run[-1].end_byte
@@ -62,7 +56,6 @@ class CommentedOutCode(Detector):
 
 
 def _runs(comments: Sequence[Node]) -> Iterator[list[Node]]:
-    """Group comments on consecutive lines with the same indentation."""
     run: list[Node] = []
     for comment in comments:
         if run and not _is_below(run[-1], comment):

@@ -24,7 +24,6 @@ _TRUTHS = frozenset({"true", "false"})
 
 
 def _is_head(visit: NodeVisit) -> bool:
-    """Whether an ``if`` starts its chain, not an ``else if``."""
     parent = visit.parent
     if parent is None or parent.type == "else_clause":
         return parent is None
@@ -34,7 +33,6 @@ def _is_head(visit: NodeVisit) -> bool:
 
 
 def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None]]:
-    """Condition and body of each branch; None as condition of ``else``."""
     if language == "python":
         yield child(head, "condition"), child(head, "consequence")
         for alternative in head.children_by_field_name("alternative"):
@@ -84,8 +82,6 @@ class SimilarBranches(Detector):
 
 
 class NeedlessBranches(Detector):
-    """An ``if`` statement that can be simplified."""
-
     labels = ("collapsible-if", "else-after-return", "redundant-boolean")
     types: ClassVar = _IFS
 
@@ -142,7 +138,6 @@ class NestedTernary(Detector):
     types: ClassVar = {language: types_of("ternary", language) for language in LANGUAGES}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Outermost conditional expressions that contain one."""
         parts = [bare(part) for part in visit.node.named_children]
         if any(part.type == visit.node.type for part in parts):
             outer = visit.parent
@@ -153,13 +148,10 @@ class NestedTernary(Detector):
 
 
 class ComplexCondition(Detector):
-    """A condition with many ``and`` and ``or`` operators."""
-
     labels = ("complex-condition",)
     types: ClassVar = {language: frozenset({"boolean_operator", "binary_expression"}) for language in LANGUAGES}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Whole conditions above the limit."""
         if not _is_logical(visit.node) or (visit.parent is not None and _is_logical(visit.parent)):
             return
         count, pending = 0, [visit.node]
@@ -206,7 +198,6 @@ class UnreachableCode(Detector):
     )
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """The first unreachable statements of a block."""
         inside = [part for part in visit.node.named_children if not part.is_extra]
         for number, statement in enumerate(inside[:-1]):
             if not leaves(statement):
@@ -247,7 +238,6 @@ _MAX_HANDLER_BYTES = 4000
 
 
 def _caught(handler: Node) -> Node | None:
-    """Exception types that a handler catches."""
     if handler.type == "except_clause":
         value = child(handler, "value")
         if value is not None and value.type == "as_pattern":

@@ -1,5 +1,3 @@
-"""Data classes: classes without behaviour."""
-
 import re
 from collections.abc import Iterator
 from typing import ClassVar
@@ -16,8 +14,6 @@ _ACCESS = re.compile(r"^(get|set|is|has)[A-Z_]")
 
 
 class DataClass(Detector):
-    """A class that only stores values with accessors."""
-
     labels = ("data-class",)
     types: ClassVar = {
         "python": frozenset({"class_definition"}),
@@ -27,7 +23,6 @@ class DataClass(Detector):
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """The class name, unless it is declared a data class or inherits."""
         decorated = visit.parent is not None and visit.parent.type == "decorated_definition"
         if decorated or visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
             return

@@ -26,7 +26,6 @@ _STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "
 
 
 def name_of(parameter: Node) -> str:
-    """Name of a parameter; empty for a pattern."""
     name_node = child(parameter, "name", "pattern", "left")
     if name_node is None and parameter.type == "identifier":
         name_node = parameter
@@ -118,7 +117,6 @@ class FeatureEnvy(Detector):
 
 
 def _is_method(visit: NodeVisit, language: str) -> bool:
-    """Whether a function is an instance method; static methods and constructors are not."""
     if language == "python":
         first = next(iter(parameters_of(visit.node)), None)
         dunder = text(child(visit.node, "name")).startswith("__")

@@ -39,8 +39,6 @@ _TESTS = re.compile(r"(?i)\b(len|length|size|count|status|argc|shape|ndim)\b|ver
 
 
 class MagicNumber(Detector):
-    """An unnamed number in a comparison or calculation."""
-
     labels = ("magic-number",)
     types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
 
@@ -81,8 +79,6 @@ _FORMATTING = re.compile(r"(\.format|^fmt\.S?printf|^String\.format|Sprintf)$")
 
 
 class QueryByConcatenation(Detector):
-    """An SQL query built by string concatenation."""
-
     labels = ("sql-concatenation",)
     types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
 
@@ -126,8 +122,6 @@ def _assembled(visit: NodeVisit) -> Node | None:
 
 
 class HardCodedBind(Detector):
-    """Binding to all network interfaces."""
-
     labels = ("hard-coded-bind",)
     types: ClassVar = STRINGS
 
@@ -141,12 +135,9 @@ class HardCodedBind(Detector):
 
 
 class RawHtml(Detector):
-    """React's unescaped HTML attribute."""
-
     labels = ("raw-html",)
     types: ClassVar = dict.fromkeys(("javascript", "typescript"), frozenset({"jsx_attribute"}))
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Uses of the attribute."""
         if normalized_text(visit.node).startswith("dangerouslySetInnerHTML"):
             yield evidence("raw-html", visit.node)

@@ -45,7 +45,6 @@ class LoopCosts(Detector):
     types: ClassVar = dict.fromkeys(("python", "javascript", "typescript", "java", "go"), _LOOKED_AT)
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Concatenations and searches in a loop body."""
         function = visit.function
         if not visit.loops or function is None or not _may_cost(visit.node):
             return
@@ -97,7 +96,6 @@ def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
 
 
 def _only(node: Node) -> Node:
-    """The single element of an expression list (Go)."""
     if node.type == "expression_list" and node.named_child_count == 1:
         return node.named_children[0]
     return node
@@ -153,8 +151,6 @@ def _kind(value: Node, language: str) -> str:
 
 
 class AwaitInLoop(Detector):
-    """Awaiting sequentially in a loop."""
-
     labels = ("await-in-loop",)
     types: ClassVar = {
         "python": frozenset({"await"}),
@@ -163,7 +159,6 @@ class AwaitInLoop(Detector):
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Awaits in a loop body, except ``for await`` and retries that sleep."""
         waits = "sleep" in normalized_text(visit.node) or "delay" in normalized_text(visit.node).lower()
         if visit.loops and not waits:
             yield evidence("await-in-loop", visit.node)
@@ -176,7 +171,6 @@ class DeferInLoop(Detector):
     types: ClassVar = {"go": frozenset({"defer_statement"})}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Defer statements in a loop body."""
         if visit.loops:
             yield evidence("defer-in-loop", visit.node)
 
@@ -188,7 +182,6 @@ class RangeLenLoop(Detector):
     types: ClassVar = {"python": frozenset({"for_statement"})}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """``for i in range(len(x))`` where ``i`` is only used as ``x[i]``."""
         index, over = (child(visit.node, "left"), normalized_text(child(visit.node, "right")).replace(" ", ""))
         if index is None or not (over.startswith("range(len(") and over.endswith("))")):
             return

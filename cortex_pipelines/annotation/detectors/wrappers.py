@@ -15,8 +15,6 @@ _PASSED_ON = re.compile(r"(?<![\w.])(\w+)(?:\.apply|\.call|\.ServeHTTP)?\(\s*(?:
 
 
 class WrappingFunction(Detector):
-    """A function that takes a function and returns a wrapper of it."""
-
     labels = ("decorator",)
     types: ClassVar = {
         "python": frozenset({"function_definition"}),
@@ -26,7 +24,6 @@ class WrappingFunction(Detector):
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """The returned wrapper."""
         node = visit.node
         body = child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or visit.function is not None:
@@ -62,15 +59,12 @@ def _returned_function(body: Node, language: str) -> Node | None:
 
 
 class ReturnInFinally(Detector):
-    """A return in ``finally``, which swallows the pending exception."""
-
     labels = ("return-in-finally",)
     types: ClassVar = {
         language: frozenset({"finally_clause"}) for language in ("python", "javascript", "typescript", "java")
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Returns directly inside a finally block."""
         body = child(visit.node, "body") or next(
             (part for part in visit.node.named_children if not part.is_extra), None
         )

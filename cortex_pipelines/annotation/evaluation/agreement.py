@@ -1,8 +1,7 @@
 """Agreement of the rules with the hand-labelled sample, and calibrated confidences.
 
-A confidence is the rate at which the annotator agreed, shrunk toward the rule author's belief (a
-beta prior), since a label may have few cases. The rules were written with the sample at hand, so
-the rates are optimistic for unseen code.
+A confidence is the rate at which the annotator agreed, shrunk toward the rule author's belief (a beta prior), since a
+label may have few cases. The rules were written with the sample at hand, so the rates are optimistic for unseen code.
 """
 
 import json
@@ -25,8 +24,6 @@ _BANDS = (0.0, 0.5, 0.7, 0.85, 0.95)
 
 @dataclass(frozen=True)
 class ConfusionCounts:
-    """Confusion counts of rules and annotator for one label."""
-
     both: int
     rules_only: int
     person_only: int
@@ -34,19 +31,16 @@ class ConfusionCounts:
 
     @property
     def precision(self) -> float | None:
-        """Precision of the rules; None without predictions."""
         predicted = self.both + self.rules_only
         return self.both / predicted if predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Recall of the rules; None without positives."""
         real = self.both + self.person_only
         return self.both / real if real else None
 
     @property
     def kappa(self) -> float | None:
-        """Cohen's kappa; None where chance agreement is perfect."""
         total = self.both + self.rules_only + self.person_only + self.neither
         predicted, real = self.both + self.rules_only, self.both + self.person_only
         by_chance = predicted * real + (total - predicted) * (total - real)
@@ -57,30 +51,20 @@ class ConfusionCounts:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of the rules with the hand-labelled sample.
-
-    Args:
-        cases: Number of cases.
-        categories: Counts by category.
-        labels: Counts by label.
-        right: Cases with the right category.
-        bands: Lower bound of each band of evidence, with the accuracy of its categories.
-    """
+    """Agreement of the rules with the hand-labelled sample."""
 
     cases: int
-    categories: dict[str, ConfusionCounts]
+    categories: dict[str, ConfusionCounts]  # counts by category
     labels: dict[str, ConfusionCounts]
-    right: int
-    bands: tuple[tuple[float, float], ...]
+    right: int  # cases with the right category
+    bands: tuple[tuple[float, float], ...]  # lower bound of each band of evidence, with the accuracy of its categories
 
     def label_confidence(self, label: str) -> float:
-        """Estimated precision of a finding with this label."""
         counts, belief = self.labels[label], LABELS[label].belief
         predicted = counts.both + counts.rules_only
         return round((counts.both + _PRIOR * belief) / (predicted + _PRIOR), 4)
 
     def category_confidence(self, score: float) -> float:
-        """Estimated accuracy of a category by its score; monotone in the score."""
         return next(rate for start, rate in reversed(self.bands) if score >= start)
 
 
@@ -109,10 +93,7 @@ def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> A
 def cached_agreement(settings: AnnotationSettings, extraction: ExtractionSettings, cache: RowCache | None) -> Agreement:
     """Agreement from the cache, recomputed when rules or sample change.
 
-    Args:
-        settings: Limits and weights of the rules.
-        extraction: Settings that cut the sample into units.
-        cache: Cache for one version of rules and sample; None recomputes.
+    ``cache``: cache for one version of rules and sample; None recomputes.
     """
     key = ("agreement", settings.model_dump(mode="json"), extraction.model_dump(mode="json"))
     cached = cache.get(*key) if cache else None
@@ -132,7 +113,6 @@ def _read(serialized: bytes) -> Agreement:
 
 
 def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
-    """Confusion counts of (rules, annotator) pairs."""
     return ConfusionCounts(
         pairs.count((True, True)), pairs.count((True, False)), pairs.count((False, True)), pairs.count((False, False))
     )

@@ -2,10 +2,10 @@
 
 ``sample/<language>.txt`` holds cases. A case begins with a line
 
-    === path | qualified name | category | label, label
+=== path | qualified name | category | label, label
 
-followed by the file's code; ``-`` means no label. The named unit is labelled. All of it was written
-for this sample, the labels before the rules were run over it.
+followed by the file's code; ``-`` means no label. The named unit is labelled. All of it was written for this sample,
+the labels before the rules were run over it.
 """
 
 from dataclasses import dataclass
@@ -28,29 +28,16 @@ _MARK = "=== "
 
 @dataclass(frozen=True)
 class LabelledUnit:
-    """A unit with its human labels.
-
-    Args:
-        language: Its language.
-        path: Path of its file.
-        name: Its qualified name.
-        category: Its category.
-        labels: Its patterns, anti-patterns and smells.
-        code: The file.
-    """
-
     language: str
     path: str
     name: str
     category: str
-    labels: frozenset[str]
+    labels: frozenset[str]  # its patterns, anti-patterns and smells
     code: str
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A case with the labels of the rules."""
-
     case: LabelledUnit
     category: str
     score: float
@@ -58,15 +45,14 @@ class Prediction:
 
 
 class SampleError(ValueError):
-    """The sample file is malformed."""
+    pass
 
 
 @cache
 def cases(folder: Path = _SAMPLE) -> tuple[LabelledUnit, ...]:
     """All cases, ordered by language and file.
 
-    Raises:
-        SampleError: the first line of a case does not have four parts.
+    Raises SampleError: the first line of a case does not have four parts.
     """
     return tuple(
         _case(language, part)
@@ -90,11 +76,7 @@ def _case(language: str, part: str) -> LabelledUnit:
 
 @cache
 def predict_sample(settings: AnnotationSettings, extraction: ExtractionSettings) -> tuple[Prediction, ...]:
-    """Label each case by the rules.
-
-    Raises:
-        SampleError: a case's file has no unit with its name.
-    """
+    """Label each case by the rules. Raises SampleError: a case's file has no unit with its name."""
     units, texts = _units(extraction)
     rows = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}
     return tuple(

@@ -1,7 +1,7 @@
 """Mechanical fixes of code smells in a unit.
 
-Only fixes that need no understanding of the program are made, and each is verified: the new code
-parses, differs, and has one smell less and no new one.
+Only fixes that need no understanding of the program are made, and each is verified: the new code parses, differs, and
+has one smell less and no new one.
 """
 
 import ast
@@ -34,33 +34,17 @@ _FRAMES = {
 
 @dataclass(frozen=True)
 class SmellFix:
-    """A unit with one smell fixed.
-
-    Args:
-        smell: Label of the smell, as in ``UNIT_FINDINGS``.
-        purpose: One of ``schemas.PURPOSES``.
-        before: Code of the unit with the smell.
-        after: The same unit without it.
-        explanation: What was wrong and what was done, in two sentences.
-    """
-
-    smell: str
-    purpose: str
-    before: str
-    after: str
-    explanation: str
+    smell: str  # label of the smell, as in `UNIT_FINDINGS`
+    purpose: str  # one of `schemas.PURPOSES`
+    before: str  # code of the unit with the smell
+    after: str  # the same unit without it
+    explanation: str  # what was wrong and what was done, in two sentences
 
 
 def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
     """Fixes of a unit's smells, one each, in source order.
 
-    Args:
-        code: Exact text of the unit (a function, method or class).
-        language: Language as tables call it.
-        path: Path of its file; the extension may decide the grammar.
-
-    Returns:
-        Verified fixes; none for code with syntax errors.
+    Returns verified fixes; none for code with syntax errors.
     """
     grammar = grammar_for(language, path)
     framed = _framed(code.encode(errors="replace"), grammar)
@@ -80,7 +64,6 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
 
 
 def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree] | None:
-    """Parsable code around the unit, its offsets and its tree."""
     for before, after in _FRAMES[grammar.language]:
         framed = before + data + after
         tree = parse(framed, grammar)
@@ -90,7 +73,6 @@ def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
-    """Smells with a fixer; none depends on settings."""
     no_limits = AnnotationSettings.model_construct()
     reading = FileReading(tree, data, grammar, (), no_limits, frozenset(_FIXERS))
     return [evidence for evidence in reading.evidence if evidence.label in _FIXERS]

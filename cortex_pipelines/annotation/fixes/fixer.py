@@ -14,16 +14,7 @@ Edit = tuple[int, int, bytes]
 
 @dataclass(frozen=True)
 class SmellInstance:
-    """A smell with the code around it.
-
-    Args:
-        data: The code, as it was parsed.
-        language: Its language.
-        tree: Its tree.
-        evidence: Where the smell is.
-    """
-
-    data: bytes
+    data: bytes  # the code, as it was parsed
     language: str
     tree: Tree
     evidence: Evidence
@@ -40,22 +31,18 @@ class SmellInstance:
         return deepest
 
     def enclosing(self, *types: str) -> Node | None:
-        """The innermost node of given types that contains the evidence."""
         node = self.tree.root_node.descendant_for_byte_range(self.evidence.start, self.evidence.end)
         while node is not None and node.type not in types:
             node = node.parent
         return node
 
     def text(self, node: Node) -> bytes:
-        """Text of a node."""
         return self.data[node.start_byte : node.end_byte]
 
     def line_start(self, offset: int) -> int:
-        """Start of the line of a byte offset."""
         return self.data.rfind(b"\n", 0, offset) + 1
 
     def margin(self, node: Node) -> bytes | None:
-        """Indentation of a node; None if other text precedes it on its line."""
         before = self.data[self.line_start(node.start_byte) : node.start_byte]
         return before if not before.strip() else None
 

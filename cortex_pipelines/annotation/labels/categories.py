@@ -1,9 +1,8 @@
 """Categorise units by weak labelling rules.
 
-Each matching rule is evidence with a weight; evidence for one category combines like independent
-probabilities, 1 - (1 - a)(1 - b). The weights are estimates of how often a rule is right, not
-measurements; the label's source is ``rule``. A rule on the words of a name also applies, with less
-weight, to the unit's documentation and location.
+Each matching rule is evidence with a weight; evidence for one category combines like independent probabilities, 1 -
+(1 - a)(1 - b). The weights are estimates of how often a rule is right, not measurements; the label's source is
+``rule``. A rule on the words of a name also applies, with less weight, to the unit's documentation and location.
 """
 
 from dataclasses import dataclass
@@ -38,19 +37,11 @@ _SCRIPT = r"\.[cm]?[jt]sx?$"
 
 @dataclass(frozen=True)
 class LabellingRule:
-    """A weak labelling rule for one category.
-
-    Args:
-        category: Category it supports.
-        weight: Probability that the category is right where the rule holds.
-        where: Column to the regular expression that it must contain; all must hold. Besides the
-            columns ``words`` (of the name, in lower case, joined by blanks),
-            ``head`` (code before the body), ``imports`` (of the file, one a line) and ``labels``
-            (of its patterns and smells, joined by blanks).
-    """
-
     category: str
-    weight: float
+    weight: float  # probability that the category is right where the rule holds
+    # column to the regular expression that it must contain; all must hold. Besides the columns `words` (of the name,
+    # in lower case, joined by blanks), `head` (code before the body), `imports` (of the file, one a line) and
+    # `labels` (of its patterns and smells, joined by blanks)
     where: dict[str, str]
 
 
@@ -191,11 +182,7 @@ DEFAULT = "utility"
 
 
 def categorise(units: pl.DataFrame) -> pl.DataFrame:
-    """Add ``category``, ``category_source`` and ``category_score`` to units.
-
-    Args:
-        units: Units with the columns that the rules name.
-    """
+    """Add ``category``, ``category_source`` and ``category_score`` to units."""
     units = units.with_columns(pl.col("patterns").list.join(" ").alias("labels"))
     scores = units.select(_score(category).alias(category) for category in CATEGORIES)
     best = scores.select(pl.max_horizontal(pl.all())).to_series()

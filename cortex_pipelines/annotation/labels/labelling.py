@@ -66,14 +66,8 @@ _KEPT = (
 def label_units(units: pl.DataFrame, texts: Mapping[FileKey, str], settings: AnnotationSettings) -> pl.DataFrame:
     """Annotations of units, one row each.
 
-    Args:
-        units: Rows of ``CODE_UNITS``, all of each file.
-        texts: Their files' texts.
-        settings: Limits and weights.
-
-    Returns:
-        ``unit_id``, the columns of ``ANNOTATED_UNITS`` that a unit's file decides,
-        ``category_score`` (evidence for the category, not yet a confidence) and ``findings``.
+    Returns: ``unit_id``, the columns of ``ANNOTATED_UNITS`` that a unit's file decides, ``category_score`` (evidence
+    for the category, not yet a confidence) and ``findings``. ``units``: rows of ``CODE_UNITS``, all of each file.
     """
     groups = units.sort("start_byte", "end_byte", "unit_id").partition_by(
         "source", "path", "blob", as_dict=True, maintain_order=True
@@ -103,7 +97,6 @@ def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSett
 def _findings(
     units: Sequence[dict[str, Any]], evidence: Sequence[Evidence], data: bytes
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, set[str]]]:
-    """Findings by the innermost unit; labels by every enclosing unit."""
     ends = [line.start() for line in re.finditer(b"\n", data)]
     findings: dict[str, list[dict[str, Any]]] = {unit["unit_id"]: [] for unit in units}
     labels: dict[str, set[str]] = {unit["unit_id"]: set() for unit in units}

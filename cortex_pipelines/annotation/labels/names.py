@@ -25,7 +25,6 @@ _OF_FUNCTIONS = (("memoisation", re.compile(r"^memoi[sz]e\b|\bmemoi[sz]ed$")),)
 
 
 def labels_by_name(unit: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Labels implied by the name, with the unit's header as evidence."""
     if unit["kind"] not in _TYPES and unit["kind"] not in ("function", "method"):
         return
     words = words_of(unit["name"])

@@ -1,8 +1,8 @@
 """Code quality of a unit: a weighted mean of features between 0 and 1.
 
-The score is monotone: it never falls when documentation is added, nor rises when a unit gets
-longer, more complex, more deeply nested, or takes another parameter or anti-pattern. It measures
-how a unit is written, not whether it is correct.
+The score is monotone: it never falls when documentation is added, nor rises when a unit gets longer, more complex,
+more deeply nested, or takes another parameter or anti-pattern. It measures how a unit is written, not whether it is
+correct.
 """
 
 from math import fsum
@@ -13,7 +13,6 @@ from cortex_pipelines.annotation.settings import AnnotationSettings, QualityWeig
 
 
 def quality(settings: AnnotationSettings) -> pl.Expr:
-    """Quality score between 0 and 1, to six digits."""
     features = quality_features(settings)
     weights = settings.quality_weights.model_dump()
     total = fsum(weights.values())
@@ -44,5 +43,4 @@ def _holds(condition: pl.Expr) -> pl.Expr:
 
 
 def _at_most(column: str, limit: int) -> pl.Expr:
-    """1 up to the limit, then limit divided by value."""
     return limit / pl.max_horizontal(pl.col(column), pl.lit(limit))

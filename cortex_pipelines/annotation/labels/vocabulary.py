@@ -1,7 +1,7 @@
 """Vocabulary of labels: kind, subject and meaning.
 
-``belief`` is the expected precision of a label according to the rule's author; the hand-labelled
-sample corrects it (``agreement.py``).
+``belief`` is the expected precision of a label according to the rule's author; the hand-labelled sample corrects it
+(``agreement.py``).
 """
 
 from dataclasses import dataclass
@@ -9,19 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Label:
-    """Meaning of a label.
-
-    Args:
-        kind: ``pattern``; ``smell`` (harder to read or change); ``anti-pattern`` (known to fail).
-        purpose: Purpose of fixing it (``schemas.PURPOSES``); None for a pattern.
-        belief: Prior probability that such a finding is right.
-        explanation: Its meaning, in a sentence.
-    """
-
-    kind: str
-    purpose: str | None
-    belief: float
-    explanation: str
+    kind: str  # `pattern`; `smell` (harder to read or change); `anti-pattern` (known to fail)
+    purpose: str | None  # purpose of fixing it (`schemas.PURPOSES`); None for a pattern
+    belief: float  # prior probability that such a finding is right
+    explanation: str  # its meaning, in a sentence
 
 
 def _smell(belief: float, explanation: str, purpose: str = "smell") -> Label:

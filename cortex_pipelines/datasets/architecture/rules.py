@@ -1,8 +1,7 @@
 """Learn a project's dependency rules from its imports: which part may import which.
 
-If imports between two parts of a folder nearly always point in one direction, the lower part must
-not import the upper one. The transitive consequence of two rules of a folder is a rule too, unless
-an import contradicts it.
+If imports between two parts of a folder nearly always point in one direction, the lower part must not import the
+upper one. The transitive consequence of two rules of a folder is a rule too, unless an import contradicts it.
 """
 
 import hashlib
@@ -17,18 +16,11 @@ _MAX_PARTS = 60  # of a folder, for rules by order: they grow with the cube
 
 @dataclass(frozen=True)
 class Edge:
-    """An import of one file by another in the same source.
-
-    Args:
-        source: Source in the project.
-        path: File that imports.
-        target: File or folder that is imported.
-        fact_id: The fact that states it.
-    """
+    """An import of one file by another in the same source."""
 
     source: str
-    path: str
-    target: str
+    path: str  # file that imports
+    target: str  # file or folder that is imported
     fact_id: str
 
 
@@ -43,35 +35,25 @@ class FolderImport:
 
     @property
     def inverse(self) -> "FolderImport":
-        """The same parts with swapped direction."""
         return FolderImport(self.source, self.folder, self.imported, self.importer)
 
 
 @dataclass(frozen=True)
 class DependencyRule:
-    """``upper`` may import ``lower``; the reverse is a violation.
+    """``upper`` may import ``lower``; the reverse is a violation."""
 
-    Args:
-        parts: Upper and lower part, as an import that is allowed.
-        edges: Imports from upper to lower.
-        against: Imports in the opposite direction.
-        learnt: ``counted``, or ``order``.
-    """
-
-    parts: FolderImport
-    edges: int
-    against: int
-    learnt: str
+    parts: FolderImport  # upper and lower part, as an import that is allowed
+    edges: int  # imports from upper to lower
+    against: int  # imports in the opposite direction
+    learnt: str  # `counted`, or `order`
 
     @property
     def rule_id(self) -> str:
-        """Stable identity derived from the parts."""
         key = (self.parts.source, self.parts.folder, self.parts.importer, self.parts.imported)
         return hashlib.blake2b("\0".join(key).encode(), digest_size=16).hexdigest()
 
     @property
     def text(self) -> str:
-        """The rule in words."""
         prefix = f"in {self.parts.folder}: " if self.parts.folder else ""
         return f"{prefix}{self.parts.imported} must not import {self.parts.importer}"
 
@@ -90,12 +72,7 @@ def folder_import(edge: Edge) -> FolderImport | None:
 
 
 def learn_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -> list[DependencyRule]:
-    """Rules that the imports obey, ordered by source, folder and parts.
-
-    Args:
-        edges: Imports within a source; repeated imports count once.
-        settings: Minimum number of imports and minimum agreement.
-    """
+    """Rules that the imports obey, ordered by source, folder and parts."""
     distinct = {(edge.source, edge.path, edge.target): edge for edge in edges}
     counts = Counter(parts for edge in distinct.values() if (parts := folder_import(edge)) is not None)
     rules = []
@@ -110,7 +87,6 @@ def learn_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) ->
 
 
 def _part_name(path: Sequence[str], index: int) -> str:
-    """Name of a part: the folder, or the file without its extension."""
     name = path[index]
     return name.rsplit(".", 1)[0] if index == len(path) - 1 and "." in name[1:] else name
 

@@ -1,5 +1,3 @@
-"""Settings of the architecture data set."""
-
 from pydantic import Field
 
 from cortex_pipelines.settings import PositiveInt, Settings

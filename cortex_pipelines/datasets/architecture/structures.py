@@ -1,7 +1,7 @@
 """Examples that map requirements to structures: packages, modules, APIs, schemas, deployment.
 
-A requirement is the text that people wrote about the structure: its doc comment, summary, manifest
-or README. If missing, it is generated from the facts and marked ``weak:rule``.
+A requirement is the text that people wrote about the structure: its doc comment, summary, manifest or README. If
+missing, it is generated from the facts and marked ``weak:rule``.
 """
 
 import re
@@ -29,10 +29,7 @@ def structure_examples(
 ) -> Iterator[Row]:
     """Examples with ``prompt``, ``completion``, ``kind``, ``description_source`` and the fact.
 
-    Args:
-        facts: Rows of ARCHITECTURE_FACTS, in order of path and line.
-        texts: Source and path to the text of each file.
-        settings: Minimum length of a description, maximum length of lists.
+    ``facts``: rows of ARCHITECTURE_FACTS, in order of path and line.
     """
     facts_by_file: dict[tuple[str, str], list[Row]] = defaultdict(list)
     facts_by_boundary: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -103,7 +100,6 @@ def _columns(fact: Row, file_facts: Sequence[Row], settings: ArchitectureExample
 
 
 def _deployed(fact: Row, file_facts: Sequence[Row]) -> str:
-    """Describe a deployed component in a sentence from its facts."""
     is_build = fact["relation"] == "builds"
     objects: dict[str, list[str]] = defaultdict(list)
     for row in file_facts:
@@ -150,7 +146,6 @@ def _boundary(
 
 
 def _module(fact: Row, file_facts: Sequence[Row], settings: ArchitectureExampleSettings) -> str:
-    """Outline of a file: declarations and imports."""
     imports = [row for row in file_facts if row["fact"] == "module-dependency"]
     lines = [f"declares: {_name_list(fact['object'].split(', '), settings)}"]
     for scope in ("internal", "external", "standard"):
@@ -160,7 +155,6 @@ def _module(fact: Row, file_facts: Sequence[Row], settings: ArchitectureExampleS
 
 
 def _readmes(texts: Mapping[tuple[str, str], str], settings: ArchitectureExampleSettings) -> dict[tuple[str, str], str]:
-    """First prose paragraph of each folder's README."""
     readmes: dict[tuple[str, str], str] = {}
     for (source, path), text in texts.items():
         folder, _, name = path.rpartition("/")
@@ -178,7 +172,6 @@ def _covers(outer: Row, inner: Row) -> bool:
 
 
 def _name_as_words(name: str) -> str:
-    """A name as words; empty for fewer than two."""
     words = [word.lower() for word in _WORD.findall(name.rsplit(".", 1)[-1].rsplit("::", 1)[-1])]
     return " ".join(words).capitalize() if len(words) > 1 else ""
 

@@ -57,18 +57,6 @@ def architecture_tables(
     settings: DatasetSettings,
     join: IncrementalSimilarityJoin | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Tables of the architecture data set; any kind or split may be empty.
-
-    Args:
-        facts: ARCHITECTURE_FACTS of one project.
-        files: REPOSITORY_FILES of the same project.
-        redactions: REDACTIONS of the same project.
-        splits: UNIT_SPLITS of the same project; a file is in the split of its units.
-        benchmarks: Texts that must not be trained on.
-        examples: Limits of the examples.
-        settings: Sizes, shares and thresholds.
-        join: Finds near-duplicates; may have cached those of unchanged texts.
-    """
     join = join or IncrementalSimilarityJoin(None, NAME, settings)
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
@@ -92,7 +80,6 @@ def architecture_tables(
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
-    """Kinds without examples in the project, for the data card."""
     kinds = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
     absent = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
     empty = [split for split in SPLITS if tables[split].is_empty()]
@@ -164,7 +151,6 @@ class _Offsets:
 
 
 def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.DataFrame:
-    """Candidates with near-duplicate cluster and exclusion reason."""
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
     clusters = near_duplicate_clusters(token_streams(rows["target"].to_list(), rows["language"].to_list()), settings)
     benchmark_names = find_contamination(rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list())

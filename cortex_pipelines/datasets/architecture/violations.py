@@ -1,7 +1,7 @@
 """Imports to judge by the learnt rules: allowed, violating or injected.
 
-A rule is in one split with all of its examples, as its answer is always the same. A prompt lists
-which parts of the folder import which, without the conclusion.
+A rule is in one split with all of its examples, as its answer is always the same. A prompt lists which parts of the
+folder import which, without the conclusion.
 """
 
 import re
@@ -26,25 +26,14 @@ _TRIES = 8
 
 @dataclass(frozen=True)
 class Imports:
-    """Imports inside the sources, from the facts.
-
-    Args:
-        edges: Each import once.
-        facts: Fact of an import by its id.
-        of_file: Facts of all imports of a file, by source and path, in order of lines.
-    """
-
     edges: tuple[Edge, ...]
     facts: Mapping[str, Row]
+    # facts of all imports of a file, by source and path, in order of lines
     of_file: Mapping[tuple[str, str], Sequence[Row]]
 
 
 def collect_imports(facts: Sequence[Row]) -> Imports:
-    """Extract the imports from the facts.
-
-    Args:
-        facts: Rows of ARCHITECTURE_FACTS, in order of path and line.
-    """
+    """Extract the imports from the facts. ``facts``: rows of ARCHITECTURE_FACTS, in order of path and line."""
     import_facts = [row for row in facts if row["fact"] == "module-dependency"]
     of_file: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in import_facts:
@@ -59,15 +48,8 @@ def collect_imports(facts: Sequence[Row]) -> Imports:
 
 @dataclass(frozen=True)
 class RuleSplits:
-    """Splits of the rules and files.
-
-    Args:
-        rules: Split of each rule, by its id.
-        split_of_file: Returns the split of a file, by source and path.
-    """
-
     rules: Mapping[str, str]
-    split_of_file: Callable[[tuple[str, str]], str]
+    split_of_file: Callable[[tuple[str, str]], str]  # returns the split of a file, by source and path
 
     def share_split(self, rule: DependencyRule, source: str, path: str) -> bool:
         """Whether a file can give an example of a rule: both are in the same split."""
@@ -95,15 +77,7 @@ def violation_examples(
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
-    """Examples with ``prompt``, ``completion``, ``rule``, ``explanation``, ``origin`` and the fact.
-
-    Args:
-        imports: Imports of the project.
-        rules: Dependency rules learnt from them.
-        rule_splits: Splits of the rules and files.
-        settings: Maximum number of examples per rule, and of pairs of parts listed in a prompt.
-        seed: Seed of the sampling.
-    """
+    """Examples with ``prompt``, ``completion``, ``rule``, ``explanation``, ``origin`` and the fact."""
     by_parts: dict[FolderImport, list[Edge]] = defaultdict(list)
     for edge in imports.edges:
         parts = folder_import(edge)
@@ -125,15 +99,10 @@ def violation_examples(
 
 @dataclass(frozen=True)
 class PromptImports:
-    """Imports of a folder listed in a prompt, and those that decide the answer.
-
-    Args:
-        lines: A part and the parts that it imports, one line each.
-        chain: The imports that lead from the rule's upper part to its lower one.
-    """
+    """Imports of a folder listed in a prompt, and those that decide the answer."""
 
     lines: tuple[str, ...]
-    chain: str
+    chain: str  # the imports that lead from the rule's upper part to its lower one
 
 
 def _prompt_imports(
@@ -145,8 +114,8 @@ def _prompt_imports(
 ) -> PromptImports | None:
     """Import directions of a folder that establish the rule, among others.
 
-    Imports of other splits than train and its own are hidden; None if that leaves no path from the
-    upper part to the lower one.
+    Imports of other splits than train and its own are hidden; None if that leaves no path from the upper part to the
+    lower one.
     """
     visible = ("train", rule_splits.rules[rule.rule_id])
     folder_key = (rule.parts.source, rule.parts.folder)
@@ -194,7 +163,6 @@ def _injected_examples(
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
-    """Files of the lower part with an added import of the upper part."""
     upper_imports = [
         edge
         for parts, edges in by_parts.items()
@@ -225,7 +193,6 @@ def _injected_examples(
 
 
 def _imports_within_upper(rule: DependencyRule, imports: Imports) -> list[Edge]:
-    """Imports inside the upper part, which show how its files are imported."""
     prefix = f"{rule.parts.folder}/{rule.parts.importer}/".lstrip("/")
     return [
         edge
@@ -235,7 +202,6 @@ def _imports_within_upper(rule: DependencyRule, imports: Imports) -> list[Edge]:
 
 
 def _in_lower_part(source: str, path: str, rule: DependencyRule) -> bool:
-    """Whether a file belongs to the rule's lower part."""
     part_path = f"{rule.parts.folder}/{rule.parts.imported}".lstrip("/")
     in_part = path.startswith(part_path + "/") or path.rsplit(".", 1)[0] == part_path
     return source == rule.parts.source and in_part
@@ -300,5 +266,4 @@ def _example(
 
 
 def _shuffled(items: Sequence[T], rule: DependencyRule, seed: int, salt: str = "") -> list[T]:
-    """Shuffle items by hash."""
     return sorted(items, key=lambda item: draw(seed, rule.rule_id, salt, item))

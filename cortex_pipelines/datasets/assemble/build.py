@@ -39,22 +39,12 @@ Tables = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class ProjectUnits:
-    """Inputs of the data sets of one project.
-
-    Args:
-        name: Its name.
-        units: Units that may become examples (``units.prepared_units``), with ``redactions`` and
-            ``weight``.
-        splits: UNIT_SPLITS: each unit's split, or why it is left out; with ``language``,
-            ``category``, ``cyclomatic`` and whether it is ``documented``.
-        context: Signatures of the whole project.
-        texts: Text of each file.
-    """
-
     name: str
-    units: pl.DataFrame
+    units: pl.DataFrame  # units that may become examples (`units.prepared_units`), with `redactions` and `weight`
+    # UNIT_SPLITS: each unit's split, or why it is left out; with `language`, `category`, `cyclomatic` and whether it
+    # is `documented`
     splits: pl.DataFrame
-    context: RepositoryContext
+    context: RepositoryContext  # signatures of the whole project
     texts: dict[FileKey, bytes]
 
 
@@ -65,15 +55,6 @@ def completion_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    """Tables of the completion data set.
-
-    Args:
-        project: Units and their context.
-        renamed: RENAMED_UNITS of the same project; used in train only.
-        rewritten: REWRITTEN_UNITS of the same project; used in train only.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged texts; the tables are the same without it.
-    """
     units, unit_cache = project.units, UnitCache(cache, f"{project.name}/completion_dataset")
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(
@@ -112,15 +93,8 @@ def naming_tables(
 ) -> Tables:
     """Tables of the naming data set.
 
-    For renamed variants only the function's own name is predicted: the new names of its variables
-    are meaningless and must not be learnt.
-
-    Args:
-        project: Units and their context.
-        renamed: RENAMED_UNITS of the same project; they go into train alone, and tell which local
-            variables a unit has.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged texts; the tables are the same without it.
+    For renamed variants only the function's own name is predicted: the new names of its variables are meaningless and
+    must not be learnt.
     """
     units = project.units.filter(pl.col("kind").is_in(NAMED))
     unit_cache = UnitCache(cache, f"{project.name}/naming_dataset")
@@ -143,7 +117,6 @@ def _label(rows: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
 
 
 def _with_unit_columns(units: pl.DataFrame, name_rows: pl.DataFrame, origin: str) -> pl.DataFrame:
-    """Rows to predict a name, with the columns of their units."""
     rows = name_rows.join(units, on="unit_id", maintain_order="left")
     return rows.with_columns(
         pl.col("name_kind").alias("kind"),
@@ -164,20 +137,9 @@ def finish_tables(
 ) -> Tables:
     """Splits and manifest of a data set from its candidates, checked for leakage.
 
-    Args:
-        name: Name of the data set.
-        tables: Declarations of its tables.
-        candidates: Rows; ``not_made`` is the reason for excluding a row, or null.
-        project: Name of the project.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged texts.
-        units: ``ProjectUnits.splits`` of the kinds of units that the data set is made of; the
-            manifest explains their absence. None if its inputs are optional; a split may then be
-            empty.
-        empty_reason: Entry of the manifest of an empty data set; if given, a split may be empty.
-
-    Raises:
-        DatasetError: a split has no examples.
+    ``candidates``: rows; ``not_made`` is the reason for excluding a row, or null. ``units``: ``ProjectUnits.splits``
+    of the kinds of units that the data set is made of; the manifest explains their absence. None if its inputs are
+    optional; a split may then be empty. Raises DatasetError: a split has no examples.
     """
     texts = COMPARED[name]
     reason = pl.col("split_reason")

@@ -28,13 +28,7 @@ _ALL = (*FILTERS, *ROW_FILTERS)
 def manifest(rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Build the manifest: one entry per row and per excluded candidate or unit.
 
-    Args:
-        rows: Rows by split, with the columns of MANIFEST where available.
-        left_out: Excluded rows with ``left_out`` (the reason), ``unit_id`` and further columns.
-        settings: Maximum number of entries per reason.
-
-    Returns:
-        MANIFEST.
+    ``left_out``: excluded rows with ``left_out`` (the reason), ``unit_id`` and further columns.
     """
     row_entries = pl.concat(
         [_manifest_columns(rows[split].with_columns(pl.lit(split).alias("split")), None) for split in SPLITS]
@@ -45,7 +39,6 @@ def manifest(rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings:
 
 
 def empty_manifest(reason: str) -> pl.DataFrame:
-    """MANIFEST of an empty data set, with one entry that gives the reason."""
     entry = dict.fromkeys(MANIFEST.schema) | {"entry_id": reason, "left_out": reason}
     return MANIFEST.frame([entry | {"count": 0, "filters": []}])
 
@@ -58,9 +51,7 @@ def is_empty(tables: Mapping[str, pl.DataFrame], reason: str) -> bool:
 def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series:
     """Number of privacy placeholders in each unit.
 
-    Args:
-        units: Columns ``source``, ``path``, ``start_line`` and ``end_line``.
-        redactions: REDACTIONS of the same project.
+    ``units``: columns ``source``, ``path``, ``start_line`` and ``end_line``.
     """
     lines: dict[tuple[str, str], list[int]] = {}
     for source, path, line in redactions.select("source", "path", "line").sort("line").iter_rows():
@@ -111,7 +102,6 @@ def _ordinals(rows: pl.DataFrame) -> pl.Series:
 
 
 def _manifest_columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
-    """The manifest's columns, null where the frame lacks one."""
     with_entry = frame.with_columns(
         pl.col(entry or "example_id").alias("entry_id"), pl.lit(1, dtype=pl.Int64).alias("count")
     )

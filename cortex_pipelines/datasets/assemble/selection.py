@@ -31,15 +31,10 @@ def is_variant() -> pl.Expr:
 
 @dataclass(frozen=True)
 class RowSelection:
-    """Candidates split into selected and excluded rows.
+    """Candidates split into selected and excluded rows."""
 
-    Args:
-        rows: Selected rows by split.
-        left_out: Excluded rows, with the reason in ``left_out``: ``repeated``,
-            ``near_duplicate_elsewhere`` or ``sample``.
-    """
-
-    rows: dict[str, pl.DataFrame]
+    rows: dict[str, pl.DataFrame]  # selected rows by split
+    # excluded rows, with the reason in `left_out`: `repeated`, `near_duplicate_elsewhere` or `sample`
     left_out: pl.DataFrame
 
 
@@ -57,14 +52,8 @@ def select_rows(
 ) -> RowSelection:
     """Select the rows of a data set.
 
-    Args:
-        candidates: Rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``,
-            ``origin`` and the columns compared. Variants (by ``origin``) are selected for train
-            only, up to their share.
-        name: Name of the data set, for its own limits in the settings.
-        texts: Columns compared across splits.
-        settings: Limits, shares and threshold.
-        join: Finds near-duplicates.
+    ``candidates``: rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``, ``origin`` and the
+    columns compared. Variants (by ``origin``) are selected for train only, up to their share.
     """
     selection = _SelectionBuilder(join)
     first = pl.col("example_id").is_first_distinct()
@@ -83,8 +72,6 @@ def select_rows(
 
 
 class _SelectionBuilder:
-    """Selects rows split by split."""
-
     def __init__(self, join: IncrementalSimilarityJoin) -> None:
         self.rows: dict[str, pl.DataFrame] = {}
         self.left_out: list[pl.DataFrame] = []
@@ -104,7 +91,6 @@ class _SelectionBuilder:
         limit: int | None,
         step: str,
     ) -> None:
-        """Add rows to a split, except near-duplicates of other splits, within the limits."""
         distinct = _without_near_duplicates(rows, other_splits, name, texts, self._similar_pairs, step)
         self.exclude(_not_selected(rows, distinct), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
@@ -120,9 +106,7 @@ def require_no_leakage(
     """Check that no near-duplicates cross the splits of a finished data set.
 
     Independent of the selection, with a cache of its own.
-
-    Raises:
-        DatasetError: a near-duplicate crosses the splits.
+    Raises DatasetError: a near-duplicate crosses the splits.
     """
     rows_by_split = {split: rows[split] for split in SPLITS}
     for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
@@ -196,11 +180,10 @@ def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, sett
 def _cap(rows: pl.DataFrame, limit: int | None, split: str, settings: DatasetSettings) -> pl.DataFrame:
     """Sample at most ``limit`` rows, stratified by language.
 
-    Languages are allotted rows by Adams' method of apportionment: each gets one row before any gets
-    its second share, and rows kept under a smaller bound are kept under a larger one too. The rows
-    of a language are chosen by the hash of their ids, in train together with their weight: priority
-    sampling (Duffield, Lund and Thorup 2007), in which only one division depends on the machine's
-    floats.
+    Languages are allotted rows by Adams' method of apportionment: each gets one row before any gets its second share,
+    and rows kept under a smaller bound are kept under a larger one too. The rows of a language are chosen by the hash
+    of their ids, in train together with their weight: priority sampling (Duffield, Lund and Thorup 2007), in which
+    only one division depends on the machine's floats.
     """
     if limit is None or rows.height <= limit:
         return rows

@@ -1,10 +1,9 @@
 """Find near-duplicates across splits incrementally, for new texts only.
 
-Whether two texts are near-duplicates depends on these two alone, so pairs of cached texts remain
-valid. A new text is compared with its candidates only: in a common order of shingles,
-near-duplicates share one of their first shingles (prefix filtering, as in
-``near_duplicate_pairs``); these prefixes are cached for each text, with the order. The result
-equals that of ``near_duplicate_pairs``.
+Whether two texts are near-duplicates depends on these two alone, so pairs of cached texts remain valid. A new text is
+compared with its candidates only: in a common order of shingles, near-duplicates share one of their first shingles
+(prefix filtering, as in ``near_duplicate_pairs``); these prefixes are cached for each text, with the order. The
+result equals that of ``near_duplicate_pairs``.
 """
 
 from collections.abc import Sequence
@@ -47,10 +46,7 @@ Mask = NDArray[np.bool_]
 class IncrementalSimilarityJoin:
     """Finds near-duplicates and caches its results for the next run.
 
-    Args:
-        cache: Persistent cache; None compares everything each time.
-        name: Scope of the texts: a data set of a project.
-        settings: Threshold of near-duplicates, and tokens per shingle.
+    ``cache``: persistent cache; None compares everything each time.
     """
 
     def __init__(self, cache: RowCache | None, name: str, settings: DatasetSettings) -> None:
@@ -61,12 +57,7 @@ class IncrementalSimilarityJoin:
     ) -> pl.DataFrame:
         """Near-duplicate pairs across two splits, equal to ``near_duplicate_pairs``.
 
-        Args:
-            left_rows: One split: ``example_id`` (a hash of the text), the columns compared, and
-                ``language``.
-            right_rows: Another split.
-            columns: Columns compared, joined.
-            step: Name of the comparison; each has a cache of its own.
+        ``left_rows``: one split: ``example_id`` (a hash of the text), the columns compared, and ``language``.
         """
         name = f"{self._name}/near_duplicates/{step}/{'+'.join(columns)}"
         cached_state = self._cache.load_table(name) if self._cache else None
@@ -86,8 +77,6 @@ class IncrementalSimilarityJoin:
 
 
 class SplitTexts:
-    """Texts of one split with their cached state."""
-
     def __init__(
         self,
         frame: pl.DataFrame,
@@ -104,21 +93,17 @@ class SplitTexts:
 
     @property
     def ids(self) -> pl.Series:
-        """Ids of all texts."""
         return self._frame[_ID]
 
     @property
     def new(self) -> Mask:
-        """Mask of uncached texts."""
         return self.cached[_PREFIX].is_null().to_numpy()
 
     @property
     def share_of_new(self) -> float:
-        """Share of uncached texts, 0 to 1."""
         return float(self.new.mean()) if len(self.new) else 0.0
 
     def discard_cache(self) -> None:
-        """Treat all texts as new."""
         self.cached = self.cached.with_columns(
             pl.lit(None, dtype=dtype).alias(name)
             for name, dtype in _STATE.items()
@@ -126,18 +111,15 @@ class SplitTexts:
         )
 
     def sets_of(self, mask: Mask) -> ShingleSets:
-        """Shingles of some texts."""
         rows = self._frame.filter(pl.Series(mask, dtype=pl.Boolean))
         return shingles_of(texts_to_compare(rows, self._columns), "compared", self._settings)
 
     def new_sets(self) -> ShingleSets:
-        """Shingles of the new texts, computed once."""
         if self._sets is None:
             self._sets = self.sets_of(self.new)
         return self._sets
 
     def sharing_prefix(self, other_sets: ShingleSets, order: ShingleOrder) -> Mask:
-        """Mask of cached texts that share a prefix shingle with ``other_sets``."""
         is_similar = np.zeros(len(self.cached), dtype=bool)
         prefix_hashes = _prefixes(other_sets, order, self._settings)[0].astype(np.uint64) << _HIGH
         prefixes = self.cached.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
@@ -148,19 +130,12 @@ class SplitTexts:
         return is_similar
 
     def cached_pairs(self, other: "SplitTexts") -> pl.DataFrame:
-        """Cached pairs whose texts still exist in both splits."""
         paired = self.cached.select(NEAR_DUPLICATE_PAIRS.names()).filter(pl.col(_OTHER).list.len() > 0)
         pairs = paired.explode(_OTHER, _SIMILARITY)
         other_ids = other.cached.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
         return pairs.join(other_ids, on=_OTHER, how="semi")
 
     def state(self, new_pairs: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
-        """State of all texts to cache.
-
-        Args:
-            new_pairs: Pairs, kept with the first text of each.
-            order: Which shingles of a text come first.
-        """
         hashes, counts = _prefixes(self.new_sets(), order, self._settings)
         owners = pl.DataFrame({"at": np.repeat(np.arange(len(counts)), counts), _PREFIX: hashes})
         lists = owners.group_by("at", maintain_order=True).agg(_PREFIX)[_PREFIX]
@@ -177,7 +152,6 @@ class SplitTexts:
 def _pairs(
     left_texts: SplitTexts, right_texts: SplitTexts, order: ShingleOrder, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """All near-duplicate pairs: cached ones, and those with a new text."""
     pairs = [left_texts.cached_pairs(right_texts)]
     if left_texts.new.any():
         new_sets = left_texts.new_sets()
@@ -221,13 +195,11 @@ def _select(ids: pl.Series, mask: Mask) -> Sequence[str]:
 def _prefixes(
     sets: ShingleSets, order: ShingleOrder, settings: DatasetSettings
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Prefix shingles of each set as half hashes, and their numbers."""
     counts = prefix_lengths(sets.sizes, settings.near_duplicate_threshold)
     return (order.first(sets, counts) >> _HIGH).astype(np.uint32), counts
 
 
 def _cached_order(cached_state: pl.DataFrame | None) -> ShingleOrder:
-    """Shingle order of the cached prefixes."""
     if cached_state is None:
         return ShingleOrder()
     rows = cached_state.filter(pl.col(_SIDE) == _ORDER)
@@ -235,7 +207,6 @@ def _cached_order(cached_state: pl.DataFrame | None) -> ShingleOrder:
 
 
 def _order_rows(order: ShingleOrder) -> pl.DataFrame:
-    """The shingle order as cache rows, one per level."""
     levels = pl.Series(_PREFIX, [level.tolist() for level in order.common], dtype=_STATE[_PREFIX])
     constants = {_SIDE: _ORDER, _ID: "", _OTHER: None, _SIMILARITY: None}
     return levels.to_frame().select(

@@ -1,8 +1,8 @@
 """Cluster near-duplicates incrementally, recomputing only clusters with new texts.
 
-Two texts are compared if their MinHash signatures agree in a band, so comparisons among unchanged
-texts need not be repeated. A new text is compared with those that agree with it, and a cluster that
-lost a text counts as new, since that text may have linked the others.
+Two texts are compared if their MinHash signatures agree in a band, so comparisons among unchanged texts need not be
+repeated. A new text is compared with those that agree with it, and a cluster that lost a text counts as new, since
+that text may have linked the others.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,7 @@ Labels = NDArray[np.int64]
 class IncrementalClustering:
     """Clusters texts and caches the clusters for the next run.
 
-    Args:
-        cache: Persistent cache; None compares everything each time.
-        project: Project of the texts.
-        settings: Thresholds; the cache belongs to them.
+    ``cache``: persistent cache; None compares everything each time.
     """
 
     def __init__(self, cache: RowCache | None, project: str, settings: DatasetSettings) -> None:
@@ -48,9 +45,7 @@ class IncrementalClustering:
     def firsts(self, name: str, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[int]:
         """Cluster of each text as the index of its first text; equal to a full run.
 
-        Args:
-            name: Kind of the texts; each has a cache of its own.
-            languages: Language of each; code is compared by its token stream. None for prose.
+        ``languages``: language of each; code is compared by its token stream. None for prose.
         """
         text_languages = languages if languages is not None else [None] * len(texts)
         positions: dict[Code, int] = {}
@@ -62,7 +57,6 @@ class IncrementalClustering:
         return [first.setdefault(labels[position], index) for index, position in enumerate(text_positions)]
 
     def _labels(self, name: str, texts: list[Code]) -> list[int]:
-        """Cluster labels of distinct texts."""
         if self._cache is None:
             return clusters_of(self._sets(texts), self._settings)
         keys = pl.Series(_TEXT, [_key(code) for code in texts], dtype=pl.String)
@@ -85,7 +79,6 @@ class IncrementalClustering:
         return CachedSignatures(keys, labels, bands)
 
     def _with_new(self, cached: "CachedSignatures", texts: list[Code]) -> "CachedSignatures | None":
-        """Merge new texts into the clusters; None where a full run is needed."""
         new = cached.new
         if new.mean() > _MAX_NEW_SHARE:
             return None
@@ -106,21 +99,12 @@ class IncrementalClustering:
 
 @dataclass(frozen=True)
 class CachedSignatures:
-    """Cached texts with cluster numbers.
-
-    Args:
-        keys: Hash of each text.
-        labels: Cluster number of each text; -1 for a new one.
-        bands: Half of the hash of each MinHash band; zeros for a new text.
-    """
-
-    keys: pl.Series
-    labels: Labels
-    bands: Bands
+    keys: pl.Series  # hash of each text
+    labels: Labels  # cluster number of each text; -1 for a new one
+    bands: Bands  # half of the hash of each MinHash band; zeros for a new text
 
     @classmethod
     def from_state(cls, keys: pl.Series, state: pl.DataFrame) -> "CachedSignatures":
-        """Cached state of some texts, without incomplete clusters."""
         size = pl.len().over(_CLUSTER)
         numbered = state.select(_TEXT, _CLUSTER, size.alias("size")).with_row_index("at")
         matched = keys.to_frame().join(numbered, on=_TEXT, how="left", maintain_order="left")
@@ -133,7 +117,6 @@ class CachedSignatures:
 
     @property
     def new(self) -> Mask:
-        """Mask of uncached texts."""
         return self.labels < 0
 
     def has_full_bucket(self) -> bool:
@@ -144,13 +127,11 @@ class CachedSignatures:
         return _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
 
     def state(self) -> pl.DataFrame:
-        """State to cache."""
         bands = pl.Series(_BANDS, self.bands, dtype=pl.Array(pl.UInt32, self.bands.shape[1]))
         return pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
 
 
 def _agreeing(bands: Bands, new: Mask) -> Mask | None:
-    """Mask of texts that share a band with a new one; None if a bucket is too full."""
     agreeing = new.copy()
     for band in range(bands.shape[1]):
         values = bands[:, band]
@@ -165,13 +146,11 @@ def _agreeing(bands: Bands, new: Mask) -> Mask | None:
 
 
 def _count_changes(keys: pl.Series, cached_keys: pl.Series) -> int:
-    """Number of texts added or removed."""
     unchanged = int(keys.is_in(cached_keys.implode()).sum())
     return len(keys) + len(cached_keys) - 2 * unchanged
 
 
 def _union_by_label(forest: UnionFind, positions: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
-    """Union the members of each label."""
     first: dict[int, int] = {}
     for position, label in zip(positions.tolist(), np.asarray(labels).tolist(), strict=True):
         if (first_position := first.setdefault(label, position)) != position:

@@ -1,5 +1,3 @@
-"""Guess the language of code."""
-
 import re
 
 _FEATURES = {
@@ -20,10 +18,7 @@ _READ = 4000
 
 
 def guessed_language(text: str) -> str | None:
-    """Language with the most matching features; None if no feature matches.
-
-    Formatters change none of the features.
-    """
+    """Language with the most matching features; None if no feature matches. Formatters change none of the features."""
     counts = {name: len(pattern.findall(text[:_READ])) for name, pattern in _PATTERNS.items()}
     if counts["typescript"]:
         counts["typescript"] += counts["javascript"]

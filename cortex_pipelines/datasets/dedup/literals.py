@@ -28,12 +28,7 @@ _LONGEST_NUMBER = 300
 
 
 def normal_string(literal: str, language: str) -> str:
-    """A string literal in double quotes, with only the necessary escapes.
-
-    Args:
-        literal: Literal as in the code, with prefix and quotes, without interpolations.
-        language: Language of the code.
-    """
+    """A string literal in double quotes, with only the necessary escapes."""
     match = _OPENING.match(literal)
     if match is None:
         return literal
@@ -75,7 +70,6 @@ def escaped(text: str) -> str:
 
 
 def normal_number(literal: str, language: str) -> str:
-    """A number by its value, with the suffix of its type."""
     plain = literal.replace("_", "").lower()
     if plain.isdecimal() and (plain[0] != "0" or len(plain) == 1):
         return plain

@@ -1,11 +1,10 @@
 """Cluster near-duplicates: MinHash proposes candidates, exact similarity decides.
 
-Threshold, shingles and number of permutations as in bigcode's deduplication (0.7, 5 tokens, 250).
-One permutation stands for all: the hashes of a set fall into as many bins, each bin keeps its
-smallest, and an empty bin copies that of the first filled bin in its own probing order
-(Shrivastava, "Optimal densification for fast and accurate minwise hashing", 2017). Two sets agree
-in a bin with a probability equal to their similarity, as with separate permutations, at a fraction
-of the cost. The exact comparison of each candidate pair removes the false alarms of short texts.
+Threshold, shingles and number of permutations as in bigcode's deduplication (0.7, 5 tokens, 250). One permutation
+stands for all: the hashes of a set fall into as many bins, each bin keeps its smallest, and an empty bin copies that
+of the first filled bin in its own probing order (Shrivastava, "Optimal densification for fast and accurate minwise
+hashing", 2017). Two sets agree in a bin with a probability equal to their similarity, as with separate permutations,
+at a fraction of the cost. The exact comparison of each candidate pair removes the false alarms of short texts.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,6 @@ def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> 
 
 
 def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
-    """Cluster of each text by its shingles, as the index of its first text."""
     first_of: dict[bytes, int] = {}
     duplicate_of = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
     distinct = np.array(sorted(first_of.values()), dtype=np.int64)
@@ -75,13 +73,8 @@ def minhash(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
 def _nearest(filled: NDArray[np.int64], counts: NDArray[np.int64], rank: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Smallest rank among the filled bins, for each set and bin.
 
-    Set by set from the fullest down, so that each step is one comparison of two tables; that is
-    several times as fast as to reduce the rows of each set by themselves.
-
-    Args:
-        filled: Filled bins of all sets, concatenated.
-        counts: Number of filled bins of each set, at least one.
-        rank: Position of each bin in the probing order of each other bin.
+    Set by set from the fullest down, so that each step is one comparison of two tables; that is several times as fast
+    as to reduce the rows of each set by themselves.
     """
     fullest = np.argsort(-counts, kind="stable")
     starts = (np.cumsum(counts) - counts)[fullest]
@@ -101,9 +94,7 @@ def _nearest(filled: NDArray[np.int64], counts: NDArray[np.int64], rank: NDArray
 def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """Order in which each bin probes for a filled one, itself first, and the ranks in it.
 
-    Returns:
-        ``order[bin, rank]`` is a bin; ``rank[other, bin]`` is the position of ``other`` in the
-        order of ``bin``.
+    Returns: ``order[bin, rank]`` is a bin; ``rank[other, bin]`` is the position of ``other`` in the order of ``bin``.
     """
     salt = odd_numbers(2, f"minhash:{seed}")
     numbers = np.arange(1, count * count + 1, dtype=np.uint64) * salt[0] + salt[1]
@@ -116,7 +107,6 @@ def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16
 
 
 def _cluster_labels(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
-    """Cluster label of each set; chains of near-duplicates share one."""
     keys, sketches = band_keys(sets, settings), _sketches(sets)
     forest = UnionFind(len(sets))
     for band in range(keys.shape[1]):
@@ -140,7 +130,6 @@ def _union_near_duplicates(
     forest: UnionFind,
     settings: DatasetSettings,
 ) -> None:
-    """Union near-duplicate pairs, skipping pairs already joined."""
     labels, threshold = forest.labels(), settings.near_duplicate_threshold
     is_apart = labels[left_rows] != labels[right_rows]
     left_rows, right_rows = left_rows[is_apart], right_rows[is_apart]

@@ -13,12 +13,10 @@ class Placeholders:
         self._texts: list[str] = []
 
     def store(self, text: str) -> str:
-        """Placeholder of a text."""
         self._texts.append(text)
         return f"\x01{len(self._texts) - 1}\x02"
 
     def restore(self, text: str) -> str:
-        """Replace placeholders by their texts, joining adjacent strings as Python and C do."""
         return _PLACEHOLDER.sub(self._text, _ADJACENT.sub(self._join_strings, text))
 
     def _text(self, match: re.Match[str]) -> str:

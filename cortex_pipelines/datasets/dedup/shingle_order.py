@@ -1,8 +1,8 @@
 """A shingle order by rarity that stays stable as texts change.
 
-Shingle frequencies are counted once, approximately (shingles with the same leading bits count as
-one), and cached; later shingles count as rare. Prefix filtering works with any order common to all
-texts, and the rarer the first shingles are, the fewer texts share one.
+Shingle frequencies are counted once, approximately (shingles with the same leading bits count as one), and cached;
+later shingles count as rare. Prefix filtering works with any order common to all texts, and the rarer the first
+shingles are, the fewer texts share one.
 """
 
 from dataclasses import dataclass, field
@@ -25,17 +25,13 @@ HashPrefixes = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class ShingleOrder:
-    """A shingle order by frequency level, then by hash.
+    """A shingle order by frequency level, then by hash."""
 
-    Args:
-        common: For each level above the first one (rare), the first bits of its shingles.
-    """
-
+    # for each level above the first one (rare), the first bits of its shingles
     common: tuple[HashPrefixes, ...] = field(default=())
 
     @classmethod
     def from_sets(cls, *groups: ShingleSets) -> "ShingleOrder":
-        """Order by the frequency of shingles in some texts."""
         counts = np.zeros(1 << _BITS, dtype=np.int64)
         for sets in groups:
             counts += np.bincount(_first_bits(sets.hashes), minlength=len(counts))
@@ -44,7 +40,6 @@ class ShingleOrder:
         return cls(tuple(np.flatnonzero(levels == level).astype(np.uint32) for level in range(1, _LEVELS)))
 
     def first(self, sets: ShingleSets, counts: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """The first ``counts`` shingles of each set, concatenated."""
         prefixes = [np.empty(0, dtype=np.uint64)]
         for start in range(0, len(sets), _SETS_AT_ONCE):
             stop = min(start + _SETS_AT_ONCE, len(sets))

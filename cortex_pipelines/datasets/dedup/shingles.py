@@ -1,7 +1,7 @@
 """Token shingles of texts, and the similarity of shingle sets.
 
-Vectorised over many texts: the bytes of a batch are in one array, and a token's hash is the
-difference of two prefix sums, so nothing is done token by token.
+Vectorised over many texts: the bytes of a batch are in one array, and a token's hash is the difference of two prefix
+sums, so nothing is done token by token.
 """
 
 import hashlib
@@ -23,40 +23,28 @@ _TABLE_BITS = 22
 
 @dataclass(frozen=True)
 class ShingleSets:
-    """Shingles of many texts.
-
-    Args:
-        hashes: Hashes of all texts; those of one text are sorted and distinct.
-        borders: Start of each text's hashes, and the end of the last; one more than texts.
-    """
-
-    hashes: Shingles
-    borders: Borders
+    hashes: Shingles  # hashes of all texts; those of one text are sorted and distinct
+    borders: Borders  # start of each text's hashes, and the end of the last; one more than texts
 
     def __len__(self) -> int:
-        """Number of texts."""
         return len(self.borders) - 1
 
     def __getitem__(self, index: int) -> Shingles:
-        """Shingles of one text."""
         if not 0 <= index < len(self):  # how a loop over the sets ends
             raise IndexError(index)
         return self.hashes[self.borders[index] : self.borders[index + 1]]
 
     @property
     def sizes(self) -> Borders:
-        """Number of shingles of each text."""
         return np.diff(self.borders)
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> "ShingleSets":
-        """Sets of some texts, in the given order."""
         rows = np.asarray(indices, dtype=np.int64)
         sizes = self.sizes[rows]
         offsets = np.repeat(self.borders[rows] - _starts(sizes)[:-1], sizes)
         return ShingleSets(self.hashes[offsets + np.arange(len(offsets))], _starts(sizes))
 
     def batches(self, max_shingles: int) -> Iterator["ShingleSets"]:
-        """The sets in order, in batches of about ``max_shingles``."""
         start = 0
         while start < len(self):
             limit = int(self.borders[start]) + max_shingles
@@ -67,12 +55,6 @@ class ShingleSets:
 
 
 class ShingleIndex:
-    """A shingle set for look-ups.
-
-    Args:
-        hashes: Sorted distinct shingles.
-    """
-
     def __init__(self, hashes: Shingles) -> None:
         self._hashes = hashes
         # a 4 MB table rules out most missing hashes
@@ -80,7 +62,6 @@ class ShingleIndex:
         self._table[hashes >> np.uint64(64 - _TABLE_BITS)] = True
 
     def find(self, hashes: Shingles) -> NDArray[np.int64]:
-        """Index of each hash in the set; -1 if missing."""
         positions = np.full(len(hashes), -1)
         candidates = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
         if len(candidates):
@@ -93,8 +74,8 @@ class ShingleIndex:
 def shingles(text: str, size: int) -> Shingles:
     """Sorted distinct hashes of all runs of ``size`` tokens in a text.
 
-    A token is a word (letters, digits, ``_`` and all that is not ASCII) or a single sign, so layout
-    does not count. A text with fewer tokens than ``size`` has one shingle, of all of them.
+    A token is a word (letters, digits, ``_`` and all that is not ASCII) or a single sign, so layout does not count. A
+    text with fewer tokens than ``size`` has one shingle, of all of them.
     """
     return all_shingles([text], size)[0]
 
@@ -115,7 +96,6 @@ def jaccard(shingles_a: Shingles, shingles_b: Shingles) -> float:
 
 
 def count_shared(shingles_a: Shingles, shingles_b: Shingles) -> int:
-    """Number of shingles that two sets share."""
     merged = np.concatenate((shingles_a, shingles_b))
     merged.sort()
     return int(np.count_nonzero(merged[1:] == merged[:-1]))
@@ -153,7 +133,6 @@ def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:
 
 
 def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
-    """Concatenated shingles of a batch of texts, and their counts."""
     tokens, counts = _padded(*_tokens(batch), size)
     ends = np.cumsum(counts)
     runs = np.zeros(len(tokens) - size + 1, dtype=np.uint64)
@@ -173,7 +152,6 @@ def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
 
 
 def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
-    """Concatenated token hashes of some texts, and their counts."""
     data = np.frombuffer(b"\n".join([*batch, b""]), dtype=np.uint8)
     kinds = _classes()[data]
     word = kinds == _WORD
@@ -194,7 +172,6 @@ def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
 
 
 def _padded(tokens: Shingles, counts: Borders, size: int) -> tuple[Shingles, Borders]:
-    """Tokens with zero padding for texts shorter than ``size``."""
     padded_counts = np.maximum(counts, size)
     if len(tokens) == padded_counts.sum():
         return tokens, counts
@@ -234,7 +211,6 @@ def _byte_values() -> Shingles:
 
 @lru_cache(maxsize=2)
 def _powers(count: int) -> tuple[Shingles, Shingles]:
-    """Powers of an odd number and of its inverse, modulo 2**64."""
     base = int(odd_numbers(1, "power")[0])
     tables = []
     for factor in (base, pow(base, -1, 1 << 64)):

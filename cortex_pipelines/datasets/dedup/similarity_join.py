@@ -1,7 +1,7 @@
 """Find near-duplicates across splits exactly, from scratch.
 
-Independent of how the split was made: no MinHash, but a similarity join with prefix filtering
-(Bayardo et al., "Scaling up all pairs similarity search", 2007), which misses no pair.
+Independent of how the split was made: no MinHash, but a similarity join with prefix filtering (Bayardo et al.,
+"Scaling up all pairs similarity search", 2007), which misses no pair.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,14 +38,9 @@ def near_duplicate_pairs(
 ) -> pl.DataFrame:
     """Near-duplicate pairs across two splits; empty if the split is clean.
 
-    Args:
-        train: One split, with ``language`` for code; guessed if the column is missing.
-        other: Another split of the same data set.
-        text: Column to compare: ``completion`` of code, ``prompt`` of names.
-        settings: Threshold of near-duplicates, and tokens per shingle.
-
-    Returns:
-        Columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted.
+    Returns columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted. ``train``: one
+    split, with ``language`` for code; guessed if the column is missing. ``text``: column to compare: ``completion``
+    of code, ``prompt`` of names.
     """
     train_sets, other_sets = (shingles_of(frame, text, settings) for frame in (train, other))
     return similar_pairs(train["example_id"].to_list(), train_sets, other["example_id"].to_list(), other_sets, settings)
@@ -58,15 +53,7 @@ def similar_pairs(
     right_sets: ShingleSets,
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Near-duplicate pairs of texts with known shingles.
-
-    Args:
-        left_ids: Ids of the texts of one split.
-        left_sets: Shingles of these texts.
-        right_ids: Ids of the texts of another split.
-        right_sets: Shingles of these texts.
-        settings: Threshold of near-duplicates.
-    """
+    """Near-duplicate pairs of texts with known shingles."""
     threshold = settings.near_duplicate_threshold
     rows = []
     for left_row, right_row in _candidates(left_sets, right_sets, threshold):
@@ -83,20 +70,13 @@ def texts_to_compare(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFr
 
 
 def compared_columns(frame: pl.DataFrame, name: str, columns: tuple[str, ...]) -> list[pl.Expr]:
-    """Columns of a data set's rows for the comparison: id, texts, and their language.
-
-    Args:
-        frame: Rows of the data set.
-        name: Name of the data set.
-        columns: Columns to compare.
-    """
+    """Columns of a data set's rows for the comparison: id, texts, and their language."""
     if (name, columns) in _PROSE:
         return [pl.col("example_id", *columns), pl.lit(None, dtype=pl.String).alias("language")]
     return [pl.col("example_id", *columns), *_language_of(frame)]
 
 
 def shingles_of(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> ShingleSets:
-    """Shingles of the token streams of a column."""
     texts = frame[text].to_list()
     languages = frame["language"].to_list() if _LANGUAGE in frame.columns else languages_of(texts)
     return all_shingles(token_streams(texts, languages), settings.shingle_tokens)
@@ -109,9 +89,9 @@ def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
 def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: float) -> Iterator[tuple[int, int]]:
     """Candidate pairs in order: sets that share a prefix shingle.
 
-    Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1
-    rarest of n is among the shared ones. Rarity is counted in ``right_sets``: shingles missing
-    there come first, so that most of ``left_sets`` is decided by a look-up.
+    Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1 rarest of n is among
+    the shared ones. Rarity is counted in ``right_sets``: shingles missing there come first, so that most of
+    ``left_sets`` is decided by a look-up.
     """
     distinct_hashes, inverse, counts = np.unique(right_sets.hashes, return_inverse=True, return_counts=True)
     if not len(distinct_hashes):
@@ -135,11 +115,6 @@ def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: floa
 def _index(
     sets: ShingleSets, positions: NDArray[np.int64], counts: NDArray[np.int64], threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Inverted index from prefix shingles to sets.
-
-    Returns:
-        Offset of the sets of each shingle (one more than shingles), and the sets.
-    """
     owner = np.repeat(np.arange(len(sets)), sets.sizes)
     order = np.lexsort((positions, counts[positions], owner))
     rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)

@@ -1,8 +1,8 @@
 """Token streams of code, independent of formatting.
 
-Copies that differ in quotes, semicolons, trailing commas, parentheses that change nothing,
-comments, docstrings or layout have the same token stream: the code with these removed or
-normalised. White space in it has no meaning, as shingles are made of its tokens.
+Copies that differ in quotes, semicolons, trailing commas, parentheses that change nothing, comments, docstrings or
+layout have the same token stream: the code with these removed or normalised. White space in it has no meaning, as
+shingles are made of its tokens.
 
 Queries (``queries/<language>.scm``) define the changes:
 
@@ -13,8 +13,7 @@ Queries (``queries/<language>.scm``) define the changes:
 - ``@braces``: removed around a single expression. ``@call``: gets empty parentheses.
 - ``@needed``: a significant comma before a closing bracket; all others are removed.
 
-Code that does not parse, not even wrapped in brackets, is tokenised by regular expressions
-(``text_tokens``).
+Code that does not parse, not even wrapped in brackets, is tokenised by regular expressions (``text_tokens``).
 """
 
 import re
@@ -63,9 +62,7 @@ Edit = tuple[int, int, str]
 def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list[str]:
     """Token stream of each text; texts in other languages are returned unchanged.
 
-    Args:
-        texts: Code or fragments of code.
-        languages: Language of each text, or None.
+    ``languages``: language of each text, or None.
     """
     return [
         token_stream(text, language) if language in PARSED else text
@@ -74,13 +71,11 @@ def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list
 
 
 def languages_of(texts: Sequence[str]) -> list[str | None]:
-    """Guess the language of each text."""
     return [guessed_language(text) for text in texts]
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def token_stream(text: str, language: str) -> str:
-    """The token stream of code in a language that is parsed."""
     stream = _stream(text, language)
     return stream if _NAMED.search(stream) else text  # of a comment alone it would be empty
 
@@ -122,7 +117,6 @@ def _wrappers(text: str, language: str) -> Iterator[tuple[str, str]]:
 
 
 def _parse_stream(text: str, before: str, after: str, grammar: Grammar) -> str | None:
-    """The token stream by the syntax tree; None if the text does not parse."""
     lead, data = len(before.encode()), text.encode("utf-8", "surrogatepass")
     if after.startswith(" pass"):
         data = data.rstrip()
@@ -176,7 +170,6 @@ def _edits(nodes: dict[str, list[Node]], language: str, placeholders: Placeholde
 
 
 def _string_edits(node: Node, language: str, placeholders: Placeholders) -> Iterator[Edit]:
-    """Edits of a string, or of the text around its interpolations."""
     inserted = [child for child in node.children if child.type in _INSERTED]
     if not inserted:
         yield (*node.byte_range, placeholders.store(normal_string(_text(node), language)))
@@ -202,7 +195,6 @@ def _key(node: Node, language: str, placeholders: Placeholders) -> str:
 
 
 def _strip_ends(node: Node) -> Iterator[Edit]:
-    """Edits that remove the first and last character of a node."""
     yield node.start_byte, node.start_byte + 1, " "
     yield node.end_byte - 1, node.end_byte, " "
 
@@ -213,7 +205,6 @@ def _parenthesise(node: Node) -> Iterator[Edit]:
 
 
 def _is_significant(node: Node) -> bool:
-    """Whether the parentheses of an expression are significant."""
     inner, parent = _inner(node), node.parent
     if inner is None or parent is None or _ATOM.fullmatch(inner.type):
         return False
@@ -241,7 +232,6 @@ def _inner(node: Node) -> Node | None:
 
 
 def _is_expression(block: Node) -> bool:
-    """Whether a block is a single expression."""
     inner = _inner(block)
     return inner is not None and not inner.type.endswith(_STATEMENT)
 

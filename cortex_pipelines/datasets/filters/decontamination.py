@@ -1,8 +1,7 @@
 """Exclude benchmark items from the data, so that they cannot be memorised.
 
-Texts are compared by 64-bit hashes of token shingles. The fingerprints of HumanEval and MBPP are
-shipped (``fingerprints/README.md`` explains how they were made); users' lists are read from their
-files.
+Texts are compared by 64-bit hashes of token shingles. The fingerprints of HumanEval and MBPP are shipped
+(``fingerprints/README.md`` explains how they were made); users' lists are read from their files.
 """
 
 import hashlib
@@ -32,16 +31,10 @@ class BenchmarkError(ValueError):
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Benchmark texts as shingle hashes.
+    """Benchmark texts as shingle hashes."""
 
-    Args:
-        sets: Shingles of each text.
-        names: Benchmark of each text.
-        tokens: Tokens per shingle.
-    """
-
-    sets: ShingleSets
-    names: tuple[str, ...]
+    sets: ShingleSets  # shingles of each text
+    names: tuple[str, ...]  # benchmark of each text
     tokens: int
 
 
@@ -51,14 +44,7 @@ def find_contamination(
     settings: DatasetSettings,
     languages: Sequence[str | None] | None = None,
 ) -> list[str | None]:
-    """Benchmark of which each text contains an item, or None.
-
-    Args:
-        texts: Code.
-        fingerprints: Benchmarks.
-        settings: Minimum share of an item's shingles in a contaminated text.
-        languages: Language of each text; guessed if None.
-    """
+    """Benchmark of which each text contains an item, or None. ``languages``: language of each text; guessed if None."""
     benchmark_of: list[str | None] = [None] * len(texts)
     sizes = sorted({benchmark.tokens for benchmark in fingerprints})
     for view in _views(texts, languages or languages_of(texts)):
@@ -83,12 +69,7 @@ def _views(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[Se
 def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
     """Load the shipped benchmarks and the user's lists.
 
-    Args:
-        root: Project root; paths are relative to it.
-        settings: Lists of the user.
-
-    Raises:
-        BenchmarkError: a list cannot be read or its hash differs from params.yaml.
+    Raises BenchmarkError: a list cannot be read or its hash differs from params.yaml.
     """
     user_lists = [_load_user_list(root, benchmark, settings) for benchmark in settings.decontaminate]
     return [*_shipped(), *user_lists]
@@ -156,7 +137,6 @@ def _postings(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Concatenated integer ranges."""
     lengths = last - first
     ends = np.cumsum(lengths)
     return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
@@ -184,7 +164,6 @@ def _load_user_list(root: Path, benchmark: Benchmark, settings: DatasetSettings)
 
 
 def _texts_in(data: bytes, path: Path) -> Iterator[str]:
-    """Texts of a file: the strings of each row, or the whole file."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         frame = pl.read_parquet(path)

@@ -26,8 +26,8 @@ _COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
 def left_out(settings: DatasetSettings) -> pl.Expr:
     """Name of the first filter that excludes a unit, or null.
 
-    Needs the columns ``code``, ``generated``, ``trainable`` and ``has_error``. Thresholds on lines,
-    letters and comments are StarCoder's (arXiv 2305.06161).
+    Needs the columns ``code``, ``generated``, ``trainable`` and ``has_error``. Thresholds on lines, letters and
+    comments are StarCoder's (arXiv 2305.06161).
     """
     code = pl.col("code")
     lines = code.str.split("\n").list.eval(pl.element().str.len_chars())

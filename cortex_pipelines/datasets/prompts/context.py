@@ -33,8 +33,6 @@ def calls_of(units: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class ReferableDefinition:
-    """Definition that other units may refer to."""
-
     unit_id: str
     source: str
     path: str
@@ -49,9 +47,7 @@ class ReferableDefinition:
 class RepositoryContext:
     """Signatures of a project by location and by call.
 
-    Args:
-        units: All units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
-        max_signatures: Maximum number of signatures of siblings, and of called definitions.
+    ``units``: all units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
     """
 
     def __init__(self, units: pl.DataFrame, max_signatures: int) -> None:
@@ -81,12 +77,7 @@ class RepositoryContext:
         return names
 
     def lines(self, unit: dict[str, Any], calls: Iterable[str]) -> tuple[str, ...]:
-        """Comment lines for a prompt: nearest siblings first, then called definitions.
-
-        Args:
-            unit: A unit's ``COLUMNS``.
-            calls: Calls of the unit (``calls_of``).
-        """
+        """Comment lines for a prompt: nearest siblings first, then called definitions."""
         comment = LINE_COMMENTS[unit["language"]]
         comment_lines: dict[str, None] = {}
         for sibling in self._siblings(unit):

@@ -1,5 +1,3 @@
-"""Parts of a unit for its prompt."""
-
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,28 +20,12 @@ FileKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class UnitParts:
-    """A unit split where its body begins.
-
-    Args:
-        head: Header up to the opening brace, or up to the colon and docstring.
-        body: The rest, without blank lines at its end.
-    """
-
-    head: str
-    body: str
+    head: str  # header up to the opening brace, or up to the colon and docstring
+    body: str  # the rest, without blank lines at its end
 
 
 def cut_unit(code: str, body_offset: int) -> UnitParts | None:
-    """Split a function or method into prompt and completion.
-
-    Args:
-        code: The unit's code.
-        body_offset: Byte of the code at which the implementation begins: the opening brace, or in
-            Python the first statement after the docstring.
-
-    Returns:
-        Head and body; None if the body is empty.
-    """
+    """Split a function or method into prompt and completion. Returns head and body; None if the body is empty."""
     data = code.encode()
     brace = data[body_offset : body_offset + 1] == b"{"
     split_at = body_offset + brace
@@ -61,10 +43,7 @@ def cut_unit(code: str, body_offset: int) -> UnitParts | None:
 def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
     """Headers around a unit, outermost first, indented and opened as in code.
 
-    Args:
-        context: Header lines, layout folded (column ``context``).
-        indent: White space before the unit on its first line.
-        language: Language of the unit; all but Python open a block with a brace.
+    ``context``: header lines, layout folded (column ``context``).
     """
     headers = [line for line in context.splitlines() if line.strip()]
     step = indent[: len(indent) // len(headers)] if headers else ""
@@ -75,10 +54,7 @@ def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
 def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
     """Prompt with a unit under its path and headers, followed by a request in a comment.
 
-    Args:
-        unit: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
-        code: Code of the unit to show.
-        request: Text of the request.
+    ``unit``: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
     """
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
@@ -102,7 +78,6 @@ def file_bytes(files: pl.DataFrame) -> dict[FileKey, bytes]:
 
 
 def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Series:
-    """Hash of each unit's file text, as column ``text_hash``."""
     hashes = {
         file_key: blake2b(texts.get(file_key, b""), digest_size=16).hexdigest()
         for file_key in units.select("source", "path").unique().iter_rows()
@@ -114,14 +89,8 @@ def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Serie
 def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings) -> pl.DataFrame:
     """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
-    Args:
-        units: ANNOTATED_UNITS or CODE_UNITS.
-        texts: The files of the same project.
-        settings: Maximum prompt size; imports beyond it are dropped.
-
-    Returns:
-        The units, sorted by ``unit_id``; for functions and methods ``imports`` lists the code of
-        the file's imports outside of functions.
+    Returns the units, sorted by ``unit_id``; for functions and methods ``imports`` lists the code of the file's
+    imports outside of functions.
     """
     rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
     indents = [
@@ -144,7 +113,6 @@ def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: Data
 
 
 def _fitting_imports(imports: Sequence[str], max_chars: int) -> list[str]:
-    """The first imports that fit."""
     sizes = accumulate(map(len, imports))
     return [text for text, size in zip(imports, sizes, strict=True) if size <= max_chars]
 

@@ -33,9 +33,7 @@ LIMITS = (
 class CardSection:
     """A section with heading, paragraphs, tables and code.
 
-    Args:
-        title: The heading.
-        blocks: Text, a list of strings, a frame (a table), or ``(caption, code)``.
+    ``blocks``: text, a list of strings, a frame (a table), or ``(caption, code)``.
     """
 
     def __init__(self, title: str, *blocks: Any) -> None:
@@ -46,16 +44,7 @@ class CardSection:
 def write_card(
     out: Path, name: str, purpose: str, tables: Tables, settings: DatasetSettings, extra: Sequence[CardSection] = ()
 ) -> None:
-    """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set.
-
-    Args:
-        out: Folder of the data set.
-        name: Name of the data set.
-        purpose: Purpose of the data set, in a sentence.
-        tables: Its splits and its manifest, by name.
-        settings: Settings of the data set.
-        extra: Further sections, before the limits.
-    """
+    """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set."""
     parts = _parts(purpose, tables, settings, extra)
     (out / "card.md").write_text(_markdown(name, parts), encoding="utf-8")
     (out / "report.html").write_text(_html(name, parts), encoding="utf-8")
@@ -122,7 +111,6 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
 
 
 def _languages(entries: pl.DataFrame) -> list[CardSection]:
-    """Rows and exclusions by language, and why a split lacks one."""
     included = entries.filter(pl.col("split").is_not_null())
     excluded = entries.filter(pl.col("left_out").is_not_null())
     rows, notes = [], []
@@ -149,7 +137,6 @@ def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
 
 
 def _units(by_split: Tables) -> list[CardSection]:
-    """Rows by category and complexity of their units; empty without units."""
     of_units = {split: rows.drop_nulls("category") for split, rows in by_split.items()}
     if not any(rows.height for rows in of_units.values()):
         return []
@@ -161,7 +148,6 @@ def _units(by_split: Tables) -> list[CardSection]:
 
 
 def _band() -> pl.Expr:
-    """McCabe's bands of cyclomatic complexity."""
     value = pl.col("cyclomatic")
     return (
         pl.when(value <= 4)
@@ -175,7 +161,6 @@ def _band() -> pl.Expr:
 
 
 def _caps(entries: pl.DataFrame) -> list[Any]:
-    """Rows that the caps removed from train, and how the row weights differ from it."""
     included = entries.filter(pl.col("split") == "train")
     of_train = pl.col("split_reason").str.contains(": train", literal=True)
     excluded = entries.filter((pl.col("left_out") == "sample") & of_train)

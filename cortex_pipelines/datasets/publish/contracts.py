@@ -25,31 +25,18 @@ _PANDAS_TYPES: Mapping[type[pl.DataType], str] = {
 
 @dataclass(frozen=True)
 class ContractResult:
-    """Result of checking a table's contract.
-
-    Args:
-        table: Name of the table.
-        success: Whether every expectation is met.
-        failures: Descriptions of the failed expectations.
-        statistics: ``evaluated``, ``successful``, ``unsuccessful`` (numbers of expectations) and
-            ``rows``.
-        document: Great Expectations' own result, for its Data Docs.
-    """
-
     table: str
-    success: bool
-    failures: tuple[str, ...]
-    statistics: Mapping[str, int]
-    document: Any = field(repr=False, compare=False)
+    success: bool  # whether every expectation is met
+    failures: tuple[str, ...]  # descriptions of the failed expectations
+    statistics: Mapping[str, int]  # `evaluated`, `successful`, `unsuccessful` (numbers of expectations) and `rows`
+    document: Any = field(repr=False, compare=False)  # great Expectations' own result, for its Data Docs
 
 
 def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
     """Check a frame against a table's contract.
 
-    Args:
-        frame: Rows to be published.
-        table: Its contract: columns and order, types, missing values, allowed values and ranges,
-            unique key, fewest rows.
+    ``table``: its contract: columns and order, types, missing values, allowed values and ranges, unique key, fewest
+    rows.
     """
     great_expectations = _great_expectations()
     context = great_expectations.get_context(mode="ephemeral")
@@ -79,12 +66,6 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
 
 
 def expectations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
-    """Expectations derived from a table's declaration.
-
-    Args:
-        table: The declaration.
-        frame: The rows; columns missing there get no expectations of their own.
-    """
     _great_expectations()
     from great_expectations import expectations as gx
 
@@ -120,13 +101,6 @@ def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> P
     """Write Great Expectations' Data Docs: one page per table, and an index.
 
     They contain the time of the check, so they are not part of any output.
-
-    Args:
-        results: Title (asset and partition) to the results of its tables.
-        out: Folder to write into.
-
-    Returns:
-        The index page.
     """
     _great_expectations()
     from great_expectations.render.renderer import ValidationResultsPageRenderer

@@ -1,8 +1,8 @@
 """Assign units to train, validation and test, once for all data sets and before augmentation.
 
-Near-duplicates stay together, and so does a file (or folder, or source); units linked by either,
-directly or transitively, form one group, which goes to one split as a whole. The shares hold
-within each language that has enough groups.
+Near-duplicates stay together, and so does a file (or folder, or source); units linked by either, directly or
+transitively, form one group, which goes to one split as a whole. The shares hold within each language that has enough
+groups.
 """
 
 import hashlib
@@ -31,34 +31,23 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """Files that must stay in the same split.
+    """Files that must stay in the same split."""
 
-    Args:
-        name: Id of its first unit.
-        files: Number of files.
-        weight: Number of units that can become examples.
-        changed: Time of the last change of its files; None if unknown or unused.
-        language: Most frequent language of these units; ties are broken by name.
-    """
-
-    name: str
+    name: str  # id of its first unit
     files: int
-    weight: int
-    changed: datetime | None = None
-    language: str = ""
+    weight: int  # number of units that can become examples
+    changed: datetime | None = None  # time of the last change of its files; None if unknown or unused
+    language: str = ""  # most frequent language of these units; ties are broken by name
 
 
 def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:
     """Units with near-duplicate ``cluster``, named by its smallest unit id.
 
-    Two units are near-duplicates if their whole code or their bodies are: short functions that
-    differ only in their signatures would give the same completion. Code is compared by its token
-    stream, so that a reformatted copy is one.
-
-    Args:
-        units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and
-            ``language``, which is guessed if the column is missing.
-        clustering: Clustering of the texts, with its cache.
+    Two units are near-duplicates if their whole code or their bodies are: short functions that differ only in their
+    signatures would give the same completion. Code is compared by its token stream, so that a reformatted copy is
+    one.
+    ``units``: columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and ``language``, which is
+    guessed if the column is missing.
     """
     if "language" not in units.columns:
         guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)
@@ -80,14 +69,8 @@ def assign_splits(
 ) -> pl.DataFrame:
     """Add ``split`` and ``split_reason`` to units.
 
-    Args:
-        units: Columns ``unit_id``, ``source``, ``path``, ``language``, ``cluster``.
-        candidates: Units that can become an example in every data set; shares count these.
-        settings: Unit of the split, shares and seed.
-        changed: Times of the files' last changes, for a split by time.
-
-    Raises:
-        DatasetError: fewer than three groups hold a candidate, so a split would be empty.
+    ``units``: columns ``unit_id``, ``source``, ``path``, ``language``, ``cluster``. Raises DatasetError: fewer than
+    three groups hold a candidate, so a split would be empty.
     """
     names = _components(units, settings)
     with_groups = units.with_columns(
@@ -115,14 +98,11 @@ def assign_splits(
 def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> dict[str, str]:
     """Split of each group.
 
-    In the order of their hashes (by time: newest first) groups of a language go to test, then to
-    validation, as long as that brings the split nearer to its share; a split into which none fits
-    gets the smallest remaining one. All others go to train. A language with two groups has none in
-    validation, one with a single group has it in train; where that leaves a split empty, languages
-    are ignored.
-
-    Raises:
-        DatasetError: fewer than three groups have a weight.
+    In the order of their hashes (by time: newest first) groups of a language go to test, then to validation, as long
+    as that brings the split nearer to its share; a split into which none fits gets the smallest remaining one. All
+    others go to train. A language with two groups has none in validation, one with a single group has it in train;
+    where that leaves a split empty, languages are ignored.
+    Raises DatasetError: fewer than three groups have a weight.
     """
     usable = [group for group in groups if group.weight]
     if len(usable) < _SPLIT_COUNT:
@@ -142,7 +122,6 @@ def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> di
 
 
 def _draw_held_out(strata: Iterable[Sequence[SplitGroup]], settings: DatasetSettings) -> dict[str, str]:
-    """Draw validation and test groups, stratified."""
     held_out: dict[str, str] = {}
     for stratum in strata:
         total = sum(group.weight for group in stratum)
@@ -187,7 +166,6 @@ def _times(units: pl.DataFrame, settings: DatasetSettings, changed: Changed | No
 
 
 def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
-    """Group of each unit, named by its smallest unit id."""
     numbered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
     numbered = numbered.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)
@@ -199,7 +177,6 @@ def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
 
 
 def _languages(units: pl.DataFrame) -> dict[str, str]:
-    """Most frequent language among the candidates of each group."""
     counts = units.filter("candidate").group_by("component", "language").len()
     first = counts.sort("len", "language", descending=[True, False]).unique(
         "component", keep="first", maintain_order=True
@@ -215,14 +192,6 @@ def _location_key(settings: DatasetSettings) -> list[pl.Expr]:
 
 
 def _reason(group: SplitGroup, split: str, language_groups: int, settings: DatasetSettings) -> str:
-    """Readable reason for a split.
-
-    Args:
-        group: The group.
-        split: Split of the group.
-        language_groups: Groups of its language that hold a candidate.
-        settings: Unit of the split.
-    """
     method = "time" if settings.split_by == "time" and group.changed else "hash"
     few = group.weight and language_groups < _SPLIT_COUNT
     scope_note = f", of {language_groups} such group(s) in {group.language}" if few else ""

@@ -42,15 +42,9 @@ def change_candidates(
 ) -> pl.DataFrame:
     """Candidates from people's changes to files of a project.
 
-    Args:
-        changes: ``unit_id``, ``source`` (null if the file is not in the project), ``path``,
-            ``language``, ``before``, ``after``, ``kind``, ``origin``, ``request`` and ``title``
-            (lines around the code before), ``why_not`` (reason for rejecting it, or null), and
-            optionally ``export_source`` (source of the export) and columns of the data set.
-        files: REPOSITORY_FILES of the same project, for the licence.
-        splits: UNIT_SPLITS of the same project.
-        benchmarks: Texts that must not be trained on.
-        settings: Limits and shares.
+    ``changes``: ``unit_id``, ``source`` (null if the file is not in the project), ``path``, ``language``, ``before``,
+    ``after``, ``kind``, ``origin``, ``request`` and ``title`` (lines around the code before), ``why_not`` (reason for
+    rejecting it, or null), and optionally ``export_source`` (source of the export) and columns of the data set.
     """
     file_splits, licences = splits_by_file(splits), licences_by_file(files)
     locations = [
@@ -79,7 +73,6 @@ def change_candidates(
 
 
 def candidates_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """Candidate columns, null where the rows lack one."""
     return rows.select(
         pl.col(name) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in _SCHEMA.items()
@@ -92,7 +85,6 @@ def locate_change(
     licences: Mapping[FileKey, tuple[str | None, bool]],
     settings: DatasetSettings,
 ) -> tuple[str | bool | None, ...]:
-    """Path, split, split reason, licence and its permission of each change."""
     path = pair["path_after"] or pair["path_before"] or ""
     file_keys = [(pair["source"], candidate_path) for candidate_path in (path, pair["path_before"]) if candidate_path]
     split_and_reason = next((file_splits[file_key] for file_key in file_keys if file_key in file_splits), None)
@@ -104,13 +96,11 @@ def locate_change(
 
 
 def licences_by_file(files: pl.DataFrame) -> dict[FileKey, tuple[str | None, bool]]:
-    """Licence of each file, and whether it may be trained on."""
     columns = files.select("source", "path", "licence", "trainable").iter_rows()
     return {(source, path): (licence, trainable) for source, path, licence, trainable in columns}
 
 
 def splits_by_file(splits: pl.DataFrame) -> dict[FileKey, tuple[str, str]]:
-    """Split of each file and its reason."""
     assigned = splits.filter(pl.col("split").is_not_null()).unique(
         ["source", "path"], keep="first", maintain_order=True
     )
@@ -123,10 +113,8 @@ def splits_by_file(splits: pl.DataFrame) -> dict[FileKey, tuple[str, str]]:
 def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Prompt and completion of each change, or an exclusion reason.
 
-    Args:
-        rows: Columns ``language``, ``path``, ``indent``, ``before``, ``after``, and the lines
-            ``request`` and ``title`` that stand around the code before.
-        settings: Size limits.
+    ``rows``: columns ``language``, ``path``, ``indent``, ``before``, ``after``, and the lines ``request`` and
+    ``title`` that stand around the code before.
     """
     comment = pl.col("language").replace_strict(LINE_COMMENTS, return_dtype=_S)
     code_texts = (pl.col("indent") + pl.col(name).str.strip_chars_end(_WHITE) for name in _CODES)
@@ -155,11 +143,6 @@ def _exclusion_reasons(
     """Reason for rejecting each row, or None.
 
     The licence of a file outside of the project is unknown, so its code is rejected.
-
-    Args:
-        rows: Changes with ``trainable`` of their files.
-        benchmarks: Texts that must not be trained on.
-        settings: Thresholds of contamination.
     """
     codes = (rows["before"] + "\n" + rows["after"]).to_list()
     benchmark_names = find_contamination(codes, benchmarks, settings, rows["language"].to_list())

@@ -1,8 +1,7 @@
 """Documentation candidates: predict the docstring of a unit.
 
-The completion is the first paragraph of the docstring, as in CodeSearchNet (arXiv 1909.09436); the
-parameters, examples and versions after it differ by tool. The prompt is the code without its
-docstring.
+The completion is the first paragraph of the docstring, as in CodeSearchNet (arXiv 1909.09436); the parameters,
+examples and versions after it differ by tool. The prompt is the code without its docstring.
 """
 
 import re
@@ -61,13 +60,7 @@ _FILLERS = frozenset(
 
 
 def documentation_tables(project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None) -> Tables:
-    """Tables of the documentation data set; without docstrings, the manifest says so.
-
-    Args:
-        project: Units and their context.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged units; the tables are the same without it.
-    """
+    """Tables of the documentation data set; without docstrings, the manifest says so."""
     unit_cache = UnitCache(cache, f"{project.name}/{NAME}")
     documented = pl.col("kind").is_in(KINDS) & pl.col("documented")
     documented_units = project.units.filter(pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null())
@@ -96,10 +89,7 @@ def documentation_candidates(
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
-    Args:
-        units: Documented units with their layout (``unit_text.with_layout``).
-        settings: Length limits.
-        unit_cache: Cached results of unchanged units.
+    ``units``: documented units with their layout (``unit_text.with_layout``).
     """
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
@@ -119,14 +109,7 @@ def first_paragraph(docstring: str) -> str:
 def without_docstring(code: str, language: str, docstring: str, body_offset: int | None) -> str | None:
     """Remove a unit's docstring from its code; outside of Python it precedes the code.
 
-    Args:
-        code: Code of the unit.
-        language: Language of the unit.
-        docstring: Docstring of the unit, without markers.
-        body_offset: Byte of the code at which the implementation begins.
-
-    Returns:
-        The code; None if the docstring is all of it, or is not found.
+    Returns the code; None if the docstring is all of it, or is not found.
     """
     if language != "python":
         return code
@@ -178,7 +161,6 @@ def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings
 
 
 def _is_empty(kind: str, code: str, body_offset: int | None) -> bool:
-    """Whether a function has no body or a stub."""
     if kind not in FUNCTIONS:
         return False
     return body_offset is None or bool(_STUB.fullmatch(code.encode()[body_offset:].decode()))

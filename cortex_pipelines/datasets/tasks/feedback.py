@@ -1,9 +1,8 @@
 """Feedback candidates: corrections by people, and completions that they kept.
 
-A correction has the form of a code review: the code of the model, and the code of a person. A
-completion that people kept was written by a model, so it is marked as such, limited in number, and
-never held out. Both are in the split of their file, which is named by the editor or found by its
-text.
+A correction has the form of a code review: the code of the model, and the code of a person. A completion that people
+kept was written by a model, so it is marked as such, limited in number, and never held out. Both are in the split of
+their file, which is named by the editor or found by its text.
 """
 
 import hashlib
@@ -61,18 +60,7 @@ def feedback_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    """Tables of the feedback data set; without feedback, the manifest says so.
-
-    Args:
-        interactions: INTERACTIONS; only projects with consent have any.
-        files: REPOSITORY_FILES of the project.
-        splits: UNIT_SPLITS of the project.
-        benchmarks: Texts that must not be trained on.
-        project: Name of the project.
-        examples: Limits on text of models and simulations.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged texts; the tables are the same without it.
-    """
+    """Tables of the feedback data set; without feedback, the manifest says so."""
     rows = _select_changes(interactions.filter(pl.col("project") == project), files, splits, settings)
     changes = rows.drop("prompt").with_columns(pl.lit(REQUEST).alias("request"), pl.lit(TITLE).alias("title"))
     change_rows = change_candidates(changes, files, splits, benchmarks, settings)
@@ -110,7 +98,6 @@ def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 def _select_changes(
     interactions: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Corrections and kept completions with their files, in order."""
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     find_file = _file_finder(files_by_key, splits_by_file(splits))
     latest = pl.max_horizontal("retained_1h", "retained_commit")
@@ -177,7 +164,6 @@ def _file_finder(
 
 
 def _prompt(file: Mapping[str, Any], text: str, settings: DatasetSettings) -> str:
-    """The path and the code before a text in its file."""
     head = f"{LINE_COMMENTS.get(file['language'], '#')} {file['path']}\n"
     code = str(file["text"]).partition(text)[0].encode()
     return head + code_before(code, len(code), settings.max_prompt_bytes - len(head.encode()))

@@ -1,8 +1,8 @@
 """Fill-in-the-middle: predict statements of a body, or a whole import or declaration.
 
-Gaps begin and end at statements, detected by indentation and brackets, in all languages. The prompt
-is the code before the gap, after imports and the signatures of siblings and called definitions; the
-suffix is the code after it. The completion occurs in neither.
+Gaps begin and end at statements, detected by indentation and brackets, in all languages. The prompt is the code
+before the gap, after imports and the signatures of siblings and called definitions; the suffix is the code after it.
+The completion occurs in neither.
 """
 
 from typing import Any
@@ -34,7 +34,6 @@ _GapRow = tuple[str | None, str | None, str | None, str]
 
 
 def draw_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Units drawn by hash for a gap."""
     bound = int(settings.fim_share * 2**64)
     is_drawn = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
     return units.filter(pl.Series(is_drawn, dtype=pl.Boolean))
@@ -49,13 +48,8 @@ def infilling_candidates(
 ) -> pl.DataFrame:
     """Units with ``prompt``, ``completion`` and ``suffix``, or an exclusion reason.
 
-    Args:
-        units: Functions and methods with their layout and ``split``; or imports and declarations
-            with ``prompt`` and ``completion`` of ``statements.statement_candidates``.
-        context: Signatures of the repository.
-        texts: The files of the project.
-        settings: Length limits and seed.
-        unit_cache: Cached results of units whose code and context did not change.
+    ``units``: functions and methods with their layout and ``split``; or imports and declarations with ``prompt`` and
+    ``completion`` of ``statements.statement_candidates``.
     """
     unit_cache = unit_cache or UnitCache()
 
@@ -71,7 +65,6 @@ def infilling_candidates(
 
 
 def _context_lines(units: pl.DataFrame, context: RepositoryContext, unit_cache: UnitCache) -> pl.Series:
-    """Repository context of each unit; empty for statements."""
     calls = unit_cache.compute("calls", units.select("unit_id", "code"), calls_of)
     columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
     lines = [
@@ -120,13 +113,7 @@ def _gap_in_body(
 def statement_span(lines: list[str], settings: DatasetSettings, *seed: object) -> tuple[int, int] | None:
     """Line span of some consecutive whole statements, not the entire body.
 
-    Args:
-        lines: Lines of the body.
-        settings: Minimum and maximum size of a gap, and the seed.
-        seed: Further values that the choice depends on.
-
-    Returns:
-        First line and the line after the last one; None if no gap fits.
+    Returns first line and the line after the last one; None if no gap fits.
     """
     starts = [number for number, line in enumerate(lines) if line.strip() and line.strip()[0] not in _CLOSE]
     if len(starts) < 2:

@@ -33,10 +33,7 @@ def completion_candidates(
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
-    Args:
-        units: Units with their layout (``unit_text.with_layout``).
-        settings: Length limits.
-        unit_cache: Cached results of unchanged units.
+    ``units``: units with their layout (``unit_text.with_layout``).
     """
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
@@ -50,16 +47,7 @@ def completion_candidates(
 def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
     """Prompt: path, imports, context, enclosing headers, doc comment and header.
 
-    Prompts that are too long lose context first, then imports.
-
-    Args:
-        unit: A unit with its layout.
-        parts: Head and body of the unit.
-        max_bytes: Maximum prompt size.
-        context: Lines to show between imports and headers.
-
-    Returns:
-        The prompt; None if the header does not fit.
+    Prompts that are too long lose context first, then imports. Returns the prompt; None if the header does not fit.
     """
     comment = LINE_COMMENTS[unit["language"]]
     header = enclosing_headers(unit["context"], unit["indent"], unit["language"])

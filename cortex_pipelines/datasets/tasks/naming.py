@@ -1,7 +1,7 @@
 """Naming candidates: predict a name that is masked throughout.
 
-Masking covers whole words in code, comments and strings, and attributes too. An unmasked comment or
-message would reveal the answer, and masking too much removes the information.
+Masking covers whole words in code, comments and strings, and attributes too. An unmasked comment or message would
+reveal the answer, and masking too much removes the information.
 """
 
 import re
@@ -37,14 +37,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class NamingTarget:
-    """A name to predict.
-
-    Args:
-        kind: function, method, class, struct, ..., constant or variable.
-        name: The name.
-    """
-
-    kind: str
+    kind: str  # function, method, class, struct, ..., constant or variable
     name: str
 
 
@@ -74,14 +67,7 @@ def variable_names(
 def naming_example(
     unit: Mapping[str, Any], target: NamingTarget, settings: DatasetSettings, uses: Iterable[str] = ()
 ) -> str | None:
-    """Prompt for a name; None if it is too long or contains the answer.
-
-    Args:
-        unit: A unit with its layout.
-        target: The name to predict.
-        settings: Maximum prompt size, and the mask.
-        uses: Lines of the same file that use the name.
-    """
+    """Prompt for a name; None if it is too long or contains the answer."""
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
     lines = [*headers, unit["indent"] + unit["code"].rstrip()]
@@ -107,16 +93,9 @@ def naming_candidates(
 ) -> pl.DataFrame:
     """One row per name to predict.
 
-    Args:
-        units: Units with their layout (``unit_text.with_layout``).
-        local_names: Columns ``unit_id`` and ``local_names`` (``LOCAL_NAMES``): names of the local
-            variables of units; missing units have none.
-        texts: Text of each file, for the uses of declarations.
-        settings: Limits and mask.
-        unit_cache: Cached results of unchanged units.
-
-    Returns:
-        Columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``.
+    Returns columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``. ``units``: units with their layout
+    (``unit_text.with_layout``). ``local_names``: columns ``unit_id`` and ``local_names`` (``LOCAL_NAMES``): names of
+    the local variables of units; missing units have none.
     """
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
@@ -134,7 +113,6 @@ def naming_candidates(
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
-    """Names of renamable local variables by unit: LOCAL_NAMES."""
     names = pl.element().str.split("=").list.first()
     with_names = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
     of_all_variants = pl.col("local_names").explode(empty_as_null=False)
@@ -144,12 +122,8 @@ def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
 def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
     """All names declared in train, whether or not an example predicts them.
 
-    Args:
-        units: Units of the data sets with their ``split``.
-        renamed: RENAMED_UNITS of the same project, which list the local variables of functions.
-
-    Returns:
-        Columns ``kind``, ``language`` and ``name``; a local variable is a ``variable``.
+    Returns columns ``kind``, ``language`` and ``name``; a local variable is a ``variable``. ``units``: units of the
+    data sets with their ``split``.
     """
     train = units.filter((pl.col("split") == "train") & pl.col("kind").is_in(NAMED))
     local = train.join(local_names(renamed), on="unit_id").select(
@@ -177,7 +151,6 @@ def masked(text: str, name: str, mask: str) -> str:
 def _naming_rows(
     unit: Mapping[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
 ) -> tuple[list[str], list[str], list[str]]:
-    """Kinds, prompts and names of a unit's examples."""
     uses: list[str] = []
     if unit["kind"] in _DECLARATIONS:
         text = texts.get((unit["source"], unit["path"]), b"")
@@ -203,12 +176,6 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
     """First lines that contain a name as a whole word, distinct and stripped.
 
     Stops as soon as enough lines are found.
-
-    Args:
-        name: A declared name.
-        text: Text of its file.
-        start: Byte at which the declaration begins; its own lines do not count.
-        end: Byte at which it ends.
     """
     lines: dict[str, None] = {}
     needle = name.encode()
@@ -225,7 +192,6 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
 
 
 def _line_around(text: bytes, position: int) -> tuple[int, int]:
-    """Start and end of the line at a byte offset."""
     first = text.rfind(b"\n", 0, position) + 1
     first = text.rfind(b"\r", first, position) + 1 or first
     last = text.find(b"\n", position) + 1 or len(text)

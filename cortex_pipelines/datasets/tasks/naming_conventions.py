@@ -25,15 +25,10 @@ def style_of(name: str) -> str:
 def conventions(names: pl.DataFrame) -> pl.DataFrame:
     """Share of each naming style by kind and language.
 
-    A single lower-case word fits both ``snake_case`` and ``camelCase``, and counts for the more
-    frequent one of its kind and language; as ``lower`` on a tie.
-
-    Args:
-        names: Columns ``kind``, ``language`` and ``name``.
-
-    Returns:
-        Columns ``kind``, ``language``, ``convention``, ``share`` (0 to 1, of the names of that kind
-        and language) and ``names``, most frequent first.
+    A single lower-case word fits both ``snake_case`` and ``camelCase``, and counts for the more frequent one of its
+    kind and language; as ``lower`` on a tie. Returns columns ``kind``, ``language``, ``convention``, ``share`` (0 to
+    1, of the names of that kind and language) and ``names``, most frequent first.
+    ``names``: columns ``kind``, ``language`` and ``name``.
     """
     distinct_names = names.unique().sort("kind", "language", "name")
     styles = [style_of(name) for name in distinct_names["name"]]

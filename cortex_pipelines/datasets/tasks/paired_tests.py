@@ -1,8 +1,7 @@
 """Test candidates: a unit of code, and the test case that exercises it most closely.
 
-The completion is the test case, so its file decides the split: functions of test files are units
-too, and other data sets train on those of train. The unit is in the prompt, so it must be in train
-or in the split of its test.
+The completion is the test case, so its file decides the split: functions of test files are units too, and other data
+sets train on those of train. The unit is in the prompt, so it must be in train or in the split of its test.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,25 +44,14 @@ _CASE_FIELDS = ("source", "path", "blob", "revision", "licence", "start_byte", "
 
 @dataclass(frozen=True)
 class TestCase:
-    """A test case that may become a completion.
-
-    Args:
-        test_id: Id of the test case.
-        path: Path of its file.
-        language: Language of its file.
-        code: Dedented code.
-        split: Split of its file; None if unknown.
-        exclusion: Reason for excluding it, or None.
-    """
-
     __test__ = False  # for pytest
 
     test_id: str
     path: str
     language: str
     code: str
-    split: str | None
-    exclusion: str | None
+    split: str | None  # split of its file; None if unknown
+    exclusion: str | None  # reason for excluding it, or None
 
 
 def paired_test_tables(
@@ -75,17 +63,7 @@ def paired_test_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    """Tables of the data set of tests; without paired tests, the manifest says so.
-
-    Args:
-        project: Units and their context.
-        units: ANNOTATED_UNITS of the same project.
-        cases: TEST_CASES of the same project.
-        files: REPOSITORY_FILES of the same project.
-        benchmarks: Texts that must not be trained on.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged texts; the tables are the same without it.
-    """
+    """Tables of the data set of tests; without paired tests, the manifest says so."""
     located_cases = _locate_cases(cases, units, files, project.splits)
     paired = _pair_units(project, units, _test_cases(located_cases, project, benchmarks, settings), settings)
     of_case = located_cases.select(
@@ -114,7 +92,6 @@ def dedent_code(code: str, indent: str) -> str:
 
 
 def _locate_cases(cases: pl.DataFrame, units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
-    """Test cases with their files, spans (if they are units), and the split of the file."""
     split_rows = [(source, path, split, reason) for (source, path), (split, reason) in splits_by_file(splits).items()]
     schema = dict.fromkeys(("source", "path", "split", "split_reason"), _S)
     of_files = pl.DataFrame(split_rows, schema=schema, orient="row")
@@ -126,14 +103,12 @@ def _locate_cases(cases: pl.DataFrame, units: pl.DataFrame, files: pl.DataFrame,
 
 
 def _left_join(rows: pl.DataFrame, other: pl.DataFrame, *on: str) -> pl.DataFrame:
-    """Left join that keeps the order of the rows."""
     return rows.join(other, on=on, how="left", maintain_order="left")
 
 
 def _test_cases(
     located_cases: pl.DataFrame, project: ProjectUnits, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> dict[str, TestCase]:
-    """Test cases by id."""
     languages = located_cases["language"].to_list()
     benchmark_names = find_contamination(located_cases["code"].to_list(), benchmarks, settings, languages)
     nested = _nested(located_cases)
@@ -155,7 +130,6 @@ def _test_cases(
 
 
 def _nested(located_cases: pl.DataFrame) -> set[str]:
-    """Test cases inside of other test cases."""
     nested: set[str] = set()
     sorted_cases = located_cases.sort("source", "path", "start_line", -pl.col("end_line"), "unit_id")
     current_file, last_line = None, 0
@@ -168,7 +142,6 @@ def _nested(located_cases: pl.DataFrame) -> set[str]:
 
 
 def _exclusion_reason(row: Mapping[str, Any], benchmark: str | None, settings: DatasetSettings) -> str | None:
-    """Reason for excluding a test case, or None."""
     if row["left_out"] not in (None, "near_duplicate"):
         return str(row["left_out"])
     if row["generated"] or not row["trainable"]:
@@ -184,7 +157,6 @@ def _exclusion_reason(row: Mapping[str, Any], benchmark: str | None, settings: D
 def _pair_units(
     project: ProjectUnits, units: pl.DataFrame, cases: Mapping[str, TestCase], settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Units with prompt, test and its id, or an exclusion reason."""
     paired = units.select("unit_id", "tests").filter(pl.col("tests").list.len() > 0)
     tested_units = project.units.drop("tests", strict=False).join(paired, on="unit_id", maintain_order="left")
     rows = [_example(unit, cases, settings) for unit in tested_units.iter_rows(named=True)]
@@ -207,7 +179,6 @@ def _example(
 
 
 def _closest_case(unit: Mapping[str, Any], cases: Iterable[TestCase]) -> tuple[TestCase | None, str | None]:
-    """The closest usable test case; if none, the reason for excluding the closest one."""
     reasons: list[str] = []
     for case in cases:
         reason = case.exclusion or _split_conflict(unit["split"], str(case.split))
@@ -218,7 +189,6 @@ def _closest_case(unit: Mapping[str, Any], cases: Iterable[TestCase]) -> tuple[T
 
 
 def _split_conflict(unit: str, test: str) -> str | None:
-    """Reason for excluding a pair of unit and test by their splits, or None."""
     return None if unit in ("train", test) else "tests_on_another_side"
 
 

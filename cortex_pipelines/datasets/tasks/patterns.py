@@ -27,10 +27,7 @@ PATTERN_ROWS = pl.Schema(
 def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
     """The patterns in a project's files, redacted, one row for each of their languages.
 
-    Args:
-        files: REPOSITORY_FILES of one project, with ``language``, ``revision`` and ``text``.
-        project: Name of the project.
-        privacy: Redaction settings.
+    ``files``: REPOSITORY_FILES of one project, with ``language``, ``revision`` and ``text``.
     """
     key = project_key(project, privacy)
     revisions = {

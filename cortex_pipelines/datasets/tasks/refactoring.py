@@ -1,9 +1,8 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
-Five sources: injected bugs, code smells with a mechanical fix, changes from history, code reviews,
-and patterns. Bugs and smells are in the split of their unit; a change from history or a review is
-in the split of its resulting file or, where that is gone, of the hash of its path. A pattern is
-guidance, not code to hold out, so it is always in train.
+Five sources: injected bugs, code smells with a mechanical fix, changes from history, code reviews, and patterns. Bugs
+and smells are in the split of their unit; a change from history or a review is in the split of its resulting file or,
+where that is gone, of the hash of its path. A pattern is guidance, not code to hold out, so it is always in train.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,13 +40,7 @@ _FIX = ("smell", "purpose", "before", "after", "explanation")
 
 
 def error_candidates(units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Injected bugs of eligible units.
-
-    Args:
-        units: Units of ``unit_splits.build.eligible_units``.
-        errors: INJECTED_ERRORS of the same project.
-        settings: Size limits.
-    """
+    """Injected bugs of eligible units. ``units``: units of ``unit_splits.build.eligible_units``."""
     changes = errors.select(
         *("unit_id", "error_type", "explanation"),
         pl.col("buggy_code").alias("before"),
@@ -62,13 +55,7 @@ def error_candidates(units: pl.DataFrame, errors: pl.DataFrame, settings: Datase
 
 
 def smell_candidates(units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetSettings) -> pl.DataFrame:
-    """Code smells of eligible units, with their fixes.
-
-    Args:
-        units: Units of ``unit_splits.build.eligible_units``.
-        fixes: Fixes of each unit's smells.
-        settings: Size limits.
-    """
+    """Code smells of eligible units, with their fixes. ``units``: units of ``unit_splits.build.eligible_units``."""
     rows = [(unit, *(getattr(fix, name) for name in _FIX)) for unit in units["unit_id"] for fix in fixes.get(unit, ())]
     schema = dict.fromkeys(("unit_id", *_FIX), pl.String)
     changes = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
@@ -83,7 +70,6 @@ def smell_candidates(units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetS
 
 
 def _unit_candidates(units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Candidates from changes of units, in order."""
     with_units = changes.join(units.select(*_UNIT_COLUMNS, "indent"), on="unit_id", maintain_order="left_right")
     return candidates_of(with_units.hstack(prompt_columns(with_units, settings)))
 
@@ -95,15 +81,6 @@ def pair_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Candidates from version history.
-
-    Args:
-        pairs: REFACTORING_PAIRS of one project.
-        files: REPOSITORY_FILES of the same project, for the licence.
-        splits: UNIT_SPLITS of the same project.
-        benchmarks: Texts that must not be trained on.
-        settings: Limits and shares.
-    """
     file_splits = splits_by_file(splits)
     licences = licences_by_file(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
@@ -136,15 +113,7 @@ def review_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Candidates from code reviews.
-
-    Args:
-        reviews: Rows of ``reviews.review_rows`` of one project.
-        files: REPOSITORY_FILES of the same project, for the licence.
-        splits: UNIT_SPLITS of the same project.
-        benchmarks: Texts that must not be trained on.
-        settings: Limits and shares.
-    """
+    """Candidates from code reviews. ``reviews``: rows of ``reviews.review_rows`` of one project."""
     rows = reviews.with_columns(
         pl.col("purpose").alias("kind"),
         pl.lit("review").alias("origin"),
@@ -161,15 +130,7 @@ def pattern_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Candidates from the project's patterns.
-
-    Args:
-        patterns: Rows of ``patterns.pattern_rows`` of one project.
-        files: REPOSITORY_FILES of the same project, for the licence.
-        splits: UNIT_SPLITS of the same project.
-        benchmarks: Texts that must not be trained on.
-        settings: Limits and shares.
-    """
+    """Candidates from the project's patterns. ``patterns``: rows of ``patterns.pattern_rows`` of one project."""
     rows = patterns.with_columns(
         pl.lit("pattern").alias("kind"),
         pl.lit("pattern").alias("origin"),
@@ -195,17 +156,8 @@ def refactoring_tables(
 ) -> Tables:
     """Tables of the refactoring data set.
 
-    Args:
-        project: Units and their context.
-        errors: INJECTED_ERRORS of the same project.
-        fixes: Fixes of smells by unit id.
-        pairs: REFACTORING_PAIRS of the same project.
-        reviews: Rows of ``reviews.review_rows`` of the same project.
-        patterns: Rows of ``patterns.pattern_rows`` of the same project.
-        files: REPOSITORY_FILES of the same project.
-        benchmarks: Texts that must not be trained on.
-        settings: Sizes and shares.
-        cache: Cached results of unchanged texts; the tables are the same without it.
+    ``reviews``: rows of ``reviews.review_rows`` of the same project. ``patterns``: rows of ``patterns.pattern_rows``
+    of the same project.
     """
     candidates = pl.concat(
         [

@@ -1,8 +1,7 @@
 """Candidates from code reviews: code before, remark, and code after.
 
-Exports of pull and merge requests and mailboxes are files of a project's sources, pinned, limited
-and redacted like all of them. Their texts are decoded here and redacted again, since
-escapes hide the beginnings of lines.
+Exports of pull and merge requests and mailboxes are files of a project's sources, pinned, limited and redacted like
+all of them. Their texts are decoded here and redacted again, since escapes hide the beginnings of lines.
 """
 
 import hashlib
@@ -36,10 +35,7 @@ REVIEW_ROWS = pl.Schema(
 def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
     """The reviews in a project's files, redacted, each once.
 
-    Args:
-        files: REPOSITORY_FILES of one project, with ``text``.
-        project: Name of the project.
-        privacy: Redaction settings.
+    ``files``: REPOSITORY_FILES of one project, with ``text``.
     """
     key = project_key(project, privacy)
     languages = {

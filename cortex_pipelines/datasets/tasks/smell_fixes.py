@@ -15,13 +15,7 @@ _ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIELDS), pl.String))
 
 
 def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str, list[SmellFix]]:
-    """Fixes of code smells by unit id; units without fixes are absent.
-
-    Args:
-        units: ANNOTATED_UNITS; units without findings are skipped.
-        project: Name of the project, the scope of the cache.
-        cache: Cached fixes.
-    """
+    """Fixes of code smells by unit id; units without fixes are absent."""
     smelly_units = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
     columns = smelly_units.select("code", "language", "path")
     keyed = [_key(*text) for text in columns.iter_rows()]

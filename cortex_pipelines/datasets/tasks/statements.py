@@ -19,14 +19,8 @@ def statement_candidates(
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
-    The prompt is the path and the code before the statement, up to the keyword of an import or the
-    name that is declared; the completion is the rest of the statement.
-
-    Args:
-        units: Imports and declarations.
-        texts: The files of the project.
-        settings: Length limits.
-        unit_cache: Cached results of unchanged units.
+    The prompt is the path and the code before the statement, up to the keyword of an import or the name that is
+    declared; the completion is the rest of the statement.
     """
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
@@ -74,7 +68,6 @@ def _example(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> tu
 
 
 def _split_offset(unit: dict[str, Any]) -> int:
-    """Offset where the completion begins."""
     if unit["kind"] == "import":
         match = _IMPORT_WORDS.match(unit["code"])
         return match.end() if match else 0

@@ -39,14 +39,10 @@ def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
 def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
     """Train units with the code of their variants and the start of each body.
 
-    A variant whose body cannot be separated from its header is left out.
-
-    Args:
-        originals: Units with their ``split`` and ``weight``.
-        variants: ``unit_id``, ``origin``, ``variant_code`` and ``variant_weight``.
-
-    Returns:
-        Units with ``origin``; their weight is that of the unit times that of the variant.
+    A variant whose body cannot be separated from its header is left out. Returns units with ``origin``; their weight
+    is that of the unit times that of the variant.
+    ``originals``: units with their ``split`` and ``weight``. ``variants``: ``unit_id``, ``origin``, ``variant_code``
+    and ``variant_weight``.
     """
     train = originals.filter(pl.col("split") == "train")
     with_variants = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
@@ -68,13 +64,7 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
 def map_offset(code: str, changed: str, offset: int) -> int | None:
     """Map an offset to the changed code.
 
-    Args:
-        code: The code.
-        changed: Code with another body, or with other names or layout and as many tokens.
-        offset: Byte in the code, where a token begins.
-
-    Returns:
-        The byte in ``changed``; None if they share neither the beginning nor the number of tokens.
+    Returns the byte in ``changed``; None if they share neither the beginning nor the number of tokens.
     """
     head = code.encode()[:offset].decode("utf-8", "replace")
     if changed.startswith(head):

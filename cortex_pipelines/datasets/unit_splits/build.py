@@ -36,24 +36,10 @@ def split_units(
 ) -> pl.DataFrame:
     """Every unit with its split, or the filter that excluded it.
 
-    Functions, methods and types are clustered by near-duplication, and a cluster is in one split
-    with all of its files. Imports and declarations follow their file: half of all files have an
-    ``import os`` and would be linked by it.
-
-    Args:
-        units: ANNOTATED_UNITS (or CODE_UNITS) of one project.
-        files: REPOSITORY_FILES of the same project.
-        commits: REPOSITORY_COMMITS of the same project; used for a split by time only.
-        benchmarks: Texts that must not be trained on.
-        settings: Filters, thresholds and shares.
-        project: Name of the project; empty without one.
-        cache: Cached results of unchanged units, for these settings and benchmarks.
-
-    Returns:
-        UNIT_SPLITS, equal with and without a cache.
-
-    Raises:
-        DatasetError: the project is too small to be split.
+    Functions, methods and types are clustered by near-duplication, and a cluster is in one split with all of its
+    files. Imports and declarations follow their file: half of all files have an ``import os`` and would be linked by
+    it.
+    Raises DatasetError: the project is too small to be split.
     """
     laid_out = with_layout(units, file_bytes(files), settings)
     features = UnitFeatures(settings, benchmarks, project, cache)
@@ -82,16 +68,8 @@ def eligible_units(
 ) -> pl.DataFrame:  # fmt: skip
     """Eligible units: the first of each near-duplicate cluster.
 
-    Args:
-        units: ANNOTATED_UNITS of one project.
-        files: REPOSITORY_FILES of the same project.
-        splits: UNIT_SPLITS of the same project.
-        texts: Text of each file (``unit_text.file_bytes``).
-        settings: Maximum prompt size.
-
-    Returns:
-        The units with layout, ``cluster``, ``split``, ``split_reason``, ``licence`` and
-        ``revision``, sorted by ``unit_id``.
+    Returns the units with layout, ``cluster``, ``split``, ``split_reason``, ``licence`` and ``revision``, sorted by
+    ``unit_id``. ``texts``: text of each file (``unit_text.file_bytes``).
     """
     eligible = splits.filter(pl.col("left_out").is_null())
     columns = ("unit_id", "cluster", "cluster_size", "split", "split_reason")

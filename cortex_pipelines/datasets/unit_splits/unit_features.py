@@ -22,15 +22,6 @@ _LEFT_OUT, _HOLDS = "left_out", "holds"
 
 
 class UnitFeatures:
-    """Features of one project's units.
-
-    Args:
-        settings: Limits and shares.
-        benchmarks: Texts that must not be trained on.
-        project: Name of the project, the scope of the cache.
-        cache: Cached features of unchanged units, for these settings and benchmarks.
-    """
-
     def __init__(
         self, settings: DatasetSettings, benchmarks: Sequence[Fingerprints], project: str, cache: RowCache | None
     ) -> None:
@@ -44,7 +35,6 @@ class UnitFeatures:
         return self._unit_cache.compute("quality", inputs, lambda batch: batch.select(filters))
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
-        """Ids of units that contain a benchmark item."""
         return self._ids_where("contaminated", units, ("code", "language"), self._dirty)
 
     def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
@@ -68,8 +58,6 @@ class UnitFeatures:
     def _ids_where(
         self, fact: str, units: pl.DataFrame, columns: tuple[str, ...], predicate: Callable[[pl.DataFrame], list[bool]]
     ) -> list[str]:
-        """Ids of units for which a predicate on some columns holds, in order."""
-
         def make(batch: pl.DataFrame) -> pl.DataFrame:
             return pl.Series(_HOLDS, predicate(batch), dtype=pl.Boolean).to_frame()
 

@@ -34,7 +34,6 @@ _LOOSE = frozenset(
 
 
 def _else_after_return(smell: SmellInstance) -> list[Edit] | None:
-    """Remove the ``else`` and unindent its body."""
     if_node = smell.enclosing(*_IFS)
     if if_node is None or if_node.parent is None or if_node.parent.type not in _LISTS:
         return None
@@ -55,14 +54,12 @@ def _else_after_return(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _block_of(other: Node) -> Node | None:
-    """The block of an ``else``; None if it is a single statement."""
     if other.type in BLOCKS:
         return other
     return next((part for part in other.named_children if part.type in BLOCKS), None)
 
 
 def _dedented(smell: SmellInstance, body: Node, inside: list[Node], margin: bytes) -> bytes | None:
-    """Re-indent the statements of a block."""
     before = smell.margin(inside[0])
     inner_nodes = [node for node in body.named_children if node.type not in BLOCKS]
     if before is None or len(before) < len(margin) or any(node.is_extra for node in inner_nodes):
@@ -116,7 +113,6 @@ _PARENTHESISED = frozenset({"javascript", "typescript", "java"})
 
 
 def _tight(smell: SmellInstance, condition: Node) -> bytes:
-    """A condition, parenthesised if needed beside ``and``."""
     inner = bare(condition) if smell.language in _PARENTHESISED else condition
     operator = text(child(inner, "operator"))
     tight = inner.type not in _LOOSE or operator in ("and", "&&") or operator in _COMPARING
@@ -127,7 +123,6 @@ _COMPARING = frozenset({"==", "!=", "<", ">", "<=", ">=", "===", "!==", "instanc
 
 
 def _redundant_boolean(smell: SmellInstance) -> list[Edit] | None:
-    """Return the condition itself."""
     if_node = smell.outermost(*_IFS)
     condition = child(if_node, "condition") if if_node is not None else None
     inside = statements(child(if_node, "consequence")) if if_node is not None else []
@@ -151,7 +146,6 @@ def _redundant_boolean(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _commented_out(smell: SmellInstance) -> list[Edit] | None:
-    """Remove the lines of the comment."""
     start, end = smell.line_start(smell.evidence.start), smell.evidence.end
     if smell.data[start : smell.evidence.start].strip() or smell.data[end : end + 1] not in (b"\n", b""):
         return None
@@ -159,7 +153,6 @@ def _commented_out(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _dead_code(smell: SmellInstance) -> list[Edit] | None:
-    """Remove unreachable code without declarations."""
     start, end = smell.evidence.start, smell.evidence.end
     block = smell.enclosing(*BLOCKS)
     before = smell.data[smell.line_start(start) : start]
@@ -179,7 +172,6 @@ def _dead_code(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _typeof(smell: SmellInstance) -> list[Edit] | None:
-    """Use ``===`` for ``typeof x == "string"``; both sides are strings."""
     comparison = smell.outermost("binary_expression")
     left_operand = child(comparison, "left") if comparison is not None else None
     operator = child(comparison, "operator") if comparison is not None else None
@@ -189,7 +181,6 @@ def _typeof(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _string_identity(smell: SmellInstance) -> list[Edit] | None:
-    """Replace ``a == "b"`` of Java by ``"b".equals(a)``."""
     comparison = smell.outermost("binary_expression")
     if comparison is None:
         return None

@@ -1,5 +1,3 @@
-"""Fixes for Python."""
-
 import re
 
 from tree_sitter import Node
@@ -11,7 +9,6 @@ _SCOPES = frozenset({"function_definition", "lambda", "class_definition"})
 
 
 def _mutable_default(smell: SmellInstance) -> list[Edit] | None:
-    """Replace the default ``a=[]`` by ``a=None`` and create the list in the body."""
     parameter = smell.outermost("default_parameter", "typed_default_parameter")
     function = smell.enclosing("function_definition")
     if parameter is None or function is None:
@@ -73,7 +70,6 @@ def _bare_except(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _unsafe_yaml(smell: SmellInstance) -> list[Edit] | None:
-    """Replace ``yaml.load(file, …)`` by ``yaml.safe_load(file)``."""
     call = smell.outermost("call")
     callee = child(call, "function") if call is not None else None
     arguments = child(call, "arguments") if call is not None else None
@@ -91,8 +87,6 @@ def _unsafe_yaml(smell: SmellInstance) -> list[Edit] | None:
 
 
 def _flag_argument(name: str) -> Fixer:
-    """Remove an argument from a call."""
-
     def fix(smell: SmellInstance) -> list[Edit] | None:
         call = smell.outermost("call")
         arguments = child(call, "arguments") if call is not None else None
@@ -109,7 +103,6 @@ def _flag_argument(name: str) -> Fixer:
 
 
 def _range_len(smell: SmellInstance) -> list[Edit] | None:
-    """Replace ``for i in range(len(xs))`` with ``xs[i]`` by ``for x in xs``."""
     loop, function = smell.enclosing("for_statement"), smell.enclosing("function_definition")
     if loop is None or function is None:
         return None
@@ -144,7 +137,6 @@ def _is_changed(element: Node) -> bool:
 
 
 def _element_name(sequence: bytes, function: Node) -> bytes | None:
-    """Singular of a list's name, or ``item``; None if both are taken."""
     plural = sequence.rpartition(b".")[2]
     used_names = {identifier.text for identifier in descendants(function, {"identifier"})}
     candidates = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
@@ -152,7 +144,6 @@ def _element_name(sequence: bytes, function: Node) -> bytes | None:
 
 
 def _concatenation(smell: SmellInstance) -> list[Edit] | None:
-    """Replace ``out += piece`` in a loop by a list joined after the loop."""
     added, loop = (smell.outermost("augmented_assignment"), smell.enclosing("for_statement", "while_statement"))
     if added is None or loop is None or loop.parent is None or added.parent is None:
         return None
