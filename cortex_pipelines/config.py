@@ -13,8 +13,12 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
-from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings, GeneralSettings
+from cortex_pipelines.datasets.settings import (
+    ArchitectureExampleSettings,
+    DatasetSettings,
+    FeedbackExampleSettings,
+    GeneralSettings,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.settings import PairSettings

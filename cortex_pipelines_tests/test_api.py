@@ -14,7 +14,7 @@ import cortex_pipelines
 from cortex_pipelines import api
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.routing.serving.bundle import RouterError
-from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.extraction import CODE_UNITS
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "cortex_pipelines"

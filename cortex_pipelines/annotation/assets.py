@@ -11,8 +11,8 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

@@ -5,17 +5,56 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tree_sitter import Tree
+from tree_sitter import Node, Tree
 
-from cortex_pipelines.annotation.comment_markers import marks_of
 from cortex_pipelines.annotation.complexity.measure import Complexity, complexity_of
 from cortex_pipelines.annotation.complexity.treewalk import WalkResult, walk
-from cortex_pipelines.annotation.detector import Evidence, FileContext, detectors_of
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detectors_of, evidence
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError
+from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, matches
+
+_QUERIES = Path(__file__).parent / "queries"
+_FOUND = "found."
+
+
+# tree-sitter counts levels in 16 bits; a deeper query would run for hours.
+_MAX_DEPTH = 30_000
+
+
+def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], list[int]]:
+    """Evidence in a file by its language's query, and the start offsets of its parameters in order.
+
+    Captures: ``@found.<label>`` shows a label; ``@parameter``; ``@receiver`` looks like a parameter and does not count.
+    Raises TooManyStepsError: the query takes more steps than any code needs.
+    """
+    if depth > _MAX_DEPTH:
+        return set(), []
+    marks: set[Evidence] = set()
+    parameters: dict[int, Node] = {}
+    receivers: set[int] = set()
+    for _, captures in matches(grammar, root, _QUERIES):
+        for name, nodes in captures.items():
+            if name.startswith(_FOUND):
+                marks |= {evidence(name.removeprefix(_FOUND), node) for node in nodes}
+            elif name == "parameter":
+                parameters |= {node.id: node for node in nodes}
+            elif name == "receiver":
+                receivers |= {node.id for node in nodes}
+    return marks, _starts([node for key, node in parameters.items() if key not in receivers])
+
+
+def _starts(parameters: list[Node]) -> list[int]:
+    starts, last_end = [], -1
+    for start, end in sorted((node.start_byte, node.end_byte) for node in parameters):
+        if start >= last_end:
+            starts.append(start)
+            last_end = end
+    return starts
+
 
 _LOG = logging.getLogger(__name__)
 _FUNCTIONS = ("function", "method")

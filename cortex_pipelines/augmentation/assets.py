@@ -11,7 +11,7 @@ from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, MUTANT_VERIFICATION, RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

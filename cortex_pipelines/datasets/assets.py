@@ -5,40 +5,41 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
-from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables
+from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables, read_project
+from cortex_pipelines.datasets.decontamination import load_fingerprints
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
-from cortex_pipelines.datasets.filters.decontamination import load_fingerprints
-from cortex_pipelines.datasets.inputs import read_project
 from cortex_pipelines.datasets.publish.card import CardSection, write_card
-from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings, GeneralSettings
+from cortex_pipelines.datasets.settings import (
+    ArchitectureExampleSettings,
+    DatasetSettings,
+    FeedbackExampleSettings,
+    GeneralSettings,
+)
+from cortex_pipelines.datasets.splitting.unit_splits import FILE_COLUMNS, UNIT_COLUMNS, split_units
 from cortex_pipelines.datasets.tasks import documentation, feedback, paired_tests
-from cortex_pipelines.datasets.tasks.naming import train_names
-from cortex_pipelines.datasets.tasks.naming_conventions import conventions
-from cortex_pipelines.datasets.tasks.patterns import pattern_rows
-from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
-from cortex_pipelines.datasets.tasks.reviews import REVIEW_FILE_COLUMNS, review_rows
-from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
-from cortex_pipelines.datasets.tasks.variants import RENAMED_COLUMNS, REWRITTEN_COLUMNS
-from cortex_pipelines.datasets.unit_splits.build import FILE_COLUMNS, UNIT_COLUMNS, split_units
+from cortex_pipelines.datasets.tasks.changes import REVIEW_FILE_COLUMNS, pattern_rows, review_rows
+from cortex_pipelines.datasets.tasks.completion import RENAMED_COLUMNS, REWRITTEN_COLUMNS
+from cortex_pipelines.datasets.tasks.naming import conventions, train_names
+from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, cached_fixes, refactoring_tables
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.code_units import TEST_CASES
-from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET, GENERAL_CODE
-from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET
-from cortex_pipelines.schemas.datasets.feedback import FEEDBACK_DATASET
-from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
-from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
-from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.datasets import (
+    ARCHITECTURE_DATASET,
+    COMPLETION_DATASET,
+    DOCUMENTATION_DATASET,
+    FEEDBACK_DATASET,
+    GENERAL_CODE,
+    NAMING_DATASET,
+    REFACTORING_DATASET,
+    TESTS_DATASET,
+    UNIT_SPLITS,
+)
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, REFACTORING_PAIRS, TEST_CASES
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 _LOG = logging.getLogger("cortex_pipelines")

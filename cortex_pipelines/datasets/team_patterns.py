@@ -24,10 +24,9 @@ from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, 
 from cortex_pipelines.extraction.patterns.proposals import Proposal, propose_from_code, propose_from_history
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.listing import list_files
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.datasets import UNIT_SPLITS
+from cortex_pipelines.schemas.extraction import CODE_UNITS, REFACTORING_PAIRS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError

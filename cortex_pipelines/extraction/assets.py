@@ -11,9 +11,8 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
-from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

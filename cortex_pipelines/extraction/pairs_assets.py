@@ -15,8 +15,8 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.versioning import versioned_asset
 
 

@@ -37,7 +37,7 @@ from cortex_pipelines.extraction.test_pairing import pair_tests
 from cortex_pipelines.extraction.testcases import select_test_cases
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
 from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.syntax.unparsable import SkipReason
 

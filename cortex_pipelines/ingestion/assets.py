@@ -9,7 +9,7 @@ from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

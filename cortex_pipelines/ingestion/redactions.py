@@ -11,7 +11,7 @@ from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.paths import IN_PATH, NameRedaction, PathRedactor
 from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.schemas.repositories import REDACTIONS
+from cortex_pipelines.schemas.ingestion import REDACTIONS
 
 _Result = TypeVar("_Result")
 _WORD = re.compile(r"[^\s'\"`,;()]+")

@@ -27,7 +27,7 @@ from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.champions import ChampionPin

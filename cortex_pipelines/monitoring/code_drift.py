@@ -12,7 +12,7 @@ from cortex_pipelines.monitoring.change_detection import detect_changes
 from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples
 from cortex_pipelines.monitoring.task_drift import stream_table
 from cortex_pipelines.pages import heading, listing, paragraph, table
-from cortex_pipelines.schemas.datasets.feedback import CORRECTION, PERSON
+from cortex_pipelines.schemas.datasets import CORRECTION, PERSON
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 _FILES = 20

@@ -8,7 +8,7 @@ import polars as pl
 from cortex_pipelines.privacy.compliance import check_compliance, report_page
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

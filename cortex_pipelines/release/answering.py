@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.release.numbering import TASK_FORMAT
-from cortex_pipelines.schemas.adapter_scores import TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
+from cortex_pipelines.schemas.evaluation import TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 
 FILE = "release.json"
 

@@ -10,8 +10,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.release.verdict import read_verdict
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
-from cortex_pipelines.schemas.datasets.feedback import SIMULATION
+from cortex_pipelines.schemas.datasets import MANIFEST, SIMULATION
 
 CARD = "model_card.md"
 

@@ -7,8 +7,8 @@ import polars as pl
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.retrieval.tables import COMMIT_COLUMNS, FILE_COLUMNS, UNIT_COLUMNS, build_search_tables
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
-from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

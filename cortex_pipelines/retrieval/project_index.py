@@ -33,8 +33,8 @@ from cortex_pipelines.retrieval.open_index import build_searcher
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.tables import read_searched_files
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
-from cortex_pipelines.schemas.search import EMBEDDINGS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.retrieval import EMBEDDINGS
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import Project, ProjectError
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from cortex_pipelines.schemas.code_units import UNIT
+from cortex_pipelines.schemas.extraction import UNIT
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.schemas.vocabulary import LANGUAGES, PURPOSES
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
-from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import NamingTarget, naming_example
+from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
 from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of_test, is_complete

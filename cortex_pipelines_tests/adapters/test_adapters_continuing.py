@@ -14,7 +14,7 @@ from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, 
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for, trained_tasks
 from cortex_pipelines.prompts.examples import Example, prompt_segments, read_examples
-from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
+from cortex_pipelines.schemas.datasets import TESTS_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.tokenization.segments import Segment, as_text
 from cortex_pipelines.versioning.asset import LoadVersion

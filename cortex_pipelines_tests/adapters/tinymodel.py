@@ -12,14 +12,18 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines.prompts.examples import DATASETS, Example
-from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
-from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
-from cortex_pipelines.schemas.datasets.feedback import FEEDBACK_DATASET, REQUEST, TITLE
-from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
-from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
-from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
+from cortex_pipelines.schemas.datasets import (
+    ARCHITECTURE_DATASET,
+    COMPLETION_DATASET,
+    CORRECTION_REQUEST,
+    CORRECTION_TITLE,
+    DOCUMENTATION_DATASET,
+    FEEDBACK_DATASET,
+    MANIFEST,
+    NAMING_DATASET,
+    REFACTORING_DATASET,
+    TESTS_DATASET,
+)
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
@@ -208,7 +212,7 @@ def written_test_example(number: int) -> Example:
 
 def feedback_example(number: int) -> Example:
     name, before = f"value_{number % 7}", f"def get_{number % 7}(self):\n"
-    prompt = f"# a.py\n# {REQUEST}\n{before}    return self.{name}\n\n# {TITLE}\n"
+    prompt = f"# a.py\n# {CORRECTION_REQUEST}\n{before}    return self.{name}\n\n# {CORRECTION_TITLE}\n"
     feedback_example = example(number, "feedback", prompt, f"{before}    return self._{name}")
     return replace(feedback_example, kind="correction")
 

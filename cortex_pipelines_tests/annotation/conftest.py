@@ -8,7 +8,7 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines_tests.parameters import EXTRACTION
 
 

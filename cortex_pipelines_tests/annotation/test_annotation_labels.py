@@ -7,8 +7,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT, RULES
-from cortex_pipelines.annotation.labels.quality import quality, quality_features
-from cortex_pipelines.annotation.labels.words import first_sentence, words_of
+from cortex_pipelines.annotation.labels.labelling import quality, quality_features
+from cortex_pipelines.annotation.labels.vocabulary import first_sentence, words_of
 from cortex_pipelines.annotation.settings import QualityWeights
 
 PYTHON = '''\

@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.detector import detectors
 from cortex_pipelines.annotation.evaluation import agreement as agreement_module
-from cortex_pipelines.annotation.evaluation import sample
-from cortex_pipelines.annotation.evaluation.agreement import ConfusionCounts, agreement, cached_agreement
-from cortex_pipelines.annotation.evaluation.sample import SampleError, cases, predict_sample
-from cortex_pipelines.annotation.labels import names
+from cortex_pipelines.annotation.evaluation.agreement import (
+    ConfusionCounts,
+    SampleError,
+    agreement,
+    cached_agreement,
+    cases,
+    predict_sample,
+)
+from cortex_pipelines.annotation.labels import labelling
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -103,11 +108,11 @@ def test_labels_are_declared_once_with_what_a_finding_needs() -> None:
 
 
 def test_every_label_has_a_rule_and_every_rule_a_label() -> None:
-    queries = Path(sample.__file__).parents[1].glob("queries/*.scm")
+    queries = Path(agreement_module.__file__).parents[1].glob("queries/*.scm")
     marked = {name for path in queries for name in re.findall(r"@found\.([a-z-]+)", path.read_text())}
     detected = {label for detector in detectors() for label in detector.labels}
     sized = {"long-method", "long-parameter-list", "deep-nesting", "complex-method", "god-class"}
-    by_name = {label for label, _ in (*names._OF_TYPES, *names._OF_FUNCTIONS)}
+    by_name = {label for label, _ in (*labelling._OF_TYPES, *labelling._OF_FUNCTIONS)}
     assert marked | detected | sized | by_name == set(LABELS)
 
 

@@ -14,7 +14,7 @@ from cortex_pipelines.annotation.assets import annotated_units
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
-from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.extraction import CODE_UNITS
 
 SOURCES = {
     "a.py": "import re\n\ndef f(x=[]):\n    # TODO: größer\n    return eval(x)\n",

@@ -20,7 +20,7 @@ import pytest
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.attacks.planted import Planted, leaks
 from cortex_pipelines_tests.conftest import made_once

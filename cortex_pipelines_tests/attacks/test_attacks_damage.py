@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.augmentation.augment import augment
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.datasets.inputs import project_units
-from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
+from cortex_pipelines.datasets.assemble.build import project_units
+from cortex_pipelines.datasets.splitting.unit_splits import split_units
+from cortex_pipelines.datasets.tasks.completion import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import naming_candidates
-from cortex_pipelines.datasets.unit_splits.build import split_units
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.entries import File, SourceLimits
 from cortex_pipelines.ingestion.files.content import content_of
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 
 MINUTES = 1
 EXAMPLES = 12

@@ -114,14 +114,14 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.annotation.annotate import annotate
     from cortex_pipelines.augmentation.augment import augment
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.datasets.unit_splits.build import split_units
+    from cortex_pipelines.datasets.splitting.unit_splits import split_units
     from cortex_pipelines.evaluation.metrics.style import distances_by_feature, learn_style, style_distance
     from cortex_pipelines.extraction.architecture.build import architecture_facts
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.extraction.units import extract
     from cortex_pipelines.privacy.folder import scan_path
     from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
-    from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
+    from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
 
     parameters = load_parameters(ROOT)
     unit_rows = extract_path(sources, parameters.extraction).units

@@ -12,8 +12,8 @@ from cortex_pipelines.augmentation.augment import augment, augmentable, augmente
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
     update={"seed": 1, "max_unit_bytes": 500, "renamed_variants": 2, "reformatted_share": 0.5, "mutants_per_unit": 3}

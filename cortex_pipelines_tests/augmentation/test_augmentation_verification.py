@@ -15,8 +15,8 @@ from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing
 from cortex_pipelines.execution.tests.mutant_killing import Answer, MutantUnderTest, find_killed
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(update={"test_seconds": 10.0, "verification_seconds": 120.0})

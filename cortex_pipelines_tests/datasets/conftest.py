@@ -10,14 +10,13 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.datasets.assemble.build import ProjectUnits
-from cortex_pipelines.datasets.inputs import project_units
+from cortex_pipelines.datasets.assemble.build import ProjectUnits, project_units
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_splits.build import split_units
+from cortex_pipelines.datasets.splitting.unit_splits import split_units
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.schemas.table import Column
 from cortex_pipelines_tests.parameters import sections
 

@@ -8,23 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.architecture.rules import DependencyRule, Edge, FolderImport, folder_import, learn_rules
-from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.architecture.dependency_rules import (
+    DependencyRule,
+    Edge,
+    FolderImport,
+    folder_import,
+    learn_rules,
+    split_rules,
+)
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
-from cortex_pipelines.datasets.architecture.violations import split_rules
+from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
-from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
-from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
-from cortex_pipelines.schemas.repositories import REDACTIONS
+from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, UNIT_SPLITS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS
+from cortex_pipelines.schemas.ingestion import REDACTIONS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 

@@ -16,26 +16,22 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows
 from cortex_pipelines.datasets.assets import completion_dataset, naming_dataset, refactoring_dataset, unit_splits
+from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, texts_to_compare
-from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
-from cortex_pipelines.datasets.tasks.patterns import PATTERN_ROWS
-from cortex_pipelines.datasets.tasks.refactoring import pair_candidates, refactoring_tables
-from cortex_pipelines.datasets.tasks.reviews import REVIEW_ROWS
-from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
-from cortex_pipelines.datasets.unit_splits.build import split_units
+from cortex_pipelines.datasets.splitting.unit_splits import split_units
+from cortex_pipelines.datasets.tasks.changes import PATTERN_ROWS, REVIEW_ROWS
+from cortex_pipelines.datasets.tasks.refactoring import cached_fixes, pair_candidates, refactoring_tables
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
-from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
-from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, NAMING_DATASET, REFACTORING_DATASET
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 

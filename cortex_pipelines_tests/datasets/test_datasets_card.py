@@ -15,13 +15,12 @@ import cortex_pipelines.datasets.tasks.naming
 from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables
-from cortex_pipelines.datasets.assemble.manifest import count_redactions
+from cortex_pipelines.datasets.assemble.selection import count_redactions
 from cortex_pipelines.datasets.publish.card import CardSection, sizes, write_card
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.naming import train_names
-from cortex_pipelines.datasets.tasks.naming_conventions import conventions, style_of
+from cortex_pipelines.datasets.tasks.naming import conventions, style_of, train_names
 from cortex_pipelines.schemas.augmentation import RENAMED_UNITS, REWRITTEN_UNITS
-from cortex_pipelines.schemas.repositories import REDACTIONS
+from cortex_pipelines.schemas.ingestion import REDACTIONS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 Tables = dict[str, pl.DataFrame]

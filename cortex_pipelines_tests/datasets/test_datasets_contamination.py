@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.datasets.filters.decontamination import (
+from cortex_pipelines.datasets.decontamination import (
     SHIPPED,
     SHIPPED_TOKENS,
     BenchmarkError,

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.datasets.publish.contracts import ContractResult, validate, write_data_docs
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 

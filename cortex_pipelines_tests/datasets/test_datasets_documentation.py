@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.datasets.assets import documentation_dataset
-from cortex_pipelines.datasets.prompts.unit_text import file_bytes, with_layout
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.documentation import (
@@ -19,11 +18,11 @@ from cortex_pipelines.datasets.tasks.documentation import (
     repeats_name,
     without_docstring,
 )
+from cortex_pipelines.datasets.unit_text import file_bytes, with_layout
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
+from cortex_pipelines.schemas.datasets import DOCUMENTATION_DATASET, UNIT_SPLITS
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 MakeFrame = Callable[[Any], pl.DataFrame]

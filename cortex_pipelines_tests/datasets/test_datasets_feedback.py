@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.datasets.assets import feedback_dataset
-from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
+from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings
 from cortex_pipelines.datasets.tasks.changes import splits_by_file
 from cortex_pipelines.datasets.tasks.feedback import feedback_tables
@@ -17,7 +17,7 @@ from cortex_pipelines.feedback.retention import build_interactions
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 

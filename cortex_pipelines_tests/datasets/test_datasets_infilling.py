@@ -10,12 +10,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
-from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.prompts.unit_text import file_bytes, fold_whitespace, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.completion import (
+    code_after,
+    code_before,
+    map_offset,
+    renamed_variants,
+    rewritten_variants,
+    statement_candidates,
+    train_variants,
+)
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates, statement_span
-from cortex_pipelines.datasets.tasks.statements import code_after, code_before, statement_candidates
-from cortex_pipelines.datasets.tasks.variants import map_offset, renamed_variants, rewritten_variants, train_variants
+from cortex_pipelines.datasets.unit_text import RepositoryContext, calls_of, file_bytes, fold_whitespace, with_layout
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.dedup import incremental_minhash
-from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
-from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
+from cortex_pipelines.datasets.dedup import minhash
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering, near_duplicate_clusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
@@ -28,8 +27,8 @@ def test_known_clusters_are_those_of_clustering_everything(
 ) -> None:
     with (
         TemporaryDirectory() as folder,
-        patch.object(incremental_minhash, "_MAX_NEW_SHARE", most_new),
-        patch.object(incremental_minhash, "MAX_COMPARED", most_compared),
+        patch.object(minhash, "_MAX_NEW_SHARE", most_new),
+        patch.object(minhash, "MAX_COMPARED", most_compared),
     ):
         for texts in runs:
             clustering = IncrementalClustering(RowCache(Path(folder), "v"), "shop", settings)
@@ -49,13 +48,13 @@ def test_only_what_agrees_with_a_new_text_is_compared_again(settings: DatasetSet
     clustering = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
     clustering.firsts("code", _APART)
     read: list[str] = []
-    make = incremental_minhash.all_shingles
+    make = minhash.all_shingles
 
     def record(texts: list[str], size: int) -> object:
         read.extend(texts)
         return make(texts, size)
 
-    with patch.object(incremental_minhash, "all_shingles", record):
+    with patch.object(minhash, "all_shingles", record):
         changed = _APART[4] + " more"
         assert clustering.firsts("code", [*_APART, changed])[-1] == 4
         assert set(read) == {_APART[4], changed}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets import assets
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
-from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
+from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.paired_tests import card_notes, dedent_code, paired_test_tables
@@ -21,10 +21,9 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.code_units import TEST_CASES
-from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
+from cortex_pipelines.schemas.datasets import TESTS_DATASET, UNIT_SPLITS
+from cortex_pipelines.schemas.extraction import TEST_CASES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 

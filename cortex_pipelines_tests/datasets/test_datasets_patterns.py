@@ -6,12 +6,11 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.patterns import pattern_rows
+from cortex_pipelines.datasets.tasks.changes import REVIEW_ROWS, pattern_rows
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
-from cortex_pipelines.datasets.tasks.reviews import REVIEW_ROWS
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines_tests.parameters import sections
 
 _PRIVACY = PrivacySettings.model_validate(sections()["privacy"])

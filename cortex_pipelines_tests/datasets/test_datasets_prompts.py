@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.filters.quality import left_out
-from cortex_pipelines.datasets.prompts.unit_text import UnitParts, cut_unit, enclosing_headers, file_bytes, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
+from cortex_pipelines.datasets.splitting.unit_splits import left_out
+from cortex_pipelines.datasets.tasks.completion import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
     NamingTarget,
@@ -24,6 +23,7 @@ from cortex_pipelines.datasets.tasks.naming import (
     uses_of,
     variable_names,
 )
+from cortex_pipelines.datasets.unit_text import UnitParts, cut_unit, enclosing_headers, file_bytes, with_layout
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 

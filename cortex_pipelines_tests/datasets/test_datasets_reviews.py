@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.patterns import PATTERN_ROWS
+from cortex_pipelines.datasets.tasks.changes import PATTERN_ROWS, review_rows
 from cortex_pipelines.datasets.tasks.refactoring import refactoring_tables
-from cortex_pipelines.datasets.tasks.reviews import review_rows
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.files import read_rows
 from cortex_pipelines.ingestion.connectors.snapshot import write_snapshot
@@ -18,7 +17,7 @@ from cortex_pipelines.ingestion.entries import File, SourceLimits
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines_tests.parameters import sections
 
 _PRIVACY = PrivacySettings.model_validate(sections()["privacy"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import (
     DatasetError,

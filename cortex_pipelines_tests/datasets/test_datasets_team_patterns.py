@@ -12,8 +12,8 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.datasets.team_patterns import proposed_patterns, served_patterns
 from cortex_pipelines.extraction.patterns.pattern_files import read_patterns
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.datasets import UNIT_SPLITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 OWN = """\

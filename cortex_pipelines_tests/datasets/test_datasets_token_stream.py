@@ -5,13 +5,11 @@ import re
 import polars as pl
 import pytest
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
-from cortex_pipelines.datasets.dedup.languages import guessed_language
-from cortex_pipelines.datasets.dedup.literals import normal_number, normal_string
+from cortex_pipelines.datasets.decontamination import find_contamination, fingerprints_of
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
-from cortex_pipelines.datasets.dedup.text_tokens import text_tokens
+from cortex_pipelines.datasets.dedup.text_tokens import guessed_language, normal_number, normal_string, text_tokens
 from cortex_pipelines.datasets.dedup.token_stream import token_stream
-from cortex_pipelines.datasets.filters.decontamination import find_contamination, fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import cluster_units
 

@@ -14,7 +14,7 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_met
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
+from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop

@@ -7,7 +7,7 @@ import pytest
 
 from cortex_pipelines.evaluation.adapter.measures.conditions import condition_metrics, cross_selected_bits
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.schemas.adapter_scores import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
+from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 from cortex_pipelines_tests.parameters import sections
 
 CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])

@@ -30,7 +30,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.release.gates import decide
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import CANARIES, MEMORISED
+from cortex_pipelines.schemas.evaluation import CANARIES, MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
 

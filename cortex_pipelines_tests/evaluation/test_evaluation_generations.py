@@ -16,8 +16,8 @@ from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import GENERATIONS, MULTIPLE_CHOICE
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
+from cortex_pipelines.schemas.evaluation import GENERATIONS, MULTIPLE_CHOICE
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 

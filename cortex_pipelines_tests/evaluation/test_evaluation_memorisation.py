@@ -10,7 +10,7 @@ from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import read_examples
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import MEMORISED
+from cortex_pipelines.schemas.evaluation import MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 

@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.evaluation.metrics.patterns import broken_patterns, pattern_metrics
 from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
-from cortex_pipelines.schemas.adapter_scores import GENERATIONS
+from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
 from cortex_pipelines_tests.evaluation.workshop import Workshop
 

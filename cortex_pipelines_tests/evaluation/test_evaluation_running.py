@@ -22,7 +22,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop
 

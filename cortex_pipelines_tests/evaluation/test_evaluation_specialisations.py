@@ -6,8 +6,8 @@ import pytest
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.specialisations import LEAST_GROUPS, specialisation_metrics
-from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets import MANIFEST
+from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines_tests.evaluation.workshop import Workshop
 
 EVALUATION = load_parameters(Path(__file__).parents[2]).evaluation

@@ -10,8 +10,8 @@ from cortex_pipelines.evaluation.adapter.measures.written_tests import written_t
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import single_tests
-from cortex_pipelines.schemas.adapter_scores import GENERATIONS, WRITTEN_TESTS
-from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
+from cortex_pipelines.schemas.datasets import TESTS_DATASET
+from cortex_pipelines.schemas.evaluation import GENERATIONS, WRITTEN_TESTS
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SOURCE, Workshop

@@ -15,7 +15,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 

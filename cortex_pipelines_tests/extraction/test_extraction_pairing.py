@@ -6,7 +6,7 @@ import pytest
 from cortex_pipelines.extraction.test_pairing import MAX_TESTS
 from cortex_pipelines.extraction.units import Extraction, extract
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 
 def extracted(settings, texts: dict[str, str], tested: dict[str, list[str]] | None = None) -> Extraction:

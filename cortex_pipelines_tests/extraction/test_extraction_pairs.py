@@ -22,8 +22,8 @@ from cortex_pipelines.ingestion.project_sources import DirectorySource, GitSourc
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,8 @@ from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.folder import extract_path
 from cortex_pipelines.extraction.units import extract, extract_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 
 def files(*rows: tuple[str, str | None, str]) -> pl.DataFrame:

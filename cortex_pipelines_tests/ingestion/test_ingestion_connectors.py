@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from cortex_pipelines.config import resolve
-from cortex_pipelines.datasets.tasks.reviews import review_rows
+from cortex_pipelines.datasets.tasks.changes import review_rows
 from cortex_pipelines.ingestion.connectors import fetch
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, prune_snapshots

@@ -26,10 +26,10 @@ from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, record
 from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
-from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.routing import ROUTING_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import ProjectError

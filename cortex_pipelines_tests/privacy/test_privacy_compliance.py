@@ -11,7 +11,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import REDACTED_EVENTS
-from cortex_pipelines.schemas.repositories import REDACTIONS, SKIPPED_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, SKIPPED_FILES
 
 
 def files() -> pl.DataFrame:

@@ -13,7 +13,7 @@ from cortex_pipelines.prompts.examples import DATASETS as NAMES
 from cortex_pipelines.release.answering import Release, read_release
 from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, TrainingDataSet, write_card
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets import MANIFEST
 
 ROOT = Path(__file__).parents[2]
 DATASETS = tuple(f"{task}_dataset" for task in NAMES)

@@ -12,8 +12,8 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.retrieval.tables import build_search_tables
 from cortex_pipelines.retrieval.vectors.embed import Encode, Floats, embeddings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
-from cortex_pipelines.schemas.search import EMBEDDINGS, SEARCHED_DOCUMENTS, SEARCHED_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.retrieval import EMBEDDINGS, SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines.schemas.table import Table
 
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from cortex_pipelines.retrieval.clusters.grouping import OUTLIER, ClusterMap, cluster_units
 from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
-from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS
+from cortex_pipelines.schemas.retrieval import CLUSTERED_UNITS, CLUSTERS
 from cortex_pipelines_tests.parameters import sections
 
 SETTINGS = ClusterSettings.model_validate(sections()["clustering"])

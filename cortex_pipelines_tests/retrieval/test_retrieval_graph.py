@@ -22,7 +22,7 @@ from cortex_pipelines.retrieval.graph.open_graph import project_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
 from cortex_pipelines.retrieval.graph.references import expression, plain_type
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.parameters import sections

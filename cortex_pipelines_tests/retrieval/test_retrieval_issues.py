@@ -12,8 +12,8 @@ from cortex_pipelines.retrieval.index import IndexManifest, build_index
 from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.retrieval.search import Filters, Searcher
 from cortex_pipelines.retrieval.tables import build_search_tables, read_searched_files
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
-from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines_tests.retrieval.searchedproject import save
 
 PARAMETERS = load_parameters()

@@ -10,8 +10,8 @@ from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.retrieval.vectors.embed import Floats, embeddings, model_digest
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
-from cortex_pipelines.schemas.search import EMBEDDINGS, SEARCHED_DOCUMENTS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.retrieval import EMBEDDINGS, SEARCHED_DOCUMENTS
 
 
 def refuse(texts: Sequence[str]) -> Floats:

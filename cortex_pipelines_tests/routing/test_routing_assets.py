@@ -24,7 +24,7 @@ from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.parameters import sections
 

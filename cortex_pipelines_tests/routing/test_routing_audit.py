@@ -17,8 +17,7 @@ from cortex_pipelines.routing.audit.assets import routing_audit
 from cortex_pipelines.routing.audit.fairness import NOT_KNOWN, AuditGroup, audit_groups, largest_gap, rejected
 from cortex_pipelines.routing.audit.task_language import task_language
 from cortex_pipelines.routing.dataset.build import build_dataset
-from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
-from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)

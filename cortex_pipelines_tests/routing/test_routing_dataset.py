@@ -15,7 +15,7 @@ from cortex_pipelines.routing.dataset.build import TooFewTasksError, build_datas
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 

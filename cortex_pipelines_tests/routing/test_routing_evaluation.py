@@ -16,7 +16,7 @@ from cortex_pipelines.routing.evaluation.scores import compare, recalls, routing
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
+from cortex_pipelines.schemas.routing import ROUTING_DATASET
 from cortex_pipelines.statistics.intervals import Interval
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks
 from cortex_pipelines.routing.dataset.weak_labels import WeakLabeller, weak_tasks
 from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from cortex_pipelines.routing.outcomes.evaluation_scores import outcome_metrics,
 from cortex_pipelines.routing.outcomes.models import select_model
 from cortex_pipelines.routing.outcomes.predictors import FILE, OutcomePredictors, PredictorError, build_predictors
 from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, train
-from cortex_pipelines.schemas.outcomes import PREDICTIONS
+from cortex_pipelines.schemas.routing import PREDICTIONS
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)

@@ -18,8 +18,8 @@ from mcp.types import CallToolResult
 
 from cortex_pipelines.prompts.templates import package_templates
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
-from cortex_pipelines.schemas.code_graph import CODE_GRAPH
-from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway

@@ -8,11 +8,11 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.prompts.unit_text import prompt_about_unit
+from cortex_pipelines.datasets.unit_text import prompt_about_unit
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.prompts.templates import PromptFileError, package_templates, project_templates
 from cortex_pipelines.release.numbering import TASK_FORMAT
-from cortex_pipelines.schemas.datasets import documentation, tests
+from cortex_pipelines.schemas.datasets import DOCUMENTATION_REQUEST, TEST_REQUEST
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
@@ -61,7 +61,7 @@ def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
 ) -> None:
     unit = {"language": language, "path": path, "context": "", "indent": ""}
     context = TaskContext(path, language=language, test_path=test_path)
-    for task, request in (("documentation", documentation.REQUEST), ("tests", tests.REQUEST.format(path=test_path))):
+    for task, request in (("documentation", DOCUMENTATION_REQUEST), ("tests", TEST_REQUEST.format(path=test_path))):
         assert prompt_of(gateway, task, code, context) == prompt_about_unit(unit, code, request)
 
 
@@ -70,7 +70,7 @@ def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Ga
     method_in_class = "class Cart:\n    def total(self):\n        return sum(self)\n"
     prompt = prompt_of(gateway, "documentation", method_in_class, TaskContext("a.py"))
     code = "def total(self):\n        return sum(self)"
-    assert prompt == prompt_about_unit(unit, code, documentation.REQUEST)
+    assert prompt == prompt_about_unit(unit, code, DOCUMENTATION_REQUEST)
 
 
 @given(code=TEXT, path=TEXT, expected=TEXT)

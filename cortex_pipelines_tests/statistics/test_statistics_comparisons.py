@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_at_k_metrics
-from cortex_pipelines.statistics.multiple_comparisons import (
+from cortex_pipelines.statistics.significance import (
     PairedDifferences,
     compare_all,
     detectable_difference,
+    holm,
     items_needed,
     sign_flip_p,
 )
-from cortex_pipelines.statistics.significance import holm
 
 HOW = {"resamples": 999, "confidence": 0.95, "seed": 3}
 

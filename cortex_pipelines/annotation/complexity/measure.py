@@ -20,9 +20,45 @@ arguments of Rust's macros only tokens are counted.
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from decimal import Context, Decimal
+from functools import cache
 
-from cortex_pipelines.annotation.complexity.halstead import Halstead
 from cortex_pipelines.annotation.complexity.treewalk import WalkResult
+
+_CONTEXT = Context(prec=30)
+_DIGITS = Decimal("0.000001")
+
+
+@dataclass(frozen=True)
+class Halstead:
+    """Token counts for Halstead's measures (Elements of Software Science, 1977).
+
+    The C library's logarithm may differ in its last bit between machines, so it is computed in decimal, which is
+    correctly rounded by definition. All else is a single rounded operation.
+    """
+
+    distinct_operators: int  # vocabulary, usually n1 and n2
+    distinct_operands: int
+    operators: int  # length, usually N1 and N2
+    operands: int
+
+    @property
+    def volume(self) -> float:
+        """Program length times log2 of the vocabulary size, to six digits."""
+        vocabulary = self.distinct_operators + self.distinct_operands
+        return _volume(self.operators + self.operands, vocabulary)
+
+
+def _volume(length: int, vocabulary: int) -> float:
+    if vocabulary < 2:
+        return 0.0
+    exact = _CONTEXT.multiply(Decimal(length), _log2(vocabulary))
+    return float(exact.quantize(_DIGITS, context=_CONTEXT))
+
+
+@cache
+def _log2(number: int) -> Decimal:
+    return _CONTEXT.divide(_CONTEXT.ln(Decimal(number)), _CONTEXT.ln(Decimal(2)))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import fsum
 from typing import Any
 
 import polars as pl
@@ -11,12 +12,71 @@ import polars as pl
 from cortex_pipelines.annotation.detector import Evidence, is_test
 from cortex_pipelines.annotation.evidence import FileReading, SizeMetrics, owners
 from cortex_pipelines.annotation.labels.categories import categorise
-from cortex_pipelines.annotation.labels.names import labels_by_name
-from cortex_pipelines.annotation.labels.quality import quality
-from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
-from cortex_pipelines.annotation.labels.words import first_sentence, words_of
-from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS, first_sentence, words_of
+from cortex_pipelines.annotation.settings import AnnotationSettings, QualityWeights
 from cortex_pipelines.syntax.grammars import grammar_for, parse
+
+_TYPES = frozenset({"class", "struct", "interface", "trait"})
+_OF_TYPES = (
+    ("adapter", re.compile(r"\badapter$")),
+    ("builder", re.compile(r"\bbuilder$")),
+    ("decorator", re.compile(r"\bdecorator$")),
+    ("factory", re.compile(r"\bfactory$")),
+    ("iterator", re.compile(r"\biterator$")),
+    ("mixin", re.compile(r"\bmix ?in$")),
+    ("observer", re.compile(r"\b(observer|listener|subscriber)s?$")),
+    ("proxy", re.compile(r"\bproxy$")),
+    ("repository", re.compile(r"\b(repository|dao)$")),
+    ("strategy", re.compile(r"\b(strategy|policy)$")),
+    ("visitor", re.compile(r"\bvisitor$")),
+    ("singleton", re.compile(r"\bsingleton$")),
+)
+_OF_FUNCTIONS = (("memoisation", re.compile(r"^memoi[sz]e\b|\bmemoi[sz]ed$")),)
+
+
+def labels_by_name(unit: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
+    if unit["kind"] not in _TYPES and unit["kind"] not in ("function", "method"):
+        return
+    words = words_of(unit["name"])
+    end = unit["end_byte"] if unit["body_start_byte"] is None else unit["body_start_byte"]
+    for label, form in _OF_TYPES if unit["kind"] in _TYPES else _OF_FUNCTIONS:
+        if form.search(words):
+            yield label, (unit["start_byte"], max(end, unit["start_byte"] + 1))
+
+
+def quality(settings: AnnotationSettings) -> pl.Expr:
+    features = quality_features(settings)
+    weights = settings.quality_weights.model_dump()
+    total = fsum(weights.values())
+    parts = [features[name] * weights[name] for name in QualityWeights.model_fields]
+    mean: pl.Expr = pl.sum_horizontal(parts) / total
+    return mean.round(6).alias("quality")
+
+
+def quality_features(settings: AnnotationSettings) -> dict[str, pl.Expr]:
+    """Feature values by their names in ``QualityWeights``: 1 is best, 0 worst."""
+    return {
+        "documented": _holds(pl.col("docstring").is_not_null()),
+        "short": _at_most("lines", settings.max_lines),
+        "simple": pl.min_horizontal(
+            _at_most("cyclomatic", settings.max_cyclomatic), _at_most("cognitive", settings.max_cognitive)
+        ),
+        "shallow": _at_most("nesting", settings.max_nesting),
+        "few_parameters": _at_most("parameters", settings.max_parameters),
+        "named": _holds(pl.col("name").str.len_chars() >= 3),
+        "clean": 1.0 / (1 + pl.col("smell_count")),
+        "parses": _holds(~pl.col("has_error")),
+        "hand_written": _holds(~pl.col("generated")),
+    }
+
+
+def _holds(condition: pl.Expr) -> pl.Expr:
+    return condition.cast(pl.Float64)
+
+
+def _at_most(column: str, limit: int) -> pl.Expr:
+    return limit / pl.max_horizontal(pl.col(column), pl.lit(limit))
+
 
 FileKey = tuple[str, str, str]
 """Source, path and blob."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.settings import ArchitectureExampleSettings
 
 Row = dict[str, Any]
 WEAK = "weak:rule"

@@ -6,27 +6,31 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.architecture.rules import DependencyRule, learn_rules
-from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.architecture.structures import structure_examples
-from cortex_pipelines.datasets.architecture.violations import (
+from cortex_pipelines.datasets.architecture.dependency_rules import (
+    DependencyRule,
     RuleSplits,
     collect_imports,
+    learn_rules,
     split_rules,
     violation_examples,
 )
-from cortex_pipelines.datasets.assemble.manifest import count_redactions, manifest
-from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
+from cortex_pipelines.datasets.architecture.structures import structure_examples
+from cortex_pipelines.datasets.assemble.selection import (
+    count_redactions,
+    manifest,
+    require_no_leakage,
+    select_rows,
+    with_ids,
+)
+from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.publish.card import CardSection
-from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
-from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET, ARCHITECTURE_EXAMPLES, DEPENDENCY_RULES
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, ARCHITECTURE_EXAMPLES, DEPENDENCY_RULES, MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"

@@ -1,36 +1,43 @@
 """Build the tables of a data set from prepared units: train, validation, test and manifest."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.datasets.assemble.manifest import empty_manifest, manifest
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
+    count_redactions,
+    empty_manifest,
     is_variant,
+    manifest,
     require_no_leakage,
     select_rows,
     with_ids,
 )
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
-from cortex_pipelines.datasets.prompts.context import RepositoryContext
-from cortex_pipelines.datasets.prompts.unit_text import FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.datasets.splitting.unit_splits import eligible_units
+from cortex_pipelines.datasets.tasks.completion import (
+    FUNCTIONS,
+    STATEMENTS,
+    completion_candidates,
+    renamed_variants,
+    rewritten_variants,
+    statement_candidates,
+    train_variants,
+)
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
-from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
-from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
-from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
-from cortex_pipelines.datasets.tasks.statements import statement_candidates
-from cortex_pipelines.datasets.tasks.variants import renamed_variants, rewritten_variants, train_variants
 from cortex_pipelines.datasets.unit_cache import UnitCache
+from cortex_pipelines.datasets.unit_text import FileKey, RepositoryContext, file_bytes
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
-from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, MANIFEST, NAMING_DATASET, UNIT_SPLITS
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
@@ -165,3 +172,46 @@ def finish_tables(
     if entries.is_empty() and empty_reason is not None:
         entries = empty_manifest(empty_reason)
     return split_tables | {MANIFEST.name: entries}
+
+
+# Columns that examples and manifests are made from.
+_UNIT_COLUMNS = (
+    *("unit_id", "source", "path", "blob", "language", "kind", "name", "signature", "context"),
+    *("code", "docstring", "patterns", "start_byte", "end_byte", "body_start_byte"),
+    *("start_line", "end_line", "category", "cyclomatic", "quality"),
+)
+_FILE_COLUMNS = ("source", "path", "text", "revision", "licence", "trainable")
+
+
+def read_project(
+    name: str, annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
+) -> ProjectUnits:
+    return project_units(
+        name,
+        ANNOTATED_UNITS.read(annotated_units, *_UNIT_COLUMNS),
+        REPOSITORY_FILES.read(repository_files, *_FILE_COLUMNS),
+        REDACTIONS.read(repository_files),
+        UNIT_SPLITS.read(unit_splits),
+        settings,
+    )
+
+
+def project_units(
+    name: str,
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    redactions: pl.DataFrame,
+    splits: pl.DataFrame,
+    settings: DatasetSettings,
+) -> ProjectUnits:
+    """Inputs from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
+    texts = file_bytes(files)
+    prepared = eligible_units(units, files, splits, texts, settings)
+    with_redactions = prepared.with_columns(count_redactions(prepared, redactions), pl.col("quality").alias("weight"))
+    with_splits = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
+    context = RepositoryContext(with_splits, settings.context_signatures)
+    unit_attributes = units.select(
+        *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
+    )
+    split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
+    return ProjectUnits(name, with_redactions, split_rows, context, texts)

@@ -7,7 +7,7 @@ shingles are made of its tokens.
 Queries (``queries/<language>.scm``) define the changes:
 
 - ``@drop``: removed. ``@verbatim``: left as it is.
-- ``@string``, ``@number``: normalised (``literals``). ``@key``: without quotes if possible.
+- ``@string``, ``@number``: normalised. ``@key``: without quotes if possible.
 - ``@parens``: removed, unless an enclosing operator makes them significant. ``@group``: an
   operation within an operation of another operator, parenthesised if it is not.
 - ``@braces``: removed around a single expression. ``@call``: gets empty parentheses.
@@ -23,10 +23,15 @@ from pathlib import Path
 
 from tree_sitter import Node
 
-from cortex_pipelines.datasets.dedup.languages import guessed_language
-from cortex_pipelines.datasets.dedup.literals import escaped, normal_number, normal_string, unescaped
-from cortex_pipelines.datasets.dedup.placeholders import Placeholders
-from cortex_pipelines.datasets.dedup.text_tokens import text_tokens
+from cortex_pipelines.datasets.dedup.text_tokens import (
+    Placeholders,
+    escaped,
+    guessed_language,
+    normal_number,
+    normal_string,
+    text_tokens,
+    unescaped,
+)
 from cortex_pipelines.syntax.grammars import PARSED, Grammar, TooManyStepsError, captures, grammar_for, parse
 
 _QUERIES = Path(__file__).parent / "queries"

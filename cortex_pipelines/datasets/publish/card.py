@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines import pages
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 Tables = Mapping[str, pl.DataFrame]

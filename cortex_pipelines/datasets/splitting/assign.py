@@ -14,11 +14,11 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.dedup.token_stream import languages_of
-from cortex_pipelines.datasets.prompts.unit_text import FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.union_find import UnionFind
+from cortex_pipelines.datasets.unit_text import FileKey
 
 _SPLIT_COUNT = 3
 Changed = Mapping[FileKey, datetime]

@@ -3,15 +3,27 @@
 A change of a file is in the split of that file or, where that is gone, of the hash of its path.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
-from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, FileKey
+from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
+from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, FileKey
+from cortex_pipelines.extraction.pairs.purposes import purpose_in_message
+from cortex_pipelines.extraction.patterns.pattern import Pattern, fill_metavariables
+from cortex_pipelines.extraction.patterns.pattern_files import PatternFile, read_patterns
+from cortex_pipelines.extraction.reviews.exports import is_export, read_export
+from cortex_pipelines.extraction.reviews.mail import is_mailbox, read_mailbox
+from cortex_pipelines.extraction.reviews.review import DAMAGED, Review
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.redaction import redact_text
+from cortex_pipelines.privacy.settings import PrivacySettings
 
 _S = pl.String
 _SCHEMA = pl.Schema(
@@ -156,3 +168,125 @@ def _exclusion_reasons(
             yield "licence"
         else:
             yield "contaminated" if benchmark is not None else None
+
+
+REVIEW_FILE_COLUMNS = ("source", "path", "language", "revision", "text")
+"""Columns read from REPOSITORY_FILES."""
+
+_LONGEST_REMARK = 1000
+REVIEW_ROWS = pl.Schema(
+    dict.fromkeys(("source", "path", "export", "export_source", "revision", "language", "unit_id"), _S)
+    | dict.fromkeys(("before", "after", "explanation", "purpose", "why_not"), _S)
+)
+
+
+def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+    """The reviews in a project's files, redacted, each once.
+
+    ``files``: REPOSITORY_FILES of one project, with ``text``.
+    """
+    key = project_key(project, privacy)
+    languages = {
+        (source, path): language for source, path, language in files.select("source", "path", "language").iter_rows()
+    }
+    rows: dict[str, dict[str, Any]] = {}
+    may_be_export = pl.col("language").is_null() | pl.col("language").is_in(["json", "text"])
+    export_files = files.select(REVIEW_FILE_COLUMNS).filter(may_be_export).sort("source", "path")
+    for source, path, language, revision, text in export_files.iter_rows():
+        for review in _reviews(path, language, text):
+            if review.why_not == DAMAGED:
+                review = replace(review, path=path)
+            row = _row(_redacted(review, privacy, key), languages)
+            rows.setdefault(row["unit_id"], {**row, "export": path, "export_source": source, "revision": revision})
+    return pl.DataFrame([rows[name] for name in sorted(rows)], schema=REVIEW_ROWS, orient="row")
+
+
+def _reviews(path: str, language: str | None, text: str) -> list[Review]:
+    if language == "json" or path.lower().endswith(".ndjson"):
+        return read_export(text) if is_export(text) else []
+    return read_mailbox(text) if is_mailbox(path, text) else []
+
+
+def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
+    texts = {
+        name: redact_text(getattr(review, name), review.path, None, privacy, key).text for name in ("before", "after")
+    }
+    # a remark is prose, whatever file it is about
+    remark = redact_text(review.remark, "remark.txt", None, privacy, key).text
+    path = redact_text(review.path, "", None, privacy, key).text
+    return replace(review, path=path, remark=remark[:_LONGEST_REMARK], **texts)
+
+
+def _row(review: Review, languages: Mapping[FileKey, str | None]) -> dict[str, Any]:
+    source = next((source for source, path in sorted(languages) if path == review.path), None)
+    language = languages.get((source, review.path)) if source else None
+    parts = (review.path, review.before, review.remark, review.after, review.why_not)
+    return {
+        "source": source,
+        "path": review.path,
+        "language": language or language_of(review.path, review.before),
+        "unit_id": hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32],
+        "before": review.before,
+        "after": review.after,
+        "explanation": review.remark,
+        "purpose": purpose_in_message(review.remark),
+        "why_not": review.why_not,
+    }
+
+
+NO_COUNTER_EXAMPLE = "pattern_without_counter_example"
+
+PATTERN_ROWS = pl.Schema(
+    dict.fromkeys(("source", "path", "revision", "language", "unit_id", "name"), _S)
+    | dict.fromkeys(("before", "after", "explanation", "purpose", "why_not"), _S)
+)
+
+
+def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+    """The patterns in a project's files, redacted, one row for each of their languages.
+
+    ``files``: REPOSITORY_FILES of one project, with ``language``, ``revision`` and ``text``.
+    """
+    key = project_key(project, privacy)
+    revisions = {
+        (source, path): revision for source, path, revision in files.select("source", "path", "revision").iter_rows()
+    }
+    rows: list[dict[str, Any]] = []
+    for pattern_file in read_patterns(files):
+        location = {"source": pattern_file.source, "path": pattern_file.path}
+        location["revision"] = revisions[pattern_file.source, pattern_file.path]
+        file_rows = (
+            [_rejected_row(pattern_file)] if pattern_file.pattern is None else _rows(pattern_file.pattern, privacy, key)
+        )
+        rows += [{**row, **location, "unit_id": _id(location, row)} for row in file_rows]
+    return pl.DataFrame(rows, schema=PATTERN_ROWS, orient="row").sort("unit_id")
+
+
+def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[str, Any]]:
+    def redacted(text: str, name: str) -> str:
+        return redact_text(text, name, None, privacy, key).text
+
+    when = redacted(pattern.when, "when.txt")
+    codes = {"before": pattern.counter_example or "", "after": pattern.example}
+    return [
+        {
+            "language": language,
+            "name": pattern.name,
+            **{field: redacted(fill_metavariables(code, language), field) for field, code in codes.items()},
+            "explanation": when,
+            "purpose": purpose_in_message(when),
+            "why_not": None if pattern.counter_example else NO_COUNTER_EXAMPLE,
+        }
+        for language in pattern.languages
+    ]
+
+
+def _rejected_row(pattern_file: PatternFile) -> dict[str, Any]:
+    texts = dict.fromkeys(("before", "after", "explanation"), "")
+    # no column has its text: the name distinguishes entries of a file
+    return {"name": pattern_file.detail, "purpose": "readability", "why_not": pattern_file.why_not, **texts}
+
+
+def _id(location: dict[str, str], row: dict[str, Any]) -> str:
+    parts = (*location.values(), row["name"], row.get("language") or "", row["before"], row["after"])
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

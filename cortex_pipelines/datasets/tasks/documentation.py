@@ -10,17 +10,16 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.annotation.labels.words import words_of
+from cortex_pipelines.annotation.labels.vocabulary import words_of
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
-from cortex_pipelines.datasets.assemble.manifest import is_empty
-from cortex_pipelines.datasets.prompts.unit_text import prompt_about_unit
+from cortex_pipelines.datasets.assemble.selection import is_empty
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
-from cortex_pipelines.datasets.tasks.function_bodies import MADE
+from cortex_pipelines.datasets.tasks.completion import CANDIDATE_COLUMNS, FUNCTIONS
 from cortex_pipelines.datasets.unit_cache import UnitCache
+from cortex_pipelines.datasets.unit_text import prompt_about_unit
 from cortex_pipelines.extraction.documentation import docstring_text
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET, REQUEST
+from cortex_pipelines.schemas.datasets import DOCUMENTATION_DATASET, DOCUMENTATION_REQUEST
 from cortex_pipelines.words import unseparated_words
 
 NAME = "documentation_dataset"
@@ -94,7 +93,7 @@ def documentation_candidates(
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [_example(unit, settings) for unit in batch.iter_rows(named=True)]
-        return pl.DataFrame(rows, schema=MADE, orient="row")
+        return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
 
     inputs = units.select(_COLUMNS)
     return units.hstack((unit_cache or UnitCache()).compute("documentation", inputs, make))
@@ -141,7 +140,7 @@ def _example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | Non
     code = without_docstring(unit["code"], unit["language"], unit["docstring"], offset)
     if code is None or _is_empty(unit["kind"], unit["code"], offset):
         return None, None, "documentation_of_nothing"
-    prompt = prompt_about_unit(unit, code, REQUEST)
+    prompt = prompt_about_unit(unit, code, DOCUMENTATION_REQUEST)
     if len(prompt.encode()) > settings.max_prompt_bytes:
         return None, None, "prompt_size"
     if _word_string(text) in _word_string(prompt):

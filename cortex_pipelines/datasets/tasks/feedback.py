@@ -12,22 +12,22 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.assemble.build import Tables, finish_tables
-from cortex_pipelines.datasets.assemble.manifest import is_empty
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints
-from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, FileKey
+from cortex_pipelines.datasets.assemble.selection import is_empty
+from cortex_pipelines.datasets.decontamination import Fingerprints
 from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings
 from cortex_pipelines.datasets.tasks.changes import change_candidates, splits_by_file
-from cortex_pipelines.datasets.tasks.statements import code_before
+from cortex_pipelines.datasets.tasks.completion import code_before
+from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, FileKey
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.feedback import (
+from cortex_pipelines.schemas.datasets import (
     CORRECTION,
+    CORRECTION_REQUEST,
+    CORRECTION_TITLE,
     FEEDBACK_DATASET,
     MODEL,
     PERSON,
-    REQUEST,
     RETAINED,
     SIMULATION,
-    TITLE,
 )
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
@@ -62,7 +62,9 @@ def feedback_tables(
 ) -> Tables:
     """Tables of the feedback data set; without feedback, the manifest says so."""
     rows = _select_changes(interactions.filter(pl.col("project") == project), files, splits, settings)
-    changes = rows.drop("prompt").with_columns(pl.lit(REQUEST).alias("request"), pl.lit(TITLE).alias("title"))
+    changes = rows.drop("prompt").with_columns(
+        pl.lit(CORRECTION_REQUEST).alias("request"), pl.lit(CORRECTION_TITLE).alias("title")
+    )
     change_rows = change_candidates(changes, files, splits, benchmarks, settings)
     prompts = dict(rows.drop_nulls("prompt").select("unit_id", "prompt").iter_rows())
     file_prompts = pl.col("unit_id").replace_strict(prompts, default=None, return_dtype=_S)

@@ -10,15 +10,25 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.datasets.prompts.context import COLUMNS as CONTEXT_COLUMNS
-from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.prompts.unit_text import FileKey, UnitParts, fold_whitespace, text_hashes
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.function_bodies import COLUMNS as OF_FUNCTION
-from cortex_pipelines.datasets.tasks.function_bodies import MADE, unit_parts, unit_prompt
-from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
-from cortex_pipelines.datasets.tasks.statements import code_after
+from cortex_pipelines.datasets.tasks.completion import (
+    CANDIDATE_COLUMNS,
+    STATEMENTS,
+    code_after,
+    unit_parts,
+    unit_prompt,
+)
+from cortex_pipelines.datasets.tasks.completion import COLUMNS as OF_FUNCTION
 from cortex_pipelines.datasets.unit_cache import UnitCache
+from cortex_pipelines.datasets.unit_text import COLUMNS as CONTEXT_COLUMNS
+from cortex_pipelines.datasets.unit_text import (
+    FileKey,
+    RepositoryContext,
+    UnitParts,
+    calls_of,
+    fold_whitespace,
+    text_hashes,
+)
 
 # Inputs of a gap besides the repository context and the file's text.
 _CONTEXT_LINES = "shown"
@@ -49,7 +59,7 @@ def infilling_candidates(
     """Units with ``prompt``, ``completion`` and ``suffix``, or an exclusion reason.
 
     ``units``: functions and methods with their layout and ``split``; or imports and declarations with ``prompt`` and
-    ``completion`` of ``statements.statement_candidates``.
+    ``completion`` of ``statement_candidates``.
     """
     unit_cache = unit_cache or UnitCache()
 
@@ -57,11 +67,11 @@ def infilling_candidates(
         rows = [
             _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings) for unit in batch.iter_rows(named=True)
         ]
-        return pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
+        return pl.DataFrame(rows, schema={**CANDIDATE_COLUMNS, "suffix": pl.String}, orient="row")
 
     columns = [name for name in _COLUMNS if name in units.columns]
     inputs = units.select(*columns, _context_lines(units, context, unit_cache), text_hashes(units, texts))
-    return units.drop(*MADE, strict=False).hstack(unit_cache.compute("gaps", inputs, make))
+    return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(unit_cache.compute("gaps", inputs, make))
 
 
 def _context_lines(units: pl.DataFrame, context: RepositoryContext, unit_cache: UnitCache) -> pl.Series:

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
-from cortex_pipelines.datasets.assemble.manifest import is_empty
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
-from cortex_pipelines.datasets.prompts.unit_text import FileKey, fold_whitespace, prompt_about_unit
+from cortex_pipelines.datasets.assemble.selection import is_empty
+from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import splits_by_file
+from cortex_pipelines.datasets.unit_text import FileKey, fold_whitespace, prompt_about_unit
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.tests import REQUEST, TESTS_DATASET
+from cortex_pipelines.schemas.datasets import TEST_REQUEST, TESTS_DATASET
 
 NAME = "tests_dataset"
 UNIT_COLUMNS = ("unit_id", "tests", "start_byte", "end_byte")
@@ -170,7 +170,7 @@ def _example(
     case, reason = _closest_case(unit, unit_cases)
     if case is None:
         return unit["unit_id"], unit_cases[0].test_id if unit_cases else None, None, None, reason
-    prompt = prompt_about_unit(unit, unit["code"], REQUEST.format(path=case.path))
+    prompt = prompt_about_unit(unit, unit["code"], TEST_REQUEST.format(path=case.path))
     if len(prompt.encode()) > settings.max_prompt_bytes:
         return unit["unit_id"], case.test_id, None, None, "prompt_size"
     if fold_whitespace(case.code) in fold_whitespace(prompt):

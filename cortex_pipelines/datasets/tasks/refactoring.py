@@ -5,13 +5,16 @@ and smells are in the split of their unit; a change from history or a review is 
 where that is gone, of the hash of its path. A pattern is guidance, not code to hold out, so it is always in train.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import PurePosixPath
 
 import polars as pl
 
-from cortex_pipelines.annotation.fixes.build import SmellFix
+from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import (
     LOCATION,
@@ -23,7 +26,7 @@ from cortex_pipelines.datasets.tasks.changes import (
     splits_by_file,
 )
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
+from cortex_pipelines.schemas.datasets import REFACTORING_DATASET
 
 _UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "cluster", "split", "split_reason"),
@@ -40,7 +43,6 @@ _FIX = ("smell", "purpose", "before", "after", "explanation")
 
 
 def error_candidates(units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Injected bugs of eligible units. ``units``: units of ``unit_splits.build.eligible_units``."""
     changes = errors.select(
         *("unit_id", "error_type", "explanation"),
         pl.col("buggy_code").alias("before"),
@@ -55,7 +57,7 @@ def error_candidates(units: pl.DataFrame, errors: pl.DataFrame, settings: Datase
 
 
 def smell_candidates(units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetSettings) -> pl.DataFrame:
-    """Code smells of eligible units, with their fixes. ``units``: units of ``unit_splits.build.eligible_units``."""
+    """Code smells of eligible units, with their fixes."""
     rows = [(unit, *(getattr(fix, name) for name in _FIX)) for unit in units["unit_id"] for fix in fixes.get(unit, ())]
     schema = dict.fromkeys(("unit_id", *_FIX), pl.String)
     changes = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
@@ -113,7 +115,6 @@ def review_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Candidates from code reviews. ``reviews``: rows of ``reviews.review_rows`` of one project."""
     rows = reviews.with_columns(
         pl.col("purpose").alias("kind"),
         pl.lit("review").alias("origin"),
@@ -130,7 +131,6 @@ def pattern_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Candidates from the project's patterns. ``patterns``: rows of ``patterns.pattern_rows`` of one project."""
     rows = patterns.with_columns(
         pl.lit("pattern").alias("kind"),
         pl.lit("pattern").alias("origin"),
@@ -154,11 +154,6 @@ def refactoring_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    """Tables of the refactoring data set.
-
-    ``reviews``: rows of ``reviews.review_rows`` of the same project. ``patterns``: rows of ``patterns.pattern_rows``
-    of the same project.
-    """
     candidates = pl.concat(
         [
             error_candidates(project.units, errors, settings),
@@ -170,3 +165,38 @@ def refactoring_tables(
     )
     # units are excluded per derived candidate, and most have nothing to fix
     return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, project.name, settings, cache)
+
+
+_KINDS = ("function", "method", "class")
+_FIELDS = ("smell", "purpose", "before", "after", "explanation")
+_ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIELDS), pl.String))
+
+
+def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str, list[SmellFix]]:
+    """Fixes of code smells by unit id; units without fixes are absent."""
+    smelly_units = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
+    columns = smelly_units.select("code", "language", "path")
+    keyed = [_key(*text) for text in columns.iter_rows()]
+    texts = dict(zip(keyed, columns.iter_rows(), strict=True))
+
+    def compute(keys: pl.Series) -> pl.DataFrame:
+        rows = [(key, *(getattr(fix, field) for field in _FIELDS)) for key in keys for fix in smell_fixes(*texts[key])]
+        return pl.DataFrame(rows, schema=_ROWS, orient="row")
+
+    keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
+    fixes_by_key: dict[str, list[SmellFix]] = {}
+    for key, *fields in cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows():
+        fixes_by_key.setdefault(key, []).append(SmellFix(*fields))
+    units_keyed = zip(smelly_units["unit_id"], keyed, strict=True)
+    return {unit: fixes_by_key[key] for unit, key in units_keyed if key in fixes_by_key}
+
+
+def _key(code: str, language: str, path: str) -> str:
+    """Hash of everything that the fixes depend on, including the file extension."""
+    parts = (language, _ending(path), code)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@cache
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()

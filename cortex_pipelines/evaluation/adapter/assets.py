@@ -12,7 +12,7 @@ from cortex_pipelines.evaluation.adapter.inputs import AdapterVersion, Evaluatio
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import (
+from cortex_pipelines.schemas.evaluation import (
     ADAPTER_SCORES,
     BENCHMARK_PROBLEMS,
     CANARIES,

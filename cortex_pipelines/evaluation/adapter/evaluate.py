@@ -46,8 +46,8 @@ from cortex_pipelines.extraction.patterns.pattern_files import project_checks
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.prompts.examples import datasets_to_measure, task_counts
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
-from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, PairedDifferences, compare_all
+from cortex_pipelines.schemas.evaluation import FOREIGN_SCORES, GENERAL_SCORES
+from cortex_pipelines.statistics.significance import MetricComparison, PairedDifferences, compare_all
 
 Observe = Callable[[str, float], None]
 

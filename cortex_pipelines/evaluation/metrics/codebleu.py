@@ -12,7 +12,7 @@ from math import exp, fsum, log
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.labels.words import words_of
+from cortex_pipelines.annotation.labels.vocabulary import words_of
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, parse
 
 _LONGEST = 4  # tokens of an n-gram, as in BLEU

@@ -13,7 +13,7 @@ from math import fsum
 
 from tree_sitter import Node
 
-from cortex_pipelines.datasets.tasks.naming_conventions import style_of
+from cortex_pipelines.datasets.tasks.naming import style_of
 from cortex_pipelines.evaluation.metrics.codebleu import leaves, parse_dedented
 from cortex_pipelines.syntax.grammars import PARSED
 

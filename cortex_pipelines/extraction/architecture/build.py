@@ -26,7 +26,7 @@ from cortex_pipelines.extraction.architecture.route import normalise_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 
 FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 """Columns of REPOSITORY_FILES that facts are read from."""

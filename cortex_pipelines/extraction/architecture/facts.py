@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.damage import encodable
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 
 # Intermediate kinds, passed from readers to resolvers; not facts of the output.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"

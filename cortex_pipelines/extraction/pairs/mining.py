@@ -23,7 +23,7 @@ from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 
 _ROWS = pl.Schema({"cache_key": pl.String(), **REFACTORING_PAIRS.schema})
 

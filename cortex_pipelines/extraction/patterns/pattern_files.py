@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 FOLDER, PROPOSED = "patterns", "proposed"
 """Names of the folder of patterns, and of its subfolder for those not accepted yet."""

@@ -28,7 +28,7 @@ from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
 
 _LISTING = pl.Schema({"source": pl.String, "path": pl.String, "size_bytes": pl.Int64, "cache_key": pl.String})
 

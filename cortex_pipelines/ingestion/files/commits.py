@@ -27,7 +27,7 @@ from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 
 # What a time stamp can hold; hostile commits claim times far outside of it.
 _LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())

@@ -10,7 +10,7 @@ from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.ingestion.licences.reuse import annotations, is_reuse
 from cortex_pipelines.ingestion.readers.open import OpenSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 
 def add_source_metadata(

@@ -12,8 +12,8 @@ from cortex_pipelines.monitoring.anomalies.detect import fit_and_score
 from cortex_pipelines.monitoring.anomalies.detector_store import save_detectors
 from cortex_pipelines.monitoring.anomalies.report import anomaly_report
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
-from cortex_pipelines.schemas.anomalies import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
+from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS
 from cortex_pipelines.versioning import versioned_asset
 
 

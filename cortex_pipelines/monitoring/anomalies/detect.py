@@ -14,7 +14,7 @@ from cortex_pipelines.monitoring.anomalies.series import Series, all_series
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
 from cortex_pipelines.monitoring.anomalies.windows import Scale, Windows, divide
 from cortex_pipelines.routing.outcomes.training import conformal_reach
-from cortex_pipelines.schemas.anomalies import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS, DETECTORS
+from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS, DETECTORS
 
 
 @dataclass(frozen=True)

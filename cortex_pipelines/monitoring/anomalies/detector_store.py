@@ -20,7 +20,7 @@ from cortex_pipelines.monitoring.anomalies.detectors import (
 )
 from cortex_pipelines.monitoring.anomalies.series import series_of
 from cortex_pipelines.monitoring.anomalies.windows import Scale, all_windows
-from cortex_pipelines.schemas.anomalies import ANOMALY_ALERTS
+from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS
 
 DETECTORS_FILE = "detectors.json"
 WEIGHTS_FILE = "detectors.safetensors"

@@ -28,7 +28,7 @@ from cortex_pipelines.projects.parameter_file import read_values, round_trip, to
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
-from cortex_pipelines.statistics.multiple_comparisons import sign_flip_p
+from cortex_pipelines.statistics.significance import sign_flip_p
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json

@@ -8,7 +8,7 @@ from cortex_pipelines.retrieval.clusters.grouping import cluster_units
 from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
-from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS, EMBEDDINGS, SEARCHED_DOCUMENTS
+from cortex_pipelines.schemas.retrieval import CLUSTERED_UNITS, CLUSTERS, EMBEDDINGS, SEARCHED_DOCUMENTS
 from cortex_pipelines.versioning import versioned_asset
 
 _UNIT = ("source", "path", "number")

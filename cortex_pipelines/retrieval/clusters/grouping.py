@@ -17,7 +17,7 @@ import polars as pl
 
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.terms import STOP_WORDS, query_terms_of_word
-from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS
+from cortex_pipelines.schemas.retrieval import CLUSTERED_UNITS, CLUSTERS
 from cortex_pipelines.words import parts_of_word, split_words
 
 OUTLIER = -1

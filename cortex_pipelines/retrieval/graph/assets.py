@@ -10,10 +10,9 @@ from cortex_pipelines.retrieval.graph.build import COMMIT_COLUMNS, FACT_COLUMNS,
 from cortex_pipelines.retrieval.graph.build import code_graph as graph_of_project
 from cortex_pipelines.retrieval.graph.names import UNIT_COLUMNS
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
-from cortex_pipelines.schemas.code_graph import CODE_GRAPH
-from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS, TEST_CASES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning import versioned_asset
 
 

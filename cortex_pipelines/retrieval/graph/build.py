@@ -14,7 +14,7 @@ from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import BASE, CALL, IMPLEMENTS, PACKAGE, Reference, read_references
 from cortex_pipelines.retrieval.graph.resolution import INTERNAL, ReferenceResolver, Targets
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.code_graph import CODE_GRAPH, RESOLUTIONS
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH, RESOLUTIONS
 
 FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 FACT_COLUMNS = ("source", "path", "start_line", "fact", "object", "scope")

@@ -22,9 +22,9 @@ from cortex_pipelines.retrieval.graph.questions import CodeGraph
 from cortex_pipelines.retrieval.index import open_index
 from cortex_pipelines.retrieval.listing import ListedFile, list_files
 from cortex_pipelines.retrieval.open_index import reading_limits
-from cortex_pipelines.schemas.code_graph import CODE_GRAPH
-from cortex_pipelines.schemas.code_units import CODE_UNITS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning.project import Project, ProjectError
 
 _FORMAT = 1

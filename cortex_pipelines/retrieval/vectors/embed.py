@@ -12,7 +12,7 @@ import polars as pl
 from cortex_pipelines.retrieval.encoder_text import COMMIT, encoder_text, text_number
 from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.search import EMBEDDINGS
+from cortex_pipelines.schemas.retrieval import EMBEDDINGS
 
 Floats = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]

@@ -20,9 +20,8 @@ from cortex_pipelines.routing.audit.tables import (
 )
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
-from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
-from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
 from cortex_pipelines.statistics.off_policy import Support, evaluate_policy
 from cortex_pipelines.versioning import versioned_asset
 

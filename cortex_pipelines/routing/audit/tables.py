@@ -5,7 +5,7 @@ import polars as pl
 from cortex_pipelines.routing.audit.fairness import AuditGroup
 from cortex_pipelines.routing.audit.task_language import task_language
 from cortex_pipelines.routing.dataset.labels import normalised
-from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
+from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY
 from cortex_pipelines.statistics.off_policy import Estimate, LoggedDecisions, Refusal
 
 PERSON = "person"

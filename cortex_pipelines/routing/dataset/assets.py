@@ -12,8 +12,8 @@ import polars as pl
 from cortex_pipelines.routing.dataset.build import build_dataset, logged_rules
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
-from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.routing import ROUTING_DATASET
 from cortex_pipelines.versioning import versioned_asset
 
 RULES_FILE = "rules.json"

@@ -12,7 +12,7 @@ from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks
 from cortex_pipelines.routing.dataset.weak_labels import WeakTask, weak_tasks
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
+from cortex_pipelines.schemas.routing import ROUTING_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 

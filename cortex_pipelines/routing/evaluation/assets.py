@@ -21,7 +21,7 @@ from cortex_pipelines.routing.evaluation.scope import held_out_requests, scope_m
 from cortex_pipelines.routing.evaluation.scores import routing_metrics, score_tasks
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import ReferenceModel
 

@@ -8,7 +8,7 @@ import polars as pl
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
 from cortex_pipelines.statistics.significance import mcnemar_exact
 

@@ -10,7 +10,7 @@ from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.predictors import build_predictors
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
-from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS, PREDICTIONS
+from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 from cortex_pipelines.versioning import versioned_asset
 
 

@@ -10,7 +10,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.routing.outcomes.evaluation_report import outcome_report
 from cortex_pipelines.routing.outcomes.evaluation_scores import outcome_metrics, score_predictions
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
-from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS, PREDICTIONS
+from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 from cortex_pipelines.versioning import versioned_asset
 
 

@@ -12,7 +12,7 @@ from cortex_pipelines.coordination.tables.fields import attempt_id
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.routing.outcomes.predictors import OutcomePredictors, PredictorError
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
-from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS
+from cortex_pipelines.schemas.routing import PREDICTED_TARGETS
 
 _TASK_ID = "asked before it is sent"
 """Placeholder for the task's id that no log uses."""

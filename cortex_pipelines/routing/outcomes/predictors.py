@@ -21,7 +21,7 @@ from cortex_pipelines.routing.outcomes.training import (
     scaled,
     train,
 )
-from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS, PREDICTIONS
+from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 
 FILE = "predictors.json"
 

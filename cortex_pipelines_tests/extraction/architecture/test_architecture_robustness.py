@@ -17,7 +17,7 @@ from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 
 FactExtractor = Callable[..., pl.DataFrame]
 

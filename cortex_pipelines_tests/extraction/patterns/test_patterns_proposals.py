@@ -14,8 +14,8 @@ from cortex_pipelines.extraction.patterns.statement_templates import (
     recurring_groups,
     statement_template,
 )
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 
 def files(texts: dict[str, str], language: str = "python") -> pl.DataFrame:

@@ -14,7 +14,7 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
     read_patterns,
     valid_patterns,
 )
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 
 GOOD = """\
 name: {name}

@@ -9,10 +9,10 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import DATASETS, Example, read_examples, sampled
-from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
+from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.statistics.intervals import Interval, cluster_sums, two_sample_bootstrap
-from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
+from cortex_pipelines.statistics.significance import PairedDifferences
 
 
 def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:

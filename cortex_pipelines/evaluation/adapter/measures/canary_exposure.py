@@ -24,7 +24,7 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.schemas.adapter_scores import CANARIES
+from cortex_pipelines.schemas.evaluation import CANARIES
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 _ROLES = ("base", "challenger")

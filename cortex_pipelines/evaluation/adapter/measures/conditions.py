@@ -17,8 +17,8 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, I
 from cortex_pipelines.evaluation.adapter.measures.ngrams import Nats, TokenNgrams, mix_nats
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples, sampled, shuffled
-from cortex_pipelines.schemas.adapter_scores import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
-from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
+from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
+from cortex_pipelines.statistics.significance import PairedDifferences
 
 CONDITION_METRICS = {
     "context": "retrieval",

@@ -20,7 +20,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.prompts.examples import DATASETS, Example, sampled, shuffled, without_gaps
 from cortex_pipelines.prompts.stopping import extent_of
-from cortex_pipelines.schemas.adapter_scores import GENERATIONS
+from cortex_pipelines.schemas.evaluation import GENERATIONS
 
 WRITERS = ("base", "challenger")
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models

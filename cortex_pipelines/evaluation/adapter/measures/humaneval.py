@@ -20,7 +20,7 @@ from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_at_
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.schemas.adapter_scores import BENCHMARK_PROBLEMS
+from cortex_pipelines.schemas.evaluation import BENCHMARK_PROBLEMS
 
 _KEYS = ("task_id", "prompt", "test", "entry_point")
 _LONGEST = 200

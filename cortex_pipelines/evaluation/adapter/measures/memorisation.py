@@ -21,7 +21,7 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, without_gaps
-from cortex_pipelines.schemas.adapter_scores import MEMORISED
+from cortex_pipelines.schemas.evaluation import MEMORISED
 from cortex_pipelines.statistics.intervals import wilson
 
 _WORD = re.compile(r"\w+")

@@ -32,7 +32,7 @@ from itertools import takewhile
 
 from cortex_pipelines.prompts.examples import Example, shuffled
 from cortex_pipelines.prompts.stopping import cut
-from cortex_pipelines.schemas.datasets.feedback import CORRECTION, REQUEST, TITLE
+from cortex_pipelines.schemas.datasets import CORRECTION, CORRECTION_REQUEST, CORRECTION_TITLE
 
 KINDS = ("naming", "fix", "statement", "correction")
 _ANSWERS = 4
@@ -41,7 +41,7 @@ _SHORTEST = 10  # characters of a statement worth asking for
 _CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
 _REQUEST_LINES = {
     "fix": ("error", "This code has an error.", "The code put right:"),
-    "correction": (CORRECTION, REQUEST, TITLE),
+    "correction": (CORRECTION, CORRECTION_REQUEST, CORRECTION_TITLE),
 }
 """Kind of example, and the lines around the code before."""
 

@@ -11,9 +11,9 @@ from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedM
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
+from cortex_pipelines.schemas.evaluation import MULTIPLE_CHOICE
 from cortex_pipelines.statistics.intervals import paired_bootstrap, wilson
-from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
+from cortex_pipelines.statistics.significance import PairedDifferences
 
 _WITH_CONTEXT = {"context": "base", "both": "challenger"}
 """Condition with similar examples before the question, and the role that answers."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, improvement
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets import MANIFEST
 
 SPECIALISATIONS: Mapping[str, tuple[str, ...]] = {
     "components": ("react-component",),

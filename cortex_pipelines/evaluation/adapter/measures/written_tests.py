@@ -5,7 +5,7 @@ import polars as pl
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.generation.written_tests import RunnableTest, WrittenTests
 from cortex_pipelines.execution.tests.single_tests import TestOutcome
-from cortex_pipelines.schemas.adapter_scores import WRITTEN_TESTS
+from cortex_pipelines.schemas.evaluation import WRITTEN_TESTS
 
 REPOSITORY = "repository"
 ROLES = (REPOSITORY, *WRITERS)

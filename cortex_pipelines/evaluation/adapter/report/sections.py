@@ -12,7 +12,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.specialisations import LEAST_GROUPS, SPECIALISATIONS
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, detectable_difference
+from cortex_pipelines.statistics.significance import MetricComparison, detectable_difference
 
 
 @dataclass(frozen=True)

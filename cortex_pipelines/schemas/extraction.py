@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from cortex_pipelines.schemas.table import Column, Table
-from cortex_pipelines.schemas.vocabulary import LANGUAGES, UNIT_KINDS
+from cortex_pipelines.schemas.table import UTC, Column, Table
+from cortex_pipelines.schemas.vocabulary import LANGUAGES, PURPOSES, UNIT_KINDS
 
 UNIT = (
     Column("unit_id", pl.String, "Hash of source, path, blob, kind, name and span"),
@@ -87,4 +87,77 @@ UNPARSED_FILES = Table(
         Column("detail", pl.String, "Explanation, with the limit exceeded"),
     ),
     ("source", "path"),
+)
+
+
+REFACTORING_PAIRS = Table(
+    "refactoring_pairs",
+    "One refactoring found in a commit: the code before and after it.",
+    (
+        Column("pair_id", pl.String, "Hash of source, commit, type, names and places"),
+        Column("source", pl.String, "Source in the project"),
+        Column("commit", pl.String, "Commit id, in hexadecimal"),
+        Column("committed_at", UTC, "Commit time, UTC"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("type", pl.String, "Kind of refactoring, as RefactoringMiner names it"),
+        Column("name_before", pl.String, "Simple name before; null if that side has none", True),
+        Column("name_after", pl.String, "Simple name after; null if that side has none", True),
+        Column("container_before", pl.String, "Simple name of what encloses it before", True),
+        Column("container_after", pl.String, "Simple name of what encloses it after", True),
+        Column("path_before", pl.String, "Path before", True),
+        Column("path_after", pl.String, "Path after", True),
+        Column("line_before", pl.Int64, "Line before, from 1", True),
+        Column("line_after", pl.Int64, "Line after, from 1", True),
+        Column("before", pl.String, "Code of the enclosing unit before"),
+        Column("after", pl.String, "Code of the enclosing unit after"),
+        Column("description", pl.String, "What was done, in words"),
+        Column("purpose", pl.String, "Purpose of the refactoring, by rule (weak label)", one_of=PURPOSES),
+        Column("smell", pl.String, "Smell of the code before that is gone after; null if none", True),
+        Column("purity", pl.String, "Whether behaviour changes beside it", one_of=("pure", "mixed")),
+        Column("message", pl.String, "Commit message, cleaned"),
+    ),
+    ("pair_id",),
+)
+
+
+ARCHITECTURE_KINDS = (
+    "module",
+    "module-dependency",
+    "route",
+    "api",
+    "schema",
+    "deployment",
+    "service",
+    "service-dependency",
+)
+
+
+ARCHITECTURE_FACTS = Table(
+    "architecture_facts",
+    "One fact of a project's structure, with the place that shows it.",
+    (
+        Column("fact_id", pl.String, "Hash of source, path, lines, fact, subject, relation and object"),
+        Column("source", pl.String, "Source in the project"),
+        Column("path", pl.String, "File that shows it"),
+        Column("start_line", pl.Int64, "First line of the evidence, from 1", between=(1, 1e9)),
+        Column("end_line", pl.Int64, "Last line of the evidence, inclusive", between=(1, 1e9)),
+        Column("language", pl.String, "Language of the file, if known", True),
+        Column("boundary", pl.String, "Package or service that holds the file, by its manifest", True),
+        Column("fact", pl.String, "Kind of fact", one_of=ARCHITECTURE_KINDS),
+        Column("subject", pl.String, "Subject (file, METHOD /path, table, service, ...)"),
+        Column("relation", pl.String, "How they belong together (imports, handled-by, column, ...)"),
+        Column("object", pl.String, "Object (file, handler, column, image, port, ...)"),
+        Column(
+            "scope",
+            pl.String,
+            "Of a dependency: whether the other side is of this source",
+            True,
+            ("internal", "external", "standard", "unresolved"),
+        ),
+        Column("technology", pl.String, "Format or framework that states it", True),
+        Column("description", pl.String, "Documentation, white space folded", True),
+        Column("description_source", pl.String, "Where: docstring, comment, summary, manifest", True),
+        Column("evidence", pl.String, "Exact text of the lines, cut at a limit"),
+    ),
+    ("fact_id",),
 )

@@ -1,20 +1,103 @@
 """Filter, cluster and split units before they become examples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints
-from cortex_pipelines.datasets.prompts.unit_text import FileKey, file_bytes, with_layout
+from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import assign_splits, cluster_units
-from cortex_pipelines.datasets.tasks.function_bodies import bodies
-from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
-from cortex_pipelines.datasets.unit_splits.unit_features import UnitFeatures
+from cortex_pipelines.datasets.tasks.completion import FUNCTIONS, STATEMENTS, bodies, completion_candidates
+from cortex_pipelines.datasets.tasks.naming import naming_example, unit_name
+from cortex_pipelines.datasets.unit_cache import UnitCache
+from cortex_pipelines.datasets.unit_text import FileKey, file_bytes, with_layout
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.datasets import UNIT_SPLITS
+
+_COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
+
+
+def left_out(settings: DatasetSettings) -> pl.Expr:
+    """Name of the first filter that excludes a unit, or null.
+
+    Needs the columns ``code``, ``generated``, ``trainable`` and ``has_error``. Thresholds on lines, letters and
+    comments are StarCoder's (arXiv 2305.06161).
+    """
+    code = pl.col("code")
+    lines = code.str.split("\n").list.eval(pl.element().str.len_chars())
+    letters = code.str.count_matches(r"[\p{L}\p{N}]") / code.str.len_chars()
+    comments = code.str.count_matches(_COMMENT_LINE) / lines.list.len()
+    broken = (
+        ("generated", pl.col("generated")),
+        ("licence", ~pl.col("trainable")),
+        ("syntax", pl.col("has_error")),
+        ("longest_line", lines.list.max() > settings.longest_line),
+        ("mean_line", lines.list.mean() > settings.mean_line),
+        ("alphanumeric", ~(letters >= settings.min_alphanumeric)),
+        ("comments", comments > settings.max_comment_share),
+    )
+    # a `when` chain: the first condition that holds gives the reason
+    reasons = pl.lit(None, dtype=pl.String)
+    for reason, holds in reversed(broken):
+        reasons = pl.when(holds).then(pl.lit(reason)).otherwise(reasons)
+    return reasons
+
+
+# Columns that an example of a unit depends on.
+_OF_EXAMPLE = (
+    *("kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
+    *("start_byte", "body_start_byte"),
+)
+_FILTER_COLUMNS = ("code", "generated", "trainable", "has_error")
+_LEFT_OUT, _HOLDS = "left_out", "holds"
+
+
+class UnitFeatures:
+    def __init__(
+        self, settings: DatasetSettings, benchmarks: Sequence[Fingerprints], project: str, cache: RowCache | None
+    ) -> None:
+        self._settings, self._benchmarks = settings, benchmarks
+        self._unit_cache = UnitCache(cache, project)
+
+    def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
+        """Column ``left_out``: the first filter that excludes a unit, or null."""
+        filters = left_out(self._settings).alias(_LEFT_OUT)
+        inputs = units.select("unit_id", *_FILTER_COLUMNS)
+        return self._unit_cache.compute("quality", inputs, lambda batch: batch.select(filters))
+
+    def contaminated(self, units: pl.DataFrame) -> list[str]:
+        return self._ids_where("contaminated", units, ("code", "language"), self._dirty)
+
+    def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
+        """Ids of units that give both a completion and a naming example."""
+        functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
+        return self._ids_where("example", functions, _OF_EXAMPLE, self._usable)
+
+    def _dirty(self, units: pl.DataFrame) -> list[bool]:
+        code, languages = (units[name].to_list() for name in ("code", "language"))
+        benchmark_names = find_contamination(code, self._benchmarks, self._settings, languages)
+        return [name is not None for name in benchmark_names]
+
+    def _usable(self, units: pl.DataFrame) -> list[bool]:
+        candidates = completion_candidates(units, self._settings)
+        return [self._can_be_both(unit) for unit in candidates.iter_rows(named=True)]
+
+    def _can_be_both(self, unit: dict[str, object]) -> bool:
+        name = unit_name(unit, self._settings) if unit["completion"] is not None else None
+        return name is not None and naming_example(unit, name, self._settings) is not None
+
+    def _ids_where(
+        self, fact: str, units: pl.DataFrame, columns: tuple[str, ...], predicate: Callable[[pl.DataFrame], list[bool]]
+    ) -> list[str]:
+        def make(batch: pl.DataFrame) -> pl.DataFrame:
+            return pl.Series(_HOLDS, predicate(batch), dtype=pl.Boolean).to_frame()
+
+        inputs = units.select("unit_id", *columns)
+        ids: list[str] = units["unit_id"].filter(self._unit_cache.compute(fact, inputs, make)[_HOLDS]).to_list()
+        return ids
+
 
 _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
 FILE_COLUMNS = (*_PROVENANCE, "text")

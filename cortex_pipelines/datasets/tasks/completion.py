@@ -1,0 +1,249 @@
+"""Completion candidates: function bodies, given their context."""
+
+import re
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.assemble.selection import RENAMED, REWRITTEN
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_cache import UnitCache
+from cortex_pipelines.datasets.unit_text import (
+    LINE_COMMENTS,
+    FileKey,
+    UnitParts,
+    cut_unit,
+    enclosing_headers,
+    fold_whitespace,
+    in_word,
+    text_hashes,
+)
+
+FUNCTIONS = ("function", "method")
+COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
+CANDIDATE_COLUMNS = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
+
+
+def bodies(units: pl.DataFrame) -> pl.Series:
+    """Body of each unit to predict; null for units without one."""
+    body_texts = [
+        parts.body if parts else None
+        for parts in (_parts(*row) for row in units.select("kind", "code", "start_byte", "body_start_byte").iter_rows())
+    ]
+    return pl.Series("body", body_texts, dtype=pl.String)
+
+
+def completion_candidates(
+    units: pl.DataFrame, settings: DatasetSettings, unit_cache: UnitCache | None = None
+) -> pl.DataFrame:
+    """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
+
+    ``units``: units with their layout (``unit_text.with_layout``).
+    """
+
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
+        rows = [_body_example(unit, settings) for unit in batch.iter_rows(named=True)]
+        return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
+
+    inputs = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
+    return units.hstack((unit_cache or UnitCache()).compute("bodies", inputs, make))
+
+
+def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
+    """Prompt: path, imports, context, enclosing headers, doc comment and header.
+
+    Prompts that are too long lose context first, then imports. Returns the prompt; None if the header does not fit.
+    """
+    comment = LINE_COMMENTS[unit["language"]]
+    header = enclosing_headers(unit["context"], unit["indent"], unit["language"])
+    if unit["docstring"] and unit["language"] != "python":
+        header += [f"{unit['indent']}{comment} {line}" for line in unit["docstring"].splitlines()]
+    end = "\n".join([*header, unit["indent"] + parts.head])
+    lines = [f"{comment} {unit['path']}"]
+    room = max_bytes - len("\n".join([*lines, "", end]).encode())
+    if room < 0:
+        return None
+    for line in (*unit["imports"], *context):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return "\n".join([*lines, "", end])
+
+
+def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
+    """Split a function or method where its body begins; None for other units."""
+    return _parts(unit["kind"], unit["code"], unit["start_byte"], unit["body_start_byte"])
+
+
+def _parts(kind: str, code: str, start: int, body_start: int | None) -> UnitParts | None:
+    if kind not in FUNCTIONS or body_start is None:
+        return None
+    return cut_unit(code, body_start - start)
+
+
+def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | None, str | None, str | None]:
+    parts = unit_parts(unit)
+    if parts is None:
+        return None, None, "no_body"
+    size = len(parts.body.encode())
+    if not settings.min_body_bytes <= size <= settings.max_body_bytes:
+        return None, None, "body_size"
+    prompt = unit_prompt(unit, parts, settings.max_prompt_bytes)
+    if prompt is None:
+        return None, None, "prompt_size"
+    # A body that occurs in its own prompt (such as the docstring's example)
+    # would be copied, not written.
+    if fold_whitespace(parts.body) in fold_whitespace(prompt):
+        return None, None, "answer_in_prompt"
+    return prompt, parts.body, None
+
+
+STATEMENTS = ("import", "variable", "constant")
+_IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type)\s+)*")
+
+
+def statement_candidates(
+    units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings, unit_cache: UnitCache | None = None
+) -> pl.DataFrame:
+    """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
+
+    The prompt is the path and the code before the statement, up to the keyword of an import or the name that is
+    declared; the completion is the rest of the statement.
+    """
+
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
+        rows = [
+            _statement_example(unit, texts.get((unit["source"], unit["path"]), b""), settings)
+            for unit in batch.iter_rows(named=True)
+        ]
+        return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
+
+    columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
+    inputs = units.select(*columns, text_hashes(units, texts))
+    return units.hstack((unit_cache or UnitCache()).compute("statements", inputs, make))
+
+
+def code_before(text: bytes, start: int, max_bytes: int) -> str:
+    """At most ``max_bytes`` of code before an offset, from a line start."""
+    first = max(start - max(max_bytes, 0), 0)
+    if first:
+        first = text.find(b"\n", first - 1, start) + 1 or start
+    return text[first:start].decode("utf-8", "replace")
+
+
+def code_after(text: bytes, end: int, max_bytes: int) -> str:
+    """At most ``max_bytes`` of code after an offset, up to a line end."""
+    last = min(end + max(max_bytes, 0), len(text))
+    if last < len(text):
+        last = text.rfind(b"\n", end, last) + 1 or end
+    return text[end:last].decode("utf-8", "replace")
+
+
+def _statement_example(
+    unit: dict[str, Any], text: bytes, settings: DatasetSettings
+) -> tuple[str | None, str | None, str | None]:
+    code = unit["code"]
+    split_at = _split_offset(unit)
+    completion = code[split_at:].rstrip()
+    if len(completion.strip()) < settings.min_name_length or len(completion.encode()) > settings.max_body_bytes:
+        return None, None, "body_size"
+    head = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
+    room = settings.max_prompt_bytes - len((head + code[:split_at]).encode())
+    if room < 0:
+        return None, None, "prompt_size"
+    prompt = head + code_before(text, unit["start_byte"], room) + code[:split_at]
+    if fold_whitespace(completion) in fold_whitespace(prompt):
+        return None, None, "answer_in_prompt"
+    return prompt, completion, None
+
+
+def _split_offset(unit: dict[str, Any]) -> int:
+    if unit["kind"] == "import":
+        match = _IMPORT_WORDS.match(unit["code"])
+        return match.end() if match else 0
+    return word_end(unit["code"], unit["name"])
+
+
+def word_end(text: str, name: str) -> int:
+    """End of the first whole-word occurrence of a name; 0 if it does not occur.
+
+    Avoids a regular expression, which would be compiled for each name.
+    """
+    start = text.find(name)
+    while name and start >= 0:
+        end = start + len(name)
+        if not in_word(text[max(start - 1, 0) : start]) and not in_word(text[end : end + 1]):
+            return end
+        start = text.find(name, end)
+    return 0
+
+
+RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
+"""Columns of RENAMED_UNITS that examples are made from."""
+REWRITTEN_COLUMNS = ("unit_id", "rewrite", "family", "rewritten_code")
+"""Columns of REWRITTEN_UNITS that examples are made from."""
+# A different layout is not the project's own: prefer structural and renamed variants.
+_LAYOUT_WEIGHT = 0.25
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
+    """Columns ``unit_id``, ``origin``, ``variant_code``, ``variant_weight`` of RENAMED_UNITS."""
+    return renamed.select(
+        "unit_id",
+        pl.lit(RENAMED).alias("origin"),
+        pl.col("renamed_code").alias("variant_code"),
+        pl.lit(1.0).alias("variant_weight"),
+    )
+
+
+def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
+    """The same columns of REWRITTEN_UNITS; ``origin`` is for example ``rewritten:reindented``."""
+    return rewritten.select(
+        "unit_id",
+        pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
+        pl.col("rewritten_code").alias("variant_code"),
+        pl.when(pl.col("family") == "layout").then(_LAYOUT_WEIGHT).otherwise(1.0).alias("variant_weight"),
+    )
+
+
+def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
+    """Train units with the code of their variants and the start of each body.
+
+    A variant whose body cannot be separated from its header is left out. Returns units with ``origin``; their weight
+    is that of the unit times that of the variant.
+    ``originals``: units with their ``split`` and ``weight``. ``variants``: ``unit_id``, ``origin``, ``variant_code``
+    and ``variant_weight``.
+    """
+    train = originals.filter(pl.col("split") == "train")
+    with_variants = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
+    starts = [
+        None if body is None else start + (map_offset(code, new, body - start) or 0)
+        for code, new, start, body in with_variants.select(
+            "code", "variant_code", "start_byte", "body_start_byte"
+        ).iter_rows()
+    ]
+    variant_units = with_variants.with_columns(
+        pl.col("variant_code").alias("code"),
+        (pl.col("weight") * pl.col("variant_weight")).alias("weight"),
+        pl.Series("body_start_byte", starts, dtype=pl.Int64),
+    )
+    lost = pl.col("body_start_byte").is_not_null() & (pl.col("body_start_byte") <= pl.col("start_byte"))
+    return variant_units.filter(~lost).drop("variant_code", "variant_weight")
+
+
+def map_offset(code: str, changed: str, offset: int) -> int | None:
+    """Map an offset to the changed code.
+
+    Returns the byte in ``changed``; None if they share neither the beginning nor the number of tokens.
+    """
+    head = code.encode()[:offset].decode("utf-8", "replace")
+    if changed.startswith(head):
+        return offset
+    before, all_tokens = len(_TOKEN.findall(head)), len(_TOKEN.findall(code))
+    token_starts = [match.start() for match in _TOKEN.finditer(changed)]
+    if len(token_starts) != all_tokens or before >= len(token_starts):
+        return None
+    return len(changed[: token_starts[before]].encode())
