@@ -13,7 +13,7 @@ from cortex_pipelines.tracking.durations import last_ends
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.lock_file import locked_stages
-from cortex_pipelines.versioning.parameters import CODE
+from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -65,4 +65,4 @@ def changed_settings(project: Project, model: ReleasedModel) -> tuple[str, ...]:
     locked = Snapshot({}, stage.get("params") or {})
     current = snapshot.take(project, project.graph.assets[model.asset], model.partition)
     changed = locked.differences(Snapshot({}, current.params)) if stage else []
-    return tuple(name.split(":")[-1] for name in changed if not name.startswith(f"{CODE}:"))
+    return tuple(name.split(":")[-1] for name in changed if name.split(":")[0] not in (CODE, PACKAGES))

@@ -30,7 +30,7 @@ from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version, input_versions
-from cortex_pipelines.versioning.parameters import CODE
+from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
@@ -309,7 +309,7 @@ def _metrics(folder: Path, version: Version) -> Iterator[tuple[str, float]]:
 
 def _params(made_from: Snapshot) -> Iterator[tuple[str, str]]:
     for file, values in made_from.params.items():
-        if file.startswith(f"{PARAMETERS}/") and file != CODE:
+        if file.startswith(f"{PARAMETERS}/") and file not in (CODE, PACKAGES):
             for name, value in _flat(values):
                 yield name, str(value)[:_LONGEST_PARAM]
 

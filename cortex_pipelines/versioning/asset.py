@@ -82,6 +82,15 @@ class VersionedAsset:
 
         return code_dependencies(self.compute)
 
+    @cached_property
+    def packages(self) -> tuple[str, ...]:
+        """Names of the installed packages whose versions count as code; none where the code is declared."""
+        if self.declared_code is not None:
+            return ()
+        from cortex_pipelines.versioning.code import packages_of
+
+        return packages_of(self.compute.__module__, self.compute.__qualname__)
+
     @property
     def description(self) -> str:
         """The function's docstring."""

@@ -20,6 +20,8 @@ from typing import Any
 
 import grimp
 
+from cortex_pipelines.versioning.packages import distributions
+
 PACKAGE = "cortex_pipelines"
 FOLDER = Path(__file__).parents[1]
 EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "settings", "atomic"})
@@ -48,7 +50,7 @@ def modules_of(module: str, function: str) -> frozenset[str]:
     graph = _imports()
     while waiting:
         name = waiting.pop()
-        if name in reached or name == PACKAGE or name not in graph.modules:
+        if name in reached or not name.startswith(f"{PACKAGE}.") or name not in graph.modules:
             continue
         reached.add(name)
         waiting += graph.find_modules_directly_imported_by(name)
@@ -58,8 +60,24 @@ def modules_of(module: str, function: str) -> frozenset[str]:
 
 
 @cache
+def packages_of(module: str, function: str) -> tuple[str, ...]:
+    """Distributions that a function's modules import and whose versions may change its output, sorted."""
+    return distributions(imported_modules(module, function))
+
+
+def imported_modules(module: str, function: str) -> frozenset[str]:
+    """Top-level modules outside the package that a function's modules import."""
+    graph = _imports()
+    modules = modules_of(module, function) & graph.modules
+    imported = frozenset[str]().union(*map(graph.find_modules_directly_imported_by, modules))
+    return frozenset(name for name in imported if name.partition(".")[0] != PACKAGE)
+
+
+@cache
 def _imports() -> grimp.ImportGraph:
-    graph = grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)
+    graph = grimp.build_graph(
+        PACKAGE, cache_dir=None, exclude_type_checking_imports=True, include_external_packages=True
+    )
     for name in EXEMPT:
         graph.remove_module(f"{PACKAGE}.{name}")  # with all that is in it
     return graph

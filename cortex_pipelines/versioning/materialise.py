@@ -24,7 +24,7 @@ from cortex_pipelines.versioning.champions import find_reference, model_folder
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.yaml_files import look_up
-from cortex_pipelines.versioning.parameters import ENTRY, FOLDER
+from cortex_pipelines.versioning.parameters import ENTRY, FOLDER, PACKAGES
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
@@ -147,7 +147,15 @@ def _require_own_parameters(project: Project, current: Snapshot) -> None:
     effective = project.resolve().files
     for file, values in current.params.items():
         file_values = effective.get(file)
-        if file_values and any(look_up(file_values, key) != value for key, value in values.items()):
+        if not file_values:
+            continue
+        changed = [key for key, value in values.items() if look_up(file_values, key) != value]
+        if changed and file == PACKAGES:
+            moves = ", ".join(f"{name} {values[name]} -> {look_up(file_values, name)}" for name in changed)
+            raise ProjectError(
+                f"installed packages changed since {file} was written ({moves}): run `cortex params --write`"
+            )
+        if changed:
             raise ProjectError(
                 f"params.yaml was edited since {file} was written: run `dvc repro` without "
                 "--single-item, or `cortex params --write` first"

@@ -48,6 +48,9 @@ PACKAGE_PARENT = Path(__file__).parents[2]
 CODE = f"{FOLDER}/code.json"
 """Digest of each asset's code, where the package is installed outside the project."""
 
+PACKAGES = f"{FOLDER}/packages.json"
+"""Versions of the installed packages on which outputs depend."""
+
 
 def project_file(name: str) -> str:
     """File of one project's effective parameters."""
@@ -113,11 +116,13 @@ class Effective:
         parameters: All of them, validated; a project's entry holds the sections that may differ.
         layout: What there may be.
         code: Digest of each asset's code; empty where the stages depend on its files.
+        packages: Versions of the packages on which outputs depend.
     """
 
     parameters: Any
     layout: ParameterLayout
     code: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     def section(self, name: str, project: str | None = None) -> Settings:
         """A section for all projects, or for one."""
@@ -139,7 +144,8 @@ class Effective:
                 name: _plain(value) for name in layout.per_project if (value := getattr(entry, name)) is not None
             }
             files[project_file(project)] = {ENTRY: _plain(entry, entry_fields), **shared, **overrides}
-        return files | ({CODE: dict(self.code)} if self.code else {})
+        made_by = {CODE: dict(self.code), PACKAGES: dict(self.packages)}
+        return files | {file: versions for file, versions in made_by.items() if versions}
 
     def write(self, root: Path) -> bool:
         """Update ``data/parameters``; returns whether anything changed."""

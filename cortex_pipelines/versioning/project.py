@@ -17,6 +17,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.metrics_files import AssetMetrics
+from cortex_pipelines.versioning.packages import installed
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
 
 # one name for those who read a project, one import for those who only look for it
@@ -65,7 +66,7 @@ class Project:
 
     def resolve(self) -> Effective:
         """The effective parameters from the current files; raises as ``effective``."""
-        return replace(self._resolve(self.root), code=self._installed_code)
+        return replace(self._resolve(self.root), code=self._installed_code, packages=installed())
 
     def depends_on_files(self, asset: VersionedAsset) -> bool:
         """Whether an asset's code is in the project, so that DVC can depend on it."""
@@ -124,15 +125,17 @@ class Project:
     def code_version(self, asset: VersionedAsset) -> str:
         """Version of an asset's code on disk and of the common parameters."""
         values = self.effective.files[SHARED]
+        code: dict[str, str | None]
         if self.depends_on_files(asset):
             code = {path: content_md5(self.root / path) for path in asset.code}
         else:
             code = {PACKAGE: self._installed_code[asset.name]}
+        code |= {name: installed().get(name) for name in asset.packages}
         return code_version_of(code, {name: values.get(name) for name in self.graph.wiring(asset.name).sections})
 
 
 def code_version_of(code: Mapping[str, str | None], params: Mapping[str, Any]) -> str:
-    """Version of code and parameters, from their hashes and values.
+    """Version of code, packages and parameters, from their hashes and values.
 
     Both are in ``dvc.lock`` too, so the version of what made an output can be worked out from it.
     """

@@ -9,7 +9,7 @@ from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dvc.yaml_files import look_up, read_values
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.parameters import CODE, PACKAGE, SHARED
+from cortex_pipelines.versioning.parameters import CODE, PACKAGE, PACKAGES, SHARED
 from cortex_pipelines.versioning.project import Project, code_version_of
 
 
@@ -53,6 +53,8 @@ def stage_params(project: Project, asset: VersionedAsset, partition: str | None)
         keys[SHARED] = set(wiring.sections)
     if not project.depends_on_files(asset):
         keys[CODE] = {asset.name}
+    if asset.packages:
+        keys[PACKAGES] = set(asset.packages)
     for pin in wiring.pins:
         for file, names in pin.keys(partition).items():
             keys.setdefault(file, set()).update(names)
@@ -78,6 +80,7 @@ def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str,
     code = {path: snapshot.deps.get(path) for path in asset.code}
     if CODE in snapshot.params:
         code = {PACKAGE: snapshot.params[CODE].get(asset.name)}
+    code |= {name: snapshot.params.get(PACKAGES, {}).get(name) for name in asset.packages}
     return code_version_of(code, {name: values.get(name) for name in sections})
 
 

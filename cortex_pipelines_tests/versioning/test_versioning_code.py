@@ -1,12 +1,14 @@
 """What an asset's code is: everything that its function runs, and nothing else."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.catalog import ASSETS
-from cortex_pipelines.versioning.code import FOLDER, code_dependencies, data_files, modules_of
+from cortex_pipelines.catalog import ASSETS, open_project
+from cortex_pipelines.versioning import packages, project
+from cortex_pipelines.versioning.code import FOLDER, code_dependencies, data_files, imported_modules, modules_of
 from cortex_pipelines.versioning.content import content_md5
 
 
@@ -93,6 +95,32 @@ def test_what_an_asset_runs_is_there(asset: object) -> None:
     assert asset.code, "an asset runs at least its own file"  # type: ignore[attr-defined]
     missing = [path for path in asset.code if not (FOLDER.parent / path).exists()]  # type: ignore[attr-defined]
     assert missing == []
+
+
+def test_each_imported_package_is_counted_or_named_as_unrelated() -> None:
+    imported = {name for asset in ASSETS for name in imported_modules(asset.compute.__module__, asset.name)}
+    assert imported - sys.stdlib_module_names - packages.DISTRIBUTIONS.keys() - packages.UNRELATED == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "stale", "fresh"),
+    [
+        ("ruff", {"augmented_units"}, {"code_units", "routing_dataset"}),
+        ("tree-sitter-rust", {"code_units", "refactoring_pairs"}, {"routing_dataset", "general_code"}),
+        ("python", {"repository_files", "augmented_units"}, {"code_units", "completion_dataset", "task_router"}),
+        ("peft", {"code_adapter"}, {"task_router", "completion_dataset"}),
+    ],
+)
+def test_another_version_of_a_package_makes_stale_what_imports_it(
+    package: str, stale: set[str], fresh: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = open_project(FOLDER.parent)
+    before = loaded.code_versions
+    monkeypatch.setattr(project, "installed", lambda: packages.installed() | {package: "99"})
+    after = open_project(FOLDER.parent).code_versions
+    changed = {name for name in before if before[name] != after[name]}
+    assert stale <= changed
+    assert changed.isdisjoint(fresh)
 
 
 def test_code_outside_the_package_has_to_be_named() -> None:

@@ -112,10 +112,10 @@ def test_a_stage_run_alone_under_dvc_does_not_read_old_values(bench: Workbench) 
 
 def test_files_follow_the_projects(bench: Workbench) -> None:
     folder = bench.root / FOLDER
-    assert sorted(path.name for path in folder.rglob("*.json")) == ["a.json", "b.json", "shared.json"]
+    assert sorted(path.name for path in folder.rglob("*.json")) == ["a.json", "b.json", "packages.json", "shared.json"]
     bench.edit("params.yaml", lambda v: v["projects"].pop("b"))
     stages.write(bench.project())
-    assert sorted(path.name for path in folder.rglob("*")) == ["a.json", "projects", "shared.json"]
+    assert sorted(path.name for path in folder.rglob("*")) == ["a.json", "packages.json", "projects", "shared.json"]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     assert not bench.project().effective.write(bench.root)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
