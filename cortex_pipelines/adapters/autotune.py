@@ -26,14 +26,6 @@ _HOPELESS = 0.5  # a precision without CPU instructions is many times slower
 
 @dataclass(frozen=True)
 class Throughput:
-    """Training throughput of one precision and row length.
-
-    Args:
-        precision: Data type of the base's weights.
-        max_length: Tokens per row.
-        tokens_per_second: Tokens per second, excluding padding.
-    """
-
     precision: Precision
     max_length: int
     tokens_per_second: float
@@ -45,12 +37,6 @@ def measure_throughput(
     """Train a few steps on the real base with each precision and row length.
 
     A precision that is less than half as fast as another is not measured at further lengths.
-
-    Args:
-        pinned: Pinned base model.
-        settings: Rank, layers, batch size and threads.
-        root: Project root.
-        lengths: Row lengths to try.
     """
     import torch
 
@@ -82,7 +68,6 @@ def fastest_setting(throughputs: Sequence[Throughput]) -> Throughput:
 
 
 def _tokens_per_second(base: BaseModel, settings: AdapterSettings, precision: Precision, length: int) -> float:
-    """Tokens per second of whole optimiser steps on full rows."""
     trial_settings = settings.model_copy(
         update={"precision": precision, "max_length": length, "epochs": 1, "patience": None, "divergence_factor": None}
     )
@@ -98,7 +83,6 @@ def _tokens_per_second(base: BaseModel, settings: AdapterSettings, precision: Pr
 
 
 def _examples(rows: int, length: int, vocabulary: int) -> tuple[TokenisedExample, ...]:
-    """Examples that fill the given number of rows exactly; their text does not affect speed."""
     sizes = [_EXAMPLE_TOKENS] * (length // _EXAMPLE_TOKENS)
     remainder = length - sum(sizes)
     sizes += [remainder] if remainder > 1 else []

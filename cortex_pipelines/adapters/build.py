@@ -27,24 +27,12 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 @dataclass(frozen=True)
 class ParentAdapter:
-    """An earlier adapter that training starts from, with its pinned version."""
-
     version: str
     folder: Path
 
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """Inputs of one adapter training.
-
-    Args:
-        name: Name of the project.
-        datasets: Data set name (``examples.DATASETS``) to its folder.
-        general: Folder with general code, if any.
-        base: Model to train on.
-        parent: Adapter to start from; None for a fresh one.
-    """
-
     name: str
     datasets: Mapping[str, Path]
     general: Path | None
@@ -57,17 +45,8 @@ def build_adapter(
 ) -> None:
     """Train one adapter, or one per task, and write weights, loss curve and metrics.
 
-    Args:
-        out: Empty output folder.
-        root: Project root.
-        observe: Receives time, throughput and memory, which are not part of the result.
-
-    Raises:
-        NoExamplesError: training examples are missing.
-        BaseModelError: the base model is missing.
-        MissingPackageError: a package that the settings need is not installed.
-        ParentError: the parent does not fit.
-        TrainingDivergedError: the loss is not finite, or diverges.
+    ``observe`` receives time, throughput and memory, which are not part of the result. Raises ``NoExamplesError``,
+    ``BaseModelError``, ``MissingPackageError``, ``ParentError`` or ``TrainingDivergedError``.
     """
     require_packages(settings)
     # resolved once, so that the recorded precision is the one that ran
@@ -93,7 +72,6 @@ def build_adapter(
 
 
 def _nonempty_tasks(inputs: TrainingInputs, settings: AdapterSettings) -> dict[Task, float]:
-    """Shares of the tasks with training examples; all shares if no task has any."""
     nonempty = {
         task: share
         for task, share in settings.task_shares.items()
@@ -159,7 +137,6 @@ def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
 
 
 def _input_record(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
-    """Inputs and settings of an adapter, which do not depend on the training."""
     return {
         "base": {"name": base.name, "digest": base.digest},
         "parent": inputs.parent.version if inputs.parent else None,

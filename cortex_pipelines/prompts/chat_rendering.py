@@ -33,13 +33,7 @@ class ChatError(ValueError):
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call of a function in an earlier turn.
-
-    Args:
-        id: Identifies the call in the function's answer.
-        name: The function's name.
-        arguments: JSON, as the model wrote it.
-    """
+    """A call of a function in an earlier turn; ``arguments`` is JSON, as the model wrote it."""
 
     id: str
     name: str
@@ -48,15 +42,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """A message of a conversation; ``developer`` is another word for ``system``.
-
-    Args:
-        role: ``system``, ``developer``, ``user``, ``assistant`` or ``tool``.
-        content: Its text.
-        name: The participant's name; empty for none.
-        tool_calls: Calls by the assistant.
-        tool_call_id: The call that a tool answers; empty for none.
-    """
+    """``developer`` is another word for ``system``; empty strings stand for no name and no call."""
 
     role: str
     content: str = ""
@@ -66,19 +52,13 @@ class ChatMessage:
 
     @property
     def mergeable(self) -> bool:
-        """Whether a message of the same role can follow in the same turn."""
         return self.role != "tool" and not self.tool_calls
 
 
 def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
-    """Fold the conversation into turns, so that the template renders every text.
+    """Fold the conversation, oldest first, so that the template renders every text.
 
-    Args:
-        render: The template; it may raise anything.
-        messages: Oldest first.
-
-    Raises:
-        ChatError: the template rejects every folding of the conversation.
+    Raises ``ChatError`` if the template, which may raise anything, rejects every folding.
     """
     messages = [_with_system_role(message) for message in messages]
     reason = ChatError("the conversation has no messages")
@@ -99,7 +79,6 @@ def _with_system_role(message: ChatMessage) -> ChatMessage:
 
 
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
-    """The conversation unchanged, then with more and more turns folded."""
     candidates: list[list[ChatMessage]] = []
     for split, fold in product((_unchanged, _split_calls), (_unchanged, _join, _fold_later, _fold_all)):
         candidate = fold(split(messages))
@@ -124,7 +103,6 @@ def _split_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Join consecutive turns of the same role."""
     turns: list[ChatMessage] = []
     for message in messages:
         last = turns[-1] if turns else None
@@ -142,19 +120,16 @@ def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def _fold_later(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Move system text after the first turn into the adjacent user turns."""
     head, *later_messages = _join(messages)
     return _fold_all(later_messages, head)
 
 
 def _fold_all(messages: Sequence[ChatMessage], *head: ChatMessage) -> list[ChatMessage]:
-    """Move all system text into the adjacent user turns."""
     user_messages = [replace(message, role="user") if message.role == "system" else message for message in messages]
     return _join([*head, *user_messages])
 
 
 def _turn_forms(messages: Sequence[ChatMessage]) -> Iterator[Callable[[Sequence[ChatMessage]], list[Turn]]]:
-    """Turn formats that templates expect; they differ only in tool calls."""
     if not any(message.tool_calls or message.tool_call_id for message in messages):
         yield lambda turns: [_turn(turn, parsed=False, short=False) for turn in turns]
         return
@@ -165,13 +140,7 @@ def _turn_forms(messages: Sequence[ChatMessage]) -> Iterator[Callable[[Sequence[
 
 
 def _turn(message: ChatMessage, parsed: bool, short: bool) -> Turn:
-    """A message as templates read it.
-
-    Args:
-        message: The message.
-        parsed: Pass the arguments of tool calls as objects instead of JSON strings.
-        short: Shorten ids to the length that Mistral's templates require.
-    """
+    """``parsed`` passes arguments of calls as objects, ``short`` shortens ids to the length that Mistral's need."""
 
     def shorten_id(call_id: str) -> str:
         return hashlib.sha256(call_id.encode()).hexdigest()[:_ID_LENGTH] if short else call_id
@@ -216,11 +185,7 @@ class _Mark:
 def _require_complete(
     render: Render, messages: Sequence[ChatMessage], as_turns: Callable[[Sequence[ChatMessage]], list[Turn]]
 ) -> None:
-    """Render the conversation with marks in place of its texts.
-
-    Raises:
-        ChatError: a mark is missing, or the arguments of a call are not JSON in the text.
-    """
+    """Render with marks in place of texts: none may be missing, and arguments must be JSON."""
     marks: list[_Mark] = []
 
     def mark(field: str, quoted: bool = False) -> str:

@@ -27,19 +27,7 @@ _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "c
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt with its completion.
-
-    Args:
-        example_id: Identity in the data set.
-        task: Source data set, one of ``DATASETS``.
-        path: Source file.
-        language: Programming language.
-        kind: Kind of unit, name, change or structure.
-        prompt: Model input.
-        completion: Expected output.
-        cluster: Near-duplicate cluster.
-        suffix: Code after the gap; None without a gap.
-    """
+    """``task`` is one of ``DATASETS``, ``suffix`` the code after a gap, ``cluster`` that of near-duplicates."""
 
     example_id: str
     task: str
@@ -58,12 +46,7 @@ class Example:
 
 
 def datasets_to_measure(datasets: Mapping[str, Path], trained: Collection[str]) -> dict[str, Path]:
-    """Data sets that an adapter is evaluated on; optional ones only if it was trained on them.
-
-    Args:
-        datasets: Each of ``DATASETS`` with its folder.
-        trained: Tasks that the adapter was trained on (``lora.trained_tasks``).
-    """
+    """Data sets that an adapter is evaluated on; optional ones only if it was trained on them."""
     return {name: folder for name, folder in datasets.items() if name in _ALWAYS_MEASURED or DATASETS[name] in trained}
 
 
@@ -84,20 +67,15 @@ def read_examples(folder: Path, task: str, split: str) -> list[Example]:
 
 
 def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
-    """Read the examples of a split without fill-in-the-middle examples."""
     return [example for example in read_examples(folder, task, split) if example.suffix is None]
 
 
 def prompt_segments(tokenizer: Any, example: Example) -> Segments:
     """The prompt as the model sees it; for a gap, with the code after it.
 
-    Where the base's tokenizer has marks for gaps, they are used (Bavarian et al. 2022, in the order
-    prefix, suffix, middle). A base without such marks can only continue code: it sees the code
-    after the gap first and the code before the gap last.
-
-    Args:
-        tokenizer: Tokenizer of the base.
-        example: With or without a gap.
+    Where the base's tokenizer has marks for gaps, they are used (Bavarian et al. 2022, in the order prefix, suffix,
+    middle). A base without such marks can only continue code: it sees the code after the gap first and the code before
+    the gap last.
     """
     if example.suffix is None:
         return as_segments(example.prompt)
@@ -120,19 +98,14 @@ def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
 
 
 def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
-    """Sample at most ``count`` examples by the seed, sorted by identity."""
     return sorted(shuffled(examples, seed)[:count], key=lambda example: example.example_id)
 
 
 def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
     """Set each example's cluster to the group of its file.
 
-    The split draws files, so files and not their examples are independent; files that share a
-    near-duplicate form one group, named after its first file.
-
-    Args:
-        examples: Examples to evaluate.
-        among: All examples of the split, of all tasks.
+    The split draws files, so files and not their examples are independent; files that share a near-duplicate among all
+    examples of the split form one group, named after its first file.
     """
     pairs = sorted({(example.path, example.cluster) for example in among})
     numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in pairs))}
@@ -144,7 +117,6 @@ def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> li
 
 
 def task_counts(examples: Sequence[Example]) -> dict[str, int]:
-    """Number of examples of each task, by name."""
     tasks = sorted({example.task for example in examples})
     return {task: sum(example.task == task for example in examples) for task in tasks}
 

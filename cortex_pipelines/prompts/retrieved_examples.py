@@ -25,13 +25,9 @@ _LINES_BEFORE = 4
 class SimilarExamples:
     """Completions of a project's train split, ranked by similarity to a prompt.
 
-    Similarity is BM25 over the terms of code (``retrieval.terms``) without imports. As many as fit
-    are included, without their imports. Augmented variants are excluded: they would repeat a
-    function. How this was chosen: docs/evaluation.md.
-
-    Args:
-        completion_dataset: Folder of the completion data set.
-        room: Budget in bytes (``evaluation.retrieved_bytes``).
+    Similarity is BM25 over the terms of code (``retrieval.terms``) without imports. As many as fit into ``room`` bytes
+    are included. Augmented variants are excluded: they would repeat a function. How this was chosen:
+    docs/evaluation.md.
     """
 
     def __init__(self, completion_dataset: Path, room: int) -> None:
@@ -61,17 +57,14 @@ class SimilarExamples:
         return "\n\n".join(reversed(parts))
 
     def with_examples(self, items: Sequence[Example]) -> list[Example]:
-        """Copies of the items with similar examples before their prompts."""
         return [replace(item, prompt=self.prepend_examples(item.prompt)) for item in items]
 
 
 def without_imports(text: str) -> str:
-    """The text without its import lines."""
     return "\n".join(line for line in text.split("\n") if not _IMPORT.match(line))
 
 
 def _example_prefix(kind: str, prompt: str) -> str:
-    """A prompt's path and the code directly before the completion."""
     path, _, body = prompt.partition("\n")
     if kind not in ("function", "method"):
         return "\n".join([path, *body.split("\n")[-_LINES_BEFORE:]])

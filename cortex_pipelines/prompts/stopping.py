@@ -11,7 +11,6 @@ _QUOTES = "\"'`"
 
 
 def extent_of(item: Example) -> StopRule:
-    """Rule for the end of an example's answer."""
     python = item.language == "python"
     if item.task == "naming":
         return "line"
@@ -27,19 +26,17 @@ def extent_of(item: Example) -> StopRule:
 
 
 def extent_of_test(language: str) -> StopRule:
-    """Rule for the end of a test: a function in most languages, else a call like ``it(...)``."""
+    """A function in most languages, else a call like ``it(...)``."""
     if language in ("javascript", "typescript"):
         return "statement"
     return "unit" if language == "python" else "braced_unit"
 
 
 def cut(text: str, extent: StopRule) -> str:
-    """Text up to the end of the answer, or all of it."""
     return text[: _end(text, extent)].rstrip()
 
 
 def is_complete(text: str, extent: StopRule) -> bool:
-    """Whether the answer has ended, so that further text cannot belong to it."""
     return _end(text, extent) < len(text)
 
 

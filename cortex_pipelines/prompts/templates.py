@@ -34,14 +34,6 @@ class PromptFileError(ValueError):
 
 @dataclass(frozen=True)
 class Template:
-    """One template.
-
-    Args:
-        name: Its use, such as ``completion``.
-        text: Jinja2 source.
-        origin: ``package``, or the file within the project.
-    """
-
     name: str
     text: str
     origin: str = "package"
@@ -57,13 +49,6 @@ class Template:
 
 @dataclass(frozen=True)
 class Templates:
-    """One template for each use.
-
-    Args:
-        by_name: The templates.
-        variants: Alternatives for experiments, by name.
-    """
-
     by_name: Mapping[str, Template]
     variants: "Mapping[str, Templates]" = field(default_factory=dict)
 
@@ -86,22 +71,12 @@ class Templates:
         return _version(json.dumps(self.project_versions, sort_keys=True)) if self.project_versions else ""
 
     def variant(self, name: str) -> "Templates":
-        """The templates of a variant.
-
-        Raises:
-            PromptFileError: unknown variant.
-        """
         if name not in self.variants:
             names = ", ".join(self.variants) or "none yet"
             raise PromptFileError(f"no folder {FOLDER}/{name} of templates; there is: {names}")
         return self.variants[name]
 
     def render(self, name: str, **values: Any) -> str:
-        """Render a template.
-
-        Raises:
-            PromptFileError: the template uses an attribute that a value does not have.
-        """
         try:
             return _compiled(self[name].text).render(values)
         except (TemplateError, TypeError, ValueError) as error:
@@ -110,7 +85,6 @@ class Templates:
 
 @cache
 def package_templates() -> Templates:
-    """The templates in the package."""
     return Templates(
         {
             path.stem: Template(path.stem, path.read_text(encoding="utf-8"))
@@ -122,11 +96,7 @@ def package_templates() -> Templates:
 def project_templates(root: Path) -> Templates:
     """The package's templates with the project's overrides and variants.
 
-    Args:
-        root: Project root.
-
-    Raises:
-        PromptFileError: a file is not a valid template, or has an unknown name.
+    Raises ``PromptFileError`` for an invalid template or an unknown name.
     """
     folder = root / FOLDER
     templates = _with_files(package_templates(), folder, root)

@@ -1,9 +1,4 @@
-"""The keyword router: fallback and baseline.
-
-It reads the agent system's own ``routing-patterns.json``: for each expert activation keywords,
-confidence boosters and negative indicators, and two of its thresholds: from where an expert works
-alone, and below which it is not considered.
-"""
+"""The keyword router, read from the agent system's ``routing-patterns.json``: fallback and baseline."""
 
 import json
 import re
@@ -29,12 +24,7 @@ class RulesError(ValueError):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Decision thresholds, 0 to 1; the agent system's file has 0.8 and 0.3.
-
-    Args:
-        single: From here one expert does the task alone.
-        minimum: Below it an expert is not considered.
-    """
+    """From ``single`` an expert does the task alone, below ``minimum`` it is not considered; 0 to 1."""
 
     single: float
     minimum: float
@@ -42,23 +32,13 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Keyword:
-    """A word of the rules.
-
-    Args:
-        pattern: Matches it as a whole word with a regular ending, in any case.
-        plain: The word in lower case; empty where case is more than that, beyond ASCII.
-    """
+    """A word of the rules; ``plain`` is it in lower case, empty beyond ASCII."""
 
     pattern: re.Pattern[str]
     plain: str
 
     def occurs(self, text: str, lowered: str) -> bool:
-        """Whether it is in a text.
-
-        Args:
-            text: The text.
-            lowered: The text in lower case; empty where it is not ASCII.
-        """
+        """``lowered`` is the text in lower case, empty where it is not ASCII."""
         # most keywords are in no text, and to look for letters takes a tenth of a pattern's time
         if self.plain and lowered and self.plain not in lowered:
             return False
@@ -67,18 +47,15 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Expert:
-    """A master in the rules."""
-
     name: str
     keywords: tuple[Keyword, ...]
     boosters: tuple[Keyword, ...]
     negatives: tuple[Keyword, ...]
 
     def score(self, text: str) -> float:
-        """Score of the expert, 0 to 1: each further match halves the rest.
+        """Score, 0 to 1; each further match halves the rest.
 
-        One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the
-        usual minimum of 0.3.
+        One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the usual minimum of 0.3.
         """
         support = _hits(self.keywords, text) + BOOSTER * (_hits(self.boosters, text) > 0) - _hits(self.negatives, text)
         return 1.0 - float(0.5 ** max(0.0, support))
@@ -86,15 +63,7 @@ class Expert:
 
 @dataclass(frozen=True)
 class RulesDecision:
-    """A decision of the keyword router.
-
-    Args:
-        master: Expert with the highest score, of equals the first by name; None if nothing
-            speaks for any.
-        score: Its score, 0 to 1; no probability.
-        supporting: Other experts that are activated with it, best first.
-        scores: Score of each expert.
-    """
+    """``master`` is None if nothing speaks for any; the scores, 0 to 1, are no probabilities."""
 
     master: str | None
     score: float
@@ -104,13 +73,7 @@ class RulesDecision:
 
 @dataclass(frozen=True)
 class Rules:
-    """A keyword router.
-
-    Args:
-        experts: The masters it knows, by name: the file's order says nothing and is not kept.
-        thresholds: When an expert works alone, with others, or not at all.
-        source: The rules as read, to be written again.
-    """
+    """``source`` are the rules as read, to be written again."""
 
     experts: tuple[Expert, ...]
     thresholds: Thresholds
@@ -118,11 +81,9 @@ class Rules:
 
     @property
     def masters(self) -> tuple[str, ...]:
-        """Names of the experts."""
         return tuple(expert.name for expert in self.experts)
 
     def decide(self, text: str) -> RulesDecision:
-        """Route a task by keywords."""
         scores = {expert.name: expert.score(text) for expert in self.experts}
         ranked = sorted(scores, key=lambda name: (-scores[name], name))
         best = scores[ranked[0]]
@@ -136,11 +97,7 @@ class Rules:
 
 
 def load_rules(path: Path) -> Rules:
-    """Load rules from a file; see ``parse_rules``.
-
-    Raises:
-        RulesError: the file cannot be read, is not JSON, or lacks a key.
-    """
+    """Raises ``RulesError`` if the file cannot be read, is not JSON, or lacks a key."""
     try:
         return parse_rules(json.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -148,15 +105,7 @@ def load_rules(path: Path) -> Rules:
 
 
 def parse_rules(value: Any, name: str) -> Rules:
-    """Parse the content of a ``routing-patterns.json``.
-
-    Args:
-        value: The parsed content.
-        name: Where it comes from, for messages.
-
-    Raises:
-        RulesError: something is missing or of the wrong type; names file and key.
-    """
+    """The content of a ``routing-patterns.json``; ``name`` says where it comes from in errors (``RulesError``)."""
     experts = _mapping(value, "experts", name)
     if not experts:
         raise RulesError(f"{name}: experts is empty; at least one master is expected")

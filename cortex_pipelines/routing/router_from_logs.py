@@ -44,15 +44,6 @@ _EMBEDDINGS = "3"
 
 @dataclass(frozen=True)
 class TrainedRouter:
-    """The result of a training.
-
-    Args:
-        steps: The table of the competition, a row a candidate.
-        tasks: Tasks trained on.
-        masters: Masters to choose from.
-        seconds: How long it took.
-    """
-
     steps: Sequence[Mapping[str, Any]]
     tasks: int
     masters: int
@@ -60,16 +51,9 @@ class TrainedRouter:
 
 
 def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
-    """Train a router on all logs in a folder.
+    """Train a router on all logs of a folder, or on one log.
 
-    Args:
-        logs: Folder of logs, or one log.
-        out: Folder that gets the router; made if it is not there.
-        params: Parameters; of them the sections coordination, models, privacy and routing count.
-
-    Raises:
-        CoordinationError: the folder is missing or holds no log.
-        TooFewMastersError: the logs hold fewer than two masters.
+    Raises ``CoordinationError`` without a log, ``TooFewMastersError`` with fewer than two masters.
     """
     began = monotonic()
     folder, pin = _pinned(logs, params.privacy)
@@ -94,12 +78,10 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
 
 
 def open_model(folder: Path) -> Router:
-    """Open a router from its folder, with the encoder it was trained on.
+    """Open a router with the encoder it was trained on.
 
-    Raises:
-        RouterError: the folder holds no router.
-        UntrustedModelError: its files are not those that the training wrote.
-        WeightsError: the encoder is not on this machine.
+    Raises ``RouterError`` if the folder holds none, ``UntrustedModelError`` if its files are not those that the
+    training wrote, ``WeightsError`` if the encoder is not on this machine.
     """
     if not folder.is_dir():
         raise RouterError(f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`")
@@ -108,7 +90,6 @@ def open_model(folder: Path) -> Router:
 
 
 def _write_manifest(folder: Path) -> None:
-    """Write a manifest of a router's files, signed if the enclosing project has a key."""
     for name in SIGNED:
         (folder / name).unlink(missing_ok=True)
     files = checksums(folder)
@@ -122,10 +103,7 @@ def _write_manifest(folder: Path) -> None:
 
 
 def _verified_version(folder: Path) -> str:
-    """Version of a router whose files match its manifest.
-
-    A manifest without a signature tells damage, not who wrote it.
-    """
+    """A manifest without a signature tells damage, not who wrote it."""
     root = _project()
     if (folder / SIGNATURE).exists():
         if root is None:
@@ -155,7 +133,6 @@ def _verified_version(folder: Path) -> str:
 
 
 def _project() -> Path | None:
-    """The enclosing project whose keys are trusted, if any."""
     try:
         return find_root()
     except ProjectError:

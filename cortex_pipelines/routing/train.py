@@ -43,22 +43,10 @@ def train_router(
     out: Path,
     studies: Path,
 ) -> dict[str, float]:
-    """Run the model selection and save the resulting router to a folder.
+    """Run the model selection, and save the router with the table of candidates, every trial and metrics to ``out``.
 
-    Args:
-        tasks: ``schemas.ROUTING_DATASET``; a task to be judged on must not be among them.
-        embed: Texts to embeddings.
-        settings: The section ``routing``.
-        encoder_pin: Which encoder ``embed`` uses.
-        rules: Keyword rules, if there are any.
-        out: Folder that gets the router, the table of the competition, every trial and figures.
-        studies: Folder for the trials of an unfinished search; empty afterwards.
-
-    Returns:
-        The figures that ``metrics.json`` holds.
-
-    Raises:
-        TooFewMastersError: the tasks all belong to one master, or there are fewer than two.
+    A task to be judged on must not be among ``tasks`` (``ROUTING_DATASET``). Trials of an unfinished search stay in
+    ``studies``. Raises ``TooFewMastersError``.
     """
     masters = tuple(sorted(tasks["master"].unique()))
     if len(masters) < 2:
@@ -113,7 +101,6 @@ def _training_data(
 
 
 def _confirmed_rows(tasks: pl.DataFrame) -> Indices:
-    """Tasks whose label was confirmed by the outcome; all tasks if none was."""
     confirmed = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
     return confirmed if len(confirmed) else np.arange(tasks.height)
 

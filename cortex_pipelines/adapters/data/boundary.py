@@ -15,13 +15,12 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 
 
 def divide(prompt: str) -> tuple[str, str]:
-    """Split trailing white space off a prompt."""
     context = prompt.rstrip()
     return context, prompt[len(context) :]
 
 
 def divide_segments(prompt: Segments) -> tuple[Segments, str]:
-    """Split trailing white space off a prompt, as ``divide``; a control token ends it."""
+    """Split trailing white space off a prompt; a control token ends it."""
     remaining, space = list(prompt), ""
     while remaining and not remaining[-1].control:
         text, trailing = divide(remaining.pop().text)
@@ -33,13 +32,7 @@ def divide_segments(prompt: Segments) -> tuple[Segments, str]:
 
 
 class ForcedStart:
-    """Force generation to begin with a given text; for ``logits_processor``.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        prompt_tokens: Length of the prompt, in tokens.
-        start: Text that the answer must begin with.
-    """
+    """Force generation to begin with a given text; for ``logits_processor``."""
 
     def __init__(self, tokenizer: Any, prompt_tokens: int, start: str) -> None:
         self._tokenizer = tokenizer
@@ -47,7 +40,6 @@ class ForcedStart:
         self._start = start
 
     def __call__(self, ids: Any, scores: Any) -> Any:
-        """Set the score of every token that departs from the text to minus infinity."""
         import torch
 
         for row, row_scores in zip(ids, scores, strict=True):

@@ -1,8 +1,4 @@
-"""Canaries: made-up secrets planted in training to measure memorisation.
-
-Each occurs once among the examples, like a real secret that was overlooked; the evaluation ranks it
-among others of the same format (Carlini et al., "The secret sharer", 2019).
-"""
+"""Canaries: made-up secrets planted once each in training (Carlini et al., "The secret sharer", 2019)."""
 
 import hashlib
 
@@ -13,12 +9,10 @@ _DIGITS = 9
 
 
 def make_canaries(count: int, seed: int) -> list[Example]:
-    """A number of canaries; the same seed always gives the same ones."""
     return [_canary(number, seed) for number in range(count)]
 
 
 def canary_records(count: int, seed: int) -> list[dict[str, str]]:
-    """The canaries as recorded in ``training.json``: ``prefix`` and ``secret``."""
     return [{"prefix": canary.prompt, "secret": canary.completion} for canary in make_canaries(count, seed)]
 
 

@@ -30,20 +30,7 @@ def check_training(
     privacy: PrivacySettings,
     licences: Collection[str],
 ) -> None:
-    """Check size, balance, leakage, licences and secrets of the training data.
-
-    All checks run before a single error reports every failed one.
-
-    Args:
-        datasets: Data set name (``DATASETS``) to its folder; tasks without a share are skipped.
-        settings: Task shares and limits.
-        comparison: Definition of a near-duplicate.
-        privacy: Definition of a secret.
-        licences: Licences that may be trained on.
-
-    Raises:
-        TrainingRefusedError: names each exceeded limit, and what to do.
-    """
+    """Check size, balance, leakage, licences and secrets; a single ``TrainingRefusedError`` names every failed one."""
     trained_datasets = {name: folder for name, folder in datasets.items() if DATASETS[name] in settings.task_shares}
     frames = {
         (task, split): pl.read_parquet(folder / f"{split}.parquet")
@@ -93,7 +80,6 @@ def _balance(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Itera
 
 
 def _largest(frame: pl.DataFrame, column: str) -> tuple[str, float] | None:
-    """Most frequent value and its share of the rows; the first on a tie."""
     if frame.is_empty():
         return None
     counts = frame.group_by(column).len().sort("len", column, descending=[True, False])
@@ -121,7 +107,6 @@ def _leaks(
 
 
 def _licences(trained_datasets: Mapping[str, Path], allowed: Collection[str]) -> Iterator[str]:
-    """Report licences missing from the allow list; rows without a licence were checked before."""
     for task, folder in trained_datasets.items():
         manifest = folder / "manifest.parquet"
         if not manifest.exists():
@@ -147,7 +132,6 @@ def _licences(trained_datasets: Mapping[str, Path], allowed: Collection[str]) ->
 def _secrets(
     frames: Mapping[tuple[str, str], pl.DataFrame], limits: TrainingChecks, privacy: PrivacySettings
 ) -> Iterator[str]:
-    """Count and locate secrets without showing them."""
     if limits.max_secrets is None:
         return
     locations = [

@@ -21,14 +21,7 @@ class NoExamplesError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokenised training and validation examples of one run.
-
-    Args:
-        train: Training examples, including replayed general code and canaries.
-        validation: Examples that select the best weights.
-        replayed: The general code among ``train``.
-        general: General code on which forgetting is measured.
-    """
+    """``train`` includes replayed general code and canaries; on ``general`` forgetting is measured."""
 
     train: tuple[TokenisedExample, ...]
     validation: tuple[TokenisedExample, ...]
@@ -41,14 +34,7 @@ def read_corpus(
 ) -> Corpus:
     """Examples of all tasks within the token budgets, sampled by the seed.
 
-    Args:
-        datasets: Data set name (``DATASETS``) to its folder.
-        tokenizer: Tokenizer of the base.
-        settings: Budgets, shares and seed.
-        general: Folder with general code, if any.
-
-    Raises:
-        NoExamplesError: the train splits are empty, or the budget is below one example.
+    Raises ``NoExamplesError`` if the train splits are empty, or the budget is below one example.
     """
 
     def sample(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
@@ -88,8 +74,6 @@ def _names(settings: AdapterSettings) -> str:
 
 @dataclass(frozen=True)
 class BudgetShare:
-    """Examples with their share of the token budget."""
-
     share: float
     examples: Sequence[Example]
 
@@ -134,11 +118,9 @@ def _fill_shares(
 
 
 def example_ids_by_task(corpus: Corpus) -> dict[str, list[str]]:
-    """Identities of all training examples by task, including replayed code and canaries."""
     tasks = sorted({example.task for example in corpus.train})
     return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}
 
 
 def token_count(examples: Sequence[TokenisedExample]) -> int:
-    """Total number of tokens of the examples."""
     return sum(len(example.ids) for example in examples)

@@ -28,13 +28,8 @@ _AFTER = 3
 class TokenisedExample:
     """A tokenised example, truncated to the context window.
 
-    Args:
-        example_id: Identity in the data set.
-        task: Task of the example.
-        ids: Tokens of prompt, completion and end token.
-        prompt_tokens: Number of prompt tokens, without its trailing white space; at least 1.
-        text_tokens: Number of tokens of that white space and the completion, without the end token.
-        text_bytes: UTF-8 bytes of the ``text_tokens``.
+    ``prompt_tokens`` is without trailing white space, at least 1; ``text_tokens`` counts that and the completion,
+    without the end token.
     """
 
     example_id: str
@@ -53,32 +48,21 @@ class TokenisedExample:
 
 @dataclass(frozen=True)
 class PackedRow:
-    """Several examples in one row: tokens, positions in each, and shifted targets."""
-
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     targets: tuple[int, ...]
 
     @property
     def supervised(self) -> int:
-        """Number of positions with a target."""
         return sum(target != IGNORED for target in self.targets)
 
 
 def tokenise(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Iterator[TokenisedExample]:
     """Tokenise examples in order; examples without completion tokens are skipped.
 
-    The white space between prompt and completion belongs to the completion, as the tokenizer splits
-    it in a file too. Prompts that do not fit are truncated at the start, gaps on both sides. A
-    completion that would leave the prompt less than a quarter of the window is truncated at the
-    end and loses its end token.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        max_length: Window, in tokens.
-
-    Raises:
-        ValueError: the tokenizer has no token to start an empty prompt.
+    The white space between prompt and completion belongs to the completion, as the tokenizer splits it in a file too.
+    Prompts that do not fit are truncated at the start, gaps on both sides. A completion that would leave the prompt
+    less than a quarter of the window is truncated at the end and loses its end token.
     """
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
@@ -99,8 +83,7 @@ def tokenise(tokenizer: Any, examples: Sequence[Example], max_length: int) -> It
 def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRow]:
     """Pack examples into rows of at most ``max_length`` tokens, best fit decreasing.
 
-    Best fit decreasing leaves rows nearly full; ties are broken by identity, so the same examples
-    give the same rows in any input order.
+    Ties are broken by identity, so the same examples give the same rows in any input order.
     """
     rows: list[list[TokenisedExample]] = []
     rooms: list[tuple[int, int]] = []  # tokens left and number of each row, sorted
@@ -118,7 +101,6 @@ def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRo
 
 
 def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
-    """Concatenate examples into a row; no target crosses the border between two."""
     return PackedRow(
         ids=tuple(token for example in examples for token in example.ids),
         positions=tuple(position for example in examples for position in range(len(example.ids))),
@@ -127,7 +109,6 @@ def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
 
 
 def concatenate_rows(rows: Sequence[PackedRow]) -> PackedRow:
-    """Concatenate rows into one."""
     return PackedRow(
         ids=tuple(token for row in rows for token in row.ids),
         positions=tuple(position for row in rows for position in row.positions),
@@ -136,7 +117,6 @@ def concatenate_rows(rows: Sequence[PackedRow]) -> PackedRow:
 
 
 def within_budget(tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int) -> list[TokenisedExample]:
-    """The first examples that fit a token budget; later ones are not tokenised."""
     selected: list[TokenisedExample] = []
     for example in tokenise(tokenizer, examples, max_length):
         tokens -= len(example.ids)
@@ -147,17 +127,9 @@ def within_budget(tokenizer: Any, examples: Sequence[Example], max_length: int, 
 
 
 def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
-    """A gap with as much of the code around it as fits.
+    """A gap with as much of the code around it as fits, and the number of removed tokens.
 
     Excess code is removed by lines, starting with those furthest from the gap.
-
-    Args:
-        tokenizer: Tokenizer of the base.
-        gap: An example with a suffix.
-        room: Maximum tokens of the prompt.
-
-    Returns:
-        The gap, and the number of removed tokens.
     """
     size = partial(_size, tokenizer)
     before, after = gap.prompt, gap.suffix or ""
@@ -177,7 +149,6 @@ def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
 
 
 def _before_completion(tokenizer: Any, example: Example, window: int) -> Example:
-    """The example; for a gap, with the context that its completion leaves room for."""
     if example.suffix is None:
         return example
     needed = _size(tokenizer, example.completion) + 2  # its end mark and white space before it
@@ -186,7 +157,6 @@ def _before_completion(tokenizer: Any, example: Example, window: int) -> Example
 
 
 def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
-    """Number of lines that fit, and their tokens."""
     sizes: list[int] = []
     for line in lines:
         sizes.append(size(line))
@@ -218,11 +188,7 @@ def _fit_window(
 
 
 def start_token(tokenizer: Any) -> int:
-    """The token that starts an empty prompt.
-
-    Raises:
-        ValueError: the tokenizer has no such token.
-    """
+    """The token that starts an empty prompt."""
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)

@@ -12,13 +12,7 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 
 @contextmanager
 def use_fast_kernels(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
-    """Use fused LoRA layers and per-example attention, or compiled blocks, within a context.
-
-    Args:
-        model: A peft model with one active adapter, in evaluation mode.
-        settings: Whether to compile.
-        separate: Whether only attention mixes the examples of a row, so that rows can be merged.
-    """
+    """``separate``: only attention mixes the examples of a row, so that rows can be merged."""
     with ExitStack() as stack:
         stack.enter_context(fused_lora(model))
         if settings.torch_compile:

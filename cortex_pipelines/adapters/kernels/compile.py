@@ -6,20 +6,11 @@ from typing import Any
 
 
 def compile_blocks(model: Any) -> int:
-    """Compile each repeated block of the model in place, on first use.
+    """Compile each repeated block of the model in place, on first use; returns how many.
 
-    Blocks are compiled instead of the whole model: blocks of one class share the compiled code, so
-    that thirty cost the time of one, and the position handling of packing stays outside. Rows of
-    any length share it too.
-
-    Args:
-        model: A causal language model, with its adapter.
-
-    Returns:
-        Number of compiled blocks.
-
-    Raises:
-        ValueError: no C++ compiler is installed, which compiling for a CPU needs.
+    Blocks are compiled instead of the whole model: blocks of one class share the compiled code, so that thirty cost
+    the time of one, and the position handling of packing stays outside. Raises ``ValueError`` without a C++ compiler,
+    which a CPU needs.
     """
     from torch.nn import ModuleList
 

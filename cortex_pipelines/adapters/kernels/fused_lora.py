@@ -18,16 +18,10 @@ from torch.nn.functional import linear
 
 @contextmanager
 def fused_lora(model: Any) -> Iterator[int]:
-    """Replace the model's LoRA layers by fused ones within a context.
+    """Replace the model's LoRA layers by fused ones within a context; yields how many.
 
-    A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is
-    not a plain linear layer) is left to peft.
-
-    Args:
-        model: A peft model with one active adapter.
-
-    Yields:
-        Number of fused layers.
+    A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is not a plain linear
+    layer) is left to peft.
     """
     changed = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
     for layer in changed:
@@ -55,7 +49,6 @@ class _LeanLinear(Linear):  # type: ignore[misc]
     """A fused LoRA layer; a separate class so that all layers compile once."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Base output plus the adapter's update, if enabled."""
         if self.disable_adapters:
             out: torch.Tensor = self.base_layer(x)
             return out

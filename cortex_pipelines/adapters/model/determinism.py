@@ -17,12 +17,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def pinned_torch(threads: int, seed: int) -> Iterator[None]:
     """Use deterministic algorithms, a fixed thread count and a seed within a context.
 
-    All settings are restored afterwards, so that a process that builds several assets gives each
-    the same bytes in any order.
-
-    Args:
-        threads: Processor threads; another number sums in another order.
-        seed: Seed of torch's generators.
+    All settings are restored afterwards, so that a process that builds several assets gives each the same bytes in any
+    order.
     """
     import torch
 

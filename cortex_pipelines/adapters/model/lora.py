@@ -53,8 +53,7 @@ class ParentError(ValueError):
 def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
     """Add a fresh adapter to a model and freeze all other weights.
 
-    Its update is initially zero, so the model's outputs are unchanged. Its weights are float32
-    whatever the base's type: bfloat16 loses small updates.
+    Its weights are float32 whatever the base's type: bfloat16 loses small updates.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -75,14 +74,8 @@ def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
 def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: Path) -> None:
     """Write weights and configuration in the form that peft loads.
 
-    ``save_pretrained`` is not used: it writes the base's local path, a list of layers in set order,
-    and float32, twice the size for digits that training does not determine.
-
-    Args:
-        model: Model with the adapter.
-        weights: State of the adapter, by parameter name of the model.
-        base: Base model of the adapter.
-        out: Output folder.
+    ``save_pretrained`` is not used: it writes the base's local path, a list of layers in set order, and float32, twice
+    the size for digits that training does not determine.
     """
     import torch
     from peft import get_peft_model_state_dict
@@ -97,7 +90,6 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
-    """Load the adapter in ``folder`` onto a model, for inference."""
     from peft import PeftModel
 
     read_configuration(folder)  # peft accepts NaN and repeated keys
@@ -106,12 +98,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
 
 
 def adapter_for(folder: Path, task: str) -> Path | None:
-    """Folder of the adapter for a task: the task's own or the shared one; None for the base.
-
-    Args:
-        folder: Output folder of the adapter asset.
-        task: One of ``examples.TASKS``.
-    """
+    """Folder of the adapter for a task: the task's own or the shared one; None for the base."""
     task_folder = folder / task
     return next((candidate for candidate in (task_folder, folder) if (candidate / CONFIGURATION).is_file()), None)
 
@@ -119,13 +106,7 @@ def adapter_for(folder: Path, task: str) -> Path | None:
 def load_parent(model: Any, parent: Path, base: BaseModel) -> None:
     """Copy an earlier adapter's weights into a fresh one.
 
-    Args:
-        model: Model with the fresh adapter.
-        parent: Folder of the earlier adapter.
-        base: Base model of the new adapter.
-
-    Raises:
-        ParentError: the parent has another base, rank or set of layers.
+    Raises ``ParentError`` if the parent has another base, rank or set of layers.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
@@ -158,7 +139,6 @@ def recorded_base(adapter: Path) -> dict[str, str]:
 
 
 def trained_tasks(adapter: Path) -> tuple[str, ...]:
-    """Tasks that an adapter was trained on, sorted."""
     recorded = json.loads((adapter / TRAINING).read_text())["settings"]
     return tuple(sorted(recorded["task_shares"]))
 
@@ -166,9 +146,8 @@ def trained_tasks(adapter: Path) -> tuple[str, ...]:
 def read_configuration(adapter: Path) -> dict[str, Any]:
     """The ``adapter_config.json`` in a folder, as written.
 
-    Raises:
-        ConfigurationError: the file is missing or invalid JSON, has a duplicate key, a number that
-            is not finite, or values that no LoRA adapter has.
+    Raises ``ConfigurationError`` if it is missing or invalid JSON, has a duplicate key, a number that is not finite,
+    or values that no LoRA adapter has.
     """
     path = adapter / CONFIGURATION
     try:
@@ -205,7 +184,6 @@ def _finite(text: str) -> float:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON with sorted keys."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 

@@ -12,38 +12,22 @@ Batch = list[PackedRow]
 
 @dataclass(frozen=True)
 class StepSchedule:
-    """All optimiser steps of a training run, in order.
-
-    Args:
-        steps: Batches of each step.
-        epoch_steps: Steps of one epoch.
-        settings: Frequency of evaluations and checkpoints.
-    """
+    """All optimiser steps of a training run, in order."""
 
     steps: list[list[Batch]]
     epoch_steps: int
     settings: AdapterSettings
 
     def is_due(self, strategy: str, step: int) -> bool:
-        """Whether periodic work is due after ``step`` steps; always true after the last."""
         return is_due(self.settings, strategy, step, self.epoch_steps, len(self.steps))
 
 
 def is_due(settings: AdapterSettings, strategy: str, step: int, epoch: int, last: int) -> bool:
-    """Whether periodic work is due.
-
-    Args:
-        settings: Frequency in steps, unless the strategy is ``epoch``.
-        strategy: ``epoch``, or another.
-        step: Number of completed optimiser steps.
-        epoch: Steps per epoch.
-        last: Total number of steps, after which work is always due.
-    """
+    """Whether periodic work is due after ``step`` steps; always after the last."""
     return step % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or step == last
 
 
 def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedule:
-    """Group rows into batches and optimiser steps for all epochs, shuffled per epoch."""
     import torch
 
     steps: list[list[Batch]] = []
@@ -60,7 +44,6 @@ def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSche
 
 
 def build_rows(examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool) -> list[PackedRow]:
-    """Examples as rows, packed where packing is on."""
     if packed:
         return pack(examples, settings.max_length)
     return [packed_row([example]) for example in examples]

@@ -18,22 +18,13 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Checkpoint folder of one training run.
-
-    It is a cache: a resumed training ends with the same bytes as an uninterrupted one, and without
-    a checkpoint training starts over.
-
-    Args:
-        folder: Folder for the checkpoints of all trainings.
-        key: Hash of this training's inputs; only the same training resumes from it.
-    """
+    """A cache of one training's state: a resumed training ends with the same bytes as an uninterrupted one."""
 
     folder: Path
     key: str
 
     @property
     def path(self) -> Path:
-        """The checkpoint file."""
         return self.folder / f"{self.key}.pt"
 
     @property
@@ -42,14 +33,12 @@ class Checkpoints:
         return self.folder / self.key
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint atomically by a state of tensors and plain values."""
         import torch
 
         with atomic_file(self.path, durable=False) as scratch:
             torch.save(dict(state), scratch)
 
     def load(self) -> dict[str, Any] | None:
-        """The last checkpoint; None if missing or unreadable."""
         import torch
 
         if not self.path.exists():
@@ -63,7 +52,6 @@ class Checkpoints:
         return state
 
     def clear(self) -> None:
-        """Delete the checkpoint after a completed training."""
         self.path.unlink(missing_ok=True)
         shutil.rmtree(self.trainer, ignore_errors=True)
 

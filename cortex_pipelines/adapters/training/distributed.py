@@ -35,27 +35,18 @@ _PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """A group of data-parallel processes, as seen by one of them.
-
-    Args:
-        rank: Number of this process, from 0.
-        size: Number of processes.
-    """
-
     rank: int = 0
     size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and reports."""
         return self.rank == 0
 
     def shard(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's shard of the items."""
         return items[self.rank :: self.size]
 
     def sum(self, value: "torch.Tensor") -> "torch.Tensor":
-        """Sum a value over all processes; every process must call it."""
+        """Every process must call it."""
         if self.size == 1:
             return value
         from accelerate.utils import reduce
@@ -90,19 +81,10 @@ def run_in_processes(
     processes: int,
     report: ReportCallback | None = None,
 ) -> T:
-    """Run a function in several new processes and forward their logs.
+    """Run a picklable function in several new processes and forward their logs.
 
-    Args:
-        work: A function that another process can import. The first process's result is returned;
-            only that process may report.
-        argument: Argument of ``work``, which must be picklable.
-        processes: Number of processes.
-        report: Called in this process with what ``work`` reports.
-
-    Raises:
-        ValueError: there are GPUs, but fewer than processes.
-        ProcessExitedException: a process was killed.
-        Exception: an exception of a process or of ``report``; the first ends all processes.
+    The first process's result is returned, and only that process may report; the first exception of any ends all.
+    Raises ``ValueError`` if there are GPUs, but fewer than processes.
     """
     import torch
     from torch.multiprocessing.spawn import start_processes
@@ -134,7 +116,6 @@ def _ignore_report(*_report: object) -> None:
 
 
 def _result(running: Any, receiver: "Connection", report: ReportCallback) -> Any:
-    """Wait for the first process's result; forwards logs and reports meanwhile."""
     handlers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
     while True:
         wait([receiver, *running.sentinels])
@@ -153,28 +134,17 @@ def _raise(error: Exception) -> None:
 
 @dataclass(frozen=True)
 class _Rendezvous:
-    """Rendezvous of the processes, and the pipe to the parent process.
-
-    Args:
-        size: Number of processes.
-        store: Address of the rendezvous store.
-        sender: Pipe to the parent process.
-        lock: Held while sending.
-    """
-
     size: int
     store: str
     sender: "Connection"
     lock: "Lock"
 
     def send(self, kind: str, *content: object) -> None:
-        """Send a message to the parent process."""
         with self.lock:
             self.sender.send_bytes(pickle.dumps((kind, content)))
 
 
 def _worker(rank: int, work: Callable[..., Any], argument: Any, rendezvous: _Rendezvous, level: int) -> None:
-    """Body of one process."""
     if rank == 0:
         _LOG.addHandler(_LogForwarder(rendezvous))
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
@@ -189,8 +159,6 @@ def _worker(rank: int, work: Callable[..., Any], argument: Any, rendezvous: _Ren
 
 
 class _LogForwarder(logging.Handler):
-    """Forward log records to the parent process."""
-
     def __init__(self, rendezvous: _Rendezvous) -> None:
         super().__init__()
         self.rendezvous = rendezvous
@@ -200,7 +168,6 @@ class _LogForwarder(logging.Handler):
 
 
 def _join(rank: int, rendezvous: _Rendezvous) -> None:
-    """Join the process group on this process's device."""
     import torch
     from accelerate import PartialState
 

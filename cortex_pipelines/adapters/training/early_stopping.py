@@ -15,7 +15,6 @@ class TrainingDivergedError(RuntimeError):
 
 
 def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
-    """Whether the last ``patience`` validations brought no improvement."""
     if settings.patience is None or not progress.validations:
         return False
     since = [validation for validation in progress.validations if validation.step > progress.best_step]
@@ -36,11 +35,6 @@ def require_finite(quantity: str, value: float, step: int, rate: float, settings
 
 
 def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
-    """Check that the latest losses are not far above the starting loss.
-
-    Raises:
-        TrainingDivergedError: the loss diverges. The message says what to try.
-    """
     if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
         return
     latest = progress.steps[-settings.divergence_steps :]
@@ -65,12 +59,7 @@ def _starting_loss(progress: Progress, factor: float, settings: AdapterSettings)
 
 
 def partial_reason(error: TrainingDivergedError, progress: Progress, settings: AdapterSettings) -> str:
-    """Reason why a training ended early, if its best weights so far are kept.
-
-    Raises:
-        TrainingDivergedError: the error itself, if partial adapters are disabled or no
-            weights exist yet.
-    """
+    """Reason why a training ended early; raises the error if partial adapters are disabled or no weights exist."""
     if not (settings.keep_partial and progress.weights):
         raise error
     _LOG.warning("%s; a partial adapter of step %d is kept", error, progress.best_step)

@@ -31,8 +31,6 @@ class Validation:
 
 @dataclass
 class Progress:
-    """State of a run so far; checkpointed except for ``on_measured``."""
-
     steps: list[LossPoint] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     weights: dict[str, "torch.Tensor"] = field(default_factory=dict)
@@ -41,18 +39,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A completed training run.
+    """``weights`` are the best by validation loss; ``general`` the loss on general code of base and adapter.
 
-    Args:
-        weights: Best adapter weights by validation loss, by parameter name.
-        best_step: Step of the best weights.
-        packed: Whether examples shared rows.
-        steps: Every optimiser step.
-        validations: Every measurement, the base's first; empty without validation examples.
-        seconds: Duration of the training loop; an observation, not a result.
-        partial: Reason why the training could not finish, if these are the best weights so far.
-        stopped_early: Whether training stopped for lack of improvement.
-        general: Loss on general code of the base and of the trained adapter, if there is any.
+    ``validations`` has the base's first; ``partial`` is the reason why the training could not finish.
     """
 
     weights: dict[str, "torch.Tensor"]
@@ -76,7 +65,6 @@ class TrainingResult:
         partial: str | None,
         general: tuple[float, float] | None,
     ) -> "TrainingResult":
-        """The result of a finished run; ``planned`` is its planned number of steps."""
         return cls(
             weights=progress.weights,
             best_step=progress.best_step,
@@ -90,7 +78,6 @@ class TrainingResult:
         )
 
     def curve(self) -> dict[str, Any]:
-        """Steps and validations as plain values."""
         return {
             "steps": [asdict(step) for step in self.steps],
             "validation": [asdict(validation) for validation in self.validations],
@@ -126,11 +113,7 @@ def run_metrics(result: TrainingResult, corpus: Corpus) -> dict[str, float]:
 
 
 def _forgetting(result: TrainingResult) -> dict[str, float]:
-    """Validation loss on the replayed project before and after training.
-
-    Measured on prompts with completions, so it includes the learnt format; the evaluation measures
-    forgetting of code on plain passages.
-    """
+    """Measured on prompts with completions, so it includes the learnt format; the evaluation uses plain passages."""
     if result.general is None:
         return {}
     base, after = result.general

@@ -26,17 +26,7 @@ class MissingPackageError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training job that can be sent to another process.
-
-    Args:
-        base: Model to train on.
-        parent: Folder of the adapter to start from; None for a fresh one.
-        corpus: Training and validation examples.
-        settings: Settings of the training.
-        out: Output folder of the adapter; None does not save it.
-        checkpoints: Checkpoints to save and resume from, if any.
-        events: Folder for TensorBoard events, if any.
-    """
+    """A training job that can be sent to another process."""
 
     base: BaseModel
     parent: Path | None
@@ -48,27 +38,13 @@ class TrainingJob:
 
 
 def run_training(training: TrainingJob, report: ValidationCallback | None = None) -> TrainingResult:
-    """Train in one process or several, as the settings say.
-
-    Args:
-        report: Called with each validation; an exception from it ends the training.
-
-    Raises:
-        ParentError: the parent does not fit.
-        TrainingDivergedError: the loss is not finite, or diverges.
-        ValueError: there are fewer GPUs than processes.
-    """
+    """Train in one process or several; an exception from ``report`` ends the training."""
     if training.settings.processes == 1:
         return _train_in_group(training, SINGLE_PROCESS, report)
     return run_in_processes(_train_in_group, training, training.settings.processes, report)
 
 
 def require_packages(settings: AdapterSettings) -> None:
-    """Check that the optional packages that a training needs are installed.
-
-    Raises:
-        MissingPackageError: a package is missing.
-    """
     for key, value, package in (("trainer", "trl", "trl"), ("quantisation", "nf4", "bitsandbytes")):
         if getattr(settings, key) == value and find_spec(package) is None:
             raise MissingPackageError(
@@ -94,7 +70,6 @@ def resolve_precision(settings: AdapterSettings) -> Precision:
 
 
 def _train_in_group(training: TrainingJob, group: ProcessGroup, report: ValidationCallback | None) -> TrainingResult:
-    """Training in each process of the group; the first one writes the files."""
     settings, monitor = training.settings, TrainingMonitor()
     if training.events and group.is_first:
         monitor = TrainingMonitor(machine_limits(), tensorboard(training.events))

@@ -47,20 +47,9 @@ def train(
 ) -> TrainingResult:
     """Train the adapter on a model; reproducible inside ``pinned_torch``.
 
-    An interrupted training resumes from its last checkpoint. All processes of a group call this
-    with the same arguments and take the same decisions, as these depend on sums over the group.
-
-    Args:
-        model: Base with a fresh adapter, or with its parent's.
-        corpus: Training and validation examples.
-        checkpoints: Checkpoints to save and resume from, if any.
-        report: Called with each validation by the first process; an exception ends the training.
-        monitor: Shows throughput and memory, and pauses while the machine is busy.
-        group: Processes that share the work.
-
-    Raises:
-        TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and partial
-            adapters are disabled or weights do not exist yet.
+    An interrupted training resumes from its last checkpoint. All processes of a group call this with the same
+    arguments and take the same decisions, as these depend on sums over the group. Raises ``TrainingDivergedError``
+    unless a partial adapter can be kept.
     """
     from cortex_pipelines.adapters.kernels.apply import use_fast_kernels  # which needs torch
 
@@ -94,8 +83,6 @@ def train(
 
 @dataclass(frozen=True)
 class _Worker:
-    """Model, optimiser and data of one process."""
-
     model: Any
     optimiser: "torch.optim.Optimizer"
     scaler: "torch.amp.GradScaler"

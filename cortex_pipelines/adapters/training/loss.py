@@ -14,18 +14,11 @@ _PROBE_TOLERANCE = 1e-2  # far above rounding (1e-6 in float32), far below a lea
 
 
 def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
-    """Negative log-likelihood of every target in the rows, in nats.
+    """Negative log-likelihood of every target in the rows, in nats, as float32.
 
-    Positions without a target are dropped before the output layer: with a vocabulary of some ten
-    thousand tokens that layer is a large part of the work.
-
-    Args:
-        model: A causal language model, with or without adapter.
-        rows: Packed rows; padded to the longest, or merged into one if the model attends within
-            examples only.
-
-    Returns:
-        One float32 value per target, row by row.
+    Positions without a target are dropped before the output layer: with a vocabulary of some ten thousand tokens that
+    layer is a large part of the work. Rows are padded to the longest, or merged into one if the model attends within
+    examples only.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -80,7 +73,6 @@ def _probe_tokens(number: int, vocabulary: int) -> tuple[int, ...]:
 
 
 def _collated(rows: Sequence[PackedRow], device: Any) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
-    """Tokens, positions and targets, each of shape (rows, longest row)."""
     import torch
 
     longest = max(len(row.ids) for row in rows)

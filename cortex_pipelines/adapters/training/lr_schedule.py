@@ -6,13 +6,7 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 
 
 def learning_rate_at(step: int, steps: int, settings: AdapterSettings) -> float:
-    """Learning rate of a step: linear warm-up to the peak, then down to zero or level.
-
-    Args:
-        step: Number of the step, from 0.
-        steps: Total number of steps.
-        settings: Peak, warm-up and scheduler.
-    """
+    """Linear warm-up to the peak, then down to zero or level; steps count from 0."""
     # a run shorter than its warm-up still reaches the peak once
     warmup = min(settings.warmup_steps, steps - 1)
     if step < warmup:

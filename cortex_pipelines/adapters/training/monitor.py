@@ -16,18 +16,12 @@ _SECONDS_BETWEEN_LOOKS = 5.0
 
 @dataclass(frozen=True)
 class MachineLimits:
-    """Machine load and memory above which a training pauses; None for never.
-
-    Args:
-        load: Load average of a minute over the number of processors.
-        memory: Share of the memory in use, 0 to 1.
-    """
+    """Load average of a minute per processor, and share of memory in use, above which a training pauses."""
 
     load: float | None = None
     memory: float | None = None
 
     def exceeded(self) -> str | None:
-        """Description of the limit exceeded now, or None."""
         import psutil
 
         load = psutil.getloadavg()[0] / (os.cpu_count() or 1)
@@ -42,11 +36,8 @@ class MachineLimits:
 def machine_limits() -> MachineLimits:
     """Limits of this machine: ``CORTEX_PAUSE_LOAD`` and ``CORTEX_PAUSE_MEMORY``.
 
-    They belong to a machine and do not affect outputs, so they are environment variables: an edit
-    of ``params.yaml`` would make every adapter stale.
-
-    Raises:
-        ValueError: a variable is not a number.
+    They belong to a machine and do not affect outputs, so they are environment variables: an edit of ``params.yaml``
+    would make every adapter stale.
     """
     thresholds: list[float | None] = []
     for name in ("CORTEX_PAUSE_LOAD", "CORTEX_PAUSE_MEMORY"):
@@ -60,14 +51,6 @@ def machine_limits() -> MachineLimits:
 
 @dataclass
 class TrainingMonitor:
-    """Record throughput and memory of a running training, and pause it while the machine is busy.
-
-    Args:
-        limits: Limits above which the training pauses.
-        writer: A TensorBoard ``SummaryWriter``, if any.
-        sleep: Sleeps for a number of seconds.
-    """
-
     limits: MachineLimits = field(default_factory=MachineLimits)
     writer: Any = None
     sleep: Callable[[float], None] = time.sleep
@@ -75,7 +58,6 @@ class TrainingMonitor:
     _started: float = field(default_factory=time.monotonic)
 
     def wait(self) -> None:
-        """Block until the machine is within its limits."""
         reason = self.limits.exceeded() if self.limits != MachineLimits() else None
         if reason is None:
             return
@@ -87,7 +69,6 @@ class TrainingMonitor:
         _LOG.info("Training resumes")
 
     def record_step(self, step: LossPoint) -> None:
-        """Record a step."""
         self._tokens += step.tokens
         self._write("train/loss", step.loss, step.step)
         self._write("train/gradient_norm", step.gradient_norm, step.step)
@@ -96,19 +77,16 @@ class TrainingMonitor:
         self._write("memory/mib", memory_mib(), step.step)
 
     def record_validation(self, validation: Validation) -> None:
-        """Record a validation."""
         self._write("validation/loss", validation.loss, validation.step)
 
     def tokens_per_second(self) -> float:
-        """Tokens per second so far, excluding pauses."""
+        """Excludes pauses."""
         return self._tokens / max(time.monotonic() - self._started, 1e-9)
 
     def summary(self) -> str:
-        """Throughput and memory as text for a progress bar."""
         return f"{self.tokens_per_second():.0f} tokens/s, {memory_mib():.0f} MiB"
 
     def close(self) -> None:
-        """Flush buffered events."""
         if self.writer is not None:
             self.writer.close()
 
@@ -128,7 +106,6 @@ def memory_mib() -> float:
 
 
 def tensorboard(folder: Path) -> Any:
-    """A TensorBoard event writer, or None if the package is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -22,17 +22,8 @@ TrialTraining = Callable[[AdapterSettings, ValidationCallback], TrainingResult]
 def search(settings: AdapterSettings, attempt: TrialTraining, trials_file: Path, out: Path) -> AdapterSettings:
     """The settings with the best trial's values; all trials are written to ``trials.json``.
 
-    A trial is pruned if its validation loss is above the median of earlier trials after the same
-    number of tokens; one that diverges has failed.
-
-    Args:
-        settings: Search space, and the settings that stay fixed.
-        attempt: Trains once.
-        trials_file: File that keeps finished trials until the search is over.
-        out: Output folder.
-
-    Raises:
-        ValueError: validation tokens are missing, or no trial finished.
+    A trial is pruned if its validation loss is above the median of earlier trials after the same number of tokens; one
+    that diverges has failed.
     """
     if not settings.validation_tokens:
         raise ValueError(

@@ -17,12 +17,10 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def trainable(model: Any) -> dict[str, "torch.Tensor"]:
-    """The trainable weights by parameter name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def load_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
-    """Load adapter weights by parameter name."""
     import torch
 
     with torch.no_grad():
@@ -49,7 +47,6 @@ def restore(
     progress: Progress,
     saved: Mapping[str, Any],
 ) -> None:
-    """Restore model, optimiser, scaler and progress from a saved state."""
     load_weights(model, saved["weights"])
     optimiser.load_state_dict(saved["optimiser"])
     scaler.load_state_dict(saved["scaler"])
@@ -57,7 +54,6 @@ def restore(
 
 
 def progress_state(progress: Progress) -> dict[str, Any]:
-    """Steps, validations and best weights as tensors and plain values."""
     return {
         "steps": [asdict(step) for step in progress.steps],
         "validations": [asdict(validation) for validation in progress.validations],
@@ -67,7 +63,6 @@ def progress_state(progress: Progress) -> dict[str, Any]:
 
 
 def restore_progress(progress: Progress, saved: Mapping[str, Any]) -> None:
-    """Restore steps, validations and best weights from a saved state."""
     progress.steps = [LossPoint(**step) for step in saved["steps"]]
     progress.validations = [Validation(**validation) for validation in saved["validations"]]
     progress.weights = dict(saved["best"])

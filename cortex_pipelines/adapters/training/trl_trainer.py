@@ -55,19 +55,6 @@ def train_with_trl(
     """Train the adapter on a model; arguments, result and errors are those of ``loop.train``.
 
     The order of the rows and the dropout are TRL's, so the weights differ from the built-in loop's.
-
-    Args:
-        model: Base with a fresh adapter, or with its parent's.
-        tokenizer: Tokenizer of the base.
-        corpus: Training and validation examples.
-        checkpoints: Checkpoints to save and resume from, if any.
-        report: Called with each validation by the first process; an exception ends the training.
-        monitor: Shows throughput and memory, and pauses while the machine is busy.
-        group: Processes that share the work.
-
-    Raises:
-        TrainingDivergedError: the loss is not finite, or diverges, and partial adapters are
-            disabled or weights do not exist yet.
     """
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
@@ -102,8 +89,6 @@ def train_with_trl(
 
 
 class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
-    """Records steps, validates, saves and stops according to the settings."""
-
     def __init__(
         self,
         model: Any,
@@ -126,16 +111,13 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
         self._token_count = 0  # TRL's count restarts at 0 in a resumed training
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Measure the base."""
         if self._rows and not self.progress.steps:
             self._validate(0)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Wait while the machine is busy."""
         self._monitor.wait()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Record a step; a log without a loss is a summary."""
         if not logs or "loss" not in logs:
             return
         number, settings, progress = state.global_step, self._settings, self.progress
@@ -159,7 +141,6 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save the progress, which is not part of TRL's own checkpoint."""
         if self._checkpoints and self._group.is_first:
             follow_umask(self._checkpoints.trainer)
             self._checkpoints.save(progress_state(self.progress))
@@ -187,7 +168,6 @@ def _restore_checkpoint(checkpoints: Checkpoints | None, progress: Progress) -> 
 
 
 def _arguments(settings: AdapterSettings, folder: Path, group: ProcessGroup, device: str) -> dict[str, Any]:
-    """The settings as TRL's arguments; other features are disabled."""
     scheduler = settings.lr_scheduler
     return {
         "output_dir": str(folder),

@@ -26,17 +26,8 @@ def validate(
 ) -> None:
     """Measure the validation loss, and keep the weights if they are the best so far.
 
-    Args:
-        model: Base with the adapter in training.
-        rows: Validation rows; if empty, the latest weights are the best.
-        step: Completed optimiser steps; 0 for the base, which is measured without the adapter and
-            whose weights are not kept.
-        progress: Updated with the validation.
-        settings: Settings named in the error message.
-        group: Processes that share the work.
-
-    Raises:
-        TrainingDivergedError: the loss is not finite.
+    Step 0 is the base, measured without the adapter, whose weights are not kept; without rows the latest weights are
+    the best.
     """
     loss = None
     if rows and step:
@@ -67,7 +58,6 @@ def general_losses(
 
 
 def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = SINGLE_PROCESS) -> float:
-    """Mean loss over all targets in nats; each process computes its shard."""
     import torch
 
     model.eval()

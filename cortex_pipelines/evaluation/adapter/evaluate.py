@@ -63,20 +63,11 @@ def evaluate_adapter(
     cache: RowCache,
     observe: Observe,
 ) -> dict[str, pl.DataFrame]:
-    """Compare an adapter with its reference and the base on held-out items.
+    """Compare an adapter with its reference (None: the base model) and the base on held-out items.
 
-    Of the champion's pin only the reference's version is written to the files. They therefore stay
-    the same if the challenger is promoted and compared with the same reference again.
-
-    Args:
-        challenger: The adapter to evaluate.
-        reference: The adapter to beat; None for the base model.
-        out: Folder for ``metrics.json``, ``quality.json``, ``comparison.json``, ``report.html``.
-        cache: Cache of scores and outputs.
-        observe: Receives times and sizes, which are not part of the result.
-
-    Returns:
-        Tables by name.
+    Of the champion's pin only the reference's version is written to the files. They therefore stay the same if the
+    challenger is promoted and compared with the same reference again. ``observe`` receives times and sizes, which are
+    not part of the result.
     """
     started = perf_counter()
     baseline, note = _comparable_reference(reference, pinned)
@@ -133,7 +124,6 @@ def _measure_all(
     settings: EvaluationSettings,
     root: Path,
 ) -> tuple[dict[str, pl.DataFrame], dict[str, float], Any]:
-    """Tables, metrics and quality reports."""
     completion = inputs.datasets["completion"]
     python = open_environment(inputs.limits.test_environment, root)
     repository = Repository(inputs.repository_files, inputs.code_units, completion, inputs.limits, python)

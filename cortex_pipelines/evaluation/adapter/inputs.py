@@ -17,27 +17,13 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 
 @dataclass(frozen=True)
 class AdapterVersion:
-    """An adapter's files and version."""
-
     version: str
     folder: Path
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """Inputs of the adapter evaluation.
-
-    Args:
-        project: Project of the adapter.
-        datasets: Data set name (``DATASETS``) to its folder.
-        general_code: Folder of the general code, on which forgetting is measured.
-        general_project: Project of the general code; None disables the measurement.
-        repository_files: Folder of the project's files.
-        code_units: Folder of the project's units.
-        dataset_settings: Near-duplicate threshold and name mask.
-        limits: Sandbox limits.
-        other: Adapter of another project, as a baseline.
-    """
+    """``datasets`` are the folders by name (``DATASETS``); without ``general_project`` forgetting is not measured."""
 
     project: str
     datasets: Mapping[str, Path]
@@ -54,17 +40,8 @@ class EvaluationInputs:
 class Items:
     """All items scored by likelihood.
 
-    Args:
-        held_out: Test items of all data sets.
-        general: Items of another project.
-        questions: Multiple-choice questions.
-        items_without_question: Kind of question to the number of items that gave no question.
-        attempts: Rare lines to extract.
-        completions: The completions among the held-out items.
-        retrieved: The completions with similar training examples before the prompt; empty if
-            retrieval is disabled.
-        questions_with_context: Each question with similar examples before it; None if it is
-            only asked without.
+    ``retrieved`` are the completions with similar training examples before the prompt, ``questions_with_context`` the
+    same for questions; None for one only asked without.
     """
 
     held_out: list[Example]
@@ -78,7 +55,6 @@ class Items:
 
 
 def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
-    """Sample all items by the seed, including rare lines of the training data."""
     completion = inputs.datasets["completion"]
     test_examples = [
         example for task, folder in inputs.datasets.items() for example in read_examples(folder, task, "test")

@@ -13,13 +13,7 @@ from cortex_pipelines.prompts.stopping import StopRule, is_complete
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A generation request.
-
-    Args:
-        item: The example; its completion is ignored.
-        extent: Rule that ends the answer.
-        sample: Number of the sample; 0 is greedy, others are sampled.
-    """
+    """``sample`` 0 is greedy, others are drawn; the item's completion is ignored."""
 
     item: Example
     extent: StopRule
@@ -33,15 +27,7 @@ def answer_token_limit(item: Example, settings: EvaluationSettings) -> int:
 def generate(
     model: Any, tokenizer: Any, prompt: Sequence[int], request: GenerationRequest, settings: EvaluationSettings
 ) -> str:
-    """Generate text after a prompt until the answer has ended.
-
-    Args:
-        model: A causal language model.
-        tokenizer: Tokenizer of the model.
-        prompt: Tokens of the prompt, without its trailing white space.
-        request: End and number of the sample.
-        settings: Token limit, temperature and seed.
-    """
+    """Generate after a prompt (tokens without trailing white space) until the answer has ended."""
     import torch
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
@@ -66,8 +52,6 @@ def generate(
 
 
 class _StopAtAnswerEnd:
-    """Stopping criterion: the answer has ended."""
-
     def __init__(self, tokenizer: Any, prompt_tokens: int, space: str, extent: StopRule) -> None:
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
@@ -75,14 +59,12 @@ class _StopAtAnswerEnd:
         self._extent = extent
 
     def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        """Whether each row is complete, as transformers' stopping criteria return it."""
         import torch
 
         finished = [is_complete(self.answer(row), self._extent) for row in ids]
         return torch.tensor(finished, device=ids.device)
 
     def answer(self, row: Any) -> str:
-        """Text after the prompt and its trailing white space."""
         ids = row[self._prompt_tokens :]
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.removeprefix(self._space)

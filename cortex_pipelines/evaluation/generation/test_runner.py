@@ -28,16 +28,7 @@ _CANDIDATES_PER_ITEM = 4  # functions tried per requested item
 
 @dataclass(frozen=True)
 class RunnableItem:
-    """A held-out Python function mentioned in a test file of its repository.
-
-    Args:
-        item: The example; its completion is the body.
-        source: Source in the project.
-        qualified_name: Name with its classes.
-        before: Content of the file before the body.
-        after: Content of the file after the body.
-        code: Original code of the function.
-    """
+    """A held-out Python function mentioned in a test file of its repository, and the file around its body."""
 
     item: Example
     source: str
@@ -48,15 +39,7 @@ class RunnableItem:
 
 
 class Repository:
-    """Files of a project's sources, and the items that their tests cover.
-
-    Args:
-        repository_files: Folder of the project's files.
-        code_units: Folder of the project's units.
-        completion_dataset: Folder of the project's completion data set.
-        settings: Limits of the sandbox.
-        interpreter: Python that runs the tests.
-    """
+    """Files of a project's sources, and the items that their tests cover."""
 
     def __init__(
         self,
@@ -78,21 +61,17 @@ class Repository:
 
     @property
     def texts(self) -> Mapping[str, dict[str, str]]:
-        """Source to its text files, by path."""
         return self._texts
 
     @property
     def runnable(self) -> dict[str, RunnableItem]:
-        """Items covered by tests, by example id."""
         return self._runnable
 
     def select_testable(self, items: Sequence[Example], limit: int) -> list[Example]:
         """Items to generate bodies for: first those whose tests notice a body that raises.
 
-        Args:
-            items: Runnable items in order of preference; at most four times ``limit`` are tried.
-            limit: Number of items. If fewer have tests that notice anything, others fill up; their
-                outcome has the reason why it is unknown.
+        At most four times ``limit`` are tried; if fewer are noticed, others fill up, whose outcome says why it is
+        unknown.
         """
         noticed: list[Example] = []
         for start in range(0, min(len(items), _CANDIDATES_PER_ITEM * limit), _BATCH_SIZE):
@@ -105,8 +84,7 @@ class Repository:
     def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         """Whether the related tests pass with each body in place of the original.
 
-        Unknown if the tests mention the function without testing it: they pass with a body that
-        raises.
+        Unknown if the tests mention the function without testing it: they pass with a body that raises.
         """
         self._control([item for item, _ in bodies])
         testable = [index for index, (item, _) in enumerate(bodies) if self._is_noticed(item.item)]
@@ -120,7 +98,6 @@ class Repository:
         return self._controls.get(item.example_id, ("", ""))[0] == "failed"
 
     def _control(self, items: Iterable[RunnableItem]) -> None:
-        """Run the tests of items with a body that raises, once per item."""
         missing = {item.item.example_id: item for item in items}
         missing = {name: item for name, item in missing.items() if name not in self._controls}
         raising = [(item, _raising_body(item, "RuntimeError")) for item in missing.values()]
@@ -144,16 +121,7 @@ class Repository:
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
-    """Unbiased estimate of the probability that one of k samples passes (Chen et al. 2021).
-
-    Args:
-        samples: Number of samples.
-        passed: Number of samples that passed.
-        k: Number of samples that a user looks at, at most ``samples``.
-
-    Raises:
-        ValueError: k is not from 1 to ``samples``, or more passed than were run.
-    """
+    """Unbiased estimate of the probability that one of k samples passes (Chen et al. 2021)."""
     if not 1 <= k <= samples or not 0 <= passed <= samples:
         raise ValueError(f"pass@{k} of {samples} samples with {passed} passed has no meaning")
     return 1 - comb(samples - passed, k) / comb(samples, k)
@@ -192,7 +160,6 @@ def _runnable(
 
 
 def _item(row: Mapping[str, object], item: Example, texts: Mapping[str, str]) -> RunnableItem | None:
-    """Runnable item of a row; None if the unit moved or does not end with the body."""
     data = texts.get(str(row["path"]), "").encode()
     code = str(row["code"])
     start, end = int(str(row["start_byte"])), int(str(row["end_byte"]))
@@ -205,7 +172,6 @@ def _item(row: Mapping[str, object], item: Example, texts: Mapping[str, str]) ->
 
 
 def _syntax_error(item: RunnableItem, body: str) -> str:
-    """Syntax error of the file with the body; empty if it parses."""
     try:
         ast.parse(_with_body(item, body))
     except (SyntaxError, ValueError) as error:
@@ -218,7 +184,6 @@ def _with_body(item: RunnableItem, body: str) -> bytes:
 
 
 def _raising_body(item: RunnableItem, error: str) -> str:
-    """A body that does nothing but raise."""
     truth = item.item.completion
     return f"{truth[: len(truth) - len(truth.lstrip())]}raise {error}"
 

@@ -1,8 +1,4 @@
-"""Run generated tests in place of the repository's own: do they pass, and do they find errors?
-
-A generated test replaces the true one in its file, with the file's imports and fixtures, under a
-unique name.
-"""
+"""Run generated tests in place of the repository's own, with their file's imports and fixtures."""
 
 import ast
 import re
@@ -26,18 +22,7 @@ _UNIT = ("unit_id", "source", "path", "kind", "name", "qualified_name", "start_b
 
 @dataclass(frozen=True)
 class RunnableTest:
-    """A held-out Python test and its location in its file.
-
-    Args:
-        item: The example; its completion is the test.
-        source: Source in the project.
-        path: File of the tested unit.
-        mutants: Contents of that file, each with one error in the unit.
-        before: Text of the test file before the test.
-        after: Text of the test file after the test.
-        indent: White space before the test.
-        owners: Names of the enclosing classes.
-    """
+    """A held-out Python test and its location; ``mutants`` are contents of the tested file, each with one error."""
 
     item: Example
     source: str
@@ -49,7 +34,7 @@ class RunnableTest:
     owners: tuple[str, ...]
 
     def with_test(self, name: str, code: str) -> SingleTest | None:
-        """The file with another test in its place; None if the code is not a test."""
+        """None if the code is not a test."""
         renamed = _renamed(code)
         if renamed is None:
             return None
@@ -60,16 +45,6 @@ class RunnableTest:
 
 
 class WrittenTests:
-    """The runnable held-out tests of a project, by example id.
-
-    Args:
-        texts: Source to its text files, by path.
-        code_units: Folder of the project's units.
-        tests_dataset: Folder of the project's data set of tests, if any.
-        settings: Limits of the sandbox, and mutants per unit.
-        interpreter: Python that runs the tests.
-    """
-
     def __init__(
         self,
         texts: Mapping[str, dict[str, str]],
@@ -82,7 +57,6 @@ class WrittenTests:
         self.runnable = _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
 
     def judge(self, tests: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
-        """Outcome of each test in place of the true one."""
         single_tests = [test.with_test(str(index), code) for index, (test, code) in enumerate(tests)]
         verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is no test"))
         for source in sorted({test.source for test, _ in tests}):
@@ -125,7 +99,6 @@ def _locate_test(
     texts: Mapping[str, dict[str, str]],
     settings: AugmentationSettings,
 ) -> RunnableTest | None:
-    """The test in its file; None if it or the unit has moved, or the unit has no mutant."""
     mutants = _mutants(unit, texts.get(unit["source"], {}).get(unit["path"], ""), settings)
     surroundings = _text_around(test, texts[test["source"]][test["path"]])
     if surroundings is None or not mutants:
@@ -147,7 +120,6 @@ def _mutants(unit: Mapping[str, Any], text: str, settings: AugmentationSettings)
 
 
 def _text_around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
-    """Text before and after a unit; None if the unit has moved."""
     data, code = text.encode(), unit["code"].encode()
     start, end = unit["start_byte"], unit["end_byte"]
     return (data[:start].decode(), data[end:].decode()) if data[start:end] == code else None

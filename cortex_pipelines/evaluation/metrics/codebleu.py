@@ -21,13 +21,7 @@ _LEAVES = frozenset({"string", "string_literal", "interpreted_string_literal", "
 
 
 def codebleu_without_dataflow(output: str, expected: str, language: str) -> float:
-    """CodeBLEU without data flow, 0 to 1: the mean of three matches.
-
-    Args:
-        output: Output of the model.
-        expected: Code in the repository.
-        language: A language with a grammar.
-    """
+    """CodeBLEU without data flow, 0 to 1: the mean of three matches."""
     output_tree, expected_tree = (parse_dedented(output, language), parse_dedented(expected, language))
     output_leaves, expected_leaves = list(leaves(output_tree)), list(leaves(expected_tree))
     tokens = [_text(node) for node in output_leaves], [_text(node) for node in expected_leaves]
@@ -44,7 +38,7 @@ def codebleu_without_dataflow(output: str, expected: str, language: str) -> floa
 
 
 def same_code(output: str, expected: str, language: str) -> bool:
-    """Whether two code snippets are equal except for layout and comments.
+    """Whether two snippets are equal except for layout and comments.
 
     Tokens of the syntax trees are compared; where indentation has a meaning, so are the trees.
     """
@@ -63,10 +57,7 @@ def syntax_errors(code: str, language: str, path: str = "") -> int:
 
 
 def subtoken_f1(output: str, expected: str) -> float:
-    """F1 of the subtokens of two names, 0 to 1: ``get_user`` in ``getUserName`` is 0.8.
-
-    The usual measure of name suggestion (code2vec, arXiv 1803.09473).
-    """
+    """F1 of the subtokens of two names: ``get_user`` in ``getUserName`` is 0.8 (code2vec, arXiv 1803.09473)."""
     output_words, expected_words = (Counter(words_of(name).split()) for name in (output, expected))
     shared = sum((output_words & expected_words).values())
     if not shared:
@@ -90,7 +81,6 @@ def leaves(root: Node) -> Iterator[Node]:
 
 
 def parse_dedented(code: str, language: str) -> Node:
-    """Syntax tree of dedented code."""
     return parse(_dedented(code).encode(), grammar_for(language)).root_node
 
 
@@ -110,7 +100,6 @@ def _nodes(root: Node) -> Iterator[Node]:
 
 
 def _shape(root: Node) -> str:
-    """Node types and tokens of a tree as text."""
     parts = []
     stack: list[Node | None] = [root]
     while stack:
@@ -136,10 +125,7 @@ def _is_keyword(node: Node) -> bool:
 
 
 def _bleu(output: Sequence[str], expected: Sequence[str], weights: dict[str, float]) -> float:
-    """BLEU against one reference, add-one smoothed from bigrams on (Lin and Och 2004).
-
-    Weights apply to unigrams; longer n-grams count the same.
-    """
+    """BLEU against one reference, add-one smoothed from bigrams on (Lin and Och 2004); weights are of unigrams."""
     if not output or not expected:
         return 0.0
     logs = 0.0
@@ -170,7 +156,6 @@ def _matching_subtrees(output: Node, expected: Node) -> float:
 
 
 def _subtrees(root: Node) -> Counter[str]:
-    """Counts of subtrees with more than one node, by node types; not recursive."""
     counts: Counter[str] = Counter()
     subtree_texts: dict[int, str] = {}
     for node in reversed(list(_nodes(root))):  # children before their parents

@@ -2,17 +2,13 @@
 
 
 def edit_similarity(output: str, expected: str) -> float:
-    """1 minus Levenshtein distance over the longer length, in characters.
-
-    Leading and trailing white space is ignored; 1 is an exact match, also for two empty texts.
-    """
+    """1 minus Levenshtein distance over the longer length, in characters, without surrounding white space."""
     output, expected = output.strip(), expected.strip()
     longest = max(len(output), len(expected))
     return 1.0 if not longest else 1 - edit_distance(output, expected) / longest
 
 
 def edit_distance(first: str, second: str) -> int:
-    """Levenshtein distance in characters."""
     previous = list(range(len(second) + 1))
     for row, first_char in enumerate(first, 1):
         current = [row]

@@ -28,13 +28,7 @@ _REPHRASED = (
 
 
 def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
-    """Grade columns of ``GENERATIONS`` for one output.
-
-    Args:
-        item: The example, with the truth as its completion.
-        output: Output of the model.
-        mask: Placeholder of the name in a naming prompt.
-    """
+    """Grade columns of ``GENERATIONS``; ``mask`` is the placeholder of the name in a naming prompt."""
     expected = item.completion
     code = item.language in PARSED and item.form in ("completion", "refactoring", "tests")
     return {
@@ -49,12 +43,9 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
 
 
 def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
-    """Whether the completed unit has no more syntax errors than the reference.
+    """Whether the completed unit has no more syntax errors than the reference; None if it cannot be parsed.
 
     The code around a unit may be truncated and have errors of its own, which do not count.
-
-    Returns:
-        None if the answer is not code, or the language has no grammar.
     """
     if item.task in ("architecture", "documentation") or item.language not in PARSED:
         return None
@@ -66,17 +57,13 @@ def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
 
 
 def is_correct(item: Example, output: str) -> bool:
-    """Whether an answer is correct, ignoring layout and comments.
-
-    For imports only the verdict counts (``allowed`` or ``violation``), not the reason.
-    """
+    """For imports only the verdict counts (``allowed`` or ``violation``), not the reason."""
     if item.task == "naming":
         return output.strip() == item.completion.strip()
     return same_answer(item, output, item.completion)
 
 
 def same_answer(item: Example, first: str, second: str) -> bool:
-    """Whether two answers to a question are equivalent."""
     if item.task == "architecture" and item.kind == "violation":
         return verdict_of(first) == verdict_of(second)
     if item.task in ("naming", "architecture", "documentation"):
@@ -85,7 +72,6 @@ def same_answer(item: Example, first: str, second: str) -> bool:
 
 
 def verdict_of(answer: str) -> str:
-    """The verdict of an answer: the word before the colon."""
     return answer.partition(":")[0].strip().lower()
 
 
@@ -98,7 +84,6 @@ def rephrase(item: Example) -> Example | None:
 
 
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Mean of a column over the rows that have it."""
     values = [float(row[name]) for row in rows if row[name] is not None]
     return fsum(values) / len(values) if values else None
 

@@ -16,13 +16,7 @@ def broken_patterns(
 ) -> list[str] | None:
     """Names of the patterns that an output breaks; None if no pattern applies to it.
 
-    Args:
-        checks: The project's patterns.
-        task: Task of the prompt.
-        prompt: Prompt, whose last line may start the first line of the output.
-        output: Generated code; the code before it is not checked.
-        language: Language of the output.
-        path: File of the output, if known.
+    The prompt's last line may start the first line of the output; code before it is not checked.
     """
     if task not in CODE or language not in checks.languages:
         return None
@@ -34,8 +28,8 @@ def broken_patterns(
 def pattern_metrics(generations: pl.DataFrame, checks: PatternChecks) -> dict[str, float]:
     """``patterns_<role>_broken``: share of the greedy outputs that break a pattern.
 
-    The role ``truth`` is the text in the repository, as a control: if it breaks patterns as often
-    as the models do, the project does not follow them either.
+    The role ``truth`` is the text in the repository, as a control: if it breaks patterns as often as the models do,
+    the project does not follow them either.
     """
     checked = generations.filter(
         pl.col("broken_patterns").is_not_null() & (pl.col("asked") == "plain") & (pl.col("sample") == 0)

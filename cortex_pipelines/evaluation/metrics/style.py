@@ -40,11 +40,6 @@ _STEP = 20
 
 
 def learn_style(texts: Iterable[tuple[str, str]]) -> Style:
-    """Learn the style of some code.
-
-    Args:
-        texts: Language and code; languages without a grammar are skipped.
-    """
     counters: dict[tuple[str, str], Counter[str]] = {}
     for language, code in texts:
         if language in PARSED and code.strip():
@@ -54,7 +49,7 @@ def learn_style(texts: Iterable[tuple[str, str]]) -> Style:
 
 
 def style_distance(style: Style, team: Style) -> float | None:
-    """Distance of a style from the team's, 0 to 1; None without common features."""
+    """0 to 1; None without common features."""
     shared = sorted(set(style) & set(team))
     if not shared:
         return None
@@ -62,7 +57,6 @@ def style_distance(style: Style, team: Style) -> float | None:
 
 
 def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
-    """Style distance by feature, averaged over languages."""
     distances = {}
     for feature in FEATURES:
         keys = [key for key in sorted(set(style) & set(team)) if key[0] == feature]
@@ -72,7 +66,7 @@ def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
 
 
 def _variation(first: Counter[str], second: Counter[str]) -> float:
-    """Total variation distance of two distributions."""
+    """Total variation distance."""
     first_total, second_total = sum(first.values()), sum(second.values())
     values = sorted(first.keys() | second.keys())  # a sum of floats depends on their order
     return fsum(abs(first[value] / first_total - second[value] / second_total) for value in values) / 2

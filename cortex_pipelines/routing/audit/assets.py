@@ -57,7 +57,6 @@ def routing_audit(
 
 
 def _metrics(estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool) -> dict[str, float]:
-    """Metrics by name, without those that the logs do not support."""
     gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}
     figures = {
         "hand_written_sample": float(sample),

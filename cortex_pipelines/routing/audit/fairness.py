@@ -18,19 +18,7 @@ NOT_KNOWN = "not known"
 class AuditGroup:
     """Held-out tasks with the same value of an attribute.
 
-    Args:
-        attribute: One of ``ATTRIBUTES``.
-        value: The value they share.
-        items: Number of tasks.
-        accuracy: Share that goes to the right master.
-        confidence: Mean confidence of the router.
-        overconfidence: Mean confidence less accuracy, with its bootstrap interval.
-        abstention: Share that is left to a person.
-        p_accuracy: That the group is served no worse than the rest (Fisher's exact test, one
-            side); None without a rest.
-        p_abstention: The same that it is left to a person no more often.
-        warnings: What it falls behind in: accuracy and abstention after Holm's correction over the
-            groups of the attribute, and whether the interval of overconfidence is above 0.
+    ``p_accuracy`` is that it is served no worse than the rest.
     """
 
     attribute: str
@@ -46,13 +34,9 @@ class AuditGroup:
 
 
 def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings) -> list[AuditGroup]:
-    """All groups of held-out tasks, ordered by attribute and value.
+    """All groups, ordered by attribute and value; those below ``min_items`` are shown only, not tested.
 
-    Args:
-        tasks: Columns ``right`` (Boolean), ``confidence`` (0 to 1), ``abstained`` (Boolean) and
-            ``ATTRIBUTES``; a value that is null is not known.
-        min_items: Fewest tasks for a group to be tested; smaller ones are shown only.
-        settings: Confidence, resamples and seed.
+    Columns of ``tasks``: ``right``, ``abstained`` (Boolean), ``confidence`` (0 to 1) and ``ATTRIBUTES``.
     """
     rows = []
     for attribute in ATTRIBUTES:
@@ -97,7 +81,6 @@ def _p_fewer(successes: int, trials: int, other_successes: int, other_trials: in
 
 
 def _with_warnings(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
-    """Groups with their warnings."""
     tested = [group for group in groups if group.items >= min_items]
     worse = rejected([group.p_accuracy for group in tested], alpha)
     abstaining = rejected([group.p_abstention for group in tested], alpha)
@@ -111,15 +94,11 @@ def _with_warnings(groups: Sequence[AuditGroup], min_items: int, alpha: float) -
 
 
 def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
-    """Hypotheses rejected at family-wise error rate ``alpha`` (Holm).
-
-    Missing p-values do not count as hypotheses.
-    """
+    """Hypotheses rejected at family-wise error rate ``alpha`` (Holm); missing p-values are none."""
     corrected = iter(holm([p for p in p_values if p is not None]))
     return [p is not None and next(corrected) <= alpha for p in p_values]
 
 
 def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
-    """Accuracy difference of the best and worst group of an attribute; None without two."""
     accuracies = [g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items]
     return float(np.max(accuracies) - np.min(accuracies)) if len(accuracies) > 1 else None

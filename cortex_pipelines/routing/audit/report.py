@@ -32,15 +32,6 @@ _GROUPS = (
 def audit_report(
     off_policy: pl.DataFrame, groups: pl.DataFrame, abstained: int, deciding: Mapping[str, int], sample: bool
 ) -> str:
-    """Render the report; the same tables give the same bytes.
-
-    Args:
-        off_policy: ``schemas.OFF_POLICY``.
-        groups: ``schemas.AUDIT_GROUPS``.
-        abstained: Held-out tasks that the router does not decide.
-        deciding: Logged decisions by the DataVersion of the router that took them.
-        sample: Whether the logs are a hand-written sample.
-    """
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
     parts += _estimates(off_policy, abstained)

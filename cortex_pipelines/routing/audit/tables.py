@@ -13,13 +13,6 @@ PERSON = "person"
 
 
 def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
-    """Input of ``fairness.audit_groups``.
-
-    Args:
-        scores: ``schemas.ROUTING_SCORES``.
-        test: The side ``test`` of ``schemas.ROUTING_DATASET``, which says where a task is from.
-        features: ``schemas.FEATURES``, which say its priority.
-    """
     priorities = _by_text(features.filter(pl.col("priority").is_not_null()), "priority")
     rows = [
         {
@@ -44,11 +37,6 @@ def logged_decisions(
     """Logged decisions on held-out tasks, with the router's preferred decision for each.
 
     Tasks that the router leaves to a person are excluded: their outcome is not logged.
-
-    Args:
-        attempts: As ``routing.outcomes.attempts`` gives them.
-        decisions: ``schemas.DECISIONS``, which say the propensity.
-        scores: ``schemas.ROUTING_SCORES``.
     """
     choices = {
         normalised(row["text"]): row["challenger"]
@@ -72,18 +60,12 @@ def logged_decisions(
 
 
 def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
-    """Number of logged decisions by the DataVersion of the deciding router, sorted.
-
-    Args:
-        decisions: ``schemas.DECISIONS``; those that name no version are left out.
-    """
     versioned = decisions.filter(pl.col("model_version").is_not_null() & ~pl.col("test_row"))
     counts = versioned.group_by("model_version").len().sort("model_version")
     return dict(counts.iter_rows())
 
 
 def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
-    """Groups as ``schemas.AUDIT_GROUPS``."""
     return AUDIT_GROUPS.frame(
         [
             {
@@ -108,7 +90,6 @@ def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
 
 
 def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
-    """Estimates as ``schemas.OFF_POLICY``; a refusal is one row without an estimate."""
     shared = {"items": estimate.items, "effective": estimate.effective}
     empty = {"estimate": None, "low": None, "high": None}
     if isinstance(estimate, Refusal):
@@ -130,7 +111,6 @@ def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
 
 
 def _by_text(features: pl.DataFrame, column: str) -> dict[str, str]:
-    """Value of a column by task text, the earliest wins."""
     by_text: dict[str, str] = {}
     for row in features.sort("decided_at", "attempt_id", nulls_last=True).iter_rows(named=True):
         if row["text"]:

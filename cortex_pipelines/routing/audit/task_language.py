@@ -1,7 +1,4 @@
-"""Detect the language of a task from its script and frequent words.
-
-A weak label, for the audit only: short titles often contain no distinctive word and get none.
-"""
+"""Detect the language of a task from its script and frequent words: a weak label, for the audit only."""
 
 import unicodedata
 from collections import Counter
@@ -36,7 +33,6 @@ _MARKER_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items(
 
 
 def task_language(text: str) -> str | None:
-    """Language of a task's text, or None if undetermined."""
     letters = [char for char in text if char.isalpha()]
     scripts = Counter(_script(char) for char in letters if not char.isascii())
     script, count = scripts.most_common(1)[0] if scripts else (None, 0)

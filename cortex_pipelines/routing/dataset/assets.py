@@ -1,8 +1,4 @@
-"""Asset of the router's data set.
-
-A file of its own: what it imports is the code that the data set depends on, and an edit of the
-encoder or the head must not make the data set stale.
-"""
+"""Asset of the router's data set, apart from the router's: an edit of encoder or models must not make it stale."""
 
 import json
 from pathlib import Path

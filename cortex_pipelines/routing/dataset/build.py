@@ -23,25 +23,13 @@ class TooFewTasksError(ValueError):
 def build_dataset(
     events: pl.DataFrame, commits: Mapping[str, pl.DataFrame], settings: RoutingSettings
 ) -> dict[str, pl.DataFrame]:
-    """Build the routing data set.
+    """``SPLITS`` to frames of ``ROUTING_DATASET``.
 
-    Only labels that an outcome confirmed are used for evaluation (validation, test); tasks that
-    were merely routed, and commits, are for training only. A hash of the text alone decides the
-    split: so it is the same for repeated tasks, nearly stratified by master, and never changes as
-    the logs grow. Otherwise an older champion could be tested on tasks that it was trained on. For
-    the same reason a task that was merely routed is left out if its hash is not for training: its
-    outcome may be known one day.
-
-    Args:
-        events: ``schemas.COORDINATION_EVENTS``.
-        commits: Project to ``schemas.REPOSITORY_COMMITS``.
-        settings: Shares, weights and rules of weak labels.
-
-    Returns:
-        ``schemas.SPLITS`` to frames of ``schemas.ROUTING_DATASET``.
-
-    Raises:
-        TooFewTasksError: too few tasks or masters, or a split would be empty.
+    Only labels that an outcome confirmed are used for evaluation (validation, test); tasks that were merely routed,
+    and commits, are for training only. A hash of the text alone decides the split: so it is the same for repeated
+    tasks, nearly stratified by master, and never changes as the logs grow. Otherwise an older champion could be tested
+    on tasks that it was trained on. For the same reason a task that was merely routed is left out if its hash is not
+    for training: its outcome may be known one day. Raises ``TooFewTasksError``.
     """
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     logged = _deduplicated(labelled_tasks(events))
@@ -59,17 +47,7 @@ def build_dataset(
 
 
 def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
-    """All labelled tasks of logs, for training outside the asset graph.
-
-    No test split: the router is evaluated out of fold.
-
-    Args:
-        events: ``schemas.COORDINATION_EVENTS``.
-        settings: Weights.
-
-    Returns:
-        A frame as ``build_dataset`` gives for training, without weak labels.
-    """
+    """All labelled tasks of logs, without weak labels or a test split: the router is evaluated out of fold."""
     logged = _deduplicated(labelled_tasks(events))
     rows = [
         _row(task, "outcome", 1.0) if task.source == "outcome" else _row(task, "decision", settings.decision_weight)
@@ -79,7 +57,6 @@ def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFr
 
 
 def split_of(key: str, settings: RoutingSettings) -> str:
-    """Split of a normalised text."""
     digest = hashlib.sha256(f"{settings.seed}\n{key}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     if position < settings.test_share:
@@ -88,14 +65,7 @@ def split_of(key: str, settings: RoutingSettings) -> str:
 
 
 def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
-    """The keyword rules next to the logs, or None.
-
-    Where there are several, the ones nearest to the top of the logs folder count: backups lie
-    deeper.
-
-    Raises:
-        RulesError: the rules file lacks something; says what.
-    """
+    """The rules nearest to the top of the logs folder: backups lie deeper. Raises ``RulesError``."""
     candidates = [
         (row["file"].count("/"), row["file"], row["byte_offset"], row["payload"])
         for row in events.filter(pl.col("kind") == "routing_rules").iter_rows(named=True)
@@ -109,7 +79,7 @@ def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _deduplicated(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
-    """Deduplicate by text: keep the most often confirmed label, then the latest."""
+    """Keep the most often confirmed label, then the latest."""
     by_text: dict[str, list[LabelledTask]] = defaultdict(list)
     for task in tasks:
         by_text[normalised(task.text)].append(task)

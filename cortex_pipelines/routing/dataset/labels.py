@@ -18,16 +18,7 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A logged task with its label.
-
-    Args:
-        text: Title or description.
-        master: The master.
-        source: ``outcome`` if the label was confirmed; ``decision`` if the task was only sent
-            there.
-        origin: Log file.
-        occurred_at: Time of its last record; None if no record has a time.
-    """
+    """``source`` is ``outcome`` if the label was confirmed, ``decision`` if the task was only sent there."""
 
     text: str
     master: str

@@ -18,8 +18,6 @@ FEWEST_WORDS = 3
 
 @dataclass(frozen=True)
 class WeakTask:
-    """A commit's subject line with a rule's label."""
-
     text: str
     master: str
     origin: str
@@ -27,11 +25,7 @@ class WeakTask:
 
 
 class WeakLabeller:
-    """Compiled weak labelling rules.
-
-    Args:
-        rules: In order; the first that matches a path has its vote.
-    """
+    """The first rule that matches a path has its vote."""
 
     def __init__(self, rules: Sequence[WeakRule]) -> None:
         self._paths = [(r.master, [re.compile(p) for p in r.paths]) for r in rules]
@@ -56,14 +50,7 @@ class WeakLabeller:
 
 
 def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int) -> list[WeakTask]:
-    """Weakly labelled tasks from a project's commits.
-
-    Args:
-        commits: A frame of ``schemas.REPOSITORY_COMMITS``; merges are left out.
-        project: Its name, for the origin.
-        rules: What tells the master.
-        per_master: Most tasks of one master, chosen by hash so that growth keeps most of them.
-    """
+    """At most ``per_master`` tasks of each master, chosen by hash so that growth keeps most of them; no merges."""
     labeller = WeakLabeller(rules)
     by_master: dict[str, dict[str, WeakTask]] = defaultdict(dict)
     for row in commits.sort("source", "commit").iter_rows(named=True):

@@ -78,7 +78,6 @@ def task_router_evaluation(
 def _baseline(
     router: Router, dataset: Path, texts: Sequence[str]
 ) -> tuple[list[str | None], tuple[str, ...], list[str]]:
-    """Masters chosen by the keyword rules, the masters they know, and remarks."""
     if router.rules is not None:
         return [router.by_rules(text).master for text in texts], router.rules.masters, []
     train = pl.read_parquet(dataset / "train.parquet")
@@ -90,7 +89,6 @@ def _baseline(
 def _champion(
     reference: ReferenceModel | None, root: Path, texts: Sequence[str]
 ) -> tuple[list[str | None] | None, list[str]]:
-    """Masters chosen by the champion; None if missing or unreadable."""
     if reference is None:
         return None, []
     try:

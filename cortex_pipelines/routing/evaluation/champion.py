@@ -15,11 +15,7 @@ class UnreadableChampionError(RuntimeError):
 
 
 def champion_decisions(folder: Path, version: str, root: Path, texts: Sequence[str]) -> list[Decision]:
-    """Decisions of a champion about tasks, in their order.
-
-    Raises:
-        UnreadableChampionError: its format is outdated, or its encoder is missing.
-    """
+    """Raises ``UnreadableChampionError`` if the format is outdated, or the encoder is missing."""
     try:
         return open_trained(folder, root, version).route(texts)
     except RouterError as error:

@@ -16,7 +16,6 @@ _CHANCES = {"p": "p_value", "p of loss": "p_loss", "p (Holm)": "p_corrected"}
 
 
 def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Candidates on the training folds, each against the best adopted simpler one."""
     rows = [
         {
             "Candidate": str(step["model"]),
@@ -42,7 +41,6 @@ def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def voters_table(metrics: Mapping[str, float]) -> list[str]:
-    """Single voters on the held-out tasks; empty for a router of rules alone."""
     rows = [
         (name.removeprefix("voter_"), f"{value:.4f}")
         for name, value in sorted(metrics.items())
@@ -61,7 +59,6 @@ def voters_table(metrics: Mapping[str, float]) -> list[str]:
 
 
 def reliability_picture(scores: pl.DataFrame) -> str:
-    """Reliability diagram: confidence against accuracy, one point per bin."""
     bins = reliability(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     confidences, true, tasks = zip(*bins, strict=True)
 
@@ -74,7 +71,6 @@ def reliability_picture(scores: pl.DataFrame) -> str:
 
 
 def coverage_risk_picture(scores: pl.DataFrame) -> str:
-    """Risk-coverage curve: error rate by share of tasks decided, surest first."""
     curve = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     shares, risks = zip(*curve, strict=True)
 
@@ -86,7 +82,6 @@ def coverage_risk_picture(scores: pl.DataFrame) -> str:
 
 
 def class_rows(scores: pl.DataFrame) -> list[str]:
-    """Precision and recall by master, worst first."""
     rows = [
         {
             "Master": str(row["master"]),
@@ -100,7 +95,6 @@ def class_rows(scores: pl.DataFrame) -> list[str]:
 
 
 def curve_table(points: Sequence[CurvePoint]) -> list[str]:
-    """Learning curve as a table; empty without points."""
     if not points:
         return []
     rows = [(f"{point.tasks}", _interval_text(point.lexical), _interval_text(point.semantic)) for point in points]

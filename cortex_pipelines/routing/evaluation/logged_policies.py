@@ -23,16 +23,9 @@ class LogError(ValueError):
 
 
 def value_from_log(path: Path, low: float | None = None, high: float | None = None) -> PolicyValue:
-    """Value of the new policy by a log in JSON lines.
+    """Value of the new policy by a log of lines ``{"reward", "propensity", "target"}``.
 
-    Args:
-        path: One decision a line, ``{"reward", "propensity", "target"}``.
-        low: Smallest possible reward; only together with the largest.
-        high: Largest possible reward.
-
-    Raises:
-        LogError: the file is missing or holds no decision, a line is not valid, or the range of
-            rewards is empty.
+    ``low`` and ``high`` are the smallest and largest possible reward, both or neither. Raises ``LogError``.
     """
     bounds = _bounds(low, high)
     if not path.is_file():

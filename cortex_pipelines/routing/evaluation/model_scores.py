@@ -26,13 +26,7 @@ _SHARES = (0.125, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One point of the learning curve.
-
-    Args:
-        tasks: Training tasks.
-        lexical: Accuracy of TF-IDF with logistic regression on the held-out tasks.
-        semantic: Accuracy of the encoder with logistic regression.
-    """
+    """Accuracy of the two simplest learners by number of training tasks."""
 
     tasks: int
     lexical: Interval
@@ -40,15 +34,9 @@ class CurvePoint:
 
 
 def voter_metrics(router: Router, test: pl.DataFrame) -> dict[str, float]:
-    """Metrics of each voter, their average and the ensemble on held-out tasks.
+    """Metrics of each voter, their average and the ensemble; empty for a router of rules alone.
 
-    ``voter_NAME`` is the accuracy of a voter; ``plain_average`` and ``ensemble`` those of the two
-    ways to join them, with ``average_mcnemar_p`` between them; ``ece_before`` is the calibration
-    error of the plain average. Empty for a router of rules alone.
-
-    Args:
-        router: A router.
-        test: ``schemas.ROUTING_DATASET``.
+    ``ece_before`` is the calibration error of the plain average, ``average_mcnemar_p`` compares it with the ensemble.
     """
     texts, names = test["text"].to_list(), list(router.masters)
     scores = router.candidate_scores(texts, router.encode(texts))
@@ -74,16 +62,7 @@ def voter_metrics(router: Router, test: pl.DataFrame) -> dict[str, float]:
 def learning_curve(
     router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
 ) -> list[CurvePoint]:
-    """Accuracy of the two simplest learners by number of training tasks.
-
-    The tasks of a smaller share are among those of a larger one, chosen by a hash of their text.
-
-    Args:
-        router: Its encoder is used.
-        train: ``schemas.ROUTING_DATASET``, to train on.
-        test: The same, to judge on.
-        settings: The section ``routing``.
-    """
+    """Tasks of a smaller share are among those of a larger one, chosen by a hash of their text."""
     order = sorted(
         range(train.height),
         key=lambda row: hashlib.sha256(train["text"][row].encode("utf-8", "surrogatepass")).hexdigest(),
@@ -124,14 +103,6 @@ def _point(
 
 
 def tfidf_predictions(router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings) -> list[str]:
-    """Masters chosen by TF-IDF with logistic regression on the same training tasks.
-
-    Args:
-        router: Its encoder is used.
-        train: ``schemas.ROUTING_DATASET``, to train on.
-        test: The same, to judge on.
-        settings: The section ``routing``.
-    """
     names = sorted(train["master"].unique())
     train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
     with pinned_threads(settings.threads):
@@ -171,7 +142,6 @@ def area_under_risk(curve: Sequence[tuple[float, float]]) -> float:
 
 
 def class_table(scores: pl.DataFrame) -> list[Mapping[str, float | str]]:
-    """Tasks, precision and recall of the challenger by master, worst recall first."""
     rows: list[Mapping[str, float | str]] = []
     for master in sorted(set(scores["master"])):
         belonging = scores.filter(pl.col("master") == master)

@@ -32,17 +32,7 @@ def routing_report(
     curve: Sequence[CurvePoint],
     misrouted: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Render the report; the same figures give the same bytes.
-
-    Args:
-        scores: A frame of ``schemas.ROUTING_SCORES``.
-        metrics: As ``routing_metrics`` gives them.
-        known_masters: Masters that the keyword rules know.
-        notes: Further remarks on the comparison, each a paragraph.
-        steps: Results of model selection, from ``candidates.json``.
-        curve: The learning curve.
-        misrouted: Requests that belong to no master and were sent to one all the same, with it.
-    """
+    """``misrouted`` are requests that belong to no master and were sent to one all the same, with it."""
     parts = [
         *([paragraph(_SAMPLE, warning=True)] if metrics["hand_written_sample"] else []),
         *map(paragraph, notes),
@@ -96,7 +86,6 @@ def _comparison_rows(
 
 
 def _scope(metrics: Mapping[str, float], misrouted: Sequence[tuple[str, str]]) -> list[str]:
-    """How often out-of-scope requests are left to a person; empty where not measured."""
     if "out_of_scope_items" not in metrics:
         return []
     head = ("", f"{metrics['out_of_scope_items']:.0f} requests of daily life")

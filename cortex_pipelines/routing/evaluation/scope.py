@@ -12,25 +12,13 @@ _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
 
 def held_out_requests() -> list[str]:
-    """Everyday requests that no router is trained or selected on."""
     return read_requests(_REQUESTS)
 
 
 def scope_metrics(
     tasks: Sequence[Decision], requests: Sequence[Decision], limit: float, settings: RoutingSettings
 ) -> dict[str, float]:
-    """Abstention metrics by name.
-
-    ``out_of_scope_abstained`` is the share of the requests that is left to a person,
-    ``in_scope_kept`` that of the tasks that count as like known ones, ``scope_auroc`` the chance
-    that a task scores above a request.
-
-    Args:
-        tasks: Decisions on held-out tasks.
-        requests: Decisions on requests that belong to no master.
-        limit: Score from which the router counts a task as in scope.
-        settings: Confidence of the intervals.
-    """
+    """Shares of requests left to a person (``out_of_scope_abstained``) and of tasks in scope (``in_scope_kept``)."""
     from sklearn.metrics import roc_auc_score
 
     in_scope = sum(decision.in_scope >= limit for decision in tasks)

@@ -15,15 +15,7 @@ from cortex_pipelines.statistics.significance import mcnemar_exact
 
 @dataclass(frozen=True)
 class RouterComparison:
-    """Two routers on the same tasks.
-
-    Args:
-        items: Number of tasks.
-        first: Accuracy of the first, with Wilson's interval.
-        second: Accuracy of the second, with Wilson's interval.
-        difference: First minus second, with the interval of the paired bootstrap.
-        p_value: Of McNemar's exact test that both err alike.
-    """
+    """Accuracies with Wilson's interval, their paired difference, and McNemar's exact p."""
 
     items: int
     first: Interval
@@ -39,17 +31,9 @@ def score_tasks(
     tfidf: Sequence[str],
     champion: Sequence[str | None] | None,
 ) -> pl.DataFrame:
-    """Each held-out task with the decision of every router.
+    """Each held-out task with the decision of every router, as ``ROUTING_SCORES``.
 
-    Args:
-        test: ``schemas.ROUTING_DATASET``.
-        challenger: The router's decisions, in the order of the tasks.
-        baseline: Master by the baseline; no answer (None) counts as wrong.
-        tfidf: Master by the plainest learner.
-        champion: Master by the champion; None without a champion.
-
-    Returns:
-        A frame of ``schemas.ROUTING_SCORES``.
+    No answer (None) of the baseline counts as wrong.
     """
     champion_masters: Sequence[str | None] = champion if champion is not None else [None] * test.height
     rows = [
@@ -77,11 +61,6 @@ def score_tasks(
 
 
 def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
-    """Compare the challenger with ``baseline``, ``tfidf`` or ``champion``.
-
-    Raises:
-        ValueError: no tasks.
-    """
     challenger_right = scores["challenger_right"].to_numpy()
     other_right = scores[f"{other}_right"].to_numpy().astype(bool)
     differences = challenger_right.astype(float) - other_right.astype(float)
@@ -103,18 +82,10 @@ def routing_metrics(
 ) -> dict[str, float]:
     """All metrics of a router evaluation, by name.
 
-    ``challenger``, ``baseline``, ``tfidf`` and ``champion`` (if there is one) are accuracies; the
-    reference is the champion, or else the baseline, and ``difference`` is challenger minus
-    reference. ``least_difference`` is that or the one to TF-IDF, whichever interval begins lower:
-    what a gate goes by, since rules that do not know all masters are easily beaten. Names that
-    begin with ``known_`` are for the tasks of those masters only that the baseline knows.
-
-    Args:
-        scores: A frame of ``schemas.ROUTING_SCORES``.
-        known_masters: Masters that the baseline knows.
-        settings: Confidence, resamples and seed.
-        sample: Whether the tasks are a hand-written sample.
-        is_tfidf: Whether the challenger is nothing but TF-IDF, which cannot beat itself.
+    The reference is the champion, or else the baseline, and ``difference`` is challenger minus reference.
+    ``least_difference`` is that or the one to TF-IDF, whichever interval begins lower: what a gate goes by, since
+    rules that do not know all masters are easily beaten. ``known_`` is for the tasks of those masters only that the
+    baseline knows. TF-IDF (``is_tfidf``) cannot beat itself.
     """
     against_rules = compare(scores, "baseline", settings)
     has_champion = scores["champion_right"].null_count() == 0
@@ -148,7 +119,6 @@ def routing_metrics(
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:
-    """Recall of the challenger by master."""
     shares = scores.group_by("master").agg(pl.col("challenger_right").mean()).sort("master")
     return dict(zip(shares["master"], shares["challenger_right"], strict=True))
 

@@ -25,14 +25,10 @@ _MAX_CHARACTERS = 20_000
 
 @dataclass(frozen=True)
 class Features:
-    """Features of some tasks; all arrays have the same length.
+    """Features of some tasks.
 
-    Args:
-        texts: The tasks.
-        embeddings: All that the encoder pools, shape (tasks, parts x width).
-        sentence: The encoder's embedding proper, shape (tasks, width), rows of length 1.
-        projected: All that the encoder pools, projected, shape (tasks, dimensions).
-        lexical: TF-IDF of words and letters, a sparse matrix (tasks, terms).
+    ``embeddings`` is all that the encoder pools, (tasks, parts x width); ``sentence`` its embedding proper, rows of
+    length 1; ``projected`` (tasks, dimensions); ``lexical`` sparse TF-IDF of words and letters.
     """
 
     texts: tuple[str, ...]
@@ -45,7 +41,6 @@ class Features:
         return len(self.texts)
 
     def take(self, indices: Indices) -> "Features":
-        """The features of selected tasks."""
         return Features(
             tuple(self.texts[index] for index in indices),
             self.embeddings[indices],
@@ -56,13 +51,10 @@ class Features:
 
 
 class FeatureExtractor:
-    """Extracts features; fitted on texts without labels.
+    """Fitted on texts without labels.
 
-    Args:
-        mean: Mean embedding, shape (width,).
-        components: Principal components of the embeddings, shape (width, dimensions).
-        terms: Terms of words and of letters, each in order of its column.
-        weights: Inverse document frequencies of the two.
+    ``components`` are principal components, (width, dimensions); ``terms`` and ``weights`` (inverse document
+    frequencies) are of words and of letters.
     """
 
     def __init__(
@@ -79,13 +71,6 @@ class FeatureExtractor:
 
     @classmethod
     def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "FeatureExtractor":
-        """Fit to training tasks.
-
-        Args:
-            texts: The tasks.
-            embeddings: As the encoder gives them, shape (tasks, width).
-            dimensions: Most dimensions of the projection.
-        """
         terms, weights = [], []
         for level in (0, 1):
             names, inverse = _count(level, texts)
@@ -95,7 +80,6 @@ class FeatureExtractor:
         return cls(mean, components, (terms[0], terms[1]), (weights[0], weights[1]))
 
     def features(self, texts: Sequence[str], embeddings: Floats) -> Features:
-        """Features of tasks with known embeddings."""
         from scipy.sparse import csr_matrix
 
         columns: list[int] = []
@@ -121,7 +105,6 @@ class FeatureExtractor:
         )
 
     def arrays(self) -> dict[str, Floats]:
-        """Numeric state to save."""
         return {
             "mean": self._mean,
             "components": self._components,
@@ -130,12 +113,10 @@ class FeatureExtractor:
         }
 
     def vocabulary(self) -> dict[str, list[str]]:
-        """Vocabulary to save."""
         return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> "FeatureExtractor":
-        """Rebuild from ``arrays`` and ``vocabulary``."""
         return cls(
             arrays["mean"],
             arrays["components"],
@@ -158,7 +139,6 @@ def _options(level: int) -> dict[str, Any]:
 
 
 def _count(level: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
-    """Terms and their inverse document frequencies; empty if no text has a term."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     # letters that only one task has cost memory and say little
@@ -206,7 +186,6 @@ class _Counter:
         return columns, normalised
 
     def _columns_in(self, text: str) -> Iterator[int]:
-        """Columns of known terms, once per occurrence."""
         if not self._within_words:
             yield from self._known_columns(text)
             return
@@ -221,8 +200,7 @@ class _Counter:
 def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:
     """Mean and principal components, without those that are rounding noise.
 
-    They are the eigenvectors of whichever is smaller, the covariance or, of fewer tasks than
-    columns, the Gram matrix.
+    They are the eigenvectors of whichever is smaller, the covariance or the Gram matrix.
     """
     mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = (embeddings - mean).astype(np.float64)

@@ -11,15 +11,7 @@ from cortex_pipelines.routing.settings import RoutingSettings
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training data of a candidate.
-
-    Args:
-        features: The tasks.
-        labels: Number of each task's master.
-        weights: Weight of each task, above 0.
-        masters: Number of masters, also of those that no task here has.
-        settings: The section ``routing``.
-    """
+    """``masters`` counts also those that no task here has; ``labels`` are their numbers."""
 
     features: Features
     labels: Indices
@@ -28,7 +20,6 @@ class TrainingData:
     settings: RoutingSettings
 
     def take(self, indices: Indices) -> "TrainingData":
-        """The training data of selected tasks."""
         return TrainingData(
             self.features.take(indices), self.labels[indices], self.weights[indices], self.masters, self.settings
         )
@@ -36,8 +27,7 @@ class TrainingData:
     def refit(self, indices: Indices) -> tuple["TrainingData", FeatureExtractor]:
         """The selected tasks, with features refit on them alone.
 
-        Held-out tasks must not be used to count terms or fit components, or a comparison is not out
-        of fold.
+        Held-out tasks must not be used to count terms or fit components, or a comparison is not out of fold.
         """
         subset = self.take(indices)
         texts, embeddings = subset.features.texts, subset.features.embeddings
@@ -46,8 +36,6 @@ class TrainingData:
 
 
 class CandidateModel(Protocol):
-    """A trained candidate."""
-
     def scores(self, features: Features) -> Doubles:
         """Log-probabilities before calibration, shape (tasks, masters)."""
 

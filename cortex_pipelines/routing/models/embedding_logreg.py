@@ -11,33 +11,25 @@ from cortex_pipelines.routing.models.softmax import fit_softmax, log_softmax
 
 
 class EmbeddingLogreg:
-    """A trained candidate: logistic regression on the embedding.
-
-    Args:
-        weights: Shape (dimensions + 1, masters), the biases last.
-    """
+    """Logistic regression on the embedding; weights of shape (dimensions + 1, masters), the biases last."""
 
     def __init__(self, weights: Floats) -> None:
         self._weights = weights
 
     @classmethod
     def fit(cls, training: TrainingData) -> "EmbeddingLogreg":
-        """Train it."""
         penalty = training.settings.semantic_penalty
         return cls(
             fit_softmax(training.features.projected, training.labels, training.weights, training.masters, penalty)
         )
 
     def scores(self, features: Features) -> Doubles:
-        """See ``CandidateModel``."""
         logits = features.projected @ self._weights[:-1] + self._weights[-1]
         return log_softmax(logits.astype(np.float64))
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``CandidateModel``."""
         return {"weights": self._weights}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "EmbeddingLogreg":
-        """Rebuild from ``arrays``."""
         return cls(arrays["weights"])

@@ -22,20 +22,13 @@ _FEATURES_A_TASK = 8
 
 
 class KernelRidge:
-    """A trained candidate: kernel ridge regression.
-
-    Args:
-        directions: Random directions, shape (dimensions, features).
-        phases: Random phases, shape (features,).
-        weights: Shape (features, masters).
-    """
+    """Shapes: directions (dimensions, features), phases (features,), weights (features, masters)."""
 
     def __init__(self, directions: Floats, phases: Floats, weights: Floats) -> None:
         self._directions, self._phases, self._weights = directions, phases, weights
 
     @classmethod
     def fit(cls, training: TrainingData) -> "KernelRidge":
-        """Train it."""
         from sklearn.kernel_approximation import RBFSampler
         from sklearn.linear_model import Ridge
 
@@ -52,7 +45,6 @@ class KernelRidge:
         return cls(directions, phases, ridge.coef_.T.astype(np.float32))
 
     def features(self, tasks: Features) -> Floats:
-        """Random Fourier features, shape (tasks, features)."""
         cosines: Floats = np.cos(tasks.projected @ self._directions + self._phases)
         return cosines * np.float32(np.sqrt(2.0 / len(self._phases)))
 
@@ -61,14 +53,11 @@ class KernelRidge:
         return (self.features(tasks) @ self._weights).astype(np.float64)
 
     def scores(self, tasks: Features) -> Doubles:
-        """See ``CandidateModel``."""
         return log_softmax(_SCALE * self.raw(tasks))
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``CandidateModel``."""
         return {"directions": self._directions, "phases": self._phases, "weights": self._weights}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "KernelRidge":
-        """Rebuild from ``arrays``."""
         return cls(arrays["directions"], arrays["phases"], arrays["weights"])

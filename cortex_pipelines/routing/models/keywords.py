@@ -13,20 +13,13 @@ _UNMATCHED_SCORE = 0.05
 
 
 class KeywordRules:
-    """The keyword rules as a candidate without training.
-
-    Args:
-        rules: The keyword rules.
-        masters: Names of the masters, by number.
-        fallback: Master where the rules find no keyword, if any.
-    """
+    """The rules as a candidate without training; ``fallback`` is the master where they find no keyword."""
 
     def __init__(self, rules: Rules, masters: Sequence[str], fallback: str | None) -> None:
         self._rules, self._fallback = rules, fallback
         self._numbers = {master: number for number, master in enumerate(masters)}
 
     def scores(self, features: Features) -> Doubles:
-        """See ``CandidateModel``."""
         shares = np.full((len(features), len(self._numbers)), _UNMATCHED_SCORE)
         for row, text in enumerate(features.texts):
             decision = self._rules.decide(text)
@@ -39,5 +32,4 @@ class KeywordRules:
         return logs
 
     def arrays(self) -> Mapping[str, Floats]:
-        """Empty: nothing is learnt."""
         return {}

@@ -23,15 +23,7 @@ more than wanted are then compared exactly. On Banking77 an eighth of that misse
 
 
 class KnnClassifier:
-    """A trained candidate: k-nearest neighbours.
-
-    Args:
-        vectors: Shape (tasks, width), rows of length 1.
-        labels: Number of each task's master.
-        weights: Weight of each task's vote.
-        masters: Number of masters.
-        neighbours: How many vote.
-    """
+    """k-nearest neighbours; ``vectors`` of shape (tasks, width), rows of length 1."""
 
     def __init__(self, vectors: Floats, labels: Indices, weights: Floats, masters: int, neighbours: int) -> None:
         self._vectors, self._labels, self._weights = vectors, labels, weights
@@ -39,7 +31,6 @@ class KnnClassifier:
 
     @classmethod
     def fit(cls, training: TrainingData) -> "KnnClassifier":
-        """Store the tasks."""
         return cls(
             training.features.sentence,
             training.labels,
@@ -79,11 +70,9 @@ class KnnClassifier:
         return torch.from_numpy(_in_bytes(self._vectors, scale)).T
 
     def scores(self, features: Features) -> Doubles:
-        """See ``CandidateModel``."""
         return self.votes(*self.nearest(features, self._neighbours))
 
     def votes(self, neighbours: Indices, cosines: Floats) -> Doubles:
-        """Scores by weighted votes of the nearest of the given neighbours."""
         neighbours, cosines = neighbours[:, : self._neighbours], cosines[:, : self._neighbours]
         votes = np.exp(_SHARPNESS * (cosines.astype(np.float64) - 1.0)) * self._weights[neighbours]
         shares = np.zeros((len(neighbours), self._masters))
@@ -94,12 +83,10 @@ class KnnClassifier:
         return logs
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``CandidateModel``."""
         return {"vectors": self._vectors, "labels": self._labels.astype(np.float32), "weights": self._weights}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats], masters: int, neighbours: int) -> "KnnClassifier":
-        """Rebuild from ``arrays``."""
         labels = arrays["labels"].astype(np.int64)
         return cls(arrays["vectors"], labels, arrays["weights"], masters, neighbours)
 

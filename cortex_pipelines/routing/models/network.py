@@ -27,13 +27,7 @@ _UNSEEN = -12.0
 
 @dataclass(frozen=True)
 class NeuralSettings:
-    """Hyperparameters that the search chooses.
-
-    Args:
-        learning_rate: Highest step of AdamW; it falls to 0 along a cosine.
-        weight_decay: Decoupled weight decay of AdamW.
-        dropout: Share of the inputs that is left out at random while training.
-    """
+    """Hyperparameters that the search chooses, of AdamW with a cosine schedule."""
 
     learning_rate: float
     weight_decay: float
@@ -41,11 +35,10 @@ class NeuralSettings:
 
 
 class NeuralClassifier:
-    """A trained candidate: neural network with a numpy forward pass.
+    """Neural network with a numpy forward pass.
 
-    Args:
-        arrays: ``inward`` (dimensions, 256) and ``inward_bias``, ``outward`` (256, dimensions),
-            ``masters`` (masters, dimensions), ``bias`` (masters,) and ``scale`` (1,).
+    Arrays: ``inward`` (dimensions, 256) and ``inward_bias``, ``outward`` (256, dimensions), ``masters`` (masters,
+    dimensions), ``bias`` (masters,) and ``scale`` (1,).
     """
 
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
@@ -55,13 +48,7 @@ class NeuralClassifier:
     def fit(
         cls, training: TrainingData, hyperparameters: NeuralSettings, on_epoch: "EpochCallback | None" = None
     ) -> "NeuralClassifier":
-        """Train it; deterministic for the same tasks, settings and seed.
-
-        Args:
-            training: Training data.
-            hyperparameters: Hyperparameters to train with.
-            on_epoch: Called after each epoch with its number, from 1, and the candidate.
-        """
+        """Deterministic for the same tasks, settings and seed."""
         import torch
 
         with torch.random.fork_rng(devices=[]):
@@ -69,18 +56,15 @@ class NeuralClassifier:
             return cls(_train(training, hyperparameters, on_epoch))
 
     def scores(self, features: Features) -> Doubles:
-        """See ``CandidateModel``."""
         arrays = self._arrays
         logits = arrays["scale"] * (self._embed(features) @ arrays["masters"].T) + arrays["bias"]
         return log_softmax(logits.astype(np.float64))
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``CandidateModel``."""
         return self._arrays
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "NeuralClassifier":
-        """Rebuild from ``arrays``."""
         return cls(arrays)
 
     def _embed(self, features: Features) -> Floats:

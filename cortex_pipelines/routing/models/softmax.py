@@ -10,15 +10,7 @@ _STEPS = 60
 
 
 def fit_softmax(features: Floats, labels: Indices, weights: Floats, masters: int, penalty: float) -> Floats:
-    """Weights and, in the last row, biases; shape (dimensions + 1, masters).
-
-    Args:
-        features: Shape (tasks, dimensions).
-        labels: Number of each task's master.
-        weights: Weight of each task.
-        masters: Number of masters, also of those that no task here has.
-        penalty: Inverse of the regularisation (``C`` of scikit-learn).
-    """
+    """Weights and, in the last row, biases; shape (dimensions + 1, masters). ``penalty`` is ``C`` of scikit-learn."""
     import torch
 
     inputs = torch.tensor(features)
@@ -50,7 +42,6 @@ def fit_softmax(features: Floats, labels: Indices, weights: Floats, masters: int
 
 
 def log_softmax(logits: Doubles) -> Doubles:
-    """Row-wise log-softmax."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     result: Doubles = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result

@@ -19,19 +19,13 @@ _UNSEEN = -12.0
 
 
 class TfidfLogreg:
-    """A trained candidate: logistic regression on TF-IDF.
-
-    Args:
-        weights: Shape (terms, masters).
-        biases: Shape (masters,).
-    """
+    """Logistic regression on TF-IDF; weights (terms, masters), biases (masters,)."""
 
     def __init__(self, weights: Floats, biases: Floats) -> None:
         self._weights, self._biases = weights, biases
 
     @classmethod
     def fit(cls, training: TrainingData) -> "TfidfLogreg":
-        """Train it."""
         terms = training.features.lexical.shape[1]
         weights = np.zeros((terms, training.masters), dtype=np.float32)
         biases = np.full(training.masters, _UNSEEN, dtype=np.float32)
@@ -49,7 +43,6 @@ class TfidfLogreg:
         return cls(weights, biases)
 
     def scores(self, features: Features) -> Doubles:
-        """See ``CandidateModel``."""
         return log_softmax(self.logits(features))
 
     def logits(self, features: Features) -> Doubles:
@@ -58,12 +51,10 @@ class TfidfLogreg:
         return logits
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``CandidateModel``."""
         return {"weights": self._weights, "biases": self._biases}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "TfidfLogreg":
-        """Rebuild from ``arrays``."""
         return cls(arrays["weights"], arrays["biases"])
 
 

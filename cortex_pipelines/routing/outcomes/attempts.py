@@ -15,23 +15,12 @@ _AMOUNTS = ("duration_seconds", "tokens", "complexity", "complexity_score")
 def attempts(
     decisions: pl.DataFrame, outcomes: pl.DataFrame, features: pl.DataFrame, settings: PredictorSettings
 ) -> pl.DataFrame:
-    """Attempts with features and targets.
+    """One row per task and master with features and targets, in the order of time.
 
-    Rows from tests, and tasks whose text stands nowhere, are left out. A task that was taken from
-    a master before it succeeded there has failed there. A duration or a number of tokens of 0 is
-    one that nobody measured.
-
-    Args:
-        decisions: ``schemas.DECISIONS``.
-        outcomes: ``schemas.OUTCOMES``.
-        features: ``schemas.FEATURES``.
-        settings: Complexity in words, as numbers.
-
-    Returns:
-        The columns of ``features`` with ``when`` (time of the decision, or else of the first that
-        was heard of it), ``cluster`` (the text's words: a task that comes again is not
-        independent), ``success`` (0 or 1), ``duration_seconds``, ``tokens``, ``complexity`` and
-        ``complexity_score`` (all may be null); in the order of time.
+    Rows from tests, and tasks whose text stands nowhere, are left out. A task that was taken from a master before it
+    succeeded there has failed there. A duration or a number of tokens of 0 is one that nobody measured. Adds to the
+    columns of ``features``: ``when``, ``cluster`` (the text's words: a task that comes again is not independent),
+    ``success`` (0 or 1), ``duration_seconds``, ``tokens``, ``complexity`` and ``complexity_score``, all nullable.
     """
     outcome_by_attempt = _outcomes_by_attempt(outcomes, settings)
     by_task = _task_values(outcomes)
@@ -58,7 +47,7 @@ def attempts(
 
 
 def _outcomes_by_attempt(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dict[str, Any]]:
-    """Outcome of each attempt; the latest record with a value wins."""
+    """The latest record with a value wins."""
     by_time = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
         "occurred_at", "file", "byte_offset", nulls_last=False
     )
@@ -78,7 +67,6 @@ def _outcomes_by_attempt(outcomes: pl.DataFrame, settings: PredictorSettings) ->
 
 
 def _task_values(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Values from task records without a master."""
     by_task: dict[str, dict[str, Any]] = {}
     rows = outcomes.filter(pl.col("master").is_null() & pl.col("task_id").is_not_null())
     for row in rows.sort("occurred_at", "file", "byte_offset").iter_rows(named=True):
@@ -92,7 +80,6 @@ def _in_numbers(word: str | None, words: Mapping[str, float]) -> float | None:
 
 
 def _reassigned_attempts(decisions: pl.DataFrame) -> set[str]:
-    """Attempts of tasks that were reassigned to another master."""
     steps = decisions.filter(
         pl.col("task_id").is_not_null() & pl.col("decided_at").is_not_null() & ~pl.col("test_row")
     ).sort("decided_at", "file", "byte_offset")

@@ -15,7 +15,6 @@ from cortex_pipelines.words import folded_words
 
 
 def _long_words(text: str) -> list[str]:
-    """Words of a text without single letters."""
     return [word for word in folded_words(text) if len(word) > 1 or not word.isascii()]
 
 
@@ -27,14 +26,7 @@ _TFIDF_OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Feature columns by type.
-
-    Args:
-        numbers: Numbers that are taken as they are.
-        amounts: Numbers not below 0 that vary by factors; their logarithm is taken.
-        categories: Values of which there are few; each is a feature of its own.
-        text: Column whose words are features; None without one.
-    """
+    """``numbers`` are taken as they are, ``amounts`` (not below 0) by their logarithm, ``categories`` one-hot."""
 
     numbers: tuple[str, ...]
     amounts: tuple[str, ...]
@@ -53,16 +45,7 @@ COLUMNS = Columns(
 
 @dataclass(frozen=True)
 class Encoding:
-    """Encoding of features as a matrix, serialisable as JSON.
-
-    Args:
-        columns: Which columns.
-        centre: Mean of each number in training; what stands in for a missing one.
-        spread: Standard deviation of each number, 1 where it never varied.
-        categories: Known values of each category.
-        words: Words of the vocabulary, sorted.
-        idf: Inverse document frequency of each word.
-    """
+    """Encoding of features as a matrix; ``centre`` stands in for a missing number."""
 
     columns: Columns
     centre: tuple[float, ...]
@@ -79,19 +62,10 @@ class Encoding:
 
     @property
     def width(self) -> int:
-        """Number of columns of the matrix."""
         return len(self.centre) + sum(map(len, self.categories)) + len(self.words)
 
     @classmethod
     def fit(cls, rows: pl.DataFrame, columns: Columns, vocabulary: int, min_documents: int) -> "Encoding":
-        """Learn the encoding from training rows.
-
-        Args:
-            rows: Training tasks.
-            columns: Which columns are features.
-            vocabulary: Most words.
-            min_documents: Fewest texts that a word has to stand in.
-        """
         numbers = _numbers(rows, columns)
         present = ~np.isnan(numbers)
         count = np.maximum(present.sum(axis=0), 1)
@@ -108,7 +82,6 @@ class Encoding:
         )
 
     def matrix(self, rows: pl.DataFrame) -> Any:
-        """Encode tasks as a sparse matrix, one row each (``scipy.sparse.csr_matrix``)."""
         from scipy import sparse
 
         numbers = _numbers(rows, self.columns)

@@ -16,14 +16,6 @@ _WORDS = {"constant": "the same for all", "master": "by master", "linear": "line
 
 
 def outcome_report(targets: pl.DataFrame, scores: list[CandidateScore], coverage: float, sample: bool) -> str:
-    """Render the report; the same figures give the same bytes.
-
-    Args:
-        targets: ``schemas.PREDICTED_TARGETS``.
-        scores: Every model on the later tasks.
-        coverage: Share of tasks that an interval was made to hold.
-        sample: Whether the logs are a hand-written sample.
-    """
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts.append(paragraph(_HOW))
     for row in targets.iter_rows(named=True):

@@ -17,19 +17,9 @@ BASELINE = "constant"
 class CandidateScore:
     """Score of one model for one target on the later tasks.
 
-    Args:
-        target: What is predicted.
-        candidate: The model.
-        chosen: Whether it is the one that is used.
-        items: Number of tasks.
-        loss: Its mean loss: Brier score of a probability; else mean absolute error, of the
-            logarithm where the target varies by factors.
-        gain: Loss of the plainest model less its own, with the interval of the paired bootstrap
-            over texts; above 0 it is better.
-        coverage: Share of tasks whose value its interval held; None for a probability.
-        width: Median width of its intervals in the target's unit; None for a probability.
-        calibration: Expected calibration error before and after; None for an amount.
-        auroc: Area under the ROC curve; None for an amount, or where all went alike.
+    ``loss`` is the Brier score of a probability, else the absolute error (of the logarithm where the target varies by
+    factors); ``gain`` the loss of the plainest model less its own. ``coverage`` and ``width`` of intervals are None
+    for a probability, ``calibration`` (ECE before and after) and ``auroc`` for an amount.
     """
 
     target: str
@@ -45,7 +35,6 @@ class CandidateScore:
 
 
 def score_predictions(predictions: pl.DataFrame, settings: EvaluationSettings) -> list[CandidateScore]:
-    """Score every model of every target in ``schemas.PREDICTIONS``, in table order."""
     return list(_scores(predictions, settings))
 
 
@@ -94,12 +83,7 @@ def _auroc(rows: pl.DataFrame) -> float | None:
 
 
 def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, float]:
-    """Metrics of the selected models; ``<target>_gain`` is over the simplest.
-
-    Args:
-        scores: As ``score_predictions`` gives them.
-        sample: Whether the logs are a hand-written sample.
-    """
+    """Metrics of the selected models; ``<target>_gain`` is over the simplest."""
     metrics = {"hand_written_sample": float(sample)}
     plain = {score.target: score.loss for score in scores if score.candidate == BASELINE}
     for score in scores:

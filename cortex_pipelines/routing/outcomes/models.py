@@ -16,14 +16,7 @@ RUNGS = ("constant", "master", "linear")
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A fitted linear model: a constant plus one weight per feature.
-
-    Args:
-        base: The constant: base rate or median.
-        by_master: What is said for each master instead; empty if masters do not matter.
-        encoding: How the features become numbers; None without features.
-        weights: Weight of each feature.
-    """
+    """A constant, a value by master, or a constant plus one weight per feature."""
 
     base: float
     by_master: dict[str, float]
@@ -49,7 +42,6 @@ FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]
 
 
 def candidate_models(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[FitModel]]:
-    """Candidate models of a target by name; several variants of one are all tried."""
     return {
         "constant": [lambda rows, values: FittedModel(_middle(kind, values), {}, None, ())],
         "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
@@ -92,19 +84,16 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
 
 
 def losses(kind: Kind, predicted: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Loss per task: squared error of a probability (Brier), absolute error of an amount."""
+    """Squared error of a probability (Brier), absolute error of an amount, per task."""
     errors = predicted - values
     return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
 
 
 def select_model(candidates: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
-    """Choose a model: a more complex one must lower the loss by more than its error.
+    """A more complex model must lower the loss by more than its error.
 
-    Two standard errors of the paired difference are a test at the level of 5 percent, about.
-
-    Args:
-        candidates: Model names from the simplest, each with its losses on the same held-out items.
-        errors: How many standard errors; more than one where items overlap.
+    Two standard errors of the paired difference are a test at the level of 5 percent, about; more where items overlap.
+    Candidates are ordered from the simplest, each with its losses on the same held-out items.
     """
     selected, selected_losses = candidates[0]
     for name, other in candidates[1:]:

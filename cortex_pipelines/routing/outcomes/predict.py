@@ -21,23 +21,10 @@ _TASK_ID = "asked before it is sent"
 def expect(
     text: str, master: str | None, when: datetime, tables: Path, predictors: Path, settings: LogTableSettings
 ) -> list[dict[str, Any]]:
-    """Predict success, duration, tokens and complexity of a task, at one master or all.
+    """Predict success, duration, tokens and complexity of a task, at one master or all that the logs know.
 
-    Args:
-        text: Title of the task.
-        master: Where it might be sent; None for all masters that the logs know.
-        when: When it would be sent; the record of a master counts up to then.
-        tables: Output of ``coordination_tables``.
-        predictors: Output of ``outcome_predictors``.
-        settings: How many outcomes are recent.
-
-    Returns:
-        One object a master, by name: ``success`` (calibrated probability), and of each amount its
-        ``median``, ``low`` and ``high``; absent where it could not be learnt, with the reason under
-        ``left_out``. ``models`` says which model answers for each.
-
-    Raises:
-        PredictorError: nothing is trained yet, or the logs do not know the master.
+    One object a master: ``success`` (calibrated probability), and of each amount ``median``, ``low`` and ``high``;
+    reasons for missing ones under ``left_out``. Raises ``PredictorError``.
     """
     models = OutcomePredictors.load(predictors)
     decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
@@ -96,7 +83,6 @@ def _predictions(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, An
 
 
 def _left_out(predictors: Path) -> dict[str, str]:
-    """Why a target is not predicted, by target name."""
     targets = _table(predictors, PREDICTED_TARGETS.name)
     missing = targets.filter(pl.col("left_out").is_not_null())
     return dict(zip(missing["target"], missing["left_out"], strict=True))

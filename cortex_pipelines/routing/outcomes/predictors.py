@@ -31,22 +31,11 @@ class PredictorError(ValueError):
 
 
 class OutcomePredictors:
-    """Predictors of success, duration, tokens and complexity.
-
-    Args:
-        predictors: Predictor by target; targets that could not be learnt are absent.
-    """
-
     def __init__(self, predictors: Mapping[str, Predictor]) -> None:
         self.predictors = dict(predictors)
 
     @classmethod
     def load(cls, folder: Path) -> "OutcomePredictors":
-        """Load the predictors saved by the asset ``outcome_predictors``.
-
-        Raises:
-            PredictorError: the folder holds no predictors.
-        """
         try:
             stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
             return cls(TypeAdapter(dict[str, Predictor]).validate_python(stored))
@@ -58,21 +47,12 @@ class OutcomePredictors:
             raise _missing(folder, error) from error
 
     def save(self, folder: Path) -> None:
-        """Save to a folder, as JSON."""
         content = {name: asdict(value) for name, value in sorted(self.predictors.items())}
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:
-        """Predict the outcomes of tasks.
-
-        Args:
-            features: Columns of ``schemas.FEATURES`` (those of ``encoding.COLUMNS`` are read).
-
-        Returns:
-            One row a task: for each target its prediction (a calibrated probability, or a
-            median), and for an amount ``<target>_low`` and ``<target>_high``.
-        """
+        """One row a task: a calibrated probability or median per target, and ``_low`` and ``_high`` of an amount."""
         columns: dict[str, np.ndarray] = {}
         for name, predictor in sorted(self.predictors.items()):
             predicted, low, high = predictor.predict(features)
@@ -89,16 +69,7 @@ def _missing(folder: Path, reason: object) -> PredictorError:
 def build_predictors(
     attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS
 ) -> tuple[OutcomePredictors, dict[str, pl.DataFrame]]:
-    """Train each target with enough tasks, and evaluate on the latest ones.
-
-    Args:
-        attempts: As ``attempts.attempts`` gives them, in the order of time.
-        settings: Shares, folds and fewest tasks.
-        columns: What is known before.
-
-    Returns:
-        The predictors, and frames of ``schemas.PREDICTED_TARGETS`` and ``schemas.PREDICTIONS``.
-    """
+    """Train each target with enough tasks; evaluated on the latest, as ``attempts`` are in the order of time."""
     predictors: dict[str, Predictor] = {}
     targets, predictions = [], []
     for target in TARGETS:

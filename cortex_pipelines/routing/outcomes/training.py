@@ -15,14 +15,7 @@ from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 
 @dataclass(frozen=True)
 class PredictionTarget:
-    """A target of prediction.
-
-    Args:
-        name: Column of the attempts.
-        kind: ``probability`` of 1, or an ``amount`` with an interval.
-        unit: Unit of the amount, in words.
-        by_factors: Whether it varies by factors, so that its logarithm is what is learnt.
-    """
+    """``by_factors``: it varies by factors, so that its logarithm is learnt."""
 
     name: str
     kind: Kind
@@ -43,13 +36,8 @@ TARGETS = (
 class Predictor:
     """A calibrated model of one target.
 
-    Args:
-        target: What it predicts.
-        candidate: Name of the candidate model.
-        model: The model.
-        slope: Of a linear probability: what its log-odds are multiplied by (Platt).
-        shift: What is added afterwards: to log-odds, or to an amount so that it is a median.
-        reach: Half the width of the interval of an amount, in the scale in which it is learnt.
+    Log-odds are multiplied by ``slope`` (Platt), then ``shift`` is added: to log-odds, or to an amount so that it is a
+    median. ``reach`` is half the width of an amount's interval, in the scale in which it is learnt.
     """
 
     target: PredictionTarget
@@ -60,7 +48,6 @@ class Predictor:
     reach: float
 
     def uncalibrated(self, rows: pl.DataFrame) -> np.ndarray:
-        """Prediction before calibration, in the target's unit."""
         return self._in_unit(self.model.raw(rows))
 
     def predict(self, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,14 +68,6 @@ class Predictor:
 
 @dataclass(frozen=True)
 class TrainedCandidates:
-    """All candidates of a target.
-
-    Args:
-        predictors: Predictor by candidate, from the plainest.
-        chosen: The candidate to use.
-        fold_loss: Mean loss of each candidate on the folds it did not see.
-    """
-
     predictors: dict[str, Predictor]
     chosen: str
     fold_loss: dict[str, float]
@@ -99,14 +78,8 @@ def train(
 ) -> TrainedCandidates:
     """Train, calibrate and choose on past tasks.
 
-    Calibration and choice use each task's prediction by models that were trained without its fold
-    (cross-conformal: Vovk 2015), so no task is lost to them.
-
-    Args:
-        rows: Attempts with a known value; columns ``cluster`` and the target's name.
-        target: What is predicted.
-        columns: What is known before.
-        settings: Folds, strengths, coverage.
+    Calibration and choice use each task's prediction by models that were trained without its fold (cross-conformal:
+    Vovk 2015), so no task is lost to them.
     """
     from threadpoolctl import threadpool_limits
 
@@ -128,7 +101,6 @@ def train(
 
 
 def scaled(values: np.ndarray, target: PredictionTarget) -> np.ndarray:
-    """Values on the scale of training."""
     scaled_values: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
     return scaled_values
 
@@ -144,7 +116,6 @@ def _fold(cluster: str, settings: PredictorSettings) -> int:
 
 
 def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel) -> np.ndarray:
-    """Predictions for each task by a model trained without its fold."""
     predicted = np.zeros(len(values))
     for number in np.unique(fold):
         in_fold = fold == number
@@ -157,7 +128,6 @@ def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: 
 
 
 def _lacks_class(subset: np.ndarray, values: np.ndarray) -> bool:
-    """Whether a subset of the tasks lacks a class."""
     return set(np.unique(values)) == {0.0, 1.0} and len(np.unique(subset)) < 2
 
 
@@ -171,15 +141,7 @@ def _calibration(
 
 
 def conformal_reach(errors: np.ndarray, coverage: float) -> float:
-    """Conformal error bound for the given coverage.
-
-    The rank is that of split conformal prediction, ``ceil((n + 1) * coverage)``; where there are
-    too few errors for it, the largest.
-
-    Args:
-        errors: Absolute errors on tasks that were not learnt from.
-        coverage: Share that is to be held, 0 to 1.
-    """
+    """Conformal bound: the error of rank ``ceil((n + 1) * coverage)``, or the largest where errors are too few."""
     rank = min(len(errors), math.ceil((len(errors) + 1) * coverage))
     return float(np.sort(errors)[rank - 1])
 

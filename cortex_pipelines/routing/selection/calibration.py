@@ -25,7 +25,7 @@ def reliability(confidence: Sequence[float], right: Sequence[bool]) -> list[tupl
 
 
 def expected_calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """Expected calibration error over equal-width bins, weighted by tasks."""
+    """Over equal-width bins, weighted by tasks."""
     total = len(confidence)
     return fsum(
         abs(mean_confidence - accuracy) * tasks / total

@@ -12,29 +12,17 @@ _PRIOR = 3.0
 
 
 def combine(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
-    """Normalised log-probabilities of the weighted sum of the candidates' scores.
+    """Normalised log-probabilities of the weighted sum of scores, each (tasks, masters).
 
-    The sum of the weights is the inverse of a temperature, so the result is calibrated if the
-    weights were learnt out of fold (a product of experts with one temperature each).
-
-    Args:
-        scores: Of each candidate, shape (tasks, masters).
-        weights: Of each candidate, not negative.
+    The sum of the weights is the inverse of a temperature, so the result is calibrated if the weights were learnt out
+    of fold (a product of experts with one temperature each).
     """
     total = sum(weight * score for weight, score in zip(weights, scores, strict=True))
     return log_softmax(np.asarray(total, dtype=np.float64))
 
 
 def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -> list[float]:
-    """Non-negative weights that maximise the likelihood of the labels.
-
-    The likelihood has a single maximum in the weights.
-
-    Args:
-        scores: Of each candidate, out of fold, shape (tasks, masters).
-        labels: Number of each task's master.
-        shares: Weight of each task.
-    """
+    """Non-negative weights that maximise the likelihood of the labels, which has a single maximum."""
     from scipy.optimize import minimize
 
     stacked = np.stack(scores)
@@ -59,8 +47,7 @@ def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -
 def cross_fit(scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds: Indices) -> Doubles:
     """Log-probabilities of each fold, with weights learnt on the other folds.
 
-    So what is said of the ensemble, and of how well it is calibrated, is said of tasks that
-    neither the candidates nor the weights have seen.
+    So what is said of the ensemble and its calibration is said of tasks that neither candidates nor weights have seen.
     """
     scores_out_of_fold = np.zeros_like(scores[0])
     for fold in np.unique(folds):

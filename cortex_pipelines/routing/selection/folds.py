@@ -8,16 +8,7 @@ from cortex_pipelines.routing.features.features import Indices
 
 
 def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
-    """Fold of each task.
-
-    The tasks of each master are dealt out one after the other in the order of their keys, so each
-    fold has as many of a master as any other, but for one.
-
-    Args:
-        keys: One a task, a hash of its text: an order that has nothing to do with the task.
-        labels: Number of each task's master.
-        folds: Number of folds.
-    """
+    """The tasks of each master are dealt out in the order of their keys (hashes): folds are stratified."""
     fold_of = np.zeros(len(labels), dtype=np.int64)
     dealt = 0
     for label in np.unique(labels):

@@ -40,21 +40,11 @@ AVERAGE, ENSEMBLE = "average", "ensemble"
 
 @dataclass(frozen=True)
 class SelectionStep:
-    """A candidate's row in the comparison table; all metrics are out of fold.
+    """A candidate's row in the comparison table; all metrics are out of fold, loss and ECE calibrated on other folds.
 
-    Args:
-        model: Its name.
-        accuracy: Share of tasks that it gets right.
-        loss: Mean negative log-likelihood of the right masters, calibrated on the other folds.
-        ece: Expected calibration error, calibrated on the other folds.
-        against: The adopted candidate that it was last compared with; None for the first.
-        gained: Tasks that only this one gets right.
-        lost: Tasks that only the other gets right.
-        p_value: Of McNemar's exact test of the two; None for the first.
-        p_loss: Of the paired t-test of their log-likelihoods; None for the first.
-        p_corrected: The smaller of the two after the correction over all candidates compared
-            together; None for the first, and for the average, which is there to be beaten.
-        adopted: Whether it takes the other's place.
+    ``gained`` counts tasks that only this one gets right, ``lost`` those that only ``against`` does. ``p_value`` is
+    McNemar's, ``p_loss`` of the paired t-test of log-likelihoods, ``p_corrected`` the smaller of the two after Holm's
+    correction; None for the first, and for the average, which is there to be beaten.
     """
 
     model: str
@@ -70,20 +60,12 @@ class SelectionStep:
     adopted: bool
 
     def row(self) -> dict[str, Any]:
-        """The step as plain values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """The result of model selection.
-
-    Args:
-        candidates: The candidates, trained on all tasks.
-        weights: Weight of each candidate in the decision; a candidate that has no say is absent.
-        steps: The table.
-        metrics: Metrics of the adopted decision, out of fold.
-    """
+    """``candidates`` are trained on all tasks; one without a say has no weight; ``metrics`` are out of fold."""
 
     candidates: Mapping[str, CandidateModel]
     weights: Mapping[str, float]
@@ -98,16 +80,7 @@ def select_model(
     rules: KeywordRules | None,
     hyperparameters: NeuralSettings,
 ) -> ModelSelection:
-    """Run the model selection.
-
-    Args:
-        training: All tasks.
-        compared: Places of the tasks that count in the comparison: those whose label is borne out
-            and that no setting was chosen on.
-        folds: Fold of each task.
-        rules: The keyword rules, if there are any.
-        hyperparameters: Settings of the neural candidate.
-    """
+    """``compared`` are the tasks with a confirmed label that no setting was chosen on."""
     fits = _fit_functions(hyperparameters)
     trained, out_of_fold = _all_scores(training, folds, fits)
     if rules is not None:
@@ -141,7 +114,6 @@ def _fit_functions(hyperparameters: NeuralSettings) -> dict[str, Callable[[Train
 def _all_scores(
     training: TrainingData, folds: Indices, fits: Mapping[str, Callable[[TrainingData], Any]]
 ) -> tuple[dict[str, Any], dict[str, Doubles]]:
-    """Candidates trained on all tasks, and out-of-fold scores of each."""
     shape = (len(training.labels), training.masters)
     scores = {name: np.zeros(shape) for name in fits}
     with ThreadPoolExecutor(1) as executor:
@@ -158,7 +130,6 @@ def _all_scores(
 def _fit_all(
     fits: Mapping[str, Callable[[TrainingData], Any]], training: TrainingData, executor: ThreadPoolExecutor
 ) -> dict[str, Any]:
-    """Fit all candidates, two of them in a second thread to balance the time."""
     second_thread = executor.submit(lambda: {name: fits[name](training) for name in _SECOND_THREAD})
     first_thread = {name: fit(training) for name, fit in fits.items() if name not in _SECOND_THREAD}
     return first_thread | second_thread.result()
@@ -167,7 +138,6 @@ def _fit_all(
 def _steps(
     table: Mapping[str, Doubles], labels: Indices, shares: Doubles, folds: Indices, limit: float
 ) -> tuple[tuple[SelectionStep, ...], str, Doubles]:
-    """The comparison table, the adopted candidate, and its calibrated out-of-fold output."""
     candidates = {name: cross_fit([scores], labels, shares, folds) for name, scores in table.items()}
     all_scores = list(table.values())
     candidates[AVERAGE] = combine(all_scores, [1.0 / len(all_scores)] * len(all_scores))
@@ -191,18 +161,10 @@ def _steps(
 
 
 def beats(step: SelectionStep, limit: float) -> bool:
-    """Whether a candidate may replace the one it was compared with."""
     return step.p_corrected is not None and step.gained > step.lost and step.p_corrected <= limit
 
 
 def compare_above(top: str, candidates: Mapping[str, Doubles], labels: Indices) -> list[SelectionStep]:
-    """Compare more complex candidates with the adopted one, p-values corrected.
-
-    Args:
-        top: Name of the adopted one.
-        candidates: Calibrated log-probabilities of it and of those above, (tasks, masters) each.
-        labels: Number of each task's master.
-    """
     below, tasks = candidates[top], np.arange(len(labels))
     below_right = below.argmax(axis=1) == labels
     steps = []
@@ -232,5 +194,4 @@ def _metrics(logs: Doubles, labels: Indices) -> dict[str, float]:
 
 
 def _uncalibrated(scores: Sequence[Doubles], labels: Indices) -> float:
-    """Calibration error of the ensemble before calibration."""
     return _metrics(combine(scores, [1.0 / len(scores)] * len(scores)), labels)["ece"]

@@ -27,21 +27,13 @@ _STRENGTH = 100.0
 
 
 def read_requests(path: Path = _REQUESTS) -> list[str]:
-    """Read out-of-scope requests, one per line; lines with ``#`` are comments."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 @dataclass(frozen=True)
 class OutOfScopeModel:
-    """Logistic model of in-scope tasks.
-
-    Args:
-        requests: Sentence embeddings of requests that belong to no master, shape (requests, width).
-        slope: What the familiarity is multiplied with, not negative.
-        bias: What is added to be the log-odds of being in scope, both sides being equally many.
-        limit: Score below which a task is left to a person.
-    """
+    """Logistic model of in-scope tasks, both classes being equally many; below ``limit`` a person decides."""
 
     requests: Floats
     slope: float
@@ -49,16 +41,10 @@ class OutOfScopeModel:
     limit: float
 
     def score(self, cosines: Floats, sentences: Floats) -> Doubles:
-        """Probability of being in scope, per task.
-
-        Args:
-            cosines: To the nearest known tasks, best first, shape (tasks, at least ``NEAREST``).
-            sentences: The tasks' sentence embeddings, shape (tasks, width).
-        """
+        """``cosines`` to the nearest known tasks, best first, shape (tasks, at least ``NEAREST``)."""
         return self.probability(familiarity(cosines, sentences @ self.requests.T))
 
     def probability(self, familiar: Doubles) -> Doubles:
-        """The score for a familiarity."""
         logits = np.clip(self.slope * familiar + self.bias, -50, 50)
         score: Doubles = 1.0 / (1.0 + np.exp(-logits))
         return score
@@ -66,13 +52,7 @@ class OutOfScopeModel:
 
 @dataclass(frozen=True)
 class FittedOutOfScope:
-    """A scope with its leave-one-out performance on the training items.
-
-    Args:
-        scope: The scope.
-        auroc: Chance that a known task scores above a request that belongs to nobody.
-        abstained: Share of those requests below the limit.
-    """
+    """A scope with its leave-one-out performance; ``abstained`` is the share of requests below the limit."""
 
     scope: OutOfScopeModel
     auroc: float
@@ -85,13 +65,9 @@ def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
 
 
 def learn_scope(sentences: Floats, confirmed: Indices, requests: Floats, in_scope_share: float) -> FittedOutOfScope:
-    """Learn the score from known tasks and out-of-scope requests, leave-one-out.
+    """Learn the score leave-one-out.
 
-    Args:
-        sentences: Sentence embeddings of the known tasks, rows of length 1.
-        confirmed: Places of the tasks that set the limit: those whose label is borne out.
-        requests: Sentence embeddings of requests that belong to no master.
-        in_scope_share: Share of the judged tasks that are to be in scope.
+    ``confirmed`` tasks set the limit, of which ``in_scope_share`` are to be in scope.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score

@@ -20,14 +20,7 @@ OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 def search_neural(
     training: TrainingData, confirmed: Indices, folds: Indices, studies: Path
 ) -> tuple[NeuralSettings, SearchResult]:
-    """The settings with the best likelihood on one fold, and every trial.
-
-    Args:
-        training: All tasks; the search takes the first ``search_tasks`` in the order they come in.
-        confirmed: Places of tasks whose label is borne out.
-        folds: Fold of each task; that of the first judged one is the ``search_fold``.
-        studies: Folder for the trials of a search that is not over.
-    """
+    """The settings with the best likelihood on one fold, and every trial."""
     settings = training.settings
     inside, outside = _search_rows(confirmed, folds, settings)
     train, extractor = training.refit(outside)
@@ -51,7 +44,6 @@ def search_fold(confirmed: Indices, folds: Indices) -> int:
 
 
 def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> float:
-    """Loss of one trial, pruned early if it falls behind."""
     import optuna
 
     losses = [0.0]
@@ -84,7 +76,6 @@ def _study_key(*parts: TrainingData) -> str:
 
 
 def _search_rows(confirmed: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
-    """Indices for evaluation and training, no more than requested."""
     fold = search_fold(confirmed, folds)
     inside, outside = confirmed[folds[confirmed] == fold], np.flatnonzero(folds != fold)
     share = max(1, settings.search_tasks // settings.folds)

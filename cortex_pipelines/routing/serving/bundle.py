@@ -36,24 +36,9 @@ class RouterError(RuntimeError):
 
 @dataclass(frozen=True)
 class RouterConfig:
-    """Configuration of a router.
+    """A router's decision thresholds (probabilities), counts, encoder settings and the weight of each candidate.
 
-    Args:
-        masters: Names of the masters, in the order of their numbers.
-        weights: Weight of each candidate that has a say.
-        scope: Slope and bias of the score that says how like known tasks one is.
-        accept: Probability from which the router decides without a person.
-        in_scope: Score from which a task counts as like known ones.
-        supporting: Probability from which another master is named as supporting.
-        alternatives: Further masters that are named.
-        evidence: Past tasks that are shown.
-        neighbours: Past tasks that vote.
-        fallback_master: Master of tasks that the rules say nothing about, if any.
-        max_tokens: Most tokens of a task that are read.
-        batch: Texts embedded at once in training.
-        threads: Processor threads.
-        precision: Type of the encoder's numbers.
-        encoder: The encoder's pin.
+    ``scope`` is slope and bias of the score that says how like known tasks one is; ``in_scope`` its limit.
     """
 
     masters: tuple[str, ...]
@@ -75,17 +60,7 @@ class RouterConfig:
 
 @dataclass(frozen=True)
 class RouterBundle:
-    """A router as loaded from its folder.
-
-    Args:
-        config: Its configuration.
-        extractor: Extracts the features of tasks.
-        candidates: Candidates by name: those with a weight, and always retrieval.
-        scope: Tells tasks in scope from others.
-        neighbours: Past tasks, in the order in which the retrieval knows them.
-        rules: The keyword rules, if there are any.
-        version: Its DataVersion: DVC's hash of the files that the training wrote.
-    """
+    """A router as loaded from its folder; ``version`` is its DataVersion."""
 
     config: RouterConfig
     extractor: FeatureExtractor
@@ -105,17 +80,7 @@ def save_router(
     rules: Mapping[str, Any] | None,
     requests: Floats,
 ) -> None:
-    """Save a router for ``load_router``.
-
-    Args:
-        folder: Output folder.
-        config: Its configuration.
-        extractor: Extracts the features of tasks.
-        candidates: All candidates; those that are not needed to decide are left out.
-        neighbours: Past tasks, in the order of the retrieval's vectors.
-        rules: The keyword rules, if there are any.
-        requests: Embeddings of requests that belong to no master (see ``OutOfScopeModel``).
-    """
+    """Save a router for ``load_router``, without the candidates that are not needed to decide."""
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -135,14 +100,9 @@ def save_router(
 
 
 def load_router(folder: Path, version: str | None = None) -> RouterBundle:
-    """Load a router saved by ``save_router``.
+    """Raises ``RouterError`` naming the file that is missing or is not what a router wrote.
 
-    Args:
-        folder: Folder that ``save_router`` wrote.
-        version: Its DataVersion; None to compute it of all files in the folder.
-
-    Raises:
-        RouterError: a file is missing or is not what a router wrote; says which.
+    ``version`` is its DataVersion; None computes it of all files in the folder.
     """
     config = load_config(folder)
     try:

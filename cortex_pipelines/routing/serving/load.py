@@ -8,17 +8,7 @@ from cortex_pipelines.routing.serving.router import Router
 
 
 def open_trained(folder: Path, root: Path, version: str | None = None) -> Router:
-    """Open a trained router from its folder.
-
-    Args:
-        folder: What a training wrote.
-        root: Where relative paths start, and where the memory of the weights' hashes is.
-        version: Its DataVersion; None to compute it of all files in the folder.
-
-    Raises:
-        RouterError: the folder holds no router that this version reads.
-        WeightsError: the encoder is not on this machine.
-    """
+    """Raises ``RouterError`` if the folder holds no readable router, ``WeightsError`` without its encoder."""
     pin = dict(load_config(folder).encoder)
     # a pin repeats its entry of params.yaml
     source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})

@@ -15,12 +15,6 @@ def route_lines(router: Router, tasks: Sequence[Task], explore: float = 0.0, rng
     """One JSON line per task, in order; an error object where a line holds no task.
 
     Put among the logs, the lines are read as decisions with their propensity.
-
-    Args:
-        router: What decides.
-        tasks: Tasks and bad lines.
-        explore: Share of the tasks that are sent to a master drawn at random (see ``policy``).
-        rng: What is drawn from.
     """
     texts = [task.text for task in tasks if task.text is not None]
     decisions = iter(router.route(texts))

@@ -34,21 +34,10 @@ _CHUNK = 256
 class Decision:
     """A routing decision.
 
-    Args:
-        master: The best guess, also where a person should decide; None if nothing speaks for any.
-        confidence: With a model the calibrated probability that ``master`` is right; with rules
-            alone their score, which is not a probability.
-        in_scope: 0 to 1; low where the task is like none that the router knows. With rules alone
-            1 if they know a word of it, else 0.
-        supporting: Other masters to involve, best first.
-        alternatives: The next best masters, each with its probability.
-        decided_by: The voter whose say was the largest (lexical, semantic, retrieval, kernel,
-            neural or rules), or ``person``: somebody should look.
-        evidence: Similar past tasks, each with text, master, outcome and similarity.
-        abstained: Whether nothing was sure enough, so that a person is asked.
-        latency_ms: Milliseconds that the decision took; of a batch, its share.
-        model_version: DataVersion of the model, or ``rules``.
-        probabilities: Master to probability; with rules alone their scores.
+    ``master`` is the best guess also where a person should decide (``abstained``, ``decided_by`` ``person``);
+    ``confidence`` the calibrated probability that it is right, or with rules alone their score. ``in_scope`` is low
+    where the task is like none that the router knows. ``decided_by`` is the voter whose say was the largest;
+    ``latency_ms`` of a batch is its share.
     """
 
     master: str | None
@@ -64,7 +53,6 @@ class Decision:
     probabilities: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The decision as plain values, without the task's id."""
         return {
             "master": self.master,
             "confidence": self.confidence,
@@ -82,19 +70,8 @@ class Decision:
 class Router:
     """A router: a trained one, or rules only where no model is promoted.
 
-    Load it once, then route any number of tasks::
-
-        router = Router.load(folder, encoder_folder)
-        (decision,) = router.route(["Rotate the leaked key"])
-
-    Args:
-        bundle: The trained router, if there is one.
-        encoder: Makes the encoder, once it is needed.
-        rules: The keyword rules, if there are any.
-        fallback_master: Master of tasks that the rules say nothing about, if any.
-
-    Raises:
-        RouterError: neither a model nor rules.
+    Load it once, then route any number of tasks: ``Router.load(folder, encoder_folder).route(["Rotate the leaked
+    key"])``. Raises ``RouterError`` with neither a model nor rules.
     """
 
     def __init__(
@@ -117,15 +94,9 @@ class Router:
 
     @classmethod
     def load(cls, folder: Path, encoder_folder: Path, version: str | None = None) -> "Router":
-        """Load a trained router.
+        """Load the output of ``task_router`` or ``cortex router train`` with the encoder's weights.
 
-        Args:
-            folder: Output of the asset ``task_router`` or of ``cortex router train``.
-            encoder_folder: Weights of the encoder that it was trained on.
-            version: Its DataVersion; None to compute it of all files in the folder.
-
-        Raises:
-            RouterError: a file is missing or is not what a router wrote; says which.
+        ``version`` is its DataVersion; None computes it of all files. Raises ``RouterError`` naming the damaged file.
         """
         package = load_router(folder, version)
         config = package.config
@@ -137,22 +108,15 @@ class Router:
 
     @classmethod
     def from_rules(cls, path: Path, fallback_master: str | None) -> "Router":
-        """A router from keyword rules only.
-
-        Args:
-            path: A ``routing-patterns.json``.
-            fallback_master: Master of tasks that the rules say nothing about, if any.
-        """
+        """A router from a ``routing-patterns.json`` only."""
         return cls(None, None, load_rules(path), fallback_master)
 
     @property
     def rules(self) -> Rules | None:
-        """The keyword rules, if there are any."""
         return self._rules
 
     @property
     def version(self) -> str:
-        """DataVersion of the model; ``rules`` without one."""
         return self._bundle.version if self._bundle is not None else RULES
 
     @property
@@ -162,18 +126,15 @@ class Router:
 
     @property
     def masters(self) -> tuple[str, ...]:
-        """The masters it can choose."""
         if self._bundle is not None:
             return self._bundle.config.masters
         return self._rules.masters if self._rules else ()
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """Weight of each adopted candidate; empty without a model."""
         return self._bundle.config.weights if self._bundle is not None else {}
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
-        """Route tasks."""
         if self._bundle is None or self._make_encoder is None:
             return [self.by_rules(text) for text in texts]
         if self._encoder is None and texts:
@@ -189,7 +150,6 @@ class Router:
         return decisions
 
     def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
-        """Route tasks with known embeddings."""
         if self._bundle is None or not texts:
             return [self.by_rules(text) for text in texts]
         return self._decide_chunks(self._bundle, texts, embeddings, 0.0)
@@ -203,7 +163,6 @@ class Router:
         return {name: candidates[name].scores(features) for name in self._bundle.config.weights}
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Embeddings for decisions; empty without a model."""
         if self._make_encoder is None:
             return np.zeros((len(texts), 0), dtype=np.float32)
         if self._encoder is None:
@@ -211,7 +170,6 @@ class Router:
         return self._encoder.serve(texts)
 
     def by_rules(self, text: str) -> Decision:
-        """Decision of the rules alone; below their lowest threshold it goes to a person."""
         began = perf_counter()
         if self._rules is None:
             return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
@@ -235,7 +193,6 @@ class Router:
     def _decide_chunks(
         self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
-        """As ``_decide``, in parallel parts where there are many tasks."""
         if len(texts) <= _CHUNK:
             with serving_threads(1):
                 return self._decide(bundle, texts, embeddings, spent)
@@ -249,7 +206,6 @@ class Router:
             return [decision for part in futures for decision in part.result()]
 
     def _decide(self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float) -> list[Decision]:
-        """Decisions, given ``spent`` milliseconds per task on the embedding."""
         began = perf_counter()
         config = bundle.config
         features = bundle.extractor.features(texts, embeddings)
@@ -314,7 +270,6 @@ class Router:
         )
 
     def _rules_are_sure(self, text: str, master: str) -> bool:
-        """Whether the rules would choose the same master alone."""
         if self._rules is None:
             return False
         decision = self._rules.decide(text)
@@ -334,7 +289,6 @@ def _voters(names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[f
 
 
 def _shares_of(bundle: RouterBundle) -> Doubles:
-    """Log of each master's share of past tasks, used for empty texts."""
     counts = Counter(task["master"] for task in bundle.neighbours)
     shares = np.array([counts[name] + 1.0 for name in bundle.config.masters])
     logs: Doubles = np.log(shares / shares.sum())

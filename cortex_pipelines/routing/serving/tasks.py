@@ -16,20 +16,13 @@ class TaskFileError(ValueError):
 
 @dataclass(frozen=True)
 class Task:
-    """A task to route.
-
-    Args:
-        raw_id: Its id as JSON, as it stood there: ``7.0`` stays ``7.0``; ``null`` without one.
-        text: Title or description; None if the line holds no task.
-        error: What is wrong with the line; None for a task.
-    """
+    """A task to route; ``raw_id`` is its id as JSON, as it stood there: ``7.0`` stays ``7.0``."""
 
     raw_id: str
     text: str | None
     error: str | None = None
 
     def line(self, answer: Mapping[str, Any]) -> str:
-        """The task's id and its decision, as one line of JSON."""
         # as it was written, unless that cannot be written: half a surrogate pair
         body = json.dumps(answer, ensure_ascii=False)
         try:
@@ -40,12 +33,9 @@ class Task:
 
 
 def read_tasks(path: Path) -> list[Task]:
-    """A task for each line of a file of JSON lines, in order.
+    """A task for each line of a file of JSON lines; one with an error for a line that is none.
 
-    A line that is not a task becomes one with an error, as does an empty line between others.
-
-    Raises:
-        TaskFileError: the file cannot be read.
+    Raises ``TaskFileError``.
     """
     try:
         lines = path.read_bytes().rstrip().split(b"\n")
@@ -57,7 +47,7 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
-    """The keyword rules beside the logs, nearest to the top, or None."""
+    """The keyword rules beside the logs, nearest to the top."""
     candidates = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob(name)]
     return Path(min(candidates)[1]) if candidates else None
 
@@ -102,7 +92,6 @@ def _bad(error: str) -> Task:
 
 
 def _raw(task_id: Any) -> str | None:
-    """The id as JSON; None if it is an object or a list."""
     if isinstance(task_id, _Number):
         return task_id.written
     if isinstance(task_id, (dict, list)):

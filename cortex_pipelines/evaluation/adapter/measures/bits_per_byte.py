@@ -16,7 +16,6 @@ from cortex_pipelines.statistics.significance import PairedDifferences
 
 
 def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
-    """Sampled test items of each data set's folder."""
     return [
         example
         for task, folder in datasets.items()
@@ -27,11 +26,6 @@ def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) 
 def score_table(
     items: Sequence[Example], models: ComparedModels, scorer: ItemScorer, table: Table = ADAPTER_SCORES
 ) -> pl.DataFrame:
-    """Scores of all items with at least one byte to score.
-
-    Args:
-        table: ``ADAPTER_SCORES``, or ``GENERAL_SCORES`` for another project's items.
-    """
     scored = {role: scorer.scores(items, models.folder(role)) for role in ROLES}
     rows = [
         {
@@ -49,13 +43,11 @@ def score_table(
 
 
 def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Metrics of a score table.
+    """Metrics over all items, and per task under its name.
 
     ``improvement`` is the reference's bits per byte minus the challenger's, so positive is better;
-    ``improvement_over_base`` compares with the base, which is the reference without a champion.
-    ``<role>_bits_per_byte`` and ``<role>_perplexity`` (per token) are the values compared.
-    Improvements have ``_low`` and ``_high``; every metric also exists per task, under
-    ``completion_``, ``naming_`` and so on. Without items only the counts are returned.
+    ``improvement_over_base`` compares with the base, which is the reference without a champion. ``perplexity`` is per
+    token. Without items only the counts are returned.
     """
     metrics: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
     if not scores.height:
@@ -67,7 +59,6 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
 
 
 def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> PairedDifferences:
-    """Bits per byte saved by the challenger over another role, per item."""
     return PairedDifferences(
         ((scores[f"{baseline}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
         scores["cluster"].to_list(),
@@ -77,7 +68,6 @@ def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings
 
 
 def improvement(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> Interval:
-    """Bits per byte saved by the challenger over another role, with interval."""
     paired = bits_saved(scores, baseline, settings)
     return paired.interval(settings.resamples, settings.confidence, settings.seed)
 
@@ -85,9 +75,8 @@ def improvement(scores: pl.DataFrame, baseline: str, settings: EvaluationSetting
 def foreign_code_metrics(scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """Improvement on another project's completions, and how much more the own project improves.
 
-    ``foreign_improvement`` is in bits per byte over the base; ``own_improvement`` is
-    ``completion_improvement_over_base`` minus that. Each has ``_low`` and ``_high``. An adapter
-    that only learnt how answers begin gains the same on both. Empty if either has no items.
+    ``own_improvement`` is ``completion_improvement_over_base`` minus ``foreign_improvement``: an adapter that only
+    learnt how answers begin gains the same on both. Empty if either has no items.
     """
     project_scores = task_rows(scores, "completion")
     if not project_scores.height or not foreign.height:
@@ -112,13 +101,11 @@ def bits_per_byte(scores: pl.DataFrame, role: str) -> float:
 
 
 def perplexity(scores: pl.DataFrame, role: str) -> float:
-    """Perplexity per token of the base's tokenizer."""
     power: float = 2 ** (float(scores[f"{role}_bits"].sum()) / float(scores["tokens"].sum()))
     return power
 
 
 def task_rows(scores: pl.DataFrame, task: str) -> pl.DataFrame:
-    """Rows of one task."""
     return scores.filter(pl.col("task") == task)
 
 

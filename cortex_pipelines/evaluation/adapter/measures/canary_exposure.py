@@ -35,13 +35,9 @@ class CanaryError(ValueError):
 
 
 def planted_canaries(adapter: Path) -> list[Example]:
-    """Canaries in an adapter's ``training.json``, each ``{prefix, secret}``.
+    """Canaries in an adapter's ``training.json``; of an adapter per task, each is scored by the task's own.
 
-    For a model with one adapter per task, the canaries of each are scored by the task's own
-    adapter.
-
-    Raises:
-        CanaryError: the canaries have another format.
+    Raises ``CanaryError`` for another format.
     """
     tasks = _record(adapter).get("tasks")
     if tasks is None:
@@ -50,11 +46,7 @@ def planted_canaries(adapter: Path) -> list[Example]:
 
 
 def canary_table(models: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
-    """Exposure of each canary under base and challenger, as ``CANARIES``; may be empty.
-
-    Raises:
-        CanaryError: the training record lists canaries in another format.
-    """
+    """Exposure of each canary by what the training added, as ``CANARIES``; may be empty."""
     canaries = planted_canaries(models.challenger)
     texts = [text for canary in canaries for text in _with_alternatives(canary, settings)]
     size = settings.alternatives + 1

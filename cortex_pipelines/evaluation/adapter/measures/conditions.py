@@ -41,15 +41,7 @@ _WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True)
 class ConditionInputs:
-    """Inputs to measure every condition.
-
-    Args:
-        items: Held-out completions.
-        retrieved: The same with similar training examples before their prompts; may be empty.
-        dataset: Folder of the completion data set.
-        challenger: Folder of the adapter.
-        other: Folder of another project's adapter, if any.
-    """
+    """Held-out completions, the same after similar training examples (may be empty), and the models' folders."""
 
     items: Sequence[Example]
     retrieved: Sequence[Example]
@@ -106,14 +98,11 @@ def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: Evalu
 
 
 def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Bits per byte of each measured condition, and what the adapter saves over it.
+    """Bits per byte of each measured condition, and what the adapter saves over it (``gain``, positive is better).
 
-    Under ``<name>_``, for the names of ``CONDITION_METRICS``: ``items``, ``bits_per_byte``, and
-    ``gain`` with ``_low`` and ``_high``, positive if the adapter needs fewer bits.
-    ``gain_over_untrained``, with ``_low`` and ``_high``, is what the best condition with the
-    adapter saves over the best without it, each selected on other files than it is measured on.
-    ``line_<condition>`` is the share of completions whose first line is generated correctly,
-    ``gap_items`` the number of gaps, ``gap_<condition>_bits_per_byte`` their bits per byte.
+    ``gain_over_untrained`` is what the best condition with the adapter saves over the best without it, each selected
+    on other files than it is measured on. ``line_<condition>`` is the share of completions whose first line is
+    generated correctly, ``gap_<condition>_bits_per_byte`` the bits per byte of gaps.
     """
     metrics: dict[str, float] = {}
     if table.height:
@@ -140,7 +129,6 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
 
 
 def _line_and_gap_metrics(table: pl.DataFrame) -> dict[str, float]:
-    """Shares of correct first lines, and bits per byte of gaps."""
     gaps = table.filter("gap")
     metrics: dict[str, float] = {"gap_items": gaps.height}
     for condition in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS):
@@ -154,11 +142,8 @@ def _line_and_gap_metrics(table: pl.DataFrame) -> dict[str, float]:
 def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[float]:
     """Bits of each item under the condition that needs the fewest on the other half of the files.
 
-    A condition selected on the items it is measured on would look better than it is.
-
-    Args:
-        table: As ``CONDITION_SCORES``; clusters of files are assigned to the halves alternately.
-        conditions: Candidates; those that were not measured are skipped.
+    A condition selected on the items it is measured on would look better than it is. Clusters of files are assigned to
+    the halves alternately.
     """
     measured = [condition for condition in conditions if not table[f"{condition}_bits"].null_count()]
     cluster_index = {cluster: index for index, cluster in enumerate(table["cluster"].unique().sort())}
@@ -176,7 +161,6 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
 def paired_savings(
     table: pl.DataFrame, condition: str, baseline: str, settings: EvaluationSettings
 ) -> PairedDifferences:
-    """Bits per byte that a condition saves over a baseline, per item."""
     return PairedDifferences(
         ((table[f"{baseline}_bits"] - table[f"{condition}_bits"]) / table["bytes"]).to_list(),
         table["cluster"].to_list(),
@@ -186,7 +170,6 @@ def paired_savings(
 
 
 def _correct_lines(items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]) -> list[bool]:
-    """Whether greedy decoding gets each first line right."""
     return [score.greedy >= lengths.get(item.example_id, inf) for item, score in zip(items, scores, strict=True)]
 
 
@@ -209,7 +192,6 @@ def _best_weight(scores: Sequence[ItemScore], costs: Sequence[Nats]) -> float:
 
 
 def _costs(ngrams: TokenNgrams, items: Sequence[Example], scorer: ItemScorer, window: int) -> list[Nats]:
-    """Nats of each token; empty for an item without completion tokens."""
     tokenised: Mapping[str, Nats] = {
         example.example_id: ngrams.nats(example) for example in scorer.tokenised(items, window)
     }

@@ -22,13 +22,9 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True)
 class GeneralItems:
-    """Held-out items of the general-code project.
+    """Passages of plain code (``items``), and completions with the project's prompts (``foreign``).
 
-    Args:
-        items: Passages of plain code; empty if nothing can be measured.
-        foreign: Completions with the prompts used for the project's own code.
-        near_duplicates: Number of items excluded as near-duplicates of the train split.
-        missing: Reason for having no items; empty otherwise.
+    ``missing`` is the reason for having no items; empty otherwise.
     """
 
     items: tuple[Example, ...]
@@ -45,14 +41,7 @@ def general_items(
     dataset_settings: DatasetSettings,
     settings: EvaluationSettings,
 ) -> GeneralItems:
-    """General items, without near-duplicates of the adapter's training data.
-
-    Args:
-        general_code: Folder of the general project's examples.
-        general_project: Name of that project; None disables the measurement.
-        project: Project of the adapter.
-        completion_dataset: Folder of the project's completion data set.
-    """
+    """General items, without near-duplicates of the adapter's training data."""
     if general_project is None:
         return GeneralItems((), (), 0, "general.project in params.yaml names no project")
     if general_project == project:
@@ -78,12 +67,9 @@ def general_items(
 def extract_passage(example: Example, characters: int) -> Example:
     """Whole lines around the boundary of prompt and completion, almost all scored.
 
-    Passages are short because items differ more than segments of one item do: in the same time,
-    many short passages give a narrower interval than a few long ones. They are plain code because
-    an adapter has learnt the format of answers, which would mask forgetting.
-
-    Args:
-        characters: Maximum taken of the prompt, and of the completion.
+    Passages are short because items differ more than segments of one item do: in the same time, many short passages
+    give a narrower interval than a few long ones. They are plain code because an adapter has learnt the format of
+    answers, which would mask forgetting.
     """
     before, after = example.prompt[-characters:], example.completion[:characters]
     if len(before) < len(example.prompt):
@@ -98,11 +84,7 @@ def extract_passage(example: Example, characters: int) -> Example:
 
 
 def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Relative perplexity increase over the base on general code, with interval.
-
-    ``forgetting`` is 0.02 if the challenger's perplexity per token is 2 % above the base's, and
-    negative if it is lower.
-    """
+    """Relative perplexity increase per token over the base on general code; negative if it is lower."""
     if not scores.height:
         return {}
     nats = (scores["challenger_bits"] - scores["base_bits"]) * log(2)

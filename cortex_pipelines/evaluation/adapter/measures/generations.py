@@ -30,13 +30,7 @@ _MEANS = (*("syntax_correct", "exact_match", "edit_similarity", "codebleu", "sub
 def select_items(
     datasets: Mapping[str, Path], repository: Repository, tests: WrittenTests, settings: EvaluationSettings
 ) -> list[Example]:
-    """Held-out items whose reference fits the generation limit, without gaps.
-
-    Args:
-        datasets: Data set name (``DATASETS``) to its folder.
-        repository: Completions that the repository's tests can judge; some are always selected.
-        tests: Held-out tests that can be run; some are always selected.
-    """
+    """Held-out items whose reference fits the generation limit, without gaps; some with tests are always selected."""
     selected: dict[tuple[str, str], Example] = {}
     for task, folder in datasets.items():
         candidates = [item for item in without_gaps(folder, task, "test") if item.completion.strip()]
@@ -68,13 +62,6 @@ def generation_table(
     mask: str,
     patterns: PatternChecks,
 ) -> pl.DataFrame:
-    """All outputs of both models with their grades, as ``GENERATIONS``.
-
-    Args:
-        repository: Runs the tests of items that have tests.
-        mask: Placeholder of the name in a naming prompt.
-        patterns: The project's patterns.
-    """
     queries = [(item, "plain", 0) for item in items]
     queries += [(variant, "rephrased", 0) for item in items if (variant := rephrase(item)) is not None]
     queries += [
@@ -96,12 +83,7 @@ def generation_table(
 def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     """Mean grades of the greedy outputs by task and model, and shares by question.
 
-    ``<task>_<role>_`` and one of exact_match, edit_similarity, codebleu, syntax_correct;
-    ``naming_<role>_subtoken_f1``, ``documentation_<role>_word_f1`` with
-    ``documentation_others_word_f1`` (true docstrings compared with each other: chance level),
-    ``refactoring_<role>_fix_rate``, ``architecture_<role>_rule_accuracy`` and
-    ``…_violations_allowed`` (share of forbidden imports that the model calls allowed),
-    ``<role>_consistency``.
+    ``documentation_others_word_f1`` compares true docstrings with each other: chance level.
     """
     metrics: dict[str, float | None] = {}
     for role in WRITERS:
@@ -148,7 +130,6 @@ def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
 
 
 def _chance_word_f1(generations: pl.DataFrame) -> float | None:
-    """Mean similarity of each true docstring to those of the other items."""
     documented = generations.filter(pl.col("task") == "documentation").unique("example_id")
     pairs = list(combinations(documented["expected"].sort().to_list(), 2))
     return fsum(word_f1(*pair) for pair in pairs) / len(pairs) if pairs else None

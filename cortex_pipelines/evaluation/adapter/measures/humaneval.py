@@ -32,8 +32,6 @@ class ProblemError(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """A header to complete and a test that defines ``check``."""
-
     benchmark: str
     problem: str
     prompt: str
@@ -42,11 +40,7 @@ class Problem:
 
 
 def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
-    """Read all problems of the files.
-
-    Raises:
-        ProblemError: a file is missing, has another hash, or a line lacks a key.
-    """
+    """Raises ``ProblemError`` if a file is missing, has another hash, or a line lacks a key."""
     return [problem for file in files for problem in _read_file(root, file)]
 
 
@@ -57,10 +51,7 @@ def problem_table(
     settings: EvaluationSettings,
     limits: AugmentationSettings,
 ) -> pl.DataFrame:
-    """Samples of both models with test results, as ``BENCHMARK_PROBLEMS``.
-
-    Without a sandbox nothing is run: ``passed`` is null and ``detail`` says why.
-    """
+    """Samples of both models with test results; without a sandbox ``passed`` is null and ``detail`` says why."""
     unavailable_reason = sandbox.unavailable() if problems else None
     queries = [(problem, sample) for problem in problems for sample in range(settings.samples)]
     requests = [GenerationRequest(_example(problem), "indented", sample) for problem, sample in queries]
@@ -85,7 +76,6 @@ def problem_table(
 
 
 def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """``problems_<role>_pass_at_<k>`` over all problems that could be run."""
     metrics = {}
     for role in WRITERS:
         results: dict[str, list[bool]] = {}

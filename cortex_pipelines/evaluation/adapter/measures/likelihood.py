@@ -45,16 +45,9 @@ _PLACEHOLDER = "x"  # stands for the completion: an example without one is skipp
 class ItemScore:
     """Score of one item under one model.
 
-    Args:
-        nats: Negative log-likelihood of the completion's text. The end token does not count, or
-            learning when to stop would look like learning the code.
-        tokens: Number of scored tokens.
-        bytes: UTF-8 bytes of the scored tokens; 0 if the item could not be scored.
-        greedy: Length of the prefix in which each token is the most likely one: what greedy
-            decoding reproduces verbatim.
-        end_nats: Negative log probability that the name ends with the completion, whatever
-            follows; 0 if the completion is not a name.
-        token_nats: Negative log likelihood of each token; their sum is ``nats``.
+    The end token does not count in ``nats``, or learning when to stop would look like learning the code. ``greedy`` is
+    the number of tokens that greedy decoding reproduces verbatim, ``end_nats`` the negative log probability that a
+    name ends with the completion. ``bytes`` is 0 if it could not be scored.
     """
 
     nats: float
@@ -66,34 +59,23 @@ class ItemScore:
 
     @property
     def bits(self) -> float:
-        """Negative log-likelihood in bits."""
         return self.nats / log(2)
 
     @property
     def verbatim(self) -> bool:
-        """Whether greedy decoding reproduces the completion exactly."""
         return self.tokens > 0 and self.greedy == self.tokens
 
     @property
     def total_nats(self) -> float:
-        """Nats of the text and, for a name, of its end."""
         return self.nats + self.end_nats
 
     @property
     def nats_per_byte(self) -> float:
-        """Nats per byte, to compare texts of different lengths; infinite without bytes."""
         return self.total_nats / self.bytes if self.bytes else inf
 
 
 class ItemScorer:
-    """Scores items under the base with or without an adapter; the model is loaded lazily.
-
-    Args:
-        pinned: Pinned base model.
-        root: Project root.
-        settings: Window, precision and threads; part of the cache key.
-        cache: Cache of scores and outputs.
-    """
+    """Scores items under the base with or without an adapter; the model is loaded lazily."""
 
     def __init__(self, pinned: PinnedModel, root: Path, settings: EvaluationSettings, cache: RowCache) -> None:
         self._pinned = pinned
@@ -104,13 +86,7 @@ class ItemScorer:
         self._prompt: tuple[tuple[int, tuple[int, ...]], Any, Any] | None = None
 
     def scores(self, items: Sequence[Example], adapter: Path | None, window: int | None = None) -> list[ItemScore]:
-        """Log-likelihood of each item's completion.
-
-        Args:
-            items: Held-out examples; fastest if those with the same prompt are adjacent.
-            adapter: Folder of the adapter; None for the base model.
-            window: Maximum tokens of an item; ``max_length`` of the settings by default.
-        """
+        """Log-likelihood of each item's completion; fastest if items with the same prompt are adjacent."""
         window = window or self._settings.max_length
         keys = [["token likelihoods", window, self._content(adapter, item), _visible_fields(item)] for item in items]
         rows = self._cached(
@@ -119,14 +95,10 @@ class ItemScorer:
         return [ItemScore(**row) for row in rows]
 
     def tokenised(self, items: Sequence[Example], window: int) -> Iterator[TokenisedExample]:
-        """Tokens of items as the base sees them; see ``tokenise``."""
         return tokenise(self._tokenizer, items, window)
 
     def first_lines(self, items: Sequence[Example], window: int) -> dict[str, int]:
-        """Number of tokens in the first line of each completion, by example id.
-
-        The line break that ends it and leading white space are included.
-        """
+        """Tokens in the first line of each completion by example id, with its line break and leading white space."""
         lengths = {}
         for example in self.tokenised(items, window):
             text = example.ids[example.prompt_tokens :][: example.text_tokens]
@@ -136,11 +108,9 @@ class ItemScorer:
 
     @property
     def vocabulary(self) -> int:
-        """Size of the vocabulary."""
         return len(self._tokenizer)
 
     def outputs(self, requests: Sequence[GenerationRequest], adapter: Path | None) -> list[str]:
-        """Generate an answer to each request, cut at its end; ``adapter`` None is the base."""
         keys = [self._request_key(request, adapter) for request in requests]
         items = [request.item for request in requests]
         rows = self._cached(
@@ -195,7 +165,6 @@ class ItemScorer:
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[Any]:
-        """The base model, with an adapter attached within the context."""
         if adapter is None:
             yield self._loaded
             return
@@ -213,7 +182,6 @@ class ItemScorer:
         return asdict(ItemScore(0.0, 0, 0, 0))
 
     def _score_tokens(self, model: Any, example: TokenisedExample) -> ItemScore:
-        """Score one text; the prompt's forward pass is reused for the next."""
         import torch
 
         prompt = example.ids[: example.prompt_tokens]
@@ -251,7 +219,6 @@ class ItemScorer:
         return {"text": text}
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
-        """Hash of the adapter's files, independent of the folder."""
         folder = _adapter_of_item(adapter, item)
         if folder is None:
             return None
@@ -274,5 +241,4 @@ def _adapter_of_item(adapter: Path | None, item: Example) -> Path | None:
 
 
 def _visible_fields(item: Example) -> dict[str, Any]:
-    """Fields of an example that a model reads or writes, without its origin."""
     return {name: value for name, value in asdict(item).items() if name not in _ORIGIN}

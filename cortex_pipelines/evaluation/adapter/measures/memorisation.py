@@ -33,8 +33,6 @@ _ROLES = ("base", "challenger")
 
 @dataclass(frozen=True)
 class ExtractionAttempt:
-    """A rare line, split into the end of a prompt and a completion."""
-
     split: str
     item: Example
 
@@ -43,12 +41,6 @@ def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: in
     """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
     A line is rare if many of its words occur nowhere else in its split.
-
-    Args:
-        adapter: Folder of the adapter.
-        completion_dataset: Folder of the project's completion data set.
-        count: Maximum number of lines per split.
-        seed: Breaks ties between equally rare lines.
     """
     trained = _trained_ids(adapter)
     attempts = []
@@ -60,13 +52,11 @@ def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: in
 
 
 def _trained_ids(adapter: Path) -> set[str]:
-    """Ids of the completions an adapter was trained on, which a token budget may limit."""
     task_adapter = adapter_for(adapter, "completion")
     return set(json.loads((task_adapter / SEEN).read_text()).get("completion", [])) if task_adapter else set()
 
 
 def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer) -> pl.DataFrame:
-    """Whether each line was extracted, as ``MEMORISED``."""
     items = [attempt.item for attempt in attempts]
     scores = {role: scorer.scores(items, models.folder(role)) for role in _ROLES}
     rows = [
@@ -84,13 +74,7 @@ def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModel
 
 
 def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Extraction rates.
-
-    ``extraction_rate`` is the challenger's on lines of the train split, with ``_low`` and
-    ``_high``; ``extraction_rate_base`` the base's; ``extraction_rate_held_out`` the challenger's
-    on lines that it cannot have seen; ``extraction_beyond_base`` the share of train lines that the
-    challenger reproduces and the base does not.
-    """
+    """Extraction rates of train lines by the challenger, by the base and beyond the base, and of unseen lines."""
     train, test = (table.filter(pl.col("split") == split) for split in _SPLITS)
     metrics: dict[str, float] = {}
     if train.height:
@@ -109,7 +93,6 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
 
 
 def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Rarest line of each example, rarest first."""
     document_frequency: Counter[str] = Counter()
     for candidate in examples:
         document_frequency.update(set(_WORD.findall(candidate.completion)))
@@ -131,7 +114,6 @@ def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def _attempt(example: Example, offset: int, line: str) -> Example:
-    """Split the line at a word start near its middle."""
     middle = len(line) - len(line.lstrip()) + len(line.strip()) // 2
     borders = [match.start() for match in _WORD.finditer(line) if match.start() >= middle]
     split_at = borders[0] if borders else middle

@@ -48,13 +48,7 @@ _REQUEST_LINES = {
 
 @dataclass(frozen=True)
 class Question:
-    """A multiple-choice question.
-
-    Args:
-        kind: One of ``KINDS``.
-        answers: Examples that differ in the completion; scored as any other.
-        truth: Index of the right answer.
-    """
+    """Examples that differ in the completion, and the index of the right answer."""
 
     kind: str
     answers: tuple[Example, ...]
@@ -62,7 +56,6 @@ class Question:
 
     @property
     def chance(self) -> float:
-        """Expected accuracy of guessing."""
         return 1 / len(self.answers)
 
     @property
@@ -79,17 +72,7 @@ class Question:
 def build_questions(
     held_out: Mapping[str, Sequence[Example]], count: int, seed: int
 ) -> tuple[list[Question], dict[str, int]]:
-    """Build at most ``count`` questions of each kind.
-
-    Args:
-        held_out: Data set name to all examples of its test split.
-        count: Maximum number of questions of a kind.
-        seed: Seed of the choice of items, wrong answers and order.
-
-    Returns:
-        The questions by kind and example, and the number of items of each kind without a question:
-        too few other answers, or the length would reveal the right one.
-    """
+    """At most ``count`` questions of each kind, and the number of items of each kind without a question."""
     candidates_by_kind = {
         "naming": _naming(held_out.get("naming", ()), seed),
         "fix": _balanced(_fixes("fix", held_out.get("refactoring", ()), seed)),
@@ -157,7 +140,6 @@ def _balanced(candidates: Iterable[Question | None]) -> Iterator[Question | None
 
 
 def _length_of_truth(question: Question) -> int:
-    """How many bytes longer the right answer is than the wrong one."""
     sizes = [len(answer.completion.encode()) for answer in question.answers]
     return 2 * sizes[question.truth] - sum(sizes)
 
@@ -179,7 +161,6 @@ def _fix(kind: str, item: Example, seed: int) -> Question | None:
 
 
 def _top_statements(body: str) -> list[str]:
-    """Top-level statements of a body."""
     lines = body.split("\n")
     margin = len(lines[0]) - len(lines[0].lstrip())
     statements = []

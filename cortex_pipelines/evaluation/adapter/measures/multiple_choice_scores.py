@@ -29,14 +29,6 @@ def choice_table(
     scorer: ItemScorer,
     window: int,
 ) -> pl.DataFrame:
-    """Choice of each model, as ``MULTIPLE_CHOICE``.
-
-    Args:
-        questions_with_context: Each question with similar examples before it; None if it is only
-            asked without.
-        other: Folder of another project's adapter, as a control.
-        window: Maximum tokens of a question with examples and its answer.
-    """
     choices: dict[str, list[int | None]] = {}
     priors: dict[str, list[list[ItemScore]]] = {}
     folders = {role: models.folder(role) for role in ROLES}
@@ -72,7 +64,6 @@ def _choices(
     scorer: ItemScorer,
     window: int | None,
 ) -> list[int | None]:
-    """Index of the answer that one model chooses; None without a question."""
     answers = [question.answers if question else () for question in questions]
     scores = _by_question(answers, adapter, scorer, window)
     return [
@@ -92,13 +83,9 @@ def _by_question(
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """Accuracy with Wilson intervals, and differences between conditions.
 
-    Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
-    ``<role>_accuracy`` and ``difference`` (challenger minus reference), each of the last two with
-    ``_low`` and ``_high``. With another project's adapter, ``other_adapter`` is a role too, and
-    ``own_difference`` is the challenger's accuracy minus that adapter's, which has learnt the form
-    of the questions but not the project. Under ``shown_``, for the questions that were also asked
-    with similar examples: ``items``, ``<condition>_accuracy`` and, over the base,
-    ``<condition>_difference``. Kinds without questions are absent.
+    Under ``team_`` for all questions and ``choice_<kind>_`` for each kind. With another project's adapter,
+    ``own_difference`` is the challenger's accuracy minus that adapter's, which has learnt the form of the questions
+    but not the project. Under ``shown_`` for the questions that were also asked with similar examples.
     """
     subsets = {"team_": choices} | {f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
@@ -110,7 +97,6 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, PairedDifferences]:
-    """Challenger minus reference correctness by kind: 1, 0 or -1 per question."""
     subsets = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
         name: PairedDifferences(
@@ -158,7 +144,6 @@ def _difference_metrics(
 
 
 def _correct(rows: pl.DataFrame, condition: str) -> pl.Series:
-    """Correctness per question, 1 or 0; a tie is wrong."""
     return rows[f"{condition}_chosen"].eq_missing(rows["truth"]).cast(pl.Int64)
 
 
@@ -167,11 +152,9 @@ def _difference(rows: pl.DataFrame, condition: str, baseline: str) -> list[float
 
 
 def _best_answer(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int | None:
-    """Index of the answer whose likelihood the prompt raises most; None on a tie.
+    """Index of the answer whose likelihood the prompt raises most (over ``alone``); None on a tie.
 
-    Args:
-        scores: Scores of the answers after the prompt.
-        alone: Scores without the prompt; if empty, the likeliest answer per byte wins.
+    Without ``alone`` the likeliest answer per byte wins.
     """
     costs = (
         [

@@ -26,13 +26,7 @@ Nats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TokenNgrams:
-    """Interpolated n-grams of tokens, smoothed after Witten and Bell (1991).
-
-    Args:
-        counts: Context of up to ``_CONTEXT`` tokens to the counts of the tokens after it.
-        totals: Context to its number of occurrences.
-        vocabulary: Size of the vocabulary.
-    """
+    """Interpolated n-grams of tokens, smoothed after Witten and Bell (1991)."""
 
     counts: Counts
     totals: dict[Context, int]
@@ -40,7 +34,6 @@ class TokenNgrams:
 
     @classmethod
     def fit(cls, texts: Iterable[Sequence[int]], vocabulary: int) -> "TokenNgrams":
-        """Count the n-grams of tokenised texts, until ``_MOST_TOKENS`` are counted."""
         counts: Counts = defaultdict(dict)
         token_count = 0
         for text in texts:
@@ -53,10 +46,7 @@ class TokenNgrams:
         return cls(dict(counts), totals, vocabulary)
 
     def nats(self, example: TokenisedExample) -> Nats:
-        """Negative log probability of each token of a completion.
-
-        The preceding tokens of prompt and completion are counted in addition to the training texts.
-        """
+        """Negative log probability of each token of a completion, counting the tokens before it, too."""
         text = example.ids[: example.prompt_tokens + example.text_tokens]
         local_counts: Counts = defaultdict(dict)
         context_totals: Counter[Context] = Counter()
@@ -84,13 +74,7 @@ class TokenNgrams:
 
 
 def mix_nats(first: Nats, second: Nats, weight: float) -> Nats:
-    """Nats of a mixture of two models, token by token.
-
-    Args:
-        first: Nats of each token under one model.
-        second: Nats of each token under the other.
-        weight: Weight of the second model, from 0 to below 1.
-    """
+    """Nats of a mixture of two models, token by token; ``weight`` is the second's, below 1."""
     if not weight:
         return first
     mixture: Nats = -np.logaddexp(np.log1p(-weight) - first, np.log(weight) - second)
@@ -98,7 +82,6 @@ def mix_nats(first: Nats, second: Nats, weight: float) -> Nats:
 
 
 def _count(counts: Counts, text: Sequence[int], position: int) -> list[Context]:
-    """Count a token after each of its contexts, and return these."""
     contexts = [tuple(text[position - size : position]) for size in range(min(_CONTEXT, position) + 1)]
     for context in contexts:
         following = counts[context]

@@ -24,17 +24,7 @@ LEAST_GROUPS = 6
 def specialisation_metrics(
     scores: pl.DataFrame, datasets: Mapping[str, Path], settings: EvaluationSettings
 ) -> dict[str, float]:
-    """Metrics of each specialisation, over the items of all tasks.
-
-    ``for_<name>_train_examples`` and ``for_<name>_items`` are counts. With items there are
-    ``for_<name>_groups`` (of files), ``for_<name>_base_bits_per_byte`` and
-    ``for_<name>_challenger_bits_per_byte``, and with at least ``LEAST_GROUPS`` groups
-    ``for_<name>_improvement_over_base`` with ``_low`` and ``_high``. Empty without scores.
-
-    Args:
-        scores: Scored held-out items of all tasks, as ``ADAPTER_SCORES``.
-        datasets: Task to the folder of its data set, whose manifest has the categories.
-    """
+    """Improvement by purpose, over the items of all tasks; with an interval from ``LEAST_GROUPS`` groups of files."""
     if not scores.height:
         return {}
     manifest = pl.concat(

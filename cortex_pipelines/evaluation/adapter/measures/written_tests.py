@@ -15,10 +15,7 @@ _AttributedTests = list[tuple[RunnableTest, str, str]]
 
 
 def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.DataFrame:
-    """Outcome of each greedily generated test, as ``WRITTEN_TESTS``.
-
-    Only if the true test passes are the generated ones run in its place.
-    """
+    """Outcome of each greedily generated test; only run if the true test passes."""
     greedy = generations.filter((pl.col("task") == "tests") & (pl.col("sample") == 0) & (pl.col("asked") == "plain"))
     columns = greedy.select("example_id", "role", "output").iter_rows()
     generated = [(tests.runnable[name], role, output) for name, role, output in columns if name in tests.runnable]
@@ -35,10 +32,9 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
 
 
 def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:
-    """``written_tests_items``, and by role ``written_tests_<role>_pass`` and ``…_kill``.
+    """Shares that pass on the true code, and of killed mutants; a test that fails on the true code kills none.
 
-    Only tests that could be run for all roles count. ``pass`` is the share that passes on the true
-    code, ``kill`` the share of killed mutants; a test that fails on the true code kills none.
+    Only tests that could be run for all roles count.
     """
     unknown = table.filter(pl.col("passes").is_null())["example_id"]
     ran = table.filter(~pl.col("example_id").is_in(unknown.implode()))

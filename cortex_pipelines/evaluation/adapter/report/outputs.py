@@ -32,7 +32,6 @@ _OVERALL = {
 
 
 def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float]) -> list[str]:
-    """Headings, tables and collapsible outputs."""
     generations = tables["generations"]
     parts = [pages.heading("What the models wrote")]
     if not generations.height:
@@ -64,7 +63,6 @@ def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, fl
 
 
 def _patterns(metrics: Mapping[str, float]) -> list[str]:
-    """How often outputs break the project's patterns; empty if the project has no patterns."""
     if "patterns_items" not in metrics:
         return []
     shares = {role: metrics[f"patterns_{role}_broken"] for role in (*WRITERS, "truth")}
@@ -74,7 +72,6 @@ def _patterns(metrics: Mapping[str, float]) -> list[str]:
 
 
 def _documentation_chance(metrics: Mapping[str, float]) -> list[str]:
-    """Chance level of the documentation metric."""
     chance = metrics.get("documentation_others_word_f1")
     if chance is None:
         return []

@@ -36,7 +36,6 @@ _TERMS = {
 
 
 def render_report(inputs: ReportInputs) -> str:
-    """Render the report: comparison, verdicts, metrics and outputs."""
     parts = [pages.paragraph(_comparison_summary(inputs.comparison))]
     scores = inputs.tables["scores"]
     if scores.height:
@@ -77,7 +76,6 @@ def _comparison_summary(comparison: Mapping[str, Any]) -> str:
 
 
 def _verdicts(inputs: ReportInputs) -> list[str]:
-    """Sentences on what was learnt and what was not."""
     learnt: list[str] = []
     missed: list[str] = []
     for task in inputs.comparison["tasks"]:
@@ -163,7 +161,6 @@ def _languages(scores: pl.DataFrame) -> list[str]:
 
 
 def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
-    """Items with the largest gain or loss per byte against the base."""
     saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
     ranked = scores.with_columns(saved=saved).sort(
         ["saved", "task", "example_id"], descending=[descending, False, False]

@@ -18,23 +18,12 @@ _MANY_RIGHT = ("documentation", "tests")
 
 @dataclass(frozen=True)
 class QualityReport:
-    """Quality of a model's greedy outputs on held-out items, each metric from 0 to 1.
+    """Quality of a model's greedy outputs on held-out items, each metric from 0 to 1 or None.
 
-    A metric that could not be measured is None; ``QualityReports.missing`` has the reason.
-
-    Args:
-        syntax_correctness: Share of code outputs (all but architecture and documentation) with
-            which the unit has no syntax error beyond those of the reference.
-        semantic_accuracy: Accuracy on all questions about held-out code: generated answers equal
-            to the truth apart from layout and comments (for an import, the same verdict) or
-            passing the repository's related tests, and choices where the true answer is the most
-            likely. Documentation and tests are excluded: they have many right answers, few of
-            which equal the one in the repository.
-        style_consistency: 1 minus the distance between the style of the generated code and that of
-            the true answers to the same questions; see ``style``. The project's average would be
-            the wrong yardstick: the true answers themselves are not average.
-        test_pass_rate: Share of generated bodies with which the repository's related tests pass,
-            among those whose tests pass with the true body and fail with one that raises.
+    ``semantic_accuracy`` is of all questions about held-out code: generated answers equal to the truth or passing the
+    related tests, and choices. Documentation and tests are excluded: they have many right answers.
+    ``style_consistency`` is 1 minus the distance to the true answers' style: the project's average would be the wrong
+    yardstick, as the true answers are not average. ``test_pass_rate`` is of bodies whose tests notice one that raises.
     """
 
     syntax_correctness: float | None
@@ -45,30 +34,15 @@ class QualityReport:
 
 @dataclass(frozen=True)
 class QualityReports:
-    """Quality reports of base and challenger.
-
-    Args:
-        by_role: Role to its report.
-        features: Role to the distance from the true answers' style, by feature.
-        missing: Metric to the reason why it could not be measured.
-    """
-
     by_role: Mapping[str, QualityReport]
     features: Mapping[str, Mapping[str, float]]
     missing: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """The reports as plain values, for ``quality.json``."""
         return asdict(self)
 
 
 def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> QualityReports:
-    """Quality reports of all roles with outputs.
-
-    Args:
-        generations: Table ``GENERATIONS``.
-        choices: Table ``MULTIPLE_CHOICE``.
-    """
     greedy = generations.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0))
     roles = ("base", "challenger")
     outputs = {role: greedy.filter(pl.col("role") == role) for role in roles}
@@ -86,7 +60,6 @@ def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> Quality
 
 
 def quality_metrics(reports: QualityReports) -> dict[str, float]:
-    """Metrics ``quality_<role>_<figure>``, without missing ones."""
     return {
         f"quality_{role}_{name}": value
         for role, report in reports.by_role.items()
@@ -96,11 +69,7 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
 
 
 def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """``tests_<role>_items``, the number of functions whose tests ran, and ``…_pass_at_<k>``.
-
-    ``tests_difference`` is the share of passing greedy bodies of the challenger minus that of the
-    base, with an interval over files.
-    """
+    """``tests_difference``: share of passing greedy bodies of the challenger minus that of the base, over files."""
     metrics = {}
     tested = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
     for role in ("base", "challenger"):

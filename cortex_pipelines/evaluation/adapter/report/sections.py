@@ -17,17 +17,6 @@ from cortex_pipelines.statistics.significance import MetricComparison, detectabl
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Results shown in the report.
-
-    Args:
-        tables: Tables of the evaluation by name.
-        metrics: Content of ``metrics.json``.
-        quality: Quality reports of base and challenger.
-        comparison: Content of ``comparison.json``.
-        comparisons: Challenger against reference, by metric.
-        items: Scored examples, for their text.
-    """
-
     tables: Mapping[str, pl.DataFrame]
     metrics: Mapping[str, float]
     quality: QualityReports
@@ -37,7 +26,6 @@ class ReportInputs:
 
 
 def choices_section(inputs: ReportInputs) -> list[str]:
-    """Section on multiple-choice questions."""
     metrics, rows = inputs.metrics, []
     for label, prefix in (("all", "team_"), *((kind, f"choice_{kind}_") for kind in KINDS)):
         if f"{prefix}items" in metrics:
@@ -77,7 +65,6 @@ def _control_answers(metrics: Mapping[str, float]) -> str:
 
 
 def comparisons_section(inputs: ReportInputs) -> list[str]:
-    """Section on comparisons, with statistical power."""
     rows = []
     for comparison in inputs.comparisons:
         low, high = comparison.interval.low, comparison.interval.high
@@ -114,7 +101,6 @@ def comparisons_section(inputs: ReportInputs) -> list[str]:
 
 
 def forgetting_section(inputs: ReportInputs) -> list[str]:
-    """Section on perplexity of general code."""
     general, metrics = inputs.comparison["general"], inputs.metrics
     title = pages.heading("Forgetting: code of another project")
     if "forgetting" not in metrics:
@@ -134,7 +120,6 @@ def forgetting_section(inputs: ReportInputs) -> list[str]:
 
 
 def foreign_code_section(inputs: ReportInputs) -> list[str]:
-    """Section on whether the improvement is specific to the project."""
     metrics = inputs.metrics
     title = pages.heading("Control: the same adapter on another project's code")
     if "own_improvement" not in metrics:
@@ -153,7 +138,6 @@ def foreign_code_section(inputs: ReportInputs) -> list[str]:
 
 
 def specialisations_section(inputs: ReportInputs) -> list[str]:
-    """Section on code of one purpose."""
     head = ["purpose", "training examples", "items", "groups of files", "base", "challenger"]
     return [
         pages.heading("By purpose"),
@@ -184,7 +168,6 @@ def _specialisation_row(metrics: Mapping[str, float], name: str) -> list[str]:
 
 
 def baselines_section(inputs: ReportInputs) -> list[str]:
-    """Section on baselines without training."""
     labels = {
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
@@ -263,7 +246,6 @@ def _questions_with_context(metrics: Mapping[str, float]) -> list[str]:
 
 
 def memorised_section(inputs: ReportInputs) -> list[str]:
-    """Section on memorised training data."""
     extracted = [
         pages.collapsible(f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])])
         for row in inputs.tables["memorised"].iter_rows(named=True)
@@ -302,24 +284,20 @@ def _exposure(metrics: Mapping[str, float]) -> list[str]:
 
 
 def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: int = 0) -> str:
-    """A share with its interval, in percent."""
     ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
     bounds = [f"{value:{sign}.{digits}%}" for value in ends]
     return f"{bounds[0]} {_unbroken(bounds[1], bounds[2])}"
 
 
 def interval(metrics: Mapping[str, float], name: str) -> str:
-    """A difference with its interval."""
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
     return f"{metrics[name]:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
 
 
 def _bits(metrics: Mapping[str, float], name: str) -> str:
-    """A number of bits with its interval."""
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
     return f"{metrics[name]:.2f} {_unbroken(f'{low:.2f}', f'{high:.2f}')}"
 
 
 def _unbroken(low: str, high: str) -> str:
-    """An interval without a line break."""
     return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
