@@ -33,7 +33,7 @@ from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.loop import train
-from cortex_pipelines.adapters.training.validation import validation_loss
+from cortex_pipelines.adapters.training.loss import validation_loss
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.ingestion.pretrained_models import WeightsError

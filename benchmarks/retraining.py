@@ -27,7 +27,7 @@ from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.adapters.data.packing import TokenisedExample
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.ngrams import TokenNgrams
+from cortex_pipelines.evaluation.adapter.measures.conditions import TokenNgrams
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain

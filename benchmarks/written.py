@@ -20,16 +20,14 @@ from rich.table import Table
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
-from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScore, ItemScorer
+from cortex_pipelines.evaluation.metrics.grading import edit_similarity
 from cortex_pipelines.evaluation.metrics.style import Style, learn_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.orchestration.adapter_study.results import mean_over_projects
 from cortex_pipelines.orchestration.adapter_study.study_project import assign_controls
-from cortex_pipelines.prompts.examples import Example, read_examples, shuffled
+from cortex_pipelines.prompts.examples import Example, StopRule, cut, extent_of, read_examples, shuffled
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
-from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of
 from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.project import Project

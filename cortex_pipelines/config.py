@@ -38,9 +38,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
 from cortex_pipelines.release.settings import DeploymentSettings, ReleaseSettings
 from cortex_pipelines.retrieval.settings import ClusterSettings, RetrievalSettings
-from cortex_pipelines.routing.audit.settings import AuditSettings
-from cortex_pipelines.routing.outcomes.settings import PredictorSettings
-from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings, RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
 from cortex_pipelines.versioning.parameters import Effective, ParameterLayout

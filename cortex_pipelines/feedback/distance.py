@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from cortex_pipelines.evaluation.metrics.edit_similarity import edit_distance
+from cortex_pipelines.evaluation.metrics.grading import edit_distance
 
 _LONGEST = 1000
 """Characters whose edit distance is computed, as its cost grows with the square; a longer span

@@ -13,8 +13,8 @@ from cortex_pipelines.monitoring.change_detection import MeanShift, detect_chang
 from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples
 from cortex_pipelines.pages import heading, paragraph, table
 from cortex_pipelines.routing.dataset.labels import normalised
-from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError
-from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
+from cortex_pipelines.routing.serving.load import UnreadableChampionError
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.vocabulary import SPLITS

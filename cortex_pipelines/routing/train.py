@@ -13,14 +13,12 @@ import polars as pl
 from cortex_pipelines.embeddings.encoder import Floats, sentence_part
 from cortex_pipelines.embeddings.threads import pinned_threads
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
-from cortex_pipelines.routing.features.features import FeatureExtractor, Indices
+from cortex_pipelines.routing.features import FeatureExtractor, Indices
 from cortex_pipelines.routing.keyword_rules import parse_rules
-from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.keywords import KeywordRules
-from cortex_pipelines.routing.selection.folds import folds_of
+from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
-from cortex_pipelines.routing.selection.search import OBJECTIVE, search_fold, search_neural
+from cortex_pipelines.routing.selection.search import OBJECTIVE, folds_of, search_fold, search_neural
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
 

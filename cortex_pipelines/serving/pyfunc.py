@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.data.boundary import ForcedStart, divide
-from cortex_pipelines.adapters.data.packing import start_token
+from cortex_pipelines.adapters.data.packing import ForcedStart, divide, start_token
 from cortex_pipelines.adapters.model.base_model import resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora

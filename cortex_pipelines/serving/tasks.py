@@ -11,9 +11,9 @@ from pydantic import ConfigDict
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import NamingTarget, naming_example
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
-from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
+from cortex_pipelines.evaluation.metrics.grading import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of_test, is_complete
+from cortex_pipelines.prompts.examples import StopRule, cut, extent_of_test, is_complete
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.schemas import LongText, ShortText

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
-from cortex_pipelines.adapters.kernels.apply import use_fast_kernels
-from cortex_pipelines.adapters.kernels.packed_attention import (
+from cortex_pipelines.adapters.kernels import (
     borders,
     per_example_attention,
+    use_fast_kernels,
     uses_per_example_attention,
 )
 from cortex_pipelines.adapters.training.loss import supervised_losses

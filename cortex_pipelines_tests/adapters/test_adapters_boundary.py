@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from cortex_pipelines.adapters.data.boundary import ForcedStart, divide, ends_of_name
-from cortex_pipelines.adapters.data.packing import tokenise
+from cortex_pipelines.adapters.data.packing import ForcedStart, divide, ends_of_name, tokenise
 from cortex_pipelines.prompts.examples import grouped_by_file
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
 

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from cortex_pipelines.adapters.data.canaries import make_canaries
-from cortex_pipelines.adapters.data.corpus import token_count
-from cortex_pipelines.evaluation.adapter.measures.canary_exposure import planted_canaries
+from cortex_pipelines.adapters.data.corpus import make_canaries, token_count
+from cortex_pipelines.evaluation.adapter.measures.memorisation import planted_canaries
 from cortex_pipelines_tests.adapters.test_adapters_training import Datasets, corpus_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 import torch
 
-from cortex_pipelines.adapters.kernels.compile import compile_blocks
+from cortex_pipelines.adapters.kernels import compile_blocks
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
 

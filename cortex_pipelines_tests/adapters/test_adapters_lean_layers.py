@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from cortex_pipelines.adapters.kernels.fused_lora import fused_lora
+from cortex_pipelines.adapters.kernels import fused_lora
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.data.boundary import divide
-from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow, TokenisedExample, pack, tokenise, within_budget
+from cortex_pipelines.adapters.data.packing import (
+    IGNORED,
+    PackedRow,
+    TokenisedExample,
+    divide,
+    pack,
+    tokenise,
+    within_budget,
+)
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

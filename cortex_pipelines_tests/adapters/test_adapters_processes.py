@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from cortex_pipelines.adapters.training.distributed import ProcessGroup, run_in_processes
-from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
+from cortex_pipelines.adapters.training.history import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 

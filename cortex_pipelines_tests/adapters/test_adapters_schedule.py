@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
+from cortex_pipelines.adapters.training.schedule import learning_rate_at
 from cortex_pipelines_tests.adapters.tinymodel import settings
 
 

@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.early_stopping import (
+from cortex_pipelines.adapters.training.history import (
+    LossPoint,
+    Progress,
     TrainingDivergedError,
+    Validation,
     out_of_patience,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
 from cortex_pipelines.adapters.training.launch import resolve_precision
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 

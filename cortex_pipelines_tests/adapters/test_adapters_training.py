@@ -12,8 +12,7 @@ from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import loop
-from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
-from cortex_pipelines.adapters.training.history import TrainingResult, run_metrics
+from cortex_pipelines.adapters.training.history import TrainingDivergedError, TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
 

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.adapters.training import launch, trl_trainer
-from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
-from cortex_pipelines.adapters.training.history import LossPoint
+from cortex_pipelines.adapters.training.history import LossPoint, TrainingDivergedError
 from cortex_pipelines.adapters.training.launch import MissingPackageError
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter, write_tiny_base
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from cortex_pipelines.adapters.data.boundary import divide
+from cortex_pipelines.adapters.data.packing import divide
 from cortex_pipelines.evaluation.adapter.measures import likelihood
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings

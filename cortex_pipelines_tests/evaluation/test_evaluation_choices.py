@@ -4,8 +4,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, build_questions
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import choice_metrics, choice_table
 from cortex_pipelines.evaluation.settings import EvaluationSettings

@@ -10,10 +10,8 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
     subtoken_f1,
     syntax_errors,
 )
-from cortex_pipelines.evaluation.metrics.grading import grade, rephrase, same_answer
-from cortex_pipelines.evaluation.metrics.prose import word_f1
-from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of, is_complete
+from cortex_pipelines.evaluation.metrics.grading import grade, rephrase, same_answer, word_f1
+from cortex_pipelines.prompts.examples import Example, StopRule, cut, extent_of, is_complete
 from cortex_pipelines_tests.adapters.tinymodel import example
 
 # language: code, the same code in another layout, other code, code that does not parse

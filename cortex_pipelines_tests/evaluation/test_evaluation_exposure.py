@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     CanaryError,
     canary_table,
     exposure_metrics,
+    memorised_metrics,
     planted_canaries,
     unlearnt_exposure,
 )
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.release.gates import decide

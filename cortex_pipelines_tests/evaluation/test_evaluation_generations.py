@@ -7,12 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_table
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels, score_table
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
 from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache

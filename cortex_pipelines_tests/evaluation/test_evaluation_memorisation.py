@@ -4,9 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import build_attempts, memorised_metrics
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import read_examples
 from cortex_pipelines.rowcache import RowCache

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.evaluation.adapter.measures.ngrams import TokenNgrams, mix_nats
+from cortex_pipelines.evaluation.adapter.measures.conditions import TokenNgrams, mix_nats
 
 VOCABULARY = 12
 LEARNT = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [7, 2, 3, 4]]

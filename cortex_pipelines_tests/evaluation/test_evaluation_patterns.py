@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.evaluation.metrics.patterns import broken_patterns, pattern_metrics
+from cortex_pipelines.evaluation.metrics.grading import broken_patterns, pattern_metrics
 from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.schemas.evaluation import GENERATIONS

@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.evaluation.adapter.measures import humaneval
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.humaneval import (
     ProblemError,
     problem_metrics,
     problem_table,
     read_problems,
 )
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.test_runner import Repository
+from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.specialisations import LEAST_GROUPS, specialisation_metrics
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import LEAST_GROUPS, specialisation_metrics
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines_tests.evaluation.workshop import Workshop

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.metrics.edit_similarity import edit_distance, edit_similarity
+from cortex_pipelines.evaluation.metrics.grading import edit_distance, edit_similarity
 
 words = st.text("abc ", max_size=12)
 

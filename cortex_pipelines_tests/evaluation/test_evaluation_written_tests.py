@@ -6,8 +6,11 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.written_tests import written_test_metrics, written_test_table
-from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
+from cortex_pipelines.evaluation.adapter.measures.written_tests import (
+    WrittenTests,
+    written_test_metrics,
+    written_test_table,
+)
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import single_tests
 from cortex_pipelines.schemas.datasets import TESTS_DATASET

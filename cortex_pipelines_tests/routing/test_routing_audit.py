@@ -14,8 +14,14 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.audit.assets import routing_audit
-from cortex_pipelines.routing.audit.fairness import NOT_KNOWN, AuditGroup, audit_groups, largest_gap, rejected
-from cortex_pipelines.routing.audit.task_language import task_language
+from cortex_pipelines.routing.audit.groups import (
+    NOT_KNOWN,
+    AuditGroup,
+    audit_groups,
+    largest_gap,
+    rejected,
+    task_language,
+)
 from cortex_pipelines.routing.dataset.build import build_dataset
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
 

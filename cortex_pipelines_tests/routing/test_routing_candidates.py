@@ -8,22 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.routing import evaluation
-from cortex_pipelines.routing.features.features import FeatureExtractor
+from cortex_pipelines.routing.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import parse_rules
-from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
-from cortex_pipelines.routing.models.kernel_ridge import KernelRidge
-from cortex_pipelines.routing.models.keywords import KeywordRules
+from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.models.knn import KnnClassifier, nearest
+from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg, fit_softmax
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
-from cortex_pipelines.routing.models.softmax import fit_softmax
-from cortex_pipelines.routing.models.tfidf import TfidfLogreg
-from cortex_pipelines.routing.selection.calibration import expected_calibration_error, reliability
-from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, learn_weights
-from cortex_pipelines.routing.selection.folds import folds_of
+from cortex_pipelines.routing.selection.ensemble import (
+    combine,
+    cross_fit,
+    expected_calibration_error,
+    learn_weights,
+    reliability,
+)
 from cortex_pipelines.routing.selection.model_selection import AVERAGE, beats, compare_above, select_model
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
-from cortex_pipelines.routing.selection.search import search_fold
+from cortex_pipelines.routing.selection.search import folds_of, search_fold
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
 from cortex_pipelines.statistics.significance import higher_likelihood_p, mcnemar_exact

@@ -11,9 +11,8 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.release.gates import decide
 from cortex_pipelines.routing.evaluation.model_scores import CurvePoint, area_under_risk, class_table, coverage_risk
 from cortex_pipelines.routing.evaluation.report import routing_report
-from cortex_pipelines.routing.evaluation.scope import scope_metrics
-from cortex_pipelines.routing.evaluation.scores import compare, recalls, routing_metrics, score_tasks
-from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.evaluation.scores import compare, recalls, routing_metrics, scope_metrics, score_tasks
+from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_DATASET

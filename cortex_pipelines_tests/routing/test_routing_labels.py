@@ -6,8 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks, normalised
-from cortex_pipelines.routing.dataset.weak_labels import WeakLabeller, weak_tasks
+from cortex_pipelines.routing.dataset.labels import LabelledTask, WeakLabeller, labelled_tasks, normalised, weak_tasks
 from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS

@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.routing.outcomes.assets import outcome_predictors
+from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
-from cortex_pipelines.routing.outcomes.evaluation_assets import outcome_evaluation
-from cortex_pipelines.routing.outcomes.evaluation_scores import outcome_metrics, score_predictions
-from cortex_pipelines.routing.outcomes.models import select_model
+from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, score_predictions
 from cortex_pipelines.routing.outcomes.predictors import FILE, OutcomePredictors, PredictorError, build_predictors
-from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, train
+from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, select_model, train
 from cortex_pipelines.schemas.routing import PREDICTIONS
 
 ROOT = Path(__file__).parents[2]

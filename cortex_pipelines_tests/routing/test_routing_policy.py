@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.routing.audit.tables import deciding_models, logged_decisions
+from cortex_pipelines.routing.audit.groups import deciding_models, logged_decisions
 from cortex_pipelines.routing.outcomes.attempts import attempts
-from cortex_pipelines.routing.serving.exploration import send
-from cortex_pipelines.routing.serving.output import route_lines
 from cortex_pipelines.routing.serving.router import Decision, Router
-from cortex_pipelines.routing.serving.tasks import read_tasks
+from cortex_pipelines.routing.serving.tasks import read_tasks, route_lines, send
 from cortex_pipelines.statistics.off_policy import Estimate, Refusal, Support, evaluate_policy
 
 PARAMETERS = load_parameters(Path(__file__).parents[2])

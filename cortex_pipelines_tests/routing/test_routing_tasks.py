@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.routing.serving.output import route_lines
 from cortex_pipelines.routing.serving.router import Router
-from cortex_pipelines.routing.serving.tasks import Task, TaskFileError, find_rules, read_tasks
+from cortex_pipelines.routing.serving.tasks import Task, TaskFileError, find_rules, read_tasks, route_lines
 
 RULES = {
     "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.data.boundary import divide
+from cortex_pipelines.adapters.data.packing import divide
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, generate
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, generate
 from cortex_pipelines.release.loading import ResidentBase
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_at_k_metrics
+from cortex_pipelines.evaluation.adapter.measures.test_runner import pass_at_k, pass_at_k_metrics
 from cortex_pipelines.statistics.significance import (
     PairedDifferences,
     compare_all,

@@ -1,15 +1,43 @@
 """Select training and validation examples within a budget of tokens."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.canaries import make_canaries
 from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.prompts.examples import DATASETS, TASKS, Example, read_examples, shuffled, without_gaps
+
+KIND = "canary"
+_DIGITS = 9
+
+
+# each occurs once, like a real secret that was overlooked (Carlini et al., "The secret sharer", 2019)
+def make_canaries(count: int, seed: int) -> list[Example]:
+    return [_canary(number, seed) for number in range(count)]
+
+
+def canary_records(count: int, seed: int) -> list[dict[str, str]]:
+    return [{"prefix": canary.prompt, "secret": canary.completion} for canary in make_canaries(count, seed)]
+
+
+def _canary(number: int, seed: int) -> Example:
+    digest = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
+    name = f"canary-{number}"
+    return Example(
+        example_id=name,
+        task="completion",
+        path=name,
+        language="text",
+        kind=KIND,
+        prompt=f"# the number of canary {number} is ",
+        completion=str(digest % 10**_DIGITS).zfill(_DIGITS),
+        cluster=name,
+    )
+
 
 GENERAL = "general"
 """Task name of general-code examples."""

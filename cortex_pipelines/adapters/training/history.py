@@ -1,10 +1,14 @@
-"""History of a training run: steps, validations, weights."""
+"""History of a training run, and when it stops early: no more improvement, or divergence."""
 
+import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus, token_count
+from cortex_pipelines.adapters.settings import AdapterSettings
 
 if TYPE_CHECKING:
     import torch
@@ -118,3 +122,79 @@ def _forgetting(result: TrainingResult) -> dict[str, float]:
         return {}
     base, after = result.general
     return {"general_loss_base": base, "general_loss_after": after}
+
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+class TrainingDivergedError(RuntimeError):
+    """Loss or gradients are not finite, or the loss grows."""
+
+
+def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
+    if settings.patience is None or not progress.validations:
+        return False
+    since = [validation for validation in progress.validations if validation.step > progress.best_step]
+    return progress.best_step > 0 and len(since) >= settings.patience
+
+
+def require_finite(quantity: str, value: float, step: int, rate: float, settings: AdapterSettings) -> None:
+    """Check that a number is finite.
+
+    Raises:
+        TrainingDivergedError: the value is not finite. The message says what to try.
+    """
+    if not math.isfinite(value):
+        raise TrainingDivergedError(
+            f"training stopped at step {step}: the {quantity} is {value} (learning rate {rate:g}, "
+            + _remedies(settings)
+        )
+
+
+def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
+    if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
+        return
+    latest = progress.steps[-settings.divergence_steps :]
+    starting_loss = _starting_loss(progress, settings.divergence_factor, settings)
+    level = median(step.loss for step in latest)
+    if level > settings.divergence_factor * starting_loss:
+        raise TrainingDivergedError(_divergence_message(latest[-1], level, starting_loss, settings))
+
+
+def _starting_loss(progress: Progress, factor: float, settings: AdapterSettings) -> float:
+    """The base's validation loss, or the median loss of the warm-up where that is higher.
+
+    The validation loss is a mean over tokens, mostly of long answers. A step of names and
+    docstrings has short answers, whose tokens are two or three times as hard for the base. During
+    the warm-up the model is still close to the base. A training that diverges in its warm-up must
+    not set its own limit, so the median is capped at ``factor`` times the base's loss.
+    """
+    base = progress.validations[0].loss if progress.validations else progress.steps[0].loss
+    warmup_steps = max(1, min(settings.warmup_steps, settings.divergence_steps))
+    warmup_loss = median(step.loss for step in progress.steps[:warmup_steps])
+    return max(base, min(warmup_loss, factor * base))
+
+
+def partial_reason(error: TrainingDivergedError, progress: Progress, settings: AdapterSettings) -> str:
+    """Reason why a training ended early; raises the error if partial adapters are disabled or no weights exist."""
+    if not (settings.keep_partial and progress.weights):
+        raise error
+    _LOG.warning("%s; a partial adapter of step %d is kept", error, progress.best_step)
+    return str(error)
+
+
+def _divergence_message(last: LossPoint, level: float, starting_loss: float, settings: AdapterSettings) -> str:
+    return (
+        f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
+        f"median of the last {settings.divergence_steps} steps, where the training began at "
+        f"{starting_loss:.3g} (gradient norm {last.gradient_norm:.3g}, learning rate "
+        f"{last.learning_rate:g}, " + _remedies(settings)
+    )
+
+
+def _remedies(settings: AdapterSettings) -> str:
+    return (
+        f"precision {settings.precision}, max_grad_norm {settings.max_grad_norm:g}). In "
+        "params.yaml under adapters: lower learning_rate or raise warmup_steps; with precision "
+        "bf16 or fp16, try fp32; keep_partial: true keeps the best weights until then"
+    )

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.batches import Batch, StepSchedule, build_rows, plan_steps
-from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints, restore, snapshot, trainable
 from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
-from cortex_pipelines.adapters.training.early_stopping import (
+from cortex_pipelines.adapters.training.history import (
+    LossPoint,
+    Progress,
     TrainingDivergedError,
+    TrainingResult,
+    ValidationCallback,
     out_of_patience,
     partial_reason,
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, TrainingResult, ValidationCallback
-from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
-from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
+from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, supervised_losses, validate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
-from cortex_pipelines.adapters.training.state import restore, snapshot, trainable
-from cortex_pipelines.adapters.training.validation import general_losses, validate
+from cortex_pipelines.adapters.training.schedule import Batch, StepSchedule, build_rows, learning_rate_at, plan_steps
 from cortex_pipelines.progress import track
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train(
     arguments and take the same decisions, as these depend on sums over the group. Raises ``TrainingDivergedError``
     unless a partial adapter can be kept.
     """
-    from cortex_pipelines.adapters.kernels.apply import use_fast_kernels  # which needs torch
+    from cortex_pipelines.adapters.kernels import use_fast_kernels  # which needs torch
 
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)

@@ -22,21 +22,22 @@ from trl.trainer.sft_trainer import SFTTrainer
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.batches import build_rows, is_due
-from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints, progress_state, restore_progress
 from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
-from cortex_pipelines.adapters.training.early_stopping import (
+from cortex_pipelines.adapters.training.history import (
+    LossPoint,
+    Progress,
     TrainingDivergedError,
+    TrainingResult,
+    ValidationCallback,
     out_of_patience,
     partial_reason,
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, TrainingResult, ValidationCallback
-from cortex_pipelines.adapters.training.loss import packing_is_separate
+from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, validate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
-from cortex_pipelines.adapters.training.state import progress_state, restore_progress
-from cortex_pipelines.adapters.training.validation import general_losses, validate
+from cortex_pipelines.adapters.training.schedule import build_rows, is_due
 from cortex_pipelines.atomic import follow_umask, temporary_folder
 
 _LOG = logging.getLogger("cortex_pipelines")

@@ -30,8 +30,7 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:
         raise click.UsageError("--out goes with --file")
-    from cortex_pipelines.routing.serving.output import route_lines
-    from cortex_pipelines.routing.serving.tasks import Task, read_tasks
+    from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
     lines = route_lines(_router(model), tasks, explore)

@@ -7,8 +7,7 @@ import polars as pl
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
-from cortex_pipelines.evaluation.adapter.evaluate import evaluate_adapter
-from cortex_pipelines.evaluation.adapter.inputs import AdapterVersion, EvaluationInputs
+from cortex_pipelines.evaluation.adapter.evaluate import AdapterVersion, EvaluationInputs, evaluate_adapter
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache

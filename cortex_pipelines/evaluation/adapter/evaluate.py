@@ -1,7 +1,7 @@
 """Evaluate one adapter: tables, metrics, comparisons and report."""
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -11,43 +11,154 @@ import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
 from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks, write_json
-from cortex_pipelines.evaluation.adapter.inputs import AdapterVersion, EvaluationInputs, Items, sample_items
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
+    ROLES,
+    ComparedModels,
     bits_saved,
     foreign_code_metrics,
+    sample_held_out,
     score_metrics,
     score_table,
+    specialisation_metrics,
     task_rows,
 )
-from cortex_pipelines.evaluation.adapter.measures.canary_exposure import canary_table, exposure_metrics
 from cortex_pipelines.evaluation.adapter.measures.conditions import ConditionInputs, condition_metrics, condition_table
-from cortex_pipelines.evaluation.adapter.measures.forgetting import forgetting_metrics
+from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, forgetting_metrics, general_items
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics, generation_table, select_items
 from cortex_pipelines.evaluation.adapter.measures.humaneval import problem_metrics, problem_table, read_problems
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics, memorised_table
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
+from cortex_pipelines.evaluation.adapter.measures.memorisation import (
+    ExtractionAttempt,
+    build_attempts,
+    canary_table,
+    exposure_metrics,
+    memorised_metrics,
+    memorised_table,
+)
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question, build_questions
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
     choice_differences,
     choice_metrics,
     choice_table,
 )
-from cortex_pipelines.evaluation.adapter.measures.specialisations import specialisation_metrics
-from cortex_pipelines.evaluation.adapter.measures.written_tests import written_test_metrics, written_test_table
+from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
+from cortex_pipelines.evaluation.adapter.measures.written_tests import (
+    WrittenTests,
+    written_test_metrics,
+    written_test_table,
+)
 from cortex_pipelines.evaluation.adapter.report.page import render_report
 from cortex_pipelines.evaluation.adapter.report.quality import quality_metrics, quality_reports, run_metrics
 from cortex_pipelines.evaluation.adapter.report.sections import ReportInputs
-from cortex_pipelines.evaluation.generation.test_runner import Repository
-from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
-from cortex_pipelines.evaluation.metrics.patterns import pattern_metrics
+from cortex_pipelines.evaluation.metrics.grading import pattern_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.extraction.patterns.pattern_files import project_checks
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.prompts.examples import datasets_to_measure, task_counts
+from cortex_pipelines.prompts.examples import (
+    Example,
+    datasets_to_measure,
+    grouped_by_file,
+    read_examples,
+    task_counts,
+    without_gaps,
+)
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.evaluation import FOREIGN_SCORES, GENERAL_SCORES
 from cortex_pipelines.statistics.significance import MetricComparison, PairedDifferences, compare_all
+
+
+@dataclass(frozen=True)
+class AdapterVersion:
+    version: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """``datasets`` are the folders by name (``DATASETS``); without ``general_project`` forgetting is not measured."""
+
+    project: str
+    datasets: Mapping[str, Path]
+    general_code: Path
+    general_project: str | None
+    repository_files: Path
+    code_units: Path
+    dataset_settings: DatasetSettings
+    limits: AugmentationSettings
+    other: AdapterVersion | None
+
+
+@dataclass(frozen=True)
+class Items:
+    """All items scored by likelihood.
+
+    ``retrieved`` are the completions with similar training examples before the prompt, ``questions_with_context`` the
+    same for questions; None for one only asked without.
+    """
+
+    held_out: list[Example]
+    general: GeneralItems
+    questions: list[Question]
+    items_without_question: dict[str, int]
+    attempts: list[ExtractionAttempt]
+    completions: list[Example]
+    retrieved: list[Example]
+    questions_with_context: list[Question | None]
+
+
+def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
+    completion = inputs.datasets["completion"]
+    test_examples = [
+        example for task, folder in inputs.datasets.items() for example in read_examples(folder, task, "test")
+    ]
+    held_out_items = grouped_by_file(sample_held_out(inputs.datasets, settings), test_examples)
+    general = general_items(
+        inputs.general_code, inputs.general_project, inputs.project, completion, inputs.dataset_settings, settings
+    )
+    examples_by_task = {
+        task: grouped_by_file(without_gaps(folder, task, "test"), test_examples)
+        for task, folder in inputs.datasets.items()
+    }
+    questions, items_without_question = build_questions(examples_by_task, settings.choices, settings.seed)
+    attempts = build_attempts(challenger, completion, settings.memorised, settings.seed)
+    completions = [item for item in held_out_items if item.task == "completion"]
+    retrieved, questions_with_context = [], list[Question | None]([None] * len(questions))
+    if settings.retrieved_bytes:
+        similar = SimilarExamples(completion, settings.retrieved_bytes)
+        retrieved = similar.with_examples(completions)
+        questions_with_context = _with_similar_examples(questions, similar, settings.retrieved_choices)
+    return Items(
+        held_out_items,
+        general,
+        questions,
+        items_without_question,
+        attempts,
+        completions,
+        retrieved,
+        questions_with_context,
+    )
+
+
+def _with_similar_examples(
+    questions: Sequence[Question], similar: SimilarExamples, count: int
+) -> list[Question | None]:
+    """The first ``count`` questions of each kind with similar examples; None for the others."""
+    remaining = dict.fromkeys(KINDS, count)
+    with_context: list[Question | None] = []
+    for question in questions:
+        remaining[question.kind] -= 1
+        variant = None
+        if remaining[question.kind] >= 0:
+            prompt = similar.prepend_examples(question.answers[0].prompt)
+            answers = tuple(replace(answer, prompt=prompt) for answer in question.answers)
+            variant = replace(question, answers=answers)
+        with_context.append(variant)
+    return with_context
+
 
 Observe = Callable[[str, float], None]
 

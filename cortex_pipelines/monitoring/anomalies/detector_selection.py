@@ -13,7 +13,7 @@ import numpy as np
 
 from cortex_pipelines.monitoring.anomalies.detectors import AnomalyDetector
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
-from cortex_pipelines.routing.outcomes.models import select_model
+from cortex_pipelines.routing.outcomes.training import select_model
 
 _ERRORS = 2.0
 """Standard errors that count as a gain. On 34 labelled public series (SKAB) a single one chose

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cortex_pipelines.adapters.data.boundary import token_texts
+from cortex_pipelines.adapters.data.packing import token_texts
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.release.exports.gguf_layout import Array, layout_of
 from cortex_pipelines.release.exports.source import ExportError

@@ -7,19 +7,21 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.routing.audit.fairness import ATTRIBUTES, AuditGroup, audit_groups, largest_gap
-from cortex_pipelines.routing.audit.report import audit_report
-from cortex_pipelines.routing.audit.settings import AuditSettings
-from cortex_pipelines.routing.audit.tables import (
+from cortex_pipelines.routing.audit.groups import (
+    ATTRIBUTES,
     PERSON,
+    AuditGroup,
+    audit_groups,
     audited_tasks,
     deciding_models,
     groups_table,
+    largest_gap,
     logged_decisions,
     off_policy_table,
 )
+from cortex_pipelines.routing.audit.report import audit_report
 from cortex_pipelines.routing.outcomes.attempts import attempts
-from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
 from cortex_pipelines.statistics.off_policy import Support, evaluate_policy

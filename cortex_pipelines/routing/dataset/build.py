@@ -8,8 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks, normalised
-from cortex_pipelines.routing.dataset.weak_labels import WeakTask, weak_tasks
+from cortex_pipelines.routing.dataset.labels import LabelledTask, WeakTask, labelled_tasks, normalised, weak_tasks
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_DATASET

@@ -8,7 +8,6 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
-from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.evaluation.model_scores import (
     area_under_risk,
     coverage_risk,
@@ -17,8 +16,8 @@ from cortex_pipelines.routing.evaluation.model_scores import (
     voter_metrics,
 )
 from cortex_pipelines.routing.evaluation.report import routing_report
-from cortex_pipelines.routing.evaluation.scope import held_out_requests, scope_metrics
-from cortex_pipelines.routing.evaluation.scores import routing_metrics, score_tasks
+from cortex_pipelines.routing.evaluation.scores import held_out_requests, routing_metrics, scope_metrics, score_tasks
+from cortex_pipelines.routing.serving.load import UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES

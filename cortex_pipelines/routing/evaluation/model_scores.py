@@ -9,12 +9,10 @@ import polars as pl
 
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.embeddings.threads import pinned_threads
-from cortex_pipelines.routing.features.features import FeatureExtractor
+from cortex_pipelines.routing.features import FeatureExtractor
 from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
-from cortex_pipelines.routing.models.tfidf import TfidfLogreg
-from cortex_pipelines.routing.selection.calibration import expected_calibration_error
-from cortex_pipelines.routing.selection.ensemble import combine
+from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
+from cortex_pipelines.routing.selection.ensemble import combine, expected_calibration_error
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.statistics.intervals import Interval, wilson

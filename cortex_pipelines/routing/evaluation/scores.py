@@ -1,11 +1,13 @@
-"""Compare the task router with keyword rules, TF-IDF and the champion."""
+"""Compare the router with keyword rules, TF-IDF and the champion; abstention out of scope."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
+from cortex_pipelines.routing.selection.out_of_scope import read_requests
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
@@ -134,3 +136,34 @@ def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str,
         **comparison.difference.as_metrics("known_difference"),
         "known_mcnemar_p": comparison.p_value,
     }
+
+
+_REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
+
+
+def held_out_requests() -> list[str]:
+    return read_requests(_REQUESTS)
+
+
+def scope_metrics(
+    tasks: Sequence[Decision], requests: Sequence[Decision], limit: float, settings: RoutingSettings
+) -> dict[str, float]:
+    """Shares of requests left to a person (``out_of_scope_abstained``) and of tasks in scope (``in_scope_kept``)."""
+    from sklearn.metrics import roc_auc_score
+
+    in_scope = sum(decision.in_scope >= limit for decision in tasks)
+    abstained = sum(decision.abstained for decision in requests)
+    metrics = {
+        "out_of_scope_items": float(len(requests)),
+        "scope_auroc": float(
+            roc_auc_score(
+                [True] * len(tasks) + [False] * len(requests), [decision.in_scope for decision in (*tasks, *requests)]
+            )
+        ),
+    }
+    for name, interval in (
+        ("in_scope_kept", wilson(in_scope, len(tasks), settings.confidence)),
+        ("out_of_scope_abstained", wilson(abstained, len(requests), settings.confidence)),
+    ):
+        metrics |= interval.as_metrics(name)
+    return metrics

@@ -1,11 +1,14 @@
-"""Interface of candidate models, which score every master."""
+"""Interface of candidate models, which score every master; and the keyword rules as one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, FeatureExtractor, Features, Indices
+from cortex_pipelines.routing.features import Doubles, FeatureExtractor, Features, Indices
+from cortex_pipelines.routing.keyword_rules import Rules
 from cortex_pipelines.routing.settings import RoutingSettings
 
 
@@ -41,3 +44,30 @@ class CandidateModel(Protocol):
 
     def arrays(self) -> Mapping[str, Floats]:
         """Learnt parameters."""
+
+
+_UNMATCHED_SCORE = 0.05
+"""Score of a master without a matching keyword."""
+
+
+class KeywordRules:
+    """The rules as a candidate without training; ``fallback`` is the master where they find no keyword."""
+
+    def __init__(self, rules: Rules, masters: Sequence[str], fallback: str | None) -> None:
+        self._rules, self._fallback = rules, fallback
+        self._numbers = {master: number for number, master in enumerate(masters)}
+
+    def scores(self, features: Features) -> Doubles:
+        shares = np.full((len(features), len(self._numbers)), _UNMATCHED_SCORE)
+        for row, text in enumerate(features.texts):
+            decision = self._rules.decide(text)
+            for master, score in decision.scores.items():
+                if master in self._numbers:
+                    shares[row, self._numbers[master]] += score
+            if decision.master is None and self._fallback in self._numbers:
+                shares[row, self._numbers[self._fallback]] += self._rules.thresholds.minimum
+        logs: Doubles = np.log(shares / shares.sum(axis=1, keepdims=True))
+        return logs
+
+    def arrays(self) -> Mapping[str, Floats]:
+        return {}

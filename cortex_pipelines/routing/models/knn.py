@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Features, Indices
+from cortex_pipelines.routing.features import Doubles, Features, Indices
 from cortex_pipelines.routing.models.base import TrainingData
 
 _SHARPNESS = 20.0

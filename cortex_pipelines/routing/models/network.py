@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Features
+from cortex_pipelines.routing.features import Doubles, Features
 from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.softmax import log_softmax
+from cortex_pipelines.routing.models.linear import log_softmax
 
 _BOTTLENECK = 256
 _MINIBATCH = 128

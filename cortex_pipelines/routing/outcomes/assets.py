@@ -1,14 +1,18 @@
-"""Asset of outcome predictors."""
+"""Outcome predictors and their evaluation in the asset graph."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
 import polars as pl
 
+from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.routing.outcomes.attempts import attempts
+from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, outcome_report, score_predictions
 from cortex_pipelines.routing.outcomes.predictors import build_predictors
-from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 from cortex_pipelines.versioning import versioned_asset
@@ -28,3 +32,21 @@ def outcome_predictors(
     models.save(out)
     observe("train_seconds", monotonic() - began)
     return tables
+
+
+@versioned_asset(partitioned=False, determinism="machine")
+def outcome_evaluation(
+    outcome_predictors: Path,
+    predictors: PredictorSettings,
+    evaluation: EvaluationSettings,
+    coordination: CoordinationSettings,
+    out: Path,
+) -> None:
+    """Compare each outcome predictor with the simplest model on later tasks."""
+    targets = pl.read_parquet(outcome_predictors / f"{PREDICTED_TARGETS.name}.parquet")
+    predictions = pl.read_parquet(outcome_predictors / f"{PREDICTIONS.name}.parquet")
+    scores = score_predictions(predictions, evaluation)
+    metrics = outcome_metrics(scores, coordination.sample)
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    report = outcome_report(targets, scores, predictors.coverage, coordination.sample)
+    (out / "report.html").write_text(report, encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.routing.dataset.labels import normalised
-from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+from cortex_pipelines.routing.settings import PredictorSettings
 
 _AMOUNTS = ("duration_seconds", "tokens", "complexity", "complexity_score")
 

@@ -11,16 +11,16 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns
-from cortex_pipelines.routing.outcomes.models import losses
-from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.outcomes.training import (
     TARGETS,
     PredictionTarget,
     Predictor,
     TrainedCandidates,
+    losses,
     scaled,
     train,
 )
+from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 
 FILE = "predictors.json"

@@ -1,11 +1,12 @@
-"""Weighted ensemble of the candidates, with weights learnt out of fold."""
+"""Weighted ensemble of the candidates, with weights learnt out of fold, and its calibration."""
 
 from collections.abc import Sequence
+from math import fsum
 
 import numpy as np
 
-from cortex_pipelines.routing.features.features import Doubles, Indices
-from cortex_pipelines.routing.models.softmax import log_softmax
+from cortex_pipelines.routing.features import Doubles, Indices
+from cortex_pipelines.routing.models.linear import log_softmax
 
 _PRIOR = 3.0
 """Weight of the plain average, in tasks: with few tasks the weights stay near it."""
@@ -57,3 +58,31 @@ def cross_fit(scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds
         weights = learn_weights([s[out_of_fold] for s in scores], labels[out_of_fold], shares[out_of_fold])
         scores_out_of_fold[in_fold] = combine([score[in_fold] for score in scores], weights)
     return scores_out_of_fold
+
+
+BINS = 10
+"""Bins of equal width; the usual 15 are nearly empty on a small test set."""
+
+
+def reliability(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float, int]]:
+    """Mean confidence, accuracy and number of tasks per non-empty bin."""
+    confidences, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    bin_index = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    return [
+        (
+            float(confidences[bin_index == number].mean()),
+            float(correct[bin_index == number].mean()),
+            int((bin_index == number).sum()),
+        )
+        for number in range(BINS)
+        if (bin_index == number).any()
+    ]
+
+
+def expected_calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
+    """Over equal-width bins, weighted by tasks."""
+    total = len(confidence)
+    return fsum(
+        abs(mean_confidence - accuracy) * tasks / total
+        for mean_confidence, accuracy, tasks in reliability(confidence, right)
+    )

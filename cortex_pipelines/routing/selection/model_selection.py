@@ -17,16 +17,12 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.progress import track
-from cortex_pipelines.routing.features.features import Doubles, Indices
-from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
-from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
-from cortex_pipelines.routing.models.kernel_ridge import KernelRidge
-from cortex_pipelines.routing.models.keywords import KeywordRules
+from cortex_pipelines.routing.features import Doubles, Indices
+from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules, TrainingData
 from cortex_pipelines.routing.models.knn import KnnClassifier
+from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
-from cortex_pipelines.routing.models.tfidf import TfidfLogreg
-from cortex_pipelines.routing.selection.calibration import expected_calibration_error
-from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, learn_weights
+from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, expected_calibration_error, learn_weights
 from cortex_pipelines.statistics.significance import higher_likelihood_p, holm, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")

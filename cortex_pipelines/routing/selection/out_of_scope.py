@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Indices
+from cortex_pipelines.routing.features import Doubles, Indices
 from cortex_pipelines.routing.models.knn import nearest
 
 NEAREST = 10

@@ -1,6 +1,7 @@
-"""Hyperparameter search for the neural candidate with Optuna."""
+"""Stratified folds, and the search for the neural candidate's settings on one of them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.hyperparameter_search import SearchResult, search
-from cortex_pipelines.routing.features.features import Indices
+from cortex_pipelines.routing.features import Indices
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, learn_weights
@@ -88,3 +89,16 @@ def _suggest(trial: Any, settings: RoutingSettings) -> NeuralSettings:
         weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
         dropout=trial.suggest_float("dropout", *settings.dropout),
     )
+
+
+def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
+    """The tasks of each master are dealt out in the order of their keys (hashes): folds are stratified."""
+    fold_of = np.zeros(len(labels), dtype=np.int64)
+    dealt = 0
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label).tolist()
+        ordered_rows = sorted(rows, key=lambda row: (keys[row], row))
+        for row in ordered_rows:
+            fold_of[row] = dealt % folds
+            dealt += 1
+    return fold_of

@@ -8,15 +8,12 @@ from typing import Any
 
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.embeddings.encoder import Floats
-from cortex_pipelines.routing.features.features import FeatureExtractor
+from cortex_pipelines.routing.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
-from cortex_pipelines.routing.models.base import CandidateModel
-from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
-from cortex_pipelines.routing.models.kernel_ridge import KernelRidge
-from cortex_pipelines.routing.models.keywords import KeywordRules
+from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules
 from cortex_pipelines.routing.models.knn import KnnClassifier
+from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
 from cortex_pipelines.routing.models.network import NeuralClassifier
-from cortex_pipelines.routing.models.tfidf import TfidfLogreg
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel
 from cortex_pipelines.versioning.content import content_md5
 

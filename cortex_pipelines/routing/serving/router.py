@@ -11,7 +11,7 @@ import numpy as np
 
 from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder
 from cortex_pipelines.embeddings.threads import serving_threads, side_by_side
-from cortex_pipelines.routing.features.features import Doubles, Indices
+from cortex_pipelines.routing.features import Doubles, Indices
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
 from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST

@@ -1,10 +1,13 @@
-"""Read tasks to route from JSON lines."""
+"""Tasks to route from JSON lines, and the lines that answer them, with exploration."""
 
 import json
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cortex_pipelines.routing.serving.router import Decision, Router
 
 TEXT_KEYS = ("task_title", "title", "description", "text")
 """Keys that may hold a task's text, in order of precedence."""
@@ -102,3 +105,54 @@ def _raw(task_id: Any) -> str | None:
     except UnicodeEncodeError:
         text = json.dumps(task_id)
     return text
+
+
+@dataclass(frozen=True)
+class Routing:
+    """``routed_to`` is None if a person decides; ``policy`` is ``greedy`` or ``explore:<share>``."""
+
+    routed_to: str | None
+    propensity: float | None
+    policy: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"routed_to": self.routed_to, "propensity": self.propensity, "policy": self.policy}
+
+
+def send(decision: Decision, explore: float, rng: random.Random) -> Routing:
+    """Send a task to the best master, or to a random one for a share of the tasks.
+
+    It is drawn evenly from the best master and the named alternatives. So no propensity is tiny, as it would be by
+    probability, and hardly a task goes where it cannot belong; of what lies outside, the log says nothing, and an
+    evaluation that needs it finds its weights too light. Tasks that are left to a person are not drawn for.
+    """
+    policy = f"explore:{explore:g}" if explore else "greedy"
+    best = decision.master
+    if decision.abstained or best is None:
+        return Routing(None, None, policy)
+    candidates = [best, *(name for name, _ in decision.alternatives)]
+    sampled = rng.choice(candidates) if rng.random() < explore else best
+    share = explore / len(candidates)
+    return Routing(sampled, 1.0 - explore + share if sampled == best else share, policy)
+
+
+_RANDOM = random.SystemRandom()
+"""System randomness, so that exploration is unpredictable."""
+
+
+def route_lines(router: Router, tasks: Sequence[Task], explore: float = 0.0, rng: random.Random = _RANDOM) -> list[str]:
+    """One JSON line per task, in order; an error object where a line holds no task.
+
+    Put among the logs, the lines are read as decisions with their propensity.
+    """
+    texts = [task.text for task in tasks if task.text is not None]
+    decisions = iter(router.route(texts))
+    lines = []
+    for task in tasks:
+        if task.text is None:
+            lines.append(task.line({"error": task.error}))
+            continue
+        decision = next(decisions)
+        routing = send(decision, explore, rng)
+        lines.append(task.line({**decision.as_json(), **routing.as_json()}))
+    return lines

@@ -13,8 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortex_pipelines.adapters.data.boundary import divide_segments
-from cortex_pipelines.adapters.data.packing import start_token
+from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Event, Job, LoadedAdapter, Prompt, TextDelta
 from cortex_pipelines.serving.settings import ServingSettings

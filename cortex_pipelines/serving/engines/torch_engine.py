@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.adapters.data.boundary import ForcedStart
+from cortex_pipelines.adapters.data.packing import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, ScoredToken, TextDelta

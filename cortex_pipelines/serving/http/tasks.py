@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.routing.serving.exploration import send
+from cortex_pipelines.routing.serving.tasks import send
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, plain
 from cortex_pipelines.serving.http.errors import RequestError

@@ -1,18 +1,34 @@
-"""Bits per byte of adapter, base and champion on held-out code."""
+"""Bits per byte of adapter, base and champion on held-out code, also by purpose."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import DATASETS, Example, read_examples, sampled
+from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.statistics.intervals import Interval, cluster_sums, two_sample_bootstrap
 from cortex_pipelines.statistics.significance import PairedDifferences
+
+ROLES = ("base", "challenger", "reference")
+WRITERS = ("base", "challenger")
+"""Roles that generate, too."""
+
+
+@dataclass(frozen=True)
+class ComparedModels:
+    """Adapter folders; the reference is None if that is the base alone."""
+
+    challenger: Path
+    reference: Path | None
+
+    def folder(self, role: str) -> Path | None:
+        return {"base": None, "challenger": self.challenger, "reference": self.reference}[role]
 
 
 def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
@@ -115,4 +131,51 @@ def _task_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     metrics |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
     for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
         metrics |= improvement(scores, over, settings).as_metrics(name)
+    return metrics
+
+
+SPECIALISATIONS: Mapping[str, tuple[str, ...]] = {
+    "components": ("react-component",),
+    "endpoints": ("api-endpoint",),
+    "queries": ("database-query", "data-access"),
+    "tests": ("test-case",),
+}
+"""Purpose to the categories of its units (``annotated_units``)."""
+
+LEAST_GROUPS = 6
+"""Minimum groups of files; with fewer, no sign-flip test has p below 5 %."""
+
+
+def specialisation_metrics(
+    scores: pl.DataFrame, datasets: Mapping[str, Path], settings: EvaluationSettings
+) -> dict[str, float]:
+    """Improvement by purpose, over the items of all tasks; with an interval from ``LEAST_GROUPS`` groups of files."""
+    if not scores.height:
+        return {}
+    manifest = pl.concat(
+        [
+            MANIFEST.read(folder, "entry_id", "split", "left_out", "category").select(
+                pl.lit(task).alias("task"), pl.col("entry_id").alias("example_id"), "split", "left_out", "category"
+            )
+            for task, folder in datasets.items()
+        ]
+    ).filter(pl.col("left_out").is_null())
+    metrics: dict[str, float] = {}
+    for name, categories in SPECIALISATIONS.items():
+        members = manifest.filter(pl.col("category").is_in(categories))
+        items = scores.join(members, on=["task", "example_id"], how="semi", maintain_order="left")
+        metrics[f"for_{name}_train_examples"] = members.filter(pl.col("split") == "train").height
+        metrics[f"for_{name}_items"] = items.height
+        metrics |= {f"for_{name}_{key}": value for key, value in _subset_metrics(items, settings).items()}
+    return metrics
+
+
+def _subset_metrics(items: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    if not items.height:
+        return {}
+    groups = items["cluster"].n_unique()
+    metrics: dict[str, float] = {"groups": groups}
+    metrics |= {f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")}
+    if groups >= LEAST_GROUPS:
+        metrics |= improvement(items, "base", settings).as_metrics("improvement_over_base")
     return metrics

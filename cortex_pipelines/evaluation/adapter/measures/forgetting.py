@@ -9,8 +9,7 @@ import polars as pl
 
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ROLES, bits_per_byte, perplexity
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, grouped_by_file, read_examples, sampled, without_gaps
 from cortex_pipelines.statistics.intervals import paired_bootstrap

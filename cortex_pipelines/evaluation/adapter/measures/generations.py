@@ -8,21 +8,24 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, answer_token_limit
-from cortex_pipelines.evaluation.generation.test_runner import Repository
-from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
-from cortex_pipelines.evaluation.metrics.grading import grade, mean, rephrase, same_answer, verdict_of
-from cortex_pipelines.evaluation.metrics.patterns import broken_patterns
-from cortex_pipelines.evaluation.metrics.prose import word_f1
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS, ComparedModels
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer, answer_token_limit
+from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
+from cortex_pipelines.evaluation.adapter.measures.written_tests import WrittenTests
+from cortex_pipelines.evaluation.metrics.grading import (
+    broken_patterns,
+    grade,
+    mean,
+    rephrase,
+    same_answer,
+    verdict_of,
+    word_f1,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
-from cortex_pipelines.prompts.examples import DATASETS, Example, sampled, shuffled, without_gaps
-from cortex_pipelines.prompts.stopping import extent_of
+from cortex_pipelines.prompts.examples import DATASETS, Example, extent_of, sampled, shuffled, without_gaps
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 
-WRITERS = ("base", "challenger")
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
 _MEANS = (*("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"), "word_f1")
 

@@ -12,11 +12,9 @@ import polars as pl
 
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
-from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_at_k_metrics
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS, ComparedModels
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.test_runner import Outcome, pass_at_k_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.prompts.examples import Example

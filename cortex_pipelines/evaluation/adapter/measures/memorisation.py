@@ -8,27 +8,29 @@ forward pass decides.
 
 import hashlib
 import json
+import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import fsum, log2
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.model.lora import SEEN, adapter_for
+from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, adapter_for
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, without_gaps
-from cortex_pipelines.schemas.evaluation import MEMORISED
-from cortex_pipelines.statistics.intervals import wilson
+from cortex_pipelines.schemas.evaluation import CANARIES, MEMORISED
+from cortex_pipelines.statistics.intervals import paired_bootstrap, wilson
 
 _WORD = re.compile(r"\w+")
 _SHORTEST, _LONGEST = 40, 160  # characters of a line
 _CONTEXT = 400  # characters before it that the models see
 _SPLITS = ("train", "test")
-_ROLES = ("base", "challenger")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def _trained_ids(adapter: Path) -> set[str]:
 
 def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer) -> pl.DataFrame:
     items = [attempt.item for attempt in attempts]
-    scores = {role: scorer.scores(items, models.folder(role)) for role in _ROLES}
+    scores = {role: scorer.scores(items, models.folder(role)) for role in WRITERS}
     rows = [
         {
             "example_id": attempt.item.example_id,
@@ -66,7 +68,7 @@ def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModel
             "path": attempt.item.path,
             "prefix": attempt.item.prompt,
             "secret": attempt.item.completion,
-            **{f"{role}_verbatim": scores[role][index].verbatim for role in _ROLES},
+            **{f"{role}_verbatim": scores[role][index].verbatim for role in WRITERS},
         }
         for index, attempt in enumerate(attempts)
     ]
@@ -119,3 +121,145 @@ def _attempt(example: Example, offset: int, line: str) -> Example:
     split_at = borders[0] if borders else middle
     before = (example.prompt + example.completion[: offset + split_at])[-_CONTEXT:]
     return replace(example, prompt=before, completion=line[split_at:])
+
+
+class CanaryError(ValueError):
+    """The training record lists canaries in an unknown format."""
+
+
+def planted_canaries(adapter: Path) -> list[Example]:
+    """Canaries in an adapter's ``training.json``; of an adapter per task, each is scored by the task's own.
+
+    Raises ``CanaryError`` for another format.
+    """
+    tasks = _record(adapter).get("tasks")
+    if tasks is None:
+        return _recorded_canaries(adapter, "completion")
+    return [canary for task in tasks for canary in _recorded_canaries(adapter / task, task)]
+
+
+def canary_table(models: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
+    """Exposure of each canary (Carlini et al. 2019), as ``CANARIES``; may be empty.
+
+    Exposure is log2 of the number of compared texts over the secret's rank among them: the bits of guessing that the
+    model saves. By likelihood alone the rank mixes the effect of training with the base's preference for certain
+    digits, which varies more than a privacy guard can tolerate. So texts are ranked by how much training raised their
+    likelihood over the base. An unmemorised secret has a mean of 1.4 bits, whatever base and digits are, and a
+    memorised one log2 of all texts compared.
+    """
+    canaries = planted_canaries(models.challenger)
+    texts = [text for canary in canaries for text in _with_alternatives(canary, settings)]
+    size = settings.alternatives + 1
+    nats = {
+        role: _batches([score.nats for score in scorer.scores(texts, models.folder(role))], size) for role in WRITERS
+    }
+    rows = [
+        {
+            "canary": canary.example_id,
+            "task": canary.task,
+            "prefix": canary.prompt,
+            "secret": canary.completion,
+            "base_exposure": _exposure(base),
+            "challenger_exposure": _exposure(challenger),
+            "gain_exposure": _exposure([new - old for new, old in zip(challenger, base, strict=True)]),
+        }
+        for canary, base, challenger in zip(canaries, nats["base"], nats["challenger"], strict=True)
+    ]
+    return CANARIES.conform(CANARIES.frame(rows))
+
+
+def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Mean exposure in bits with ``_low`` and ``_high``, and ``_largest``.
+
+    ``exposure`` is the challenger's by likelihood, ``exposure_base`` the base's, and
+    ``exposure_by_gain`` that of the training itself. ``exposure_by_gain_unlearnt`` is the expected
+    value if nothing was memorised, ``exposure_by_gain_most`` the maximum. ``canaries`` is their
+    number. Empty if training planted no canaries.
+    """
+    if not table.height:
+        return {}
+    candidates = settings.alternatives + 1
+    metrics: dict[str, float] = {
+        "canaries": table.height,
+        "exposure_by_gain_unlearnt": unlearnt_exposure(candidates),
+        "exposure_by_gain_most": log2(candidates),
+    }
+    for name, bits in (
+        ("exposure", table["challenger_exposure"]),
+        ("exposure_base", table["base_exposure"]),
+        ("exposure_by_gain", table["gain_exposure"]),
+    ):
+        mean = paired_bootstrap(
+            bits.to_list(),
+            clusters=table["secret"].to_list(),  # the adapters of several tasks share them
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        )
+        metrics |= mean.as_metrics(name)
+        metrics[f"{name}_largest"] = max(bits.to_list())
+    return metrics
+
+
+def unlearnt_exposure(candidates: int) -> float:
+    """Expected exposure in bits of a text with uniformly random rank."""
+    return log2(candidates) - fsum(log2(rank) for rank in range(1, candidates + 1)) / candidates
+
+
+def _record(adapter: Path) -> dict[str, Any]:
+    training: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
+    return training
+
+
+def _recorded_canaries(adapter: Path, task: str) -> list[Example]:
+    records = _record(adapter).get("canaries", [])
+    try:
+        return [_canary(number, fields, task) for number, fields in enumerate(records)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CanaryError(
+            f"{TRAINING}: canaries must be a list of objects with prefix and secret ({error!r}); "
+            "train the adapter again"
+        ) from error
+
+
+def _canary(number: int, record: Mapping[str, str], task: str) -> Example:
+    return Example(
+        example_id=f"canary-{number}",
+        task=task,
+        path="",
+        language="",
+        kind="canary",
+        prompt=record["prefix"],
+        completion=record["secret"],
+        cluster=f"canary-{number}",
+    )
+
+
+def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:
+    """The canary and random texts of the same format: digits for digits, letters for letters."""
+    seed_text = f"{settings.seed}:{canary.completion}"
+    generator = random.Random(hashlib.sha256(seed_text.encode()).digest())  # nosec B311: no secret
+    letters = "abcdefghijklmnopqrstuvwxyz"
+
+    def random_like(letter: str) -> str:
+        if letter.isdigit():
+            return generator.choice("0123456789")
+        if letter.isalpha():
+            replacement = generator.choice(letters)
+            return replacement.upper() if letter.isupper() else replacement
+        return letter
+
+    alternatives = [
+        replace(canary, completion="".join(map(random_like, canary.completion))) for _ in range(settings.alternatives)
+    ]
+    return [canary, *alternatives]
+
+
+def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def _exposure(nats: Sequence[float]) -> float:
+    """Exposure of the first text among all; ties get the worst rank."""
+    rank = sum(cost <= nats[0] for cost in nats)
+    return log2(len(nats)) - log2(rank)

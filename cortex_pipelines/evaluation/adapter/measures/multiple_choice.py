@@ -30,8 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from cortex_pipelines.prompts.examples import Example, shuffled
-from cortex_pipelines.prompts.stopping import cut
+from cortex_pipelines.prompts.examples import Example, cut, shuffled
 from cortex_pipelines.schemas.datasets import CORRECTION, CORRECTION_REQUEST, CORRECTION_TITLE
 
 KINDS = ("naming", "fix", "statement", "correction")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example

@@ -1,14 +1,155 @@
-"""Generated tests run on the true code and its mutants, compared with the repository's own."""
+"""Generated tests run in place of the repository's own, on the true code and its mutants.
+
+A test replaces the true one in its file, with the file's imports and fixtures, under a unique name.
+"""
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.augmentation.mutation.inject import mutate_unit
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
-from cortex_pipelines.evaluation.generation.written_tests import RunnableTest, WrittenTests
-from cortex_pipelines.execution.tests.single_tests import TestOutcome
+from cortex_pipelines.evaluation.adapter.measures.written_tests import RunnableTest, WrittenTests
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter
+from cortex_pipelines.execution.tests.mutant_killing import pytest_files
+from cortex_pipelines.execution.tests.single_tests import SingleTest, TestOutcome, run_single_tests
+from cortex_pipelines.prompts.examples import Example, read_examples
 from cortex_pipelines.schemas.evaluation import WRITTEN_TESTS
 
+_NAME = "test_written_here"
+_UNIT = ("unit_id", "source", "path", "kind", "name", "qualified_name", "start_byte", "end_byte")
+
+
+@dataclass(frozen=True)
+class RunnableTest:
+    """A held-out Python test and its location; ``mutants`` are contents of the tested file, each with one error."""
+
+    item: Example
+    source: str
+    path: str
+    mutants: tuple[str, ...]
+    before: str
+    after: str
+    indent: str
+    owners: tuple[str, ...]
+
+    def with_test(self, name: str, code: str) -> SingleTest | None:
+        """None if the code is not a test."""
+        renamed = _renamed(code)
+        if renamed is None:
+            return None
+        test = renamed.replace("\n", f"\n{self.indent}")
+        node = "::".join((self.item.path, *self.owners, _NAME))
+        text = self.before + test + self.after
+        return SingleTest(name, self.path, self.mutants, self.item.path, text, node)
+
+
+class WrittenTests:
+    def __init__(
+        self,
+        texts: Mapping[str, dict[str, str]],
+        code_units: Path,
+        tests_dataset: Path | None,
+        settings: AugmentationSettings,
+        interpreter: Interpreter = OWN,
+    ) -> None:
+        self._texts, self._settings, self._interpreter = texts, settings, interpreter
+        self.runnable = _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
+
+    def judge(self, tests: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
+        single_tests = [test.with_test(str(index), code) for index, (test, code) in enumerate(tests)]
+        verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is no test"))
+        for source in sorted({test.source for test, _ in tests}):
+            source_tests = [
+                (index, single)
+                for index, ((test, _), single) in enumerate(zip(tests, single_tests, strict=True))
+                if test.source == source and single is not None
+            ]
+            singles = [single for _, single in source_tests]
+            answers = run_single_tests(singles, self._texts[source], self._settings, self._interpreter)
+            verdicts |= dict(zip((index for index, _ in source_tests), answers, strict=True))
+        return [verdicts[index] for index in range(len(tests))]
+
+
+def _runnable(
+    tests_dataset: Path, code_units: Path, texts: Mapping[str, dict[str, str]], settings: AugmentationSettings
+) -> dict[str, RunnableTest]:
+    columns = ["example_id", "unit_id", "test_id"]
+    rows = pl.read_parquet(tests_dataset / "test.parquet", columns=columns)
+    units = pl.read_parquet(code_units / "units.parquet", columns=[*_UNIT, "language", "code"])
+    python = units.filter(pl.col("language") == "python")
+    units_by_id = {row["unit_id"]: row for row in python.iter_rows(named=True)}
+    examples = {item.example_id: item for item in read_examples(tests_dataset, "tests", "test")}
+    files = {source: pytest_files(source_files) for source, source_files in texts.items()}
+    runnable = {}
+    for example_id, unit_id, test_id in rows.iter_rows():
+        unit, test = units_by_id.get(unit_id), units_by_id.get(test_id)
+        if unit is None or test is None or test["path"] not in files.get(test["source"], {}):
+            continue
+        runnable_test = _locate_test(examples[example_id], unit, test, texts, settings)
+        if runnable_test is not None:
+            runnable[example_id] = runnable_test
+    return runnable
+
+
+def _locate_test(
+    item: Example,
+    unit: Mapping[str, Any],
+    test: Mapping[str, Any],
+    texts: Mapping[str, dict[str, str]],
+    settings: AugmentationSettings,
+) -> RunnableTest | None:
+    mutants = _mutants(unit, texts.get(unit["source"], {}).get(unit["path"], ""), settings)
+    surroundings = _text_around(test, texts[test["source"]][test["path"]])
+    if surroundings is None or not mutants:
+        return None
+    before, after = surroundings
+    line = before.rpartition("\n")[2]
+    owners = tuple(test["qualified_name"].split(".")[:-1])
+    return RunnableTest(item, unit["source"], unit["path"], mutants, before, after, line, owners)
+
+
+def _mutants(unit: Mapping[str, Any], text: str, settings: AugmentationSettings) -> tuple[str, ...]:
+    surroundings = _text_around(unit, text)
+    if surroundings is None:
+        return ()
+    seed = (settings.seed, "written tests", unit["unit_id"])
+    unit_fields = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
+    mutants = mutate_unit(*unit_fields, settings.mutants_per_unit, *seed)
+    return tuple(surroundings[0] + mutant.buggy_code + surroundings[1] for mutant in mutants)
+
+
+def _text_around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
+    data, code = text.encode(), unit["code"].encode()
+    start, end = unit["start_byte"], unit["end_byte"]
+    return (data[:start].decode(), data[end:].decode()) if data[start:end] == code else None
+
+
+def _renamed(code: str) -> str | None:
+    """The code with its test function renamed; None if it has no test function."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+            lines = code.split("\n")
+            line_index = node.lineno - 1
+            name = re.escape(node.name)
+            lines[line_index] = re.sub(rf"\bdef\s+{name}\b", f"def {_NAME}", lines[line_index], count=1)
+            return "\n".join(lines)
+    return None
+
+
 REPOSITORY = "repository"
-ROLES = (REPOSITORY, *WRITERS)
+TEST_WRITERS = (REPOSITORY, *WRITERS)
 _COUNTED = ("passes", "killed", "mutants")
 _AttributedTests = list[tuple[RunnableTest, str, str]]
 """Test, role that wrote it, and its code."""
@@ -43,7 +184,7 @@ def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:
     if sound.is_empty():
         return {}
     metrics = {"written_tests_items": float(sound["example_id"].n_unique())}
-    for role in ROLES:
+    for role in TEST_WRITERS:
         role_rows = sound.filter(pl.col("role") == role)
         passed, killed, mutants = (float(role_rows[name].sum()) for name in _COUNTED)
         metrics[f"written_tests_{role}_pass"] = passed / role_rows.height

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.evaluation.generation.test_runner import pass_at_k_metrics
+from cortex_pipelines.evaluation.adapter.measures.test_runner import pass_at_k_metrics
 from cortex_pipelines.evaluation.metrics.grading import mean
 from cortex_pipelines.evaluation.metrics.style import Style, distances_by_feature, learn_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings

@@ -7,9 +7,8 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import LEAST_GROUPS, ROLES, SPECIALISATIONS
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
-from cortex_pipelines.evaluation.adapter.measures.specialisations import LEAST_GROUPS, SPECIALISATIONS
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.statistics.significance import MetricComparison, detectable_difference

@@ -1,0 +1,238 @@
+"""Faster implementations for a model in training, with the same numerical results.
+
+LoRA layers become a single autograd function in the precision of the base: peft casts a layer's input to the
+adapter's float32 and keeps it in addition to the base's, a third of the step time in bfloat16. Here the two small
+matrices are cast instead, only for the step; their weights and gradients stay float32. Activations of the rank's width
+are stored transposed, (rank, positions), which cuts the time of their products to a third or less.
+
+Attention is computed within each example of a packed row. transformers masks attention between examples after
+computing it, which for short examples in a long row is most of it. torch's causal kernel needs no mask, and on CUDA is
+the flash kernel.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from peft.tuners.lora.layer import Linear
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+
+def compile_blocks(model: Any) -> int:
+    """Compile each repeated block of the model in place, on first use; returns how many.
+
+    Blocks are compiled instead of the whole model: blocks of one class share the compiled code, so that thirty cost
+    the time of one, and the position handling of packing stays outside. Raises ``ValueError`` without a C++ compiler,
+    which a CPU needs.
+    """
+    from torch.nn import ModuleList
+
+    if model.device.type == "cpu" and not any(map(shutil.which, _compilers())):
+        raise ValueError(
+            "adapters.torch_compile needs a C++ compiler on a CPU, but none was found: "
+            "install g++, name one in the variable CXX, or set torch_compile: false in params.yaml"
+        )
+    lists = [module for module in model.modules() if isinstance(module, ModuleList)]
+    blocks = [block for block_list in lists if _is_repeated(block_list) for block in block_list]
+    for block in blocks:
+        block.compile(dynamic=True)
+    return len(blocks)
+
+
+def _compilers() -> list[str]:
+    return [name for name in (os.environ.get("CXX"), "g++", "clang++") if name]
+
+
+def _is_repeated(modules: Any) -> bool:
+    return len(modules) > 1 and len({type(module) for module in modules}) == 1
+
+
+@contextmanager
+def fused_lora(model: Any) -> Iterator[int]:
+    """Replace the model's LoRA layers by fused ones within a context; yields how many.
+
+    A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is not a plain linear
+    layer) is left to peft.
+    """
+    changed = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
+    for layer in changed:
+        layer.__class__ = _LeanLinear
+    try:
+        yield len(changed)
+    finally:
+        for layer in changed:
+            layer.__class__ = Linear
+
+
+def _is_plain(layer: Any) -> bool:
+    names = layer.active_adapters
+    return (
+        len(names) == 1
+        and not layer.merged
+        and type(layer.base_layer) is torch.nn.Linear
+        and names[0] not in layer.lora_variant
+        and isinstance(layer.lora_dropout[names[0]], torch.nn.Identity)
+        and layer.lora_B[names[0]].bias is None
+    )
+
+
+class _LeanLinear(Linear):  # type: ignore[misc]
+    """A fused LoRA layer; a separate class so that all layers compile once."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.disable_adapters:
+            out: torch.Tensor = self.base_layer(x)
+            return out
+        name = self.active_adapters[0]
+        return _FusedLoraFunction.apply(  # type: ignore[no-any-return, no-untyped-call]
+            x,
+            self.base_layer.weight,
+            self.base_layer.bias,
+            self.lora_A[name].weight,
+            self.lora_B[name].weight,
+            self.scaling[name],
+        )
+
+
+class _FusedLoraFunction(torch.autograd.Function):
+    """x W' + b + s x A' B', with gradients for x, A and B; W is frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scaling: float,
+    ) -> torch.Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        small_down, small_up = down.to(x.dtype), (up * scaling).to(x.dtype).t().contiguous()
+        inner = small_down @ flat.t()
+        ctx.save_for_backward(flat, weight, small_down, small_up, inner)
+        ctx.scaling = scaling
+        out = linear(flat, weight, bias).addmm_(inner.t(), small_up)
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        flat, weight, small_down, small_up, inner = ctx.saved_tensors
+        shape = outer[0].shape
+        output_gradient = outer[0].reshape(-1, shape[-1])
+        inner_gradient = small_up @ output_gradient.t()
+        x_gradient = None
+        if ctx.needs_input_grad[0]:
+            x_gradient = (output_gradient @ weight).addmm_(inner_gradient.t(), small_down).view(*shape[:-1], -1)
+        down = (inner_gradient @ flat).float()
+        up = (inner @ output_gradient).t().float() * ctx.scaling
+        return x_gradient, None, None, down, up, None
+
+
+_NAME = "examples_apart"
+_PROBE = (0, 1, 2, 3, 0, 1, 2)  # positions of two examples
+_TOLERANCE, _TOLERANCE_OF_HALF = 1e-3, 0.1  # relative; rounding is far below, a leak far above
+_UNSUPPORTED = ("sliding_window", "softcap", "position_bias", "s_aux")
+
+
+@contextmanager
+def per_example_attention(model: Any) -> Iterator[bool]:
+    """Restrict attention to within each example inside a context; yields whether the model was changed.
+
+    Models with other attention (a sliding window, capped or biased scores), or whose attention transformers cannot
+    replace, are left unchanged.
+    """
+    from transformers import AttentionInterface
+
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    default_attention = causal.config._attn_implementation
+    AttentionInterface.register(_NAME, _attention)
+    expected_logits = _probe(model)
+    try:
+        if causal._supports_attention_backend:
+            causal.set_attn_implementation(_NAME)
+            if not _matches(model, expected_logits):
+                causal.set_attn_implementation(default_attention)
+        yield uses_per_example_attention(model)
+    finally:
+        causal.set_attn_implementation(default_attention)
+
+
+def uses_per_example_attention(model: Any) -> bool:
+    return getattr(getattr(model, "config", None), "_attn_implementation", None) == _NAME
+
+
+def borders(positions: Sequence[int]) -> list[int]:
+    return [index for index, position in enumerate(positions) if not position] + [len(positions)]
+
+
+def _attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    example_borders: Sequence[int] = (),
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of transformers' signature: (1, heads, row, width) to (1, row, heads, width)."""
+    if unsupported := [name for name in _UNSUPPORTED if options.get(name) is not None]:
+        raise NotImplementedError(f"attention with {', '.join(unsupported)}")
+    parts = [
+        scaled_dot_product_attention(
+            query[:, :, start:end],
+            key[:, :, start:end],
+            value[:, :, start:end],
+            is_causal=True,
+            dropout_p=dropout,
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        for start, end in pairwise(example_borders)
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _probe(model: Any) -> torch.Tensor:
+    size = min(int(model.get_input_embeddings().num_embeddings), 1000)
+    ids = [(11 * position * position + 7) % size for position in range(len(_PROBE))]
+    inputs: dict[str, Any] = {
+        "input_ids": torch.tensor([ids], device=model.device),
+        "position_ids": torch.tensor([_PROBE], device=model.device),
+        "use_cache": False,
+    }
+    if uses_per_example_attention(model):
+        inputs["example_borders"] = borders(_PROBE)
+    with torch.no_grad():
+        logits: torch.Tensor = model(**inputs).logits
+    return logits
+
+
+def _matches(model: Any, expected_logits: torch.Tensor) -> bool:
+    try:
+        logits = _probe(model)
+    except (NotImplementedError, TypeError):  # another attention, or borders that do not reach it
+        return False
+    tolerance = _TOLERANCE if expected_logits.dtype == torch.float32 else _TOLERANCE_OF_HALF
+    return float((logits - expected_logits).norm() / expected_logits.norm()) < tolerance
+
+
+@contextmanager
+def use_fast_kernels(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
+    """``separate``: only attention mixes the examples of a row, so that rows can be merged."""
+    with ExitStack() as stack:
+        stack.enter_context(fused_lora(model))
+        if settings.torch_compile:
+            # per-example attention would recompile for each row's example borders
+            compile_blocks(model)
+        elif separate:
+            stack.enter_context(per_example_attention(model))
+        yield
