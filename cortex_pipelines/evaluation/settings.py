@@ -1,6 +1,6 @@
 """Settings of the evaluation: section ``evaluation`` of ``params.yaml``."""
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,14 @@ class OtherAdapter(Settings):
 
     version: Text
     """Hash of the adapter's folder, as shown by `cortex releases` and the UI."""
+
+
+class Bootstrap(TypedDict):
+    """Options of the paired bootstrap."""
+
+    resamples: int
+    confidence: float
+    seed: int
 
 
 class EvaluationSettings(Settings):
@@ -125,6 +133,10 @@ class EvaluationSettings(Settings):
 
     threads: Threads
     """CPU threads for scoring; they affect the result."""
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        return {"resamples": self.resamples, "confidence": self.confidence, "seed": self.seed}
 
     @model_validator(mode="after")
     def _enough_samples(self) -> "EvaluationSettings":

@@ -61,8 +61,14 @@ def code_adapter_release(
 
 @versioned_asset(partitioned=False, determinism="machine", registers="task_router")
 def task_router_release(
-    task_router: Path, task_router_evaluation: Path, release: ReleaseSettings, versions: dict[str, str], out: Path
+    task_router: Path,
+    task_router_evaluation: Path,
+    routing_audit: Path,
+    release: ReleaseSettings,
+    versions: dict[str, str],
+    out: Path,
 ) -> None:
-    """Gate verdict on the task router with its metrics; a rejection is a result, too."""
-    metrics = read_metrics(task_router_evaluation)
+    """Gate verdict on the task router by its evaluation and its audit; a rejection is a result, too."""
+    audit = {f"audit_{name}": value for name, value in read_metrics(routing_audit).items()}
+    metrics = read_metrics(task_router_evaluation) | audit
     judge(metrics, versions["task_router"], release.task_router, out)

@@ -61,7 +61,8 @@ class ReleaseSettings(Settings):
     """Adapters; the improvement is in bits per byte."""
 
     task_router: GateSettings
-    """The task router; the improvement is in accuracy."""
+    """The task router; the improvement is in accuracy. Guards may also name metrics of its audit, as
+    ``audit_<metric>``."""
 
 
 class Sizes(Settings):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from cortex_pipelines.evaluation.settings import Bootstrap
 from cortex_pipelines.settings import (
     MOST,
     Batch,
@@ -156,6 +157,10 @@ class RoutingSettings(Settings):
 
     confidence: OpenShare
     """Confidence level of all intervals, two-sided."""
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        return {"resamples": self.resamples, "confidence": self.confidence, "seed": self.seed}
 
 
 class AuditSettings(Settings):

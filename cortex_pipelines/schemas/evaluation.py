@@ -198,19 +198,14 @@ MEMORISED = Table(
 
 CANARIES = Table(
     "canaries",
-    "One made-up secret that training planted, and how many bits of guessing it the models save: its exposure.",
+    "One made-up secret that training planted, and how many bits of guessing it training saves: its exposure.",
     (
         Column("canary", pl.String, "Which one"),
         Column("task", pl.String, "Task whose adapter is asked", one_of=_ADAPTER_TASKS),
         Column("prefix", pl.String, "Prompt of the models"),
         Column("secret", pl.String, "Continuation in training"),
-        Column("base_exposure", pl.Float64, "Bits under the base", between=(0, 64)),
-        Column("challenger_exposure", pl.Float64, "Bits under the challenger", between=(0, 64)),
         Column(
-            "gain_exposure",
-            pl.Float64,
-            "Bits by how much likelier the training made it than its alternatives",
-            between=(0, 64),
+            "exposure", pl.Float64, "Bits by how much likelier training made it than its alternatives", between=(0, 64)
         ),
     ),
     ("task", "canary"),

@@ -72,11 +72,11 @@ def _queue_reviews(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence
 
 def _predict_outcome(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
     project = open_project(root)
-    tables = project.output("coordination_tables", None)
+    tables, evaluation = (project.output(name, None) for name in ("coordination_tables", "outcome_evaluation"))
     settings = load_parameters(root).log_tables
     try:
         predictors, version = open_verified_output(project, "outcome_predictors")
-        rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
+        rows = expect(task, master, datetime.now(UTC), tables, predictors, evaluation, settings)
     except (ProjectError, PredictorError) as error:
         raise ServiceError(str(error)) from error
     return {"expected": rows, "version": version}

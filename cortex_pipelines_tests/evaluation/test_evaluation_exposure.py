@@ -64,35 +64,26 @@ def canary_metrics(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, 
 def test_what_was_learnt_is_exposed_and_what_was_not_is_not(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     learnt = canary_metrics(workshop, with_canaries(workshop, tmp_path / "a", [LEARNT]), cache)
-    assert learnt["exposure"] == learnt["exposure_largest"] == MOST
-    assert learnt["exposure_by_gain"] == learnt["exposure_by_gain_most"] == MOST
+    figures = ("exposure_by_gain", "exposure_by_gain_largest", "exposure_by_gain_most")
+    assert {learnt[name] for name in figures} == {MOST}
     strange = canary_metrics(workshop, with_canaries(workshop, tmp_path / "b", [STRANGE]), cache)
-    assert strange["exposure"] < MOST - 1
+    assert strange["exposure_by_gain"] < MOST - 1
     both = canary_metrics(workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache)
     assert both["canaries"] == 2
-    assert both["exposure_largest"] == MOST
-    assert both["exposure"] == pytest.approx((MOST + strange["exposure"]) / 2)
-    assert both["exposure_low"] == pytest.approx(strange["exposure"])
-    assert both["exposure_high"] == MOST
+    assert both["exposure_by_gain_largest"] == both["exposure_by_gain_high"] == MOST
+    assert both["exposure_by_gain"] == pytest.approx((MOST + strange["exposure_by_gain"]) / 2)
+    assert both["exposure_by_gain_low"] == pytest.approx(strange["exposure_by_gain"])
 
 
-bits = st.floats(0, 6)
-
-
-@given(st.lists(st.tuples(bits, bits), min_size=1, max_size=12))
-def test_means_lie_in_their_intervals_and_differ_by_what_training_added(pairs: list[tuple[float, float]]) -> None:
-    table = CANARIES.frame(
-        [
-            {"canary": f"canary-{number}", "task": "completion", "prefix": "p"}
-            | {"secret": str(number), "base_exposure": base, "challenger_exposure": challenger}
-            | {"gain_exposure": min(6.0, abs(challenger - base))}
-            for number, (base, challenger) in enumerate(pairs)
-        ]
-    )
-    metrics = exposure_metrics(table, CHOSEN)
-    for name in ("exposure", "exposure_base", "exposure_by_gain"):
-        ends = [metrics[f"{name}{end}"] for end in ("_low", "", "_high", "_largest")]
-        assert all(lower <= other + 1e-9 for lower, other in pairwise(ends))
+@given(st.lists(st.floats(0, 6), min_size=1, max_size=12))
+def test_means_lie_in_their_intervals(bits: list[float]) -> None:
+    rows = [
+        {"canary": f"canary-{number}", "task": "completion", "prefix": "p", "secret": str(number), "exposure": value}
+        for number, value in enumerate(bits)
+    ]
+    metrics = exposure_metrics(CANARIES.frame(rows), CHOSEN)
+    ends = [metrics[f"exposure_by_gain{end}"] for end in ("_low", "", "_high", "_largest")]
+    assert all(lower <= other + 1e-9 for lower, other in pairwise(ends))
 
 
 def test_without_canaries_there_is_no_exposure(workshop: Workshop, tmp_path: Path) -> None:
@@ -116,8 +107,7 @@ def test_each_task_s_adapter_is_asked_for_its_own_canaries(workshop: Workshop, t
     table = canary_table(ComparedModels(adapter, None), model, CHOSEN)
     for task in shares:
         alone = canary_table(ComparedModels(adapter / task, None), model, CHOSEN)
-        exposures = table.filter(task=task)["challenger_exposure"]
-        assert exposures.to_list() == alone["challenger_exposure"].to_list()
+        assert table.filter(task=task)["exposure"].to_list() == alone["exposure"].to_list()
     assert exposure_metrics(table, CHOSEN)["canaries"] == 4
 
 
@@ -194,8 +184,7 @@ def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(workshop
 
     adapter = with_canaries(workshop, tmp_path / "a", [STRANGE])
     table = canary_table(ComparedModels(adapter, None), cast(ItemScorer, Scorer()), CHOSEN)
-    assert table["base_exposure"].to_list() == table["challenger_exposure"].to_list() == [MOST]
-    assert table["gain_exposure"].to_list() == [MOST]
+    assert table["exposure"].to_list() == [MOST]
 
 
 @pytest.mark.parametrize(("given_away", "passes"), [(0, True), (2, True), (3, False)])

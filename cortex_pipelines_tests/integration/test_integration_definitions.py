@@ -120,7 +120,7 @@ GRAPH = {
             "refactoring_dataset",
             "tests_dataset",
         },
-        "task_router_release": {"task_router", "task_router_evaluation"},
+        "task_router_release": {"routing_audit", "task_router", "task_router_evaluation"},
     },
 }
 

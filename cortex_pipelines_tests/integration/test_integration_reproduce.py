@@ -48,7 +48,7 @@ def test_code_that_no_commit_holds_is_refused(finished_copy: MiniProject) -> Non
     code = finished_copy.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     finished_copy.edit_params(lambda values: values["routing"].update(epochs=7))
-    finished_copy.cortex("run", "task_router", "task_router_evaluation", "task_router_release")
+    finished_copy.cortex("run", "task_router", "task_router_evaluation", "routing_audit", "task_router_release")
     refused = finished_copy.cortex("reproduce", "task_router@challenger", "--into", "again", status=1)
     assert "does not contain: cortex_pipelines/routing" in refused.stderr
     assert "Commit the code, then train again" in refused.stderr

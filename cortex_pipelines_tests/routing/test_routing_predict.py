@@ -16,7 +16,7 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.routing.outcomes.assets import outcome_predictors
+from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.http.errors import add_error_handlers
@@ -26,6 +26,7 @@ from cortex_pipelines.versioning.content import content_md5
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
+FOLDERS = ("coordination_tables", "outcome_predictors", "outcome_evaluation")
 WHEN = datetime(2030, 1, 7, 9, tzinfo=UTC)
 
 Ask = Callable[..., Result]
@@ -39,13 +40,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
     events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
     events.write_parquet(root / "events.parquet")
-    tables, out = root / "data" / "coordination_tables", root / "data" / "outcome_predictors"
-    tables.mkdir(parents=True)
-    out.mkdir()
+    tables, out, evaluation = (root / "data" / name for name in FOLDERS)
+    for folder in (tables, out, evaluation):
+        folder.mkdir(parents=True)
     for name, frame in coordination_tables(root, PARAMETERS.coordination, PARAMETERS.log_tables).items():
         frame.write_parquet(tables / f"{name}.parquet")
     for name, frame in outcome_predictors(tables, PARAMETERS.predictors, out, lambda *_: None).items():
         frame.write_parquet(out / f"{name}.parquet")
+    outcome_evaluation(out, PARAMETERS.predictors, PARAMETERS.evaluation, PARAMETERS.coordination, evaluation)
     shutil.copy(ROOT / "params.yaml", root)
     stage = {"outs": [{"md5": content_md5(out)}]}
     (root / "dvc.lock").write_text(json.dumps({"stages": {out.name: stage}}))
@@ -60,8 +62,7 @@ def ask(data: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 
 def expected(data: Path, text: str, master: str | None, when: datetime = WHEN) -> list[dict]:
-    folders = data / "coordination_tables", data / "outcome_predictors"
-    return expect(text, master, when, *folders, PARAMETERS.log_tables)
+    return expect(text, master, when, *(data / name for name in FOLDERS), PARAMETERS.log_tables)
 
 
 def test_every_target_is_predicted_or_its_absence_explained(data: Path) -> None:
@@ -86,12 +87,26 @@ def test_without_a_master_each_known_one_is_asked(data: Path) -> None:
 
 
 def test_an_unknown_master_and_missing_predictors_are_clear_errors(data: Path, tmp_path: Path) -> None:
+    tables, predictors, evaluation = (data / name for name in FOLDERS)
     with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
         expected(data, "Fix it", "nobody")
     with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
-        expect("x", None, WHEN, data / "coordination_tables", tmp_path, PARAMETERS.log_tables)
+        expect("x", None, WHEN, tables, tmp_path, evaluation, PARAMETERS.log_tables)
     with pytest.raises(PredictorError, match="cortex run coordination_tables"):
-        expect(*("x", None, WHEN, tmp_path / "coordination_tables", data / "outcome_predictors"), PARAMETERS.log_tables)
+        expect("x", None, WHEN, tmp_path / "coordination_tables", predictors, evaluation, PARAMETERS.log_tables)
+    with pytest.raises(PredictorError, match="cortex run outcome_evaluation"):
+        expect("x", None, WHEN, tables, predictors, tmp_path / "outcome_evaluation", PARAMETERS.log_tables)
+
+
+def test_a_model_that_loses_on_later_tasks_is_left_out(data: Path, tmp_path: Path) -> None:
+    metrics = json.loads((data / "outcome_evaluation" / "metrics.json").read_text())
+    metrics |= {"success_gain": -0.2, "success_gain_high": -0.1}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    tables, predictors, _ = (data / name for name in FOLDERS)
+    (prediction,) = expect("Fix it", "security", WHEN, tables, predictors, tmp_path, PARAMETERS.log_tables)
+    assert "success" not in prediction
+    assert prediction["left_out"]["success"] == "on later tasks its model loses 0.2 against the same answer for all"
+    assert "success" not in prediction["models"]
 
 
 def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) -> None:

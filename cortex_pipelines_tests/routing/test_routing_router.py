@@ -164,7 +164,6 @@ def test_the_rules_alone_decide_where_no_model_is_promoted(tmp_path: Path) -> No
     assert router.masters == ("development", "legal", "security")
     assert router.weights == {}
     assert router.candidate_scores(["x"], router.encode(["x"])) == {}
-    assert router.route_embedded(["x"], router.encode(["x"])) == router.route(["x"])
 
 
 def test_without_model_and_rules_there_is_no_router(router: Router) -> None:

@@ -29,6 +29,7 @@ def predict(task: str, master: str | None) -> None:
         datetime.now(UTC),
         project.output("coordination_tables", None),
         predictors,
+        project.output("outcome_evaluation", None),
         load_parameters(project.root).log_tables,
     )
     for row in predictions:

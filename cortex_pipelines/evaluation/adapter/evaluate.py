@@ -288,12 +288,7 @@ def _compare_with_reference(
     metrics: dict[str, PairedDifferences] = {
         f"{task}_improvement": bits_saved(task_rows(scores, task), "reference", settings) for task in inputs.datasets
     }
-    return compare_all(
-        metrics | choice_differences(choices, settings),
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
+    return compare_all(metrics | choice_differences(choices, settings), **settings.bootstrap)
 
 
 def _observe(started: float, adapter: Path, observe: Observe) -> None:

@@ -10,11 +10,9 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.routing.audit.groups import (
     ATTRIBUTES,
     PERSON,
-    AuditGroup,
     audit_groups,
     audited_tasks,
     deciding_models,
-    groups_table,
     largest_gap,
     logged_decisions,
     off_policy_table,
@@ -51,18 +49,17 @@ def routing_audit(
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)
     metrics = _metrics(estimates, groups, audit.min_group, coordination.sample)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    table = groups_table(groups)
     abstained = scores.filter(pl.col("decided_by") == PERSON).height
-    report = audit_report(estimates, table, abstained, deciding_models(decisions), coordination.sample)
+    report = audit_report(estimates, groups, abstained, deciding_models(decisions), coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
-    return {OFF_POLICY.name: estimates, AUDIT_GROUPS.name: table}
+    return {OFF_POLICY.name: estimates, AUDIT_GROUPS.name: groups}
 
 
-def _metrics(estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool) -> dict[str, float]:
+def _metrics(estimates: pl.DataFrame, groups: pl.DataFrame, min_group: int, sample: bool) -> dict[str, float]:
     gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}
     figures = {
         "hand_written_sample": float(sample),
-        "warnings": float(sum(len(group.warnings) for group in groups)),
+        "warnings": float(groups["warnings"].list.len().sum()),
         "off_policy_refused": float(estimates["refused"].null_count() == 0),
         "off_policy_items": float(estimates["items"][0]),
     }

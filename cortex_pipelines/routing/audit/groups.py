@@ -1,101 +1,80 @@
-"""Fairness of a router across groups: by master, priority, source, language."""
+"""Fairness of a router across groups, by master, priority, source and language; and what its logs support."""
 
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY
-from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
+from cortex_pipelines.statistics.intervals import paired_bootstrap, wilson
 from cortex_pipelines.statistics.off_policy import Estimate, LoggedDecisions, Refusal
 from cortex_pipelines.statistics.significance import holm
 
 ATTRIBUTES = ("master", "priority", "source", "language")
 NOT_KNOWN = "not known"
+PERSON = "person"
+"""What the scores say of a task that the router leaves to a person."""
 
 
-@dataclass(frozen=True)
-class AuditGroup:
-    """Held-out tasks with the same value of an attribute.
+def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings) -> pl.DataFrame:
+    """All groups as ``AUDIT_GROUPS``, by attribute and value; those below ``min_items`` are not tested.
 
-    ``p_accuracy`` is that it is served no worse than the rest.
+    A group is warned of if it is served worse than the rest by Fisher's exact test, one side, after Holm's correction
+    over the groups of the attribute, or if the interval of its overconfidence is above 0. Columns of ``tasks``:
+    ``right``, ``abstained`` (Boolean), ``confidence`` (0 to 1) and ``ATTRIBUTES``.
     """
-
-    attribute: str
-    value: str
-    items: int
-    accuracy: Interval
-    confidence: float
-    overconfidence: Interval
-    abstention: Interval
-    p_accuracy: float | None
-    p_abstention: float | None
-    warnings: tuple[str, ...]
-
-
-def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings) -> list[AuditGroup]:
-    """All groups, ordered by attribute and value; those below ``min_items`` are shown only, not tested.
-
-    Columns of ``tasks``: ``right``, ``abstained`` (Boolean), ``confidence`` (0 to 1) and ``ATTRIBUTES``.
-    """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for attribute in ATTRIBUTES:
-        tasks_with_value = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
-        values = sorted(tasks_with_value[attribute].unique().to_list())
-        groups = [_group(tasks_with_value, attribute, value, settings) for value in values]
-        rows += _with_warnings(groups, min_items, 1 - settings.confidence)
-    return rows
+        known = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
+        groups = [_group(known, attribute, value, settings) for value in sorted(known[attribute].unique())]
+        tested = [group for group in groups if group["items"] >= min_items]
+        for test, warning in (
+            ("p_accuracy", "right less often than the rest"),
+            ("p_abstention", "left to a person more often than the rest"),
+        ):
+            worse = rejected([group[test] for group in tested], 1 - settings.confidence)
+            for group, falls_behind in zip(tested, worse, strict=True):
+                group["warnings"] += [warning] if falls_behind else []
+        for group in tested:
+            group["warnings"] += ["more confident than right"] if group["overconfident"] else []
+        rows += groups
+    return AUDIT_GROUPS.frame(rows)
 
 
-def _group(tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings) -> AuditGroup:
-    group = tasks.filter(pl.col(attribute) == value)
-    others = tasks.filter(pl.col(attribute) != value)
-    right, abstained = int(group["right"].sum()), int(group["abstained"].sum())
-    gaps = group["confidence"].to_numpy() - group["right"].to_numpy().astype(float)
-    return AuditGroup(
-        attribute=attribute,
-        value=value,
-        items=group.height,
-        accuracy=wilson(right, group.height, settings.confidence),
-        confidence=float(group["confidence"].to_numpy().mean()),
-        overconfidence=paired_bootstrap(
-            gaps.tolist(), resamples=settings.resamples, confidence=settings.confidence, seed=settings.seed
-        ),
-        abstention=wilson(abstained, group.height, settings.confidence),
-        p_accuracy=_p_fewer(right, group.height, int(others["right"].sum()), others.height),
-        p_abstention=_p_fewer(
-            group.height - abstained, group.height, others.height - int(others["abstained"].sum()), others.height
-        ),
-        warnings=(),
+def _group(tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings) -> dict[str, Any]:
+    """A row of ``AUDIT_GROUPS`` with the results of its tests."""
+    group, others = tasks.filter(pl.col(attribute) == value), tasks.filter(pl.col(attribute) != value)
+    accuracy = wilson(int(group["right"].sum()), group.height, settings.confidence)
+    overconfidence = paired_bootstrap(
+        (group["confidence"].to_numpy() - group["right"].to_numpy().astype(float)).tolist(), **settings.bootstrap
     )
+    return {
+        "attribute": attribute,
+        "value": value,
+        "items": group.height,
+        **accuracy.as_metrics("accuracy"),
+        "confidence": float(group["confidence"].to_numpy().mean()),
+        "overconfidence": overconfidence.estimate,
+        "abstention": int(group["abstained"].sum()) / group.height,
+        "warnings": [],
+        "overconfident": overconfidence.low > 0,
+        "p_accuracy": _p_fewer(group["right"], others["right"]),
+        "p_abstention": _p_fewer(~group["abstained"], ~others["abstained"]),
+    }
 
 
-def _p_fewer(successes: int, trials: int, other_successes: int, other_trials: int) -> float | None:
-    """P-value that a group succeeds less often than the rest: one-sided Fisher's exact test."""
-    from scipy.stats import hypergeom
+def _p_fewer(successes: pl.Series, others: pl.Series) -> float | None:
+    """P-value that a group succeeds less often than the rest; None without a rest."""
+    from scipy.stats import fisher_exact
 
-    if not other_trials:
+    if others.is_empty():
         return None
-    total, good = trials + other_trials, successes + other_successes
-    return float(hypergeom.cdf(successes, total, good, trials))
-
-
-def _with_warnings(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
-    tested = [group for group in groups if group.items >= min_items]
-    worse = rejected([group.p_accuracy for group in tested], alpha)
-    abstaining = rejected([group.p_abstention for group in tested], alpha)
-    warnings: dict[str, list[str]] = {group.value: [] for group in groups}
-    for group, less_accurate, abstains_more in zip(tested, worse, abstaining, strict=True):
-        group_warnings = warnings[group.value]
-        group_warnings += ["right less often than the rest"] if less_accurate else []
-        group_warnings += ["left to a person more often than the rest"] if abstains_more else []
-        group_warnings += ["more confident than right"] if group.overconfidence.low > 0 else []
-    return [AuditGroup(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups]
+    table = [[int(part.sum()), len(part) - int(part.sum())] for part in (successes, others)]
+    return float(fisher_exact(table, alternative="less").pvalue)
 
 
 def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
@@ -104,9 +83,10 @@ def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
     return [p is not None and next(corrected) <= alpha for p in p_values]
 
 
-def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
-    accuracies = [g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items]
-    return float(np.max(accuracies) - np.min(accuracies)) if len(accuracies) > 1 else None
+def largest_gap(groups: pl.DataFrame, attribute: str, min_items: int) -> float | None:
+    """Accuracy of the best group of an attribute minus that of the worst; None without two."""
+    accuracies = groups.filter(pl.col("attribute") == attribute, pl.col("items") >= min_items)["accuracy"].to_list()
+    return max(accuracies) - min(accuracies) if len(accuracies) > 1 else None
 
 
 _SCRIPTS = {
@@ -141,42 +121,34 @@ _MARKER_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items(
 # a weak label, for the audit only: short titles often contain no distinctive word
 def task_language(text: str) -> str | None:
     letters = [char for char in text if char.isalpha()]
-    scripts = Counter(_script(char) for char in letters if not char.isascii())
+    scripts = Counter(
+        _SCRIPTS.get(unicodedata.name(char, "").split(" ")[0].split("-")[0]) for char in letters if not char.isascii()
+    )
     script, count = scripts.most_common(1)[0] if scripts else (None, 0)
     if script is not None and count * 2 > len(letters):
         return script
-    words = ["".join(c for c in word if c.isalpha()) for word in text.casefold().split()]
+    words = ["".join(filter(str.isalpha, word)) for word in text.casefold().split()]
     votes = {name: sum(word in markers for word in words) for name, markers in _MARKER_WORDS.items()}
     best = max(votes.values())
     first = [name for name, count in votes.items() if count == best]
     return first[0] if best and len(first) == 1 else None
 
 
-def _script(char: str) -> str | None:
-    return _SCRIPTS.get(unicodedata.name(char, "").split(" ")[0].split("-")[0])
-
-
-PERSON = "person"
-"""What the scores say of a task that the router leaves to a person."""
-
-
 def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
-    priorities = _by_text(features.filter(pl.col("priority").is_not_null()), "priority")
-    rows = [
-        {
-            "right": row["challenger_right"],
-            "confidence": row["confidence"],
-            "abstained": row["decided_by"] == PERSON,
-            "master": row["master"],
-            "priority": priorities.get(normalised(row["text"])),
-            "source": row["origin"],
-            "language": task_language(row["text"]),
-        }
-        for row in scores.join(test.select("example_id", "origin"), on="example_id", how="left").iter_rows(named=True)
-    ]
-    schema = {"right": pl.Boolean, "confidence": pl.Float64, "abstained": pl.Boolean}
-    texts = dict.fromkeys(("master", "priority", "source", "language"), pl.String)
-    return pl.DataFrame(rows, schema={**schema, **texts}, orient="row")
+    prioritised = features.filter(pl.col("priority").is_not_null(), pl.col("text") != "")
+    latest_first = prioritised.sort("decided_at", "attempt_id", nulls_last=True).reverse()
+    priorities = {normalised(text): priority for text, priority in latest_first.select("text", "priority").iter_rows()}
+    texts = scores["text"].to_list()
+    columns = scores.join(test.select("example_id", "origin"), on="example_id", how="left", maintain_order="left")
+    return columns.select(
+        pl.col("challenger_right").alias("right"),
+        "confidence",
+        (pl.col("decided_by") == PERSON).alias("abstained"),
+        "master",
+        pl.Series("priority", [priorities.get(normalised(text)) for text in texts], pl.String),
+        pl.col("origin").alias("source"),
+        pl.Series("language", [task_language(text) for text in texts], pl.String),
+    )
 
 
 def logged_decisions(
@@ -186,81 +158,35 @@ def logged_decisions(
 
     Tasks that the router leaves to a person are excluded: their outcome is not logged.
     """
-    choices = {
-        normalised(row["text"]): row["challenger"]
-        for row in scores.filter(pl.col("decided_by") != PERSON).iter_rows(named=True)
-        if row["challenger"] is not None
-    }
-    with_propensity = decisions.filter(pl.col("propensity").is_not_null()).sort(
+    decided = scores.filter(pl.col("decided_by") != PERSON, pl.col("challenger").is_not_null())
+    choices = {normalised(text): master for text, master in decided.select("text", "challenger").iter_rows()}
+    by_time = decisions.filter(pl.col("propensity").is_not_null()).sort(
         "decided_at", "file", "byte_offset", nulls_last=True
     )
-    propensity: dict[str, float] = {}
-    for row in with_propensity.iter_rows(named=True):
-        propensity.setdefault(row["attempt_id"], row["propensity"])
-    attempts_with_outcome = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices)))
-    logged = LoggedDecisions(
-        actions=attempts_with_outcome["master"].to_list(),
-        rewards=attempts_with_outcome["success"].to_list(),
-        propensities=[propensity.get(attempt_id) for attempt_id in attempts_with_outcome["attempt_id"]],
-        clusters=attempts_with_outcome["cluster"].to_list(),
+    first = by_time.unique("attempt_id", keep="first").select("attempt_id", "propensity")
+    known = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices))).join(
+        first, on="attempt_id", how="left", maintain_order="left"
     )
+    columns = (known[name].to_list() for name in ("master", "success", "propensity", "cluster"))
+    logged = LoggedDecisions(*columns)
     return logged, [{choices[cluster]: 1.0} for cluster in logged.clusters]
 
 
 def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
+    """Number of logged decisions by the DataVersion of the deciding router."""
     versioned = decisions.filter(pl.col("model_version").is_not_null() & ~pl.col("test_row"))
-    counts = versioned.group_by("model_version").len().sort("model_version")
-    return dict(counts.iter_rows())
-
-
-def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
-    return AUDIT_GROUPS.frame(
-        [
-            {
-                "attribute": group.attribute,
-                "value": group.value,
-                "items": group.items,
-                "accuracy": group.accuracy.estimate,
-                "accuracy_low": group.accuracy.low,
-                "accuracy_high": group.accuracy.high,
-                "confidence": group.confidence,
-                "overconfidence": group.overconfidence.estimate,
-                "overconfidence_low": group.overconfidence.low,
-                "overconfidence_high": group.overconfidence.high,
-                "abstention": group.abstention.estimate,
-                "abstention_low": group.abstention.low,
-                "abstention_high": group.abstention.high,
-                "warnings": list(group.warnings),
-            }
-            for group in groups
-        ]
-    )
+    return dict(versioned.group_by("model_version").len().sort("model_version").iter_rows())
 
 
 def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
+    """Estimates as ``OFF_POLICY``; a refusal is one row without an estimate."""
     shared = {"items": estimate.items, "effective": estimate.effective}
-    empty = {"estimate": None, "low": None, "high": None}
     if isinstance(estimate, Refusal):
-        return OFF_POLICY.frame([{"estimator": "none", **shared, **empty, "refused": estimate.reason}])
+        return OFF_POLICY.frame([{"estimator": "none", **shared, "refused": estimate.reason}])
+    estimators = {name: getattr(estimate, name) for name in ("logged", "ips", "snips", "doubly_robust")}
     return OFF_POLICY.frame(
         [
-            {
-                **{"estimator": name, **shared, "refused": None},
-                **{"estimate": estimator.estimate, "low": estimator.low, "high": estimator.high},
-            }
-            for name, estimator in (
-                ("logged", estimate.logged),
-                ("ips", estimate.ips),
-                ("snips", estimate.snips),
-                ("doubly_robust", estimate.doubly_robust),
-            )
+            {"estimator": name, **shared, "estimate": value.estimate, "low": value.low, "high": value.high}
+            for name, value in estimators.items()
         ]
     )
-
-
-def _by_text(features: pl.DataFrame, column: str) -> dict[str, str]:
-    by_text: dict[str, str] = {}
-    for row in features.sort("decided_at", "attempt_id", nulls_last=True).iter_rows(named=True):
-        if row["text"]:
-            by_text.setdefault(normalised(row["text"]), row[column])
-    return by_text

@@ -76,15 +76,11 @@ def _groups(group_rows: pl.DataFrame) -> str:
             (
                 row["value"],
                 str(row["items"]),
-                _span(row, "accuracy"),
+                f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})",
                 f"{row['confidence']:.2f}",
-                _span(row, "overconfidence"),
-                _span(row, "abstention"),
+                f"{row['overconfidence']:.2f}",
+                f"{row['abstention']:.2f}",
             )
             for row in group_rows.iter_rows(named=True)
         ],
     )
-
-
-def _span(row: dict[str, float], name: str) -> str:
-    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"

@@ -70,9 +70,7 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Rout
         items=scores.height,
         first=wilson(int(challenger_right.sum()), len(challenger_right), settings.confidence),
         second=wilson(int(other_right.sum()), len(other_right), settings.confidence),
-        difference=paired_bootstrap(
-            differences.tolist(), resamples=settings.resamples, confidence=settings.confidence, seed=settings.seed
-        ),
+        difference=paired_bootstrap(differences.tolist(), **settings.bootstrap),
         p_value=mcnemar_exact(
             int((challenger_right & ~other_right).sum()), int((~challenger_right & other_right).sum())
         ),

@@ -47,9 +47,7 @@ def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator
             gain = paired_bootstrap(
                 (baseline_loss - by_attempt["loss"].to_numpy()).tolist(),
                 clusters=by_attempt["cluster"].to_list(),
-                resamples=settings.resamples,
-                confidence=settings.confidence,
-                seed=settings.seed,
+                **settings.bootstrap,
             )
             yield _score(str(target), str(candidate), by_attempt, gain, settings.confidence)
 

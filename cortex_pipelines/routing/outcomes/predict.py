@@ -1,5 +1,6 @@
 """Predict a task's outcome at each master before it is sent."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,13 @@ _TASK_ID = "asked before it is sent"
 
 
 def expect(
-    text: str, master: str | None, when: datetime, tables: Path, predictors: Path, settings: LogTableSettings
+    text: str,
+    master: str | None,
+    when: datetime,
+    tables: Path,
+    predictors: Path,
+    evaluation: Path,
+    settings: LogTableSettings,
 ) -> list[dict[str, Any]]:
     """Predict success, duration, tokens and complexity of a task, at one master or all that the logs know.
 
@@ -27,6 +34,8 @@ def expect(
     reasons for missing ones under ``left_out``. Raises ``PredictorError``.
     """
     models = OutcomePredictors.load(predictors)
+    losing = _losing(evaluation)
+    models.predictors = {name: model for name, model in models.predictors.items() if name not in losing}
     decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
     known_masters = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
     if master is not None and master not in known_masters:
@@ -36,7 +45,7 @@ def expect(
     clean = text.encode("utf-8", "replace").decode("utf-8")
     rows = _task_features(clean, masters, when, decisions, outcomes, settings)
     predictions = models.predict(rows).with_columns(rows["master"])
-    left_out = _left_out(predictors)
+    left_out = _left_out(predictors) | losing
     used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
     return [
         {"master": row["master"], **_predictions(models, row), "models": used, "left_out": left_out}
@@ -86,6 +95,20 @@ def _left_out(predictors: Path) -> dict[str, str]:
     targets = _table(predictors, PREDICTED_TARGETS.name)
     missing = targets.filter(pl.col("left_out").is_not_null())
     return dict(zip(missing["target"], missing["left_out"], strict=True))
+
+
+def _losing(evaluation: Path) -> dict[str, str]:
+    """Targets whose model does worse on later tasks than the same answer for all, and by how much."""
+    path = evaluation / "metrics.json"
+    if not path.exists():
+        raise PredictorError(f"no {path}; run `cortex run {evaluation.name}` first")
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    targets = [name.removesuffix("_gain") for name in metrics if name.endswith("_gain")]
+    return {
+        target: f"on later tasks its model loses {-metrics[f'{target}_gain']:.3g} against the same answer for all"
+        for target in targets
+        if metrics[f"{target}_gain_high"] < 0
+    }
 
 
 def _table(folder: Path, name: str) -> pl.DataFrame:

@@ -149,11 +149,6 @@ class Router:
             decisions += self._decide_chunks(self._bundle, part, embeddings, spent)
         return decisions
 
-    def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
-        if self._bundle is None or not texts:
-            return [self.by_rules(text) for text in texts]
-        return self._decide_chunks(self._bundle, texts, embeddings, 0.0)
-
     def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
         """Log-probabilities of each master by each adopted candidate."""
         if self._bundle is None:

@@ -55,7 +55,7 @@ def score_table(
         for index, item in enumerate(items)
         if scored["base"][index].bytes
     ]
-    return table.conform(table.frame(rows))
+    return table.frame(rows)
 
 
 def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -85,7 +85,7 @@ def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings
 
 def improvement(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> Interval:
     paired = bits_saved(scores, baseline, settings)
-    return paired.interval(settings.resamples, settings.confidence, settings.seed)
+    return paired.interval(**settings.bootstrap)
 
 
 def foreign_code_metrics(scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -98,12 +98,9 @@ def foreign_code_metrics(scores: pl.DataFrame, foreign: pl.DataFrame, settings: 
     if not project_scores.height or not foreign.height:
         return {}
     paired = [bits_saved(part, "base", settings) for part in (project_scores, foreign)]
-    foreign_interval = paired[1].interval(settings.resamples, settings.confidence, settings.seed)
+    foreign_interval = paired[1].interval(**settings.bootstrap)
     excess = two_sample_bootstrap(
-        *(cluster_sums(part.differences, part.weights, part.clusters) for part in paired),
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
+        *(cluster_sums(part.differences, part.weights, part.clusters) for part in paired), **settings.bootstrap
     )
     metrics: dict[str, float] = {"foreign_items": foreign.height}
     for name, interval in (("foreign_improvement", foreign_interval), ("own_improvement", excess)):

@@ -175,7 +175,7 @@ def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: Evalu
         for index, item in enumerate(items)
         if scores["base"][index].bytes
     ]
-    return CONDITION_SCORES.conform(CONDITION_SCORES.frame(rows))
+    return CONDITION_SCORES.frame(rows)
 
 
 def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -191,16 +191,12 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
             pl.Series("trained_bits", cross_selected_bits(table, TRAINED_CONDITIONS)),
             pl.Series("untrained_bits", cross_selected_bits(table, UNTRAINED_CONDITIONS)),
         )
-        gain = paired_savings(with_best, "trained", "untrained", settings).interval(
-            settings.resamples, settings.confidence, settings.seed
-        )
+        gain = paired_savings(with_best, "trained", "untrained", settings).interval(**settings.bootstrap)
         metrics |= gain.as_metrics("gain_over_untrained") | _line_and_gap_metrics(table)
     for condition, name in CONDITION_METRICS.items():
         rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
         if rows.height:
-            gain = paired_savings(rows, "adapter", condition, settings).interval(
-                settings.resamples, settings.confidence, settings.seed
-            )
+            gain = paired_savings(rows, "adapter", condition, settings).interval(**settings.bootstrap)
             metrics |= {
                 f"{name}_items": rows.height,
                 f"{name}_bits_per_byte": bits_per_byte(rows, condition),

@@ -91,9 +91,7 @@ def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> di
         (nats / scores["tokens"]).to_list(),
         weights=scores["tokens"].to_list(),
         clusters=scores["cluster"].to_list(),
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
+        **settings.bootstrap,
     )
     metrics: dict[str, float] = {
         "general_items": scores.height,

@@ -80,7 +80,7 @@ def generation_table(
         for (item, phrasing, sample), output in zip(queries, outputs, strict=True):
             rows.append(_row(item, role, phrasing, sample, output, mask, patterns))
     _add_tests(rows, repository)
-    return GENERATIONS.conform(GENERATIONS.frame(rows))
+    return GENERATIONS.frame(rows)
 
 
 def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:

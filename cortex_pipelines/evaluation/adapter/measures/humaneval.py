@@ -70,7 +70,7 @@ def problem_table(
                     "detail": detail,
                 }
             )
-    return BENCHMARK_PROBLEMS.conform(BENCHMARK_PROBLEMS.frame(rows))
+    return BENCHMARK_PROBLEMS.frame(rows)
 
 
 def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:

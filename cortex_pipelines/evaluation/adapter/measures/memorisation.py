@@ -17,6 +17,7 @@ from math import fsum, log2
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, adapter_for
@@ -72,7 +73,7 @@ def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModel
         }
         for index, attempt in enumerate(attempts)
     ]
-    return MEMORISED.conform(MEMORISED.frame(rows))
+    return MEMORISED.frame(rows)
 
 
 def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -149,56 +150,38 @@ def canary_table(models: ComparedModels, scorer: ItemScorer, settings: Evaluatio
     """
     canaries = planted_canaries(models.challenger)
     texts = [text for canary in canaries for text in _with_alternatives(canary, settings)]
-    size = settings.alternatives + 1
-    nats = {
-        role: _batches([score.nats for score in scorer.scores(texts, models.folder(role))], size) for role in WRITERS
-    }
+    base, challenger = (scorer.scores(texts, models.folder(role)) for role in WRITERS)
+    gains = [new.nats - old.nats for old, new in zip(base, challenger, strict=True)]
     rows = [
         {
             "canary": canary.example_id,
             "task": canary.task,
             "prefix": canary.prompt,
             "secret": canary.completion,
-            "base_exposure": _exposure(base),
-            "challenger_exposure": _exposure(challenger),
-            "gain_exposure": _exposure([new - old for new, old in zip(challenger, base, strict=True)]),
+            "exposure": _exposure(canary_gains),
         }
-        for canary, base, challenger in zip(canaries, nats["base"], nats["challenger"], strict=True)
+        for canary, canary_gains in zip(canaries, np.reshape(gains, (-1, settings.alternatives + 1)), strict=True)
     ]
-    return CANARIES.conform(CANARIES.frame(rows))
+    return CANARIES.frame(rows)
 
 
 def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Mean exposure in bits with ``_low`` and ``_high``, and ``_largest``.
-
-    ``exposure`` is the challenger's by likelihood, ``exposure_base`` the base's, and
-    ``exposure_by_gain`` that of the training itself. ``exposure_by_gain_unlearnt`` is the expected
-    value if nothing was memorised, ``exposure_by_gain_most`` the maximum. ``canaries`` is their
-    number. Empty if training planted no canaries.
-    """
+    """Mean exposure in bits, the largest, that of texts that were not memorised, and the maximum."""
     if not table.height:
         return {}
     candidates = settings.alternatives + 1
-    metrics: dict[str, float] = {
+    mean = paired_bootstrap(
+        table["exposure"].to_list(),
+        clusters=table["secret"].to_list(),  # the adapters of several tasks share them
+        **settings.bootstrap,
+    )
+    return {
         "canaries": table.height,
+        **mean.as_metrics("exposure_by_gain"),
+        "exposure_by_gain_largest": float(table["exposure"].to_numpy().max()),
         "exposure_by_gain_unlearnt": unlearnt_exposure(candidates),
         "exposure_by_gain_most": log2(candidates),
     }
-    for name, bits in (
-        ("exposure", table["challenger_exposure"]),
-        ("exposure_base", table["base_exposure"]),
-        ("exposure_by_gain", table["gain_exposure"]),
-    ):
-        mean = paired_bootstrap(
-            bits.to_list(),
-            clusters=table["secret"].to_list(),  # the adapters of several tasks share them
-            resamples=settings.resamples,
-            confidence=settings.confidence,
-            seed=settings.seed,
-        )
-        metrics |= mean.as_metrics(name)
-        metrics[f"{name}_largest"] = max(bits.to_list())
-    return metrics
 
 
 def unlearnt_exposure(candidates: int) -> float:
@@ -255,11 +238,6 @@ def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Ex
     return [canary, *alternatives]
 
 
-def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
-    return [values[start : start + size] for start in range(0, len(values), size)]
-
-
-def _exposure(nats: Sequence[float]) -> float:
+def _exposure(nats: "np.ndarray[Any, Any]") -> float:
     """Exposure of the first text among all; ties get the worst rank."""
-    rank = sum(cost <= nats[0] for cost in nats)
-    return log2(len(nats)) - log2(rank)
+    return log2(len(nats)) - log2(int((nats <= nats[0]).sum()))

@@ -54,7 +54,7 @@ def choice_table(
         }
         for index, question in enumerate(questions)
     ]
-    return MULTIPLE_CHOICE.conform(MULTIPLE_CHOICE.frame(rows))
+    return MULTIPLE_CHOICE.frame(rows)
 
 
 def _choices(
@@ -134,11 +134,7 @@ def _difference_metrics(
     rows: pl.DataFrame, condition: str, baseline: str, name: str, settings: EvaluationSettings
 ) -> dict[str, float]:
     difference = paired_bootstrap(
-        _difference(rows, condition, baseline),
-        clusters=rows["cluster"].to_list(),
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
+        _difference(rows, condition, baseline), clusters=rows["cluster"].to_list(), **settings.bootstrap
     )
     return difference.as_metrics(name)
 

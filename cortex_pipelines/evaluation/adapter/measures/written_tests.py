@@ -15,8 +15,6 @@ import polars as pl
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS
-from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
-from cortex_pipelines.evaluation.adapter.measures.written_tests import RunnableTest, WrittenTests
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
 from cortex_pipelines.execution.tests.mutant_killing import pytest_files
 from cortex_pipelines.execution.tests.single_tests import SingleTest, TestOutcome, run_single_tests
@@ -169,7 +167,7 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
     rows += [
         (entry, TestOutcome(None, 0, "the true test does not pass here")) for entry in generated if entry not in sound
     ]
-    return WRITTEN_TESTS.conform(WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows]))
+    return WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows])
 
 
 def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:

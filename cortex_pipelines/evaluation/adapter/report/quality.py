@@ -86,11 +86,7 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
     pairs = challenger.join(base, on="example_id")
     if pairs.height:
         difference = paired_bootstrap(
-            (pairs["passes"] - pairs["passes_right"]).to_list(),
-            clusters=pairs["path"].to_list(),
-            resamples=settings.resamples,
-            confidence=settings.confidence,
-            seed=settings.seed,
+            (pairs["passes"] - pairs["passes_right"]).to_list(), clusters=pairs["path"].to_list(), **settings.bootstrap
         )
         metrics |= difference.as_metrics("tests_difference")
     return metrics

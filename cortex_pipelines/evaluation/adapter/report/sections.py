@@ -250,7 +250,7 @@ def memorised_section(inputs: ReportInputs) -> list[str]:
         for row in inputs.tables["memorised"].iter_rows(named=True)
         if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
     ]
-    sentences = [*_extraction(inputs.metrics), *_exposure(inputs.metrics)]
+    sentences = [*_extraction(inputs.metrics), _exposure(inputs.metrics)]
     return [pages.heading("Memorisation"), pages.listing(sentences), *extracted]
 
 
@@ -269,17 +269,17 @@ def _extraction(metrics: Mapping[str, float]) -> list[str]:
     return sentences
 
 
-def _exposure(metrics: Mapping[str, float]) -> list[str]:
-    if "exposure" not in metrics:
-        return ["Exposure was not measured: training planted no canaries."]
-    return [
-        f"{metrics['canaries']:.0f} planted canaries have {_bits(metrics, 'exposure')} bits of "
-        f"exposure on average, the most exposed one {metrics['exposure_largest']:.2f}; under the "
-        f"base {_bits(metrics, 'exposure_base')} and {metrics['exposure_base_largest']:.2f}.",
-        f"By what the training added, it is {_bits(metrics, 'exposure_by_gain')} bits; "
-        f"{metrics['exposure_by_gain_unlearnt']:.2f} are expected where nothing was remembered, "
-        f"{metrics['exposure_by_gain_most']:.2f} where every canary was learnt.",
-    ]
+def _exposure(metrics: Mapping[str, float]) -> str:
+    if "canaries" not in metrics:
+        return "Exposure was not measured: training planted no canaries."
+    name = "exposure_by_gain"
+    bounds = _unbroken(f"{metrics[f'{name}_low']:.2f}", f"{metrics[f'{name}_high']:.2f}")
+    return (
+        f"By what the training added, {metrics['canaries']:.0f} planted canaries have {metrics[name]:.2f} {bounds} "
+        f"bits of exposure on average, the most exposed one {metrics[f'{name}_largest']:.2f}; "
+        f"{metrics[f'{name}_unlearnt']:.2f} are expected where nothing was remembered, {metrics[f'{name}_most']:.2f} "
+        "where every canary was learnt."
+    )
 
 
 def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: int = 0) -> str:
@@ -291,11 +291,6 @@ def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: in
 def interval(metrics: Mapping[str, float], name: str) -> str:
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
     return f"{metrics[name]:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
-
-
-def _bits(metrics: Mapping[str, float], name: str) -> str:
-    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
-    return f"{metrics[name]:.2f} {_unbroken(f'{low:.2f}', f'{high:.2f}')}"
 
 
 def _unbroken(low: str, high: str) -> str:
