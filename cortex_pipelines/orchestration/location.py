@@ -23,18 +23,12 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
-    """Check a table with Great Expectations and write its Data Docs page to ``pages``."""
     result = validate(frame, table)
     page = write_data_docs({table.name: [result]}, pages / table.name)
     return ContractCheck(table.name, frame.height, result.failures, str(page))
 
 
 def open_location(root: Path) -> tuple[Project, dg.Definitions]:
-    """Open a project and its code location with current code and parameters.
-
-    Raises:
-        ProjectError: params.yaml is not as it has to be.
-    """
     for sentence in recover(root):  # Dagster loads this, too, after what it ran was killed
         _LOG.warning(sentence)
     settings = load_parameters(root).automation

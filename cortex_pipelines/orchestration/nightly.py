@@ -1,12 +1,11 @@
 """The nightly run: move the pins, refresh stale assets, promote passing models.
 
-One job has a step for each asset, or for each project of a partitioned asset:
-``code_units[flask]``. Steps depend on each other as the assets do, so steps that read a failed
-output are skipped, all others continue, and the run can be retried from the failure. The projects
-are those of ``params.yaml`` when the run starts.
+One job has a step for each asset, or for each project of a partitioned asset: ``code_units[flask]``. Steps depend on
+each other as the assets do, so steps that read a failed output are skipped, all others continue, and the run can be
+retried from the failure. The projects are those of ``params.yaml`` when the run starts.
 
-A model is retrained only if the policy says so; the decision is in the log of the step and an
-observation of the asset. The run tag ``cortex/retrain: anyway`` overrides it.
+A model is retrained only if the policy says so; the decision is in the log of the step and an observation of the asset.
+The run tag ``cortex/retrain: anyway`` overrides it.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,24 +46,12 @@ Open = Callable[[], tuple[Project, dg.Definitions]]
 
 @dataclass(frozen=True)
 class RetrainingJob:
-    """Work of one nightly run for one project, or for assets of all projects.
-
-    Args:
-        project: The project; None for assets of all projects.
-        names: Stale assets and their dependents.
-    """
-
     project: str | None
     names: frozenset[str]
 
 
 def plan_retraining(project: Project, views: list[DvcView]) -> dict[str | None, frozenset[str]]:
-    """Stale assets and everything downstream, by project (None: assets of all projects).
-
-    Args:
-        project: The project folder.
-        views: DVC's state, in topological order.
-    """
+    """Stale assets and everything downstream, by project (None: assets of all projects)."""
     outdated: set[tuple[str, str | None]] = set()
     for view in views:
         name, partition = view.asset.name, view.partition
@@ -92,14 +79,6 @@ def step_names(projects: tuple[str, ...]) -> dict[str, str]:
 
 
 class NightlyContext:
-    """The project and code location of the current run, each opened once.
-
-    Args:
-        open_again: Opens both with the current pins and parameters.
-        tracker: Records versions.
-        validate: Additional check of a table before publication.
-    """
-
     def __init__(self, open_again: Open, tracker: Tracker, validate: Validate | None) -> None:
         self._open_again = open_again
         self._tracker = tracker
@@ -108,7 +87,6 @@ class NightlyContext:
         self._decisions: dict[tuple[str, ReleasedModel], RetrainingDecision] = {}
 
     def open_project(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
-        """The project, and its stale assets according to Dagster."""
         if context.run_id not in self._open_projects:
             project, definitions = self._open_again()
             follow_projects(context.instance, project)
@@ -140,7 +118,6 @@ class NightlyContext:
     def refresh(
         self, context: dg.OpExecutionContext, name: str, partition: str | None
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-        """Refresh one asset; yields nothing if it is fresh."""
         project, staleness = self.open_project(context)
         asset = project.graph.assets[name]
         is_fresh = partial(_is_fresh, staleness, name, partition)
@@ -154,7 +131,6 @@ class NightlyContext:
 
 
 def models_of(graph: Graph) -> list[str]:
-    """Names of the assets that are models with a gate, in order."""
     registered = {asset.registers for asset in graph.order}
     return [asset.name for asset in graph.order if asset.name in registered]
 
@@ -183,14 +159,6 @@ def _evaluation(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluati
 
 
 def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: Validate | None) -> dg.JobDefinition:
-    """Move the pins, refresh all stale assets and promote models that pass their gates.
-
-    Args:
-        project: The project, whose graph defines the steps.
-        open_again: Opens it again with the pins and parameters at the start of the run.
-        tracker: Records versions.
-        validate: Additional check of a table before publication.
-    """
     nightly = NightlyContext(open_again, tracker, validate)
     graph = project.graph
     steps = {asset.name: _asset_op(asset, graph, nightly) for asset in graph.order}
@@ -225,13 +193,11 @@ def _monitoring_first(graph: Graph) -> list[VersionedAsset]:
 
 
 def _prerequisites(asset: VersionedAsset, graph: Graph) -> list[VersionedAsset]:
-    """Assets whose steps run before an asset's: its inputs, and its monitors if it is a model."""
     monitors = [other for other in graph.order if other.watches == asset.name]
     return [*graph.wiring(asset.name).assets, *monitors]
 
 
 def _connect_step(step: Any, asset: VersionedAsset, graph: Graph, outputs: dict[str, Any], todo: Any) -> Any:
-    """Connect a step to its prerequisites."""
     inputs = {}
     for other in _prerequisites(asset, graph):
         output = outputs[other.name]
@@ -246,7 +212,6 @@ def _connect_gate(gate: Any, output: Any, partitioned: bool, todo: Any) -> Any:
 
 
 def _project_output(outputs_by_project: Any) -> Any:
-    """The output of a mapped step for the same project."""
     outputs: list[Any] = []
 
     def collect(output: Any) -> Any:
@@ -328,7 +293,6 @@ def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> d
 
 
 def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> dg.OpDefinition:
-    """Op that promotes a gate's model, which becomes the reference of the next gate."""
     gate_inputs = [other.name for other in graph.order if asset.registers in (other.champion_of, other.watches)]
     downstream = [
         other.name

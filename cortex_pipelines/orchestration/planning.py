@@ -33,14 +33,7 @@ _CHARACTERS_PER_TOKEN = 3.4
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage that will run.
-
-    Args:
-        address: Name of the stage.
-        rows: Rows of its existing inputs; None if no input exists.
-        seconds: Estimated duration; None if unknown.
-        basis: Basis of the estimate.
-    """
+    """A stage that will run."""
 
     address: str
     rows: int | None
@@ -51,12 +44,7 @@ class PlannedStage:
 def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]:
     """Names and partitions of the stages that a run for one project includes.
 
-    These are its own stages, those of all projects, and those that the control
-    (``general.project``) needs.
-
-    Args:
-        project: The project.
-        only: Name of the project; None for all.
+    These are its own stages, those of all projects, and those that the control (``general.project``) needs.
     """
     partitions = {None, only}
     stages = {
@@ -79,10 +67,6 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
     """The stages that `cortex run` would run, in order.
 
     Dependents of a stale stage are included, though their inputs may turn out unchanged.
-
-    Args:
-        project: The project.
-        only: Only this partition, and assets of all projects.
     """
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
     durations, steps = last_seconds(project.root), []
@@ -107,7 +91,6 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
 
 
 def expected_seconds(project: Project, names: Iterable[str], partition: str | None) -> float | None:
-    """Estimated total duration of assets of one project, or of all; None if unknown."""
     durations = last_seconds(project.root)
     durations_of_assets = [_estimate_seconds(project, name, partition, durations)[0] for name in sorted(names)]
     return sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
@@ -147,7 +130,6 @@ def _estimate_seconds(
 
 
 def _training_tokens(project: Project, partition: str | None, settings: Any) -> tuple[int | None, str]:
-    """Tokens of a training, and the basis of the estimate; None without data sets."""
     texts = [
         pl.scan_parquet(path).select((pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum())
         for kind, task in DATASETS.items()
@@ -164,7 +146,6 @@ def _training_tokens(project: Project, partition: str | None, settings: Any) -> 
 
 
 def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
-    """Messages about data excluded by limits, with the setting that lifts each limit."""
     for name in project.partitions if only is None else (only,):
         yield from missing_control(project, name)
         pairs: Any = project.effective.section("pairs", name)
@@ -197,12 +178,6 @@ def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
 
 
 def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
-    """Messages on why code of projects that are too small is not used, and what helps.
-
-    Args:
-        project: The project.
-        failed: Addresses of failed stages; those that split a project's code count.
-    """
     for address in failed:
         asset, name = split_address(address)
         folder = project.output("repository_files", name)
@@ -240,13 +215,11 @@ def _skipped_files(skipped: pl.DataFrame) -> Iterator[str]:
 
 
 def _limited(settings: Any, name: str) -> bool:
-    """Whether a limit is set; otherwise only excess variants are excluded."""
     limits = (settings.max_train, settings.max_validation, settings.max_test)
     return limits != (None, None, None) or bool(settings.max_by_kind.get(name))
 
 
 def missing_control(project: Project, name: str) -> Iterator[str]:
-    """A warning for a project without a control, before training."""
     general: Any = project.effective.section("general", name)
     if general.project is None:
         yield (
@@ -257,7 +230,6 @@ def missing_control(project: Project, name: str) -> Iterator[str]:
 
 
 def duration(seconds: float) -> str:
-    """Format a duration: 40 s, 12 min, 1 h 5 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,7 +1,7 @@
 """Clean up after killed processes when the next one starts.
 
-No step needs a person: truncated files are set aside and recreated or restored, scratch files of
-dead processes are removed, and an interrupted release is finished. Each step yields a message.
+No step needs a person: truncated files are set aside and recreated or restored, scratch files of dead processes are
+removed, and an interrupted release is finished. Each step yields a message.
 """
 
 import fcntl

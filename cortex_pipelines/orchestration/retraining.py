@@ -14,7 +14,6 @@ from cortex_pipelines.versioning.project import Project
 
 
 def describe_plan(project: Project, models: Sequence[ReleasedModel], anyway: bool) -> Iterator[str]:
-    """The current decision about each model, and whether its drift report is out of date."""
     outdated = plan_retraining(project, dvc_views(project))
     for model in models:
         decision = _decision(project, model, anyway, model.asset in outdated[model.partition])
@@ -34,17 +33,7 @@ def retrain(
     among: Collection[str],
     report: Callable[[str], None],
 ) -> RunOutcome:
-    """Refresh stale assets that do not depend on a model; then decide, train, and evaluate.
-
-    Args:
-        project: The project.
-        definitions: Its code location.
-        instance: Its Dagster instance.
-        models: Models to decide about.
-        anyway: Train all stale models, ignoring the policy.
-        among: Assets that can be built.
-        report: Receives progress and decisions.
-    """
+    """Refresh stale assets that do not depend on a model; then decide, train, and evaluate."""
     model_dependents = project.graph.downstream(models_of(project.graph))
     outcome = run_stale(project, definitions, instance, report=report, among=set(among) - model_dependents)
     stale = plan_retraining(project, dvc_views(project))

@@ -22,13 +22,6 @@ ANYWAY = RetrainingDecision(True, ("a person overruled the policy",))
 
 
 def decide(project: Project, model: ReleasedModel, occasion: Occasion) -> RetrainingDecision:
-    """Decide whether to retrain a stale model, by section ``retraining`` of params.yaml.
-
-    Args:
-        project: The project; its drift report should be up to date.
-        model: The model.
-        occasion: What triggered the decision.
-    """
     settings = load_parameters(project.root).retraining
     minutes_limit = {"nightly": settings.nightly_minutes, "weekly": settings.weekly_minutes, "person": None}
     rule = getattr(settings, model.asset)
@@ -36,7 +29,6 @@ def decide(project: Project, model: ReleasedModel, occasion: Occasion) -> Retrai
 
 
 def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
-    """Inputs to the retraining decision."""
     monitor = next(asset for asset in project.graph.order if asset.watches == model.asset)
     part = model.partition if monitor.partitioned else None
     metrics: dict[str, Any] = read_json(project.output(monitor.name, part) / "metrics.json")
@@ -60,7 +52,6 @@ def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
 
 
 def changed_settings(project: Project, model: ReleasedModel) -> tuple[str, ...]:
-    """Sections and pinned weights that changed since the last training in dvc.lock."""
     stage = locked_stages(project.root).get(model.address, {})
     locked = Snapshot({}, stage.get("params") or {})
     current = snapshot.take(project, project.graph.assets[model.asset], model.partition)

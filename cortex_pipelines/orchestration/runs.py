@@ -20,13 +20,6 @@ _PROCESS = "cortex/process"
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """The result of running assets.
-
-    Args:
-        made: Addresses of the stages that ran, in order.
-        failed: Error message by address.
-    """
-
     made: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -41,10 +34,8 @@ def run_assets(
     names: Sequence[str],
     partition: str | None,
 ) -> RunOutcome:
-    """Run exactly these assets, which are all partitioned or all not, in one Dagster run.
-
-    Raises:
-        KeyboardInterrupt: the run was interrupted.
+    """Run exactly these assets, which are all partitioned or all not, in one Dagster run. Raises KeyboardInterrupt:
+    the run was interrupted.
     """
     follow_projects(instance, project)
     job = definitions.resolve_implicit_global_asset_job_def()
@@ -65,7 +56,6 @@ def run_assets(
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs of killed processes as failed; returns how many."""
     active_runs = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     dead = [
         run
@@ -95,11 +85,8 @@ def _message(event: dg.DagsterEvent) -> str:
 
 
 def split_by_partitioning(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:
-    """Names in topological order, grouped by partitioning.
-
-    Returns:
-        Pairs of whether the assets are partitioned, and their names. Assets of one pair can share
-        a Dagster run for each partition.
+    """Names in topological order, grouped by partitioning. Returns pairs of whether the assets are partitioned, and
+    their names. Assets of one pair can share a Dagster run for each partition.
     """
     selected = set(names)
     remaining = [asset for asset in project.graph.order if asset.name in selected]
@@ -128,16 +115,8 @@ def run_stale(
 ) -> RunOutcome:
     """Run all stale assets and their dependents until none is stale.
 
-    An asset whose inputs turn out unchanged is not computed again. Dependents of a failed asset are
-    skipped; all others continue.
-
-    Args:
-        project: The project.
-        definitions: Its code location.
-        instance: Its Dagster instance.
-        only: Only this project, assets of all projects, and those that its control needs.
-        report: Receives progress messages.
-        among: Assets to run; None for all.
+    An asset whose inputs turn out unchanged is not computed again. Dependents of a failed asset are skipped; all others
+    continue.
     """
     outcome = RunOutcome()
     missing: set[str] = set()
@@ -158,7 +137,6 @@ def run_stale(
 
 
 def _blocked_assets(project: Project, names: Iterable[str], partition: str | None, missing: set[str]) -> set[str]:
-    """Assets that depend on something missing, directly or indirectly."""
     unavailable = set(missing)
     for name in names:
         if unavailable & _input_addresses(project, name, partition):
@@ -167,7 +145,6 @@ def _blocked_assets(project: Project, names: Iterable[str], partition: str | Non
 
 
 def _input_addresses(project: Project, name: str, partition: str | None) -> set[str]:
-    """Addresses of the inputs of an asset and partition."""
     return {
         stage_address(other.name, part)
         for other in project.graph.wiring(name).assets

@@ -17,7 +17,6 @@ Sync = Callable[[Project, dg.Definitions, dg.DagsterInstance], int]
 
 
 def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.ScheduleDefinition]:
-    """The nightly schedule, and the weekly one of the same job; stopped by default."""
     return [
         dg.ScheduleDefinition(
             name=name,
@@ -32,7 +31,6 @@ def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.Sc
 
 
 def project_job(project: Project) -> dg.Definitions:
-    """A job that makes all assets of one project."""
     names = [asset.name for asset in project.graph.order if asset.partitioned]
     job = dg.define_asset_job(
         "project_path",

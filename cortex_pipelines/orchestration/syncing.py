@@ -29,14 +29,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 def sync_project(
     project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance, thorough: bool = False
 ) -> int:
-    """Report missing versions to Dagster and MLflow; returns the number of events.
-
-    Args:
-        project: The project.
-        definitions: Its code location.
-        instance: Its Dagster instance.
-        thorough: Ask MLflow for every version even where it is a server.
-    """
+    """Report missing versions to Dagster and MLflow; returns the number of events."""
     close_dead_runs(instance)
     end_dead_runs(project.root)
     if sentence := take_out_undeclared(project):
@@ -85,12 +78,10 @@ def _missing_runs(project: Project, thorough: bool) -> set[Key]:
 
 
 def sync_aliases(project: Project) -> int:
-    """Set the registry's aliases from ``releases.lock``; returns how many moved."""
     return sum(follow_ledger(project, model) for model in project_models(project))
 
 
 def _metadata(project: Project, view: DvcView) -> dict[str, Any]:
-    """Metadata of an output as in a materialisation, with its MLflow run."""
     if view.version != view.locked or view.version is None:
         return {}  # edited by hand: no run made these bytes
     run = find_run(project.root, view.asset.name, view.partition, view.version)

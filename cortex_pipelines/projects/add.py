@@ -20,18 +20,11 @@ from cortex_pipelines.versioning.project import ProjectError
 def add_project(root: Path, name: str, source: str, control: bool = False) -> dict[str, Any]:
     """Add a project with one source, or one more source to a project, and pin it.
 
-    Args:
-        root: Project root.
-        name: Name of the project: letters, digits, ``-`` and ``_``.
-        source: Path, URL, ``name==version`` (or ``pypi:name``) or ``npm:name@version``.
-        control: Make the project the control, which represents all other code.
-
     Returns:
         The source's entry in ``params.yaml``.
 
     Raises:
-        ProjectError: the name is not allowed, the project already has the source, or another
-            project is the control.
+        ProjectError: the name is not allowed, the project already has the source, or another project is the control.
     """
     if not PROJECT_NAME.fullmatch(name):
         raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")

@@ -1,7 +1,7 @@
 """``cortex backup`` and ``cortex restore``: irreproducible files, encrypted by restic.
 
-restic (https://restic.net) reads the password from the variable RESTIC_PASSWORD or from a file.
-Signing keys and API keys are never in a backup.
+restic (https://restic.net) reads the password from the variable RESTIC_PASSWORD or from a file. Signing keys and API
+keys are never in a backup.
 """
 
 import json
@@ -32,7 +32,7 @@ _PASSWORDS = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAN
 
 
 class BackupError(RuntimeError):
-    """A backup cannot be made or restored; the message says what to do."""
+    pass
 
 
 def back_up(
@@ -45,21 +45,20 @@ def back_up(
 ) -> None:
     """Add a snapshot of a project to a backup, creating the backup if needed.
 
-    A backup holds one project, since the latest snapshot is restored and earlier ones are deleted.
-    Snapshots are tagged with the project's id, and restic records their folder.
+    A backup holds one project, since the latest snapshot is restored and earlier ones are deleted. Snapshots are tagged
+    with the project's id, and restic records their folder.
 
     Args:
         project: The project; nothing else should write to it meanwhile.
         repository: Folder, or any other location that restic supports.
         password_file: File with the password; None to use restic's variables.
-        everything: Include outputs and caches, all except keys; by default exactly reproducible
-            files are excluded.
+        everything: Include outputs and caches, all except keys; by default exactly reproducible files are excluded.
         forget_earlier: Delete all earlier snapshots and their data.
         moved_from: Former folders of this project, whose snapshots belong to it.
 
     Raises:
-        BackupError: restic is missing or fails, the password is missing or inside the project, or
-            the backup belongs to another project.
+        BackupError: restic is missing or fails, the password is missing or inside the project, or the backup belongs
+            to another project.
     """
     root = project.root
     run = _Restic(repository, password_file, root)
@@ -90,17 +89,8 @@ def back_up(
 
 
 def restore(repository: str, into: Path, password_file: Path | None = None, path: Path | None = None) -> None:
-    """Restore the latest snapshot.
-
-    Args:
-        repository: As for ``back_up``.
-        into: Target folder, absent or empty.
-        password_file: As for ``back_up``.
-        path: Restore a snapshot of this folder; None if the backup has only one.
-
-    Raises:
-        BackupError: the folder is not empty, restic is missing or fails, or the backup has
-            snapshots of several folders and ``path`` is None.
+    """Restore the latest snapshot. Raises BackupError: the folder is not empty, restic is missing or fails, or the
+    backup has snapshots of several folders and ``path`` is None.
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise BackupError(f"{into} is not an empty folder; name a new one")
@@ -123,14 +113,6 @@ def _exact_outputs(project: Project) -> Iterator[str]:
 
 
 class _Restic:
-    """restic with a repository and a password.
-
-    Args:
-        repository: The repository.
-        password_file: File with the password; None to use restic's variables.
-        folder: Working directory.
-    """
-
     def __init__(self, repository: str, password_file: Path | None, folder: Path) -> None:
         program = shutil.which("restic")
         if program is None:
@@ -153,7 +135,6 @@ class _Restic:
         return process.stdout
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """Snapshots of this program, oldest first, each with its resolved ``folder``."""
         entries = json.loads(self("snapshots", "--tag", _TAG, "--json")) or []
         return [
             {**snapshot, "folder": Path(snapshot["paths"][0]).resolve()}
@@ -161,11 +142,7 @@ class _Restic:
         ]
 
     def succeeds(self, *arguments: str) -> bool:
-        """Whether a command succeeds.
-
-        Raises:
-            BackupError: the password is wrong.
-        """
+        """Whether a command succeeds. Raises BackupError: the password is wrong."""
         process = self._run(arguments)
         if "wrong password" in process.stderr:
             raise BackupError("the password is not that of this backup")

@@ -1,8 +1,7 @@
 """Signed certificates of deletion: the request, its effects, and what is outstanding.
 
-The request and the removed items are recorded when they happen. Rebuilds are not: the certificate
-compares the recorded versions with the current ones in DVC, the registry and the ledger, so it
-cannot claim a rebuild that did not happen.
+The request and the removed items are recorded when they happen. Rebuilds are not: the certificate compares the recorded
+versions with the current ones in DVC, the registry and the ledger, so it cannot claim a rebuild that did not happen.
 """
 
 import json
@@ -49,7 +48,6 @@ _GONE = "its record is gone from the registry"
 def record_deletion(
     project: Project, stones: Iterable[Tombstone], removed: Mapping[str, int], models: Iterable[TrainedModel], by: str
 ) -> str:
-    """Record a deletion request and the versions before it; returns its id."""
     timestamp = datetime.now(UTC)
     name = f"{timestamp:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     stones = list(stones)
@@ -68,7 +66,6 @@ def record_deletion(
 
 
 def record_purge(project: Project, counts: Mapping[str, Any]) -> None:
-    """Record in every deletion that earlier versions were purged."""
     purge = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **counts}
     for path in _folder(project).glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -77,19 +74,12 @@ def record_purge(project: Project, counts: Mapping[str, Any]) -> None:
 
 
 def read_deletions(project: Project) -> list[dict[str, Any]]:
-    """The record of each deletion, oldest first; see ``record_deletion``."""
     paths = sorted(_folder(project).glob("*.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def deletion_requested_since(project: Project, model: ReleasedModel, trained: datetime | None) -> bool:
-    """Whether deletion of data that a model's current version was made from was requested since.
-
-    Args:
-        project: The project.
-        model: The model.
-        trained: End of its last training; None if unknown.
-    """
+    """Whether deletion of data that a model's current version was made from was requested since."""
     current_version = locked_version(locked_stages(project.root), model.address)
     return any(
         (marked["name"], marked["version"]) == (model.name, current_version)
@@ -101,11 +91,6 @@ def deletion_requested_since(project: Project, model: ReleasedModel, trained: da
 
 def certify(project: Project, path: Path, name: str | None = None) -> dict[str, Any]:
     """Write the certificate of a deletion and its signature next to it.
-
-    Args:
-        project: The project.
-        path: Output file; the signature has the same name with ``.sig`` appended.
-        name: Id of the deletion; None for the latest.
 
     Returns:
         Content of the certificate.
@@ -165,7 +150,6 @@ def _versions(project: Project, stones: list[Tombstone]) -> dict[str, str]:
 
 
 def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
-    """Addresses of outputs that are stale or depend on stale ones."""
     stale: set[tuple[str, str | None]] = set()
     addresses = set()
     for view in views:  # in topological order
@@ -237,7 +221,6 @@ def _verify_audit_log(root: Path) -> dict[str, Any] | None:
 
 
 def _remaining_copies(project: Project) -> list[str]:
-    """DVC's remotes and an external MLflow without credentials, pinned rows, and open tasks."""
     copies = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
     if open_tasks := len(ReviewQueue(gateway_log(project.root).parent, str).open()):
         tasks = f"the {open_tasks} tasks that wait" if open_tasks > 1 else "the task that waits"

@@ -52,10 +52,6 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
 
     After an interruption the next call continues: ``dvc.yaml`` is written last.
 
-    Args:
-        folder: Project folder, created if missing; existing files stay.
-        parameters: Content of its ``params.yaml``.
-
     Yields:
         A message for each step.
 

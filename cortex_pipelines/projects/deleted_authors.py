@@ -1,8 +1,8 @@
 """Apply an author's deletion to projects that are added, or get commits of the author, later.
 
-An author has a different pseudonym in each project, and addresses are not stored, so tombstones for
-future projects cannot be written in advance. Instead, a deletion from every project stores the
-address's pseudonym made with the logs' key, and authors of pinned sources are compared with it.
+An author has a different pseudonym in each project, and addresses are not stored, so tombstones for future projects
+cannot be written in advance. Instead, a deletion from every project stores the address's pseudonym made with the logs'
+key, and authors of pinned sources are compared with it.
 """
 
 import logging
@@ -26,11 +26,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 def add_author_tombstones(root: Path) -> list[Tombstone]:
     """Add tombstones for deleted authors to projects whose history contains them.
 
-    Reads the pinned history of every project's git sources, if any author was deleted from every
-    project.
-
-    Args:
-        root: Project root with a current ``sources.lock``.
+    Reads the pinned history of every project's git sources, if any author was deleted from every project.
 
     Returns:
         The new tombstones.
@@ -66,7 +62,6 @@ def _applies_to_all_projects(stone: Tombstone) -> bool:
 
 
 def _authors(root: Path, params: Parameters, project: str) -> set[str]:
-    """Mail addresses of the authors in the history of a project's git sources."""
     pins = (read_yaml(root / "sources.lock").get("projects") or {}).get(project)
     if not pins:
         return set()

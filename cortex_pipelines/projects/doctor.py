@@ -25,16 +25,6 @@ _GATEWAY = ("fastapi", "jwt", "mcp", "opentelemetry", "prometheus_client", "sse_
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check.
-
-    Args:
-        what: Name of the check.
-        good: Whether it passed.
-        detail: Explanation of the result.
-        remedy: What to do if it failed.
-        needed: Whether the platform cannot work without it.
-    """
-
     what: str
     good: bool
     detail: str
@@ -43,7 +33,6 @@ class CheckResult:
 
 
 def check_machine(root: Path) -> Iterator[CheckResult]:
-    """Check everything the platform needs on this machine."""
     yield from _programs()
     yield from _merge_driver(root)
     yield from check_stores(root)
@@ -64,7 +53,6 @@ def _programs() -> Iterator[CheckResult]:
 
 
 def _merge_driver(root: Path) -> Iterator[CheckResult]:
-    """Whether git merges lock files with the merge driver in this clone."""
     if not git_index.is_repository(root):
         return
     yield CheckResult(
@@ -78,7 +66,6 @@ def _merge_driver(root: Path) -> Iterator[CheckResult]:
 
 
 def check_stores(root: Path) -> Iterator[CheckResult]:
-    """Check databases and lock files that a kill or a full disk may have damaged."""
     restore_remedy = "any other command, such as `cortex sync`, restores the last good copy"
     conflicts = find_conflicts(root)
     for conflict in conflicts:
@@ -110,7 +97,6 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
 
 
 def _read_problem(path: Path) -> str | None:
-    """Why a lock file cannot be read, or None; ``_parameters`` checks params.yaml."""
     try:
         if path.name in retained_outputs.BY_MACHINE:
             read_yaml(path)
@@ -215,7 +201,6 @@ def _backups() -> CheckResult:
 
 
 def gateway_packages() -> CheckResult:
-    """Whether the gateway's packages are installed."""
     missing = [name for name in _GATEWAY if find_spec(name) is None]
     return CheckResult(
         "gateway",

@@ -34,17 +34,8 @@ Covers = Callable[[Mapping[str, Any]], bool]
 
 
 def erase(root: Path, params: Parameters, stones: list[Tombstone], person: str | None) -> dict[str, int]:
-    """Delete the data that tombstones cover.
-
-    Args:
-        root: Project root.
-        params: Its parameters, with the tombstones.
-        stones: Tombstones of this request.
-        person: Name of the person, needed for experiments and notes; None if the request is not
-            about a person.
-
-    Returns:
-        Number of deleted items by kind.
+    """Delete the data that tombstones of this request cover; ``person`` is needed for experiments and notes. Returns
+    the number of deleted items by kind.
     """
     privacy = params.privacy
     emptied = emptied_projects(params)
@@ -83,15 +74,8 @@ def erase(root: Path, params: Parameters, stones: list[Tombstone], person: str |
 
 
 def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
-    """Delete a project's feedback, events and notes, and copies of sources that only it uses.
-
-    Args:
-        root: Project root.
-        params: Its parameters, with the project.
-        name: The project.
-
-    Returns:
-        Number of deleted items by kind.
+    """Delete a project's feedback, events and notes, and copies of sources that only it uses. Returns number of
+    deleted items by kind.
     """
 
     def covers(event: Mapping[str, Any]) -> bool:
@@ -107,7 +91,6 @@ def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
 
 
 def _copies_of(root: Path, params: Parameters, name: str) -> list[Path]:
-    """Mirrors, archives and snapshots of a project's sources that no other project uses."""
     pinned: dict[str, Any] = read_yaml(root / "sources.lock").get("projects") or {}
 
     def copies(project: str) -> set[Path]:
@@ -136,11 +119,10 @@ def emptied_projects(params: Parameters) -> frozenset[str]:
 def drop_mirrors(root: Path) -> int:
     """Delete copies of sources that tombstones affect.
 
-    Mirrors of repositories are deleted if any of their content is forgotten, if they are no longer
-    a source, or if their address changed; the next read makes a new copy. Archives are deleted when
-    their source is forgotten entirely. Snapshots of tables cannot be made again: pinned ones stay
-    until their source is forgotten entirely. All other snapshots are deleted, with or without a
-    tombstone, since their rows may be deleted in the tracker.
+    Mirrors of repositories are deleted if any of their content is forgotten, if they are no longer a source, or if
+    their address changed; the next read makes a new copy. Archives are deleted when their source is forgotten entirely.
+    Snapshots of tables cannot be made again: pinned ones stay until their source is forgotten entirely. All other
+    snapshots are deleted, with or without a tombstone, since their rows may be deleted in the tracker.
 
     Returns:
         Number of deleted copies.
@@ -182,7 +164,6 @@ def _concerns(stone: Tombstone, project: str, source: str) -> bool:
 
 
 def _author_tombstones(stone: Tombstone, person: str, params: Parameters) -> list[Tombstone]:
-    """Tombstones of a user as an author of notes."""
     names = [stone.project] if stone.project else sorted(params.projects)
     return [
         Tombstone(

@@ -1,7 +1,7 @@
 """``cortex forget``: exclude data from now on, and find and purge what was made from it.
 
-Two steps, with `cortex run` between them: the tombstones make ingestion skip the material, so that
-the data sets are rebuilt without it; then earlier versions are purged from every store.
+Two steps, with `cortex run` between them: the tombstones make ingestion skip the material, so that the data sets are
+rebuilt without it; then earlier versions are purged from every store.
 """
 
 import logging
@@ -58,16 +58,7 @@ _RELEASE_TAGS = frozenset({"dvc_md5", "model_asset", "partition"})
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A registered model version that was made from a project.
-
-    Args:
-        name: Name in the registry.
-        number: Number in the registry.
-        asset: Asset that is the model.
-        partition: Project of the asset; None if it is for all.
-        projects: The requested projects that it was made from.
-        version: DVC hash.
-    """
+    """A registered model version that was made from a project; ``projects``: those of the request."""
 
     name: str
     number: str
@@ -79,16 +70,8 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Purged:
-    """Counts of what was deleted.
-
-    Args:
-        dvc_bytes: Bytes by which DVC's cache became smaller.
-        mlflow_runs: Deleted runs of earlier versions, with their artifacts.
-        dagster_runs: Deleted runs, with their events and previews.
-        row_caches: Folders of cached rows.
-        index_bytes: Bytes of all search indexes; the next search rebuilds its own.
-        weights: Marked model versions whose weights were deleted.
-        remotes: Names and addresses of DVC's remotes, whose contents are not deleted.
+    """``row_caches``: folders; ``index_bytes``: the next search rebuilds its index; ``remotes``: names and addresses
+    of DVC's remotes, whose contents are not deleted.
     """
 
     dvc_bytes: int
@@ -110,8 +93,8 @@ def create_tombstones(
 ) -> list[Tombstone]:
     """Tombstones for a request; an author has a different pseudonym in each project.
 
-    The tombstone of an author without a project holds the pseudonym made with the logs' key, which
-    identifies the author in projects that are added later (`deleted_authors`).
+    The tombstone of an author without a project holds the pseudonym made with the logs' key, which identifies the
+    author in projects that are added later (`deleted_authors`).
 
     Args:
         root: Project root.
@@ -167,13 +150,8 @@ def add_tombstones(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
 def models_trained_on(project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()) -> list[TrainedModel]:
     """Registered model versions that were made from any of these projects.
 
-    A model counts whichever files of a project it saw: the effect of a forgotten line on weights
-    cannot be determined, so the answer errs on the side of too many models.
-
-    Args:
-        project: The project.
-        partitions: Projects whose sources count.
-        feedback: Projects whose feedback examples count.
+    A model counts whichever files of a project it saw: the effect of a forgotten line on weights cannot be determined,
+    so the answer errs on the side of too many models.
     """
     source_projects, feedback_projects = set(partitions), set(feedback)
     client = open_client(project.root)
@@ -206,7 +184,6 @@ def models_trained_on(project: Project, partitions: Iterable[str], feedback: Ite
 
 
 def mark_models(project: Project, models: Iterable[TrainedModel], by: str, timestamp: str, reason: str) -> None:
-    """Tag models in the registry, and record each in the ledger."""
     client = open_client(project.root)
     for model in models:
         client.set_model_version_tag(model.name, model.number, FORGOTTEN_TAG, ",".join(model.projects))
@@ -221,15 +198,8 @@ def mark_models(project: Project, models: Iterable[TrainedModel], by: str, times
 def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = False) -> Purged:
     """Delete former versions of everything made from sources, in all stores.
 
-    The current workspace stays; DVC's cache keeps nothing else, so earlier versions of all assets
-    are deleted from this machine. Remotes are reported but not changed: others may store versions
-    there that this workspace does not know.
-
-    Args:
-        project: The project.
-        instance: Dagster instance.
-        weights: Also delete the weights of marked models, except of champions, canaries and
-            challengers. By default they stay, since a person decides.
+    The current workspace stays; DVC's cache keeps nothing else, so earlier versions of all assets are deleted from this
+    machine. Remotes are reported but not changed: others may store versions there that this workspace does not know.
     """
     rows = project.state / "cache" / "rows"
     folders = list(rows.iterdir()) if rows.is_dir() else []
@@ -252,7 +222,6 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
 
 
 def source_derived_assets(project: Project) -> list[str]:
-    """Names of assets that contain source data, directly or indirectly."""
     derived: list[str] = []
     for asset in project.graph.order:
         inputs = {other.name for other in project.graph.wiring(asset.name).assets}
@@ -308,12 +277,7 @@ def _drop_opened_data(project: Project) -> None:
 
 
 def drop_weights(project: Project, is_selected: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
-    """Delete the weights of models without a role; their records stay.
-
-    Args:
-        project: The project.
-        is_selected: Whether a version with these tags is selected.
-    """
+    """Delete the weights of models without a role; their records stay."""
     client, uri = open_client(project.root), tracking_uri(project.root)
     deleted = []
     for version in client.search_model_versions():
@@ -331,7 +295,6 @@ def drop_weights(project: Project, is_selected: Callable[[dict[str, str]], bool]
 
 
 def _tags_of(project: Project, version: Any) -> dict[str, str]:
-    """Complete tags of a version; those of another workspace as they are."""
     try:
         return complete_tags(project, version)
     except LookupError:

@@ -37,17 +37,14 @@ def round_trip() -> YAML:
 
 
 def read_values(root: Path) -> Any:
-    """Content of a project's ``params.yaml``."""
     return round_trip().load((root / FILE).read_text(encoding="utf-8"))
 
 
 def write_values(root: Path, values: Any) -> None:
-    """Replace a project's ``params.yaml`` atomically."""
     write_whole(root / FILE, to_yaml(values))
 
 
 def to_yaml(values: Any) -> str:
-    """The values as YAML."""
     text = StringIO()
     round_trip().dump(values, text)
     return text.getvalue()
@@ -56,9 +53,8 @@ def to_yaml(values: Any) -> str:
 def without_project(text: str, name: str) -> str:
     """The text of ``params.yaml`` without a project and the settings that name it.
 
-    All other text stays unchanged: a comment above the project is removed with it, one above the
-    next project stays. If the project does not have its own lines, or another section names it, the
-    file is rendered again by ``to_yaml``.
+    All other text stays unchanged: a comment above the project is removed with it, one above the next project stays. If
+    the project does not have its own lines, or another section names it, the file is rendered again by ``to_yaml``.
 
     Raises:
         ProjectError: another project refers to this one by a YAML alias.
@@ -92,7 +88,6 @@ def _plain(values: Any) -> Any:
 
 
 def _without_lines(text: str, name: str) -> str | None:
-    """The text without the lines of a project; None if the project has no separate lines."""
     key = re.compile(rf"""([ \t]+)(["']?){re.escape(name)}\2[ \t]*:(?:\s|$)""")
     lines = text.splitlines(keepends=True)
     top = next((n for n, line in enumerate(lines) if re.match(r"projects[ \t]*:\s", line)), None)

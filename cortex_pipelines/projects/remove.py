@@ -23,19 +23,6 @@ _DOCS = "data_docs"
 
 @dataclass(frozen=True)
 class Removal:
-    """Plan of a removal.
-
-    Args:
-        name: The project.
-        sources: Number of sources.
-        outputs: Folders of its outputs.
-        size: Bytes of the outputs.
-        stages: Its stages in ``dvc.lock``.
-        pinned: Whether ``sources.lock`` pins it.
-        releases: Number of its entries in the ledger of releases.
-        notes: Whether it has project notes.
-    """
-
     name: str
     sources: int
     outputs: tuple[Path, ...]
@@ -46,7 +33,6 @@ class Removal:
     notes: bool
 
     def describe(self, purge: bool) -> list[str]:
-        """What is removed and what stays, line by line."""
         pins = "; its pins in sources.lock" if self.pinned else ""
         removed = [
             f"{FILE}: projects.{self.name} (sources: {self.sources}){pins}",
@@ -71,10 +57,8 @@ class Removal:
 
 
 def plan_removal(project: Project, name: str) -> Removal:
-    """Plan the removal of a project; changes nothing.
-
-    Raises:
-        ProjectError: unknown project, or it is the control of others; says what to do.
+    """Plan the removal of a project; changes nothing. Raises ProjectError: unknown project, or it is the control of
+    others; says what to do.
     """
     root, params = project.root, project.effective.parameters
     if name not in params.projects:

@@ -27,20 +27,12 @@ _PATH_KEYS = ("git", "directory", "archive", "logs", "path")
 
 
 class ReproductionError(ProjectError):
-    """A model cannot be reproduced; the message says what is missing."""
+    pass
 
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """A version as registered and as reproduced.
-
-    Args:
-        stage: Address of the stage, ``asset`` or ``asset@project``.
-        determinism: ``exact``: the same bytes everywhere; ``machine``: on one type of processor.
-        registered: DVC hash when the model was registered.
-        found: DVC hash now.
-        detail: Description of the difference; empty if identical.
-    """
+    """A version as registered and as reproduced."""
 
     stage: str
     determinism: str
@@ -50,22 +42,11 @@ class VersionComparison:
 
     @property
     def identical(self) -> bool:
-        """Whether both have the same bytes."""
         return self.registered == self.found
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The result of reproducing a model.
-
-    Args:
-        model: Its name and version number in the registry.
-        commit: Commit of the code that was checked out.
-        folder: Folder of the reproduction.
-        same_processor: Whether the model was trained on a processor of this machine's type.
-        comparisons: Every stage from the sources to the evaluation, in order.
-    """
-
     model: str
     commit: str
     folder: Path
@@ -74,7 +55,6 @@ class Reproduction:
 
     @property
     def all_identical(self) -> bool:
-        """Whether every version was reproduced byte for byte."""
         return all(comparison.identical for comparison in self.comparisons)
 
     @property
@@ -87,7 +67,6 @@ class Reproduction:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-serialisable values."""
         return {
             "model": self.model,
             "commit": self.commit,
@@ -107,22 +86,20 @@ def reproduce(
 ) -> Reproduction:
     """Check out code, parameters and pins of a registered model, rebuild it, and compare.
 
-    Only this project's git history, the locks in the registry, DVC's cache (for the champion that
-    the evaluation compared with; outputs are computed, never restored) and untracked sources in its
-    folder are used.
+    Only this project's git history, the locks in the registry, DVC's cache (for the champion that the evaluation
+    compared with; outputs are computed, never restored) and untracked sources in its folder are used.
 
     Args:
         project: The project whose registry knows the model.
         reference: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
-        into: Target folder, absent or empty; None for a sibling of the project, where relative
-            paths to sources stay valid.
+        into: Target folder, absent or empty; None for a sibling of the project, where relative paths to sources stay
+            valid.
         data_only: Stop before the model is trained.
         report: Receives progress messages.
 
     Raises:
         LookupError: the registry has no such model.
-        ReproductionError: no commit holds its code, its locks are gone, or the folder is not
-            empty.
+        ReproductionError: no commit holds its code, its locks are gone, or the folder is not empty.
     """
     entry = _RegisteredModel(project, reference)
     folder = (into or project.root.parent / f"{project.root.name}-{entry.name}-{entry.number}").resolve()
@@ -145,8 +122,6 @@ def reproduce(
 
 
 class _RegisteredModel:
-    """A model version as recorded in the registry."""
-
     def __init__(self, project: Project, reference: str) -> None:
         self.project = project
         self.name, self.number, tags = resolve(project, reference)
@@ -167,11 +142,9 @@ class _RegisteredModel:
 
     @cached_property
     def registered_stages(self) -> dict[str, Any]:
-        """The stages of dvc.lock at registration."""
         return dict(_yaml(self.locks["dvc.lock"]).get("stages") or {})
 
     def required_assets(self, data_only: bool) -> Iterator[Any]:
-        """The assets that the model depends on, in topological order, and its evaluation."""
         graph = self.project.graph
         required = {self.asset} if data_only else {self.asset, self.evaluation}
         for asset in reversed(graph.order):
@@ -202,7 +175,6 @@ class _RegisteredModel:
         return stages
 
     def required_stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
-        """Address and determinism of every dependency in the lock."""
         shared = self.assets_of_other_projects(data_only)
         for asset in self.required_assets(data_only):
             for address in self.registered_stages:
@@ -212,7 +184,6 @@ class _RegisteredModel:
                     yield address, asset.determinism
 
     def compared_champion(self) -> Any:
-        """Pin of the champion that the version was compared with."""
         address = stage_address(self.evaluation, self.partition)
         version = locked_version(self.registered_stages, address)
         run = version and find_run(self.project.root, self.evaluation, self.partition, version)
@@ -220,7 +191,6 @@ class _RegisteredModel:
 
 
 def _check_out(entry: _RegisteredModel, folder: Path) -> None:
-    """Check out code from git, parameters and pins from the registry, and verify the code."""
     if folder.exists() and any(folder.iterdir()):
         raise ReproductionError(f"{folder} is not empty; choose another folder with --into")
     root = entry.project.root
@@ -250,8 +220,8 @@ def _check_out(entry: _RegisteredModel, folder: Path) -> None:
 def _copy_untracked_sources(root: Path, folder: Path) -> None:
     """Copy sources in the project's folder that git does not track.
 
-    Their pins fix the content, so a source edited since then raises in the asset that reads it
-    instead of changing the result silently.
+    Their pins fix the content, so a source edited since then raises in the asset that reads it instead of changing the
+    result silently.
     """
     for relative_path in _relative_paths(read_yaml(folder / "params.yaml")):
         source, target = (root / relative_path).resolve(), (folder / relative_path).resolve()
@@ -265,7 +235,6 @@ def _copy_untracked_sources(root: Path, folder: Path) -> None:
 
 
 def _relative_paths(value: Any) -> Iterator[str]:
-    """All relative source paths in a section of params.yaml."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in _PATH_KEYS and isinstance(inner, str) and "://" not in inner:
@@ -304,7 +273,6 @@ def _compare(
 
 
 def _describe_weight_difference(entry: _RegisteredModel, output_folder: Path) -> str:
-    """The largest difference between tensors, as a sentence."""
     from safetensors.numpy import load_file
 
     try:
@@ -324,7 +292,6 @@ def _describe_weight_difference(entry: _RegisteredModel, output_folder: Path) ->
 
 
 def _describe_metric_difference(entry: _RegisteredModel, output_folder: Path, registered: str) -> str:
-    """Metrics outside their interval at registration, as a sentence."""
     run = find_run(entry.project.root, entry.evaluation, entry.partition, registered)
     registered_metrics = open_client(entry.project.root).get_run(run[0]).data.metrics if run else {}
     reproduced_metrics = read_json(output_folder / "metrics.json")
@@ -354,10 +321,8 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _cortex(folder: Path, *command: str) -> None:
-    """Run the checked-out command line in a subprocess.
-
-    Raises:
-        ReproductionError: the command failed; includes its error output.
+    """Run the checked-out command line in a subprocess. Raises ReproductionError: the command failed; includes its
+    error output.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))}
     process = subprocess.run(  # nosec B603

@@ -21,9 +21,9 @@ def status_rows(
     """A row for each asset and partition, in topological order.
 
     Yields:
-        ``asset, partition, data_version`` (Dagster's), ``dvc_md5`` (in dvc.lock),
-        ``mlflow_digest, run_id`` (MLflow's, of that version), ``fresh`` (DVC and Dagster agree
-        that nothing is to be done) and ``reason`` (why it is stale, or empty).
+        ``asset, partition, data_version`` (Dagster's), ``dvc_md5`` (in dvc.lock), ``mlflow_digest, run_id``
+        (MLflow's, of that version), ``fresh`` (DVC and Dagster agree that nothing is to be done) and ``reason`` (why
+        it is stale, or empty).
     """
     dagster = Staleness(instance, definitions).snapshot()
     recorded = known_versions(project.root)
@@ -48,14 +48,12 @@ def status_rows(
 
 
 def count_rows(project: Project, name: str, partition: str | None) -> int:
-    """Rows of all tables of an output in the workspace."""
     folder = project.output(name, partition)
     tables = project.graph.assets[name].tables
     return sum(table_rows(folder / f"{table.name}.parquet") for table in tables)
 
 
 def table_rows(path: Path) -> int:
-    """Rows of a Parquet file; 0 if it is missing or damaged."""
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowInvalid, OSError):

@@ -1,9 +1,9 @@
 """Cache of the last ``cortex status``, valid until a file it depends on changes.
 
-Loading Dagster, DVC and the package takes seconds, while the answer rarely changes. It depends on
-files: code, parameters, pins, outputs, locks, DVC's cache, and the databases of Dagster and MLflow.
-A file counts as unchanged if its inode, size, mtime and ctime are the same, as in DVC's own state;
-no program sets back the ctime. If Dagster or MLflow use a server, nothing is cached.
+Loading Dagster, DVC and the package takes seconds, while the answer rarely changes. It depends on files: code,
+parameters, pins, outputs, locks, DVC's cache, and the databases of Dagster and MLflow. A file counts as unchanged if
+its inode, size, mtime and ctime are the same, as in DVC's own state; no program sets back the ctime. If Dagster or
+MLflow use a server, nothing is cached.
 """
 
 import json
@@ -38,13 +38,7 @@ _SETTLED_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class DependencyState:
-    """State of everything that a status depends on, at one moment.
-
-    Args:
-        digest: Hash of every file's name, inode, size and times.
-        settled: Whether no file was modified just before.
-        caches: Folders of DVC's cache.
-    """
+    """State of everything that a status depends on, at one moment."""
 
     digest: str
     settled: bool
@@ -52,12 +46,6 @@ class DependencyState:
 
 
 def collect_state(root: Path, caches: Iterable[str] = ()) -> DependencyState:
-    """Collect the current state of everything that a status depends on.
-
-    Args:
-        root: Project root.
-        caches: Folders of DVC's cache.
-    """
     caches = tuple(sorted(caches))
     started, newest, digest = time.time(), 0.0, sha256()
     installed = sysconfig.get_path("purelib")
@@ -111,7 +99,6 @@ def read_cached_status(root: Path) -> list[dict[str, Any]] | None:
 
 
 def cache_status(root: Path, before: DependencyState, rows: list[dict[str, Any]]) -> None:
-    """Cache a status that was computed after ``before`` was collected."""
     stored_locally = tracking_uri(root) == database_uri(root) and has_own_databases(root)
     if not before.settled or not stored_locally:
         return

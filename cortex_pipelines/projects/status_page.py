@@ -21,13 +21,6 @@ _LINES = 20
 
 
 def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: str) -> str:
-    """Render the page.
-
-    Args:
-        project: The project.
-        rows: Rows of ``status_rows``.
-        summary: The rows counted by state, as a sentence.
-    """
     stale = [(row["asset"], row["partition"] or "all projects", row["reason"]) for row in rows if not row["fresh"]]
     parts = [
         heading("Outputs"),

@@ -16,16 +16,7 @@ _REPORT = "report.html"
 
 @dataclass(frozen=True)
 class ProjectData:
-    """Outputs made from one project's sources.
-
-    Args:
-        name: Name of the project.
-        files: Files read.
-        units: Functions, classes and other units of code.
-        examples: Training examples of all data sets.
-        report: Page of its completion data set, relative to the root; None if not made yet.
-        map: Page with the map of its units, likewise.
-    """
+    """Outputs made from one project's sources."""
 
     name: str
     files: int
@@ -37,16 +28,7 @@ class ProjectData:
 
 @dataclass(frozen=True)
 class HeldOutScore:
-    """A metric on held-out items, compared with a baseline.
-
-    Args:
-        what: Description of the metric.
-        model: Value of the model.
-        reference: Value of the baseline.
-        against: Name of the baseline.
-        difference: Improvement over the baseline with its 95 % interval; positive is better.
-        items: Number of items.
-    """
+    """A metric on held-out items, compared with a baseline; a positive difference is better, with its 95 % interval."""
 
     what: str
     model: str
@@ -58,16 +40,6 @@ class HeldOutScore:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """Verdict and scores of a model.
-
-    Args:
-        name: Name of the model.
-        verdict: Verdict of the gate; None before the first.
-        reason: Reason for the verdict.
-        scores: Metrics compared with baselines.
-        report: Page of its evaluation, relative to the root; None if it was not evaluated.
-    """
-
     name: str
     verdict: str | None
     reason: str | None
@@ -76,7 +48,6 @@ class ModelScores:
 
 
 def project_data(project: Project) -> Iterator[ProjectData]:
-    """Outputs made from each project's sources."""
     for name in project.partitions:
         examples = sum(
             int(read_json(project.output(f"{kind}_dataset", name) / "metrics.json").get("rows_train", 0))
@@ -93,7 +64,6 @@ def project_data(project: Project) -> Iterator[ProjectData]:
 
 
 def model_scores(project: Project) -> Iterator[ModelScores]:
-    """Scores of each evaluated model."""
     for model in project_models(project):
         evaluation = f"{model.asset}_evaluation"
         metrics = read_json(project.output(evaluation, model.partition) / "metrics.json")

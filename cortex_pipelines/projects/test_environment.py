@@ -25,14 +25,7 @@ _RUNS_TESTS = "pytest"
 
 @dataclass(frozen=True)
 class PinnedRequirements:
-    """A pinned test environment that was built.
-
-    Args:
-        requirements: File with the pins, relative to the project's root.
-        requested: Requirements that were resolved.
-        unavailable: Declared requirements that no index provides.
-        packages: Number of pinned packages.
-    """
+    """A pinned test environment that was built."""
 
     requirements: str
     requested: list[str]
@@ -43,14 +36,8 @@ class PinnedRequirements:
 def pin_environment(project: Project, name: str, extra_requirements: Sequence[str]) -> PinnedRequirements:
     """Pin the packages of a project's tests, build the environment, and set it in ``params.yaml``.
 
-    Args:
-        project: The project folder.
-        name: Project whose tests need the packages.
-        extra_requirements: Additional requirements, which override declared ones.
-
     Raises:
-        ProjectError: unknown project, its files are not read yet, or a requirement is invalid or
-            not from an index.
+        ProjectError: unknown project, its files are not read yet, or a requirement is invalid or not from an index.
         EnvironmentNotMadeError: the requirements conflict, or a package has no wheel.
     """
     if name not in project.partitions:
@@ -89,7 +76,6 @@ def _parse_requirement(line: str) -> Requirement:
 
 
 def _declared_requirements(folder: Path) -> tuple[list[str], list[str]]:
-    """Requirements that the project's sources declare, and those that no index provides."""
     available: dict[str, None] = {}
     unavailable: dict[str, None] = {}
     files = REPOSITORY_FILES.read(folder, "source", "path", "text")

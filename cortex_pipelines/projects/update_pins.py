@@ -32,11 +32,6 @@ _LOG = logging.getLogger("cortex_pipelines")
 def update_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
     """Pin the current state of every source, or of one project's.
 
-    Args:
-        root: Project root.
-        project: Only this project; None for all projects, the logs and the models.
-        missing: Only sources without a pin; existing pins stay.
-
     Returns:
         Keys of ``sources.lock`` that changed, sorted.
 
@@ -60,8 +55,8 @@ def update_pins(root: Path, project: str | None = None, missing: bool = False) -
 def pin_sources(root: Path, project: str | None, params: Parameters, missing: bool = False) -> list[str]:
     """As ``update_pins``, for the given parameters; ``releases.lock`` is unchanged.
 
-    With one project, missing pins of the logs and the models are added too: otherwise an adapter
-    would lack its base after all data sets are made.
+    With one project, missing pins of the logs and the models are added too: otherwise an adapter would lack its base
+    after all data sets are made.
     """
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """``cortex upgrade``: migrate a project from an earlier version of the package.
 
-Outputs stay valid: entries of ``dvc.lock`` are converted to the current format with the values they
-were made from, so a stage is stale only if a value or its code changed.
+Outputs stay valid: entries of ``dvc.lock`` are converted to the current format with the values they were made from, so
+a stage is stale only if a value or its code changed.
 """
 
 import contextlib
@@ -80,7 +80,6 @@ def shorten_parameters(root: Path, layout: ParameterLayout) -> tuple[str, int]:
 
 
 def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
-    """Remove a key whose value equals the base's, or its equal parts."""
     inner, base_value = settings_in(model, key), base.get(key)
     if inner is not None and isinstance(values[key], Mapping) and isinstance(base_value, Mapping):
         for inner_key in list(values[key]):

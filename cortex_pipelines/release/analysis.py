@@ -1,9 +1,8 @@
 """Whether a canary is as reliable as the champion: a pure function of counts and rules.
 
-The rule follows Argo's AnalysisTemplate (success, failure, inconclusive, a minimum count).
-Repeatedly checking one interval would eventually find any canary worse, so it is checked whenever
-the count has doubled, each time with half of the remaining error probability: the total stays below
-``_ERROR``.
+The rule follows Argo's AnalysisTemplate (success, failure, inconclusive, a minimum count). Repeatedly checking one
+interval would eventually find any canary worse, so it is checked whenever the count has doubled, each time with half of
+the remaining error probability: the total stays below ``_ERROR``.
 """
 
 import math
@@ -20,12 +19,7 @@ _ERROR = 0.05
 
 @dataclass(frozen=True)
 class Count:
-    """Answers of a version.
-
-    Args:
-        answered: Number of answers, including failed ones.
-        failed: Answers that failed, could not be given by this version, or were voted down.
-    """
+    """``failed``: answers that failed, could not be given by this version, or were voted down."""
 
     answered: int = 0
     failed: int = 0
@@ -33,32 +27,18 @@ class Count:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Conclusion from the counts.
-
-    Args:
-        conclusion: ``success``: worse by less than the margin; ``failure``: worse; else
-            ``inconclusive``.
-        reason: Reason, for the ledger.
-    """
+    """``success``: worse by less than the margin; ``failure``: worse; else ``inconclusive``."""
 
     conclusion: Conclusion
     reason: str
 
 
 def look_of(answered: int, min_answers: int) -> int:
-    """Number of the latest check that is due, from 1; 0 if none is."""
     return int(math.log2(answered / min_answers)) + 1 if answered >= min_answers else 0
 
 
 def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysis | None:
-    """Analyse a canary; None while it has to continue.
-
-    Args:
-        canary: Its answers.
-        champion: Answers of the champion since then.
-        rules: ``least_answers`` of each, ``most_answers`` of the canary, and ``margin``: the share
-            of failures beyond the champion's that is tolerated.
-    """
+    """Analyse a canary; None while it has to continue."""
     min_answers, max_answers = int(rules["least_answers"]), int(rules["most_answers"])
     look = look_of(min(canary.answered, champion.answered), min_answers)
     if look:

@@ -27,15 +27,8 @@ _CONDITION_METRICS: Mapping[Condition, str] = {
 
 @dataclass(frozen=True)
 class Release:
-    """Condition and versions that answer a project; their hash is the release's version.
-
-    Args:
-        way: The condition.
-        base: Digest of the base model.
-        adapter: DVC hash of the adapter; None if the base model answers.
-        index: DVC hash of the examples that context is retrieved from; None without context.
-        template: Version of the prompt format.
-        upstream: Model of an upstream server that answers instead; None for local weights.
+    """What answers a project; its hash is the release's version. ``way``: the condition; ``index``: DVC hash of the
+    examples that context is retrieved from; ``upstream``: model of a server that answers instead of local weights.
     """
 
     way: Condition
@@ -47,21 +40,17 @@ class Release:
 
     @property
     def version(self) -> str:
-        """First 32 digits of the content's SHA-256."""
         return _version_of(self)
 
     @property
     def shows_context(self) -> bool:
-        """Whether similar code is put before prompts."""
         return shows_context(self.way)
 
     @property
     def text(self) -> str:
-        """Content of ``release.json``, which the version is the hash of."""
         return json.dumps(self.as_dict(), sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-serialisable values for ``release.json`` and the ledger."""
         content = asdict(self)
         if self.upstream is None:  # existing releases keep their versions
             del content["upstream"]
@@ -74,47 +63,31 @@ def _version_of(release: Release) -> str:
 
 
 def shows_context(condition: Condition) -> bool:
-    """Whether similar code is put before prompts."""
     return condition in ("context", "both")
 
 
 def measured_conditions(metrics: Mapping[str, float | None]) -> dict[Condition, float]:
-    """Bits per byte of the held-out completions, by measured condition."""
     values = {condition: metrics.get(name) for condition, name in _CONDITION_METRICS.items()}
     return {condition: float(value) for condition, value in values.items() if value is not None}
 
 
 def best_condition(metrics: Mapping[str, float | None], among: Sequence[Condition]) -> Condition:
-    """The condition with the fewest bits; the first of ``among`` if none was measured.
-
-    Args:
-        metrics: The evaluation's ``metrics.json``.
-        among: Conditions that can be served, the fallback first.
-    """
+    """The condition with the fewest bits; the first of ``among`` if none was measured."""
     measured = {condition: bits for condition, bits in measured_conditions(metrics).items() if condition in among}
     return min(measured, key=lambda condition: (measured[condition], among.index(condition)), default=among[0])
 
 
 def choose_release(metrics: Mapping[str, float | None], base: str, adapter: str | None, index: str) -> Release:
-    """Choose the release by its metrics, with the adapter if one passed.
-
-    Args:
-        metrics: The evaluation's ``metrics.json``.
-        base: Digest of the base model.
-        adapter: DVC hash of an adapter that passed its gate, or None.
-        index: DVC hash of the examples that context can be retrieved from.
-    """
+    """Choose the release by the evaluation's metrics, with the adapter if one passed its gate."""
     condition = best_condition(metrics, TRAINED_CONDITIONS if adapter else UNTRAINED_CONDITIONS)
     return Release(condition, base, adapter, index if shows_context(condition) else None)
 
 
 def write_release(release: Release, out: Path) -> None:
-    """Write ``release.json``, whose hash is ``release.version``."""
     (out / FILE).write_text(release.text, encoding="utf-8")
 
 
 def read_release(folder: Path) -> Release | None:
-    """The release in a folder, or None."""
     path = folder / FILE
     if not path.exists():
         return None

@@ -25,15 +25,6 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class TrainingDataSet:
-    """A data set that an adapter was trained on.
-
-    Args:
-        name: Name of the asset.
-        version: DVC hash.
-        folder: Its files.
-        metric_prefix: Prefix of the metrics measured on it.
-    """
-
     name: str
     version: str
     folder: Path
@@ -41,7 +32,6 @@ class TrainingDataSet:
 
 
 def has_replay(adapter: Path) -> bool:
-    """Whether general code was part of an adapter's training data."""
     metrics = _json(adapter / "metrics.json")
     return any(name.rpartition("/")[2] == "replay_tokens" and value for name, value in metrics.items())
 
@@ -49,16 +39,7 @@ def has_replay(adapter: Path) -> bool:
 def write_card(
     model: str, version: str, adapter: Path, evaluation: Path, data: Sequence[TrainingDataSet], out: Path
 ) -> None:
-    """Write an adapter's model card next to its verdict.
-
-    Args:
-        model: Name of the model.
-        version: DVC hash.
-        adapter: Its files.
-        evaluation: Folder with ``metrics.json`` and ``comparison.json``.
-        data: Data sets that it was trained on.
-        out: Folder with the verdict.
-    """
+    """Write an adapter's model card next to its verdict."""
     training, metrics = _json(adapter / TRAINING), _json(evaluation / "metrics.json")
     comparison, verdict = _json(evaluation / "comparison.json"), read_verdict(out) or {}
     parts = [
@@ -110,7 +91,6 @@ def _data_set_table(data: Sequence[TrainingDataSet]) -> list[str]:
 
 
 def _train_entries(source: TrainingDataSet) -> pl.DataFrame:
-    """Entries of the train split in a data set's manifest."""
     manifest = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet")
     return manifest.filter(pl.col("split") == "train")
 

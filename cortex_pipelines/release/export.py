@@ -28,14 +28,6 @@ Format = Literal["peft", "merged", "gguf", "ollama"]
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export.
-
-    Args:
-        model: Name of the model.
-        version: DVC hash.
-        checks: Results of the checks.
-    """
-
     model: str
     version: str
     checks: ExportChecks
@@ -113,6 +105,5 @@ def _only_gguf(folder: Path) -> Path | None:
 
 
 def _card(path: Path, version: str) -> str:
-    """The model card next to the latest verdict, if it is of this version."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return text if version in text else ""

@@ -27,16 +27,6 @@ SAMPLE = "Measured on a hand-written sample: the path works, nothing else is sho
 
 @dataclass(frozen=True)
 class GuardResult:
-    """The result of one guard.
-
-    Args:
-        name: Guarded metric.
-        value: Its value; None if not measured.
-        at_least: Smallest allowed value, if any.
-        at_most: Largest allowed value, if any.
-        passed: Whether the value exists and is within the limits.
-    """
-
     name: str
     value: float | None
     at_least: float | None
@@ -46,16 +36,9 @@ class GuardResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision.
-
-    Args:
-        verdict: ``promoted``: sufficiently better; ``kept``: not shown to be better, so the
-            champion stays; ``refused``: worse, or a guard is broken. A broken guard on the low end
-            of an interval (``…_low``) means that the evidence is missing, so the verdict is
-            ``kept``.
-        reason: Reason, as a sentence.
-        figures: Metrics that decided it.
-        guards: All guards, by name.
+    """``promoted``: sufficiently better; ``kept``: not shown to be better, so the champion stays; ``refused``:
+    worse, or a guard is broken. A broken guard on the low end of an interval (``…_low``) means that the evidence is
+    missing, so the verdict is ``kept``.
     """
 
     verdict: Literal["promoted", "kept", "refused"]
@@ -64,22 +47,20 @@ class Verdict:
     guards: tuple[GuardResult, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-serialisable values for ``verdict.json``."""
         return asdict(self)
 
 
 class GateError(ValueError):
-    """The evaluation lacks a metric that the gate needs."""
+    pass
 
 
 def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     """The gate's verdict on an evaluation.
 
     Args:
-        metrics: Flat metrics of the evaluation. The gate's ``figure`` with ``_low`` and ``_high``
-            compares the challenger with its reference; ``items``, or ``clusters`` if items are not
-            independent, is the sample size; guarded metrics go by their names;
-            ``hand_written_sample`` is mentioned in the reason.
+        metrics: Flat metrics of the evaluation. The gate's ``figure`` with ``_low`` and ``_high`` compares the
+            challenger with its reference; ``items``, or ``clusters`` if items are not independent, is the sample
+            size; guarded metrics go by their names; ``hand_written_sample`` is mentioned in the reason.
         gate: Requirements.
 
     Raises:
@@ -97,7 +78,6 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
 
 
 def _improvement(metrics: Mapping[str, float], gate: GateSettings) -> dict[str, float]:
-    """The improvement and its interval, under names common to all models."""
     figures = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
     missing = [name for name in figures.values() if name not in metrics]
     if missing:

@@ -13,7 +13,6 @@ ROLLED_BACK = "rollback"
 
 
 def numbers(lines: Sequence[LedgerEntry]) -> dict[str, str]:
-    """Semantic version of each released version; a version keeps its first one."""
     by_version: dict[str, str] = {}
     for line in lines:
         if line.version and line.number:
@@ -22,22 +21,18 @@ def numbers(lines: Sequence[LedgerEntry]) -> dict[str, str]:
 
 
 def canary(lines: Sequence[LedgerEntry]) -> LedgerEntry | None:
-    """The ledger entry of the running canary, or None."""
     return lines[-1] if lines and lines[-1].action == "canary" else None
 
 
 def champions(lines: Sequence[LedgerEntry]) -> list[str]:
-    """All versions that were champion, in order of their first promotion."""
     return list(dict.fromkeys(e.version for e in lines if e.action == "promote" and e.version))
 
 
 def archived(lines: Sequence[LedgerEntry], current: str | None) -> list[str]:
-    """Versions that were champion and are not now, oldest first."""
     return [version for version in champions(lines) if version != current]
 
 
 def previous_champion(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
-    """The champion before ``version``, or None."""
     for line in lines:
         if line.action == "promote" and line.version == version:
             return line.previous
@@ -56,7 +51,6 @@ def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
 
 
 def made_from(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | None:
-    """Inputs of a released version, from the ledger."""
     inputs = [e.made_from for e in lines if e.version == version and e.made_from]
     return inputs[-1] if inputs else None
 
@@ -68,25 +62,17 @@ def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | No
 
 
 def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
-    """The release of a version when it was promoted; None if not recorded."""
     releases = [e.release for e in lines if version and e.version == version and e.release]
     return Release(**releases[-1]) if releases else None
 
 
 def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:
-    """Versions of the project's custom prompt templates when a version was promoted."""
     promotions = [e for e in lines if version and e.version == version and e.action != ROLLED_BACK]
     return (promotions[-1].prompts or {}) if promotions else {}
 
 
 def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, str]:
-    """The semantic version of a challenger, and the reason for it.
-
-    Args:
-        root: Project root.
-        model: The model.
-        version: DVC's hash of the challenger.
-    """
+    """The semantic version of a challenger, and the reason for it."""
     lines = moves(root, model)
     number_by_version = numbers(lines)
     if version in number_by_version:
@@ -120,6 +106,5 @@ def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
 
 
 def plan_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, Any] | None:
-    """The deployment plan of a version's latest promotion."""
     plans = [e.plan for e in lines if e.version == version and e.plan]
     return plans[-1] if plans and version else None

@@ -17,45 +17,33 @@ RELEASING = Path(".cortex", "releasing")
 
 
 class ReleaseError(RuntimeError):
-    """A promotion or rollback is refused; the message gives the reason."""
+    pass
 
 
 @dataclass(frozen=True)
 class ReleasedModel:
-    """A released model.
-
-    Args:
-        asset: Asset whose output is the model.
-        partition: Project it belongs to; None if it is for all.
-    """
-
     asset: str
     partition: str | None
 
     @property
     def name(self) -> str:
-        """Name in the registry, in the ledger and on the command line."""
         return model_name(self.asset, self.partition)
 
     @property
     def key(self) -> str:
-        """Dotted key of its pin in ``releases.lock``."""
         return f"champions.{self.asset}" + (f".{self.partition}" if self.partition else "")
 
     @property
     def address(self) -> str:
-        """DVC stage of the model."""
         return f"{self.asset}@{self.partition}" if self.partition else self.asset
 
     @property
     def release_address(self) -> str:
-        """DVC stage of the model's gate."""
         release = f"{self.asset}_release"
         return f"{release}@{self.partition}" if self.partition else release
 
 
 def project_models(project: Project) -> list[ReleasedModel]:
-    """All released models of a project folder, one per partition."""
     return [
         ReleasedModel(asset.registers, partition)
         for asset in project.graph.order
@@ -66,25 +54,9 @@ def project_models(project: Project) -> list[ReleasedModel]:
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """An entry of the ledger.
-
-    Args:
-        at: Time, ISO 8601 in UTC.
-        by: Account of the author.
-        action: ``promote``, ``canary`` (a share of the requests, the champion stays),
-            ``rollback`` (from a champion, or from a canary), ``undecided`` (a canary continues),
-            ``forget`` or ``merge`` (two branches decided: the later decision holds); the last
-            three change no champion.
-        model: Name of the model.
-        version: New champion or canary; None for the baseline.
-        previous: Champion or canary until then, or None.
-        why: The reason given.
-        number: Semantic version of ``version``; None for the baseline.
-        made_from: Hashes of the inputs of ``version``, for the next number; None if unknown.
-        plan: Deployment plan, or None.
-        release: Content of ``release.json``; None for a router.
-        prompts: Versions of the project's custom prompt templates, by name; None without any.
-        inputs: Versions of the assets that ``version`` was made from, by name; None if unknown.
+    """``action``: ``promote``, ``canary`` (a share of the requests, the champion stays), ``rollback`` (from a
+    champion, or from a canary), ``undecided`` (a canary continues), ``forget`` or ``merge`` (two branches decided:
+    the later decision holds); the last three change no champion. ``version`` is None for the baseline.
     """
 
     at: str
@@ -102,12 +74,10 @@ class LedgerEntry:
     inputs: dict[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The entry as written, without unset fields."""
         optional = ("number", "made_from", "plan", "release", "prompts", "inputs")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def describe(self) -> str:
-        """The effect of this entry, as a sentence."""
         if self.action == "rollback":
             subject = f"{self.number or self.version} is" if self.version else "the baseline is"
             return f"{self.model}: {subject} champion again"
@@ -126,22 +96,18 @@ class LedgerEntry:
 
 
 def load_pin(_: Any, value: dict[str, str | None] | None) -> ChampionPin:
-    """Decode a champion pin of ``releases.lock``."""
     return ChampionPin(**(value or {}))
 
 
 def champion(root: Path, model: ReleasedModel) -> ChampionPin:
-    """The champion of a model in ``releases.lock``."""
     return load_pin(None, look_up(read_yaml(root / FILE), model.key))
 
 
 def ledger(root: Path) -> list[LedgerEntry]:
-    """All release events, oldest first."""
     return [LedgerEntry(**line) for line in read_yaml(root / FILE).get("ledger") or []]
 
 
 def moves(root: Path, model: ReleasedModel) -> list[LedgerEntry]:
-    """The promotions, canaries and rollbacks of one model, oldest first."""
     lines = [line for line in ledger(root) if line.model == model.name]
     return [line for line in lines if line.action in ("promote", "canary", "rollback")]
 

@@ -30,19 +30,11 @@ _UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_ind
 
 @dataclass(frozen=True)
 class Lora:
-    """A loaded adapter: two matrices per layer, and their scale.
-
-    Args:
-        configuration: The content of ``adapter_config.json``.
-        tensors: Matrices by name, in float32.
-    """
-
     configuration: Mapping[str, Any]
     tensors: Mapping[str, Any]
 
     @property
     def layers(self) -> list[str]:
-        """Names of the adapted layers, as in its tensors, sorted."""
         return sorted(name.removesuffix(A) for name in self.tensors if name.endswith(A))
 
     @cached_property
@@ -52,11 +44,9 @@ class Lora:
         return LoraConfig.from_peft_type(**dict(self.configuration))
 
     def require_valid_configuration(self) -> None:
-        """Build peft's configuration, which raises TypeError or ValueError if it is invalid."""
         _ = self._config
 
     def scale(self, layer: str) -> float:
-        """Factor of the product of a layer's two matrices."""
         from peft.utils.other import get_pattern_key
 
         config = self._config
@@ -69,12 +59,8 @@ class Lora:
 class ResidentBase:
     """A base model in memory that adapters are applied to, one at a time.
 
-    Adapter layers are added once, when the base is loaded; applying another adapter only replaces
-    their content, whatever its rank.
-
-    Args:
-        base: The resolved base.
-        precision: Type of its weights in memory.
+    Adapter layers are added once, when the base is loaded; applying another adapter only replaces their content,
+    whatever its rank.
     """
 
     def __init__(self, base: BaseModel, precision: Precision = "fp32") -> None:
@@ -85,10 +71,8 @@ class ResidentBase:
         self.remove_adapter()
 
     def apply(self, adapter: Lora) -> None:
-        """Apply an adapter in place of the current one.
-
-        Raises:
-            UntrustedModelError: the adapter's layers or shapes do not match the base.
+        """Apply an adapter in place of the current one. Raises UntrustedModelError: the adapter's layers or shapes
+        do not match the base.
         """
         from torch.nn import Parameter
 
@@ -113,12 +97,10 @@ class ResidentBase:
                 )
 
     def remove_adapter(self) -> None:
-        """Remove the adapter."""
         self.model.disable_adapter_layers()
 
 
 def _with_layers(model: Any) -> Any:
-    """Add inactive LoRA layers to all linear layers of the model."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -128,10 +110,8 @@ def _with_layers(model: Any) -> Any:
 
 
 def read_lora(folder: Path) -> Lora:
-    """Read the adapter in a folder, from safetensors only.
-
-    Raises:
-        UntrustedModelError: the adapter is missing, or uses features beyond plain LoRA.
+    """Read the adapter in a folder, from safetensors only. Raises UntrustedModelError: the adapter is missing, or
+    uses features beyond plain LoRA.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -168,10 +148,8 @@ def read_lora(folder: Path) -> Lora:
 
 
 def adapter_folder(folder: Path, task: str | None) -> Path:
-    """Folder of an adapter, for models with one per task or one for all.
-
-    Raises:
-        LookupError: the model has one adapter per task, and ``task`` is not one of them.
+    """Folder of an adapter, for models with one per task or one for all. Raises LookupError: the model has one
+    adapter per task, and ``task`` is not one of them.
     """
     if (folder / WEIGHTS).is_file():
         return folder
@@ -182,13 +160,11 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
 
 
 def base_of(folder: Path) -> dict[str, str] | None:
-    """``name`` and ``digest`` of a model's base, or None."""
     base: dict[str, str] | None = _record(folder).get("base")
     return base
 
 
 def parent_of(folder: Path) -> str | None:
-    """Version that a model's training continued from; None if it started from the base."""
     parent: str | None = _record(folder).get("parent")
     return parent
 

@@ -1,7 +1,7 @@
 """Semantic versions of models, from what changed between versions.
 
-Major: the base model, or the format of prompts and answers. Minor: data, settings or code. Patch:
-the same training run again.
+Major: the base model, or the format of prompts and answers. Minor: data, settings or code. Patch: the same training run
+again.
 """
 
 from collections.abc import Collection, Mapping
@@ -26,13 +26,8 @@ _FORMAT_SETTINGS = ("adapters.per_task",)
 
 @dataclass(frozen=True)
 class VersionInputs:
-    """Inputs of a version, as hashes for comparison.
-
-    Args:
-        base: Hash of the pretrained weights.
-        format: Hash of the data sets' names and the format of prompts and answers.
-        data: Hash of the data sets' versions.
-        method: Hash of settings and code.
+    """Inputs of a version as hashes: ``format`` of the data sets' names and of prompts and answers, ``method`` of
+    settings and code.
     """
 
     base: str
@@ -41,21 +36,11 @@ class VersionInputs:
     method: str
 
     def as_dict(self) -> dict[str, str]:
-        """JSON-serialisable values for the ledger."""
         return asdict(self)
 
 
 def version_inputs(root: Path, address: str, version: str) -> VersionInputs | None:
-    """Inputs of a model's version, from ``dvc.lock``.
-
-    Args:
-        root: Project root.
-        address: The model's stage, ``asset`` or ``asset@project``.
-        version: DVC hash of the model.
-
-    Returns:
-        None if the lock does not contain the version.
-    """
+    """Inputs of a model's version; None if ``dvc.lock`` has another version."""
     stage = _stage(root, address, version)
     if stage is None:
         return None
@@ -97,13 +82,11 @@ def inputs_of(root: Path, address: str, version: str) -> dict[str, str] | None:
 
 
 def _stage(root: Path, address: str, version: str) -> dict[str, Any] | None:
-    """The stage of ``dvc.lock`` that made a version; None if the lock has another version."""
     stage: Any = (read_yaml(root / "dvc.lock").get("stages") or {}).get(address)
     return stage if stage and str(stage["outs"][0]["md5"]) == version else None
 
 
 def classify_change(before: Mapping[str, str] | None, current: VersionInputs | None) -> tuple[Change, str]:
-    """Kind of change between two versions, and the reason."""
     if before is None or current is None:
         return "major", "it is not known what both were made from"
     differing = {name for name, value in current.as_dict().items() if before.get(name) != value}
@@ -118,13 +101,7 @@ def classify_change(before: Mapping[str, str] | None, current: VersionInputs | N
 
 
 def next_free_number(number: str, step: Change, used_numbers: Collection[str]) -> str:
-    """The next free number after ``number`` for a change.
-
-    Args:
-        number: ``major.minor.patch`` of the champion.
-        step: What changed.
-        used_numbers: All numbers used before; a number is never reused.
-    """
+    """The next free number after ``number`` for a change."""
     major, minor, patch = (int(part) for part in number.split("."))
     while True:
         if step == "major":
@@ -139,12 +116,10 @@ def next_free_number(number: str, step: Change, used_numbers: Collection[str]) -
 
 
 def _files(pin: Any) -> Any:
-    """The hashes of pinned weights of any origin."""
     return pin.get("files", pin) if isinstance(pin, dict) else pin
 
 
 def _value(params: Mapping[str, Any], dotted: str) -> Any:
-    """A setting by its dotted key."""
     section, _, key = dotted.partition(".")
     settings = params.get(section)
     return settings.get(key) if isinstance(settings, dict) else None

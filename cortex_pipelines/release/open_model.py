@@ -25,15 +25,6 @@ _ALIASES = ("champion", "canary", "challenger")
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    """A verified model version.
-
-    Args:
-        model: The model.
-        version: DVC hash of its files.
-        folder: Its files.
-        base: ``name`` and ``digest`` of its base model; None for a standalone model.
-    """
-
     model: ReleasedModel
     version: str
     folder: Path
@@ -42,14 +33,7 @@ class VerifiedModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A base in memory with the requested adapter, or without if it cannot be loaded.
-
-    Args:
-        resident: The base; ``resident.model`` and ``resident.tokenizer`` are ready for use.
-        adapted: Whether the adapter is applied.
-        version: DVC hash of the adapter; None without adapter.
-        notice: Why no adapter is applied; empty otherwise.
-    """
+    """A base in memory, with the adapter if it could be loaded; ``notice`` says why not."""
 
     resident: ResidentBase
     adapted: bool
@@ -69,8 +53,8 @@ def open_adapter(
         resident: A loaded base to apply the adapter to; None loads it.
 
     Returns:
-        The base with the adapter; without adapter, with a notice, if the model has no champion yet
-        or the adapter was trained on another base.
+        The base with the adapter; without adapter, with a notice, if the model has no champion yet or the adapter was
+        trained on another base.
 
     Raises:
         ProjectError: unknown model, or its files are missing.
@@ -98,7 +82,6 @@ def open_adapter(
 
 
 def pinned_base(project: Project) -> PinnedModel:
-    """The pinned base of the adapters."""
     pin = look_up(read_yaml(project.root / "sources.lock"), "models.base")
     return PinnedModel(load_parameters(project.root).models.base, pin or {})
 
@@ -156,11 +139,7 @@ def open_router(project: Project) -> Router:
 
 
 def open_rules(project: Project) -> Router:
-    """A router with the keyword rules only.
-
-    Raises:
-        RouterError: the rules are missing.
-    """
+    """A router with the keyword rules only. Raises RouterError: the rules are missing."""
     params = load_parameters(project.root)
     rules = find_rules(logs_folder(params.coordination.logs, project.root))
     fallback = params.routing.fallback_master

@@ -30,11 +30,7 @@ Report = Callable[[str], None]
 
 
 def find_model(project: Project, name: str) -> ReleasedModel:
-    """Find a model by name.
-
-    Raises:
-        ProjectError: unknown model; lists the known ones.
-    """
+    """Find a model by name. Raises ProjectError: unknown model; lists the known ones."""
     by_name = {model.name: model for model in project_models(project)}
     if name not in by_name:
         raise ProjectError(f"no model {name}; models: {', '.join(by_name)}")
@@ -42,11 +38,7 @@ def find_model(project: Project, name: str) -> ReleasedModel:
 
 
 def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettings:
-    """Section ``deployment`` of params.yaml with overrides.
-
-    Raises:
-        ValueError: a value is out of range; names it.
-    """
+    """Section ``deployment`` of params.yaml with overrides. Raises ValueError: a value is out of range; names it."""
     section = load_parameters(project.root).deployment.model_dump()
     return DeploymentSettings.model_validate(section | dict(changes))
 
@@ -54,7 +46,6 @@ def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettin
 def promote(
     project: Project, model: ReleasedModel, reason: str, settings: DeploymentSettings, report: Report
 ) -> LedgerEntry | None:
-    """Promote a challenger and update the registry; see ``release.promotion.promote``."""
     try:
         templates = project_templates(project.root)
     except PromptFileError as error:
@@ -77,16 +68,8 @@ def promote_passed(
 ) -> tuple[LedgerEntry, ...]:
     """Promote every challenger that passed its gate and was not rolled back.
 
-    A refusal for another reason (such as uncommitted code) is reported, and the others continue.
-    Routers become champion at once: the gateway does not split requests between routers, so a
-    canary would never be decided.
-
-    Args:
-        project: The project.
-        reason: Reason, for the ledger.
-        settings: Deployment settings; None for those of params.yaml.
-        report: Receives refusals.
-        models: Only these models; None for all.
+    A refusal for another reason (such as uncommitted code) is reported, and the others continue. Routers become
+    champion at once: the gateway does not split requests between routers, so a canary would never be decided.
     """
     settings = settings or deployment(project, {})
     entries = []
@@ -105,7 +88,6 @@ def promote_passed(
 
 
 def rollback(project: Project, model: ReleasedModel, reason: str, to: str | None) -> LedgerEntry | None:
-    """Roll back a model and update the registry; see ``release.promotion.rollback``."""
     with _release_lock(project), _release_in_progress(project):
         entry = promotion.rollback(project.root, model, _current_action(reason), to)
         if entry:
@@ -114,7 +96,6 @@ def rollback(project: Project, model: ReleasedModel, reason: str, to: str | None
 
 
 def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -> None:
-    """Update the registry from the ledger, and end an experiment on the model."""
     follow_ledger(project, model)
     stop_for_release(project.root, model.partition, entry.describe())
 
@@ -170,10 +151,8 @@ def _sign(project: Project, model: ReleasedModel, version: str) -> bool:
 
 
 def finish_release(project: Project) -> str | None:
-    """Update the registry from the ledger after an interrupted promotion or rollback.
-
-    Returns:
-        A message; None if a release is in progress or nothing was unfinished.
+    """Update the registry from the ledger after an interrupted promotion or rollback. Returns a message; None if a
+    release is in progress or nothing was unfinished.
     """
     try:
         with _release_lock(project).acquire(timeout=0):
@@ -188,7 +167,6 @@ def finish_release(project: Project) -> str | None:
 
 @contextmanager
 def _release_in_progress(project: Project) -> Iterator[None]:
-    """Mark the release as unfinished until the registry is updated from the ledger."""
     mark = project.root / RELEASING
     mark.touch()
     try:
@@ -200,7 +178,6 @@ def _release_in_progress(project: Project) -> Iterator[None]:
 
 
 def _release_lock(project: Project) -> FileLock:
-    """Lock the ledger while it is read and written."""
     project.state.mkdir(exist_ok=True)
     return FileLock(project.state / "releasing.lock")
 

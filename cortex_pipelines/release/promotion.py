@@ -21,14 +21,6 @@ _MAX_NAMES = 5
 
 @dataclass(frozen=True)
 class ReleaseAction:
-    """Author, time and reason of a release action.
-
-    Args:
-        by: Account of the author.
-        at: Time, ISO 8601 in UTC.
-        why: Reason, for the ledger.
-    """
-
     by: str
     at: str
     why: str
@@ -44,20 +36,12 @@ def promote(
 ) -> LedgerEntry | None:
     """Promote a challenger that passed its gate, to champion or canary.
 
-    Args:
-        root: Project root.
-        model: The model.
-        act: Author, time and reason.
-        deployment: Deployment settings; None to promote at once without a plan.
-        report: Receives messages about checks that were not possible.
-        prompts: Versions of the project's custom prompt templates, by name.
-
     Returns:
         The new ledger entry; None if the challenger already is champion, or this canary.
 
     Raises:
-        ReleaseError: the verdict is missing or not ``promoted``, the model's code is not committed,
-            or the model is too large for the target. Nothing is changed.
+        ReleaseError: the verdict is missing or not ``promoted``, the model's code is not committed, or the model is
+            too large for the target. Nothing is changed.
     """
     version = _passed_version(root, model)
     current, lines = champion(root, model), moves(root, model)
@@ -92,10 +76,8 @@ def promote(
 
 
 def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
-    """Make a running canary champion after an analysis of its answers.
-
-    Returns:
-        The new ledger entry; None if ``version`` is no longer the canary.
+    """Make a running canary champion after an analysis of its answers. Returns the new ledger entry; None if
+    ``version`` is no longer the canary.
     """
     current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
@@ -109,7 +91,6 @@ def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) 
 
 
 def leave_undecided(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
-    """Record that the analysis of a running canary is undecided; returns as ``advance``."""
     current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
@@ -124,12 +105,6 @@ def rollback(root: Path, model: ReleasedModel, act: ReleaseAction, to: str | Non
     """End the running canary, else reinstate the previous champion.
 
     A second rollback does nothing, so it is safe to repeat; ``to`` goes further back.
-
-    Args:
-        root: Project root.
-        model: The model.
-        act: Author, time and reason.
-        to: A former champion, by number or hash, or ``baseline``; None for the previous one.
 
     Returns:
         The new ledger entry; None if nothing was to be done.
@@ -180,19 +155,14 @@ def may_be_promoted(root: Path, model: ReleasedModel) -> bool:
 
 
 def verdict_folder(root: Path, model: ReleasedModel) -> Path:
-    """Folder with the verdict on the model's challenger."""
     folder = root / "data" / f"{model.asset}_release"
     return folder / model.partition if model.partition else folder
 
 
 def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
-    """Release status of a model.
-
-    Returns:
-        ``model, challenger, verdict, reason, champion, previous, canary`` (versions, or None),
-        ``numbers`` (version to semantic version), ``next_number`` and ``next_reason`` (of the
-        challenger), ``archived`` (versions) and ``plan`` (of the canary, else of
-        the champion).
+    """Release status of a model. Returns ``model, challenger, verdict, reason, champion, previous, canary``
+    (versions, or None), ``numbers`` (version to semantic version), ``next_number`` and ``next_reason`` (of the
+    challenger), ``archived`` (versions) and ``plan`` (of the canary, else of the champion).
     """
     verdict = read_verdict(verdict_folder(root, model)) or {}
     pin, lines = champion(root, model), moves(root, model)

@@ -1,7 +1,7 @@
 """Settings of release gates and of deployment in ``params.yaml``.
 
-A promotion writes strategy, target and share into the ledger, where whatever serves the model reads
-them; no output depends on them. The size is checked when a model is promoted.
+A promotion writes strategy, target and share into the ledger, where whatever serves the model reads them; no output
+depends on them. The size is checked when a model is promoted.
 """
 
 from pathlib import Path
@@ -115,7 +115,6 @@ class DeploymentSettings(Settings):
     """Size limit per target, in MiB; larger models are not promoted."""
 
     def plan(self) -> dict[str, Any]:
-        """The deployment settings to record with a promotion, as plain values."""
         plan: dict[str, Any] = {"strategy": self.strategy, "target": self.target}
         if self.strategy == "canary":
             plan |= {"share": self.share, "analysis": self.analysis.model_dump()}
@@ -129,10 +128,8 @@ class DeploymentSettings(Settings):
 
     @property
     def largest(self) -> float:
-        """Size limit of the target, in MiB."""
         return float(getattr(self.model_mib, self.target))
 
 
 def mebibytes(folder: Path) -> float:
-    """Size of all files in a folder, in MiB."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / _MIB

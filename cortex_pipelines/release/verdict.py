@@ -12,14 +12,7 @@ FILE = "verdict.json"
 
 
 def judge(metrics: Mapping[str, float | None], model_version: str, gate: GateSettings, out: Path) -> Verdict:
-    """Apply the gate to an evaluation and write the verdict.
-
-    Args:
-        metrics: Metrics of the evaluation, from ``read_metrics``.
-        model_version: DVC hash of the challenger.
-        gate: Requirements.
-        out: Output folder.
-    """
+    """Apply the gate to an evaluation and write the verdict."""
     figures = {name: value for name, value in metrics.items() if value is not None}
     verdict = decide(figures, gate)
     content = {"model_version": model_version, **verdict.as_dict()}
@@ -29,13 +22,11 @@ def judge(metrics: Mapping[str, float | None], model_version: str, gate: GateSet
 
 
 def read_metrics(evaluation: Path) -> dict[str, float | None]:
-    """The metrics of an evaluation; None for those not measured."""
     loaded: dict[str, float | None] = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     return loaded
 
 
 def read_verdict(folder: Path) -> dict[str, Any] | None:
-    """The verdict in a release's folder, or None."""
     path = folder / FILE
     if not path.exists():
         return None

@@ -14,14 +14,8 @@ _BATCH = 1000  # metrics that MLflow takes in one call
 def record_curves(
     client: Any, run: str, timestamp: int, folder: Path, logged: Collection[tuple[str, int]] = ()
 ) -> None:
-    """Log all measurements of an output's curves to its run, as ``<list>/<name>``.
-
-    Args:
-        client: An MLflow client.
-        run: Id of the run.
-        timestamp: Time stamp of the measurements, in milliseconds; when each was made is not kept.
-        folder: An output; of one with an adapter a task, each adapter's course has its task before.
-        logged: Names and steps that the run has already, from while it went.
+    """Log all measurements of an output's curves as ``<list>/<name>``, except those ``logged`` already while the run
+    went.
     """
     from mlflow.entities import Metric
 

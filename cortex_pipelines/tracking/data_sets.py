@@ -13,15 +13,6 @@ OUTPUT, INPUT = "output", "input"
 
 
 def data_set(asset: VersionedAsset, partition: str | None, digest: str, folder: Path, context: str) -> Any:
-    """One version of an output as a ``DatasetInput``.
-
-    Args:
-        asset: What makes it.
-        partition: Project it is for; None for all.
-        digest: DVC's hash of it.
-        folder: Where it is, for the number of its rows; a folder that is not there has none.
-        context: ``OUTPUT`` or ``INPUT``.
-    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     parts = ("data", asset.name, partition)
@@ -58,7 +49,6 @@ def _schema(asset: VersionedAsset) -> str | None:
 
 
 def _profile(asset: VersionedAsset, folder: Path) -> str | None:
-    """Row and value counts of all tables; None for other outputs."""
     rows = {
         table.name: sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files)
         for table in asset.tables
@@ -72,13 +62,11 @@ def _profile(asset: VersionedAsset, folder: Path) -> str | None:
 
 
 def _files(folder: Path, table: str) -> list[Path]:
-    """Files of a table; one per project for outputs over all projects."""
     single_file = folder / f"{table}.parquet"
     return [single_file] if single_file.exists() else sorted(folder.glob(f"*/{table}.parquet"))
 
 
 def _type(dtype: Any) -> Any:
-    """MLflow type of a column; string if MLflow has none for it."""
     from mlflow.types import DataType
     from mlflow.types.schema import Array, Object, Property
 

@@ -21,8 +21,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 def experiment_id(root: Path, name: str) -> str:
     """Id of the active experiment with a name.
 
-    A deleted one is restored with its runs. One that somebody created in MLflow's page, whose
-    artifacts only that page's server can write, is renamed, and another one takes its name.
+    A deleted one is restored with its runs. One that somebody created in MLflow's page, whose artifacts only that
+    page's server can write, is renamed, and another one takes its name.
     """
     client = open_client(root)
     experiment = client.get_experiment_by_name(name)
@@ -40,22 +40,18 @@ def experiment_id(root: Path, name: str) -> str:
 
 
 def experiment_ids(root: Path) -> list[str]:
-    """Ids of all active experiments."""
     return [str(experiment.experiment_id) for experiment in _all(root) if not is_deleted(experiment)]
 
 
 def all_experiments(root: Path) -> dict[str, Any]:
-    """All experiments by id, deleted ones too."""
     return {str(experiment.experiment_id): experiment for experiment in _all(root)}
 
 
 def is_deleted(entity: Any) -> bool:
-    """Whether an experiment, or the info of a run, is deleted but can still be restored."""
     return bool(entity.lifecycle_stage == _DELETED)
 
 
 def restore_experiment(root: Path, experiment: Any) -> None:
-    """Restore a deleted experiment with its runs, except the forgotten ones."""
     client, number = open_client(root), str(experiment.experiment_id)
     forgotten = [run.info.run_id for run in deleted_runs(root, [number], FORGOTTEN)]
     client.restore_experiment(number)

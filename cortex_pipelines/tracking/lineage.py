@@ -17,16 +17,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 @dataclass
 class LineageNode:
-    """One version in a lineage.
-
-    Args:
-        name: Asset, pin or model.
-        partition: Project, or None.
-        version: Its version: DVC's hash; for a pin what it holds.
-        run_id: MLflow run that made it, or None.
-        git_commit: Commit of this project's own code that made it; empty if unknown.
-        made_from: What it was made from.
-    """
+    """One version in a lineage; ``version`` is DVC's hash, for a pin what it holds."""
 
     name: str
     partition: str | None
@@ -36,7 +27,6 @@ class LineageNode:
     made_from: list["LineageNode"] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """The node and its subtree as plain values."""
         return {
             "name": self.name,
             "partition": self.partition,
@@ -48,14 +38,8 @@ class LineageNode:
 
 
 def lineage(project: Project, reference: str) -> LineageNode:
-    """Lineage tree from a model version to the pins of its sources.
-
-    Args:
-        project: The project.
-        reference: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
-
-    Raises:
-        LookupError: the registry has no such model, alias or version.
+    """Lineage tree from a model version to the pins of its sources. Raises LookupError: the registry has no such
+    model, alias or version.
     """
     name, number, tags = resolve(project, reference)
     top = lineage_of(project, tags["model_asset"], tags["partition"] or None, tags["dvc_md5"])
@@ -63,7 +47,6 @@ def lineage(project: Project, reference: str) -> LineageNode:
 
 
 def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> LineageNode:
-    """The tree of a model by its version, whether the registry has a name for it or not."""
     while True:
         walk = LineageWalker(project)
         tree = walk.node(asset, partition, version)
@@ -79,8 +62,6 @@ def lineage_of(project: Project, asset: str, partition: str | None, version: str
 
 
 class LineageWalker:
-    """Visits each version once; repeated versions are shown without their subtree."""
-
     def __init__(self, project: Project) -> None:
         self._project = project
         self._seen: set[tuple[str, str | None, str]] = set()
@@ -127,7 +108,6 @@ class LineageWalker:
 
 
 def render(node: LineageNode, indent: str = "") -> str:
-    """A lineage as an indented tree, for a terminal."""
     label = f"{node.name}[{node.partition}]" if node.partition else node.name
     version = node.version if isinstance(node.version, str) else json.dumps(node.version)
     lines = [f"{indent}{label}  {version}"]

@@ -1,7 +1,7 @@
 """Live metrics of a run in MLflow: system load and training steps.
 
-A training knows nothing of MLflow: it writes its course to a TensorBoard writer. For the time of a
-run that writer is joined by one that writes to the run.
+A training knows nothing of MLflow: it writes its course to a TensorBoard writer. For the time of a run that writer is
+joined by one that writes to the run.
 """
 
 import logging
@@ -26,14 +26,8 @@ Point = tuple[str, int]
 class LiveMetrics:
     """Writes a training's metrics to a run with a few seconds' delay.
 
-    A server that cannot be reached must not end a training of hours: what it does not take now is
-    written when the run ends.
-
-    Args:
-        client: An MLflow client.
-        run_id: The run.
-        label: What the folder of TensorBoard's events is called; a task's name follows it.
-        written: What the run has already.
+    A server that cannot be reached must not end a training of hours: what it does not take now is written when the run
+    ends.
     """
 
     client: Any
@@ -45,12 +39,10 @@ class LiveMetrics:
     _last: float = field(default_factory=time.monotonic)
 
     def writer(self, folder: Path, tensorboard_writer: Any) -> "LiveWriter":
-        """Writer for the training that logs its events to a folder."""
         task = folder.name.removeprefix(self.label).strip("-")
         return LiveWriter(self, f"{task}/" if task else "", tensorboard_writer)
 
     def add(self, name: str, value: float, step: int) -> None:
-        """Queue a measurement."""
         from mlflow.entities import Metric
 
         self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step))
@@ -58,7 +50,6 @@ class LiveMetrics:
             self.flush()
 
     def flush(self) -> None:
-        """Write queued measurements."""
         from mlflow.exceptions import MlflowException
 
         waiting, self._waiting, self._last = self._waiting, [], time.monotonic()
@@ -80,27 +71,19 @@ class LiveMetrics:
 
 @dataclass
 class LiveWriter:
-    """The part of a TensorBoard writer that a training uses.
-
-    Args:
-        metrics: Where the measurements go.
-        prefix: Goes before their names.
-        tensorboard_writer: TensorBoard's own writer, if that package is installed.
-    """
+    """The part of a TensorBoard writer that a training uses."""
 
     metrics: LiveMetrics
     prefix: str
     tensorboard_writer: Any
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Queue a measurement under its name in ``training.json``."""
         mlflow_name = name.replace("train/", "steps/", 1) if name.startswith("train/") else name
         self.metrics.add(f"{self.prefix}{mlflow_name}", value, step)
         if self.tensorboard_writer is not None:
             self.tensorboard_writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write queued measurements."""
         self.metrics.flush()
         if self.tensorboard_writer is not None:
             self.tensorboard_writer.close()
@@ -111,10 +94,6 @@ def live_metrics(metrics: LiveMetrics, uri: str) -> Iterator[None]:
     """Log system load and training steps to a run while it lasts.
 
     Trainings in several processes are not seen before they end.
-
-    Args:
-        metrics: Takes the steps.
-        uri: Tracking URI of the run.
     """
     from cortex_pipelines.adapters.training import launch
 
@@ -133,7 +112,6 @@ def live_metrics(metrics: LiveMetrics, uri: str) -> Iterator[None]:
 
 
 def _system_metrics(run_id: str, uri: str) -> Any:
-    """MLflow's monitor of processors, memory, disk and network, started."""
     # it logs its start and end, which is noise on a terminal
     logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor

@@ -15,14 +15,8 @@ FILES, SIGNATURE = "files", "signature"
 
 @dataclass(frozen=True)
 class Interface:
-    """Inputs and outputs of a model.
-
-    Args:
-        inputs: Type by name of each input.
-        outputs: Type by name of each output.
-        example: An input.
-        loads: Command or call that opens the model, for people.
-        configuration: What a caller of MLflow can choose when it loads the model.
+    """``inputs``, ``outputs``: type by name; ``loads``: command or call that opens the model, for people;
+    ``configuration``: what a caller of MLflow can choose.
     """
 
     inputs: Mapping[str, str]
@@ -52,16 +46,6 @@ INTERFACES = {
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """Metadata for ``MLmodel`` besides the interface.
-
-    Args:
-        asset: The asset whose output is the model.
-        name: Its name in the registry.
-        version: DVC's hash of its files.
-        run_id: Run that registers it; None if MLflow has none.
-        model_id: Its id among MLflow's logged models, or None.
-    """
-
     asset: str
     name: str
     version: str
@@ -72,12 +56,8 @@ class ModelMetadata:
 def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
     """Write ``MLmodel`` and an input example for a model with a known interface.
 
-    Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes
-    nothing but what is signed.
-
-    Args:
-        model_metadata: The model.
-        out: Folder to write to.
+    Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes nothing but what is
+    signed.
     """
     interface = INTERFACES.get(model_metadata.asset)
     if interface is None:
@@ -110,10 +90,8 @@ def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
 
 
 def read_metadata(folder: Path) -> tuple[str, str, str]:
-    """Asset, name and version from the ``MLmodel`` in a folder.
-
-    Raises:
-        ValueError: it names none; MLflow wrote it for a model of somebody else's.
+    """Asset, name and version from the ``MLmodel`` in a folder. Raises ValueError: it names none; MLflow wrote it
+    for a model of somebody else's.
     """
     from mlflow.models import Model
 

@@ -1,7 +1,7 @@
 """Versions in MLflow's model registry: found by DVC's hash, entered, or restored.
 
-The registry is a copy of what ``releases.lock`` and DVC hold. A version that somebody deleted, or
-whose tags or files are gone, is entered, tagged or filled again from there.
+The registry is a copy of what ``releases.lock`` and DVC hold. A version that somebody deleted, or whose tags or files
+are gone, is entered, tagged or filled again from there.
 """
 
 import logging
@@ -46,7 +46,6 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def model_of(project: Project, name: str) -> ReleasedModel | None:
-    """The model with a name in the registry; None if the project makes no such model."""
     for asset in project.graph.order:
         for partition in project.partitions_of(asset) if asset.registers else ():
             if model_name(str(asset.registers), partition) == name:
@@ -55,22 +54,13 @@ def model_of(project: Project, name: str) -> ReleasedModel | None:
 
 
 def find_version(project: Project, name: str, md5: str) -> str | None:
-    """Registry number of the version with a DVC hash, or None."""
     versions = open_client(project.root).search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{md5}'")
     return str(versions[0].version) if versions else None
 
 
 def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str | None) -> str:
-    """Registry number of a version, entered with its files and signature if it is missing.
-
-    Args:
-        project: The project.
-        model: The model.
-        md5: DVC's hash of the version.
-        run_id: Run that releases it; None if MLflow has none any more.
-
-    Raises:
-        ProjectError: its files are neither in the workspace nor in DVC's cache.
+    """Registry number of a version, entered with its files and signature if it is missing. Raises ProjectError: its
+    files are neither in the workspace nor in DVC's cache.
     """
     client = open_client(project.root)
     if not client.search_registered_models(f"name = '{model.name}'"):
@@ -100,11 +90,8 @@ def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str 
 
 
 def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
-    """Registry number of a version that has a role, restored if somebody deleted a part of it.
-
-    Raises:
-        ProjectError: it is incomplete, and its files are neither in the workspace nor in DVC's
-            cache.
+    """Registry number of a version that has a role, restored if somebody deleted a part of it. Raises ProjectError:
+    it is incomplete, and its files are neither in the workspace nor in DVC's cache.
     """
     number = find_version(project, model.name, md5)
     if number is None:
@@ -121,10 +108,8 @@ def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
 
 
 def complete_tags(project: Project, version: Any) -> dict[str, str]:
-    """The tags of a version; those that say what it is are set again if they were removed.
-
-    Raises:
-        LookupError: nothing says what the version is.
+    """The tags of a version; those that say what it is are set again if they were removed. Raises LookupError:
+    nothing says what the version is.
     """
     tags = dict(version.tags)
     if {DIGEST, ASSET, PARTITION} <= tags.keys():
@@ -141,17 +126,7 @@ def complete_tags(project: Project, version: Any) -> dict[str, str]:
 
 
 def log_model(root: Path, metadata: ModelMetadata, folder: Path, signed: Path) -> str:
-    """Log a model to its run in a form that ``mlflow.pyfunc`` loads.
-
-    Args:
-        root: Project root.
-        metadata: The model; without a run it is logged to the experiment of its name.
-        folder: Its files.
-        signed: Manifest and signature of them.
-
-    Returns:
-        Its id among MLflow's logged models.
-    """
+    """Log a model to its run in a form that ``mlflow.pyfunc`` loads. Returns its id among MLflow's logged models."""
     from mlflow.entities import LoggedModelOutput
 
     client = open_client(root)
@@ -177,7 +152,6 @@ def log_model(root: Path, metadata: ModelMetadata, folder: Path, signed: Path) -
 
 
 def find_logged_model(client: Any, model_id: str) -> Any | None:
-    """A logged model; None if it was deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -189,13 +163,11 @@ def find_logged_model(client: Any, model_id: str) -> Any | None:
 
 
 def parent_tag(folder: Path) -> dict[str, str]:
-    """Tag ``parent``: the version that a model's training continued from, if any."""
     parent = parent_of(folder)
     return {"parent": parent} if parent else {}
 
 
 def _run_of(project: Project, model: ReleasedModel, md5: str) -> str | None:
-    """The run that a version belongs to: of its release, else of its training."""
     folder = verdict_folder(project.root, model)
     verdict = read_verdict(folder)
     release = content_md5(folder) if verdict and verdict["model_version"] == md5 else None
@@ -209,7 +181,6 @@ def _own_tags(model: ReleasedModel, md5: str) -> dict[str, str]:
 
 
 def _set_missing(project: Project, version: Any, tags: Mapping[str, str]) -> dict[str, str]:
-    """Set the tags that a version lacks; returns these."""
     missing = {key: value for key, value in tags.items() if version.tags.get(key) != value}
     for key, value in missing.items():
         open_client(project.root).set_model_version_tag(version.name, version.version, key, value)
@@ -232,7 +203,6 @@ def _tag_again(project: Project, model: ReleasedModel, md5: str) -> str | None:
 
 
 def _recorded_digest(root: Path, version: Any) -> str | None:
-    """DVC's hash of a version by its logged model or ``MLmodel`` file; None if neither is left."""
     from mlflow.exceptions import MlflowException
 
     logged = find_logged_model(open_client(root), str(version.source).split("/")[-2])
@@ -253,7 +223,6 @@ def _artifacts(root: Path, version: Any) -> Any:
 
 
 def _restore_files(project: Project, model: ReleasedModel, version: Any, md5: str) -> None:
-    """Log the files of a version again if some are missing at its source."""
     if str(version.source).startswith("runs:"):
         return  # nothing that a release entered
     artifacts = _artifacts(project.root, version)

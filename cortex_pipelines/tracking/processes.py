@@ -10,12 +10,10 @@ from cortex_pipelines.tracking.store import open_client, tracking_uri
 
 
 def run_marker(root: Path, run_id: str) -> Path:
-    """Marker file of an open run; local even if the run is on a server."""
     return root / ".mlflow" / "going" / run_id
 
 
 def note_process(root: Path, run_id: str) -> None:
-    """Record that a run belongs to this process."""
     mark = run_marker(root, run_id)
     mark.parent.mkdir(parents=True, exist_ok=True)
     write_whole(mark, json.dumps({"process": os.getpid(), "uri": _hashed_uri(root)}).encode())

@@ -10,15 +10,8 @@ _TAG = "template"
 
 
 def register_templates(root: Path, templates: Templates) -> dict[str, int]:
-    """Enter each template, those of variants too, unless its content is there already.
-
-    Args:
-        root: Project root.
-        templates: What the project's prompts are made by.
-
-    Returns:
-        The registry's number of each, by its name there: ``prompt-refactoring``, or
-        ``prompt-refactoring-VARIANT``.
+    """Enter each template, those of variants too, unless its content is there already; returns the registry's number
+    of each.
     """
     templates_by_name = {f"prompt-{name}": template for name, template in templates.by_name.items()}
     for variant, changed in templates.variants.items():

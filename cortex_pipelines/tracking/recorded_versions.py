@@ -32,8 +32,8 @@ AND input_tags.name = 'mlflow.data.context' AND input_tags.value = 'output'
 def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
     """Newest run and output digest of each version; see ``runs.find_run``.
 
-    The tables are those of the pinned MLflow; a test compares this with what its client says. Where
-    MLflow is elsewhere, its client is asked.
+    The tables are those of the pinned MLflow; a test compares this with what its client says. Where MLflow is
+    elsewhere, its client is asked.
     """
     if tracking_uri(root) != database_uri(root):
         return _versions_from_client(root)
@@ -51,7 +51,6 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
 
 
 def _versions_from_client(root: Path) -> dict[Key, tuple[str, str | None]]:
-    """The same through MLflow's client, some hundred runs at a time."""
     from cortex_pipelines.tracking.experiments import experiment_ids
     from cortex_pipelines.tracking.store import open_client
 

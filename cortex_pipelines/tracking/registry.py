@@ -58,7 +58,6 @@ def register(project: Project, asset: VersionedAsset, partition: str | None, ver
 
 
 def _verdict_tags(verdict: Mapping[str, Any], release: str) -> dict[str, str]:
-    """Tags that tell a verdict and the version of the release that holds it."""
     figures = verdict["figures"]
     return {
         "verdict": str(verdict["verdict"]),
@@ -72,9 +71,9 @@ def evolution(project: Project, model: ReleasedModel) -> Iterator[tuple[str, str
     """The registered versions of a model, the newest first.
 
     Yields:
-        Name with number, when it was registered (ISO 8601 in UTC), the version that its training
-        continued from, its gain over what it was compared with (with the interval), and what
-        became of it: its stage, or else the gate's verdict.
+        Name with number, when it was registered (ISO 8601 in UTC), the version that its training continued from, its
+        gain over what it was compared with (with the interval), and what became of it: its stage, or else the gate's
+        verdict.
     """
     client = open_client(project.root)
     versions = client.search_model_versions(f"name = '{model.name}'")
@@ -94,8 +93,8 @@ def evolution(project: Project, model: ReleasedModel) -> Iterator[tuple[str, str
 def follow_ledger(project: Project, model: ReleasedModel) -> int:
     """Set aliases and tags from releases.lock and the newest verdict.
 
-    Every released version has the tags ``semantic_version`` and ``stage``: ``champion``,
-    ``canary``, or ``archived``. Versions that have an alias are restored if somebody deleted them.
+    Every released version has the tags ``semantic_version`` and ``stage``: ``champion``, ``canary``, or ``archived``.
+    Versions that have an alias are restored if somebody deleted them.
 
     Returns:
         How many aliases moved.
@@ -118,7 +117,6 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
 
 
 def _restored(project: Project, model: ReleasedModel, md5: str | None) -> str | None:
-    """Registry number of the version with a role; None if it or its files are missing."""
     if md5 is None:
         return None
     try:
@@ -129,7 +127,6 @@ def _restored(project: Project, model: ReleasedModel, md5: str | None) -> str | 
 
 
 def _restore_verdict(project: Project, model: ReleasedModel, number: str) -> None:
-    """Set the tags of the newest verdict again if they were removed."""
     client, folder = open_client(project.root), verdict_folder(project.root, model)
     tags = _verdict_tags(read_json(folder / "verdict.json"), str(content_md5(folder)))
     present = client.get_model_version(model.name, number).tags
@@ -138,7 +135,6 @@ def _restore_verdict(project: Project, model: ReleasedModel, number: str) -> Non
 
 
 def _point(project: Project, name: str, alias: str, number: str | None) -> bool:
-    """Let an alias name a version, or nothing; returns whether it moved."""
     client = open_client(project.root)
     current = _alias(client, name, alias)
     if current == number:
@@ -214,7 +210,6 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
 
 
 def registered(project: Project, name: str) -> dict[str, str | None]:
-    """Registry numbers as ``challenger_number``, ``canary_number``, ``champion_number``."""
     client = open_client(project.root)
     return {f"{alias}_number": _alias(client, name, alias) for alias in _ALIASES}
 

@@ -63,11 +63,7 @@ def restore_runs(root: Path, versions: Collection[Key]) -> int:
 
 
 def restore_run(root: Path, run: Any, experiments: dict[str, Any] | None = None) -> bool:
-    """Restore a deleted run, with its experiment if that is deleted too.
-
-    Returns:
-        Whether the run alone was deleted.
-    """
+    """Restore a deleted run, with its experiment if that is deleted too. Returns whether the run alone was deleted."""
     client = open_client(root)
     number = str(run.info.experiment_id)
     experiment = (experiments or {}).get(number) or client.get_experiment(number)

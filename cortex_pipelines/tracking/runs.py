@@ -54,32 +54,24 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 class MlflowTracker:
-    """Records materialisations in MLflow."""
-
     def begin(
         self, project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
     ) -> "OpenRun":
         """Open the run of a materialisation and log system metrics meanwhile.
 
-        Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, processor``,
-        ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON, and
-        MLflow's own of git and of the source; who ran it is nowhere.
+        Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, processor``, ``input.<asset>`` with the
+        hash of each input, ``pin.<name>`` with each pin as JSON, and MLflow's own of git and of the source; who ran it
+        is nowhere.
         """
         return _open(project, asset, partition, made_from, dagster_run_id, live=True)
 
     def record(
         self, project: Project, asset: VersionedAsset, partition: str | None, version: Version, dagster_run_id: str
     ) -> str:
-        """Record a finished materialisation, such as one by DVC.
-
-        Returns:
-            The run's id.
-        """
         opened = _open(project, asset, partition, version.made_from, dagster_run_id, live=False)
         return opened.finish(version)
 
     def link(self, run_id: str) -> str:
-        """URL of the run in MLflow's UI."""
         root, experiment = _RUN_LOCATIONS.get(run_id, (Path(), "0"))
         return f"{ui(root)}/#/experiments/{experiment}/runs/{run_id}"
 
@@ -89,19 +81,6 @@ _RUN_LOCATIONS: dict[str, tuple[Path, str]] = {}
 
 @dataclass
 class OpenRun:
-    """An open MLflow run.
-
-    Args:
-        project: The project.
-        asset: The asset.
-        partition: Project it is for, or None.
-        run_id: The run.
-        experiment: Its experiment.
-        live: Metrics written so far.
-        watching: Stops the system metrics.
-        dagster_run_id: The Dagster run that it belongs to.
-    """
-
     project: Project
     asset: VersionedAsset
     partition: str | None
@@ -114,8 +93,8 @@ class OpenRun:
     def finish(self, version: Version) -> str:
         """Record the output, and register its model if it is a release.
 
-        Tags are added: ``dvc_md5`` and, of a model, ``parent`` with the version that its training
-        started from, if it did.
+        Tags are added: ``dvc_md5`` and, of a model, ``parent`` with the version that its training started from, if it
+        did.
 
         Returns:
             The run's id.
@@ -212,9 +191,8 @@ def _open(
 def experiment_name(project: Project, asset: VersionedAsset, partition: str | None) -> str:
     """MLflow experiment of an asset.
 
-    A model's own runs, and those that judge and release it, are together under the model's name,
-    ``task_router`` or ``code_adapter-<project>``; all others are under ``data``, or
-    ``data-<project>``.
+    A model's own runs, and those that judge and release it, are together under the model's name, ``task_router`` or
+    ``code_adapter-<project>``; all others are under ``data``, or ``data-<project>``.
     """
     models = {other.registers for other in project.graph.order if other.registers}
     for model in sorted(models):
@@ -255,7 +233,6 @@ def run_tags(
 
 
 def processor_type() -> str:
-    """Architecture and model of this machine's processor, such as ``x86_64 AMD EPYC 9R14``."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -278,7 +255,6 @@ def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
 
 
 def _public(remote: str) -> str:
-    """A remote's URL without credentials; empty for a local path."""
     if not is_url(remote) or "://" not in remote:
         return remote.rpartition("@")[2] if is_url(remote) else ""
     parts = urlsplit(remote)
@@ -287,12 +263,10 @@ def _public(remote: str) -> str:
 
 @lru_cache(maxsize=8)
 def git_commit(root: Path) -> str:
-    """Checked-out commit of the project; empty outside git."""
     return _git(root, "rev-parse", "HEAD")
 
 
 def _git(root: Path, *words: str) -> str:
-    """Output of git; empty if it fails."""
     completed = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
     return completed.stdout.strip() if completed.returncode == 0 else ""
 
@@ -323,7 +297,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _inputs(project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot) -> Iterator[Any]:
-    """Inputs as MLflow datasets with DVC's hashes as digests."""
     versions = input_versions(project, asset, partition, made_from)
     for other in project.graph.wiring(asset.name).assets:
         input_partition = partition if other.partitioned else None
@@ -332,7 +305,6 @@ def _inputs(project: Project, asset: VersionedAsset, partition: str | None, made
 
 
 def digest_of(root: Path, run_id: str) -> str | None:
-    """Digest of a run's output dataset."""
     run = open_client(root).get_run(run_id)
     for entry in run.inputs.dataset_inputs if run.inputs else []:
         if any(t.key == "mlflow.data.context" and t.value == OUTPUT for t in entry.tags):

@@ -18,12 +18,9 @@ _CHECKED = ".schema"
 def upgrade(path: Path) -> list[str]:
     """Bring a database of an older schema up to date.
 
-    Args:
-        path: The database; nothing else may use it meanwhile.
-
     Returns:
-        What was done, in sentences; empty if the schema fits. To know that, MLflow is imported only
-        after it was updated or the schema changed.
+        What was done, in sentences; empty if the schema fits. To know that, MLflow is imported only after it was
+        updated or the schema changed.
 
     Raises:
         ProjectError: a newer MLflow wrote it.
@@ -38,7 +35,6 @@ def upgrade(path: Path) -> list[str]:
 
 
 def read_revision(path: Path) -> str | None:
-    """Revision of a database's schema; None if it has none yet or cannot be read now."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as records:
             row = records.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -48,7 +44,6 @@ def read_revision(path: Path) -> str | None:
 
 
 def is_checked(path: Path, revision: str) -> bool:
-    """Whether a schema is known to fit the installed MLflow."""
     mark = path.with_name(_CHECKED)
     return mark.exists() and mark.read_text(encoding="utf-8") == _mark(revision)
 
@@ -109,7 +104,6 @@ def _latest_revision() -> str:
 
 
 def _is_known(revision: str) -> bool:
-    """Whether the installed MLflow knows the way from a revision to its own."""
     from alembic.util import CommandError
 
     try:
@@ -119,7 +113,6 @@ def _is_known(revision: str) -> bool:
 
 
 def _scripts() -> Any:
-    """MLflow's migrations."""
     from alembic.script import ScriptDirectory
     from mlflow.store.db import utils
 

@@ -1,8 +1,7 @@
 """Location of MLflow's runs, artifacts and registry: the project, or its variables.
 
-``MLFLOW_TRACKING_URI``, ``MLFLOW_REGISTRY_URI`` and ``MLFLOW_DEFAULT_ARTIFACT_ROOT`` mean what they
-mean to MLflow itself. Without them it is a database in the project, created once however many
-processes come first.
+``MLFLOW_TRACKING_URI``, ``MLFLOW_REGISTRY_URI`` and ``MLFLOW_DEFAULT_ARTIFACT_ROOT`` mean what they mean to MLflow
+itself. Without them it is a database in the project, created once however many processes come first.
 """
 
 import contextlib
@@ -51,7 +50,6 @@ _LOCATIONS = (
 
 
 def database(root: Path) -> Path:
-    """MLflow's local database file."""
     return root / ".mlflow" / "mlflow.db"
 
 
@@ -84,12 +82,10 @@ def renew_database(root: Path) -> list[str]:
 
 
 def is_deleted(root: Path) -> bool:
-    """Whether the project had a local MLflow database that is gone."""
     return (root / ".mlflow" / _READY).exists() and not database(root).exists()
 
 
 def lost(root: Path) -> bool:
-    """Whether MLflow's records were lost and must be re-entered."""
     return (root / ".mlflow" / _LOST).exists() or _lacks_records(root)
 
 
@@ -100,22 +96,18 @@ def _lacks_records(root: Path) -> bool:
 
 
 def entered_again(root: Path) -> None:
-    """Clear the mark that records were lost."""
     (root / ".mlflow" / _LOST).unlink(missing_ok=True)
 
 
 def database_uri(root: Path) -> str:
-    """URI of the project's database; absolute, as MLflow's default depends on the folder."""
     return f"sqlite:///{database(root).resolve()}"
 
 
 def tracking_uri(root: Path) -> str:
-    """Tracking URI: ``MLFLOW_TRACKING_URI``, or the project's own database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(root)
 
 
 def registry_uri(root: Path) -> str:
-    """Registry URI: ``MLFLOW_REGISTRY_URI``, or the tracking URI."""
     return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri(root)
 
 
@@ -135,7 +127,6 @@ def open_client(root: Path) -> "MlflowClient":
 
 
 def uses_own_database(root: Path) -> bool:
-    """Whether MLflow's records are in the project itself."""
     return tracking_uri(root) == database_uri(root)
 
 
@@ -155,7 +146,6 @@ def _drop_clients() -> None:
 
 @lru_cache(maxsize=8)
 def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
-    """See ``open_client``; cached by addresses."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -193,7 +183,6 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
 
 
 def _connect_elsewhere(tracking: str, registry: str) -> "MlflowClient":
-    """Client of a server, or of a database elsewhere, which is created if it is empty."""
     from mlflow import MlflowClient
 
     for uri in {tracking, registry}:
@@ -230,7 +219,6 @@ def _reach(uri: str) -> None:
 
 
 def ui(root: Path) -> str:
-    """URL of MLflow's UI: the tracking server, or ``make ui``."""
     uri = tracking_uri(root)
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) else UI
 
@@ -249,9 +237,9 @@ def workspace_id(root: Path) -> str:
 def _follow_folder(root: Path) -> None:
     """Let the records of a project that was moved, copied or restored name its own artifacts.
 
-    MLflow keeps absolute addresses: the records of a copy would name the original's artifacts,
-    and what is deleted in the copy would be deleted there. Those of other projects that keep
-    their records in this database stay. Nothing is written to a project that is read-only.
+    MLflow keeps absolute addresses: the records of a copy would name the original's artifacts, and what is deleted in
+    the copy would be deleted there. Those of other projects that keep their records in this database stay. Nothing is
+    written to a project that is read-only.
 
     Raises:
         ProjectError: the database cannot be written to now.
@@ -283,5 +271,4 @@ def _rename_artifacts(root: Path, former: str, current: str) -> None:
 
 
 def artifact_root(root: Path) -> str:
-    """Folder of a project's own artifacts as a URI that ends in a slash."""
     return f"{(root / '.mlflow' / 'artifacts').resolve().as_uri()}/"

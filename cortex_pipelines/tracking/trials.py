@@ -12,14 +12,8 @@ _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 def record_trials(client: Any, experiment: str, parent: str, folder: Path) -> None:
     """Log each trial as a child of the output's run, if there was a search.
 
-    Each has the trial's parameters, its ``value`` (with every step on the way), and the tags
-    ``trial``, ``trial_state`` and ``best``; the parent gets ``importance.png``.
-
-    Args:
-        client: An MLflow client.
-        experiment: Id of the parent's experiment.
-        parent: Id of the parent's run.
-        folder: An output; nothing is done where it holds no ``study.TRIALS_FILE``.
+    Each has the trial's parameters, its ``value`` (with every step on the way), and the tags ``trial``, ``trial_state``
+    and ``best``; the parent gets ``importance.png``.
     """
     file = folder / TRIALS_FILE
     if not file.exists():
@@ -55,7 +49,6 @@ def _record(client: Any, experiment: str, parent: str, trial: dict[str, Any], *,
 
 
 def _figure(search: dict[str, Any]) -> Any:
-    """Bar chart of hyperparameter importance, largest on top."""
     from matplotlib.figure import Figure
 
     shares = sorted(search["importance"].items(), key=lambda pair: (pair[1], pair[0]))

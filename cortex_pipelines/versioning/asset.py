@@ -8,8 +8,8 @@ A parameter is named after what it receives:
 * a section of ``params.yaml``: that section's settings;
 * one of ``PROVIDED``: what the spine itself provides.
 
-So the signature is the one declaration of dependencies: the Dagster graph, the stages in
-``dvc.yaml`` and the lineage tags in MLflow all come from it.
+So the signature is the one declaration of dependencies: the Dagster graph, the stages in ``dvc.yaml`` and the lineage
+tags in MLflow all come from it.
 """
 
 import inspect
@@ -34,26 +34,9 @@ Determinism = Literal["exact", "machine"]
 
 @dataclass(frozen=True)
 class VersionedAsset:
-    """A declared asset, not yet bound to a project.
-
-    Args:
-        name: Asset key, stage name, and folder under ``data/``.
-        compute: The function from inputs to tables.
-        tables: Contracts of the Parquet tables in its output.
-        declared_code: Files and folders that the computation runs, relative to the project's root,
-            for a function outside the package; None to derive them from its imports.
-        room: Room it belongs to; the group in the UI.
-        partitioned: One output a project, or one for all.
-        determinism: ``exact``: same bytes everywhere; ``machine``: same bytes on one type of
-            processor, for whatever a neural network contributes.
-        expectations: Whether Great Expectations checks the tables before they are published.
-        champion_of: Model whose champion the asset compares its input with, if it does.
-        registers: Model that the asset decides on: its output holds a ``verdict.json``, which an
-            asset check mirrors, and the model's version is entered in the registry.
-        alarm: Figure of its ``metrics.json`` that is 0 if all is well: an asset check of that name
-            warns where it is not.
-        watches: Model whose champion the asset compares with what came since, if it does: a nightly
-            run makes it before it decides whether to train that model.
+    """``room``: group in the UI. ``determinism``: ``exact`` has the same bytes everywhere, ``machine`` on one type
+    of processor. ``registers``: model that it decides on by a ``verdict.json``. ``alarm``: metric that is 0 if all
+    is well. ``watches``: model that a nightly run retrains only after this asset.
     """
 
     name: str
@@ -70,12 +53,10 @@ class VersionedAsset:
     declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function directly, as in a notebook or test."""
         return self.compute(*args, **kwargs)
 
     @cached_property
     def code(self) -> tuple[str, ...]:
-        """Code dependencies: files and folders relative to the project root."""
         if self.declared_code is not None:
             return self.declared_code
         from cortex_pipelines.versioning.code import code_dependencies
@@ -93,12 +74,10 @@ class VersionedAsset:
 
     @property
     def description(self) -> str:
-        """The function's docstring."""
         return inspect.getdoc(self.compute) or ""
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters, which are the dependencies."""
         return tuple(inspect.signature(self.compute).parameters)
 
 
@@ -116,11 +95,11 @@ def versioned_asset(
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Decorator that declares an asset; the module describes its parameters.
 
-    Its code dependencies are derived from its imports; only a function outside the package has to
-    name them in ``code``.
+    Its code dependencies are derived from its imports; only a function outside the package has to name them in
+    ``code``.
 
-    The function returns a dictionary from table name to polars frame, one for each of ``tables``,
-    and may write further files (a model, a report) to the folder in its parameter ``out``.
+    The function returns a dictionary from table name to polars frame, one for each of ``tables``, and may write further
+    files (a model, a report) to the folder in its parameter ``out``.
     """
 
     def declare(compute: Callable[..., Any]) -> VersionedAsset:

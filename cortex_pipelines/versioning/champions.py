@@ -12,34 +12,20 @@ from cortex_pipelines.versioning.publish import replace_folder
 
 @dataclass(frozen=True)
 class ChampionPin:
-    """The ``releases.lock`` entry of one model.
-
-    Args:
-        champion: Version of the champion, or None.
-        previous: Version that was champion before it, or None.
-    """
-
     champion: str | None = None
     previous: str | None = None
 
     def reference_of(self, challenger: str) -> str | None:
         """Version to compare ``challenger`` with; None for the baseline.
 
-        A challenger that is champion already meets the one before it, so that a gate run again
-        after a promotion gives the same verdict.
+        A challenger that is champion already meets the one before it, so that a gate run again after a promotion gives
+        the same verdict.
         """
         return self.previous if challenger == self.champion else self.champion
 
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """The model version that a challenger is compared with.
-
-    Args:
-        version: DVC hash of its folder.
-        folder: Where its files are.
-    """
-
     version: str
     folder: Path
 
@@ -47,10 +33,8 @@ class ReferenceModel:
 def find_reference(
     project: Project, model: str, partition: str | None, challenger: str, pin: ChampionPin
 ) -> ReferenceModel | None:
-    """The reference's files; None for the baseline.
-
-    Raises:
-        ProjectError: the version is in neither the workspace nor DVC's cache.
+    """The reference's files; None for the baseline. Raises ProjectError: the version is in neither the workspace nor
+    DVC's cache.
     """
     version = pin.reference_of(challenger)
     if version is None:
@@ -61,17 +45,8 @@ def find_reference(
 def model_folder(
     project: Project, model: str, partition: str | None, version: str, named_in: str = "releases.lock"
 ) -> Path:
-    """Folder with a model version's files, from the workspace or DVC's cache.
-
-    Args:
-        project: The project.
-        model: Asset that makes it.
-        partition: Project it is for; None without partitions.
-        version: DVC hash of its folder.
-        named_in: File that names the version, for the error.
-
-    Raises:
-        ProjectError: the version is in neither.
+    """Folder with a model version's files, from the workspace or DVC's cache. Raises ProjectError: the version is in
+    neither.
     """
     workspace = project.output(model, partition)
     if content_md5(workspace) == version:
@@ -91,5 +66,4 @@ def model_folder(
 
 
 def model_name(model: str, partition: str | None) -> str:
-    """Name of a model in the registry and in ``releases.lock``."""
     return f"{model}-{partition}" if partition else model

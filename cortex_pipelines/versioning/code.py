@@ -1,15 +1,15 @@
 """Code dependencies of an asset, derived from imports.
 
-The asset's own function decides where to begin: the modules that its signature, its decorator and
-its body name (and what they name in the same file). From there on whole modules count, with all
-that they import, imports inside functions included. Two things no import shows are found as well:
+The asset's own function decides where to begin: the modules that its signature, its decorator and its body name (and
+what they name in the same file). From there on whole modules count, with all that they import, imports inside functions
+included. Two things no import shows are found as well:
 
 * modules loaded by listing a folder (operators, detectors, readers): a module that imports such a
   package depends on everything in it;
 * data files: wherever a module says ``Path(__file__).parent / "queries"``, it reads them.
 
-What cannot change an output is left out: the spine, MLflow's bookkeeping, progress bars, and the
-row cache, which returns what was computed before.
+What cannot change an output is left out: the spine, MLflow's bookkeeping, progress bars, and the row cache, which
+returns what was computed before.
 """
 
 import ast
@@ -44,7 +44,6 @@ def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
 
 @cache
 def modules_of(module: str, function: str) -> frozenset[str]:
-    """Names of all modules that a function depends on, its own included."""
     reached = {module}
     waiting = [name for name in _named_by(module, function) if name not in reached]
     graph = _imports()
@@ -89,14 +88,12 @@ def _syntax(module: str) -> ast.Module:
 
 
 def source_file(module: str) -> Path:
-    """Source file of a module; for a package its ``__init__.py``."""
     path = FOLDER.joinpath(*module.split(".")[1:])
     module_file = path.with_suffix(".py")  # a folder of the same name may hold its data
     return module_file if module_file.exists() else path / "__init__.py"
 
 
 def _named_by(module: str, function: str) -> Iterator[str]:
-    """Modules that a function refers to, directly or through definitions in its file."""
     imported: dict[str, str] = {}
     defined: dict[str, ast.AST] = {}
     for statement in _syntax(module).body:
@@ -142,7 +139,6 @@ def _definition_names(node: ast.AST) -> list[str]:
 
 @cache
 def data_files(module: str) -> tuple[Path, ...]:
-    """Data files and folders beside a module that it refers to, sorted."""
     source = source_file(module)
     if "__file__" not in source.read_text(encoding="utf-8"):
         return ()  # parsing every module would take seconds
@@ -152,7 +148,6 @@ def data_files(module: str) -> tuple[Path, ...]:
 
 
 def _evaluate_path(node: ast.AST, source: Path) -> Path | None:
-    """The path meant by ``Path(__file__).parent / "name"``; None for other expressions."""
     match node:
         case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant(value=str(name))):
             parent = _evaluate_path(left, source)
@@ -166,7 +161,6 @@ def _evaluate_path(node: ast.AST, source: Path) -> Path | None:
 
 
 def _collapsed(modules: Iterable[str]) -> tuple[str, ...]:
-    """Paths of modules and data, with a folder in place of all its files."""
     files: set[Path] = set()
     for module in modules:
         source = source_file(module)
@@ -192,7 +186,6 @@ def _paths(folder: Path, files: frozenset[Path]) -> Iterator[str]:
 
 @cache
 def _files(folder: Path) -> frozenset[Path]:
-    """Relevant files below a folder: no bytecode, no empty ``__init__.py``."""
     return frozenset(
         path
         for path in folder.rglob("*")

@@ -11,12 +11,7 @@ _DATA = "data/"
 
 
 def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
-    """A stage of ``dvc.lock`` and all its upstream stages, sorted by address.
-
-    Args:
-        stages: ``stages`` of a ``dvc.lock``.
-        address: The stage, ``asset`` or ``asset@project``; an unknown one has no path.
-    """
+    """A stage of ``dvc.lock`` and all its upstream stages, sorted by address."""
     made_by = {str(out["path"]): name for name, stage in stages.items() for out in stage["outs"]}
     names: set[str] = set()
     ahead = [address] if address in stages else []
@@ -33,12 +28,10 @@ def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
 
 
 def differing_code(root: Path, stages: Mapping[str, Any], addresses: Iterable[str]) -> list[str]:
-    """Code dependencies of stages in a ``dvc.lock`` that differ from a checkout, sorted."""
     return sorted(path for path, md5 in code_of(stages, addresses).items() if content_md5(root / path) != md5)
 
 
 def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, str]:
-    """Code dependencies of stages in a ``dvc.lock``: path to DVC hash."""
     return {
         str(dep["path"]): str(dep["md5"])
         for address in addresses
@@ -48,10 +41,8 @@ def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, st
 
 
 def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
-    """Files below the paths that differ from git's HEAD, sorted.
-
-    Returns:
-        None where that cannot be said: no git, or no repository.
+    """Files below the paths that differ from git's HEAD, sorted. Returns None where that cannot be said: no git, or
+    no repository.
     """
     sorted_paths = sorted(paths)
     if not sorted_paths:

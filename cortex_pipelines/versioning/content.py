@@ -13,7 +13,6 @@ _CHUNK = 1 << 20
 
 
 def file_md5(path: Path) -> str:
-    """MD5 of a file's bytes, in hexadecimal."""
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -22,7 +21,6 @@ def file_md5(path: Path) -> str:
 
 
 def tree_files(folder: Path) -> Iterable[Path]:
-    """The files below a folder that are not ignored, unsorted."""
     for entry in folder.iterdir():
         if entry.name in IGNORED:
             continue
@@ -33,12 +31,7 @@ def tree_files(folder: Path) -> Iterable[Path]:
 
 
 def content_md5(path: Path, leave_out: Iterable[str] = ()) -> str | None:
-    """DVC's hash of a file or folder (ending in ``.dir``); None if missing.
-
-    Args:
-        path: The file or folder.
-        leave_out: Names of files at the top of the folder that do not count.
-    """
+    """DVC's hash of a file or folder (ending in ``.dir``), without the named files at its top; None if missing."""
     leave_out = frozenset(leave_out)
     if path.is_dir():
         entries = [
@@ -52,6 +45,5 @@ def content_md5(path: Path, leave_out: Iterable[str] = ()) -> str | None:
 
 
 def value_md5(value: Any) -> str:
-    """Hash of a JSON value, independent of key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

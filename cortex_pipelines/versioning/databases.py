@@ -10,11 +10,8 @@ _BESIDE = ("-wal", "-shm", "-journal")
 
 
 def damage(path: Path, thorough: bool = False) -> str | None:
-    """Damage of a database, in words; None if it is intact or missing.
-
-    Args:
-        path: The file of the database.
-        thorough: Look at every page; otherwise at its size, its first page and its schema.
+    """Damage in words; None if intact or missing. ``thorough`` reads every page, otherwise size, first page and
+    schema.
     """
     if not path.is_file():
         return None
@@ -34,15 +31,8 @@ def damage(path: Path, thorough: bool = False) -> str | None:
 
 
 def renew(root: Path, path: Path, ready: Path) -> str | None:
-    """Set a damaged database aside, so that its owner creates an empty one.
-
-    Args:
-        root: Project root.
-        path: The database.
-        ready: Mark that it was made once; without it there is nothing to lose yet.
-
-    Returns:
-        What was wrong and where it is now; None if nothing was.
+    """Set a damaged database aside, so that its owner creates an empty one; returns what was wrong and where it is.
+    Without the mark ``ready`` there is nothing to lose yet.
     """
     if not ready.exists():
         return None
@@ -54,7 +44,6 @@ def renew(root: Path, path: Path, ready: Path) -> str | None:
 
 
 def set_aside_all(root: Path, path: Path) -> Path:
-    """Set a database and its journals aside; returns where they are."""
     for end in _BESIDE:  # first: what is left of a journal must not meet a new database
         journal = path.with_name(path.name + end)
         if journal.exists():

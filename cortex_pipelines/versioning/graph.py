@@ -11,26 +11,15 @@ from cortex_pipelines.versioning.parameters import SHARED, project_file
 
 
 class GraphError(ValueError):
-    """The declared assets are inconsistent."""
+    pass
 
 
 @dataclass(frozen=True)
 class Pin:
-    """External state pinned in a lock file: an observable source asset.
-
-    A project's own parameters are one, too: Dagster has one code version for all partitions of an
-    asset, so what differs by project has to come in as data.
-
-    Args:
-        name: Asset key, and the parameter's name in an asset's signature if ``parameter`` is None.
-        lock: File that holds the pin (``sources.lock`` or ``releases.lock``); None if there is
-            nothing but parameters.
-        lock_key: Dotted key in that file; ``{project}`` stands for the partition.
-        params_key: Dotted key in the effective parameters that says what is pinned, if any.
-        partitioned: One pin a project, or one for all.
-        load: Makes the asset's argument from the values under ``params_key`` and ``lock_key``.
-        description: What is pinned, for the UI.
-        parameter: Its name in an asset's signature, where that is another.
+    """External state pinned in a lock file: an observable source asset. ``{project}`` in ``lock_key`` stands for the
+    partition; ``params_key`` is the key that says what is pinned, ``load`` makes the asset's argument from the
+    values of both. A project's own parameters are one, too: Dagster has one code version for all partitions, so what
+    differs by project has to come in as data.
     """
 
     name: str
@@ -43,11 +32,9 @@ class Pin:
     parameter: str | None = None
 
     def params_file(self, project: str | None) -> str:
-        """File of the effective parameters that contains ``params_key``."""
         return project_file(str(project)) if self.partitioned else SHARED
 
     def keys(self, project: str | None) -> dict[str, list[str]]:
-        """Dotted keys that determine the pin's version, by file, for one partition."""
         keys: dict[str, list[str]] = {}
         if self.lock:
             keys[self.lock] = [self.lock_key.format(project=project)]
@@ -57,7 +44,6 @@ class Pin:
 
 
 def section_pin(name: str, model: type[Settings]) -> Pin:
-    """A section of the parameters as a source asset."""
     return Pin(
         name=f"{name}_parameters",
         lock=None,
@@ -72,14 +58,6 @@ def section_pin(name: str, model: type[Settings]) -> Pin:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Dependencies of one asset.
-
-    Args:
-        assets: Upstream assets, sorted by name.
-        pins: Pins, sorted by name.
-        sections: Sections of the parameters as they hold for all, sorted.
-    """
-
     assets: tuple[VersionedAsset, ...]
     pins: tuple[Pin, ...]
     sections: tuple[str, ...]
@@ -92,12 +70,12 @@ class Graph:
         assets: Every asset of the path.
         pins: Every pin.
         sections: Name to type of the sections of the parameters that assets may ask for.
-        per_project: Those of them that may differ by project; a partitioned asset receives them as
-            its project has them.
+        per_project: Those of them that may differ by project; a partitioned asset receives them as its project has
+            them.
 
     Raises:
-        GraphError: a parameter names nothing known, an exact asset reads a machine one, a
-            partitioned asset reads one that is made from all projects, or there is a cycle.
+        GraphError: a parameter names nothing known, an exact asset reads a machine one, a partitioned asset reads one
+            that is made from all projects, or there is a cycle.
     """
 
     def __init__(
@@ -119,12 +97,10 @@ class Graph:
         self.order  # noqa: B018 - a cycle is an error of the declaration, so found here
 
     def wiring(self, name: str) -> Wiring:
-        """Dependencies of the named asset."""
         return self._wirings[name]
 
     @cached_property
     def order(self) -> tuple[VersionedAsset, ...]:
-        """All assets in topological order; ties by name."""
         ordered: dict[str, VersionedAsset] = {}
         waiting = dict(sorted(self.assets.items()))
         while waiting:
@@ -140,7 +116,6 @@ class Graph:
         return tuple(ordered.values())
 
     def downstream(self, names: Iterable[str]) -> set[str]:
-        """The named assets and everything downstream."""
         reached = set(names)
         for asset in self.order:
             if any(upstream.name in reached for upstream in self._wirings[asset.name].assets):
@@ -148,7 +123,6 @@ class Graph:
         return reached
 
     def upstream(self, names: Iterable[str]) -> set[str]:
-        """The named assets and everything upstream."""
         reached = set(names)
         for asset in reversed(self.order):
             if asset.name in reached:

@@ -14,13 +14,11 @@ def stage_address(asset: str, partition: str | None) -> str:
 
 
 def split_address(address: str) -> tuple[str, str | None]:
-    """Asset and partition of a DVC stage."""
     asset, _, partition = address.partition("@")
     return asset, partition or None
 
 
 def locked_stages(folder: Path) -> dict[str, Any]:
-    """Stages of the ``dvc.lock`` in a folder, by address; empty if the file is missing."""
     return read_yaml(folder / DVC_LOCK).get("stages") or {}
 
 

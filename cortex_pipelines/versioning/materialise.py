@@ -1,9 +1,8 @@
 """Materialise one version: compute aside, validate, publish, commit; independent of Dagster.
 
-begin     what does it depend on now; unchanged since the last commit -> done
-compute   into a scratch folder
-validate  the tables' contracts; a broken one publishes nothing
-end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
+begin what does it depend on now; unchanged since the last commit -> done compute into a scratch folder validate the
+tables' contracts; a broken one publishes nothing end nothing it depends on moved meanwhile; exchange folders; commit to
+DVC
 """
 
 import logging
@@ -39,14 +38,7 @@ class InputMovedError(ProjectError):
 
 @dataclass(frozen=True)
 class ContractCheck:
-    """Result of a table's contract check.
-
-    Args:
-        table: Name of the table.
-        rows: Number of its rows.
-        failures: What breaks the contract, in words; empty if nothing does.
-        page: Page with every expectation, where there is one.
-    """
+    """Result of a table's contract check."""
 
     table: str
     rows: int
@@ -60,14 +52,8 @@ Validate = Callable[[pl.DataFrame, Table, Path], ContractCheck]
 
 @dataclass(frozen=True)
 class Version:
-    """A committed version of one asset and partition in the workspace.
-
-    Args:
-        value: DVC's hash of the output.
-        made_from: What it was made from.
-        computed: False if nothing had changed, so nothing was done.
-        checks: Contract checks of its tables; none if nothing was computed.
-        observations: Timings and the like; in MLflow only, never in an output.
+    """``made_from``: hashes of its inputs; ``observations``: timings and the like, in MLflow only, never in an
+    output.
     """
 
     value: str
@@ -78,8 +64,6 @@ class Version:
 
 
 class BrokenContractError(ContractError):
-    """A table violates its contract; carries the check results."""
-
     def __init__(self, checks: tuple[ContractCheck, ...]) -> None:
         failed = [f"{c.table}: {text}" for c in checks for text in c.failures]
         super().__init__("nothing was published, because " + "; ".join(failed))
@@ -94,13 +78,6 @@ def materialise(
     watch: Callable[[Snapshot], None] = lambda _: None,
 ) -> Version:
     """Bring one asset and partition up to date.
-
-    Args:
-        project: The project.
-        asset: The asset.
-        partition: Project it is for; None if the asset has no partitions.
-        validate: Further check of a table whose asset asks for expectations.
-        watch: Called with the dependencies before the computation starts.
 
     Raises:
         InputMovedError: code, parameters or an input changed while it was computed.
@@ -133,7 +110,6 @@ def materialise(
 
 
 def _require_own_code(project: Project, asset: VersionedAsset, current: Snapshot) -> None:
-    """Raise if the code on disk differs from the code of this process."""
     sections = project.graph.wiring(asset.name).sections
     if snapshot.code_version(asset, current, sections) != project.code_versions[asset.name]:
         raise InputMovedError(
@@ -143,7 +119,6 @@ def _require_own_code(project: Project, asset: VersionedAsset, current: Snapshot
 
 
 def _require_own_parameters(project: Project, current: Snapshot) -> None:
-    """Raise if ``params.yaml`` was edited after the stage ``parameters`` ran."""
     effective = project.resolve().files
     for file, values in current.params.items():
         file_values = effective.get(file)
@@ -196,7 +171,6 @@ def arguments(
     out: Path,
     observations: dict[str, float],
 ) -> dict[str, Any]:
-    """Arguments for the asset's function."""
     graph = project.graph
     keywords: dict[str, Any] = {
         "project": partition,
@@ -219,7 +193,6 @@ def arguments(
 
 
 def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> str:
-    """The asset's code version without the project's own sections."""
     project_sections = {
         key: value
         for file, values in begin.params.items()

@@ -1,7 +1,6 @@
 """Metrics and plots of outputs for DVC: ``metrics:`` and ``plots:`` of ``dvc.yaml``.
 
-They name files inside outputs and are not outputs themselves, so that no stage changes when one is
-added or taken away.
+They name files inside outputs and are not outputs themselves, so that no stage changes when one is added or taken away.
 """
 
 from dataclasses import dataclass
@@ -10,15 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plot:
-    """A DVC plot of a JSON file.
-
-    Args:
-        file: File of the output. It may hold one list of objects: DVC lays several on each other.
-        x: Field of each object on the horizontal axis.
-        y: Field on the vertical axis.
-        title: What is layout.
-        template: DVC's name of the sort of picture.
-    """
+    """A DVC plot of a JSON file, which may hold one list of objects: DVC lays several on each other."""
 
     file: str
     x: str
@@ -29,25 +20,12 @@ class Plot:
 
 @dataclass(frozen=True)
 class AssetMetrics:
-    """Metrics and plots of one asset.
-
-    Args:
-        metrics: JSON files with numbers.
-        plots: Pictures.
-    """
-
     metrics: tuple[str, ...] = ("metrics.json",)
     plots: tuple[Plot, ...] = ()
 
 
 def plot_entry(plot: Plot, address: str, folder: str) -> dict[str, Any]:
-    """The ``dvc.yaml`` entry for a plot of one output.
-
-    Args:
-        plot: The plot.
-        address: Name of the stage that makes the output.
-        folder: The output's folder, relative to the project's root.
-    """
+    """The ``dvc.yaml`` entry for a plot of one output."""
     file = f"{folder}/{plot.file}"
     layout = {"template": plot.template, "title": f"{address}: {plot.title}"}
     return {f"{address}/{plot.title}": {"x": plot.x, "y": {file: plot.y}} | layout}

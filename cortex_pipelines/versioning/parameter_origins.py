@@ -21,14 +21,7 @@ from cortex_pipelines.versioning.parameters import FILE, STANDARD, Effective, se
 
 @dataclass(frozen=True)
 class Origin:
-    """An effective value and its origin.
-
-    Args:
-        key: Dotted key within its section; empty for the whole section.
-        value: The value, as JSON.
-        source: Where it is written: a line of params.yaml, or a profile.
-        meaning: What it means; empty where nothing says so.
-    """
+    """An effective value and its origin."""
 
     key: str
     value: str
@@ -37,7 +30,6 @@ class Origin:
 
 
 def origins(root: Path, effective: Effective, section: str, project: str | None = None) -> list[Origin]:
-    """All values of a section, for all projects or for one."""
     files = _parameter_files(root, effective, section, project)
     return [
         Origin(".".join(keys), _json(value), _source(files, keys), meaning)
@@ -47,8 +39,6 @@ def origins(root: Path, effective: Effective, section: str, project: str | None 
 
 @dataclass(frozen=True)
 class ParameterFile:
-    """A file or key that may set values of a section."""
-
     name: str
     values: Any
     lines: Mapping[tuple[str, ...], int] | None = None
@@ -56,7 +46,6 @@ class ParameterFile:
 
 
 def _parameter_files(root: Path, effective: Effective, section: str, project: str | None) -> list[ParameterFile]:
-    """Files and keys in order of precedence, the profile last."""
     layout, parameters = effective.layout, effective.parameters
     text = (root / FILE).read_text(encoding="utf-8-sig")
     values, lines = read_yaml(root / FILE), lines_of(text)
@@ -100,7 +89,6 @@ def _leaves(settings: Settings, above: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 @cache
 def docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The docstring under each field of a class and its base classes."""
     meanings: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         if issubclass(cls, BaseModel) and cls is not BaseModel:

@@ -1,13 +1,13 @@
 """Effective parameters: a profile of the package, overridden by ``params.yaml``.
 
-Versions depend on effective values alone. They are written to ``data/parameters``, where the stages
-in ``dvc.yaml`` read them: one file of what holds for all (``shared.json``) and one a project. The
-folder is the output of a stage of its own, so that ``dvc repro`` and ``dvc exp run -S`` after an
-edit of ``params.yaml`` need no further step, and it is in git, so that a difference is seen there.
+Versions depend on effective values alone. They are written to ``data/parameters``, where the stages in ``dvc.yaml``
+read them: one file of what holds for all (``shared.json``) and one a project. The folder is the output of a stage of
+its own, so that ``dvc repro`` and ``dvc exp run -S`` after an edit of ``params.yaml`` need no further step, and it is
+in git, so that a difference is seen there.
 
-A project's value is the first there is of: its own entry in ``params.yaml``, the section at the
-top of ``params.yaml``, the project's profile, the profile at the top. A section is merged key by
-key; a list, a mapping with free keys and a model's place are taken whole.
+A project's value is the first there is of: its own entry in ``params.yaml``, the section at the top of ``params.yaml``,
+the project's profile, the profile at the top. A section is merged key by key; a list, a mapping with free keys and a
+model's place are taken whole.
 """
 
 import json
@@ -53,18 +53,13 @@ PACKAGES = f"{FOLDER}/packages.json"
 
 
 def project_file(name: str) -> str:
-    """File of one project's effective parameters."""
     return f"{FOLDER}/projects/{name}.json"
 
 
 @dataclass(frozen=True)
 class ParameterLayout:
-    """The allowed content of ``params.yaml``.
-
-    Args:
-        model: All of it: ``profile``, ``projects`` (name to entry) and the sections. Fields of an
-            entry that are sections too may be set for one project.
-        profiles: Folder with the profiles, relative to the project or else to the package.
+    """``model``: all of params.yaml; fields of a project's entry that are sections too may be set for one project.
+    ``profiles``: their folder, relative to the project or else to the package.
     """
 
     model: type[Settings]
@@ -72,7 +67,6 @@ class ParameterLayout:
 
     @cached_property
     def entry(self) -> type[Settings]:
-        """Model of one project."""
         return next(
             part
             for part in get_args(self.model.model_fields["projects"].annotation)
@@ -81,17 +75,14 @@ class ParameterLayout:
 
     @cached_property
     def sections(self) -> dict[str, type[Settings]]:
-        """Every section, by name."""
         models = {name: settings_in(self.model, name) for name in self.model.model_fields}
         return {name: model for name, model in models.items() if model is not None}
 
     @cached_property
     def per_project(self) -> frozenset[str]:
-        """Sections that can be overridden per project."""
         return frozenset(self.entry.model_fields) & self.sections.keys()
 
     def folder(self, root: Path) -> Path:
-        """Folder of the profiles: in the project if it contains the package."""
         project_folder = root / self.profiles
         return project_folder if project_folder.is_dir() else PACKAGE_PARENT / self.profiles
 
@@ -104,19 +95,13 @@ class ParameterLayout:
         return values
 
     def profile_names(self, root: Path) -> list[str]:
-        """Names of the profiles, sorted."""
         return sorted(path.stem for path in self.folder(root).glob("*.yaml"))
 
 
 @dataclass(frozen=True)
 class Effective:
-    """The effective parameters of a project.
-
-    Args:
-        parameters: All of them, validated; a project's entry holds the sections that may differ.
-        layout: What there may be.
-        code: Digest of each asset's code; empty where the stages depend on its files.
-        packages: Versions of the packages on which outputs depend.
+    """``code``: digest of each asset's code; empty where the stages depend on its files. ``packages``: versions of the
+    packages on which outputs depend.
     """
 
     parameters: Any
@@ -125,7 +110,6 @@ class Effective:
     packages: Mapping[str, str] = field(default_factory=dict)
 
     def section(self, name: str, project: str | None = None) -> Settings:
-        """A section for all projects, or for one."""
         if project is not None and name in self.layout.per_project:
             project_settings = getattr(self.parameters.projects[project], name)
             if project_settings is not None:
@@ -134,7 +118,6 @@ class Effective:
 
     @cached_property
     def files(self) -> dict[str, dict[str, Any]]:
-        """Content of each file below ``data/parameters``: sections as plain values."""
         layout = self.layout
         files = {SHARED: {name: _plain(self.section(name)) for name in layout.sections}}
         shared = {name: files[SHARED][name] for name in layout.per_project}
@@ -165,7 +148,6 @@ class Effective:
         return changed
 
     def is_written(self, root: Path) -> bool:
-        """Whether ``data/parameters`` holds exactly these values."""
         on_disk = {
             path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
             for path in (root / FOLDER).rglob("*")
@@ -175,15 +157,8 @@ class Effective:
 
 
 def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Effective:
-    """The effective parameters of a project, from its current files.
-
-    Args:
-        root: Folder with ``params.yaml``.
-        layout: What it may hold.
-        file: What is about to take the place of ``params.yaml``.
-
-    Raises:
-        ProjectError: a key is missing, unknown or of the wrong type; gives line, key and value.
+    """The effective parameters of a project, from its current files. Raises ProjectError: a key is missing, unknown
+    or of the wrong type; gives line, key and value.
     """
     path = file or root / FILE
     if path.is_file() and path.stat().st_size > _LARGEST:
@@ -218,7 +193,6 @@ def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[
 
 
 def _entry(root: Path, layout: ParameterLayout, user_values: Mapping[str, Any], entry: Any) -> Any:
-    """A project's entry with complete sections where it may override them."""
     if not isinstance(entry, dict):
         return entry
     overridden = layout.per_project & entry.keys()
@@ -247,8 +221,7 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> di
 def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
     """The settings under a key, if they are merged by key.
 
-    Settings that need none of their keys are alternatives, as a model's wheel or folder: they are
-    taken whole.
+    Settings that need none of their keys are alternatives, as a model's wheel or folder: they are taken whole.
     """
     field = model.model_fields.get(str(key))
     annotation = field.annotation if field else None
@@ -261,7 +234,6 @@ def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
 
 
 def leaves(values: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All values of nested settings with their keys."""
     if isinstance(values, Settings):
         for name in type(values).model_fields:
             yield from leaves(getattr(values, name), (*keys, name))
@@ -270,12 +242,10 @@ def leaves(values: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 def _plain(settings: Settings, names: Any = None) -> dict[str, Any]:
-    """Settings as JSON values, without absent optional values."""
     return settings.model_dump(mode="json", exclude_defaults=True, include=names)
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """The text of a file below ``data/parameters``."""
     return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -26,16 +26,8 @@ from cortex_pipelines.versioning.root import find_root as find_root
 
 
 class Project:
-    """A project folder with its asset graph.
-
-    Args:
-        root: Folder with ``params.yaml``.
-        graph: The asset graph.
-        resolve: Gives the effective parameters of a folder as they are now.
-        figures: Asset to what DVC shows of it; an asset without any is absent.
-
-    The versions of code and parameters are taken when they are first asked for and kept: they are
-    those of the code that this process runs.
+    """A project folder with its asset graph. Versions of code and parameters are cached: they are those of the code
+    that this process runs.
     """
 
     def __init__(
@@ -52,20 +44,16 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """Folder for caches and temporary files, outside all outputs."""
         return self.root / ".cortex"
 
     @cached_property
     def effective(self) -> Effective:
-        """The effective parameters as first read by this process.
-
-        Raises:
-            ProjectError: a key of params.yaml is missing, unknown or of the wrong type.
+        """The effective parameters as first read by this process. Raises ProjectError: a key of params.yaml is
+        missing, unknown or of the wrong type.
         """
         return self.resolve()
 
     def resolve(self) -> Effective:
-        """The effective parameters from the current files; raises as ``effective``."""
         return replace(self._resolve(self.root), code=self._installed_code, packages=installed())
 
     def depends_on_files(self, asset: VersionedAsset) -> bool:
@@ -74,7 +62,6 @@ class Project:
 
     @cached_property
     def _installed_code(self) -> dict[str, str]:
-        """Digest of each asset's code in an installed package."""
         return {
             asset.name: value_md5({path: content_md5(PACKAGE_PARENT / path) for path in asset.code})
             for asset in self.graph.order
@@ -83,28 +70,22 @@ class Project:
 
     @cached_property
     def partitions(self) -> tuple[str, ...]:
-        """Names of the projects in ``params.yaml``, sorted."""
         return tuple(sorted(self.effective.parameters.projects))
 
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:
-        """Partitions of an asset: the projects, or a single None."""
         return self.partitions if asset.partitioned else (None,)
 
     def section(self, name: str) -> Settings:
-        """A section for all projects."""
         return self.graph.sections[name].model_validate(self.effective.files[SHARED][name])
 
     def output(self, name: str, partition: str | None) -> Path:
-        """Folder of an asset's output."""
         folder = self.root / "data" / name
         return folder / partition if partition else folder
 
     def address(self, asset: VersionedAsset, partition: str | None) -> str:
-        """Name of the DVC stage of an asset and partition."""
         return stage_address(asset.name, partition)
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
-        """Current values that determine a pin's version, by ``file:key``."""
         effective = self.resolve().files  # whether or not they are written yet
         return {
             f"{file}:{key}": copy.deepcopy(look_up(values, key))
@@ -119,7 +100,6 @@ class Project:
 
     @cached_property
     def code_versions(self) -> dict[str, str]:
-        """Version of each asset's code and common parameters, as loaded in this process."""
         return {asset.name: self.code_version(asset) for asset in self.graph.order}
 
     def code_version(self, asset: VersionedAsset) -> str:

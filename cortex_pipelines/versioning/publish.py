@@ -15,8 +15,8 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 def replace_folder(new: Path, target: Path) -> None:
     """Replace ``target`` by ``new`` atomically: readers see all of the old or all of the new.
 
-    A plain rename cannot replace a folder that has entries, so the two change places, and what was
-    there stays at ``new``. Both have to be on one file system.
+    A plain rename cannot replace a folder that has entries, so the two change places, and what was there stays at
+    ``new``. Both have to be on one file system.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     follow_umask(new)

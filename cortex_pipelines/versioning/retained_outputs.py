@@ -1,9 +1,9 @@
 """Back up lock files and restore the last good copy after damage.
 
-DVC writes ``dvc.lock`` in place, so a kill (of ``dvc repro`` itself, too) or a full disk can leave
-half of it. The project's own writers cannot do that, but a disk or a hand can. What is cut off is
-set aside, never deleted, and the last good copy takes its place; a stage whose entry is newer than
-that is made again, out of DVC's run cache if DVC ran it, and has the same bytes.
+DVC writes ``dvc.lock`` in place, so a kill (of ``dvc repro`` itself, too) or a full disk can leave half of it. The
+project's own writers cannot do that, but a disk or a hand can. What is cut off is set aside, never deleted, and the
+last good copy takes its place; a stage whose entry is newer than that is made again, out of DVC's run cache if DVC ran
+it, and has the same bytes.
 """
 
 import subprocess  # nosec B404
@@ -25,7 +25,6 @@ FILES = BY_MACHINE + BY_HAND
 
 
 def keep(root: Path, name: str) -> None:
-    """Back up a file that is known to be good."""
     text, copy = (root / name).read_bytes(), _copy(root, name)
     if not copy.exists() or copy.read_bytes() != text:
         write_whole(copy, text)
@@ -87,7 +86,6 @@ def damage(root: Path, name: str) -> str | None:
 
 
 def set_aside(root: Path, path: Path, move: bool = True) -> Path:
-    """Move or copy a damaged file to ``.cortex/damaged``; returns its new place."""
     target = Path(".cortex") / "damaged" / f"{path.name}.{uuid.uuid4().hex[:8]}"
     (root / target).parent.mkdir(parents=True, exist_ok=True)
     if move:

@@ -15,18 +15,12 @@ from cortex_pipelines.versioning.project import Project, code_version_of
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Versions of everything that an asset's partition depends on.
-
-    Args:
-        deps: Path relative to the root, to hash; None where there is nothing.
-        params: File, to dotted key, to value.
-    """
+    """``deps``: path relative to the root, to hash (None if missing); ``params``: file, to dotted key, to value."""
 
     deps: Mapping[str, str | None]
     params: Mapping[str, Mapping[str, Any]]
 
     def differences(self, other: "Snapshot") -> list[str]:
-        """Paths and keys that differ, sorted."""
         changed = [path for path in self.deps.keys() | other.deps.keys() if self.deps.get(path) != other.deps.get(path)]
         for file in self.params.keys() | other.params.keys():
             own_values, other_values = self.params.get(file, {}), other.params.get(file, {})
@@ -39,14 +33,12 @@ class Snapshot:
 
 
 def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -> list[str]:
-    """Dependency paths of an asset's partition: code and upstream outputs."""
     upstream = [input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets]
     code = asset.code if project.depends_on_files(asset) else ()
     return sorted([*code, *upstream])
 
 
 def stage_params(project: Project, asset: VersionedAsset, partition: str | None) -> dict[str, list[str]]:
-    """Dotted keys that an asset's partition depends on, by file: sections and pins."""
     wiring = project.graph.wiring(asset.name)
     keys: dict[str, set[str]] = {}
     if wiring.sections:
@@ -62,7 +54,6 @@ def stage_params(project: Project, asset: VersionedAsset, partition: str | None)
 
 
 def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snapshot:
-    """Dependencies of an asset's partition, from the current files."""
     files = stage_params(project, asset, partition)
     return Snapshot(
         deps={path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)},
@@ -85,7 +76,6 @@ def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str,
 
 
 def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
-    """DataVersion of a pin in a snapshot."""
     return value_md5(
         {
             f"{file}:{key}": snapshot.params.get(file, {}).get(key)
@@ -96,7 +86,6 @@ def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
 
 
 def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | None) -> str:
-    """Path, relative to the root, at which ``asset`` reads the output of ``other``."""
     folder = f"data/{other.name}"
     if other.partitioned and asset.partitioned:
         return f"{folder}/{partition}"

@@ -1,10 +1,9 @@
 """Dagster's stale status, computed from its events by the rules of its UI.
 
-Dagster has no public function for the stale status that its UI shows. The rules are few, and read
-from what every materialisation carries (see ``provenance``): the data version, the code version,
-and for each input the version that was read and a pointer to the newest event at that time. A
-property test holds this module to Dagster's own answer after every step of a random history, so a
-Dagster that changes its rules fails there.
+Dagster has no public function for the stale status that its UI shows. The rules are few, and read from what every
+materialisation carries (see ``provenance``): the data version, the code version, and for each input the version that
+was read and a pointer to the newest event at that time. A property test holds this module to Dagster's own answer after
+every step of a random history, so a Dagster that changes its rules fails there.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,13 +32,6 @@ Newest = Callable[..., "dg.EventLogRecord | None"]
 
 
 class Staleness:
-    """Dagster's stale status of assets.
-
-    Args:
-        instance: The project's instance.
-        definitions: The code location.
-    """
-
     def __init__(self, instance: "dg.DagsterInstance", definitions: "dg.Definitions") -> None:
         self._instance = instance
         self._graph = definitions.resolve_asset_graph()
@@ -56,24 +48,19 @@ class Staleness:
         return StatusSnapshot(self._instance, self._graph, _AtOnce().newest)
 
     def stale(self, name: str, partition: str | None) -> bool:
-        """Whether an asset and partition is stale or missing."""
         return self.status(name, partition)[0] != "FRESH"
 
 
 class StatusSnapshot:
-    """The stale status from one reading of the events, each looked up once."""
-
     def __init__(self, instance: "dg.DagsterInstance", graph: Any, newest: Newest) -> None:
         self._instance = instance
         self._graph = graph
         self._latest = cache(partial(newest, instance))
 
     def version(self, name: str, partition: str | None, observed: bool = False) -> str | None:
-        """Data version of the newest event (for a pin: observation), or None."""
         return recorded_version(self._latest(name, partition, observed))
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
-        """See ``Staleness.status``."""
         record = self._latest(name, partition, False)
         if record is None or _version(record) == NOTHING:
             return "MISSING", ()
@@ -102,7 +89,6 @@ class StatusSnapshot:
                     yield f"{other} {newer_reason}"
 
     def _parts(self, other: str, partition: str | None) -> list[str | None]:
-        """Partitions of an input that Dagster considers for one downstream partition."""
         node = self._node(other)
         if not node.is_partitioned:
             return [None]
@@ -112,7 +98,6 @@ class StatusSnapshot:
         return sorted(keys) if len(keys) < _SKIPPED_FROM else []
 
     def _updated(self, other: str, part: str | None, tags: Mapping[str, str]) -> str | None:
-        """Why an input differs from the version that was read; None if it does not."""
         outside = self._node(other).is_external
         if part is None:
             before: str | None = tags[INPUT_VERSION + other]
@@ -159,15 +144,12 @@ class StatusSnapshot:
 
 
 class _AtOnce:
-    """Newest events, read for all partitions of an asset at once."""
-
     def __init__(self) -> None:
         self._read: dict[tuple[str, bool], dict[str, dg.EventLogRecord]] = {}
 
     def newest(
         self, instance: "dg.DagsterInstance", name: str, partition: str | None, observed: bool = False
     ) -> "dg.EventLogRecord | None":
-        """The newest event, as ``latest_record``."""
         if partition is None:
             return latest_record(instance, name, None, observed)
         if (name, observed) not in self._read:

@@ -1,7 +1,6 @@
 """Stages in ``dvc.lock`` and pins in the other locks that nothing declares any more.
 
-They are of projects that were taken out of ``params.yaml`` by hand, or of assets of another
-version of the package.
+They are of projects that were taken out of ``params.yaml`` by hand, or of assets of another version of the package.
 """
 
 import contextlib
@@ -21,13 +20,6 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Undeclared:
-    """What the locks hold and nothing declares.
-
-    Args:
-        stages: Stages of ``dvc.lock``.
-        pins: Lock file and dotted key of each pin.
-    """
-
     stages: tuple[str, ...]
     pins: tuple[tuple[str, str], ...]
 
@@ -35,7 +27,6 @@ class Undeclared:
         return bool(self.stages or self.pins)
 
     def __str__(self) -> str:
-        """What it is, in words that name the files."""
         parts = [f"{retained_outputs.DVC_LOCK}: {_few(self.stages)}"] if self.stages else []
         for lock in dict.fromkeys(file for file, _ in self.pins):
             keys = tuple(key for file, key in self.pins if file == lock)
@@ -44,7 +35,6 @@ class Undeclared:
 
 
 def find_undeclared(project: Project) -> Undeclared:
-    """Compare the locks with the asset graph and the projects in ``params.yaml``."""
     declared = {STAGE} | {
         project.address(asset, partition) for asset in project.graph.order for partition in project.partitions_of(asset)
     }
@@ -80,7 +70,6 @@ def take_out_undeclared(project: Project) -> str | None:
 
 
 def _partitioned_keys(project: Project) -> set[tuple[str, str]]:
-    """Lock file and dotted key above the pins of all projects."""
     return {
         (pin.lock, pin.lock_key.removesuffix(_BY_PROJECT))
         for pin in project.graph.pins.values()

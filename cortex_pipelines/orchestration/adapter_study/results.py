@@ -19,13 +19,8 @@ _ADDED_ANSWERS = "questions answered beyond the other adapter"
 
 @dataclass(frozen=True)
 class BitsSaved:
-    """Bits per byte that one condition saves over another.
-
-    Args:
-        estimate: The mean over bytes.
-        low: Lower end of its interval.
-        high: Upper end.
-        p: p-value of a sign-flip test; not corrected.
+    """Bits per byte that one condition saves over another, with the interval of the mean over bytes; ``p`` of a
+    sign-flip test, not corrected.
     """
 
     estimate: float
@@ -36,38 +31,16 @@ class BitsSaved:
 
 @dataclass(frozen=True)
 class QuestionResults:
-    """Results on multiple-choice questions.
-
-    Args:
-        items: Number of questions.
-        correct: Share answered correctly, by condition.
-    """
-
     items: int
     correct: dict[str, float]
 
 
 @dataclass(frozen=True)
 class ProjectResult:
-    """Measurements of one project with one training budget.
-
-    Args:
-        name: The project.
-        language: Language of most of its code.
-        lines: Lines of code.
-        budget: Maximum number of training tokens.
-        tokens: Tokens that the adapter was trained on.
-        minutes: Duration of the training; None if it did not run on this machine.
-        items: Number of held-out completions.
-        gaps: Number of completions that fill a gap.
-        bits: Bits per byte of the completions, by condition.
-        gap_bits: Bits per byte of the gaps, by condition.
-        first_lines: Share of completions with a correct first line, by condition.
-        questions: Results by kind, and of ``all``; ``shown`` are the questions that were also asked
-            with similar code in the prompt, the only ones for ``context`` and ``both``.
-        gains: Bits saved, by comparison (``adapter over base`` and so on).
-        forgetting: Rise of perplexity on the control's code, with its interval; None if unknown.
-        best: Condition with the fewest bits, of those that can be served.
+    """``minutes``: None if the training did not run on this machine; ``questions``: by kind, and of ``all``;
+    ``shown`` are those also asked with similar code in the prompt, the only ones for ``context`` and ``both``;
+    ``forgetting``: rise of perplexity on the control's code, with its interval; ``best``: condition with the fewest
+    bits, of those that can be served.
     """
 
     name: str
@@ -100,13 +73,11 @@ _RESULTS = TypeAdapter(list[ProjectResult])
 
 
 def read_recorded_results(root: Path) -> list[ProjectResult]:
-    """Results in ``study.json``; empty if the file is missing."""
     path = root / RESULT
     return read_results([path]) if path.exists() else []
 
 
 def write_results(root: Path, results: Sequence[ProjectResult]) -> Path:
-    """Write ``study.json``: every project and budget, and means over the projects."""
     path = root / RESULT
     sorted_results = sorted(results, key=lambda result: (result.name, result.budget))
     content = {
@@ -118,7 +89,6 @@ def write_results(root: Path, results: Sequence[ProjectResult]) -> Path:
 
 
 def with_most_tokens(results: Sequence[ProjectResult]) -> list[ProjectResult]:
-    """The result of each project with its largest budget."""
     largest: dict[str, ProjectResult] = {}
     for result in sorted(results, key=lambda result: result.budget):
         largest[result.name] = result
@@ -126,10 +96,8 @@ def with_most_tokens(results: Sequence[ProjectResult]) -> list[ProjectResult]:
 
 
 def read_results(paths: Sequence[Path]) -> list[ProjectResult]:
-    """Results of several ``study.json``, such as of a study on several machines.
-
-    Raises:
-        ProjectError: a file is invalid, or two files contain the same project.
+    """Results of several ``study.json``, such as of a study on several machines. Raises ProjectError: a file is
+    invalid, or two files contain the same project.
     """
     by_project_and_budget: dict[tuple[str, int], ProjectResult] = {}
     for path in paths:
@@ -148,7 +116,6 @@ def read_results(paths: Sequence[Path]) -> list[ProjectResult]:
 
 
 def corrected_p_values(results: Sequence[ProjectResult], name: str) -> dict[str, float]:
-    """p-value of each project's gain, with Holm's correction over the projects."""
     p_values = {result.name: result.gains[name].p for result in results if name in result.gains}
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
@@ -156,9 +123,8 @@ def corrected_p_values(results: Sequence[ProjectResult], name: str) -> dict[str,
 def means(results: Sequence[ProjectResult]) -> dict[str, MeanWithInterval]:
     """Unweighted means over projects, each with its largest budget.
 
-    By condition, relative to the base model: share of bits saved, also on gaps alone; correct first
-    lines; correct answers. Also correct answers beyond another project's adapter, which knows the
-    format as well; and forgetting.
+    By condition, relative to the base model: share of bits saved, also on gaps alone; correct first lines; correct
+    answers. Also correct answers beyond another project's adapter, which knows the format as well; and forgetting.
     """
     values_by_name: dict[str, list[float]] = {}
     for result in with_most_tokens(results):
@@ -183,7 +149,6 @@ def _beyond_base(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def mean_over_projects(values: Sequence[float]) -> MeanWithInterval:
-    """Mean of one value a project, with a Student's t interval."""
     estimate = float(np.mean(values))
     if len(values) < 2:
         return MeanWithInterval(estimate, None, None)

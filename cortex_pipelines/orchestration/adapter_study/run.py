@@ -21,13 +21,12 @@ def run_study(
 ) -> RunOutcome:
     """Train and evaluate the adapter of each project; finished outputs are not made again.
 
-    A project is evaluated and recorded in ``study.json`` as soon as its adapter and its control
-    adapter are trained, so an interrupted study leaves complete results.
+    A project is evaluated and recorded in ``study.json`` as soon as its adapter and its control adapter are trained, so
+    an interrupted study leaves complete results.
 
     Args:
         root: Folder of the study, created by ``create_study``.
-        budgets: Maximum numbers of training tokens, run one after the other; empty for the value
-            in params.yaml.
+        budgets: Maximum numbers of training tokens, run one after the other; empty for the value in params.yaml.
         report: Receives progress messages.
         only: Names of the projects to evaluate; empty for all.
 

@@ -72,18 +72,18 @@ def create_study(
 
     Args:
         folder: Folder of the study.
-        selected: Names of projects in the template or the study; missing ones are added. Empty for
-            all of the template, or in an existing study, for all it has.
+        selected: Names of projects in the template or the study; missing ones are added. Empty for all of the
+            template, or in an existing study, for all it has.
         repositories: Additional projects by name: repositories with their history.
-        limits: Section and key to a value that overrides the standard profile. An existing study
-            must have been created with the same values.
+        limits: Section and key to a value that overrides the standard profile. An existing study must have been
+            created with the same values.
 
     Yields:
         A message for each step.
 
     Raises:
-        ProjectError: unknown project or folder, a repository with a name that is taken or not
-            allowed, or an existing study that is damaged or has other limits.
+        ProjectError: unknown project or folder, a repository with a name that is taken or not allowed, or an existing
+            study that is damaged or has other limits.
     """
     template = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
     exists = (folder / "params.yaml").exists()
@@ -140,7 +140,6 @@ def _check_existing(folder: Path, limits: Mapping[str, Mapping[str, Any]]) -> No
 
 
 def studied_projects(project: Project) -> list[str]:
-    """Names of the projects that get an adapter."""
     return [name for name in project.partitions if name != CONTROL]
 
 
@@ -174,7 +173,6 @@ def set_control_adapter(project: Project, name: str, other: str) -> None:
 
 
 def set_budget(root: Path, tokens: int) -> None:
-    """Set the maximum number of training tokens of every adapter."""
     with _study_lock(root):
         values = read_values(root)
         section = values.setdefault("adapters", {})
@@ -184,7 +182,6 @@ def set_budget(root: Path, tokens: int) -> None:
 
 
 def record_result(project: Project, name: str) -> None:
-    """Record a project's measurements in ``study.json``, replacing earlier ones."""
     folder = project.output("code_adapter_evaluation", name)
     metrics = read_json(folder / "metrics.json")
     if metrics:
@@ -198,7 +195,6 @@ def record_result(project: Project, name: str) -> None:
 
 
 def _study_lock(root: Path) -> AbstractContextManager[None]:
-    """Lock ``study.json`` and params.yaml against other runs of the same study."""
     return folder_lock(root / ".cortex" / "study")
 
 
@@ -237,7 +233,6 @@ def _metrics_by_condition(metrics: Mapping[str, float], pattern: str) -> dict[st
 
 
 def _questions(metrics: Mapping[str, float]) -> dict[str, QuestionResults]:
-    """Results by kind of question; ``shown`` covers all kinds."""
     prefixes = {"all": "team_", **{kind: f"choice_{kind}_" for kind in KINDS}, "shown": "shown_"}
     return {
         question_set: QuestionResults(
@@ -260,7 +255,6 @@ def _with_interval(metrics: Mapping[str, float], name: str) -> tuple[float, floa
 
 
 def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, BitsSaved]:
-    """Bits saved in each comparison."""
     gains = {}
     for name, (condition, reference) in _COMPARISONS.items():
         rows = table.drop_nulls([f"{condition}_bits", f"{reference}_bits"])
@@ -273,7 +267,6 @@ def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, BitsS
 
 
 def _language(project: Project, name: str) -> tuple[str, int]:
-    """Most frequent language of a project's code, and its total number of lines."""
     path = project.output("repository_files", name) / "files.parquet"
     if not path.exists():
         return "none", 0

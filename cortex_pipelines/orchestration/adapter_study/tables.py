@@ -21,7 +21,6 @@ _QUESTION_SETS = {"context": "shown", "adapter": "all", "both": "shown"}
 
 
 def completion_table(all_results: Sequence[ProjectResult]) -> str:
-    """Bits per byte of completions by condition, in Markdown."""
     results = with_most_tokens(all_results)
     conditions = list(dict.fromkeys(condition for result in results for condition in result.bits))
     head = ["project", "language", "lines", "tokens", "completions", *conditions, "best"]
@@ -43,7 +42,6 @@ def gain_table(all_results: Sequence[ProjectResult]) -> str:
 
 
 def question_table(results: Sequence[ProjectResult]) -> str:
-    """Correct first lines, correct answers, and forgetting, in Markdown."""
     head = ["project", "first lines right", "gaps, bits per byte", "questions", "names", "repairs"]
     head += ["next statements", "with similar code", "perplexity of other code"]
     question_sets = ("all", "naming", "fix", "statement", "shown")
@@ -60,7 +58,6 @@ def question_table(results: Sequence[ProjectResult]) -> str:
 
 
 def mean_table(results: Sequence[ProjectResult]) -> str:
-    """Means over the projects, in Markdown: differences to the base or the named condition."""
     rows = []
     for name, mean in means(results).items():
         interval = "" if mean.low is None else f"{mean.low:+.1%} to {mean.high:+.1%}"
@@ -69,7 +66,6 @@ def mean_table(results: Sequence[ProjectResult]) -> str:
 
 
 def curve_table(results: Sequence[ProjectResult]) -> str:
-    """Effect of more training tokens, for projects with several budgets, in Markdown."""
     head = ["project", "tokens", "minutes", "bits per byte: base", "adapter", "both"]
     head += ["questions: base", "adapter", "perplexity of other code", "as many again would bring"]
     rows = []
@@ -99,7 +95,6 @@ def _forecast(points: Sequence[ProjectResult]) -> str:
 
 
 def saved_picture(all_results: Sequence[ProjectResult]) -> bytes:
-    """SVG: share of the base's bits that each condition saves, by project."""
     results = with_most_tokens(all_results)
     saved = {
         condition: [
@@ -111,7 +106,6 @@ def saved_picture(all_results: Sequence[ProjectResult]) -> bytes:
 
 
 def answered_picture(all_results: Sequence[ProjectResult]) -> bytes:
-    """SVG: correct answers of each condition beyond the base, by project."""
     results = with_most_tokens(all_results)
 
     def gain_over_base(result: ProjectResult, condition: str) -> float | None:

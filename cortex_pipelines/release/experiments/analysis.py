@@ -29,8 +29,6 @@ _MEASURES = ("good", "failed", "withheld", "slow")
 
 @dataclass(frozen=True)
 class ExperimentOutcome:
-    """Result of an experiment, and the reason."""
-
     outcome: Outcome
     reason: str
 
@@ -45,7 +43,6 @@ class _Answer:
     vote: str | None = None
 
     def has(self, plan: ExperimentSpec) -> tuple[bool, bool, bool, bool]:
-        """The answer's measures, in the order of ``_MEASURES``."""
         failed = self.became == "failed"
         served = self.became in ("answered", "left")
         good = self.vote == "up" if plan.metric == "accepted" else served and self.vote != "down"
@@ -56,8 +53,6 @@ class _Answer:
 
 @dataclass
 class _ArmCounts:
-    """The answers of one arm."""
-
     sums: dict[str, UnitSums] = field(default_factory=lambda: dict.fromkeys(_MEASURES, UnitSums()))
     units: dict[str, list[int]] = field(default_factory=dict)
     seconds: "array[float]" = field(default_factory=lambda: array("d"))
@@ -73,12 +68,6 @@ class _ArmCounts:
 
 
 class ExperimentCounts:
-    """An experiment's answers and votes, each counted once.
-
-    Args:
-        plan: The experiment.
-    """
-
     def __init__(self, plan: ExperimentSpec) -> None:
         self.plan = plan
         self._answers: dict[str, _Answer] = {}
@@ -88,7 +77,6 @@ class ExperimentCounts:
         return answer in self._answers
 
     def arm_of(self, answer: str) -> Arm:
-        """The arm that gave an answer."""
         return self._answers[answer].arm
 
     def add(self, line: Mapping[str, Any]) -> None:
@@ -114,12 +102,10 @@ class ExperimentCounts:
         self._answers[name] = new
 
     def sums(self, measure: str) -> tuple[UnitSums, UnitSums]:
-        """UnitSums of a measure, of both arms."""
         first, second = (self._arms[arm].sums[measure] for arm in ARMS)
         return first, second
 
     def metrics(self) -> dict[str, Any]:
-        """Counts and intervals as JSON-serialisable values."""
         plan, ratio = self.plan, self.ratio()
         low, high = self.interval("good")
         good = self.sums("good")
@@ -144,7 +130,6 @@ class ExperimentCounts:
         return float(sample_ratio(first, second, self.plan.share))
 
     def interval(self, measure: str, error: float = _ERROR, min_units: int = MIN_UNITS) -> Any:
-        """Confidence sequence of b's share minus that of a."""
         low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, min_units)
         return float(low), float(high)
 

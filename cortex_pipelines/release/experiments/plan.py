@@ -32,12 +32,10 @@ _RANDOM = random.SystemRandom()
 
 
 class ExperimentError(RuntimeError):
-    """An experiment is refused; the message gives the reason."""
+    pass
 
 
 class ExperimentOptions(TypedDict):
-    """Options of a new experiment; see ``ExperimentSpec``."""
-
     share: float
     metric: Metric
     smallest: float
@@ -49,22 +47,10 @@ class ExperimentOptions(TypedDict):
 
 @dataclass(frozen=True)
 class ExperimentSpec:
-    """The compared conditions and the stopping rule.
-
-    Args:
-        id: Identifier, also the seed of the assignment of users.
-        project: The project whose requests are split.
-        a: Condition of the first arm, such as ``1.2.0``, ``1.2.0:adapter``, ``base``.
-        b: Condition of the second arm.
-        share: Share of users that get ``b``.
-        metric: Compared metric.
-        smallest: Smallest difference of the metric that matters.
-        most_answers: Total number of answers after which it ends.
-        tolerance: Tolerated excess of ``b``'s share of failed, and of withheld, answers.
-        slowest: Limit of the 95th percentile of ``b``'s seconds; None for no limit.
-        begun: Start, ISO 8601 in UTC.
-        by: Account that started it.
-        why: The reason given.
+    """``id``: also the seed of the assignment; ``a``, ``b``: conditions such as ``1.2.0``, ``1.2.0:adapter``,
+    ``base``; ``share`` of users that get ``b``; ``smallest`` difference of the metric that matters; ``tolerance``:
+    tolerated excess of ``b``'s share of failed, and of withheld, answers; ``slowest``: limit of the 95th percentile
+    of ``b``'s seconds; ``begun``: ISO 8601 in UTC.
     """
 
     id: str
@@ -95,7 +81,6 @@ class ExperimentSpec:
 
     @property
     def is_aa_test(self) -> bool:
-        """Whether both conditions are the same (A/A), to test the experiment itself."""
         return self.a == self.b
 
     def unit(self, user: str) -> str:
@@ -109,24 +94,12 @@ class ExperimentSpec:
         return "b" if draw < self.share else "a"
 
     def describe(self) -> str:
-        """The comparison, as a sentence."""
         comparison = f"{self.a} against itself" if self.is_aa_test else f"{self.a} (a) against {self.b} (b)"
         return f"{self.project}: {comparison}, by the share {self.metric}; b gets {self.share:.0%}"
 
 
 @dataclass(frozen=True)
 class ExperimentEnd:
-    """End of an experiment.
-
-    Args:
-        id: Identifier of the experiment.
-        outcome: See ``analysis.Outcome``.
-        reason: Reason, as a sentence.
-        at: Time, ISO 8601 in UTC.
-        by: Account that ended it; ``gateway`` for the stopping rule.
-        figures: Final metrics.
-    """
-
     id: str
     outcome: str
     reason: str
@@ -137,19 +110,11 @@ class ExperimentEnd:
 
 @dataclass(frozen=True)
 class ExperimentRecord:
-    """An experiment and its end, which is None while it is running."""
-
     plan: ExperimentSpec
     end: ExperimentEnd | None
 
 
 class ExperimentLog:
-    """The experiments of a project, oldest first.
-
-    Args:
-        state: Folder of the gateway's state.
-    """
-
     def __init__(self, state: Path) -> None:
         self.state = state
         self.path = state / FILE
@@ -166,25 +131,18 @@ class ExperimentLog:
         return [ExperimentRecord(plan, ends.get(name)) for name, plan in plans.items()]
 
     def running(self, project: str) -> ExperimentSpec | None:
-        """The running experiment of a project, or None."""
         return next((e.plan for e in self.entries() if not e.end and e.plan.project == project), None)
 
     def write(self, line: ExperimentSpec | ExperimentEnd) -> None:
-        """Append a start or an end."""
         append(self.path, asdict(line))
 
     def answers(self, plan: ExperimentSpec) -> Path:
-        """The file of an experiment's answers."""
         return self.state / FOLDER / f"{plan.id}.jsonl"
 
     def forget(self, user: str, project: str | None) -> int:
         """Replace a user's pseudonym by a random one; counts do not change.
 
         Lines keep their length, so a gateway that reads the file can continue.
-
-        Args:
-            user: Name of the user at the gateway.
-            project: Only in experiments of this project; None for all.
 
         Returns:
             Number of replaced pseudonyms.

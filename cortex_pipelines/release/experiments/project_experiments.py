@@ -26,15 +26,12 @@ _STATE = Path(".cortex") / "serving"
 
 
 def experiment_log(root: Path) -> ExperimentLog:
-    """The log of experiments of a project folder."""
     return ExperimentLog(root / _STATE)
 
 
 def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
-    """End the running experiment of a project and return its record.
-
-    Raises:
-        ExperimentError: no experiment is running.
+    """End the running experiment of a project and return its record. Raises ExperimentError: no experiment is
+    running.
     """
     plan = experiment_log(root).running(project)
     if plan is None:
@@ -44,7 +41,6 @@ def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
 
 
 def finish(root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway") -> ExperimentEnd:
-    """Record the end of an experiment; a second call changes nothing."""
     with experiments_lock(root):
         log = experiment_log(root)
         for entry in log.entries():
@@ -57,7 +53,6 @@ def finish(root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str 
 
 
 def stop_for_release(root: Path, project: str | None, reason: str) -> None:
-    """End the experiment of a project whose releases changed."""
     plan = experiment_log(root).running(project) if project else None
     if plan is not None:
         finish(root, plan, ExperimentOutcome("stopped", reason), getpass.getuser())
@@ -65,7 +60,6 @@ def stop_for_release(root: Path, project: str | None, reason: str) -> None:
 
 
 def experiment_state(root: Path, entry: ExperimentRecord) -> dict[str, Any]:
-    """An experiment as JSON-serialisable values: ``plan``, ``state``, ``reason``, and metrics."""
     if entry.end is not None:
         outcome = {"state": entry.end.outcome, "reason": entry.end.reason, "at": entry.end.at}
         return {"plan": asdict(entry.plan), **outcome, "by": entry.end.by, **entry.end.figures}
@@ -79,7 +73,6 @@ def _metrics(log: ExperimentLog, plan: ExperimentSpec) -> dict[str, Any]:
 
 @contextmanager
 def experiments_lock(root: Path) -> Iterator[None]:
-    """Lock the start and end of experiments."""
     (root / _STATE).mkdir(parents=True, exist_ok=True)
     with FileLock(root / _STATE / "experiments.lock"):
         yield

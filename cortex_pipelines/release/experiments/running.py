@@ -19,40 +19,23 @@ Finish = Callable[[ExperimentSpec, ExperimentOutcome], object]
 
 @dataclass(frozen=True)
 class Assignment:
-    """Assignment of a request in an experiment.
-
-    Args:
-        plan: The experiment.
-        arm: The arm that answers.
-        unit: Pseudonym of the user; empty for an anonymous user.
-    """
-
     plan: ExperimentSpec
     arm: Arm
     unit: str
 
     @classmethod
     def for_user(cls, plan: ExperimentSpec, user: str) -> "Assignment":
-        """Assign a request of this user."""
         unit = plan.unit(user)
         return cls(plan, plan.arm(unit), unit)
 
 
 class AnswerLog:
-    """The answers of one experiment, written by several processes.
-
-    Args:
-        plan: The experiment.
-        path: The file.
-    """
-
     def __init__(self, plan: ExperimentSpec, path: Path) -> None:
         self.counts = ExperimentCounts(plan)
         self._path = path
         self._offset = 0
 
     def add(self, line: dict[str, Any]) -> None:
-        """Append a line, and count new lines."""
         append(self._path, line)
         self.read()
 
@@ -81,13 +64,6 @@ class _Running:
 
 
 class Experiments:
-    """Counts the answers of experiments, and ends them by their stopping rule.
-
-    Args:
-        book: The log of experiments.
-        finish: Records an end.
-    """
-
     def __init__(self, experiments: ExperimentLog, finish: Finish) -> None:
         self._experiments = experiments
         self._finish = finish
@@ -100,7 +76,6 @@ class Experiments:
         self._append(assignment.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
 
     def vote(self, plan: ExperimentSpec, answer: str, vote: Vote) -> Arm | None:
-        """Count a vote on an answer; returns the arm of the answer, or None."""
         counts = self._running_experiment(plan).log.counts
         if answer not in counts:
             return None
@@ -108,13 +83,11 @@ class Experiments:
         return counts.arm_of(answer)
 
     def metrics(self, plan: ExperimentSpec) -> dict[str, Any]:
-        """Current metrics."""
         running = self._running_experiment(plan)
         with running.lock:
             return running.log.read().metrics()
 
     def close(self) -> None:
-        """Wait for experiments that are ending."""
         for running in list(self._running.values()):
             if running.ending is not None:
                 running.ending.join()

@@ -16,14 +16,7 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Pair:
-    """The two LoRA matrices of a layer, as in peft.
-
-    Args:
-        layer: Name of the layer in transformers.
-        a: Shape (rank, inputs).
-        b: Shape (outputs, rank).
-        scale: Factor of their product, from rank and alpha.
-    """
+    """LoRA matrices as in peft: ``a`` (rank, inputs), ``b`` (outputs, rank); ``scale`` from rank and alpha."""
 
     layer: str
     a: Array
@@ -32,11 +25,8 @@ class Pair:
 
 
 def write_gguf(source: Source, out: Path) -> ExportChecks:
-    """Write an adapter as GGUF and compare every tensor with the safetensors.
-
-    Raises:
-        ExportError: the base's architecture is not supported, a layer has no GGUF name, or the file
-            differs from the adapter.
+    """Write an adapter as GGUF and compare every tensor with the safetensors. Raises ExportError: the base's
+    architecture is not supported, a layer has no GGUF name, or the file differs from the adapter.
     """
     layout, pairs = layout_of(source.base.folder), read_pairs(read_lora(source.folder))
     alpha = _alpha(pairs)
@@ -52,7 +42,6 @@ def write_gguf(source: Source, out: Path) -> ExportChecks:
 
 
 def read_pairs(adapter: Lora) -> list[Pair]:
-    """The LoRA matrices of an adapter by layer, with their scales."""
     return [
         Pair(
             layer.removeprefix(_PREFIX),
@@ -95,7 +84,6 @@ def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
 
 
 def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
-    """Tensors of a GGUF adapter by name, and its alpha."""
     import gguf
 
     reader = gguf.GGUFReader(path)
@@ -107,8 +95,8 @@ def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
 def _alpha(pairs: list[Pair]) -> float:
     """The file's alpha, from its first layer; other layers are rescaled to it.
 
-    GGUF readers divide it by the rank only, so for a rank-stabilised adapter it is the configured
-    alpha times the root of the rank.
+    GGUF readers divide it by the rank only, so for a rank-stabilised adapter it is the configured alpha times the root
+    of the rank.
     """
     if not pairs:
         raise ExportError("the adapter has no layers")

@@ -21,13 +21,8 @@ _HALF = "\N{REPLACEMENT CHARACTER}"
 def write_base(base: BaseModel, path: Path, width: Width) -> None:
     """Write a base's weights and the texts of its tokens.
 
-    The file is for programs that send token ids: it has the text of each token, complete characters
-    only, but no tokenisation rules.
-
-    Args:
-        base: The base, as safetensors.
-        path: The file.
-        width: Type of the matrices; vectors stay float32.
+    The file is for programs that send token ids: it has the text of each token, complete characters only, but no
+    tokenisation rules.
 
     Raises:
         ExportError: its architecture is not supported, or a layer has no GGUF name.
@@ -85,9 +80,8 @@ def _add_shape(writer: Any, config: dict[str, Any]) -> None:
 def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     """Add the text of each token, so that llama.cpp can constrain the start of an answer.
 
-    Partial characters become the replacement character: llama.cpp delays a token until its
-    character is complete. Special tokens get new names, since llama.cpp treats some of the usual
-    names as end of text.
+    Partial characters become the replacement character: llama.cpp delays a token until its character is complete.
+    Special tokens get new names, since llama.cpp treats some of the usual names as end of text.
     """
     import gguf
 
@@ -113,7 +107,6 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
 
 
 def _byte_letters() -> list[str]:
-    """The character for each byte in a byte-level vocabulary."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     substitutes = iter(range(256, 512))
     return [chr(byte) if byte in plain else chr(next(substitutes)) for byte in range(256)]

@@ -16,14 +16,6 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class GgufLayout:
-    """GGUF layout of a base model.
-
-    Args:
-        architecture: Name of the architecture in GGUF files.
-        name_of: Maps a layer's name in transformers, without ``.weight``, to its GGUF name or None.
-        heads: Number of attention heads by projection (``q_proj``, ``k_proj``).
-    """
-
     architecture: str
     name_of: Callable[[str], str | None]
     heads: dict[str, int]
@@ -31,12 +23,8 @@ class GgufLayout:
     def rows(self, name: str, count: int) -> npt.NDArray[np.int64]:
         """For each row of a layer's weights in GGUF, the row in transformers.
 
-        A rotary embedding rotates pairs of rows of a head. Transformers stores the first row of
-        every pair in the first half of the head, llama.cpp stores a pair's rows next to each other.
-
-        Args:
-            name: The layer's name in transformers.
-            count: Rows of its weights.
+        A rotary embedding rotates pairs of rows of a head. Transformers stores the first row of every pair in the first
+        half of the head, llama.cpp stores a pair's rows next to each other.
         """
         heads = self.heads.get(name.rpartition(".")[2])
         if heads is None:
@@ -48,11 +36,7 @@ class GgufLayout:
 
 
 def layout_of(base: Path) -> GgufLayout:
-    """GGUF layout for the base in a folder.
-
-    Raises:
-        ExportError: the architecture is not supported.
-    """
+    """GGUF layout for the base in a folder. Raises ExportError: the architecture is not supported."""
     import gguf
 
     config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))

@@ -14,13 +14,8 @@ _SECONDS = 300
 def generate(base: Path, adapter: Path) -> str | None:
     """Greedy completion of a fixed prompt by base and adapter in llama.cpp.
 
-    Args:
-        base: GGUF file of the base.
-        adapter: GGUF file of the adapter.
-
     Returns:
-        None if llama.cpp is not installed: neither ``llama-cli`` on the PATH nor the Python
-        package ``llama_cpp``.
+        None if llama.cpp is not installed: neither ``llama-cli`` on the PATH nor the Python package ``llama_cpp``.
 
     Raises:
         ExportError: llama.cpp cannot load the files, or generates nothing.

@@ -14,11 +14,8 @@ _TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 
 
 def write_merged(source: Source, out: Path) -> ExportChecks:
-    """Merge an adapter into its base in float32 and save in the base's own type.
-
-    Raises:
-        ExportError: the base's weights are not floating point, or the merged model's logits differ
-            from base and adapter.
+    """Merge an adapter into its base in float32 and save in the base's own type. Raises ExportError: the base's
+    weights are not floating point, or the merged model's logits differ from base and adapter.
     """
     import torch
 
@@ -57,7 +54,6 @@ def write_merged(source: Source, out: Path) -> ExportChecks:
 
 
 def _kind(base: BaseModel) -> str:
-    """The most frequent weight type of the base, as safetensors names it."""
     from safetensors import safe_open
 
     kinds: dict[str, int] = {}

@@ -19,15 +19,8 @@ _MIN_CORRELATION = 0.9
 
 
 def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
-    """Write base, adapter and Modelfile after checking that base and adapter match.
-
-    Args:
-        source: The adapter.
-        base: GGUF file of its base, quantised or not, or None.
-        out: Empty folder.
-
-    Raises:
-        ExportError: the GGUF file is missing, or of another model.
+    """Write base, adapter and Modelfile after checking that base and adapter match. Raises ExportError: the GGUF
+    file is missing, or of another model.
     """
     if base is None:
         raise ExportError(
@@ -49,7 +42,6 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
 
 
 def modelfile(source: Source) -> str:
-    """Ollama's Modelfile: base, adapter, and the prompt template of training."""
     config = json.loads((source.base.folder / "config.json").read_text(encoding="utf-8"))
     context = min(int(config.get("max_position_embeddings", _LONGEST_CONTEXT)), _LONGEST_CONTEXT)
     return (
@@ -66,8 +58,8 @@ def modelfile(source: Source) -> str:
 def compare_base(gguf_file: Path, folder: Path) -> float:
     """Smallest correlation of a query or key layer in GGUF with that in safetensors.
 
-    llama.cpp stores the rows of these layers in another order; if they agree, so do the rows that
-    an adapter is added to.
+    llama.cpp stores the rows of these layers in another order; if they agree, so do the rows that an adapter is added
+    to.
 
     Raises:
         ExportError: the layers differ, or the file has other layers.
@@ -97,7 +89,6 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
 
 
 def _rotated(folder: Path, ends: tuple[str, ...]) -> list[tuple[str, Array]]:
-    """The base's layers with this name ending, as float32 weights."""
     from safetensors import safe_open
 
     rotated = []

@@ -11,11 +11,7 @@ from cortex_pipelines.release.loading import ResidentBase, read_lora
 
 
 def write_peft(source: Source, out: Path) -> ExportChecks:
-    """Copy an adapter and check that peft's logits equal this package's.
-
-    Raises:
-        ExportError: the logits differ.
-    """
+    """Copy an adapter and check that peft's logits equal this package's. Raises ExportError: the logits differ."""
     for name in (WEIGHTS, CONFIGURATION):
         shutil.copyfile(source.folder / name, out / name)
     training = source.folder / TRAINING

@@ -13,22 +13,11 @@ CARD = "README.md"
 
 
 class ExportError(RuntimeError):
-    """A model cannot be exported in this format, or the export differs from the model."""
+    pass
 
 
 @dataclass(frozen=True)
 class Source:
-    """A verified adapter and its base.
-
-    Args:
-        model: Name of the model.
-        version: DVC hash.
-        number: Semantic version, or empty if not released.
-        folder: Folder of the adapter.
-        base: The base model, as safetensors.
-        card: Model card, or empty.
-    """
-
     model: str
     version: str
     number: str
@@ -39,13 +28,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ExportChecks:
-    """Results of checks on the reloaded export.
-
-    Args:
-        passed: Descriptions of passed checks.
-        skipped: Checks that were not possible, with reasons.
-        metrics: Measured values by name.
-    """
+    """Checks on the reloaded export; ``skipped`` are those that were not possible, with reasons."""
 
     passed: tuple[str, ...]
     skipped: tuple[str, ...]
@@ -54,10 +37,8 @@ class ExportChecks:
 
 @contextmanager
 def staging_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder for an export, moved to ``out`` once it is verified.
-
-    Raises:
-        ExportError: ``out`` exists and is not empty.
+    """A temporary folder for an export, moved to ``out`` once it is verified. Raises ExportError: ``out`` exists and
+    is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} is not empty; choose another folder with --out")

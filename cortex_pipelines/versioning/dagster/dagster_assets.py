@@ -32,36 +32,31 @@ _VERDICT_AGE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), wa
 
 
 class TrackingRun(Protocol):
-    """An open tracking run, to be finished or failed."""
-
     def finish(self, version: Version) -> str:
-        """Record the output; returns the run's id."""
+        pass
 
     def fail(self, error: BaseException) -> None:
-        """Record the error."""
+        pass
 
 
 class Tracker(Protocol):
-    """Records runs; MLflow in a real project."""
-
     def begin(
         self, project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
     ) -> TrackingRun:
-        """Open the run of a materialisation."""
+        pass
 
     def record(
         self, project: Project, asset: VersionedAsset, partition: str | None, version: Version, dagster_run_id: str
     ) -> str:
-        """Record a materialisation without an open run; returns the run's id."""
+        pass
 
     def link(self, run_id: str) -> str:
-        """URL of a run."""
+        pass
 
 
 def build_assets(
     project: Project, tracker: Tracker, validate: Validate | None = None
 ) -> list[dg.AssetsDefinition | dg.SourceAsset]:
-    """Build a Dagster asset for each versioned asset and pin."""
     partitions = partitions_definition()
     # Observable sources are marked as beta; that is known, and no news for whoever runs this.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -128,19 +123,8 @@ def run_step(
     validate: Validate | None,
     is_known: Callable[[], bool] = lambda: False,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Materialise one asset and partition within a Dagster step and report it.
-
-    Args:
-        context: The step.
-        project: The project.
-        asset: What is made.
-        partition: Project it is for; None if the asset has no partitions.
-        tracker: Where the version is remembered.
-        validate: Further check of a table before it is published.
-        is_known: Asked of an unchanged version: True if Dagster knows it, so that nothing is said.
-
-    Raises:
-        Failure: it cannot be made; retried only if what went wrong passes by itself.
+    """Materialise within a Dagster step and report it; nothing if the version is unchanged and ``is_known`` says
+    that Dagster knows it. Raises dg.Failure, retried only if the cause is transient.
     """
     opened: list[TrackingRun] = []
 
@@ -178,7 +162,6 @@ def run_step(
 
 @contextmanager
 def _failing(opened: list[TrackingRun]) -> Iterator[None]:
-    """Record any error in the open run."""
     try:
         yield
     except BaseException as error:
@@ -188,7 +171,6 @@ def _failing(opened: list[TrackingRun]) -> Iterator[None]:
 
 
 def _kinds(asset: VersionedAsset) -> set[str]:
-    """Kinds of an asset, shown as icons in the graph."""
     kinds = {"dvc", "mlflow"}
     if asset.tables:
         kinds |= {"polars"} if asset.determinism == "exact" else {"pytorch"}
@@ -211,7 +193,6 @@ def _remember(
     version: Version,
     tracker: Tracker,
 ) -> str:
-    """Id of the run that recorded an existing version, if any."""
     earlier = remembered_run(context.instance, asset.name, partition, version.value)
     if earlier:
         return earlier
@@ -241,7 +222,6 @@ def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
 
 
 def _check_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...]) -> Iterator[dg.AssetCheckResult]:
-    """Contract check results; those of an unchanged version passed when it was published."""
     by_table = {check.table: check for check in checks}
     for table in asset.tables:
         check = by_table.get(table.name)
@@ -290,7 +270,6 @@ def _alarm_result(project: Project, asset: VersionedAsset, partition: str | None
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty if the file is missing."""
     if not path.exists():
         return {}
     loaded = json.loads(path.read_text(encoding="utf-8"))
@@ -298,7 +277,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def describe(project: Project, asset: VersionedAsset, partition: str | None, version: str) -> dict[str, Any]:
-    """Metadata of a materialisation, from the output in the workspace."""
     folder = project.output(asset.name, partition)
     metadata: dict[str, Any] = {"dvc_md5": version, "dagster/uri": folder.relative_to(project.root).as_posix()}
     rows = 0
@@ -329,7 +307,6 @@ def describe(project: Project, asset: VersionedAsset, partition: str | None, ver
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """A table's columns for the UI."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -355,8 +332,6 @@ def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.Table
 
 
 def preview(frame: pl.DataFrame) -> str:
-    """A few rows as a Markdown table with truncated cells."""
-
     def cell(value: Any) -> str:
         text = str(value).replace("\n", " ⏎ ").replace("|", "\\|")
         short = text[:_PREVIEW_CHARACTERS] + "…" if len(text) > _PREVIEW_CHARACTERS else text

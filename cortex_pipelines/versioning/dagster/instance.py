@@ -35,7 +35,6 @@ def renew_databases(root: Path) -> list[str]:
 
 
 def deleted_databases(root: Path) -> list[str]:
-    """Databases of Dagster that the project had and that are gone."""
     home = root / ".dagster"
     if not (home / _READY).exists() or not has_own_databases(root):
         return []
@@ -43,7 +42,6 @@ def deleted_databases(root: Path) -> list[str]:
 
 
 def has_own_databases(root: Path) -> bool:
-    """Whether ``dagster.yaml`` names no storage, so that it is in files below it."""
     settings = peek_yaml(root / ".dagster" / "dagster.yaml")
     return settings.keys().isdisjoint(_STORAGE)
 
@@ -51,8 +49,8 @@ def has_own_databases(root: Path) -> bool:
 def open_instance(root: Path) -> "DagsterInstance":
     """The Dagster instance in ``.dagster``; sets ``DAGSTER_HOME`` so that the UI's is the same.
 
-    First use is serialised, also after ``dagster.yaml`` named another storage: two processes that
-    create a database at once leave it broken for good, with two heads of the schema's history.
+    First use is serialised, also after ``dagster.yaml`` named another storage: two processes that create a database at
+    once leave it broken for good, with two heads of the schema's history.
     """
     import dagster as dg
 

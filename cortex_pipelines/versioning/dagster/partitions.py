@@ -1,8 +1,8 @@
 """The projects as partitions that Dagster learns of while it runs.
 
-A static definition is read once, when the code location is loaded, so that a project added
-afterwards would be unknown until somebody reloads it. Here the keys are in Dagster's database.
-``params.yaml`` alone says which projects there are; the keys follow it.
+A static definition is read once, when the code location is loaded, so that a project added afterwards would be unknown
+until somebody reloads it. Here the keys are in Dagster's database. ``params.yaml`` alone says which projects there are;
+the keys follow it.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ NAME = "projects"
 
 
 def partitions_definition() -> "DynamicPartitionsDefinition":
-    """The definition that all assets with an output per project share."""
     import dagster as dg
 
     return dg.DynamicPartitionsDefinition(name=NAME)

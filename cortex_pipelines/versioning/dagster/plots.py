@@ -17,7 +17,6 @@ _BAR, _LONGEST = "█", 20
 
 
 def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
-    """Counts of a table's characteristic columns in Markdown, by ``<table>/<column>``."""
     plots = {}
     for column in _PLOTTED:
         if column in table.schema:
@@ -31,7 +30,6 @@ def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, str]:
-    """The loss curve of a training in Markdown; empty without measurements."""
     series = {
         name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
         for name, key in (("training loss", "steps"), ("validation loss", "validation"))
@@ -42,7 +40,6 @@ def curves(training: Mapping[str, Any]) -> dict[str, str]:
 
 
 def bar_table(column: str, bars: Mapping[str, int]) -> str:
-    """A Markdown table of counts with bars of text, in the order given."""
     most = max(bars.values())
     lines = [f"| {column} | rows | |", "| --- | ---: | --- |"]
     for name, count in bars.items():
@@ -52,8 +49,6 @@ def bar_table(column: str, bars: Mapping[str, int]) -> str:
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Line chart of (x, y) points as ``charts.chart`` gives it."""
-
     def draw(axes: Any) -> None:
         for name, points in series.items():
             axes.plot([x for x, _ in points], [y for _, y in points], ".-", label=name)

@@ -1,8 +1,8 @@
 """Dagster tags of a materialisation that make it agree with DVC on staleness.
 
-Dagster would store a hash of concatenated inputs as the version, and would take its pointer to the
-inputs' events when the step starts. All of it is set here instead, by tags, from the hashes that
-the version was really made from. How Dagster reads them back:
+Dagster would store a hash of concatenated inputs as the version, and would take its pointer to the inputs' events when
+the step starts. All of it is set here instead, by tags, from the hashes that the version was really made from. How
+Dagster reads them back:
 
 * an un-partitioned input is updated if its newest version differs from the tag
   ``dagster/input_data_version/<asset>``;
@@ -36,14 +36,12 @@ NOTHING = "NULL"
 def latest_record(
     instance: "DagsterInstance", name: str, partition: str | None, observed: bool = False
 ) -> "EventLogRecord | None":
-    """Newest materialisation (for a pin: observation) of an asset and partition."""
     import dagster as dg
 
     return instance.get_latest_data_version_record(dg.AssetKey(name), is_source=observed, partition_key=partition)
 
 
 def recorded_version(record: "EventLogRecord | None") -> str | None:
-    """Data version in an event, or None."""
     if record is None:
         return None
     return (record.event_log_entry.tags or {}).get(DATA_VERSION)
@@ -57,7 +55,6 @@ def event_tags(
     made_from: Snapshot,
     version: str,
 ) -> dict[str, str]:
-    """All tags of a materialisation of ``version`` from the inputs ``made_from``."""
     wiring = project.graph.wiring(asset.name)
     tags = {
         DATA_VERSION: version,
@@ -85,15 +82,7 @@ def observe_pins(
     partition: str | None,
     known_version: Callable[[str, str | None], str | None] | None = None,
 ) -> int:
-    """Report pins with versions unknown to Dagster; returns how many.
-
-    Args:
-        instance: The project's Dagster instance.
-        project: The project.
-        pins: The pins.
-        partition: The project that they are looked at for; None for all.
-        known_version: Gives the version of a pin that Dagster has, if many were read at once.
-    """
+    """Report pins with versions unknown to Dagster; returns how many."""
     import dagster as dg
 
     def latest(name: str, key: str | None) -> str | None:

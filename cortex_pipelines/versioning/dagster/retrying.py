@@ -36,7 +36,6 @@ _WORDS = (  # of git, of resolvers and of databases, which come as text only
 
 
 def retry_policy() -> "dg.RetryPolicy":
-    """Retry policy of a step; permanent failures set ``allow_retries=False``."""
     import dagster as dg
 
     return dg.RetryPolicy(
@@ -45,14 +44,12 @@ def retry_policy() -> "dg.RetryPolicy":
 
 
 def failure(error: BaseException) -> "dg.Failure":
-    """The error as a Dagster failure, retried only if it is transient."""
     import dagster as dg
 
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=is_transient(error))
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error or one of its causes is transient."""
     return any(_passes(link) for link in _chain(error))
 
 
@@ -74,6 +71,5 @@ def _passes(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int:
-    """HTTP status of an error by urllib, requests or httpx; 0 if it has none."""
     status = getattr(getattr(error, "response", None), "status_code", getattr(error, "code", 0))
     return status if isinstance(status, int) and 400 <= status < 600 else 0

@@ -1,8 +1,8 @@
 """Access to DVC: whether a stage is unchanged, commits, and the content of the lock.
 
-Both ends of a materialisation take DVC's repository lock for a moment only; between them a read
-lock on the inputs keeps a ``dvc repro`` elsewhere from taking them away. (A write lock on the
-output would make ``dvc status`` fail as busy for as long as a training takes.)
+Both ends of a materialisation take DVC's repository lock for a moment only; between them a read lock on the inputs
+keeps a ``dvc repro`` elsewhere from taking them away. (A write lock on the output would make ``dvc status`` fail as
+busy for as long as a training takes.)
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _LOCK_POLL_SECONDS = 0.2
 
 
 class StageError(ProjectError):
-    """DVC does not know a stage, or cannot read its data."""
+    pass
 
 
 def under_dvc(address: str) -> bool:
@@ -45,7 +45,6 @@ def under_dvc(address: str) -> bool:
 
 @contextmanager
 def locked_repo(root: Path) -> Iterator[Any]:
-    """DVC's repository under an exclusive lock."""
     from dvc.repo import Repo, lock_repo
 
     require_no_conflicts(root)  # of which DVC says that the file is corrupted
@@ -59,7 +58,6 @@ def locked_repo(root: Path) -> Iterator[Any]:
 
 @lru_cache(maxsize=1)
 def _atomic_file_system() -> Any:
-    """DVC's file system with atomic writes of dvc.lock and rwlock."""
     from dvc.fs import LocalFileSystem
 
     class WholeFiles(LocalFileSystem):  # type: ignore[misc]
@@ -80,8 +78,8 @@ def _atomic_write(path: Path) -> Iterator[Any]:
 def forget_listings() -> None:
     """Drop the listings of folders that DVC left in memory when it hashed them to compare.
 
-    Its file system in memory looks through all that it holds at each question, so that the status
-    of many stages would take time by the square of their number. Nothing reads a listing again.
+    Its file system in memory looks through all that it holds at each question, so that the status of many stages would
+    take time by the square of their number. Nothing reads a listing again.
     """
     from dvc_objects.fs import MemoryFileSystem
 
@@ -91,7 +89,6 @@ def forget_listings() -> None:
 
 
 def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
-    """See ``kept.mend``; requires DVC's lock."""
     if sentence := retained_outputs.mend(root, retained_outputs.DVC_LOCK):
         report(sentence)
 
@@ -117,7 +114,6 @@ def mend_unless_busy(root: Path) -> list[str]:
 
 @contextmanager
 def _unless_busy(path: Path) -> Iterator[bool]:
-    """One of DVC's locks, if it is free."""
     import zc.lockfile
 
     try:
@@ -183,11 +179,8 @@ def _as_rwlock(locks: list[_HeldLock]) -> str:
 
 
 def retry_while_locked(root: Path, act: Callable[[], T]) -> T:
-    """Retry a call while DVC's locks are held by another process.
-
-    Raises:
-        ProjectError: they were not free for half an hour, or DVC's lock file is damaged and cannot
-            be mended.
+    """Retry a call while DVC's locks are held by another process. Raises ProjectError: they were not free for half
+    an hour, or DVC's lock file is damaged and cannot be mended.
     """
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
@@ -213,7 +206,6 @@ def retry_while_locked(root: Path, act: Callable[[], T]) -> T:
 
 
 def cache_folder(root: Path) -> str:
-    """Folder of DVC's cache."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
@@ -221,16 +213,11 @@ def cache_folder(root: Path) -> str:
 
 
 def stages_by_address(repo: Any) -> dict[str, Any]:
-    """All stages of the project's ``dvc.yaml``, by name and partition."""
     return {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
 
 
 def find_stage(repo: Any, address: str) -> Any:
-    """Find a stage by asset and partition.
-
-    Raises:
-        StageError: ``dvc.yaml`` has no such stage.
-    """
+    """Find a stage by asset and partition. Raises StageError: ``dvc.yaml`` has no such stage."""
     from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 
     try:
@@ -241,8 +228,6 @@ def find_stage(repo: Any, address: str) -> Any:
 
 
 def write_parameters(project: Project) -> None:
-    """Update the effective parameters on disk from ``params.yaml``, if necessary."""
-
     def act() -> None:
         with locked_repo(project.root) as repo:
             record_parameters(project, repo)
@@ -252,7 +237,6 @@ def write_parameters(project: Project) -> None:
 
 
 def record_parameters(project: Project, repo: Any) -> None:
-    """Run and commit the stage ``parameters``; requires DVC's lock."""
     project.resolve().write(project.root)
     if find_stage(repo, PARAMETERS).changed():
         with contextlib.chdir(project.root):
@@ -261,7 +245,6 @@ def record_parameters(project: Project, repo: Any) -> None:
 
 
 def locked_snapshot(stage: Any) -> Snapshot:
-    """Recorded dependencies of a stage, from the lock or a fresh commit."""
     from dvc.dependency.param import ParamsDependency
 
     deps: dict[str, str | None] = {}
@@ -275,14 +258,11 @@ def locked_snapshot(stage: Any) -> Snapshot:
 
 
 def locked_version(stage: Any) -> str | None:
-    """Hash of the stage's output in ``dvc.lock``; None if it was never committed."""
     info = stage.outs[0].hash_info
     return str(info.value) if info else None
 
 
 def unchanged_version(project: Project, address: str) -> str | None:
-    """The committed version, if DVC detects no change; else None."""
-
     def ask() -> str | None:
         with locked_repo(project.root) as repo:
             record_parameters(project, repo)
@@ -321,17 +301,8 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
 def commit(
     root: Path, address: str, output: str, check: Callable[[], None], publish: Callable[[], None]
 ) -> tuple[str, Snapshot]:
-    """Check, publish and commit one stage under an exclusive lock.
-
-    Args:
-        root: Project root.
-        address: Stage.
-        output: Path of its output, relative to the root.
-        check: Called with the locks held, before anything is published; raises to give up.
-        publish: Puts the new output into its place.
-
-    Returns:
-        The version DVC committed, and what it recorded as made from.
+    """Check, publish and commit one stage under DVC's locks; ``check`` raises to give up. Returns the version, and
+    what DVC recorded as made from.
     """
 
     def act() -> tuple[str, Snapshot]:

@@ -33,10 +33,8 @@ def restore_outputs(project: Project) -> int:
 
 
 def restore_settings(root: Path) -> list[str]:
-    """Bring a deleted ``.dvc`` back from git; returns what was done, in sentences.
-
-    Raises:
-        ProjectError: git does not have it.
+    """Bring a deleted ``.dvc`` back from git; returns what was done, in sentences. Raises ProjectError: git does not
+    have it.
     """
     if (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
         return []

@@ -1,8 +1,8 @@
 """Read and write of ``dvc.yaml`` and ``dvc.lock`` only what is new, also within DVC.
 
-DVC parses and checks both again for every question to a repository and writes the whole lock for
-every stage, all in pure Python: for a lock of a hundred stages two seconds to parse and one to
-write. That would be more than half of the time of a run of small assets.
+DVC parses and checks both again for every question to a repository and writes the whole lock for every stage, all in
+pure Python: for a lock of a hundred stages two seconds to parse and one to write. That would be more than half of the
+time of a run of small assets.
 """
 
 import pickle  # nosec B403: of what this process has parsed
@@ -67,8 +67,8 @@ def _read_as_yaml12() -> None:
 def parsed_lock(text: str) -> dict[str, Any] | None:
     """What a lock says, each of its stages parsed once; None for what is better parsed whole.
 
-    The text is divided where DVC begins a stage. A stage that does not parse alone, like one that
-    refers to another's anchor, does not raise an error: the complete text decides.
+    The text is divided where DVC begins a stage. A stage that does not parse alone, like one that refers to another's
+    anchor, does not raise an error: the complete text decides.
     """
     form, parts = _divided(text)
     if form is None:
@@ -84,7 +84,6 @@ def parsed_lock(text: str) -> dict[str, Any] | None:
 
 
 def stage_texts(text: str) -> dict[str, tuple[Any, str]] | None:
-    """Each stage's entry and text in a lock, by name; None as ``parsed_lock``."""
     _, parts = _divided(text)
     try:
         pairs = [(pickle.loads(_pair(part)), part) for part in parts]  # nosec B301: as above
@@ -94,7 +93,6 @@ def stage_texts(text: str) -> dict[str, tuple[Any, str]] | None:
 
 
 def _divided(text: str) -> tuple[re.Match[str] | None, list[str]]:
-    """A lock divided into its stages; no match where they are not all of it."""
     form = _LOCK.fullmatch(text)
     parts = _STAGE.findall(form[2]) if form else []
     return (form, parts) if form and sum(map(len, parts)) == len(form[2]) else (None, [])
@@ -118,8 +116,8 @@ def _quickly(text: str) -> Any:
 def quicken_dvc() -> None:
     """Remember what the latest texts say and how stages are written, in this process.
 
-    A lock is also changed by what is remembered of it. DVC would parse it once more for that, in a
-    way that keeps comments; written by DVC, it has none.
+    A lock is also changed by what is remembered of it. DVC would parse it once more for that, in a way that keeps
+    comments; written by DVC, it has none.
     """
     from dvc.dvcfile import LOCK_FILE
     from dvc.utils import strictyaml

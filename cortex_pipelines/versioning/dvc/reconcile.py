@@ -1,9 +1,8 @@
 """Reconcile Dagster's view with DVC after changes outside Dagster.
 
-``dvc repro``, ``dvc checkout``, ``dvc pull``, ``git checkout``, a run-cache hit, an edit: each
-changes what is in the workspace or in ``dvc.lock`` without Dagster hearing of it. For every asset
-and partition, in topological order, sync reports an event where, and only where, the two views
-differ:
+``dvc repro``, ``dvc checkout``, ``dvc pull``, ``git checkout``, a run-cache hit, an edit: each changes what is in the
+workspace or in ``dvc.lock`` without Dagster hearing of it. For every asset and partition, in topological order, sync
+reports an event where, and only where, the two views differ:
 
 * the data version is that of the bytes in the workspace (``NULL`` if missing);
 * the code version and the input tags are those of ``dvc.lock``, so that Dagster finds an edited
@@ -43,16 +42,8 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DvcView:
-    """DVC's view of one asset and partition.
-
-    Args:
-        asset: The asset.
-        partition: The partition, or None.
-        changed: Whether ``dvc repro`` would run the stage.
-        reasons: What changed, in DVC's words; empty if nothing did.
-        version: Hash of the output in the workspace, or None.
-        locked: Hash of the output in ``dvc.lock``; None if it was never committed.
-        made_from: What the lock says the output was made from.
+    """DVC's view: ``changed`` is whether ``dvc repro`` would run the stage, ``version`` the hash in the workspace,
+    ``locked`` the one in ``dvc.lock``.
     """
 
     asset: VersionedAsset
@@ -69,10 +60,8 @@ _DependencyReasons = dict[tuple[str, str | None], list[str]]
 
 
 def dvc_views(project: Project) -> list[DvcView]:
-    """DVC's view of every asset and partition, in topological order.
-
-    Raises:
-        ProjectError: dvc.yaml is out of date, so DVC speaks of another graph.
+    """DVC's view of every asset and partition, in topological order. Raises ProjectError: dvc.yaml is out of date,
+    so DVC speaks of another graph.
     """
     stages.check_stages(project)
 
@@ -112,13 +101,6 @@ def _view(
 
 
 def _reasons(root: Path, stage: Any, reasons_by_dependency: _DependencyReasons) -> list[str]:
-    """Why ``dvc repro`` would run a stage, in words; empty if it would not.
-
-    Args:
-        root: Project root.
-        stage: The stage.
-        reasons_by_dependency: Reasons by file and hash; most stages share most of their code.
-    """
     from dvc.dependency.param import ParamsDependency
 
     reasons = ["command changed"] if stage.changed_stage() else []
@@ -134,7 +116,6 @@ def _reasons(root: Path, stage: Any, reasons_by_dependency: _DependencyReasons) 
 
 
 def _status_texts(entry: Any) -> Iterator[str]:
-    """DVC's status of an input or output, as text."""
     for states in entry.status().values():
         if isinstance(states, dict):
             yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(states.items()))
@@ -162,7 +143,6 @@ def _changed_parameters(root: Path, entry: Any) -> list[str]:
 
 
 def _look_up(values: Any, dotted: str) -> tuple[bool, Any]:
-    """Whether a dotted key has a value, and the value."""
     for part in dotted.split("."):
         if not isinstance(values, dict) or part not in values:
             return False, None
@@ -178,16 +158,9 @@ def sync(
     emit_inputs: bool = True,
     unknown: Callable[[DvcView], bool] = lambda _: False,
 ) -> int:
-    """Reconcile Dagster's view with DVC's; returns the number of events.
-
-    Args:
-        project: The project.
-        instance: Its Dagster instance.
-        staleness: What Dagster says is stale or missing.
-        describe: Gives further metadata of an output that is about to be reported.
-        emit_inputs: False leaves the tags about code and inputs out; only to show in a test that
-            they matter.
-        unknown: Asks whether nothing remembers a version any more, so that it is told again.
+    """Reconcile Dagster's view with DVC's; returns the number of events. ``emit_inputs=False`` leaves out tags about
+    code and inputs, to show in a test that they matter; ``unknown`` asks whether nothing remembers a version any
+    more.
     """
     remove_stray_partitions(project)
     follow_projects(instance, project)
@@ -208,7 +181,6 @@ def sync(
 
 
 def _cached_views(project: Project) -> list[DvcView]:
-    """DVC's views, after outputs that its cache lost were stored there again."""
     views = dvc_views(project)
     lost = any(view.version and view.version == view.locked and any(map(_is_uncached, view.reasons)) for view in views)
     return dvc_views(project) if lost and restore_outputs(project) else views
@@ -219,7 +191,6 @@ def _is_uncached(reason: str) -> bool:
 
 
 def _agree(status_snapshot: StatusSnapshot, view: DvcView) -> bool:
-    """Whether Dagster and DVC agree on an asset and partition."""
     name, partition = view.asset.name, view.partition
     dagster_version = status_snapshot.version(name, partition)
     if dagster_version is None and view.version is None:
@@ -231,8 +202,8 @@ def _agree(status_snapshot: StatusSnapshot, view: DvcView) -> bool:
 def remove_stray_partitions(project: Project) -> None:
     """Remove outputs of projects that left params.yaml; they remain in DVC's cache.
 
-    A fan-in stage depends on the folder above the partitions; one that is left there would be read
-    by DVC's hash, but by nothing else.
+    A fan-in stage depends on the folder above the partitions; one that is left there would be read by DVC's hash, but
+    by nothing else.
     """
     for asset in project.graph.order:
         folder = project.root / "data" / asset.name

@@ -21,7 +21,6 @@ _KEY = "${key}"
 
 
 def stages(project: Project) -> dict[str, Any]:
-    """The content of ``dvc.yaml``: a stage per asset, and per project where partitioned."""
     stages_by_name = {asset.name: _stage(project, asset) for asset in project.graph.order}
     return {"stages": {parameters.STAGE: _parameters_stage(project), **stages_by_name}}
 
@@ -71,7 +70,6 @@ def figures(project: Project) -> dict[str, Any]:
 
 
 def render(project: Project) -> str:
-    """The text of ``dvc.yaml``."""
     return _stages_text(project) + _text(figures(project))
 
 
@@ -85,12 +83,11 @@ def _text(values: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=8)
 def _quoted(values: str) -> str:
-    """JSON as YAML; remembered, because it takes long and is asked for before each asset."""
+    """JSON as YAML; cached, because it is slow and needed before each asset."""
     return yaml_text(json.loads(values), WIDTH)
 
 
 def write(project: Project) -> Path:
-    """Update ``dvc.yaml`` and the effective parameters."""
     project.effective.write(project.root)
     path = project.root / "dvc.yaml"
     text = render(project)
@@ -100,10 +97,8 @@ def write(project: Project) -> Path:
 
 
 def check(project: Project) -> None:
-    """Raise if ``dvc.yaml`` differs from what the graph and the projects give.
-
-    Raises:
-        ProjectError: it is out of date.
+    """Raise if ``dvc.yaml`` differs from what the graph and the projects give. Raises ProjectError: it is out of
+    date.
     """
     _require(_read(project) == render(project))
 

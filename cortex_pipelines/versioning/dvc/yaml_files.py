@@ -15,10 +15,8 @@ from cortex_pipelines.versioning.root import ProjectError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML 1.2 mapping as DVC does; a missing file is empty.
-
-    Raises:
-        ProjectError: the file cannot be parsed or is not a mapping; names file, line and column.
+    """Read a YAML 1.2 mapping as DVC does; a missing file is empty. Raises ProjectError: the file cannot be parsed
+    or is not a mapping; names file, line and column.
     """
     return copy.deepcopy(peek_yaml(path))
 
@@ -41,12 +39,10 @@ def peek_yaml(path: Path) -> dict[str, Any]:
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a YAML mapping atomically."""
     write_whole(path, yaml_text(value))
 
 
 def yaml_text(value: Mapping[str, Any], width: int | None = None) -> str:
-    """A mapping as YAML, keys in their order; lines are broken at ``width``."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.width = width
@@ -57,7 +53,6 @@ def yaml_text(value: Mapping[str, Any], width: int | None = None) -> str:
 
 
 def look_up(values: Mapping[str, Any], dotted: str) -> Any:
-    """The value under a dotted key, or None."""
     value: Any = values
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -65,10 +60,8 @@ def look_up(values: Mapping[str, Any], dotted: str) -> Any:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Read JSON or YAML by file name, for read-only use; a missing file is empty.
-
-    Raises:
-        ProjectError: the file cannot be parsed.
+    """Read JSON or YAML by file name, for read-only use; a missing file is empty. Raises ProjectError: the file
+    cannot be parsed.
     """
     if path.suffix != ".json":
         return peek_yaml(path)

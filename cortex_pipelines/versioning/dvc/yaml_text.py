@@ -51,13 +51,7 @@ _TAKES = {
 
 
 class YamlTextError(ValueError):
-    """Invalid YAML; the message gives file, line, problem and remedy.
-
-    Args:
-        name: Name of the file.
-        words: What is wrong, and what to do.
-        line: Where, counted from 1; None if that cannot be told.
-    """
+    """Invalid YAML; the message gives file, line, problem and remedy."""
 
     def __init__(self, name: str, words: str, line: int | None = None) -> None:
         line_prefix = f" line {line}:" if line is not None else ""
@@ -65,15 +59,8 @@ class YamlTextError(ValueError):
 
 
 def parse_yaml(data: bytes, name: str) -> Any:
-    """Parse YAML 1.2 into plain values, which are cached and must not be changed.
-
-    Args:
-        data: Content of the file.
-        name: Its name, for messages.
-
-    Raises:
-        YamlTextError: it is too large, not UTF-8 or no YAML, has a key twice, or multiplies itself
-            by aliases.
+    """Parse YAML 1.2 into plain values, which are cached and must not be changed. Raises YamlTextError: it is too
+    large, not UTF-8 or no YAML, has a key twice, or multiplies itself by aliases.
     """
     if len(data) > LARGEST:
         raise YamlTextError(name, f"it has {len(data):,} bytes; at most {LARGEST:,} are read")
@@ -113,14 +100,7 @@ def _parsed(text: str, name: str) -> Any:
 
 
 def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *prefix: str) -> str:
-    """Describe validation errors: line, value and expected type of each key.
-
-    Args:
-        error: What the model said.
-        text: The YAML text that was validated.
-        model: The model.
-        prefix: Keys above what was validated.
-    """
+    """Describe validation errors: line, value and expected type of each key."""
     tree = _composed(text)
     phrases = []
     for item in error.errors(include_url=False)[:_NAMED]:
@@ -139,7 +119,6 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """Line of each key of a YAML text, from 1, by its path of keys."""
     lines: dict[tuple[str, ...], int] = {}
     waiting: list[tuple[tuple[str, ...], Node | None]] = [((), _composed(text))]
     while waiting:
@@ -211,7 +190,6 @@ def _composed(text: str) -> Node | None:
 
 
 def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
-    """Line of the innermost of the keys that the text contains."""
     line = None
     for key in keys:
         if isinstance(tree, MappingNode):

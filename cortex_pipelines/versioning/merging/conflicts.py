@@ -1,7 +1,7 @@
 """Find conflict markers of git in a project's files, and tell the two sides apart.
 
-A marker is a line of seven or more equal characters, as git writes them (``conflict-marker-size``);
-a text with markers is of the styles ``merge``, ``diff3`` or ``zdiff3``.
+A marker is a line of seven or more equal characters, as git writes them (``conflict-marker-size``); a text with markers
+is of the styles ``merge``, ``diff3`` or ``zdiff3``.
 """
 
 import re
@@ -36,19 +36,11 @@ _WHOLE = re.compile(
 
 @dataclass(frozen=True)
 class Conflict:
-    """The first conflict in a file.
-
-    Args:
-        file: Its path, relative to the project.
-        line: Line of the first marker, from 1.
-    """
-
     file: str
     line: int
 
     @property
     def remedy(self) -> str:
-        """What to do."""
         return (
             "`cortex resolve` joins both sides"
             if is_resolvable(self.file)
@@ -61,31 +53,21 @@ class Conflict:
 
 
 class ConflictError(ProjectError):
-    """A file of the project holds a conflict of a git merge."""
+    pass
 
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of a file that a merge is about, as text.
-
-    Args:
-        base: Of the common ancestor; None if it is not known.
-        ours: Of the current branch.
-        theirs: Of the branch that is merged.
-    """
-
     base: str | None
     ours: str
     theirs: str
 
 
 def is_resolvable(file: str) -> bool:
-    """Whether ``cortex resolve`` can join the two sides of a file."""
     return file in RESOLVED or file.startswith(f"{GENERATED}/")
 
 
 def marker_line(data: bytes) -> int | None:
-    """Line of the first conflict marker, from 1; None without any."""
     # the two searches for plain bytes are far quicker than the pattern
     if b"<<<<<<<" not in data and b">>>>>>>" not in data and b"=======" not in data:
         return None
@@ -94,15 +76,12 @@ def marker_line(data: bytes) -> int | None:
 
 
 def find_conflicts(root: Path) -> list[Conflict]:
-    """The first conflict of each file that the project reads, sorted by file."""
     return sorted(_find(root), key=lambda conflict: conflict.file)
 
 
 def require_no_conflicts(root: Path) -> None:
-    """Raise if a file of the project holds a conflict.
-
-    Raises:
-        ConflictError: names each file, the line and the command that mends it.
+    """Raise if a file of the project holds a conflict. Raises ConflictError: names each file, the line and the
+    command that mends it.
     """
     if conflicts := find_conflicts(root):
         raise ConflictError("; ".join(map(str, conflicts)))
@@ -123,10 +102,8 @@ def _find(root: Path) -> Iterator[Conflict]:
 
 
 def split_versions(text: str) -> Versions:
-    """The versions in a text with conflict markers; a text without any is all of them.
-
-    Raises:
-        ConflictError: the markers do not belong together; gives the line.
+    """The versions in a text with conflict markers; a text without any is all of them. Raises ConflictError: the
+    markers do not belong together; gives the line.
     """
     splitter = _Splitter()
     # not splitlines(), which also divides at characters that stand within a value
@@ -136,8 +113,6 @@ def split_versions(text: str) -> Versions:
 
 
 class _Splitter:
-    """Sorts the lines of a text with markers into its versions."""
-
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {"ours": [], "base": [], "theirs": []}
         self._side: str | None = None
@@ -146,7 +121,6 @@ class _Splitter:
         self._based = True
 
     def add(self, line: str, number: int) -> None:
-        """Add a line, or change sides if it is a marker."""
         if not self._is_marker(line):
             for name, lines in self._texts.items():
                 if self._side in (None, name):
@@ -172,7 +146,6 @@ class _Splitter:
         return self._side is None or len(line.split()[0]) == self._size
 
     def versions(self) -> Versions:
-        """What was added."""
         if self._side is not None:
             raise ConflictError(
                 f"line {self._opened}: a conflict begins here and does not end; put the missing "

@@ -1,10 +1,9 @@
 """Join two versions of ``dvc.lock``, stage by stage.
 
-An entry says what an output was made from, so an entry of either side is true wherever it ends up:
-if its inputs are not those of the workspace, DVC reports the stage as changed and it is run again.
-Where both sides ran a stage with different results, the entry is taken whose inputs are the ones
-that the joined lock (and, once the merge is over, the workspace) has. An entry that fits neither is
-taken out.
+An entry says what an output was made from, so an entry of either side is true wherever it ends up: if its inputs are
+not those of the workspace, DVC reports the stage as changed and it is run again. Where both sides ran a stage with
+different results, the entry is taken whose inputs are the ones that the joined lock (and, once the merge is over, the
+workspace) has. An entry that fits neither is taken out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,16 +22,8 @@ Fits = Callable[[Mapping[str, Any]], bool]
 def join_dvc_locks(
     base: Mapping[str, Any] | None, ours: Mapping[str, Any], theirs: Mapping[str, Any], fits: Fits = lambda _: True
 ) -> tuple[dict[str, Any], list[str]]:
-    """Join the contents of two versions.
-
-    Args:
-        base: Content of the common ancestor; None if it is not known.
-        ours: Content on the current branch.
-        theirs: Content on the other branch.
-        fits: See ``Fits``; by default nothing is known of the workspace.
-
-    Returns:
-        The joined content, and what was decided, in sentences.
+    """Returns the joined content, and what was decided, in sentences. Without a common ancestor ``base`` is None; by
+    default ``fits`` knows nothing of the workspace.
     """
     other_keys = [{k: v for k, v in (each or {}).items() if k != "stages"} for each in (base, ours, theirs)]
     entries = [dict((each or {}).get("stages") or {}) for each in (base, ours, theirs)]
@@ -77,7 +68,6 @@ def _join_stages(base: Entries, ours: Entries, theirs: Entries, fits: Fits) -> t
 
 
 def _outputs(entries: Entries) -> dict[str, Any]:
-    """DVC's hash of each output, by path."""
     return {str(out["path"]): out.get("md5") for entry in entries.values() for out in entry.get("outs") or ()}
 
 
@@ -94,7 +84,6 @@ def _note(name: str, entry: Any, ours: Entries) -> str:
 
 
 def _upstream_first(names: list[str], *versions: Entries) -> Iterator[str]:
-    """The stages, each after those whose outputs it reads on either side."""
     made_by: dict[str, set[str]] = {}
     for entries in versions:
         for name, entry in entries.items():

@@ -18,19 +18,7 @@ from cortex_pipelines.versioning.parameters import json_text
 
 
 def join_file(file: str, versions: Versions, fits: Fits = lambda _: True) -> tuple[str, list[str]]:
-    """Join the versions of a file.
-
-    Args:
-        file: Its path in the project.
-        versions: Their texts.
-        fits: Whether the inputs of an entry of ``dvc.lock`` are those of the workspace.
-
-    Returns:
-        The joined text, and what was decided, in sentences.
-
-    Raises:
-        ConflictError: a version cannot be read; says which.
-    """
+    """Returns the joined text, and what was decided, in sentences. Raises ConflictError if a version cannot be read."""
     name = PurePosixPath(file).name
     ours, theirs = _read(name, versions.ours, "ours"), _read(name, versions.theirs, "theirs")
     try:

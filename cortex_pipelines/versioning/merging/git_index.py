@@ -25,7 +25,6 @@ _PLAIN = "git merge-file -L ours -L base -L theirs %A %O %B"
 
 
 def write_attributes(root: Path) -> bool:
-    """Add the lines that name the driver to ``.gitattributes``; whether any was missing."""
     path = root / ATTRIBUTES
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     missing = [line for line in _LINES if line not in text.splitlines()]
@@ -35,19 +34,16 @@ def write_attributes(root: Path) -> bool:
 
 
 def has_attributes(root: Path) -> bool:
-    """Whether ``.gitattributes`` names the driver for every file."""
     path = root / ATTRIBUTES
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return set(_LINES) <= set(lines)
 
 
 def is_repository(root: Path) -> bool:
-    """Whether git has the project in a work tree."""
     return _git(root, "rev-parse", "--is-inside-work-tree").strip() == b"true"
 
 
 def has_driver(root: Path) -> bool:
-    """Whether this clone's configuration has a driver whose program is there."""
     command = _git(root, "config", "--get", _KEY).decode().strip()
     words = shlex.split(command) if command else []
     return bool(words) and shutil.which(words[0]) is not None
@@ -92,10 +88,8 @@ def unmerged_versions(root: Path) -> dict[str, Versions]:
 
 
 def stage_files(root: Path, files: list[str]) -> None:
-    """Mark files as resolved: ``git add``, or ``git rm`` of one that is gone.
-
-    Raises:
-        ProjectError: git refuses; gives its words.
+    """Mark files as resolved: ``git add``, or ``git rm`` of one that is gone. Raises ProjectError: git refuses;
+    gives its words.
     """
     if not files:
         return
@@ -109,7 +103,6 @@ def _blob(root: Path, name: str) -> str:
 
 
 def _git(root: Path, *words: str) -> bytes:
-    """What git prints; nothing where it fails, is missing, or this is not a repository."""
     process = _run(root, *words)
     return process.stdout if process.returncode == 0 else b""
 

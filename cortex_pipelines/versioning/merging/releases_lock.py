@@ -47,7 +47,6 @@ def join_releases_locks(
 
 
 def _with_distinct_numbers(ledger: list[Any]) -> tuple[list[Any], list[str]]:
-    """Give the later of two versions of a model that have one number the next free one."""
     numbers: dict[tuple[str, str], str] = {}
     words = []
     for line in ledger:
@@ -72,7 +71,6 @@ def _with_distinct_numbers(ledger: list[Any]) -> tuple[list[Any], list[str]]:
 
 
 def _pins(champions: Mapping[str, Any]) -> dict[tuple[str, str | None], Any]:
-    """The pin of each model, by asset and project."""
     pins: dict[tuple[str, str | None], Any] = {}
     for asset, value in champions.items():
         if value is None or set(value) == {"champion", "previous"}:
@@ -83,7 +81,6 @@ def _pins(champions: Mapping[str, Any]) -> dict[tuple[str, str | None], Any]:
 
 
 def _later(model: str, our_pin: Any, their_pin: Any, ledgers: list[list[Any]], notes: list[dict[str, Any]]) -> Any:
-    """The champion's entry of the side that decided last, with a note of both."""
     _, ours, theirs = ledgers
     decisions = [(_last_decision(model, ours), our_pin), (_last_decision(model, theirs), their_pin)]
     (line, winning_pin), (overruled, _) = sorted(decisions, key=_rank, reverse=True)

@@ -25,14 +25,7 @@ from cortex_pipelines.versioning.parameters import FILE
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a resolution did.
-
-    Args:
-        files: Files that were joined, sorted.
-        notes: What was decided, in sentences.
-        staged: Those of the files that git held as unmerged; they are added to its index.
-        remaining: Conflicts that a person has to resolve.
-    """
+    """``staged``: the files that git held as unmerged, now in its index; ``remaining``: conflicts for a person."""
 
     files: tuple[str, ...]
     notes: tuple[str, ...]
@@ -44,11 +37,6 @@ def resolve(root: Path, generate: Callable[[], None]) -> Resolution:
     """Join lock files and generated files in conflict.
 
     The versions are those of git's index, else the sides of the conflict markers.
-
-    Args:
-        root: Project root.
-        generate: Writes the generated files from params.yaml; called once it has no conflict, with
-            the pins joined.
 
     Raises:
         ConflictError: a version cannot be read, or markers do not belong together.

@@ -14,8 +14,8 @@ def join_sources_locks(
 ) -> tuple[dict[str, Any], list[str]]:
     """Join the contents of two versions; see ``dvc_lock.join_dvc_locks``.
 
-    Of a git source that both branches moved, the pin with more commits is taken; of any other, and
-    of models and logs, ours: nothing in a pin says which is later.
+    Of a git source that both branches moved, the pin with more commits is taken; of any other, and of models and logs,
+    ours: nothing in a pin says which is later.
     """
     joiner = _PinJoiner()
     merged = {}
@@ -30,13 +30,10 @@ def join_sources_locks(
 
 
 class _PinJoiner:
-    """Joins pins, and notes where a side had to be chosen."""
-
     def __init__(self) -> None:
         self.notes: list[str] = []
 
     def join(self, key_path: str, versions: list[Any]) -> Any:
-        """Join what stands at a dotted key; mappings by key, lists of pins by source."""
         base, ours, theirs = versions
 
         def decide(our_value: Any, their_value: Any) -> Any:
@@ -81,7 +78,6 @@ class _PinJoiner:
 
 
 def _is_section(key_path: str, value: Any) -> bool:
-    """Whether a value holds pins by name; a pin itself is taken whole."""
     has_names = key_path in ("projects", "models", "coordination", "feedback")
     return has_names and isinstance(value, Mapping)
 

@@ -1,7 +1,6 @@
 """Three-way joins of plain values: mappings by key, lists by item.
 
-A value that only one side changed is taken; one that both changed differently is decided by the
-caller, or is ours.
+A value that only one side changed is taken; one that both changed differently is decided by the caller, or is ours.
 """
 
 import json
@@ -18,7 +17,6 @@ Decide = Callable[[Any, Any], Any]
 
 
 def choose(base: Any, ours: Any, theirs: Any, decide: Decide) -> Any:
-    """The value of three versions, each of which may be ``ABSENT``."""
     if _equal(ours, theirs) or _equal(base, theirs):
         return ours
     if _equal(base, ours):
@@ -32,8 +30,6 @@ def join_keys(base: Mapping[K, Any], ours: Mapping[K, Any], theirs: Mapping[K, A
 
 
 def join_values(base: Any, ours: Any, theirs: Any) -> Any:
-    """Join nested mappings by key and lists by item; otherwise ours where both changed."""
-
     def decide(our_value: Any, their_value: Any) -> Any:
         if our_value is ABSENT or their_value is ABSENT:
             return their_value if our_value is ABSENT else our_value
