@@ -44,8 +44,7 @@ from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.audit.assets import routing_audit
 from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
-from cortex_pipelines.versioning.graph import Graph, Pin
-from cortex_pipelines.versioning.metrics_files import AssetMetrics, Plot
+from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Plot
 from cortex_pipelines.versioning.parameters import ENTRY, Effective
 from cortex_pipelines.versioning.project import Project, ProjectError
 

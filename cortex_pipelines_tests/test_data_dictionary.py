@@ -5,7 +5,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.cli.data.dictionary import FILE, render
+from cortex_pipelines.cli.data_tables import FILE, render
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.versioning.project import find_root
 

@@ -10,13 +10,13 @@ import pytest
 
 from cortex_pipelines import pages
 from cortex_pipelines.catalog import ASSETS
-from cortex_pipelines.versioning.dagster.plots import bar_table, line_chart
+from cortex_pipelines.versioning.dagster.metadata import bar_table, line_chart
 
 HOSTILE = "<b>&\"'"
 ESCAPED = "&lt;b&gt;&amp;&#34;&#39;"
 _RENDER = """
 from cortex_pipelines import pages
-from cortex_pipelines.versioning.dagster.plots import line_chart
+from cortex_pipelines.versioning.dagster.metadata import line_chart
 print(pages.page("t", [
     pages.table(["a", "b"], [["x", 1]], [0.5]),
     pages.figure("lines", line_chart({"loss": [(1, 2.5), (2, 1 / 3)]})),

@@ -14,7 +14,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cortex_pipelines.versioning.parameter_origins import docstrings as docstrings
+from cortex_pipelines.projects.parameter_file import docstrings as docstrings
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("index", "commands", "parameters", "assets", "columns", "python")
@@ -189,7 +189,7 @@ def assets_page() -> Iterator[str]:
 def columns_page() -> Iterator[str]:
     """Every column of every table: the data dictionary."""
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.cli.data.dictionary import render
+    from cortex_pipelines.cli.data_tables import render
 
     body = render(open_project(ROOT)).split("\n## ", 1)[1]
     yield (

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from cortex_pipelines.release.history import inputs_of
-from cortex_pipelines.release.ledger import ReleasedModel, moves
+from cortex_pipelines.release.ledger import ReleasedModel, inputs_of, moves
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import ProjectError

@@ -22,15 +22,13 @@ from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, run_step
-from cortex_pipelines.versioning.dagster.partitions import follow_projects
-from cortex_pipelines.versioning.dagster.provenance import observe_pins
-from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, failure, retry_policy, run_step
+from cortex_pipelines.versioning.dagster.instance import follow_projects
+from cortex_pipelines.versioning.dagster.staleness import Staleness, observe_pins
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import Validate
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.staleness import Staleness
 
 JOB = "nightly"
 REASON = "nightly run"

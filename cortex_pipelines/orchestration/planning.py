@@ -9,9 +9,9 @@ import polars as pl
 from cortex_pipelines.projects.status import count_rows
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines.tracking.durations import last_seconds
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.tracking.recorded_versions import last_seconds
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.lock_file import split_address
 from cortex_pipelines.versioning.project import Project
 

@@ -14,11 +14,11 @@ from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.release.ledger import RELEASING
 from cortex_pipelines.tracking.store import renew_database
-from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dagster.instance import renew_databases
 from cortex_pipelines.versioning.dvc import dvc_store
-from cortex_pipelines.versioning.dvc.output_cache import restore_settings
-from cortex_pipelines.versioning.merging.git_index import SET_UP, set_driver
+from cortex_pipelines.versioning.dvc.repair import restore_settings
+from cortex_pipelines.versioning.merging.git_merge import SET_UP, set_driver
 
 _SCRATCH = (
     ".",
@@ -55,8 +55,8 @@ def recover(root: Path) -> list[str]:
             sweep(folder)
     _sweep_training(root / CACHE)
     messages = restore_settings(root) + dvc_store.mend_unless_busy(root)
-    for name in retained_outputs.FILES:
-        if name != retained_outputs.DVC_LOCK and (sentence := retained_outputs.mend(root, name)):
+    for name in damaged_files.FILES:
+        if name != damaged_files.DVC_LOCK and (sentence := damaged_files.mend(root, name)):
             messages.append(sentence)
     if set_driver(root):  # a clone does not have it
         messages.append(SET_UP)

@@ -9,9 +9,9 @@ from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
 from cortex_pipelines.orchestration.planning import expected_seconds
 from cortex_pipelines.projects.certificate import deletion_requested_since
 from cortex_pipelines.release.ledger import ReleasedModel, champion
-from cortex_pipelines.tracking.durations import last_ends
+from cortex_pipelines.tracking.recorded_versions import last_ends
 from cortex_pipelines.versioning import snapshot
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.project import Project

@@ -7,19 +7,18 @@ import dagster as dg
 
 from cortex_pipelines.orchestration.runs import close_dead_runs
 from cortex_pipelines.release.ledger import ensure_keys, project_models
-from cortex_pipelines.tracking.processes import end_dead_runs
+from cortex_pipelines.tracking.experiments import end_dead_runs, find_run, restore_runs
 from cortex_pipelines.tracking.recorded_versions import Key, known_versions
 from cortex_pipelines.tracking.registry import follow_ledger
-from cortex_pipelines.tracking.run_search import find_run, restore_runs
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import entered_again, lost, uses_own_database
-from cortex_pipelines.versioning.dagster.dagster_assets import describe
+from cortex_pipelines.versioning.dagster.metadata import describe
+from cortex_pipelines.versioning.dagster.staleness import Staleness
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, sync
+from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.staleness import Staleness
-from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 _LOG = logging.getLogger("cortex_pipelines")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from cortex_pipelines.projects import backups
 from cortex_pipelines.tracking import schema
 from cortex_pipelines.tracking.store import database, is_deleted
-from cortex_pipelines.versioning import databases, retained_outputs
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dagster.instance import DATABASES, deleted_databases
 from cortex_pipelines.versioning.dvc import dvc_store
-from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.dvc.repair import find_undeclared
+from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.merging.conflicts import find_conflicts
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
-from cortex_pipelines.versioning.undeclared import find_undeclared
 
 _GATEWAY = ("fastapi", "jwt", "mcp", "opentelemetry", "prometheus_client", "sse_starlette", "strawberry", "uvicorn")
 """What the extra `serve` installs."""
@@ -53,13 +53,13 @@ def _programs() -> Iterator[CheckResult]:
 
 
 def _merge_driver(root: Path) -> Iterator[CheckResult]:
-    if not git_index.is_repository(root):
+    if not git_merge.is_repository(root):
         return
     yield CheckResult(
         "git merge driver",
-        git_index.has_attributes(root) and git_index.has_driver(root),
-        f"joins lock files of two branches ({git_index.ATTRIBUTES}, merge.{git_index.DRIVER})",
-        f"`cortex upgrade` writes {git_index.ATTRIBUTES}; in a clone that has it, any command that "
+        git_merge.has_attributes(root) and git_merge.has_driver(root),
+        f"joins lock files of two branches ({git_merge.ATTRIBUTES}, merge.{git_merge.DRIVER})",
+        f"`cortex upgrade` writes {git_merge.ATTRIBUTES}; in a clone that has it, any command that "
         "writes, such as `cortex update`, sets the driver up",
         needed=False,
     )
@@ -71,9 +71,9 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
     for conflict in conflicts:
         detail = f"holds a merge conflict, with markers from line {conflict.line}"
         yield CheckResult(f"whole: {conflict.file}", False, detail, conflict.remedy)
-    for name in retained_outputs.FILES:
+    for name in damaged_files.FILES:
         if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
-            problem = retained_outputs.damage(root, name) or _read_problem(root / name)
+            problem = damaged_files.damage(root, name) or _read_problem(root / name)
             yield CheckResult(f"whole: {name}", problem is None, problem or "not cut off", restore_remedy)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
@@ -90,7 +90,7 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("schema of .mlflow/mlflow.db", False, mismatch, remedy)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
     for path in dict.fromkeys(paths):
-        problem = databases.damage(path, thorough=True)
+        problem = damaged_files.database_damage(path, thorough=True)
         if path.is_file() and (problem or path.parent.name != "runs" or path.name == "index.db"):
             relative_path = path.relative_to(root)
             yield CheckResult(f"whole: {relative_path}", problem is None, problem or "intact", reset_remedy)
@@ -98,7 +98,7 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
 
 def _read_problem(path: Path) -> str | None:
     try:
-        if path.name in retained_outputs.BY_MACHINE:
+        if path.name in damaged_files.BY_MACHINE:
             read_yaml(path)
     except ProjectError as error:
         return str(error)

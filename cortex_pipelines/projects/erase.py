@@ -23,7 +23,7 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, proj
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.projects.update_pins import repin_feedback
-from cortex_pipelines.release.experiments.project_experiments import experiment_log
+from cortex_pipelines.release.experiments.running import experiment_log
 from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import KeyRing

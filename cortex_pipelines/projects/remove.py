@@ -8,15 +8,15 @@ from cortex_pipelines.atomic import atomic_file, discard
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.projects.parameter_file import without_project
-from cortex_pipelines.release.experiments.project_experiments import stop_for_release
+from cortex_pipelines.release.experiments.running import stop_for_release
 from cortex_pipelines.release.ledger import ensure_keys, ledger, project_models
 from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.retrieval.project_index import drop_indexes
 from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
 from cortex_pipelines.versioning.lock_file import locked_stages, split_address
 from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
-from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 _DOCS = "data_docs"
 

@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.release.ledger import FILE as RELEASES
+from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.registry import locks_of, resolve
-from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.runs import processor_type
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_folder
-from cortex_pipelines.versioning.committed_code import differing_code
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
-from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, split_address, stage_address
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
+from cortex_pipelines.versioning.lock_file import (
+    differing_code,
+    locked_stages,
+    locked_version,
+    split_address,
+    stage_address,
+)
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 
 _PATH_KEYS = ("git", "directory", "archive", "logs", "path")

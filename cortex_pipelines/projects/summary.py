@@ -8,7 +8,7 @@ from cortex_pipelines.projects.status import table_rows
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import project_models
 from cortex_pipelines.release.promotion import model_roles
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.project import Project
 
 _REPORT = "report.html"

@@ -1,7 +1,7 @@
-"""``cortex update``: move the pins in ``sources.lock`` to the current state of the sources."""
+"""``cortex update``: move the pins in ``sources.lock``; apply authors' deletions to what they bring."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,77 @@ from cortex_pipelines.feedback.project_feedback import pin_feedback
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.git.command import stream
+from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, resolve_model_pin
+from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.readers.pins import resolve_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
-from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
-from cortex_pipelines.projects.deleted_authors import add_author_tombstones
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.privacy.settings import Tombstone
+from cortex_pipelines.projects.forget import add_tombstones
 from cortex_pipelines.release.ledger import ensure_keys, project_models
+from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
 from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
-from cortex_pipelines.versioning.undeclared import take_out_undeclared
+
+
+def add_author_tombstones(root: Path) -> list[Tombstone]:
+    """Add tombstones for deleted authors to projects whose history contains them.
+
+    Reads the pinned history of every project's git sources, if any author was deleted from every project.
+
+    Returns:
+        The new tombstones.
+    """
+    params = load_parameters(root)
+    tombstones_by_pseudonym = {
+        stone.author: stone for stone in params.privacy.forgotten if _applies_to_all_projects(stone)
+    }
+    if not tombstones_by_pseudonym:
+        return []
+    logs_pseudonym_key = logs_key(params.privacy)
+    stones = []
+    for project in sorted(params.projects):
+        pseudonym_key = project_key(project, params.privacy)
+        try:
+            addresses = sorted(_authors(root, params, project))
+        except SourceError as error:  # no data set can be made from it either
+            _LOG.warning("%s: not compared with deleted authors, because %s", project, error)
+            continue
+        for address in addresses:
+            stone = tombstones_by_pseudonym.get(author_pseudonym(address, logs_pseudonym_key))
+            if stone:
+                pseudonym = author_pseudonym(address, pseudonym_key)
+                stones.append(stone.model_copy(update={"project": project, "author": pseudonym}))
+    new = add_tombstones(root, stones)
+    for name in sorted({str(stone.project) for stone in new}):
+        _LOG.warning("%s: what authors changed last who were deleted from every project is left out", name)
+    return new
+
+
+def _applies_to_all_projects(stone: Tombstone) -> bool:
+    return stone.project is None and stone.author is not None
+
+
+def _authors(root: Path, params: Parameters, project: str) -> set[str]:
+    pins = (read_yaml(root / "sources.lock").get("projects") or {}).get(project)
+    if not pins:
+        return set()
+    source = ProjectSource(params.projects[project], tuple(pins))
+    return {
+        address
+        for entry, pin in matching_pins(source, project)
+        if isinstance(entry, GitSource)
+        for address in _addresses(open_revision(entry, pin, root, root / CACHE), pin["revision"])
+    }
+
+
+def _addresses(mirror: Path, revision: str) -> Iterator[str]:
+    log = ("log", "--no-mailmap", "--no-show-signature", "--format=%ae", "--end-of-options")
+    with stream(mirror, *log, revision) as (_, answer):
+        yield from {line.decode("utf-8", "replace").strip() for line in answer} - {""}
+
 
 FILE = "sources.lock"
 

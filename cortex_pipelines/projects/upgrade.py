@@ -14,13 +14,13 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import LAYOUT, load_parameters
 from cortex_pipelines.projects.parameter_file import read_values, write_values
 from cortex_pipelines.release.ledger import ensure_keys, project_models
-from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dvc import dvc_store, stages
-from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
+from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.parameters import DEMO, ENTRY, FILE, FOLDER, STANDARD, ParameterLayout, settings_in
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 from cortex_pipelines.versioning.snapshot import stage_params
-from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 _IGNORED, _TRACKED_FOLDER = "data/.gitignore", "!/parameters/"
 
@@ -43,10 +43,10 @@ def upgrade(root: Path) -> Iterator[str]:
     if _TRACKED_FOLDER not in text.splitlines():
         write_whole(path, text.rstrip("\n") + f"\n{_TRACKED_FOLDER}\n")
         yield f"{_IGNORED} lets {FOLDER} into git"
-    if git_index.write_attributes(root):
-        yield f"{git_index.ATTRIBUTES} names the merge driver of lock files; commit it"
-    if git_index.set_driver(root):
-        yield git_index.SET_UP
+    if git_merge.write_attributes(root):
+        yield f"{git_merge.ATTRIBUTES} names the merge driver of lock files; commit it"
+    if git_merge.set_driver(root):
+        yield git_merge.SET_UP
     project = open_project(root)
     if sentence := take_out_undeclared(project):
         yield sentence
@@ -116,16 +116,16 @@ def migrate_lock(project: Project) -> int:
 
         with dvc_store.locked_repo(project.root) as repo, contextlib.chdir(project.root):
             migrated = 0
-            if (project.root / retained_outputs.DVC_LOCK).exists():
-                with modify_yaml(retained_outputs.DVC_LOCK, fs=repo.fs) as lock:
+            if (project.root / damaged_files.DVC_LOCK).exists():
+                with modify_yaml(damaged_files.DVC_LOCK, fs=repo.fs) as lock:
                     migrated = _migrate_entries(project, lock.get("stages") or {})
             repo._reset()
             dvc_store.record_parameters(project, repo)
             return migrated
 
     count = dvc_store.retry_while_locked(project.root, act)
-    if (project.root / retained_outputs.DVC_LOCK).exists():
-        retained_outputs.keep(project.root, retained_outputs.DVC_LOCK)
+    if (project.root / damaged_files.DVC_LOCK).exists():
+        damaged_files.keep(project.root, damaged_files.DVC_LOCK)
     return count
 
 

@@ -6,8 +6,8 @@ from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
 from cortex_pipelines.prompts.examples import datasets_to_measure
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import TrainingDataSet, has_replay, write_card
+from cortex_pipelines.release.gates import judge, read_metrics
 from cortex_pipelines.release.settings import ReleaseSettings
-from cortex_pipelines.release.verdict import judge, read_metrics
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import model_name
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
-from cortex_pipelines.release.verdict import read_verdict
+from cortex_pipelines.release.gates import read_verdict
 from cortex_pipelines.schemas.datasets import MANIFEST, SIMULATION
 
 CARD = "model_card.md"

@@ -8,13 +8,11 @@ from typing import Literal
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name, resolve_base
 from cortex_pipelines.ingestion.pretrained_models import weights_folder
 from cortex_pipelines.release.card import CARD
-from cortex_pipelines.release.exports.gguf_adapter import write_gguf
-from cortex_pipelines.release.exports.merged import write_merged
+from cortex_pipelines.release.exports.gguf_files import write_gguf
 from cortex_pipelines.release.exports.ollama import write_ollama
-from cortex_pipelines.release.exports.peft_folder import write_peft
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source, staging_folder
-from cortex_pipelines.release.history import numbers
-from cortex_pipelines.release.ledger import moves
+from cortex_pipelines.release.exports.transformers_formats import write_merged, write_peft
+from cortex_pipelines.release.ledger import moves, numbers
 from cortex_pipelines.release.loading import adapter_folder
 from cortex_pipelines.release.open_model import find_released, open_verified, pinned_base
 from cortex_pipelines.release.promotion import verdict_folder

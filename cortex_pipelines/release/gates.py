@@ -1,10 +1,14 @@
-"""Promotion gates: a pure function of metrics and settings."""
+"""Promotion gates, ``verdict.json``, and the analysis of a canary: functions of metrics and settings."""
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.release.settings import GateSettings, GuardSettings
+from cortex_pipelines.statistics.intervals import wilson
 
 _MEANINGS = {
     "improvement_over_base": "bits per byte saved against the base, all tasks",
@@ -143,3 +147,85 @@ def _describe_guard(guard: GuardResult) -> str:
 
 def _meaning(guard: GuardResult) -> str:
     return f" ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else ""
+
+
+FILE = "verdict.json"
+
+
+def judge(metrics: Mapping[str, float | None], model_version: str, gate: GateSettings, out: Path) -> Verdict:
+    """Apply the gate to an evaluation and write the verdict."""
+    figures = {name: value for name, value in metrics.items() if value is not None}
+    verdict = decide(figures, gate)
+    content = {"model_version": model_version, **verdict.as_dict()}
+    text = json.dumps(content, indent=1, sort_keys=True)
+    (out / FILE).write_text(text + "\n", encoding="utf-8")
+    return verdict
+
+
+def read_metrics(evaluation: Path) -> dict[str, float | None]:
+    loaded: dict[str, float | None] = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def read_verdict(folder: Path) -> dict[str, Any] | None:
+    path = folder / FILE
+    if not path.exists():
+        return None
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+Conclusion = Literal["success", "failure", "inconclusive"]
+
+_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Count:
+    """``failed``: answers that failed, could not be given by this version, or were voted down."""
+
+    answered: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """``success``: worse by less than the margin; ``failure``: worse; else ``inconclusive``."""
+
+    conclusion: Conclusion
+    reason: str
+
+
+def look_of(answered: int, min_answers: int) -> int:
+    return int(math.log2(answered / min_answers)) + 1 if answered >= min_answers else 0
+
+
+def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysis | None:
+    """Analyse a canary; None while it has to continue."""
+    min_answers, max_answers = int(rules["least_answers"]), int(rules["most_answers"])
+    look = look_of(min(canary.answered, champion.answered), min_answers)
+    if look:
+        low, high = _difference(canary, champion, 1 - _ERROR / 2**look)
+        comparison = f"{_share(canary)}, the champion {_share(champion)}: {low:+.1%} to {high:+.1%}"
+        if low > 0:
+            return Analysis("failure", f"fails in {comparison}")
+        if high < float(rules["margin"]):
+            return Analysis("success", f"fails in {comparison}, within {rules['margin']:.1%}")
+    if canary.answered >= max_answers:
+        comparison = f"{_share(canary)}, the champion {_share(champion)}"
+        return Analysis("inconclusive", f"fails in {comparison}, which decides nothing")
+    return None
+
+
+def _difference(canary: Count, champion: Count, confidence: float) -> tuple[float, float]:
+    """Interval of the difference of two proportions (Newcombe 1998, method 10)."""
+    first = wilson(canary.failed, canary.answered, confidence)
+    second = wilson(champion.failed, champion.answered, confidence)
+    difference = first.estimate - second.estimate
+    below = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    above = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return difference - below, difference + above
+
+
+def _share(count: Count) -> str:
+    return f"{count.failed} of {count.answered} answers"

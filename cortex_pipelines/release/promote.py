@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.prompts.templates import PromptFileError, project_templates
 from cortex_pipelines.release import promotion
-from cortex_pipelines.release.analysis import Analysis
-from cortex_pipelines.release.experiments.project_experiments import stop_for_release
+from cortex_pipelines.release.experiments.running import stop_for_release
+from cortex_pipelines.release.gates import Analysis
 from cortex_pipelines.release.ledger import RELEASING, LedgerEntry, ReleasedModel, ReleaseError, project_models
 from cortex_pipelines.release.loading import base_of
 from cortex_pipelines.release.promotion import ReleaseAction, may_be_promoted

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.release import history
+from cortex_pipelines.release import ledger
 from cortex_pipelines.release.answering import read_release
+from cortex_pipelines.release.gates import read_verdict
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ReleaseError, champion, moves, record
 from cortex_pipelines.release.numbering import inputs_of, version_inputs
 from cortex_pipelines.release.settings import DeploymentSettings, mebibytes
-from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
-from cortex_pipelines.versioning.committed_code import code_of, differing_code, path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.lock_file import locked_stages
+from cortex_pipelines.versioning.lock_file import code_of, differing_code, locked_stages, path_to, uncommitted
 
 _MAX_NAMES = 5
 
@@ -48,13 +47,13 @@ def promote(
     plan = deployment.plan() if deployment else None
     if version == current.champion:
         return None
-    running = history.canary(lines)
+    running = ledger.canary(lines)
     if _is_canary(plan) and running and (running.version, running.plan) == (version, plan):
         return None
     _require_gate(root, model)
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
-    number, _ = history.next_number(root, model, version)
+    number, _ = ledger.next_number(root, model, version)
     made_from = version_inputs(root, model.address, version)
     answering = read_release(verdict_folder(root, model))
     entry = LedgerEntry(
@@ -64,11 +63,11 @@ def promote(
         version=version,
         previous=current.champion,
         number=number,
-        made_from=made_from.as_dict() if made_from else history.made_from(lines, version),
+        made_from=made_from.as_dict() if made_from else ledger.made_from(lines, version),
         plan=plan,
         release=answering.as_dict() if answering and answering.adapter == version else None,
         prompts=dict(prompts) if prompts else None,
-        inputs=inputs_of(root, model.address, version) or history.inputs_of(lines, version),
+        inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
     )
     pin = current if _is_canary(plan) else ChampionPin(version, current.champion)
     record(root, model, pin, entry)
@@ -79,7 +78,7 @@ def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) 
     """Make a running canary champion after an analysis of its answers. Returns the new ledger entry; None if
     ``version`` is no longer the canary.
     """
-    current, running = champion(root, model), history.canary(moves(root, model))
+    current, running = champion(root, model), ledger.canary(moves(root, model))
     if running is None or running.version != version:
         return None
     planned = {name: value for name, value in (running.plan or {}).items() if name == "target"}
@@ -91,7 +90,7 @@ def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) 
 
 
 def leave_undecided(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
-    current, running = champion(root, model), history.canary(moves(root, model))
+    current, running = champion(root, model), ledger.canary(moves(root, model))
     if running is None or running.version != version:
         return None
     entry = replace(
@@ -114,17 +113,17 @@ def rollback(root: Path, model: ReleasedModel, act: ReleaseAction, to: str | Non
         LookupError: ``to`` was never champion.
     """
     current, lines = champion(root, model), moves(root, model)
-    running = history.canary(lines)
-    if to is None and lines and lines[-1].action == history.ROLLED_BACK:
+    running = ledger.canary(lines)
+    if to is None and lines and lines[-1].action == ledger.ROLLED_BACK:
         return None
     if to is None and running:
         return _roll_back_to(root, model, act, running.version, current)
     if current.champion is None:
         raise ReleaseError(f"{model.name}: no champion to roll back")
-    target = history.resolve(lines, to) if to else current.previous
+    target = ledger.resolve(lines, to) if to else current.previous
     if target == current.champion:
         return None
-    pin = ChampionPin(target, history.previous_champion(lines, target))
+    pin = ChampionPin(target, ledger.previous_champion(lines, target))
     return _roll_back_to(root, model, act, current.champion, pin)
 
 
@@ -133,11 +132,11 @@ def _roll_back_to(
 ) -> LedgerEntry:
     entry = LedgerEntry(
         **vars(act),
-        action=history.ROLLED_BACK,
+        action=ledger.ROLLED_BACK,
         model=model.name,
         version=pin.champion,
         previous=replaced,
-        number=history.numbers(moves(root, model)).get(pin.champion or ""),
+        number=ledger.numbers(moves(root, model)).get(pin.champion or ""),
     )
     record(root, model, pin, entry)
     return entry
@@ -151,7 +150,7 @@ def may_be_promoted(root: Path, model: ReleasedModel) -> bool:
     version = str(verdict["model_version"])
     if version == champion(root, model).champion:
         return False
-    return not history.was_rolled_back(moves(root, model), version)
+    return not ledger.was_rolled_back(moves(root, model), version)
 
 
 def verdict_folder(root: Path, model: ReleasedModel) -> Path:
@@ -166,9 +165,9 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
     """
     verdict = read_verdict(verdict_folder(root, model)) or {}
     pin, lines = champion(root, model), moves(root, model)
-    running = history.canary(lines)
+    running = ledger.canary(lines)
     challenger = verdict.get("model_version")
-    number, number_reason = history.next_number(root, model, challenger) if challenger else (None, None)
+    number, number_reason = ledger.next_number(root, model, challenger) if challenger else (None, None)
     canary = running.version if running else None
     return {
         "model": model.name,
@@ -178,11 +177,11 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
         "champion": pin.champion,
         "previous": pin.previous,
         "canary": canary,
-        "numbers": history.numbers(lines),
+        "numbers": ledger.numbers(lines),
         "next_number": number,
         "next_reason": number_reason,
-        "archived": history.archived(lines, pin.champion),
-        "plan": history.plan_of(lines, canary or pin.champion),
+        "archived": ledger.archived(lines, pin.champion),
+        "plan": ledger.plan_of(lines, canary or pin.champion),
     }
 
 

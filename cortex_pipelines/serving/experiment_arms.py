@@ -9,7 +9,7 @@ from typing import Unpack
 from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.release.answering import Condition
 from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentOptions, ExperimentSpec
-from cortex_pipelines.release.experiments.project_experiments import experiment_log, experiments_lock
+from cortex_pipelines.release.experiments.running import experiment_log, experiments_lock
 from cortex_pipelines.serving.catalogue import ServedModel
 
 _UNTRAINED = ("base", "context")

@@ -18,12 +18,11 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.project_names import BASE, ROLES, ROUTER
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.prompts.templates import FOLDER, Templates, project_templates
-from cortex_pipelines.release import history
-from cortex_pipelines.release.analysis import Analysis
+from cortex_pipelines.release import ledger
 from cortex_pipelines.release.answering import Release, choose_release, measured_conditions
 from cortex_pipelines.release.experiments.plan import ARMS, ExperimentError, ExperimentSpec
-from cortex_pipelines.release.experiments.project_experiments import experiment_log, finish
-from cortex_pipelines.release.experiments.running import Experiments
+from cortex_pipelines.release.experiments.running import Experiments, experiment_log, finish
+from cortex_pipelines.release.gates import Analysis
 from cortex_pipelines.release.ledger import FILE, LedgerEntry, ReleasedModel, moves, project_models
 from cortex_pipelines.release.open_model import open_router, open_rules, open_verified, pinned_base
 from cortex_pipelines.release.promote import conclude, find_model
@@ -41,7 +40,7 @@ from cortex_pipelines.serving.security.output_filter import OutputFilter
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.versioning.champions import model_folder
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError
 
@@ -183,7 +182,7 @@ def _names(
 
 def _split(project: Project, model: ReleasedModel) -> Split | None:
     """The running canary."""
-    running = history.canary(moves(project.root, model))
+    running = ledger.canary(moves(project.root, model))
     if running is None or running.version is None:
         return None
     return Split(str(model.partition), running.version, running.plan or {}, running.at)
@@ -210,8 +209,8 @@ def _served_model(
     metrics, measured = _evaluation(project, model)
     is_evaluated = version is not None and measured == version
     index = _data_version(project, "completion_dataset", model.partition)
-    ledger = moves(project.root, model)
-    release = history.release_of(ledger, version)
+    entries = moves(project.root, model)
+    release = ledger.release_of(entries, version)
     if release is None:
         release_metrics = metrics if is_evaluated or version is None else {}
         release = choose_release(release_metrics, base.digest, version, index or "")
@@ -221,9 +220,9 @@ def _served_model(
     if release.shows_context and examples is None:
         notice = f"answered without similar code: {reason}"
         release = replace(release, way="adapter" if version else "base", index=None)
-    if other := _other_prompts(history.prompts_of(ledger, version), templates):
+    if other := _other_prompts(ledger.prompts_of(entries, version), templates):
         notice = "; ".join(filter(None, (notice, other)))
-    line = _released(ledger, version)
+    line = _released(entries, version)
     details = {
         "project": model.partition,
         "number": state["numbers"].get(version),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.release.analysis import Analysis, Count, analyse, look_of
+from cortex_pipelines.release.gates import Analysis, Count, analyse, look_of
 from cortex_pipelines.serving.security.access import current_principal
 
 _LOG = logging.getLogger("cortex_pipelines")

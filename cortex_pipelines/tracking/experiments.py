@@ -1,14 +1,18 @@
-"""MLflow experiments by name: restored if somebody deleted them, created if they are missing."""
+"""MLflow experiments and runs by name or version: restored if deleted, ended if their process died."""
 
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from cortex_pipelines.atomic import began_before, write_whole
+from cortex_pipelines.tracking.recorded_versions import Key
 from cortex_pipelines.tracking.store import DATABASES, artifact_root, open_client, tracking_uri
 
 FORGOTTEN = "forgotten"
@@ -122,3 +126,100 @@ def _artifacts(root: Path, experiment: str) -> str | None:
             return f"{artifact_base.rstrip('/')}/{experiment}"
         return f"{artifact_root(root)}{experiment}"
     return None
+
+
+_VERSION, _MISSING = "dvc_md5", "RESOURCE_DOES_NOT_EXIST"
+
+
+def find_run(root: Path, name: str, partition: str | None, version: str) -> tuple[str, dict[str, str]] | None:
+    """Newest run that made this version: its id and tags, or None."""
+    runs = open_client(root).search_runs(
+        experiment_ids(root),
+        filter_string=f"tags.{_VERSION} = '{version}' and tags.asset_key = '{name}' "
+        f"and tags.partition = '{partition or ''}' and attributes.status = 'FINISHED'",
+        max_results=1,
+    )
+    return (str(runs[0].info.run_id), dict(runs[0].data.tags)) if runs else None
+
+
+def get_run(root: Path, run_id: str) -> Any | None:
+    """A run, deleted or not; None if it is gone for good."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return open_client(root).get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != _MISSING:
+            raise
+        return None
+
+
+def restore_runs(root: Path, versions: Collection[Key]) -> int:
+    """Restore the newest deleted run of each version; returns how many came back.
+
+    Runs that ``cortex forget`` deleted stay deleted.
+    """
+    experiments, missing = all_experiments(root), set(versions)
+    restored = single = 0
+    for run in deleted_runs(root, list(experiments), _VERSION) if missing else ():
+        tags = run.data.tags
+        key = (tags.get("asset_key", ""), tags.get("partition", ""), tags[_VERSION])
+        if key in missing and FORGOTTEN not in tags and run.info.status == "FINISHED":
+            missing.discard(key)
+            single += restore_run(root, run, experiments)
+            restored += 1
+    if single:
+        _LOG.warning("MLflow: restored deleted runs: %d", single)
+    return restored
+
+
+def restore_run(root: Path, run: Any, experiments: dict[str, Any] | None = None) -> bool:
+    """Restore a deleted run, with its experiment if that is deleted too. Returns whether the run alone was deleted."""
+    client = open_client(root)
+    number = str(run.info.experiment_id)
+    experiment = (experiments or {}).get(number) or client.get_experiment(number)
+    if is_deleted(experiment) and is_deleted(client.get_experiment(number)):
+        restore_experiment(root, experiment)
+    if not is_deleted(client.get_run(run.info.run_id).info):
+        return False
+    client.restore_run(run.info.run_id)
+    return True
+
+
+def run_marker(root: Path, run_id: str) -> Path:
+    return root / ".mlflow" / "going" / run_id
+
+
+def note_process(root: Path, run_id: str) -> None:
+    mark = run_marker(root, run_id)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(mark, json.dumps({"process": os.getpid(), "uri": _hashed_uri(root)}).encode())
+
+
+def end_dead_runs(root: Path) -> int:
+    """End the runs of killed processes; returns how many."""
+    from mlflow.exceptions import MlflowException
+
+    ended_runs = 0
+    for mark in sorted((root / ".mlflow" / "going").glob("*")):
+        try:
+            noted = json.loads(mark.read_text(encoding="utf-8"))
+            process, uri = int(noted["process"]), str(noted["uri"])
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # ended meanwhile, or is being written
+        if uri != _hashed_uri(root) or began_before(process, mark):
+            continue
+        try:
+            client = open_client(root)
+            client.set_tag(mark.name, "error", "the process that ran it is gone; run it again")
+            client.set_terminated(mark.name, "FAILED")
+            ended_runs += 1
+        except MlflowException:
+            pass  # deleted since, or with a database that was lost
+        mark.unlink(missing_ok=True)
+    return ended_runs
+
+
+def _hashed_uri(root: Path) -> str:
+    """What tells one MLflow from another; the address itself may hold a password."""
+    return sha256(tracking_uri(root).encode()).hexdigest()

@@ -5,9 +5,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex_pipelines.tracking.experiments import find_run, restore_runs
 from cortex_pipelines.tracking.recorded_versions import Key
 from cortex_pipelines.tracking.registry import resolve
-from cortex_pipelines.tracking.run_search import find_run, restore_runs
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.project import Project

@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cortex_pipelines.release.gates import read_verdict
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.loading import base_of, parent_of
 from cortex_pipelines.release.promotion import verdict_folder
-from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.signing.manifest import MANIFEST, Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import SIGNED, sign_version, signed_folder
-from cortex_pipelines.tracking.experiments import experiment_id
+from cortex_pipelines.tracking.experiments import experiment_id, find_run
 from cortex_pipelines.tracking.model_file import (
     FILES,
     INTERFACES,
@@ -26,7 +26,6 @@ from cortex_pipelines.tracking.model_file import (
     read_metadata,
     write_model_file,
 )
-from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.champions import model_folder, model_name
 from cortex_pipelines.versioning.content import content_md5

@@ -10,6 +10,7 @@ from typing import Any
 
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import model_roles, verdict_folder
+from cortex_pipelines.tracking.experiments import get_run
 from cortex_pipelines.tracking.model_versions import (
     ASSET,
     LOCKS,
@@ -20,12 +21,11 @@ from cortex_pipelines.tracking.model_versions import (
     model_of,
     restore_version,
 )
-from cortex_pipelines.tracking.run_search import get_run
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project, ProjectError
 

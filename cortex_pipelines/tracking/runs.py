@@ -14,21 +14,24 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from cortex_pipelines.ingestion.project_sources import is_url
-from cortex_pipelines.tracking.curves import record_curves
 from cortex_pipelines.tracking.data_sets import INPUT, OUTPUT, data_set
-from cortex_pipelines.tracking.experiments import experiment_id, is_deleted
-from cortex_pipelines.tracking.live import LiveMetrics, live_metrics
+from cortex_pipelines.tracking.experiments import (
+    experiment_id,
+    get_run,
+    is_deleted,
+    note_process,
+    restore_run,
+    run_marker,
+)
 from cortex_pipelines.tracking.model_versions import parent_tag
-from cortex_pipelines.tracking.processes import note_process, run_marker
 from cortex_pipelines.tracking.registry import register
-from cortex_pipelines.tracking.run_search import get_run, restore_run
 from cortex_pipelines.tracking.store import open_client, tracking_uri, ui, workspace_id
-from cortex_pipelines.tracking.trials import record_trials
+from cortex_pipelines.tracking.training_metrics import LiveMetrics, live_metrics, record_curves, record_trials
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.materialise import Version, input_versions
 from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS

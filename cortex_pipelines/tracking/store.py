@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.tracking import schema
-from cortex_pipelines.versioning import databases
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import STAGE
 from cortex_pipelines.versioning.root import ProjectError
@@ -69,14 +69,14 @@ def renew_database(root: Path) -> list[str]:
         return []
     with FileLock(home / _LOCK):
         deleted = is_deleted(root)
-        if not deleted and databases.damage(database(root)) is None:
+        if not deleted and damaged_files.database_damage(database(root)) is None:
             return schema.upgrade(database(root))
         (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
         if deleted:
             (home / _READY).unlink(missing_ok=True)
             event: str | None = f"{database(root).relative_to(root)} was deleted"
         else:
-            event = databases.renew(root, database(root), home / _READY)
+            event = damaged_files.renew(root, database(root), home / _READY)
     words = "MLflow creates a new one; run `cortex sync` to re-enter existing versions"
     return [f"{event}: {words}"] if event else []
 
@@ -170,7 +170,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     with FileLock(home / _LOCK):
         if not ready.exists() and database(root).exists():
             # a process was killed while it made the database, and MLflow cannot continue with that
-            databases.set_aside_all(root, database(root))
+            damaged_files.set_aside_all(root, database(root))
         if _lacks_records(root):
             (home / _LOST).touch()  # for the next sync, which enters them
         # creates the database already

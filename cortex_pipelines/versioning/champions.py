@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.atomic import scratch_folder
+from cortex_pipelines.atomic import replace_folder, scratch_folder
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc.dvc_store import restore
 from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines.versioning.publish import replace_folder
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""Read stages and their versions from ``dvc.lock``, and the addresses that name stages."""
+"""Stages of ``dvc.lock``: addresses, versions, and whether their code is committed."""
 
-from collections.abc import Mapping
+import subprocess  # nosec B404
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.damaged_files import DVC_LOCK
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml
-from cortex_pipelines.versioning.retained_outputs import DVC_LOCK
 
 
 def stage_address(asset: str, partition: str | None) -> str:
@@ -26,3 +28,57 @@ def locked_version(stages: Mapping[str, Any], address: str) -> str | None:
     """DVC's hash of the output that a stage made last; None if it was not made yet."""
     stage = stages.get(address)
     return str(stage["outs"][0]["md5"]) if stage else None
+
+
+_DATA = "data/"
+
+
+def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
+    """A stage of ``dvc.lock`` and all its upstream stages, sorted by address."""
+    made_by = {str(out["path"]): name for name, stage in stages.items() for out in stage["outs"]}
+    names: set[str] = set()
+    ahead = [address] if address in stages else []
+    while ahead:
+        name = ahead.pop()
+        if name in names:
+            continue
+        names.add(name)
+        for dep in stages[name].get("deps", []):
+            path = str(dep["path"])
+            # a stage that reads all projects depends on the folder that theirs are in
+            ahead += [by for out, by in made_by.items() if f"{out}/".startswith(f"{path}/")]
+    return sorted(names)
+
+
+def differing_code(root: Path, stages: Mapping[str, Any], addresses: Iterable[str]) -> list[str]:
+    return sorted(path for path, md5 in code_of(stages, addresses).items() if content_md5(root / path) != md5)
+
+
+def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, str]:
+    return {
+        str(dep["path"]): str(dep["md5"])
+        for address in addresses
+        for dep in stages[address].get("deps", [])
+        if not dep["path"].startswith(_DATA)  # what the stages read of each other
+    }
+
+
+def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
+    """Files below the paths that differ from git's HEAD, sorted. Returns None where that cannot be said: no git, or
+    no repository.
+    """
+    sorted_paths = sorted(paths)
+    if not sorted_paths:
+        return []
+    try:
+        process = subprocess.run(  # nosec B603 B607
+            ["git", "-C", str(root), "status", "--porcelain", "--no-renames", "-z", "--", *sorted_paths],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    if process.returncode:
+        return None
+    return sorted(line[3:] for line in process.stdout.split("\0") if line)

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.atomic import scratch_folder, temporary_files
+from cortex_pipelines.atomic import replace_folder, scratch_folder, temporary_files
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import snapshot
@@ -25,7 +25,6 @@ from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.yaml_files import look_up
 from cortex_pipelines.versioning.parameters import ENTRY, FOLDER, PACKAGES
 from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
 
 _LOG = logging.getLogger("cortex_pipelines")

@@ -22,8 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.settings import Settings
-from cortex_pipelines.versioning.dvc.yaml_files import read_yaml
-from cortex_pipelines.versioning.dvc.yaml_text import describe_errors
+from cortex_pipelines.versioning.dvc.yaml_files import describe_errors, read_yaml
 from cortex_pipelines.versioning.root import ProjectError
 
 FILE = "params.yaml"

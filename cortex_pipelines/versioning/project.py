@@ -14,9 +14,8 @@ from cortex_pipelines.versioning.dvc.yaml_files import look_up as look_up
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml as peek_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
-from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin
 from cortex_pipelines.versioning.lock_file import stage_address
-from cortex_pipelines.versioning.metrics_files import AssetMetrics
 from cortex_pipelines.versioning.packages import installed
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
 

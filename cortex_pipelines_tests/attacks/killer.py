@@ -26,7 +26,7 @@ _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3
 _LOADED = (
     "cortex_pipelines.orchestration.location",
     "cortex_pipelines.release.promote",
-    "cortex_pipelines.projects.add",
+    "cortex_pipelines.projects.create",
     "cortex_pipelines.orchestration.runs",
     "cortex_pipelines.cli.main",
     "dvc.cli",

@@ -17,9 +17,9 @@ from cortex_pipelines.orchestration.recovery import recover
 from cortex_pipelines.projects import doctor
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.tracking import experiments, store
-from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dagster.instance import DATABASES, open_instance
-from cortex_pipelines.versioning.databases import damage
+from cortex_pipelines.versioning.damaged_files import database_damage
 from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.versioning.toy import Workbench
@@ -81,7 +81,7 @@ def lengths(text: bytes) -> list[int]:
     return sorted({*cuts, ends[-4], ends[-5], len(text) - 1})
 
 
-@pytest.mark.parametrize("name", retained_outputs.BY_MACHINE)
+@pytest.mark.parametrize("name", damaged_files.BY_MACHINE)
 def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
     path = bench.root / name
     content = path.read_bytes()
@@ -233,7 +233,7 @@ def test_a_cut_or_deleted_database_of_mlflow_begins_anew(
     assert "run `cortex sync` to re-enter existing versions" in sentence
     assert store.lost(bench.root)
     assert store.open_client(bench.root).get_experiment_by_name("w") is None
-    assert damage(path, thorough=True) is None
+    assert database_damage(path, thorough=True) is None
     assert recover(bench.root) == []
 
 

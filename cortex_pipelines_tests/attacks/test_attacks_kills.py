@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.store import connect, open_client
-from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dagster.instance import DATABASES
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.attacks.killer import CommandOutcome, Killer
@@ -218,7 +218,7 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
     mini = prepared.copy(tmp_path / "cut")
     killer.run(mini.root, "cortex", "sync")
     before = mini.outputs()
-    cut = [*retained_outputs.FILES, ".dvc/tmp/rwlock", ".mlflow/mlflow.db", f".dagster/{DATABASES[1]}"]
+    cut = [*damaged_files.FILES, ".dvc/tmp/rwlock", ".mlflow/mlflow.db", f".dagster/{DATABASES[1]}"]
     for name in cut:
         text = (mini.root / name).read_bytes()
         (mini.root / name).write_bytes(text[: -3 if name == "params.yaml" else len(text) // 2])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli.data.mutate import mutate
+from cortex_pipelines.cli.code import mutate
 from cortex_pipelines.config import load_parameters
 
 CODE = "NAME = 'ä'\n\ndef f(a, b):\n    return a < b + 1\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments import TESTS, Case, VariantSums, doubling, peeking, shares
-from cortex_pipelines.release.analysis import Count, analyse, look_of
+from cortex_pipelines.release.gates import Count, analyse, look_of
 from cortex_pipelines.statistics.sequential import UnitSums
 
 RULES = {"least_answers": 50, "most_answers": 10**9, "margin": 0.0}

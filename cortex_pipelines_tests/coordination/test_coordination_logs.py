@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.cli.data.logs import logs
+from cortex_pipelines.cli.data_tables import logs
 from cortex_pipelines.coordination.assets import coordination_events
 from cortex_pipelines.coordination.logs import (
     CoordinationError,

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.cli.data.extract import extract as command
+from cortex_pipelines.cli.code import extract as command
 from cortex_pipelines.extraction.assets import code_units
 from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.folder import extract_path

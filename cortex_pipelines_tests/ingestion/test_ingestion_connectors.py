@@ -18,7 +18,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, prune_snapshots
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import ProjectSettings
-from cortex_pipelines.versioning.dvc.yaml_text import describe_errors
+from cortex_pipelines.versioning.dvc.yaml_files import describe_errors
 from cortex_pipelines.versioning.parameters import ENTRY, project_file
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.ingestion.connected import Forge, database, declared, examples, serving

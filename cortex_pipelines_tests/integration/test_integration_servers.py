@@ -11,9 +11,9 @@ from unittest import mock
 
 import pytest
 
+from cortex_pipelines.atomic import replace_folder
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
-from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, run_in
 from cortex_pipelines_tests.integration.servers import (
     BUCKET,

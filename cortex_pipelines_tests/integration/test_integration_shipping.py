@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.release.exports.probe import logits, probe
+from cortex_pipelines.release.exports.source import logits, probe
 from cortex_pipelines.release.open_model import open_adapter
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import signed_folder

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
-from cortex_pipelines.orchestration.adapter_study import run as orchestrated
 from cortex_pipelines.orchestration.adapter_study import study_project
+from cortex_pipelines.orchestration.adapter_study import study_project as orchestrated
 from cortex_pipelines.orchestration.adapter_study.results import (
     BitsSaved,
     ProjectResult,

@@ -11,7 +11,7 @@ import pytest
 from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions
 from cortex_pipelines.orchestration import nightly
 from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.versioning.dagster import retrying
+from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines_tests.versioning import toy
@@ -28,7 +28,7 @@ MORE = {name: {"title": name} for name in ("new-one", "new_one")}
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(nightly, "update_pins", lambda root: ["projects.a"])
-    monkeypatch.setattr(retrying, "DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(dagster_assets, "DELAY_SECONDS", 0.0)
     return Workbench.create(tmp_path / "p")
 
 
@@ -141,7 +141,7 @@ def test_a_lock_that_is_never_free_fails_after_some_retries(bench: Workbench) ->
     tracker = Locked()
     result = night(bench, job(bench, tracker))
     assert steps(result, "STEP_FAILURE") == {"words[a]", "words[b]"}
-    assert tracker.calls == 2 * (1 + retrying.MAX_RETRIES)
+    assert tracker.calls == 2 * (1 + dagster_assets.MAX_RETRIES)
 
 
 def test_a_source_that_cannot_be_read_fails_the_night_before_anything_is_made(

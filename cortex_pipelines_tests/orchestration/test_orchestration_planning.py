@@ -18,7 +18,7 @@ from cortex_pipelines.orchestration.planning import (
     stages_of,
     unused_code,
 )
-from cortex_pipelines.tracking.durations import last_seconds
+from cortex_pipelines.tracking.recorded_versions import last_seconds
 from cortex_pipelines.tracking.store import database
 from cortex_pipelines.versioning.project import Project, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.versioning.dagster import retrying
+from cortex_pipelines.versioning.dagster import dagster_assets
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines_tests.versioning.toy import NoTracker
 
@@ -24,7 +24,7 @@ def test_policies_of_the_graph() -> None:
         node = policies[asset.name]
         policy = node.op.retry_policy
         assert policy is not None
-        assert policy.max_retries == retrying.MAX_RETRIES
+        assert policy.max_retries == dagster_assets.MAX_RETRIES
         one_a_run = dg.BackfillPolicy.multi_run(1) if asset.partitioned else None
         assert node.backfill_policy == one_a_run
         fresh = node.get_asset_spec().freshness_policy

@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
-from cortex_pipelines.orchestration.schedules import fingerprint
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines_tests.versioning.toy import Workbench
 

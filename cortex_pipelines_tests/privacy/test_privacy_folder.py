@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from cortex_pipelines import api
-from cortex_pipelines.cli.data.scan import scan
+from cortex_pipelines.cli.code import scan
 from cortex_pipelines.privacy.folder import scan_path
 from cortex_pipelines.privacy.settings import PrivacySettings
 

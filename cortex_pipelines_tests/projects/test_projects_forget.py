@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from dvc.repo import Repo
 
-from cortex_pipelines.cli.projects.forget import forget as forget_command
+from cortex_pipelines.cli.removal import forget as forget_command
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
@@ -23,10 +23,9 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, proj
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.projects import certificate, erase, forget
-from cortex_pipelines.projects.add import add_project
-from cortex_pipelines.projects.create import create_project
-from cortex_pipelines.projects.deleted_authors import add_author_tombstones
+from cortex_pipelines.projects.create import add_project, create_project
 from cortex_pipelines.projects.forget import add_tombstones, create_tombstones, mark_models, models_trained_on, purge
+from cortex_pipelines.projects.update_pins import add_author_tombstones
 from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.opening import CACHE

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.cli.projects.status import state, summary
+from cortex_pipelines.cli.status import count_states, state
 from cortex_pipelines.projects import status_cache
 from cortex_pipelines.projects.status_cache import FILE, cache_status, collect_state, read_cached_status
 
@@ -128,7 +128,7 @@ def test_the_table_is_by_project_and_what_is_of_all_comes_last(monkeypatch: pyte
     (tmp_path / "params.yaml").write_text("{}\n")
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("cortex_pipelines.cli.projects.status._rows", lambda root: SHOWN)
+    monkeypatch.setattr("cortex_pipelines.cli.status._rows", lambda root: SHOWN)
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines() if line.strip()][2:]
@@ -140,4 +140,4 @@ def test_the_table_is_by_project_and_what_is_of_all_comes_last(monkeypatch: pyte
 
 def test_states_are_counted_in_one_line() -> None:
     assert [state(row) for row in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
-    assert summary([]) == "0 fresh, 0 stale, 0 missing"
+    assert count_states([]) == "0 fresh, 0 stale, 0 missing"

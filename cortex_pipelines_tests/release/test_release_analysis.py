@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cortex_pipelines.release.analysis import Count, analyse, look_of
+from cortex_pipelines.release.gates import Count, analyse, look_of
 
 RULES = {"least_answers": 50, "most_answers": 400, "margin": 0.05}
 

@@ -10,7 +10,7 @@ from cortex_pipelines.prompts.templates import project_templates
 from cortex_pipelines.release import promote
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.experiments.plan import append
-from cortex_pipelines.release.experiments.project_experiments import experiment_log
+from cortex_pipelines.release.experiments.running import experiment_log
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ensure_keys, moves, record
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.serving.catalogue import CatalogueSource

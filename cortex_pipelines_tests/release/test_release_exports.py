@@ -15,15 +15,21 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
 from cortex_pipelines.adapters.model.lora import WEIGHTS, load_adapter
-from cortex_pipelines.release.exports import llama_cpp
-from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, compare_gguf, read_gguf, read_pairs, write_gguf
-from cortex_pipelines.release.exports.gguf_base import Width, write_base
-from cortex_pipelines.release.exports.gguf_layout import GgufLayout, layout_of
-from cortex_pipelines.release.exports.merged import write_merged
+from cortex_pipelines.release.exports import ollama
+from cortex_pipelines.release.exports.gguf_files import (
+    ADAPTER,
+    GgufLayout,
+    Width,
+    compare_gguf,
+    layout_of,
+    read_gguf,
+    read_pairs,
+    write_base,
+    write_gguf,
+)
 from cortex_pipelines.release.exports.ollama import BASE, MODELFILE, compare_base, write_ollama
-from cortex_pipelines.release.exports.peft_folder import write_peft
-from cortex_pipelines.release.exports.probe import logits, probe
-from cortex_pipelines.release.exports.source import CARD, ExportError, Source, staging_folder
+from cortex_pipelines.release.exports.source import CARD, ExportError, Source, logits, probe, staging_folder
+from cortex_pipelines.release.exports.transformers_formats import write_merged, write_peft
 from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
@@ -227,13 +233,13 @@ def test_llama_cpp_is_asked_where_it_is(base: BaseModel, tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     files = tmp_path / BASE, tmp_path / ADAPTER
     program(tmp_path / "bin", 'echo "with $4"')
-    assert llama_cpp.generate(*files) == f"with {tmp_path / ADAPTER}\n"
+    assert ollama.generate(*files) == f"with {tmp_path / ADAPTER}\n"
     program(tmp_path / "bin", "echo no such lora >&2; exit 1")
     with pytest.raises(ExportError, match="llama-cli cannot load them: no such lora"):
-        llama_cpp.generate(*files)
+        ollama.generate(*files)
     program(tmp_path / "bin", "true")
     with pytest.raises(ExportError, match="generates no text"):
-        llama_cpp.generate(*files)
+        ollama.generate(*files)
 
 
 def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, load_adapter
-from cortex_pipelines.release.exports.probe import logits, probe
+from cortex_pipelines.release.exports.source import logits, probe
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, base_of, read_lora
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines_tests.release.tinyadapter import write_adapter

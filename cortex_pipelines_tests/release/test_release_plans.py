@@ -10,8 +10,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cortex_pipelines.release.history import archived, canary, numbers, plan_of, resolve
-from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ReleaseError, champion, ensure_keys, moves
+from cortex_pipelines.release.ledger import (
+    LedgerEntry,
+    ReleasedModel,
+    ReleaseError,
+    archived,
+    canary,
+    champion,
+    ensure_keys,
+    moves,
+    numbers,
+    plan_of,
+    resolve,
+)
 from cortex_pipelines.release.promotion import (
     ReleaseAction,
     advance,
@@ -23,8 +34,8 @@ from cortex_pipelines.release.promotion import (
 )
 from cortex_pipelines.release.settings import DeploymentSettings
 from cortex_pipelines.versioning.champions import ChampionPin
-from cortex_pipelines.versioning.committed_code import path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.lock_file import path_to, uncommitted
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.parameters import sections
 

@@ -8,15 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.release.history import canary, numbers, prompts_of, was_rolled_back
+from cortex_pipelines.release.gates import judge, read_metrics, read_verdict
 from cortex_pipelines.release.ledger import (
     LedgerEntry,
     ReleasedModel,
     ReleaseError,
+    canary,
     champion,
     ensure_keys,
     ledger,
     moves,
+    numbers,
+    prompts_of,
+    was_rolled_back,
 )
 from cortex_pipelines.release.promotion import (
     ReleaseAction,
@@ -27,7 +31,6 @@ from cortex_pipelines.release.promotion import (
     verdict_folder,
 )
 from cortex_pipelines.release.settings import DeploymentSettings, GateSettings
-from cortex_pipelines.release.verdict import judge, read_metrics, read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.parameters import sections

@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
-from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, read_gguf
+from cortex_pipelines.release.exports.gguf_files import ADAPTER, read_gguf
 from cortex_pipelines.release.exports.ollama import BASE, write_ollama
 from cortex_pipelines.release.exports.source import Source
 from cortex_pipelines_tests.release.tinyadapter import write_adapter

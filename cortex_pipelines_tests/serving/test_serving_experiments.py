@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.release.experiments import project_experiments
+from cortex_pipelines.release.experiments import running
 from cortex_pipelines.release.experiments.analysis import ExperimentCounts
 from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentLog, ExperimentSpec, append
 from cortex_pipelines.release.experiments.running import AnswerLog, Assignment, Experiments
@@ -59,7 +59,7 @@ def models(home: Path, broken: bool = False) -> dict[str, ServedModel]:
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     """A gateway that follows the experiments of the folder, as that of a project does."""
-    log = project_experiments.experiment_log(tmp_path)
+    log = running.experiment_log(tmp_path)
 
     def catalogue(broken: bool) -> Catalogue:
         served = models(home, broken)
@@ -74,7 +74,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     @contextmanager
     def opened(broken: bool = False, full: bool = False, **changes: Any) -> Iterator[TestClient]:
         def finish(plan: ExperimentSpec, result: Any) -> None:
-            project_experiments.finish(tmp_path, plan, result)
+            running.finish(tmp_path, plan, result)
 
         counting = Experiments(log, finish)
         gateway = tinygateway.open_tiny(
@@ -98,8 +98,8 @@ def ask(client: TestClient, user: str, **changes: Any) -> Any:
 
 
 def state(root: Path) -> dict[str, Any]:
-    (entry,) = project_experiments.experiment_log(root).entries()
-    return project_experiments.experiment_state(root, entry)
+    (entry,) = running.experiment_log(root).entries()
+    return running.experiment_state(root, entry)
 
 
 def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
@@ -152,12 +152,12 @@ def test_users_keep_their_arm_and_votes_count(home: Path, tmp_path: Path, serve:
         assert 'cortex_experiment_answers_total{outcome="answered",project="shop",variant="b"}' in page
         assert 'vote="up"' in page
 
-        end = project_experiments.stop(tmp_path, "shop", "seen enough").end
+        end = running.stop(tmp_path, "shop", "seen enough").end
         assert end is not None
         assert (end.outcome, end.figures["arms"]) == ("stopped", report["arms"])
         assert ask(client, treated_user).headers["x-cortex-way"] == "adapter"
         assert state(tmp_path)["arms"] == report["arms"]
-    text = (project_experiments.experiment_log(tmp_path).answers(plan)).read_text()
+    text = (running.experiment_log(tmp_path).answers(plan)).read_text()
     assert treated_user not in text
     assert "def f" not in text
 
@@ -352,23 +352,23 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="shop has a canary"):
         experiment_arms.start(tmp_path, served, "shop", "base", "base", **USUAL)
     with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
-        project_experiments.stop(tmp_path, "shop", "")
-    assert not project_experiments.experiment_log(tmp_path).path.exists()
+        running.stop(tmp_path, "shop", "")
+    assert not running.experiment_log(tmp_path).path.exists()
 
     plan = start(tmp_path, home, "champion:adapter", "1.1.0")
     assert (plan.a, plan.b) == ("1.2.0:adapter", "1.1.0"), "a promotion moves neither"
     refused("is under the experiment shop-.* already")
-    project_experiments.stop_for_release(tmp_path, "docs", "promoted")
-    assert project_experiments.experiment_log(tmp_path).running("shop") == plan
-    project_experiments.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
-    (entry,) = project_experiments.experiment_log(tmp_path).entries()
+    running.stop_for_release(tmp_path, "docs", "promoted")
+    assert running.experiment_log(tmp_path).running("shop") == plan
+    running.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
+    (entry,) = running.experiment_log(tmp_path).entries()
     assert entry.end is not None
     assert (entry.end.outcome, entry.end.reason) == ("stopped", "1.3.0 is champion")
     start(tmp_path, home)
 
 
 def test_a_plan_whose_release_is_gone_waits(home: Path, tmp_path: Path, serve: Callable[..., Any]) -> None:
-    append(project_experiments.experiment_log(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
+    append(running.experiment_log(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
     with serve() as client:
         answer = ask(client, "anna")
         assert (answer.status_code, answer.headers["x-cortex-way"]) == (200, "adapter")

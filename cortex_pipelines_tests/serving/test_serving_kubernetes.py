@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.cli.serving.serve import serve
+from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.orchestration import recovery
 from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.serving.gateway import Gateway

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
-from cortex_pipelines.cli.serving.serve import serve
+from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.serving import exported_gateway
 from cortex_pipelines.serving.engines import opening as engines
 from cortex_pipelines.serving.engines.engine import (

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.cli.serving.keys import create
+from cortex_pipelines.cli.gateway import create
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.authentication import ROUTE_SCOPES, Authenticator, hosts_of, scopes_for

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.release.analysis import Analysis
+from cortex_pipelines.release.gates import Analysis
 from cortex_pipelines.serving import rollout
 from cortex_pipelines.serving.catalogue import Catalogue
 from cortex_pipelines.serving.engines.engine import AdapterFiles

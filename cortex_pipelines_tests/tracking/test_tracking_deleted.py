@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.tracking import schema, store
-from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_id, experiment_ids
+from cortex_pipelines.tracking.experiments import (
+    FORGOTTEN,
+    experiment_id,
+    experiment_ids,
+    find_run,
+    get_run,
+    restore_runs,
+)
 from cortex_pipelines.tracking.recorded_versions import known_versions
-from cortex_pipelines.tracking.run_search import find_run, get_run, restore_runs
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.root import ProjectError

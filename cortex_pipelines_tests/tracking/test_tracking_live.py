@@ -13,14 +13,18 @@ import pytest
 
 from cortex_pipelines.adapters.training import launch
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.tracking import live
-from cortex_pipelines.tracking.curves import record_curves
-from cortex_pipelines.tracking.experiments import experiment_id, experiment_ids
-from cortex_pipelines.tracking.live import LiveMetrics, live_metrics
-from cortex_pipelines.tracking.processes import end_dead_runs, note_process, run_marker
-from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking import training_metrics
+from cortex_pipelines.tracking.experiments import (
+    end_dead_runs,
+    experiment_id,
+    experiment_ids,
+    find_run,
+    note_process,
+    run_marker,
+)
 from cortex_pipelines.tracking.runs import MlflowTracker, experiment_name
 from cortex_pipelines.tracking.store import connect, database_uri, open_client
+from cortex_pipelines.tracking.training_metrics import LiveMetrics, live_metrics, record_curves
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
@@ -102,7 +106,7 @@ def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
     client = open_client(tmp_path)
     dead, alive = (str(client.create_run(experiment_id(tmp_path, "data")).info.run_id) for _ in range(2))
     note_process(tmp_path, alive)
-    words = "import sys; from pathlib import Path; from cortex_pipelines.tracking.processes "
+    words = "import sys; from pathlib import Path; from cortex_pipelines.tracking.experiments "
     words += f"import note_process; note_process(Path(sys.argv[1]), {dead!r})"
     subprocess.run([sys.executable, "-c", words, str(tmp_path)], check=True, cwd=ROOT)
     assert end_dead_runs(tmp_path) == 1
@@ -114,7 +118,7 @@ def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
 
 def test_steps_and_the_machine_s_load_are_there_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
-    monkeypatch.setattr(live, "_SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(training_metrics, "_SECONDS_BETWEEN_WRITES", 0.0)
     monkeypatch.setattr(launch, "tensorboard", lambda folder: None)
     before = launch.tensorboard
     client = open_client(tmp_path)
@@ -130,7 +134,7 @@ def test_steps_and_the_machine_s_load_are_there_before_the_end(tmp_path: Path, m
         for _ in range(2400):  # two minutes
             if any(name.startswith("system/") for name in client.get_run(run).data.metrics):
                 break
-            live.time.sleep(0.05)
+            training_metrics.time.sleep(0.05)
     assert launch.tensorboard is before
     found = client.get_run(run).data.metrics
     assert found["naming/validation/loss"] == 3.0

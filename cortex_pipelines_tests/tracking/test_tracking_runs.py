@@ -13,11 +13,10 @@ from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.tracking import model_versions, registry
-from cortex_pipelines.tracking.experiments import experiment_id
+from cortex_pipelines.tracking.experiments import experiment_id, find_run
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
 from cortex_pipelines.tracking.model_file import INTERFACES, ModelMetadata, read_metadata, write_model_file
 from cortex_pipelines.tracking.recorded_versions import known_versions
-from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, git_commit
 from cortex_pipelines.tracking.store import database_uri, open_client
 from cortex_pipelines.versioning.champions import ChampionPin

@@ -52,7 +52,7 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         ("coordination/tables/metrics.py", {"coordination_tables"}),
         ("release/gates.py", {"code_adapter_release", "task_router_release"}),
         ("cli/main.py", set()),
-        ("orchestration/schedules.py", set()),
+        ("orchestration/location.py", set()),
         ("tracking/runs.py", set()),
         ("versioning/materialise.py", set()),
     ],
@@ -61,9 +61,8 @@ def test_an_edit_makes_stale_exactly_what_runs_the_file(package: Path, file: str
     assert stale_after_edit(package, file) == stale
 
 
-def test_a_column_makes_stale_only_what_reads_or_writes_that_table(package: Path) -> None:
-    assert stale_after_edit(package, "schemas/anomalies.py") == {"worker_anomalies"}
-    assert stale_after_edit(package, "schemas/refactoring.py") == {"refactoring_pairs", "refactoring_dataset"}
+def test_a_column_makes_stale_only_what_reads_or_writes_tables_of_its_room(package: Path) -> None:
+    assert stale_after_edit(package, "schemas/monitoring.py") == {"worker_anomalies"}
 
 
 def test_all_modules_that_a_listed_folder_holds_count() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.metrics_files import AssetMetrics
+from cortex_pipelines.versioning.graph import AssetMetrics
 from cortex_pipelines.versioning.parameters import project_file
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench, toy_parameters

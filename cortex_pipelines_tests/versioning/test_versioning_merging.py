@@ -12,8 +12,9 @@ import pytest
 from cortex_pipelines.projects import doctor
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines.versioning.dvc.repair import find_undeclared, take_out_undeclared
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml, yaml_text
-from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.merging import git_merge
 from cortex_pipelines.versioning.merging.conflicts import (
     ConflictError,
     Versions,
@@ -22,11 +23,9 @@ from cortex_pipelines.versioning.merging.conflicts import (
     split_versions,
 )
 from cortex_pipelines.versioning.merging.dvc_lock import join_dvc_locks
-from cortex_pipelines.versioning.merging.releases_lock import join_releases_locks
-from cortex_pipelines.versioning.merging.resolve import resolve
-from cortex_pipelines.versioning.merging.sources_lock import join_sources_locks
+from cortex_pipelines.versioning.merging.git_merge import resolve
+from cortex_pipelines.versioning.merging.pin_locks import join_releases_locks, join_sources_locks
 from cortex_pipelines.versioning.root import ProjectError
-from cortex_pipelines.versioning.undeclared import find_undeclared, take_out_undeclared
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.versioning.toy import Workbench, recomputed
 
@@ -74,7 +73,7 @@ Branches = Callable[[Second], Workbench]
 def _begun(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """A project with all made, and a branch ``other`` with the first change that ran, too."""
     bench = Workbench.create(tmp_path_factory.mktemp("begun") / "p")
-    git_index.write_attributes(bench.root)
+    git_merge.write_attributes(bench.root)
     run_all(bench)
     bench.commit()
     bench.git("checkout", "-q", "-b", "other")
@@ -150,7 +149,7 @@ GIT = {"merge": ("merge", "--no-edit", "other"), "rebase": ("rebase", "other"), 
 )
 def test_the_driver_joins_what_both_branches_ran(branched: Branches, tmp_path: Path, how: str, second: Second) -> None:
     bench = branched(second)
-    assert git_index.set_driver(bench.root)
+    assert git_merge.set_driver(bench.root)
     bench.git(*GIT[how])
     assert find_conflicts(bench.root) == []
     assert bench.git("status", "--porcelain", "-uno") == ""
@@ -211,17 +210,17 @@ def test_params_in_conflict_are_left_to_a_person(bench: Workbench) -> None:
 
 
 def test_a_driver_whose_program_is_gone_is_set_up_again(bench: Workbench) -> None:
-    assert git_index.set_driver(bench.root)
-    assert not git_index.set_driver(bench.root)
+    assert git_merge.set_driver(bench.root)
+    assert not git_merge.set_driver(bench.root)
     bench.git("config", "merge.cortex.driver", "/gone/cortex merge-driver %O %A %B %P")
-    assert git_index.set_driver(bench.root)
+    assert git_merge.set_driver(bench.root)
     assert "/gone/" not in bench.git("config", "merge.cortex.driver")
 
 
 def test_a_driver_that_cannot_run_leaves_the_markers_of_git(branched: Branches) -> None:
     """Otherwise git would keep ours without a word."""
     bench = branched(second_alike)
-    assert git_index.set_driver(bench.root)
+    assert git_merge.set_driver(bench.root)
     command = bench.git("config", "merge.cortex.driver").partition(" ||")[2]
     bench.git("config", "merge.cortex.driver", f"/gone/cortex ||{command}")
     attempt(bench, *GIT["merge"])
@@ -419,7 +418,7 @@ def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -
 
 def test_a_joined_lock_is_written_as_dvc_writes_it(branched: Branches) -> None:
     bench = branched(second_elsewhere)
-    assert git_index.set_driver(bench.root)
+    assert git_merge.set_driver(bench.root)
     bench.git(*GIT["merge"])
     text = (bench.root / "dvc.lock").read_text()
     assert text == yaml_text(read_yaml(bench.root / "dvc.lock"))

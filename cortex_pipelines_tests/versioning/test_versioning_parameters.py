@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import LAYOUT, PER_PROJECT, SECTIONS, resolve
+from cortex_pipelines.projects.parameter_file import origins
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning import materialise, snapshot
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.parameter_origins import origins
 from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file, settings_in
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters

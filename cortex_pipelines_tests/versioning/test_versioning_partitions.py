@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dvc_objects.fs import MemoryFileSystem
 
-from cortex_pipelines.versioning.dagster.partitions import NAME, follow_projects
+from cortex_pipelines.versioning.dagster.instance import NAME, follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines_tests.versioning.growth import begin
 from cortex_pipelines_tests.versioning.toy import Workbench

@@ -261,7 +261,7 @@ def sync_without_input_tags(bench: Workbench) -> int:
 
 
 def without_inputs(*args: Any) -> dict[str, str]:
-    from cortex_pipelines.versioning.dagster.provenance import event_tags
+    from cortex_pipelines.versioning.dagster.staleness import event_tags
 
     return {k: v for k, v in event_tags(*args).items() if "/input_" not in k}
 

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from cortex_pipelines.versioning.publish import replace_folder
+from cortex_pipelines.atomic import replace_folder
 
 
 def folder(path: Path, text: str) -> Path:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.projects.parameter_file import to_yaml
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
-from cortex_pipelines.versioning.dvc.yaml_text import YamlTextError, parse_yaml
+from cortex_pipelines.versioning.dvc.yaml_files import YamlTextError, parse_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY
 from cortex_pipelines_tests.versioning.toy import Workbench
 

@@ -8,7 +8,7 @@ import filelock
 import pytest
 import requests
 
-from cortex_pipelines.versioning.dagster.retrying import failure, is_transient
+from cortex_pipelines.versioning.dagster.dagster_assets import failure, is_transient
 
 
 def answered(status: int) -> urllib.error.HTTPError:

@@ -28,16 +28,14 @@ from cortex_pipelines.versioning import VersionedAsset
 from cortex_pipelines.versioning.asset import versioned_asset
 from cortex_pipelines.versioning.content import value_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
-from cortex_pipelines.versioning.dagster.instance import open_instance
-from cortex_pipelines.versioning.dagster.partitions import follow_projects
+from cortex_pipelines.versioning.dagster.instance import follow_projects, open_instance
+from cortex_pipelines.versioning.dagster.staleness import Staleness
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import sync
-from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Plot
 from cortex_pipelines.versioning.materialise import Version, materialise
-from cortex_pipelines.versioning.metrics_files import AssetMetrics, Plot
 from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, ParameterLayout, resolve
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
-from cortex_pipelines.versioning.staleness import Staleness
 
 WORDS = Table("words", "A word", (Column("word", pl.String, "The word"),), ("word",))
 TALLY = Table(

@@ -1,6 +1,6 @@
 """``cortex study``: a workspace of many projects, to measure the gain of adapters in each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,19 @@ from cortex_pipelines.orchestration.adapter_study.results import (
     read_recorded_results,
     write_results,
 )
-from cortex_pipelines.projects.add import add_project
-from cortex_pipelines.projects.create import create_project
+from cortex_pipelines.orchestration.location import open_location
+from cortex_pipelines.orchestration.runs import RunOutcome, run_stale
+from cortex_pipelines.projects.create import add_project, create_project
 from cortex_pipelines.projects.parameter_file import read_values, round_trip, to_yaml, write_values
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
 from cortex_pipelines.statistics.significance import sign_flip_p
-from cortex_pipelines.tracking.durations import last_seconds
+from cortex_pipelines.tracking.recorded_versions import last_seconds
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.dvc.stages import follow_projects
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.project import Project, ProjectError
 
 PROJECTS = Path(__file__).parent / "study_of_adapters.yaml"
@@ -282,3 +284,58 @@ def _language(project: Project, name: str) -> tuple[str, int]:
     if not code.height:
         return "none", 0
     return str(code["language"][0]), int(code["lines"].sum())
+
+
+def run_study(
+    root: Path, budgets: Sequence[int], report: Callable[[str], None], only: Collection[str] = ()
+) -> RunOutcome:
+    """Train and evaluate the adapter of each project; finished outputs are not made again.
+
+    A project is evaluated and recorded in ``study.json`` as soon as its adapter and its control adapter are trained, so
+    an interrupted study leaves complete results.
+
+    Args:
+        root: Folder of the study, created by ``create_study``.
+        budgets: Maximum numbers of training tokens, run one after the other; empty for the value in params.yaml.
+        report: Receives progress messages.
+        only: Names of the projects to evaluate; empty for all.
+
+    Returns:
+        Stages that ran and that failed; a failed project does not stop the others.
+    """
+    project, _ = open_location(root)
+    all_projects = studied_projects(project)
+    names = [name for name in all_projects if not only or name in only]
+    outcome = _run_asset(root, "repository_files", all_projects, report)  # each may be another one's control
+    outcome += _run_asset(root, "general_code", [None], report)
+    control_projects = assign_controls(project)
+    for tokens in budgets or (None,):
+        remaining = names
+        if tokens is not None:
+            if tokens != budgets[-1]:  # the workspace holds only the largest budget's adapter
+                finished = {result.name for result in read_recorded_results(root) if result.budget == tokens}
+                remaining = [name for name in names if name not in finished]
+            if remaining:
+                set_budget(root, tokens)
+        for name in remaining:
+            outcome += _study_project(root, name, control_projects.get(name), report)
+    return outcome
+
+
+def _study_project(root: Path, name: str, other: str | None, report: Callable[[str], None]) -> RunOutcome:
+    outcome = _run_asset(root, "code_adapter", [name, other] if other else [name], report)
+    if other:
+        set_control_adapter(open_location(root)[0], name, other)
+    evaluated = _run_asset(root, "code_adapter_evaluation", [name], report)
+    if not evaluated.failed:  # valid even if the other project's adapter failed
+        record_result(open_location(root)[0], name)
+    return outcome + evaluated
+
+
+def _run_asset(root: Path, asset: str, names: Sequence[str | None], report: Callable[[str], None]) -> RunOutcome:
+    project, definitions = open_location(root)
+    instance, upstream = open_instance(root), project.graph.upstream([asset])
+    outcome = RunOutcome()
+    for name in names:
+        outcome += run_stale(project, definitions, instance, name, report, upstream)
+    return outcome

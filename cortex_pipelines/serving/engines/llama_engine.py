@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
-from cortex_pipelines.release.exports.gguf_base import Width
+from cortex_pipelines.release.exports.gguf_files import Width
 from cortex_pipelines.release.exports.source import ExportError
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,

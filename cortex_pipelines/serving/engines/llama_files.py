@@ -14,8 +14,7 @@ from filelock import FileLock
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS
 from cortex_pipelines.atomic import publish, scratch_folder
-from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, write_gguf
-from cortex_pipelines.release.exports.gguf_base import Width, write_base
+from cortex_pipelines.release.exports.gguf_files import ADAPTER, Width, write_base, write_gguf
 from cortex_pipelines.release.exports.source import Source
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.probing import Probe

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from cortex_pipelines.release.exports.probe import relative_difference
+from cortex_pipelines.release.exports.source import relative_difference
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import RefusedAdapterError
 from cortex_pipelines.tokenization.text_encoder import token_ids

@@ -1,34 +1,57 @@
 """Dagster assets for the asset graph."""
 
-import json
+import sqlite3
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
-import polars as pl
 
-from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.partitions import partitions_definition
-from cortex_pipelines.versioning.dagster.plots import curves, table_plots
-from cortex_pipelines.versioning.dagster.provenance import event_tags, latest_record, observe_pins
-from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
+from cortex_pipelines.versioning.dagster.instance import partitions_definition
+from cortex_pipelines.versioning.dagster.metadata import describe
+from cortex_pipelines.versioning.dagster.staleness import event_tags, latest_record, observe_pins
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.graph import Pin
 from cortex_pipelines.versioning.materialise import BrokenContractError, ContractCheck, Validate, Version, materialise
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
-_PREVIEW_ROWS = 5
-_PREVIEW_CHARACTERS = 60
 _RUN_ID = "mlflow/run_id"
 _OWNER = "team:cortex"
 # An output is made again only when something moved, so its age says nothing of most assets. A gate
 # that has judged nothing for so long does: sources rest, or the nightly run is off or fails.
 _VERDICT_AGE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), warn_window=timedelta(days=14))
+
+
+MAX_RETRIES = 3
+DELAY_SECONDS = 10.0
+"""Delay before the first retry, doubled for each further one."""
+
+_TYPES = frozenset(
+    {
+        "ConnectionError",  # also the subclasses: reset, refused, broken pipe
+        "TimeoutError",
+        "Timeout",  # of requests and of filelock
+        "TransportError",  # of httpx and its successors
+        "LockError",  # of DVC
+    }
+)
+_WORDS = (  # of git, of resolvers and of databases, which come as text only
+    "could not resolve host",
+    "temporary failure in name resolution",
+    "connection timed out",
+    "connection reset",
+    "connection refused",
+    "server closed the connection",
+    "the database system is starting up",
+    "early eof",
+    "the remote end hung up",
+    "returned error: 429",
+    "returned error: 5",
+)
 
 
 class TrackingRun(Protocol):
@@ -269,74 +292,37 @@ def _alarm_result(project: Project, asset: VersionedAsset, partition: str | None
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    loaded = json.loads(path.read_text(encoding="utf-8"))
-    return loaded if isinstance(loaded, dict) else {}
-
-
-def describe(project: Project, asset: VersionedAsset, partition: str | None, version: str) -> dict[str, Any]:
-    folder = project.output(asset.name, partition)
-    metadata: dict[str, Any] = {"dvc_md5": version, "dagster/uri": folder.relative_to(project.root).as_posix()}
-    rows = 0
-    for table in asset.tables:
-        frame = pl.scan_parquet(folder / f"{table.name}.parquet")
-        count = int(frame.select(pl.len()).collect().item())
-        if table.columns == asset.tables[0].columns:  # train, validation, test; not a side table
-            rows += count
-        metadata[f"{table.name}/rows"] = count
-        metadata[f"{table.name}/preview"] = dg.MetadataValue.md(preview(frame.head(_PREVIEW_ROWS).collect()))
-        plots = table_plots(table, frame)
-        metadata |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
-    if asset.tables:
-        metadata["dagster/row_count"] = rows
-        metadata["dagster/column_schema"] = column_schema(asset.tables[0])
-        metadata["dagster/column_lineage"] = column_lineage(asset.tables[0], project.graph.wiring(asset.name).assets)
-    numbers = read_json(folder / "metrics.json")
-    metadata |= {f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None}
-    verdict = read_json(folder / "verdict.json")
-    if verdict:
-        metadata |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
-    metadata |= {
-        name: dg.MetadataValue.md(picture) for name, picture in curves(read_json(folder / "training.json")).items()
-    }
-    if (folder / "report.html").exists():
-        metadata["report"] = dg.MetadataValue.path(str(folder / "report.html"))
-    return metadata
-
-
-def column_schema(table: Table) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.dtype),
-                column.meaning,
-                constraints=dg.TableColumnConstraints(nullable=column.nullable),
-            )
-            for column in table.columns
-        ]
+def retry_policy() -> dg.RetryPolicy:
+    return dg.RetryPolicy(
+        max_retries=MAX_RETRIES, delay=DELAY_SECONDS, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
     )
 
 
-def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.TableColumnLineage:
-    """Lineage of columns that are passed on unchanged: declared once, used by both tables."""
-    deps: dict[str, list[dg.TableColumnDep]] = {}
-    for other in upstream:
-        for column in other.tables[0].columns if other.tables else ():
-            if any(column is own_column for own_column in table.columns):
-                dep = dg.TableColumnDep(dg.AssetKey(other.name), column.name)
-                deps.setdefault(column.name, []).append(dep)
-    return dg.TableColumnLineage(deps)
+def failure(error: BaseException) -> dg.Failure:
+    return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=is_transient(error))
 
 
-def preview(frame: pl.DataFrame) -> str:
-    def cell(value: Any) -> str:
-        text = str(value).replace("\n", " ⏎ ").replace("|", "\\|")
-        short = text[:_PREVIEW_CHARACTERS] + "…" if len(text) > _PREVIEW_CHARACTERS else text
-        return short.replace("`", "'")
+def is_transient(error: BaseException) -> bool:
+    return any(_passes(link) for link in _chain(error))
 
-    lines = ["| " + " | ".join(frame.columns) + " |", "|" + " --- |" * frame.width]
-    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.iter_rows()]
-    return "\n".join(lines)
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    visited: list[BaseException] = []
+    while error is not None and error not in visited:
+        visited.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _passes(error: BaseException) -> bool:
+    text = str(error).lower()
+    if isinstance(error, sqlite3.OperationalError):
+        return "locked" in text or "busy" in text
+    if _TYPES & {cls.__name__ for cls in type(error).__mro__}:
+        return True
+    return _status(error) == 429 or _status(error) >= 500 or any(word in text for word in _WORDS)
+
+
+def _status(error: BaseException) -> int:
+    status = getattr(getattr(error, "response", None), "status_code", getattr(error, "code", 0))
+    return status if isinstance(status, int) and 400 <= status < 600 else 0

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.versioning import databases
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
+from cortex_pipelines.versioning.project import Project
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DynamicPartitionsDefinition
 
 _SETTINGS = "telemetry:\n  enabled: false\n"
 _STORAGE = ("storage", "run_storage", "event_log_storage")
@@ -26,7 +27,7 @@ def renew_databases(root: Path) -> list[str]:
     if not (home / _READY).exists():
         return []
     with FileLock(home / _LOCK):
-        sentences = [databases.renew(root, home / name, home / _READY) for name in DATABASES]
+        sentences = [damaged_files.renew(root, home / name, home / _READY) for name in DATABASES]
         if deleted := [name for name in deleted_databases(root) if not any(sentences)]:
             (home / _READY).unlink(missing_ok=True)
             sentences.append(f".dagster/{', '.join(deleted)} deleted")
@@ -73,3 +74,24 @@ def open_instance(root: Path) -> "DagsterInstance":
         instance.all_instigator_state()
         ready.touch()
     return instance
+
+
+NAME = "projects"
+
+
+def partitions_definition() -> "DynamicPartitionsDefinition":
+    import dagster as dg
+
+    return dg.DynamicPartitionsDefinition(name=NAME)
+
+
+def follow_projects(instance: "DagsterInstance", project: Project) -> int:
+    """Make Dagster's partitions those of ``params.yaml``; returns how many came or went."""
+    registered = set(instance.get_dynamic_partitions(NAME))
+    new = [name for name in project.partitions if name not in registered]
+    removed = sorted(registered.difference(project.partitions))
+    if new:
+        instance.add_dynamic_partitions(NAME, new)
+    for name in removed:
+        instance.delete_dynamic_partition(NAME, name)
+    return len(new) + len(removed)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import atomic_file, began_before, write_whole
-from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
 from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
@@ -89,7 +89,7 @@ def forget_listings() -> None:
 
 
 def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
-    if sentence := retained_outputs.mend(root, retained_outputs.DVC_LOCK):
+    if sentence := damaged_files.mend(root, damaged_files.DVC_LOCK):
         report(sentence)
 
 
@@ -135,7 +135,7 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
     if not path.exists():
         return []
     if problem := rwlock_damage(path):
-        remains = retained_outputs.set_aside(root, path)
+        remains = damaged_files.set_aside(root, path)
         return [f".dvc/tmp/rwlock {problem}: DVC creates a new one; the damaged file is {remains}"]
     locks = _held_locks(path)
     living = [lock for lock in locks if began_before(int(lock[2]["pid"]), path) is not False]
@@ -241,7 +241,7 @@ def record_parameters(project: Project, repo: Any) -> None:
     if find_stage(repo, PARAMETERS).changed():
         with contextlib.chdir(project.root):
             repo.commit(PARAMETERS, force=True)
-        retained_outputs.keep(project.root, retained_outputs.DVC_LOCK)
+        damaged_files.keep(project.root, damaged_files.DVC_LOCK)
 
 
 def locked_snapshot(stage: Any) -> Snapshot:
@@ -311,7 +311,7 @@ def commit(
             check()
             publish()
             (stage,) = repo.commit(address, force=True)
-            retained_outputs.keep(root, retained_outputs.DVC_LOCK)
+            damaged_files.keep(root, damaged_files.DVC_LOCK)
             return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
 
     return retry_while_locked(root, act)

@@ -24,15 +24,22 @@ from typing import TYPE_CHECKING, Any
 from cortex_pipelines.atomic import discard
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
-from cortex_pipelines.versioning.dagster.partitions import follow_projects
-from cortex_pipelines.versioning.dagster.provenance import CODE_VERSION, MADE_BY_DVC, NOTHING, event_tags, observe_pins
+from cortex_pipelines.versioning.dagster.instance import follow_projects
+from cortex_pipelines.versioning.dagster.staleness import (
+    CODE_VERSION,
+    MADE_BY_DVC,
+    NOTHING,
+    Staleness,
+    StatusSnapshot,
+    event_tags,
+    observe_pins,
+)
 from cortex_pipelines.versioning.dvc import dvc_store, stages
-from cortex_pipelines.versioning.dvc.output_cache import restore_outputs
+from cortex_pipelines.versioning.dvc.repair import restore_outputs
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
-from cortex_pipelines.versioning.staleness import Staleness, StatusSnapshot
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

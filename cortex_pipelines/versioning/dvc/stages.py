@@ -9,7 +9,7 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import parameters
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dvc.yaml_files import yaml_text
-from cortex_pipelines.versioning.metrics_files import AssetMetrics, plot_entry
+from cortex_pipelines.versioning.graph import AssetMetrics, plot_entry
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.snapshot import stage_deps, stage_params
 

@@ -1,0 +1,213 @@
+"""Commands on tables and logs: data dictionary, summaries, anomalies, drift."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+if TYPE_CHECKING:
+    from cortex_pipelines.schemas.table import Column, Table
+    from cortex_pipelines.versioning.asset import VersionedAsset
+    from cortex_pipelines.versioning.project import Project
+
+FILE = Path("data") / "README.md"
+
+_INTRODUCTION = """# Data dictionary
+
+Generated from `cortex_pipelines/schemas/` by `cortex dictionary`; a test fails when it is out of
+date. Every table is a Parquet file, `data/<asset>/<project>/<table>.parquet` (without the project
+where an asset is made from all of them), sorted by its key.
+"""
+
+
+@click.command(epilog="Example: cortex dictionary --check")
+@click.option("--check", is_flag=True, help="Only fail if the file is out of date.")
+def dictionary(check: bool) -> None:
+    """Write data/README.md: every table and column, with its meaning."""
+    from cortex_pipelines.catalog import open_project
+
+    project = open_project(find_root())
+    path, text = project.root / FILE, render(project)
+    if not check:
+        write_whole(path, text)
+    elif not path.exists() or path.read_text(encoding="utf-8") != text:
+        raise ProjectError(f"{FILE} is out of date; run `cortex dictionary`")
+
+
+def render(project: "Project") -> str:
+    """Render the dictionary as Markdown, assets in pipeline order."""
+    parts = [part for asset in project.graph.order for part in _asset(asset)]
+    return "\n".join([_INTRODUCTION, *parts])
+
+
+def _asset(asset: "VersionedAsset") -> Iterator[str]:
+    if not asset.tables:
+        return
+    yield f"## {asset.name}\n\n{asset.description.splitlines()[0]}\n"
+    table_by_columns: dict[tuple[Column, ...], str] = {}
+    for table in asset.tables:
+        yield from _table(table, table_by_columns.setdefault(table.columns, table.name))
+
+
+def _table(table: "Table", described: str) -> Iterator[str]:
+    yield f"### {table.name}.parquet\n\n{table.meaning} Key: {', '.join(table.key) or 'none'}.\n"
+    if described != table.name:
+        yield f"Columns as in {described}.parquet.\n"
+        return
+    yield "| column | type | missing | meaning |\n| --- | --- | --- | --- |"
+    for column in table.columns:
+        missing = "yes" if column.nullable else ""
+        yield f"| `{column.name}` | {column.dtype} | {missing} | {_meaning(column)} |"
+    yield ""
+
+
+def _meaning(column: "Column") -> str:
+    meaning = column.meaning
+    if column.one_of is not None:
+        meaning += f". One of: {', '.join(column.one_of)}"
+    if column.between is not None:
+        meaning += f". From {column.between[0]:g} to {column.between[1]:g}"
+    return meaning.replace("|", "\\|").replace("\n", " ")
+
+
+_EXAMPLES = 3
+"""Fields not understood that are shown for each reason; --json has all."""
+
+
+@click.command(epilog="Example: cortex logs coordination --json")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+def logs(folder: Path, as_json: bool) -> None:
+    """Summarise what can be read from the agent system's logs in FOLDER, file by file."""
+    from cortex_pipelines.api import load_parameters
+    from cortex_pipelines.coordination.summary import summarise
+
+    parameters = load_parameters()
+    summaries = summarise(folder, parameters.coordination, parameters.privacy)
+    if as_json:
+        click.echo(json.dumps([asdict(file) for file in summaries], indent=1))
+        return
+    for file in summaries:
+        click.echo(
+            f"{file.file}: {file.kind}, {file.records} records, {file.duplicates} duplicates, "
+            f"{file.test_rows} from tests, {len(file.rejected)} rejected, "
+            f"{len(file.unread)} fields not understood"
+        )
+        for part in file.rejected:
+            click.echo(f"  at byte {part['offset']}: {part['reason']}")
+        for reason, count in file.unread_by_reason.items():
+            examples = [field for field in file.unread if field["reason"] == reason]
+            for field in examples[:_EXAMPLES]:
+                location = f"{file.file}:{field['line']}"
+                click.echo(f"  {location}: {field['field']} {field['value']!r}: {reason}")
+            if count > _EXAMPLES:
+                click.echo(f"  and {count - _EXAMPLES:,} more: {reason}")
+        for assumption, count in file.assumed.items():
+            click.echo(f"  {count:,} times with {assumption}")
+
+
+class _Anomalies(click.Group):
+    """A group whose first argument may be a file, for ``anomalies records FILE``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        asks = not args or args[0] in self.commands or args[0] in ("-h", "--help")
+        return super().parse_args(ctx, args if asks else ["records", *args])
+
+
+@click.group(cls=_Anomalies, epilog="Example: cortex anomalies score pump.csv --out scores.csv")
+def anomalies() -> None:
+    """Score records of a watched log, or of any table of measurements.
+
+    Without a command, FILE is taken as that of `cortex anomalies records`.
+    """
+
+
+@anomalies.command(epilog="Example: cortex anomalies records new/heartbeat-history.jsonl")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--log", help="Watched log that FILE continues; defaults to the log of the same name.")
+def records(file: Path, log: str | None) -> None:
+    """Score the records in FILE by the fitted detectors; print a summary and each alert as JSON.
+
+    FILE holds new records of a log that `worker_anomalies` watches. A window of records is an alert
+    when its score exceeds a threshold that normal windows rarely reach.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.monitoring.anomalies.worker_scores import score_file
+    from cortex_pipelines.signing.verified_output import open_verified_output
+    from cortex_pipelines.versioning.root import find_root
+
+    project = open_project(find_root())
+    folder, version = open_verified_output(project, "worker_anomalies")
+    watched = score_file(file, log, folder, load_parameters(project.root))
+    values = watched.as_json()
+    alerts = values.pop("alerts")
+    summary = {**values, "alerts": len(alerts), "model_version": version}
+    for row in (summary, *alerts):
+        click.echo(json.dumps(row, ensure_ascii=False))
+
+
+@anomalies.command(epilog="Example: cortex anomalies score pump.csv --out scores.csv")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--fit-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.15,
+    show_default=True,
+    help="Share of the records, the earliest, that are usual and learnt from.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File for timestamp, score and alarm of each record."
+)
+def score(file: Path, fit_share: float, out: Path) -> None:
+    """Score the records of the table FILE (CSV) and raise alarms on about 1 % of usual ones.
+
+    FILE has a column timestamp and one or more of numbers; other columns are ignored. A later
+    record is judged by its past only. No project is needed.
+    """
+    from cortex_pipelines.monitoring.anomalies.table_scores import score_table
+
+    scored = score_table(file, fit_share, out)
+    click.echo(
+        f"{scored.records:,} records, {scored.learnt:,} learnt from, {scored.alarms:,} alarms; "
+        f"columns: {', '.join(scored.columns)}",
+        err=True,
+    )
+    if scored.ignored:
+        click.echo(f"ignored, as they hold no numbers: {', '.join(scored.ignored)}", err=True)
+
+
+@click.command(epilog="Example: cortex drift january.jsonl february.jsonl --json")
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("current", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def drift(reference: Path, current: Path, as_json: bool) -> None:
+    """Test which columns of CURRENT are no longer distributed as in REFERENCE.
+
+    Both are JSON lines or Parquet. Columns of numbers, categories and texts are recognised and
+    compared by a test of their kind; at most one comparison in a hundred of unchanged data raises a
+    false alarm, however many columns there are. The exit status is 0 either way.
+    """
+    from cortex_pipelines.monitoring.drift.files import drift_between
+
+    result = drift_between(reference, current)
+    if as_json:
+        click.echo(json.dumps(asdict(result)))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("column", "kind", "test", "p", "drift", box=box.SIMPLE_HEAD)
+    for feature in result.features:
+        p_value = "" if feature.p_value is None else f"{feature.p_value:.2g}"
+        drift_mark = "yes" if feature.drift else ""
+        table.add_row(feature.name, feature.kind, feature.test or "not compared", p_value, drift_mark)
+    Console().print(table)
+    click.echo(f"{result.share:.0%} of the compared columns drift")

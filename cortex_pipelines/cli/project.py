@@ -1,0 +1,214 @@
+"""Commands on a project's own files: init, upgrade, params, resolve, test-environment, backup."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+if TYPE_CHECKING:
+    from cortex_pipelines.projects.parameter_file import Origin
+
+
+@click.command(epilog="Example: cortex init ../models")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Create a project in FOLDER, outside of the repository of this package."""
+    from cortex_pipelines.projects.create import create_project
+
+    for sentence in create_project(folder.resolve()):
+        click.echo(sentence, err=True)
+    click.echo("next: `cortex add NAME SOURCE`, then `cortex run --plan`", err=True)
+
+
+@click.command(epilog="Example: pip install --upgrade cortex-pipelines && cortex upgrade")
+def upgrade() -> None:
+    """Upgrade params.yaml, dvc.yaml and dvc.lock of an earlier version.
+
+    Outputs are kept: a stage becomes stale only if a value or its code has changed.
+    """
+    from cortex_pipelines.projects.upgrade import upgrade as bring_up_to_date
+
+    for sentence in bring_up_to_date(find_root()):
+        click.echo(sentence, err=True)
+
+
+@click.command(epilog="Example: cortex params itsdangerous --section datasets")
+@click.argument("project", required=False)
+@click.option("--section", help="Only this section, such as datasets.")
+@click.option("--write", is_flag=True, help="Write the values to data/parameters, where DVC reads.")
+def params(project: str | None, section: str | None, write: bool) -> None:
+    """Show the parameters in effect (for PROJECT), with the origin and meaning of each."""
+    from cortex_pipelines.config import LAYOUT, resolve
+    from cortex_pipelines.projects.parameter_file import origins
+    from cortex_pipelines.versioning.parameters import FOLDER
+
+    root = find_root()
+    if write:
+        from cortex_pipelines.catalog import open_project
+
+        changed = open_project(root).effective.write(root)
+        click.echo(f"{FOLDER} {'was written' if changed else 'is up to date'}", err=True)
+        return
+    effective = resolve(root)
+    projects = effective.parameters.projects
+    if project is not None and project not in projects:
+        available = ", ".join(projects) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; there is: {available}")
+    if section is not None and section not in LAYOUT.sections:
+        raise ProjectError(f"no section {section}; there is: {', '.join(LAYOUT.sections)}")
+    for name in [section] if section else LAYOUT.sections:
+        _show(name, origins(root, effective, name, project))
+
+
+def _show(section: str, values: "list[Origin]") -> None:
+    """YAML with the origin and meaning of each value as comments."""
+    click.echo(f"{section}:")
+    for value in values:
+        click.echo("  # " + " ".join(filter(None, (value.meaning, f"[{value.source}]"))))
+        click.echo(f"  {value.key}: {value.value}")
+    click.echo()
+
+
+@click.command(epilog="Example: git merge feature; cortex resolve; git commit")
+def resolve() -> None:
+    """Join lock files and generated files that a git merge, rebase or cherry-pick left in conflict.
+
+    Stages, pins and releases of both branches are kept; what both ran differently is run again by
+    `cortex run` unless one side fits the merged inputs. params.yaml is edited by hand.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.release.ledger import ensure_keys, project_models
+    from cortex_pipelines.versioning.dvc import stages
+    from cortex_pipelines.versioning.merging.git_merge import resolve as join_conflicts
+
+    root = find_root()
+
+    def generate() -> None:
+        project = open_project(root)
+        ensure_keys(root, project_models(project))
+        stages.write(project)
+
+    resolution = join_conflicts(root, generate)
+    for note in resolution.notes:
+        click.echo(note, err=True)
+    for file in resolution.files:
+        added = " and added to git's index" if file in resolution.staged else ""
+        click.echo(f"{file}: both sides joined{added}", err=True)
+    for conflict in resolution.remaining:
+        click.echo(str(conflict), err=True)
+    if resolution.remaining:
+        sys.exit(1)
+    if resolution.files:
+        next_step = "`git commit` (or `git rebase --continue`), then `cortex run`"
+        click.echo(f"next: {next_step}", err=True)
+    else:
+        click.echo("no file of the project is in conflict", err=True)
+
+
+@click.command("merge-driver", hidden=True, epilog="Example: cortex merge-driver %O %A %B %P")
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("ours", type=click.Path(path_type=Path))
+@click.argument("theirs", type=click.Path(path_type=Path))
+@click.argument("file")
+def merge_driver(base: Path, ours: Path, theirs: Path, file: str) -> None:
+    """Join BASE, OURS and THEIRS, versions of FILE, into OURS, as git asks a driver to."""
+    from cortex_pipelines.versioning.merging.conflicts import Versions
+    from cortex_pipelines.versioning.merging.dvc_lock import join_file
+
+    texts = (path.read_bytes().decode("utf-8") for path in (base, ours, theirs))
+    text, notes = join_file(file, Versions(*texts))
+    for note in notes:
+        click.echo(f"cortex: {note}", err=True)
+    ours.write_text(text, encoding="utf-8", newline="\n")
+
+
+_SHOWN = 12
+
+
+@click.command("test-environment", epilog="Example: cortex test-environment shop 'pytest<9'")
+@click.argument("project")
+@click.argument("packages", nargs=-1)
+def test_environment(project: str, packages: tuple[str, ...]) -> None:
+    """Pin the packages that the tests of PROJECT need, so that they can run.
+
+    Its files are read for what it declares (pyproject.toml, PKG-INFO, setup.cfg, lists of
+    requirements; nothing of it is run), PACKAGES are added, and uv resolves them to versions with
+    hashes, wheels only. They are written to environments/PROJECT.txt, which belongs into git, and
+    named in params.yaml.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.projects.test_environment import pin_environment
+    from cortex_pipelines.versioning.root import find_root
+
+    pinned = pin_environment(open_project(find_root()), project, packages)
+    click.echo(f"{pinned.packages} packages in {pinned.requirements}, for:", err=True)
+    _list(pinned.requested)
+    if pinned.unavailable:
+        click.echo("left out, as no index has it by that name:", err=True)
+        _list(pinned.unavailable)
+    click.echo(f"next: `cortex run --project {project}`", err=True)
+
+
+def _list(lines: list[str]) -> None:
+    for line in lines[:_SHOWN]:
+        click.echo(f"  {line}", err=True)
+    if len(lines) > _SHOWN:
+        click.echo(f"  and {len(lines) - _SHOWN} more", err=True)
+
+
+_PASSWORD = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the password, outside of the project; otherwise RESTIC_PASSWORD_FILE.",
+)
+
+
+@click.command(epilog="Example: cortex backup /mnt/backup/shop --password-file ~/.shop-backup")
+@click.argument("where")
+@_PASSWORD
+@click.option("--all", "everything", is_flag=True, help="With all that could be made again.")
+@click.option("--forget-earlier", is_flag=True, help="Delete earlier snapshots, after deletions.")
+@click.option(
+    "--moved-from",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder where this project was: backups of it in WHERE are its own.",
+)
+def backup(
+    where: str, password_file: Path | None, everything: bool, forget_earlier: bool, moved_from: tuple[Path, ...]
+) -> None:
+    """Add an encrypted snapshot of the project to the folder WHERE, by restic.
+
+    WHERE is for this project alone; one that holds another project's backups is refused.
+
+    It holds what nothing makes again exactly: parameters, locks and ledger, git's history, the
+    registry and runs, models, feedback, memories, the gateway's state, Dagster's history. Keys are
+    never in it. Let nothing else write to the project meanwhile.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.projects.backups import back_up
+    from cortex_pipelines.versioning.root import find_root
+
+    project = open_project(find_root())
+    back_up(project, where, password_file, everything, forget_earlier, moved_from)
+    click.echo("backed up, without .cortex/keys: keep these, and the password, at another place", err=True)
+
+
+@click.command(epilog="Example: cortex restore /mnt/backup/shop shop")
+@click.argument("where")
+@click.argument("into", type=click.Path(path_type=Path))
+@_PASSWORD
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    help="Folder that was backed up; needed where WHERE holds backups of several.",
+)
+def restore(where: str, into: Path, password_file: Path | None, path: Path | None) -> None:
+    """Restore the last snapshot in WHERE to the empty folder INTO."""
+    from cortex_pipelines.projects.backups import restore as bring_back
+
+    bring_back(where, into, password_file, path)
+    click.echo(f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is missing", err=True)

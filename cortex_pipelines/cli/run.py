@@ -1,0 +1,181 @@
+"""Commands that build assets, and bring Dagster and MLflow in line with DVC."""
+
+import os
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import click
+
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from cortex_pipelines.orchestration.runs import RunOutcome
+    from cortex_pipelines.versioning.project import Project
+
+
+def _open() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":
+    from cortex_pipelines.orchestration.location import open_location
+    from cortex_pipelines.versioning.dagster.instance import open_instance
+
+    root = find_root()
+    project, definitions = open_location(root)
+    return project, definitions, open_instance(root)
+
+
+def say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
+    """Report failures and exit with an error if there are any."""
+    for address, error in outcome.failed.items():
+        say(f"FAILED {address}: {error}")
+    if outcome.failed:
+        from cortex_pipelines.orchestration.planning import unused_code
+
+        for sentence in unused_code(project, outcome.failed):
+            say(sentence)
+        sys.exit(1)
+
+
+@click.command(epilog="Example: cortex run code_units --project flask")
+@click.argument("assets", nargs=-1)
+@click.option("--project", "partition", help="Only this project.")
+@click.option("--upstream", is_flag=True, help="Also whatever ASSETS are made from and is stale.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
+def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_plan: bool) -> None:
+    """Build only the named ASSETS; without names, everything that is stale.
+
+    NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
+    """
+    from cortex_pipelines.orchestration import runs
+    from cortex_pipelines.orchestration.syncing import sync_project
+
+    assets, partition = _split_addresses(assets, partition)
+    if only_plan:
+        from cortex_pipelines.catalog import open_project
+
+        workspace = open_project(find_root())
+        _check_names(workspace, assets, partition)
+        planned = workspace.graph.upstream(assets) if upstream else assets
+        _show_plan(workspace, planned, partition, _buildable_assets(workspace))
+        return
+    project, definitions, instance = _open()
+    _check_names(project, assets, partition)
+    if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds the locks that a sync needs
+        sync_project(project, definitions, instance)
+    if upstream or not assets:
+        among = project.graph.upstream(assets) if assets else _buildable_assets(project)
+        outcome = runs.run_stale(project, definitions, instance, partition, say, among)
+        say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
+        _report_outcome(outcome, project)
+        return
+    outcome = runs.RunOutcome()
+    for partitioned, names in runs.split_by_partitioning(project, assets):
+        parts: tuple[str | None, ...] = project.partitions if partitioned else (None,)
+        for part in (partition,) if partitioned and partition else parts:
+            outcome += runs.run_assets(project, definitions, instance, names, part)
+    _report_outcome(outcome, project)
+
+
+@click.command(epilog="Example: cortex retrain --plan")
+@click.argument("model", required=False)
+@click.option("--plan", "only_plan", is_flag=True, help="Show the decisions; run nothing.")
+@click.option("--anyway", is_flag=True, help="Train whatever is stale, whatever the policy says.")
+def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
+    """Make what is stale, and train those models again that the policy of retraining names.
+
+    The policy is section `retraining` of params.yaml. MODEL is a name as in `cortex releases`;
+    without it all are decided.
+    """
+    from cortex_pipelines.orchestration import runs
+    from cortex_pipelines.orchestration.syncing import sync_project
+    from cortex_pipelines.release.ledger import project_models
+    from cortex_pipelines.release.promote import find_model
+
+    project, definitions, instance = _open()
+    among = _buildable_assets(project)
+    trainable = [released_model for released_model in project_models(project) if released_model.asset in among]
+    selected = [find_model(project, model)] if model else trainable
+    if only_plan:
+        for line in runs.describe_plan(project, selected, anyway):
+            click.echo(line)
+        return
+    sync_project(project, definitions, instance)
+    outcome = runs.retrain(project, definitions, instance, selected, anyway, among, say)
+    _report_outcome(outcome, project)
+
+
+def _buildable_assets(project: "Project") -> set[str]:
+    """Assets that can be built: without the agent system's logs no router is trained."""
+    from cortex_pipelines.versioning.project import look_up, read_yaml
+
+    logs = look_up(read_yaml(project.root / "sources.lock"), "coordination.files")
+    all_assets = {asset.name for asset in project.graph.order}
+    if logs != []:
+        return all_assets
+    say(
+        "no router is trained: coordination.logs has no logs of the agent system; put some there "
+        "and run `cortex update`"
+    )
+    return all_assets - project.graph.downstream(["routing_dataset"])
+
+
+def _show_plan(project: "Project", assets: Collection[str], partition: str | None, among: set[str]) -> None:
+    """Show stale assets, their estimated durations, and data excluded by limits."""
+    from cortex_pipelines.orchestration.planning import data_left_out, duration, plan_stages
+    from cortex_pipelines.versioning.lock_file import split_address
+
+    selected = set(assets) or among
+    steps = [step for step in plan_stages(project, partition) if split_address(step.address)[0] in selected]
+    for step in steps:
+        reads = "" if step.rows is None else f", reads {step.rows:,} rows"
+        time = "?" if step.seconds is None else duration(step.seconds)
+        click.echo(f"{step.address:<44} {time:>9}  ({step.basis}{reads})")
+    durations = [step.seconds for step in steps if step.seconds is not None]
+    unknown = len(steps) - len(durations)
+    click.echo(
+        f"{len(steps)} to run, {duration(sum(durations))}"
+        + (f" and {unknown} without a known duration" if unknown else "")
+        if steps
+        else "nothing is stale"
+    )
+    for sentence in data_left_out(project, partition):
+        click.echo(sentence)
+
+
+def _split_addresses(addresses: tuple[str, ...], partition: str | None) -> tuple[tuple[str, ...], str | None]:
+    """The assets' names, and the project named by the addresses or the option."""
+    from cortex_pipelines.versioning.lock_file import split_address
+
+    pairs = [split_address(address) for address in addresses]
+    projects = {part for _, part in pairs if part} | ({partition} if partition else set())
+    if len(projects) > 1:
+        raise ProjectError(f"name one project at a time, not {' and '.join(sorted(projects))}")
+    return tuple(name for name, _ in pairs), next(iter(projects), None)
+
+
+def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
+    unknown = [name for name in assets if name not in project.graph.assets]
+    if unknown:
+        available = ", ".join(asset.name for asset in project.graph.order)
+        raise ProjectError(f"no asset {', '.join(unknown)}; there is: {available}")
+    if partition is not None and partition not in project.partitions:
+        available = ", ".join(project.partitions) or "none yet"
+        raise ProjectError(f"params.yaml has no project {partition}; there is: {available}")
+
+
+@click.command(epilog="Example: dvc repro && cortex sync")
+def sync() -> None:
+    """Synchronise Dagster, MLflow and the registry's aliases with DVC."""
+    from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
+    from cortex_pipelines.release.promote import sign_released_versions
+
+    project, definitions, instance = _open()
+    events = sync_project(project, definitions, instance, thorough=True)
+    if signed := sign_released_versions(project):
+        say(f"{signed} models signed")
+    say(f"{events} versions reported, {sync_aliases(project)} aliases moved")

@@ -1,0 +1,241 @@
+"""``cortex serve`` and what answers without it: ``mcp``, ``predict-batch``, ``suggest``."""
+
+import atexit
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from cortex_pipelines.serving.settings import EngineName
+
+if TYPE_CHECKING:
+    from cortex_pipelines.serving.gateway import Gateway
+
+
+@click.command(epilog="Example: cortex serve --port 8008")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8008, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Serve what `cortex export` wrote there (peft or merged), without a project.",
+)
+@click.option(
+    "--trust",
+    "key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --from: public key of whoever exported it.",
+)
+@click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
+@click.option(
+    "--engine", type=click.Choice(get_args(EngineName)), help="What writes text; else `serving.engine` of params.yaml."
+)
+@click.option("--open", "everybody", is_flag=True, help="Listen on other addresses without any API key.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificate in PEM, for HTTPS; with --tls-key.",
+)
+@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its private key in PEM.")
+@click.option("--log-requests", is_flag=True, help="Write one line of JSON per request, without its text.")
+def serve(
+    host: str,
+    port: int,
+    folder: Path | None,
+    key: Path | None,
+    model: str | None,
+    engine: EngineName | None,
+    everybody: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    log_requests: bool,
+) -> None:
+    """Serve promoted models to OpenAI clients, editors and agents, and on a web page."""
+    if key is not None and folder is None:
+        raise click.UsageError("--trust goes with --from")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    require_packages()
+    from cortex_pipelines.api import load_parameters
+    from cortex_pipelines.serving.exported_gateway import open_exported, served_root
+    from cortex_pipelines.serving.http.server import require_free, require_keys, run
+    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.project_services import project_services
+    from cortex_pipelines.serving.security.keys import KeyRing
+    from cortex_pipelines.serving.services import NOTHING
+    from cortex_pipelines.signing.keys import keys_folder
+    from cortex_pipelines.versioning.root import find_root
+
+    keys = KeyRing(keys_folder(find_root() if folder is None else served_root()))
+    if not everybody:
+        require_keys(keys, host, load_parameters().serving.oidc is not None)
+    require_free(host, port)
+    if folder is not None:
+        gateway, services = open_exported(folder, key, engine), NOTHING
+    else:
+        root = find_root()
+        gateway, services = open_gateway(root, model, engine), project_services(root)
+    for name, served in sorted(gateway.source.current.models.items()):
+        if "@" not in name:
+            click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
+    tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
+    click.echo(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)", err=True)
+    run(gateway, host, port, services, tls, log_requests)
+
+
+def require_packages() -> None:
+    """Say what is missing before anything is loaded; the extra is not installed everywhere."""
+    from cortex_pipelines.projects.doctor import gateway_packages
+
+    if not (packages := gateway_packages()).good:
+        raise click.ClickException(f"the gateway cannot be started, {packages.detail}: {packages.remedy}")
+
+
+@click.command(epilog="Example: cortex mcp --model shop@champion")
+@click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
+def mcp(model: str | None) -> None:
+    """Serve tools to an agent by the Model Context Protocol, over standard input and output.
+
+    `cortex serve` serves the same tools at /mcp.
+    """
+    require_packages()
+    from cortex_pipelines.serving.agents import agents_server
+    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.project_services import project_services
+    from cortex_pipelines.versioning.root import find_root
+
+    root = find_root()
+    services = project_services(root)
+    # clients wait seconds for the first answer, less than a base model may take to load
+    gateway = _start_in_thread(lambda: open_gateway(root, model))
+    try:
+        agents_server(gateway.result, services).run("stdio")
+    finally:
+        if gateway.done() and gateway.exception() is None:
+            gateway.result().close()
+    if not gateway.done():
+        # a thread inside a library's native code may abort the process at exit
+        atexit.register(os._exit, 0)
+
+
+def _start_in_thread(call: Callable[[], "Gateway"]) -> "Future[Gateway]":
+    """Future of a call that runs in a daemon thread."""
+    future: Future[Gateway] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 - passed to the caller
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
+
+
+@click.command("predict-batch", epilog="Example: cortex predict-batch asked.jsonl --out made.jsonl")
+@click.argument("file", type=click.File("rb"))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Instead of printing.")
+@click.option("--model", help="Model of lines that name none; else the only project with a champion.")
+def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) -> None:
+    """Answer each line of FILE, a body of POST /predict, by a line; - reads standard input.
+
+    A line that cannot be answered gets an `error`, and the command ends with status 1. OUT is
+    written when all lines are answered; after an interruption it is what it was.
+    """
+    if out is not None and _is_input_file(out, file):
+        raise click.UsageError(f"{out} is the file of questions; name another one with --out")
+    require_packages()
+    from cortex_pipelines.atomic import atomic_file
+    from cortex_pipelines.serving.http.batch import answer_lines
+    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.versioning.root import find_root
+
+    gateway = open_gateway(find_root(), model)
+    total = failed = 0
+    with ExitStack() as ending:
+        ending.callback(gateway.close)
+        write: Callable[[str], Any] = click.echo
+        if out is not None:
+            target = ending.enter_context(atomic_file(out)).open("w", encoding="utf-8")
+            output = ending.enter_context(target)
+            write = lambda line: output.write(line + "\n")  # noqa: E731
+        for answer in answer_lines(gateway, file):
+            total += 1
+            failed += "error" in answer
+            write(json.dumps(answer))
+    if failed:
+        click.echo(f"{failed} of {total} lines could not be answered; see their error", err=True)
+        sys.exit(1)
+
+
+def _is_input_file(out: Path, file: Iterable[bytes]) -> bool:
+    from cortex_pipelines.atomic import is_same_file
+
+    name = getattr(file, "name", None)  # a number where it is standard input
+    return isinstance(name, str) and is_same_file(out, Path(name))
+
+
+_TASKS = ("completion", "refactoring", "naming", "architecture", "documentation", "tests")
+
+
+@click.command(epilog="Example: cortex suggest naming --file example.py --model shop --name tmp")
+@click.argument("task", type=click.Choice(_TASKS))
+@click.argument("text", required=False)
+@click.option("--file", "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Instead of TEXT.")
+@click.option("--model", help="Project, project@champion or project@1.2.0; else the default.")
+@click.option("--path", help="File that the text is from, where --file is not it.")
+@click.option("--name", default="", help="Of a naming: the name to replace; else mark it <NAME>.")
+@click.option("--kind", default="function", show_default=True, help="Of a naming: what is named.")
+@click.option("--request", default="", help="Of a refactoring: what to do, as Extract Method.")
+@click.option("--smell", default="", help="Of a refactoring: what to improve.")
+@click.option("--test-path", default="", help="Of tests: the file that the test goes into.")
+@click.option(
+    "--alternatives", default=2, show_default=True, type=click.IntRange(0, 4), help="How many other answers to give."
+)
+def suggest(
+    task: str,
+    text: str | None,
+    file: Path | None,
+    model: str | None,
+    path: str | None,
+    name: str,
+    kind: str,
+    request: str,
+    smell: str,
+    test_path: str,
+    alternatives: int,
+) -> None:
+    """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
+    if (text is None) == (file is None):
+        raise click.UsageError("give the text in quotes, or --file FILE")
+    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.tasks import TaskContext, TaskError
+    from cortex_pipelines.serving.tasks import suggest as answered
+    from cortex_pipelines.versioning.root import find_root
+
+    content = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
+    context_path = path or (file.as_posix() if file is not None else "")
+    context = TaskContext(path=context_path, name=name, kind=kind, request=request, smell=smell, test_path=test_path)
+    gateway = open_gateway(find_root(), model)
+    try:
+        suggestion = answered(gateway, None, task, content, context, gateway.datasets, alternatives)
+    except TaskError as error:
+        raise click.ClickException(_with_option_names(str(error))) from error
+    finally:
+        gateway.close()
+    click.echo(json.dumps(suggestion.as_json(), ensure_ascii=False))
+
+
+def _with_option_names(words: str) -> str:
+    """An error about a task's context, with the names of the command's options."""
+    with_path = words.replace("context.language", "context.path")  # the language follows from its extension
+    return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", with_path)

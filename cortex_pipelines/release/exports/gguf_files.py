@@ -1,0 +1,292 @@
+"""Adapters and base models as GGUF, for llama.cpp and programs based on it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cortex_pipelines.adapters.data.packing import token_texts
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
+from cortex_pipelines.release.exports.source import CARD, ExportChecks, ExportError, Source
+from cortex_pipelines.release.loading import A, B, Lora, read_lora
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GgufLayout:
+    architecture: str
+    name_of: Callable[[str], str | None]
+    heads: dict[str, int]
+
+    def rows(self, name: str, count: int) -> npt.NDArray[np.int64]:
+        """For each row of a layer's weights in GGUF, the row in transformers.
+
+        A rotary embedding rotates pairs of rows of a head. Transformers stores the first row of every pair in the first
+        half of the head, llama.cpp stores a pair's rows next to each other.
+        """
+        heads = self.heads.get(name.rpartition(".")[2])
+        if heads is None:
+            return np.arange(count)
+        size = count // heads
+        head, position = np.divmod(np.arange(count), size)
+        rows: npt.NDArray[np.int64] = head * size + (position % 2) * (size // 2) + position // 2
+        return rows
+
+
+def layout_of(base: Path) -> GgufLayout:
+    """GGUF layout for the base in a folder. Raises ExportError: the architecture is not supported."""
+    import gguf
+
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type")
+    if kind != "llama":
+        raise ExportError(
+            f"bases of architecture {kind} cannot be exported to GGUF yet (llama can); "
+            "`--format merged` gives a model that llama.cpp's own converter takes"
+        )
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, int(config["num_hidden_layers"]))
+    heads = int(config["num_attention_heads"])
+    keys = int(config.get("num_key_value_heads") or heads)
+    return GgufLayout("llama", names.get_name, {"q_proj": heads, "k_proj": keys})
+
+
+ADAPTER = "adapter.gguf"
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Pair:
+    """LoRA matrices as in peft: ``a`` (rank, inputs), ``b`` (outputs, rank); ``scale`` from rank and alpha."""
+
+    layer: str
+    a: Array
+    b: Array
+    scale: float
+
+
+def write_gguf(source: Source, out: Path) -> ExportChecks:
+    """Write an adapter as GGUF and compare every tensor with the safetensors. Raises ExportError: the base's
+    architecture is not supported, a layer has no GGUF name, or the file differs from the adapter.
+    """
+    layout, pairs = layout_of(source.base.folder), read_pairs(read_lora(source.folder))
+    alpha = _alpha(pairs)
+    _write(source, layout, pairs, alpha, out / ADAPTER)
+    if source.card:
+        (out / CARD).write_text(source.card, encoding="utf-8")
+    largest = compare_gguf(out / ADAPTER, layout, pairs)
+    return ExportChecks(
+        (f"read again, all {2 * len(pairs)} tensors are those of the safetensors",),
+        (),
+        {"tensors": float(2 * len(pairs)), "tensors_apart": largest},
+    )
+
+
+def read_pairs(adapter: Lora) -> list[Pair]:
+    return [
+        Pair(
+            layer.removeprefix(_PREFIX),
+            adapter.tensors[layer + A].numpy(),
+            adapter.tensors[layer + B].numpy(),
+            adapter.scale(layer),
+        )
+        for layer in adapter.layers
+    ]
+
+
+def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
+    """Read a GGUF adapter back and compare it with the original matrices.
+
+    Returns:
+        Largest difference of a value, relative to the largest value of its tensor.
+
+    Raises:
+        ExportError: a tensor is missing, unexpected, or differs.
+    """
+    tensors, alpha = read_gguf(path)
+    expected_names = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
+    if tensors.keys() != expected_names:
+        differing = sorted(tensors.keys() ^ expected_names)
+        raise ExportError(f"{path.name} and the adapter have different tensors: {differing[:3]}")
+    worst = 0.0
+    for pair in pairs:
+        name = _name(layout, pair.layer)
+        a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
+        rows = layout.rows(pair.layer, pair.b.shape[0])
+        rescaled = b * np.float32(alpha / a.shape[0] / pair.scale)
+        for actual, expected in ((a, pair.a), (rescaled, pair.b[rows])):
+            if actual.shape != expected.shape:
+                raise ExportError(f"{name} is {actual.shape} in {path.name}, not {expected.shape}")
+            largest = float(np.abs(expected).max()) or 1.0
+            worst = max(worst, float(np.abs(actual - expected).max()) / largest)
+    if worst > 1e-6:  # a float32 has seven digits, and one multiplication may round the last
+        raise ExportError(f"{path.name} differs from the adapter by {worst:.2g}")
+    return worst
+
+
+def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
+    import gguf
+
+    reader = gguf.GGUFReader(path)
+    alpha = float(reader.fields[gguf.Keys.Adapter.LORA_ALPHA].contents())
+    tensors = {tensor.name: np.array(tensor.data, dtype=np.float32) for tensor in reader.tensors}
+    return tensors, alpha
+
+
+def _alpha(pairs: list[Pair]) -> float:
+    """The file's alpha, from its first layer; other layers are rescaled to it.
+
+    GGUF readers divide it by the rank only, so for a rank-stabilised adapter it is the configured alpha times the root
+    of the rank.
+    """
+    if not pairs:
+        raise ExportError("the adapter has no layers")
+    return float(pairs[0].scale * pairs[0].a.shape[0])
+
+
+def _write(source: Source, layout: GgufLayout, pairs: list[Pair], alpha: float, path: Path) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, layout.architecture)
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+    writer.add_name(source.model)
+    writer.add_version(source.number or source.version)
+    for name, tensor in _tensors(layout, pairs, alpha).items():
+        writer.add_tensor(name, tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _tensors(layout: GgufLayout, pairs: list[Pair], alpha: float) -> Mapping[str, Array]:
+    tensors: dict[str, Array] = {}
+    for pair in pairs:
+        name = _name(layout, pair.layer)
+        factor = np.float32(pair.scale * pair.a.shape[0] / alpha)
+        b = pair.b[layout.rows(pair.layer, pair.b.shape[0])] * factor
+        tensors[f"{name}.lora_a"] = np.ascontiguousarray(pair.a, dtype=np.float32)
+        tensors[f"{name}.lora_b"] = np.ascontiguousarray(b, dtype=np.float32)
+    return tensors
+
+
+def _name(layout: GgufLayout, layer: str) -> str:
+    tensor_name = layout.name_of(layer)
+    if tensor_name is None:
+        raise ExportError(f"layer {layer} has no GGUF name for {layout.architecture}")
+    return f"{tensor_name}.weight"
+
+
+Width = Literal["fp32", "fp16"]
+
+_WEIGHT, _BIAS = ".weight", ".bias"
+_HALF = "\N{REPLACEMENT CHARACTER}"
+
+
+def write_base(base: BaseModel, path: Path, width: Width) -> None:
+    """Write a base's weights and the texts of its tokens.
+
+    The file is for programs that send token ids: it has the text of each token, complete characters only, but no
+    tokenisation rules.
+
+    Raises:
+        ExportError: its architecture is not supported, or a layer has no GGUF name.
+    """
+    import gguf
+
+    layout = layout_of(base.folder)
+    config: dict[str, Any] = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    writer = gguf.GGUFWriter(path, layout.architecture)
+    writer.add_name(base.name)
+    _add_shape(writer, config)
+    _add_tokens(writer, load_tokenizer(base), int(config["vocab_size"]))
+    for name, tensor in _weights(base.folder):
+        end = _WEIGHT if name.endswith(_WEIGHT) else _BIAS
+        layer = name.removesuffix(end)
+        if layer == "lm_head" and config.get("tie_word_embeddings"):
+            continue
+        gguf_name = layout.name_of(layer)
+        if gguf_name is None or not name.endswith((_WEIGHT, _BIAS)):
+            raise ExportError(f"layer {name} of {base.name} has no GGUF name")
+        rows = tensor[layout.rows(layer, tensor.shape[0])]
+        short = width == "fp16" and rows.ndim > 1
+        writer.add_tensor(gguf_name + end, rows.astype(np.float16) if short else rows)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _add_shape(writer: Any, config: dict[str, Any]) -> None:
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type", "default")
+    if kind != "default" or config.get("hidden_act", "silu") != "silu":
+        raise ExportError(
+            f"bases with rotary embeddings of type {kind} and {config.get('hidden_act')} "
+            "activations cannot be written as GGUF yet (default and silu can); "
+            "`--format merged` gives a model that llama.cpp's own converter takes"
+        )
+    heads = int(config["num_attention_heads"])
+    size = int(config.get("head_dim") or config["hidden_size"] // heads)
+    writer.add_context_length(int(config["max_position_embeddings"]))
+    writer.add_embedding_length(int(config["hidden_size"]))
+    writer.add_block_count(int(config["num_hidden_layers"]))
+    writer.add_feed_forward_length(int(config["intermediate_size"]))
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(int(config.get("num_key_value_heads") or heads))
+    writer.add_key_length(size)
+    writer.add_value_length(size)
+    writer.add_rope_dimension_count(size)
+    writer.add_rope_freq_base(float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0))
+    writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
+    writer.add_vocab_size(int(config["vocab_size"]))
+
+
+def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
+    """Add the text of each token, so that llama.cpp can constrain the start of an answer.
+
+    Partial characters become the replacement character: llama.cpp delays a token until its character is complete.
+    Special tokens get new names, since llama.cpp treats some of the usual names as end of text.
+    """
+    import gguf
+
+    letters = _byte_letters()
+    used_names: set[str] = set()
+    names, kinds = [], []
+    for token, text in enumerate(token_texts(tokenizer, size)):
+        # a grammar of llama.cpp admits no token with a zero byte
+        name = text.replace("\0", _HALF) or f"<special {token}>"
+        if name in used_names:  # llama.cpp requires unique names
+            name = f"{name}<{token}>"
+        used_names.add(name)
+        names.append("".join(letters[byte] for byte in name.encode()))
+        kinds.append(gguf.TokenType.NORMAL if text else gguf.TokenType.CONTROL)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(names)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([f"{letters[32]} {letters[32]}"])  # at least one is required
+    if tokenizer.eos_token_id is not None:
+        writer.add_eos_token_id(int(tokenizer.eos_token_id))
+    writer.add_add_bos_token(False)
+
+
+def _byte_letters() -> list[str]:
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    substitutes = iter(range(256, 512))
+    return [chr(byte) if byte in plain else chr(next(substitutes)) for byte in range(256)]
+
+
+def _weights(folder: Path) -> Iterator[tuple[str, Array]]:
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name).float().numpy()

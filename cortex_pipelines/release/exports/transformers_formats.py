@@ -1,0 +1,100 @@
+"""Exports that transformers and peft load: the adapter's folder, or merged weights."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
+from cortex_pipelines.progress import quiet_transformers
+from cortex_pipelines.release.exports.source import (
+    CARD,
+    ExportChecks,
+    ExportError,
+    Source,
+    logits,
+    probe,
+    relative_difference,
+)
+from cortex_pipelines.release.loading import ResidentBase, read_lora
+
+_TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
+"""Largest relative difference of logits, by weight type: rounding of sums and weights."""
+
+
+def write_merged(source: Source, out: Path) -> ExportChecks:
+    """Merge an adapter into its base in float32 and save in the base's own type. Raises ExportError: the base's
+    weights are not floating point, or the merged model's logits differ from base and adapter.
+    """
+    import torch
+
+    kind = _kind(source.base)
+    tokenizer = load_tokenizer(source.base)
+    ids = probe(tokenizer)
+    model = load_adapter(load_causal_model(source.base, "fp32"), source.folder)
+    with_adapter = logits(model, ids)
+    with model.disable_adapter():
+        alone = logits(model, ids)
+    merged = model.merge_and_unload()
+    types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    with quiet_transformers():
+        merged.to(types[kind]).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    if source.card:
+        (out / CARD).write_text(source.card, encoding="utf-8")
+    reloaded = load_causal_model(BaseModel(out, source.model, ""), "fp32")
+    difference, effect = (
+        relative_difference(with_adapter, logits(reloaded, ids)),
+        relative_difference(with_adapter, alone),
+    )
+    if difference > _TOLERANCE[kind]:
+        raise ExportError(
+            f"logits of the merged model differ from base and adapter by {difference:.2g}; "
+            f"{_TOLERANCE[kind]:g} is allowed for weights in {kind}"
+        )
+    return ExportChecks(
+        (
+            f"loaded again, its logits are within {difference:.2g} of base and adapter "
+            f"(the adapter itself moves them by {effect:.2g}; both relative to the largest)",
+        ),
+        (),
+        {"logits_apart": difference, "adapter_effect": effect},
+    )
+
+
+def _kind(base: BaseModel) -> str:
+    from safetensors import safe_open
+
+    kinds: dict[str, int] = {}
+    for path in sorted(base.folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                part: Any = file.get_slice(name)
+                size = 1
+                for length in part.get_shape():
+                    size *= length
+                kinds[part.get_dtype()] = kinds.get(part.get_dtype(), 0) + size
+    commonest = max(kinds, key=lambda kind: kinds[kind])
+    if commonest not in _TOLERANCE:
+        raise ExportError(f"{base.name} has weights in {commonest}; merging supports F32, F16, BF16")
+    return commonest
+
+
+def write_peft(source: Source, out: Path) -> ExportChecks:
+    """Copy an adapter and check that peft's logits equal this package's. Raises ExportError: the logits differ."""
+    for name in (WEIGHTS, CONFIGURATION):
+        shutil.copyfile(source.folder / name, out / name)
+    training = source.folder / TRAINING
+    if training.is_file():  # with one adapter per task the record is in the parent folder
+        shutil.copyfile(training, out / TRAINING)
+    if source.card:
+        (out / CARD).write_text(source.card, encoding="utf-8")
+    resident = ResidentBase(source.base)
+    ids = probe(resident.tokenizer)
+    resident.apply(read_lora(source.folder))
+    released_logits = logits(resident.model, ids)
+    peft_logits = logits(load_adapter(load_causal_model(source.base, "fp32"), out), ids)
+    difference = relative_difference(released_logits, peft_logits)
+    if difference > 1e-5:  # equal up to the threads' order of summation
+        raise ExportError(f"peft's logits differ from the released adapter's by {difference:.2g}")
+    return ExportChecks(("loaded by peft, it answers as the released adapter does",), (), {"logits_apart": difference})
