@@ -37,7 +37,7 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
 @pytest.mark.parametrize(
     ("file", "stale"),
     [
-        ("extraction/architecture/readers/rust_routes.py", {"architecture_facts"}),
+        ("extraction/architecture/readers/rust.py", {"architecture_facts"}),
         ("extraction/queries/go.scm", {"code_units", "annotated_units", "refactoring_pairs", "search_documents"}),
         ("annotation/queries/go.scm", {"annotated_units", "refactoring_dataset"}),
         # what tells tests from code lists the detectors, too, so a change of one reaches further

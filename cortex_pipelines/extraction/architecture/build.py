@@ -11,7 +11,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.architecture.collect import collect_facts
 from cortex_pipelines.extraction.architecture.doc_comments import UnitDocstrings
-from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, SKIPPED_FILE
+from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, SKIPPED_FILE, normalise_path
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import ImportResolver
 from cortex_pipelines.extraction.architecture.resolvers.index import (
@@ -22,7 +22,6 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     SourcePackage,
     parsed_detail,
 )
-from cortex_pipelines.extraction.architecture.route import normalise_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache

@@ -3,10 +3,9 @@
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
-from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -15,7 +14,7 @@ from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.architecture import readers
 from cortex_pipelines.extraction.architecture.facts import FACT_COLUMNS, SKIPPED_FILE, Fact, row
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.sourcefile import READERS, Reader, SourceFile
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
@@ -53,7 +52,7 @@ def collect_facts(
 def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:
     if len(file.text) > file.settings.max_file_bytes:
         return
-    facts = (fact for reader in _readers() if reader.applies_to(file) for fact in reader.facts(file))
+    facts = (fact for applies_to, reader in _readers() if applies_to(file) for fact in reader(file))
     for fact in islice(facts, file.settings.max_facts_per_file):
         yield row(fact)
 
@@ -82,6 +81,8 @@ def _key(path: str, language: str | None, text: str) -> str:
 
 
 @cache
-def _readers() -> tuple[ModuleType, ...]:
-    names = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
-    return tuple(importlib.import_module(f"{readers.__name__}.{name}") for name in names)
+def _readers() -> tuple[tuple[Callable[[SourceFile], bool], Reader], ...]:
+    """What ``readers/`` registers, by name."""
+    for module in pkgutil.iter_modules(readers.__path__):
+        importlib.import_module(f"{readers.__name__}.{module.name}")
+    return tuple(reader for _, reader in sorted(READERS.items()))

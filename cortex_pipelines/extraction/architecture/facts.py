@@ -1,35 +1,31 @@
-"""An architecture fact as read from one file, before it is resolved within its project."""
+"""Architecture facts as read from one file, before they are resolved within their project."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import polars as pl
+from tree_sitter import Node
 
 from cortex_pipelines.damage import encodable
-from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
+from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, lines_of
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
 # Intermediate kinds, passed from readers to resolvers; not facts of the output.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
 SKIPPED_FILE = "unread"
 """Kind of the fact that marks a skipped file; ``object`` holds the reason."""
 
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+"""Methods of HTTP (RFC 9110) that routes name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One architecture fact and the lines of the file that show it.
+    """One architecture fact and the lines (from 1, inclusive) that show it.
 
-    Args:
-        start_line: First line of the evidence, from 1.
-        end_line: Last line, inclusive.
-        fact: Kind of fact.
-        subject: Subject of the relation.
-        relation: How subject and object belong together.
-        object: Object of the relation.
-        technology: Format or framework that it is declared in.
-        description: Description written by people.
-        description_source: Source of the description: comment, summary, docstring, readme.
-        detail: Data for resolving it across files, as JSON; empty without any.
+    A description was written by people, in a comment, summary, docstring or manifest. ``detail`` is
+    JSON for resolving the fact across files.
     """
 
     start_line: int
@@ -56,6 +52,96 @@ def detail(**values: Any) -> str:
 
 
 def row(fact: Fact) -> dict[str, Any]:
-    """The fields of a fact by name, with all text encodable as UTF-8."""
+    """The fields of a fact by name, with all text encodable as UTF-8; no source of no description."""
     values = ((name, getattr(fact, name)) for name in FACT_COLUMNS)
-    return {name: encodable(value) if isinstance(value, str) else value for name, value in values}
+    fields = {name: encodable(value) if isinstance(value, str) else value for name, value in values}
+    return fields if fact.description else {**fields, "description": None, "description_source": None}
+
+
+def route(
+    node: Node,
+    method: str,
+    path: str,
+    handler: str,
+    technology: str | None,
+    *,
+    router: str = "",
+    start_line: int | None = None,
+    end_line: int | None = None,
+    description: str | None = None,
+    description_source: str = "comment",
+) -> Fact:
+    """A route: method (in capitals, or ``ANY``), path as written, and the function or class that answers.
+
+    Where its router is mounted is resolved later.
+    """
+    lines = (start_line or first_line(node), end_line or last_line(node))
+    name = f"{method} {normalise_path(path)}"
+    details = detail(method=method, path=path, router=router)
+    return Fact(*lines, "route", name, "handled-by", handler, technology, description, description_source, details)
+
+
+def mount(
+    node: Node, router: str, prefix: str, target: str, *, replaces: bool = False, technology: str | None = None
+) -> Fact:
+    """A mount: ``target``'s routes answer below ``router``'s prefix.
+
+    Args:
+        node: Evidence.
+        router: Name of the outer router; empty for a prefix of ``target`` itself.
+        prefix: Path that comes before.
+        target: Name of a router of this file, or of what an import names; after ``module`` the
+            module that holds it, after ``returned`` or ``parameter`` a function that makes it or
+            fills the one it is given.
+        technology: Framework, if the file shows it.
+        replaces: The prefix replaces the target's own (Flask).
+    """
+    details = detail(router=router, replaces=replaces)
+    return Fact(*lines_of(node), MOUNT, prefix, "mounts", target, technology, detail=details)
+
+
+def normalise_path(path: str) -> str:
+    """Normalise a path: one leading slash, no doubled slashes."""
+    plain = "/" + path.strip()
+    while "//" in plain:
+        plain = plain.replace("//", "/")
+    return plain
+
+
+@dataclass(frozen=True)
+class ColumnDefinition:
+    """A column; ``references`` is the table or model that it refers to."""
+
+    name: str
+    type: str
+    start_line: int
+    end_line: int
+    references: str = ""
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """A table, view, model or enum; ``model`` is the class, whose name may not be the table's."""
+
+    name: str
+    kind: str
+    technology: str
+    start_line: int
+    end_line: int
+    columns: list[ColumnDefinition] = field(default_factory=list)
+    comment: str | None = None
+    model: str = ""
+
+
+def table_facts(table: TableDefinition) -> list[Fact]:
+    """Facts for a table, its columns and its references."""
+    lines, name, technology = (table.start_line, table.end_line), table.name, table.technology
+    model = table.model or name
+    facts = [Fact(*lines, "schema", name, table.kind, model, technology, table.comment, "comment")]
+    for column in table.columns:
+        lines = (column.start_line, column.end_line)
+        declaration = f"{column.name} {' '.join(column.type.split())}".strip()
+        facts.append(Fact(*lines, "schema", name, "column", declaration, technology))
+        if column.references:
+            facts.append(Fact(*lines, "schema", name, "references", column.references, technology))
+    return facts

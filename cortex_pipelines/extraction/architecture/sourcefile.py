@@ -1,7 +1,7 @@
 """One source file for the readers: text, lines, syntax tree and YAML."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from posixpath import basename, dirname
 
 from tree_sitter import Node
 
+from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
@@ -102,3 +103,18 @@ class SourceFile:
             if not _COMMENT.match(self.lines[number]):
                 return
             yield self.lines[number]
+
+
+Reader = Callable[[SourceFile], Iterator[Fact]]
+READERS: dict[str, tuple[Callable[[SourceFile], bool], Reader]] = {}
+"""Readers of facts by name, with what selects their files; ``readers/`` registers them."""
+
+
+def reads(applies_to: Callable[[SourceFile], bool]) -> Callable[[Reader], Reader]:
+    """Register a reader of the facts in the files that ``applies_to`` selects."""
+
+    def register(reader: Reader) -> Reader:
+        READERS[reader.__name__] = (applies_to, reader)
+        return reader
+
+    return register

@@ -14,14 +14,28 @@ _MAX_LEVELS = 64
 
 
 def text(node: Node | None) -> str:
-    if node is None or node.text is None:
-        return ""
-    return node.text.decode("utf-8", "replace")
+    return node.text.decode("utf-8", "replace") if node is not None and node.text is not None else ""
+
+
+def child(node: Node | None, field: str) -> Node | None:
+    return node.child_by_field_name(field) if node is not None else None
+
+
+def child_text(node: Node | None, field: str) -> str:
+    return text(child(node, field))
+
+
+def name_of(node: Node | None) -> str:
+    return child_text(node, "name")
+
+
+def named_children(node: Node | None) -> list[Node]:
+    return node.named_children if node is not None else []
 
 
 def first_named_child(node: Node | None) -> Node | None:
     """The first named child; None without one, as in a tree around a syntax error."""
-    return next(iter(node.named_children), None) if node is not None else None
+    return next(iter(named_children(node)), None)
 
 
 def first_line(node: Node) -> int:
@@ -32,6 +46,11 @@ def last_line(node: Node) -> int:
     """Last line of a node that is not blank, from 1."""
     row, column = node.end_point
     return row + 1 if column or row == node.start_point[0] else row
+
+
+def lines_of(node: Node) -> tuple[int, int]:
+    """First and last line of a node, from 1, inclusive."""
+    return first_line(node), last_line(node)
 
 
 def head_end(node: Node) -> int:
@@ -67,7 +86,7 @@ def _string_text(node: Node | None, max_depth: int) -> str | None:
 
 def _concatenated(node: Node, max_depth: int) -> str | None:
     operands = (node.child_by_field_name("left"), node.child_by_field_name("right"))
-    if text(node.child_by_field_name("operator")) != "+" or None in operands:
+    if child_text(node, "operator") != "+" or None in operands:
         return None
     values = [_string_text(operand, max_depth) for operand in operands]
     if values == [None, None]:
@@ -78,49 +97,66 @@ def _concatenated(node: Node, max_depth: int) -> str | None:
 
 
 def _string_fragments(node: Node) -> Iterator[str]:
-    for child in node.named_children:
-        if child.type in _INTERPOLATIONS:
-            inner = child.named_children
-            yield "{" + (text(inner[0]) if inner else "") + "}"
-        elif child.type in ("string_content", "string_fragment", "multiline_string_fragment"):
-            yield text(child)
-        elif child.type == "escape_sequence":
-            yield text(child)[1:]
+    for part in node.named_children:
+        if part.type in _INTERPOLATIONS:
+            yield "{" + text(first_named_child(part)) + "}"
+        elif part.type in ("string_content", "string_fragment", "multiline_string_fragment"):
+            yield text(part)
+        elif part.type == "escape_sequence":
+            yield text(part)[1:]
+
+
+def strings_in(node: Node | None) -> list[str]:
+    """All strings directly in a list, tuple, set or array; or the string itself."""
+    literal = string_value(node)
+    if literal is not None:
+        return [literal]
+    return [value for part in named_children(node) if (value := string_value(part)) is not None]
 
 
 def positional(arguments: Node | None) -> list[Node]:
-    if arguments is None:
-        return []
+    """Positional arguments in a list of arguments."""
     skipped = ("keyword_argument", "comment", "line_comment", "block_comment", "dictionary_splat")
-    return [child for child in arguments.named_children if child.type not in skipped]
+    return [argument for argument in named_children(arguments) if argument.type not in skipped]
+
+
+def arguments_of(call: Node | None) -> list[Node]:
+    """Positional arguments of a call."""
+    return positional(child(call, "arguments"))
 
 
 def keyword(arguments: Node | None, *names: str) -> Node | None:
     """Value of the first keyword argument with one of the names (Python)."""
-    for child in arguments.named_children if arguments is not None else ():
-        if child.type == "keyword_argument" and text(child.child_by_field_name("name")) in names:
-            return child.child_by_field_name("value")
+    for argument in named_children(arguments):
+        if argument.type == "keyword_argument" and name_of(argument) in names:
+            return argument.child_by_field_name("value")
     return None
 
 
-def ancestors(node: Node) -> Iterator[Node]:
-    """The nodes around a node, innermost first, up to a bound."""
+def option(node: Node | None, *names: str) -> Node | None:
+    """Value under the first of some keys in an object literal (JavaScript)."""
+    for pair in named_children(node) if node is not None and node.type == "object" else ():
+        if pair.type == "pair":
+            key = pair.child_by_field_name("key")
+            if (string_value(key) or text(key)) in names:
+                return pair.child_by_field_name("value")
+    return None
+
+
+def enclosing(node: Node, *types: str) -> Node | None:
+    """The innermost enclosing node of one of the types, up to a bound."""
     ancestor = node.parent
     for _ in range(_MAX_LEVELS):  # finding a parent costs its depth
-        if ancestor is None:
-            return
-        yield ancestor
+        if ancestor is None or ancestor.type in types:
+            return ancestor
         ancestor = ancestor.parent
+    return None
 
 
 def top_of_chain(node: Node, links: frozenset[str], tops: dict[int, Node]) -> Node:
-    """The outermost call of a chain ``a.b().c()`` that a call is part of.
+    """The outermost call of a chain ``a.b().c()``, whose nodes have the types of ``links``.
 
-    Args:
-        node: A call.
-        links: Types of the nodes that make a chain.
-        tops: Results so far in the same tree: finding a parent costs its depth, so each link of a
-            chain is visited once.
+    Finding a parent costs its depth, so ``tops`` holds the results so far in the same tree.
     """
     links_visited = []
     while node.id not in tops:
@@ -137,23 +173,32 @@ def top_of_chain(node: Node, links: frozenset[str], tops: dict[int, Node]) -> No
 
 def short_text(node: Node | None, max_bytes: int = 200) -> str:
     """Source text of a node; empty if it is too long to be a name."""
-    fits = node is not None and node.end_byte - node.start_byte <= max_bytes
-    return text(node) if fits else ""
+    return text(node) if node is not None and node.end_byte - node.start_byte <= max_bytes else ""
 
 
-def enclosing(node: Node, *types: str) -> Node | None:
-    return next((outer for outer in ancestors(node) if outer.type in types), None)
+def class_decorators(node: Node) -> list[Node]:
+    """The decorators of a TypeScript class; before ``export`` they belong to the statement around it."""
+    outer = node.parent
+    holders = [outer, node] if outer is not None and outer.type == "export_statement" else [node]
+    return [part for holder in holders for part in holder.children if part.type == "decorator"]
 
 
-def name_of(node: Node | None) -> str:
-    return text(node.child_by_field_name("name")) if node is not None else ""
+def decorated_members(node: Node) -> Iterator[tuple[Node, list[Node]]]:
+    """The members of a class with their decorators, which the grammar puts before or inside."""
+    pending: list[Node] = []
+    for member in named_children(child(node, "body")):
+        if member.type == "decorator":
+            pending.append(member)
+        elif member.type != "comment":
+            yield member, pending + [part for part in member.children if part.type == "decorator"]
+            pending = []
 
 
-def strings_in(node: Node | None) -> list[str]:
-    """All strings directly in a list, tuple, set or array; or the string itself."""
-    if node is None:
-        return []
-    literal = string_value(node)
-    if literal is not None:
-        return [literal]
-    return [value for child in node.named_children if (value := string_value(child)) is not None]
+def decorator_name(decorator: Node) -> str:
+    inner = first_named_child(decorator)
+    return text(child(inner, "function") or inner).rsplit(".", 1)[-1]
+
+
+def decorator_arguments(decorator: Node) -> list[Node]:
+    inner = first_named_child(decorator)
+    return arguments_of(inner) if inner is not None and inner.type == "call_expression" else []

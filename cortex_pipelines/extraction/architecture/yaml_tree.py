@@ -36,14 +36,9 @@ _MAX_INDENT = re.compile(r"^[ \t]{400}|(?:[\[{][ \t\n]*){100}|(?:[-?:][ \t]+){10
 
 @dataclass
 class Yaml:
-    """A node.
+    """A node and its lines, from 1, inclusive; ``value`` is the text of a scalar (an alias is ``*name``).
 
-    Args:
-        start_line: First line, from 1.
-        end_line: Last line of its content, inclusive.
-        value: Text of a scalar; empty for others. An alias is ``*name``.
-        entries: Pairs of a mapping: key, node of the key, node of the value.
-        items: Items of a sequence.
+    ``entries`` are the pairs of a mapping: key, node of the key, node of the value.
     """
 
     start_line: int
@@ -53,6 +48,10 @@ class Yaml:
     items: list["Yaml"] = field(default_factory=list)
     is_map: bool = False
     is_list: bool = False
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        return self.start_line, self.end_line
 
     def get(self, *keys: str) -> "Yaml | None":
         """The value under a path of keys, or None."""

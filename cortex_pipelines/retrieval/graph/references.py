@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import polars as pl
@@ -16,7 +15,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.damage import Damage, attempt, encodable
 from cortex_pipelines.extraction.architecture.facts import NAME
-from cortex_pipelines.extraction.architecture.readers import (
+from cortex_pipelines.extraction.architecture.readers.imports import (
     go_imports,
     java_imports,
     javascript_imports,
@@ -25,7 +24,7 @@ from cortex_pipelines.extraction.architecture.readers import (
 )
 from cortex_pipelines.extraction.architecture.resolvers.index import parsed_detail
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.architecture.sourcefile import Captures, SourceFile
+from cortex_pipelines.extraction.architecture.sourcefile import Captures, Reader, SourceFile
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
@@ -33,7 +32,7 @@ from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
-_IMPORTS: dict[str, ModuleType] = {
+_IMPORTS: dict[str, Reader] = {
     "python": python_imports,
     "javascript": javascript_imports,
     "typescript": javascript_imports,
@@ -160,7 +159,7 @@ def _key(path: str, language: str, code: str) -> str:
 
 
 def _import_references(file: _ReferenceFile) -> Iterator[Reference]:
-    for fact in _IMPORTS[file.language or ""].facts(file):
+    for fact in _IMPORTS[file.language or ""](file):
         span = (fact.start_line, fact.end_line, 0)
         if fact.fact == NAME:
             yield Reference(PACKAGE, encodable(fact.object), "", "", *span)

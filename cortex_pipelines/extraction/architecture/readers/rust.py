@@ -1,28 +1,78 @@
-"""Read Rust routes: actix-web, axum, rocket, poem, tide."""
+"""Read Rust: routes (actix-web, axum, rocket, poem, tide), tables of Diesel and entities of SeaORM."""
 
 import re
 from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.route import METHODS, mount, route
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.facts import (
+    METHODS,
+    ColumnDefinition,
+    Fact,
+    TableDefinition,
+    mount,
+    route,
+    table_facts,
+)
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
 from cortex_pipelines.extraction.architecture.syntax import (
+    arguments_of,
+    child,
+    child_text,
     enclosing,
     first_line,
     first_named_child,
     head_end,
+    last_line,
+    lines_of,
     name_of,
-    positional,
+    named_children,
     short_text,
     string_value,
     text,
     top_of_chain,
 )
 
-_FRAMEWORKS = {"actix_web": "actix", "axum": "axum", "rocket": "rocket", "poem": "poem",
-               "tide": "tide", "warp": "warp", "salvo": "salvo"}  # fmt: skip
+_TABLE = re.compile(  # possessive: a comment is never read in parts
+    r"(?>\buse\s[^;]*;|#\[[^\]]*\]|///[^\n]*|\s|[{])*+([\w.]+)\s*(?:\([^)]*\))?\s*\{"
+)
+_COLUMN = re.compile(r"^[ \t]*(\w+)[ \t]*->[ \t]*([^,\n]+)", re.MULTILINE)
+_SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
+
+
+@reads(lambda file: file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text))
+def rust_models(file: SourceFile) -> Iterator[Fact]:
+    """Each table with its columns."""
+    for node in file.nodes("macro"):
+        code, start = text(node), first_line(node)
+        opening = code.find("{")
+        match = _TABLE.match(code, opening + 1) if opening >= 0 else None
+        if match is not None:
+            columns = [
+                ColumnDefinition(column[1], column[2].strip(), line, line)
+                for column in _COLUMN.finditer(code, match.end())
+                for line in [start + code.count("\n", 0, column.start(1))]
+            ]
+            comment = file.comment_above(start)
+            yield from table_facts(
+                TableDefinition(match[1], "table", "diesel", start, last_line(node), columns, comment)
+            )
+    for node in file.nodes("attribute"):
+        match, struct = _SEA.search(text(node)), node.next_named_sibling
+        if match and struct is not None and struct.type == "struct_item":
+            fields = [
+                ColumnDefinition(name_of(member), child_text(member, "type"), *lines_of(member))
+                for member in named_children(child(struct, "body"))
+                if member.type == "field_declaration"
+            ]
+            lines = (first_line(node), last_line(struct))
+            yield from table_facts(TableDefinition(match[1], "model", "sea-orm", *lines, fields))
+
+
+_FRAMEWORKS = {
+    **{"actix_web": "actix", "axum": "axum", "rocket": "rocket", "poem": "poem"},
+    **{"tide": "tide", "warp": "warp", "salvo": "salvo"},
+}
 _LINKS = frozenset({"call_expression", "field_expression", "await_expression", "try_expression"})
 _MAX_CHAIN = 1_000
 _PATH = re.compile(r'"([^"\n]*)"')
@@ -32,16 +82,14 @@ _HANDLER = re.compile(
     r"(?:to|to_async)\s*)?\(\s*([\w:.<>]+|\|)"
 )
 _ROUTES = re.compile(r"routes!\s*\[([^\]]*)\]")
+_NAMES = ("identifier", "scoped_identifier")
 
 
-def applies_to(file: SourceFile) -> bool:
-    return file.language == "rust"
-
-
-def facts(file: SourceFile) -> Iterator[Fact]:
+@reads(lambda file: file.language == "rust")
+def rust_routes(file: SourceFile) -> Iterator[Fact]:
     """Routes by attribute or call, and router mounts."""
-    frameworks = [name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text)]
-    technology = frameworks[0] if frameworks else None
+    frameworks = (name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text))
+    technology = next(frameworks, None)
     for node in file.nodes("attribute"):
         yield from _attribute_routes(file, node, technology)
     for call in file.nodes("call"):
@@ -49,8 +97,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> Iterator[Fact]:
-    attribute = first_named_child(node)
-    name = text(first_named_child(attribute)).rsplit("::", 1)[-1] if attribute else ""
+    name = text(first_named_child(first_named_child(node))).rsplit("::", 1)[-1]
     path = _PATH.search(text(node))
     if path is None or (name.upper() not in METHODS and name != "route"):
         return
@@ -62,54 +109,42 @@ def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> I
     if function is None or function.type != "function_item":
         return
     methods = _METHOD.findall(text(node)) if name == "route" else [name]
-    handler = name_of(function)
+    handler, comment = name_of(function), file.comment_above(first_line(node))
     for method in methods or ["ANY"]:
         yield route(
             node, method.upper(), path[1], handler, technology, router=handler,
-            end_line=head_end(function), description=file.comment_above(first_line(node)),
+            end_line=head_end(function), description=comment,
         )  # fmt: skip
 
 
 def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
-    function = call.child_by_field_name("function")
-    verb = text(function.child_by_field_name("field")) if function else ""
-    args = positional(call.child_by_field_name("arguments"))
-    symbol = _symbol(file, call)
-    base = _scope(function.child_by_field_name("value") if function else None)
+    function, args = call.child_by_field_name("function"), arguments_of(call)
+    verb, symbol, base = child_text(function, "field"), _symbol(file, call), _scope(child(function, "value"))
     path = string_value(args[0]) if args else None
+    line = first_line(call.child_by_field_name("arguments") or call)  # where its own part of its chain starts
     if verb in ("route", "at") and path is not None and (len(args) > 1 or verb == "at"):
-        handlers = args[1] if len(args) > 1 else call.parent
-        for method, handler in _HANDLER.findall(text(handlers)[:2000]):
-            handler_name = "(inline)" if handler == "|" else handler
+        for method, handler in _HANDLER.findall(text(args[1] if len(args) > 1 else call.parent)[:2000]):
             yield route(
-                call,
-                method.upper(),
-                base + path,
-                handler_name,
-                technology,
-                router=symbol,
-                start_line=_line(call),
-                description=file.comment_above(_line(call)),
-            )
+                call, method.upper(), base + path, "(inline)" if handler == "|" else handler, technology,
+                router=symbol, start_line=line, description=file.comment_above(line),
+            )  # fmt: skip
     elif verb == "route" and len(args) == 1:  # web::resource("/x").route(web::get().to(h))
         for method, handler in _HANDLER.findall(text(args[0])[:2000]):
-            yield route(call, method.upper(), base, handler, technology, router=symbol,
-                        start_line=_line(call))  # fmt: skip
+            yield route(call, method.upper(), base, handler, technology, router=symbol, start_line=line)
     elif verb in ("nest", "nest_service") and path is not None and len(args) > 1:
         yield from _nested_mount(call, symbol, path, args[1])
     elif verb == "merge" and args:
         yield from _nested_mount(call, symbol, "", args[0])
-    elif verb == "configure" and args and args[0].type in ("identifier", "scoped_identifier"):
+    elif verb == "configure" and args and args[0].type in _NAMES:
         yield mount(call, symbol, base, "returned " + text(args[0]))
     elif verb == "service" and args and args[0].type == "call_expression":
         yield mount(call, symbol, base, _argument(args[0]))
+    elif verb == "service" and args and args[0].type in _NAMES:
+        yield mount(call, symbol, base, text(args[0]))
     elif verb == "mount" and path is not None and len(args) > 1:
         for route_list in _ROUTES.findall(text(args[1])):
-            for name in route_list.split(","):
-                if name.strip():
-                    yield mount(call, symbol, path, name.strip())
-    elif verb == "service" and args and args[0].type in ("identifier", "scoped_identifier"):
-        yield mount(call, symbol, base, text(args[0]))
+            for name in filter(None, map(str.strip, route_list.split(","))):
+                yield mount(call, symbol, path, name)
 
 
 def _nested_mount(call: Node, symbol: str, path: str, target: Node) -> Iterator[Fact]:
@@ -129,20 +164,18 @@ def _nested_mount(call: Node, symbol: str, path: str, target: Node) -> Iterator[
 
 
 def _argument(node: Node) -> str:
+    """Name for a router created by a call chain inside an argument."""
     return f"argument {node.parent.start_byte}" if node.parent is not None else ""
 
 
 def _symbol(file: SourceFile, call: Node) -> str:
+    """Router that a call chain creates: a local variable or the return value."""
     top = top_of_chain(call, _LINKS, file.chains)
     outer = top.parent
     if outer is not None and outer.type == "arguments":
-        return f"argument {outer.start_byte}"
-    binding = outer if outer is not None and outer.type == "let_declaration" else None
-    return f"{_function(top)}:{_pattern(binding)}"
-
-
-def _pattern(let: Node | None) -> str:
-    return text(let.child_by_field_name("pattern")).removeprefix("mut ") if let else ""
+        return _argument(top)
+    is_bound = outer is not None and outer.type == "let_declaration"
+    return f"{_function(top)}:{child_text(outer, 'pattern').removeprefix('mut ') if is_bound else ''}"
 
 
 def _function(node: Node) -> str:
@@ -159,11 +192,7 @@ def _scope(node: Node | None) -> str:
             return ""
         function_name = short_text(function) if function.type != "field_expression" else ""
         if function_name.rsplit("::", 1)[-1] in ("scope", "resource"):
-            args = positional(node.child_by_field_name("arguments"))
+            args = arguments_of(node)
             return string_value(args[0]) or "" if args else ""
         node = function.child_by_field_name("value")
     return ""
-
-
-def _line(call: Node) -> int:
-    return first_line(call.child_by_field_name("arguments") or call)

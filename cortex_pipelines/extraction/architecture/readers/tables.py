@@ -1,15 +1,48 @@
-"""Read tables from SQL data definitions in any dialect.
+"""Read tables from SQL data definitions in any dialect, and models from Prisma schemas.
 
-Read token by token, statement by statement: a statement that is broken or unknown hides no other.
+SQL is read token by token, statement by statement: a statement that is broken or unknown hides no other.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.table import ColumnDefinition, TableDefinition, table_facts
+from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, TableDefinition, table_facts
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+
+_MODEL = re.compile(r"\s*(model|enum|view|type)\s+(\w+)\s*\{")
+_FIELD = re.compile(r"\s*(\w+)\s+([A-Za-z]\w*)(\[\]|\?)?(.*)$")
+_MAP = re.compile(r"@@map\(\s*(?:name:\s*)?\"([^\"]+)\"")
+_SCALARS = frozenset(
+    {"String", "Boolean", "Int", "BigInt", "Float", "Decimal", "DateTime", "Json", "Bytes"} | {"Unsupported"}
+)
+
+
+@reads(lambda file: file.name.endswith(".prisma"))
+def prisma_models(file: SourceFile) -> Iterator[Fact]:
+    """Each model with its fields, and each enum."""
+    start, kind, model = 0, "", ""
+    for number, line in enumerate(file.lines, 1):
+        match = _MODEL.match(line)
+        if match:
+            start, kind, model = number, match[1], match[2]
+        elif start and line.strip().startswith("}"):
+            body = file.lines[start : number - 1]
+            columns = [] if kind == "enum" else list(_prisma_columns(body, start + 1))
+            name = next((m[1] for line in body if (m := _MAP.search(line))), model)
+            kind = "model" if kind == "type" else kind
+            comment = file.comment_above(start)
+            yield from table_facts(TableDefinition(name, kind, "prisma", start, number, columns, comment, model))
+            start = 0
+
+
+def _prisma_columns(body: list[str], start: int) -> Iterator[ColumnDefinition]:
+    for number, line in enumerate(body, start):
+        match = _FIELD.match(line.split("//")[0])
+        if match:
+            target = match[2] if match[2] not in _SCALARS and "@relation" in match[4] else ""
+            yield ColumnDefinition(match[1], match[2] + (match[3] or ""), number, number, target)
+
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<comment>--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))"
@@ -45,33 +78,26 @@ class _Token:
 
     @property
     def name(self) -> str:
-        """An identifier without its quotes."""
         return self.text[1:-1] if self.kind == "quoted" else self.text
 
 
-def applies_to(file: SourceFile) -> bool:
-    return file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql"))
-
-
-def facts(file: SourceFile) -> Iterator[Fact]:
+@reads(lambda file: file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql")))
+def sql_tables(file: SourceFile) -> Iterator[Fact]:
     """Tables and views with their columns, and foreign keys that are added later."""
     for tokens in _statements(file.text):
         words = [token.upper for token in tokens[:12]]
+        first = tokens[0].line
         if "CREATE" in words[:1] and "TABLE" in words:
-            yield from _table(file, tokens, words.index("TABLE"))
+            yield from _created_table(file, tokens, words.index("TABLE"))
         elif "CREATE" in words[:1] and "VIEW" in words:
             name, _ = _qualified_name(tokens, _after_options(tokens, words.index("VIEW") + 1))
             if name:
-                lines = (tokens[0].line, tokens[-1].last_line)
-                yield Fact(*lines, "schema", name, "view", name, "sql",
-                           *_comment(file, tokens[0].line))  # fmt: skip
+                lines, comment = (first, tokens[-1].last_line), file.comment_above(first)
+                yield Fact(*lines, "schema", name, "view", name, "sql", comment, "comment")
         elif words[:2] == ["ALTER", "TABLE"]:
-            yield from _added_keys(tokens)
-
-
-def _comment(file: SourceFile, line: int) -> tuple[str | None, str | None]:
-    comment = file.comment_above(line)
-    return comment, "comment" if comment else None
+            name, index = _qualified_name(tokens, _after_options(tokens, 2))
+            for start, end, target in _references(tokens[index:]) if name else ():
+                yield Fact(min(start, first), end, "schema", name, "references", target, "sql")
 
 
 def _statements(text: str) -> Iterator[list[_Token]]:
@@ -102,20 +128,19 @@ def _begins(word: str, tokens: list[_Token]) -> bool:
     return closed and word.upper() in ("CREATE", "ALTER", "INSERT", "DROP", "GO")
 
 
-def _table(file: SourceFile, tokens: list[_Token], keyword_index: int) -> Iterator[Fact]:
+def _created_table(file: SourceFile, tokens: list[_Token], keyword_index: int) -> Iterator[Fact]:
     name, index = _qualified_name(tokens, _after_options(tokens, keyword_index + 1))
-    opening = next((n for n in range(index, len(tokens)) if tokens[n].text == "("), None)
     if not name:
         return
+    opening = next((n for n in range(index, len(tokens)) if tokens[n].text == "("), None)
     columns: list[ColumnDefinition] = []
     foreign: list[tuple[int, int, str]] = []
     if opening is not None and not any(t.upper in ("AS", "LIKE") for t in tokens[index:opening]):
         for part in _parts(tokens, opening):
             if part[0].upper in _CONSTRAINTS and len(part) > 1 and not _is_column(part):
                 foreign += _references(part)
-            else:
-                column = _column_definition(part)
-                columns += [column] if column else []
+            elif part[0].kind in ("word", "quoted"):
+                columns.append(_column_definition(part))
     first, last = tokens[0].line, tokens[-1].last_line
     comment = file.comment_above(first)
     yield from table_facts(TableDefinition(name, "table", "sql", first, last, columns, comment))
@@ -125,10 +150,9 @@ def _table(file: SourceFile, tokens: list[_Token], keyword_index: int) -> Iterat
 
 def _is_column(part: list[_Token]) -> bool:
     """Whether a would-be constraint is a column of that name (`key VARCHAR(10)`)."""
-    second = part[1].upper
-    return part[0].upper in ("KEY", "INDEX", "LIKE", "PERIOD", "PARTITION") and second not in (
-        "(", "", "FOR"
-    ) and len(part) < 4 and (len(part) == 2 or part[2].text != "(")  # fmt: skip
+    if part[0].upper not in ("KEY", "INDEX", "LIKE", "PERIOD", "PARTITION") or part[1].upper in ("(", "", "FOR"):
+        return False
+    return len(part) == 2 or (len(part) == 3 and part[2].text != "(")
 
 
 def _after_options(tokens: list[_Token], index: int) -> int:
@@ -138,6 +162,7 @@ def _after_options(tokens: list[_Token], index: int) -> int:
 
 
 def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
+    """A name with its schema, and the position after it."""
     words: list[str] = []
     while position < len(tokens) and tokens[position].kind in ("word", "quoted"):
         words.append(tokens[position].name)
@@ -149,6 +174,7 @@ def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
 
 
 def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
+    """Split the comma-separated list between ``opening`` and its closing parenthesis."""
     part: list[_Token] = []
     depth = 0
     for token in tokens[opening + 1 :]:
@@ -163,9 +189,7 @@ def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
     yield from [part] if part else []
 
 
-def _column_definition(part: list[_Token]) -> ColumnDefinition | None:
-    if part[0].kind not in ("word", "quoted"):
-        return None
+def _column_definition(part: list[_Token]) -> ColumnDefinition:
     kind: list[str] = []
     for token in part[1:]:
         if token.upper in _END_OF_TYPE:
@@ -183,9 +207,3 @@ def _references(part: list[_Token]) -> list[tuple[int, int, str]]:
             name, _ = _qualified_name(part, index + 1)
             return [(part[0].line, part[-1].last_line, name)] if name else []
     return []
-
-
-def _added_keys(tokens: list[_Token]) -> Iterator[Fact]:
-    name, index = _qualified_name(tokens, _after_options(tokens, 2))
-    for start, end, target in _references(tokens[index:]) if name else ():
-        yield Fact(min(start, tokens[0].line), end, "schema", name, "references", target, "sql")

@@ -1,0 +1,140 @@
+"""Read APIs from their descriptions: GraphQL schemas, OpenAPI and Swagger documents, Protocol Buffers."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import METHODS, Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
+
+_GRAPHQL = re.compile(
+    r'(?P<doc>"""(?:.*?)(?:"""|\Z)|"(?:[^"\\\n]|\\.)*")|(?P<comment>\#[^\n]*)'
+    r"|^[ \t]*(?:extend\s+)?(?P<kind>type|interface|input|enum|union|scalar)\s+(?P<name>\w+)"
+    r"|(?P<open>\{)|(?P<close>\})"
+    r"|^[ \t]*(?P<field>\w+)\s*(?P<given>\([^()]*\))?\s*:\s*(?P<gives>[\w!\[\] ]+)",
+    re.DOTALL | re.MULTILINE,
+)
+_ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}
+
+
+@reads(lambda file: file.name.endswith((".graphql", ".graphqls", ".gql")))
+def graphql_api(file: SourceFile) -> Iterator[Fact]:
+    """Each type with its fields; fields of the root types as operations."""
+    kind, name, start, doc, depth = "", "", 0, "", 0
+    for line, match in _numbered(_GRAPHQL, file.text):
+        if match["doc"]:
+            doc = " ".join(match["doc"].strip('"').split())
+        elif match["kind"] and not depth:
+            kind, name, start = match["kind"], match["name"], line
+            if kind in ("union", "scalar"):
+                yield Fact(line, line, "api", name, kind, name, "graphql", doc, "summary")
+            description, doc = doc, ""
+        elif match["open"]:
+            depth += 1
+        elif match["close"]:
+            depth = max(depth - 1, 0)
+            if not depth and name:
+                relation = _ROOTS.get(name, kind)
+                yield Fact(start, line, "api", name, relation, name, "graphql", description, "summary")
+                name = ""
+        elif match["field"] and depth == 1 and name:
+            lines = (_line_of(match, "field", line), line + match[0].rstrip().count("\n"))
+            subject, relation, target = name, "field", f"{match['field']} {match['gives'].strip()}"
+            if name in _ROOTS:
+                parameters = " ".join((match["given"] or "").split())
+                subject, relation = f"{name}.{match['field']}", _ROOTS[name]
+                target = f"{parameters} -> {match['gives'].strip()}".strip()
+            yield Fact(*lines, "api", subject, relation, target, "graphql", doc, "summary")
+            doc = ""
+
+
+def _numbered(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, re.Match[str]]]:
+    """The matches in a text with the lines that they begin on."""
+    line, offset = 1, 0
+    for match in pattern.finditer(text):
+        line += text.count("\n", offset, match.start())
+        offset = match.start()
+        yield line, match
+
+
+def _line_of(match: re.Match[str], group: str, line: int) -> int:
+    return line + match[0][: match.start(group) - match.start()].count("\n")
+
+
+_OPENAPI = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE)
+
+
+@reads(lambda file: file.language in ("yaml", "json") and bool(_OPENAPI.search(file.text[:4000])))
+def openapi(file: SourceFile) -> Iterator[Fact]:
+    """The API, its operations and their schemas."""
+    for document in file.yaml[:1]:
+        title = document.scalar("info", "title") or file.name
+        version, description = document.scalar("info", "version"), document.scalar("info", "description")
+        yield Fact(1, document.end_line, "api", title, "api", version, "openapi", description, "summary")
+        base = document.scalar("basePath").rstrip("/")
+        for path, _, operations in document.children("paths"):
+            for method, key, operation in operations.entries:
+                if method.upper() in METHODS:
+                    subject, identifier = f"{method.upper()} {base}{path}", operation.scalar("operationId")
+                    description = operation.scalar("summary") or operation.scalar("description")
+                    lines = (key.start_line, operation.end_line)
+                    yield Fact(*lines, "api", subject, "operation", identifier, "openapi", description, "summary")
+        for name, key, schema in (*document.children("components", "schemas"), *document.children("definitions")):
+            yield from _schema(name, key, schema)
+
+
+def _schema(name: str, key: Yaml, schema: Yaml) -> Iterator[Fact]:
+    lines, kind, description = (key.start_line, schema.end_line), schema.scalar("type"), schema.scalar("description")
+    yield Fact(*lines, "api", name, "message", kind, "openapi", description, "summary")
+    for field_name, key_node, value in schema.children("properties"):
+        kind = value.scalar("type") or value.scalar("$ref").rsplit("/", 1)[-1]
+        lines, declaration = (key_node.start_line, value.end_line), f"{field_name} {kind}".strip()
+        yield Fact(*lines, "api", name, "field", declaration, "openapi")
+
+
+_MAX_DEPTH = 64
+# strings and comments hide what looks like a declaration
+_PROTO = re.compile(
+    r"(?P<hidden>//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
+    r"|\b(?P<kind>service|message|enum|oneof|extend)\s+(?P<name>[\w.]+)\s*\{"
+    r"|\brpc\s+(?P<rpc>\w+)\s*\(\s*(?P<given>(?:stream\s+)?[\w.]+)\s*\)\s*returns\s*"
+    r"\(\s*(?P<gives>(?:stream\s+)?[\w.]+)\s*\)"
+    r"|(?P<open>\{)|(?P<close>\})"
+    r"|^[ \t]*(?P<field>(?:repeated\s+|optional\s+|required\s+)?(?:map\s*<[^<>\n]*>|[\w.]+)\s+\w+)"
+    r"\s*=\s*\d+",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@reads(lambda file: file.name.endswith(".proto"))
+def proto_api(file: SourceFile) -> Iterator[Fact]:
+    """Each service, method and message, and the fields of messages."""
+    open_blocks: list[tuple[str, str, int]] = []
+    for line, match in _numbered(_PROTO, file.text):
+        if match["hidden"]:
+            continue
+        if len(open_blocks) > _MAX_DEPTH:
+            return
+        outer = [name for kind, name, _ in open_blocks if kind in ("message", "service")]
+        if match["kind"]:
+            open_blocks.append((match["kind"], match["name"], line))
+        elif match["open"]:
+            open_blocks.append(("", "", line))
+        elif match["close"] and open_blocks:
+            kind, name, start = open_blocks.pop()
+            if kind in ("service", "message", "enum"):
+                comment = file.comment_above(start)
+                subject = ".".join([*outer[:-1], name])
+                yield Fact(start, line, "api", subject, kind, subject, "proto", comment, "comment")
+        elif match["rpc"]:
+            lines, subject = (line, line + match[0].count("\n")), ".".join([*outer, match["rpc"]])
+            signature = f"{_single_spaced(match['given'])} -> {_single_spaced(match['gives'])}"
+            yield Fact(*lines, "api", subject, "rpc", signature, "proto", file.comment_above(line), "comment")
+        elif match["field"] and outer and open_blocks[-1][0] in ("message", "oneof"):
+            field_line = _line_of(match, "field", line)
+            kind, name = _single_spaced(match["field"]).rsplit(" ", 1)
+            yield Fact(field_line, field_line, "api", ".".join(outer), "field", f"{name} {kind}", "proto")
+
+
+def _single_spaced(words: str) -> str:
+    return " ".join(words.split())

@@ -1,0 +1,210 @@
+"""Read modules (their docstring or leading comment), packages and imports of code."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.facts import IMPORT, NAME, Fact, detail
+from cortex_pipelines.extraction.architecture.sourcefile import NOT_DESCRIPTIVE, SourceFile, reads
+from cortex_pipelines.extraction.architecture.syntax import (
+    arguments_of,
+    child_text,
+    enclosing,
+    lines_of,
+    name_of,
+    named_children,
+    string_value,
+    text,
+)
+from cortex_pipelines.extraction.documentation import comment_text, docstring_text
+from cortex_pipelines.syntax.grammars import PARSED
+
+_MAX_LEVELS = 32
+_TOP_LINES = 200
+_DOCSTRING = re.compile(
+    r"(?:[ \t]*(?:#[^\n]*)?\n)*[rRuU]?(\"\"\".*?\"\"\"|'''.*?'''|\"[^\"\n]*\"|'[^'\n]*')", re.DOTALL
+)
+_COMMENT = re.compile(r"((?:[ \t]*//[^\n]*\n)+|/\*.*?\*/[ \t]*\n?)", re.DOTALL)
+_BLANK = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*")
+_INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
+
+
+def _import(node: Node, module: str, language: str | None, relation: str = "imports", **details: Any) -> Fact:
+    return Fact(*lines_of(node), IMPORT, "", relation, module, language, detail=detail(**details))
+
+
+@reads(lambda file: file.language == "go")
+def go_imports(file: SourceFile) -> Iterator[Fact]:
+    """The file's package, and one import per path with its local name."""
+    for node in file.nodes("package"):
+        yield Fact(*lines_of(node), NAME, "", "is", text(node).removeprefix("package").strip(), "go")
+    for node in file.nodes("import"):
+        path = string_value(node.child_by_field_name("path"))
+        if path:
+            yield _import(node, path, "go", names=[("", name_of(node) or path.rsplit("/", 1)[-1])])
+
+
+@reads(lambda file: file.language == "java")
+def java_imports(file: SourceFile) -> Iterator[Fact]:
+    """The file's package, and one import per name (``.*`` kept, ``static`` in the detail)."""
+    for node in file.nodes("package"):
+        name = "".join(text(node).removeprefix("package").rstrip(";").split())
+        yield Fact(*lines_of(node), NAME, "", "is", name, "java")
+    for node in file.nodes("import"):
+        words = text(node).removeprefix("import").rstrip("; \t\r\n").split()
+        static = words[:1] == ["static"]
+        yield _import(node, "".join(words[1:] if static else words), "java", static=static)
+
+
+@reads(lambda file: file.language in ("javascript", "typescript"))
+def javascript_imports(file: SourceFile) -> Iterator[Fact]:
+    """One import, re-export or ``require`` per module, with its local names."""
+    for node in file.nodes("import"):
+        if node.type == "call_expression":
+            arguments = arguments_of(node)
+            module, names = string_value(arguments[0]) if arguments else None, _required_names(node)
+        else:
+            source = node.child_by_field_name("source")
+            module = string_value(source or next((c for c in node.children if c.type == "string"), None))
+            names = _imported_names(node)
+        if module:
+            yield _import(node, module, file.language, names=names)
+
+
+def _imported_names(node: Node) -> list[tuple[str, str]]:
+    """Pairs of exported and local name; ``default`` and ``*`` as in the language."""
+    names: list[tuple[str, str]] = []
+    clause = next((c for c in node.named_children if c.type.endswith("clause")), None)
+    for part in named_children(clause):
+        if part.type == "identifier":
+            names.append(("default", text(part)))
+        elif part.type == "namespace_import":
+            names += [("*", text(name)) for name in part.named_children[-1:]]
+        elif part.type == "named_imports":
+            names += [(name_of(name), child_text(name, "alias") or name_of(name)) for name in part.named_children]
+    return names
+
+
+def _required_names(node: Node) -> list[tuple[str, str]]:
+    outer, member = node.parent, ""
+    if outer is not None and outer.type == "member_expression":  # require("./m").member
+        member, outer = child_text(outer, "property"), outer.parent
+    if outer is None or outer.type != "variable_declarator":
+        return []
+    name = outer.child_by_field_name("name")
+    if name is not None and name.type == "object_pattern":
+        # names in a member are not names of the module
+        return [] if member else [_destructured(part) for part in name.named_children]
+    return [(member or "default", text(name))]
+
+
+def _destructured(part: Node) -> tuple[str, str]:
+    if part.type == "pair_pattern":
+        return child_text(part, "key"), child_text(part, "value")
+    if part.type == "object_assignment_pattern":
+        part = part.child_by_field_name("left") or part
+    return text(part), text(part)
+
+
+@reads(lambda file: file.language == "python")
+def python_imports(file: SourceFile) -> Iterator[Fact]:
+    """One import per module: its dotted name, with leading dots if relative."""
+    for node in file.nodes("import"):
+        module = node.child_by_field_name("module_name")
+        names = [
+            (name_of(name), child_text(name, "alias")) if name.type == "aliased_import" else (text(name), text(name))
+            for name in node.children_by_field_name("name")
+        ]
+        if module is not None:
+            yield _import(node, "".join(text(module).split()), "python", names=names or [("*", "*")])
+        else:
+            for dotted, alias in names:
+                local = alias if alias != dotted else dotted.split(".")[0]
+                yield _import(node, dotted, "python", names=[("", local)])
+
+
+@reads(lambda file: file.language == "rust")
+def rust_imports(file: SourceFile) -> Iterator[Fact]:
+    """Submodules declared by ``mod``, and one import per path in a ``use``."""
+    inline = set()
+    for node in file.nodes("mod"):
+        if node.child_by_field_name("body") is None:
+            yield _import(node, "self::" + name_of(node), "rust", "declares", inside=_enclosing_modules(node))
+        else:
+            inline.add(name_of(node))
+    for node in file.nodes("import"):
+        inside = _enclosing_modules(node)
+        if node.type == "extern_crate_declaration":
+            yield _import(node, "::" + name_of(node), "rust", inside=inside)
+        else:
+            for path, leaf in _use_paths(node.child_by_field_name("argument"), "", 0):
+                if path.split("::")[0] not in inline:
+                    yield _import(leaf, path, "rust", inside=inside)
+
+
+def _enclosing_modules(node: Node) -> list[str]:
+    names: list[str] = []
+    outer = enclosing(node, "mod_item")
+    while outer is not None:
+        names.insert(0, name_of(outer))
+        outer = enclosing(outer, "mod_item")
+    return names
+
+
+def _use_paths(node: Node | None, prefix: str, level: int) -> Iterator[tuple[str, Node]]:
+    if node is None or level > _MAX_LEVELS:
+        return
+    if node.type == "use_as_clause":
+        yield from _use_paths(node.child_by_field_name("path"), prefix, level + 1)
+    elif node.type == "use_list":
+        for part in node.named_children:
+            yield from _use_paths(part, prefix, level + 1)
+    elif node.type == "scoped_use_list":
+        path = prefix + "".join(child_text(node, "path").split())
+        yield from _use_paths(node.child_by_field_name("list"), path + "::", level + 1)
+    elif node.type == "use_wildcard":
+        children = node.named_children
+        yield prefix + ("".join(text(children[0]).split()) if children else "") + "::*", node
+    elif node.type in ("identifier", "scoped_identifier", "crate", "self", "super"):
+        path = "".join(text(node).split())
+        yield (prefix.removesuffix("::") if path == "self" and prefix else prefix + path), node
+
+
+@reads(lambda file: file.language in PARSED)
+def modules(file: SourceFile) -> Iterator[Fact]:
+    """The module; its declarations are filled in from its units."""
+    top = "\n".join(file.lines[:_TOP_LINES]) + "\n"
+    description, last, kind = _leading_docstring(top) if file.language == "python" else _leading_comment(file, top)
+    yield Fact(1, last, "module", "", "declares", "", file.language, description, kind)
+
+
+def _leading_docstring(top: str) -> tuple[str | None, int, str]:
+    match = _DOCSTRING.match(top)
+    if match is None:
+        return None, 1, ""
+    return docstring_text(match[1]), top.count("\n", 0, match.end()) + 1, "docstring"
+
+
+def _leading_comment(file: SourceFile, top: str) -> tuple[str | None, int, str]:
+    offset = 0
+    while True:
+        blank = _BLANK.match(top, offset)
+        offset = blank.end() if blank else offset
+        match = _COMMENT.match(top, offset)
+        if match is None:
+            return None, 1, ""
+        if not NOT_DESCRIPTIVE.search(match[1]) and _describes_file(file, top, match):
+            plain = _INNER.sub("//", match[1])
+            return comment_text(plain.rstrip()), top.count("\n", 0, match.end()) or 1, "comment"
+        offset = match.end()
+
+
+def _describes_file(file: SourceFile, top: str, match: re.Match[str]) -> bool:
+    following = top[match.end() :]
+    if file.language == "rust":
+        return match[1].lstrip().startswith(("//!", "/*!"))
+    if file.language in ("go", "java"):
+        return following.lstrip().startswith("package")
+    return following.startswith(("\n", "import", "'use", '"use', "const ")) or not following.strip()

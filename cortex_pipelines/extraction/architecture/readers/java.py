@@ -1,0 +1,158 @@
+"""Read Java: routes of Spring, JAX-RS and Micronaut, entities of JPA and Spring Data."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.facts import (
+    METHODS,
+    ColumnDefinition,
+    Fact,
+    TableDefinition,
+    route,
+    table_facts,
+)
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.syntax import (
+    child,
+    child_text,
+    first_line,
+    head_end,
+    lines_of,
+    name_of,
+    named_children,
+    string_value,
+    text,
+)
+
+
+def _annotations(node: Node) -> dict[str, Node]:
+    """Annotations of a declaration by simple name; the first of each."""
+    annotations: dict[str, Node] = {}
+    for part in node.children:
+        for modifier in part.children if part.type == "modifiers" else ():
+            if modifier.type in ("annotation", "marker_annotation"):
+                annotations.setdefault(name_of(modifier).rsplit(".", 1)[-1], modifier)
+    return annotations
+
+
+def _element(annotation: Node | None, *names: str) -> Node | None:
+    """Value of the first element with one of the names; ``value`` also is the only argument."""
+    for argument in named_children(child(annotation, "arguments")):
+        if argument.type == "element_value_pair":
+            if child_text(argument, "key") in names:
+                return argument.child_by_field_name("value")
+        elif "value" in names and "comment" not in argument.type:
+            return argument
+    return None
+
+
+def _texts(value: Node | None) -> list[str]:
+    """Strings of an element: one, several, or a constant's name in braces."""
+    if value is None:
+        return []
+    if value.type == "element_value_array_initializer":
+        return [inner for part in value.named_children for inner in _texts(part)]
+    literal = string_value(value)
+    return [literal if literal is not None else "{" + text(value) + "}"]
+
+
+def _members(node: Node, kind: str) -> list[Node]:
+    return [member for member in named_children(child(node, "body")) if member.type == kind]
+
+
+_LINKS = ("ManyToOne", "OneToOne", "OneToMany", "ManyToMany", "DBRef")
+_ENTITIES = {
+    **{"Entity": "jpa", "MappedSuperclass": "jpa"},
+    **{"Document": "spring-data-mongodb", "Table": "spring-data-jdbc"},
+}
+
+
+@reads(lambda file: file.language == "java" and any(f"@{name}" in file.text for name in _ENTITIES))
+def java_models(file: SourceFile) -> Iterator[Fact]:
+    """A table for each entity, with its columns."""
+    for node in file.nodes("class"):
+        annotations = _annotations(node)
+        technology = next((kind for name, kind in _ENTITIES.items() if name in annotations), None)
+        if technology is None:
+            continue
+        table_names = _texts(_element(annotations.get("Table"), "name", "value")) or _texts(
+            _element(annotations.get("Document"), "collection", "value")
+        )
+        model = name_of(node)
+        name = table_names[0] if table_names and table_names[0] else model
+        comment = file.comment_above(first_line(node))
+        table = TableDefinition(name, "model", technology, *lines_of(node), list(_columns(node)), comment, model)
+        yield from table_facts(table)
+
+
+def _columns(node: Node) -> Iterator[ColumnDefinition]:
+    for member in _members(node, "field_declaration"):
+        annotations = _annotations(member)
+        words = text(next((c for c in member.children if c.type == "modifiers"), None)).split()
+        if "static" in words or "transient" in words or "Transient" in annotations:
+            continue
+        kind = child_text(member, "type")
+        column_names = _texts(_element(annotations.get("Column") or annotations.get("JoinColumn"), "name"))
+        is_link = any(name in annotations for name in _LINKS)
+        link = kind.rsplit("<", 1)[-1].split(",")[-1].strip("> ") if is_link else ""
+        name = column_names[0] if column_names else name_of(child(member, "declarator"))
+        yield ColumnDefinition(name, kind, *lines_of(member), link)
+
+
+_SPRING = {"GetMapping": "GET", "PostMapping": "POST", "PutMapping": "PUT",
+           "PatchMapping": "PATCH", "DeleteMapping": "DELETE", "RequestMapping": ""}  # fmt: skip
+_MICRONAUT = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete": "DELETE"}
+# Clients: they declare routes of other services.
+_CLIENTS = frozenset({"FeignClient", "Client", "RegisterRestClient", "HttpExchange"})
+
+
+@reads(lambda file: file.language == "java")
+def java_routes(file: SourceFile) -> Iterator[Fact]:
+    """A route for each annotated method."""
+    for node in file.nodes("class"):
+        class_annotations = _annotations(node)
+        if not _CLIENTS.intersection(class_annotations):
+            for method in _members(node, "method_declaration"):
+                annotations = _annotations(method)
+                for verb, path, technology in (
+                    *_spring(file, class_annotations, annotations),
+                    *_jax(class_annotations, annotations),
+                ):
+                    summary = string_value(_element(annotations.get("Operation"), "summary", "description"))
+                    yield route(
+                        method, verb, path.rstrip("/") or "/", f"{name_of(node)}.{name_of(method)}", technology,
+                        end_line=head_end(method), description=summary or file.comment_above(first_line(method)),
+                        description_source="summary" if summary else "comment",
+                    )  # fmt: skip
+
+
+def _spring(
+    file: SourceFile, class_annotations: dict[str, Node], annotations: dict[str, Node]
+) -> Iterator[tuple[str, str, str]]:
+    prefixes = _texts(_element(class_annotations.get("RequestMapping"), "value", "path")) or [""]
+    verbs, technology = _SPRING, "spring"
+    if "Controller" in class_annotations and "micronaut" in file.text:
+        prefixes = _texts(_element(class_annotations["Controller"], "value")) or [""]
+        verbs, technology = _MICRONAUT, "micronaut"
+    for name, verb in verbs.items():
+        if name in annotations:
+            for path in _texts(_element(annotations[name], "value", "path", "uri")) or [""]:
+                for http_method in [verb] if verb else _methods(annotations[name]):
+                    for prefix in prefixes:
+                        yield http_method, f"{prefix}/{path}", technology
+
+
+def _methods(annotation: Node) -> list[str]:
+    value = text(_element(annotation, "method"))
+    constants = value.replace("{", " ").replace("}", " ").replace(",", " ").split()
+    return [name.rsplit(".", 1)[-1] for name in constants] or ["ANY"]
+
+
+def _jax(class_annotations: dict[str, Node], annotations: dict[str, Node]) -> Iterator[tuple[str, str, str]]:
+    verb = next((name for name in annotations if name in METHODS), None)
+    if verb is not None and ("Path" in class_annotations or "Path" in annotations):
+        prefix, path = (
+            (_texts(_element(names.get("Path"), "value")) or [""])[0] for names in (class_annotations, annotations)
+        )
+        yield verb, f"{prefix}/{path}", "jax-rs"
