@@ -1,13 +1,20 @@
-"""Resolve imports to files or packages, one module per language."""
+"""Resolve imports to files or packages."""
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any
 
-from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, Import, ImportTarget, SourceIndex
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    INTERNAL,
+    RESOLVERS,
+    Import,
+    ImportTarget,
+    Resolver,
+    SourceIndex,
+)
 
 
 @dataclass(frozen=True)
@@ -17,13 +24,10 @@ class ImportResolver:
     index: SourceIndex
     languages: dict[str, str | None]
 
-    def targets(self, path: str, module: str, detail: dict[str, Any]) -> list[ImportTarget]:
+    def targets(self, path: str, module: str, detail: Mapping[str, Any]) -> list[ImportTarget]:
         """Targets of an import, each once and in order; empty for an unknown language."""
         resolver = _resolvers().get(self.languages.get(path) or "")
-        if resolver is None:
-            return []
-        targets: list[ImportTarget] = resolver.resolve(self.index, Import(path, module, detail))
-        return list(dict.fromkeys(targets))
+        return list(dict.fromkeys(resolver(self.index, Import(path, module, detail)))) if resolver else []
 
     def module(self, path: str, module: str) -> str | None:
         """The source file that a module name refers to, or None."""
@@ -32,10 +36,7 @@ class ImportResolver:
 
 
 @cache
-def _resolvers() -> dict[str, ModuleType]:
-    modules = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        loaded = importlib.import_module(f"{__name__}.{module}")
-        for language in getattr(loaded, "LANGUAGES", ()):
-            modules[language] = loaded
-    return modules
+def _resolvers() -> Mapping[str, Resolver]:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return RESOLVERS

@@ -1,7 +1,7 @@
 """Index of the files, folders, packages and aliases of a source that imports may name."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from posixpath import dirname, join, normpath
@@ -39,14 +39,8 @@ class SourcePackage:
 
 @dataclass
 class SourceIndex:
-    """Index of one source of a project.
-
-    Args:
-        paths: All its files.
-        packages: Packages that have a manifest.
-        aliases: Folder of a TypeScript configuration to its base and paths.
-        namespaces: Path of a Java or Go file to its package.
-    """
+    """Index of one source: its files, packages with a manifest, aliases by folder of a TypeScript
+    configuration, and namespaces (package of a Java or Go file) by path."""
 
     paths: frozenset[str]
     packages: list[SourcePackage] = field(default_factory=list)
@@ -160,9 +154,7 @@ def nearest(importer: str, paths: Sequence[str]) -> str | None:
 def join_path(folder: str, relative: str) -> str | None:
     """Normalise a path relative to a folder; None if it leaves the source."""
     path = normpath(join(folder, relative))
-    if path == "..":
-        return None
-    if path.startswith(("../", "/")):
+    if path == ".." or path.startswith(("../", "/")):
         return None
     return "" if path == "." else path
 
@@ -171,3 +163,18 @@ def parsed_detail(text: str) -> Mapping[str, Any]:
     """Decode the detail of a fact; empty for an empty text."""
     detail: Mapping[str, Any] = json.loads(text) if text else {}
     return detail
+
+
+Resolver = Callable[[SourceIndex, Import], list[ImportTarget]]
+RESOLVERS: dict[str, Resolver] = {}
+"""Resolvers of imports by language; the modules beside register them."""
+
+
+def resolves(*languages: str) -> Callable[[Resolver], Resolver]:
+    """Register a resolver of the imports in some languages."""
+
+    def register(resolver: Resolver) -> Resolver:
+        RESOLVERS.update(dict.fromkeys(languages, resolver))
+        return resolver
+
+    return register

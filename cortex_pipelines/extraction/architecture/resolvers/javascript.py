@@ -13,62 +13,23 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     SourceIndex,
     SourcePackage,
     join_path,
+    resolves,
 )
-
-LANGUAGES = ("javascript", "typescript")
 
 _ENDINGS = (".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".json",
             ".vue", ".svelte")  # fmt: skip
 _SCRIPTS = {".js": (".ts", ".tsx"), ".jsx": (".tsx",), ".mjs": (".mts",), ".cjs": (".cts",)}
 # Modules that Node carries (nodejs.org/api), without those that need the prefix ``node:``.
 _NODE = frozenset(
-    [
-        "assert",
-        "async_hooks",
-        "buffer",
-        "child_process",
-        "cluster",
-        "console",
-        "constants",
-        "crypto",
-        "dgram",
-        "diagnostics_channel",
-        "dns",
-        "domain",
-        "events",
-        "fs",
-        "http",
-        "http2",
-        "https",
-        "inspector",
-        "module",
-        "net",
-        "os",
-        "path",
-        "perf_hooks",
-        "process",
-        "punycode",
-        "querystring",
-        "readline",
-        "repl",
-        "stream",
-        "string_decoder",
-        "sys",
-        "timers",
-        "tls",
-        "trace_events",
-        "tty",
-        "url",
-        "util",
-        "v8",
-        "vm",
-        "wasi",
-        "worker_threads",
-        "zlib",
-    ]
+    {"assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram"}
+    | {"diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector", "module"}
+    | {"net", "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "repl", "stream"}
+    | {"string_decoder", "sys", "timers", "tls", "trace_events", "tty", "url", "util", "v8", "vm", "wasi"}
+    | {"worker_threads", "zlib"}
 )
 
 
+@resolves("javascript", "typescript")
 def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The file of the source, the package by its name, or Node's own module."""
     module = imported.module
@@ -104,14 +65,9 @@ def _file(index: SourceIndex, base: str) -> str | None:
     stem, dot, ending = base.rpartition(".")
     scripts = _SCRIPTS.get(dot + ending, ())
     inner = f"{base}/index" if base else "index"
-    return index.first(
-        [
-            base,
-            *(stem + script for script in scripts),
-            *(base + ending for ending in _ENDINGS),
-            *(inner + ending for ending in _ENDINGS),
-        ]
-    )
+    candidates = [stem + script for script in scripts]
+    candidates += [start + ending for start in (base, inner) for ending in _ENDINGS]
+    return index.first([base, *candidates])
 
 
 def _alias_paths(index: SourceIndex, importer: str, module: str) -> Iterator[str]:

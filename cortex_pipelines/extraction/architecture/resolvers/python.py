@@ -12,12 +12,13 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     Import,
     ImportTarget,
     SourceIndex,
+    resolves,
 )
 
-LANGUAGES = ("python",)
 _DOCUMENTATION = frozenset({"doc", "docs", "documentation"})
 
 
+@resolves("python")
 def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """Imported modules: by path within the source, else by top-level package name."""
     names: list[tuple[str, str]] = [(n, local) for n, local in imported.detail.get("names", ())]
@@ -75,14 +76,15 @@ def _targets(index: SourceIndex, root: str, words: list[str], names: list[tuple[
             targets.append(ImportTarget(inner, INTERNAL, local))
         elif module is not None:
             targets.append(ImportTarget(module, INTERNAL, local, name))
-    if not targets and words and module is None and _module(index, _top(root, words)) is not None:
+    if (
+        not targets
+        and words
+        and module is None
+        and _module(index, "/".join(filter(None, (root, words[0])))) is not None
+    ):
         # the package is here, the module is not: made by a build, or compiled
         return [ImportTarget(".".join(words), UNRESOLVED)]
     return targets
-
-
-def _top(root: str, words: list[str]) -> str:
-    return "/".join([part for part in (root, words[0]) if part])
 
 
 def _module(index: SourceIndex, base: str) -> str | None:

@@ -1,6 +1,5 @@
-"""Resolve Rust's ``mod`` and ``use``."""
+"""Resolve imports of Go, Java and Rust."""
 
-from collections.abc import Iterator
 from posixpath import basename, dirname, join
 
 from cortex_pipelines.extraction.architecture.resolvers.index import (
@@ -12,15 +11,83 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     ImportTarget,
     SourceIndex,
     SourcePackage,
+    join_path,
+    nearest,
+    resolves,
 )
 
-LANGUAGES = ("rust",)
+
+@resolves("go")
+def resolve_go(index: SourceIndex, imported: Import) -> list[ImportTarget]:
+    """The folder of the package, the module that is required, or the standard library's path."""
+    path = imported.module
+    names = imported.detail.get("names") or [("", "")]
+    local = names[0][1]
+    parts = path.split("/")
+    for end in range(len(parts), 0, -1):
+        package = index.package_named(imported.path, "go", "/".join(parts[:end]))
+        if package is not None:
+            folder = join_path(package.root, path[len(package.name) + 1 :] or ".")
+            is_folder = folder is not None and folder in index.folders
+            return [ImportTarget(folder or "" if is_folder else path, INTERNAL if is_folder else UNRESOLVED, local)]
+    if path.startswith("."):
+        return [ImportTarget(path, UNRESOLVED, local)]
+    if "." not in path.split("/")[0]:
+        return [ImportTarget(path, STANDARD, local)]
+    return [ImportTarget(_required_module(index, imported.path, path), EXTERNAL, local)]
+
+
+def _required_module(index: SourceIndex, importer: str, path: str) -> str:
+    module = index.package_of(importer, "go")
+    dependencies = module.detail.get("needs", ()) if module else ()
+    matching = [dependency for dependency in dependencies if path == dependency or path.startswith(dependency + "/")]
+    return max(matching, key=len) if matching else "/".join(path.split("/")[:3])
+
+
+# Packages of the JDK (docs.oracle.com, Java SE 21, all modules); other javax ones are libraries.
+_JDK = ("java", "jdk", "sun", "com.sun", "org.w3c.dom", "org.xml.sax", "org.ietf.jgss")
+_JAVAX = frozenset(
+    {"accessibility", "annotation.processing", "crypto", "imageio", "lang.model", "management", "naming", "net"}
+    | {"print", "rmi", "script", "security", "smartcardio", "sound", "sql", "swing", "tools", "transaction.xa"}
+    | {f"xml.{name}" for name in ("catalog", "crypto", "datatype", "namespace", "parsers", "stream")}
+    | {f"xml.{name}" for name in ("transform", "validation", "xpath")}
+)
+
+
+@resolves("java")
+def resolve_java(index: SourceIndex, imported: Import) -> list[ImportTarget]:
+    """The file of the type, the folder of the package, or the package's name."""
+    words = imported.module.split(".")
+    for end in range(len(words), 0, -1):
+        name = ".".join(words[:end])
+        file = nearest(imported.path, index.java_types.get(name, ()))
+        if file is not None:
+            return [ImportTarget(file, INTERNAL, words[-1], words[-1])]
+        folder = nearest(imported.path, index.java_packages.get(name, ()))
+        if folder is not None and words[end:] == ["*"]:
+            return [ImportTarget(folder, INTERNAL)]
+    package = _package(words)
+    return [ImportTarget(package, STANDARD if _is_standard(package) else EXTERNAL)]
+
+
+def _package(words: list[str]) -> str:
+    end = next((index for index, word in enumerate(words) if word[:1].isupper() or word == "*"), None)
+    return ".".join(words[:end] or words[:1])
+
+
+def _is_standard(package: str) -> bool:
+    if package.startswith("javax."):
+        subpackage = package.removeprefix("javax.")
+        return subpackage == "xml" or any(f"{subpackage}.".startswith(f"{name}.") for name in _JAVAX)
+    return any(f"{package}.".startswith(f"{name}.") for name in _JDK)
+
 
 _STANDARD = frozenset({"std", "core", "alloc", "proc_macro", "test"})
 _ROOTS = frozenset({"lib.rs", "main.rs", "mod.rs", "build.rs"})
 
 
-def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
+@resolves("rust")
+def resolve_rust(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The file of the module, or the crate; nothing for a name of the file itself."""
     words = [word for word in imported.module.split("::") if word and word != "*"]
     if not words:
@@ -55,7 +122,9 @@ def _relative(index: SourceIndex, imported: Import, words: list[str], folder: st
         words = words[1:]
     target = _file(index, folder.strip("/"), words) if words else None
     if target is None and not imported.detail.get("inside"):
-        target = _owner(index, folder.strip("/"))
+        owner = folder.strip("/")  # whose submodules lie in it
+        files = (f"{owner}/mod.rs", f"{owner}.rs", f"{owner}/lib.rs", f"{owner}/main.rs")
+        target = index.first(files) if owner else None
     if target is None or target == imported.path:
         declared = imported.module.startswith("self::") and target is None
         return [ImportTarget(imported.module, UNRESOLVED)] if declared else []
@@ -85,17 +154,6 @@ def _file(index: SourceIndex, folder: str, words: list[str]) -> str | None:
         if file is not None:
             return file
     return None
-
-
-def _owner(index: SourceIndex, folder: str) -> str | None:
-    return index.first(_owners(folder)) if folder else None
-
-
-def _owners(folder: str) -> Iterator[str]:
-    yield f"{folder}/mod.rs"
-    yield f"{folder}.rs"
-    yield f"{folder}/lib.rs"
-    yield f"{folder}/main.rs"
 
 
 def _entry(index: SourceIndex, crate: SourcePackage) -> str | None:
