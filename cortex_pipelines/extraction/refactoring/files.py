@@ -2,11 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from posixpath import basename
 
-_MIN_SIMILARITY = 0.5  # as git's rename detection
+_MIN_FILE_SIMILARITY = 0.5  # as git's rename detection
 _MAX_LINE_FILES = 20  # a line of more files is ignored
-_MIN_SIMILARITY_SAME_NAME = 0.3  # where only the folder is another
-_TAKEOVER_SIMILARITY = 0.9  # similarity from which a file whose name was taken over is the same
+_MIN_FILE_SIMILARITY_SAME_NAME = 0.3  # where only the folder is another
+_FILE_TAKEOVER_SIMILARITY = 0.9  # similarity from which a file whose name was taken over is the same
 _SAME_PATH_BONUS = 0.3  # advantage of an equal path
 
 
@@ -23,16 +24,16 @@ def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
     lines_before = {path: _lines(text) for path, text in before.items()}
     lines_after = {path: _lines(text) for path, text in after.items()}
     same_path_similarity = {
-        path: _similarity(lines_before[path], lines_after[path]) for path in before if path in after
+        path: _line_similarity(lines_before[path], lines_after[path]) for path in before if path in after
     }
-    confident_paths = {path for path, similarity in same_path_similarity.items() if similarity >= _MIN_SIMILARITY}
+    confident_paths = {path for path, similarity in same_path_similarity.items() if similarity >= _MIN_FILE_SIMILARITY}
     scored = [
-        (-similar - 0.05 * (_name(old) == _name(new)), old, new)
+        (-similar - 0.05 * (basename(old) == basename(new)), old, new)
         for old, new, similar in _similar_files(
             {path: counts for path, counts in lines_before.items() if path not in confident_paths},
             {path: counts for path, counts in lines_after.items() if path not in confident_paths},
         )
-        if similar >= _TAKEOVER_SIMILARITY or (old not in same_path_similarity and new not in same_path_similarity)
+        if similar >= _FILE_TAKEOVER_SIMILARITY or (old not in same_path_similarity and new not in same_path_similarity)
     ]
     scored += [
         (-similar - _SAME_PATH_BONUS, path, path)
@@ -52,11 +53,7 @@ def _lines(text: str) -> Counter[str]:
     return Counter(line for line in map(str.strip, text.split("\n")) if len(line) > 2)
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _similarity(old: Counter[str], new: Counter[str]) -> float:
+def _line_similarity(old: Counter[str], new: Counter[str]) -> float:
     total = old.total() + new.total()
     return 2 * (old & new).total() / total if total else 1.0
 
@@ -76,8 +73,8 @@ def _similar_files(
             if len(sharing) <= _MAX_LINE_FILES:
                 shared.update(sharing)
         for candidate, _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0]))[:10]:
-            similarity = _similarity(lines, after[candidate])
-            threshold = _MIN_SIMILARITY_SAME_NAME if _name(path) == _name(candidate) else _MIN_SIMILARITY
+            similarity = _line_similarity(lines, after[candidate])
+            threshold = _MIN_FILE_SIMILARITY_SAME_NAME if basename(path) == basename(candidate) else _MIN_FILE_SIMILARITY
             if similarity >= threshold and candidate != path:
                 pairs.append((path, candidate, similarity))
     return pairs

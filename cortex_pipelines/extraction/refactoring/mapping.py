@@ -97,19 +97,12 @@ def statement_similarity(old: Statement, new: Statement) -> float:
     if not old.texts or not new.texts:
         return 0.0
     shared = max(
-        _word_overlap(old.word_counts, new.word_counts),
-        _SUBWORD_FACTOR * _word_overlap(old.subword_counts, new.subword_counts),
+        dice_similarity(old.word_counts, new.word_counts),
+        _SUBWORD_FACTOR * dice_similarity(old.subword_counts, new.subword_counts),
     )
     if old.shape == new.shape:
         return 0.4 + 0.6 * shared if shared else 0.3
     return shared if old.kind == new.kind else shared - _OTHER_KIND_PENALTY
-
-
-def _word_overlap(first: Counter[str], second: Counter[str]) -> float:
-    total = first.total() + second.total()
-    if len(first) > len(second):
-        first, second = second, first
-    return 2 * sum(min(count, second[word]) for word, count in first.items()) / total if total else 0.0
 
 
 def _map_equal(statement_map: StatementMap) -> tuple[list[int], list[int]]:

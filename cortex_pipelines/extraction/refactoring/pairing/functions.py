@@ -15,7 +15,7 @@ from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 _MAX_PAIRS = 10_000  # of functions in one container that are all compared
 _RARE_COUNTS = range(1, 11)  # features that more functions share do not identify one
-_MAX_NAMESAKES = 30  # a name that more functions share is not compared
+MAX_NAMESAKES = 30  # a name that more functions share is not compared
 _DIFFERENT_BODY, _SAME_BODY = (
     0.2,
     0.9,
@@ -139,7 +139,7 @@ def _has_closer_namesake(
 def _by_name(functions: Iterable[Function]) -> Namesakes:
     namesakes: Namesakes = defaultdict(list)
     for function in functions:
-        if function.name and len(namesakes[function.name]) < _MAX_NAMESAKES:
+        if function.name and len(namesakes[function.name]) < MAX_NAMESAKES:
             namesakes[function.name].append(function)
     return namesakes
 

@@ -13,7 +13,7 @@ from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 CALLED = 0.25
 """How much the required similarity falls if one function is called in place of the other."""
 
-_MAX_NAMESAKES, _MAX_SHARING = 30, 10  # what more functions share is ignored
+_MAX_SHARING = 10  # a statement that more functions share is ignored
 
 
 def pair_moved(pairing: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings) -> None:
@@ -67,7 +67,7 @@ def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iter
         if not old.name or not old.statements:
             continue
         names = [old.name, *called[old.name]]
-        candidates = {id(new): new for name in names for new in by_name[name][:_MAX_NAMESAKES]}
+        candidates = {id(new): new for name in names for new in by_name[name][:MAX_NAMESAKES]}
         for statement in old.statements:
             sharing = by_statement.get(statement.texts, ())
             if len(sharing) <= _MAX_SHARING:

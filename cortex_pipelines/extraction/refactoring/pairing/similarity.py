@@ -10,7 +10,8 @@ from cortex_pipelines.extraction.refactoring.model import Function, Type, identi
 
 def dice_similarity(first: Counter[str], second: Counter[str]) -> float:
     total = first.total() + second.total()
-    return 2 * (first & second).total() / total if total else 1.0
+    short, long = sorted((first, second), key=len)
+    return 2 * sum(min(count, long[word]) for word, count in short.items()) / total if total else 1.0
 
 
 @lru_cache(maxsize=65536)

@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.refactoring.pairing.units import Container, Pai
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 _WEAK_SIMILARITY = 0.3  # less similar types of one name may be different types
-_TAKEOVER_SIMILARITY = 0.8  # from here a type was renamed and another took its name
+_TYPE_TAKEOVER_SIMILARITY = 0.8  # from here a type was renamed and another took its name
 _MAX_SHARING_TYPES = 30  # a word that more types share is ignored
 
 
@@ -26,13 +26,13 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
             weak_pairs.append((old, new))
     doubtful_ids = {id(kind) for pair in weak_pairs for kind in pair}
     scored = []
-    for old, new in _candidates(list(removed.values()), list(added.values())):
+    for old, new in _type_candidates(list(removed.values()), list(added.values())):
         same_container = pairing.container_after(outer_container(old)) == outer_container(new)
         similarity = type_similarity(old, new)
-        if similarity < _TAKEOVER_SIMILARITY and not doubtful_ids.isdisjoint((id(old), id(new))):
+        if similarity < _TYPE_TAKEOVER_SIMILARITY and not doubtful_ids.isdisjoint((id(old), id(new))):
             continue
         file_replaced = old.location.path in removed_paths and new.location.path in added_paths
-        if similarity >= _threshold(old, new, same_container or file_replaced, settings):
+        if similarity >= _type_threshold(old, new, same_container or file_replaced, settings):
             # namesakes inside of renamed functions are told apart by their files
             same_file_bonus = 0.1 * (pairing.containers.get((old.location.path, ())) == (new.location.path, ()))
             score = similarity + 0.2 * name_similarity(old.name, new.name) + 0.2 * same_container + same_file_bonus
@@ -54,7 +54,7 @@ def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iter
             yield old, candidates.pop(0)
 
 
-def _candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
+def _type_candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
     by_word: dict[str, list[Type]] = defaultdict(list)
     for new in added:
         for word in _index_words(new):
@@ -75,7 +75,7 @@ def _index_words(kind: Type) -> set[str]:
     return {kind.name, kind.location.path, *(method.name for method in kind.methods)}
 
 
-def _threshold(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
+def _type_threshold(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
     if old.name == new.name:
         return settings.least_move
     # where it was, or from a file that is gone to one that is new
