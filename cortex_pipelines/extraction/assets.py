@@ -4,9 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.build import FILE_COLUMNS
+from cortex_pipelines.extraction.architecture.build import FILE_COLUMNS, UNIT_COLUMNS
 from cortex_pipelines.extraction.architecture.build import architecture_facts as facts_of_project
-from cortex_pipelines.extraction.architecture.doc_comments import UNIT_COLUMNS
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract

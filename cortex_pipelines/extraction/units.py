@@ -30,16 +30,39 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.damage import Damage, attempt
-from cortex_pipelines.extraction.codefile import read_code, unit_id
-from cortex_pipelines.extraction.nesting import Unit
+from cortex_pipelines.extraction.nesting import Unit, nested_units
+from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.test_pairing import pair_tests
-from cortex_pipelines.extraction.testcases import select_test_cases
+from cortex_pipelines.extraction.test_pairing import pair_tests, select_test_cases
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
-from cortex_pipelines.syntax.grammars import PARSED
-from cortex_pipelines.syntax.unparsable import SkipReason
+from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+
+
+def read_code(
+    text: str | bytes, language: str, path: str, settings: ExtractionSettings
+) -> tuple[list[Unit], SkipReason | None]:
+    """Units of one file, with test cases that are none (``it("…", …)``, kind ``test``); or why it was not parsed."""
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    grammar = grammar_for(language, path)
+    tree = syntax_tree(data, grammar, settings.max_file_bytes)
+    if isinstance(tree, SkipReason):
+        return [], tree
+    try:
+        file_outline = outline(tree.root_node, grammar, data)
+    except TooManyStepsError as error:
+        return [], SkipReason("too_many_steps", str(error))
+    return nested_units(data, file_outline, settings), None
+
+
+def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:
+    """Identifier of a unit: a hash of its file, kind, name and span."""
+    location = f"{unit.kind}\0{unit.name}\0{unit.start_byte}\0{unit.end_byte}"
+    identity = f"{source}\0{path}\0{blob}\0{location}".encode(errors="replace")
+    return blake2b(identity, digest_size=16).hexdigest()
+
 
 _KEY = "cache_key"
 # Columns that a file's rows depend on; the other columns are joined afterwards.

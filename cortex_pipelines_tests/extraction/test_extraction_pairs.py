@@ -11,8 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.extraction.pairs.commits import changed_files, select_commits
-from cortex_pipelines.extraction.pairs.messages import clean_message, is_noise
+from cortex_pipelines.extraction.pairs.commits import changed_files, clean_message, is_noise, select_commits
 from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
 from cortex_pipelines.extraction.pairs.purposes import depth, parameter_count, purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings

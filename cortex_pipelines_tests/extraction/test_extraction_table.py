@@ -9,9 +9,8 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.code import extract as command
 from cortex_pipelines.extraction.assets import code_units
-from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.folder import extract_path
-from cortex_pipelines.extraction.units import extract, extract_units
+from cortex_pipelines.extraction.units import extract, extract_units, read_code
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES

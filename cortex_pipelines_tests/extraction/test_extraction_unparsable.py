@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.codefile import read_code
-from cortex_pipelines.syntax.brackets import bracket_cost
-from cortex_pipelines.syntax.gaps import parseable_text
-from cortex_pipelines.syntax.grammars import count_reads, grammar_for
-from cortex_pipelines.syntax.unparsable import is_unreadable, skip_reason
+from cortex_pipelines.extraction.units import read_code
+from cortex_pipelines.syntax.grammars import count_reads, grammar_for, parseable_text
+from cortex_pipelines.syntax.unparsable import bracket_cost, is_unreadable, skip_reason
 
 TOKENS = [
     "def",

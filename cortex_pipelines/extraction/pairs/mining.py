@@ -7,8 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, select_commits
-from cortex_pipelines.extraction.pairs.messages import clean_message
+from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, clean_message, select_commits
 from cortex_pipelines.extraction.pairs.purposes import purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
 from cortex_pipelines.extraction.refactoring.model import Function, Statement
-from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
+from cortex_pipelines.extraction.refactoring.unit_pairing import Pairing
 
 Names = Mapping[str, str]
 

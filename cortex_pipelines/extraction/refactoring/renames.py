@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 
-from cortex_pipelines.extraction.refactoring.mapping import StatementMap
+from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity
 from cortex_pipelines.extraction.refactoring.model import PARAMETER, VARIABLE, Function, Statement
-from cortex_pipelines.extraction.refactoring.pairing.similarity import name_similarity
-from cortex_pipelines.extraction.refactoring.pairing.units import Container, inner_container, outer_container
+from cortex_pipelines.extraction.refactoring.unit_pairing import Container, inner_container, outer_container
 
 OWN_PARAMETER = "own"
 """A parameter of the function itself; ``PARAMETER`` is one of a function inside it."""

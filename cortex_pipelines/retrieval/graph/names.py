@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cortex_pipelines.extraction.testcases import in_test_file
+from cortex_pipelines.extraction.test_pairing import in_test_file
 
 FUNCTIONS = ("function", "method")
 TYPES = ("class", "struct", "trait", "interface", "enum")

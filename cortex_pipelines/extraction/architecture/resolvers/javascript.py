@@ -30,7 +30,7 @@ _NODE = frozenset(
 
 
 @resolves("javascript", "typescript")
-def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
+def resolve_javascript(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The file of the source, the package by its name, or Node's own module."""
     module = imported.module
     path = _path(index, imported.path, module)

@@ -19,7 +19,7 @@ _DOCUMENTATION = frozenset({"doc", "docs", "documentation"})
 
 
 @resolves("python")
-def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
+def resolve_python(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """Imported modules: by path within the source, else by top-level package name."""
     names: list[tuple[str, str]] = [(n, local) for n, local in imported.detail.get("names", ())]
     dots = len(imported.module) - len(imported.module.lstrip("."))
@@ -30,9 +30,9 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
             if not folder:
                 return [ImportTarget(imported.module, UNRESOLVED)]
             folder = dirname(folder)
-        return _targets(index, folder, words, names) or [ImportTarget(imported.module, UNRESOLVED)]
+        return _python_targets(index, folder, words, names) or [ImportTarget(imported.module, UNRESOLVED)]
     for root in _roots(index, imported.path, words[0] if words else ""):
-        targets = _targets(index, root, words, names)
+        targets = _python_targets(index, root, words, names)
         if targets:
             return targets
     top = words[0] if words else imported.module
@@ -66,7 +66,7 @@ def _is_documentation(root: str, path: str) -> bool:
     return depth is not None and path.split("/")[: depth + 1] != root.split("/")[: depth + 1]
 
 
-def _targets(index: SourceIndex, root: str, words: list[str], names: list[tuple[str, str]]) -> list[ImportTarget]:
+def _python_targets(index: SourceIndex, root: str, words: list[str], names: list[tuple[str, str]]) -> list[ImportTarget]:
     base = "/".join([part for part in (root, *words) if part])
     module = _module(index, base)
     targets: list[ImportTarget] = []

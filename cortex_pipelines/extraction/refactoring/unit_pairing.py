@@ -1,0 +1,303 @@
+"""Matched units of two versions: files first, then types, then functions."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from posixpath import basename
+
+from cortex_pipelines.extraction.refactoring.mapping import (
+    FunctionSimilarity,
+    name_similarity,
+    parameter_similarity,
+    type_similarity,
+)
+from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, Function, ParsedFile, Type
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+
+Container = tuple[str, tuple[str, ...]]
+"""A container: its file and the names from the outermost in."""
+
+
+@dataclass
+class Pairing:
+    """Matched units of two versions, and the unmatched ones of each side.
+
+    Args:
+        files: Versions of a file; None if it is missing in one.
+        types: Pairs of types.
+        in_place: Functions that stay in their container, renamed or not: by the id of the one
+            before.
+        moved: Pairs of functions that went to another container.
+        gone, new: Functions without a partner, by their ids.
+        containers: Container after, by the container before.
+        similarity: Similarity of functions, cached.
+    """
+
+    files: list[tuple[ParsedFile | None, ParsedFile | None]]
+    types: list[tuple[Type, Type]] = field(default_factory=list)
+    in_place: dict[int, tuple[Function, Function]] = field(default_factory=dict)
+    moved: list[tuple[Function, Function]] = field(default_factory=list)
+    removed: dict[int, Function] = field(default_factory=dict)
+    added: dict[int, Function] = field(default_factory=dict)
+    containers: dict[Container, Container] = field(default_factory=dict)
+    similarity: FunctionSimilarity = field(default_factory=FunctionSimilarity)
+
+    def __post_init__(self) -> None:
+        for old, new in self.files:
+            self.removed |= {id(function): function for function in (old.functions if old else ())}
+            self.added |= {id(function): function for function in (new.functions if new else ())}
+            if old is not None and new is not None:
+                self.containers[old.path, ()] = new.path, ()
+        self.paths_with_errors = {
+            file.path for pair in self.files for file in pair if file is not None and file.has_error
+        }
+        self._base_types: dict[str, set[str]] = defaultdict(set)
+        for file in (file for pair in self.files for file in pair if file is not None):
+            for kind in file.types:
+                self._base_types[kind.name] |= kind.parents
+
+    @property
+    def functions(self) -> list[tuple[Function, Function]]:
+        return list(self.in_place.values())
+
+    def container_after(self, container: Container) -> Container:
+        """The container in the new version that corresponds to one of the old."""
+        path, enclosing = container
+        for length in range(len(enclosing), -1, -1):
+            moved_to = self.containers.get((path, enclosing[:length]))
+            if moved_to is not None:
+                return moved_to[0], moved_to[1] + enclosing[length:]
+        return container
+
+    def base_types(self, name: str) -> set[str]:
+        return self._base_types.get(name, set())
+
+    def pair_types(self, old: Type, new: Type) -> None:
+        self.types.append((old, new))
+        self.containers[inner_container(old)] = inner_container(new)
+
+    def pair_functions(self, old: Function, new: Function, *, is_move: bool = False) -> None:
+        if is_move:
+            self.moved.append((old, new))
+        else:
+            self.in_place[id(old)] = old, new
+        if old.name:
+            self.containers[inner_container(old)] = inner_container(new)
+        del self.removed[id(old)], self.added[id(new)]
+
+    def unpair_functions(self, old: Function) -> None:
+        _, new = self.in_place.pop(id(old))
+        self.containers.pop(inner_container(old), None)
+        self.removed[id(old)], self.added[id(new)] = old, new
+
+
+def outer_container(unit: Function | Type) -> Container:
+    return unit.location.path, unit.location.enclosing_names
+
+
+def inner_container(unit: Function | Type) -> Container:
+    is_module_export = isinstance(unit, Function) and unit.full_name == MODULE_EXPORT
+    names = () if is_module_export else (unit.name,)
+    return unit.location.path, (*unit.location.enclosing_names, *names)
+
+
+_WEAK_SIMILARITY = 0.3  # less similar types of one name may be different types
+_TYPE_TAKEOVER_SIMILARITY = 0.8  # from here a type was renamed and another took its name
+_MAX_SHARING_TYPES = 30  # a word that more types share is ignored
+
+
+def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
+    removed = {id(kind): kind for file, _ in pairing.files if file for kind in file.types}
+    added = {id(kind): kind for _, file in pairing.files if file for kind in file.types}
+    removed_paths = {old.path for old, new in pairing.files if old and not new}
+    added_paths = {new.path for old, new in pairing.files if new and not old}
+    weak_pairs = []
+    for old, new in _namesakes(pairing, list(removed.values()), list(added.values())):
+        if type_similarity(old, new) >= _WEAK_SIMILARITY:
+            _pair(pairing, old, new, removed, added)
+        else:
+            weak_pairs.append((old, new))
+    doubtful_ids = {id(kind) for pair in weak_pairs for kind in pair}
+    scored = []
+    for old, new in _type_candidates(list(removed.values()), list(added.values())):
+        same_container = pairing.container_after(outer_container(old)) == outer_container(new)
+        similarity = type_similarity(old, new)
+        if similarity < _TYPE_TAKEOVER_SIMILARITY and not doubtful_ids.isdisjoint((id(old), id(new))):
+            continue
+        file_replaced = old.location.path in removed_paths and new.location.path in added_paths
+        if similarity >= _type_threshold(old, new, same_container or file_replaced, settings):
+            # namesakes inside of renamed functions are told apart by their files
+            same_file_bonus = 0.1 * (pairing.containers.get((old.location.path, ())) == (new.location.path, ()))
+            score = similarity + 0.2 * name_similarity(old.name, new.name) + 0.2 * same_container + same_file_bonus
+            scored.append((-score, old.location.path, old.location.line, new.location.line, old, new))
+    ranked = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
+    # a type that was not renamed kept its name
+    for old, new in [*ranked, *weak_pairs]:
+        if id(old) in removed and id(new) in added:
+            _pair(pairing, old, new, removed, added)
+
+
+def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
+    by_container: dict[tuple[Container, str], list[Type]] = defaultdict(list)
+    for new in added:
+        by_container[outer_container(new), new.name].append(new)
+    for old in sorted(removed, key=lambda kind: len(kind.location.enclosing_names)):
+        candidates = by_container[pairing.container_after(outer_container(old)), old.name]
+        if candidates:
+            yield old, candidates.pop(0)
+
+
+def _type_candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
+    by_word: dict[str, list[Type]] = defaultdict(list)
+    for new in added:
+        for word in _index_words(new):
+            by_word[word].append(new)
+    for old in removed:
+        candidates = {
+            id(new): new
+            for word in sorted(_index_words(old))
+            for new in by_word[word][:_MAX_SHARING_TYPES]
+            if word == old.name or len(by_word[word]) <= _MAX_SHARING_TYPES
+        }
+        for new in candidates.values():
+            if new.kind == old.kind:
+                yield old, new
+
+
+def _index_words(kind: Type) -> set[str]:
+    return {kind.name, kind.location.path, *(method.name for method in kind.methods)}
+
+
+def _type_threshold(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
+    if old.name == new.name:
+        return settings.least_move
+    # where it was, or from a file that is gone to one that is new
+    return settings.least_rename if expected else settings.least_move_and_rename
+
+
+def _pair(pairing: Pairing, old: Type, new: Type, removed: dict[int, Type], added: dict[int, Type]) -> None:
+    pairing.pair_types(old, new)
+    del removed[id(old)], added[id(new)]
+
+
+_MAX_OVERLOADS = 50
+
+
+def pair_unmoved(pairing: Pairing) -> None:
+    candidates: dict[tuple[Container, str], list[Function]] = defaultdict(list)
+    for new in pairing.added.values():
+        candidates[outer_container(new), new.name].append(new)
+    groups: dict[tuple[Container, str], list[Function]] = defaultdict(list)
+    for old in pairing.removed.values():
+        groups[pairing.container_after(outer_container(old)), old.name].append(old)
+    for key in sorted(groups):
+        for old, new in _overloads(pairing, groups[key], candidates[key]):
+            pairing.pair_functions(old, new)
+
+
+def _overloads(
+    pairing: Pairing, old_functions: list[Function], new_functions: list[Function]
+) -> list[tuple[Function, Function]]:
+    if len(old_functions) == len(new_functions) == 1 or not new_functions:
+        return list(zip(old_functions, new_functions, strict=False))
+    scored = sorted(
+        (
+            -(_types(old) == _types(new) and old.has_body == new.has_body)
+            - parameter_similarity(old, new)
+            - pairing.similarity.body_similarity(old, new),
+            abs(old_index - new_index),
+            old_index,
+            new_index,
+        )
+        for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
+        for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
+    )
+    pairs: dict[int, int] = {}
+    taken_indices: set[int] = set()
+    for _, _, old_number, new_number in scored:
+        if old_number not in pairs and new_number not in taken_indices:
+            pairs[old_number] = new_number
+            taken_indices.add(new_number)
+    return [(old_functions[old_number], new_functions[new_number]) for old_number, new_number in pairs.items()]
+
+
+def _types(function: Function) -> tuple[str, ...]:
+    return tuple(parameter.type for parameter in function.parameters)
+
+
+_MIN_FILE_SIMILARITY = 0.5  # as git's rename detection
+_MAX_LINE_FILES = 20  # a line of more files is ignored
+_MIN_FILE_SIMILARITY_SAME_NAME = 0.3  # where only the folder is another
+_FILE_TAKEOVER_SIMILARITY = 0.9  # similarity from which a file whose name was taken over is the same
+_SAME_PATH_BONUS = 0.3  # advantage of an equal path
+
+
+def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Pair files of one path, and renamed files.
+
+    Args:
+        before, after: Text by path.
+
+    Returns:
+        Pairs of paths in order. A file whose content went to another place while something else
+        took its name is paired by its content.
+    """
+    lines_before = {path: _lines(text) for path, text in before.items()}
+    lines_after = {path: _lines(text) for path, text in after.items()}
+    same_path_similarity = {
+        path: _line_similarity(lines_before[path], lines_after[path]) for path in before if path in after
+    }
+    confident_paths = {path for path, similarity in same_path_similarity.items() if similarity >= _MIN_FILE_SIMILARITY}
+    scored = [
+        (-similar - 0.05 * (basename(old) == basename(new)), old, new)
+        for old, new, similar in _similar_files(
+            {path: counts for path, counts in lines_before.items() if path not in confident_paths},
+            {path: counts for path, counts in lines_after.items() if path not in confident_paths},
+        )
+        if similar >= _FILE_TAKEOVER_SIMILARITY or (old not in same_path_similarity and new not in same_path_similarity)
+    ]
+    scored += [
+        (-similar - _SAME_PATH_BONUS, path, path)
+        for path, similar in same_path_similarity.items()
+        if path not in confident_paths
+    ]
+    pairs = {path: path for path in confident_paths}
+    paired_after = set(confident_paths)
+    for _, old, new in sorted(scored):
+        if old not in pairs and new not in paired_after:
+            pairs[old] = new
+            paired_after.add(new)
+    return sorted(pairs.items())
+
+
+def _lines(text: str) -> Counter[str]:
+    return Counter(line for line in map(str.strip, text.split("\n")) if len(line) > 2)
+
+
+def _line_similarity(old: Counter[str], new: Counter[str]) -> float:
+    total = old.total() + new.total()
+    return 2 * (old & new).total() / total if total else 1.0
+
+
+def _similar_files(
+    before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
+) -> list[tuple[str, str, float]]:
+    files_by_line: dict[str, list[str]] = defaultdict(list)
+    for path, lines in after.items():
+        for line in lines:
+            files_by_line[line].append(path)
+    pairs = []
+    for path, lines in before.items():
+        shared: Counter[str] = Counter()
+        for line in lines:
+            sharing = files_by_line.get(line, ())
+            if len(sharing) <= _MAX_LINE_FILES:
+                shared.update(sharing)
+        for candidate, _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0]))[:10]:
+            similarity = _line_similarity(lines, after[candidate])
+            threshold = (
+                _MIN_FILE_SIMILARITY_SAME_NAME if basename(path) == basename(candidate) else _MIN_FILE_SIMILARITY
+            )
+            if similarity >= threshold and candidate != path:
+                pairs.append((path, candidate, similarity))
+    return pairs
