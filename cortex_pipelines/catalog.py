@@ -21,8 +21,7 @@ from cortex_pipelines.datasets.assets import (
     unit_splits,
 )
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
-from cortex_pipelines.extraction.assets import architecture_facts, code_units
-from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
+from cortex_pipelines.extraction.assets import architecture_facts, code_units, refactoring_pairs
 from cortex_pipelines.feedback.assets import interactions
 from cortex_pipelines.feedback.pinned_events import FeedbackSource
 from cortex_pipelines.feedback.settings import FeedbackSettings

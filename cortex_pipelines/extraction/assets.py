@@ -1,5 +1,6 @@
-"""Assets of extraction: code units and architecture facts."""
+"""Assets of extraction: code units, architecture facts and refactoring pairs."""
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -7,11 +8,22 @@ import polars as pl
 from cortex_pipelines.extraction.architecture.build import FILE_COLUMNS, UNIT_COLUMNS
 from cortex_pipelines.extraction.architecture.build import architecture_facts as facts_of_project
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.project_sources import ProjectSource
+from cortex_pipelines.ingestion.redactions import without_private_errors
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
-from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
@@ -47,3 +59,27 @@ def architecture_facts(
     units = CODE_UNITS.read(code_units, "source", *UNIT_COLUMNS)
     facts = facts_of_project(files, units, architecture, extraction, cache, project)
     return {ARCHITECTURE_FACTS.name: facts}
+
+
+@versioned_asset(tables=(REFACTORING_PAIRS,))
+def refactoring_pairs(
+    project_source: ProjectSource,
+    repository_commits: Path,
+    pairs: PairSettings,
+    refactoring: RefactoringSettings,
+    ingestion: IngestionSettings,
+    privacy: PrivacySettings,
+    project: str,
+    root: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Refactorings in the history of a project: code before and after, what was done and why."""
+    commits = REPOSITORY_COMMITS.read(repository_commits)
+    miner = PairMiner(project, pairs, refactoring, ingestion, privacy)
+    mined = without_private_errors(
+        partial(mine_history, project_source, commits, project, root, miner, pairs, cache),
+        SourceError,
+        privacy,
+        project_key(project, privacy),
+    )
+    return {REFACTORING_PAIRS.name: mined}

@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.extraction.assets import refactoring_pairs
 from cortex_pipelines.extraction.pairs.commits import changed_files, clean_message, is_noise, select_commits
 from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
 from cortex_pipelines.extraction.pairs.purposes import depth, parameter_count, purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
-from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 from cortex_pipelines.ingestion.project_sources import DirectorySource, GitSource, ProjectSettings, ProjectSource
 from cortex_pipelines.privacy.paths import PathRedactor

@@ -17,7 +17,6 @@ from cortex_pipelines.extraction.refactoring.refactoring import (
     Refactoring,
     describe_function,
     describe_move,
-    extraction_codes,
 )
 from cortex_pipelines.extraction.refactoring.renames import MappedFunction
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
@@ -150,13 +149,13 @@ class ChangeFinder:
             (extraction.origin.location, extraction.extracted.location),
             f"{describe_function(extraction.extracted)} was extracted from {describe_function(extraction.origin)}",
             self._purity.extraction(extraction, self._names[id(extraction.origin)]),
-            codes=extraction_codes(extraction),
+            codes=_extraction_codes(extraction),
         )
         yield from renamed_in_extraction(extraction, self._purity)
 
     def _inlined(self, extraction: ExtractedFunction) -> DetectedChange:
         leaves_container = not self._same_container(extraction.extracted, extraction.origin)
-        before, after = extraction_codes(extraction)[::-1]
+        before, after = _extraction_codes(extraction)[::-1]
         return DetectedChange(
             "Move And Inline Method" if leaves_container else "Inline Method",
             (extraction.extracted.name, None),
@@ -261,3 +260,10 @@ def _order(refactoring: Refactoring) -> tuple[str | int, ...]:
         refactoring.container_after or "",
         refactoring.description,
     )
+
+
+def _extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:
+    """Code of the origin, and of the caller with the extracted function."""
+    caller, extracted = extraction.caller.location.code, extraction.extracted.location.code
+    code_after = caller if extracted in caller else f"{caller}\n\n{extracted}"
+    return extraction.origin.location.code, code_after

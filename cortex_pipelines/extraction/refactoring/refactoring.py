@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field
 
-from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
 from cortex_pipelines.extraction.refactoring.model import Function, UnitLocation
 
 SCORED = (
@@ -145,10 +144,3 @@ def _container_name(location: UnitLocation) -> str:
 
 def describe_function(function: Function) -> str:
     return f"the {function.kind} {function.name}" if function.name else "the module"
-
-
-def extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:
-    """Code of the origin, and of the caller with the extracted function."""
-    caller, extracted = extraction.caller.location.code, extraction.extracted.location.code
-    code_after = caller if extracted in caller else f"{caller}\n\n{extracted}"
-    return extraction.origin.location.code, code_after
