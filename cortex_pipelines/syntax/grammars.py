@@ -113,7 +113,7 @@ _READ_BYTES = 16_384
 _OPERATIONS_PER_REPORT = 100
 _OPERATIONS_PER_BYTE, _OPERATIONS = 25, 100_000
 # Bytes that it reads, and reads again where it goes back: real files are read at most four times,
-# comments of Python 250 times (gaps.py); r#" over and over in Rust to the end each time.
+# comments of Python" 250 times (below); r#" over and over in Rust to the end each time.
 _COUNTED_READ_BYTES = 1_024
 _BYTES_PER_BYTE, _BYTES = 300, 1_000_000
 # What chooses between two readings of a text weighs their trees against each other.

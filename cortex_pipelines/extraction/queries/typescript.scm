@@ -1,7 +1,7 @@
 ; What is a unit of TypeScript and TSX. The captures' meaning: outline.py.
 ; Of patterns that match one definition, the first in this file wins.
 
-; How an ambient function or overload without a name is shown: gaps.py.
+; How an ambient function or overload without a name is shown: grammars.py.
 ([(function_declaration "function" @keyword name: (identifier) @name body: (_) @body)
   (function_signature "function" @keyword name: (identifier) @name)]
   @definition.function (#eq? @name "$dfault") (#set! name "default"))
