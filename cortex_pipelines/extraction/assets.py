@@ -20,10 +20,15 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
-from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
-from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
-from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.extraction import (
+    ARCHITECTURE_FACTS,
+    CODE_UNITS,
+    REFACTORING_PAIRS,
+    TEST_CASES,
+    UNIT_CHUNKS,
+    UNPARSED_FILES,
+)
+from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

@@ -14,7 +14,7 @@ from posixpath import dirname, join, normpath
 
 import polars as pl
 
-from cortex_pipelines.schemas.code_units import TEST_CASES
+from cortex_pipelines.schemas.extraction import TEST_CASES
 
 _FUNCTIONS = ("function", "method")
 # Python: pytest and unittest. Go: go test. JavaScript: folders and endings that jest, mocha,

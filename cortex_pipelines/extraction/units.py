@@ -36,7 +36,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.test_pairing import pair_tests, select_test_cases
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
 from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 

@@ -19,7 +19,7 @@ from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract, read_code
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for, parse_counted, weighed
 from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated

@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.damage import encodable
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, lines_of
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 
 # Intermediate kinds, passed from readers to resolvers; not facts of the output.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
