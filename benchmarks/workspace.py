@@ -31,15 +31,14 @@ DATA_STAGES = tuple(
     for asset in ASSETS
     if asset.partitioned and asset.determinism == "exact" and "interactions" not in asset.parameters
 )
-"""Everything that is made from one project's sources alone, without a neural network or a
-toolchain, in order."""
+"""Everything that is made from one project's sources alone, without a neural network,
+in order."""
 
 _COPIED = (
     *(".dvc/config", ".dvcignore", ".gitignore", "data/.gitignore", ".dagster/dagster.yaml"),
     *("workspace.yaml", "pyproject.toml"),
 )
 _SMALL = {
-    "augmentation": {"verified_mutants": 0},
     "routing": {"trials": 1, "epochs": 2, "max_tokens": 32, "resamples": 100},
     "adapters": {"max_tokens": 3000, "max_length": 512, "validation_tokens": 500, "threads": 1},
     "general": {"project": None},

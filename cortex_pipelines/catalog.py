@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.annotation.assets import annotated_units
-from cortex_pipelines.augmentation.assets import augmented_units, mutant_verification
+from cortex_pipelines.augmentation.assets import augmented_units
 from cortex_pipelines.config import PER_PROJECT, SECTIONS, resolve
 from cortex_pipelines.coordination.assets import coordination_events
 from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource
@@ -118,7 +118,6 @@ ASSETS = (
     code_graph,
     annotated_units,
     augmented_units,
-    mutant_verification,
     search_documents,
     code_embeddings,
     clusters,

@@ -5,9 +5,6 @@ from pydantic import Field
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines.settings import MOST, Bytes, NonNegativeInt, PositiveFloat, Seed, Settings, Share, Text
 
-_RESERVED_BYTES = 1 << 36  # node and java reserve address space that they never use
-_COMPILER_PROCESSES = 256
-
 
 class PinnedEnvironment(Settings):
     """Packages that a project's tests need, pinned; see `cortex test-environment`."""
@@ -42,19 +39,14 @@ class AugmentationSettings(Settings):
     """Maximum number of mutants per function or method, with one injected bug each, drawn by
     operator weight (frequency of real bugs: ManySStuBs4J); 0 turns injection off."""
 
-    verified_mutants: NonNegativeInt
-    """Maximum number of mutants per project that are compiled and tested, drawn by hash; 0 for
-    none."""
     verification_seconds: PositiveFloat
-    """Time limit for one project's tests in the sandbox, in seconds; the remaining mutants are
+    """Time limit for one project's tests in the sandbox, in seconds; the remaining ones are
     unknown. Choose it far too large, or the result depends on the machine's load."""
     test_environment: PinnedEnvironment | None
     """Packages that the project's tests run with, in this package's version of Python; null for
     what this package itself needs."""
     test_seconds: PositiveFloat
-    """Time limit for the tests of one mutant, in seconds; an endless loop counts as killed."""
-    calls_per_unit: NonNegativeInt
-    """Inputs on which a function and its mutant are compared, where no test kills the mutant."""
+    """Time limit for the tests of one changed file, in seconds; an endless loop counts as failing."""
     sandbox_memory_bytes: Bytes
     """Memory limit of all processes in the sandbox, and of the address space of each, in bytes."""
     sandbox_processes: int = Field(ge=8, le=MOST)
@@ -64,20 +56,15 @@ class AugmentationSettings(Settings):
     sandbox_output_bytes: Bytes
     """Output limit of the sandbox, in bytes."""
 
-    def sandbox_limits(self, seconds: float, compilers: bool = False) -> ResourceLimits:
-        """Resource limits of a run in the sandbox.
-
-        Args:
-            seconds: Time until it is ended.
-            compilers: It is a compiler, with many threads and address space only reserved.
-        """
+    def sandbox_limits(self, seconds: float) -> ResourceLimits:
+        """Resource limits of a run that is ended after ``seconds``."""
         memory = self.sandbox_memory_bytes
         return ResourceLimits(
             wall_seconds=seconds,
             cpu_seconds=int(seconds) + 1,
             memory_bytes=memory,
-            address_bytes=max(memory, _RESERVED_BYTES) if compilers else memory,
-            processes=max(self.sandbox_processes, _COMPILER_PROCESSES if compilers else 0),
+            address_bytes=memory,
+            processes=self.sandbox_processes,
             folder_bytes=self.sandbox_folder_bytes,
             output_bytes=self.sandbox_output_bytes,
         )

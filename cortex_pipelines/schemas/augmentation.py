@@ -1,4 +1,4 @@
-"""Tables of augmentation: renamed, broken and rewritten units, and verified mutants."""
+"""Tables of augmentation: renamed, broken and rewritten units."""
 
 import polars as pl
 
@@ -51,21 +51,4 @@ REWRITTEN_UNITS = Table(
         Column("rewritten_code", pl.String, "Rewritten code"),
     ),
     ("unit_id", "variant"),
-)
-
-
-MUTANT_VERIFICATION = Table(
-    "mutant_verification",
-    "Result of compiling or running one injected error in the sandbox, on this machine.",
-    (
-        Column("mutant_id", pl.String, "Injected error"),
-        Column("unit_id", pl.String, "Unit it was made from"),
-        Column("language", pl.String, "Language", one_of=LANGUAGES),
-        Column("operator", pl.String, "Operator that made the change"),
-        Column("check", pl.String, "Kind of check", one_of=("compiled", "killed")),
-        Column("result", pl.String, "The answer; unknown if it could not be had", one_of=("yes", "no", "unknown")),
-        Column("toolchain", pl.String, "Program that was asked, with its version; empty if none", False),
-        Column("detail", pl.String, "Why: the failing test, differing outputs, the message, what is missing"),
-    ),
-    ("mutant_id", "check"),
 )

@@ -102,7 +102,6 @@ def make_tiny(values: Any) -> None:
     }
     values["coordination"]["logs"] = "sources/logs"
     values["models"]["encoder"] = {"directory": "models/encoder"}
-    values["augmentation"].update(verified_mutants=3, calls_per_unit=6)
     values["adapters"].update(max_tokens=3000)
     values["anomalies"].update(epochs=20)
 

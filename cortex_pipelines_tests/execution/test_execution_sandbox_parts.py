@@ -205,6 +205,3 @@ def test_one_method_builds_the_limits() -> None:
         folder_bytes=settings.sandbox_folder_bytes,
         output_bytes=settings.sandbox_output_bytes,
     )
-    compilers = settings.sandbox_limits(7.5, compilers=True)
-    assert compilers.address_bytes > limits.address_bytes
-    assert compilers.memory_bytes == limits.memory_bytes

@@ -48,10 +48,7 @@ GRAPH = {
         "clusters": {"code_embeddings", "search_documents"},
     },
     "annotation": {"annotated_units": {"code_units", "repository_files"}},
-    "augmentation": {
-        "augmented_units": {"annotated_units"},
-        "mutant_verification": {"annotated_units", "augmented_units", "repository_files"},
-    },
+    "augmentation": {"augmented_units": {"annotated_units"}},
     "datasets": {
         "unit_splits": {"annotated_units", "repository_commits", "repository_files"},
         "completion_dataset": {"annotated_units", "augmented_units", "repository_files", "unit_splits"},

@@ -15,10 +15,9 @@ from cortex_pipelines_tests.integration.nights import checked, materialised, nig
 pytestmark = pytest.mark.slow
 
 
-SAME = ("refactoring_pairs", "tests_dataset", "mutant_verification", "drift_report", "feedback_dataset")
+SAME = ("refactoring_pairs", "tests_dataset", "drift_report", "feedback_dataset")
 """What may come out the same: where files are only added, nothing was refactored, they have no
-tests, the few mutants that are drawn to be verified may be the old ones, without a champion nothing
-is compared, and nobody has corrected anything."""
+tests, without a champion nothing is compared, and nobody has corrected anything."""
 
 
 def test_a_commit_in_one_source_makes_only_what_depends_on_it(finished_copy: MiniProject) -> None:

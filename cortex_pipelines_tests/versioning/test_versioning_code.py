@@ -43,7 +43,6 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         # what tells tests from code lists the detectors, too, so a change of one reaches further
         ("annotation/detectors/loops.py", {"annotated_units", "refactoring_dataset", "search_documents"}),
         ("augmentation/mutation/operators/loops.py", {"augmented_units", "code_adapter_evaluation"}),
-        ("augmentation/compiling.py", {"mutant_verification"}),
         ("retrieval/graph/queries/go.scm", {"code_graph"}),
         ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
         ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),

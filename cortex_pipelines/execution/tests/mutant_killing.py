@@ -1,6 +1,5 @@
-"""Check which mutants of Python code are killed by tests or by differing outputs."""
+"""Check which mutants of Python code are killed by tests."""
 
-import ast
 import json
 import re
 from dataclasses import dataclass
@@ -28,14 +27,12 @@ class MutantUnderTest:
         mutant_id: Its id.
         path: Path of its file.
         qualified_name: Name with those of its classes and functions.
-        fixed_code: The correct unit.
         buggy_file: Text of the file with the error.
     """
 
     mutant_id: str
     path: str
     qualified_name: str
-    fixed_code: str
     buggy_file: str
 
 
@@ -49,11 +46,10 @@ def find_killed(
     settings: AugmentationSettings,
     interpreter: Interpreter = OWN,
 ) -> dict[str, Answer]:
-    """Whether a test or call distinguishes each mutant from the original.
+    """Whether a test distinguishes each mutant from the original.
 
     The related tests of the repository run in a sandbox, on the original first, and those that
-    fail there are left out; where none of the others kills the mutant, original and mutant are
-    called with the same values and compared.
+    fail there are left out.
 
     Args:
         subjects: Mutants of Python files of one source.
@@ -77,7 +73,7 @@ def run_jobs(
 ) -> dict[str, Answer]:
     """Answer of the test run to each job, by ``mutant_id``; ``unknown`` if it did not arrive."""
     roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
-    task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds, "calls": settings.calls_per_unit}
+    task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds}
     answers, trouble = _run(task, texts, settings, interpreter)
     mutant_ids = [job["mutant_id"] for job in jobs]
     return {job: answers.get(job, ("unknown", trouble)) for job in mutant_ids}
@@ -144,9 +140,6 @@ def _job(subject: MutantUnderTest, texts: dict[str, str], tests: dict[str, set[s
         "mutant_id": subject.mutant_id,
         "path": subject.path,
         "buggy_file": subject.buggy_file,
-        "module": ".".join(parts),
-        "qualified_name": subject.qualified_name,
-        "parameters": _parameters(subject.fixed_code),
         "tests": _related(subject, parts, tests),
         "naming": [path for path, words in tests.items() if used_as(subject.qualified_name) in words],
     }
@@ -180,29 +173,3 @@ def _related(subject: MutantUnderTest, module: tuple[str, ...], tests: dict[str,
         if (matching := [word for word in telling if word in words])
     ]
     return [path for *_, path in sorted(ranked)][:_MOST_TESTS]
-
-
-def _parameters(code: str) -> list[dict[str, str]]:
-    """Names and types of required parameters, without ``self`` and ``cls``."""
-    lines = code.split("\n")
-    indent = next((line for line in lines[1:] if line.lstrip().startswith(("def ", "async "))), "")
-    source = f"if 1:\n{indent[: len(indent) - len(indent.lstrip())]}{code}" if indent else code
-    for attempt in (code, source, f"if 1:\n {code}"):
-        try:
-            tree = ast.parse(attempt)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                return _required_parameters(node.args)
-    return []
-
-
-def _required_parameters(arguments: ast.arguments) -> list[dict[str, str]]:
-    required = [*arguments.posonlyargs, *arguments.args]
-    required = required[: len(required) - len(arguments.defaults)] if arguments.defaults else required
-    return [
-        {"name": parameter.arg, "type": ast.unparse(parameter.annotation) if parameter.annotation else ""}
-        for parameter in required
-        if parameter.arg not in ("self", "cls")
-    ]

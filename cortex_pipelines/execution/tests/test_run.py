@@ -1,4 +1,4 @@
-"""Run tests and calls on mutants inside the sandbox; standard library only.
+"""Run tests on mutants inside the sandbox; standard library only.
 
 Reads ``jobs.json`` beside it and prints a line of JSON for each answer, as soon as it has it, so
 that running out of time costs only what was not reached. The project lies in ``project/``. Every
@@ -6,9 +6,7 @@ trial is a fork of this process, which has imported pytest and nothing of the pr
 Python again for each mutant would cost more than most tests do.
 """
 
-import ast
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -19,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +26,8 @@ except ImportError:  # then nothing is tested, only called
     pytest = None  # type: ignore[assignment]
 
 PROJECT = Path("project").resolve()
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
-_LONGEST = 300
 _PATIENCE = 2  # time limit as a multiple of the original's, so that load does not kill mutants
 _ENOUGH = 1 << 20
-_VALUES: tuple[str, ...] = (
-    "0", "1", "2", "-1", "7", "100", "1.5", "''", "'a'", "'abc'", "'A b-c_1'", "'1'", "b''",
-    "b'abc'", "True", "False", "None", "[]", "[1, 2, 3]", "['a', 'b']", "{}", "{'a': 1}", "(1, 2)",
-    "'2024-01-31'", "'a.b/c'", "[3, 1, 2, 1]",
-)  # fmt: skip
-_BY_TYPE = {
-    "int": ("0", "1", "2", "3", "-1", "7", "10", "100"),
-    "float": ("0.0", "1.0", "-1.5", "2.5", "100.0"),
-    "str": ("''", "'a'", "'abc'", "'A b-c_1'", "'1'", "'a.b/c'", "'x=1&y=2'", "' a '"),
-    "bytes": ("b''", "b'a'", "b'abc'", "b'A b-c_1'", "b'1.2'"),
-    "bool": ("True", "False"),
-    "list": ("[]", "[1, 2, 3]", "['a', 'b']", "[3, 1, 2, 1]"),
-    "dict": ("{}", "{'a': 1}", "{'a': 1, 'b': 2}"),
-}
 
 
 @dataclass(frozen=True)
@@ -75,11 +56,11 @@ def main() -> None:
             for path, text in files.items():
                 target = PROJECT / path
                 changed.enter_context(_mutated(target, text, target.read_bytes()))
-            answer = _answer(job, job_baselines, task["calls"], seconds)
+            answer = _answer(job, job_baselines, seconds)
         print(json.dumps({"mutant_id": job["mutant_id"], **answer}), flush=True)
 
 
-def _answer(job: dict[str, Any], baselines: dict[str, Baseline], calls: int, seconds: float) -> dict[str, str]:
+def _answer(job: dict[str, Any], baselines: dict[str, Baseline], seconds: float) -> dict[str, str]:
     target = PROJECT / job["path"]
     original = target.read_bytes()
     strict = "files" in job
@@ -91,22 +72,9 @@ def _answer(job: dict[str, Any], baselines: dict[str, Baseline], calls: int, sec
     if "buggy_file" not in job:  # the job is about the test, not a mutant
         return {"result": "yes" if troubles else "no", "detail": "; ".join(troubles)}
     answer = _run_tests(job, target, original, tests, seconds)
-    if answer["result"] == "yes" or strict:
-        return answer
-    comparison = {"result": "unknown", "detail": ""}
-    if calls:
-        comparison = _compare_calls(job, target, original, calls, seconds)
-    return _better(answer, comparison, troubles)
-
-
-def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str]) -> dict[str, str]:
-    if called["result"] == "yes" or tested["result"] == "unknown" == called["result"]:
-        reasons = [tested["detail"], *troubles[:1], called["detail"]]
-        words = called["detail"] if called["result"] == "yes" else "; ".join(filter(None, reasons))
-        return {"result": called["result"], "detail": words}
-    if tested["result"] == "no":
-        return tested
-    return called
+    if answer["result"] == "unknown" and not strict:
+        answer["detail"] = "; ".join([answer["detail"], *troubles[:1]])
+    return answer
 
 
 def _baseline(test: str, seconds: float, strict: bool) -> Baseline:
@@ -200,94 +168,10 @@ def _error(report: Any) -> str:
     return match[1] if match else "AssertionError" if crash is not None else "an error"
 
 
-def _compare_calls(job: dict[str, Any], target: Path, original: bytes, calls: int, seconds: float) -> dict[str, str]:
-    """Whether original and mutant behave differently on some calls."""
-    runs = []
-    for code in (None, None, job["buggy_file"]):
-        with _mutated(target, code, original):
-            limit = seconds if code is None else seconds * (1 + _PATIENCE)
-            runs.append(_forked(lambda: _called(job, calls), limit))
-        if runs[-1] is None and code is None:
-            return {"result": "unknown", "detail": "calls of the original do not end"}
-    first, again, mutant = runs
-    if first is None or "outcomes" not in first:
-        return {"result": "unknown", "detail": (first or {}).get("words", "it cannot be called")}
-    if mutant is None:
-        return {"result": "yes", "detail": "calls of it do not end, those of the original do"}
-    if "outcomes" not in mutant:
-        return {"result": "yes", "detail": mutant["words"]}
-    steady = again is not None and again.get("outcomes") == first["outcomes"]
-    for (call, old), (_, new) in zip(first["outcomes"], mutant["outcomes"], strict=False):
-        if steady and old != new:
-            words = f"{call} gives {new} instead of {old}"
-            return {"result": "yes", "detail": words[: 2 * _LONGEST]}
-    good = sum(not old.startswith("raises") for _, old in first["outcomes"])
-    if not steady or not good:
-        reason = "no call of it succeeds" if steady else "its answers differ from run to run"
-        return {"result": "unknown", "detail": reason}
-    return {"result": "no", "detail": f"{good} calls give the same"}
-
-
-def _called(job: dict[str, Any], calls: int) -> dict[str, Any]:
-    try:
-        target_owner: Any = importlib.import_module(job["module"])
-        *owners, name = job["qualified_name"].split(".")
-        for owner in owners:
-            target_owner = getattr(target_owner, owner)
-        target = _bound(target_owner, name) if owners else getattr(target_owner, name)
-    except BaseException as error:  # noqa: BLE001 - the project's code may raise anything
-        return {"words": f"it cannot be reached: {_shown_error(error)}"}
-    choices = [_choices(parameter) for parameter in job["parameters"]]
-    outcomes = []
-    for number in range(calls):
-        values = [_pick(options, number, position) for position, options in enumerate(choices)]
-        outcomes.append((f"{name}({', '.join(values)})", _outcome(target, values)))
-        if not values:
-            break
-    return {"outcomes": outcomes}
-
-
-def _bound(owner: Any, name: str) -> Callable[..., Any]:
-    """A callable method: of the class, or of an instance created without arguments."""
-    kind = type(vars(owner).get(name)).__name__
-    instance = owner if kind in ("staticmethod", "classmethod") else owner()
-    target: Callable[..., Any] = getattr(instance, name)
-    return target
-
-
-def _outcome(target: Callable[..., Any], values: list[str]) -> str:
-    arguments = [ast.literal_eval(value) for value in values]
-    try:
-        result = target(*arguments)
-        if hasattr(result, "__next__"):
-            result = [item for item, _ in zip(result, range(50), strict=False)]
-        description = f"{result!r} and leaves {arguments!r}"
-    except BaseException as error:  # noqa: BLE001 - the project's code may raise anything
-        return f"raises {type(error).__name__}"
-    return _ADDRESS.sub("0x", description)[: 10 * _LONGEST]
-
-
-def _choices(parameter: dict[str, str]) -> tuple[str, ...]:
-    for kind, values in _BY_TYPE.items():
-        if re.search(rf"\b{kind}\b", parameter["type"], re.IGNORECASE):
-            return values
-    return _VALUES
-
-
-def _pick(options: tuple[str, ...], number: int, position: int) -> str:
-    digest = blake2b(f"{number} {position}".encode(), digest_size=8).digest()
-    return options[int.from_bytes(digest, "big") % len(options)]
-
-
-def _shown_error(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:_LONGEST]
-
-
 @contextlib.contextmanager
-def _mutated(target: Path, code: str | None, original: bytes) -> Iterator[None]:
+def _mutated(target: Path, code: str, original: bytes) -> Iterator[None]:
     """Replace the text of a file within a context."""
-    if code is not None:
-        target.write_bytes(code.encode())
+    target.write_bytes(code.encode())
     try:
         yield
     finally:

@@ -35,7 +35,6 @@ class RunnableItem:
     qualified_name: str
     before: bytes
     after: bytes
-    code: str
 
 
 class Repository:
@@ -50,8 +49,7 @@ class Repository:
         interpreter: Interpreter = OWN,
     ) -> None:
         self._interpreter = interpreter
-        # run tests only; do not call units with generated arguments
-        self._settings = settings.model_copy(update={"calls_per_unit": 0})
+        self._settings = settings
         files = pl.read_parquet(repository_files / "files.parquet", columns=["source", "path", "text"])
         self._texts: dict[str, dict[str, str]] = {}
         for source, path, text in files.iter_rows():
@@ -168,7 +166,7 @@ def _item(row: Mapping[str, object], item: Example, texts: Mapping[str, str]) ->
     if data[start:end] != code.encode() or not unit.endswith(body):
         return None
     cut = start + len(unit) - len(body)
-    return RunnableItem(item, str(row["source"]), str(row["qualified_name"]), data[:cut], data[cut + len(body) :], code)
+    return RunnableItem(item, str(row["source"]), str(row["qualified_name"]), data[:cut], data[cut + len(body) :])
 
 
 def _syntax_error(item: RunnableItem, body: str) -> str:
@@ -202,6 +200,5 @@ def _subject(index: int, item: RunnableItem, body: str) -> MutantUnderTest:
         mutant_id=str(index),
         path=item.item.path,
         qualified_name=item.qualified_name,
-        fixed_code=item.code,
         buggy_file=changed_file.decode(errors="replace"),
     )

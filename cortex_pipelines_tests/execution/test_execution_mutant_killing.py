@@ -1,0 +1,112 @@
+"""What tests say about changed code, on a small project with tests of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests import mutant_killing
+from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = load_parameters(ROOT).augmentation.model_copy(update={"test_seconds": 10.0, "verification_seconds": 120.0})
+SHOP = '''"""A shop."""
+
+
+def price(amount: int, each: int) -> int:
+    return amount * each
+
+
+def lonely(left: int, right: int) -> int:
+    return left - right
+'''
+TEXTS = {
+    "src/shop/__init__.py": "",
+    "src/shop/till.py": SHOP,
+    "tests/test_till.py": "from shop.till import price\n\ndef test_price():\n    assert price(2, 3) == 6\n",
+    "tests/test_broken.py": "import nowhere_to_be_found\nfrom shop.till import lonely\n",
+}
+PARTLY_BROKEN = (
+    "import pytest\nfrom shop.till import price\n\n\n"
+    "def test_broken():\n    assert price(1, 1) == 7\n\n\n"
+    "@pytest.mark.parametrize('each', [2, 3])\n"
+    "def test_price(each):\n    assert each == 2 and price(5, each) == 10\n"
+)
+needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
+
+
+def mutant(name: str, old: str, new: str) -> MutantUnderTest:
+    assert SHOP.count(old) == 1
+    return MutantUnderTest(name, "src/shop/till.py", name, SHOP.replace(old, new))
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("test", "name", "old", "new", "answer"),
+    [
+        (None, "price", "* each", "/ each + 1", ("yes", "tests/test_till.py::test_price fails by AssertionError")),
+        (None, "price", "amount * each", "each * amount", ("no", "passes tests/test_till.py")),
+        (None, "lonely", "left - right", "0", ("unknown", "no test names it, those of its module pass; ")),
+        (PARTLY_BROKEN, "price", "* each", "+ each", ("yes", "tests/test_till.py::test_price[2] fails by Assert")),
+        (PARTLY_BROKEN, "price", "amount * each", "each * amount", ("no", "passes tests/test_till.py")),
+        ("import shop.till\nassert 0\n", "price", "* each", "/ each", ("unknown", "no test of it runs here; tests")),
+    ],
+)
+def test_its_tests_tell_whether_a_change_is_noticed(
+    test: str | None, name: str, old: str, new: str, answer: tuple[str, str]
+) -> None:
+    """Tests that fail on the original say nothing; of a file, only those are left out."""
+    texts = TEXTS | ({"tests/test_till.py": test} if test else {})
+    result, detail = find_killed([mutant(name, old, new)], texts, SETTINGS)[name]
+    assert (result, detail[: len(answer[1])]) == answer
+
+
+def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
+    texts = {
+        "src/shop/till.py": SHOP,
+        "tests/test_till.py": "from shop.till import Till\nTill().take([1])\nTill().sum\n",
+        "tests/test_lists.py": "[].take()\n",
+        "tests/test_other.py": "object.__init__\n",
+    }
+    tests = mutant_killing.pytest_files(texts)
+
+    def related(name: str, path: str = "src/shop/till.py") -> tuple[list[str], list[str]]:
+        job = mutant_killing._job(MutantUnderTest("1", path, name, ""), texts, tests)
+        return job["tests"], job["naming"]
+
+    # a shorter file has the word as well, but nothing else of it
+    assert related("Till.take") == (
+        ["tests/test_till.py", "tests/test_lists.py"],
+        ["tests/test_till.py", "tests/test_lists.py"],
+    )
+    # nobody calls a special method by its name
+    assert related("Till.__init__") == (["tests/test_till.py", "tests/test_other.py"], ["tests/test_till.py"])
+    assert related("lonely") == (["tests/test_till.py"], [])
+    assert related("anything", "lists.py")[0] == ["tests/test_lists.py"]
+    assert related("elsewhere", "nowhere.py") == ([], [])
+    assert related("test_it", "tests/test_till.py")[0] == ["tests/test_till.py"]
+
+
+def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "unavailable", lambda: "no sandbox here")
+    answers = find_killed([mutant("price", "* each", "/ each")], TEXTS, SETTINGS)
+    assert answers == {"price": ("unknown", "no sandbox here")}
+
+
+@needs_sandbox
+def test_what_is_not_reached_in_time_is_unknown() -> None:
+    settings = SETTINGS.model_copy(update={"verification_seconds": 0.01})
+    result, detail = find_killed([mutant("price", "* each", "/ each")], TEXTS, settings)["price"]
+    assert result == "unknown"
+    assert "limit of time" in detail
+
+
+def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise sandbox.SandboxError("no room")
+
+    monkeypatch.setattr(sandbox, "unavailable", lambda: None)
+    monkeypatch.setattr(sandbox, "run", fail)
+    answers = find_killed([mutant("price", "* each", "/ each")], TEXTS, SETTINGS)
+    assert answers["price"] == ("unknown", "the sandbox failed: no room")
