@@ -1,6 +1,6 @@
 """Programs that try to get out of the sandbox, or to use up the machine from inside of it.
 
-The short form tries all that can share a sandbox in one run a door; with ``-m attack`` each has a
+The short form tries all that can share a sandbox in one run; with ``-m attack`` each has a
 run of its own, and what has to be ended by a limit is tried too. Attacks that any user can do are
 also run outside of the sandbox, where they succeed: so the harness can fail.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.execution.sandbox import sandbox, seccomp
-from cortex_pipelines.execution.sandbox.sandbox import DOORS, CommandResult, Door
+from cortex_pipelines.execution.sandbox.sandbox import CommandResult
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.attacks.sandbox_programs import ATTACKS, Attack, program
 
@@ -36,15 +36,8 @@ _SHORT_OF_TIME = {"wall_seconds": 6, "cpu_seconds": 3}
 _WORD = "cortex-attack-secret"
 _TOGETHER = [one for one in ATTACKS if not one.alone]
 _ALONE = ["much in many processes", "shared memory that is kept by a page", "many files"]
+needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 _CONTROLS = [one for one in _TOGETHER if one.control]
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    reason = sandbox.trouble(request.param)
-    if reason:
-        pytest.skip(f"{request.param}: {reason}")
-    return request.param
 
 
 @pytest.fixture
@@ -97,10 +90,10 @@ def _key() -> str:
     return _WORD
 
 
-def inside(box: Path, door: Door, attacks: list[Attack], **changes: float) -> CommandResult:
+def inside(box: Path, attacks: list[Attack], **changes: float) -> CommandResult:
     (box / "attack.py").write_text(program(attacks))
     limits = ResourceLimits(**{**vars(LIMITS), **changes})
-    return sandbox.run([sys.executable, "attack.py"], box, limits, door=door)
+    return sandbox.run([sys.executable, "attack.py"], box, limits)
 
 
 def answers(output: bytes) -> dict[str, str]:
@@ -120,17 +113,19 @@ def test_the_table_is_large_and_names_differ() -> None:
     assert set(_ALONE) <= {attack.name for attack in ATTACKS if attack.alone}
 
 
-def test_attacks_that_can_share_a_sandbox_are_held(box: Path, door: Door) -> None:
-    result = inside(box, door, _TOGETHER)
+@needs_sandbox
+def test_attacks_that_can_share_a_sandbox_are_held(box: Path) -> None:
+    result = inside(box, _TOGETHER)
     reported = answers(result.stdout)
     assert {name: words for name, words in reported.items() if words != "HELD"} == {}
     assert set(reported) == {attack.name for attack in _TOGETHER}, (result.stopped, result.stderr[-500:])
 
 
+@needs_sandbox
 @pytest.mark.parametrize("name", _ALONE)
-def test_what_a_limit_ends(box: Path, door: Door, name: str) -> None:
+def test_what_a_limit_ends(box: Path, name: str) -> None:
     attack = next(candidate for candidate in ATTACKS if candidate.name == name)
-    result = inside(box, door, [attack])
+    result = inside(box, [attack])
     assert was_contained(attack, result), (result.status, result.stopped, result.stdout, result.stderr[-500:])
 
 
@@ -143,9 +138,10 @@ def test_outside_of_the_sandbox_they_succeed(box: Path) -> None:
     assert {name: words for name, words in reported.items() if not words.startswith("BROKEN")} == {}
 
 
+@needs_sandbox
 @pytest.mark.attack
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.name)
-def test_an_attack_in_a_sandbox_of_its_own_is_held(box: Path, door: Door, attack: Attack) -> None:
+def test_an_attack_in_a_sandbox_of_its_own_is_held(box: Path, attack: Attack) -> None:
     changes = _SHORT_OF_TIME if "time" in attack.stops else {}
-    result = inside(box, door, [attack], **changes)
+    result = inside(box, [attack], **changes)
     assert was_contained(attack, result), (result.status, result.stopped, result.stdout, result.stderr[-500:])

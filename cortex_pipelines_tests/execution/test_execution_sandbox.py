@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.atomic import temporary_files
-from cortex_pipelines.execution.sandbox import filesystem_view, sandbox
-from cortex_pipelines.execution.sandbox.sandbox import DOORS, CommandResult, Door, SandboxError, run
+from cortex_pipelines.execution.sandbox import first_process, sandbox
+from cortex_pipelines.execution.sandbox.sandbox import CommandResult, SandboxError, run
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 
 LIMITS = ResourceLimits(
@@ -23,17 +23,12 @@ LIMITS = ResourceLimits(
 )
 
 
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    reason = sandbox.trouble(request.param)
-    if reason:
-        pytest.skip(f"{request.param}: {reason}")
-    return request.param
+needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 
-def python(door: Door, folder: Path, code: str, **changes: float) -> CommandResult:
+def python(folder: Path, code: str, **changes: float) -> CommandResult:
     limits = dataclasses.replace(LIMITS, **changes)
-    return run([sys.executable, "-c", code], folder, limits, door=door)
+    return run([sys.executable, "-c", code], folder, limits)
 
 
 def test_a_build_server_has_a_sandbox() -> None:
@@ -43,38 +38,51 @@ def test_a_build_server_has_a_sandbox() -> None:
     assert sandbox.unavailable() is None, sandbox.REMEDY
 
 
-def test_a_command_sees_a_copy_of_its_folder(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_a_command_sees_a_copy_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("hello")
     (tmp_path / "sub").mkdir()
     code = "print(open('in.txt').read()); open('in.txt', 'w').write('x'); open('sub/new', 'w')"
-    result = python(door, tmp_path, code)
+    result = python(tmp_path, code)
     assert result == CommandResult(0, b"hello\n", b"", None)
     assert (tmp_path / "in.txt").read_text() == "hello"
     assert list((tmp_path / "sub").iterdir()) == []
 
 
-def test_temporary_files_of_a_command_that_only_their_owner_may_enter(door: Door, tmp_path: Path) -> None:
-    """Where every command of ``cortex`` has them; bubblewrap runs as nobody."""
+@needs_sandbox
+def test_temporary_files_of_a_command_that_only_their_owner_may_enter(tmp_path: Path) -> None:
+    """Where every command of ``cortex`` has them; others may not enter it."""
     with temporary_files():
-        assert python(door, tmp_path, "print('here')") == CommandResult(0, b"here\n", b"", None)
+        assert python(tmp_path, "print('here')") == CommandResult(0, b"here\n", b"", None)
 
 
-def test_the_status_and_both_streams_come_back(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_the_status_and_both_streams_come_back(tmp_path: Path) -> None:
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
-    assert python(door, tmp_path, code) == CommandResult(7, b"out\n", b"err\n", None)
+    assert python(tmp_path, code) == CommandResult(7, b"out\n", b"err\n", None)
 
 
-def test_there_is_no_network(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_there_is_no_network(tmp_path: Path) -> None:
     code = (
         "import socket\n"
         "names = [name for _, name in socket.if_nameindex()]\n"
         "try: socket.create_connection(('192.0.2.1', 80), 2)\n"
         "except OSError as error: print(names, error.strerror)\n"
     )
-    assert python(door, tmp_path, code).stdout == b"['lo'] Network is unreachable\n"
+    assert python(tmp_path, code).stdout == b"['lo'] Network is unreachable\n"
 
 
-def test_nothing_can_be_written_outside(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_devices_can_be_used(tmp_path: Path) -> None:
+    code = (
+        "print(len(open('/dev/urandom', 'rb').read(8)), open('/dev/null', 'w').write('x'), open('/dev/zero').read(1))"
+    )
+    assert python(tmp_path, code) == CommandResult(0, b"8 1 \0\n", b"", None)
+
+
+@needs_sandbox
+def test_nothing_can_be_written_outside(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     box = tmp_path / "box"
     for folder in (outside, box):
@@ -86,32 +94,35 @@ def test_nothing_can_be_written_outside(door: Door, tmp_path: Path) -> None:
         "    try: open(os.path.join(place, 'written'), 'w'); print('wrote', place)\n"
         "    except OSError: pass\n"
     )
-    result = python(door, box, code)
+    result = python(box, code)
     assert result.stdout == b""
     assert list(outside.iterdir()) == []
     assert not (Path(sys.prefix) / "written").exists()
     assert not Path("/written").exists()
 
 
-def test_files_of_others_cannot_be_read(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_files_of_others_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "box").mkdir()
     (tmp_path / "secret").write_text("x")
-    result = python(door, tmp_path / "box", f"open({str(tmp_path / 'secret')!r})")
+    result = python(tmp_path / "box", f"open({str(tmp_path / 'secret')!r})")
     assert b"FileNotFoundError" in result.stderr
 
 
-def test_what_is_readable_can_be_read_and_not_written(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_what_is_readable_can_be_read_and_not_written(tmp_path: Path) -> None:
     (tmp_path / "box").mkdir()
     shared = tmp_path / "shared"
     shared.mkdir()
     (shared / "a").write_text("data")
     code = f"print(open({str(shared / 'a')!r}).read()); open({str(shared / 'b')!r}, 'w')"
-    result = run([sys.executable, "-c", code], tmp_path / "box", LIMITS, readable=[shared], door=door)
+    result = run([sys.executable, "-c", code], tmp_path / "box", LIMITS, readable=[shared])
     assert result.stdout == b"data\n"
     assert b"Read-only file system" in result.stderr
 
 
-def test_a_fork_bomb_is_held(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_a_fork_bomb_is_held(tmp_path: Path) -> None:
     code = (
         "import os, time\n"
         "made = 0\n"
@@ -121,44 +132,50 @@ def test_a_fork_bomb_is_held(door: Door, tmp_path: Path) -> None:
         "        made += 1\n"
         "except OSError: print(made)\n"
     )
-    result = python(door, tmp_path, code)
+    result = python(tmp_path, code)
     assert result.status == 0
     assert 0 < int(result.stdout) < LIMITS.processes
 
 
-def test_memory_is_limited(door: Door, tmp_path: Path) -> None:
-    result = python(door, tmp_path, "bytearray(1 << 30)")
+@needs_sandbox
+def test_memory_is_limited(tmp_path: Path) -> None:
+    result = python(tmp_path, "bytearray(1 << 30)")
     assert result.status == 1
     assert b"MemoryError" in result.stderr
 
 
-def test_processor_time_is_limited(door: Door, tmp_path: Path) -> None:
-    assert python(door, tmp_path, "while True: pass", cpu_seconds=1).status >= 128
+@needs_sandbox
+def test_processor_time_is_limited(tmp_path: Path) -> None:
+    assert python(tmp_path, "while True: pass", cpu_seconds=1).status >= 128
 
 
-def test_time_is_limited(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_time_is_limited(tmp_path: Path) -> None:
     code = "import time; print(1, flush=True); time.sleep(600)"
     for seconds in (1, 5, 25):  # a busy machine may need longer until the command begins
-        result = python(door, tmp_path, code, wall_seconds=seconds)
+        result = python(tmp_path, code, wall_seconds=seconds)
         if result.stdout:
             break
     assert result == CommandResult(-1, b"1\n", b"", "time")
 
 
-def test_output_is_limited(door: Door, tmp_path: Path) -> None:
-    result = python(door, tmp_path, "while True: print('x' * 1000)")
+@needs_sandbox
+def test_output_is_limited(tmp_path: Path) -> None:
+    result = python(tmp_path, "while True: print('x' * 1000)")
     assert result.stopped == "output"
     assert len(result.stdout) == LIMITS.output_bytes
 
 
+@needs_sandbox
 @pytest.mark.parametrize("size", ["(1 << 25,)", "[1 << 20] * 40"])
-def test_the_disk_is_limited(door: Door, tmp_path: Path, size: str) -> None:
+def test_the_disk_is_limited(tmp_path: Path, size: str) -> None:
     code = f"for n, size in enumerate({size}): open(str(n), 'wb').write(bytes(size))"
-    result = python(door, tmp_path, code)
+    result = python(tmp_path, code)
     assert result.status != 0
 
 
-def test_grandchildren_end_with_the_command(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_grandchildren_end_with_the_command(tmp_path: Path) -> None:
     marker = f"cortex-sandbox-grandchild-{os.getpid()}"  # others may run this test, too
     code = (
         "import os, sys\n"
@@ -169,8 +186,8 @@ def test_grandchildren_end_with_the_command(door: Door, tmp_path: Path) -> None:
         "    os._exit(0)\n"
         "import time; time.sleep(0.3)\n"
     )
-    assert python(door, tmp_path, code).status == 0
-    assert python(door, tmp_path, code + "time.sleep(600)\n", wall_seconds=1).stopped == "time"
+    assert python(tmp_path, code).status == 0
+    assert python(tmp_path, code + "time.sleep(600)\n", wall_seconds=1).stopped == "time"
     running = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -180,7 +197,8 @@ def test_grandchildren_end_with_the_command(door: Door, tmp_path: Path) -> None:
     assert not [line for line in running if marker.encode() in line and b"time.sleep" in line]
 
 
-def test_no_privileges_are_left(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_no_privileges_are_left(tmp_path: Path) -> None:
     code = (
         "import ctypes, os\n"
         "path = '/proc/self/status'\n"
@@ -188,43 +206,54 @@ def test_no_privileges_are_left(door: Door, tmp_path: Path) -> None:
         "caps = [l.split()[1] for l in status.splitlines() if l.startswith('CapEff')]\n"
         "print(int(caps[0], 16), os.getuid() != 0, ctypes.CDLL(None).unshare(0x10000000))\n"
     )
-    assert python(door, tmp_path, code).stdout == b"0 True -1\n"
+    assert python(tmp_path, code).stdout == b"0 True -1\n"
 
 
-def test_the_environment_is_small(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_sandbox
+def test_the_environment_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "secret")
     code = "import os; print('SOME_TOKEN' in os.environ, os.environ['EXTRA'], os.getcwd())"
-    result = run([sys.executable, "-c", code], tmp_path, LIMITS, {"EXTRA": "1"}, door=door)
-    assert result.stdout == f"False 1 {filesystem_view.BOX}\n".encode()
+    result = run([sys.executable, "-c", code], tmp_path, LIMITS, {"EXTRA": "1"})
+    assert result.stdout == f"False 1 {first_process.BOX}\n".encode()
 
 
-def test_a_program_that_is_not_there_is_an_error(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="no-such-program cannot be run"):
-        run(["no-such-program"], tmp_path, LIMITS, door=door)
+        run(["no-such-program"], tmp_path, LIMITS)
 
 
-def test_a_folder_that_does_not_fit_is_an_error(door: Door, tmp_path: Path) -> None:
+@needs_sandbox
+def test_a_folder_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(1 << 20))
     with pytest.raises(SandboxError, match="cannot be copied"):
-        run([sys.executable, "-c", ""], tmp_path, dataclasses.replace(LIMITS, folder_bytes=4096), door=door)
+        run([sys.executable, "-c", ""], tmp_path, dataclasses.replace(LIMITS, folder_bytes=4096))
 
 
+@needs_sandbox
 def test_without_namespaces_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(process: int) -> None:
-        raise PermissionError("no")
+        raise SandboxError("user ids cannot be mapped: no")
 
     monkeypatch.setattr(sandbox, "_map_ids", refuse)
     with pytest.raises(SandboxError, match="user ids cannot be mapped"):
         run([sys.executable, "-c", "print(1)"], tmp_path, LIMITS)
-    assert "user ids cannot be mapped" in str(sandbox.trouble.__wrapped__("own"))
+    assert sandbox.unavailable.__wrapped__() == "no sandbox on this machine: user ids cannot be mapped: no"
 
 
-def test_without_a_first_process_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = tmp_path / "stage.py"
-    stage.write_text("import os, sys; os.write(int(sys.argv[2]), b'namespaces are refused')")
-    monkeypatch.setattr(sandbox, "_STAGE", stage)
-    with pytest.raises(SandboxError, match="namespaces are refused"):
+def test_bubblewraps_own_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxError, match="No permissions to create a new namespace"):
         run([sys.executable, "-c", "print(1)"], tmp_path, LIMITS)
+
+
+def test_without_bubblewrap_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxError, match="bubblewrap is not installed"):
+        run(["true"], tmp_path, LIMITS)
 
 
 def test_without_linux_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,4 +265,4 @@ def test_without_linux_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_without_a_working_python_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = CommandResult(1, b"", b"no luck", None)
     monkeypatch.setattr(sandbox, "run", lambda *args, **more: failed)
-    assert sandbox.trouble.__wrapped__("own") == "a first command failed: no luck"
+    assert sandbox.unavailable.__wrapped__() == "no sandbox on this machine: a first command failed: no luck"

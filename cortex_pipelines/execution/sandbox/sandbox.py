@@ -1,15 +1,13 @@
 """Run untrusted code in a sandbox.
 
-The command gets namespaces of its own (user, network, mounts, processes, IPC, host name): no
-network at all; a root folder of its own with nothing but the system's programs and libraries and
-this Python, all read-only, and a copy of one folder in memory, the only place it can write to;
-when its first process ends, the time is up or this process ends, the kernel ends all the others. A
-filter refuses the system calls that no test needs (``seccomp``), and the keys of the host's user
-are out of reach. Limits bound processor time, memory, processes, files and output.
+bubblewrap gives the command namespaces of its own (user, network, mounts, processes, IPC, host name): no network at
+all; a root folder with nothing but the system's programs and libraries and this Python, all read-only, and a copy of
+one folder in memory, the only one it can write to; when its first process ends, the time is up or this process ends,
+the kernel ends all the others. A filter refuses the system calls that no test needs (``seccomp``), and the keys of
+the host's user are out of reach. Limits bound processor time, memory, processes, files and output.
 
-There are two doors with the same guarantees: bubblewrap, where it is installed, for the last steps,
-and otherwise this package's own. Only Linux (5.12 or newer) that lets users make namespaces can do
-this; elsewhere ``unavailable`` says why, and nothing is run.
+Only Linux with bubblewrap that lets users make namespaces can do this; elsewhere ``unavailable`` says why, and
+nothing is run.
 """
 
 import base64
@@ -22,32 +20,34 @@ import signal
 import subprocess  # nosec B404
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from io import RawIOBase
 from pathlib import Path
-from typing import Literal
+from typing import IO
 
 from cortex_pipelines.atomic import temporary_folder
-from cortex_pipelines.execution.sandbox import filesystem_view, memory, seccomp
+from cortex_pipelines.execution.sandbox import first_process, memory, seccomp
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 
-Door = Literal["bubblewrap", "own"]
-DOORS: tuple[Door, ...] = ("bubblewrap", "own")
-"""Ways to enter a sandbox, in order of preference."""
-
 REMEDY = (
-    "let users make namespaces (sysctl user.max_user_namespaces above 0; on Ubuntu also "
-    "kernel.apparmor_restrict_unprivileged_userns=0; in a container --security-opt "
-    "seccomp=unconfined), on Linux 5.12 or newer, x86_64 or aarch64"
+    "install bubblewrap (`apt-get install bubblewrap`) and let users make namespaces (sysctl "
+    "user.max_user_namespaces above 0; on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0; "
+    "in a container --security-opt seccomp=unconfined --security-opt systempaths=unconfined), on Linux, "
+    "x86_64 or aarch64"
 )
 """What to do where no sandbox is available."""
 
-_STAGE = Path(filesystem_view.__file__)
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
+    *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"),
+)
+# what maps /dev/zero has memory that counts for nobody; /dev/full gives zeros and cannot be mapped
+_DEVICES = {"null": "null", "zero": "full", "full": "full", "random": "random", "urandom": "urandom"}
+# of the whole machine: names of keys, addresses in the kernel, its memory
+_MASKED = ("keys", "key-users", "kallsyms", "kcore", "timer_list", "sched_debug", "sysrq-trigger")
 _NOBODY = 65534
 _CHUNK = 65536
-_SECONDS_TO_END = 10.0
 
 
 class SandboxError(RuntimeError):
@@ -56,31 +56,18 @@ class SandboxError(RuntimeError):
 
 @dataclass(frozen=True)
 class CommandResult:
-    """Result of a command.
-
-    Args:
-        status: Exit status; 128 and more: the signal that ended it, plus 128. -1 if stopped.
-        stdout: Its standard output, cut at the limit.
-        stderr: Its standard error, likewise.
-        stopped: ``time``, ``output`` or ``memory`` if the sandbox ended it for that, else None.
-    """
-
     status: int
+    """Exit status; 128 and more: the signal that ended it, plus 128. -1 if stopped."""
     stdout: bytes
+    """Its standard output, cut at the limit."""
     stderr: bytes
     stopped: str | None
-
-
-def unavailable() -> str | None:
-    """Reason why no sandbox works on this machine, found by trying; None if one does."""
-    return None if _door() else f"no sandbox on this machine: {trouble('own')}"
+    """``time``, ``output`` or ``memory`` if the sandbox ended it for that."""
 
 
 @cache
-def trouble(door: Door) -> str | None:
-    """Reason why a door does not work on this machine, found by trying; None if it does."""
-    if door == "bubblewrap" and _bubblewrap() is None:
-        return "bwrap is not on the PATH"
+def unavailable() -> str | None:
+    """Reason why no sandbox works on this machine, found by trying; None if one does."""
     limits = ResourceLimits(
         wall_seconds=20,
         cpu_seconds=10,
@@ -92,22 +79,13 @@ def trouble(door: Door) -> str | None:
     )
     try:
         with temporary_folder("probe") as folder:
-            result = run([sys.executable, "-I", "-c", "print(1)"], folder, limits, door=door)
+            result = run([sys.executable, "-I", "-c", "print(1)"], folder, limits)
     except (SandboxError, OSError) as error:
-        return str(error)
-    if result.stdout.strip() != b"1":
-        words = result.stderr.decode(errors="replace").strip()[-200:] or f"status {result.status}"
-        return f"a first command failed: {words}"
-    return None
-
-
-def _door() -> Door | None:
-    return next((door for door in DOORS if trouble(door) is None), None)
-
-
-@cache
-def _bubblewrap() -> str | None:
-    return shutil.which("bwrap")
+        return f"no sandbox on this machine: {error}"
+    if result.stdout.strip() == b"1":
+        return None
+    words = result.stderr.decode(errors="replace").strip()[-200:] or f"status {result.status}"
+    return f"no sandbox on this machine: a first command failed: {words}"
 
 
 def run(
@@ -116,7 +94,6 @@ def run(
     limits: ResourceLimits,
     environment: Mapping[str, str] | None = None,
     readable: Sequence[Path] = (),
-    door: Door | None = None,
 ) -> CommandResult:
     """Run a command on a copy of a folder; only its output comes back.
 
@@ -126,7 +103,6 @@ def run(
         limits: Resource limits.
         environment: Variables in addition to PATH, HOME, LANG and TMPDIR.
         readable: Readable folders in addition to the system's and Python's.
-        door: Default: the first of ``DOORS`` that works on this machine.
 
     Raises:
         SandboxError: the sandbox could not be set up, or the program is missing. The command is
@@ -134,168 +110,185 @@ def run(
     """
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"namespaces require Linux, this is {sys.platform}")
-    variables = _environment(environment or {})
-    readable_paths = _readable_paths(readable)
-    _check_program(command[0], folder, variables["PATH"], readable_paths)
-    door = door or _door() or "own"
-    with temporary_folder("sandbox") as root:
-        plan: dict[str, object] = {
-            "command": list(command),
-            "folder": str(folder.resolve()),
-            "root": str(root),
-            "readable": readable_paths,
-            "environment": variables,
-            "limits": vars(limits),
-            **_filter(),
-        }
-        if door == "bubblewrap":
-            plan["bubblewrap"] = _bubblewrap()
-        return _Run(plan, limits, door).result()
-
-
-@cache
-def _filter() -> dict[str, object]:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise SandboxError("bubblewrap is not installed (bwrap is not on the PATH)")
     try:
         code = base64.b64encode(seccomp.program()).decode()
     except seccomp.UnknownMachineError as error:
         raise SandboxError(str(error)) from error
-    return {"filter": code, "join_session_keyring": seccomp.numbers()["keyctl"]}
+    readable_paths = _readable(readable)
+    plan = {
+        "command": list(command),
+        "readable": list(map(str, readable_paths)),
+        "environment": {**_environment(), **(environment or {})},
+        "limits": vars(limits),
+        "filter": code,
+        "join_session_keyring": seccomp.numbers()["keyctl"],
+    }
+    return _run_plan([*_bubblewrap(program, folder, readable_paths)], plan, limits)
 
 
-def _check_program(program: str, folder: Path, path: str, readable_paths: Sequence[str]) -> None:
-    """Raise if a program is missing, which bubblewrap would report as the program's failure."""
-    inside = [Path(root) for root in (*readable_paths, str(folder.resolve()))]
-    executable = shutil.which(str(folder / program) if "/" in program else program, path=path)
-    if executable is None or not any(Path(executable).is_relative_to(root) for root in inside):
-        raise SandboxError(f"{program} cannot be run: not found inside the sandbox")
-
-
-def _readable_paths(extra: Sequence[Path]) -> list[str]:
-    prefixes = [sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)]
-    return [*filesystem_view.SYSTEM, *prefixes, *(str(path.resolve()) for path in extra)]
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    home = filesystem_view.BOX
+def _environment() -> dict[str, str]:
     programs = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
-    few = {"PATH": ":".join(programs), "HOME": home, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # nosec B108
-    few["PWD"] = home  # bubblewrap sets it
-    return {**few, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", **extra}
+    return {
+        "PATH": ":".join(programs),
+        "HOME": first_process.BOX,
+        "PWD": first_process.BOX,
+        "LANG": "C.UTF-8",
+        "TMPDIR": first_process.SCRATCH,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
 
 
-class _Run:
-    """One command in its sandbox, seen from outside."""
+def _readable(extra: Sequence[Path]) -> list[Path]:
+    prefix, interpreter = Path(sys.prefix), Path(sys.executable).resolve().parent.parent
+    paths = {*map(Path, _SYSTEM), prefix, prefix.resolve(), Path(sys.base_prefix), interpreter}
+    paths.update(path.resolve() for path in extra)
+    outermost: list[Path] = []
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+        if path.exists() and not any(path.is_relative_to(above) and not above.is_symlink() for above in outermost):
+            outermost.append(path)
+    return outermost
 
-    def __init__(self, plan: dict[str, object], limits: ResourceLimits, door: Door) -> None:
-        self._plan = plan
-        self._door = door
-        self._limits = limits
-        self._output = {"stdout": bytearray(), "stderr": bytearray()}
 
-    def result(self) -> CommandResult:
-        plan_read, plan_write = os.pipe()
-        news_read, news_write = os.pipe()
-        ends = (plan_read, news_write, os.getpid())
-        with os.fdopen(plan_write, "wb") as plan, os.fdopen(news_read, "rb", buffering=0) as news:
+def _bubblewrap(program: str, folder: Path, readable: Sequence[Path]) -> Iterator[str]:
+    """Command line that makes the namespaces and shows what is visible inside."""
+    user = "0" if os.geteuid() == 0 else str(first_process.USER)
+    yield from (program, "--unshare-all", "--unshare-user", "--uid", user, "--gid", user, "--hostname", "sandbox")
+    yield from ("--as-pid-1", "--cap-add", "ALL")  # of the first process alone
+    for path in readable:
+        for above in reversed(path.parents[:-1]):  # bubblewrap would make them so that others cannot enter them
+            yield from ("--dir", str(above))
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), str(path))
+        else:
+            yield from ("--ro-bind", str(path), str(path))
+    yield from ("--dir", "/dev")
+    for name, device in _DEVICES.items():
+        yield from ("--dev-bind", f"/dev/{device}", f"/dev/{name}")
+    yield from ("--proc", "/proc")
+    for name in _MASKED:
+        if Path("/proc", name).exists():
+            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+    yield from ("--ro-bind", str(folder.resolve()), first_process.ORIGINAL)
+    yield from ("--ro-bind", first_process.__file__, first_process.SCRIPT)
+    for name in (first_process.BOX, first_process.SCRATCH, first_process.SPACE):
+        yield from ("--dir", name)
+    yield from ("--remount-ro", "/")
+
+
+def _run_plan(bubblewrap: list[str], plan: Mapping[str, object], limits: ResourceLimits) -> CommandResult:
+    plan_read, plan_write = os.pipe()
+    news_read, news_write = os.pipe()
+    info_read, info_write = os.pipe()
+    block_read, block_write = os.pipe()
+    inner = (plan_read, news_write, info_write, block_read, os.pidfd_open(os.getpid()))
+    bubblewrap += ["--info-fd", str(info_write), "--userns-block-fd", str(block_read), "--"]
+    script = [sys.executable, "-I", "-S", first_process.SCRIPT, *map(str, (plan_read, news_write, inner[-1]))]
+    output = {"stdout": bytearray(), "stderr": bytearray()}
+    first, watch, stopped = None, None, None
+    with contextlib.ExitStack() as stack:
+        outer = (plan_write, "wb"), (news_read, "rb"), (info_read, "rb"), (block_write, "wb")
+        plan_file, news, info, block = (stack.enter_context(os.fdopen(end, mode, 0)) for end, mode in outer)
+        try:
             process = subprocess.Popen(  # nosec B603
-                [sys.executable, "-I", "-S", str(_STAGE), *map(str, ends), self._door],
+                [*bubblewrap, *script],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(plan_read, news_write),
+                pass_fds=inner,
                 start_new_session=True,
                 env={},
             )
-            os.close(plan_read)
-            os.close(news_write)
-            watch: memory.MemoryMonitor | None = None
-            stopped: str | None = None
+        finally:
+            for end in inner:
+                os.close(end)
+        with process:
             try:
-                self._begin(process, news)
-                watch = memory.watch(process.pid, self._limits)
-                plan.write(json.dumps(self._plan).encode())
-                plan.close()
-                stopped = self._watch(process, watch)
+                first = _first_process(info)
+                if first is not None:
+                    _map_ids(first)
+                    watch = memory.watch(first, limits)
+                    with contextlib.suppress(BrokenPipeError):  # then the news or bubblewrap say why
+                        block.write(b"1")
+                        plan_file.write(json.dumps(plan).encode())
+                    plan_file.close()
+                stopped = _collect(process, watch, limits, output)
             finally:
-                status = _wait_for_end(process)
+                plan_file.close()  # without a plan, or with half of it, nothing is run
+                block.close()
+                if first is not None and process.poll() is None:
+                    os.kill(first, signal.SIGKILL)  # bubblewrap waits for it, and it for all others to end
+                status = process.wait()
                 if watch is not None:
                     stopped = stopped or ("memory" if watch.exceeded() else None)
                     watch.close()
-                for stream in (process.stdout, process.stderr):
-                    if stream is not None:
-                        stream.close()
-            trouble = news.read(_CHUNK)
-        out, err = (bytes(self._output[name]) for name in ("stdout", "stderr"))
-        if trouble and not stopped:
-            words = trouble.decode(errors="replace")
-            if self._door == "bubblewrap" and err:
-                words = f"{words}: {err.decode(errors='replace').strip()[-200:]}"
-            raise SandboxError(words)
-        return CommandResult(-1 if stopped else status, out, err, stopped)
-
-    def _begin(self, process: "subprocess.Popen[bytes]", news: RawIOBase) -> None:
-        """Wait for the namespaces and map user ids."""
-        first = news.read(1) or b""
-        if first != filesystem_view.READY:
-            words = (first + (news.read(_CHUNK) or b"")).decode(errors="replace")
-            raise SandboxError(words or "the first process ended before the command started")
-        try:
-            _map_ids(process.pid)
-        except OSError as error:
-            raise SandboxError(f"user ids cannot be mapped: {error}") from error
-
-    def _watch(self, process: "subprocess.Popen[bytes]", watch: memory.MemoryMonitor) -> str | None:
-        """Collect output until the command ends; returns why it was stopped, if it was."""
-        end = time.monotonic() + self._limits.wall_seconds
-        look = time.monotonic() + memory.SECONDS_BETWEEN
-        with selectors.DefaultSelector() as selector:
-            for name in self._output:
-                selector.register(getattr(process, name), selectors.EVENT_READ, name)
-            while process.poll() is None or selector.get_map():
-                current_time = time.monotonic()
-                if current_time >= end:
-                    return "time"
-                if current_time >= look:
-                    if watch.exceeded():
-                        return "memory"
-                    look = time.monotonic() + memory.SECONDS_BETWEEN
-                wait = max(0.0, min(end, look) - current_time)
-                if not selector.get_map():
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(wait)
-                    continue
-                for key, _ in selector.select(wait):
-                    chunk = os.read(key.fd, _CHUNK)
-                    if not chunk:
-                        selector.unregister(key.fileobj)
-                    elif not self._keep(key.data, chunk):
-                        return "output"
-        return None
-
-    def _keep(self, name: str, chunk: bytes) -> bool:
-        room = self._limits.output_bytes - sum(map(len, self._output.values()))
-        self._output[name] += chunk[:room]
-        return len(chunk) <= room
+        words = news.read(_CHUNK).decode(errors="replace")
+    out, err = (bytes(output[name]) for name in ("stdout", "stderr"))
+    if not stopped and words != first_process.READY.decode():
+        reason = words[1:] or err.decode(errors="replace").strip()[-300:]
+        raise SandboxError(reason or "bubblewrap ended before the command started")
+    return CommandResult(-1 if stopped else status, out, err, stopped)
 
 
-def _wait_for_end(process: "subprocess.Popen[bytes]") -> int:
-    """Exit status of the first process, once it and all others have ended."""
-    process.terminate()  # it ends its namespace and waits for that
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(_SECONDS_TO_END)
-    os.killpg(process.pid, signal.SIGKILL)
-    return process.wait()
+def _first_process(info: IO[bytes]) -> int | None:
+    """Its id outside of the sandbox; None if bubblewrap ended without making it."""
+    text = b""
+    while b"}" not in text and (chunk := info.read(_CHUNK)):
+        text += chunk
+    return int(json.loads(text)["child-pid"]) if text else None
 
 
 def _map_ids(process: int) -> None:
     """Map root to set up and nobody to run, so that the process limit applies."""
     folder = Path("/proc") / str(process)
     user, group = os.geteuid(), os.getegid()
-    inner = filesystem_view.USER
-    if user == 0:
-        maps = [f"0 0 1\n{inner} {_NOBODY} 1"] * 2
-    else:
-        maps = [f"{inner} {user} 1", f"{inner} {group} 1"]
-        (folder / "setgroups").write_text("deny")
-    (folder / "gid_map").write_text(maps[1])
-    (folder / "uid_map").write_text(maps[0])
+    inner = first_process.USER
+    try:
+        if user == 0:
+            maps = [f"0 0 1\n{inner} {_NOBODY} 1"] * 2
+        else:
+            maps = [f"{inner} {user} 1", f"{inner} {group} 1"]
+            (folder / "setgroups").write_text("deny")
+        (folder / "gid_map").write_text(maps[1])
+        (folder / "uid_map").write_text(maps[0])
+    except OSError as error:
+        raise SandboxError(f"user ids cannot be mapped: {error}") from error
+
+
+def _collect(
+    process: subprocess.Popen[bytes],
+    watch: memory.MemoryMonitor | None,
+    limits: ResourceLimits,
+    output: Mapping[str, bytearray],
+) -> str | None:
+    """Collect output until the command ends; returns why it was stopped, if it was."""
+    end = time.monotonic() + limits.wall_seconds
+    look = time.monotonic() + memory.SECONDS_BETWEEN
+    with selectors.DefaultSelector() as selector:
+        for name in output:
+            selector.register(getattr(process, name), selectors.EVENT_READ, name)
+        while process.poll() is None or selector.get_map():
+            current_time = time.monotonic()
+            if current_time >= end:
+                return "time"
+            if current_time >= look:
+                if watch is not None and watch.exceeded():
+                    return "memory"
+                look = time.monotonic() + memory.SECONDS_BETWEEN
+            wait = max(0.0, min(end, look) - current_time)
+            if not selector.get_map():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(wait)
+                continue
+            for key, _ in selector.select(wait):
+                chunk = os.read(key.fd, _CHUNK)
+                room = limits.output_bytes - sum(map(len, output.values()))
+                output[key.data].extend(chunk[:room])
+                if len(chunk) > room:
+                    return "output"
+                if not chunk:
+                    selector.unregister(key.fileobj)
+    return None
