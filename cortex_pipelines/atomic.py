@@ -27,12 +27,9 @@ _OWNER = "CORTEX_TEMPORARY_OWNER"
 
 @contextmanager
 def atomic_file(path: Path, durable: bool = True, staging: Path | None = None) -> Iterator[Path]:
-    """An empty temporary file that replaces ``path`` at the end.
-
-    After an error or a kill, ``path`` is unchanged.
+    """An empty temporary file that replaces ``path`` at the end; after an error or a kill it is unchanged.
 
     Args:
-        path: The file to write; its folder is created if missing.
         durable: Whether the file must survive a power failure; a cache need not.
         staging: Folder of the temporary file, on the same file system; by default that of ``path``.
     """
@@ -56,7 +53,6 @@ def atomic_file(path: Path, durable: bool = True, staging: Path | None = None) -
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes to a file atomically."""
     with atomic_file(path) as scratch:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -75,12 +71,7 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
 
 
 def publish(new: Path, path: Path) -> None:
-    """Rename a finished file or folder to its final path, with the modes of the umask.
-
-    Args:
-        new: Finished file or folder, on the same file system.
-        path: Final path; missing, or a file.
-    """
+    """Rename a finished file or folder to its final path (missing, or a file), with the modes of the umask."""
     follow_umask(new)
     new.replace(path)
 
@@ -123,17 +114,11 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def temporary_folder(kind: str) -> AbstractContextManager[Path]:
-    """A temporary folder; ``kind`` is part of its name."""
     return scratch_folder(Path(tempfile.gettempdir()), f"{_TEMPORARY}{kind}-")
 
 
 def sweep(folder: Path, prefix: str = "") -> int:
-    """Remove unfinished files of dead processes in a folder; returns their number.
-
-    Args:
-        folder: Folder to sweep, not recursively; may be missing.
-        prefix: Start of the names to remove.
-    """
+    """Remove unfinished files of dead processes in a folder, not recursively; returns their number."""
     count = 0
     for entry in folder.glob(f"{prefix}*{_MARK}"):
         handle = _try_lock(entry)
@@ -167,7 +152,6 @@ def discard(folder: Path) -> None:
 
 
 def lasting_folder() -> Path:
-    """The folder for temporary files that outlive ``temporary_files``."""
     # not in the folder of the parent process, which may end first
     return Path(os.environ.get(_BASE) or tempfile.gettempdir())
 
@@ -202,7 +186,6 @@ def temporary_files() -> Iterator[None]:
 
 
 def _create_locked(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
-    """A new file or folder with its lock handle."""
     while True:
         path = parent / f"{prefix}{uuid.uuid4().hex[:12]}{_MARK}"
         if folder:

@@ -16,11 +16,7 @@ def chart(
 ) -> str:
     """A chart as a ``data:`` address, for an image in HTML or Markdown that needs no file.
 
-    Args:
-        draw: Draws on matplotlib axes.
-        width: Inches.
-        height: Inches.
-        edges: Left, bottom, width and height of the axes, as shares of the picture.
+    Sizes in inches; ``edges`` are left, bottom, width and height of the axes as shares of the picture.
     """
     encoded = b64encode(picture(draw, width, height, edges)).decode()
     return f"data:image/svg+xml;base64,{encoded}"

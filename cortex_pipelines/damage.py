@@ -16,17 +16,11 @@ CAUSES = (UnicodeError, RecursionError, OverflowError)
 
 @dataclass(frozen=True)
 class Damage:
-    """Reason for skipping a file."""
-
     words: str
 
 
 def attempt(work: Callable[[], T]) -> T | Damage:
-    """The result of processing a file, or the reason why it failed.
-
-    Args:
-        work: Processes the file, and nothing else.
-    """
+    """The result of processing a file, or the reason why it failed; ``work`` does nothing else."""
     try:
         return work()
     except CAUSES as error:

@@ -28,12 +28,7 @@ def open_for_append(path: Path) -> Iterator[BinaryIO]:
 
 
 def rewrite(path: Path, transform: Callable[[Iterator[bytes]], Iterable[bytes]]) -> None:
-    """Replace the lines of a file atomically; a missing file stays missing.
-
-    Args:
-        path: The file.
-        transform: Takes the lines, without line breaks and empty lines, and returns the new ones.
-    """
+    """Replace the lines of a file atomically; a missing file stays missing."""
     if not path.exists():
         return
     with open_for_append(path) as file, atomic_file(path) as scratch, scratch.open("wb") as new:
@@ -42,7 +37,6 @@ def rewrite(path: Path, transform: Callable[[Iterator[bytes]], Iterable[bytes]])
 
 
 def stripped_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines without line breaks; empty lines are skipped."""
     return (stripped for line in file if (stripped := line.rstrip(b"\n")))
 
 
@@ -56,11 +50,7 @@ def json_object(line: bytes) -> dict[str, Any] | None:
 
 
 def line_start(file: BinaryIO) -> bytes:
-    """Prefix of the next line: a line break if the last line is unfinished.
-
-    Args:
-        file: Open for reading and appending.
-    """
+    """Prefix of the next line: a line break if the last line is unfinished."""
     if not file.seek(0, os.SEEK_END):
         return b""
     file.seek(-1, os.SEEK_END)

@@ -22,18 +22,15 @@ SAMPLE = (
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """An HTML page with a title and parts."""
     rendered: str = _environment().get_template("page.html").render(title=title, parts=parts)
     return rendered
 
 
 def heading(text: str, level: int = 2) -> str:
-    """A heading within a page."""
     return _part("heading", text, level)
 
 
 def paragraph(text: str, *, warning: bool = False) -> str:
-    """A paragraph, optionally as a warning."""
     return _part("paragraph", text, "warning" if warning else None)
 
 
@@ -43,12 +40,9 @@ def link(address: str, text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str | int]], bars: Sequence[float] = ()) -> str:
-    """A table of texts, or a sentence if it has no rows.
+    """A table of texts, and integers with thousands separators; a sentence if it has no rows.
 
-    Args:
-        head: Names of the columns.
-        rows: Texts, and integers, which get thousands separators.
-        bars: Length of the bar at the end of each row, from 0 to 1.
+    ``bars`` are the lengths, 0 to 1, of the bar at the end of each row.
     """
     texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
     if not texts:
@@ -78,12 +72,10 @@ def confusion(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> st
 
 
 def listing(sentences: Iterable[str]) -> str:
-    """A list of sentences."""
     return _part("listing", sentences)
 
 
 def code(title: str, text: str) -> str:
-    """A block of code with a title."""
     return _part("code", title, [(text, None)])
 
 
@@ -102,7 +94,6 @@ def changed_code(title: str, text: str, expected: str) -> str:
 
 
 def side_by_side(parts: Iterable[str]) -> str:
-    """Parts side by side where there is room."""
     return _part("sides", parts)
 
 

@@ -31,12 +31,7 @@ class PathPatternError(ValueError):
 
 @dataclass(frozen=True)
 class PathPattern:
-    """A pattern of paths.
-
-    Args:
-        text: The original text.
-        regex: Regular expression to search in a path, valid in Python and polars.
-    """
+    """A pattern of paths, and the regular expression to search in a path, valid in Python and polars."""
 
     text: str
     regex: str
@@ -49,16 +44,12 @@ class PathPattern:
         return bool(self.match_all(pl.Series([path]))[0])
 
     def match_all(self, paths: pl.Series, *, any_case: bool = False) -> pl.Series:
-        """Whether each path matches, as a Boolean series."""
         return paths.str.contains(f"(?i){self.regex}" if any_case else self.regex)
 
 
 @lru_cache(maxsize=1024)
 def path_pattern(text: str) -> PathPattern:
-    """Read a pattern.
-
-    Args:
-        text: As in ``.gitignore``, without escapes and negation; ``./`` in front means the root.
+    """Read a pattern as in ``.gitignore``, without escapes and negation; ``./`` in front means the root.
 
     Raises:
         PathPatternError: it has backslashes, leaves the root, or matches nothing for its form.

@@ -20,18 +20,12 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def track(items: Sequence[T], description: str, detail: Callable[[], str] | None = None) -> Iterable[T]:
-    """Iterate with a progress report.
-
-    Args:
-        description: Text of the bar or log line, such as "Reading files".
-        detail: Returns text to add at each update, such as the throughput.
-    """
+    """Iterate with a progress report; ``detail`` gives text to add at each update, such as the throughput."""
     return (_show_bar if sys.stderr.isatty() else _log_lines)(items, description, detail)
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Suppress transformers' progress bars for loading and saving weights."""
     from transformers.utils import logging
 
     was_enabled = logging.is_progress_bar_enabled()

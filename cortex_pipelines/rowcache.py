@@ -23,12 +23,7 @@ _SEAL = 8  # bytes of a hash after each value, to detect truncation
 
 
 class RowCache:
-    """Cache of bytes by the hash of their inputs.
-
-    Args:
-        folder: Cache folder.
-        version: Version of the code and parameters that compute the values; part of every key.
-    """
+    """Cache of bytes by the hash of their inputs and of the version of code and parameters."""
 
     def __init__(self, folder: Path, version: str) -> None:
         self._folder = folder
@@ -45,7 +40,6 @@ class RowCache:
         return value if _seal(value) == seal else None
 
     def put(self, value: bytes, *parts: Any) -> None:
-        """Store ``value`` as computed from ``parts``."""
         with atomic_file(self._path(parts), durable=False, staging=self._folder) as scratch:
             scratch.write_bytes(value + _seal(value))
 
@@ -95,7 +89,6 @@ class RowCache:
             return None
 
     def store_table(self, name: str, table: pl.DataFrame) -> None:
-        """Store a table under a name, replacing the last one."""
         with atomic_file(self._table(name), durable=False, staging=self._folder) as scratch:
             table.write_ipc(scratch, compression="lz4")
 

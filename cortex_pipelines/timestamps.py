@@ -61,12 +61,7 @@ class TimestampError(ValueError):
 
 @dataclass(frozen=True)
 class Timestamp:
-    """A moment.
-
-    Args:
-        at: In UTC, to the microsecond.
-        assumed: The assumption made in reading it; None without one.
-    """
+    """A moment in UTC, to the microsecond, and the assumption made in reading it."""
 
     at: datetime
     assumed: str | None = None
@@ -106,7 +101,6 @@ def is_timestamp(value: Any) -> bool:
 
 
 def moment(value: Any) -> datetime | None:
-    """The moment of a time stamp in UTC; None where it is not read."""
     try:
         return read_timestamp(value).at
     except TimestampError:
@@ -180,7 +174,6 @@ def _offset(text: str) -> tuple[timedelta | None, str]:
 
 
 def _date(text: str) -> tuple[date, str | None]:
-    """A day, and the assumption made in reading it."""
     text = re.sub(r"(?<=\d)[Tt_:]$", "", text.strip(" ,;")).strip(" ,")
     weekday = _WEEKDAY.match(text)
     text = text[weekday.end() :] if weekday else text
@@ -218,7 +211,6 @@ def _day_from_numbers(first: int, second: int, year: int, sign: str) -> tuple[da
 
 
 def _day_from_words(text: str) -> date:
-    """A day with the name of its month, in any order."""
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", text.lower()))
     month_names = [word for word in words if _MONTH.fullmatch(word)]
     if len(month_names) != 1:

@@ -20,12 +20,7 @@ measurably slower."""
 
 
 class _Linear:
-    """Linear layer ``values @ weight.T + bias`` with an optional fused addition.
-
-    Args:
-        weight: Shape (outputs, inputs).
-        bias: Shape (outputs,).
-    """
+    """Linear layer ``values @ weight.T + bias`` with an optional fused addition."""
 
     def __init__(self, weight: "torch.Tensor", bias: "torch.Tensor") -> None:
         import torch
@@ -36,12 +31,6 @@ class _Linear:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS) if self._packed else weight
 
     def __call__(self, values: "torch.Tensor", plus: "torch.Tensor | None" = None) -> Any:
-        """The product, shape (…, outputs).
-
-        Args:
-            values: Shape (…, inputs).
-            plus: Shape (…, outputs), added to it.
-        """
         import torch
 
         if not self._packed:
@@ -64,8 +53,6 @@ def _can_pack(weight: "torch.Tensor") -> bool:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights of one layer, with query, key and value fused."""
-
     qkv: _Linear
     mixed: _Linear
     wide: _Linear
@@ -76,11 +63,6 @@ class _Layer:
 
 class BertForward:
     """Hidden states of texts, in blocks of equal length.
-
-    Args:
-        folder: Folder with ``model.safetensors``.
-        config: Its ``config.json``; ``model_type`` is bert and the activation gelu.
-        precision: ``fp32`` or ``bf16``.
 
     Raises:
         KeyError: the file lacks a weight that a BERT has.
@@ -106,12 +88,10 @@ class BertForward:
 
     @property
     def width(self) -> int:
-        """Dimensions of a hidden state."""
         return int(self._words.shape[1])
 
     @property
     def longest(self) -> int:
-        """Largest number of position embeddings, in tokens."""
         return int(self._positions.shape[0])
 
     def states(self, blocks: "Sequence[torch.Tensor]") -> "list[list[torch.Tensor]]":

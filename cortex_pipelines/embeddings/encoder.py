@@ -49,10 +49,6 @@ def machine_precision(precision: str, instructions: Sequence[str] = TILES) -> st
     Half precision is twice as fast where the processor has tiles for it (AMX), with units of code
     half as fast again where it has other instructions for it (AVX-512), and up to a hundred times
     slower where it has to be imitated; the embeddings agree to a cosine of 0.9999.
-
-    Args:
-        precision: ``fp32``, ``bf16`` or ``auto``.
-        instructions: Sets of instructions, as torch names them, of which any is enough.
     """
     import torch
 
@@ -70,13 +66,6 @@ class SentenceEncoder:
     the last one at half the weight. The earlier layers know words that the last one has forgotten:
     logistic regression on all of them was right on 0.926 of Banking77's training tasks in five
     folds, on the last one alone on 0.922.
-
-    Args:
-        folder: Model and tokenizer as transformers saves them.
-        max_tokens: Most tokens of a text that are read.
-        batch: Texts at once.
-        threads: Processor threads.
-        precision: ``fp32``, ``bf16``, or ``auto`` for what is fast on this machine.
 
     Raises:
         EncoderError: the folder holds no model that can be loaded.
@@ -102,11 +91,7 @@ class SentenceEncoder:
         self._threads = threads
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Embeddings, one per row, in text order; independent of the batch.
-
-        Returns:
-            Array of shape (texts, 4 x width), float32.
-        """
+        """Embeddings, shape (texts, 4 x width), in text order; independent of the batch."""
         tokens = self._tokens(texts)
 
         def embed(part: list[list[int]]) -> list[Floats]:
@@ -127,13 +112,6 @@ class SentenceEncoder:
     def _rows(
         self, parts: list[list[list[int]]], count: int, embed: Callable[[list[list[int]]], list[Floats]]
     ) -> Floats:
-        """Embeddings in the order of the texts, made part by part on all cores.
-
-        Args:
-            parts: Batches of indices, shortest texts first.
-            count: Number of texts.
-            embed: Embeddings of each batch of a part.
-        """
         rows = np.zeros((count, PARTS * self._width), dtype=np.float32)
         parts = parts[::-1]  # the longest first: nobody waits for one that is begun last
 
@@ -163,7 +141,6 @@ class SentenceEncoder:
         return self._pooled([ids + [ids[0]] * (self._batch - len(ids))])[0]
 
     def _pooled(self, blocks: list[list[list[int]]]) -> list[Floats]:
-        """Embeddings of blocks of texts, those of a block of equal length."""
         import torch
 
         with torch.inference_mode():
@@ -172,7 +149,6 @@ class SentenceEncoder:
 
 
 def _pool(layers: "Sequence[torch.Tensor]") -> Floats:
-    """What is kept of the layers' hidden states, each of shape (texts, tokens, width)."""
     import torch
 
     count = len(layers)
@@ -191,7 +167,6 @@ def sentence_part(embeddings: Floats) -> Floats:
 
 
 def _batches(tokens: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """Indices of texts of equal length, shortest first, so that nothing is padded."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, ids in enumerate(tokens):
         by_length[len(ids)].append(index)
@@ -252,11 +227,7 @@ def cached_embeddings(
 ) -> Floats:
     """Embeddings through the cache; loads the encoder only if one is missing.
 
-    Args:
-        texts: Tasks.
-        load: Makes the encoder.
-        cache: Where embeddings are kept.
-        identity: What else decides an embedding: the encoder's pin and its settings.
+    The identity is what else decides an embedding: the encoder's pin and its settings.
     """
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
     cached = {key: cache.get("embedding", *identity, key) for key in keys}

@@ -57,20 +57,14 @@ def _libraries() -> Any:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @contextmanager
 def side_by_side(work: Callable[[T], R], parts: Sequence[T], threads: int) -> "Iterator[list[Future[R]]]":
-    """Apply ``work`` to each part in parallel, on all cores.
+    """Apply ``work``, which spends its time outside of the interpreter's lock, to each part on all cores.
 
     Which part is done first changes no result, so neither does the number of cores.
-
-    Args:
-        work: Spends its time outside of the interpreter's lock, as products of matrices do.
-        parts: What is worked on; taken up in this order.
-        threads: Processor threads that one part uses.
     """
     with ThreadPoolExecutor(max(1, min(cores() // threads, _MOST, len(parts)))) as pool:
         futures = [pool.submit(work, part) for part in parts]

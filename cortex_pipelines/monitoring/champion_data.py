@@ -19,13 +19,6 @@ def champions_data(
 
     The ledger names that version, and a version never changes, so the pin decides the answer.
 
-    Args:
-        root: Project root.
-        model: The model.
-        pin: Its champion.
-        asset: Name of the data set.
-        load_version: Fetches an earlier version.
-
     Raises:
         NothingToCompareError: no champion, or its training data is unknown or missing.
     """

@@ -9,12 +9,9 @@ _DELTA = 0.002
 
 @dataclass(frozen=True)
 class MeanShift:
-    """A change of the mean of a stream.
+    """A change of the mean of a stream, noticed at that index; it began before.
 
-    Args:
-        noticed: Place of the value at which it was noticed, from 0; it began before.
-        before: Mean until then.
-        since: Mean of the values that ADWIN still takes for one distribution.
+    ``since`` is the mean of the values that ADWIN still takes for one distribution.
     """
 
     noticed: int
@@ -23,11 +20,7 @@ class MeanShift:
 
 
 def detect_changes(values: Sequence[float]) -> list[MeanShift]:
-    """Changes of the mean of a stream, by ADWIN.
-
-    Args:
-        values: In order of time, from 0 to 1.
-    """
+    """Changes of the mean of a stream of values from 0 to 1, by ADWIN."""
     from river.drift import ADWIN
 
     detector, shifts = ADWIN(delta=_DELTA), []

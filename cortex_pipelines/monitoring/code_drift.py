@@ -37,14 +37,7 @@ def original_examples(dataset: Path) -> pl.DataFrame:
 def compare_code(
     training: pl.DataFrame, current: pl.DataFrame, commits: pl.DataFrame, encode: Encode
 ) -> tuple[dict[str, float], list[str]]:
-    """Figures and parts of a page: which code the champion was not trained on, and how it differs.
-
-    Args:
-        training: ``original_examples`` of the data set of the champion's training.
-        current: The same of today's data set.
-        commits: ``schemas.REPOSITORY_COMMITS``.
-        encode: Texts to vectors of length 1.
-    """
+    """Metrics and parts of a page: which code the champion was not trained on, and how it differs."""
     new = current.join(training, on="example_id", how="anti")
     removed = training.join(current, on="example_id", how="anti")
     files = _files(training, current, new, commits)
@@ -110,12 +103,7 @@ def _records(examples: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def unseen_corrections(training: Path | None, current: Path) -> int:
-    """Corrections by people to train on that the champion was not trained on.
-
-    Args:
-        training: The feedback data set of the champion's training; None if it had none.
-        current: Today's.
-    """
+    """Corrections by people that a champion trained on that feedback data set (None: none) has not seen."""
     corrections = (pl.col("kind") == CORRECTION) & (pl.col("origin") == PERSON)
     new = pl.read_parquet(current / "train.parquet").filter(corrections)
     if training is not None:
@@ -126,13 +114,7 @@ def unseen_corrections(training: Path | None, current: Path) -> int:
 def summarise_interactions(
     interactions: pl.DataFrame, project: str, champion: str
 ) -> tuple[dict[str, float], list[str]]:
-    """Figures and parts of a page: what people retained of this project's answers, over time.
-
-    Args:
-        interactions: ``schemas.INTERACTIONS``.
-        project: The project.
-        champion: Version of its champion.
-    """
+    """Metrics and parts of a page: what people retained of this project's answers, over time."""
     project_rows = interactions.filter(~pl.col("simulated"), pl.col("project") == project).sort(
         "first_at", "completion_id", nulls_last=False
     )

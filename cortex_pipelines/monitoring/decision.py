@@ -14,23 +14,14 @@ _LOG = Path(".cortex") / "retraining.jsonl"
 
 @dataclass(frozen=True)
 class RetrainingDecision:
-    """Whether to train, and why.
-
-    Args:
-        retrain: Whether.
-        reasons: What decided, in words; at least one.
-    """
-
     retrain: bool
     reasons: tuple[str, ...]
 
     def in_words(self) -> str:
-        """The decision in one line."""
         return f"{'train' if self.retrain else 'rest'}: {'; '.join(self.reasons)}"
 
 
 def log_decision(root: Path, model: str, decision: RetrainingDecision, occasion: Occasion) -> None:
-    """Append a decision about the model of that name to the log."""
     decided_at = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"at": decided_at, "by": occasion, "model": model, **asdict(decision)}
     path = root / _LOG

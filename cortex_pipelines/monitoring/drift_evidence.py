@@ -27,13 +27,7 @@ _SHOWN = 600
 
 
 def compare_with_examples(before: Records, since: Records, encode: Encode) -> tuple[Drift, list[str]]:
-    """Compare two samples, and say on a page which columns drift and how.
-
-    Args:
-        before: Rows of the reference, at least one.
-        since: Rows of what came after, at least one, with the same columns.
-        encode: Texts to vectors of length 1.
-    """
+    """Compare two samples with the same columns, and say on a page which drift and how."""
     embedding_of: dict[str, np.ndarray] = {}
 
     def encode_new(texts: Sequence[str]) -> np.ndarray:

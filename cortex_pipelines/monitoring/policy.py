@@ -8,22 +8,11 @@ from cortex_pipelines.monitoring.settings import RetrainingRule
 
 @dataclass(frozen=True)
 class RetrainingInputs:
-    """Inputs to the retraining decision.
+    """Inputs to the retraining decision; None where something is not known.
 
-    Args:
-        trained: Whether there is a version of it at all.
-        champion: Whether there is a champion.
-        settings: Names of settings that a person changed since the last training.
-        days: Since the last training; None if not known.
-        new: Examples or tasks that the champion has not seen; None if not known.
-        new_share: Their share; None if not known.
-        drifting: Features that drift.
-        worse: Whether realised quality fell by more than chance explains.
-        errors: Share of wrong or not retained answers since, and the lower end of its interval;
-            None if not known.
-        corrections: By people, that the champion was not trained on; None if not known.
-        forgotten: Whether something that it was made from is to be forgotten since.
-        minutes: Expected duration of training and evaluation; None if nothing says.
+    ``settings`` are those that a person changed since the last training, ``days`` the time since then;
+    ``new`` counts what the champion has not seen, ``errors`` is the share of wrong or not retained
+    answers and the lower end of its interval.
     """
 
     trained: bool

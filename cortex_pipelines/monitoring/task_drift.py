@@ -44,14 +44,9 @@ def logged_tasks(dataset: Path) -> pl.DataFrame:
 def compare_tasks(
     training: pl.DataFrame, current: pl.DataFrame, decide: Decide, encode: Encode, settings: RoutingSettings
 ) -> tuple[dict[str, float], list[str]]:
-    """Figures and parts of a page: what moved since the champion was trained, what it costs.
+    """Metrics and parts of a page: what moved since the champion was trained, what it costs.
 
-    Args:
-        training: ``logged_tasks`` of the data set of the champion's training.
-        current: The same of today's data set.
-        decide: The champion's decisions; raises ``UnreadableChampionError`` if it cannot run.
-        encode: Texts to vectors of length 1.
-        settings: Confidence, resamples and seed.
+    ``decide`` raises ``UnreadableChampionError`` if the champion cannot run.
     """
     later = current.filter(~pl.col("key").is_in(training["key"].implode()))
     figures = {
@@ -149,12 +144,6 @@ def _realised_quality(
 
 
 def stream_table(stream: Sequence[MeanShift], times: Sequence[datetime | None]) -> str:
-    """Changes of a stream as a table of a page.
-
-    Args:
-        stream: The changes.
-        times: Time of each value of the stream.
-    """
     rows = [(_day(times[change.noticed]), f"{change.before:.1%}", f"{change.since:.1%}") for change in stream]
     return table(("change noticed", "mean before", "mean since"), rows)
 

@@ -22,13 +22,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Bm25fWeights:
-    """Parameters of BM25F.
-
-    Args:
-        fields: Weight of each field.
-        lengths: How much each field's length counts, 0 to 1 (``b``).
-        saturation: ``k1``.
-    """
+    """Of each field its weight and how much its length counts, 0 to 1 (``b``); ``saturation`` is ``k1``."""
 
     fields: tuple[float, ...]
     lengths: tuple[float, ...]
@@ -36,14 +30,11 @@ class Bm25fWeights:
 
 
 class Vocabulary:
-    """Terms by number, in the order in which they were first seen."""
-
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.numbers: dict[str, int] = {name: number for number, name in enumerate(names)}
         self._words: dict[str, tuple[int, ...]] = {}
 
     def word_terms(self, word: str) -> tuple[int, ...]:
-        """The numbers of a word's terms; new terms are added."""
         word_numbers = self._words.get(word)
         if word_numbers is None:
             numbers = self.numbers
@@ -57,14 +48,11 @@ class Vocabulary:
 
 @dataclass
 class FieldTermCounts:
-    """Frequencies of terms in one field of documents, as they are collected."""
-
     rows: list[int] = field(default_factory=list)
     terms: list[int] = field(default_factory=list)
     values: list[int] = field(default_factory=list)
 
     def add(self, row: int, text: str, vocabulary: Vocabulary) -> None:
-        """Count the terms of a text."""
         term_counts: Counter[int] = Counter()
         for word, count in Counter(split_words(text)).items():
             for term in vocabulary.word_terms(word):
@@ -83,11 +71,7 @@ class FieldTermCounts:
 class TermStatistics:
     """Term statistics of a collection, by which documents added later are scored.
 
-    Args:
-        idf: Inverse document frequency by term.
-        unseen: Inverse document frequency of a term that no document has.
-        lengths: Mean length of each field.
-    """
+    ``lengths`` are the fields' means; ``unseen`` is the inverse document frequency of a new term."""
 
     idf: Floats
     unseen: float
@@ -100,7 +84,6 @@ class TermStatistics:
 
 
 def term_statistics(fields: Sequence[sparse.csr_matrix]) -> TermStatistics:
-    """The statistics of documents, by the frequencies in their fields."""
     documents = fields[0].shape[0]
     all_fields = sum(fields[1:], start=fields[0])
     frequency = np.bincount(all_fields.indices, minlength=all_fields.shape[1])
@@ -113,12 +96,7 @@ def term_statistics(fields: Sequence[sparse.csr_matrix]) -> TermStatistics:
 class Postings:
     """What each term adds to the score of each document that has it.
 
-    Args:
-        starts: Where a term's documents begin, by term, and the end.
-        documents: Their numbers.
-        impacts: What the term adds.
-        size: Number of documents.
-    """
+    A term's documents begin at ``starts[term]`` and end at ``starts[term + 1]``."""
 
     starts: npt.NDArray[np.int64]
     documents: npt.NDArray[np.int32]
@@ -126,11 +104,6 @@ class Postings:
     size: int
 
     def scores(self, query: Mapping[int, float]) -> Floats:
-        """The score of every document.
-
-        Args:
-            query: Weight of each term.
-        """
         total = np.zeros(self.size, dtype=np.float32)
         for term, weight in query.items():
             if term + 1 < len(self.starts):
@@ -139,7 +112,6 @@ class Postings:
         return total
 
     def impact(self, term: int, document: int) -> float:
-        """What a term adds to the score of one document."""
         if term + 1 >= len(self.starts):
             return 0.0
         start, end = int(self.starts[term]), int(self.starts[term + 1])
@@ -149,13 +121,11 @@ class Postings:
         return float(self.impacts[position])
 
     def save(self, folder: Path, name: str) -> None:
-        """Write three files called after ``name``."""
         for part in ("starts", "documents", "impacts"):
             np.save(folder / f"{name}_{part}.npy", getattr(self, part), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, name: str, size: int) -> "Postings":
-        """What ``save`` wrote, mapped and not read."""
         starts, documents, impacts = (
             np.asarray(np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False))
             for part in ("starts", "documents", "impacts")
@@ -164,13 +134,7 @@ class Postings:
 
 
 def build_postings(fields: Sequence[sparse.csr_matrix], statistics: TermStatistics, weights: Bm25fWeights) -> Postings:
-    """Score documents by the frequencies of terms in their fields.
-
-    Args:
-        fields: A matrix a field, shape (documents, terms).
-        statistics: Statistics of the collection that they belong to.
-        weights: Weights.
-    """
+    """Score documents by the frequencies of terms in their fields, each of shape (documents, terms)."""
     rows, terms = fields[0].shape
     total = sparse.csr_matrix((rows, terms), dtype=np.float32)
     for matrix, weight, b, mean in zip(fields, weights.fields, weights.lengths, statistics.lengths, strict=True):

@@ -72,33 +72,21 @@ _CANDIDATES = 2_000
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors by the number of their text.
-
-    Args:
-        numbers: Number of each text.
-        rows: Their vectors, shape (texts, width).
-    """
+    """Vectors of texts, shape (texts, width), by the number of the text."""
 
     numbers: npt.NDArray[np.uint64]
     rows: npt.NDArray[np.float16]
 
     @cached_property
     def rows_by_number(self) -> dict[int, int]:
-        """Row of each number."""
         return {int(number): row for row, number in enumerate(self.numbers)}
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Documents and the files that they are of.
+    """Documents (rows of ``DOCUMENTS``) and their files (rows of ``FILES``), with what a search adds up.
 
-    Args:
-        documents: Rows of ``DOCUMENTS``.
-        files: Rows of ``FILES``.
-        unit_postings: Postings of the documents.
-        file_postings: Postings of the files, each as all of its documents.
-        vectors: A row a document, length 1 or all zero; None without an encoder.
-    """
+    Vectors have a row a document, of length 1 or all zero; None without an encoder."""
 
     documents: pl.DataFrame
     files: pl.DataFrame
@@ -108,7 +96,6 @@ class Collection:
 
     @cached_property
     def text_vectors(self) -> Vectors | None:
-        """The vectors of the texts that have one."""
         if self.vectors is None:
             return None
         has = ~self.unembedded
@@ -116,19 +103,16 @@ class Collection:
 
     @cached_property
     def unembedded(self) -> npt.NDArray[np.bool_]:
-        """Which documents have no vector."""
         if self.vectors is None:
             return np.ones(self.documents.height, dtype=bool)
         return ~np.asarray(self.vectors.any(axis=1), dtype=bool)
 
     @cached_property
     def file_numbers(self) -> npt.NDArray[np.int32]:
-        """Number of the file of each document."""
         return self.documents["file"].to_numpy()
 
     @cached_property
     def float_vectors(self) -> Floats:
-        """The vectors as they are multiplied; half precision is what is stored."""
         if self.vectors is None:
             return np.zeros((self.documents.height, 0), dtype=np.float32)
         return self.vectors.astype(np.float32)
@@ -136,14 +120,9 @@ class Collection:
     def similarity(self, vector: Floats, eligible: npt.NDArray[np.bool_], scores: Floats) -> Floats | None:
         """Cosine of each document to a query, at least 0; None without vectors.
 
-        In a collection of more than ``_EXACT_LIMIT`` documents only the likeliest of those shown
+        In a collection of more than ``_EXACT_LIMIT`` documents only the likeliest of those eligible
         are compared, by the signs of their numbers (Charikar 2002), and those with the highest
         other scores; the rest have 0.
-
-        Args:
-            vector: Of the query, length 1.
-            eligible: Documents that may be results.
-            scores: Other scores of the documents.
         """
         if self.vectors is None:
             return None
@@ -160,7 +139,6 @@ class Collection:
         return similarities
 
     def _sign_distance(self, vector: Floats) -> npt.NDArray[np.uint16]:
-        """In how many numbers each document's vector has another sign than this one."""
         distance = np.zeros(self.documents.height, dtype=np.uint16)
         for word, signs in zip(_signs(vector[None])[:, 0], self.signs, strict=True):
             distance += np.bitwise_count(signs ^ word)
@@ -173,23 +151,19 @@ class Collection:
 
     @cached_property
     def is_test(self) -> npt.NDArray[np.bool_]:
-        """Which documents are in files of tests."""
         return self.files["is_test"].to_numpy()[self.file_numbers]
 
     @cached_property
     def is_generated(self) -> npt.NDArray[np.bool_]:
-        """Which documents are in generated files."""
         return self.files["generated"].to_numpy()[self.file_numbers]
 
     @cached_property
     def is_prose(self) -> npt.NDArray[np.bool_]:
-        """Which documents are in files of prose or data."""
         not_code = self.files["language"].is_null() | self.files["language"].is_in([name for name in NOT_CODE if name])
         return not_code.to_numpy()[self.file_numbers]
 
     @cached_property
     def names(self) -> list[str]:
-        """Name of each document."""
         return self.documents["name"].to_list()
 
     @cached_property
@@ -208,7 +182,6 @@ class Collection:
 
     @cached_property
     def documents_by_name(self) -> dict[str, list[int]]:
-        """Documents by the last part of their names."""
         numbers_by_name: dict[str, list[int]] = {}
         units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
         for number, name in units.select("index", "name").iter_rows():
@@ -232,16 +205,12 @@ class Collection:
 
 @dataclass(frozen=True)
 class CollectionStatistics:
-    """Statistics that documents added later are scored by."""
-
     of_units: TermStatistics
     of_files: TermStatistics
 
 
 @dataclass(frozen=True)
 class TermFrequencies:
-    """Frequencies of terms in each field of documents; what postings are made from."""
-
     documents: pl.DataFrame
     files: pl.DataFrame
     fields: tuple[sparse.csr_matrix, ...]
@@ -260,7 +229,6 @@ class TermFrequencies:
 
 
 def count_terms(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFrequencies:
-    """Count the terms of all documents; the vocabulary grows."""
     rows: list[tuple[object, ...]] = []
     file_rows: list[tuple[object, ...]] = []
     counts = [FieldTermCounts() for _ in FIELDS]
@@ -293,7 +261,6 @@ def build_collection(
     """Make the postings, and the vectors if there is an encoder or there are vectors already.
 
     Args:
-        frequencies: Frequencies.
         statistics: Statistics of the index that these documents are added to; None for a new one.
         encode: The encoder; None to embed nothing new.
         cached_vectors: Vectors of the same encoder, reused for equal texts.
@@ -316,14 +283,7 @@ def build_collection(
 def _embed(
     frequencies: TermFrequencies, encode: Encode | None, cached_vectors: Vectors | None, limit: int | None
 ) -> npt.NDArray[np.float16]:
-    """A vector for each text that is not empty, and zeros for the others.
-
-    Args:
-        frequencies: The documents.
-        encode: The encoder; None to embed nothing new.
-        cached_vectors: Vectors that are taken where the text is the same.
-        limit: Most new texts to embed; the others get zeros. None for all.
-    """
+    """A vector for each text that is not empty, and zeros for the others."""
     numbers = frequencies.documents["text"].to_numpy()
     row_by_number = cached_vectors.rows_by_number if cached_vectors is not None else {}
     cached_rows = np.array([row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64)

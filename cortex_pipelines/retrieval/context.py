@@ -31,18 +31,11 @@ _LETTERS = 6
 
 
 class BudgetError(ValueError):
-    """A budget that nothing fits in; the message says what is expected."""
+    pass
 
 
 @dataclass(frozen=True)
 class TokenCounter:
-    """A way of counting tokens.
-
-    Args:
-        name: Name of the method, shown to users.
-        count: Text to number of tokens.
-    """
-
     name: str
     count: Callable[[str], int]
 
@@ -81,18 +74,9 @@ class PackingConfig:
 class Excerpt:
     """One excerpt of one file.
 
-    Args:
-        path: Path of the file.
-        start_line: First line shown, from 1.
-        end_line: Last line shown, inclusive.
-        name: Qualified name of a unit, heading of a section, name of a file.
-        kind: Kind of document, or ``outline`` where lines between are left out.
-        why: What speaks for it.
-        score: Ranking score; only comparable within one answer.
-        commit: Commit that the file was at when it was indexed; None outside of git.
-        stale: Whether the file has changed since.
-        text: The lines; ``… 12-40`` stands for lines that are left out.
-        tokens: Tokens of the excerpt with its heading.
+    ``kind`` is the kind of document, or ``outline`` where lines between are left out, for which
+    ``… 12-40`` stands in the text. Scores are comparable only within one answer; ``commit`` is the
+    one that the file was at when it was indexed, None outside of git.
     """
 
     path: str
@@ -108,25 +92,12 @@ class Excerpt:
     tokens: int
 
     def as_text(self) -> str:
-        """The excerpt under a heading that cites it."""
         return _with_heading(self.path, self.start_line, self.end_line, self.kind, self.name, self.stale, self.text)
 
 
 @dataclass(frozen=True)
 class PackedContext:
-    """The excerpts and notes packed for a task.
-
-    Args:
-        task: The task.
-        tokens: Tokens of all excerpts with their headings, and of attempts and notes.
-        budget: Most tokens.
-        counted_by: Name of the token counter.
-        pieces: Excerpts by file, the most promising file first; within a file by line.
-        files: Paths of the excerpts, best first.
-        notice: Warnings for the reader; empty if none.
-        attempts: Attempts of the agents' workers on similar tasks.
-        notes: Project notes about it.
-    """
+    """Excerpts and notes packed for a task, the most promising file first; within a file by line."""
 
     task: str
     tokens: int
@@ -139,12 +110,10 @@ class PackedContext:
     notes: tuple[Note, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The context as the command writes it."""
         notes = [note.as_json() for note in self.notes]
         return asdict(self) | {"notes": notes, "known": self._background}
 
     def as_text(self) -> str:
-        """All of it as it is put into a prompt."""
         return "\n".join(filter(None, (self._background, *(excerpt.as_text() for excerpt in self.pieces))))
 
     @property
@@ -153,7 +122,6 @@ class PackedContext:
 
 
 def background_text(attempts: Sequence[SimilarTask], notes: Sequence[Note]) -> str:
-    """Past attempts and notes on a task, a line each under two headings."""
     parts = (
         ("tried on tasks like this one:", [task.as_text() for task in attempts]),
         ("kept about this:", [note.as_text() for note in notes]),
@@ -176,15 +144,6 @@ def pack_context(
 ) -> PackedContext:
     """Pack the best excerpts for a task into a budget of tokens.
 
-    Args:
-        searcher: Searches the index.
-        task: What is to be done: a sentence, or the text of an issue.
-        read: Gives the text of the indexed files.
-        budget: Most tokens.
-        counter: Counts them.
-        packing: How places are chosen.
-        notice: What is to be said besides.
-
     Raises:
         QueryError: the task is empty, too long, or not text.
         BudgetError: the budget is too small.
@@ -202,8 +161,6 @@ def pack_context(
 
 
 class _ContextPacker:
-    """Packs excerpts into a token budget."""
-
     def __init__(
         self, searcher: Searcher, query: ParsedQuery, read: ReadText, budget: int, counter: TokenCounter
     ) -> None:
@@ -217,7 +174,6 @@ class _ContextPacker:
         self._unreadable: list[str] = []
 
     def add_excerpts(self, ranked: Sequence[RankedFile], packing: PackingConfig) -> None:
-        """Add the best excerpts while the budget lasts, less the share reserved for signatures."""
         reserved = int(self._budget * packing.signatures)
         self._remaining -= reserved
         for score, file, document in _rank_documents(ranked, packing):
@@ -227,7 +183,6 @@ class _ContextPacker:
         self._remaining += reserved
 
     def add_signatures(self, ranked: Sequence[RankedFile]) -> None:
-        """Name the best place of each file that has none yet."""
         for file in ranked:
             if self._remaining < LEAST_BUDGET // 10:
                 break
@@ -240,7 +195,6 @@ class _ContextPacker:
                 self._add_lines(file, document, file.score, location, source.signature_lines(location), "outline")
 
     def context(self, task: str, ranked: Sequence[RankedFile], notice: str) -> PackedContext:
-        """All of it."""
         excerpts = tuple(
             excerpt
             for key in self._excerpts

@@ -50,8 +50,6 @@ _UNDERLINE = re.compile(r"([=\-~^*#\"'`.:_+])\1{2,}\s*$")
 
 @dataclass(frozen=True)
 class ReadingLimits:
-    """What is read of a file, and what is taken out of it: sections of ``params.yaml``."""
-
     ingestion: IngestionSettings
     extraction: ExtractionSettings
     privacy: PrivacySettings
@@ -59,17 +57,7 @@ class ReadingLimits:
 
 @dataclass(frozen=True)
 class Document:
-    """One result that a search may give.
-
-    Args:
-        kind: One of ``KINDS``.
-        name: Qualified name of a unit, heading of a section, name of a file.
-        start_line: First line, from 1.
-        end_line: Last line, inclusive.
-        texts: Text of each field of ``FIELDS``.
-        category: What a unit is for; None where nothing says so.
-        complexity: Its cyclomatic complexity; None where nothing says so.
-    """
+    """One result that a search may give, with the text of each field of ``FIELDS``."""
 
     kind: str
     name: str
@@ -82,22 +70,9 @@ class Document:
 
 @dataclass(frozen=True)
 class FileText:
-    """One file, read.
+    """One file, read; without documents where ``left_out`` says why.
 
-    Args:
-        path: Path relative to the folder.
-        size: In bytes, as listed.
-        mtime: Time of change in nanoseconds, as listed.
-        blob: Git's id of its bytes.
-        language: Language; None if unknown.
-        commit: Commit that has it with these bytes; None if none is known.
-        is_test: Whether it holds tests.
-        generated: Whether a program wrote it.
-        documents: What of it is searched; none if it was left out.
-        left_out: Reason for having no documents; empty otherwise.
-        licence: SPDX expression; None where nothing says so.
-        author: Pseudonym of who changed it last; None where nothing says so.
-        changed: When; None where nothing says so.
+    ``size`` and ``mtime`` (in nanoseconds) are as listed; ``commit`` has it with these bytes.
     """
 
     path: str
@@ -117,8 +92,6 @@ class FileText:
 
 @dataclass(frozen=True)
 class _FileContent:
-    """A file's text without private values, or the reason for leaving it out."""
-
     text: str = ""
     language: str | None = None
     blob: str = ""
@@ -129,14 +102,7 @@ class _FileContent:
 
 
 def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: ReadingLimits) -> FileText:
-    """The documents of one file, without secrets and personal data; lines are those of the file.
-
-    Args:
-        folder: What its path is relative to.
-        file: The file.
-        head: What the folder's repository has committed; None outside of git.
-        limits: Limits.
-    """
+    """The documents of one file, without secrets and personal data; lines are those of the file."""
     path = file.path
     content = _FileContent(left_out=file.left_out)
     if not file.left_out:
@@ -287,7 +253,6 @@ def _outermost(units: Sequence[Unit]) -> Iterator[tuple[Unit, int]]:
 
 
 def _own_text(data: bytes, unit: Unit, inside: Sequence[Unit]) -> bytes:
-    """The text of a unit without that of the documents inside of it."""
     parts, position = [], unit.start_byte
     for inner in inside:
         if inner.start_byte >= position:

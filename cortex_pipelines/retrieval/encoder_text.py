@@ -26,5 +26,4 @@ def encoder_text(kind: str, name: str, documentation: str, body: str) -> str:
 
 
 def text_number(text: str) -> int:
-    """A hash of a text that is embedded, by which its vector is known again."""
     return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big")

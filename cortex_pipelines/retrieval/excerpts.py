@@ -21,15 +21,6 @@ _ENDS = ("{", ":", ";", "}")
 
 @dataclass(frozen=True)
 class DocumentLocation:
-    """A document's location in its file.
-
-    Args:
-        kind: Kind of document.
-        name: Its name.
-        start_line: First line, from 1.
-        end_line: Last line, inclusive.
-    """
-
     kind: str
     name: str
     start_line: int
@@ -37,15 +28,7 @@ class DocumentLocation:
 
 
 class ExcerptSource:
-    """A file from which lines are selected by number, from 1.
-
-    Args:
-        text: Its text.
-        path: Its path.
-        language: Its language.
-        locations: Locations of its documents in the index.
-        settings: How it is parsed.
-    """
+    """A file from which lines are selected by number, from 1."""
 
     def __init__(
         self,
@@ -61,7 +44,6 @@ class ExcerptSource:
 
     @cached_property
     def _units(self) -> dict[tuple[str, int], Unit]:
-        """Units by name and first line."""
         if self._language not in PARSED:
             return {}
         language, path = str(self._language), self._path
@@ -80,7 +62,6 @@ class ExcerptSource:
         return None
 
     def all_lines(self) -> list[int]:
-        """All lines."""
         return self._trim_blanks(range(1, len(self.lines) + 1))
 
     def full_lines(self, location: DocumentLocation) -> list[int]:
@@ -97,7 +78,6 @@ class ExcerptSource:
         return self._trim_blanks(number for number in numbers if number not in covered)
 
     def outline_lines(self, location: DocumentLocation) -> list[int]:
-        """Signature and documentation of a document, and the signatures of its members."""
         if location.kind in ("section", ISSUE):
             return []
         inner = [
@@ -115,7 +95,6 @@ class ExcerptSource:
         return self._trim_blanks({*range(location.start_line, end + 1), *inner})
 
     def signature_lines(self, location: DocumentLocation) -> list[int]:
-        """The lines of a document's signature, at most a few."""
         if location.kind not in UNITS:
             return self.full_lines(location)[:1]
         first = last = self._name_line(location)
@@ -125,7 +104,6 @@ class ExcerptSource:
         return self._trim_blanks(range(first, last + 1))
 
     def render(self, numbers: Sequence[int]) -> str:
-        """The lines as text, with the omitted ranges between them."""
         rendered: list[str] = []
         previous = None
         for number in numbers:

@@ -17,16 +17,7 @@ _MOST_PATHS = 50
 
 @dataclass(frozen=True)
 class CommitMatch:
-    """One commit.
-
-    Args:
-        commit: Its id; of several projects with the project in front.
-        date: When it was made, UTC.
-        subject: First line of its message.
-        paths: What it changed, sorted.
-        score: How well it answers; only comparable within one query.
-        why: Reasons for the match, in words.
-    """
+    """One commit; of several projects with the project in front of its id."""
 
     commit: str
     date: datetime
@@ -36,16 +27,11 @@ class CommitMatch:
     why: str
 
     def as_json(self) -> dict[str, Any]:
-        """The change as the commands write it."""
         return {**asdict(self), "date": self.date.isoformat()}
 
 
 def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
-    """Each commit as a file of one document, for an index.
-
-    Args:
-        commits: ``COMMIT_COLUMNS``.
-    """
+    """Each commit as a file of one document, for an index."""
     for commit, _, subject, body, paths in commits.select(COMMIT_COLUMNS).sort("commit").iter_rows():
         texts = (" ".join(paths[:_MOST_PATHS]), subject, "", body, "")
         document = Document(COMMIT, subject, 1, 1, texts)
@@ -54,12 +40,6 @@ def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
 
 def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int) -> list[CommitMatch]:
     """The commits most like a query, best first.
-
-    Args:
-        searcher: Of the index of ``commit_files``.
-        commits: ``COMMIT_COLUMNS`` of the same commits.
-        query: Description of the change.
-        k: Most commits.
 
     Raises:
         QueryError: the query is empty, too long, or not text.

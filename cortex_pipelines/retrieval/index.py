@@ -49,12 +49,7 @@ class SearchIndexError(RuntimeError):
 
 @dataclass(frozen=True)
 class IndexManifest:
-    """What an index was made of.
-
-    Args:
-        root: The folder that was indexed, absolute; empty if it was outputs of a project.
-        encoder: What made the vectors; None without.
-    """
+    """The absolute folder that was indexed (empty for outputs of a project), and what made the vectors."""
 
     root: str
     encoder: str | None
@@ -62,16 +57,6 @@ class IndexManifest:
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """An index, opened.
-
-    Args:
-        manifest: What it was made of.
-        terms: Terms by number.
-        collection: Documents, files, postings and vectors.
-        statistics: Statistics.
-        levels: Vectors of files, folders and repositories; None without an encoder.
-    """
-
     manifest: IndexManifest
     terms: Vocabulary
     collection: Collection
@@ -108,9 +93,6 @@ def build_index(
     """An index of files that were read, in memory.
 
     Args:
-        files: The files.
-        manifest: What the index is of.
-        encode: The encoder; None to do without.
         previous: An older index; its vectors are taken where encoder and text are the same.
         vectors: Vectors of its texts, where they are made already.
         levels: Vectors of its files and folders; None to make them of those of the texts.
@@ -135,11 +117,7 @@ def build_index(
 
 
 def refuse_other(out: Path) -> None:
-    """Refuse a folder that holds anything but an index.
-
-    Raises:
-        SearchIndexError: it does.
-    """
+    """Refuse a folder that holds anything but an index."""
     if out.exists() and not _may_be_replaced(out):
         raise SearchIndexError(f"{out} holds something else than an index; give an empty or new folder")
 
@@ -171,7 +149,6 @@ def _may_be_replaced(out: Path) -> bool:
 
 
 def _is_torn(out: Path) -> bool:
-    """Whether a folder holds only what a killed indexing left."""
     return all(entry.name == _TAG or entry.name.startswith((".parts", "parts-")) for entry in out.iterdir())
 
 

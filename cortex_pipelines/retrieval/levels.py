@@ -21,24 +21,12 @@ NODES = pl.Schema({"level": pl.String, "path": pl.String, "texts": pl.Int64})
 
 @dataclass(frozen=True)
 class HierarchicalVectors:
-    """Vectors of files, folders and repositories.
-
-    Args:
-        nodes: Rows of ``NODES``.
-        vectors: A vector a place, of length 1.
-    """
-
     nodes: pl.DataFrame
     vectors: Halves
 
 
 def hierarchical_vectors(paths: Sequence[str], rows: Halves) -> HierarchicalVectors:
-    """The levels above documents.
-
-    Args:
-        paths: Path of the file of each document.
-        rows: Vector of each document; zeros if it has none.
-    """
+    """The levels above documents, from the path of each one's file and its vector (zeros if it has none)."""
     numbers: dict[tuple[str, str], int] = {}
     node_numbers, documents = [], []
     for document in np.flatnonzero(rows.any(axis=1)).tolist():

@@ -22,14 +22,7 @@ _UNREADABLE_FOLDER = "unreadable folder"
 
 @dataclass(frozen=True)
 class ListedFile:
-    """One file, not read yet.
-
-    Args:
-        path: Path relative to the folder, with forward slashes.
-        size: In bytes.
-        mtime: Time of its last change, in nanoseconds.
-        left_out: Why it, or the folder with this path, is not read; empty if it is.
-    """
+    """One file, not read yet; ``left_out`` says why it, or the folder with this path, is not read."""
 
     path: str
     size: int
@@ -39,12 +32,7 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class HeadCommit:
-    """The commit that a folder's repository is at.
-
-    Args:
-        commit: Its id.
-        blobs: Git's id of each file that it has below the folder, by path relative to the folder.
-    """
+    """The commit that a repository is at, and git's id of each file that it has below the folder."""
 
     commit: str
     blobs: dict[str, str]
@@ -71,7 +59,6 @@ def list_files(folder: Path) -> Iterator[ListedFile]:
 
 
 def head_commit(folder: Path) -> HeadCommit | None:
-    """What a folder's repository has committed; None if it is in none, or nothing is."""
     if not any((parent / _REPOSITORY).exists() for parent in (folder, *folder.parents)):
         return None
     try:

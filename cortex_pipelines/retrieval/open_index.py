@@ -39,14 +39,7 @@ core embeds in some 20 minutes."""
 
 @dataclass(frozen=True)
 class IndexingSummary:
-    """The result of indexing a folder.
-
-    Args:
-        files: Files that can be searched.
-        documents: Documents in them.
-        left_out: Files that were left out, by reason.
-        note: Why the encoder was not used; empty if it was or was not asked for.
-    """
+    """``left_out`` counts files by reason; ``note`` says why the encoder was not used."""
 
     files: int
     documents: int
@@ -56,20 +49,13 @@ class IndexingSummary:
 
 @dataclass(frozen=True)
 class QueryLine:
-    """One line of a file of queries."""
-
     id: object
     query: str
 
 
 @dataclass(frozen=True)
 class PinnedEncoder:
-    """The pinned sentence encoder, loaded at its first use.
-
-    Args:
-        name: What of it decides the vectors: its pin and how it is run.
-        encode: Texts to vectors of length 1.
-    """
+    """The pinned sentence encoder, loaded at its first use; ``name`` is what decides its vectors."""
 
     name: str
     encode: Encode
@@ -99,18 +85,11 @@ def open_encoder(params: Parameters) -> PinnedEncoder:
 
 
 def reading_limits(params: Parameters) -> ReadingLimits:
-    """How files are read."""
     return ReadingLimits(params.ingestion, params.extraction, params.privacy)
 
 
 def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUTO) -> IndexingSummary:
     """Make an index of a folder and write it.
-
-    Args:
-        folder: What to index.
-        out: Where to.
-        params: Parameters.
-        encoder: ``auto``, ``sentence`` or ``none``.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -158,22 +137,11 @@ def _build(
 
 
 def open_searcher(folder: Path, params: Parameters) -> Searcher:
-    """A searcher of an index that ``index_folder`` wrote.
-
-    Raises:
-        SearchIndexError: it is not there or cannot be used.
-    """
     return build_searcher(open_index(folder), params)
 
 
 def build_searcher(index: SearchIndex, params: Parameters, note: str = "") -> Searcher:
-    """A searcher; falls back to words, with a note, if the index has another encoder.
-
-    Args:
-        index: The index.
-        params: Parameters.
-        note: What else is to be said of the index.
-    """
+    """A searcher; falls back to words, with a note, if the index has another encoder."""
     if index.manifest.encoder is None:
         return Searcher(index, reading_limits(params), note=note)
     try:
@@ -203,11 +171,7 @@ _SEARCHERS: dict[tuple[Path, int], Searcher] = {}
 
 
 def read_queries(file: Path) -> list[QueryLine]:
-    """The queries of a file of JSON lines, ``{"id", "query"}`` each.
-
-    Raises:
-        ValueError: a line is not of that form; names the line.
-    """
+    """The queries of a file of JSON lines, ``{"id", "query"}`` each; ValueError names a line that is not."""
     queries = []
     for number, line in enumerate(_lines(file), start=1):
         if not line.strip():

@@ -47,18 +47,10 @@ _ABOVE = ("file", "folder", "repository")
 
 @dataclass(frozen=True)
 class History:
-    """Commits with what searches them.
-
-    Args:
-        searcher: Searches their messages and paths.
-        commits: Their rows.
-    """
-
     searcher: Searcher
     commits: pl.DataFrame
 
     def search(self, query: str, k: int) -> list[CommitMatch]:
-        """The commits most like a query, best first; raises as ``search_history``."""
         return search_history(self.searcher, self.commits, query, k)
 
 
@@ -67,7 +59,6 @@ def open_project_searcher(project: Project, name: str | None, params: Parameters
 
     Args:
         name: The project; None for all, whose names then begin the paths.
-        params: Parameters.
 
     Raises:
         ProjectError: unknown project, or its assets are not built yet.
@@ -77,18 +68,13 @@ def open_project_searcher(project: Project, name: str | None, params: Parameters
 
 
 def open_history(project: Project, name: str | None, params: Parameters) -> History:
-    """The commits of a project, or of all of them; arguments and errors as above."""
     index, note = _open_or_build(project, name, COMMITS)
     commits = _commits(project, _names(project, name), prefix=name is None)
     return History(build_searcher(index, params, note), commits)
 
 
 def rebuild(project: Project, name: str | None) -> SearchIndex:
-    """Delete the indexes of a project, or of all together, and make them again.
-
-    Raises:
-        ProjectError: unknown project, or its assets are not built yet.
-    """
+    """Delete the indexes of a project, or of all together, and make them again."""
     _names(project, name)  # before a folder is made for a project that there is not
     for asset in (TEXTS, COMMITS):
         folder = _index_folder(project, name) / asset
@@ -201,7 +187,6 @@ def _version(project: Project, names: Sequence[str], asset: str) -> str:
 
 
 def _embeddings(project: Project, name: str, *, prefix: bool) -> pl.DataFrame:
-    """Rows of a project's embeddings, its name in front of the paths if several are indexed."""
     rows = EMBEDDINGS.read(project.output(VECTORS, name))
     if not prefix:
         return rows

@@ -46,21 +46,14 @@ LANGUAGE_WORDS = {
 
 
 class QueryError(ValueError):
-    """A query that cannot be answered; the message says why."""
+    pass
 
 
 @dataclass(frozen=True)
 class ParsedQuery:
-    """A parsed query.
+    """Weights by term; identifiers, paths and dotted names with how often each is named.
 
-    Args:
-        text: As it was asked.
-        weights: Weight of each term.
-        names: Identifiers that it names, with how often.
-        paths: Paths and dotted names that it names, with how often.
-        long: Whether it is the text of an issue: files are wanted, not single functions.
-        tests: Whether it asks for tests.
-        languages: Languages that it names.
+    ``long`` is the text of an issue: files are wanted, not single functions.
     """
 
     text: str
@@ -111,7 +104,6 @@ def parse_query(text: str, options: QueryOptions = QueryOptions()) -> ParsedQuer
 
 
 def _mentions(text: str) -> Iterator[str]:
-    """The paths and dotted names that a text spells out."""
     # the dashes in front are of an option of a command, or a minus
     paths = (match.lstrip("-").strip("./\\") for match in _PATH.findall(text))
     for mention in (*paths, *_DOTTED.findall(text)):

@@ -65,19 +65,6 @@ _SIGNALS = ("file", "dense", "names", "paths", "exact")
 
 @dataclass(frozen=True)
 class CollectionScores:
-    """Scores of one collection, not yet comparable to those of another.
-
-    Args:
-        collection: What is scored.
-        units: BM25F of each document.
-        files: BM25F of each file.
-        similarity: Similarity of each document; None without an encoder.
-        names: Share of the query's identifiers that a document defines.
-        paths: How well a file's path is one of the query's.
-        exact: Whether each document is what the query names, where that is all of it.
-        eligible: Documents that may be results.
-    """
-
     collection: Collection
     units: Floats
     files: Floats
@@ -95,7 +82,6 @@ def score_collection(
     vector: Floats | None,
     eligible: npt.NDArray[np.bool_],
 ) -> CollectionScores:
-    """All signals on the documents of a collection."""
     numbers = {
         number: weight for term, weight in query.weights.items() if (number := terms.numbers.get(term)) is not None
     }
@@ -154,7 +140,6 @@ def _agreement(requested: list[str], defined: list[str]) -> float:
 
 
 def _path_scores(collection: Collection, query: ParsedQuery) -> Floats:
-    """How much of each file's path the query spells out."""
     scores = np.zeros(collection.files.height, dtype=np.float32)
     if not query.paths:
         return scores
@@ -187,7 +172,6 @@ def _path_endings(mention: str) -> list[str]:
 
 
 def combine_unit_scores(parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery) -> list[Floats]:
-    """One score a document of each part."""
     signals = [
         {
             "units": part.units,
@@ -277,14 +261,12 @@ def _by_rank(scores: list[Floats | None]) -> list[Floats | None]:
 
 
 def _max_by_file(scores: Floats, collection: Collection) -> Floats:
-    """Highest score of each file's documents."""
     best = np.zeros(collection.files.height, dtype=np.float32)
     np.maximum.at(best, collection.file_numbers, scores)
     return best
 
 
 def _prior(part: CollectionScores, weights: SignalWeights, query: ParsedQuery) -> Floats:
-    """What remains of each document's score by what kind of file it is in."""
     collection = part.collection
     prior = np.ones(collection.documents.height, dtype=np.float32)
     if not query.tests:

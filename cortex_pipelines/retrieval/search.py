@@ -45,24 +45,12 @@ folder's own vector: set by hand, no set of queries for folders has been measure
 
 
 class FilterError(ValueError):
-    """Filters that no document passes; the message says which."""
+    pass
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters on results; empty for all.
-
-    Args:
-        language: Language of the file.
-        kind: Kind of document.
-        path: Pattern of the path, as in ``.gitignore``.
-        category: What a unit is for.
-        licence: SPDX expression of the file.
-        author: Pseudonym of who changed the file last.
-        tests: Only files of tests, or none of them.
-        min_complexity: Least cyclomatic complexity of a unit.
-        since: Day since which the file was changed.
-    """
+    """Filters on results; empty for all. ``path`` is a pattern as in ``.gitignore``."""
 
     language: str | None = None
     kind: str | None = None
@@ -75,14 +63,12 @@ class Filters:
     since: date | None = None
 
     def document_conditions(self) -> list[pl.Expr]:
-        """Conditions on the rows of documents."""
         conditions = [pl.col(name) == value for name in ("kind", "category") if (value := getattr(self, name))]
         if self.min_complexity is not None:
             conditions.append(pl.col("complexity") >= self.min_complexity)
         return conditions
 
     def file_conditions(self) -> list[pl.Expr]:
-        """Conditions on the rows of files."""
         names = ("language", "licence", "author")
         conditions = [pl.col(name) == value for name in names if (value := getattr(self, name))]
         if self.tests is not None:
@@ -94,18 +80,9 @@ class Filters:
 
 @dataclass(frozen=True)
 class SearchHit:
-    """One place.
+    """One place; lines count from 1, inclusive, and may be wrong if it is stale.
 
-    Args:
-        path: Path relative to the root of what is indexed.
-        start_line: First line, from 1.
-        end_line: Last line, inclusive.
-        name: Qualified name of a unit, heading of a section, name of a file.
-        kind: Kind of document.
-        score: How well it answers; only comparable within one query.
-        why: What speaks for it, in words.
-        commit: Commit that has the file as it was indexed; None if none is known.
-        stale: Whether the file has changed since, so that lines may be wrong.
+    Scores are comparable only within one query; ``commit`` has the file as it was indexed.
     """
 
     path: str
@@ -119,22 +96,12 @@ class SearchHit:
     stale: bool
 
     def as_json(self) -> dict[str, Any]:
-        """The result as the commands write it."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class RankedFile:
-    """One file with its documents, best first.
-
-    Args:
-        part: Scores of its collection.
-        number: Number in its collection.
-        path: Its path.
-        score: How well it answers.
-        documents: Number and score of each document that answers at all, best first.
-        stale: Whether the file has changed since it was indexed.
-    """
+    """One file with number and score of each document that answers at all, best first."""
 
     part: CollectionScores
     number: int
@@ -148,10 +115,8 @@ class RankedFile:
 class FolderChanges:
     """How the folder differs from what was indexed.
 
-    Args:
-        deleted: Numbers of files that are not there any more.
-        stale: Numbers of files with other content.
-        overlay: What changed and new files hold now; None if there is nothing, or too much.
+    ``stale`` are files with other content; ``overlay`` is what changed and new files hold now, None if
+    that is nothing, or too much.
     """
 
     deleted: frozenset[int] = frozenset()
@@ -162,14 +127,7 @@ class FolderChanges:
 class Searcher:
     """Answers queries from one index.
 
-    Args:
-        index: The index.
-        limits: How changed files are read.
-        encode: The encoder that made the vectors; None where it is not on this machine, or the
-            index has no vectors.
-        note: Reason for searching without the encoder although the index has vectors.
-        units: Weights of signals where documents are ranked.
-        files: Weights of signals where files are ranked.
+    ``note`` says why it searches without the encoder although the index has vectors.
     """
 
     def __init__(
@@ -268,7 +226,6 @@ class Searcher:
         return [self.describe_hit(parts[part], document, score, query) for part, document, score in ranked]
 
     def score_collections(self, query: ParsedQuery, filters: Filters = Filters()) -> list[CollectionScores]:
-        """All signals on the documents of the index and of what has changed since."""
         vector = self._query_vector(query)
         base, overlay = self.index.collection, self.changes.overlay
         replaced = self.changes.deleted | (self.changes.stale if overlay is not None else frozenset())
@@ -328,7 +285,6 @@ class Searcher:
         ]
 
     def _folder_similarities(self, query: ParsedQuery, among: set[str]) -> dict[str, float]:
-        """Similarity of each folder's mean vector, relative to the highest."""
         vector, levels = self._query_vector(query), self.index.levels
         if vector is None or levels is None:
             return {}
@@ -355,11 +311,6 @@ class Searcher:
         )
 
     def rank_with_documents(self, query: ParsedQuery, k: int) -> list[RankedFile]:
-        """The best files, each with all of its documents.
-
-        Raises:
-            FilterError: the folder holds none of what was indexed any more.
-        """
         parts = self.score_collections(query)
         return [
             RankedFile(
@@ -394,7 +345,6 @@ class Searcher:
         return collection is self.index.collection and file in self.changes.stale
 
     def open_excerpts(self, file: RankedFile, text: str) -> ExcerptSource:
-        """A file's text, of which excerpts are shown."""
         collection = file.part.collection
         rows = collection.documents.filter(pl.col("file") == file.number)
         locations = [DocumentLocation(*row) for row in rows.select(*DocumentLocation.__dataclass_fields__).iter_rows()]
@@ -402,7 +352,6 @@ class Searcher:
         return ExcerptSource(text, file.path, language, locations, self._limits.extraction)
 
     def describe_hit(self, part: CollectionScores, document: int, score: float, query: ParsedQuery) -> SearchHit:
-        """The search result for one document."""
         collection = part.collection
         file, kind, name, start, end, *_ = collection.documents.row(document)
         stale = self._is_stale(collection, file)

@@ -26,14 +26,7 @@ _TEXTS = ("title", "signature", "documentation", "body")
 def build_search_tables(
     files: pl.DataFrame, units: pl.DataFrame, commits: pl.DataFrame, settings: ExtractionSettings
 ) -> dict[str, pl.DataFrame]:
-    """The files and documents of a project.
-
-    Args:
-        files: ``FILE_COLUMNS`` of its files.
-        units: ``UNIT_COLUMNS`` of its annotated units.
-        commits: ``COMMIT_COLUMNS`` of its history.
-        settings: How code is parsed.
-    """
+    """The files and documents of a project, from its files, annotated units and history."""
     file_rows: list[dict[str, Any]] = []
     documents: list[dict[str, Any]] = []
     for row in files.sort(_FILE).iter_rows(named=True):
@@ -80,12 +73,7 @@ def _document_rows(file: FileText) -> Iterator[dict[str, Any]]:
 
 
 def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
-    """The files of the tables in an asset's folder, by path.
-
-    Args:
-        folder: The asset's output.
-        prefix: What stands before each path, as ``project/``.
-    """
+    """The files of the tables in an asset's folder, by path; ``prefix`` stands before each path."""
     rows = SEARCHED_DOCUMENTS.read(folder).sort("path", "source", "number").iter_rows(named=True)
     documents_by_file = {key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))}
     for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):

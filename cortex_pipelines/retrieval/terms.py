@@ -60,12 +60,10 @@ STOP_WORDS = frozenset(
 
 
 def terms(text: str) -> list[str]:
-    """The terms of a text, in the order of its words."""
     return [term for word in split_words(text) for term in terms_of_word(word)]
 
 
 def query_terms(text: str) -> list[str]:
-    """The terms that a query looks for, in the order of its words."""
     return [term for word in split_words(text) for term in query_terms_of_word(word)]
 
 
@@ -77,5 +75,4 @@ def is_identifier(word: str) -> bool:
 
 
 def stop_terms(extra: Iterable[str] = ()) -> frozenset[str]:
-    """Stop words and others as terms."""
     return frozenset(term for word in (*STOP_WORDS, *extra) for term in terms_of_word(word))

@@ -23,11 +23,6 @@ def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Se
     In the values, each spelling of a control token is replaced by a letter of the private use
     area, which the template passes on whatever else it does to the text (trims, escapes, splits),
     and put back in what the template wrote.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        template: Renders the values to text.
-        values: Strings, at any depth of lists and dictionaries.
     """
     encoder = encoder_of(tokenizer)
     stand_ins = _StandIns(encoder, values)
@@ -36,13 +31,7 @@ def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Se
 
 
 def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more: Any) -> Segments:
-    """A conversation in the tokenizer's own chat template, up to the answer.
-
-    Args:
-        tokenizer: A transformers tokenizer with a chat template.
-        messages: ``role``, ``content`` and any other key that the template reads.
-        more: Further values for the template, such as ``tools``.
-    """
+    """A conversation in the tokenizer's own chat template, up to the answer; ``more`` goes to the template."""
 
     def template(conversation: Any, **values: Any) -> str:
         text: str = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True, **values)
@@ -58,12 +47,7 @@ def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more:
 
 
 class _StandIns:
-    """Private-use letters in place of control tokens spelt in a template's values.
-
-    Args:
-        encoder: Encoder of the tokenizer.
-        values: The values; letters that occur in them are not used.
-    """
+    """Private-use letters that the values do not use, in place of control tokens spelt in them."""
 
     def __init__(self, encoder: TextEncoder, values: Any) -> None:
         used_letters = {letter for text in _strings(values) for letter in text if ord(letter) >= 0xF0000}
@@ -77,7 +61,6 @@ class _StandIns:
         self._longest = max(map(len, spellings), default=0)
 
     def substitute(self, value: Any) -> Any:
-        """The value with stand-ins."""
         if isinstance(value, str):
             return self._in_text(value)
         if isinstance(value, Mapping):
@@ -87,7 +70,6 @@ class _StandIns:
         return value
 
     def restore(self, text: str) -> str:
-        """The text without stand-ins."""
         return _PRIVATE.sub(lambda match: self._spellings.get(match[0], match[0]), text)
 
     def _in_text(self, text: str) -> str:

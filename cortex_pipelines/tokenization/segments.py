@@ -5,13 +5,6 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a prompt.
-
-    Args:
-        text: Plain text, or the spelling of a control token.
-        control: Whether it is a control token.
-    """
-
     text: str
     control: bool = False
 

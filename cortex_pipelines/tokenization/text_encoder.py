@@ -31,10 +31,9 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class TextEncoder:
-    """Encodes text and segments with a tokenizer of the tokenizers library.
+    """Encodes text and segments with a tokenizer of the tokenizers library, which is not modified.
 
     Args:
-        backend: The tokenizer; not modified.
         template: Templates whose marks are control tokens even where the tokenizer does not call
             them special, as Qwen's ``<tool_call>``.
         max_tokens: Longest prompt in tokens; its end is truncated. None for no limit.
@@ -59,10 +58,6 @@ class TextEncoder:
     def ids(self, prompts: Iterable[str | Segments], add_special_tokens: bool = False) -> list[Any]:
         """Token numbers of each prompt.
 
-        Args:
-            prompts: Text, or segments.
-            add_special_tokens: Whether to add the tokenizer's start and end tokens.
-
         Raises:
             ValueError: a control segment is not a control token of this tokenizer.
         """
@@ -83,11 +78,9 @@ class TextEncoder:
         return tuple(Segment(part, control=bool(index % 2)) for index, part in enumerate(parts) if part)
 
     def spells_control(self, text: str) -> bool:
-        """Whether a text holds the spelling of a control token."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
     def break_up(self, text: str) -> str:
-        """Insert a space into each spelling of a control token."""
         return "".join(f"{each.text[0]} {each.text[1:]}" if each.control else each.text for each in self.split(text))
 
     @cached_property
@@ -159,12 +152,7 @@ def encoder_of(tokenizer: Any) -> TextEncoder:
 
 
 def token_ids(tokenizer: Any, prompts: Iterable[str | Segments]) -> list[list[int]]:
-    """Token numbers of each prompt; no text in it becomes a control token, and none is added.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        prompts: Text, or segments.
-    """
+    """Token numbers of each prompt; no text in it becomes a control token, and none is added."""
     return encoder_of(tokenizer).ids(prompts)
 
 
@@ -213,7 +201,6 @@ def _is_control(token: Any, template: str) -> bool:
 
 
 def _is_block(token: Any, added: Sequence[tuple[int, Any]]) -> bool:
-    """Whether a mark is one of a pair, as ``<think>`` and ``</think>``."""
     return set(_pair(token.content)) <= {other.content for _, other in added}
 
 

@@ -30,12 +30,7 @@ _WINDOW = 2_000
 
 
 def raise_alarms(scores: np.ndarray, first: int) -> npt.NDArray[np.bool_]:
-    """Mark the scores that are alarms, each compared with those before it.
-
-    Args:
-        scores: Scores of consecutive records.
-        first: Scores at the beginning that are usual, at least one; they set the first threshold.
-    """
+    """Mark the scores that are alarms, each compared with those before it; the ``first`` are usual."""
     latest = deque(scores[:first].tolist(), maxlen=_WINDOW)
     sorted_scores = sorted(latest)
     alarms = np.zeros(len(scores), dtype=bool)

@@ -19,16 +19,10 @@ from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS, ANOMALY_SERIES, 
 
 @dataclass(frozen=True)
 class FittedDetectors:
-    """The detectors of one log.
+    """The detectors of one log, and the chosen one's score above which a window is an alert.
 
-    Args:
-        metrics: Names of the metrics.
-        counters: Those of them that are counters, looked at as their rate a second.
-        scale: What is usual of each.
-        detectors: All that were fitted.
-        chosen: The one that is used.
-        criterion: Area under the ROC curve of each on windows with something put in.
-        threshold: Score of the chosen one above which a window is an alert.
+    ``counters`` are metrics looked at as their rate a second; ``criterion`` is the area under the ROC
+    curve of each detector on windows with something put in.
     """
 
     metrics: tuple[str, ...]
@@ -44,10 +38,6 @@ def fit_and_score(
     metrics: pl.DataFrame, settings: AnomalySettings
 ) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
     """Score the windows of every log that has enough of them.
-
-    Args:
-        metrics: ``schemas.WORKER_METRICS`` and ``schemas.SYSTEM_METRICS``, one below the other.
-        settings: Windows, detectors, thresholds.
 
     Returns:
         The detectors by log, and frames of ``schemas.ANOMALY_SERIES``,
@@ -151,7 +141,6 @@ def _window_rows(
 
 
 def alert_rows(file: str, log_windows: Windows, watcher: FittedDetectors) -> list[dict[str, Any]]:
-    """Rows of ``schemas.ANOMALY_ALERTS`` for held-out windows."""
     if not len(log_windows):
         return []
     scaled = watcher.scale.apply(log_windows.values)

@@ -64,11 +64,6 @@ def choose_detector(
 
     Another than the first is taken only if it gains more than two standard errors. Windows that
     overlap are not independent: as many as they have records count for one.
-
-    Args:
-        detectors: The one to use unless another is better comes first.
-        windows: Scaled windows that no detector learnt from.
-        settings: What is put in.
     """
     changed = disturbed(windows, settings)
     shares = {name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()}

@@ -33,13 +33,6 @@ class DetectorError(ValueError):
 
 
 def save_detectors(folder: Path, fitted_logs: Mapping[str, FittedDetectors], window: int) -> None:
-    """Save the detectors of all logs to a folder.
-
-    Args:
-        folder: Output folder.
-        fitted_logs: Detectors by log.
-        window: Records of a window.
-    """
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {}
@@ -93,17 +86,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
 def score_records(
     metrics: pl.DataFrame, file: str, fitted_log: FittedDetectors, window: int
 ) -> tuple[int, pl.DataFrame]:
-    """Alerts for new records by detectors fitted earlier.
-
-    Args:
-        metrics: ``schemas.WORKER_METRICS`` of the new records, in the counters of the watcher.
-        file: Log that the records belong to.
-        fitted_log: Its detectors.
-        window: Records of a window.
-
-    Returns:
-        How many windows there are, and a frame of ``schemas.ANOMALY_ALERTS``.
-    """
+    """Number of windows, and alerts for new records of a log (counters as the detectors have them)."""
     series = series_of(metrics, fitted_log.metrics)
     if not series:
         return 0, ANOMALY_ALERTS.empty()

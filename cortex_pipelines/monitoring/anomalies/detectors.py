@@ -30,11 +30,9 @@ class AnomalyDetector(Protocol):
 
 @dataclass(frozen=True)
 class PcaDetector:
-    """Principal component analysis; the score is the reconstruction error.
+    """Principal component analysis; the score is the squared reconstruction error.
 
-    Args:
-        mean: Mean of the flattened windows.
-        axes: Directions, shape (components, records * metrics).
+    Axes have the shape (components, records * metrics).
     """
 
     mean: np.ndarray
@@ -42,7 +40,6 @@ class PcaDetector:
 
     @classmethod
     def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "PcaDetector":
-        """Fit components that explain ``settings.variance_kept`` of the variance."""
         flat = windows.reshape(len(windows), -1)
         mean = flat.mean(axis=0)
         _, lengths, axes = np.linalg.svd(flat - mean, full_matrices=False)
@@ -52,11 +49,9 @@ class PcaDetector:
         return cls(mean, axes[:count])
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """Squared reconstruction error."""
         return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """Squared reconstruction error of each metric."""
         flat = windows.reshape(len(windows), -1) - self.mean
         residual = flat - flat @ self.axes.T @ self.axes
         return np.asarray((residual.reshape(windows.shape) ** 2).sum(axis=1))
@@ -64,18 +59,10 @@ class PcaDetector:
 
 @dataclass(frozen=True)
 class IsolationForestDetector:
-    """Isolation forest (Liu and others, 2008).
+    """Isolation forest (Liu and others, 2008), as arrays over the nodes of all trees: no pickling.
 
-    Plain arrays over the nodes of all trees, so that it is kept without pickling.
-
-    Args:
-        left: Where a value at most the threshold goes; -1 for a leaf.
-        right: Where a greater one goes.
-        feature: Place of the value in the flattened window.
-        threshold: What it is compared with.
-        length: Of a leaf the cuts that lead there, and those that it would still take.
-        roots: First node of each tree.
-        usual: Mean length of all training windows, by which lengths are measured.
+    A value at most the threshold goes to the left; -1 for a leaf, whose length counts the cuts that lead
+    there and those that it would still take. ``usual`` is the mean length of all training windows.
     """
 
     left: np.ndarray
@@ -88,7 +75,6 @@ class IsolationForestDetector:
 
     @classmethod
     def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "IsolationForestDetector":
-        """Fit ``settings.trees`` trees."""
         from sklearn.ensemble import IsolationForest
 
         model = IsolationForest(n_estimators=settings.trees, random_state=settings.seed)
@@ -117,7 +103,6 @@ class IsolationForestDetector:
         )
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """The forest's anomaly score, 0 to 1."""
         values = windows.reshape(len(windows), -1).astype(np.float32)  # as the trees were grown
         nodes = np.broadcast_to(self.roots, (len(values), len(self.roots)))
         while (self.left[nodes] >= 0).any():
@@ -152,11 +137,7 @@ def _average_path_length(samples: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """Autoencoder with a bottleneck; the score is the reconstruction error.
-
-    Args:
-        layers: Weight and bias of each layer; tanh between them.
-    """
+    """Autoencoder with a bottleneck, tanh between its layers; the score is the reconstruction error."""
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -193,11 +174,9 @@ class Autoencoder:
         return cls(tuple((w.astype(np.float64), b.astype(np.float64)) for w, b in arrays))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """Squared reconstruction error."""
         return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """Squared reconstruction error of each metric."""
         values = windows.reshape(len(windows), -1)
         for number, (weight, bias) in enumerate(self.layers):
             values = values @ weight.T + bias
@@ -208,14 +187,7 @@ class Autoencoder:
 
 @dataclass(frozen=True)
 class DetectorEnsemble:
-    """Mean of the detectors' standardised scores.
-
-    Args:
-        detectors: The others.
-        floors: What is added to each score before its logarithm is taken.
-        centres: Median of the logarithm over usual windows.
-        spreads: Half of the distance between its 16th and 84th percentile.
-    """
+    """Mean of the detectors' standardised log scores."""
 
     detectors: tuple[AnomalyDetector, ...]
     floors: tuple[float, ...]
@@ -237,7 +209,6 @@ class DetectorEnsemble:
         )
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """Mean standardised score."""
         scores = [
             (np.log(detector.score(windows) + floor) - centre) / spread
             for detector, floor, centre, spread in zip(
@@ -247,7 +218,6 @@ class DetectorEnsemble:
         return np.asarray(np.mean(scores, axis=0))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """Mean share of each metric in the score."""
         shares = []
         for detector in self.detectors:
             contributions = detector.blame(windows)
@@ -256,7 +226,6 @@ class DetectorEnsemble:
 
 
 def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, AnomalyDetector]:
-    """Fit all detectors to the same scaled windows of shape (windows, records, metrics)."""
     return {
         "pca": PcaDetector.fit(windows, settings),
         "forest": IsolationForestDetector.fit(windows, settings),

@@ -40,18 +40,15 @@ _LEAST_SPREAD = 0.05
 
 
 class TableError(ValueError):
-    """A table's records cannot be scored."""
+    pass
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Anomaly scores of records.
+    """Anomaly scores of records; those of the learnt part are distances from the other learnt windows.
 
-    Args:
-        values: One a record, higher is more anomalous. Those of the learnt part are distances from
-            the other learnt windows.
-        calibrated: First record whose score compares with later ones: the windows before it were
-            what it was compared with, as for later records.
+    From ``calibrated`` on, scores compare with later ones: the windows before it were what they were
+    compared with, as for later records.
     """
 
     values: Doubles
@@ -131,7 +128,6 @@ def _nearest(windows: Floats, queries: Floats, part: slice, library: range, leng
 
 
 def _standardised(distances: Doubles, calibrated: int, learnt: int) -> Doubles:
-    """Logarithms in spreads of those of the held-out records."""
     usual = distances[calibrated:learnt]
     floor = _FLOOR * float(np.median(usual)) + 1e-9
     logs = np.log(distances + floor)

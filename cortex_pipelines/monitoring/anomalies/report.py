@@ -20,13 +20,6 @@ _MOST = 50
 
 
 def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: bool) -> str:
-    """The report page; deterministic for the same tables.
-
-    Args:
-        tables: As ``watching.watch`` gives them.
-        alarm_share: Share of usual windows that may give a false alarm.
-        sample: Whether the logs are a hand-written sample.
-    """
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts += [paragraph(_HOW)]
     windows, alerts = tables["windows"], tables["alerts"]

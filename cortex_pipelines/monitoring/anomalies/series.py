@@ -13,16 +13,7 @@ EVERYONE = "all"
 
 @dataclass(frozen=True)
 class Series:
-    """One worker's records in one log, in time order.
-
-    Args:
-        file: The log.
-        subject: The worker, or ``EVERYONE``.
-        metrics: Names of the metrics, sorted; the same for all series of a log.
-        times: Time of each record.
-        values: One row a record, one column a metric; a counter as its rate a second.
-        counters: Those of the metrics that are counters.
-    """
+    """One worker's records in one log, in time order; one row a record, a counter as its rate a second."""
 
     file: str
     subject: str
@@ -35,12 +26,8 @@ class Series:
 def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     """The series of each log, sorted by log and worker.
 
-    A missing value is filled by the one before it, or else by the median of the log. Metrics that
-    are not numbers or are missing too often are left out.
-
-    Args:
-        metrics: ``schemas.WORKER_METRICS`` and ``schemas.SYSTEM_METRICS``.
-        present: Share of a log's records that a metric has to stand in.
+    A missing value is filled by the one before it, or else by the median of the log. Metrics that are
+    not numbers or stand in less than this share of the log's records are left out.
     """
     return [
         series
@@ -50,12 +37,7 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
 
 
 def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[Series]:
-    """The series of a log with gaps filled; a metric that never occurs is NaN.
-
-    Args:
-        log: ``schemas.WORKER_METRICS`` of one log.
-        metrics: Names of the metrics, sorted.
-    """
+    """The series of a log with gaps filled; a metric that never occurs is NaN."""
     return list(_series(_timed(log), str(log["file"][0]), list(metrics))) if log.height else []
 
 

@@ -19,16 +19,6 @@ _MISSING = ("", "nan", "null", "none", "na", "n/a", "-")
 
 @dataclass(frozen=True)
 class ScoringSummary:
-    """Summary of a scored table.
-
-    Args:
-        records: Lines of the table.
-        learnt: Those at the beginning that were learnt from.
-        alarms: Later ones that raise an alarm.
-        columns: Columns of numbers that were looked at.
-        ignored: Other columns.
-    """
-
     records: int
     learnt: int
     alarms: int
@@ -38,11 +28,6 @@ class ScoringSummary:
 
 def score_table(path: Path, fit_share: float, out: Path) -> ScoringSummary:
     """Score the records of a CSV file and write ``timestamp,score,alarm``, a line for a line.
-
-    Args:
-        path: A table with a column ``timestamp`` and columns of numbers.
-        fit_share: Share of the records, the earliest, that are learnt from.
-        out: Where scores go.
 
     Raises:
         TableError: the file is not such a table, has too few records, or is the output itself.

@@ -42,7 +42,6 @@ class Scale:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> "Scale":
-        """Fit to records of shape (records, metrics)."""
         low, centre, high = np.percentile(values, [16, 50, 84], axis=0)
         spread, deviation = (high - low) / 2, values.std(axis=0)
         min_spread = np.maximum(_ROUNDING * np.abs(values).max(axis=0), _LEAST_SPREAD)
@@ -51,7 +50,6 @@ class Scale:
         return cls(centre, spread, np.where(still, _STILL_SPREADS, MOST_SPREADS))
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Values in spreads from the centre."""
         with np.errstate(over="ignore"):  # infinitely many spreads are at the clip as well
             scaled = (values - self.centre) / self.spread
         return np.asarray(np.clip(scaled, -self.most, self.most))
@@ -59,14 +57,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one split of a log, of all its workers.
-
-    Args:
-        subjects: Worker of each window.
-        starts: Time of its first record.
-        ends: Time of its last record.
-        values: Shape (windows, records, metrics), as measured.
-    """
+    """Windows of one split of a log, shape (windows, records, metrics), with time of first and last record."""
 
     subjects: tuple[str, ...]
     starts: tuple[datetime, ...]
@@ -100,12 +91,6 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
 
 
 def all_windows(log: Sequence[Series], size: int) -> Windows:
-    """All windows of a log, without a split.
-
-    Args:
-        log: Its series, at least one.
-        size: Records of a window.
-    """
     windows = [
         (series.subject, series.times[start], series.times[start + size - 1], values)
         for series in log

@@ -17,20 +17,11 @@ from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError, 
 
 @dataclass(frozen=True)
 class DetectorScores:
-    """Detector scores of new records.
-
-    Args:
-        log: Log whose detectors were used.
-        windows: Windows that were scored.
-        alerts: ``schemas.ANOMALY_ALERTS``.
-    """
-
     log: str
     windows: int
     alerts: pl.DataFrame
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, times in ISO 8601."""
         alerts = [
             row | {name: row[name].isoformat() for name in ("start", "end")}
             for row in self.alerts.iter_rows(named=True)
@@ -39,14 +30,7 @@ class DetectorScores:
 
 
 def score_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> DetectorScores:
-    """Score the records of a file.
-
-    Args:
-        path: New records of a log, in its form.
-        log: Which log, as ``series.parquet`` of the detectors names it; None to go by the name of
-            the file.
-        detectors: Output of ``worker_anomalies``.
-        params: Parameters; of them the sections coordination and privacy count.
+    """Score the records of a file by the detectors of a log; None goes by the name of the file.
 
     Raises:
         DetectorError: no detectors are fitted, or none for the log.
@@ -70,14 +54,7 @@ def score_file(path: Path, log: str | None, detectors: Path, params: Parameters)
 def score_new_records(
     records: Sequence[Mapping[str, Any]], log: str, detectors: Path, params: Parameters
 ) -> DetectorScores:
-    """The same for records that are in no file; see ``score_file``.
-
-    Args:
-        records: New records, oldest first.
-        log: Which log, as the detectors name it or by its file name alone.
-        detectors: Output of ``worker_anomalies``.
-        params: Parameters; of them the sections coordination and privacy count.
-    """
+    """The same for records, the oldest first, that are in no file."""
     fitted_logs = sorted(load_detectors(detectors)[1])
     log_name = _log_of(log, log if log in fitted_logs else None, fitted_logs)
     with temporary_folder("records") as folder:

@@ -32,14 +32,10 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 
 
 def compare(reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]], encode: Encode) -> Drift:
-    """Test which columns have drifted.
+    """Test which columns have drifted between two samples of at least one record each.
 
-    A column that one sample lacks is one whose values are all missing there.
-
-    Args:
-        reference: Records, at least one.
-        current: Records to compare with them, at least one.
-        encode: Texts to vectors of length 1; called only if a column holds text.
+    A column that one sample lacks is one whose values are all missing there. Texts are encoded to
+    vectors of length 1, only if a column holds any.
     """
     samples = [[flat(record) for record in sample] for sample in (reference, current)]
     names = sorted({name for sample in samples for record in sample for name in record})
@@ -145,7 +141,6 @@ def _compare_categories(reference: list[Any], current: list[Any]) -> TwoSampleTe
 
 
 def _compare_counts(counts: np.ndarray, prefix: str = "") -> TwoSampleTest:
-    """Two columns of counts; shape (levels, 2)."""
     from scipy.stats import chi2_contingency, fisher_exact
 
     if len(counts) < 2:

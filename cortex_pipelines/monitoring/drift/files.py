@@ -25,11 +25,7 @@ class RecordFileError(ValueError):
 
 
 def drift_between(reference: Path, current: Path) -> Drift:
-    """Test which columns have drifted between two files.
-
-    Args:
-        reference: JSON lines, which may be packed by gzip, or Parquet.
-        current: The same.
+    """Test which columns have drifted between two files: JSON lines, also packed by gzip, or Parquet.
 
     Raises:
         RecordFileError: a file is missing, is neither, or holds no record.

@@ -53,13 +53,10 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def as_values(values: Sequence[Any]) -> list[Any]:
-    """A column's values as what they are, however a writer put them down.
+    """A column's values of both samples as what they are, however a writer put them down.
 
     Numbers that stand as text in both samples, in one, or here and there are numbers, and `true` is
     a truth value. Beside numbers, an empty text or a word for nothing is a missing value.
-
-    Args:
-        values: Values of both samples, those missing as None.
     """
     if all(_is_truth(value) for value in values if value is not None):
         return [str(value).lower() == "true" if value is not None else None for value in values]
@@ -96,13 +93,7 @@ def _number(value: Any) -> int | float:
 
 
 def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
-    """Kind of a column.
-
-    Args:
-        name: Its name, which tells a time stamp in seconds from another number.
-        reference: Values of one sample that are not missing, in its order.
-        current: Those of the other.
-    """
+    """Kind of a column; its name tells a time stamp in seconds from another number."""
     values = [*reference, *current]
     different = len({(type(value) is bool, value) for value in values})
     if different <= 1:

@@ -9,14 +9,6 @@ Kind = Literal["number", "category", "text", "time", "identifier", "constant"]
 
 @dataclass(frozen=True)
 class TwoSampleTest:
-    """One test of two samples.
-
-    Args:
-        test: Name of the test.
-        statistic: Its statistic.
-        p_value: Probability of one at least as extreme if both samples are of one distribution.
-    """
-
     test: str
     statistic: float
     p_value: float
@@ -24,15 +16,9 @@ class TwoSampleTest:
 
 @dataclass(frozen=True)
 class Feature:
-    """A column in both samples.
+    """A column in both samples; fields of an object are named ``object.field``.
 
-    Args:
-        name: Its name; fields of an object are named ``object.field``.
-        kind: What its values are.
-        test: Which test compared them; None if they were not compared.
-        statistic: Of that test.
-        p_value: Of that test, before the correction for several columns.
-        drift: Whether it drifts after Holm's correction over the columns that were compared.
+    The p-value is that before Holm's correction, by which it drifts or not; None if not compared.
     """
 
     name: str
@@ -45,13 +31,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Drift:
-    """Comparison of two samples.
-
-    Args:
-        drift: Whether any column drifts.
-        share: Share of the compared columns that drift.
-        features: All columns, by name.
-    """
+    """Comparison of two samples, with the share of the compared columns that drift."""
 
     drift: bool
     share: float

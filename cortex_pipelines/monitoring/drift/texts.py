@@ -37,7 +37,6 @@ def compare_texts(
     """Test whether the first texts and the others are of one distribution.
 
     Args:
-        texts: Both samples, one after the other.
         embeddings: One row a text, of length 1.
         first: Texts in the first sample.
         permutations: Drawn labellings; the smallest p-value is 1 / (permutations + 1).
@@ -60,7 +59,6 @@ def compare_texts(
 
 
 def _spelling(texts: Sequence[str]) -> Doubles:
-    """Cosine of character n-grams weighted by rarity; zeros where no n-gram comes twice."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2, dtype=np.float64)
@@ -105,7 +103,6 @@ def _spectral_filter(graph: Doubles) -> Doubles:
 
 
 def _statistics(form: Doubles, labels: Doubles, permutations: int, random: np.random.Generator) -> Doubles:
-    """The form of the labels as they are, and of permuted ones."""
     statistics: list[Doubles] = []
     for start in range(0, permutations + 1, _CHUNK):
         size = min(_CHUNK, permutations + 1 - start)

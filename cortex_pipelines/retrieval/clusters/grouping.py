@@ -37,14 +37,6 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClusterMap:
-    """Units on the map, and the clusters.
-
-    Args:
-        units: Rows of ``CLUSTERED_UNITS``.
-        clusters: Rows of ``CLUSTERS``.
-        unmapped: Units that are not on the map, because there are too many.
-    """
-
     units: pl.DataFrame
     clusters: pl.DataFrame
     unmapped: int
@@ -53,14 +45,6 @@ class ClusterMap:
 def cluster_units(
     units: pl.DataFrame, vectors: npt.NDArray[np.float16], texts: Sequence[str], settings: ClusterSettings
 ) -> ClusterMap:
-    """Cluster units and place them on a map.
-
-    Args:
-        units: ``source``, ``path``, ``number``, ``name`` and ``start_line`` of each.
-        vectors: A row a unit, of length 1.
-        texts: What each is about: name, documentation, code.
-        settings: Settings.
-    """
     sample = _sample(units, settings.most_mapped)
     unmapped = units.height - len(sample)
     units, vectors, texts = units[sample], vectors[sample], [texts[index] for index in sample]
@@ -81,7 +65,6 @@ def cluster_units(
 
 
 def _sample(units: pl.DataFrame, most: int) -> list[int]:
-    """Numbers of the units on the map: those with the smallest hashes, if there are too many."""
     keys = [
         hashlib.sha256("\0".join(map(str, row)).encode(errors="replace")).digest()
         for row in units.select("source", "path", "number").iter_rows()
@@ -90,7 +73,6 @@ def _sample(units: pl.DataFrame, most: int) -> list[int]:
 
 
 def _map(rows: Floats, settings: ClusterSettings) -> Floats:
-    """A place for each row; shape (rows, 2)."""
     if len(rows) < _FEWEST:
         return np.zeros((len(rows), 2))
     from sklearn.manifold import TSNE
@@ -107,7 +89,6 @@ def _map(rows: Floats, settings: ClusterSettings) -> Floats:
 
 
 def _spread(points: Floats) -> Floats:
-    """The same map with both coordinates from 0 to 1."""
     if not len(points):
         return points
     points = points - points.min(axis=0)
@@ -116,7 +97,6 @@ def _spread(points: Floats) -> Floats:
 
 
 def _components(rows: Floats) -> Floats:
-    """The first principal components, each with its largest weight positive."""
     centred = rows - rows.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     directions = directions[:, ::-1][:, :_COMPONENTS]
@@ -127,7 +107,6 @@ def _components(rows: Floats) -> Floats:
 
 
 def _dense_labels(points: Floats, smallest: int) -> npt.NDArray[np.int64]:
-    """A label for each point; ``OUTLIER`` for those in no dense place."""
     if len(points) < max(2 * smallest, _FEWEST):
         return np.full(len(points), OUTLIER)
     from sklearn.cluster import HDBSCAN
@@ -140,7 +119,6 @@ def _dense_labels(points: Floats, smallest: int) -> npt.NDArray[np.int64]:
 
 
 def _number_by_size(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The same clusters, numbered by size, the largest first; equal ones by their first unit."""
     numbers = [number for number in dict.fromkeys(labels.tolist()) if number != OUTLIER]
     by_size = sorted(numbers, key=lambda number: -int((labels == number).sum()))
     renamed = {number: rank for rank, number in enumerate(by_size)} | {OUTLIER: OUTLIER}
@@ -148,11 +126,6 @@ def _number_by_size(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _distinctive_terms(texts: Sequence[str], labels: npt.NDArray[np.int64]) -> list[list[str]]:
-    """For each cluster the terms that more of its units have than of all, best first.
-
-    The share of its units that have a term, times the logarithm of how much more often it is there
-    than elsewhere. Shown is the form that occurs most.
-    """
     forms: dict[str, Counter[str]] = {}
     inside: list[Counter[str]] = [Counter() for _ in range(int(labels.max(initial=OUTLIER)) + 1)]
     everywhere: Counter[str] = Counter()
@@ -193,7 +166,6 @@ def _commonest(forms: Counter[str]) -> str:
 def _cluster_row(
     number: int, members: npt.NDArray[np.int64], units: pl.DataFrame, rows: Floats, terms: list[str]
 ) -> dict[str, object]:
-    """A row of ``CLUSTERS``."""
     paths = units["path"].gather(members).to_list()
     folders = Counter(path.rpartition("/")[0] for path in paths)
     folder = min(folders, key=lambda path: (-folders[path], path))

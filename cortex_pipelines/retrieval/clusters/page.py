@@ -16,12 +16,6 @@ _DIGITS = 4
 
 
 def map_page(project: str, cluster_map: ClusterMap) -> str:
-    """The page as HTML; it works without a network.
-
-    Args:
-        project: Name of the project.
-        cluster_map: Units and clusters.
-    """
     units, clusters = cluster_map.units, cluster_map.clusters
     outliers = units.filter(cluster=OUTLIER)
     parts = [

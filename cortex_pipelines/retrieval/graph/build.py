@@ -34,8 +34,6 @@ class GraphNode(NamedTuple):
 
 
 class GraphTables(NamedTuple):
-    """Input tables of a graph, with the columns above."""
-
     files: pl.DataFrame
     units: pl.DataFrame
     tests: pl.DataFrame
@@ -50,18 +48,7 @@ def code_graph(
     cache: RowCache | None = None,
     project: str = "",
 ) -> pl.DataFrame:
-    """The edges between the units and files of a project.
-
-    Args:
-        tables: Its input tables.
-        settings: Limits of readers.
-        parsing: Limits of what is parsed.
-        cache: Where what single files refer to is kept; None computes all.
-        project: Name of the project, for the cache.
-
-    Returns:
-        Rows of ``CODE_GRAPH``.
-    """
+    """Rows of ``CODE_GRAPH``: the edges between the units and files of a project."""
     references = read_references(tables.files, settings, parsing, cache, project)
     rows: list[dict[str, Any]] = []
     for source in tables.files["source"].unique().sort():
@@ -72,8 +59,6 @@ def code_graph(
 
 
 class _SourceGraph:
-    """The edges of one source, as they are collected."""
-
     def __init__(self, tables: GraphTables, references: pl.DataFrame) -> None:
         self._tables = tables
         self._edges: dict[tuple[str, GraphNode, GraphNode], tuple[int, set[int], int]] = {}
@@ -95,7 +80,6 @@ class _SourceGraph:
         self._resolver = ReferenceResolver(self._symbols, self._references, self._targets, self._paths)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All edges, as rows of the table."""
         self._inherits()
         self._calls()
         self._imports()

@@ -17,8 +17,6 @@ _ROOTS = ("src/", "lib/")
 
 
 class Mention(NamedTuple):
-    """A line of a configuration file that names code: a file, and what is named in it if any."""
-
     path: str
     line: int
     target: str
@@ -26,12 +24,6 @@ class Mention(NamedTuple):
 
 
 class MentionFinder:
-    """Reads what configuration files of a source mention.
-
-    Args:
-        code: Files of code of the source.
-    """
-
     def __init__(self, code: Iterable[str]) -> None:
         self._code = frozenset(code)
         self._modules: dict[str, str] = {}

@@ -14,12 +14,7 @@ LEAST_SHARE = 0.25
 
 
 def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) -> dict[tuple[str, str], int]:
-    """Commits that changed both of two files, by the two in the order of their paths.
-
-    Args:
-        commits: Paths that each commit changed.
-        paths: Files that are still there; of others nothing is said.
-    """
+    """Commits that changed both of two files, by the two in the order of their paths."""
     changed: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
     for commit in commits:

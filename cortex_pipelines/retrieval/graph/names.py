@@ -26,8 +26,6 @@ _INNER = {"python", "javascript"}
 
 
 class GraphUnit(NamedTuple):
-    """A function, method or type."""
-
     path: str
     family: str
     kind: str
@@ -48,7 +46,6 @@ class GraphUnit(NamedTuple):
 
     @property
     def is_type(self) -> bool:
-        """Whether it is a type."""
         return self.kind in TYPES
 
     @property
@@ -61,11 +58,9 @@ NumbersByName = dict[str, list[int]]
 
 
 class SymbolTable:
-    """Definitions of one source.
+    """Definitions of one source; all lookups give the number of a unit, -1 for none.
 
-    Args:
-        units: Rows of ``CODE_UNITS`` with ``UNIT_COLUMNS``, of one source.
-        packages: Package that Java and Go files say they are of, by path.
+    ``packages`` are those that Java and Go files say they are of, by path.
     """
 
     def __init__(self, units: pl.DataFrame, packages: dict[str, str]) -> None:
@@ -153,17 +148,14 @@ class SymbolTable:
             number = self.parents[number]
 
     def in_file(self, path: str, name: str) -> int:
-        """The function or type that a file knows by a name; -1 for none."""
         return self._pick_definition(self._in_file.get(path, {}).get(name, ()), outermost=True)
 
     def nested(self, number: int, name: str) -> int:
-        """What is defined in a function under a name; -1 for none."""
         unit = self.units[number]
         members = self._members.get((unit.family, unit.name), {}).get(name, ())
         return self._pick_definition([inner for inner in members if self.parents[inner] == number])
 
     def in_package(self, package: str, name: str) -> int:
-        """The function or type of a name in a package; -1 for none."""
         candidates = self._in_package.get(package, {}).get(name, ())
         return self._pick_definition(candidates, outermost=True)
 

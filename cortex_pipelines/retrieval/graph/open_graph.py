@@ -39,10 +39,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def project_graph(project: Project, name: str | None) -> CodeGraph:
-    """The graph that a project, or all of them, has made.
-
-    Args:
-        name: The project; None for all, whose names then begin the paths.
+    """The graph that a project, or all of them (None), has made; then their names begin the paths.
 
     Raises:
         ProjectError: unknown project, or its graph is not built yet.

@@ -27,7 +27,7 @@ _FOLLOWED = {
 
 
 class GraphQuestionError(ValueError):
-    """A question that cannot be asked so; the message says how."""
+    pass
 
 
 class GraphNameError(LookupError):
@@ -36,20 +36,10 @@ class GraphNameError(LookupError):
 
 @dataclass(frozen=True)
 class AnswerStep:
-    """One place in an answer.
+    """One place in an answer, with what it does to the place in ``of``.
 
-    Args:
-        path: File of the place.
-        start_line: First line, from 1; 0 for a file or folder.
-        end_line: Last line, inclusive.
-        name: Qualified name; empty for the file itself.
-        kind: Kind of unit, ``test``, ``file`` or ``folder``.
-        relation: What it does to the place in ``of``.
-        of: The place before it, as it is typed.
-        lines: Lines of ``path`` that show it.
-        resolution: What the edge rests on; of ``calls`` the surest is ``scope``.
-        distance: Steps from what was asked about.
-        weight: Lines that show it; of ``changes_with``, commits that changed both.
+    ``lines`` (and their number, ``weight``) show it; of ``changes_with`` the weight is the commits that
+    changed both. A file or folder has no name and lines 0.
     """
 
     path: str
@@ -67,14 +57,7 @@ class AnswerStep:
 
 @dataclass(frozen=True)
 class GraphAnswer:
-    """The answer to a question.
-
-    Args:
-        question: One of ``QUESTIONS``.
-        of: The places that the name stands for, as they are typed.
-        steps: Places, the nearest first; of a path in its order.
-        notice: Warnings for the reader; empty if none.
-    """
+    """Places, the nearest first; of a path in its order. ``of`` is what the name stands for, as typed."""
 
     question: str
     of: tuple[str, ...]
@@ -82,7 +65,6 @@ class GraphAnswer:
     notice: str
 
     def as_json(self) -> dict[str, Any]:
-        """The answer as the command writes it."""
         return asdict(self)
 
 
@@ -128,10 +110,9 @@ class CodeGraph:
                 self._inside[node.path].append(node)
 
     def ask(self, question: str, name: str, to: str | None = None, depth: int = DEPTH) -> GraphAnswer:
-        """Answer a question.
+        """Answer a question of ``QUESTIONS``.
 
         Args:
-            question: One of ``QUESTIONS``.
             name: ``path``, ``path:qualified.name``, a qualified or a simple name.
             to: The other end of a path.
             depth: Most steps of ``breaks`` and ``tests``.
@@ -157,13 +138,7 @@ class CodeGraph:
         return GraphAnswer(question, (node_name(start),), tuple(steps), _notice(question, start, steps))
 
     def find_node(self, name: str) -> GraphNode:
-        """The node that a name refers to.
-
-        A place outside of tests goes before those of the same name in tests.
-
-        Raises:
-            GraphNameError: nothing has the name, or several places have it.
-        """
+        """The node that a name refers to; one outside of tests goes before those of the same name in tests."""
         nodes = sorted(self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path), node))
         outside = [node for node in nodes if not is_test(node.path)]
         if len(nodes) == 1 or len(outside) == 1:
@@ -215,7 +190,6 @@ class CodeGraph:
                 yield other
 
     def _reaching(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:
-        """What reaches a place by the relations of a question, the nearest first."""
         relations = _FOLLOWED[question]
         first = list(self._with_members(start))
         visited = set(first)
@@ -254,7 +228,6 @@ class CodeGraph:
         return GraphAnswer("path", (node_name(start), node_name(end)), tuple(steps or ()), notice)
 
     def _shortest(self, start: GraphNode, end: GraphNode) -> list[AnswerStep] | None:
-        """Edges of a shortest path, in order; None if unreachable."""
         ends = set(self._with_members(end))
         previous_edges: dict[GraphNode, _Edge | None] = dict.fromkeys(self._with_members(start))
         queue = deque(previous_edges)
@@ -273,7 +246,6 @@ class CodeGraph:
 
 
 def node_name(node: GraphNode) -> str:
-    """A place as it may be typed."""
     return f"{node.path}:{node.name}" if node.name else node.path or "."
 
 

@@ -83,11 +83,8 @@ REFERENCES = pl.Schema(
 
 
 class _ReferenceFile(SourceFile):
-    """A file with the matches of this folder's queries."""
-
     @cached_property
     def captures(self) -> dict[str, list[Captures]]:
-        """Matches by the first capture's name, in order."""
         by_kind: dict[str, list[Captures]] = {}
         grammar = grammar_for(self.language or "", self.path)
         tree = syntax_tree(self.text.encode(errors="replace"), grammar, self.parsing.max_file_bytes)
@@ -106,17 +103,9 @@ def read_references(
     cache: RowCache | None = None,
     project: str = "",
 ) -> pl.DataFrame:
-    """What the files of a project refer to.
+    """What the parsed files of a project refer to, in the order of source and path.
 
-    Args:
-        files: Rows of ``REPOSITORY_FILES``; generated ones are left out.
-        settings: Limits of readers.
-        parsing: Limits of what is parsed.
-        cache: Where the references of files that did not change are kept; None computes all.
-        project: Name that keeps projects apart in the cache.
-
-    Returns:
-        Columns ``source``, ``path`` and those of ``REFERENCES``, in the order of source and path.
+    Columns ``source``, ``path`` and those of ``REFERENCES``.
     """
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
     parsed_files = parsed_files.select("source", "path", "language", "text").sort("source", "path")
@@ -145,7 +134,6 @@ def read_references(
 def references_of(
     code: str, language: str, path: str, settings: ArchitectureSettings, parsing: ExtractionSettings
 ) -> list[Reference]:
-    """What one file refers to; nothing for one that is not parsed."""
     file = _ReferenceFile(path, language, code, settings, parsing)
     references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
     if isinstance(references, Damage):

@@ -97,15 +97,6 @@ Targets = dict[tuple[str, int], list[tuple[str, str]]]
 
 
 class ReferenceResolver:
-    """Resolves the references of one source.
-
-    Args:
-        symbols: What is defined in it.
-        references: References of each file.
-        targets: Targets of its imports.
-        paths: All its files.
-    """
-
     def __init__(
         self,
         symbols: SymbolTable,
@@ -181,13 +172,7 @@ class ReferenceResolver:
         return -1
 
     def resolve_call(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
-        """The unit that a call refers to, and how it was resolved; None if it is not known.
-
-        Args:
-            path: File of the call.
-            enclosing_unit: Unit that the call is in; -1 for none.
-            reference: The call.
-        """
+        """The unit that a call refers to, and how it was resolved; None if it is not known."""
         if reference.about:
             owner = self.evaluate(reference.about, path, enclosing_unit, 0)
             resolved = self._member(owner, reference.name, 0)
@@ -200,7 +185,6 @@ class ReferenceResolver:
         return resolved.symbol.number, RESOLUTIONS[resolved.rank]
 
     def resolve_type(self, name: str, path: str, enclosing_unit: int) -> tuple[int, str] | None:
-        """The type that a name refers to in its scope, and how it was resolved."""
         resolved = self.evaluate(name, path, enclosing_unit, 0) if name else None
         if resolved is None or resolved.symbol.kind != "unit":
             return None
@@ -225,14 +209,7 @@ class ReferenceResolver:
         return (number, UNIQUE) if number >= 0 else None
 
     def evaluate(self, expression: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
-        """Resolve an expression in its scope; None if unknown.
-
-        Args:
-            expression: As ``references.expression`` gives it, or the name of a type.
-            path: File that it stands in.
-            enclosing_unit: Unit that it stands in; -1 for none.
-            depth: Depth of the recursion.
-        """
+        """Resolve an expression (as ``references.expression`` gives it, or the name of a type) in its scope."""
         if UNKNOWN in expression or depth > _DEPTH:
             return None
         key = (path, enclosing_unit, expression)
@@ -277,7 +254,6 @@ class ReferenceResolver:
         return self._result(resolved, depth + 1) if part != name else resolved
 
     def _bare_name(self, name: str, path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
-        """Resolve a bare name in its scope."""
         symbols, rank = self._symbols, RESOLUTIONS.index(SCOPE)
         family = symbols.families.get(path, "")
         for unit in symbols.enclosing_units(enclosing_unit):
@@ -397,7 +373,6 @@ class ReferenceResolver:
         return None
 
     def _with_bases(self, types: Sequence[int]) -> list[int]:
-        """Types and their bases, the nearest first."""
         lineage = list(types)
         for type_number in lineage:
             if len(lineage) > 100:
@@ -406,7 +381,6 @@ class ReferenceResolver:
         return lineage
 
     def _result(self, resolved: ResolvedSymbol | None, depth: int) -> ResolvedSymbol | None:
-        """What calling a symbol returns."""
         if resolved is None or resolved.symbol.kind != "unit":
             return resolved if resolved and resolved.symbol.kind == "external" else None
         number = resolved.symbol.number
@@ -432,12 +406,7 @@ _RESULTS = {
 
 
 def result_type(signature: str, family: str) -> str:
-    """The type that a function says it gives; empty if it says none.
-
-    Args:
-        signature: As the table of units has it, on one line.
-        family: Language; TypeScript is JavaScript.
-    """
+    """The type that a function's signature, on one line, says it gives; empty if it says none."""
     match = _RESULTS[family].search(signature)
     return plain_type(match[1]) if match else ""
 

@@ -26,23 +26,10 @@ _A_MINUTE, _A_DAY = 60.0, 86_400.0
 
 
 def version_digest(versions: Mapping[str, str | None]) -> str:
-    """Digest of the versions that an answer depends on.
-
-    Args:
-        versions: Name of each thing to its version; None for what is not there.
-    """
     return hashlib.sha256(json.dumps(sorted(versions.items())).encode()).hexdigest()[:32]
 
 
 class AnswerCache:
-    """The answers of one project.
-
-    Args:
-        database: Where they are.
-        clock: Seconds since the epoch.
-        most: At most how many.
-    """
-
     def __init__(self, database: Database, clock: Callable[[], float] = time.time, most: int = MAX_ANSWERS) -> None:
         self._database = database
         self._clock = clock
@@ -51,10 +38,8 @@ class AnswerCache:
     def get(self, kind: str, question: Any, basis: str) -> Any | None:
         """The answer to a question; None if not cached or stale.
 
-        Args:
-            kind: What answers it; a word.
-            question: Anything that JSON can hold; only a hash of it is kept.
-            basis: ``version_digest`` of what an answer would depend on now.
+        Of the question, anything that JSON can hold, only a hash is kept; ``basis`` is the
+        ``version_digest`` of what an answer would depend on now.
         """
         with self._database.reading() as db:
             row = None if db is None else db.execute(
@@ -90,11 +75,7 @@ class AnswerCache:
     def get_or_make(self, kind: str, question: Any, basis: str, make: Callable[[], tuple[Any, bool]]) -> Any:
         """The answer that holds, else a new one; either as JSON gives it back.
 
-        Args:
-            kind: As of ``get``.
-            question: As of ``get``.
-            basis: As of ``get``.
-            make: Gives an answer, and whether it is to be kept.
+        ``make`` gives an answer, and whether it is to be kept.
         """
         cached = None
         with _ignore_unavailable():
@@ -108,7 +89,6 @@ class AnswerCache:
         return json.loads(json.dumps(answer))
 
     def count(self) -> int:
-        """How many there are."""
         with self._database.reading() as db:
             if db is None:
                 return 0

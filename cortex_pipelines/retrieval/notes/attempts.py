@@ -27,17 +27,7 @@ _LONGEST = 240
 
 @dataclass(frozen=True)
 class WorkerAttempts:
-    """What one worker did about a task, as often as it was sent there.
-
-    Args:
-        worker: Master that it was sent to.
-        attempts: How often.
-        succeeded: How often it is known to have succeeded.
-        failed: How often it is known to have failed.
-        outcome: The last outcome as logged; None if none was.
-        median_seconds: How long it took; None if that is not known.
-        last: When it was last sent there, ISO 8601 in UTC; None if that is not known.
-    """
+    """What one worker did about a task; ``succeeded`` and ``failed`` count the known outcomes."""
 
     worker: str
     attempts: int
@@ -50,34 +40,20 @@ class WorkerAttempts:
 
 @dataclass(frozen=True)
 class SimilarTask:
-    """A task like the one in question.
-
-    Args:
-        task: Its text.
-        score: BM25.
-        tried: What was done about it, by worker.
-    """
-
     task: str
     score: float
     tried: tuple[WorkerAttempts, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """A line of a prompt."""
         attempts_text = "; ".join(map(_attempts_text, self.tried))
         return f"- {self.task}: {attempts_text}"
 
 
 class TaskHistory:
-    """The tasks of the agents' logs, ready to be searched.
-
-    Args:
-        tables: Folder of ``coordination_tables``; rows of tests do not count.
-    """
+    """The tasks of ``coordination_tables``, ready to be searched; rows of tests do not count."""
 
     def __init__(self, tables: Path) -> None:
         features = pl.scan_parquet(tables / "features.parquet")
@@ -125,11 +101,7 @@ class TaskHistory:
             self._postings = build_postings(fields, self._statistics, _WEIGHTS)
 
     def find_similar(self, task: str, k: int) -> list[SimilarTask]:
-        """The tasks most like one, best first; those that share little with it are left out.
-
-        Raises:
-            QueryError: the task is empty, too long, or not text.
-        """
+        """The tasks most like one, best first; those that share little with it are left out."""
         weights = parse_query(task).weights
         if self._postings is None:
             return []

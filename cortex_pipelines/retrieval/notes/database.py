@@ -60,7 +60,6 @@ CREATE TABLE snapshots (
 
 
 def searched_terms(text: str, answer: str) -> str:
-    """The search terms of a note."""
     return " ".join(terms(f"{text}\n{answer}"))
 
 

@@ -33,16 +33,7 @@ class NoteStoreUnavailableError(NoteError):
 
 @dataclass(frozen=True)
 class NewNote:
-    """A note to be added.
-
-    Args:
-        text: The note, or the question of an exchange.
-        kind: One of ``KINDS``.
-        author: Pseudonym of the author.
-        origin: Where it comes from: a command, a route, a commit, a conversation.
-        answer: The answer of an exchange.
-        supersedes: Identity of the note that it replaces.
-    """
+    """A note to be added; ``text`` is the question of an exchange, ``origin`` a command, route or commit."""
 
     text: str
     kind: Kind
@@ -54,19 +45,7 @@ class NewNote:
 
 @dataclass(frozen=True)
 class Note:
-    """A stored note.
-
-    Args:
-        number: Its place in the order of the store.
-        id: Identity.
-        kind: One of ``KINDS``, or ``summary``.
-        author: Pseudonym.
-        origin: Where it comes from.
-        at: When it was added, ISO 8601 in UTC.
-        text: The text.
-        answer: The answer of an exchange.
-        superseded_by: Identity of the note that replaced it; None while current.
-    """
+    """A stored note, with its place in the order of the store and the note that superseded it."""
 
     number: int
     id: str
@@ -83,16 +62,10 @@ class Note:
         return {k: v for k, v in asdict(self).items() if v not in ("", None) and k != "number"}
 
     def as_text(self) -> str:
-        """A line of a prompt."""
         return f"- {self.kind} of {self.at[:10]} ({self.id}): {' '.join(self.text.split())}"
 
 
 def validate_text(draft: NewNote) -> None:
-    """Check that a note is text that can be stored, and not too long.
-
-    Raises:
-        NoteError: it is not; the message says why.
-    """
     if not draft.text.strip():
         raise NoteError("there is nothing to keep: the text is empty")
     for name, text in (("text", draft.text), ("answer", draft.answer), ("origin", draft.origin)):

@@ -18,17 +18,8 @@ _SUMMARIES = 5
 class ProjectContext:
     """An author's context in a project.
 
-    Args:
-        project: Its name.
-        author: Pseudonym of the author.
-        history: Their latest exchanges, the oldest first, after summaries of earlier ones.
-        notes: Latest notes, decisions and outcomes that hold, of everybody, the oldest first.
-        metadata: What the project is.
-        versions: Assets by version, now; None for what is not made.
-        since: When they were here before, ISO 8601 in UTC; None for never.
-        changed: Assets that have another version since then.
-        added: Entries of others since then.
-        answers: Cached answers.
+    Their latest exchanges after summaries of earlier ones and everybody's notes, the oldest first; what
+    changed and was added since they were here before.
     """
 
     project: str
@@ -43,7 +34,6 @@ class ProjectContext:
     answers: int
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
         plain = {**self.__dict__, "metadata": dict(self.metadata), "versions": dict(self.versions)}
         for name in ("history", "notes"):
             plain[name] = [note.as_json() for note in plain[name]]
@@ -56,13 +46,6 @@ def restore_context(
     """Restore an author's context in a project, and record what they have seen of it.
 
     Nothing has to be saved when they leave: each part was written when it was made.
-
-    Args:
-        store: The project's notes.
-        project: Its name.
-        author: Pseudonym of the author.
-        versions: Its assets by version, now.
-        metadata: What the project is.
     """
     since, number, seen_versions = _last_visit(store, author)
     changed = [name for name in sorted({*versions, *seen_versions})

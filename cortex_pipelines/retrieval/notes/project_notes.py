@@ -49,28 +49,11 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class PastWork:
-    """Past attempts and notes about a task.
-
-    Args:
-        attempts: What workers tried on tasks like it.
-        notes: Notes, decisions and outcomes about it.
-    """
-
     attempts: tuple[SimilarTask, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
 class ProjectNotes:
-    """The notes of one project.
-
-    Args:
-        name: The project.
-        params: Parameters.
-
-    Raises:
-        ProjectError: unknown project.
-    """
-
     def __init__(self, project: Project, name: str, params: Parameters) -> None:
         if name not in project.partitions:
             existing = ", ".join(project.partitions) or "none yet"
@@ -102,11 +85,6 @@ class ProjectNotes:
     def search(
         self, identity: str, query: str, k: int, kind: str | None = None, history: bool = False
     ) -> dict[str, Any]:
-        """Entries, past attempts and relations for a query.
-
-        Raises:
-            QueryError: the query is empty, too long, or not text.
-        """
         scope = NoteScope(self.pseudonym(identity), kind, history)
         encoder, notice = None, ""
         if self.store.list_notes(scope, 1):
@@ -127,11 +105,7 @@ class ProjectNotes:
         }
 
     def recall(self, task: str) -> PastWork:
-        """Past attempts and notes about a task; notes share at least two words with it.
-
-        Raises:
-            QueryError: the task is empty, too long, or not text.
-        """
+        """Past attempts and notes about a task; notes share at least two words with it."""
         query_terms = set(parse_query(task).weights)
         hits = self.store.search(task, NoteScope(author=""), _SHOWN)
         similar = [
@@ -141,7 +115,6 @@ class ProjectNotes:
         return PastWork(tuple(attempts), tuple(similar))
 
     def show(self, identity: str) -> dict[str, Any]:
-        """The context of somebody in this project, as they left it."""
         versions = self.versions
         metadata = self.answers.get_or_make(
             "metadata",
@@ -153,12 +126,7 @@ class ProjectNotes:
         return restore_context(self.store, self.name, author, versions, metadata).as_json()
 
     def forget(self, identity: str | None, ids: Sequence[str] = (), before: str | None = None) -> dict[str, Any]:
-        """Delete entries for which all that is given holds, and all cached answers.
-
-        Args:
-            identity: Their author; None for any.
-            ids: Identities; none for any.
-            before: Added before this day, ISO 8601; None for any.
+        """Delete entries for which all conditions hold (None or none: any), and all cached answers.
 
         Raises:
             NoteError: one of the identities is not there.
@@ -195,14 +163,12 @@ class ProjectNotes:
 
     @property
     def versions(self) -> dict[str, str | None]:
-        """The assets that this rests on, by version; None for what is not made."""
         folders = {name: self._project.output(name, self.name) for name in _PER_PROJECT}
         folders |= {name: self._project.output(name, None) for name in _SHARED}
         return {name: _version(folder) for name, folder in folders.items()}
 
     @cached_property
     def task_history(self) -> TaskHistory | None:
-        """Past attempts from the agents' logs; None without logs."""
         has_features = (self._tables / "features.parquet").is_file()
         return _task_history(self._tables, _version(self._tables)) if has_features else None
 
@@ -223,15 +189,7 @@ def local_identity(root: Path) -> str:
 def apply_tombstones(project: Project, tombstones: Sequence[Tombstone], emptied: frozenset[str] = frozenset()) -> int:
     """Delete the notes that tombstones cover: by author, and by paths that notes name.
 
-    Cached answers of the projects go in any case.
-
-    Args:
-        project: The project.
-        tombstones: The tombstones; those of users cover nothing here.
-        emptied: Projects of which nothing is left, so that all their notes go.
-
-    Returns:
-        How many entries.
+    All notes of the projects in ``emptied`` go, and all cached answers in any case. Gives the entries.
     """
     params = load_parameters(project.root)
     count = 0

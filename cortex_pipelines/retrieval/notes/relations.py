@@ -19,14 +19,7 @@ _MOST = 20
 
 @dataclass(frozen=True, order=True)
 class Relation:
-    """What one thing is to another.
-
-    Args:
-        source: The one.
-        kind: What it is to the other: ``calls``, ``imports``, ``worked on``, ...
-        target: The other.
-        origin: Asset that says so.
-    """
+    """What one thing is to another (``calls``, ``worked on``, ...), and the asset that says so."""
 
     source: str
     kind: str
@@ -34,28 +27,17 @@ class Relation:
     origin: str
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
         return asdict(self)
 
 
 def extract_names(query: str) -> list[str]:
-    """Identifiers and paths that a question names.
-
-    Raises:
-        QueryError: the question is empty, too long, or not text.
-    """
     parsed = parse_query(query)
     words = query.split()
     return sorted({*parsed.names, *parsed.paths, *(words if len(words) == 1 else ())})
 
 
 def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
-    """Edges of the code graph at what has one of these names.
-
-    Args:
-        names: A name is that of a node if it is all of it, or its last part.
-        folder: Output of ``code_graph``; nothing is known of a project without one.
-    """
+    """Edges of the code graph at what has one of these names, all of it or its last part."""
     file = folder / "edges.parquet"
     if not names or not file.is_file():
         return []
@@ -72,12 +54,7 @@ def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
 
 
 def logged_relations(names: Sequence[str], tables: Path) -> list[Relation]:
-    """Workers who were sent tasks that name one of these, and how often.
-
-    Args:
-        names: Identifiers and paths.
-        tables: Output of ``coordination_tables``; nothing is known without one.
-    """
+    """Workers who were sent tasks that name one of these, and how often."""
     file = tables / "features.parquet"
     if not names or not file.is_file():
         return []
@@ -110,6 +87,5 @@ def _is_named(end: str, names: Sequence[str]) -> pl.Expr:
 
 
 def _endpoint(end: str) -> pl.Expr:
-    """An end of an edge as one text: the path, and the name in it."""
     path, name = pl.col(f"{end}_path"), pl.col(f"{end}_name")
     return pl.when(name == "").then(path).otherwise(pl.format("{}:{}", path, name)).alias(end)

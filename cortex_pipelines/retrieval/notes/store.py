@@ -53,13 +53,7 @@ _EMBEDDED = 256
 
 @dataclass(frozen=True)
 class NoteScope:
-    """Which notes an author may see.
-
-    Args:
-        author: Who looks: of exchanges they are shown their own only.
-        kind: Only this kind; None for all.
-        history: Whether what was superseded is shown, too.
-    """
+    """Which notes an author may see: of exchanges only their own; superseded ones with ``history``."""
 
     author: str
     kind: str | None = None
@@ -68,14 +62,7 @@ class NoteScope:
 
 @dataclass(frozen=True)
 class ForgetSelection:
-    """Notes to forget: those that match every given condition.
-
-    Args:
-        ids: Identities; empty for any.
-        author: Pseudonym; None for any.
-        before: Added before this time, ISO 8601 in UTC; None for any.
-        matches: Holds of the entry; None for any.
-    """
+    """Notes to forget: those that match every given condition; ``before`` is ISO 8601 in UTC."""
 
     ids: tuple[str, ...] = ()
     author: str | None = None
@@ -85,24 +72,11 @@ class ForgetSelection:
 
 @dataclass(frozen=True)
 class NoteEncoder:
-    """What makes vectors of entries.
-
-    Args:
-        name: What decides them.
-        encode: Texts to vectors of length 1.
-    """
-
     name: str
     encode: Encode
 
 
 class NoteStore:
-    """The notes of one project.
-
-    Args:
-        path: Its file.
-    """
-
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
 
@@ -122,12 +96,7 @@ class NoteStore:
         return note
 
     def list_notes(self, scope: NoteScope, most: int, *kinds: str) -> list[Note]:
-        """The latest entries, the oldest of them first.
-
-        Args:
-            most: At most how many.
-            kinds: Of these kinds; none for all.
-        """
+        """The latest entries, the oldest of them first."""
         with self.database.reading() as db:
             if db is None:
                 return []
@@ -139,11 +108,6 @@ class NoteStore:
         self, query: str, scope: NoteScope, k: int, encoder: NoteEncoder | None = None
     ) -> list[tuple[float, Note]]:
         """The entries most like a query, best first, with what they were ranked by.
-
-        Args:
-            query: Words.
-            k: At most how many.
-            encoder: Adds similarity of meaning to that of words; None for words alone.
 
         Raises:
             QueryError: the query is empty, too long, or not text.

@@ -15,15 +15,7 @@ _STOP = stop_terms()
 
 
 def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
-    """The sentences whose words the texts use most, each adding words that are not there yet.
-
-    Args:
-        texts: In their order.
-        most: Most sentences.
-
-    Returns:
-        A sentence a line, in the order of the texts.
-    """
+    """The sentences whose words the texts use most, each adding words that are not there yet."""
     parts = [part.strip() for text in texts for part in _END.split(text)]
     sentences = list(dict.fromkeys(part[:_LONGEST] for part in parts if part))
     words = [set(terms(sentence)) - _STOP for sentence in sentences]

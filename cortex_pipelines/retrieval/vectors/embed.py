@@ -42,16 +42,7 @@ def model_digest(pin: Mapping[str, Any], max_tokens: int) -> str:
 def embeddings(
     documents: pl.DataFrame, commits: pl.DataFrame, encode: Encode, model: str, cache: RowCache, identity: str
 ) -> pl.DataFrame:
-    """Rows of ``EMBEDDINGS``.
-
-    Args:
-        documents: Rows of ``SEARCHED_DOCUMENTS``.
-        commits: Rows of ``REPOSITORY_COMMITS``.
-        encode: The encoder.
-        model: Its digest.
-        cache: Vectors of texts that were embedded before.
-        identity: Project, encoder and how it is run.
-    """
+    """Rows of ``EMBEDDINGS``; the identity names project, encoder and how it is run."""
     texts: dict[int, str] = {}
     units: list[_Row] = []
     for row in documents.filter(pl.col("embedded").is_not_null()).iter_rows(named=True):
@@ -68,8 +59,6 @@ def embeddings(
 
 
 def _vectors(texts: Mapping[int, str], encode: Encode, cache: RowCache, identity: str) -> dict[int, Floats]:
-    """A vector for each number of a text; only texts that are new are embedded."""
-
     def embed(keys: pl.Series) -> pl.DataFrame:
         numbers = [int(key) for key in keys]
         vectors = encode([texts[number] for number in numbers]) if numbers else np.zeros((0, 0))
@@ -91,7 +80,6 @@ def _text_rows(level: str, rows: Sequence[_Row], vectors: Mapping[int, Any]) -> 
 
 
 def _mean_rows(rows: Sequence[_Row], vectors: Mapping[int, Any]) -> Iterator[pl.DataFrame]:
-    """Files, folders and repositories of each source."""
     for source in sorted({row[0] for row in rows}):
         inside = [row for row in rows if row[0] == source]
         means = hierarchical_vectors(
