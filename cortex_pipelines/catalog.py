@@ -36,7 +36,6 @@ from cortex_pipelines.release.assets import code_adapter_release, task_router_re
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import load_pin
 from cortex_pipelines.retrieval.assets import search_documents
-from cortex_pipelines.retrieval.clusters.assets import clusters
 from cortex_pipelines.retrieval.graph.assets import code_graph
 from cortex_pipelines.retrieval.vectors.assets import code_embeddings
 from cortex_pipelines.routing.assets import routing_dataset, task_router
@@ -120,7 +119,6 @@ ASSETS = (
     augmented_units,
     search_documents,
     code_embeddings,
-    clusters,
     unit_splits,
     completion_dataset,
     refactoring_dataset,

@@ -37,7 +37,7 @@ from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
 from cortex_pipelines.release.settings import DeploymentSettings, ReleaseSettings
-from cortex_pipelines.retrieval.settings import ClusterSettings, RetrievalSettings
+from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings, RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
@@ -128,9 +128,6 @@ class ProjectEntry(ProjectSettings):
     feedback_examples: FeedbackExampleSettings | None = None
     """What of its feedback is trained on."""
 
-    clustering: ClusterSettings | None = None
-    """Clusters of units and their map, for this project."""
-
     adapters: AdapterSettings | None = None
     """LoRA training, for this project."""
 
@@ -200,9 +197,6 @@ class Parameters(Settings):
 
     retrieval: RetrievalSettings
     """Embeddings of code and commits."""
-
-    clustering: ClusterSettings
-    """Units that are alike, and their map."""
 
     routing: RoutingSettings
     """The task router."""

@@ -134,11 +134,10 @@ def summary() -> None:
     data.add_column("project", no_wrap=True)
     for name in ("files", "units of code", "training examples"):
         data.add_column(name, justify="right")
-    data.add_column("report and map", overflow="fold")
+    data.add_column("report", overflow="fold")
     for row in project_data(project):
         numbers = (f"{number:,}" for number in (row.files, row.units, row.examples))
-        pages = [page for page in (row.report, row.map) if page]
-        data.add_row(row.name, *numbers, "\n".join(pages) or "not made yet")
+        data.add_row(row.name, *numbers, row.report or "not made yet")
     console.print(data)
     evaluated = list(model_scores(project))
     for model in evaluated:

@@ -23,7 +23,6 @@ class ProjectData:
     units: int
     examples: int
     report: str | None
-    map: str | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,6 @@ def project_data(project: Project) -> Iterator[ProjectData]:
             units=table_rows(project.output("code_units", name) / "units.parquet"),
             examples=examples,
             report=_report(project, "completion_dataset", name),
-            map=_report(project, "clusters", name),
         )
 
 

@@ -1,4 +1,4 @@
-"""Tables of what is searched: documents, files, embeddings, clusters."""
+"""Tables of what is searched: documents, files, embeddings."""
 
 import polars as pl
 
@@ -68,38 +68,6 @@ EMBEDDINGS = Table(
     ),
     ("level", "source", "path", "name", "number"),
 )
-
-CLUSTERED_UNITS = Table(
-    "places",
-    "One unit on the map, with its cluster.",
-    (
-        Column("source", pl.String, "Source in the project"),
-        Column("path", pl.String, "Path relative to the source's root"),
-        Column("number", pl.Int64, "Number of the document in its file"),
-        Column("name", pl.String, "Name of the unit"),
-        Column("start_line", pl.Int64, "First line, from 1"),
-        Column("cluster", pl.Int64, "Number of its cluster; -1 if it is an outlier"),
-        Column("x", pl.Float64, "Place on the map, from 0 to 1", between=(0, 1)),
-        Column("y", pl.Float64, "Place on the map, from 0 to 1", between=(0, 1)),
-    ),
-    ("source", "path", "number"),
-)
-
-CLUSTERS = Table(
-    "clusters",
-    "One cluster of units that are alike.",
-    (
-        Column("cluster", pl.Int64, "Number, the largest first"),
-        Column("name", pl.String, "Its most telling terms"),
-        Column("terms", pl.List(pl.String), "Terms that tell it from the others, best first"),
-        Column("units", pl.Int64, "Units in it"),
-        Column("path", pl.String, "Folder that most of it lies in"),
-        Column("share", pl.Float64, "Share of it in that folder", between=(0, 1)),
-        Column("example", pl.String, "Path and name of its most central unit"),
-    ),
-    ("cluster",),
-)
-
 
 RELATIONS = ("calls", "imports", "inherits", "tests", "configures", "changes_with")
 """What an edge of the graph says of its two ends."""

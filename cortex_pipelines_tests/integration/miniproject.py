@@ -67,7 +67,6 @@ SMALL: dict[str, dict[str, Any]] = {
         "threads": 1,
     },
     "retrieval": {"max_tokens": 16},
-    "clustering": {"most_mapped": 200},
     "routing": {"trials": 2, "epochs": 3, "kernel_features": 128, "resamples": 500, "max_tokens": 48},
 }
 

@@ -45,7 +45,6 @@ GRAPH = {
         "code_graph": {"architecture_facts", "code_units", "repository_commits", "repository_files"},
         "search_documents": {"annotated_units", "repository_commits", "repository_files"},
         "code_embeddings": {"repository_commits", "search_documents", "sentence_encoder"},
-        "clusters": {"code_embeddings", "search_documents"},
     },
     "annotation": {"annotated_units": {"code_units", "repository_files"}},
     "augmentation": {"augmented_units": {"annotated_units"}},

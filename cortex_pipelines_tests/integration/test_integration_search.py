@@ -18,7 +18,7 @@ FILE = f"""def open_{SECRET}(path):
 """
 MADE = (
     *("repository_files", "repository_commits", "code_units", "annotated_units"),
-    *("search_documents", "code_embeddings", "clusters"),
+    *("search_documents", "code_embeddings"),
 )
 
 
@@ -42,7 +42,7 @@ def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_v
     vector = vectors_of(table.filter(pl.col("name") == f"open_{SECRET}")).tobytes()
     assert np.frombuffer(vector, dtype=np.float16).any()
     before = holding(begun.root, SECRET.encode())
-    assert {"data/search_documents/beta", ".cortex/search/beta", "data/clusters/beta"} <= before
+    assert {"data/search_documents/beta", ".cortex/search/beta"} <= before
     assert {"data/code_embeddings/beta", ".cortex/search/beta", ".cortex/cache/rows"} <= holding(begun.root, vector), (
         "this test sees vectors"
     )

@@ -61,8 +61,6 @@ def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monke
         write(data / f"{task}_dataset/shop/metrics.json", {"rows_train": rows, "rows_test": 99})
     write(data / "code_adapter_evaluation/shop/metrics.json", ADAPTER)
     (data / "code_adapter_evaluation/shop/report.html").write_text("")
-    (data / "clusters/shop").mkdir(parents=True)
-    (data / "clusters/shop/report.html").write_text("")
     write(
         data / "code_adapter_release/shop/verdict.json",
         {"verdict": "kept", "reason": "too few", "model_version": "0" * 32},
@@ -74,4 +72,3 @@ def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monke
     assert "12.85 base model 12.80 -0.5 (-2.9 to +2.6) % 48" in after
     assert "bits per byte" not in after  # nothing was measured on completions
     assert "data/code_adapter_evaluation/shop/report.html" in after
-    assert "data/clusters/shop/report.html" in after
