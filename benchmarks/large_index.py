@@ -23,9 +23,9 @@ from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Vocabulary
 from cortex_pipelines.retrieval.collection import TermFrequencies, Vectors, build_collection, count_terms
 from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, open_index, read_folder, save
-from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.retrieval.search import Filters, Searcher
+from cortex_pipelines.retrieval.vectors import hierarchical_vectors
 
 FOLDER, ROWS = "CORTEX_BENCH_FOLDER", "CORTEX_BENCH_ROWS"
 _USUAL_ROWS = 500_000

@@ -31,10 +31,9 @@ from cortex_pipelines.retrieval.open_index import (
     open_searcher,
     reading_limits,
 )
-from cortex_pipelines.retrieval.queries import QueryOptions, parse_query
+from cortex_pipelines.retrieval.queries import EXACT, QueryOptions, parse_query, terms
 from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, SignalWeights
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines.retrieval.terms import EXACT, terms
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 from cortex_pipelines.words import split_words
 

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
-from cortex_pipelines.retrieval.vectors.matrix import vectors_of
+from cortex_pipelines.retrieval.vectors import vectors_of
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS
 
 ROWS, VECTORS, CHOSEN = "CORTEX_BENCH_ROWS", "CORTEX_BENCH_VECTORS", "CORTEX_BENCH_STORES"

@@ -28,16 +28,13 @@ from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.ingestion.assets import repository_commits, repository_files
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
-from cortex_pipelines.monitoring.anomalies.assets import worker_anomalies
-from cortex_pipelines.monitoring.assets import drift_report, router_drift_report
+from cortex_pipelines.monitoring.assets import drift_report, router_drift_report, worker_anomalies
 from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.project_names import MEANINGS, graph_meanings, name_refusal
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import load_pin
-from cortex_pipelines.retrieval.assets import search_documents
-from cortex_pipelines.retrieval.graph.assets import code_graph
-from cortex_pipelines.retrieval.vectors.assets import code_embeddings
+from cortex_pipelines.retrieval.assets import code_embeddings, code_graph, search_documents
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.audit.assets import routing_audit
 from cortex_pipelines.routing.evaluation.assets import task_router_evaluation

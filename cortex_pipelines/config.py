@@ -29,8 +29,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
-from cortex_pipelines.monitoring.settings import RetrainingSettings
+from cortex_pipelines.monitoring.settings import AnomalySettings, RetrainingSettings
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cortex_pipelines.retrieval.terms import query_terms, terms
+from cortex_pipelines.retrieval.queries import query_terms, terms
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.words import (
     fold,

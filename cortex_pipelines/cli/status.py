@@ -45,7 +45,7 @@ def _write_page(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def _decisions(root: Path) -> list[str]:
     """The latest decisions about training, where there were any."""
-    from cortex_pipelines.monitoring.decision import last_decisions
+    from cortex_pipelines.monitoring.policy import last_decisions
 
     lines = last_decisions(root)
     return ["", "Training:", *lines] if lines else []

@@ -1,8 +1,9 @@
-"""What moved since each champion was trained."""
+"""Assets of monitoring: drift since each champion was trained, and anomalies of workers' metrics."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,8 @@ import polars as pl
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.embeddings.encoder import sentence_part
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.monitoring.champion_data import NothingToCompareError, champions_data
+from cortex_pipelines.monitoring.anomalies.detect import anomaly_report, fit_and_score
+from cortex_pipelines.monitoring.anomalies.detector_store import save_detectors
 from cortex_pipelines.monitoring.code_drift import (
     compare_code,
     original_examples,
@@ -18,20 +20,54 @@ from cortex_pipelines.monitoring.code_drift import (
     unseen_corrections,
 )
 from cortex_pipelines.monitoring.drift_evidence import Encode
+from cortex_pipelines.monitoring.settings import AnomalySettings
 from cortex_pipelines.monitoring.task_drift import compare_tasks, logged_tasks
 from cortex_pipelines.pages import SAMPLE, page, paragraph
-from cortex_pipelines.release.ledger import ReleasedModel
+from cortex_pipelines.release.ledger import ReleasedModel, inputs_of, moves
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.serving.load import UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import ProjectError
+
+
+class NothingToCompareError(RuntimeError):
+    """No champion, or its data is missing; the message is a sentence for the page."""
+
+
+def champions_data(
+    root: Path, model: ReleasedModel, pin: ChampionPin, asset: str, load_version: LoadVersion
+) -> tuple[str, Path]:
+    """Version of the champion, and the folder with an asset's version that it was trained on.
+
+    The ledger names that version, and a version never changes, so the pin decides the answer.
+
+    Raises:
+        NothingToCompareError: no champion, or its training data is unknown or missing.
+    """
+    if pin.champion is None:
+        raise NothingToCompareError(f"{model.name} has no champion yet, so there is nothing to compare with.")
+    input_versions = inputs_of(moves(root, model), pin.champion) or {}
+    if asset not in input_versions:
+        raise NothingToCompareError(
+            f"releases.lock does not say which {asset} the champion {pin.champion} was trained "
+            "on, for it was promoted before promotions noted that; the next one does."
+        )
+    try:
+        return pin.champion, load_version(asset, model.partition, input_versions[asset])
+    except ProjectError as error:
+        raise NothingToCompareError(
+            f"The data that the champion {pin.champion} was trained on cannot be read: {error}."
+        ) from error
+
 
 _TITLE = "What moved since the champion was trained"
 
@@ -134,3 +170,44 @@ def _write(out: Path, of: str, figures: Mapping[str, float], parts: Iterable[str
     text = json.dumps(figures, indent=2, sort_keys=True) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     (out / "report.html").write_text(page(f"{_TITLE}: {of}", parts), encoding="utf-8")
+
+
+@versioned_asset(
+    tables=(ANOMALY_SERIES, ANOMALY_WINDOWS, ANOMALY_ALERTS),
+    partitioned=False,
+    determinism="machine",
+    alarm="alarmed_logs",
+)
+def worker_anomalies(
+    coordination_tables: Path,
+    anomalies: AnomalySettings,
+    coordination: CoordinationSettings,
+    out: Path,
+    observe: Callable[[str, float], None],
+) -> dict[str, pl.DataFrame]:
+    """Anomaly scores of workers' metrics by the best of three detectors, and latest alerts."""
+    began = monotonic()
+    metrics = pl.concat(
+        pl.read_parquet(coordination_tables / f"{table.name}.parquet") for table in (WORKER_METRICS, SYSTEM_METRICS)
+    )
+    watchers, tables = fit_and_score(metrics, anomalies)
+    save_detectors(out, watchers, anomalies.window)
+    figures = {
+        "hand_written_sample": float(coordination.sample),
+        "watched_logs": float(tables[ANOMALY_SERIES.name]["chosen"].count()),
+        "left_out_logs": float(tables[ANOMALY_SERIES.name]["left_out"].count()),
+        "alerts": float(tables[ANOMALY_ALERTS.name].height),
+        "alarmed_logs": float(_alarmed(tables[ANOMALY_WINDOWS.name], anomalies.alarm_share)),
+    }
+    (out / "metrics.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    report = anomaly_report(tables, anomalies.alarm_share, coordination.sample)
+    (out / "report.html").write_text(report, encoding="utf-8")
+    observe("watch_seconds", monotonic() - began)
+    return tables
+
+
+def _alarmed(windows: pl.DataFrame, alarm_share: float) -> int:
+    """Logs with more anomalies in their latest windows than the false alarm rate allows."""
+    latest = windows.filter(pl.col("part") == "latest")
+    shares = latest.group_by("file").agg(pl.col("alert").mean())
+    return shares.filter(pl.col("alert") > alarm_share).height

@@ -8,8 +8,7 @@ import polars as pl
 from cortex_pipelines.feedback.metrics import LATEST_FIRST
 from cortex_pipelines.feedback.metrics import compute_metrics as interaction_figures
 from cortex_pipelines.feedback.report import table_cells
-from cortex_pipelines.monitoring.change_detection import detect_changes
-from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples
+from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples, detect_changes
 from cortex_pipelines.monitoring.task_drift import stream_table
 from cortex_pipelines.pages import heading, listing, paragraph, table
 from cortex_pipelines.schemas.datasets import CORRECTION, PERSON

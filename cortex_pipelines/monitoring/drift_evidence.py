@@ -1,15 +1,15 @@
-"""What moved between two samples, with examples, as parts of a page."""
+"""What moved between two samples or within a stream, with examples, as parts of a page."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
-from cortex_pipelines.monitoring.drift.kinds import as_values
-from cortex_pipelines.monitoring.drift.result import Drift, Feature
+from cortex_pipelines.monitoring.drift.kinds import Drift, Feature, as_values
 from cortex_pipelines.pages import code, collapsible, paragraph, table
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -91,3 +91,32 @@ def _least_similar(name: str, before: Records, since: Records, embedding_of: dic
 
 def _matrix(texts: Sequence[str], embedding_of: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([embedding_of[text] for text in texts])
+
+
+_DELTA = 0.002
+"""Of ADWIN (Bifet and Gavaldà 2007): its bound on the chance of a false alarm at a check."""
+
+
+@dataclass(frozen=True)
+class MeanShift:
+    """A change of the mean of a stream, noticed at that index; it began before.
+
+    ``since`` is the mean of the values that ADWIN still takes for one distribution.
+    """
+
+    noticed: int
+    before: float
+    since: float
+
+
+def detect_changes(values: Sequence[float]) -> list[MeanShift]:
+    """Changes of the mean of a stream of values from 0 to 1, by ADWIN."""
+    from river.drift import ADWIN
+
+    detector, shifts = ADWIN(delta=_DELTA), []
+    for index, value in enumerate(values):
+        before = detector.estimation
+        detector.update(value)
+        if detector.drift_detected:
+            shifts.append(MeanShift(index, before, detector.estimation))
+    return shifts

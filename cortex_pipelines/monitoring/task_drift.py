@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.monitoring.change_detection import MeanShift, detect_changes
-from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples
+from cortex_pipelines.monitoring.drift_evidence import Encode, MeanShift, compare_with_examples, detect_changes
 from cortex_pipelines.pages import heading, paragraph, table
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.selection.ensemble import expected_calibration_error

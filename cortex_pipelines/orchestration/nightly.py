@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from cortex_pipelines.monitoring.decision import Occasion, RetrainingDecision, log_decision
+from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, decide
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.release.ledger import ReleasedModel, project_models

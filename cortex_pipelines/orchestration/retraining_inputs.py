@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.decision import Occasion, RetrainingDecision
-from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
+from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
 from cortex_pipelines.orchestration.planning import expected_seconds
 from cortex_pipelines.projects.certificate import deletion_requested_since
 from cortex_pipelines.release.ledger import ReleasedModel, champion

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 import psutil
 
-from cortex_pipelines.monitoring.decision import RetrainingDecision, log_decision
+from cortex_pipelines.monitoring.policy import RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.nightly import models_of, plan_retraining
 from cortex_pipelines.orchestration.planning import stages_of
 from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, FRESH, decide

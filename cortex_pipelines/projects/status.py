@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cortex_pipelines.monitoring.decision import last_decisions
+from cortex_pipelines.monitoring.policy import last_decisions
 from cortex_pipelines.pages import heading, listing, page, paragraph, table
 from cortex_pipelines.projects.certificate import read_deletions
 from cortex_pipelines.release.ledger import ledger, project_models

@@ -10,8 +10,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.settings import Task
 from cortex_pipelines.datasets.union_find import UnionFind
-from cortex_pipelines.tokenization.segments import Segment, Segments, as_segments
-from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, encoder_of
+from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, Segments, as_segments, encoder_of
 
 TASKS: tuple[Task, ...] = get_args(Task)
 """Tasks that adapters learn."""

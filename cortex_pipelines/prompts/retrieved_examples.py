@@ -12,7 +12,7 @@ import polars as pl
 
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.retrieval.bm25f import Bm25fWeights, FieldTermCounts, Vocabulary, build_postings, term_statistics
-from cortex_pipelines.retrieval.terms import query_terms
+from cortex_pipelines.retrieval.queries import query_terms
 
 _IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
 _BM25 = Bm25fWeights(fields=(1.0,), lengths=(0.5,), saturation=1.2)

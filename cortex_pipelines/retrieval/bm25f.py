@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cortex_pipelines.retrieval.terms import terms_of_word
+from cortex_pipelines.retrieval.queries import terms_of_word
 from cortex_pipelines.words import split_words
 
 Floats = npt.NDArray[np.float32]

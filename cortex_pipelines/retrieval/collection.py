@@ -21,7 +21,7 @@ from cortex_pipelines.retrieval.bm25f import (
     term_statistics,
 )
 from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
-from cortex_pipelines.retrieval.encoder_text import UNITS, text_number
+from cortex_pipelines.retrieval.vectors import UNITS, text_number
 from cortex_pipelines.words import normalise_name
 
 Encode = Callable[[Sequence[str]], Floats]

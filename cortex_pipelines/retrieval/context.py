@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
-from cortex_pipelines.retrieval.notes.attempts import SimilarTask
 from cortex_pipelines.retrieval.notes.note import Note
+from cortex_pipelines.retrieval.notes.related import SimilarTask
 from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, parse_query
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
 

@@ -25,8 +25,8 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.retrieval.encoder_text import COMMIT, ISSUE, UNITS, encoder_text
 from cortex_pipelines.retrieval.listing import UNREADABLE, HeadCommit, ListedFile
+from cortex_pipelines.retrieval.vectors import COMMIT, ISSUE, UNITS, encoder_text
 from cortex_pipelines.syntax.grammars import PARSED
 
 FIELDS = ("path", "name", "signature", "documentation", "body")

@@ -8,7 +8,7 @@ from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
-from cortex_pipelines.retrieval.encoder_text import ISSUE, UNITS
+from cortex_pipelines.retrieval.vectors import ISSUE, UNITS
 from cortex_pipelines.syntax.grammars import PARSED
 
 _FUNCTIONS = ("function", "method")

@@ -29,8 +29,8 @@ from cortex_pipelines.retrieval.collection import (
     count_terms,
 )
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
-from cortex_pipelines.retrieval.levels import HierarchicalVectors, hierarchical_vectors
 from cortex_pipelines.retrieval.listing import head_commit, list_files
+from cortex_pipelines.retrieval.vectors import HierarchicalVectors, hierarchical_vectors
 
 FORMAT = 3
 """Raised when an index of before cannot be read any more, or would give other results."""

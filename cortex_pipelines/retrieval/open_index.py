@@ -27,7 +27,7 @@ from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexErro
 from cortex_pipelines.retrieval.search import Filters as Filters
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.search import SearchHit as SearchHit
-from cortex_pipelines.retrieval.vectors.embed import model_digest
+from cortex_pipelines.retrieval.vectors import model_digest
 
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"

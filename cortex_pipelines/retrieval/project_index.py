@@ -7,9 +7,11 @@ parsed or embedded here but the query. An index may be deleted: it comes out the
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -17,8 +19,7 @@ from cortex_pipelines.atomic import folder_lock
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.collection import Vectors
-from cortex_pipelines.retrieval.documents import FileText
-from cortex_pipelines.retrieval.history import COMMIT_COLUMNS, CommitMatch, commit_files, search_history
+from cortex_pipelines.retrieval.documents import Document, FileText
 from cortex_pipelines.retrieval.index import (
     FORMAT,
     IndexManifest,
@@ -28,15 +29,56 @@ from cortex_pipelines.retrieval.index import (
     open_index,
     save,
 )
-from cortex_pipelines.retrieval.levels import NODES, HierarchicalVectors
 from cortex_pipelines.retrieval.open_index import build_searcher
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.tables import read_searched_files
-from cortex_pipelines.retrieval.vectors.matrix import vectors_of
+from cortex_pipelines.retrieval.vectors import COMMIT, NODES, HierarchicalVectors, vectors_of
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import Project, ProjectError
+
+COMMIT_COLUMNS = ("commit", "committed_at", "subject", "body", "paths")
+_MOST_PATHS = 50
+
+
+@dataclass(frozen=True)
+class CommitMatch:
+    """One commit; of several projects with the project in front of its id."""
+
+    commit: str
+    date: datetime
+    subject: str
+    paths: tuple[str, ...]
+    score: float
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "date": self.date.isoformat()}
+
+
+def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
+    """Each commit as a file of one document, for an index."""
+    for commit, _, subject, body, paths in commits.select(COMMIT_COLUMNS).sort("commit").iter_rows():
+        texts = (" ".join(paths[:_MOST_PATHS]), subject, "", body, "")
+        document = Document(COMMIT, subject, 1, 1, texts)
+        yield FileText(commit, 0, 0, "", None, commit, False, False, (document,))
+
+
+def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int) -> list[CommitMatch]:
+    """The commits most like a query, best first.
+
+    Raises:
+        QueryError: the query is empty, too long, or not text.
+    """
+    rows_by_commit = {row["commit"]: row for row in commits.iter_rows(named=True)}
+    matches = []
+    for result in searcher.search(query, k, by="unit"):
+        row = rows_by_commit[result.path]
+        facts = (row["commit"], row["committed_at"], row["subject"], tuple(row["paths"]))
+        matches.append(CommitMatch(*facts, result.score, result.why))
+    return matches
+
 
 TEXTS, COMMITS, VECTORS = "search_documents", "repository_commits", "code_embeddings"
 """Assets that an index is made of."""

@@ -17,7 +17,7 @@ from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_f
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.index import SearchIndex
 from cortex_pipelines.retrieval.listing import head_commit, list_files
-from cortex_pipelines.retrieval.queries import ParsedQuery, parse_query
+from cortex_pipelines.retrieval.queries import ParsedQuery, parse_query, query_terms_of_word
 from cortex_pipelines.retrieval.ranking import (
     FOR_FILES,
     FOR_UNITS,
@@ -27,7 +27,6 @@ from cortex_pipelines.retrieval.ranking import (
     combine_unit_scores,
     score_collection,
 )
-from cortex_pipelines.retrieval.terms import query_terms_of_word
 from cortex_pipelines.words import split_words
 
 _OVERLAY_BYTES = 1_500_000

@@ -13,8 +13,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
-from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError
-from cortex_pipelines.monitoring.anomalies.worker_scores import score_new_records
+from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError, score_new_records
 from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.prompts.templates import project_templates

@@ -11,8 +11,7 @@ from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.prompts.templates import Template, Templates, package_templates
 from cortex_pipelines.retrieval.context import Excerpt
 from cortex_pipelines.tokenization.rendering import chat_segments, render
-from cortex_pipelines.tokenization.segments import Segments, as_segments, as_text
-from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, token_ids
+from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segments, as_segments, as_text, token_ids
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from cortex_pipelines.tokenization.segments import Segment, Segments
-from cortex_pipelines.tokenization.text_encoder import TextEncoder, encoder_of
+from cortex_pipelines.tokenization.text_encoder import Segment, Segments, TextEncoder, encoder_of
 
 _STAND_INS = range(0xF0000, 0xFFFFE)  # private use: no template strips, splits or escapes them
 _PRIVATE = re.compile(f"[{chr(_STAND_INS.start)}-{chr(_STAND_INS.stop - 1)}]")

@@ -11,12 +11,33 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from cortex_pipelines.tokenization.segments import Segment, Segments, as_segments
+
+@dataclass(frozen=True)
+class Segment:
+    text: str
+    control: bool = False
+
+
+Segments = tuple[Segment, ...]
+
+
+def as_segments(prompt: str | Segments) -> Segments:
+    """A prompt as segments; a string is text throughout."""
+    if isinstance(prompt, str):
+        return (Segment(prompt),) if prompt else ()
+    return prompt
+
+
+def as_text(segments: Segments) -> str:
+    """A prompt for people to read, its control tokens spelt out."""
+    return "".join(segment.text for segment in segments)
+
 
 GAP_TOKENS = (
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder

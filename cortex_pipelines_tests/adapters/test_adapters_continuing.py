@@ -16,7 +16,7 @@ from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, ad
 from cortex_pipelines.prompts.examples import Example, prompt_segments, read_examples
 from cortex_pipelines.schemas.datasets import TESTS_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
-from cortex_pipelines.tokenization.segments import Segment, as_text
+from cortex_pipelines.tokenization.text_encoder import Segment, as_text
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,

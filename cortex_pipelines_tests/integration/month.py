@@ -12,13 +12,13 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.feedback import answer_events, importing, project_feedback
 from cortex_pipelines.feedback.simulator import FileRevision, from_gateway, simulate
-from cortex_pipelines.monitoring import decision
+from cortex_pipelines.monitoring import policy
 from cortex_pipelines.orchestration import retraining_inputs
 from cortex_pipelines.projects import certificate
 from cortex_pipelines.release import promote
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject, run_in
 
-_TELL_TIME = (certificate, decision, answer_events, project_feedback, importing, promote, retraining_inputs)
+_TELL_TIME = (certificate, policy, answer_events, project_feedback, importing, promote, retraining_inputs)
 """Modules of the package that ask for the present in this story."""
 
 _HISTORY_BEGAN = datetime.fromtimestamp(1_700_000_000, UTC)

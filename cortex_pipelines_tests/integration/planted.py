@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.retrieval.vectors.matrix import vectors_of
+from cortex_pipelines.retrieval.vectors import vectors_of
 
 
 def contents(root: Path) -> Iterator[tuple[Path, bytes]]:

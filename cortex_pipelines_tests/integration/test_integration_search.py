@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cortex_pipelines.retrieval.vectors.matrix import vectors_of
+from cortex_pipelines.retrieval.vectors import vectors_of
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 from cortex_pipelines_tests.integration.planted import holding
 

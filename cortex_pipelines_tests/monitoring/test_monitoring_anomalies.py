@@ -19,18 +19,23 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.monitoring.anomalies.assets import worker_anomalies
 from cortex_pipelines.monitoring.anomalies.detect import fit_and_score
-from cortex_pipelines.monitoring.anomalies.detector_selection import choose_detector, disturbed, outscored_shares
 from cortex_pipelines.monitoring.anomalies.detector_store import (
     DetectorError,
     load_detectors,
     save_detectors,
     score_records,
 )
-from cortex_pipelines.monitoring.anomalies.detectors import DetectorEnsemble, IsolationForestDetector, fit_detectors
-from cortex_pipelines.monitoring.anomalies.series import all_series
-from cortex_pipelines.monitoring.anomalies.windows import Scale, divide
+from cortex_pipelines.monitoring.anomalies.detectors import (
+    DetectorEnsemble,
+    IsolationForestDetector,
+    choose_detector,
+    disturbed,
+    fit_detectors,
+    outscored_shares,
+)
+from cortex_pipelines.monitoring.anomalies.windows import Scale, all_series, divide
+from cortex_pipelines.monitoring.assets import worker_anomalies
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.logs import logs_router

@@ -14,8 +14,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.monitoring.anomalies.alarms import raise_alarms
-from cortex_pipelines.monitoring.anomalies.neighbours import score_series
+from cortex_pipelines.monitoring.anomalies.table_scores import raise_alarms, score_series
 
 RECORDS, LEARNT = 1500, 225
 

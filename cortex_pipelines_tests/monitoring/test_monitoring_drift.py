@@ -12,15 +12,14 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.assets import drift_report
-from cortex_pipelines.monitoring.champion_data import NothingToCompareError, champions_data
-from cortex_pipelines.monitoring.change_detection import detect_changes
+from cortex_pipelines.monitoring.assets import NothingToCompareError, champions_data, drift_report
 from cortex_pipelines.monitoring.code_drift import (
     compare_code,
     original_examples,
     summarise_interactions,
     unseen_corrections,
 )
+from cortex_pipelines.monitoring.drift_evidence import detect_changes
 from cortex_pipelines.monitoring.task_drift import compare_tasks, logged_tasks
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, record
 from cortex_pipelines.routing.serving.load import UnreadableChampionError

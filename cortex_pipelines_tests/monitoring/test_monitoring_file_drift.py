@@ -18,9 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.monitoring.drift.compare import compare
-from cortex_pipelines.monitoring.drift.result import Drift, Feature
-from cortex_pipelines.monitoring.drift.texts import compare_texts
+from cortex_pipelines.monitoring.drift.compare import compare, compare_texts
+from cortex_pipelines.monitoring.drift.kinds import Drift, Feature
 
 WORDS = {
     "bank": "transfer card account limit payment",

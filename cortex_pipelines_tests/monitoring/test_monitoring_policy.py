@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions, log_decision
-from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
+from cortex_pipelines.monitoring.policy import (
+    RetrainingDecision,
+    RetrainingInputs,
+    last_decisions,
+    log_decision,
+    should_retrain,
+)
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
 RULE = RetrainingRule(

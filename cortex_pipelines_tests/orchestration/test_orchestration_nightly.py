@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions
+from cortex_pipelines.monitoring.policy import RetrainingDecision, last_decisions
 from cortex_pipelines.orchestration import nightly
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.versioning.dagster import dagster_assets

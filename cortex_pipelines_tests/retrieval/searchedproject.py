@@ -10,7 +10,7 @@ import polars as pl
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.retrieval.tables import build_search_tables
-from cortex_pipelines.retrieval.vectors.embed import Encode, Floats, embeddings
+from cortex_pipelines.retrieval.vectors import Encode, Floats, embeddings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS, SEARCHED_DOCUMENTS, SEARCHED_FILES

@@ -16,8 +16,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
-from cortex_pipelines.retrieval.graph.history import LEAST_TOGETHER, changed_together
+from cortex_pipelines.retrieval.graph.build import LEAST_TOGETHER, GraphTables, changed_together, code_graph
 from cortex_pipelines.retrieval.graph.open_graph import project_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
 from cortex_pipelines.retrieval.graph.references import expression, plain_type

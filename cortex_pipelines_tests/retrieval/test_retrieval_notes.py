@@ -15,11 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_pipelines.retrieval.notes.answer_cache import UNUSED_DAYS, AnswerCache, version_digest
+from cortex_pipelines.retrieval.notes.database import UNUSED_DAYS, AnswerCache, version_digest
 from cortex_pipelines.retrieval.notes.note import LONGEST, NewNote, NoteError
-from cortex_pipelines.retrieval.notes.project_context import restore_context
-from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteEncoder, NoteScope, NoteStore
-from cortex_pipelines.retrieval.notes.summaries import summarise
+from cortex_pipelines.retrieval.notes.project_notes import restore_context
+from cortex_pipelines.retrieval.notes.store import (
+    EXCHANGES,
+    FOLDED,
+    ForgetSelection,
+    NoteEncoder,
+    NoteScope,
+    NoteStore,
+    summarise,
+)
 from cortex_pipelines.retrieval.queries import QueryError
 
 ANNA, BEN = "a" * 16, "b" * 16

@@ -13,7 +13,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.retrieval import open_index, project_index
 from cortex_pipelines.retrieval.search import Filters
-from cortex_pipelines.retrieval.vectors.embed import Floats
+from cortex_pipelines.retrieval.vectors import Floats
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError

@@ -29,9 +29,8 @@ from cortex_pipelines.retrieval.index import (
 )
 from cortex_pipelines.retrieval.listing import list_files
 from cortex_pipelines.retrieval.open_index import index_folder, open_searcher, reading_limits
-from cortex_pipelines.retrieval.queries import QueryError, parse_query
+from cortex_pipelines.retrieval.queries import QueryError, parse_query, terms
 from cortex_pipelines.retrieval.search import FilterError, Filters, Searcher
-from cortex_pipelines.retrieval.terms import terms
 
 PARAMETERS = load_parameters()
 LIMITS = reading_limits(PARAMETERS)

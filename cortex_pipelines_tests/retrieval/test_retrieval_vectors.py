@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.retrieval.levels import hierarchical_vectors
-from cortex_pipelines.retrieval.vectors.embed import Floats, embeddings, model_digest
-from cortex_pipelines.retrieval.vectors.matrix import vectors_of
+from cortex_pipelines.retrieval.vectors import Floats, embeddings, hierarchical_vectors, model_digest, vectors_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS, SEARCHED_DOCUMENTS

@@ -16,8 +16,7 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.request_prompts import PromptTarget, chat, completion, infill
 from cortex_pipelines.serving.tasks import TaskContext, TaskError, suggest
 from cortex_pipelines.signing.manifest import UntrustedModelError
-from cortex_pipelines.tokenization.segments import Segment, as_text
-from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS
+from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, as_text
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.serving import tinygateway
 

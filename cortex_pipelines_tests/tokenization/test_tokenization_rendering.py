@@ -6,8 +6,7 @@ import pytest
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.serving.request_prompts import PromptTarget, chat, completion, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
-from cortex_pipelines.tokenization.segments import Segment, as_text
-from cortex_pipelines.tokenization.text_encoder import encoder_of, token_ids
+from cortex_pipelines.tokenization.text_encoder import Segment, as_text, encoder_of, token_ids
 from cortex_pipelines_tests.tokenization.families import FAMILIES, gemma, qwen
 
 CHATS = {

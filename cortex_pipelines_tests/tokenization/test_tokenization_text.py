@@ -7,9 +7,9 @@ import pytest
 
 from cortex_pipelines.adapters.data.packing import tokenise
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.tokenization.segments import Segment
 from cortex_pipelines.tokenization.text_encoder import (
     GAP_TOKENS,
+    Segment,
     TextEncoder,
     continuation_ids,
     encoder_of,

@@ -16,8 +16,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from cortex_pipelines.prompts.examples import Example, prompt_segments
-from cortex_pipelines.tokenization.segments import Segment, Segments
-from cortex_pipelines.tokenization.text_encoder import continuation_ids, token_ids
+from cortex_pipelines.tokenization.text_encoder import Segment, Segments, continuation_ids, token_ids
 
 
 def divide(prompt: str) -> tuple[str, str]:

@@ -1,17 +1,187 @@
-"""Score the records of a table of measurements."""
+"""Score the records of a table of measurements, and raise alarms.
+
+A record is as anomalous as the window that ends with it is far from the nearest window that was
+learnt from (a discord: Yankov and others 2008), for several lengths of windows: a spike shows in a
+short one, a beat that is missing in a long one. On 90 simulated series of six families
+the mean of these distances had an average precision of .54, a windowed isolation forest .28
+(``docs/guides/watching.md``).
+"""
 
 import math
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from cortex_pipelines.atomic import is_same_file, write_whole
 from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, separator_of
-from cortex_pipelines.monitoring.anomalies.alarms import raise_alarms
-from cortex_pipelines.monitoring.anomalies.neighbours import TableError, score_series
+from cortex_pipelines.monitoring.anomalies.windows import Scale
 from cortex_pipelines.timestamps import moment
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+LENGTHS = (5, 10, 20, 40, 80)
+"""Records of a window; a factor of 2 apart, because nobody knows how long an anomaly lasts."""
+
+_LEARNT_A_WINDOW = 8
+"""Shortest learnt part, in windows: a longer window than that has nothing to be like."""
+
+_LEAST_LEARNT = 40
+_MOST_SPREADS = 20.0
+_LIBRARY = 1_500
+"""Windows that a record is compared with; more find little and cost in proportion."""
+
+_DELAY = 2
+"""Learnt parts after which later windows count as usual too. An anomaly that lasts longer than that
+is the new usual."""
+
+_CHUNK = 256
+_FLOOR = 1e-2
+_LEAST_SPREAD = 0.05
+
+
+class TableError(ValueError):
+    pass
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Anomaly scores of records; those of the learnt part are distances from the other learnt windows.
+
+    From ``calibrated`` on, scores compare with later ones: the windows before it were what they were
+    compared with, as for later records.
+    """
+
+    values: Doubles
+    calibrated: int
+
+
+def score_series(values: np.ndarray, learnt: int) -> Scores:
+    """Scores of a series' records, each from itself and its past.
+
+    Args:
+        values: Shape (records, metrics), in time order, without gaps.
+        learnt: Records at the beginning that are usual.
+
+    Raises:
+        TableError: too few records are learnt from.
+    """
+    if learnt < _LEAST_LEARNT:
+        raise TableError(
+            f"{learnt} records to learn from; at least {_LEAST_LEARNT} are needed: give more "
+            "records, or a greater --fit-share"
+        )
+    from threadpoolctl import threadpool_limits
+
+    scale = Scale.fit(values[:learnt])
+    scaled = np.clip(scale.apply(values), -_MOST_SPREADS, _MOST_SPREADS).astype(np.float32)
+    calibrated = learnt - learnt // 3
+    lengths = [length for length in LENGTHS if length * _LEARNT_A_WINDOW <= learnt]
+    with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
+        parts = [
+            _standardised(distances, calibrated, learnt)
+            for length in lengths
+            for distances in _distances(scaled, length, calibrated, learnt)
+        ]
+    return Scores(np.mean(parts, axis=0), calibrated)
+
+
+def _windows(scaled: Floats, length: int) -> Floats:
+    """Window that ends with each record, flat; the first record stands for what came before."""
+    padded = np.concatenate([np.repeat(scaled[:1], length - 1, axis=0), scaled])
+    return np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)
+
+
+def _distances(scaled: Floats, length: int, calibrated: int, learnt: int) -> tuple[Doubles, Doubles]:
+    """Squared distance of each window from the nearest learnt one, and from that or a past one.
+
+    Records from ``calibrated`` up to ``learnt`` are compared only with those before ``calibrated``,
+    as if they came later: a window that was learnt from is nearer to its kind than a new one.
+    """
+    windows = _windows(scaled, length)
+    fixed, adapted = np.empty(len(windows)), np.empty(len(windows))
+    for part in _chunks(len(windows), (calibrated, learnt)):
+        chunk_windows = windows[part].reshape(part.stop - part.start, -1)
+        until = calibrated if part.start < learnt else learnt
+        fixed[part] = _nearest(windows, chunk_windows, part, range(length - 1, until), length)
+        past = range(learnt, max(learnt, part.start - _DELAY * learnt))
+        adapted[part] = np.minimum(fixed[part], _nearest(windows, chunk_windows, part, past, length))
+    return fixed, adapted
+
+
+def _chunks(count: int, borders: Sequence[int]) -> Iterator[slice]:
+    edges = [0, *borders, count]
+    for begin, end in pairwise(edges):
+        for start in range(begin, end, _CHUNK):
+            yield slice(start, min(start + _CHUNK, end))
+
+
+def _nearest(windows: Floats, queries: Floats, part: slice, library: range, length: int) -> Doubles:
+    """Squared distance from the nearest window of a library that does not overlap."""
+    if not library:
+        return np.full(len(queries), np.inf)
+    indices = np.array(library[:: len(library) // _LIBRARY + 1])
+    candidates = windows[indices].reshape(len(indices), -1)
+    squares = (queries**2).sum(axis=1)[:, None] + (candidates**2).sum(axis=1) - 2 * queries @ candidates.T
+    overlap = np.abs(np.arange(part.start, part.stop)[:, None] - indices) < length
+    squares[overlap] = np.inf
+    return np.asarray(np.maximum(squares.min(axis=1), 0.0), dtype=np.float64)
+
+
+def _standardised(distances: Doubles, calibrated: int, learnt: int) -> Doubles:
+    usual = distances[calibrated:learnt]
+    floor = _FLOOR * float(np.median(usual)) + 1e-9
+    logs = np.log(distances + floor)
+    low, centre, high = np.percentile(logs[calibrated:learnt], [16, 50, 84])
+    return np.asarray((logs - centre) / max((high - low) / 2, _LEAST_SPREAD))
+
+
+_ALARM_RATE = 0.01
+"""Share of alarms to keep to."""
+
+_STEP = 0.002
+"""How far an alarm moves the rank. Five alarms in a row spend what the rate allows."""
+
+_MAX_RATE = 0.1
+"""Highest share that is allowed after a long time without an alarm: one in the highest tenth of the
+latest records is the least that an alarm has to be."""
+
+_WINDOW = 2_000
+"""Latest records that a score is compared with."""
+
+
+def raise_alarms(scores: np.ndarray, first: int) -> npt.NDArray[np.bool_]:
+    """Mark the scores that are alarms, each compared with those before it; the ``first`` are usual.
+
+    A threshold that was set once holds only as long as later records are like those that set it: on one
+    public set it raised an alarm on 44 % of usual windows. Here a record is compared with the latest
+    ones (conformal prediction with a moving window), and the rank that it has to reach moves by what
+    came of it (adaptive conformal inference: Gibbs and Candès 2021). Whatever the records do, the share
+    of alarms exceeds the rate by at most (rate + step) / (step × records).
+    """
+    latest = deque(scores[:first].tolist(), maxlen=_WINDOW)
+    sorted_scores = sorted(latest)
+    alarms = np.zeros(len(scores), dtype=bool)
+    current_rate = _ALARM_RATE
+    for index in range(first, len(scores)):
+        score = float(scores[index])
+        rank = math.ceil((1 - current_rate) * (len(sorted_scores) + 1))
+        # a rank beyond the last one is never reached
+        alarms[index] = rank <= len(sorted_scores) and score > sorted_scores[rank - 1]
+        current_rate = min(current_rate + _STEP * (_ALARM_RATE - alarms[index]), _MAX_RATE)
+        if len(latest) == _WINDOW:
+            del sorted_scores[bisect_left(sorted_scores, latest[0])]
+        latest.append(score)
+        insort(sorted_scores, score)
+    return alarms
+
 
 TIME = "timestamp"
 _MISSING = ("", "nan", "null", "none", "na", "n/a", "-")

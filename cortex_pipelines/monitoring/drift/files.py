@@ -11,7 +11,7 @@ import polars as pl
 from cortex_pipelines.config import load_parameters_anywhere
 from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked
 from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
-from cortex_pipelines.monitoring.drift.result import Drift
+from cortex_pipelines.monitoring.drift.kinds import Drift
 from cortex_pipelines.retrieval.open_index import open_encoder
 
 _MOST_ROWS = 20_000

@@ -1,25 +1,104 @@
 """Build the graph of a project's code: who calls, imports, inherits, tests, configures what."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from posixpath import dirname
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from cortex_pipelines.extraction.architecture.resolvers.index import join_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.retrieval.graph.configuration import CONFIGURATION, MentionFinder
-from cortex_pipelines.retrieval.graph.history import changed_together
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import BASE, CALL, IMPLEMENTS, PACKAGE, Reference, read_references
 from cortex_pipelines.retrieval.graph.resolution import INTERNAL, ReferenceResolver, Targets
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH, RESOLUTIONS
 
-FILE_COLUMNS = ("source", "path", "language", "generated", "text")
+MOST_CHANGED = 30
+"""Files of a commit above which it says nothing of any two of them, as there."""
+LEAST_TOGETHER = 3
+"""Commits that two files have to share."""
+LEAST_SHARE = 0.25
+"""Share of the commits of the one that is changed less often."""
+
+
+def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) -> dict[tuple[str, str], int]:
+    """Commits that changed both of two files, by the two in the order of their paths.
+
+    Limits as in Zimmermann, Weissgerber, Diehl, Zeller: Mining version histories to guide software
+    changes (2005).
+    """
+    changed: Counter[str] = Counter()
+    together: Counter[tuple[str, str]] = Counter()
+    for commit in commits:
+        if len(commit) > MOST_CHANGED:
+            continue
+        inside = sorted(path for path in set(commit) if path in paths)
+        changed.update(inside)
+        together.update(combinations(inside, 2))
+    return {
+        pair: count
+        for pair, count in together.items()
+        if count >= LEAST_TOGETHER and count >= LEAST_SHARE * min(changed[pair[0]], changed[pair[1]])
+    }
+
+
+CONFIGURATION = (*("yaml", "toml", "ini", "json", "xml", "dockerfile", "make", "cmake", "go-module", "terraform"),)
+"""Languages of files that configure."""
+
+_MOST = 200_000
+"""Characters of a larger file are data, or a lock file of other people's packages."""
+_MENTION = re.compile(r"(?<![\w./\-])(?:\./)?[\w\-]+(?:[./][\w\-]+)+(?::\w+)?")
+_ROOTS = ("src/", "lib/")
+
+
+class Mention(NamedTuple):
+    path: str
+    line: int
+    target: str
+    name: str
+
+
+class MentionFinder:
+    def __init__(self, code: Iterable[str]) -> None:
+        self._code = frozenset(code)
+        self._modules: dict[str, str] = {}
+        for path in sorted(self._code):
+            if path.endswith(".py"):
+                module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                self._modules.setdefault(module, path)
+        for root in _ROOTS:
+            for module, path in list(self._modules.items()):
+                if path.startswith(root):
+                    self._modules.setdefault(module[len(root) :], path)
+
+    def find(self, path: str, text: str) -> Iterator[Mention]:
+        """Each line of a file with each code file that it names."""
+        if len(text) > _MOST:
+            return
+        for number, line in enumerate(text.split("\n"), start=1):
+            for match in _MENTION.finditer(line[:2_000]):
+                mentioned, _, name = match[0].partition(":")
+                target = self._file(dirname(path), mentioned) or self._modules.get(mentioned)
+                if target is not None and target != path:
+                    yield Mention(path, number, target, name)
+
+    def _file(self, folder: str, mentioned: str) -> str | None:
+        for base in dict.fromkeys((folder, "")):
+            path = join_path(base, mentioned)
+            if path in self._code:
+                return path
+        return None
+
+
+GRAPH_FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 FACT_COLUMNS = ("source", "path", "start_line", "fact", "object", "scope")
 TEST_COLUMNS = ("unit_id", "source", "path", "name", "start_line", "end_line")
-COMMIT_COLUMNS = ("source", "paths")
+GRAPH_COMMIT_COLUMNS = ("source", "paths")
 _DEPENDENCY = "module-dependency"
 
 

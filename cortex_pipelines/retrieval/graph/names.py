@@ -11,7 +11,7 @@ from cortex_pipelines.extraction.test_pairing import in_test_file
 
 FUNCTIONS = ("function", "method")
 TYPES = ("class", "struct", "trait", "interface", "enum")
-UNIT_COLUMNS = (
+GRAPH_UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "qualified_name"),
     *("start_byte", "end_byte", "start_line", "end_line", "signature", "body_start_byte", "tests"),
 )
@@ -77,7 +77,7 @@ class SymbolTable:
         self._packages = packages
         definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
         definitions = definitions.sort("path", "start_byte", "end_byte", descending=[False, False, True])
-        definitions = definitions.select(*UNIT_COLUMNS, in_test_file().alias("is_test"))
+        definitions = definitions.select(*GRAPH_UNIT_COLUMNS, in_test_file().alias("is_test"))
         for row in definitions.iter_rows(named=True):
             self._add(row)
         self._nest()

@@ -5,10 +5,13 @@ it is forgotten, also what was superseded.
 """
 
 import json
+import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import fsum
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -18,8 +21,36 @@ from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.notes.database import Database, searched_terms
 from cortex_pipelines.retrieval.notes.note import PRIVATE_KINDS, SUMMARY, NewNote, Note, NoteError, validate_text
-from cortex_pipelines.retrieval.notes.summaries import summarise
-from cortex_pipelines.retrieval.queries import parse_query
+from cortex_pipelines.retrieval.queries import parse_query, stop_terms, terms
+
+SENTENCES = 8
+"""Of a summary of ten exchanges: less than one of each."""
+_LONGEST = 300
+_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_STOP = stop_terms()
+
+
+def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
+    """The sentences whose words the texts use most, each adding words that are not there yet.
+
+    SumBasic: Nenkova, Vanderwende 2005.
+    """
+    parts = [part.strip() for text in texts for part in _END.split(text)]
+    sentences = list(dict.fromkeys(part[:_LONGEST] for part in parts if part))
+    words = [set(terms(sentence)) - _STOP for sentence in sentences]
+    counts = Counter(term for inside in words for term in inside)
+    total = max(1, counts.total())
+    share = {term: count / total for term, count in counts.items()}
+    remaining = [number for number, inside in enumerate(words) if inside]
+    selected: list[int] = []
+    while remaining and len(selected) < most:
+        best = max(remaining, key=lambda n: (fsum(share[t] for t in words[n]) / len(words[n]), -n))
+        remaining.remove(best)
+        selected.append(best)
+        for term in words[best]:
+            share[term] **= 2  # what was said once is worth little more
+    return "\n".join(sentences[number] for number in sorted(selected))
+
 
 EXCHANGES = 50
 """Latest exchanges of an author that stay word for word."""

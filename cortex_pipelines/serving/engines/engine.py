@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from cortex_pipelines.signing.manifest import UntrustedModelError
-from cortex_pipelines.tokenization.segments import Segments
+from cortex_pipelines.tokenization.text_encoder import Segments
 
 Finish = Literal["stop", "length", "cancelled"]
 

@@ -17,8 +17,7 @@ from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Event, Job, LoadedAdapter, Prompt, TextDelta
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.tokenization.segments import Segments, as_segments
-from cortex_pipelines.tokenization.text_encoder import token_ids
+from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
 
 
 @dataclass

@@ -35,8 +35,7 @@ from cortex_pipelines.serving.engines.queued import model_file, prompt_of, windo
 from cortex_pipelines.serving.engines.upstream_chunks import AnswerChunk, chunk_of, message_of
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-from cortex_pipelines.tokenization.segments import Segments
-from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_for_servers
+from cortex_pipelines.tokenization.text_encoder import Segments, continuation_ids, text_for_servers
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LOOK = 5.0

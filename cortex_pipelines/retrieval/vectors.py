@@ -1,18 +1,104 @@
-"""Vectors of a project's units and commits, and of the levels above the units."""
+"""Vectors of a project's units and commits, and of the levels above the units.
+
+What an encoder reads of a document stands here, apart from parsing, of which a vector does not depend.
+"""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cortex_pipelines.retrieval.encoder_text import COMMIT, encoder_text, text_number
-from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import EMBEDDINGS
+
+Halves = npt.NDArray[np.float16]
+
+NODES = pl.Schema({"level": pl.String, "path": pl.String, "texts": pl.Int64})
+"""A file, folder or repository (whose path is empty), and how many vectors its own is made of."""
+
+
+@dataclass(frozen=True)
+class HierarchicalVectors:
+    nodes: pl.DataFrame
+    vectors: Halves
+
+
+def hierarchical_vectors(paths: Sequence[str], rows: Halves) -> HierarchicalVectors:
+    """Vectors of files, folders and repositories: the means of the documents in them.
+
+    A unit counts once in each folder above it. The means are of half-precision vectors, as they are
+    stored, so that anyone can compute them again from the table. A document without a vector has zeros.
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    node_numbers, documents = [], []
+    for document in np.flatnonzero(rows.any(axis=1)).tolist():
+        for node in _ancestors(paths[document]):
+            node_numbers.append(numbers.setdefault(node, len(numbers)))
+            documents.append(document)
+    sums = np.zeros((len(numbers), rows.shape[1]), dtype=np.float64)
+    np.add.at(sums, node_numbers, rows[documents].astype(np.float64))
+    counts = np.bincount(np.array(node_numbers, dtype=np.int64), minlength=len(numbers))
+    lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    table = pl.DataFrame(
+        {
+            "level": [level for level, _ in numbers],
+            "path": [path for _, path in numbers],
+            "texts": counts.astype(np.int64),
+        },
+        schema=NODES,
+    )
+    return HierarchicalVectors(table, (sums / lengths).astype(np.float16))
+
+
+def _ancestors(path: str) -> Iterator[tuple[str, str]]:
+    yield "file", path
+    for folder in PurePosixPath(path).parents:
+        if folder.name:
+            yield "folder", folder.as_posix()
+    yield "repository", ""
+
+
+def vectors_of(rows: pl.DataFrame) -> Halves:
+    """The vectors of rows of ``EMBEDDINGS``, shape (rows, width)."""
+    if rows.is_empty():
+        return np.zeros((0, 0), dtype=np.float16)
+    flat = rows["vector"].explode().to_numpy()
+    return flat.astype(np.float16).reshape(rows.height, -1)
+
+
+UNITS = ("function", "method", "class", "struct", "trait", "interface", "enum")
+"""Kinds of document that are units of code."""
+COMMIT = "commit"
+"""Kind of a document that is a commit: its subject, its message, the paths that it changed."""
+ISSUE = "issue"
+"""Kind of a document that is an issue: its title and its text."""
+
+_CHARACTERS = 1500
+"""Of a text, that are embedded: more than the encoder's tokens."""
+
+
+def encoder_text(kind: str, name: str, documentation: str, body: str) -> str:
+    """Documentation and code of a unit, which the encoder was trained to bring together.
+
+    For a commit, the message; for anything but a unit, the text alone.
+    """
+    if kind == COMMIT:
+        return f"{name}\n{documentation}"[:_CHARACTERS]
+    if kind in UNITS:
+        return f"{name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_CHARACTERS]}"
+    return body[:_CHARACTERS]
+
+
+def text_number(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big")
+
 
 Floats = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]
