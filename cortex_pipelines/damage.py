@@ -5,8 +5,7 @@ in correct code; any other error is a bug and is raised.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -14,17 +13,19 @@ CAUSES = (UnicodeError, RecursionError, OverflowError)
 """Errors by malformed files: text, recursion depth, numeric range."""
 
 
-@dataclass(frozen=True)
-class Damage:
-    words: str
+class SkipReason(NamedTuple):
+    """Reason for skipping a file: a short code and an explanation."""
+
+    reason: str
+    detail: str
 
 
-def attempt(work: Callable[[], T]) -> T | Damage:
-    """The result of processing a file, or the reason why it failed; ``work`` does nothing else."""
+def attempt(work: Callable[[], T]) -> T | SkipReason:
+    """The result of ``work``, which processes a file and nothing else, or the reason why it failed."""
     try:
         return work()
     except CAUSES as error:
-        return Damage(f"{type(error).__name__}: {error}"[:200])
+        return SkipReason("damaged", f"{type(error).__name__}: {error}"[:200])
 
 
 def encodable(text: str) -> str:

@@ -50,7 +50,7 @@ def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
             seen_codes.add(renamed.code)
             renames = sorted(f"{old}={new}" for old, new in renamed.renames)
             row = {"variant": variant, "renamed_code": renamed.code, "renames": renames}
-            rows.append(_unit_columns(unit) | {"original_code": unit["code"]} | row)
+            rows.append(_unit_columns(unit) | row)
     return rows
 
 
@@ -71,7 +71,7 @@ def _rewritten(unit: Row, settings: AugmentationSettings, is_drawn: bool, format
     return [
         _unit_columns(unit)
         | {"variant": number, "rewrite": variant.rewrite, "family": variant.family}
-        | {"original_code": unit["code"], "rewritten_code": variant.code}
+        | {"rewritten_code": variant.code}
         for number, variant in enumerate(variants)
     ]
 

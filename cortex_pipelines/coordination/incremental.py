@@ -185,7 +185,7 @@ def _divide(spans: list[ByteSpan]) -> tuple[list[ByteSpan], list[ByteSpan]]:
 
 
 def _rejected(span: ByteSpan, file: str) -> dict[str, Any]:
-    return {"file": file, "byte_offset": span.start, "length_bytes": span.end - span.start, "reason": span.reason}
+    return {"file": file, "byte_offset": span.start, "reason": span.reason}
 
 
 def _pack(rows: LogRows, data: bytes) -> bytes:

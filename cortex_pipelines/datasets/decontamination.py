@@ -82,17 +82,6 @@ def fingerprints_of(texts: Sequence[str], name: str, tokens: int) -> Fingerprint
     return Fingerprints(sets.select(long), (name,) * len(long), tokens)
 
 
-def save_fingerprints(fingerprints: Fingerprints, path: Path) -> None:
-    """Write fingerprints as two columns: set sizes and concatenated hashes."""
-    frame = pl.DataFrame(
-        {
-            "item": np.repeat(np.arange(len(fingerprints.sets), dtype=np.uint32), fingerprints.sets.sizes),
-            "shingle": fingerprints.sets.hashes,
-        }
-    )
-    frame.write_parquet(path, compression="zstd", compression_level=19, statistics=False)
-
-
 @cache
 def _shipped() -> tuple[Fingerprints, ...]:
     return tuple(_load(path) for path in sorted(SHIPPED.glob("*.parquet")))

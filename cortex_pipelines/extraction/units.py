@@ -29,7 +29,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.damage import Damage, attempt
+from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -38,7 +38,7 @@ from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
-from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+from cortex_pipelines.syntax.unparsable import syntax_tree
 
 
 def read_code(
@@ -181,7 +181,7 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
 
 def _read(text: str, language: str, path: str, settings: ExtractionSettings) -> tuple[list[Unit], SkipReason | None]:
     outcome = attempt(lambda: read_code(text, language, path, settings))
-    return ([], SkipReason("damaged", outcome.words)) if isinstance(outcome, Damage) else outcome
+    return ([], outcome) if isinstance(outcome, SkipReason) else outcome
 
 
 def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:

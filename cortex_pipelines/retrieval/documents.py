@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from cortex_pipelines.annotation.detector import is_test
-from cortex_pipelines.damage import Damage, attempt
+from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
@@ -207,7 +207,7 @@ def embedded_text(document: Document, file: FileText) -> str:
 def _documents(text: str, path: str, language: str | None, settings: ExtractionSettings) -> Iterator[Document]:
     if language in PARSED:
         units = attempt(lambda: file_units(text, str(language), path, settings))
-        if not isinstance(units, Damage) and units:
+        if not isinstance(units, SkipReason) and units:
             yield from _unit_documents(text, path, units)
             return
     if language in _DATA:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cortex_pipelines.damage import Damage, attempt
+from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
@@ -48,7 +48,7 @@ class ExcerptSource:
             return {}
         language, path = str(self._language), self._path
         units = attempt(lambda: file_units(self._text, language, path, self._settings))
-        if isinstance(units, Damage):
+        if isinstance(units, SkipReason):
             return {}
         return {(u.qualified_name, u.start_line): u for u in units if u.kind in UNITS}
 

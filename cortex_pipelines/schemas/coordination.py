@@ -35,7 +35,6 @@ REJECTED_EVENTS = Table(
     (
         Column("file", pl.String, "Log file, relative to the logs folder"),
         Column("byte_offset", pl.Int64, "Where the stretch begins"),
-        Column("length_bytes", pl.Int64, "Its length, in bytes"),
         Column("reason", pl.String, "Why it was rejected, in words"),
     ),
     ("file", "byte_offset"),

@@ -4,9 +4,6 @@ import polars as pl
 
 from cortex_pipelines.schemas.table import UTC, Column, Table
 
-LICENCE_SOURCES = ("header", "file", "manifest", "project")
-
-
 SKIP_REASONS = (
     *("binary", "not_utf8", "large_file_pointer", "damaged_notebook", "too_large", "forgotten"),
     *("link", "submodule", "special", "encrypted", "unknown_packing", "unsafe_path", "duplicate"),
@@ -27,7 +24,6 @@ REPOSITORY_FILES = Table(
         Column("generated", pl.Boolean, "Generated, compiled, vendored or minified: kept, not trained on"),
         Column("revision", pl.String, "Commit id, version or content hash of the source, as pinned"),
         Column("licence", pl.String, "SPDX expression; NOASSERTION if not understood; null if none", True),
-        Column("licence_source", pl.String, "What says so; null without", True, one_of=LICENCE_SOURCES),
         Column("trainable", pl.Boolean, "Written by hand, under a licence on the allow list"),
         Column("tested_paths", pl.List(pl.String), "Paths of this source that it tests; empty if no test"),
         Column("notebook", pl.Boolean, "The text is made of a notebook's code cells"),

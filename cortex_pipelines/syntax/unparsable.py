@@ -8,10 +8,10 @@ from other content.
 
 import re
 from itertools import pairwise
-from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
+from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, count_reads, parse, parse_counted, weighed
 
 _TOKEN = re.compile(rb"\"\"\"|'''|[\"'#()\[\]{}\n]|[^\s\"'#()\[\]{}]+")
@@ -104,13 +104,6 @@ _MIN_BYTES, _WINDOW_STEP = 2_048, 4_096
 _BRACKET = re.compile(rb"[<>]")
 _MANY_ANGLES, _WINDOW = 1_000, 128
 _MAX_WEIGHED_IN_ALL = 1_000
-
-
-class SkipReason(NamedTuple):
-    """Reason for not parsing a file: a short code and an explanation."""
-
-    reason: str
-    detail: str
 
 
 def skip_reason(data: bytes, grammar: Grammar, max_bytes: int) -> SkipReason | None:

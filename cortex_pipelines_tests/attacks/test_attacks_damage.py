@@ -123,7 +123,7 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
             rows.append(
                 columns
                 | {"source": SOURCE, "path": path, "size_bytes": len(data), "revision": "one"}
-                | {"licence": "MIT", "licence_source": "file", "trainable": True, "author": None}
+                | {"licence": "MIT", "trainable": True, "author": None}
                 | {"tested_paths": [], "text": content["text"]}
             )
     return REPOSITORY_FILES.frame(rows)

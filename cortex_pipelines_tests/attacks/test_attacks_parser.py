@@ -13,7 +13,7 @@ import pytest
 
 from cortex_pipelines.annotation.labels.labelling import label_units
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.damage import CAUSES
+from cortex_pipelines.damage import CAUSES, SkipReason
 from cortex_pipelines.extraction.architecture.collect import facts_in_file
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.outline import outline
@@ -21,7 +21,7 @@ from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract, read_code
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for, parse_counted, weighed
-from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+from cortex_pipelines.syntax.unparsable import syntax_tree
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
 
 MINUTES = 5

@@ -40,7 +40,6 @@ def test_a_unit_has_its_variants_and_mutants() -> None:
     units = frame(unit("a"), unit("b"))
     renamed, errors = (augmented(RENAMED_UNITS, units, SETTINGS), augmented(INJECTED_ERRORS, units, SETTINGS))
     assert renamed.group_by("unit_id").len().sort("unit_id").rows() == [("a", 2), ("b", 2)]
-    assert set(renamed["original_code"]) == {CODE}
     assert CODE not in set(renamed["renamed_code"])
     assert all(len(renames) == 2 for renames in renamed["renames"])
     assert errors.group_by("unit_id").len().sort("unit_id").rows() == [("a", 3), ("b", 3)]

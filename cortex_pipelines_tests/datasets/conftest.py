@@ -67,7 +67,6 @@ def files_frame(texts: dict[str, str]) -> pl.DataFrame:
                 "generated": path.startswith("vendor/"),
                 "revision": "one",
                 "licence": "MIT",
-                "licence_source": "file",
                 "trainable": not path.startswith("vendor/"),
                 "tested_paths": [],
                 "notebook": False,

@@ -52,7 +52,6 @@ def renamed(units: pl.DataFrame) -> pl.DataFrame:
             "unit_id": unit["unit_id"],
             "variant": 0,
             "language": unit["language"],
-            "original_code": unit["code"],
             "renamed_code": RENAMED.sub("shown_entries", unit["code"]),
             "renames": [f"{match[0]}=shown_entries"],
         }
@@ -190,15 +189,17 @@ def test_only_train_is_augmented_and_at_most_by_its_share(tables: dict[str, Tabl
             assert set(tables[name][split]["origin"]) == {"original"}
 
 
-def test_a_variant_is_written_for_the_body_of_its_unit(tables: dict[str, Tables], rewritten: pl.DataFrame) -> None:
+def test_a_variant_is_written_for_the_body_of_its_unit(
+    tables: dict[str, Tables], rewritten: pl.DataFrame, units: pl.DataFrame
+) -> None:
     train = tables["completion_dataset"]["train"]
     variants = train.filter(pl.col("origin").str.starts_with("rewritten:"))
     codes = rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
-    with_codes = variants.join(codes, on=["unit_id", "origin"])
+    with_codes = variants.join(codes, on=["unit_id", "origin"]).join(units.select("unit_id", "code"), on="unit_id")
     assert with_codes.height == variants.height
     for row in with_codes.iter_rows(named=True):
         assert row["rewritten_code"].rstrip().endswith(row["completion"])
-        assert not row["original_code"].rstrip().endswith(row["completion"])
+        assert not row["code"].rstrip().endswith(row["completion"])
     assert variants["split_reason"].str.ends_with("; variant of a train unit").all()
 
 

@@ -164,7 +164,7 @@ def test_names_of_other_sides_are_no_convention() -> None:
             "name": ["readAll", "Reader", "io"],
         }
     )  # fmt: skip
-    row = {"variant": 0, "language": "go", "original_code": "", "renamed_code": ""}
+    row = {"variant": 0, "language": "go", "renamed_code": ""}
     renamed = RENAMED_UNITS.frame(
         [
             row | {"unit_id": "a", "renames": ["firstLine=x", "rest=y"]},

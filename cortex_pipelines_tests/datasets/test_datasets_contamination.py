@@ -9,13 +9,11 @@ import pytest
 
 from cortex_pipelines.datasets.decontamination import (
     SHIPPED,
-    SHIPPED_TOKENS,
     BenchmarkError,
     find_contamination,
     fingerprints_of,
     load_fingerprints,
     matches,
-    save_fingerprints,
 )
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
 
@@ -85,14 +83,6 @@ def test_each_shipped_item_is_recognised(tmp_path: Path, settings: DatasetSettin
     for shipped in load_fingerprints(tmp_path, settings):
         matched = {index for index, _ in matches(shipped.sets, shipped, settings)}
         assert matched == set(range(len(shipped.sets)))
-
-
-def test_fingerprints_are_written_and_read(tmp_path: Path, settings: DatasetSettings) -> None:
-    benchmark = fingerprints_of([TASK, OTHER * 3], "list", SHIPPED_TOKENS)
-    save_fingerprints(benchmark, tmp_path / "list.parquet")
-    again = pl.read_parquet(tmp_path / "list.parquet")
-    assert again["shingle"].to_list() == benchmark.sets.hashes.tolist()
-    assert again["item"].to_list() == [0] * len(benchmark.sets[0]) + [1] * len(benchmark.sets[1])
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ GIT = {"git": "repository", "ref": "main"}
 TEXTS = dict(LICENSES)
 
 
-def licences(tables: Any) -> dict[str, tuple[Any, Any, bool]]:
-    columns = ("licence", "licence_source", "trainable")
-    return {row[0]: row[1:] for row in tables.files.select("path", *columns).iter_rows()}
+def licences(tables: Any) -> dict[str, tuple[Any, bool]]:
+    rows = tables.files.select("path", "licence", "trainable").iter_rows()
+    return {path: (licence, trainable) for path, licence, trainable in rows}
 
 
 def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
@@ -36,14 +36,14 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
         }
     )
     found_licences = licences(read(GIT))
-    assert found_licences["a.py"] == ("Apache-2.0", "file", True)
-    assert found_licences["b.py"] == ("GPL-3.0-or-later", "header", False)
-    assert found_licences["lib/package.json"] == ("GPL-2.0-only", "manifest", False)
-    assert found_licences["lib/deep/er/c.js"] == ("MIT", "file", True)
-    assert found_licences["vendor/d.go"] == ("Apache-2.0", "file", False)  # not written here
-    assert found_licences["other/e.py"] == ("NOASSERTION", "file", False)
-    assert found_licences["LICENSES/GPL-3.0.txt"] == ("Apache-2.0", "file", True)
-    assert found_licences["docs/f.py"] == ("Apache-2.0", "file", True)
+    assert found_licences["a.py"] == ("Apache-2.0", True)
+    assert found_licences["b.py"] == ("GPL-3.0-or-later", False)
+    assert found_licences["lib/package.json"] == ("GPL-2.0-only", False)
+    assert found_licences["lib/deep/er/c.js"] == ("MIT", True)
+    assert found_licences["vendor/d.go"] == ("Apache-2.0", False)  # not written here
+    assert found_licences["other/e.py"] == ("NOASSERTION", False)
+    assert found_licences["LICENSES/GPL-3.0.txt"] == ("Apache-2.0", True)
+    assert found_licences["docs/f.py"] == ("Apache-2.0", True)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
                 "LICENSE-APACHE": TEXTS["Apache-2.0"],
                 "Cargo.toml": '[package]\nlicense = "MIT OR Apache-2.0"\n',
             },
-            ("MIT OR Apache-2.0", "manifest", True),
+            ("MIT OR Apache-2.0", True),
         ),
-        ({"LICENSE-MIT": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0"]}, ("GPL-3.0-only AND MIT", "file", False)),
+        ({"LICENSE-MIT": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0"]}, ("GPL-3.0-only AND MIT", False)),
         # what `npm init` wrote does not outweigh a text
-        ({"LICENSE": TEXTS["GPL-3.0"], "package.json": '{"license": "ISC"}'}, ("GPL-3.0-only", "file", False)),
+        ({"LICENSE": TEXTS["GPL-3.0"], "package.json": '{"license": "ISC"}'}, ("GPL-3.0-only", False)),
         # a text that is not known does not outweigh a manifest
         (
             {
                 "LICENSE": "Either of the licences found beside this file. " * 9,
                 "pyproject.toml": '[project]\nlicense = "MIT"\n',
             },
-            ("MIT", "manifest", True),
+            ("MIT", True),
         ),
         # one that takes permissions back does
         (
@@ -75,14 +75,14 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
                 "LICENSE": TEXTS["Apache-2.0"] + "\nCommons Clause License Condition v1.0",
                 "package.json": '{"license": "Apache-2.0"}',
             },
-            ("Apache-2.0 AND LicenseRef-Restricted", "file", False),
+            ("Apache-2.0 AND LicenseRef-Restricted", False),
         ),
-        ({"setup.py": "setup(license='Acme')"}, ("NOASSERTION", "manifest", False)),
-        ({}, (None, None, True)),
+        ({"setup.py": "setup(license='Acme')"}, ("NOASSERTION", False)),
+        ({}, (None, True)),
     ],
 )
 def test_what_a_folder_says_is_put_together(
-    repository: Any, read: Any, files: dict[str, str], expected: tuple[Any, Any, bool]
+    repository: Any, read: Any, files: dict[str, str], expected: tuple[Any, bool]
 ) -> None:
     repository.commit({"a.py": "a = 1\n", **files})
     assert licences(read(GIT))["a.py"] == expected
@@ -93,7 +93,7 @@ def test_silent_files_may_be_trained_on_where_params_say_so(tmp_path: Any, repos
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/b.py").write_text("b = 1\n")
     entries = (GIT, {"directory": "plain"})
-    assert licences(read(*entries)) == {"a.py": (None, None, True), "b.py": (None, None, False)}
+    assert licences(read(*entries)) == {"a.py": (None, True), "b.py": (None, False)}
     none = read(*entries, trainable_without_licence=())
     assert not none.files["trainable"].any()
 
@@ -108,11 +108,11 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
     )
     project_licence = "LicenseRef-Acme"
     found_licences = licences(read(GIT, licence=project_licence))
-    assert found_licences["a.py"] == (project_licence, "project", False)
-    assert found_licences["b.py"] == ("GPL-3.0-only", "header", False)
+    assert found_licences["a.py"] == (project_licence, False)
+    assert found_licences["b.py"] == ("GPL-3.0-only", False)
     allowed = licences(read(GIT, licence=project_licence, trainable_licences=(project_licence,)))
-    assert allowed["a.py"] == (project_licence, "project", True)
-    assert not allowed["b.py"][2]
+    assert allowed["a.py"] == (project_licence, True)
+    assert not allowed["b.py"][1]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.damage import Damage, attempt
+from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.architecture import readers
 from cortex_pipelines.extraction.architecture.facts import FACT_COLUMNS, SKIPPED_FILE, Fact, row
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
@@ -70,8 +70,8 @@ def _read_facts(files: pl.DataFrame, settings: ArchitectureSettings, parsing: Ex
 
 def _facts_or_damage(file: SourceFile) -> list[dict[str, Any]]:
     facts = attempt(lambda: list(facts_in_file(file)))
-    if isinstance(facts, Damage):
-        return [row(Fact(1, 1, SKIPPED_FILE, file.path, "set-aside", facts.words))]
+    if isinstance(facts, SkipReason):
+        return [row(Fact(1, 1, SKIPPED_FILE, file.path, "set-aside", facts.detail))]
     return facts
 
 

@@ -9,13 +9,14 @@ from posixpath import basename, dirname
 
 from tree_sitter import Node
 
+from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
-from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+from cortex_pipelines.syntax.unparsable import syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
 _COMMENT = re.compile(r"[ \t]*(#(?!\[|!)|//|/\*|\*|--)")

@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 
 from tree_sitter import Node
 
+from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.syntax.grammars import grammar_for
-from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+from cortex_pipelines.syntax.unparsable import syntax_tree
 
 Kind = Literal["name", "literal", "arguments", "body", "fixed"]
 

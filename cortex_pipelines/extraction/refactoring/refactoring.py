@@ -4,21 +4,6 @@ from dataclasses import asdict, dataclass, field
 
 from cortex_pipelines.extraction.refactoring.model import Function, UnitLocation
 
-SCORED = (
-    "Rename Class",
-    "Move Class",
-    "Rename Method",
-    "Move Method",
-    "Extract Method",
-    "Inline Method",
-    "Rename Parameter",
-    "Rename Variable",
-    "Add Parameter",
-    "Remove Parameter",
-    "Reorder Parameter",
-)
-"""Refactoring types named in the contract; others use RefactoringMiner's names."""
-
 CONTRACT = (
     *("type", "name_before", "name_after", "container_before", "container_after"),
     *("path_before", "path_after", "line_before", "line_after", "description", "purity"),
@@ -31,7 +16,7 @@ class Refactoring:
     """A refactoring between two versions.
 
     Args:
-        type: One of ``SCORED``, or another of RefactoringMiner's names.
+        type: RefactoringMiner's name.
         name_before, name_after: Simple name of the class, method, parameter or variable; of a
             reordering, the parameters in order; None if missing on a side.
         container_before, container_after: Simple name of the function around a parameter or

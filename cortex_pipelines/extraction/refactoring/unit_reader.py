@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
+from cortex_pipelines.damage import SkipReason
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     MODULE_EXPORT,
@@ -22,7 +23,7 @@ from cortex_pipelines.extraction.refactoring.statements import StatementReader, 
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
-from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+from cortex_pipelines.syntax.unparsable import syntax_tree
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")

@@ -53,13 +53,9 @@ def _licences(
     )
     silent = source.kind in settings.trainable_without_licence
     allowed = {None: silent} | {
-        licence: permitted(licence, settings.trainable_licences) for licence, _ in licences if licence
+        licence: permitted(licence, settings.trainable_licences) for licence in licences if licence
     }
     trainable = [
-        allowed[licence] and not generated for (licence, _), generated in zip(licences, files["generated"], strict=True)
+        allowed[licence] and not generated for licence, generated in zip(licences, files["generated"], strict=True)
     ]
-    return [
-        pl.Series("licence", [licence for licence, _ in licences], pl.String),
-        pl.Series("licence_source", [by for _, by in licences], pl.String),
-        pl.Series("trainable", trainable, pl.Boolean),
-    ]
+    return [pl.Series("licence", licences, pl.String), pl.Series("trainable", trainable, pl.Boolean)]

@@ -76,10 +76,10 @@ class FolderLicences:
         self._by_folder = {
             folder: _combine(texts.get(folder, []), manifests.get(folder, [])) for folder in {*texts, *manifests}
         }
-        self._cache: dict[str, tuple[str, str] | None] = {}
+        self._cache: dict[str, str | None] = {}
 
-    def nearest(self, path: str) -> tuple[str, str] | None:
-        """Licence of the nearest folder above a path, and its origin."""
+    def nearest(self, path: str) -> str | None:
+        """Licence of the nearest folder above a path."""
         folder, visited = _parent(path), []
         while folder not in self._by_folder and folder not in self._cache and folder:
             visited.append(folder)
@@ -94,7 +94,7 @@ def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _combine(texts: list[str], manifests: list[str]) -> tuple[str, str]:
+def _combine(texts: list[str], manifests: list[str]) -> str:
     """Combine a folder's licences into one.
 
     A text that was recognised counts more than a manifest, which is often left as a tool made it;
@@ -105,10 +105,8 @@ def _combine(texts: list[str], manifests: list[str]) -> tuple[str, str]:
     recognised_families = frozenset[str]().union(*map(families, recognised))
     for licence in declared:
         if recognised_families <= families(licence):
-            return licence, "manifest"
-    if texts:
-        return all_of(texts) or NOT_UNDERSTOOD, "file"
-    return NOT_UNDERSTOOD, "manifest"
+            return licence
+    return all_of(texts) or NOT_UNDERSTOOD
 
 
 def licences_of(
@@ -117,27 +115,16 @@ def licences_of(
     folders: FolderLicences,
     project_licence: str | None,
     annotations: Sequence[Annotation],
-) -> list[tuple[str | None, str | None]]:
-    """Licence of each path and its origin: header, folder's file or manifest, or project.
+) -> list[str | None]:
+    """Licence of each path of one source: its header's, REUSE's, its folder's, or the project's.
 
-    Args:
-        paths: Paths of one source.
-        headers: What files say of themselves, by path.
-        folders: What holds for folders.
-        project_licence: Licence of the project's own code, for what is silent or not understood.
-        annotations: What REUSE says of files by their paths.
+    ``project_licence`` is that of the project's own code, for what is silent or not understood.
     """
-    licences: list[tuple[str | None, str | None]] = []
+    licences: list[str | None] = []
     for path in paths:
-        licence: str | None
-        by: str | None
         header = headers.get(path)
-        file_licence = annotated_licence(path, header, annotations) if annotations else header
-        if file_licence is not None:
-            licence, by = file_licence, "header" if file_licence == header else "manifest"
-        else:
-            licence, by = folders.nearest(path) or (None, None)
-        if project_licence and licence in (None, NOT_UNDERSTOOD):
-            licence, by = project_licence, "project"
-        licences.append((licence, by))
+        licence = annotated_licence(path, header, annotations) if annotations else header
+        if licence is None:
+            licence = folders.nearest(path)
+        licences.append(project_licence if project_licence and licence in (None, NOT_UNDERSTOOD) else licence)
     return licences

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import polars as pl
 from tree_sitter import Node
 
-from cortex_pipelines.damage import Damage, attempt, encodable
+from cortex_pipelines.damage import SkipReason, attempt, encodable
 from cortex_pipelines.extraction.architecture.facts import NAME
 from cortex_pipelines.extraction.architecture.readers.imports import (
     go_imports,
@@ -29,7 +29,7 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
-from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
+from cortex_pipelines.syntax.unparsable import syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
 _IMPORTS: dict[str, Reader] = {
@@ -136,7 +136,7 @@ def references_of(
 ) -> list[Reference]:
     file = _ReferenceFile(path, language, code, settings, parsing)
     references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
-    if isinstance(references, Damage):
+    if isinstance(references, SkipReason):
         return []
     return sorted(set(references), key=lambda reference: (reference.byte, reference))
 

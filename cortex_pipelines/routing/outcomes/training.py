@@ -13,7 +13,6 @@ from cortex_pipelines.routing.outcomes.encoding import Columns, Encoding
 from cortex_pipelines.routing.settings import PredictorSettings
 
 Kind = Literal["probability", "amount"]
-RUNGS = ("constant", "master", "linear")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def files(texts: dict[str, str], source: str = "directory:shop") -> pl.DataFrame
         {
             **{"source": source, "path": path, "blob": "b", "language": "yaml", "revision": "r"},
             **{"size_bytes": len(text), "generated": False, "trainable": True, "licence": "MIT"},
-            **{"licence_source": "file", "tested_paths": [], "notebook": False, "author": None},
+            **{"tested_paths": [], "notebook": False, "author": None},
             "text": text,
         }
         for path, text in texts.items()

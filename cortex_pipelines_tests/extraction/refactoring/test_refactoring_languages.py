@@ -6,7 +6,6 @@ import pytest
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
-from cortex_pipelines.extraction.refactoring.refactoring import SCORED
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 
@@ -460,6 +459,21 @@ fn shorten(line: &str) -> &str {
 
 SAMPLES = {sample.path.rpartition(".")[2]: sample for sample in (PYTHON, JAVASCRIPT, TYPESCRIPT, JAVA, GO, RUST)}
 LANGUAGES = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+
+SCORED = (
+    "Rename Class",
+    "Move Class",
+    "Rename Method",
+    "Move Method",
+    "Extract Method",
+    "Inline Method",
+    "Rename Parameter",
+    "Rename Variable",
+    "Add Parameter",
+    "Remove Parameter",
+    "Reorder Parameter",
+)
+"""Other types may come with these."""
 
 
 def _detected(before: dict[str, str], after: dict[str, str], settings: RefactoringSettings) -> list[Refactoring]:
