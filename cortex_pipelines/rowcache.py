@@ -7,6 +7,7 @@ computation, and the cache may be deleted at any time.
 import hashlib
 import json
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ class RowCache:
         self._folder = folder
         sweep(folder)
         self._version = version
+        self._scope = ""
+
+    def scoped(self, scope: str) -> "RowCache":
+        """The same cache with tables of its own; rows of one table would otherwise evict those of another."""
+        view = copy(self)
+        view._scope = f"{self._scope}{scope}/"
+        return view
 
     def get(self, *parts: Any) -> bytes | None:
         """The value computed from ``parts`` (any JSON value), or None."""
@@ -93,7 +101,7 @@ class RowCache:
             table.write_ipc(scratch, compression="lz4")
 
     def _table(self, name: str) -> Path:
-        return self._path(("rows", name)).with_suffix(".arrow")
+        return self._path(("rows", self._scope + name)).with_suffix(".arrow")
 
     def _path(self, parts: tuple[Any, ...]) -> Path:
         text = json.dumps([self._version, *parts], sort_keys=True)
@@ -110,6 +118,25 @@ def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
         identity: Column of strings that identifies a row.
     """
     return rows.select(pl.concat_str(pl.col(identity), rows.hash_rows(seed=_SEED).cast(pl.String), separator=":"))[:, 0]
+
+
+def unit_rows(
+    cache: RowCache | None, name: str, inputs: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """One computed row per unit, in order, from the cache where possible.
+
+    ``inputs``: ``unit_id`` and all columns that a row depends on. Units may repeat.
+    """
+    if cache is None:
+        return compute(inputs)
+    keyed = inputs.with_columns(row_keys(inputs, "unit_id").alias(_KEY))
+
+    def compute_missing(missing: pl.Series) -> pl.DataFrame:
+        rows = keyed.filter(pl.col(_KEY).is_in(missing.implode())).unique(_KEY, keep="first", maintain_order=True)
+        return rows.select(_KEY).hstack(compute(rows.drop(_KEY)))
+
+    computed = cache.rows(name, keyed[_KEY], compute_missing)
+    return keyed.select(_KEY).join(computed, on=_KEY, how="left", maintain_order="left").drop(_KEY)
 
 
 def _seal(value: bytes) -> bytes:

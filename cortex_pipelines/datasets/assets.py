@@ -51,7 +51,6 @@ def unit_splits(
     repository_files: Path,
     repository_commits: Path,
     datasets: DatasetSettings,
-    project: str,
     root: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
@@ -62,7 +61,6 @@ def unit_splits(
         REPOSITORY_COMMITS.read(repository_commits),
         load_fingerprints(root, datasets),
         datasets,
-        project,
         cache,
     )
     return {UNIT_SPLITS.name: splits}
@@ -75,12 +73,11 @@ def completion_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
-    project: str,
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code completion: bodies, imports, declarations and gaps, given the context."""
-    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    project_units = read_project(annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     rewritten = REWRITTEN_UNITS.read(augmented_units, *REWRITTEN_COLUMNS)
     tables = completion_tables(project_units, renamed, rewritten, datasets, cache)
@@ -96,12 +93,11 @@ def naming_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
-    project: str,
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Name prediction for functions, classes, constants and variables, masked throughout."""
-    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    project_units = read_project(annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = naming_tables(project_units, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
@@ -125,12 +121,12 @@ def refactoring_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code to fix or improve: history, reviews, patterns, injected bugs and code smells."""
-    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    project_units = read_project(annotated_units, repository_files, unit_splits, datasets)
     files = REPOSITORY_FILES.read(repository_files, *REVIEW_FILE_COLUMNS)
     tables = refactoring_tables(
         project_units,
         INJECTED_ERRORS.read(augmented_units, *ERROR_COLUMNS),
-        cached_fixes(project_units.units, project, cache),
+        cached_fixes(project_units.units, cache),
         REFACTORING_PAIRS.read(refactoring_pairs),
         review_rows(files, project, privacy),
         pattern_rows(files, project, privacy),
@@ -151,7 +147,6 @@ def architecture_dataset(
     unit_splits: Path,
     architecture_examples: ArchitectureExampleSettings,
     datasets: DatasetSettings,
-    project: str,
     root: Path,
     out: Path,
     cache: RowCache,
@@ -165,7 +160,7 @@ def architecture_dataset(
         load_fingerprints(root, datasets),
         architecture_examples,
         datasets,
-        IncrementalSimilarityJoin(cache, project, datasets),
+        IncrementalSimilarityJoin(cache, datasets),
     )
     purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)
@@ -179,12 +174,11 @@ def documentation_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
-    project: str,
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code without its docstring, and what the docstring says it does."""
-    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    project_units = read_project(annotated_units, repository_files, unit_splits, datasets)
     tables = documentation.documentation_tables(project_units, datasets, cache)
     purpose = "To say what code does, in the project's own words."
     extra = (CardSection("Documentation", documentation.card_notes(tables)),)
@@ -199,14 +193,13 @@ def tests_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
-    project: str,
     root: Path,
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code with the test case that is closest to it, on the side of the test's file."""
     tables = paired_tests.paired_test_tables(
-        read_project(project, annotated_units, repository_files, unit_splits, datasets),
+        read_project(annotated_units, repository_files, unit_splits, datasets),
         ANNOTATED_UNITS.read(annotated_units, *paired_tests.UNIT_COLUMNS),
         TEST_CASES.read(code_units, *paired_tests.TEST_CASE_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *paired_tests.FILE_COLUMNS),

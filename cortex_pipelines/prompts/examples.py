@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from cortex_pipelines.adapters.settings import Task
-from cortex_pipelines.datasets.union_find import UnionFind
+from cortex_pipelines.datasets.dedup.minhash import smallest_connected
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, Segments, as_segments, encoder_of
 
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -108,10 +108,9 @@ def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> li
     """
     pairs = sorted({(example.path, example.cluster) for example in among})
     numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in pairs))}
-    files, first = UnionFind(len(numbers)), dict[str, int]()
-    for path, cluster in pairs:
-        files.join(numbers[path], first.setdefault(cluster, numbers[path]))
-    first_of, paths = files.smallest_members(), list(numbers)
+    first = dict[str, int]()
+    ends = [first.setdefault(cluster, numbers[path]) for path, cluster in pairs]
+    first_of, paths = smallest_connected(len(numbers), ([numbers[path] for path, _ in pairs], ends)), list(numbers)
     return [replace(example, cluster=paths[first_of[numbers[example.path]]]) for example in examples]
 
 

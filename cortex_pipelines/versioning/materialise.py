@@ -178,7 +178,9 @@ def arguments(
         "observe": observations.__setitem__,
         "versions": input_versions(project, asset, partition, begin),
         "load_version": partial(model_folder, project, named_in="params.yaml or releases.lock"),
-        "cache": RowCache(project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)),
+        "cache": RowCache(project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)).scoped(
+            partition or ""
+        ),
     }
     for other in graph.wiring(asset.name).assets:
         keywords[other.name] = _input_folders(project, other, asset, partition)

@@ -136,7 +136,7 @@ def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
     annotation = annotate(extraction.units, files, parameters.annotation, parameters.extraction)
     augmentation = augment(annotation.units, parameters.augmentation)
     splits = split_units(annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets)
-    project = project_units("shop", annotation.units, files, REDACTIONS.empty(), splits, parameters.datasets)
+    project = project_units(annotation.units, files, REDACTIONS.empty(), splits, parameters.datasets)
     examples = pl.concat(
         [
             completion_candidates(project.units, parameters.datasets).select("unit_id", "prompt"),

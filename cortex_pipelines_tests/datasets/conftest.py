@@ -107,7 +107,7 @@ class ExampleProject:
 def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> ExampleProject:
     """Units through the split, as the assets do it."""
     splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
-    return ExampleProject(splits, project_units("example", units, files, REDACTIONS.empty(), splits, settings))
+    return ExampleProject(splits, project_units(units, files, REDACTIONS.empty(), splits, settings))
 
 
 def section(name: str) -> dict[str, Any]:

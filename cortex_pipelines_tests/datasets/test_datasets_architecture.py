@@ -427,7 +427,6 @@ def test_the_assets_read_and_give_the_declared_tables(
         unit_splits=folders["splits"],
         architecture_examples=examples,
         datasets=dataset_settings,
-        project="shop",
         root=tmp_path,
         out=folders["out"],
         cache=RowCache(tmp_path / "cache", "1"),

@@ -164,7 +164,7 @@ def test_nothing_has_a_near_duplicates_on_another_side(
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
     rows = {split: tables["completion_dataset"][split] for split in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
-    join = IncrementalSimilarityJoin(None, "any", settings)
+    join = IncrementalSimilarityJoin(None, settings)
     with pytest.raises(DatasetError, match="1 rows of train have a near-duplicate"):
         require_no_leakage(rows, "completion_dataset", (("completion",),), join)
 
@@ -212,7 +212,7 @@ def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettin
             "split": ["train"] * 100 + ["test"] * 100,
         }
     )  # fmt: skip
-    join = IncrementalSimilarityJoin(None, "", settings)
+    join = IncrementalSimilarityJoin(None, settings)
     capped = {"max_train": 20, "max_test": 20, "max_by_kind": {}}
 
     def share(split: str) -> float:
@@ -235,7 +235,7 @@ def test_a_cap_keeps_the_share_of_each_language(settings: DatasetSettings, most:
             "split": ["train"] * 100, "text": [f"text number {number}" for number in range(100)],
         }
     )  # fmt: skip
-    join = IncrementalSimilarityJoin(None, "", settings)
+    join = IncrementalSimilarityJoin(None, settings)
 
     def rows_under_cap(cap: int) -> pl.DataFrame:
         capped = settings.model_copy(update={"max_train": cap, "max_by_kind": {}})
@@ -426,11 +426,11 @@ def test_the_assets_read_folders_and_give_every_table(
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
     split_cache = RowCache(tmp_path / "splits of units", "1")
-    splits = write("splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, split_cache))
+    splits = write("splits", **unit_splits(annotated, read, commits, settings, tmp_path, split_cache))
     cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
-        data_set = asset(annotated, augmented, read, splits, settings, "shop", out, cache)
+        data_set = asset(annotated, augmented, read, splits, settings, out, cache)
         for split in (*SPLITS, "manifest"):
             assert data_set[split].equals(tables[asset.name][split])
         assert asset.expectations
@@ -485,10 +485,10 @@ def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
             "patterns": [["else-after-return"], [], ["long-method"]],
         }
     )  # fmt: skip
-    fixes_by_unit = cached_fixes(units, "p", RowCache(tmp_path, "1"))
+    fixes_by_unit = cached_fixes(units, RowCache(tmp_path, "1"))
     assert set(fixes_by_unit) == {"a"}
     assert all(fix.before == code != fix.after for fix in fixes_by_unit["a"])
-    assert cached_fixes(units, "p", RowCache(tmp_path, "1")) == fixes_by_unit
+    assert cached_fixes(units, RowCache(tmp_path, "1")) == fixes_by_unit
 
 
 def test_tables_are_those_of_a_run_from_nothing_after_a_change(
@@ -501,33 +501,27 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
     settings: DatasetSettings,
     tmp_path: Path,
 ) -> None:
-    longer = files.with_columns(
-        pl.when(pl.col("path") == "shop/parcel.py")
-        .then(pl.col("text") + "\n\ndef copy(first, second):\n    return first + 20 * second\n")
-        .otherwise("text")
-        .alias("text")
+    longer = pl.col("text") + "\n\ndef copy(first, second):\n    return first + 20 * second\n"
+    without_voyage = files.filter(pl.col("path") != "shop/voyage.py").with_columns(
+        pl.when(pl.col("path") == "shop/parcel.py").then(longer).otherwise("text").alias("text")
     )
-    without_voyage = files.filter(pl.col("path") != "shop/voyage.py")
     cache = RowCache(tmp_path, "1")
-    for changed in (files, longer, without_voyage, files):
+    for changed in (files, without_voyage):
         units = make_units(changed)
         example_project = project_maker(units, changed, settings)
         read, nothing = example_project.inputs, REPOSITORY_COMMITS.empty()
-        splits = split_units(units, changed, nothing, (), settings, "shop", cache)
+        splits = split_units(units, changed, nothing, (), settings, cache.scoped("splits"))
         assert splits.equals(example_project.splits)
-        renamed, errors = (
-            augmented(RENAMED_UNITS, units, augmentation),
-            augmented(INJECTED_ERRORS, units, augmentation),
-        )
-        rewritten = augmented(REWRITTEN_UNITS, units, augmentation)
+        names = (RENAMED_UNITS, INJECTED_ERRORS, REWRITTEN_UNITS)
+        renamed, errors, rewritten = (augmented(table, units, augmentation) for table in names)
         none = REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()
         with_cache, alone = (
             (
-                completion_tables(read, renamed, rewritten, settings, row_cache),
-                naming_tables(read, renamed, settings, row_cache),
+                completion_tables(read, renamed, rewritten, settings, row_cache and row_cache.scoped("completion")),
+                naming_tables(read, renamed, settings, row_cache and row_cache.scoped("naming")),
                 refactoring_tables(read, errors, fixes, pairs, *none, changed, (), settings, row_cache),
             )
             for row_cache in (cache, None)
         )
-        for example_project, expected in zip(with_cache, alone, strict=True):
-            assert all(example_project[name].equals(expected[name]) for name in expected)
+        for tables, expected in zip(with_cache, alone, strict=True):
+            assert all(tables[name].equals(expected[name]) for name in expected)

@@ -38,17 +38,31 @@ def everything(left_rows: pl.DataFrame, right_rows: pl.DataFrame, settings: Data
     return near_duplicate_pairs(*texts, "compared", settings)
 
 
-@hypothesis_settings(deadline=None)
-@given(st.lists(st.tuples(_SPLIT, _SPLIT), max_size=4), st.sampled_from([0.2, 1.0]))
+_RUNS = st.lists(st.tuples(_SPLIT, _SPLIT), max_size=4)
+_MOST_NEW = st.sampled_from([0.2, 1.0])
+Runs = list[tuple[list[tuple[str, str]], list[tuple[str, str]]]]
+
+
+@hypothesis_settings(deadline=None, max_examples=25)
+@given(_RUNS, _MOST_NEW)
 def test_known_near_duplicates_are_those_of_a_comparison_of_everything(
-    settings: DatasetSettings, runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]], most_new: float
+    settings: DatasetSettings, runs: Runs, most_new: float
 ) -> None:
     with TemporaryDirectory() as folder, patch.object(incremental_join, "_MAX_NEW_SHARE", most_new):
         for left_texts, right_texts in runs:
-            join = IncrementalSimilarityJoin(RowCache(Path(folder), "v"), "shop", settings)
+            join = IncrementalSimilarityJoin(RowCache(Path(folder), "v"), settings)
             frames = frame(left_texts), frame(right_texts)
             pairs = join.between(*frames, _COLUMNS, "step")
             assert pairs.equals(everything(*frames, settings))
+
+
+test_many_runs_give_the_same = pytest.mark.long(
+    hypothesis_settings(deadline=None, max_examples=300)(
+        given(_RUNS, _MOST_NEW)(
+            test_known_near_duplicates_are_those_of_a_comparison_of_everything.hypothesis.inner_test
+        )
+    )
+)
 
 
 @pytest.fixture
@@ -60,7 +74,7 @@ def texts() -> list[tuple[str, str]]:
 def test_only_what_can_be_near_a_a_new_text_is_read_again(
     texts: list[tuple[str, str]], settings: DatasetSettings, tmp_path: Path
 ) -> None:
-    join = IncrementalSimilarityJoin(RowCache(tmp_path, "v"), "shop", settings)
+    join = IncrementalSimilarityJoin(RowCache(tmp_path, "v"), settings)
     left_rows, right_rows = frame(texts[:100]), frame(texts[100:])
     join.between(left_rows, right_rows, _COLUMNS, "step")
     (path, text), *unchanged = texts[:100]

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.dedup.minhash import minhash, near_duplicate_clusters
+from cortex_pipelines.datasets.dedup.minhash import minhash, near_duplicate_clusters, smallest_connected
 from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard, shingles
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import UnionFind
 
 WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "=", "(", ")", "+", "return"])
 TEXTS = st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=12)
@@ -36,7 +35,7 @@ def test_shingles_measure_what_they_say(first: str, second: str) -> None:
 
 
 class Groups:
-    """What a forest has to give, in the plainest way: the group of each number."""
+    """The group of each number, in the plainest way."""
 
     def __init__(self, size: int) -> None:
         self.of = list(range(size))
@@ -153,31 +152,15 @@ def test_texts_larger_than_a_batch_and_odd_bytes() -> None:
 
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 30), st.data())
-def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
-    forest, groups = UnionFind(size), Groups(size)
-    numbers = st.integers(0, size - 1)
-    for first, second in data.draw(st.lists(st.tuples(numbers, numbers), max_size=40)):
-        forest.join(first, second)
-        groups.join(first, second)
-        if data.draw(st.booleans()):
-            forest.labels()
-    labels = forest.labels()
-    for first, second in itertools.combinations(range(size), 2):
-        in_one_group = groups.of[first] == groups.of[second]
-        assert forest.connected(first, second) == in_one_group == (labels[first] == labels[second])
-    assert forest.smallest_members().tolist() == [groups.of.index(groups.of[item]) for item in range(size)]
-
-
-@hypothesis_settings(deadline=None)
-@given(st.integers(1, 30), st.data())
-def test_many_are_joined_as_one_after_the_other(size: int, data: st.DataObject) -> None:
+def test_connected_members_are_named_by_the_smallest(size: int, data: st.DataObject) -> None:
     numbers = st.integers(0, size - 1)
     pairs = data.draw(st.lists(st.tuples(numbers, numbers), max_size=40))
-    forest, groups = UnionFind(size), Groups(size)
-    forest.join_all(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
+    cut, groups = data.draw(st.integers(0, len(pairs))), Groups(size)
     for first, second in pairs:
         groups.join(first, second)
-    assert forest.smallest_members().tolist() == [groups.of.index(groups.of[item]) for item in range(size)]
+    edges = [np.array(part, dtype=np.int64).reshape(-1, 2).T for part in (pairs[:cut], pairs[cut:])]
+    connected = smallest_connected(size, *((first, second) for first, second in edges))
+    assert connected.tolist() == [groups.of.index(groups.of[item]) for item in range(size)]
 
 
 def _rows(prefix: str, texts: list[str]) -> pl.DataFrame:

@@ -230,9 +230,7 @@ def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
         for table, frame in frames.items():
             frame.write_parquet(tmp_path / folder / f"{table.name}.parquet")
     read = (tmp_path / folder for folder in ("annotated", "code", "files", "splits"))
-    tables = assets.tests_dataset(
-        *(*read, settings, "example", tmp_path, tmp_path / "out"), RowCache(tmp_path / "cache", "v")
-    )
+    tables = assets.tests_dataset(*(*read, settings, tmp_path, tmp_path / "out"), RowCache(tmp_path / "cache", "v"))
     card = (tmp_path / "out" / "card.md").read_text()
     assert card_notes(tables)[0] in card
     if tested:

@@ -61,7 +61,7 @@ def architecture_tables(
     settings: DatasetSettings,
     join: IncrementalSimilarityJoin | None = None,
 ) -> dict[str, pl.DataFrame]:
-    join = join or IncrementalSimilarityJoin(None, NAME, settings)
+    join = join or IncrementalSimilarityJoin(None, settings)
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = collect_imports(fact_rows)

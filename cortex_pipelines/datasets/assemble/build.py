@@ -32,7 +32,6 @@ from cortex_pipelines.datasets.tasks.completion import (
 )
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
-from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.datasets.unit_text import FileKey, RepositoryContext, file_bytes
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
@@ -46,7 +45,6 @@ Tables = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class ProjectUnits:
-    name: str
     units: pl.DataFrame  # units that may become examples (`units.prepared_units`), with `redactions` and `weight`
     # UNIT_SPLITS: each unit's split, or why it is left out; with `language`, `category`, `cyclomatic` and whether it
     # is `documented`
@@ -62,12 +60,10 @@ def completion_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    units, unit_cache = project.units, UnitCache(cache, f"{project.name}/completion_dataset")
+    units = project.units
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
-    statements = statement_candidates(
-        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, unit_cache
-    )
-    completions = [completion_candidates(functions, settings, unit_cache), statements]
+    statements = statement_candidates(units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, cache)
+    completions = [completion_candidates(functions, settings, cache), statements]
     complete_statements = statements.filter(pl.col("completion").is_not_null())
     gap_units = {"functions": functions, "statements": complete_statements}
     gaps = [
@@ -76,12 +72,14 @@ def completion_tables(
             project.context,
             project.texts,
             settings,
-            unit_cache.scoped(group),
+            cache and cache.scoped(group),
         )
         for group, group_units in gap_units.items()
     ]
     variant_codes = pl.concat([renamed_variants(renamed), rewritten_variants(rewritten)])
-    variants = completion_candidates(train_variants(functions, variant_codes), settings, unit_cache.scoped("variants"))
+    variants = completion_candidates(
+        train_variants(functions, variant_codes), settings, cache and cache.scoped("variants")
+    )
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
         [
@@ -92,7 +90,7 @@ def completion_tables(
         how="diagonal",
     )
     kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
-    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, project.name, settings, cache, kinds)
+    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds)
 
 
 def naming_tables(
@@ -104,19 +102,18 @@ def naming_tables(
     must not be learnt.
     """
     units = project.units.filter(pl.col("kind").is_in(NAMED))
-    unit_cache = UnitCache(cache, f"{project.name}/naming_dataset")
-    name_rows = naming_candidates(units, local_names(renamed), project.texts, settings, unit_cache)
+    name_rows = naming_candidates(units, local_names(renamed), project.texts, settings, cache)
     variants = train_variants(units, renamed_variants(renamed)).drop("origin")
     no_local_names = LOCAL_NAMES.to_frame()
     variant_name_rows = naming_candidates(
-        variants, no_local_names, project.texts, settings, unit_cache.scoped("variants")
+        variants, no_local_names, project.texts, settings, cache and cache.scoped("variants")
     )
     candidates = pl.concat(
         [_with_unit_columns(units, name_rows, ORIGINAL), _with_unit_columns(units, variant_name_rows, RENAMED)],
         how="diagonal",
     )
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
-    return finish_tables("naming_dataset", NAMING_DATASET, candidates, project.name, settings, cache, kinds)
+    return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds)
 
 
 def _label(rows: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
@@ -136,7 +133,6 @@ def finish_tables(
     name: str,
     tables: tuple[Table, ...],
     candidates: pl.DataFrame,
-    project: str,
     settings: DatasetSettings,
     cache: RowCache | None,
     units: pl.DataFrame | None = None,
@@ -153,7 +149,7 @@ def finish_tables(
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
     rows = candidates.with_columns(of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0))
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
-    join = IncrementalSimilarityJoin(cache, f"{project}/{name}", settings)
+    join = IncrementalSimilarityJoin(cache, settings)
     selected = select_rows(usable, name, texts, settings, join)
     require_no_leakage(selected.rows, name, texts, join)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
@@ -184,10 +180,9 @@ _FILE_COLUMNS = ("source", "path", "text", "revision", "licence", "trainable")
 
 
 def read_project(
-    name: str, annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
+    annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
 ) -> ProjectUnits:
     return project_units(
-        name,
         ANNOTATED_UNITS.read(annotated_units, *_UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *_FILE_COLUMNS),
         REDACTIONS.read(repository_files),
@@ -197,12 +192,7 @@ def read_project(
 
 
 def project_units(
-    name: str,
-    units: pl.DataFrame,
-    files: pl.DataFrame,
-    redactions: pl.DataFrame,
-    splits: pl.DataFrame,
-    settings: DatasetSettings,
+    units: pl.DataFrame, files: pl.DataFrame, redactions: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
 ) -> ProjectUnits:
     """Inputs from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
@@ -214,4 +204,4 @@ def project_units(
         *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
     )
     split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
-    return ProjectUnits(name, with_redactions, split_rows, context, texts)
+    return ProjectUnits(with_redactions, split_rows, context, texts)

@@ -107,8 +107,8 @@ class IncrementalSimilarityJoin:
     ``cache``: persistent cache; None compares everything each time.
     """
 
-    def __init__(self, cache: RowCache | None, name: str, settings: DatasetSettings) -> None:
-        self._cache, self._name, self._settings = cache, name, settings
+    def __init__(self, cache: RowCache | None, settings: DatasetSettings) -> None:
+        self._cache, self._settings = cache, settings
 
     def between(
         self, left_rows: pl.DataFrame, right_rows: pl.DataFrame, columns: tuple[str, ...], step: str
@@ -117,7 +117,7 @@ class IncrementalSimilarityJoin:
 
         ``left_rows``: one split: ``example_id`` (a hash of the text), the columns compared, and ``language``.
         """
-        name = f"{self._name}/near_duplicates/{step}/{'+'.join(columns)}"
+        name = f"near_duplicates/{step}/{'+'.join(columns)}"
         cached_state = self._cache.load_table(name) if self._cache else None
         left_texts = SplitTexts(left_rows, columns, "mine", cached_state, self._settings)
         right_texts = SplitTexts(right_rows, columns, "theirs", cached_state, self._settings)

@@ -14,12 +14,11 @@ from hashlib import blake2b
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles, jaccard, mix_bits, odd_numbers
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.rowcache import RowCache
 
 _SHINGLES_AT_ONCE = 1 << 17
@@ -40,12 +39,23 @@ def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> 
 
 def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
     first_of: dict[bytes, int] = {}
-    duplicate_of = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
-    distinct = np.array(sorted(first_of.values()), dtype=np.int64)
-    labels = _cluster_labels(sets.select(distinct), settings)
-    first: dict[int, int] = {}
-    row_of = {index: row for row, index in enumerate(distinct.tolist())}
-    return [first.setdefault(int(labels[row_of[duplicate]]), index) for index, duplicate in enumerate(duplicate_of)]
+    copies = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
+    distinct, rows = np.unique(np.array(copies, dtype=np.int64), return_inverse=True)
+    firsts: list[int] = distinct[_connected_sets(sets.select(distinct), settings)][rows].tolist()
+    return firsts
+
+
+def smallest_connected(size: int, *edges: tuple[ArrayLike, ArrayLike]) -> NDArray[np.int64]:
+    """For each of ``size`` nodes the smallest node that the edges connect it with."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = (np.concatenate([np.asarray(ends[side], dtype=np.int64) for ends in edges]) for side in (0, 1))
+    graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1]
+    _, smallest, numbers = np.unique(labels, return_index=True, return_inverse=True)
+    nodes: NDArray[np.int64] = smallest[numbers]
+    return nodes
 
 
 def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
@@ -111,9 +121,10 @@ def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16
     return order, np.ascontiguousarray(rank.T)
 
 
-def _cluster_labels(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
-    keys, sketches = band_keys(sets, settings), _sketches(sets)
-    forest = UnionFind(len(sets))
+def _connected_sets(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
+    """For each set the first one that a chain of near-duplicates connects it with."""
+    keys, sketches, threshold = band_keys(sets, settings), _sketches(sets), settings.near_duplicate_threshold
+    groups = np.arange(len(sets))
     for band in range(keys.shape[1]):
         order = np.argsort(keys[:, band], kind="stable")
         sorted_keys = keys[order, band]
@@ -123,28 +134,16 @@ def _cluster_labels(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.
             positions = positions[sorted_keys[positions] == sorted_keys[positions + lag]]
             if not len(positions):
                 break
-            _union_near_duplicates(order[positions], order[positions + lag], sets, sketches, forest, settings)
-    return forest.labels()
-
-
-def _union_near_duplicates(
-    left_rows: NDArray[np.int64],
-    right_rows: NDArray[np.int64],
-    sets: ShingleSets,
-    sketches: NDArray[np.uint8],
-    forest: UnionFind,
-    settings: DatasetSettings,
-) -> None:
-    labels, threshold = forest.labels(), settings.near_duplicate_threshold
-    is_apart = labels[left_rows] != labels[right_rows]
-    left_rows, right_rows = left_rows[is_apart], right_rows[is_apart]
-    # No more can be shared than the sketches have in common: most false alarms end here.
-    max_shared = np.minimum(sketches[left_rows], sketches[right_rows]).sum(axis=1, dtype=np.int64)
-    union = sets.sizes[left_rows] + sets.sizes[right_rows] - max_shared
-    is_candidate = max_shared >= threshold * union
-    for left_row, right_row in zip(left_rows[is_candidate].tolist(), right_rows[is_candidate].tolist(), strict=True):
-        if not forest.connected(left_row, right_row) and jaccard(sets[left_row], sets[right_row]) >= threshold:
-            forest.join(left_row, right_row)
+            left, right = order[positions], order[positions + lag]
+            # No more can be shared than the sketches have in common: most false alarms end here.
+            apart = groups[left] != groups[right]
+            left, right = left[apart], right[apart]
+            max_shared = np.minimum(sketches[left], sketches[right]).sum(axis=1, dtype=np.int64)
+            likely = np.flatnonzero(max_shared >= threshold * (sets.sizes[left] + sets.sizes[right] - max_shared))
+            pairs = [row for row in likely.tolist() if jaccard(sets[left[row]], sets[right[row]]) >= threshold]
+            if pairs:
+                groups = smallest_connected(len(sets), (np.arange(len(sets)), groups), (left[pairs], right[pairs]))
+    return groups
 
 
 def _sketches(sets: ShingleSets) -> NDArray[np.uint8]:
@@ -186,8 +185,8 @@ class IncrementalClustering:
     repeated. A cluster that lost a text counts as new, since that text may have linked the others.
     """
 
-    def __init__(self, cache: RowCache | None, project: str, settings: DatasetSettings) -> None:
-        self._cache, self._project, self._settings = cache, project, settings
+    def __init__(self, cache: RowCache | None, settings: DatasetSettings) -> None:
+        self._cache, self._settings = cache, settings
 
     def firsts(self, name: str, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[int]:
         """Cluster of each text as the index of its first text; equal to a full run.
@@ -199,7 +198,7 @@ class IncrementalClustering:
         text_positions = [
             positions.setdefault(code, len(positions)) for code in zip(texts, text_languages, strict=True)
         ]
-        labels = self._labels(f"{self._project}/clusters/{name}", list(positions))
+        labels = self._labels(f"clusters/{name}", list(positions))
         first: dict[int, int] = {}
         return [first.setdefault(labels[position], index) for index, position in enumerate(text_positions)]
 
@@ -233,11 +232,12 @@ class IncrementalClustering:
         affected = _agreeing(cached.bands, new)
         if affected is None:
             return None
-        affected_positions = np.flatnonzero(affected)
-        forest = UnionFind(len(texts))
-        _union_by_label(forest, np.flatnonzero(~new), cached.labels[~new])
-        _union_by_label(forest, affected_positions, clusters_of(self._sets(_select(texts, affected)), self._settings))
-        return CachedSignatures(cached.keys, forest.labels(), cached.bands)
+        positions = np.flatnonzero(affected)
+        firsts = positions[clusters_of(self._sets(_select(texts, affected)), self._settings)]
+        _, known_firsts, numbers = np.unique(cached.labels[~new], return_index=True, return_inverse=True)
+        known = np.flatnonzero(~new)
+        labels = smallest_connected(len(texts), (positions, firsts), (known, known[known_firsts[numbers]]))
+        return CachedSignatures(cached.keys, labels, cached.bands)
 
     def _sets(self, codes: Sequence[Code]) -> ShingleSets:
         streams = token_streams([text for text, _ in codes], [language for _, language in codes])
@@ -295,13 +295,6 @@ def _agreeing(bands: Bands, new: Mask) -> Mask | None:
 def _count_changes(keys: pl.Series, cached_keys: pl.Series) -> int:
     unchanged = int(keys.is_in(cached_keys.implode()).sum())
     return len(keys) + len(cached_keys) - 2 * unchanged
-
-
-def _union_by_label(forest: UnionFind, positions: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
-    first: dict[int, int] = {}
-    for position, label in zip(positions.tolist(), np.asarray(labels).tolist(), strict=True):
-        if (first_position := first.setdefault(label, position)) != position:
-            forest.join(position, first_position)
 
 
 def _select(texts: list[Code], mask: Mask) -> list[Code]:

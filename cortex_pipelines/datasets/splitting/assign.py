@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
+from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering, smallest_connected
 from cortex_pipelines.datasets.dedup.token_stream import languages_of
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.datasets.unit_text import FileKey
 
 _SPLIT_COUNT = 3
@@ -53,14 +51,12 @@ def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.
         guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)
         units = units.with_columns(guessed)
     units = units.sort("unit_id").with_row_index("at")
-    forest = UnionFind(units.height)
+    edges = []
     for column in ("code", "body"):
         present = units.filter(pl.col(column).is_not_null())
-        positions = present["at"].to_numpy()
-        labels = clustering.firsts(column, present[column].to_list(), present["language"].to_list())
-        firsts = np.array(labels, dtype=np.int64)
-        forest.join_all(positions, positions[firsts])
-    smallest = units["unit_id"][forest.smallest_members()]
+        firsts = clustering.firsts(column, present[column].to_list(), present["language"].to_list())
+        edges.append((present["at"], present["at"][firsts]))
+    smallest = units["unit_id"][smallest_connected(units.height, *edges)]
     return units.drop("at").with_columns(smallest.alias("cluster"))
 
 
@@ -168,11 +164,11 @@ def _times(units: pl.DataFrame, settings: DatasetSettings, changed: Changed | No
 def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
     numbered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
     numbered = numbered.sort("unit_id").with_row_index("at")
-    forest = UnionFind(units.height)
-    for keys in (_location_key(settings), [pl.col("cluster")]):
-        firsts = numbered.select(pl.col("at").first().over(keys))["at"]
-        forest.join_all(numbered["at"].to_numpy(), firsts.to_numpy())
-    names = numbered["unit_id"][forest.smallest_members()]
+    edges = [
+        (numbered["at"], numbered.select(pl.col("at").first().over(keys))["at"])
+        for keys in (_location_key(settings), [pl.col("cluster")])
+    ]
+    names = numbered["unit_id"][smallest_connected(units.height, *edges)]
     return numbered.select("row", names.alias("component")).sort("row")["component"]
 
 

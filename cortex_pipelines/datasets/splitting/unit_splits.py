@@ -11,9 +11,8 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import assign_splits, cluster_units
 from cortex_pipelines.datasets.tasks.completion import FUNCTIONS, STATEMENTS, bodies, completion_candidates
 from cortex_pipelines.datasets.tasks.naming import naming_example, unit_name
-from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.datasets.unit_text import FileKey, file_bytes, with_layout
-from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.rowcache import RowCache, unit_rows
 from cortex_pipelines.schemas.datasets import UNIT_SPLITS
 
 _COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
@@ -55,17 +54,14 @@ _LEFT_OUT, _HOLDS = "left_out", "holds"
 
 
 class UnitFeatures:
-    def __init__(
-        self, settings: DatasetSettings, benchmarks: Sequence[Fingerprints], project: str, cache: RowCache | None
-    ) -> None:
-        self._settings, self._benchmarks = settings, benchmarks
-        self._unit_cache = UnitCache(cache, project)
+    def __init__(self, settings: DatasetSettings, benchmarks: Sequence[Fingerprints], cache: RowCache | None) -> None:
+        self._settings, self._benchmarks, self._cache = settings, benchmarks, cache
 
     def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
         """Column ``left_out``: the first filter that excludes a unit, or null."""
         filters = left_out(self._settings).alias(_LEFT_OUT)
         inputs = units.select("unit_id", *_FILTER_COLUMNS)
-        return self._unit_cache.compute("quality", inputs, lambda batch: batch.select(filters))
+        return unit_rows(self._cache, "quality", inputs, lambda batch: batch.select(filters))
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
         return self._ids_where("contaminated", units, ("code", "language"), self._dirty)
@@ -95,7 +91,7 @@ class UnitFeatures:
             return pl.Series(_HOLDS, predicate(batch), dtype=pl.Boolean).to_frame()
 
         inputs = units.select("unit_id", *columns)
-        ids: list[str] = units["unit_id"].filter(self._unit_cache.compute(fact, inputs, make)[_HOLDS]).to_list()
+        ids: list[str] = units["unit_id"].filter(unit_rows(self._cache, fact, inputs, make)[_HOLDS]).to_list()
         return ids
 
 
@@ -114,7 +110,6 @@ def split_units(
     commits: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
-    project: str = "",
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
     """Every unit with its split, or the filter that excluded it.
@@ -125,12 +120,12 @@ def split_units(
     Raises DatasetError: the project is too small to be split.
     """
     laid_out = with_layout(units, file_bytes(files), settings)
-    features = UnitFeatures(settings, benchmarks, project, cache)
+    features = UnitFeatures(settings, benchmarks, cache)
     filtered_units = _with_exclusions(laid_out, files, features)
     eligible = filtered_units.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     with_bodies = eligible.filter(~is_statement).with_columns(bodies(eligible.filter(~is_statement)))
-    clusters = IncrementalClustering(cache, project, settings)
+    clusters = IncrementalClustering(cache, settings)
     clustered = cluster_units(with_bodies, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
     candidates = features.in_every_data_set(clustered.filter(first))

@@ -7,7 +7,6 @@ import polars as pl
 
 from cortex_pipelines.datasets.assemble.selection import RENAMED, REWRITTEN
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.datasets.unit_text import (
     LINE_COMMENTS,
     FileKey,
@@ -18,6 +17,7 @@ from cortex_pipelines.datasets.unit_text import (
     in_word,
     text_hashes,
 )
+from cortex_pipelines.rowcache import RowCache, unit_rows
 
 FUNCTIONS = ("function", "method")
 COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
@@ -34,7 +34,7 @@ def bodies(units: pl.DataFrame) -> pl.Series:
 
 
 def completion_candidates(
-    units: pl.DataFrame, settings: DatasetSettings, unit_cache: UnitCache | None = None
+    units: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
@@ -46,7 +46,7 @@ def completion_candidates(
         return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
 
     inputs = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
-    return units.hstack((unit_cache or UnitCache()).compute("bodies", inputs, make))
+    return units.hstack(unit_rows(cache, "bodies", inputs, make))
 
 
 def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
@@ -104,7 +104,7 @@ _IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|stat
 
 
 def statement_candidates(
-    units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings, unit_cache: UnitCache | None = None
+    units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings, cache: RowCache | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
@@ -121,7 +121,7 @@ def statement_candidates(
 
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
     inputs = units.select(*columns, text_hashes(units, texts))
-    return units.hstack((unit_cache or UnitCache()).compute("statements", inputs, make))
+    return units.hstack(unit_rows(cache, "statements", inputs, make))
 
 
 def code_before(text: bytes, start: int, max_bytes: int) -> str:

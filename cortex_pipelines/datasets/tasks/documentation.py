@@ -15,10 +15,9 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finis
 from cortex_pipelines.datasets.assemble.selection import is_empty
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.completion import CANDIDATE_COLUMNS, FUNCTIONS
-from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.datasets.unit_text import prompt_about_unit
 from cortex_pipelines.extraction.documentation import docstring_text
-from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.rowcache import RowCache, unit_rows
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_DATASET, DOCUMENTATION_REQUEST
 from cortex_pipelines.words import unseparated_words
 
@@ -60,21 +59,13 @@ _FILLERS = frozenset(
 
 def documentation_tables(project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None) -> Tables:
     """Tables of the documentation data set; without docstrings, the manifest says so."""
-    unit_cache = UnitCache(cache, f"{project.name}/{NAME}")
     documented = pl.col("kind").is_in(KINDS) & pl.col("documented")
     documented_units = project.units.filter(pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null())
-    candidates = documentation_candidates(documented_units, settings, unit_cache).with_columns(
+    candidates = documentation_candidates(documented_units, settings, cache).with_columns(
         pl.lit("original").alias("origin")
     )
     return finish_tables(
-        NAME,
-        DOCUMENTATION_DATASET,
-        candidates,
-        project.name,
-        settings,
-        cache,
-        project.splits.filter(documented),
-        empty_reason=_NONE,
+        NAME, DOCUMENTATION_DATASET, candidates, settings, cache, project.splits.filter(documented), empty_reason=_NONE
     )
 
 
@@ -84,7 +75,7 @@ def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 
 
 def documentation_candidates(
-    units: pl.DataFrame, settings: DatasetSettings, unit_cache: UnitCache | None = None
+    units: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
@@ -96,7 +87,7 @@ def documentation_candidates(
         return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
 
     inputs = units.select(_COLUMNS)
-    return units.hstack((unit_cache or UnitCache()).compute("documentation", inputs, make))
+    return units.hstack(unit_rows(cache, "documentation", inputs, make))
 
 
 def first_paragraph(docstring: str) -> str:

@@ -78,7 +78,7 @@ def feedback_tables(
     )
     bounds = {**settings.max_by_kind.get(NAME, {}), RETAINED: examples.max_retained}
     bounded = settings.model_copy(update={"max_by_kind": {NAME: bounds}})
-    return finish_tables(NAME, FEEDBACK_DATASET, candidates, project, bounded, cache, empty_reason=_NONE)
+    return finish_tables(NAME, FEEDBACK_DATASET, candidates, bounded, cache, empty_reason=_NONE)
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:

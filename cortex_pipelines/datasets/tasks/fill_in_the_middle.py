@@ -19,7 +19,6 @@ from cortex_pipelines.datasets.tasks.completion import (
     unit_prompt,
 )
 from cortex_pipelines.datasets.tasks.completion import COLUMNS as OF_FUNCTION
-from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.datasets.unit_text import COLUMNS as CONTEXT_COLUMNS
 from cortex_pipelines.datasets.unit_text import (
     FileKey,
@@ -29,6 +28,7 @@ from cortex_pipelines.datasets.unit_text import (
     fold_whitespace,
     text_hashes,
 )
+from cortex_pipelines.rowcache import RowCache, unit_rows
 
 # Inputs of a gap besides the repository context and the file's text.
 _CONTEXT_LINES = "shown"
@@ -54,14 +54,13 @@ def infilling_candidates(
     context: RepositoryContext,
     texts: dict[FileKey, bytes],
     settings: DatasetSettings,
-    unit_cache: UnitCache | None = None,
+    cache: RowCache | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt``, ``completion`` and ``suffix``, or an exclusion reason.
 
     ``units``: functions and methods with their layout and ``split``; or imports and declarations with ``prompt`` and
     ``completion`` of ``statement_candidates``.
     """
-    unit_cache = unit_cache or UnitCache()
 
     def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [
@@ -70,12 +69,12 @@ def infilling_candidates(
         return pl.DataFrame(rows, schema={**CANDIDATE_COLUMNS, "suffix": pl.String}, orient="row")
 
     columns = [name for name in _COLUMNS if name in units.columns]
-    inputs = units.select(*columns, _context_lines(units, context, unit_cache), text_hashes(units, texts))
-    return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(unit_cache.compute("gaps", inputs, make))
+    inputs = units.select(*columns, _context_lines(units, context, cache), text_hashes(units, texts))
+    return units.drop(*CANDIDATE_COLUMNS, strict=False).hstack(unit_rows(cache, "gaps", inputs, make))
 
 
-def _context_lines(units: pl.DataFrame, context: RepositoryContext, unit_cache: UnitCache) -> pl.Series:
-    calls = unit_cache.compute("calls", units.select("unit_id", "code"), calls_of)
+def _context_lines(units: pl.DataFrame, context: RepositoryContext, cache: RowCache | None) -> pl.Series:
+    calls = unit_rows(cache, "calls", units.select("unit_id", "code"), calls_of)
     columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
     lines = [
         () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])

@@ -14,8 +14,8 @@ import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, FileKey, enclosing_headers, in_word, text_hashes
+from cortex_pipelines.rowcache import RowCache, unit_rows
 
 _FUNCTIONS = ("function", "method")
 _TYPES = ("class", "struct", "trait", "interface", "enum")
@@ -89,7 +89,7 @@ def naming_candidates(
     local_names: pl.DataFrame,
     texts: Mapping[FileKey, bytes],
     settings: DatasetSettings,
-    unit_cache: UnitCache | None = None,
+    cache: RowCache | None = None,
 ) -> pl.DataFrame:
     """One row per name to predict.
 
@@ -108,7 +108,7 @@ def naming_candidates(
         local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
-    with_names = units.select("unit_id").hstack((unit_cache or UnitCache()).compute("names", inputs, make))
+    with_names = units.select("unit_id").hstack(unit_rows(cache, "names", inputs, make))
     return with_names.filter(pl.col(_NAME_COLUMNS[0]).list.len() > 0).explode(_NAME_COLUMNS)
 
 

@@ -78,7 +78,7 @@ def paired_test_tables(
         .join(of_case, on="test_id", how="left", maintain_order="left")
         .with_columns(pl.lit("original").alias("origin"))
     )
-    return finish_tables(NAME, TESTS_DATASET, candidates, project.name, settings, cache, empty_reason=_NONE)
+    return finish_tables(NAME, TESTS_DATASET, candidates, settings, cache, empty_reason=_NONE)
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:

@@ -164,7 +164,7 @@ def refactoring_tables(
         ]
     )
     # units are excluded per derived candidate, and most have nothing to fix
-    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, project.name, settings, cache)
+    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache)
 
 
 _KINDS = ("function", "method", "class")
@@ -172,7 +172,7 @@ _FIELDS = ("smell", "purpose", "before", "after", "explanation")
 _ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIELDS), pl.String))
 
 
-def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str, list[SmellFix]]:
+def cached_fixes(units: pl.DataFrame, cache: RowCache) -> dict[str, list[SmellFix]]:
     """Fixes of code smells by unit id; units without fixes are absent."""
     smelly_units = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
     columns = smelly_units.select("code", "language", "path")
@@ -185,7 +185,7 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
 
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
     fixes_by_key: dict[str, list[SmellFix]] = {}
-    for key, *fields in cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows():
+    for key, *fields in cache.rows("fixes", keys, compute).select(list(_ROWS)).iter_rows():
         fixes_by_key.setdefault(key, []).append(SmellFix(*fields))
     units_keyed = zip(smelly_units["unit_id"], keyed, strict=True)
     return {unit: fixes_by_key[key] for unit, key in units_keyed if key in fixes_by_key}
