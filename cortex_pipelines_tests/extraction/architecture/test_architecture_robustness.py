@@ -1,5 +1,4 @@
-"""Hostile files state what can be made out of them, or nothing; nothing crashes, nothing"
-" explodes."""
+"""Hostile files state what can be made out of them, or nothing; nothing crashes, nothing explodes."""
 
 import random
 from collections.abc import Callable
@@ -7,10 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.architecture.collect import facts_in_file
+from cortex_pipelines.extraction.architecture.collect import collect_facts, facts_in_file
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
@@ -22,44 +22,7 @@ from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS
 FactExtractor = Callable[..., pl.DataFrame]
 
 # One whole file of each format; the properties cut, mix and repeat them.
-WHOLE = {
-    "app/urls.py": "from django.urls import path\nurlpatterns = [path('x/', views.x)]\n",
-    "app/models.py": "from django.db import models\nclass A(models.Model):\n"
-        "    b = models.TextField()\n",
-    "app/api.py": "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/x')\ndef x(): ...\n",
-    "web/a.js": "const r = require('express').Router();\nr.get('/x', (q, s) => 1);\n"
-        "r.use('/y', r);\n",
-    "web/b.ts": "import { Entity } from 'typeorm';\n@Entity()\n"
-        "export class A { @Column() b: string }\n",
-    "web/c.controller.ts": "@Controller('x')\nclass C { @Get(':id') one() {} }\n",
-    "A.java": "package a;\nimport b.C;\n"
-        "@Entity class A { @Id Long id; @GetMapping(\"/x\") void x() {} }\n",
-    "a.go": "package a\nimport \"net/http\"\nfunc f(r R) { r.Group(\"/a\").GET(\"/b\", h) }\n"
-            "type T struct {\n\tA int `gorm:\"x\"`\n}\n",
-    "a.rs": "mod b;\nuse a::{b, c::*};\n#[get(\"/x\")]\n"
-        "fn x() { Router::new().route(\"/a\", get(b)) }\n"
-            "table! { t (id) { id -> Int4, } }\n",
-    "a.sql": "CREATE TABLE a (b int REFERENCES c(d), PRIMARY KEY (b));\n",
-    "a.proto": "service A { rpc B (C) returns (D); }\nmessage C { int32 d = 1; }\n",
-    "a.graphql": "type Query { a(b: Int): [C!] }\n",
-    "schema.prisma": "model A {\n  b Int\n}\n",
-    "openapi.yaml": "openapi: 3.0.0\npaths:\n  /x:\n    get: {summary: 'a b'}\n",
-    "compose.yaml": "services:\n  a:\n    image: b\n    ports: ['1:1']\n",
-    "k.yaml": "apiVersion: v1\nkind: Service\nspec:\n  ports: [{port: 1}]\n",
-    ".github/workflows/a.yml": "on: push\njobs:\n  a:\n    steps: [{run: b}]\n",
-    "Dockerfile": "FROM a AS b\nRUN <<E\nx\nE\nCOPY --from=b / /\nCMD [\"c\"]\n",
-    "main.tf": "resource \"a\" \"b\" {\n}\n",
-    "pyproject.toml": "[project]\nname = 'a'\ndependencies = ['b']\n",
-    "setup.cfg": "[metadata]\nname = a\n",
-    "setup.py": "setup(name='a', install_requires=['b'])\n",
-    "requirements.txt": "a==1\n",
-    "package.json": "{\"name\": \"a\", \"dependencies\": {\"b\": \"1\"}}\n",
-    "tsconfig.json": "{\"compilerOptions\": {\"paths\": {\"a\": [\"b\"]}}}\n",
-    "go.mod": "module a\nrequire b.c/d v1.0.0\n",
-    "Cargo.toml": "[package]\nname = 'a'\n",
-    "pom.xml": "<project><artifactId>a</artifactId></project>\n",
-    "build.gradle": "implementation 'a:b:1'\n",
-}  # fmt: skip
+WHOLE = yaml.safe_load((Path(__file__).parent / "formats.yaml").read_text(encoding="utf-8"))
 
 
 def _facts(path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings) -> list[dict[str, object]]:
@@ -142,8 +105,6 @@ def test_what_stands_before_a_broken_line_is_kept(architecture: ArchitectureSett
 )
 @settings(max_examples=60, deadline=None)
 def test_the_tree_holds_what_the_text_says(architecture: ArchitectureSettings, value: object) -> None:
-    import yaml
-
     (root,) = documents(yaml.safe_dump({"top": value}), architecture)
 
     def plain(node: Yaml) -> object:
@@ -167,8 +128,6 @@ def test_large_files_and_many_facts_are_bounded(
 
 
 def test_generated_files_state_nothing(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> None:
-    from cortex_pipelines.extraction.architecture.collect import collect_facts
-
     row = {"source": "s", "path": "a.sql", "language": "sql", "text": WHOLE["a.sql"]}
     files = pl.DataFrame([row | {"generated": True}, row | {"generated": False, "path": "b.sql"}])
     facts = collect_facts(files, architecture, parsing, None, "p")
