@@ -16,7 +16,7 @@ class Refactoring:
     """A refactoring between two versions.
 
     Args:
-        type: RefactoringMiner's name.
+        type: One of RefactoringMiner's names.
         name_before, name_after: Simple name of the class, method, parameter or variable; of a
             reordering, the parameters in order; None if missing on a side.
         container_before, container_after: Simple name of the function around a parameter or

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.refactoring.refactoring import CONTRACT
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
@@ -22,11 +21,6 @@ def area(width, height):
     return size
 """
 AFTER = BEFORE.replace("size", "result")
-
-
-@pytest.fixture
-def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
-    return load_parameters(request.config.rootpath).refactoring
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,17 +1,19 @@
 """Every type of refactoring, done to code in every language, is found: it and nothing else."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 
-from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
-
-@pytest.fixture(scope="module")
-def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
-    return load_parameters(request.config.rootpath).refactoring
+# Types named in the contract.
+SCORED = {
+    *("Rename Class", "Move Class", "Rename Method", "Move Method", "Extract Method", "Inline Method"),
+    *("Rename Parameter", "Rename Variable", "Add Parameter", "Remove Parameter", "Reorder Parameter"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Sample:
     basket: str  # a type with two methods
     clean: str  # a function
     other: str  # what the second file holds
-    part: tuple[str, str]  # what is extracted from ``total``, and the call of it
+    part: dict[str, str]  # what is extracted from ``total``, and the call of it
     extracted: str  # the method that the part becomes
     parameters: tuple[str, str, str, str]  # of ``total``: as it is, one more, one less, turned
 
@@ -31,433 +33,11 @@ class Sample:
         return {self.path: self.basket + self.clean, self.other_path: self.other}
 
 
-PYTHON = Sample(
-    path="shop/basket.py",
-    other_path="shop/words.py",
-    basket='''
-class Basket:
-    """What a customer takes."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def total(self, rate, discount=0):
-        amount = 0
-        for item in self.items:
-            price = item.price * item.count
-            amount += price - item.rebate
-        if amount > discount:
-            amount = amount - discount
-        return amount * (1 + rate)
-
-    def heaviest(self):
-        found = max(self.items, key=lambda item: item.weight)
-        log("the heaviest is %s", found.name)
-        return found
-
-''',
-    clean="""
-def clean(text, marks):
-    words = [word.strip(marks) for word in text.split(",")]
-    known = set(words)
-    return sorted(word for word in known if word and word not in STOP)
-""",
-    other="""
-STOP = {"a", "the"}
-
-
-def shorten(line):
-    head, _, tail = line.partition("--")
-    return head if tail else line
-""",
-    part=(
-        """        if amount > discount:
-            amount = amount - discount
-        return amount * (1 + rate)
-""",
-        "        return self.finish(amount, rate, discount)\n",
-    ),
-    extracted="""
-    def finish(self, amount, rate, discount):
-        if amount > discount:
-            amount = amount - discount
-        return amount * (1 + rate)
-""",
-    parameters=(
-        "total(self, rate, discount=0)",
-        "total(self, rate, discount=0, strict=False)",
-        "total(self, rate)",
-        "total(self, discount, rate)",
-    ),
-)
-
-JAVASCRIPT = Sample(
-    path="shop/basket.js",
-    other_path="shop/words.js",
-    basket="""
-class Basket {
-  constructor(items) {
-    this.items = items;
-  }
-
-  total(rate, discount) {
-    let amount = 0;
-    for (const item of this.items) {
-      const price = item.price * item.count;
-      amount += price - item.rebate;
-    }
-    if (amount > discount) {
-      amount = amount - discount;
-    }
-    return amount * (1 + rate);
-  }
-
-  heaviest() {
-    const found = this.items.reduce((one, other) => (one.weight > other.weight ? one : other));
-    console.log(`the heaviest is ${found.name}`);
-    return found;
-  }
-
+SAMPLES = {
+    language: Sample(**fields)
+    for language, fields in yaml.safe_load((Path(__file__).parent / "samples.yaml").read_text(encoding="utf-8")).items()
 }
-""",
-    clean="""
-const clean = (text, marks) => {
-  const words = text.split(',').map((word) => word.replace(marks, ''));
-  const known = new Set(words);
-  return [...known].filter((word) => word && !STOP.has(word)).sort();
-};
-""",
-    other="""
-const STOP = new Set(['a', 'the']);
-
-function shorten(line) {
-  const at = line.indexOf('--');
-  return at < 0 ? line : line.slice(0, at);
-}
-""",
-    part=(
-        """    if (amount > discount) {
-      amount = amount - discount;
-    }
-    return amount * (1 + rate);
-""",
-        "    return this.finish(amount, rate, discount);\n",
-    ),
-    extracted="""
-  finish(amount, rate, discount) {
-    if (amount > discount) {
-      amount = amount - discount;
-    }
-    return amount * (1 + rate);
-  }
-""",
-    parameters=(
-        "total(rate, discount)",
-        "total(rate, discount, strict = false)",
-        "total(rate)",
-        "total(discount, rate)",
-    ),
-)
-
-TYPESCRIPT = Sample(
-    path="shop/basket.ts",
-    other_path="shop/words.ts",
-    basket="""
-export class Basket {
-  constructor(private readonly items: Item[]) {}
-
-  total(rate: number, discount: number): number {
-    let amount = 0;
-    for (const item of this.items) {
-      const price: number = item.price * item.count;
-      amount += price - item.rebate;
-    }
-    if (amount > discount) {
-      amount = amount - discount;
-    }
-    return amount * (1 + rate);
-  }
-
-  heaviest(): Item {
-    const found = this.items.reduce((one, other) => (one.weight > other.weight ? one : other));
-    console.log(`the heaviest is ${found.name}`);
-    return found;
-  }
-
-}
-""",
-    clean="""
-export function clean(text: string, marks: RegExp): string[] {
-  const words = text.split(',').map((word) => word.replace(marks, ''));
-  const known = new Set(words);
-  return [...known].filter((word) => word && !STOP.has(word)).sort();
-}
-""",
-    other="""
-export const STOP = new Set<string>(['a', 'the']);
-
-export function shorten(line: string): string {
-  const at = line.indexOf('--');
-  return at < 0 ? line : line.slice(0, at);
-}
-""",
-    part=(
-        """    if (amount > discount) {
-      amount = amount - discount;
-    }
-    return amount * (1 + rate);
-""",
-        "    return this.finish(amount, rate, discount);\n",
-    ),
-    extracted="""
-  finish(amount: number, rate: number, discount: number): number {
-    if (amount > discount) {
-      amount = amount - discount;
-    }
-    return amount * (1 + rate);
-  }
-""",
-    parameters=(
-        "total(rate: number, discount: number)",
-        "total(rate: number, discount: number, strict?: boolean)",
-        "total(rate: number)",
-        "total(discount: number, rate: number)",
-    ),
-)
-
-JAVA = Sample(
-    path="shop/Basket.java",
-    other_path="shop/Words.java",
-    basket="""
-class Basket {
-    private final List<Item> items;
-
-    Basket(List<Item> items) {
-        this.items = items;
-    }
-
-    double total(double rate, double discount) {
-        double amount = 0;
-        for (Item item : items) {
-            double price = item.price() * item.count();
-            amount += price - item.rebate();
-        }
-        if (amount > discount) {
-            amount = amount - discount;
-        }
-        return amount * (1 + rate);
-    }
-
-    Item heaviest() {
-        Item found = Collections.max(items, Comparator.comparing(one -> one.weight()));
-        log.info("the heaviest is {}", found.name());
-        return found;
-    }
-
-}
-""",
-    clean="""
-class Cleaner {
-    static List<String> clean(String text, String marks) {
-        List<String> words = Arrays.asList(text.split(","));
-        Set<String> known = new TreeSet<>(words);
-        known.removeIf(word -> word.isEmpty() || Words.STOP.contains(word));
-        return new ArrayList<>(known);
-    }
-}
-""",
-    other="""
-class Words {
-    static final Set<String> STOP = Set.of("a", "the");
-
-    static String shorten(String line) {
-        int at = line.indexOf("--");
-        return at < 0 ? line : line.substring(0, at);
-    }
-}
-""",
-    part=(
-        """        if (amount > discount) {
-            amount = amount - discount;
-        }
-        return amount * (1 + rate);
-""",
-        "        return finish(amount, rate, discount);\n",
-    ),
-    extracted="""
-    double finish(double amount, double rate, double discount) {
-        if (amount > discount) {
-            amount = amount - discount;
-        }
-        return amount * (1 + rate);
-    }
-""",
-    parameters=(
-        "total(double rate, double discount)",
-        "total(double rate, double discount, boolean strict)",
-        "total(double rate)",
-        "total(double discount, double rate)",
-    ),
-)
-
-GO = Sample(
-    path="shop/basket.go",
-    other_path="shop/words.go",
-    basket="""
-package shop
-
-type Basket struct {
-	items []Item
-	owner string
-}
-
-func (basket *Basket) total(rate float64, discount float64) float64 {
-	amount := 0.0
-	for _, item := range basket.items {
-		price := item.price * item.count
-		amount += price - item.rebate
-	}
-	if amount > discount {
-		amount = amount - discount
-	}
-	return amount * (1 + rate)
-}
-
-func (basket *Basket) heaviest() Item {
-	found := slices.MaxFunc(basket.items, func(one, other Item) int {
-		return one.weight - other.weight
-	})
-	log.Printf("the heaviest is %s", found.name)
-	return found
-}
-
-""",
-    clean="""
-func clean(text string, marks string) []string {
-	words := strings.Split(strings.Trim(text, marks), ",")
-	known := map[string]bool{}
-	for _, word := range words {
-		if word != "" && !stop[word] {
-			known[word] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(known))
-}
-""",
-    other="""
-package shop
-
-var stop = map[string]bool{"a": true, "the": true}
-
-func shorten(line string) string {
-	head, _, found := strings.Cut(line, "--")
-	if found {
-		return head
-	}
-	return line
-}
-""",
-    part=(
-        """	if amount > discount {
-		amount = amount - discount
-	}
-	return amount * (1 + rate)
-""",
-        "	return basket.finish(amount, rate, discount)\n",
-    ),
-    extracted="""
-func (basket *Basket) finish(amount float64, rate float64, discount float64) float64 {
-	if amount > discount {
-		amount = amount - discount
-	}
-	return amount * (1 + rate)
-}
-""",
-    parameters=(
-        "total(rate float64, discount float64)",
-        "total(rate float64, discount float64, strict bool)",
-        "total(rate float64)",
-        "total(discount float64, rate float64)",
-    ),
-)
-
-RUST = Sample(
-    path="shop/basket.rs",
-    other_path="shop/words.rs",
-    basket="""
-pub struct Basket {
-    items: Vec<Item>,
-    owner: String,
-}
-
-impl Basket {
-    pub fn total(&self, rate: f64, discount: f64) -> f64 {
-        let mut amount = 0.0;
-        for item in &self.items {
-            let price = item.price * item.count;
-            amount += price - item.rebate;
-        }
-        if amount > discount {
-            amount = amount - discount;
-        }
-        amount * (1.0 + rate)
-    }
-
-    fn heaviest(&self) -> &Item {
-        let found = self.items.iter().max_by_key(|item| item.weight).unwrap();
-        println!("the heaviest is {}", found.name);
-        found
-    }
-
-}
-""",
-    clean="""
-fn clean(text: &str, marks: &[char]) -> Vec<String> {
-    let words: Vec<&str> = text.split(',').map(|word| word.trim_matches(marks)).collect();
-    let mut known = BTreeSet::new();
-    for word in words {
-        if !word.is_empty() && !STOP.contains(&word) {
-            known.insert(word.to_string());
-        }
-    }
-    known.into_iter().collect()
-}
-""",
-    other="""
-const STOP: [&str; 2] = ["a", "the"];
-
-fn shorten(line: &str) -> &str {
-    match line.split_once("--") {
-        Some((head, _)) => head,
-        None => line,
-    }
-}
-""",
-    part=(
-        """        if amount > discount {
-            amount = amount - discount;
-        }
-        amount * (1.0 + rate)
-""",
-        "        self.finish(amount, rate, discount)\n",
-    ),
-    extracted="""
-    fn finish(&self, mut amount: f64, rate: f64, discount: f64) -> f64 {
-        if amount > discount {
-            amount = amount - discount;
-        }
-        amount * (1.0 + rate)
-    }
-""",
-    parameters=(
-        "total(&self, rate: f64, discount: f64)",
-        "total(&self, rate: f64, discount: f64, strict: bool)",
-        "total(&self, rate: f64)",
-        "total(&self, discount: f64, rate: f64)",
-    ),
-)
-
-SAMPLES = {sample.path.rpartition(".")[2]: sample for sample in (PYTHON, JAVASCRIPT, TYPESCRIPT, JAVA, GO, RUST)}
+GO, JAVA = SAMPLES["go"], SAMPLES["java"]
 LANGUAGES = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
 
 SCORED = (
@@ -481,16 +61,7 @@ def _detected(before: dict[str, str], after: dict[str, str], settings: Refactori
 
 
 def _keys(refactorings: list[Refactoring]) -> list[tuple[str | None, ...]]:
-    return [
-        (
-            refactoring.type,
-            refactoring.name_before,
-            refactoring.name_after,
-            refactoring.container_before,
-            refactoring.container_after,
-        )
-        for refactoring in refactorings
-    ]
+    return [(r.type, r.name_before, r.name_after, r.container_before, r.container_after) for r in refactorings]
 
 
 def _replaced(sample: Sample, *words: tuple[str, str]) -> dict[str, str]:
@@ -509,23 +80,19 @@ def test_same_code_has_no_refactorings(sample: Sample, settings: RefactoringSett
 
 
 @LANGUAGES
-def test_renamed_class(sample: Sample, settings: RefactoringSettings) -> None:
-    refactorings = _detected(sample.before(), _replaced(sample, ("Basket", "Cart")), settings)
-    assert _keys(refactorings) == [("Rename Class", "Basket", "Cart", None, None)]
-    assert refactorings[0].purity == "pure"
-
-
-@LANGUAGES
-def test_renamed_method(sample: Sample, settings: RefactoringSettings) -> None:
-    refactorings = _detected(sample.before(), _replaced(sample, ("heaviest(", "of_most_weight(")), settings)
-    assert _keys(refactorings) == [("Rename Method", "heaviest", "of_most_weight", "Basket", "Basket")]
-    assert refactorings[0].purity == "pure"
-
-
-@LANGUAGES
-def test_renamed_parameter(sample: Sample, settings: RefactoringSettings) -> None:
-    refactorings = _detected(sample.before(), _replaced(sample, ("discount", "reduction")), settings)
-    assert _keys(refactorings) == [("Rename Parameter", "discount", "reduction", "total", "total")]
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("Basket", "Cart"), ("Rename Class", "Basket", "Cart", None, None)),
+        (("heaviest(", "of_most_weight("), ("Rename Method", "heaviest", "of_most_weight", "Basket", "Basket")),
+        (("discount", "reduction"), ("Rename Parameter", "discount", "reduction", "total", "total")),
+    ],
+)
+def test_renamed_unit(
+    sample: Sample, words: tuple[str, str], key: tuple[str | None, ...], settings: RefactoringSettings
+) -> None:
+    refactorings = _detected(sample.before(), _replaced(sample, words), settings)
+    assert _keys(refactorings) == [key]
     assert refactorings[0].purity == "pure"
 
 
@@ -569,7 +136,9 @@ def test_extracted_and_inlined_method(sample: Sample, settings: RefactoringSetti
         with_method = sample.basket + sample.extracted
     else:
         with_method = sample.basket[:gap] + "\n" + sample.extracted + sample.basket[gap + 1 :]
-    after = sample.before() | {sample.path: with_method.replace(*sample.part, 1) + sample.clean}
+    after = sample.before() | {
+        sample.path: with_method.replace(sample.part["before"], sample.part["after"], 1) + sample.clean
+    }
     extracted = _detected(sample.before(), after, settings)
     assert _keys(extracted) == [("Extract Method", None, "finish", "total", "total")]
     assert extracted[0].purity == "pure"

@@ -1,0 +1,9 @@
+import pytest
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+
+
+@pytest.fixture(scope="session")
+def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
+    return load_parameters(request.config.rootpath).refactoring
