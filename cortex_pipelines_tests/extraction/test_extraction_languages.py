@@ -1,351 +1,14 @@
 """Units of each language against what a person reads in the code."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import UnknownLanguageError
 
-JAVASCRIPT = """\
-import React, { useState as useЗначение } from 'react';
-import {
-  a,
-} from "./módulo.js";
-
-/**
- * Größe in Pixeln.
- * @param {number} x
- */
-export const größe = async (x) => {
-  const local = 1;
-  function inner() { return local; }
-  return inner();
-}; // trailing
-
-@sealed
-export default class Widget extends React.Component {
-  static #count = 0;
-  state = { open: false };
-  onClick = (e) => { this.toggle(e); };
-  constructor(props) { super(props); }
-  static async *items(n) { yield n; }
-  get open() { return true; }
-  [Symbol.iterator]() {}
-}
-
-function* numbers() { yield 1; }
-const handlers = {
-  onSave() {},
-  'on-load': function () {},
-  onError: async (e) => e,
-};
-module.exports.load = function load(path) {};
-Widget.prototype.close = function () {};
-const { readFile: read } = require('fs');
-let count = 0, LIMIT = 3;
-describe('x', () => { const hidden = 1; });
-"""
-
-TYPESCRIPT = """\
-import type { T } from './t';
-import fs = require("fs");
-
-/** A füller. */
-@Injectable({ providedIn: 'root' })
-export abstract class Store<T> extends Base implements Reader {
-  @Input() private name: string = "ü";
-  protected readonly load = async (key: string): Promise<T> => { return null; };
-  constructor(private http: Http) { super(); }
-  abstract save(value: T): void;
-  /** Overload. */
-  get(key: string): T;
-  get(key: any): any { return key; }
-}
-
-export interface Reader extends Closable {
-  read(size: number): string;
-  readonly size: number;
-}
-
-export enum Colour { Red, Green = 2 }
-declare const enum Flag { A }
-namespace Geo.Shapes {
-  export const ORIGIN = 0;
-  export function area(r: number): number { return r; }
-}
-declare module 'lib' { function ambient(a: number): void; }
-export function over(a: string): void;
-export function over(a: any) {}
-declare const VERSION: string;
-export default (a: number) => a + 1;
-"""
-
-TSX = """\
-import React from 'react';
-
-export const Panel: React.FC<Props> = ({ title }) => {
-  const [open, setOpen] = useState<boolean>(false);
-  return <div title="ä">{open ? title : null}</div>;
-};
-"""
-
-JAVA = """\
-package com.example;
-
-import java.util.List;
-import static org.junit.Assert.*;
-
-/**
- * Hält Größen.
- */
-@Entity
-@Table(name = "ä")
-public final class Größe<T extends Comparable<T>> extends Base implements Runnable {
-    private static final int MAX = 3;
-    private final String ä = "ö", b;
-    int plain;
-
-    public Größe(String s) { this.b = s; }
-
-    @Override
-    public <R> List<R> run(@Nullable final String a, int... rest) throws IOException {
-        Runnable r = new Runnable() {
-            public void run() { }
-        };
-        return null;
-    } // trailing
-
-    enum Farbe {
-        ROT { int wert() { return 1; } },
-        BLAU;
-        abstract int wert();
-    }
-
-    interface Quelle {
-        int LIMIT = 1;
-        String lies(int n);
-        default void ende() { }
-    }
-
-    @interface Marke { int value() default 1; }
-
-    record Punkt(int x, int y) {
-        Punkt { if (x < 0) throw new IllegalArgumentException(); }
-        static Punkt origin() { return new Punkt(0, 0); }
-    }
-}
-"""
-
-GO = """\
-package main
-
-import "fmt"
-import (
-\t"net/http"
-\tal "example.com/ü"
-)
-
-// Größe is a size.
-// It has two lines.
-type Größe struct {
-\tW, H int
-}
-
-type (
-\t// Reader reads.
-\tReader interface {
-\t\tRead(p []byte) (n int, err error)
-\t\tfmt.Stringer
-\t}
-\tID int
-)
-
-const MaxSize = 10
-
-const (
-\tA = iota
-\tB
-)
-
-var x, y = 1, "ü"
-
-func (g *Größe) Area(scale, extra int) int {
-\tf := func(v int) int { var loc = v; return loc }
-\treturn f(g.W)
-} // trailing
-
-func (s Set[K]) Len() int { return 0 }
-
-func Map[T any](in []T, f func(T) T) []T { return in }
-"""
-
-RUST = """\
-use std::{fmt, collections::HashMap};
-extern crate serde;
-
-/// A größe.
-/// Two lines.
-#[derive(Debug, Clone)]
-// plain
-#[repr(C)]
-pub struct Größe<T> { w: T }
-struct Unit;
-pub union Bits { a: u32 }
-enum Shape { Dot, Line(i32) }
-
-pub trait Area: fmt::Debug {
-    const SIDES: u32;
-    fn area(&self) -> f64;
-    fn name(&self) -> String { String::from("ü") }
-}
-
-impl<T> Area for geo::Größe<T> where T: Copy {
-    #[inline]
-    pub(crate) async fn area(&self) -> f64 { let f = |x| x; f(1.0) }
-}
-
-impl Größe<u8> {
-    pub fn new() -> Self { fn helper() {} Größe { w: 1 } }
-}
-
-mod inner {
-    pub const LIMIT: usize = 3;
-    static mut COUNT: u8 = 0;
-    pub fn free() {}
-}
-
-extern "C" { fn external(a: i32); }
-macro_rules! skip { () => { fn not_a_unit() {} } }
-"""
-
-OUTLINES = {
-    ("javascript", "a.jsx"): (
-        JAVASCRIPT,
-        """
-        import react 1 1 1
-        import ./módulo.js 2 2 4
-        function größe 10 10 14
-        function größe.inner 12 12 12
-        class Widget 16 17 25
-        variable Widget.#count 18 18 18
-        variable Widget.state 19 19 19
-        method Widget.onClick 20 20 20
-        method Widget.constructor 21 21 21
-        method Widget.items 22 22 22
-        method Widget.open 23 23 23
-        method Widget.[Symbol.iterator] 24 24 24
-        function numbers 27 27 27
-        constant handlers 28 28 32
-        method handlers.onSave 29 29 29
-        function load 33 33 33
-        method close 34 34 34
-        constant read 35 35 35
-        variable count 36 36 36
-        variable LIMIT 36 36 36
-        """,
-    ),
-    ("typescript", "a.ts"): (
-        TYPESCRIPT,
-        """
-        import ./t 1 1 1
-        import fs 2 2 2
-        class Store 5 6 14
-        variable Store.name 7 7 7
-        method Store.load 8 8 8
-        method Store.constructor 9 9 9
-        method Store.save 10 10 10
-        method Store.get 12 12 12
-        method Store.get 13 13 13
-        interface Reader 16 16 19
-        method Reader.read 17 17 17
-        enum Colour 21 21 21
-        enum Flag 22 22 22
-        constant Geo.Shapes.ORIGIN 24 24 24
-        function Geo.Shapes.area 25 25 25
-        function lib.ambient 27 27 27
-        function over 28 28 28
-        function over 29 29 29
-        constant VERSION 30 30 30
-        function default 31 31 31
-        """,
-    ),
-    ("typescript", "a.tsx"): (
-        TSX,
-        """
-        import react 1 1 1
-        function Panel 3 3 6
-        """,
-    ),
-    ("java", "A.java"): (
-        JAVA,
-        """
-        import java.util.List 3 3 3
-        import org.junit.Assert.* 4 4 4
-        class Größe 9 11 44
-        constant Größe.MAX 12 12 12
-        variable Größe.ä 13 13 13
-        variable Größe.b 13 13 13
-        variable Größe.plain 14 14 14
-        method Größe.Größe 16 16 16
-        method Größe.run 18 19 24
-        method Größe.run.run 21 21 21
-        enum Größe.Farbe 26 26 30
-        constant Größe.Farbe.ROT 27 27 27
-        method Größe.Farbe.ROT.wert 27 27 27
-        constant Größe.Farbe.BLAU 28 28 28
-        method Größe.Farbe.wert 29 29 29
-        interface Größe.Quelle 32 32 36
-        constant Größe.Quelle.LIMIT 33 33 33
-        method Größe.Quelle.lies 34 34 34
-        method Größe.Quelle.ende 35 35 35
-        interface Größe.Marke 38 38 38
-        method Größe.Marke.value 38 38 38
-        class Größe.Punkt 40 40 43
-        method Größe.Punkt.Punkt 41 41 41
-        method Größe.Punkt.origin 42 42 42
-        """,
-    ),
-    ("go", "a.go"): (
-        GO,
-        """
-        import fmt 3 3 3
-        import net/http 5 5 5
-        import example.com/ü 6 6 6
-        struct Größe 11 11 13
-        interface Reader 17 17 20
-        method Reader.Read 18 18 18
-        constant MaxSize 24 24 24
-        constant A 27 27 27
-        constant B 28 28 28
-        variable x 31 31 31
-        variable y 31 31 31
-        method Größe.Area 33 33 36
-        method Set.Len 38 38 38
-        function Map 40 40 40
-        """,
-    ),
-    ("rust", "a.rs"): (
-        RUST,
-        """
-        import std::{fmt,collections::HashMap} 1 1 1
-        import serde 2 2 2
-        struct Größe 6 9 9
-        struct Unit 10 10 10
-        struct Bits 11 11 11
-        enum Shape 12 12 12
-        trait Area 14 14 18
-        constant Area.SIDES 15 15 15
-        method Area.area 16 16 16
-        method Area.name 17 17 17
-        method Größe.area 21 22 22
-        method Größe.new 26 26 26
-        function Größe.new.helper 26 26 26
-        constant inner.LIMIT 30 30 30
-        variable inner.COUNT 31 31 31
-        function inner.free 32 32 32
-        function external 35 35 35
-        """,
-    ),
-}
+OUTLINES = yaml.safe_load((Path(__file__).parent / "outlines.yaml").read_text(encoding="utf-8"))
 
 
 def by_name(text: str, language: str, path: str, settings) -> dict:
@@ -355,23 +18,22 @@ def by_name(text: str, language: str, path: str, settings) -> dict:
     return units_by_name
 
 
-@pytest.mark.parametrize(("language", "path"), OUTLINES)
-def test_units_with_names_and_lines(language: str, path: str, settings) -> None:
-    text, outline = OUTLINES[(language, path)]
-    units = file_units(text, language, path, settings)
+def outlined(path: str, settings) -> dict:
+    return by_name(OUTLINES[path]["code"], OUTLINES[path]["language"], path, settings)
+
+
+@pytest.mark.parametrize("path", OUTLINES)
+def test_units_with_names_lines_and_exact_spans(path: str, settings) -> None:
+    case = OUTLINES[path]
+    units = file_units(case["code"], case["language"], path, settings)
     extracted = [
         f"{unit.kind} {unit.qualified_name.replace(', ', ',')} {unit.start_line} {unit.name_line} {unit.end_line}"
         for unit in units
     ]
-    assert extracted == [line.strip() for line in outline.strip().split("\n")]
-    assert not any(unit.has_error for unit in units)
-
-
-@pytest.mark.parametrize(("language", "path"), OUTLINES)
-def test_spans_are_exact_bytes_and_whole_constructs(language: str, path: str, settings) -> None:
-    text, _ = OUTLINES[(language, path)]
-    data = text.encode()
-    for unit in file_units(text, language, path, settings):
+    assert extracted == case["units"]
+    data = case["code"].encode()
+    for unit in units:
+        assert not unit.has_error
         assert unit.code.encode() == data[unit.start_byte : unit.end_byte]
         assert unit.code == unit.code.strip()
         assert "trailing" not in unit.code.split("\n")[-1]
@@ -380,46 +42,40 @@ def test_spans_are_exact_bytes_and_whole_constructs(language: str, path: str, se
 
 
 @pytest.mark.parametrize(
-    ("language", "path", "name", "docstring", "signature"),
+    ("path", "name", "docstring", "signature"),
     [
-        ("javascript", "a.js", "größe", "Größe in Pixeln.\n@param {number} x", "export const größe = async (x) =>"),
-        ("typescript", "a.ts", "Store.get", "Overload.", "get(key: string): T"),
-        ("typescript", "a.ts", "Store", "A füller.", "export abstract class Store<T> extends Base implements Reader"),
+        ("a.jsx", "größe", "Größe in Pixeln.\n@param {number} x", "export const größe = async (x) =>"),
+        ("a.ts", "Store.get", "Overload.", "get(key: string): T"),
+        ("a.ts", "Store", "A füller.", "export abstract class Store<T> extends Base implements Reader"),
         (
-            "java",
             "A.java",
             "Größe.run",
             None,
             "public <R> List<R> run(@Nullable final String a, int... rest) throws IOException",
         ),
         (
-            "java",
             "A.java",
             "Größe",
             "Hält Größen.",
             "public final class Größe<T extends Comparable<T>> extends Base implements Runnable",
         ),
-        ("go", "a.go", "Größe", "Größe is a size.\nIt has two lines.", "type Größe struct"),
-        ("go", "a.go", "Reader", "Reader reads.", "Reader interface"),
-        ("go", "a.go", "Größe.Area", None, "func (g *Größe) Area(scale, extra int) int"),
-        ("rust", "a.rs", "Größe", "A größe.\nTwo lines.", "pub struct Größe<T>"),
-        ("rust", "a.rs", "Größe.area", None, "pub(crate) async fn area(&self) -> f64"),
+        ("a.go", "Größe", "Größe is a size.\nIt has two lines.", "type Größe struct"),
+        ("a.go", "Reader", "Reader reads.", "Reader interface"),
+        ("a.go", "Größe.Area", None, "func (g *Größe) Area(scale, extra int) int"),
+        ("a.rs", "Größe", "A größe.\nTwo lines.", "pub struct Größe<T>"),
+        ("a.rs", "Größe.area", None, "pub(crate) async fn area(&self) -> f64"),
     ],
 )
-def test_documentation_and_signature(
-    language: str, path: str, name: str, docstring: str | None, signature: str, settings
-) -> None:
-    text = next(code for (outline_language, _), (code, _) in OUTLINES.items() if outline_language == language)
-    unit = by_name(text, language, path, settings)[name]
-    assert unit.docstring == docstring
-    assert unit.signature == signature
+def test_documentation_and_signature(path: str, name: str, docstring: str | None, signature: str, settings) -> None:
+    unit = outlined(path, settings)[name]
+    assert (unit.docstring, unit.signature) == (docstring, signature)
 
 
 def test_context_is_what_encloses(settings) -> None:
-    rust = by_name(RUST, "rust", "a.rs", settings)
+    rust = outlined("a.rs", settings)
     assert rust["Größe.area"].context == "impl<T> Area for geo::Größe<T> where T: Copy"
     assert rust["inner.free"].context == "mod inner"
-    java = by_name(JAVA, "java", "A.java", settings)
+    java = outlined("A.java", settings)
     assert java["Größe.Punkt.origin"].context.split("\n") == [
         "public final class Größe<T extends Comparable<T>> extends Base implements Runnable",
         "record Punkt(int x, int y)",

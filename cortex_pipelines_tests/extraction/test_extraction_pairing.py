@@ -5,29 +5,15 @@ import pytest
 
 from cortex_pipelines.extraction.test_pairing import MAX_TESTS
 from cortex_pipelines.extraction.units import Extraction, extract
-from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
+from cortex_pipelines_tests.extraction.tables import repository_files
 
 
 def extracted(settings, texts: dict[str, str], tested: dict[str, list[str]] | None = None) -> Extraction:
-    rows = [
-        {
-            "source": "directory:x",
-            "path": path,
-            "blob": f"{index:040d}",
-            "language": language_of(path, text),
-            "size_bytes": len(text),
-            "generated": False,
-            "revision": "abc",
-            "licence": "MIT",
-            "trainable": True,
-            "tested_paths": (tested or {}).get(path, []),
-            "notebook": False,
-            "text": text,
-        }
+    files = pl.concat(
+        repository_files({path: text}, blob=f"{index:040d}", tested_paths=(tested or {}).get(path, []))
         for index, (path, text) in enumerate(texts.items())
-    ]
-    return extract(REPOSITORY_FILES.frame(rows), settings, "p")
+    )
+    return extract(files, settings, "p")
 
 
 def pairs(extraction: Extraction) -> dict[str, list[str]]:

@@ -119,9 +119,10 @@ def test_long_names_of_many_levels_are_repeated_only_in_part() -> None:
     assert max(len(unit.qualified_name) for unit in units if unit.kind == "method") <= most
 
 
+@pytest.mark.parametrize("repeats", [10_000, pytest.param(75_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_one_line_of_megabytes(language: str) -> None:
+def test_one_line_of_megabytes(language: str, repeats: int) -> None:
     limits = LIMITS.model_copy(update={"max_file_bytes": 3_000_000})
-    text = "x = [" + "'ä', 1, f(2), " * 75_000 + "]"
+    text = "x = [" + "'ä', 1, f(2), " * repeats + "]"
     units = file_units(text, language, "a.tsx" if language == "typescript" else "", limits)
     assert sum(len(unit.code) for unit in units) <= 3 * len(text)

@@ -14,27 +14,12 @@ from cortex_pipelines.extraction.units import extract, extract_units, read_code
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
+from cortex_pipelines_tests.extraction.tables import repository_files
 
 
 def files(*rows: tuple[str, str | None, str]) -> pl.DataFrame:
-    return REPOSITORY_FILES.frame(
-        [
-            {
-                "source": "directory:x",
-                "path": path,
-                "blob": f"{len(text):040d}",
-                "language": language,
-                "size_bytes": len(text.encode()),
-                "generated": path.endswith("_gen.py"),
-                "revision": "1.0",
-                "licence": "MIT",
-                "trainable": True,
-                "tested_paths": [],
-                "notebook": False,
-                "text": text,
-            }
-            for path, language, text in rows
-        ]
+    return pl.concat(
+        repository_files({path: (language, text)}, generated=path.endswith("_gen.py")) for path, language, text in rows
     )
 
 

@@ -12,35 +12,8 @@ from cortex_pipelines.syntax.grammars import count_reads, grammar_for, parseable
 from cortex_pipelines.syntax.unparsable import bracket_cost, is_unreadable, skip_reason
 
 TOKENS = [
-    "def",
-    "class",
-    "if",
-    "for",
-    "(",
-    ")",
-    "{",
-    "}",
-    "[",
-    "]",
-    "<",
-    ">",
-    "=",
-    "=>",
-    "+",
-    ",",
-    ";",
-    ":",
-    ".",
-    "@",
-    "a",
-    "b",
-    "x1",
-    "2.5",
-    '"s"',
-    "\n",
-    "interface",
-    "fn",
-    "new",
+    *("def", "class", "if", "for", "(", ")", "{", "}", "[", "]", "<", ">", "=", "=>", "+", ",", ";", ":", "."),
+    *("@", "a", "b", "x1", "2.5", '"s"', "\n", "interface", "fn", "new"),
 ]
 STDLIB = Path(random.__file__).parent
 
