@@ -15,12 +15,11 @@ from cortex_pipelines.privacy.detect.rules.personal import personal_data
 from cortex_pipelines.privacy.detect.rules.statements import stated_secrets
 from cortex_pipelines.privacy.detect.settings.fenced_blocks import fenced_values
 from cortex_pipelines.privacy.detect.settings.values import settings_values
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.unescaped_lines import unescaped_lines
-from cortex_pipelines.privacy.detect.tokens.token_secrets import COLOUR, ESCAPES, marked_secrets
+from cortex_pipelines.privacy.detect.tokens.token_secrets import marked_secrets
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.settings import PrivacySettings
-
-_WORD_BYTES = bytes(c if (chr(c).isalnum() and c < 128) or c == 95 else 32 for c in range(256))
 
 
 def scan_text(text: str, path: str, settings: PrivacySettings, language: str | None = None) -> list[Finding]:
@@ -37,51 +36,35 @@ def scan_text(text: str, path: str, settings: PrivacySettings, language: str | N
 
 def spans_of(text: str, path: str, settings: PrivacySettings, language: str | None = None) -> list[Span]:
     """Character spans of private values, in order and without overlaps."""
-    words = _ascii_words(text)
-    if any(escape in text for escape in ESCAPES):
-        words |= _ascii_words(COLOUR.sub(" ", text))
-    lower = _lower(text)
+    indexed = IndexedText(text)
     spans = [
-        *_plain_spans(text, lower, path, settings),
-        *_unescaped_spans(text, lower, path, settings),
-        *marked_secrets(text, words),
-        *judge_named_values(code_values(text, lower, path, language), False, settings),
-        *judge_named_values(settings_values(text, path), True, settings),
-        *judge_named_values(fenced_values(text, path), True, settings),
-        *provided_secrets(text, lower, " ".join(words).lower()),
-        *author_names(text, lower),
+        *_plain_spans(indexed, path, settings),
+        *_unescaped_spans(indexed, path, settings),
+        *marked_secrets(indexed),
+        *judge_named_values(code_values(indexed, path, language), False, settings),
+        *judge_named_values(settings_values(indexed, path), True, settings),
+        *judge_named_values(fenced_values(indexed, path), True, settings),
+        *provided_secrets(indexed),
+        *author_names(indexed),
     ]
     return without_overlaps(span for span in spans if not _is_allowed(text, span, settings))
 
 
-def _plain_spans(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
+def _plain_spans(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
     """Spans found by patterns of single lines."""
-    yield from placed_secrets(text)
-    yield from stated_secrets(text, lower)
-    yield from commanded_secrets(text, path)
-    yield from assigned_secrets(text, lower, path, settings)
-    yield from personal_data(text)
+    yield from placed_secrets(indexed)
+    yield from stated_secrets(indexed)
+    yield from commanded_secrets(indexed, path)
+    yield from assigned_secrets(indexed, path, settings)
+    yield from personal_data(indexed.text)
 
 
-def _unescaped_spans(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
+def _unescaped_spans(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
     """The same in lines of data and prose without their escapes; parsers know those of code."""
-    for view in unescaped_lines(text, lower, is_code(path)):
-        for span in _plain_spans(view.text, _lower(view.text), path, settings):
+    for view in unescaped_lines(indexed.text, indexed.lower, is_code(path)):
+        for span in _plain_spans(IndexedText(view.text), path, settings):
             start, end = view.source_span(span.start, span.end)
             yield Span(start, end, span.category, span.rule, span.severity)
-
-
-def _lower(text: str) -> str:
-    """The text in lower case, of the same length."""
-    lower = text.lower()
-    if len(lower) != len(text):  # a few capital letters have lower forms of two characters
-        lower = "".join(c.lower() if c.isascii() else c for c in text)
-    return lower
-
-
-def _ascii_words(text: str) -> set[str]:
-    """The distinct runs of ASCII letters, digits and underscores."""
-    return set(text.encode("latin-1", "replace").translate(_WORD_BYTES).decode().split())
 
 
 def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:

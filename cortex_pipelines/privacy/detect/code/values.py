@@ -12,6 +12,7 @@ from cortex_pipelines.privacy.detect.code.excerpts import excerpts
 from cortex_pipelines.privacy.detect.code.nearby import NearbyNames
 from cortex_pipelines.privacy.detect.code.tree import CodeTree
 from cortex_pipelines.privacy.detect.named_values import NamedValue
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.values import (
     is_garbled,
     is_mixed,
@@ -36,44 +37,48 @@ _LANGUAGES = {
     for ending in endings.split()
 }
 # What follows a quote, or begins the line after one, up to a blank or the next quote: words have
-# neither digits nor signs, and random letters are at least ten.
+# neither digits nor signs, and random letters are at least ten. Code between two literals begins
+# and ends with punctuation.
 _CANDIDATE = re.compile(
-    r"""["'`](?:\\?\r?\n[ \t]*)?(?:(?:Bearer|Basic|Token|Key)[ ])?"""
-    r"""((?=[^\s"'`]{0,999}?[\d!#$%^&*?@~]|[A-Za-z]{10})[^\s"'`]{6,1000})"""
+    r"""["'`](?:\\?\r?\n[ \t]*)?(?:(?:Bearer|Basic|Token|Key)[ ])?
+    (?![,;:)\]}+?=|&.](?:[^\s"'`]{0,400}+(?<=[=:(\[,+?&|;{}!<>])["'`]|[^\s"'`]{0,400}+\s))
+    ((?=[^\s"'`\d!#$%^&*?@~]{0,999}+[\d!#$%^&*?@~]|[A-Za-z]{10})[^\s"'`]{6,1000})""",
+    re.VERBOSE,
 )
 _FALLBACK = re.compile(r"\$\{\s*[\w.-]{1,80}\s*:[-=?]?\s*([^\s{}]{1,400})\}?")
 _NOTHING, _CHOSEN, _RANDOM = range(3)
+_LEAST_WEAK_CHARS = 8  # half of a value of 16, in two literals
 
 
-def code_values(text: str, lower: str, path: str, language: str | None) -> Iterator[NamedValue]:
+def code_values(indexed: IndexedText, path: str, language: str | None) -> Iterator[NamedValue]:
     """Literals of code that could be secrets, under each name that they may reach.
 
     Args:
-        text: The text.
-        lower: The text in lower case, of the same length.
+        indexed: The text.
         path: Its path, whose ending tells the language if that is not known.
         language: Its language, if known.
     """
     ending = PurePosixPath(path).suffix[1:].lower()
     if language not in _LANGUAGES.values():
         language = _LANGUAGES.get(ending)
-    if language is None:
+    if language is None or not indexed.could_assign_secrets:
         return
-    nearby = NearbyNames(text, lower)
-    candidates = [
-        position for position, kind in _candidates(text) if nearby.has_name(position, of_password=kind == _CHOSEN)
-    ]
+    candidates = list(_candidates(indexed))
     grammar = grammar_for(language, path)
-    for excerpt in excerpts(text, candidates) if candidates else ():
-        yield from CodeTree(text, excerpt, grammar).values()
+    for excerpt in excerpts(indexed.text, candidates) if candidates else ():
+        yield from CodeTree(indexed.text, excerpt, grammar).values()
 
 
-def _candidates(text: str) -> Iterator[tuple[int, int]]:
-    """Where a literal, or a line of one, may be a secret, and how."""
-    for match in _CANDIDATE.finditer(text):
-        kind = _kind(match[1])
-        if kind:
-            yield match.start(1), kind
+def _candidates(indexed: IndexedText) -> Iterator[int]:
+    """Where a literal, or a line of one, may be a secret under a name near it."""
+    nearby = NearbyNames(indexed)
+    for start, end in nearby.windows():
+        for match in _CANDIDATE.finditer(indexed.text, start, end):
+            position = match.start(1)
+            is_long = match.end() - position >= _LEAST_WEAK_CHARS
+            kind = _kind(match[1]) if is_long or nearby.is_near(position) else _NOTHING
+            if kind == _RANDOM or (kind == _CHOSEN and nearby.is_near_password(position)):
+                yield position
 
 
 @lru_cache(maxsize=1 << 14)

@@ -24,6 +24,7 @@ from cortex_pipelines.privacy.detect.named_values import (
     is_long_secret,
 )
 from cortex_pipelines.privacy.detect.settings.values import formats_of
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.literals import key_lines, pieces_after
 from cortex_pipelines.privacy.detect.tokens.providers import ANY_PROVIDER, SHAPES
 from cortex_pipelines.privacy.detect.values import (
@@ -41,7 +42,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 
 _NAME_CHARS = 60
 _LONGEST_VALUE = 1000
-_BEFORE = re.compile(r"[\w$.-]{0,60}\Z")
+_BEFORE = re.compile(r"[\w$.-]*")  # backwards
 _AFTER = re.compile(r"[\w$.-]{0,40}")
 # What may stand between a name and its value, and how the value is quoted.
 _OPERATOR = re.compile(
@@ -102,25 +103,20 @@ _COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*\Z""")
 _OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|path|action|uses")
 
 
-def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
-    """Secrets assigned to suspicious names.
-
-    Args:
-        text: The text.
-        lower: The text in lower case, of the same length.
-        path: Its path, which tells settings from code.
-        settings: Detection settings.
-    """
-    scanned_end = 0
+def assigned_secrets(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
+    """Secrets assigned to suspicious names; the path tells settings from code."""
+    if not indexed.could_assign_secrets:
+        return
+    text, scanned_end = indexed.text, 0
     runs = _RunLimiter(text)
-    for hit in names.SUSPECT.finditer(lower):
-        if hit.start() >= scanned_end:
-            scanned_end = _end_of(text, hit.end())
+    for start, end in indexed.suspects:
+        if start >= scanned_end:
+            scanned_end = _end_of(text, end)
             operator = _OPERATOR.match(text, scanned_end)
-            if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
-                yield from _compared_with(text, hit.start(), scanned_end, settings)
-            if operator is not None and runs.worth_a_look(hit.start(), operator):
-                for secret in _values_after(text, hit.start(), scanned_end, operator, path, settings):
+            if "=" in text[max(0, start - _COMPARED_CHARS) : start]:
+                yield from _compared_with(text, start, scanned_end, settings)
+            if operator is not None and runs.worth_a_look(start, operator):
+                for secret in _values_after(text, start, scanned_end, operator, path, settings):
                     yield secret
                     scanned_end = secret.end
 
@@ -170,15 +166,10 @@ class _RunLimiter:
         return self._tries <= _MOST_TRIES
 
 
-def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
-    """Values in a provider's format next to the provider's name.
-
-    Args:
-        text: The text.
-        lower: The text in lower case, of the same length.
-        words: The distinct words of it, in lower case, joined.
-    """
-    for provider in sorted(set(ANY_PROVIDER.findall(words))):
+def provided_secrets(indexed: IndexedText) -> Iterator[Span]:
+    """Values in a provider's format next to the provider's name."""
+    text, lower = indexed.text, indexed.lower
+    for provider in sorted(set(ANY_PROVIDER.findall(indexed.vocabulary))):
         shape, start = SHAPES[provider], lower.find(provider)
         while start >= 0:
             end = _end_of(text, start + len(provider))
@@ -203,8 +194,8 @@ def _names_provider(text: str, start: int, end: int, provider: str) -> bool:
 
 def _start_of(text: str, hit: int) -> int:
     """Start of the identifier that contains the character at ``hit``."""
-    before = _BEFORE.search(text, max(0, hit - _NAME_CHARS), hit)
-    return before.start() if before else hit
+    before = _BEFORE.match(text[max(0, hit - _NAME_CHARS) : hit][::-1])
+    return hit - before.end() if before else hit
 
 
 def _end_of(text: str, position: int) -> int:

@@ -8,17 +8,29 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.wording import word_set
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 
-# Cheap: what has to stand in a line, in lower case, for it to be read at all.
-_SIGNS = (
-    "author", "autor", "auteur", "verfass", "copyr", "maintain", "contributor", "-by:", "©",
-    "from:", "cc:", "ed by", "en by", "ch by", "code by", "work by", "idea by", "script by",
-    "ple by", "tation by", "developer", "(c)", "credits__", "作者", "著者",
-    "作成者", "저자", "автор",
+# What has to be in a line, in lower case, for it to be read at all, with the word of it that the
+# text's vocabulary must have; none for what is not in ASCII.
+_SIGNS = tuple(
+    (sign, word)
+    for word, signs in {
+        "author": ("author",), "autor": ("autor",), "auteur": ("auteur",), "verfass": ("verfass",),
+        "copyr": ("copyr",), "maintain": ("maintain",), "contributor": ("contributor",),
+        "developer": ("developer",), "credits__": ("credits__",), "from ": ("from:",), "cc ": ("cc:",),
+        " c ": ("(c)",),
+        " by ": ("-by:", "ed by", "en by", "ch by", "code by", "work by", "idea by", "script by",
+                "ple by", "tation by"),
+        "": ("©", "作者", "著者", "作成者", "저자", "автор"),
+    }.items()
+    for sign in signs
 )  # fmt: skip
-_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)|&#64;")
+_AT_LINE_STARTS = ("contributor", "developer")
+_BEFORE_SIGN = 20
+_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)")
+_ENTITY_ADDRESS = re.compile("&#64;")
 _LINE_CHARS = 300
 _LINE = re.compile(
     r"""(?im)(?:
@@ -90,32 +102,48 @@ _TERMS = word_set(
 )
 
 
-def author_names(text: str, lower: str) -> Iterator[Span]:
-    """Names of persons in the author lines of a text.
-
-    Args:
-        text: The text.
-        lower: The text in lower case, of the same length.
-    """
-    yield from _task_owners(text)
-    for start in sorted(_line_starts(text, lower)):
+def author_names(indexed: IndexedText) -> Iterator[Span]:
+    """Names of persons in the author lines of a text."""
+    text = indexed.text
+    if any(task in text for task in ("TODO(", "FIXME(", "XXX(", "HACK(")):
+        yield from _task_owners(text)
+    for start in sorted(_line_starts(indexed)):
         end = text.find("\n", start, start + 3 * _LINE_CHARS)
         line = text[start : end if end >= 0 else start + 3 * _LINE_CHARS]
         for first, last in sorted({*_in_line(line)}):
             yield Span(start + first, start + last, PERSONAL, "name", "medium")
 
 
-def _line_starts(text: str, lower: str) -> set[int]:
+def _line_starts(indexed: IndexedText) -> set[int]:
     """Starts of the lines that may name a person; in long lines, of nearby positions."""
+    text, lower = indexed.text, indexed.lower
     starts: set[int] = set()
-    for sign in _SIGNS:
+    for sign, word in _SIGNS:
+        if word not in indexed.vocabulary or (not word and text.isascii()):
+            continue
         position = lower.find(sign)
         while position >= 0:
-            starts.add(_line_start(text, position))
-            position = lower.find(sign, position + len(sign))
-    for address in _ADDRESS.finditer(text):
-        starts.add(_line_start(text, address.start()))
+            end = position + len(sign)
+            if _may_name_person(sign, text, position, end):
+                starts.add(_line_start(text, position))
+            position = lower.find(sign, end)
+    for pattern in (_ADDRESS, _ENTITY_ADDRESS):
+        for address in pattern.finditer(text):
+            starts.add(_line_start(text, address.start()))
     return starts
+
+
+def _may_name_person(sign: str, text: str, position: int, end: int) -> bool:
+    """Whether a sign is not part of a word about something else, or in the middle of prose."""
+    if sign == "author":  # not authority
+        return not text[end : end + 1].isalpha() or text[end] in "sS"
+    if sign == "(c)":  # also a call
+        following = text[end : end + 6].lstrip(" \t,:\"'")[:1]
+        return not following or following.isupper() or following in "0123456789bBpP" or not following.isascii()
+    if sign.endswith(" by"):
+        following = text[end : end + 4].lstrip(": \"'")[:1]
+        return not following or following.isupper() or not following.isascii()
+    return sign not in _AT_LINE_STARTS or position - _line_start(text, position) <= _BEFORE_SIGN
 
 
 def _line_start(text: str, position: int) -> int:
@@ -125,8 +153,6 @@ def _line_start(text: str, position: int) -> int:
 
 def _task_owners(text: str) -> Iterator[Span]:
     """Persons in ``TODO(jane)``; a word that also occurs elsewhere in the text is about code."""
-    if "TODO(" not in text and "FIXME(" not in text and "XXX(" not in text:
-        return
     tasks = list(_TASK.finditer(text))
     counts = Counter(task[1] for task in tasks)
     for task in tasks:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
 from cortex_pipelines.privacy.detect.values import is_default, is_reference, is_sample, is_strong_secret
 
 _VALUE = r"""(?:"([^"\n]{4,80})"|'([^'\n]{4,80})'|([^\s"'`|;&<>\\]{4,80}))"""
@@ -28,7 +29,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     ("auth-user-pass", r"<auth-user-pass>\s*\n\S+\n(\S{4,80})"),
     ("login", rf"\blogin[ \t]+\S{{1,80}}\s+password[ \t]+{_VALUE}"),
 )
-_COMPILED = tuple((mark, re.compile(pattern)) for mark, pattern in _COMMANDS)
+_COMPILED = tuple((mark, longest_word(mark), re.compile(pattern)) for mark, pattern in _COMMANDS)
 _PGPASS = re.compile(r"(?m)^[^\s:#]{1,80}:(?:\d{1,5}|\*):[^\s:]{1,60}:[^\s:]{1,60}:(\S{4,80})$")
 _CRYPT = re.compile(r"(?m)^[\w.@-]{1,60}:([./0-9A-Za-z]{13})$")
 _ONE_VALUE = re.compile(r"\s*([A-Za-z0-9+/=_-]{20,200})\s*")
@@ -36,15 +37,11 @@ _LONGEST_FILE = 300
 _WHOLE = re.compile(r"(?i)\.key$|secret|token|passw|credential")
 
 
-def commanded_secrets(text: str, path: str) -> Iterator[Span]:
-    """Passwords on command lines, and in files whose name announces them.
-
-    Args:
-        text: The text.
-        path: Its path.
-    """
-    for mark, pattern in _COMPILED:
-        if mark in text:
+def commanded_secrets(indexed: IndexedText, path: str) -> Iterator[Span]:
+    """Passwords on command lines, and in files whose name announces them."""
+    text = indexed.text
+    for mark, word, pattern in _COMPILED:
+        if word in indexed.vocabulary and mark in text:
             for match in pattern.finditer(text):
                 yield from _secret_argument(match)
     name = PurePosixPath(path).name.lower()

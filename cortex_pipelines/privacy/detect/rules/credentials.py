@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
 from cortex_pipelines.privacy.detect.tokens.checksums import user_and_password
 from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
 
@@ -18,16 +19,19 @@ _CURL_HALF = re.compile(r"""(?:\s-u|\s--user)(?:=|[ \t]*)["']([^"':\s]{6,80}):["
 _BASIC = re.compile(r"""(?i:authorization["']?\s*[:=,]\s*["']?\s*basic|["'`]basic)\s+([A-Za-z0-9+/]{8,}={0,2})""")
 # User and password by position: of HTTP clients, of JDBC, in Oracle's own addresses.
 _TWO = r"""[ \t]*(["'])([^"'\n]{0,80})\1[ \t]*,[ \t]*(["'])([^"'\n]{4,80})\3[ \t]*(?:[)\],;.]|$)"""
-_PAIRS = (
-    ("auth", re.compile(rf"auth[\"']?[ \t]*[=:][ \t]*[(\[]{_TWO}")),
-    ("asic", re.compile(rf"asic_?[Aa]uth\w{{0,20}}\({_TWO}")),
-    ("Credential", re.compile(rf"Credentials?\({_TWO}")),
-    ("Authentication", re.compile(rf"PasswordAuthentication\({_TWO}")),
-    (".login", re.compile(rf"\.login\({_TWO}")),
-    ("connect(", re.compile(rf"(?:mysql|mysqli|pg|odbc)_p?connect\([^\n()]{{3,200}}?,{_TWO}")),
-    ("PDO(", re.compile(rf"new PDO\([^\n()]{{3,200}}?,{_TWO}")),
-    ("sp_add", re.compile(rf"sp_add\w{{0,20}}[ ]{_TWO}")),
-    ("getConnection", re.compile(rf"getConnection\([^\n()]{{3,200}},{_TWO}")),
+_PAIRS = tuple(
+    (mark, longest_word(mark), re.compile(pattern))
+    for mark, pattern in (
+        ("auth", rf"auth[\"']?[ \t]*[=:][ \t]*[(\[]{_TWO}"),
+        ("asic", rf"asic_?[Aa]uth\w{{0,20}}\({_TWO}"),
+        ("Credential", rf"Credentials?\({_TWO}"),
+        ("Authentication", rf"PasswordAuthentication\({_TWO}"),
+        (".login", rf"\.login\({_TWO}"),
+        ("connect(", rf"(?:mysql|mysqli|pg|odbc)_p?connect\([^\n()]{{3,200}}?,{_TWO}"),
+        ("PDO(", rf"new PDO\([^\n()]{{3,200}}?,{_TWO}"),
+        ("sp_add", rf"sp_add\w{{0,20}}[ ]{_TWO}"),
+        ("getConnection", rf"getConnection\([^\n()]{{3,200}},{_TWO}"),
+    )
 )
 _JSON_WEB_KEY = re.compile(r'"(?:k|d|p|q|dp|dq|qi)"\s{0,9}:\s{0,9}"([\w-]{20,1000})"')
 _THIN = re.compile(r"jdbc:oracle:(?:thin|oci):([\w.-]{1,60})/([^\s@\"'/]{4,80})@")
@@ -41,29 +45,30 @@ _MATERIAL = re.compile(r"[A-Za-z0-9+/]{16,}")
 _LONGEST_KEY = 20_000
 
 
-def placed_secrets(text: str) -> Iterator[Span]:
+def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
     """Secrets in URLs, curl commands, basic authorization and private keys."""
+    text, vocabulary = indexed.text, indexed.vocabulary
     if "://" in text:
         yield from _in_urls(text)
-    if "curl" in text:
+    if "curl" in vocabulary:
         yield from _curl_passwords(text)
-    if "asic " in text or "ASIC " in text:
+    if "asic " in vocabulary:
         for match in _BASIC.finditer(text):
             if user_and_password(match[1]) or (len(match[1]) > 24 and not is_sample(match[1])):
                 yield Span(match.start(1), match.end(1), SECRET, "basic-authorization", "high")
-    for mark, pair in _PAIRS:
-        for match in pair.finditer(text) if mark in text else ():
+    for mark, word, pair in _PAIRS:
+        for match in pair.finditer(text) if word in vocabulary and mark in text else ():
             if _is_paired(match[4], match[2]):
                 yield Span(match.start(4), match.end(4), SECRET, "password-pair", "high")
-    if '"kty"' in text:
+    if " kty " in vocabulary:
         for match in _JSON_WEB_KEY.finditer(text):
             if is_strong_secret(match[1]):
                 yield Span(match.start(1), match.end(1), SECRET, "json-web-key", "high")
-    if "jdbc:oracle" in text:
+    if " jdbc " in vocabulary:
         for match in _THIN.finditer(text):
             if _could_be_password(match[2], match[1]):
                 yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
-    if "PRIVATE KEY" in text or "PuTTY" in text or "Static key" in text:
+    if any(word in vocabulary for word in ("private ", "putty", "static ")):
         yield from _private_keys(text)
 
 

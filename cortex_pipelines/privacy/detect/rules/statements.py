@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.names import STRONG, suspicion
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample
 
 # Matched against the text in lower case: a pattern that begins with a word is fast.
@@ -28,14 +29,12 @@ _CELL = re.compile(r"\s*(?:N?'((?:[^'\\\n]|\\.|'')*+)'|\"((?:[^\"\\\n]|\\.)*+)\"
 _MOST_ROWS = 2000
 
 
-def stated_secrets(text: str, lower: str) -> Iterator[Span]:
-    """Passwords in statements of SQL.
-
-    Args:
-        text: The text.
-        lower: The text in lower case, of the same length.
-    """
-    for pattern in (_IDENTIFIED, _PASSWORD):
+def stated_secrets(indexed: IndexedText) -> Iterator[Span]:
+    """Passwords in statements of SQL."""
+    text, lower, vocabulary = indexed.text, indexed.lower, indexed.vocabulary
+    for pattern, word in ((_IDENTIFIED, "identified"), (_PASSWORD, "password")):
+        if word not in vocabulary:
+            continue
         for match in pattern.finditer(lower):
             start, end = match.span(match.lastindex or 0)
             bare = pattern is _IDENTIFIED and match[3] is not None
@@ -44,8 +43,9 @@ def stated_secrets(text: str, lower: str) -> Iterator[Span]:
                 continue
             if _may_be(text[start:end]):
                 yield Span(start, end, SECRET, "sql-password", "high")
-    for match in _INSERT.finditer(lower):
-        yield from _in_rows(text, match)
+    if "insert " in vocabulary and "values" in vocabulary:
+        for match in _INSERT.finditer(lower):
+            yield from _in_rows(text, match)
 
 
 def _is_of_account(lower: str, position: int) -> bool:

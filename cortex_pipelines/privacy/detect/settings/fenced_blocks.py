@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.settings.values import FORMATS, values_in
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 
 _MARKDOWN = re.compile(
@@ -20,13 +21,11 @@ _DOCUMENTS = (".md", ".mdx", ".markdown", ".txt", ".qmd", ".rmd")
 _BY_FENCE = {fence: format for format in FORMATS for fence in format.fences}
 
 
-def fenced_values(text: str, path: str) -> Iterator[NamedValue]:
-    """Values of settings with their names in the blocks of code of a text.
-
-    Args:
-        text: The text.
-        path: Its path; only documents have such blocks.
-    """
+def fenced_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
+    """Values of settings with their names in the blocks of code of a document, by its path."""
+    if not (indexed.could_assign_secrets or indexed.has_hidden_names):
+        return
+    text = indexed.text
     name = path.lower()
     if name.endswith((".rst", ".txt")) and "::" in text:
         yield from _values(text, _RESTRUCTURED)

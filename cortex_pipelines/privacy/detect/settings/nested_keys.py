@@ -1,8 +1,11 @@
 """Names of values in nested mappings and lists."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from cortex_pipelines.privacy.detect.names import SUSPECT
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 from cortex_pipelines.privacy.detect.text.wording import word_set
@@ -22,6 +25,9 @@ VALUE_KEYS = word_set(
 )
 """Keys of such a value."""
 
+COMPOUND = re.compile(r"[={\n]|<%")
+"""What a value has if it holds others."""
+
 
 @dataclass(slots=True)
 class _Container:
@@ -31,8 +37,19 @@ class _Container:
     is_mapping: bool
     key: str | None = None
     items: int = 0
+    is_suspect: bool = False
     entry_name: str = ""
     entry_values: list[Setting] = field(default_factory=list)
+
+
+@lru_cache(maxsize=1 << 14)
+def _suggests(key: str) -> bool:
+    return SUSPECT.search(key.lower()) is not None
+
+
+def _is_pair(key: str) -> bool:
+    lower = key.lower()
+    return lower in NAME_KEYS or lower in VALUE_KEYS
 
 
 class NestedKeys:
@@ -58,7 +75,8 @@ class NestedKeys:
         """
         if self.depth >= MAX_DEPTH:
             raise SettingsFileError(f"nested deeper than {MAX_DEPTH} levels")
-        self._containers.append(_Container(self._next_name(), is_mapping))
+        is_suspect = self._is_suspect()
+        self._containers.append(_Container(self._next_name(), is_mapping, is_suspect=is_suspect))
 
     def close(self) -> Iterator[Setting]:
         """End the innermost container; yields its value under the name given next to it."""
@@ -95,6 +113,24 @@ class NestedKeys:
             key = str(container.items) if self.depth else ""
             container.items += 1
         return f"{container.prefix}.{key}" if container.prefix and key else container.prefix or key
+
+    @property
+    def expects_key(self) -> bool:
+        """Whether the next scalar is a key."""
+        return self._containers[-1].is_mapping and self._containers[-1].key is None
+
+    def key(self, key: str) -> None:
+        """Add a key."""
+        self._containers[-1].key = key
+
+    def is_of_interest(self, value: str) -> bool:
+        """Whether the next value may be a secret, name one, or hold other settings."""
+        key = self._containers[-1].key or ""
+        return self._is_suspect() or _is_pair(key) or COMPOUND.search(value) is not None
+
+    def _is_suspect(self) -> bool:
+        container = self._containers[-1]
+        return container.is_suspect or _suggests(container.key or "")
 
     def skip(self) -> None:
         """Skip a value that is neither scalar nor container, such as a reference."""

@@ -12,7 +12,9 @@ from cortex_pipelines.privacy.detect.settings import formats
 from cortex_pipelines.privacy.detect.settings.fallbacks import fallback_settings
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.formats import dotenv, json5, markup
+from cortex_pipelines.privacy.detect.settings.nested_keys import COMPOUND
 from cortex_pipelines.privacy.detect.settings.registry import formats_in
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 
 FORMATS = formats_in(formats)
@@ -24,8 +26,10 @@ _HEAD = 1000
 _LONGEST = 5000  # keys of several lines included
 _DEEPEST = 5  # a value within a value within a value
 _JSON = re.compile(r"\s*(?:\{\s*[\"'}]|\[\s*[\"'{\[])")
-_COMPOUND = re.compile(r"[={\n]|<%")
-"""What a value has if it holds others."""
+_NAME_CHARS = 60
+_JSON_NAME = re.compile(r"""[\w$. /@\[\]-]{0,60}\\*["'`]?\s*[:=]""")
+_JSON_STRING_END = re.compile(r"""[\w$. /@:\[\]-]{0,60}\\*["']""")
+_JSON_STRING_START = re.compile(r"""[\w$. /@:\[\]-]*["']""")  # backwards
 _LINE_PAIR = re.compile(r"[A-Za-z_][\w.-]{1,60}=[^\s=]")
 _PAIR = re.compile(r"(?:^|[;&?,\s])\s*([A-Za-z_][\w .-]{0,40}?)\s*=\s*([^;&\s\"',]+)(?=[;&\s\"',]|$)")
 _BEFORE_PAIRS = re.compile(r"[^;&=\s]+(?=[;&][A-Za-z_][\w .-]{0,40}=)")
@@ -36,26 +40,40 @@ _EXTRA = re.compile(
 )
 
 
-def settings_values(text: str, path: str) -> Iterator[NamedValue]:
+def settings_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
     """Values of a file of settings with their names; of other files fallbacks of variables.
 
-    A malformed file yields the settings before the fault.
-
-    Args:
-        text: The text.
-        path: Its path, whose name tells the format where the text does not.
+    A malformed file yields the settings before the fault. The path's name tells the format where
+    the text does not.
     """
+    if not (indexed.could_assign_secrets or indexed.has_hidden_names):
+        return
+    text = indexed.text
     for format in _formats_by_content(text, path):
-        yield from values_in(MappedText.from_source(text), format)
+        if format is not json5.FORMAT or indexed.has_hidden_names or _has_json_name(indexed):
+            yield from values_in(MappedText.from_source(text), format)
     if "${" in text and not is_code(path):
         for setting in fallback_settings("", MappedText.from_source(text)):
             yield from _named_values(setting)
 
 
+def _has_json_name(indexed: IndexedText) -> bool:
+    """Whether a suspicious name stands where JSON, or settings inside it, has names, not in prose."""
+    text = indexed.text
+    for start, end in indexed.suspects:
+        if _JSON_NAME.match(text, end):
+            return True
+        if _JSON_STRING_END.match(text, end) and _JSON_STRING_START.match(
+            text[max(0, start - _NAME_CHARS) : start][::-1]
+        ):
+            return True
+    return False
+
+
 def values_in(text: MappedText, format: SettingsFormat) -> Iterator[NamedValue]:
     """The same for a text of a known format."""
     for setting in _read(format, text):
-        if not (SUSPECT.search(setting.name.lower()) or _COMPOUND.search(setting.value.text)):
+        if not (SUSPECT.search(setting.name.lower()) or COMPOUND.search(setting.value.text)):
             continue
         for inner in _expanded(setting, 0):
             yield from _named_values(inner)

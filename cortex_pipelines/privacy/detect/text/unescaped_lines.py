@@ -6,19 +6,24 @@ without the escapes the patterns for plain text match it.
 
 import re
 from collections.abc import Iterator
+from heapq import merge
 
 from cortex_pipelines.privacy.detect.names import SUSPECT
 from cortex_pipelines.privacy.detect.text.escapes import entities_resolved
+from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
-from cortex_pipelines.privacy.detect.tokens.token_secrets import COLOUR
 
-_ESCAPE = re.compile(
-    r"""\\+["'/\\]|\\u00[2-7][0-9a-fA-F]|\\x[2-7][0-9a-fA-F]|\\(?:033|e|u001[bB]|x1[bB])\[|\x1b\[
-    |&(?:quot|apos|amp|lt|gt|colon|equals|\#[xX]?[0-9a-fA-F]{1,6});
-    |%(?:2[02-9A-Fa-f]|3[A-Fa-f]|40|5[BbDd]|7[BbDd])""",
-    re.VERBOSE,
+# By their first characters, which are quick to find.
+_ESCAPES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"""\\(?:\\*["'/\\]|u00[2-7][0-9a-fA-F]|x[2-7][0-9a-fA-F]|(?:033|e|u001[bB]|x1[bB])\[)""",
+        r"\x1b\[",
+        r"&(?:quot|apos|amp|lt|gt|colon|equals|#[xX]?[0-9a-fA-F]{1,6});",
+        r"%(?:2[02-9A-Fa-f]|3[A-Fa-f]|40|5[BbDd]|7[BbDd])",
+    )
 )
-_ESCAPE_IN_CODE = re.compile(r"&quot;|&#(?:34|39|61);|%3[Dd]|%22")
+_ESCAPES_IN_CODE = tuple(map(re.compile, (r"&(?:quot|#34|#39|#61);", r"%(?:3[Dd]|22)")))
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/\\`nrt]))")
 _BLANKS = {"n": "\n", "r": "\r", "t": "\t"}
 _PERCENT = re.compile(r"%([2-7][0-9A-Fa-f])")
@@ -35,7 +40,7 @@ def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
         lower: The text in lower case, of the same length.
         code: Whether it is code, whose escapes are resolved by its parser.
     """
-    lines = _escaped_lines(text, lower, _ESCAPE_IN_CODE if code else _ESCAPE)
+    lines = _escaped_lines(text, lower, _ESCAPES_IN_CODE if code else _ESCAPES)
     for _ in range(_MOST_LEVELS if lines.text else 0):
         view = _one_level(lines)
         if view.text == lines.text:
@@ -44,11 +49,11 @@ def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
         lines = view
 
 
-def _escaped_lines(text: str, lower: str, escape_pattern: re.Pattern[str]) -> MappedText:
+def _escaped_lines(text: str, lower: str, patterns: tuple[re.Pattern[str], ...]) -> MappedText:
     source = MappedText.from_source(text)
     parts: list[MappedText] = []
     scanned_end = 0
-    for escape in escape_pattern.finditer(text):
+    for escape in merge(*(pattern.finditer(text) for pattern in patterns), key=re.Match.start):
         if escape.start() < scanned_end:
             continue
         start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, scanned_end)

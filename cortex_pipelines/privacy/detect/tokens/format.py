@@ -28,6 +28,7 @@ class TokenFormat:
         rule: Name of the rule.
         starts: Possible prefixes, at least two characters each; empty if `inside` is set.
         inside: Substring of every value, for formats without a prefix.
+        digits_before: How many digits at least stand before it.
         pattern: The whole value, with a lookahead for its end.
         check: Further condition on the value (inner structure, random look).
         severity: ``low``, ``medium`` or ``high``.
@@ -38,6 +39,7 @@ class TokenFormat:
     rule: str
     starts: tuple[str, ...]
     inside: str
+    digits_before: int
     pattern: re.Pattern[str]
     check: Check | None
     severity: str
@@ -51,6 +53,7 @@ def declare(
     check: Check | None = None,
     end: str = END,
     inside: str = "",
+    digits_before: int = 0,
     severity: str = "high",
     checksum: Check | None = None,
 ) -> TokenFormat:
@@ -58,4 +61,4 @@ def declare(
     anchors = tuple(starts.split())
     either = "|".join(map(re.escape, sorted(anchors, key=len, reverse=True)))
     pattern = re.compile(f"(?:{either})(?:{body}){end}")
-    return TokenFormat(rule, anchors, inside, pattern, check, severity, checksum)
+    return TokenFormat(rule, anchors, inside, digits_before, pattern, check, severity, checksum)

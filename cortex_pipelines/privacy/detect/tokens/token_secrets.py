@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText, longest_word
 from cortex_pipelines.privacy.detect.text.wording import entropy
 from cortex_pipelines.privacy.detect.tokens.format import TokenFormat
 from cortex_pipelines.privacy.detect.tokens.formats import (
@@ -25,58 +26,49 @@ FORMATS: tuple[TokenFormat, ...] = (
     *services.FORMATS,
     *structures.FORMATS,
 )
-_INSIDE = tuple(format for format in FORMATS if format.inside)
+_INSIDE = tuple((format, longest_word(format.inside).lower()) for format in FORMATS if format.inside)
 _WINDOW = 220
 _LETTERS = 3
 _SHORT_LETTERS = 2
 _SHORTEST_WORD = 14
 _LONGEST_RUN = 6
-COLOUR = re.compile(r"(?:\x1b|\\(?:x1[bB]|033|e|u001[bB]))\[[0-9;]{0,8}m")
-"""What sets a terminal's colour, as a character or as code writes it."""
-
-ESCAPES = ("\x1b[", "\\x1b[", "\\x1B[", "\\033[", "\\e[", "\\u001b[", "\\u001B[")
-"""What it begins with."""
-
 _MASKED = re.compile(r"[-_]?([#*.xX])\1\1")
 _SAMPLE = re.compile(r"(.)\1{5}|example(?!example)|redacted|x{5}|X{5}|\*{3}", re.IGNORECASE)
-
-
-def _word_part(start: str) -> str:
-    match = re.match(r"\w*", start)
-    return match[0] if match else ""
 
 
 _OF_START: dict[str, list[TokenFormat]] = defaultdict(list)
 for _format in FORMATS:
     for _start in _format.starts:
         _OF_START[_start].append(_format)
-# A start that goes on after its first word ("sk-ant-") shows by that word alone; one that is a
-# word's beginning ("ghp_") by the first letters of a long word.
+# A start with a whole word ("sk-ant-") shows by the longest such word alone; one that is a word's
+# beginning ("ghp_") by the first letters of a long word.
 _BY_WORD: dict[str, list[str]] = defaultdict(list)
 _BY_LETTERS: dict[str, list[str]] = defaultdict(list)
 for _start in _OF_START:
-    if _word_part(_start) == _start:
-        _BY_LETTERS[_start[:_LETTERS]].append(_start)
+    _whole_words = re.findall(r"\w+(?=\W)", _start)
+    if _whole_words:
+        _BY_WORD[max(_whole_words, key=len)].append(_start)
     else:
-        _BY_WORD[_word_part(_start)].append(_start)
+        _BY_LETTERS[_start.lstrip("{$")[:_LETTERS]].append(_start)
 _LEADING = frozenset(_BY_WORD)
 
 
-def marked_secrets(text: str, words: set[str]) -> Iterator[Span]:
-    """Secrets with a recognisable format.
-
-    Args:
-        text: The text.
-        words: The distinct runs of ASCII letters, digits and underscores in it.
-    """
-    for start in sorted(_starts_among(words)):
+def marked_secrets(indexed: IndexedText) -> Iterator[Span]:
+    """Secrets with a recognisable format."""
+    text = indexed.text
+    for start in sorted(_starts_among(indexed.words)):
         for position in _occurrences(text, start):
             if _begins_here(text, position):
                 yield from _formats_at(text, position, _OF_START[start])
-    for format in _INSIDE:
+    for format, word in _INSIDE:
+        if word not in indexed.vocabulary:
+            continue
         for position in _occurrences(text, format.inside):
             before = text[position - 1 : position]
             if not before.isalnum() and before != ".":  # no format has another character there
+                continue
+            digits = format.digits_before
+            if digits and not text[max(0, position - digits) : position].isdigit():
                 continue
             low, high = max(0, position - _WINDOW), position + 2 * _WINDOW
             for match in format.pattern.finditer(text, low, high):
@@ -85,18 +77,21 @@ def marked_secrets(text: str, words: set[str]) -> Iterator[Span]:
 
 
 def _starts_among(words: set[str]) -> set[str]:
-    candidates = set(_BY_WORD[""])
+    candidates: set[str] = set()
     for word in words & _LEADING:
         candidates.update(_BY_WORD[word])
-    for word in words:
-        starts = _BY_LETTERS.get(word[:_LETTERS])
-        if starts:
-            candidates.update(start for start in starts if word.startswith(start))
-        if len(word) >= _SHORTEST_WORD:
-            candidates.update(_BY_LETTERS.get(word[:_SHORT_LETTERS], ()))
-            if word[0] in "nrt":  # may follow an escaped line feed
-                candidates.update(_BY_LETTERS.get(word[1 : 1 + _LETTERS], ()))
-                candidates.update(_BY_WORD.get(word[1:], ()))
+    letters = {word[:_LETTERS] for word in words} & _BY_LETTERS.keys()
+    for word in words if letters else ():
+        if word[:_LETTERS] in letters:
+            starts = _BY_LETTERS[word[:_LETTERS]]
+            candidates.update(start for start in starts if word.startswith(start.lstrip("{$")))
+    long_words = [word for word in words if len(word) >= _SHORTEST_WORD]
+    for short in {word[:_SHORT_LETTERS] for word in long_words} & _BY_LETTERS.keys():
+        candidates.update(_BY_LETTERS[short])
+    for word in long_words:
+        if word[0] in "nrt":  # may follow an escaped line feed
+            candidates.update(_BY_LETTERS.get(word[1 : 1 + _LETTERS], ()))
+            candidates.update(_BY_WORD.get(word[1:], ()))
     return candidates
 
 

@@ -35,12 +35,18 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
 def read_nested(text: MappedText, prefix: str) -> Iterator[Setting]:
     """As `read_settings`, with a prefix for each name."""
     keys = NestedKeys(prefix)
-    for token in _TOKEN.finditer(text.text):
+    source = text.text
+    for token in _TOKEN.finditer(source):
         kind = token.lastgroup or "end"
         start, end = token.span(kind)
         if kind == "string":
-            contents = text.slice(start + 1, end - 1)
-            yield from keys.scalar(backslashes_resolved(contents), quoted=True)
+            contents = source[start + 1 : end - 1]
+            if "\\" not in contents and keys.expects_key:
+                keys.key(contents)
+            elif "\\" in contents or keys.is_of_interest(contents):
+                yield from keys.scalar(backslashes_resolved(text.slice(start + 1, end - 1)), quoted=True)
+            else:
+                keys.skip()
         elif kind == "number":
             keys.skip()
         elif kind == "bare":

@@ -13,7 +13,7 @@ FORMATS = (
     ),
     declare("slack-token", "xoxe.xoxb- xoxe.xoxp-", "[0-9]-[A-Za-z0-9]{100,200}"),
     declare("slack-token", "xapp-", "[0-9]+-[A-Z0-9]+-[0-9]+-[A-Za-z0-9]+"),
-    declare("telegram-token", "", r"(?<![\w:/.-])[0-9]{8,10}:AA[\w-]{33}", end=LONE, inside=":AA"),
+    declare("telegram-token", "", r"(?<![\w:/.-])[0-9]{8,10}:AA[\w-]{33}", end=LONE, inside=":AA", digits_before=8),
     declare(
         "discord-token",
         "MD MT Mj Mz ND NT Nj Nz OD OT",
@@ -37,7 +37,7 @@ FORMATS = (
     declare("square-token", "sq0atp- sq0csp- sq0atb- sq0idp-", r"[\w-]{22,60}", end=LONE),
     declare("square-token", "EAAA", r"[\w-]{56,62}", very_random, LONE),
     declare("facebook-token", "EAA", "[A-Za-z0-9]{80,400}", very_random),
-    declare("facebook-token", "", r"(?<![\w.])[0-9]{15,16}\|[\w-]{27,40}", end=LONE, inside="|"),
+    declare("facebook-token", "", r"(?<![\w.])[0-9]{15,16}\|[\w-]{27,40}", end=LONE, inside="|", digits_before=15),
     declare("paypal-token", "access_token$", r"(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}"),
     declare("shopify-token", "shpat_ shpca_ shppa_ shpss_ shptka_", "[A-Za-z0-9]{32,38}"),
     declare("shippo-token", "shippo_live_ shippo_test_", f"{HEX}{{40}}"),

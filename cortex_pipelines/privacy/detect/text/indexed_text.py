@@ -1,0 +1,123 @@
+"""A text with what rules look up before they search it: most texts have nothing that a rule needs."""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+
+from cortex_pipelines.privacy.detect import names
+from cortex_pipelines.privacy.detect.text.wording import lexical_share
+
+COLOUR = re.compile(r"(?:\x1b|\\(?:x1[bB]|033|e|u001[bB]))\[[0-9;]{0,8}m")
+"""What sets a terminal's colour, as a character or as code writes it."""
+
+_COLOUR_STARTS = ("\x1b[", "\\x1b[", "\\x1B[", "\\033[", "\\e[", "\\u001b[", "\\u001B[")
+_WORD_BYTES = bytes(c if (chr(c).isalnum() and c < 128) or c == 95 else 32 for c in range(256))
+_HIDDEN = ("\\u00", "\\x", "&#")
+_ESCAPED_BLANKS = "nrt"
+_MOST_SEARCHES = 60
+_LEAST_VALUE = 7
+
+
+class IndexedText:
+    """A text, its lower case, its distinct words, and where its suspicious names are.
+
+    Every suspicious name contains a word (a run of ASCII letters, digits and underscores) that is
+    suspicious by itself, so a text is searched for names only if one of its words is.
+
+    Attributes:
+        text: The text.
+        lower: The text in lower case, of the same length.
+        words: Its distinct words.
+        vocabulary: The same in lower case, joined by blanks.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lower = text.lower()
+        if len(self.lower) != len(text):  # a few capital letters have lower forms of two characters
+            self.lower = "".join(c.lower() if c.isascii() else c for c in text)
+        self.words = _ascii_words(text)
+        if any(start in text for start in _COLOUR_STARTS):
+            self.words |= _ascii_words(COLOUR.sub(" ", text))
+        self._words = f" {' '.join(self.words)} "
+        self.vocabulary = self._words.lower()
+
+    @cached_property
+    def suspicious_words(self) -> dict[str, int]:
+        """The words that suggest a secret, also without the letter of an escaped line feed."""
+        strengths: dict[str, int] = {}
+        end, is_escaped = 0, "\\" in self.text
+        for hit in names.SUSPECT.finditer(self.vocabulary):
+            if hit.start() > end:
+                start, end = self.vocabulary.rfind(" ", 0, hit.start()) + 1, self.vocabulary.find(" ", hit.end())
+                word = self._words[start:end]
+                strength = names.suspicion(word)
+                if is_escaped and word[0] in _ESCAPED_BLANKS:
+                    strength = max(strength, names.suspicion(word[1:]))
+                if strength:
+                    strengths[word] = strength
+        return strengths
+
+    @cached_property
+    def has_hidden_names(self) -> bool:
+        """Whether escapes of characters may hide a name."""
+        return any(escape in self.text for escape in _HIDDEN)
+
+    @cached_property
+    def could_assign_secrets(self) -> bool:
+        """Whether there is a suspicious name, and under a weak one a word of a random value."""
+        if names.STRONG in self.suspicious_words.values():
+            return True
+        return bool(self.suspicious_words) and any(len(word) >= _LEAST_VALUE and _is_dense(word) for word in self.words)
+
+    @cached_property
+    def suspects(self) -> list[tuple[int, int]]:
+        """Start and end of each `names.SUSPECT` within a suspicious word, in order."""
+        spans = {
+            hit.span() for start, end in self._occurrences() for hit in names.SUSPECT.finditer(self.lower, start, end)
+        }
+        return sorted(spans)
+
+    @cached_property
+    def suspect_starts(self) -> list[int]:
+        """The starts of `suspects`."""
+        return [start for start, _ in self.suspects]
+
+    def has_suspect(self, start: int, end: int) -> bool:
+        """Whether a suspect begins between two characters."""
+        return bisect_left(self.suspect_starts, start) < bisect_right(self.suspect_starts, end)
+
+    def _occurrences(self) -> Iterator[tuple[int, int]]:
+        if len(self.suspicious_words) > _MOST_SEARCHES:
+            yield from (run.span() for run in _RUN.finditer(self.text) if run[0] in self.suspicious_words)
+            return
+        for word in self.suspicious_words:
+            start = self.text.find(word)
+            while start >= 0:
+                end = start + len(word)
+                if not (_is_word(self.text[start - 1 : start]) or _is_word(self.text[end : end + 1])):
+                    yield start, end
+                start = self.text.find(word, end)
+
+
+_RUN = re.compile(r"[A-Za-z0-9_]+")
+
+
+def longest_word(mark: str) -> str:
+    """The longest word of a mark, in lower case, which the vocabulary of a text with it contains."""
+    return max(_RUN.findall(mark), key=len, default="").lower()
+
+
+def _is_word(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character == "_")
+
+
+def _ascii_words(text: str) -> set[str]:
+    """The distinct runs of ASCII letters, digits and underscores."""
+    return set(text.encode("latin-1", "replace").translate(_WORD_BYTES).decode().split())
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_dense(word: str) -> bool:
+    return lexical_share(word) < 0.6
