@@ -27,7 +27,7 @@ PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
 SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE)
 """An authorization scheme before a token."""
 
-_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
+_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
 _ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,23}\.)+[A-Za-z_]\w{0,23}")
 _LEAST_WEAK_CHARS = 16
 _LEAST_LONG_CHARS, _LEAST_LONG_DIGITS = 12, 2
@@ -72,7 +72,8 @@ def judge_named_values(values: Iterable[NamedValue], in_data: bool, settings: Pr
             continue
         scheme = SCHEME.match(value.value)
         skipped = scheme.end() if scheme else 0
-        if is_named_secret(value.name, value.value[skipped:], strength, value.quoted, in_data, settings):
+        size = value.end - value.start - skipped
+        if is_named_secret(value.name, value.value[skipped:], size, strength, value.quoted, in_data, settings):
             rule = "password" if PASSWORD_NAME.search(value.name) else "assigned-secret"
             severity = "high" if strength == names.STRONG else "medium"
             for start, end in value.parts or ((value.start, value.end),):
@@ -97,13 +98,14 @@ def name_strength(name: str) -> int:
 
 
 def is_named_secret(
-    name: str, value: str, strength: int, quoted: bool, in_data: bool, settings: PrivacySettings
+    name: str, value: str, size: int, strength: int, quoted: bool, in_data: bool, settings: PrivacySettings
 ) -> bool:
     """Whether a value under a suspicious name is a secret.
 
     Args:
         name: The name.
         value: The value, without an authorization scheme.
+        size: Its length in the text, with escapes.
         strength: `name_strength` of the name.
         quoted: Whether the value stands in quotes.
         in_data: Whether it comes from settings.
@@ -114,7 +116,7 @@ def is_named_secret(
     if not in_data and is_pattern(value):
         return False
     if strength == names.WEAK:
-        strong = len(value) >= _LEAST_WEAK_CHARS and is_strong_secret(value)
+        strong = size >= _LEAST_WEAK_CHARS and is_strong_secret(value)
         return strong and has_entropy(value, settings) and not is_attribute(value, quoted)
     if has_entropy(value, settings):
         if is_strong_secret(value) and (quoted or could_be_bare(value)):

@@ -65,6 +65,10 @@ _HARMLESS = word_set(
     "locale i18n trans issuer data field label menu node state count num max min accelerator "
     "shortcut hotkey keyboard key random"
 )
+# What these name is none, on purpose.
+_DISCLAIMED = word_set(
+    "non not no invalid wrong bad fake dummy mock bogus example sample mismatched incorrect malformed placeholder stub"
+)
 _COMPOUND = re.compile(
     r"(api|access|secret|private|auth|client|master|signing|license|encryption|db|database|user|"
     r"admin|root|my|app|consumer|account|oauth|jwt|bot|personal|deploy|service|ssh|new|old|vault|"
@@ -89,7 +93,7 @@ def suspicion(name: str) -> int:
         strength = _strength(words, index)
         if strength:
             is_attribute = any(word in _ABOUT or word[:-1] in _ABOUT for word in words[index + 1 :])
-            return NONE if is_attribute else strength
+            return NONE if is_attribute or not _DISCLAIMED.isdisjoint(words[:index]) else strength
     return NONE
 
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from cortex_pipelines.privacy.detect.code.values import code_values
+from cortex_pipelines.privacy.detect.code.values import code_values, outside_syntax
 from cortex_pipelines.privacy.detect.context import is_code
-from cortex_pipelines.privacy.detect.findings import Finding, Span, findings_of, without_overlaps
+from cortex_pipelines.privacy.detect.findings import SECRET, Finding, Span, findings_of, without_overlaps
 from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.rules.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.rules.author_names import author_names
@@ -17,6 +17,7 @@ from cortex_pipelines.privacy.detect.settings.fenced_blocks import fenced_values
 from cortex_pipelines.privacy.detect.settings.values import settings_values
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.unescaped_lines import unescaped_lines
+from cortex_pipelines.privacy.detect.tokens.examples import is_example
 from cortex_pipelines.privacy.detect.tokens.token_secrets import marked_secrets
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -38,7 +39,7 @@ def spans_of(text: str, path: str, settings: PrivacySettings, language: str | No
     """Character spans of private values, in order and without overlaps."""
     indexed = IndexedText(text)
     spans = [
-        *_plain_spans(indexed, path, settings),
+        *_plain_spans(indexed, path, settings, language),
         *_unescaped_spans(indexed, path, settings),
         *marked_secrets(indexed),
         *judge_named_values(code_values(indexed, path, language), False, settings),
@@ -50,25 +51,27 @@ def spans_of(text: str, path: str, settings: PrivacySettings, language: str | No
     return without_overlaps(span for span in spans if not _is_allowed(text, span, settings))
 
 
-def _plain_spans(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
+def _plain_spans(
+    indexed: IndexedText, path: str, settings: PrivacySettings, language: str | None = None
+) -> Iterator[Span]:
     """Spans found by patterns of single lines."""
     yield from placed_secrets(indexed)
     yield from stated_secrets(indexed)
     yield from commanded_secrets(indexed, path)
-    yield from assigned_secrets(indexed, path, settings)
+    yield from outside_syntax(indexed.text, path, language, assigned_secrets(indexed, path, settings))
     yield from personal_data(indexed.text)
 
 
 def _unescaped_spans(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
     """The same in lines of data and prose without their escapes; parsers know those of code."""
     for view in unescaped_lines(indexed.text, indexed.lower, is_code(path)):
-        for span in _plain_spans(IndexedText(view.text), path, settings):
+        for span in _plain_spans(IndexedText(view.text), "" if is_code(path) else path, settings):
             start, end = view.source_span(span.start, span.end)
             yield Span(start, end, span.category, span.rule, span.severity)
 
 
 def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:
     value = text[span.start : span.end]
-    if PLACEHOLDER.search(value):
+    if PLACEHOLDER.search(value) or (span.category == SECRET and is_example(value)):
         return True
     return any(re.fullmatch(pattern, value) for pattern in settings.allowed)

@@ -50,6 +50,7 @@ _DEFAULTS = word_set(
     "devpassword testpass mypassword mypass userpass secretpassword somepassword "
     "passwort wachtwoord contrasena senha heslo haslo parola salasana lozinka adgangskode passord "
     "jelszo required confirmed hashed bcrypt argon2 scram sensitive expired reset changed prompt "
+    "repo scope prefix opensesame sesame "
     "plaintext external trust ldap kerberos keyring keychain vault environment stdin nullable text"
 )
 # A word of these with a number is a name or a sample, also where settings are given.

@@ -8,6 +8,7 @@ from cortex_pipelines.privacy.detect.code import roles
 from cortex_pipelines.privacy.detect.code.calls import argument_steps, receiver_steps
 from cortex_pipelines.privacy.detect.code.climb import Climb, ReachedName, Steps
 from cortex_pipelines.privacy.detect.code.expressions import names_in, target_names
+from cortex_pipelines.privacy.detect.code.roles import NAME_KEYS, VALUE_KEYS
 from cortex_pipelines.privacy.detect.code.tokens import annotated_names, token_steps
 
 _MOST_LEVELS = 80
@@ -120,11 +121,24 @@ def _assignment_steps(child: Node, node: Node, climb: Climb) -> Steps:
     yield from climb.reach(reached)
     yield from climb.reach(_member_names(node, climb.data))
     if node.type in roles.KEYED:
+        if reached and reached[0].lower() in VALUE_KEYS:
+            yield from climb.reach(_sibling_names(node, climb.data))
         climb.keys[:0] = reached[:1]
         return node
     parent = node.parent
     chained = parent is not None and (parent.type in roles.NAMED or parent.type in roles.PARENTHESES)
     return node if node.type in roles.CHAINED and chained else None
+
+
+def _sibling_names(pair: Node, data: bytes) -> Iterator[str]:
+    """The name in a pair beside one: ``{"name": "password", "value": …}``."""
+    field, value = roles.NAMED[pair.type]
+    for sibling in pair.parent.named_children if pair.parent is not None else ():
+        if (
+            sibling.type == pair.type
+            and next(names_in(sibling.child_by_field_name(field), data), "").lower() in NAME_KEYS
+        ):
+            yield from names_in(sibling.child_by_field_name(value), data)
 
 
 def _element_steps(child: Node, node: Node, climb: Climb) -> Steps:

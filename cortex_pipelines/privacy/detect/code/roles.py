@@ -12,6 +12,9 @@ STRINGS = word_set(
 )
 """Literals; `concatenated_string` is Python's for adjacent ones."""
 
+PROSE = word_set("comment line_comment block_comment doc_comment jsx_text regex hash_bang_line")
+"""What is not code."""
+
 INTERPOLATIONS = word_set("interpolation template_substitution")
 
 NAMED = {
@@ -126,6 +129,12 @@ GENERIC_KEYS = word_set(
     "default_factory factory example envdefault data text string"
 )
 """Keyword arguments whose value is that of what the call defines."""
+
+NAME_KEYS = word_set("name key id variable parameter field option setting property header env")
+"""Keys whose value names the value beside them."""
+
+VALUE_KEYS = word_set("value val secret default content")
+"""Keys of such a value."""
 
 CONVERSIONS = word_set(
     "string str bytes bytearray from of new some ok box arc rc cow just just buffer encode decode "

@@ -16,7 +16,7 @@ _MACROS = CONVERSIONS | JOINS | {"vec"}
 def token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
     """Names before a literal in a macro's tokens: ``json!({"password": "…"})``."""
     tokens = tree.children
-    position = tokens.index(child)
+    position = index = tokens.index(child)
     while position > 0 and tokens[position].type not in (*_GIVES, *_ENDS):
         position -= 1
     if position > 0 and tokens[position].type in _GIVES:
@@ -24,6 +24,9 @@ def token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
         if name.lower() not in GENERIC_KEYS:
             yield from climb.reach([name])
             climb.keys.insert(0, name)
+    before = tokens[max(0, index - 2) : index]
+    if [token.type in STRINGS for token in before] == [True, False] and before[1].type == ",":
+        yield from climb.reach(names_in(before[0], climb.data))
     parent = tree.parent
     if parent is None or parent.type == "token_tree":
         return tree

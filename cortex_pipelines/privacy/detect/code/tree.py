@@ -19,6 +19,7 @@ from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_c
 from cortex_pipelines.syntax.unparsable import skip_reason
 
 _MAX_BYTES = 4_000_000
+_NEAR = 4
 # What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the
 # default in a tag of Go.
 _FALLBACKS = (
@@ -56,6 +57,33 @@ class CodeTree:
                 visited_ids.update(each.id for each in literals)
                 yield from self._of_expression(expression, literals, are_all)
 
+    def decides_on(self, position: int) -> bool:
+        """Whether a value that begins at a character is code or a whole literal, not part of prose."""
+        node = self._node_at(position - self._first)
+        if node is None:
+            return False
+        literal, ancestors = None, [node]
+        while node.parent is not None:
+            node = node.parent
+            ancestors.append(node)
+        for ancestor in ancestors:
+            if ancestor.type in roles.PROSE:
+                return False
+            if ancestor.type in roles.INTERPOLATIONS:
+                break
+            if ancestor.type in roles.STRINGS:
+                literal = ancestor
+                break
+        near = ancestors[: _NEAR + (ancestors.index(literal) if literal is not None else 0)]
+        if any(ancestor.type == "ERROR" for ancestor in near) or near[-1].has_error:
+            return False  # further away, it is an excerpt that begins in the middle
+        if literal is None:
+            return True
+        first = next(iter(segments_of(literal, self._data)), None)
+        is_whole = first is None or self._characters(first.start, first.start)[0] == position
+        is_statement = literal.parent is not None and literal.parent.type == roles.STATEMENT
+        return is_whole and not is_statement and whole_value(literal, self._data)[0] == literal
+
     def _parse(self) -> Node | None:
         """The tree's root; None if parsing exceeds its time limit."""
         if skip_reason(self._data, self._grammar, _MAX_BYTES) is not None:
@@ -65,11 +93,14 @@ class CodeTree:
         except TooManyStepsError:
             return None
 
-    def _literal_at(self, position: int) -> Node | None:
+    def _node_at(self, position: int) -> Node | None:
         if self._root is None:
             return None
         byte = position if self._is_ascii else len(self._text[:position].encode("utf-8", "replace"))
-        node = self._root.descendant_for_byte_range(byte, byte + 1)
+        return self._root.descendant_for_byte_range(byte, byte + 1)
+
+    def _literal_at(self, position: int) -> Node | None:
+        node = self._node_at(position)
         while node is not None and node.type not in roles.STRINGS:
             node = node.parent
         return node

@@ -4,13 +4,14 @@ Only a text that has a suspicious name, and near it a literal that could be a se
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect.code.excerpts import excerpts
 from cortex_pipelines.privacy.detect.code.nearby import NearbyNames
 from cortex_pipelines.privacy.detect.code.tree import CodeTree
+from cortex_pipelines.privacy.detect.findings import Span
 from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.values import (
@@ -22,7 +23,7 @@ from cortex_pipelines.privacy.detect.values import (
     is_sample,
     is_strong_secret,
 )
-from cortex_pipelines.syntax.grammars import grammar_for
+from cortex_pipelines.syntax.grammars import Grammar, grammar_for
 
 _LANGUAGES = {
     ending: language
@@ -58,15 +59,33 @@ def code_values(indexed: IndexedText, path: str, language: str | None) -> Iterat
         path: Its path, whose ending tells the language if that is not known.
         language: Its language, if known.
     """
-    ending = PurePosixPath(path).suffix[1:].lower()
-    if language not in _LANGUAGES.values():
-        language = _LANGUAGES.get(ending)
-    if language is None or not indexed.could_assign_secrets:
+    grammar = _grammar(path, language)
+    if grammar is None or not indexed.could_assign_secrets:
         return
     candidates = list(_candidates(indexed))
-    grammar = grammar_for(language, path)
     for excerpt in excerpts(indexed.text, candidates) if candidates else ():
         yield from CodeTree(indexed.text, excerpt, grammar).values()
+
+
+def outside_syntax(text: str, path: str, language: str | None, spans: Iterable[Span]) -> Iterator[Span]:
+    """Those of the spans that line patterns found where a syntax tree sees no names and values.
+
+    That is in comments, inside literals, and where there is no syntax tree.
+    """
+    grammar = _grammar(path, language)
+    if grammar is None:
+        yield from spans
+        return
+    by_start = {span.start: span for span in spans}
+    for excerpt in excerpts(text, sorted(by_start)) if by_start else ():
+        tree = CodeTree(text, excerpt, grammar)
+        yield from (by_start[start] for start in excerpt.positions if not tree.decides_on(start))
+
+
+def _grammar(path: str, language: str | None) -> Grammar | None:
+    if language not in _LANGUAGES.values():
+        language = _LANGUAGES.get(PurePosixPath(path).suffix[1:].lower())
+    return None if language is None else grammar_for(language, path)
 
 
 def _candidates(indexed: IndexedText) -> Iterator[int]:

@@ -98,7 +98,7 @@ _CALLS = ("(", ",")
 _SETS = ("=", ":", "=>", ":=", "<-", "||=", "||", "??", "?=", "::=")
 _SETTER = re.compile(r"(?i)[\w.]*?(?:set|with|use)?_?(?:password|passwd|passphrase|pwd)")
 _COMPARED_CHARS = 30
-_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
+_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
 _COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*\Z""")
 _OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|path|action|uses")
 

@@ -9,6 +9,7 @@ from cortex_pipelines.privacy.detect.tokens.checksums import user_and_password
 from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
 
 _USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
+_HOST_LIST = re.compile(r"\d{1,5},")  # the port of the first host of several
 _CURL_USER = re.compile(
     r"""(?:\s-u|\s--user)(?:=|[ \t]*)
     (?:"([^"\n]{0,80}?):([^"\n]{3,80})" | '([^'\n]{0,80}?):([^'\n]{3,80})'
@@ -81,7 +82,7 @@ def _in_urls(text: str) -> Iterator[Span]:
 def _could_be_password(value: str, user: str) -> bool:
     if is_reference(value) or is_reference(user) or is_sample(value):
         return False
-    return not is_default(value) and value != user
+    return not is_default(value) and value != user and not _HOST_LIST.match(value)
 
 
 def _is_paired(password: str, user: str) -> bool:

@@ -32,6 +32,8 @@ class TokenFormat:
         pattern: The whole value, with a lookahead for its end.
         check: Further condition on the value (inner structure, random look).
         severity: ``low``, ``medium`` or ``high``.
+        is_exact: Whether prefix and length are so certain that a value that a person typed between
+            them, such as the alphabet, is reported, too, with ``low`` severity.
         checksum: Whether a value's own checksum is right; one that is wrong was typed or revoked
             as a sample, and is reported with ``medium`` severity.
     """
@@ -44,6 +46,7 @@ class TokenFormat:
     check: Check | None
     severity: str
     checksum: Check | None
+    is_exact: bool
 
 
 def declare(
@@ -56,9 +59,10 @@ def declare(
     digits_before: int = 0,
     severity: str = "high",
     checksum: Check | None = None,
+    is_exact: bool = False,
 ) -> TokenFormat:
     """Define a format by its prefixes (separated by spaces) and the pattern of the rest."""
     anchors = tuple(starts.split())
     either = "|".join(map(re.escape, sorted(anchors, key=len, reverse=True)))
     pattern = re.compile(f"(?:{either})(?:{body}){end}")
-    return TokenFormat(rule, anchors, inside, digits_before, pattern, check, severity, checksum)
+    return TokenFormat(rule, anchors, inside, digits_before, pattern, check, severity, checksum, is_exact)

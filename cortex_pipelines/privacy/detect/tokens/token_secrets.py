@@ -33,6 +33,7 @@ _SHORT_LETTERS = 2
 _SHORTEST_WORD = 14
 _LONGEST_RUN = 6
 _MASKED = re.compile(r"[-_]?([#*.xX])\1\1")
+_MASK = re.compile(r"[xX*.#0]{5}|redacted|your|\*{3}|(?:example){2}", re.IGNORECASE)
 _SAMPLE = re.compile(r"(.)\1{5}|example(?!example)|redacted|x{5}|X{5}|\*{3}", re.IGNORECASE)
 
 
@@ -130,10 +131,11 @@ def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
         return
     if value[0] != "$" and is_reference(value[1:]):  # hashes of passwords begin with a dollar sign
         return
-    if _SAMPLE.search(value) or longest_run(value) >= _LONGEST_RUN:
+    if _MASKED.match(match.string, match.end()):
         return
-    if entropy(value) < 2.5 or _MASKED.match(match.string, match.end()):
+    is_typed = _SAMPLE.search(value) is not None or longest_run(value) >= _LONGEST_RUN or entropy(value) < 2.5
+    if is_typed and (not format.is_exact or _MASK.search(value) or len(set(value[value.rfind("_") + 1 :])) == 1):
         return
-    certain = format.checksum is None or format.checksum(value)
-    severity = format.severity if certain else "medium"
+    is_certain = format.checksum is None or format.checksum(value)
+    severity = "low" if is_typed else format.severity if is_certain else "medium"
     yield Span(match.start(), match.end(), SECRET, format.rule, severity)

@@ -36,7 +36,7 @@ FORMATS = (
     declare("yandex-key", "AQVN", r"[\w-]{35,38}", very_random, LONE),
     declare("yandex-token", "t1.", r"[\w-]{10,}={0,2}\.[\w-]{86}={0,2}", end=""),
     declare("yandex-token", "y0_ y1_ y2_ y3_", r"[\w-]{50,60}", very_random, LONE),
-    declare("tailscale-key", "tskey-", "[a-z]{3,10}-[A-Za-z0-9]{10,}(?:-[A-Za-z0-9]{20,})?"),
+    declare("tailscale-key", "tskey-", "[a-z]{3,10}-[A-Za-z0-9]{10,}(?:-[A-Za-z0-9]{20,})?", is_exact=True),
     declare("openshift-token", "sha256~", r"[\w-]{43}", end=LONE),
     declare("vault-token", "hvs. hvb. hvr.", r"[\w-]{24,300}", random_looking, ""),
     declare("vault-token", "b.AAAAAQ", r"[\w-]{100,300}", end=""),

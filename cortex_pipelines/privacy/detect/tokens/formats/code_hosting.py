@@ -7,6 +7,7 @@ FORMATS = (
     declare("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", "[A-Za-z0-9]{36}", checksum=base62_crc32),
     declare("github-token", "ghs_", r"[0-9]{1,12}_eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}", end=""),
     declare("github-token", "github_pat_", r"\w{82}"),
+    declare("gitlab-token", "glpat-", r"[\w-]{20}", end=LONE, is_exact=True),
     declare(
         "gitlab-token",
         "glpat- gldt- glrt- glrtr- glft- glffct- glsoat-",
@@ -30,7 +31,7 @@ FORMATS = (
     declare("crates-io-token", "cio", "[A-Za-z0-9]{32}", very_random),
     declare("clojars-token", "CLOJARS_ clojars_", "[A-Za-z0-9]{60}"),
     declare("nuget-key", "oy2", "[a-z0-9]{43}", random_looking),
-    declare("docker-token", "dckr_pat_ dckr_oat_", r"[\w-]{27,32}", end=LONE),
+    declare("docker-token", "dckr_pat_ dckr_oat_", r"[\w-]{27,32}", end=LONE, is_exact=True),
     declare("docker-swarm-key", "SWMTKN-1- SWMKEY-1-", r"[A-Za-z0-9+/-]{43,85}", end=""),
     declare("artifactory-key", "AKC", "[A-Za-z0-9]{10,72}", very_random),
     declare("artifactory-password", "AP5 AP6 APA APB", "[A-Za-z0-9]{8,40}", very_random),

@@ -17,7 +17,7 @@ FORMATS = (
     declare("model-provider-key", "sk-", "[A-Za-z0-9]{32,51}", random_looking),
     declare("huggingface-token", "hf_ api_org_", "[A-Za-z]{34}|[A-Za-z0-9]{34,37}", end=END),
     declare("llamacloud-key", "llx-", r"[\w-]{48}", random_looking, LONE),
-    declare("groq-key", "gsk_", "[A-Za-z0-9]{48,56}"),
+    declare("groq-key", "gsk_", "[A-Za-z0-9]{52}", is_exact=True),
     declare("replicate-token", "r8_", r"[\w-]{37}", end=LONE),
     declare("perplexity-key", "pplx-", "[A-Za-z0-9]{48,56}"),
     declare("xai-key", "xai-", "[A-Za-z0-9]{70,90}"),
