@@ -66,7 +66,7 @@ def unit_splits(
     return {UNIT_SPLITS.name: splits}
 
 
-@versioned_asset(tables=COMPLETION_DATASET, expectations=True)
+@versioned_asset(tables=COMPLETION_DATASET)
 def completion_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -86,7 +86,7 @@ def completion_dataset(
     return tables
 
 
-@versioned_asset(tables=NAMING_DATASET, expectations=True)
+@versioned_asset(tables=NAMING_DATASET)
 def naming_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -106,7 +106,7 @@ def naming_dataset(
     return tables
 
 
-@versioned_asset(tables=REFACTORING_DATASET, expectations=True)
+@versioned_asset(tables=REFACTORING_DATASET)
 def refactoring_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -140,7 +140,7 @@ def refactoring_dataset(
     return tables
 
 
-@versioned_asset(tables=ARCHITECTURE_DATASET, expectations=True)
+@versioned_asset(tables=ARCHITECTURE_DATASET)
 def architecture_dataset(
     architecture_facts: Path,
     repository_files: Path,
@@ -168,7 +168,7 @@ def architecture_dataset(
     return tables
 
 
-@versioned_asset(tables=DOCUMENTATION_DATASET, expectations=True)
+@versioned_asset(tables=DOCUMENTATION_DATASET)
 def documentation_dataset(
     annotated_units: Path,
     repository_files: Path,
@@ -186,7 +186,7 @@ def documentation_dataset(
     return tables
 
 
-@versioned_asset(tables=TESTS_DATASET, expectations=True)
+@versioned_asset(tables=TESTS_DATASET)
 def tests_dataset(
     annotated_units: Path,
     code_units: Path,
@@ -213,7 +213,7 @@ def tests_dataset(
     return tables
 
 
-@versioned_asset(tables=FEEDBACK_DATASET, expectations=True)
+@versioned_asset(tables=FEEDBACK_DATASET)
 def feedback_dataset(
     interactions: Path,
     repository_files: Path,

@@ -31,6 +31,7 @@ class Table:
     columns: tuple[Column, ...]  # the columns, in order
     key: tuple[str, ...]  # columns that identify a row; rows are sorted by them and unique in them
     min_rows: int = 0  # minimum number of rows
+    ascending: tuple[tuple[str, str], ...] = ()  # pairs of columns: in no row is the first above the second
 
     @property
     def schema(self) -> pl.Schema:

@@ -15,7 +15,7 @@ from cortex_pipelines.versioning import versioned_asset
 RULES_FILE = "rules.json"
 
 
-@versioned_asset(tables=ROUTING_DATASET, partitioned=False, expectations=True)
+@versioned_asset(tables=ROUTING_DATASET, partitioned=False)
 def routing_dataset(
     coordination_events: Path, repository_commits: dict[str, Path], routing: RoutingSettings, out: Path
 ) -> dict[str, pl.DataFrame]:

@@ -1,0 +1,193 @@
+"""Great Expectations for what a table's schema cannot say.
+
+Relations between columns hold in every row, and a version that breaks one is not published. Volume
+and distributions are held against the version before: a shift is a warning, because a project may
+simply have changed.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import Table
+
+Profile = Mapping[str, Any]
+"""What a later version is held against: ``rows`` and, by column, shares of values, quartiles or missing values."""
+
+_COMPARED_FROM = 200  # rows, or present values of a column; distributions of fewer say little
+_VOLUME = 2.0  # a version has at least half and at most twice as many rows as the one before
+_DIVERGENCE = 0.2  # nats of Kullback-Leibler divergence between the shares of a column's values
+_MISSING = 0.1  # by how much the share of missing values may differ; present ones may halve at most
+_ROWS_A_VALUE = 20  # a text column with on average so many rows a value is held against their shares
+_NEW_VALUES = 0.01  # share that is reserved for values that were not there before
+_LOST_VALUES = 0.05  # a value with at least this share has to be there again
+
+
+@dataclass(frozen=True)
+class ExpectationReport:
+    failures: tuple[str, ...]  # broken relations, in words
+    warnings: tuple[str, ...]  # shifts against the version before, in words
+    document: Any = field(repr=False, compare=False)  # Great Expectations' own result, for its Data Docs
+
+
+def profile(frame: pl.DataFrame) -> Profile:
+    """Volume and distributions of a version, as JSON values."""
+    columns = {name: _column_profile(frame[name]) for name in frame.columns}
+    return {"rows": frame.height, "columns": {name: figures for name, figures in columns.items() if figures}}
+
+
+def _column_profile(values: pl.Series) -> dict[str, Any]:
+    present = values.drop_nulls()
+    figures: dict[str, Any] = {"missing": values.null_count() / len(values)} if values.null_count() else {}
+    if len(present) < _COMPARED_FROM:
+        return figures
+    if values.dtype.is_numeric():
+        figures["quartiles"] = [float(present.quantile(share, "nearest") or 0) for share in (0.25, 0.75)]
+    elif values.dtype in (pl.String, pl.Boolean) and len(present) >= _ROWS_A_VALUE * present.n_unique():
+        counts = present.cast(pl.String).value_counts(sort=False).sort(values.name)
+        figures["shares"] = {value: count / len(present) for value, count in counts.iter_rows()}
+    return figures
+
+
+def validate(frame: pl.DataFrame, table: Table, before: Profile | None) -> ExpectationReport:
+    """Hold a frame against the relations of its table and the version before.
+
+    Args:
+        frame: Rows that keep the table's schema.
+        table: Its contract.
+        before: The profile of the version before; None if there is none.
+    """
+    great_expectations = _great_expectations()
+    context = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    expectations = [*_relations(table, frame), *_shifts(frame, before)]
+    used = {name for expectation in expectations for name in _columns_of(expectation)}
+    rows = frame.select([name for name in frame.columns if name in used] or frame.columns[:1])
+    batch = (
+        context.data_sources.add_pandas("frames")
+        .add_dataframe_asset(table.name)
+        .add_batch_definition_whole_dataframe("all")
+        .get_batch({"dataframe": rows.with_columns(pl.col(pl.Boolean).cast(pl.String)).to_pandas()})
+    )
+    report = batch.validate(great_expectations.ExpectationSuite(name=table.name, expectations=expectations))
+    broken = [result for result in report.results if not result.success]
+    shifted = [result for result in broken if result.expectation_config.severity == "warning"]
+    return ExpectationReport(
+        failures=tuple(sorted(_describe(result) for result in broken if result not in shifted)),
+        warnings=tuple(sorted(map(_describe, shifted))),
+        document=report,
+    )
+
+
+def _relations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
+    from great_expectations import expectations as gx
+
+    for low, high in table.ascending:
+        if frame[low].count() and frame[high].count():
+            yield gx.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A=high, column_B=low, or_equal=True, ignore_row_if="either_value_is_missing"
+            )
+
+
+def _shifts(frame: pl.DataFrame, before: Profile | None) -> Iterator[Any]:
+    from great_expectations import expectations as gx
+
+    if before is None or before["rows"] < _COMPARED_FROM:
+        return
+    rows = before["rows"]
+    yield gx.ExpectTableRowCountToBeBetween(
+        min_value=int(rows / _VOLUME), max_value=int(rows * _VOLUME), severity="warning"
+    )
+    if frame.height < _COMPARED_FROM:
+        return
+    for name, figures in before["columns"].items():
+        if name not in frame.columns:
+            continue
+        missing = figures.get("missing", 0.0)
+        if missing or frame[name].null_count():
+            yield gx.ExpectColumnProportionOfNonNullValuesToBeBetween(
+                column=name,
+                min_value=max((1 - missing) / 2, 1 - missing - _MISSING),
+                max_value=min(1.0, 1 - missing + _MISSING),
+                severity="warning",
+            )
+        if frame[name].count() < _COMPARED_FROM:
+            continue
+        if "quartiles" in figures:
+            low, high = figures["quartiles"]
+            yield gx.ExpectColumnMedianToBeBetween(column=name, min_value=low, max_value=high, severity="warning")
+        if "shares" in figures:
+            shares = figures["shares"]
+            common = [value for value, share in shares.items() if share >= _LOST_VALUES]
+            yield gx.ExpectColumnDistinctValuesToContainSet(column=name, value_set=common, severity="warning")
+            yield gx.ExpectColumnKLDivergenceToBeLessThan(
+                column=name,
+                partition_object={"values": list(shares), "weights": list(shares.values())},
+                threshold=_DIVERGENCE,
+                tail_weight_holdout=_NEW_VALUES,
+                severity="warning",
+            )
+
+
+def _columns_of(expectation: Any) -> set[str]:
+    return {getattr(expectation, key) for key in ("column", "column_A", "column_B") if hasattr(expectation, key)}
+
+
+def _describe(result: Any) -> str:
+    """A broken expectation in words, with what was observed."""
+    config = result.expectation_config
+    kwargs, outcome = config.kwargs, result.result or {}
+    if result.exception_info and result.exception_info.get("raised_exception"):
+        return f"{config.type}: could not be checked: {result.exception_info.get('exception_message')}"
+    if "column_A" in kwargs:
+        count = outcome.get("unexpected_count")
+        return f"{count} rows have {kwargs['column_B']} above {kwargs['column_A']}"
+    observed = outcome.get("observed_value")
+    if config.type == "expect_table_row_count_to_be_between":
+        return f"{observed} rows, {kwargs['min_value']} to {kwargs['max_value']} expected"
+    if config.type == "expect_column_kl_divergence_to_be_less_than":
+        return f"column {kwargs['column']}: values are distributed otherwise than before ({_number(observed)} nats)"
+    if config.type == "expect_column_distinct_values_to_contain_set":
+        return f"column {kwargs['column']}: no {', '.join(map(str, outcome['partial_missing_list']))} any more"
+    measure = "median" if "median" in config.type else "share of present values"
+    low, high = _number(kwargs["min_value"]), _number(kwargs["max_value"])
+    return f"column {kwargs['column']}: {measure} {_number(observed)}, {low} to {high} expected"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "infinite"
+
+
+def write_data_docs(report: ExpectationReport, page: Path) -> Path:
+    """Write Great Expectations' page of a table; it holds the time of the check, so it is no part of an output."""
+    _great_expectations()
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(_page_view().render(ValidationResultsPageRenderer().render(report.document)), encoding="utf-8")
+    return page
+
+
+@cache
+def _page_view() -> Any:
+    """Great Expectations' view of a page; each new one would compile its templates again."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
+
+
+@cache
+def _great_expectations() -> Any:
+    """Import Great Expectations when it is needed (it takes seconds), without its analytics."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations
+
+    # It logs its temporary folders, and sets its log level itself on import.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    return great_expectations
