@@ -12,6 +12,8 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedMode
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
 
+# loading Great Expectations takes seconds of each process; its own tests turn it on
+os.environ.setdefault("CORTEX_EXPECTATIONS", "off")
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 

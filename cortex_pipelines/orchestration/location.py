@@ -1,24 +1,31 @@
 """Dagster code location: assets, jobs, schedules and the sync sensor of one project."""
 
+import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import AutomationSettings, load_parameters
-from cortex_pipelines.datasets.publish.contracts import validate, write_data_docs
 from cortex_pipelines.orchestration.nightly import WEEKLY_TAG, nightly_job
 from cortex_pipelines.orchestration.recovery import recover
 from cortex_pipelines.orchestration.syncing import sync_project
+from cortex_pipelines.schemas.expectations import profile, validate, write_data_docs
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.dagster.instance import follow_projects
+from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.materialise import ContractCheck
 from cortex_pipelines.versioning.project import Project
+
+_SWITCH = "CORTEX_EXPECTATIONS"
+"""Variable that turns Great Expectations off with ``off``; loading it takes seconds of each process."""
 
 _WATCHED = ("dvc.lock", "params.yaml", "sources.lock", "releases.lock", "dvc.yaml")
 
@@ -85,9 +92,17 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
-    result = validate(frame, table)
-    page = write_data_docs({table.name: [result]}, pages / table.name)
-    return ContractCheck(table.name, frame.height, result.failures, str(page))
+    """Hold a table against its relations and the version before, and write the page that says how."""
+    if os.environ.get(_SWITCH) == "off":
+        return ContractCheck(table.name, frame.height)
+    profile_file = pages / f"{table.name}.json"
+    report = validate(frame, table, read_json(profile_file) or None)
+    page = write_data_docs(report, pages / f"{table.name}.html")
+    if not report.failures:
+        write_whole(profile_file, json.dumps(profile(frame)))
+    for warning in report.warnings:
+        _LOG.warning("%s, table %s: %s", pages.name, table.name, warning)
+    return ContractCheck(table.name, frame.height, report.failures, report.warnings, str(page))
 
 
 def open_location(root: Path) -> tuple[Project, dg.Definitions]:

@@ -26,6 +26,7 @@ _DIVERGENCE = 0.2  # nats of Kullback-Leibler divergence between the shares of a
 _MISSING = 0.1  # by how much the share of missing values may differ; present ones may halve at most
 _ROWS_A_VALUE = 20  # a text column with on average so many rows a value is held against their shares
 _NEW_VALUES = 0.01  # share that is reserved for values that were not there before
+_LEFT_OUT = frozenset({"author", "blob", "commit", "path", "revision", "user"})  # people, and what moves with a source
 _LOST_VALUES = 0.05  # a value with at least this share has to be there again
 
 
@@ -38,7 +39,7 @@ class ExpectationReport:
 
 def profile(frame: pl.DataFrame) -> Profile:
     """Volume and distributions of a version, as JSON values."""
-    columns = {name: _column_profile(frame[name]) for name in frame.columns}
+    columns = {name: _column_profile(frame[name]) for name in frame.columns if name not in _LEFT_OUT}
     return {"rows": frame.height, "columns": {name: figures for name, figures in columns.items() if figures}}
 
 

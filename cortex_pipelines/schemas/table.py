@@ -10,6 +10,9 @@ UTC = pl.Datetime("us", "UTC")
 """Type of time stamps: microseconds, UTC."""
 
 
+_PAIRS = (("start", "end"), ("low", "high"))
+
+
 class ContractError(ValueError):
     """A table violates its declared contract and must not be published."""
 
@@ -31,11 +34,17 @@ class Table:
     columns: tuple[Column, ...]  # the columns, in order
     key: tuple[str, ...]  # columns that identify a row; rows are sorted by them and unique in them
     min_rows: int = 0  # minimum number of rows
-    ascending: tuple[tuple[str, str], ...] = ()  # pairs of columns: in no row is the first above the second
 
     @property
     def schema(self) -> pl.Schema:
         return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    @property
+    def ascending(self) -> tuple[tuple[str, str], ...]:
+        """Pairs that no row reverses, by their names: ``start_line`` and ``end_line``, ``low`` and ``high``."""
+        names = tuple(self.schema)
+        pairs = [(name, name.replace(first, last)) for first, last in _PAIRS for name in names if first in name]
+        return tuple((low, high) for low, high in pairs if high in names)
 
     def read(self, folder: Path, *columns: str) -> pl.DataFrame:
         """Read the table from an asset's output folder: all columns, or the named ones."""

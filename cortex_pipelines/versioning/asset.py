@@ -45,7 +45,6 @@ class VersionedAsset:
     room: str
     partitioned: bool = True
     determinism: Determinism = "exact"
-    expectations: bool = False
     champion_of: str | None = None
     registers: str | None = None
     alarm: str | None = None
@@ -87,7 +86,6 @@ def versioned_asset(
     code: tuple[str, ...] | None = None,
     partitioned: bool = True,
     determinism: Determinism = "exact",
-    expectations: bool = False,
     champion_of: str | None = None,
     registers: str | None = None,
     alarm: str | None = None,
@@ -110,7 +108,6 @@ def versioned_asset(
             room=compute.__module__.split(".")[1] if "." in compute.__module__ else "assets",
             partitioned=partitioned,
             determinism=determinism,
-            expectations=expectations,
             champion_of=champion_of,
             registers=registers,
             alarm=alarm,

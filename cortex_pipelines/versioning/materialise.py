@@ -1,8 +1,9 @@
 """Materialise one version: compute aside, validate, publish, commit; independent of Dagster.
 
-begin what does it depend on now; unchanged since the last commit -> done compute into a scratch folder validate the
-tables' contracts; a broken one publishes nothing end nothing it depends on moved meanwhile; exchange folders; commit to
-DVC
+begin     what does it depend on now; unchanged since the last commit -> done
+compute   into a scratch folder
+validate  the tables' contracts; a broken one publishes nothing
+end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
 """
 
 import logging
@@ -41,8 +42,9 @@ class ContractCheck:
 
     table: str
     rows: int
-    failures: tuple[str, ...] = ()
-    page: str | None = None
+    failures: tuple[str, ...] = ()  # what breaks the contract: nothing is published
+    warnings: tuple[str, ...] = ()  # how it differs from the version before
+    page: str | None = None  # Great Expectations' page, where there is one
 
 
 Validate = Callable[[pl.DataFrame, Table, Path], ContractCheck]
@@ -228,8 +230,7 @@ def _write_tables(
     declared = {table.name for table in asset.tables}
     if tables.keys() != declared:
         raise ContractError(f"{asset.name}: returned tables {sorted(tables)}, expected {sorted(declared)}")
-    check = validate if asset.expectations else None
-    checks = tuple(_write_table(t, tables[t.name], out, pages, check) for t in asset.tables)
+    checks = tuple(_write_table(t, tables[t.name], out, pages, validate) for t in asset.tables)
     if any(check.failures for check in checks):
         raise BrokenContractError(checks)
     return checks

@@ -20,6 +20,8 @@ from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 _RUN_ID = "mlflow/run_id"
+SHIFT = "volume_and_distribution"
+"""Check that warns if a version differs from the one before by more than usual."""
 _OWNER = "team:cortex"
 # An output is made again only when something moved, so its age says nothing of most assets. A gate
 # that has judged nothing for so long does: sources rest, or the nightly run is off or fails.
@@ -237,6 +239,8 @@ def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(f"{table.name}_contract", asset=asset.name, description=table.meaning, blocking=True)
         for table in asset.tables
     ]
+    if asset.tables:
+        specs.append(dg.AssetCheckSpec(SHIFT, asset=asset.name, description="As in the version before"))
     if asset.registers:
         specs.append(dg.AssetCheckSpec("verdict", asset=asset.name, description="The challenger is worth promoting"))
     if asset.alarm:
@@ -253,6 +257,15 @@ def _check_results(asset: VersionedAsset, checks: tuple[ContractCheck, ...]) -> 
             check_name=f"{table.name}_contract",
             passed=not (check and check.failures),
             metadata=_check_metadata(check),
+        )
+    if asset.tables:
+        shifts = [f"{check.table}: {warning}" for check in checks for warning in check.warnings]
+        yield dg.AssetCheckResult(
+            asset_key=asset.name,
+            check_name=SHIFT,
+            passed=not shifts,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"shifts": "; ".join(shifts) or "none"},
         )
 
 

@@ -1,0 +1,127 @@
+"""Great Expectations say what a schema cannot: relations between columns, and shifts against the version before."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.catalog import ASSETS
+from cortex_pipelines.orchestration.location import check_table
+from cortex_pipelines.schemas.expectations import profile, validate
+from cortex_pipelines.schemas.table import Column, Table
+
+TABLE = Table(
+    "things",
+    "A thing.",
+    (
+        Column("name", pl.String, "Name"),
+        Column("language", pl.String, "Language"),
+        Column("start_line", pl.Int64, "First line"),
+        Column("end_line", pl.Int64, "Last line", True),
+        Column("quality", pl.Float64, "Quality", True),
+        Column("generated", pl.Boolean, "Whether it is generated"),
+        Column("words", pl.List(pl.String), "Words"),
+        Column("commit", pl.String, "Commit"),
+    ),
+    ("name",),
+)
+
+
+def frame(seed: int = 0, rows: int = 1000) -> pl.DataFrame:
+    """Rows of one population: another seed draws others."""
+    numbers = pl.int_range(rows, eager=True).shuffle(seed=seed + 7)
+    return pl.DataFrame(
+        {
+            "name": [f"{seed}-{n}" for n in range(rows)],
+            "language": ["go" if n % 10 == 0 else "java" if n % 3 == 0 else "python" for n in numbers],
+            "start_line": numbers,
+            "end_line": [None if n % 7 == 0 else n + n % 40 for n in numbers],
+            "quality": [None if n % 4 == 0 else (n % 97) / 97 for n in numbers],
+            "generated": [n % 11 == 0 for n in numbers],
+            "words": [["a"]] * rows,
+            "commit": [str(seed)] * rows,
+        },
+        schema=TABLE.schema,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_other_rows_of_the_same_population_raise_no_warning(seed: int) -> None:
+    report = validate(frame(seed), TABLE, profile(frame(99)))
+    assert (report.failures, report.warnings) == ((), ())
+
+
+def test_the_first_version_is_held_against_its_relations_alone() -> None:
+    report = validate(frame(), TABLE, None)
+    assert (report.failures, report.warnings) == ((), ())
+    assert report.document.statistics["evaluated_expectations"] == 1
+
+
+SHIFTS = {
+    "half of the rows": (lambda f: f.head(400), "400 rows, 500 to 2000 expected"),
+    "thrice the rows": (lambda f: pl.concat([f] * 3), "3000 rows, 500 to 2000 expected"),
+    "a lost language": (lambda f: f.filter(pl.col("language") != "go"), "column language: no go any more"),
+    "one language for all": (
+        lambda f: f.with_columns(language=pl.lit("python")),
+        "column language: values are distributed otherwise than before",
+    ),
+    "a new language": (
+        lambda f: f.with_columns(language=pl.when(pl.col("start_line") < 500).then(pl.lit("c")).otherwise("language")),
+        "column language: values are distributed otherwise than before",
+    ),
+    "another scale": (lambda f: f.with_columns(quality=pl.col("quality") * 100), "column quality: median"),
+    "nothing measured": (
+        lambda f: f.with_columns(quality=pl.lit(None, pl.Float64)),
+        "column quality: share of present values 0, 0.65 to 0.85 expected",
+    ),
+    "always a value": (
+        lambda f: f.with_columns(pl.col("quality").fill_null(0.5)),
+        "column quality: share of present values 1, 0.65 to 0.85 expected",
+    ),
+    "all generated": (lambda f: f.with_columns(generated=pl.lit(True)), "column generated: no false any more"),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), SHIFTS.values(), ids=SHIFTS)
+def test_a_shift_is_a_warning_and_never_a_failure(change, expected: str) -> None:
+    report = validate(change(frame(1)), TABLE, json.loads(json.dumps(profile(frame(0)))))
+    assert report.failures == ()
+    assert any(warning.startswith(expected) for warning in report.warnings), report.warnings
+
+
+def test_an_end_before_its_start_is_a_failure() -> None:
+    rows = frame().with_columns(end_line=pl.when(pl.col("start_line") == 9).then(3).otherwise("end_line"))
+    assert validate(rows, TABLE, None).failures == ("1 rows have start_line above end_line",)
+
+
+def test_few_rows_and_columns_that_came_or_went_raise_no_warning() -> None:
+    before = profile(frame(0).drop("quality").with_columns(gone=pl.lit(1)))
+    assert validate(frame(1), TABLE, before).warnings == ()
+    assert validate(frame(1), TABLE, profile(frame(0, 100))).warnings == ()
+    assert validate(TABLE.empty(), TABLE, profile(TABLE.empty())).warnings == ()
+
+
+def test_a_profile_names_no_people_and_no_states_of_sources() -> None:
+    rows = frame().with_columns(author=pl.lit("person-1"))
+    assert profile(rows)["columns"].keys() == {"language", "start_line", "end_line", "quality", "generated"}
+
+
+def test_every_data_asset_with_spans_is_held_against_them() -> None:
+    spans = {asset.name for asset in ASSETS for table in asset.tables if table.ascending}
+    assert {"code_units", "annotated_units", "architecture_facts", "code_graph", "search_documents"} <= spans
+
+
+def test_a_published_version_is_what_the_next_one_is_held_against(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CORTEX_EXPECTATIONS", "on")
+    first = check_table(frame(), TABLE, tmp_path / "things@shop")
+    second = check_table(frame(1).head(400), TABLE, tmp_path / "things@shop")
+    assert (first.warnings, second.warnings) == ((), ("400 rows, 500 to 2000 expected",))
+    assert "things@shop, table things: 400 rows, 500 to 2000 expected" in caplog.text
+    assert "start_line" in Path(str(second.page)).read_text()
+    broken = check_table(frame().with_columns(end_line=pl.lit(-1)), TABLE, tmp_path / "things@shop")
+    assert broken.failures
+    third = check_table(frame(2).head(400), TABLE, tmp_path / "things@shop")
+    assert third.warnings == (), "a version that is not published is not what the next one is held against"
