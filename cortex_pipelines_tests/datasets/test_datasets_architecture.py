@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from cortex_pipelines.datasets.publish.contracts import validate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from cortex_pipelines.datasets.architecture.dependency_rules import (
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
-from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings

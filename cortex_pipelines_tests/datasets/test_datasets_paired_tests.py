@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from cortex_pipelines.datasets.publish.contracts import validate
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from cortex_pipelines.datasets import assets
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.decontamination import fingerprints_of
-from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.paired_tests import card_notes, dedent_code, paired_test_tables
 from cortex_pipelines.extraction.settings import ExtractionSettings
