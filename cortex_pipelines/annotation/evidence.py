@@ -20,7 +20,6 @@ from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, matches
 _QUERIES = Path(__file__).parent / "queries"
 _FOUND = "found."
 
-
 # tree-sitter counts levels in 16 bits; a deeper query would run for hours.
 _MAX_DEPTH = 30_000
 

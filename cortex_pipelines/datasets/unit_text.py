@@ -153,7 +153,6 @@ _SELF = ("self", "cls", "this", "Self", "super")
 # Names defined dozens of times in a code base (`run`, `get`) carry no information.
 _MOST_HOMONYMS = 8
 
-
 COLUMNS = ("unit_id", "kind", "language", "source", "path", "context", "start_byte", "end_byte", "split")
 """Columns of a unit that its context depends on."""
 

@@ -35,9 +35,7 @@ ANNOTATED_UNITS = Table(
     ("unit_id",),
 )
 
-
 FINDING_KINDS = ("pattern", "anti-pattern", "smell")
-
 
 UNIT_FINDINGS = Table(
     "findings",

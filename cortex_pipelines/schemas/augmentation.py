@@ -18,7 +18,6 @@ RENAMED_UNITS = Table(
     ("unit_id", "variant"),
 )
 
-
 INJECTED_ERRORS = Table(
     "injected_errors",
     "One function with one injected error.",
@@ -35,7 +34,6 @@ INJECTED_ERRORS = Table(
     ),
     ("mutant_id",),
 )
-
 
 REWRITTEN_UNITS = Table(
     "rewritten_units",

@@ -28,7 +28,6 @@ COORDINATION_EVENTS = Table(
     ("event_id",),
 )
 
-
 REJECTED_EVENTS = Table(
     "rejected_events",
     "One part of a log that could not be parsed.",
@@ -39,7 +38,6 @@ REJECTED_EVENTS = Table(
     ),
     ("file", "byte_offset"),
 )
-
 
 UNREAD_FIELDS = Table(
     "unread_fields",
@@ -54,7 +52,6 @@ UNREAD_FIELDS = Table(
     ),
     ("file", "byte_offset", "field"),
 )
-
 
 REDACTED_EVENTS = Table(
     "redacted_events",
@@ -71,15 +68,12 @@ REDACTED_EVENTS = Table(
     ("file", "byte_offset", "category", "rule", "severity", "placeholder"),
 )
 
-
 _LOG_POSITION = (
     Column("file", pl.String, "Log file, relative to the logs folder"),
     Column("byte_offset", pl.Int64, "Where the record begins in the file"),
 )
 
-
 _ATTEMPT = Column("attempt_id", pl.String, "Task and master, the same in all tables; null if one is not known", True)
-
 
 DECISIONS = Table(
     "decisions",
@@ -105,7 +99,6 @@ DECISIONS = Table(
     ),
     ("event_id",),
 )
-
 
 OUTCOMES = Table(
     "outcomes",
@@ -135,7 +128,6 @@ OUTCOMES = Table(
     ("event_id",),
 )
 
-
 FEATURES = Table(
     "features",
     "Features of a task known when it was sent to a master.",
@@ -162,7 +154,6 @@ FEATURES = Table(
     ("attempt_id",),
 )
 
-
 _METRIC = (
     Column("event_id", pl.String, "Record in coordination_events"),
     *_LOG_POSITION,
@@ -175,11 +166,8 @@ _METRIC = (
     Column("rate", pl.Float64, "Rise of a counter a second, since the record before", True),
 )
 
-
 WORKER_METRICS = Table("worker_metrics", "One field of a record about workers.", _METRIC, ("event_id", "metric"))
 
-
 SYSTEM_METRICS = Table("system_metrics", "One field of a record about the system.", _METRIC, ("event_id", "metric"))
-
 
 COORDINATION_TABLES = (DECISIONS, OUTCOMES, FEATURES, WORKER_METRICS, SYSTEM_METRICS)

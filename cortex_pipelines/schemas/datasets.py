@@ -67,7 +67,6 @@ MANIFEST = Table(
     ("entry_id",),
 )
 
-
 DEPENDENCY_RULES = Table(
     "dependency_rules",
     "One rule about which part of a source may import which, learnt from its imports.",
@@ -84,9 +83,7 @@ DEPENDENCY_RULES = Table(
     ("rule_id",),
 )
 
-
 ARCHITECTURE_EXAMPLES = ("boundary", "module", "api", "schema", "deployment", "violation")
-
 
 ARCHITECTURE_DATASET = (
     *split_tables(
@@ -106,16 +103,13 @@ ARCHITECTURE_DATASET = (
     DEPENDENCY_RULES,
 )
 
-
 TASKS = ("completion", "fim")
-
 
 _COMPLETION = (
     *EXAMPLE,
     Column("task", pl.String, "completion, or fim: fill in the middle", one_of=TASKS),
     Column("suffix", pl.String, "Code after the gap, for fill-in-the-middle; may be empty"),
 )
-
 
 COMPLETION_DATASET = (
     *split_tables(
@@ -124,12 +118,10 @@ COMPLETION_DATASET = (
     MANIFEST,
 )
 
-
 GENERAL_CODE = (
     *split_tables("general_code", "One example to complete of the project that stands for all code", _COMPLETION),
     MANIFEST,
 )
-
 
 DOCUMENTATION_REQUEST = "What it does:"
 """The line after the code, in the prompt."""
@@ -140,7 +132,6 @@ DOCUMENTATION_DATASET = (
     ),
     MANIFEST,
 )
-
 
 CORRECTION, RETAINED = "correction", "retained"
 PERSON, MODEL, SIMULATION = "person", "model", "simulation"
@@ -164,9 +155,7 @@ FEEDBACK_DATASET = (
     MANIFEST,
 )
 
-
 NAMING_DATASET = (*split_tables("naming_dataset", "One name to find, masked at every occurrence", EXAMPLE), MANIFEST)
-
 
 REFACTORING_DATASET = (
     *split_tables(
@@ -184,7 +173,6 @@ REFACTORING_DATASET = (
     MANIFEST,
 )
 
-
 TEST_REQUEST = "Its test, in {path}:"
 """The line after the code, in the prompt."""
 
@@ -201,7 +189,6 @@ TESTS_DATASET = (
     ),
     MANIFEST,
 )
-
 
 UNIT_SPLITS = Table(
     "splits",

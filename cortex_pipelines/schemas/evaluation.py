@@ -8,7 +8,6 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES, SPLITS
 _ADAPTER_TASKS = (*("completion", "refactoring", "naming", "architecture", "documentation", "tests"), "feedback")
 _QUESTIONS = ("naming", "fix", "statement", "correction")
 
-
 _SCORE_COLUMNS = (
     Column("example_id", pl.String, "Example of the data set"),
     Column("task", pl.String, "Data set it is from", one_of=_ADAPTER_TASKS),
@@ -23,14 +22,12 @@ _SCORE_COLUMNS = (
     Column("reference_bits", pl.Float64, "Bits the reference needs; the base's if it is that"),
 )
 
-
 ADAPTER_SCORES = Table(
     "scores",
     "Bits of one held-out example under base, challenger and reference.",
     _SCORE_COLUMNS,
     ("task", "example_id"),
 )
-
 
 GENERAL_SCORES = Table(
     "general_scores",
@@ -39,14 +36,12 @@ GENERAL_SCORES = Table(
     ("task", "example_id"),
 )
 
-
 FOREIGN_SCORES = Table(
     "foreign_scores",
     "Completions of another project, asked as the project's own: what is gained on any code is not the team's.",
     _SCORE_COLUMNS,
     ("task", "example_id"),
 )
-
 
 MULTIPLE_CHOICE = Table(
     "team_choices",
@@ -71,7 +66,6 @@ MULTIPLE_CHOICE = Table(
     ),
     ("kind", "example_id"),
 )
-
 
 UNTRAINED_CONDITIONS: tuple[Literal["base", "context"], ...] = ("base", "context")
 TRAINED_CONDITIONS: tuple[Literal["adapter", "both"], ...] = ("adapter", "both")
@@ -104,7 +98,6 @@ CONDITION_SCORES = Table(
     ),
     ("example_id",),
 )
-
 
 GENERATIONS = Table(
     "generations",
@@ -141,7 +134,6 @@ GENERATIONS = Table(
     ("task", "example_id", "role", "asked", "sample"),
 )
 
-
 WRITTEN_TESTS = Table(
     "written_tests",
     "One test in the place of a held-out one: the repository's own, or what a model wrote.",
@@ -162,7 +154,6 @@ WRITTEN_TESTS = Table(
     ("example_id", "role"),
 )
 
-
 BENCHMARK_PROBLEMS = Table(
     "problems",
     "One sample of a model for one problem of a benchmark file, and whether its tests pass.",
@@ -179,7 +170,6 @@ BENCHMARK_PROBLEMS = Table(
     ("benchmark", "problem", "role", "sample"),
 )
 
-
 MEMORISED = Table(
     "memorised",
     "One rare line, and whether the models complete it verbatim.",
@@ -194,7 +184,6 @@ MEMORISED = Table(
     ),
     ("split", "example_id"),
 )
-
 
 CANARIES = Table(
     "canaries",

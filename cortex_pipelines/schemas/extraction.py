@@ -35,9 +35,7 @@ UNIT = (
     Column("author", pl.String, "Keyed pseudonym of who changed the file last; null if unknown", True),
 )
 
-
 CODE_UNITS = Table("units", "One unit of code, with its exact span.", UNIT, ("unit_id",))
-
 
 UNIT_CHUNKS = Table(
     "chunks",
@@ -51,7 +49,6 @@ UNIT_CHUNKS = Table(
     ),
     ("unit_id", "chunk"),
 )
-
 
 TEST_CASES = Table(
     "tests",
@@ -70,7 +67,6 @@ TEST_CASES = Table(
     ("unit_id",),
 )
 
-
 UNPARSED_FILES = Table(
     "unparsed_files",
     "One file in a supported language that was not parsed.",
@@ -88,7 +84,6 @@ UNPARSED_FILES = Table(
     ),
     ("source", "path"),
 )
-
 
 REFACTORING_PAIRS = Table(
     "refactoring_pairs",
@@ -119,7 +114,6 @@ REFACTORING_PAIRS = Table(
     ("pair_id",),
 )
 
-
 ARCHITECTURE_KINDS = (
     "module",
     "module-dependency",
@@ -130,7 +124,6 @@ ARCHITECTURE_KINDS = (
     "service",
     "service-dependency",
 )
-
 
 ARCHITECTURE_FACTS = Table(
     "architecture_facts",

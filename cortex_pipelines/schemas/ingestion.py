@@ -11,7 +11,6 @@ SKIP_REASONS = (
     "project_too_large",
 )
 
-
 REPOSITORY_FILES = Table(
     "files",
     "One text file of a project's sources, at the pinned revision.",
@@ -33,7 +32,6 @@ REPOSITORY_FILES = Table(
     ("source", "path"),
 )
 
-
 SKIPPED_FILES = Table(
     "skipped_files",
     "One file or entry that was left out of ingestion, and why.",
@@ -46,7 +44,6 @@ SKIPPED_FILES = Table(
     ),
     ("source", "path", "reason"),
 )
-
 
 REDACTIONS = Table(
     "redactions",
@@ -64,7 +61,6 @@ REDACTIONS = Table(
     ),
     ("source", "path", "line", "start"),
 )
-
 
 REPOSITORY_COMMITS = Table(
     "commits",

@@ -6,7 +6,6 @@ from cortex_pipelines.schemas.table import UTC, Column, Table
 
 DETECTORS = ("mean", "pca", "forest", "autoencoder")
 
-
 ANOMALY_SERIES = Table(
     "series",
     "One log with metrics of workers, and how it is monitored.",
@@ -23,7 +22,6 @@ ANOMALY_SERIES = Table(
     ("file",),
 )
 
-
 _WINDOW = (
     Column("file", pl.String, "Log file, relative to the logs folder"),
     Column("subject", pl.String, "Worker; all where records name none"),
@@ -31,7 +29,6 @@ _WINDOW = (
     Column("end", UTC, "Time of the last record"),
     Column("place", pl.Int64, "Number of the window in its part"),
 )
-
 
 ANOMALY_WINDOWS = Table(
     "windows",
@@ -45,7 +42,6 @@ ANOMALY_WINDOWS = Table(
     ),
     ("file", "part", "place"),
 )
-
 
 ANOMALY_ALERTS = Table(
     "alerts",

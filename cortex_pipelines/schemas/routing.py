@@ -19,10 +19,8 @@ ROUTING_DATASET = split_tables(
     ),
 )
 
-
 ROUTING_VOTERS = ("lexical", "semantic", "retrieval", "kernel", "neural", "rules", "person")
 """Deciders that a task may be routed by."""
-
 
 ROUTING_SCORES = Table(
     "scores",
@@ -46,7 +44,6 @@ ROUTING_SCORES = Table(
     ("example_id",),
 )
 
-
 OFF_POLICY = Table(
     "off_policy",
     "Off-policy estimate of the router's success rate, or the reason for refusing one.",
@@ -68,7 +65,6 @@ OFF_POLICY = Table(
     min_rows=1,
 )
 
-
 AUDIT_GROUPS = Table(
     "groups",
     "Router performance on held-out tasks that share an attribute value.",
@@ -87,7 +83,6 @@ AUDIT_GROUPS = Table(
     ("attribute", "value"),
 )
 
-
 PREDICTED_TARGETS = Table(
     "targets",
     "One prediction target, or why it is not predicted.",
@@ -103,7 +98,6 @@ PREDICTED_TARGETS = Table(
     ),
     ("target",),
 )
-
 
 PREDICTIONS = Table(
     "predictions",

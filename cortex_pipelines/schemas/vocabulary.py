@@ -2,11 +2,8 @@
 
 LANGUAGES = ("python", "javascript", "typescript", "java", "go", "rust")
 
-
 UNIT_KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum", "import", "variable", "constant")
 
-
 SPLITS = ("train", "validation", "test")
-
 
 PURPOSES = ("smell", "performance", "readability", "security")

@@ -221,7 +221,7 @@ def test_a_project_without_any_docstring_has_an_empty_data_set_that_says_so(
     splits = project_maker(units, files, settings).splits
     splits.write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
     tables = documentation_dataset(
-        *(folders["units"], folders["files"], folders["splits"], settings, "bare"),
+        *(folders["units"], folders["files"], folders["splits"], settings),
         *(folders["out"], RowCache(tmp_path / "cache", "v")),
     )
     assert [tables[split].height for split in SPLITS] == [0, 0, 0]

@@ -21,7 +21,6 @@ _LISTS = frozenset({"list", "list_comprehension", "array", "array_expression"})
 _SEARCHES = frozenset({"includes", "indexOf", "contains"})
 _MAX_FUNCTION_BYTES = 20_000
 
-
 _LOOKED_AT = frozenset(
     {
         "augmented_assignment",

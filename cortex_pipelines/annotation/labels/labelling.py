@@ -81,7 +81,6 @@ def _at_most(column: str, limit: int) -> pl.Expr:
 FileKey = tuple[str, str, str]
 """Source, path and blob."""
 
-
 _TEST_UNIT = re.compile(r"(^|\.)(tests?|test_\w*|Test[A-Z]?\w*)(\.|$)")
 _FINDING = pl.Struct(
     {"label": pl.String, "start_byte": pl.Int64, "end_byte": pl.Int64, "start_line": pl.Int64, "end_line": pl.Int64}

@@ -151,7 +151,6 @@ LABELS: dict[str, Label] = {
     "visitor": _pattern(0.8, "A method for each kind of element."),
 }
 
-
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s|\n\s*\n|\n\s*(?:[@:]\w|Args:|[-*] )")
 _INLINE_TAG = re.compile(r"\{@\w+\s+([^{}]*)\}")
 _MOST_CHARS = 100
