@@ -8,7 +8,6 @@ import polars as pl
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
 from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables, read_project
 from cortex_pipelines.datasets.decontamination import load_fingerprints
-from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.publish.card import CardSection, write_card
 from cortex_pipelines.datasets.settings import (
     ArchitectureExampleSettings,
@@ -160,7 +159,7 @@ def architecture_dataset(
         load_fingerprints(root, datasets),
         architecture_examples,
         datasets,
-        IncrementalSimilarityJoin(cache, datasets),
+        cache,
     )
     purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)

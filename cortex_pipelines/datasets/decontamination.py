@@ -34,25 +34,23 @@ class Fingerprints:
     """Benchmark texts as shingle hashes."""
 
     sets: ShingleSets  # shingles of each text
-    names: tuple[str, ...]  # benchmark of each text
     tokens: int
 
 
-def find_contamination(
+def contaminated(
     texts: Sequence[str],
     fingerprints: Sequence[Fingerprints],
     settings: DatasetSettings,
     languages: Sequence[str | None] | None = None,
-) -> list[str | None]:
-    """Benchmark of which each text contains an item, or None. ``languages``: language of each text; guessed if None."""
-    benchmark_of: list[str | None] = [None] * len(texts)
+) -> pl.Series:
+    """Whether each text contains an item of a benchmark. ``languages``: language of each text; guessed if None."""
+    indices: set[int] = set()
     sizes = sorted({benchmark.tokens for benchmark in fingerprints})
     for view in _views(texts, languages or languages_of(texts)):
         sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
         for benchmark in fingerprints:
-            for index, name in matches(sets[benchmark.tokens], benchmark, settings):
-                benchmark_of[index] = benchmark_of[index] or name
-    return benchmark_of
+            indices.update(matches(sets[benchmark.tokens], benchmark, settings))
+    return pl.Series("contaminated", [index in indices for index in range(len(texts))], dtype=pl.Boolean)
 
 
 def _views(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[Sequence[str]]:
@@ -75,11 +73,10 @@ def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprint
     return [*_shipped(), *user_lists]
 
 
-def fingerprints_of(texts: Sequence[str], name: str, tokens: int) -> Fingerprints:
+def fingerprints_of(texts: Sequence[str], tokens: int) -> Fingerprints:
     """Fingerprints of some texts, without those too short to be distinctive."""
     sets = all_shingles(texts, tokens)
-    long = np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)
-    return Fingerprints(sets.select(long), (name,) * len(long), tokens)
+    return Fingerprints(sets.select(np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)), tokens)
 
 
 @cache
@@ -91,12 +88,11 @@ def _load(path: Path) -> Fingerprints:
     frame = pl.read_parquet(path)
     counts = frame["item"].value_counts().sort("item")["count"].to_numpy().astype(np.int64)
     borders = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    sets = ShingleSets(frame["shingle"].to_numpy(), borders)
-    return Fingerprints(sets, (path.stem,) * len(counts), SHIPPED_TOKENS)
+    return Fingerprints(ShingleSets(frame["shingle"].to_numpy(), borders), SHIPPED_TOKENS)
 
 
-def matches(sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSettings) -> Iterator[tuple[int, str]]:
-    """Index of each text that contains enough of an item, with the item's benchmark."""
+def matches(sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSettings) -> Iterator[int]:
+    """Index of each text that contains enough of an item, once per item."""
     hashes, starts, items = _postings(benchmark.sets)
     if not len(hashes):
         return
@@ -111,9 +107,7 @@ def matches(sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSetting
         pairs = np.repeat(texts, last - first) * len(needed) + items[_ranges(first, last)]
         matching_pairs, counts = np.unique(pairs, return_counts=True)
         contaminated_pairs = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
-        yield from (
-            (start + pair // len(needed), benchmark.names[pair % len(needed)]) for pair in contaminated_pairs.tolist()
-        )
+        yield from (start + contaminated_pairs // len(needed)).tolist()
         start += len(batch)
 
 
@@ -149,7 +143,7 @@ def _load_user_list(root: Path, benchmark: Benchmark, settings: DatasetSettings)
     texts = list(_texts_in(data, path))
     streams = token_streams(texts, languages_of(texts))
     texts += [stream for stream, text in zip(streams, texts, strict=True) if stream != text]
-    return fingerprints_of(texts, Path(benchmark.path).name, settings.contamination_tokens)
+    return fingerprints_of(texts, settings.contamination_tokens)
 
 
 def _texts_in(data: bytes, path: Path) -> Iterator[str]:

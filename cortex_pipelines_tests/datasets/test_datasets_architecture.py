@@ -310,7 +310,7 @@ def test_a_benchmark_and_long_answers_are_left_out(
 ) -> None:
     schema = rows.filter(pl.col("kind") == "schema").row(0, named=True)
     tokens = dataset_settings.contamination_tokens
-    benchmarks = [fingerprints_of([schema["completion"]], "mine", tokens)]
+    benchmarks = [fingerprints_of([schema["completion"]], tokens)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
     tables = architecture_tables(facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short)
     reasons = set(tables["manifest"]["left_out"].drop_nulls())

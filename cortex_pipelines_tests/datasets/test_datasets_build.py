@@ -469,7 +469,7 @@ def test_changes_too_large_or_without_a_change_are_no_rows(
     small = settings.model_copy(update={"max_change_bytes": 10})
     large = pair_candidates(pairs, files, example_project.splits, (), small)
     assert large["not_made"].to_list()[:2] == ["body_size", "body_size"]
-    dirty = [fingerprints_of(pairs["before"].to_list(), "own", 3)]
+    dirty = [fingerprints_of(pairs["before"].to_list(), 3)]
     contaminated_rows = pair_candidates(pairs, files, example_project.splits, dirty, settings)
     assert contaminated_rows["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
 

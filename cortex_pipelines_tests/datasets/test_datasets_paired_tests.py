@@ -166,7 +166,7 @@ def test_a_test_that_may_not_be_trained_on_is_left_out(paired: Paired, settings:
 
 def test_a_test_of_a_benchmark_is_left_out(paired: Paired, settings: DatasetSettings) -> None:
     code = paired.cases.filter(pl.col("path") == "tests/test_crate.py")["code"].item()
-    benchmark = fingerprints_of([code], "own", settings.contamination_tokens)
+    benchmark = fingerprints_of([code], settings.contamination_tokens)
     manifest = paired.tables(settings, benchmark, splits={"": "train"})["manifest"]
     assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
 

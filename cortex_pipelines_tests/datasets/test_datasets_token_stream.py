@@ -5,7 +5,7 @@ import re
 import polars as pl
 import pytest
 
-from cortex_pipelines.datasets.decontamination import find_contamination, fingerprints_of
+from cortex_pipelines.datasets.decontamination import contaminated, fingerprints_of
 from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.dedup.text_tokens import guessed_language, normal_number, normal_string, text_tokens
@@ -337,8 +337,8 @@ def test_copies_are_in_one_cluster_and_no_split_separates_them(
 @pytest.mark.parametrize("language", COPIES)
 def test_a_reformatted_copy_of_a_benchmark_is_one(language: str, settings: DatasetSettings) -> None:
     code, formatted = COPIES[language]
-    benchmarks = [fingerprints_of([code, token_stream(code, language)], "own", 10)]
-    assert find_contamination([formatted], benchmarks, settings, [language]) == ["own"]
+    benchmarks = [fingerprints_of([code, token_stream(code, language)], 10)]
+    assert contaminated([formatted], benchmarks, settings, [language]).all()
 
 
 @pytest.mark.parametrize("quotes", ['"""', "'''", '"', "'", "`", 'r#"'])

@@ -196,7 +196,9 @@ class _Walker:
                 role, inside, group = self._enter(node, role, level)
             if sort == "skip":
                 pass
-            elif (sort != "literal" or _has_code(node)) and cursor.goto_first_child():
+            elif (
+                sort != "literal" or any(child.type in INTERPOLATIONS for child in node.named_children)
+            ) and cursor.goto_first_child():
                 roles.append(role)
                 levels.append(inside)
                 groups.append(group)
@@ -220,14 +222,14 @@ class _Walker:
         self._groups.pop()
         self._nodes.pop()
         self._loops.pop()
-        if role in _HOMES:
+        if role in ("function", "type"):
             self._callers.leave()
             if role == "function":
                 self._functions.pop()
 
     def _add_token(self, node: Node, kind: int, start: int, sort: str) -> None:
-        end = node.end_byte
-        if start == end or (sort == "literal" and self._stands_alone()):
+        end, parent = node.end_byte, self._nodes[-1]
+        if start == end or (sort == "literal" and parent is not None and _is_docstring(parent)):
             return
         if sort == "keyword" or not node.is_named:
             self._walk.operators.append(start)
@@ -237,99 +239,71 @@ class _Walker:
             self._walk.operands.append(start)
             self._walk.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
 
-    def _stands_alone(self) -> bool:
-        parent = self._nodes[-1]
-        return parent is not None and _is_docstring(parent)
-
     def _enter(self, node: Node, role: str, level: int) -> _NodeContext:
-        handler = _HANDLERS.get(role)
-        if handler is not None:
-            return handler(self, node, role, level)
-        return _NodeContext(role, level)
+        match role:
+            case "if" | "elif" | "loop" | "catch" | "ternary" | "switch":
+                return self._construct(node, role, level)
+            case "guard":  # `let … else` of Rust; without `else` it is a plain declaration
+                if node.child_by_field_name("alternative") is not None:
+                    return self._construct(node, role, level)
+            case "function":
+                self._callers.enter(node, self._nodes[-1])
+                deeper = bool(self._functions) and not self._is_framed(self._functions[-1], node)
+                self._functions.append(node)
+                return _NodeContext(role, level + deeper)
+            case "type":
+                self._callers.enter_type()
+                return _NodeContext(role, level)
+            case "boolean":
+                operator = node.child_by_field_name("operator")
+                if operator is None or operator.kind_id in self._syntax.logical:
+                    return _NodeContext(role, level, self._groups[-1] or node.start_byte + 1)
+            case "parentheses":
+                return _NodeContext("", level, self._groups[-1])
+            case "case":
+                pattern = node.child_by_field_name("pattern")
+                guarded = pattern is not None and pattern.child_by_field_name("condition") is not None
+                self._step(node, level, (not _is_default(node, pattern)) + guarded)
+            case "else":
+                owner = self._roles[-2] if self._roles[-1] == "alternative" else self._roles[-1]
+                if owner not in ("guard", "ternary"):
+                    # Python: without a jump out of the loop, or an exception, `else` is one way more
+                    self._step(node, level, owner not in ("if", "elif"), owner != "")
+                    self._passed_else.add(len(self._roles))
+            case "decision":
+                self._step(node, level, 1)
+            case "default":
+                if any(node.child_by_field_name(name) is not None for name in ("right", "value")):
+                    self._step(node, level, 1)
+            case "jump":
+                label = LABELS.get(self._language)
+                if any(child.type == label for child in node.named_children):
+                    self._step(node, level, 0, True)
+            case "logical":
+                if self._roles[-1] == "boolean":
+                    group = self._groups[-1]
+                    changed = self._last_operator.get(group) != node.kind_id
+                    self._last_operator[group] = node.kind_id
+                    self._step(node, level, 1, changed and self._syntax.logical[node.kind_id])
+            case "call":
+                start = self._callers.calls_itself(node)
+                if start is not None:
+                    self._walk.steps.append(FlowStep(start, node.end_byte, level, 0, True))
+            case _:
+                return _NodeContext(role, level)
+        return _NodeContext("", level)
 
-    def _step(self, node: Node, level: int, decisions: int, reading: bool, deepens: bool) -> None:
-        step = FlowStep(node.start_byte, node.end_byte, level, decisions, reading, deepens)
-        self._walk.steps.append(step)
+    def _step(self, node: Node, level: int, decisions: int, reading: bool = False, deepens: bool = False) -> None:
+        self._walk.steps.append(FlowStep(node.start_byte, node.end_byte, level, decisions, reading, deepens))
 
     def _construct(self, node: Node, role: str, level: int) -> _NodeContext:
         chained = role == "if" and len(self._roles) in self._passed_else
         if chained or role == "elif":
             # on the level of the `if` that it continues; an `else` before it has been counted
-            self._step(node, level - 1, 1, not chained, False)
+            self._step(node, level - 1, 1, not chained)
             return _NodeContext("elif", level - 1)
         self._step(node, level, role != "switch", True, True)
         return _NodeContext(role, level)
-
-    def _guard(self, node: Node, role: str, level: int) -> _NodeContext:
-        """``let … else`` of Rust; without ``else`` it is a plain declaration."""
-        if node.child_by_field_name("alternative") is None:
-            return _NodeContext("", level)
-        return self._construct(node, role, level)
-
-    def _case(self, node: Node, role: str, level: int) -> _NodeContext:
-        pattern = node.child_by_field_name("pattern")
-        guarded = pattern is not None and pattern.child_by_field_name("condition") is not None
-        self._step(node, level, (not _is_default(node, pattern)) + guarded, False, False)
-        return _NodeContext("", level)
-
-    def _else(self, node: Node, role: str, level: int) -> _NodeContext:
-        owner = self._roles[-1]
-        if owner == "alternative":
-            owner = self._roles[-2]
-        if owner not in ("guard", "ternary"):
-            # Python: without a jump out of the loop, or an exception, `else` is one way more
-            decision = owner not in ("if", "elif")
-            self._step(node, level, decision, owner != "", False)
-            self._passed_else.add(len(self._roles))
-        return _NodeContext("", level)
-
-    def _decision(self, node: Node, role: str, level: int) -> _NodeContext:
-        self._step(node, level, 1, False, False)
-        return _NodeContext("", level)
-
-    def _default(self, node: Node, role: str, level: int) -> _NodeContext:
-        if any(node.child_by_field_name(name) is not None for name in ("right", "value")):
-            self._step(node, level, 1, False, False)
-        return _NodeContext("", level)
-
-    def _jump(self, node: Node, role: str, level: int) -> _NodeContext:
-        label = LABELS.get(self._language)
-        if any(child.type == label for child in node.named_children):
-            self._step(node, level, 0, True, False)
-        return _NodeContext("", level)
-
-    def _boolean(self, node: Node, role: str, level: int) -> _NodeContext:
-        operator = node.child_by_field_name("operator")
-        if operator is not None and operator.kind_id not in self._syntax.logical:
-            return _NodeContext("", level)
-        return _NodeContext("boolean", level, self._groups[-1] or node.start_byte + 1)
-
-    def _parenthesised(self, node: Node, role: str, level: int) -> _NodeContext:
-        return _NodeContext("", level, self._groups[-1])
-
-    def _logical(self, node: Node, role: str, level: int) -> _NodeContext:
-        group = self._groups[-1]
-        if self._roles[-1] == "boolean":
-            changed = self._last_operator.get(group) != node.kind_id
-            self._last_operator[group] = node.kind_id
-            self._step(node, level, 1, changed and self._syntax.logical[node.kind_id], False)
-        return _NodeContext("", level)
-
-    def _function(self, node: Node, role: str, level: int) -> _NodeContext:
-        self._callers.enter(node, self._nodes[-1])
-        deeper = bool(self._functions) and not self._is_framed(self._functions[-1], node)
-        self._functions.append(node)
-        return _NodeContext("function", level + deeper)
-
-    def _type(self, node: Node, role: str, level: int) -> _NodeContext:
-        self._callers.enter_type()
-        return _NodeContext("type", level)
-
-    def _call(self, node: Node, role: str, level: int) -> _NodeContext:
-        start = self._callers.calls_itself(node)
-        if start is not None:
-            self._walk.steps.append(FlowStep(start, node.end_byte, level, 0, True))
-        return _NodeContext("", level)
 
     def _is_framed(self, outer: Node, inner: Node) -> bool:
         """Whether the enclosing function only wraps others, so that nesting does not grow."""
@@ -344,24 +318,6 @@ class _Walker:
         return self._frame_functions[outer.id]
 
 
-_HOMES = frozenset({"function", "type"})
-_HANDLERS = {
-    **dict.fromkeys(("if", "elif", "loop", "catch", "ternary", "switch"), _Walker._construct),
-    "function": _Walker._function,
-    "guard": _Walker._guard,
-    "case": _Walker._case,
-    "else": _Walker._else,
-    "decision": _Walker._decision,
-    "default": _Walker._default,
-    "jump": _Walker._jump,
-    "boolean": _Walker._boolean,
-    "parentheses": _Walker._parenthesised,
-    "logical": _Walker._logical,
-    "type": _Walker._type,
-    "call": _Walker._call,
-}
-
-
 def _is_default(case: Node, pattern: Node | None) -> bool:
     if case.child_count and case.children[0].type == "default":
         return True
@@ -370,10 +326,6 @@ def _is_default(case: Node, pattern: Node | None) -> bool:
     if pattern is None:
         pattern = case.named_children[0] if case.type == "case_clause" else None
     return pattern is not None and pattern.text == b"_"
-
-
-def _has_code(node: Node) -> bool:
-    return any(child.type in INTERPOLATIONS for child in node.named_children)
 
 
 def _is_docstring(node: Node) -> bool:

@@ -15,22 +15,17 @@ from cortex_pipelines.datasets.architecture.dependency_rules import (
     violation_examples,
 )
 from cortex_pipelines.datasets.architecture.structures import structure_examples
-from cortex_pipelines.datasets.assemble.selection import (
-    count_redactions,
-    manifest,
-    require_no_leakage,
-    select_rows,
-    with_ids,
-)
-from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
-from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
+from cortex_pipelines.datasets.assemble.build import finish_tables
+from cortex_pipelines.datasets.assemble.selection import count_redactions
+from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
-from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, ARCHITECTURE_EXAMPLES, DEPENDENCY_RULES, MANIFEST
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, ARCHITECTURE_EXAMPLES, DEPENDENCY_RULES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"
@@ -59,9 +54,8 @@ def architecture_tables(
     benchmarks: Sequence[Fingerprints],
     examples: ArchitectureExampleSettings,
     settings: DatasetSettings,
-    join: IncrementalSimilarityJoin | None = None,
+    cache: RowCache | None = None,
 ) -> dict[str, pl.DataFrame]:
-    join = join or IncrementalSimilarityJoin(None, settings)
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = collect_imports(fact_rows)
@@ -76,11 +70,12 @@ def architecture_tables(
         *structure_examples(fact_rows, {file_key: row["text"] for file_key, row in files_by_key.items()}, examples),
         *violation_examples(imports, rules, rule_splits, examples, settings.seed),
     ]
-    offsets = _Offsets()
-    rows = [_candidate(row, files_by_key, file_splits, split_of, offsets) for row in example_rows]
+    line_starts: dict[tuple[str, str], list[int]] = {}
+    rows = [_candidate(row, files_by_key, file_splits, split_of, line_starts) for row in example_rows]
     candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
-    return _select_tables(with_redactions, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
+    tables = finish_tables(NAME, ARCHITECTURE_DATASET, with_redactions, settings, cache, texts=_COMPARED)
+    return tables | {DEPENDENCY_RULES.name: _rules_table(rules)}
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
@@ -111,7 +106,7 @@ def _candidate(
     files_by_key: Mapping[tuple[str, str], Row],
     file_splits: Container[tuple[str, str]],
     split_of: Callable[[tuple[str, str]], str],
-    offsets: "_Offsets",
+    line_starts: dict[tuple[str, str], list[int]],
 ) -> Row:
     fact = example["fact"]
     file_key = fact["source"], fact["path"]
@@ -121,9 +116,10 @@ def _candidate(
     reason = "with the units of its file" if has_units else "path of its file, by hash"
     if example["rule"] is not None:
         reason += ", where its rule is too"
-    line_starts = offsets.line_starts(file_key, file["text"])
-    lines = fact["start_line"], fact["end_line"]
-    start, end = (line_starts[lines[0] - 1], max(line_starts[lines[1]] - 1, line_starts[lines[0] - 1]))
+    if file_key not in line_starts:  # in bytes, with the end of the last line
+        sizes = (len(line.encode()) + 1 for line in file["text"].split("\n"))
+        line_starts[file_key] = list(accumulate(sizes, initial=0))
+    start = line_starts[file_key][fact["start_line"] - 1]
     return {
         **{name: value for name, value in example.items() if name != "fact"},
         "unit_id": fact["fact_id"],
@@ -134,30 +130,16 @@ def _candidate(
         "split_reason": f"{reason}: {split}",
         **{name: file[name] for name in ("revision", "blob", "licence")},
         "weight": 1.0,
-        "start_line": lines[0],
-        "end_line": lines[1],
+        **{name: fact[name] for name in ("start_line", "end_line")},
         "start_byte": start,
-        "end_byte": end,
+        "end_byte": max(line_starts[file_key][fact["end_line"]] - 1, start),
     }
-
-
-class _Offsets:
-    """Byte offsets of the lines of files, including the end of the last line."""
-
-    def __init__(self) -> None:
-        self._line_starts: dict[tuple[str, str], list[int]] = {}
-
-    def line_starts(self, file_key: tuple[str, str], text: str) -> list[int]:
-        if file_key not in self._line_starts:
-            sizes = (len(line.encode()) + 1 for line in text.split("\n"))
-            self._line_starts[file_key] = list(accumulate(sizes, initial=0))
-        return self._line_starts[file_key]
 
 
 def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.DataFrame:
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
     clusters = near_duplicate_clusters(token_streams(rows["target"].to_list(), rows["language"].to_list()), settings)
-    benchmark_names = find_contamination(rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list())
+    is_contaminated = contaminated(rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list())
     ids, splits = rows["unit_id"].to_list(), rows["split"].to_list()
     cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
     crosses_split = [splits[first] != split for first, split in zip(clusters, splits, strict=True)]
@@ -167,29 +149,13 @@ def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], set
         pl.len().over("cluster").cast(pl.Int64).alias("cluster_size"),
         pl.coalesce(
             "not_made",
-            pl.when(pl.Series([benchmark is not None for benchmark in benchmark_names], dtype=pl.Boolean)).then(
-                pl.lit("contaminated")
-            ),
+            pl.when(is_contaminated).then(pl.lit("contaminated")),
             pl.when(bad_size).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is in the split of its first member
             pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(pl.lit("near_duplicate_elsewhere")),
         ).alias("not_made"),
     )
-
-
-def _select_tables(
-    candidates: pl.DataFrame, settings: DatasetSettings, join: IncrementalSimilarityJoin
-) -> dict[str, pl.DataFrame]:
-    usable = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
-    selected = select_rows(usable, NAME, _COMPARED, settings, join)
-    require_no_leakage(selected.rows, NAME, _COMPARED, join)
-    not_made = candidates.filter(pl.col("not_made").is_not_null())
-    left_out = pl.concat(
-        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))], how="diagonal"
-    )
-    tables = {t.name: t.conform(selected.rows[t.name]) for t in ARCHITECTURE_DATASET[:3]}
-    return tables | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
 
 
 def _rules_table(rules: Sequence[DependencyRule]) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
+    Texts,
     count_redactions,
     empty_manifest,
     is_variant,
@@ -137,6 +138,7 @@ def finish_tables(
     cache: RowCache | None,
     units: pl.DataFrame | None = None,
     empty_reason: str | None = None,
+    texts: Texts | None = None,
 ) -> Tables:
     """Splits and manifest of a data set from its candidates, checked for leakage.
 
@@ -144,7 +146,7 @@ def finish_tables(
     of the kinds of units that the data set is made of; the manifest explains their absence. None if its inputs are
     optional; a split may then be empty. Raises DatasetError: a split has no examples.
     """
-    texts = COMPARED[name]
+    texts = texts or COMPARED[name]
     reason = pl.col("split_reason")
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
     rows = candidates.with_columns(of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0))

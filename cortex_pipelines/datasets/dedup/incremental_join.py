@@ -6,7 +6,6 @@ compared with its candidates only: in a common order of shingles, near-duplicate
 result equals that of ``near_duplicate_pairs``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -150,10 +149,6 @@ class SplitTexts:
         self._sets: ShingleSets | None = None
 
     @property
-    def ids(self) -> pl.Series:
-        return self._frame[_ID]
-
-    @property
     def new(self) -> Mask:
         return self.cached[_PREFIX].is_null().to_numpy()
 
@@ -168,14 +163,18 @@ class SplitTexts:
             if name in (_PREFIX, _OTHER, _SIMILARITY)
         )
 
-    def sets_of(self, mask: Mask) -> ShingleSets:
+    def _sets_of(self, mask: Mask) -> ShingleSets:
         rows = self._frame.filter(pl.Series(mask, dtype=pl.Boolean))
         return shingles_of(texts_to_compare(rows, self._columns), "compared", self._settings)
 
     def new_sets(self) -> ShingleSets:
         if self._sets is None:
-            self._sets = self.sets_of(self.new)
+            self._sets = self._sets_of(self.new)
         return self._sets
+
+    def subset(self, mask: Mask) -> tuple[list[str], ShingleSets]:
+        sets = self.new_sets() if np.array_equal(mask, self.new) else self._sets_of(mask)
+        return self._frame[_ID].filter(pl.Series(mask, dtype=pl.Boolean)).to_list(), sets
 
     def sharing_prefix(self, other_sets: ShingleSets, order: ShingleOrder) -> Mask:
         is_similar = np.zeros(len(self.cached), dtype=bool)
@@ -197,7 +196,7 @@ class SplitTexts:
         hashes, counts = _prefixes(self.new_sets(), order, self._settings)
         owners = pl.DataFrame({"at": np.repeat(np.arange(len(counts)), counts), _PREFIX: hashes})
         lists = owners.group_by("at", maintain_order=True).agg(_PREFIX)[_PREFIX]
-        fresh = pl.DataFrame({_ID: self.ids.filter(pl.Series(self.new)), _PREFIX: lists})
+        fresh = pl.DataFrame({_ID: self._frame[_ID].filter(pl.Series(self.new)), _PREFIX: lists})
         prefixes = pl.concat([self.cached.drop_nulls(_PREFIX).select(_ID, _PREFIX), fresh])
         pairs = new_pairs.group_by(_ID).agg(_OTHER, _SIMILARITY)
         return (
@@ -210,44 +209,15 @@ class SplitTexts:
 def _pairs(
     left_texts: SplitTexts, right_texts: SplitTexts, order: ShingleOrder, settings: DatasetSettings
 ) -> pl.DataFrame:
+    left_new, right_new = left_texts.new, right_texts.new
     pairs = [left_texts.cached_pairs(right_texts)]
-    if left_texts.new.any():
-        new_sets = left_texts.new_sets()
-        if right_texts.new.all():
-            right_mask, right_sets = right_texts.new, right_texts.new_sets()
-        else:
-            right_mask = right_texts.new | right_texts.sharing_prefix(new_sets, order)
-            right_sets = right_texts.sets_of(right_mask)
-        pairs.append(
-            _similar_pairs(left_texts, left_texts.new, new_sets, right_texts, right_mask, right_sets, settings)
-        )
-    if right_texts.new.any() and not left_texts.new.all():
-        new_sets = right_texts.new_sets()
-        left_mask = left_texts.sharing_prefix(new_sets, order)
-        pairs.append(
-            _similar_pairs(
-                left_texts, left_mask, left_texts.sets_of(left_mask), right_texts, right_texts.new, new_sets, settings
-            )
-        )
+    if left_new.any():
+        near = right_new if right_new.all() else right_new | right_texts.sharing_prefix(left_texts.new_sets(), order)
+        pairs.append(similar_pairs(*left_texts.subset(left_new), *right_texts.subset(near), settings))
+    if right_new.any() and not left_new.all():
+        near = left_texts.sharing_prefix(right_texts.new_sets(), order)
+        pairs.append(similar_pairs(*left_texts.subset(near), *right_texts.subset(right_new), settings))
     return pl.concat(pairs).sort(NEAR_DUPLICATE_PAIRS.names())
-
-
-def _similar_pairs(
-    left_texts: SplitTexts,
-    left_mask: Mask,
-    left_sets: ShingleSets,
-    right_texts: SplitTexts,
-    right_mask: Mask,
-    right_sets: ShingleSets,
-    settings: DatasetSettings,
-) -> pl.DataFrame:
-    left_ids, right_ids = _select(left_texts.ids, left_mask), _select(right_texts.ids, right_mask)
-    return similar_pairs(left_ids, left_sets, right_ids, right_sets, settings)
-
-
-def _select(ids: pl.Series, mask: Mask) -> Sequence[str]:
-    selected_ids: list[str] = ids.filter(pl.Series(mask, dtype=pl.Boolean)).to_list()
-    return selected_ids
 
 
 def _prefixes(

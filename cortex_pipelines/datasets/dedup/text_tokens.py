@@ -115,10 +115,7 @@ class Placeholders:
         return f"\x01{len(self._texts) - 1}\x02"
 
     def restore(self, text: str) -> str:
-        return _PLACEHOLDER.sub(self._text, _ADJACENT.sub(self._join_strings, text))
-
-    def _text(self, match: re.Match[str]) -> str:
-        return self._texts[int(match[1])]
+        return _PLACEHOLDER.sub(lambda match: self._texts[int(match[1])], _ADJACENT.sub(self._join_strings, text))
 
     def _join_strings(self, match: re.Match[str]) -> str:
         texts = [self._texts[int(number)] for number in _PLACEHOLDER.findall(match[0])]

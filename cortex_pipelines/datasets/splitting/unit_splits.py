@@ -1,11 +1,11 @@
 """Filter, cluster and split units before they become examples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import polars as pl
 
-from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import assign_splits, cluster_units
@@ -46,55 +46,10 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
 
 # Columns that an example of a unit depends on.
 _OF_EXAMPLE = (
-    *("kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
+    *("unit_id", "kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
     *("start_byte", "body_start_byte"),
 )
-_FILTER_COLUMNS = ("code", "generated", "trainable", "has_error")
-_LEFT_OUT, _HOLDS = "left_out", "holds"
-
-
-class UnitFeatures:
-    def __init__(self, settings: DatasetSettings, benchmarks: Sequence[Fingerprints], cache: RowCache | None) -> None:
-        self._settings, self._benchmarks, self._cache = settings, benchmarks, cache
-
-    def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
-        """Column ``left_out``: the first filter that excludes a unit, or null."""
-        filters = left_out(self._settings).alias(_LEFT_OUT)
-        inputs = units.select("unit_id", *_FILTER_COLUMNS)
-        return unit_rows(self._cache, "quality", inputs, lambda batch: batch.select(filters))
-
-    def contaminated(self, units: pl.DataFrame) -> list[str]:
-        return self._ids_where("contaminated", units, ("code", "language"), self._dirty)
-
-    def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
-        """Ids of units that give both a completion and a naming example."""
-        functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
-        return self._ids_where("example", functions, _OF_EXAMPLE, self._usable)
-
-    def _dirty(self, units: pl.DataFrame) -> list[bool]:
-        code, languages = (units[name].to_list() for name in ("code", "language"))
-        benchmark_names = find_contamination(code, self._benchmarks, self._settings, languages)
-        return [name is not None for name in benchmark_names]
-
-    def _usable(self, units: pl.DataFrame) -> list[bool]:
-        candidates = completion_candidates(units, self._settings)
-        return [self._can_be_both(unit) for unit in candidates.iter_rows(named=True)]
-
-    def _can_be_both(self, unit: dict[str, object]) -> bool:
-        name = unit_name(unit, self._settings) if unit["completion"] is not None else None
-        return name is not None and naming_example(unit, name, self._settings) is not None
-
-    def _ids_where(
-        self, fact: str, units: pl.DataFrame, columns: tuple[str, ...], predicate: Callable[[pl.DataFrame], list[bool]]
-    ) -> list[str]:
-        def make(batch: pl.DataFrame) -> pl.DataFrame:
-            return pl.Series(_HOLDS, predicate(batch), dtype=pl.Boolean).to_frame()
-
-        inputs = units.select("unit_id", *columns)
-        ids: list[str] = units["unit_id"].filter(unit_rows(self._cache, fact, inputs, make)[_HOLDS]).to_list()
-        return ids
-
-
+_FILTER_COLUMNS = ("unit_id", "code", "generated", "trainable", "has_error")
 _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
 FILE_COLUMNS = (*_PROVENANCE, "text")
 UNIT_COLUMNS = (
@@ -120,22 +75,21 @@ def split_units(
     Raises DatasetError: the project is too small to be split.
     """
     laid_out = with_layout(units, file_bytes(files), settings)
-    features = UnitFeatures(settings, benchmarks, cache)
-    filtered_units = _with_exclusions(laid_out, files, features)
+    filtered_units = _with_exclusions(laid_out, files, benchmarks, settings, cache)
     eligible = filtered_units.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     with_bodies = eligible.filter(~is_statement).with_columns(bodies(eligible.filter(~is_statement)))
     clusters = IncrementalClustering(cache, settings)
     clustered = cluster_units(with_bodies, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
-    candidates = features.in_every_data_set(clustered.filter(first))
+    candidates = _in_every_data_set(clustered.filter(first), settings, cache)
     statements = _clustered_statements(eligible.filter(is_statement), clusters)
     columns = ("unit_id", "source", "path", "language", "cluster")
     # statements are not joined by near-duplication: each is its own cluster here
     split_inputs = pl.concat(
         [clustered.select(columns), statements.select(*columns[:-1], pl.col("unit_id").alias("cluster"))]
     )
-    unit_splits = assign_splits(split_inputs, candidates, settings, _change_times(commits, settings))
+    unit_splits = assign_splits(split_inputs, candidates.to_list(), settings, _change_times(commits, settings))
     cluster_of = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
     return _table(filtered_units, cluster_of, unit_splits)
 
@@ -159,20 +113,53 @@ def eligible_units(
     )  # fmt: skip
 
 
-def _with_exclusions(units: pl.DataFrame, files: pl.DataFrame, features: UnitFeatures) -> pl.DataFrame:
+def _with_exclusions(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+    cache: RowCache | None,
+) -> pl.DataFrame:
     """Units with ``left_out``: the filter that excludes them, apart from near-duplicates."""
     with_files = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
     ).with_columns(pl.col("trainable").fill_null(False))
-    filtered_units = with_files.hstack(features.left_out(with_files))
+    filters = left_out(settings).alias("left_out")
+    inputs = with_files.select(_FILTER_COLUMNS)
+    filtered_units = with_files.hstack(unit_rows(cache, "quality", inputs, lambda batch: batch.select(filters)))
+
+    def dirty(batch: pl.DataFrame) -> pl.Series:
+        return contaminated(batch["code"].to_list(), benchmarks, settings, batch["language"].to_list())
+
     eligible = filtered_units.filter(pl.col("left_out").is_null())
-    contaminated_ids = pl.Series(features.contaminated(eligible), dtype=pl.String)
+    contaminated_ids = _ids_where(eligible.select("unit_id", "code", "language"), "contaminated", dirty, cache)
     return filtered_units.with_columns(
         pl.when(pl.col("unit_id").is_in(contaminated_ids.implode()))
         .then(pl.lit("contaminated"))
         .otherwise("left_out")
         .alias("left_out")
     )
+
+
+def _in_every_data_set(units: pl.DataFrame, settings: DatasetSettings, cache: RowCache | None) -> pl.Series:
+    """Ids of units that give both a completion and a naming example."""
+
+    def usable(batch: pl.DataFrame) -> Iterator[bool]:
+        for unit in completion_candidates(batch, settings).iter_rows(named=True):
+            name = unit_name(unit, settings) if unit["completion"] is not None else None
+            yield name is not None and naming_example(unit, name, settings) is not None
+
+    functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
+    return _ids_where(functions.select(_OF_EXAMPLE), "example", usable, cache)
+
+
+def _ids_where(
+    inputs: pl.DataFrame, fact: str, predicate: Callable[[pl.DataFrame], Iterable[bool]], cache: RowCache | None
+) -> pl.Series:
+    def compute(batch: pl.DataFrame) -> pl.DataFrame:
+        return pl.Series("holds", list(predicate(batch)), dtype=pl.Boolean).to_frame()
+
+    return inputs["unit_id"].filter(unit_rows(cache, fact, inputs, compute)["holds"])
 
 
 def _clustered_statements(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:

@@ -4,13 +4,13 @@ A change of a file is in the split of that file or, where that is gone, of the h
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import split_by_hash
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, FileKey
@@ -76,8 +76,7 @@ def change_candidates(
             pl.lit("").alias("indent"),
         )
     )
-    exclusion = pl.Series("barred", list(_exclusion_reasons(rows, benchmarks, settings)), dtype=_S)
-    rows = rows.with_columns(exclusion)
+    rows = rows.with_columns(_exclusion_reason(rows, benchmarks, settings).alias("barred"))
     usable = rows.filter(pl.col("barred").is_null())
     excluded = rows.filter(pl.col("barred").is_not_null()).with_columns(pl.col("barred").alias("not_made"))
     with_prompts = candidates_of(usable.hstack(prompt_columns(usable, settings)))
@@ -149,25 +148,18 @@ def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFram
     )
 
 
-def _exclusion_reasons(
-    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
-) -> Iterator[str | None]:
-    """Reason for rejecting each row, or None.
-
-    The licence of a file outside of the project is unknown, so its code is rejected.
-    """
+def _exclusion_reason(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings) -> pl.Expr:
     codes = (rows["before"] + "\n" + rows["after"]).to_list()
-    benchmark_names = find_contamination(codes, benchmarks, settings, rows["language"].to_list())
-    columns = rows.select("why_not", "trainable", "language")
-    for (missing, trainable, language), benchmark in zip(columns.iter_rows(), benchmark_names, strict=True):
-        if missing:
-            yield missing
-        elif language not in LINE_COMMENTS:
-            yield "language"
-        elif not trainable:
-            yield "licence"
-        else:
-            yield "contaminated" if benchmark is not None else None
+    return (
+        pl.when(pl.col("why_not").fill_null("") != "")
+        .then("why_not")
+        .when(~pl.col("language").is_in(list(LINE_COMMENTS)).fill_null(False))
+        .then(pl.lit("language"))
+        .when(~pl.col("trainable"))  # the licence of a file outside of the project is unknown
+        .then(pl.lit("licence"))
+        .when(contaminated(codes, benchmarks, settings, rows["language"].to_list()))
+        .then(pl.lit("contaminated"))
+    )
 
 
 REVIEW_FILE_COLUMNS = ("source", "path", "language", "revision", "text")

@@ -12,7 +12,7 @@ import polars as pl
 
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
 from cortex_pipelines.datasets.assemble.selection import is_empty
-from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import splits_by_file
 from cortex_pipelines.datasets.unit_text import FileKey, fold_whitespace, prompt_about_unit
@@ -110,11 +110,11 @@ def _test_cases(
     located_cases: pl.DataFrame, project: ProjectUnits, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> dict[str, TestCase]:
     languages = located_cases["language"].to_list()
-    benchmark_names = find_contamination(located_cases["code"].to_list(), benchmarks, settings, languages)
+    is_contaminated = contaminated(located_cases["code"].to_list(), benchmarks, settings, languages)
     nested = _nested(located_cases)
     lines: dict[FileKey, list[str]] = {}
     cases = {}
-    for row, benchmark in zip(located_cases.iter_rows(named=True), benchmark_names, strict=True):
+    for row, dirty in zip(located_cases.iter_rows(named=True), is_contaminated, strict=True):
         file_key = (row["source"], row["path"])
         if file_key not in lines:
             lines[file_key] = project.texts.get(file_key, b"").decode().split("\n")
@@ -124,29 +124,23 @@ def _test_cases(
             row["language"],
             dedent_code(row["code"], _indent(lines[file_key], row["start_line"])),
             row["split"],
-            "tests_nested" if row["unit_id"] in nested else _exclusion_reason(row, benchmark, settings),
+            "tests_nested" if row["unit_id"] in nested else _exclusion_reason(row, dirty, settings),
         )
     return cases
 
 
 def _nested(located_cases: pl.DataFrame) -> set[str]:
-    nested: set[str] = set()
     sorted_cases = located_cases.sort("source", "path", "start_line", -pl.col("end_line"), "unit_id")
-    current_file, last_line = None, 0
-    for *file_key, end, case in sorted_cases.select("source", "path", "end_line", "unit_id").iter_rows():
-        if file_key == current_file and end <= last_line:
-            nested.add(case)
-        else:
-            current_file, last_line = file_key, end
-    return nested
+    end_before = pl.col("end_line").cum_max().shift().over("source", "path")
+    return set(sorted_cases.filter(pl.col("end_line") <= end_before)["unit_id"])
 
 
-def _exclusion_reason(row: Mapping[str, Any], benchmark: str | None, settings: DatasetSettings) -> str | None:
+def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSettings) -> str | None:
     if row["left_out"] not in (None, "near_duplicate"):
         return str(row["left_out"])
     if row["generated"] or not row["trainable"]:
         return "generated" if row["generated"] else "licence"
-    if benchmark is not None:
+    if dirty:
         return "contaminated"
     if row["split"] is None:
         return "tests_without_side"
@@ -181,15 +175,11 @@ def _example(
 def _closest_case(unit: Mapping[str, Any], cases: Iterable[TestCase]) -> tuple[TestCase | None, str | None]:
     reasons: list[str] = []
     for case in cases:
-        reason = case.exclusion or _split_conflict(unit["split"], str(case.split))
+        reason = case.exclusion or (None if unit["split"] in ("train", case.split) else "tests_on_another_side")
         if reason is None:
             return case, None
         reasons.append(reason)
     return None, reasons[0] if reasons else "tests_without_side"
-
-
-def _split_conflict(unit: str, test: str) -> str | None:
-    return None if unit in ("train", test) else "tests_on_another_side"
 
 
 def _indent(lines: Sequence[str], start_line: int) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
-from cortex_pipelines.datasets.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import (
     LOCATION,
@@ -86,7 +86,7 @@ def pair_candidates(
     file_splits = splits_by_file(splits)
     licences = licences_by_file(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
-    benchmark_names = find_contamination(codes, benchmarks, settings, pairs["language"].to_list())
+    is_contaminated = contaminated(codes, benchmarks, settings, pairs["language"].to_list())
     locations = [locate_change(pair, file_splits, licences, settings) for pair in pairs.iter_rows(named=True)]
     location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
     rows = pairs.select(
@@ -102,7 +102,6 @@ def pair_candidates(
         pl.format("Refactor this code: {}.", "type").alias("request"),
         pl.lit("The refactored code:").alias("title"),
     ).hstack(location_columns)
-    is_contaminated = pl.Series([name is not None for name in benchmark_names], dtype=pl.Boolean)
     exclusion = pl.when(is_contaminated).then(pl.lit("contaminated")).when(~pl.col("trainable")).then(pl.lit("licence"))
     with_prompts = rows.hstack(prompt_columns(rows, settings))
     return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))
