@@ -25,18 +25,7 @@ _WORK: dict[Table, tuple[Work[AugmentationSettings], str]] = {
 def augment(
     units: pl.DataFrame, settings: AugmentationSettings, project: str = "", cache: RowCache | None = None
 ) -> dict[str, pl.DataFrame]:
-    """Augment all functions and methods of a project.
-
-    Args:
-        units: Units (ANNOTATED_UNITS or CODE_UNITS).
-        settings: Seed and numbers.
-        project: Name of their project; empty outside of a project.
-        cache: Rows of unchanged units.
-
-    Returns:
-        RENAMED_UNITS, REWRITTEN_UNITS and INJECTED_ERRORS by name; the same with and without a
-        cache.
-    """
+    """RENAMED_UNITS, REWRITTEN_UNITS and INJECTED_ERRORS by name; the same with and without a cache."""
     return {table.name: augmented(table, units, settings, project, cache) for table in _WORK}
 
 
@@ -53,7 +42,6 @@ def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataF
 def augmented(
     table: Table, units: pl.DataFrame, settings: AugmentationSettings, project: str = "", cache: RowCache | None = None
 ) -> pl.DataFrame:
-    """One augmentation table of ``augment``."""
     make, doing = _WORK[table]
     selected = augmentable(units.select(UNIT_COLUMNS), settings).select(_COLUMNS)
     keyed = selected.with_columns(row_keys(selected, "unit_id").alias(_KEY))

@@ -64,28 +64,23 @@ class NodeTable:
                 ancestors.pop()
 
     def parent(self, node: Node) -> Node | None:
-        """The parent node, or None."""
         above = self._above[self._place[node.id]]
         return self.nodes[above] if above >= 0 else None
 
     def parent_type(self, node: Node) -> str:
-        """Type of the parent; empty for the root."""
         above = self._above[self._place[node.id]]
         return self.nodes[above].type if above >= 0 else ""
 
     def field(self, node: Node) -> str:
-        """Field name of the node in its parent; empty if it has none."""
         return self._fields[self._place[node.id]]
 
     def ancestors(self, node: Node) -> Iterator[Node]:
-        """Ancestors of a node, innermost first."""
         above = self._above[self._place[node.id]]
         while above >= 0:
             yield self.nodes[above]
             above = self._above[above]
 
     def descendants(self, node: Node) -> Iterator[Node]:
-        """The node and its descendants, parents first."""
         root_index = self._place[node.id]
         for index in range(root_index, len(self.nodes)):
             if index > root_index and self._above[index] < root_index:
@@ -93,11 +88,9 @@ class NodeTable:
             yield self.nodes[index]
 
     def code(self, node: Node) -> str:
-        """Text of a node, with replacement characters for invalid UTF-8."""
         return self.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
     def between(self, start: int, end: int) -> str:
-        """Text of a byte span."""
         return self.text[start:end].decode("utf-8", "replace")
 
     def home(self, node: Node) -> Node:
@@ -114,7 +107,6 @@ class NodeTable:
 
     @cached_property
     def by_type(self) -> dict[str, list[Node]]:
-        """Nodes of the code by type, in source order."""
         start = len(self.snippet.prefix)
         end = start + len(self.snippet.code)
         nodes_by_type: dict[str, list[Node]] = {}
@@ -124,7 +116,6 @@ class NodeTable:
         return nodes_by_type
 
     def statements(self, block: Node) -> list[Node]:
-        """Statements directly in a block, without comments."""
         return [part for part in block.named_children if part.type not in COMMENTS]
 
     def lines(self, node: Node) -> tuple[int, int] | None:

@@ -27,18 +27,7 @@ _START = f"from {__name__} import serve; serve()"
 
 
 def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -> list[Row]:
-    """Apply ``work`` to the units in several processes; returns its rows in their order.
-
-    Args:
-        work: A module-level function whose rows for a unit do not depend on the other units; its
-            input and output must be JSON.
-        units: The units.
-        settings: Second argument of ``work``.
-        doing: Label of the progress display.
-
-    Raises:
-        RuntimeError: a process ended early. The message has the end of its standard error.
-    """
+    """Apply ``work``, a module-level function of JSON values, to the units in several processes, in order."""
     processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1)
     if processes == 1:
         return list(chain.from_iterable(track_all(work(units, settings), len(units), doing)))
@@ -50,7 +39,6 @@ def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -
 
 
 def track_all(values: Any, number: int, doing: str) -> Any:
-    """Results one by one, with progress."""
     results = iter(values)
     for _ in track(range(number), doing):
         yield next(results)
@@ -79,7 +67,6 @@ def _run_subprocess(work: Work[S], share: Sequence[Row], settings: S) -> list[Ro
 
 
 def serve() -> None:
-    """Process one share: read a task from standard input, write its rows to standard output."""
     task = json.loads(sys.stdin.buffer.read())
     work, kind = (_import_name(*task[name]) for name in ("work", "settings"))
     settings = kind(**task["values"])

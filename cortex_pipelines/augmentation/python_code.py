@@ -10,7 +10,6 @@ from cortex_pipelines.augmentation.snippets import text_of
 
 
 def compiled(source: bytes) -> CodeType | None:
-    """Code object of a source, or None if it does not compile; nothing is run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -20,12 +19,7 @@ def compiled(source: bytes) -> CodeType | None:
 
 
 def header_for(nodes: list[Node], prefix: bytes) -> bytes:
-    """Code that must precede a unit, such as an enclosing function for ``nonlocal`` names.
-
-    Args:
-        nodes: Nodes of the unit.
-        prefix: Code that its parse needs before it (an ``if`` for its indentation).
-    """
+    """Code that must precede a unit, such as an enclosing function for ``nonlocal`` names."""
     outside = sorted(
         {text_of(name) for node in nodes if node.type == "nonlocal_statement" for name in node.named_children}
     )
@@ -36,28 +30,16 @@ def header_for(nodes: list[Node], prefix: bytes) -> bytes:
 
 
 class PythonUnit:
-    """A compiled Python unit, to compare with changed versions.
-
-    Args:
-        code: The unit.
-        header: Code that must precede it.
-    """
-
     def __init__(self, code: bytes, header: bytes) -> None:
         self._code = code
         self._header = header
 
     @cached_property
     def original(self) -> CodeType | None:
-        """Code object of the original unit, or None if it does not compile."""
         return compiled(self._header + self._code)
 
     def does_something_else(self, changed: bytes) -> bool | None:
-        """Whether a changed version compiles to different instructions.
-
-        Trivial compiler equivalence (Papadakis and others, 2015): equal byte code
-        does the same. None if the original does not compile, so that nothing can be said.
-        """
+        """Trivial compiler equivalence (Papadakis and others, 2015): equal byte code does the same. None if unknown."""
         if self.original is None:
             return None
         other = compiled(self._header + changed)
@@ -65,7 +47,6 @@ class PythonUnit:
 
 
 def same_code(first: CodeType, second: CodeType) -> bool:
-    """Whether two code objects are equal except for line numbers."""
     if first.co_code != second.co_code or _names(first) != _names(second):
         return False
     if len(first.co_consts) != len(second.co_consts):

@@ -10,11 +10,6 @@ T = TypeVar("T")
 
 
 def instances_in(folder: ModuleType, kind: type[T]) -> tuple[T, ...]:
-    """One instance of each concrete subclass in a package, sorted by name.
-
-    Raises:
-        RuntimeError: two of them have the same name.
-    """
     instances: dict[str, Any] = {}
     for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
         module = importlib.import_module(f"{folder.__name__}.{info.name}")

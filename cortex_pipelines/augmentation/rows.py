@@ -14,12 +14,10 @@ Row = dict[str, Any]
 
 
 def renamed_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    """Rows of RENAMED_UNITS for each unit, without duplicates."""
     return (_renamed(unit, settings) for unit in units)
 
 
 def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    """Rows of REWRITTEN_UNITS for each unit, formatted in one batch."""
     if not settings.rewrites_per_unit:
         return iter([[] for _ in units])
     reformatted_ids = {
@@ -33,7 +31,6 @@ def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iter
 
 
 def injected_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    """Rows of INJECTED_ERRORS for each unit."""
     return (_injected(unit, settings) for unit in units)
 
 

@@ -14,5 +14,4 @@ def draw(*parts: object) -> int:
 
 
 def choose(items: Sequence[T], *parts: object) -> T:
-    """One of ``items``, chosen by the hash of ``parts``."""
     return items[draw(*parts) % len(items)]

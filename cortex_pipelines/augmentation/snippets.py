@@ -40,17 +40,10 @@ class Snippet:
     tree: Tree
 
     def with_code(self, code: bytes) -> "Snippet":
-        """Other code in the same surroundings."""
         return _snippet(code, self.language, self.path, (self.prefix, self.suffix))
 
     def with_change(self, start: int, end: int, replacement: bytes) -> "Snippet":
-        """The snippet with a span replaced, parsed incrementally.
-
-        Args:
-            start: First byte to replace, counted in the code.
-            end: Byte after the last one.
-            replacement: The new bytes.
-        """
+        """The snippet with a span replaced, parsed incrementally."""
         code = self.code[:start] + replacement + self.code[end:]
         text = self.prefix + code + self.suffix
         tree = self.tree.copy()
@@ -83,19 +76,16 @@ class Snippet:
         return [0, *(match.end() for match in re.finditer(b"\n", text))]
 
     def nodes(self) -> Iterator[Node]:
-        """Nodes of the code without its surroundings, in source order."""
         start, end = len(self.prefix), len(self.prefix) + len(self.code)
         for node in walk(self.tree.root_node):
             if start <= node.start_byte and node.end_byte <= end:
                 yield node
 
     def span(self, node: Node) -> tuple[int, int]:
-        """Span of a node within the code."""
         return node.start_byte - len(self.prefix), node.end_byte - len(self.prefix)
 
     @cached_property
     def errors(self) -> int:
-        """Number of syntax errors: ERROR and MISSING nodes."""
         root = self.tree.root_node
         if not root.has_error:
             return 0
@@ -103,19 +93,10 @@ class Snippet:
 
     @cached_property
     def tokens(self) -> list[tuple[str, bytes]]:
-        """Normalised tree: type and text of every leaf, and block ends.
-
-        Comments and layout do not count.
-        """
+        """Type and text of every leaf, and block ends; comments and layout do not count."""
         return list(self._leaves())
 
     def same_tree(self, other: "Snippet", equal_prefix: int = 0) -> bool:
-        """Whether both normalised trees are equal.
-
-        Args:
-            other: The other version.
-            equal_prefix: Number of leading bytes known to be equal in both.
-        """
         start = len(self.prefix) + equal_prefix
         pairs = zip_longest(self._leaves(start), other._leaves(start))
         return all(old_node == new_node for old_node, new_node in pairs)
@@ -139,7 +120,6 @@ class Snippet:
 
 
 def walk(root: Node, skip: frozenset[str] = frozenset()) -> Iterator[Node]:
-    """All nodes under ``root``, parents first, in source order, without recursion."""
     stack = [root]
     while stack:
         node = stack.pop()
@@ -151,20 +131,11 @@ def walk(root: Node, skip: frozenset[str] = frozenset()) -> Iterator[Node]:
 
 
 def text_of(node: Node) -> str:
-    """Source text of a node, with replacement characters for invalid UTF-8."""
     return (node.text or b"").decode("utf-8", "replace")
 
 
 def parse_unit(code: bytes, language: str, kind: str, path: str = "") -> Snippet | None:
-    """Parse a unit in suitable surroundings; None if it does not parse on its own.
-
-    Args:
-        code: The unit's code.
-        language: Its language.
-        kind: Its kind (schemas.UNIT_KINDS): a method of Java, JavaScript or TypeScript needs a
-            class around it.
-        path: Path of its file, which tells TSX from TypeScript.
-    """
+    """Parse a unit in the surroundings that its kind needs (a class around a method); None if it does not parse."""
     for wrapper in _wrappers(code, language, kind):
         snippet = _snippet(code, language, path, wrapper)
         if not snippet.tree.root_node.has_error:
@@ -173,7 +144,6 @@ def parse_unit(code: bytes, language: str, kind: str, path: str = "") -> Snippet
 
 
 def parse_file(code: bytes, language: str, path: str = "") -> Snippet:
-    """Parse a whole file, including one with syntax errors."""
     return _snippet(code, language, path, (b"", b""))
 
 

@@ -11,11 +11,7 @@ from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
 
 
 def connector_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
-    """Each table of a pinned snapshot as a log, one record a line, with its name.
-
-    Raises:
-        SourceError: the snapshot is not there, or not what was pinned.
-    """
+    """Each table of a pinned snapshot as a log, one record a line, with its name."""
     lines: dict[str, list[str]] = {name: [] for name in sorted(source.tables)}
     for table, row in snapshot_rows(source, sha256, root):
         lines[table].append(canonical(_record(row)) + "\n")
@@ -24,7 +20,6 @@ def connector_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple
 
 
 def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row with its success as a truth value, where its success or outcome says one."""
     success, outcome = row.get("success"), row.get("outcome")
     for value in (success, outcome):
         reading = read_outcome(value)

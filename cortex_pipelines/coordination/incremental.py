@@ -57,14 +57,7 @@ class LogRows:
 
 @dataclass(frozen=True)
 class LogReader:
-    """Reads logs incrementally.
-
-    Args:
-        aliases: Canonical names of masters by alias.
-        test_rows: Regular expressions; a record whose task id or author one matches is a test's.
-        privacy: What is taken out of records and names.
-        cache: Where the beginnings are kept; None reads all of each log.
-    """
+    """Reads logs incrementally; without a cache, all of each log."""
 
     aliases: Mapping[str, str]
     test_rows: Sequence[str]
@@ -72,12 +65,6 @@ class LogReader:
     cache: RowCache | None
 
     def read(self, name: str, data: bytes) -> LogRows:
-        """Read the rows of a log.
-
-        Args:
-            name: Its path, relative to the logs folder.
-            data: All of its bytes.
-        """
         cached = self._cached_rows(name, data)
         settled, unsettled = _divide(list(scan(data, cached.end)))
         lines = LineNumbers(data)
@@ -114,7 +101,6 @@ class LogReader:
     def _row(
         self, record: dict[str, Any], name: str, start: int
     ) -> tuple[dict[str, Any], list[dict[str, Any]], list[UnreadField]]:
-        """A record's row without private data, the redactions, and what was not understood."""
         redacted = self._redact(record)
         row = event(redacted.value, name, start, self.aliases, self._rules)
         unread = unread_fields(redacted.value, row["kind"])
@@ -149,7 +135,6 @@ class LogReader:
         return ("log", name, dict(self.aliases), list(self.test_rows), privacy)
 
     def _cached_rows(self, name: str, data: bytes) -> LogRows:
-        """Cached rows of the log's beginning, if it is unchanged; else none."""
         events, rejected, redacted, unread = (table.empty() for table in _TABLES)
         nothing = LogRows(events, rejected, redacted, unread, 0, 0)
         packed = None if self.cache is None else self.cache.get(*self._cache_key(name))
@@ -157,25 +142,19 @@ class LogReader:
 
 
 class LineNumbers:
-    """Numbers of the lines of a file, asked for in the order of the file.
-
-    Args:
-        data: The bytes of the file.
-    """
+    """Numbers of the lines of a file, asked for in the order of the file."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._offset, self._line = 0, 1
 
     def line_of(self, offset: int) -> int:
-        """The line, from 1, that a byte is in; none before it is asked for any more."""
         self._line += self._data.count(b"\n", self._offset, offset)
         self._offset = offset
         return self._line
 
 
 def first_of_each(events: pl.DataFrame) -> pl.DataFrame:
-    """Deduplicate records, keeping first occurrences."""
     return events.unique("event_id", keep="first", maintain_order=True)
 
 
@@ -189,7 +168,6 @@ def _rejected(span: ByteSpan, file: str) -> dict[str, Any]:
 
 
 def _pack(rows: LogRows, data: bytes) -> bytes:
-    """The rows with a description of the bytes they were read from."""
     frames = (rows.events, rows.rejected, rows.redacted, rows.unread)
     tables = [_to_ipc(frame) for frame in frames]
     description = {

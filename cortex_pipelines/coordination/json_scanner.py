@@ -68,7 +68,7 @@ class _Text(str):
 
 
 class _NotJsonError(ValueError):
-    """Python's parser would accept it, but it is not JSON."""
+    pass
 
 
 def _refuse(name: str) -> NoReturn:
@@ -166,7 +166,6 @@ def _check_depth(raw: bytes) -> None:
 
 
 def _broken_span(text: str, start: int, boundary: int, error: json.JSONDecodeError) -> ByteSpan:
-    """Span of a broken object, so that the next record is found again."""
     reason = f"not JSON: {error.msg} at byte {error.pos - start} of the record"
     if _is_cut_off(text, start, error):
         return ByteSpan(start, len(text), "waiting", reason=WAITING, settled=False)
@@ -191,7 +190,6 @@ def _is_decided(text: str, error: json.JSONDecodeError) -> bool:
 
 
 def _is_cut_off(text: str, start: int, error: json.JSONDecodeError) -> bool:
-    """Whether the text from ``start`` to its end is a prefix of a valid object."""
     if text.find("\n{", start, error.pos) >= 0:
         return False
     if error.msg.startswith("Unterminated string"):
@@ -205,12 +203,10 @@ def _is_cut_off(text: str, start: int, error: json.JSONDecodeError) -> bool:
 
 
 def _end(text: str, start: int, boundary: int) -> int:
-    """End of a broken object: where it closes, or where the next one may begin."""
     return _balanced_end(text, start, boundary) or start + len(text[start:boundary].rstrip(_BLANKS))
 
 
 def _balanced_end(text: str, start: int, stop: int) -> int | None:
-    """Where the object starting at ``start`` closes, counting brackets outside of strings."""
     depth = 0
     for token in _STRUCTURE.finditer(text, start, stop):
         if token.group() == '"':  # a string that is not closed on its line: no counting on

@@ -63,23 +63,11 @@ class CoordinationSettings(Settings):
 
 @dataclass(frozen=True)
 class CoordinationSource:
-    """Location of the logs and their pins.
-
-    Args:
-        settings: How to read them.
-        pin: As ``take_coordination_pin`` made it.
-    """
-
     settings: CoordinationSettings
     pin: Mapping[str, Any]
 
 
 def logs_folder(logs: str, root: Path) -> Path:
-    """Folder of the logs.
-
-    Raises:
-        CoordinationError: the folder does not exist.
-    """
     folder = root / Path(logs).expanduser()
     if not folder.is_dir():
         raise CoordinationError(f"coordination logs: no folder {folder}; set coordination.logs in params.yaml")
@@ -104,23 +92,13 @@ class Logs:
 
 
 def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
-    """Pin every log in a folder by size and SHA-256, for ``sources.lock``.
-
-    Args:
-        folder: The logs folder, absolute or relative to ``root``.
-        root: The project's root.
-        privacy: What is taken out of the names of files.
-
-    Raises:
-        CoordinationError: the folder is missing, or a file in it has a name that is not UTF-8.
-    """
+    """Pin every log in a folder by size and SHA-256, for ``sources.lock``."""
     logs_root = logs_folder(str(folder), root)
     redact_path = PathRedactor(privacy, logs_key(privacy))
     return {"files": [_pin_of(path, logs_root, redact_path) for path in log_files(logs_root)]}
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Logs in a folder and its subfolders, sorted by name."""
     return sorted(
         (
             path
@@ -150,27 +128,7 @@ def read_logs(
     observe: Callable[[str, float], None] | None = None,
     connected: Sequence[tuple[str, bytes]] = (),
 ) -> Logs:
-    """Read the pinned logs: records, rejected spans, redactions and fields not understood.
-
-    Repeated records are kept at their first occurrence. Data appended after the pin are not read.
-
-    Args:
-        folder: The logs folder.
-        pin: As ``take_coordination_pin`` made it.
-        settings: Aliases of masters and what marks a test row.
-        privacy: What is taken out of records, and of the names of files.
-        cache: Where is kept what was read before, so that only what was appended is read; the
-            result is the same without it.
-        observe: Called with the number of bytes read (``scanned_bytes``).
-        connected: More logs, each with its name, as ``pinned_outcomes`` gives them.
-
-    Returns:
-        Frames of all four tables. Each byte of a pinned file belongs to a record kept (once), to
-        one rejected, to an empty object or to white space.
-
-    Raises:
-        CoordinationError: the logs were never pinned, or a pinned part has changed.
-    """
+    """Read the pinned logs, not what was appended since; of repeated records the first counts. Same without a cache."""
     if not pin or "files" not in pin:
         raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
     reader = LogReader(settings.aliases, settings.test_rows, privacy, cache)
@@ -195,12 +153,7 @@ def read_logs(
 
 
 def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[str, bytes]]:
-    """The outcomes that dlt read when the logs were pinned, as logs.
-
-    Raises:
-        CoordinationError: a source was never pinned, or is declared otherwise since.
-        SourceError: what was read is not there any more.
-    """
+    """The outcomes that dlt read when the logs were pinned, as logs."""
     pins = {item["dlt"]: item for item in source.pin.get("sources", ())}
     for dlt_source in source.settings.sources:
         pin = pins.get(dlt_source.dlt, {})
@@ -213,14 +166,12 @@ def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[st
 
 
 def _files_by_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
-    """Log files by the names used in pins and tables."""
     redact_path = PathRedactor(privacy, logs_key(privacy))
     names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
     return {redact_path(name): name for name in names}
 
 
 def _pinned(folder: Path, item: Mapping[str, Any], files_by_name: Mapping[str, str]) -> tuple[str, bytes]:
-    """Name and pinned bytes of a log."""
     name = files_by_name.get(item["path"], str(item["path"]))
     path = folder / name
     try:

@@ -93,12 +93,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def read_outcome(value: Any, key: Key = "outcome") -> OutcomeReading:
-    """Read the value of an outcome.
-
-    Args:
-        value: As logged: text, number or truth value.
-        key: ``exit_code`` where 0 is success, as of a process; elsewhere 1 is.
-    """
+    """Read a logged outcome: text, number or truth value. For ``exit_code`` 0 is success, elsewhere 1."""
     if key == "exit_code":
         return _exit_code(value)
     if isinstance(value, bool):
@@ -138,7 +133,6 @@ def _text(value: str) -> OutcomeReading:
 
 
 def _cause(text: str, words: list[str]) -> OutcomeReading | None:
-    """Failure where a failure and its cause are named, such as `error: no such file`."""
     first, *remaining = words
     if first not in _FAILED or not remaining:
         return None
@@ -183,7 +177,6 @@ _OF_SIGNS: dict[frozenset[_Sign], OutcomeReading] = {
 
 
 def _sign(word: str, denial: str) -> _Sign | None:
-    """What a word says after a denial or none; None for a word that says nothing."""
     if word in _PARTLY or word.endswith("%") or word == "/" or (denial and word in _WHOLLY):
         return "partly"
     if word in _OPEN:

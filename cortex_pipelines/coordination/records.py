@@ -53,7 +53,6 @@ class UnreadField:
 
 
 def canonical(record: Mapping[str, Any]) -> str:
-    """Canonical JSON of a record: sorted keys, no spaces, ASCII."""
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
@@ -64,15 +63,6 @@ def event(
     aliases: Mapping[str, str],
     test_rows: Sequence[re.Pattern[str]],
 ) -> dict[str, Any]:
-    """Row of ``schemas.COORDINATION_EVENTS`` for one record.
-
-    Args:
-        record: The record, as parsed.
-        file: Log file it stands in, relative to the logs folder.
-        byte_offset: Where it begins there.
-        aliases: Canonical names of masters by alias.
-        test_rows: A record whose task id or author one of these matches comes from a test.
-    """
     payload = canonical(record)
     outcome, success = _outcome(record)
     task_id = _text(_first(record, _TASK_ID))
@@ -97,7 +87,6 @@ def event(
 
 
 def is_test_row(record: Mapping[str, Any], rules: Sequence[re.Pattern[str]]) -> bool:
-    """Whether a rule matches the record's task id or author."""
     names = [_text(_first(record, _TASK_ID)), *(_text(_value_at(record, key)) for key in _MADE_BY)]
     return any(name and rule.search(name) for name in names for rule in rules)
 
@@ -134,18 +123,11 @@ def time_assumption(record: Mapping[str, Any]) -> str | None:
 
 
 def unread_fields(record: Mapping[str, Any], kind: str) -> list[UnreadField]:
-    """Fields of a record's time and outcome that were not understood, with the reasons.
-
-    Args:
-        record: The record, as parsed.
-        kind: Its `kind_of`.
-    """
     unread = list(_unread_times(record))
     return unread if kind in _WITHOUT_OUTCOME else [*unread, *_unread_outcomes(record)]
 
 
 def _time(record: Mapping[str, Any]) -> Timestamp | None:
-    """The first time that can be read."""
     for _, value in _scalars(record, TIME):
         try:
             return read_timestamp(value)
@@ -170,7 +152,6 @@ def _master(record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str
 
 
 def _outcome(record: Mapping[str, Any]) -> tuple[str | None, bool | None]:
-    """The outcome as logged, lower case, and whether it is a success."""
     logged = next(_scalars(record, _OUTCOME), None)
     outcome = _word(logged[1]) if logged else None
     for field, value, reading in _readings(record):
@@ -241,7 +222,6 @@ _PARTS = _Parts()
 
 
 def _scalars(record: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """The scalars in some places that are not empty, each with its place."""
     for key in keys:
         field = _value_at(record, key)
         if field is not None and not isinstance(field, (dict, list)) and field != "":
@@ -249,7 +229,6 @@ def _scalars(record: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[s
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    """First scalar in one of the places."""
     return next((field for _, field in _scalars(record, keys)), None)
 
 

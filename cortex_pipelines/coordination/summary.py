@@ -47,16 +47,6 @@ class FileSummary:
 
 
 def summarise(folder: Path, settings: CoordinationSettings, privacy: PrivacySettings) -> list[FileSummary]:
-    """Summarise each log in a folder, in reading order.
-
-    Args:
-        folder: Folder of logs; also a single log.
-        settings: Aliases of masters and what marks a test row.
-        privacy: What is taken out of the values that are shown.
-
-    Raises:
-        CoordinationError: the folder does not exist.
-    """
     event_ids: set[str] = set()
     redact = RecordRedactor(privacy, logs_key(privacy))
     if folder.is_file():

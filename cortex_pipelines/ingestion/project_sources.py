@@ -42,16 +42,12 @@ def without_password(url: str) -> str:
 
 
 class _OneSource(Settings):
-    """Base of all kinds of sources."""
-
     @property
     def declaration(self) -> dict[str, str]:
-        """The entry as written, which a pin must match."""
         return self.model_dump()
 
     @property
     def label(self) -> str:
-        """Name of the source in the tables' ``source`` column, for example ``git:PATH``."""
         kind, location = next(iter(self.declaration.items()))
         return f"{kind}:{location}"
 
@@ -84,7 +80,6 @@ class GitSource(_OneSource):
 
     @property
     def declaration(self) -> dict[str, str]:
-        """The entry as written, without a password."""
         return {"git": without_password(self.git), "ref": self.ref}
 
 
@@ -124,12 +119,10 @@ class SdistSource(_OneSource):
 
     @property
     def name(self) -> str:
-        """Name of the package."""
         return self.pypi.partition("==")[0]
 
     @property
     def version(self) -> str:
-        """Requested version; may be ``latest``."""
         return self.pypi.partition("==")[2] or "latest"
 
 
@@ -150,13 +143,11 @@ class NpmSource(_OneSource):
 
     @property
     def name(self) -> str:
-        """Name of the package, with its scope."""
         separator = self.npm.find("@", 1)
         return self.npm if separator < 0 else self.npm[:separator]
 
     @property
     def version(self) -> str:
-        """Requested version; may be ``latest``."""
         return self.npm.removeprefix(self.name).removeprefix("@") or "latest"
 
 
@@ -227,23 +218,13 @@ Pin = dict[str, Any]
 
 @dataclass(frozen=True)
 class ProjectSource:
-    """The sources of a project in params.yaml with their pins.
-
-    Args:
-        settings: The project's entry in params.yaml.
-        pins: Its pins in sources.lock, one a source, in the same order.
-    """
+    """The sources of a project in params.yaml with their pins, in the same order."""
 
     settings: ProjectSettings
     pins: tuple[Pin, ...]
 
 
 def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source, Pin]]:
-    """Each source of a project with its pin.
-
-    Raises:
-        SourceError: a pin is missing or was taken for another entry of params.yaml.
-    """
     declarations = [entry.declaration for entry in source.settings.sources]
     pinned = [
         {key: pin.get(key) for key in declaration} for declaration, pin in zip(declarations, source.pins, strict=False)
@@ -293,7 +274,6 @@ def _is_repository(path: Path) -> bool:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a path is a git bundle."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

@@ -23,7 +23,6 @@ REDACTION: pl.DataType = pl.List(
 
 
 def redaction_rows(redacted: RedactedText) -> list[dict[str, Any]]:
-    """Redactions of a text, as values of type ``REDACTION``."""
     return [
         {
             "line": redaction.finding.line,
@@ -39,12 +38,7 @@ def redaction_rows(redacted: RedactedText) -> list[dict[str, Any]]:
 
 
 def name_rows(names: Iterable[NameRedaction], offset: int = 0) -> list[dict[str, Any]]:
-    """Redactions of a path, as values of type ``REDACTION``.
-
-    Args:
-        names: Names that were replaced.
-        offset: Characters that stand before the path, where there are several paths.
-    """
+    """Redactions of a path, whose text stands ``offset`` characters into the redacted one."""
     return [asdict(span) | {"line": IN_PATH, "start": offset + span.start, "end": offset + span.end} for span in names]
 
 
@@ -64,7 +58,6 @@ def without_private_errors(
 
 
 def redact_message(message: str, privacy: PrivacySettings, key: bytes) -> str:
-    """A message without private values, paths and names included."""
     text = redact_text(message, "", None, privacy, key).text
     redactor = PathRedactor(privacy, key)
     return _WORD.sub(lambda word: _redact_word(word[0], redactor), text)
@@ -75,6 +68,5 @@ def _redact_word(word: str, path_redactor: PathRedactor) -> str:
 
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table ``REDACTIONS`` from a frame with source, path and redactions."""
     redactions = frame.select(*_FILE_KEY, "redactions").explode("redactions").drop_nulls("redactions")
     return REDACTIONS.conform(redactions.unnest("redactions"))

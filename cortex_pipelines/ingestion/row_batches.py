@@ -10,12 +10,6 @@ _ROWS = 2_000
 
 
 def frame_of(rows: Iterable[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """Rows as a frame of a schema.
-
-    Args:
-        rows: One dictionary a row, with the schema's columns.
-        schema: Names and types of the columns.
-    """
     remaining = iter(rows)
     frames = [pl.DataFrame(schema=schema)]
     while batch := list(islice(remaining, _ROWS)):

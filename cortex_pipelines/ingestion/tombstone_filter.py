@@ -10,18 +10,11 @@ REASON = "forgotten"
 
 
 def forgotten_file(path: str, size: int) -> SkippedFile:
-    """The row of skipped files for a forgotten file."""
     return SkippedFile(path, REASON, "a tombstone in privacy.forgotten of params.yaml", size)
 
 
 def forgotten_by_author(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
-    """Files excluded because a forgotten author changed them last.
-
-    Args:
-        files: Rows with source, path and author.
-        project: The project's name.
-        privacy: Tombstones.
-    """
+    """Files excluded because a forgotten author changed them last."""
     if not any(stone.author for stone in privacy.forgotten):
         return files.clear()
     file_keys = files.select("source", "path", "author").iter_rows()
@@ -31,13 +24,6 @@ def forgotten_by_author(files: pl.DataFrame, project: str, privacy: PrivacySetti
 
 
 def drop_forgotten_commits(commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
-    """Commits of authors who are not forgotten, without forgotten paths.
-
-    Args:
-        commits: Rows with source, author and paths.
-        project: The project's name.
-        privacy: Tombstones.
-    """
     if not privacy.forgotten:
         return commits
     live_mask: list[bool] = []

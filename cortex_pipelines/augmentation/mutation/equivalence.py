@@ -23,17 +23,7 @@ _BEFORE = 24
 
 
 def is_equivalent(operator: str, change: TextEdit, view: NodeTable) -> bool:
-    """Whether a mutation is known to preserve behaviour.
-
-    Dead code, docstrings and annotations; neutral terms (``x + 0`` is ``x - 0``); operands or
-    arguments that are equal without their brackets; conversions to the type that the value has
-    already; ``split`` and ``rsplit`` without a limit; a default of ``None``, as ``get`` has.
-
-    Args:
-        operator: Name of its operator.
-        change: The change.
-        view: The original.
-    """
+    """Whether a mutation is known to preserve behaviour (dead code, docstrings, annotations, neutral terms)."""
     return (
         _strip_parentheses(change.old) == _strip_parentheses(change.new)
         or _in_inert_code(change, view)
@@ -55,7 +45,6 @@ def _has_no_effect(operator: str, change: TextEdit, view: NodeTable) -> bool:
 
 
 def _strip_parentheses(text: str) -> str:
-    """Text without white space and outer brackets."""
     stripped = "".join(text.split())
     while stripped.startswith("(") and stripped.endswith(")") and _closes_at_end(stripped):
         stripped = stripped[1:-1]
@@ -108,7 +97,6 @@ def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
 
 
 def _after(jump: Node, view: NodeTable) -> list[tuple[int, int]]:
-    """Unreachable code after a jump in its block; function definitions are excluded."""
     block = view.parent(jump)
     following = jump.next_named_sibling
     if block is None or following is None or block.type not in BLOCKS:

@@ -51,7 +51,6 @@ def mutate_code(
 
 
 def _units(view: NodeTable, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
-    """Start, end and name of each unit and top-level statement, outer ones first."""
     spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
     for unit in file_units(view.text, view.language, path, extraction):
         if unit.kind in _KINDS:
@@ -63,7 +62,6 @@ def _units(view: NodeTable, path: str, extraction: ExtractionSettings) -> list[t
 def _assign_to_units(
     view: NodeTable, units: list[tuple[int, int, str]], longest: int
 ) -> Iterator[tuple[MutatedUnit, Site]]:
-    """Pair each node with its innermost unit; both come in source order."""
     enclosing: list[MutatedUnit] = []
     coming = 0
     for operator, node in sites(view):

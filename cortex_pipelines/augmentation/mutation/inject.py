@@ -46,7 +46,6 @@ class Mutant:
 
     @property
     def verification(self) -> tuple[str, ...]:
-        """Checks that the mutant passed; a mutant that fails any of ``CHECKS`` is discarded."""
         return CHECKS
 
 
@@ -69,7 +68,6 @@ class MutatedUnit:
     python: PythonUnit | None
 
     def mutant(self, operator: Operator, change: TextEdit) -> Mutant | None:
-        """The mutant of one change, or None if a check fails."""
         snippet = self.view.snippet
         shift = len(snippet.prefix)
         start, end = change.start - shift, change.end - shift
@@ -107,7 +105,6 @@ def _sound(snippet: Snippet, start: int, end: int, replacement: bytes) -> bool:
 
 
 def mutate_unit(code: str, language: str, kind: str, path: str, name: str, limit: int, *seed: object) -> list[Mutant]:
-    """At most ``limit`` mutants of a unit; none if it does not parse on its own."""
     snippet = parse_unit(code.encode(), language, kind, path)
     if snippet is None:
         return []
@@ -123,7 +120,6 @@ Site = tuple[Operator, Node]
 
 
 def sites(view: NodeTable) -> Iterator[Site]:
-    """All applicable operators at all nodes, in source order."""
     by_type = operators_at(view.language)
     start, end = len(view.snippet.prefix), len(view.snippet.prefix) + len(view.snippet.code)
     for node in view.nodes:
@@ -134,7 +130,6 @@ def sites(view: NodeTable) -> Iterator[Site]:
 
 
 def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
-    """All mutants, without duplicates per unit."""
     seen_mutants: set[tuple[int, str]] = set()
     for unit, (operator, node) in units:
         for change in operator.edits_at(node, unit.view):
@@ -159,8 +154,6 @@ def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) ->
 
 
 class _WeightedSampler:
-    """Weighted random draw of mutants."""
-
     def __init__(self, units: list[tuple[MutatedUnit, Site]], seed: tuple[object, ...]) -> None:
         self._operators = {operator.name: operator for _, (operator, _) in units}
         self._places: dict[str, list[tuple[MutatedUnit, Node | TextEdit]]] = {}
@@ -171,7 +164,6 @@ class _WeightedSampler:
         self._drawn = 0
 
     def next(self) -> Mutant | None:
-        """The next mutant drawn, or None when exhausted."""
         while self._places:
             self._waiting = self._waiting or sorted(self._places)
             name = self._operator()
@@ -192,7 +184,6 @@ class _WeightedSampler:
         return self._waiting[bisect_right(list(accumulate(weights)), ticket)]
 
     def _draw_from(self, name: str) -> Mutant | None:
-        """An untried mutant of one operator."""
         operator, candidates = self._operators[name], self._places[name]
         while candidates:
             ticket = self._below(len(candidates))

@@ -54,8 +54,6 @@ _LOOK_AROUND = 16
 
 @dataclass
 class _NamePositions:
-    """Names and their positions in source order."""
-
     places: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     first: dict[str, int] = field(default_factory=dict)
@@ -68,7 +66,6 @@ class _NamePositions:
 
 
 def is_use(node: Node, view: NodeTable) -> bool:
-    """Whether an identifier reads a variable."""
     parent = view.parent(node)
     if parent is None or parent.type not in _USES or view.code(node) in _CONVENTIONAL:
         return False
@@ -83,7 +80,6 @@ def is_use(node: Node, view: NodeTable) -> bool:
 
 
 def bound_before(name: str, node: Node, view: NodeTable) -> bool:
-    """Whether the enclosing function binds the name before the node."""
     return _bound(node, view).first.get(name, node.start_byte) < node.start_byte
 
 
@@ -115,7 +111,6 @@ def other_callees(call: Node, view: NodeTable) -> list[str]:
 
 
 def other_attributes(node: Node, view: NodeTable) -> list[str]:
-    """Other attributes accessed on the same object in the function, nearest first."""
     owner, name = node.named_children
     attributes = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _NamePositions())
     return _nearest_names(attributes, node.start_byte, view.code(name))
@@ -143,7 +138,6 @@ def call_shape(call: Node, view: NodeTable) -> tuple[str, str, int] | None:
 
 
 def is_pair(node: Node) -> bool:
-    """Whether a node is an attribute access ``object.name``."""
     return node.named_child_count == 2 and not node.named_children[1].child_count
 
 
@@ -187,7 +181,6 @@ def _visible_from(name: Node, view: NodeTable) -> int:
 
 
 def _declared_type(name: Node, view: NodeTable) -> str:
-    """Text of a name's declared type; empty without a declaration."""
     for above in islice(view.ancestors(name), 2):
         kind = above.child_by_field_name("type")
         if kind is not None:

@@ -39,11 +39,7 @@ class TextEdit:
 
 
 class Operator(ABC):
-    """A mutation operator for one kind of bug.
-
-    Subclasses in ``augmentation/mutation/operators/`` are discovered automatically. The first line
-    of the docstring describes the bug.
-    """
+    """A mutation operator for one kind of bug. Subclasses in ``augmentation/mutation/operators/`` are discovered."""
 
     name: ClassVar[str]
     """Name in the data, unique."""
@@ -61,27 +57,22 @@ class Operator(ABC):
 
     @abstractmethod
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """All edits of the operator at a node of one of its types."""
+        pass
 
     def explain(self, change: TextEdit) -> str:
-        """Explain an edit in words."""
         return self.explanation.format(
             right=_quote(change.right), wrong=_quote(change.wrong), old=_quote(change.old), new=_quote(change.new)
         )
 
 
 class TokenSwap(Operator):
-    """Replaces an operator token by another."""
-
     swaps: ClassVar[Mapping[str, tuple[str, ...]]]
     """Token to what may take its place."""
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        """Whether the swap makes sense at the node."""
         return True
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Every swap of a token directly under the node."""
         tokens = [part for part in node.children if part.type in self.swaps and not part.is_named]
         if tokens and self.applies(node, view):
             for token in tokens:
@@ -90,12 +81,10 @@ class TokenSwap(Operator):
 
 
 def replace_part(view: NodeTable, quoted_node: Node, part: Node, replacement: str) -> TextEdit:
-    """Change a part of a node; the explanation quotes the whole node."""
     return replace_span(view, quoted_node, part.start_byte, part.end_byte, replacement)
 
 
 def replace_span(view: NodeTable, quoted_node: Node, start: int, end: int, replacement: str) -> TextEdit:
-    """Change a span of a node; the explanation quotes the whole node."""
     head = view.between(quoted_node.start_byte, start)
     tail = view.between(end, quoted_node.end_byte)
     old = view.between(start, end)
@@ -111,7 +100,6 @@ def _quoted_context(head: str, tail: str) -> tuple[str, str]:
 
 
 def replace_quoting_around(view: NodeTable, node: Node, replacement: str) -> TextEdit:
-    """Change a whole node; the explanation quotes its parent."""
     quoted_node = node
     for quoted_node in view.ancestors(node):
         length = quoted_node.end_byte - quoted_node.start_byte
@@ -124,7 +112,6 @@ _LISTS = split_words("argument_list arguments expression_list")
 
 
 def replace_node(view: NodeTable, node: Node, replacement: str) -> TextEdit:
-    """Change a whole node."""
     return replace_span(view, node, node.start_byte, node.end_byte, replacement)
 
 
@@ -148,13 +135,11 @@ _REMOVABLE_FROM = split_words(
 
 
 def reindented(view: NodeTable, body: str, old: str, new: str) -> str:
-    """Re-indent the lines of a body from ``old`` to ``new``."""
     lines = body.split("\n")
     return "\n".join([lines[0], *(new + line[len(old) :] if line.startswith(old) else line for line in lines[1:])])
 
 
 def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
-    """Two-way replacement table of token pairs."""
     replacements: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
         for original, replacement in (pair, pair[::-1]):

@@ -9,17 +9,11 @@ from cortex_pipelines.augmentation.registry import instances_in
 
 @cache
 def operators() -> tuple[Operator, ...]:
-    """One instance of each operator, sorted by name.
-
-    Raises:
-        RuntimeError: two operators have the same name.
-    """
     return instances_in(folder, Operator)  # type: ignore[type-abstract]
 
 
 @cache
 def operators_at(language: str) -> dict[str, tuple[Operator, ...]]:
-    """Operators by node type, for one language."""
     by_type: dict[str, list[Operator]] = {}
     for operator in operators():
         for node_type in sorted(operator.places.get(language, ())):

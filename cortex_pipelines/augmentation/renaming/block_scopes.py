@@ -22,8 +22,6 @@ _NAME_TYPES = ("identifier", "identifier_pattern", "label_name")
 
 @dataclass(frozen=True)
 class _Scope:
-    """Declaration and extent of a name, and the node that must enclose its uses."""
-
     declared_at: int
     start: int
     end: int
@@ -31,7 +29,6 @@ class _Scope:
 
 
 def block_locals(snippet: Snippet) -> list[LocalVariable]:
-    """Local variables that may be renamed, with all their uses."""
     language = BLOCK_LANGUAGES[snippet.language]
     nodes = list(snippet.nodes())
     identifiers = [node for node in nodes if _is_name(node)]
@@ -76,10 +73,7 @@ def _opaque_words(nodes: list[Node], language: BlockLanguage) -> set[str]:
 
 
 def _roles(root: Node) -> _Roles:
-    """``type.field`` of each node in its parent; ``type`` alone for unnamed fields.
-
-    One walk: finding each node's position among many siblings would take quadratic time.
-    """
+    """``type.field`` of each node. One walk: looking for each node among its siblings would take quadratic time."""
     cursor, parents, roles = root.walk(), [""], {}
     while True:
         node = cursor.node
@@ -104,7 +98,6 @@ def _is_fixed(node: Node, language: BlockLanguage, roles: _Roles) -> bool:
 
 
 def _declared_scope(node: Node, language: BlockLanguage, roles: _Roles) -> _Scope | None:
-    """Scope of the name that an identifier declares, or None."""
     top = node
     while top.parent is not None and top.parent.type in language.patterns:
         top = top.parent
@@ -151,7 +144,6 @@ def _barrier(node: Node, language: BlockLanguage) -> int | None:
 
 
 def _covered(use: Node, scopes: list[_Scope], language: BlockLanguage) -> bool:
-    """Whether a use refers to a variable declared in the unit."""
     barrier = _barrier(use, language)
     return any(
         scope.declared_at == use.start_byte or (scope.barrier == barrier and scope.start <= use.start_byte < scope.end)

@@ -18,15 +18,10 @@ _SORTED_BY_NAME = frozenset({"MAKE_CELL", "LOAD_CLOSURE"})
 
 
 class NotEquivalentError(ValueError):
-    """Two functions differ in more than local variable names."""
+    pass
 
 
 def check_equivalent(original: str, renamed: str) -> None:
-    """Compare two versions of a function, or of any other code.
-
-    Raises:
-        NotEquivalentError: they differ in more than names of local variables, or do not compile.
-    """
     codes = [compiled(text.encode()) for text in (original, renamed)]
     if codes[0] is not None and codes[1] is not None and _plainly_equal(codes[0], codes[1]):
         return
@@ -44,11 +39,7 @@ def check_equivalent(original: str, renamed: str) -> None:
 
 
 def _plainly_equal(before: CodeType, after: CodeType) -> bool:
-    """Whether the bytecode is equal and the local variables map one to one.
-
-    True for most functions: variables are numbered in order of appearance. Not for those with
-    closures, whose variables are sorted by name.
-    """
+    """True for most functions, whose variables are numbered by appearance; with closures they are sorted by name."""
     if before.co_code != after.co_code or _signature(before) != _signature(after):
         return False
     if before.co_cellvars or after.co_cellvars or before.co_freevars or after.co_freevars:
@@ -66,7 +57,6 @@ def _plainly_equal(before: CodeType, after: CodeType) -> bool:
 
 
 def _shape(tree: ast.Module) -> list[str]:
-    """The syntax tree without names that can be local variables."""
     shape = []
     for node in ast.walk(tree):
         shape.append(type(node).__name__)
@@ -105,13 +95,7 @@ def _constant(value: object) -> str:
 
 
 def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
-    """Check that two code objects are equal up to a one-to-one renaming of variables.
-
-    Args:
-        before: Code object of the original.
-        after: Code object of the other version.
-        outer: Renames of the enclosing function so far; shared names are added.
-    """
+    """Check that two code objects are equal up to a one-to-one renaming; ``outer`` are those of the function around."""
     qualified_name = before.co_qualname
     old, new = list(dis.get_instructions(before)), list(dis.get_instructions(after))
     if _signature(before) != _signature(after) or len(old) != len(new):

@@ -42,7 +42,6 @@ class _Scope:
         self.fixed.add(name)
 
     def owner_of(self, name: str) -> "_Scope | None":
-        """Scope that a name used here belongs to; None if outside the unit."""
         scope: _Scope | None = self
         while scope is not None:
             if scope is self or scope.kind != "class":
@@ -62,8 +61,6 @@ class _Scope:
 
 @dataclass
 class _Names:
-    """Uses of names by scope, collected in a walk over the tree."""
-
     uses: list[tuple[str, Node, _Scope]] = field(default_factory=list)
     pinned: set[str] = field(default_factory=set)
 
@@ -113,7 +110,6 @@ def _collect(root: Node, names: _Names) -> None:
 
 
 def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:
-    """Record the names of a node and return its children with their scopes."""
     kind = node.type
     if kind == "identifier":
         names.uses.append((text_of(node), node, scope))

@@ -41,28 +41,12 @@ class RenamedUnit:
 
 
 def local_variables(code: str, language: str, kind: str, path: str = "") -> list[LocalVariable]:
-    """Renamable local variables of a unit, by first occurrence.
-
-    Args:
-        code: The unit's code.
-        language: Its language.
-        kind: Its kind; only functions and methods have local variables.
-        path: Path of its file (tells TSX from TypeScript).
-    """
     snippet = parse_unit(code.encode(), language, kind, path)
     return [] if snippet is None else _locals_of(snippet, kind)
 
 
 def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> RenamedUnit | None:
-    """Rename a unit's local variables; None if nothing can safely be renamed.
-
-    Args:
-        code: The unit's code.
-        language: Its language.
-        kind: Its kind.
-        path: Path of its file.
-        seed: Seed of the choice of names.
-    """
+    """None if nothing can safely be renamed."""
     snippet = parse_unit(code.encode(), language, kind, path)
     variables = [] if snippet is None else _locals_of(snippet, kind)
     if snippet is None or not variables:
@@ -81,7 +65,6 @@ def rename_locals(code: str, language: str, kind: str, path: str, *seed: object)
 
 
 def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:
-    """Replace the names of variables at all their positions."""
     replacements = sorted((span, new.encode()) for variable, new in renames for span in variable.places)
     parts, copied_end = [], 0
     for (start, end), new in replacements:
@@ -108,7 +91,6 @@ def _candidates(old: str, language: str, seed: tuple[object, ...]) -> Iterator[s
 
 
 def _styled(words: list[str], old: str, language: str) -> str:
-    """Join words in the style of the old name: UPPER_CASE, snake_case or camelCase."""
     if old.isupper() and len(old) > 1:
         return "_".join(words).upper()
     if language in _SNAKE:
@@ -117,7 +99,6 @@ def _styled(words: list[str], old: str, language: str) -> str:
 
 
 def _is_sound(snippet: Snippet, changed: bytes) -> bool:
-    """Final safety check that the renamed code is equivalent."""
     other = snippet.with_code(changed)
     kinds = [kind for kind, _ in snippet.tokens]
     if other.errors or kinds != [kind for kind, _ in other.tokens]:

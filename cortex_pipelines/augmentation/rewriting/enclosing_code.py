@@ -6,7 +6,6 @@ _CLOSING = ("}", ")", "]")
 
 
 def closing_indent(code: str) -> str | None:
-    """Indentation of a unit in a language with braces, by its closing line; None without one."""
     last = code.rstrip().rpartition("\n")[2]
     bare = last.lstrip()
     closes = len(code.split("\n")) > 1 and bare.startswith(_CLOSING)
@@ -34,6 +33,5 @@ def own_indent(view: NodeTable) -> str | None:
 
 
 def _indent_before(offset: int, text: bytes) -> str:
-    """White space between the line's start and an offset; empty if there is other text."""
     before = text[text.rfind(b"\n", 0, offset) + 1 : offset]
     return "" if before.strip() else before.decode()

@@ -14,21 +14,16 @@ _MOST_FILES = 5000
 
 
 class FormatterError(RuntimeError):
-    """A formatter is missing or has the wrong version."""
+    pass
 
 
 class Style(NamedTuple):
-    """A formatting style: its name in the data and its options."""
-
     name: str
     options: tuple[str, ...]
 
 
 class Formatter(ABC):
-    """A code formatter installed from a wheel.
-
-    Subclasses in ``augmentation/rewriting/formatters/`` are discovered automatically.
-    """
+    """A code formatter installed from a wheel. Subclasses in ``augmentation/rewriting/formatters/`` are discovered."""
 
     name: ClassVar[str]
     """Distribution on PyPI, unique."""
@@ -42,14 +37,9 @@ class Formatter(ABC):
 
     @abstractmethod
     def command(self, style: Style) -> list[str]:
-        """The command that formats the given files in place."""
+        pass
 
     def check_version(self) -> None:
-        """Check that the declared version is installed.
-
-        Raises:
-            FormatterError: it is missing or has another version.
-        """
         requirement = f"{self.name}=={self.version}"
         try:
             installed = metadata.version(self.name)
@@ -63,16 +53,7 @@ class Formatter(ABC):
             )
 
     def formatted(self, texts: Sequence[bytes], language: str, style: Style) -> list[bytes]:
-        """Format each text independently.
-
-        Args:
-            texts: Code; a text that the formatter rejects is returned unchanged.
-            language: Their language.
-            style: The style.
-
-        Raises:
-            FormatterError: the program cannot be started.
-        """
+        """Format each text independently; one that the formatter rejects is returned unchanged."""
         parts = (texts[first : first + _MOST_FILES] for first in range(0, len(texts), _MOST_FILES))
         return [text for part in parts for text in self._formatted(part, language, style)]
 
@@ -90,7 +71,6 @@ class Formatter(ABC):
         return [text for half in halves for text in self._formatted(half, language, style)]
 
     def _ends_well(self, style: Style, files: Sequence[Path]) -> bool:
-        """Whether the program exited normally; files that it rejected are tolerated."""
         try:
             completed = subprocess.run(
                 [*self.command(style), *(file.name for file in files)],

@@ -23,15 +23,7 @@ _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
-    """Whether two versions of a unit have equal syntax trees and comment words.
-
-    Python: the interpreter's own tree, docstrings without their indentation (PEP 257). Other
-    languages: every node of the parse, whatever quotes stand around a string.
-
-    Args:
-        before: The unit.
-        after: The other version, with the surroundings that it needs.
-    """
+    """Whether two versions have equal syntax trees and comment words; docstrings without indentation (PEP 257)."""
     if after.errors or _commented(before) != _commented(after):
         return False
     if before.language == "python":
@@ -42,13 +34,11 @@ def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
 
 
 def _commented(snippet: Snippet) -> str:
-    """Words of all comments without markers; a long comment may have been split."""
     comments = [text_of(node) for node in walk(snippet.tree.root_node) if node.type in COMMENTS]
     return _COMMENT_MARKS.sub("", "".join(comments))
 
 
 def _shape(snippet: Snippet) -> Iterator[tuple[str, str]]:
-    """Node types, leaf texts and node ends, without comments."""
     stack: list[Node | None] = [snippet.tree.root_node]
     while stack:
         node = stack.pop()
@@ -100,7 +90,6 @@ def _same_python(before: object, after: object) -> bool:
 
 
 def _without_indentation(first: ast.stmt) -> None:
-    """Normalise the indentation of a docstring."""
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
         constant = first.value
         if isinstance(constant.value, str):

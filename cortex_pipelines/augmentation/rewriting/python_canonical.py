@@ -94,7 +94,6 @@ def _both(first: ast.expr, second: ast.expr) -> ast.BoolOp:
 
 
 def _positive(test: ast.expr) -> ast.expr | None:
-    """A condition without its negation; None if it has none."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return test.operand
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -105,7 +104,6 @@ def _positive(test: ast.expr) -> ast.expr | None:
 
 
 def _nest_following(block: list[ast.stmt]) -> list[ast.stmt]:
-    """Statements with those after a jumping branch moved into its ``else``."""
     nested: list[ast.stmt] = []
     for statement in reversed(block):
         while isinstance(statement, ast.If) and (inner := _held_alone(statement)) is not None:
@@ -122,7 +120,6 @@ def _nest_following(block: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _held_alone(branch: ast.If) -> ast.If | None:
-    """The single ``if`` nested in another, both without ``else``."""
     inner = branch.body[0]
     if branch.orelse or len(branch.body) != 1 or not isinstance(inner, ast.If):
         return None

@@ -25,8 +25,6 @@ _DRAWS = 2**64
 
 
 class _Task(NamedTuple):
-    """A unit with the surrounding code that the formatter needs."""
-
     unit: dict[str, Any]
     snippet: Snippet
     prefix: bytes
@@ -38,11 +36,6 @@ class _Task(NamedTuple):
 
 @cache
 def formatters() -> dict[str, Formatter]:
-    """Formatter of each supported language; their versions are checked.
-
-    Raises:
-        FormatterError: a formatter is missing or has another version.
-    """
     installed = instances_in(folder, Formatter)  # type: ignore[type-abstract]
     for formatter in installed:
         formatter.check_version()
@@ -50,24 +43,11 @@ def formatters() -> dict[str, Formatter]:
 
 
 def is_drawn(share: float, *seed: object) -> bool:
-    """Whether a unit belongs to the reformatted share, by hash."""
     return draw("reformatted", *seed) < share * _DRAWS
 
 
 def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritten]:
-    """Reformat units, each in a style drawn by hash.
-
-    Args:
-        units: Units with ``unit_id``, ``language``, ``kind``, ``path`` and ``code``.
-        seed: Seed of the choice of styles.
-
-    Returns:
-        Rewritten units by ``unit_id``. A unit is missing if its language has no formatter, if the
-        style does not change it, or if the result cannot be shown to be the same code.
-
-    Raises:
-        FormatterError: a formatter is missing or has another version.
-    """
+    """Reformat units, each in a style drawn by hash; those that do not change, or in more than layout, are missing."""
     tasks: dict[tuple[str, Style], list[_Task]] = defaultdict(list)
     for unit in units:
         formatter = formatters().get(unit["language"])
@@ -87,7 +67,6 @@ def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritt
 
 
 def _task(unit: dict[str, Any]) -> _Task | None:
-    """Formatter input of a unit, or None if it is not suitable."""
     snippet = parse_unit(unit["code"].encode(), unit["language"], unit["kind"], unit["path"])
     if snippet is None or not _is_fit(snippet):
         return None
@@ -108,7 +87,6 @@ def _is_fit(snippet: Snippet) -> bool:
 
 
 def _blocks_around(unit: dict[str, Any], prefix: bytes) -> bytes:
-    """Python blocks that nest a unit as deeply as in its file."""
     lines = [line.expandtabs(_STEP) for line in unit["code"].split("\n")[1:] if line.strip()]
     body = min((len(line) - len(line.lstrip()) for line in lines), default=0)
     indent = prefix.rpartition(b"\n")[2]
@@ -129,7 +107,6 @@ def _without_last_commas(snippet: Snippet) -> Snippet:
 
 
 def _taken_out(text: bytes, task: _Task) -> str | None:
-    """The formatted unit alone; None if unchanged or changed in more than layout."""
     inside = _between(text, task.prefix, task.snippet.suffix)
     if inside is None:
         return None
@@ -149,13 +126,7 @@ def _taken_out(text: bytes, task: _Task) -> str | None:
 
 
 def _reindent(snippet: Snippet, before: str, after: str) -> str:
-    """Indent the unit as in its file; lines that start within a string stay.
-
-    Args:
-        snippet: The formatted unit, formatted outside of its surroundings.
-        before: Indentation of its closing line in the file.
-        after: Its indentation now.
-    """
+    """Indent the unit as in its file; lines that start within a string stay."""
     string_rows = [
         range(start + 1, end + 1)
         for node in snippet.nodes()
@@ -172,13 +143,11 @@ def _reindent(snippet: Snippet, before: str, after: str) -> str:
 
 
 def _flush(code: str) -> str:
-    """Dedent all lines but the first."""
     first, end, following_lines = code.partition("\n")
     return first + end + dedent(following_lines)
 
 
 def _between(text: bytes, prefix: bytes, suffix: bytes) -> bytes | None:
-    """Text between two others, ignoring white space."""
     before, after = (
         rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(frame.split())) for frame in (prefix, suffix)
     )

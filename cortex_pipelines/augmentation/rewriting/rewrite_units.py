@@ -37,24 +37,13 @@ class Rewritten:
 
 @cache
 def rewrites() -> tuple[Rewrite, ...]:
-    """One instance of each rewrite, sorted by name."""
     return instances_in(folder, Rewrite)  # type: ignore[type-abstract]
 
 
 def rewritten(
     code: str, language: str, kind: str, path: str, limit: int, *seed: object, first: str | None = None
 ) -> list[Rewritten]:
-    """At most ``limit`` distinct rewrites of a unit, drawn by hash.
-
-    Args:
-        code: The unit's code.
-        language: Its language.
-        kind: Its kind.
-        path: Path of its file.
-        limit: Maximum number of variants.
-        seed: Seed of the choice.
-        first: Family whose rewrites come before all others; None for none.
-    """
+    """At most ``limit`` distinct rewrites of a unit, drawn by hash; those of the family ``first`` come first."""
     if not limit:
         return []
     snippet = parse_unit(code.encode(), language, kind, path)

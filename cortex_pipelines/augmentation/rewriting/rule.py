@@ -10,7 +10,7 @@ from cortex_pipelines.augmentation.node_table import NodeTable
 
 
 class Edit(NamedTuple):
-    """One replacement: start, end (exclusive), new text."""
+    """Start, end (exclusive), new text."""
 
     start: int
     end: int
@@ -18,10 +18,7 @@ class Edit(NamedTuple):
 
 
 class Rewrite(ABC):
-    """A behaviour-preserving rewrite.
-
-    Subclasses in ``augmentation/rewriting/rewrites/`` are discovered automatically.
-    """
+    """A behaviour-preserving rewrite. Subclasses in ``augmentation/rewriting/rewrites/`` are discovered."""
 
     name: ClassVar[str]
     """Name in the data, unique."""
@@ -32,30 +29,26 @@ class Rewrite(ABC):
 
     @abstractmethod
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        """All replacements in a unit; of overlapping ones the first counts."""
+        pass
 
 
 class NodeRewrite(Rewrite):
-    """A rewrite of single nodes."""
-
     family = "structure"
     places: ClassVar[Mapping[str, frozenset[str]]]
     """Language to node types on which it works."""
 
     @property
     def languages(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Supported languages."""
         return tuple(self.places)
 
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        """Replacements at all nodes."""
         for kind in sorted(self.places[view.language]):
             for node in view.by_type.get(kind, ()):
                 yield from self.edits_at(node, view)
 
     @abstractmethod
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Replacements at one node."""
+        pass
 
 
 def applied(text: bytes, edits: list[Edit]) -> bytes:

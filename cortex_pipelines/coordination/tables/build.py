@@ -15,16 +15,7 @@ from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES,
 def coordination_tables(
     events: pl.DataFrame, aliases: Mapping[str, str], settings: LogTableSettings
 ) -> dict[str, pl.DataFrame]:
-    """Tables ``schemas.COORDINATION_TABLES`` by name, from the parsed records.
-
-    Every record about a task or a metric is in at least one table; keyword rules, and events
-    without a master, are in none.
-
-    Args:
-        events: Records of the logs.
-        aliases: Canonical names of masters by alias.
-        settings: Which outcomes are recent, and which metrics are gauges.
-    """
+    """Tables ``schemas.COORDINATION_TABLES`` by name. Keyword rules, and events without a master, are in none."""
     decision_rows, outcome_rows = decisions(events, aliases), outcomes(events)
     return {
         DECISIONS.name: decision_rows,

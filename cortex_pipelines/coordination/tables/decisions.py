@@ -18,15 +18,6 @@ _MODEL = ("model_version", "decision.model_version", "routing.model_version")
 
 
 def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
-    """Routing decisions, from ``schemas.COORDINATION_EVENTS``.
-
-    Args:
-        events: Records of the logs.
-        aliases: Canonical names of masters by alias.
-
-    Returns:
-        A frame of ``schemas.DECISIONS``.
-    """
     decision_events = events.filter(
         pl.col("master").is_not_null() & pl.col("kind").is_in(["decision", "event", "outcome"])
     )
@@ -68,7 +59,6 @@ def decided_at(event: Mapping[str, Any]) -> datetime | None:
 
 
 def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
-    """Scores by master, sorted by name."""
     raw_scores = next((value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {})
     scores = {
         aliases.get(name, name): value

@@ -30,23 +30,13 @@ class _TrackRecord:
     seconds: list[float | None] = field(default_factory=list)
 
     def before(self, when: datetime, most: int) -> tuple[int, list[float]]:
-        """Number of outcomes known before a time, and durations in seconds of the latest."""
         count = bisect_left(self.times, when)
         recent = self.seconds[max(0, count - most) : count]
         return count, [seconds for seconds in recent if seconds is not None]
 
 
 def features(decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    """Feature rows, one per task and master.
-
-    Args:
-        decisions: ``schemas.DECISIONS``.
-        outcomes: ``schemas.OUTCOMES``; also tasks of which no decision was logged.
-        settings: How many outcomes are recent.
-
-    Returns:
-        A frame of ``schemas.FEATURES``.
-    """
+    """Feature rows, one per task and master, also for tasks of which no decision was logged."""
     attempts = _attempts(decisions, outcomes)
     masters = _records(outcomes)
     times_by_master = _times_by(attempts, "master")
@@ -67,7 +57,6 @@ def features(decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTable
 
 
 def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str, Any]]:
-    """First decision of each attempt, completed from later records of the task."""
     columns = ["attempt_id", "task_id", "text", "master", "test_row"]
     records = pl.concat(
         [
@@ -114,7 +103,6 @@ def _margin(scores: list[float] | None) -> float | None:
 
 
 def _records(outcomes: pl.DataFrame) -> dict[str, _TrackRecord]:
-    """Record of each master; each attempt counts once."""
     known_outcomes = outcomes.filter(
         pl.col("attempt_id").is_not_null()
         & pl.col("success").is_not_null()

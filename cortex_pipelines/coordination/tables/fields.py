@@ -23,7 +23,6 @@ def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str
 
 
 def value_at(record: Mapping[str, Any], dotted: str) -> Any:
-    """Value at a dotted path, or None."""
     node: Any = record
     for part in dotted.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
@@ -31,19 +30,16 @@ def value_at(record: Mapping[str, Any], dotted: str) -> Any:
 
 
 def first_text(record: Mapping[str, Any], paths: Sequence[str]) -> str | None:
-    """First non-empty text in one of the places."""
     texts = (value_at(record, path) for path in paths)
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def first_number(record: Mapping[str, Any], paths: Sequence[str]) -> float | None:
-    """First number in one of the places."""
     numbers = (number(value_at(record, path)) for path in paths)
     return next((value for value in numbers if value is not None), None)
 
 
 def number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else, including booleans."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

@@ -24,25 +24,15 @@ NOTHING = "record"
 
 
 def worker_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    """Health, restarts and evaluations of workers, as ``schemas.WORKER_METRICS``."""
     return WORKER_METRICS.conform(_metrics(events, _OF_WORKERS, _is_counter(settings)))
 
 
 def system_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    """Time series of the whole system, as ``schemas.SYSTEM_METRICS``."""
     return SYSTEM_METRICS.conform(_metrics(events, _OF_SYSTEM, _is_counter(settings)))
 
 
 def metrics_with_counters(events: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:
-    """Metrics of workers and system, with counters marked.
-
-    Args:
-        events: ``schemas.COORDINATION_EVENTS``; a few records of a log say too little to tell.
-        counters: Names of the metrics that only ever add up.
-
-    Returns:
-        A frame of ``schemas.WORKER_METRICS``.
-    """
+    """Metrics of workers and system; ``counters`` only ever add up, which a few records say too little to tell."""
     is_counter = pl.col("metric").first().is_in(list(counters))
     return WORKER_METRICS.conform(_metrics(events, (*_OF_WORKERS, *_OF_SYSTEM), is_counter))
 

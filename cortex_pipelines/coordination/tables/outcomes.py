@@ -21,14 +21,7 @@ _COMPLEXITY_SCORE = ("complexity_score", "task.complexity_score", "task.complexi
 
 
 def outcomes(events: pl.DataFrame) -> pl.DataFrame:
-    """Task outcomes, from ``schemas.COORDINATION_EVENTS``.
-
-    These are outcomes, the choice of a model for a task, and decisions completed with an outcome
-    later.
-
-    Returns:
-        A frame of ``schemas.OUTCOMES``.
-    """
+    """Outcomes, the choice of a model for a task, and decisions completed with an outcome later."""
     outcome_kinds = pl.col("kind").is_in(["outcome", "model_selection"])
     completed = pl.col("kind").is_in(["decision", "event"]) & (
         pl.col("success").is_not_null() | pl.col("outcome").is_not_null() | pl.col("duration_seconds").is_not_null()

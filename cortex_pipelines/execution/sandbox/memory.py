@@ -34,23 +34,15 @@ _KIB = 1024
 
 
 class MemoryMonitor(Protocol):
-    """Memory monitor of one sandbox."""
-
     def exceeded(self) -> bool:
-        """Whether the sandbox has exceeded its limit, or tried to."""
+        pass
 
     def close(self) -> None:
-        """Release the monitor after all processes have ended."""
+        pass
 
 
 def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")) -> MemoryMonitor:
-    """Start the memory monitor of a sandbox, before anything runs in it.
-
-    Args:
-        first: Id of its first process outside the sandbox.
-        limits: Resource limits.
-        groups: Root folder of control groups.
-    """
+    """Start the memory monitor of a sandbox, by the id of its first process, before anything runs in it."""
     group = _new_group(groups, first)
     if group is not None:
         try:
@@ -62,16 +54,7 @@ def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgrou
 
 
 class ControlGroup:
-    """Memory limit by a control group; the kernel kills all processes beyond it.
-
-    Args:
-        folder: A new control group.
-        first: The sandbox's first process; its descendants are in the group too.
-        most: Memory and files together, in bytes.
-
-    Raises:
-        OSError: the group does not take the limit or the process.
-    """
+    """Memory limit by a new control group; the kernel kills all processes beyond it."""
 
     def __init__(self, folder: Path, first: int, most: int) -> None:
         self._folder = folder
@@ -86,12 +69,10 @@ class ControlGroup:
             file.write(str(value))
 
     def exceeded(self) -> bool:
-        """Whether the kernel killed a process for lack of memory."""
         events = (self._folder / "memory.events").read_text(encoding="ascii").split()
         return int(events[events.index("oom_kill") + 1]) > 0
 
     def close(self) -> None:
-        """Remove the group, whose processes have all ended."""
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
@@ -124,13 +105,6 @@ def _new_group(groups: Path, first: int) -> Path | None:
 
 
 class ProcessTreeMemory:
-    """Memory limit by adding up the processes' memory.
-
-    Args:
-        first: The sandbox's first process.
-        most: Limit, in bytes.
-    """
-
     def __init__(self, first: int, most: int) -> None:
         self._first = first
         self._most = most + _OWN_BYTES
@@ -138,7 +112,6 @@ class ProcessTreeMemory:
         self._socket_bytes = int(buffered)  # the filter lets no program ask for more
 
     def exceeded(self) -> bool:
-        """Whether the sum exceeds the limit now; cheaper bounds are tested first."""
         processes = list(_descendants(self._first))
         used_bytes = sum(len(_list_proc(process, "fd")) for process in processes) * _PIPE_BYTES
         used_bytes += self._sockets() * self._socket_bytes + _mappings(processes)
@@ -151,7 +124,7 @@ class ProcessTreeMemory:
         return used_bytes + sum(map(_share, processes)) > self._most
 
     def close(self) -> None:
-        """Nothing to release."""
+        pass
 
     def _sockets(self) -> int:
         return max(0, _read(self._first, "net/unix").count(b"\n") - 1)
@@ -169,7 +142,6 @@ def _mappings(processes: list[int]) -> int:
 
 
 def _descendants(first: int) -> Iterator[int]:
-    """All descendants of a process; orphans belong to process 1 of the sandbox."""
     waiting = [first]
     while waiting:
         process = waiting.pop()
@@ -203,7 +175,6 @@ def _share(process: int) -> int:
 
 
 def _read(process: int, name: str) -> bytes:
-    """Content of a file in /proc; empty if the process has ended."""
     try:
         return Path(f"/proc/{process}/{name}").read_bytes()
     except OSError:

@@ -145,18 +145,11 @@ _Instruction = tuple[int, int, int, int]
 
 
 class UnknownMachineError(RuntimeError):
-    """No system call table for this machine."""
+    pass
 
 
 def program(machine: str | None = None) -> bytes:
-    """The filter as an array of ``struct sock_filter`` in native byte order.
-
-    Args:
-        machine: Name as by ``platform.machine``; default: this machine.
-
-    Raises:
-        UnknownMachineError: its system calls have no table.
-    """
+    """The filter as an array of ``struct sock_filter`` in native byte order (``machine``: as ``platform.machine`` says)."""
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
         architectures = ", ".join(_ARCHITECTURES)
@@ -175,7 +168,6 @@ def program(machine: str | None = None) -> bytes:
 
 
 def numbers(machine: str | None = None) -> dict[str, int]:
-    """Numbers of all refused or checked calls, by name."""
     machine = machine or platform.machine()
     return _numbers(REFUSED | ABSENT | CHECKED, machine)
 

@@ -24,15 +24,7 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Packages that a project and its tests declare.
-
-    Args:
-        texts: The project's text files, by path from its root.
-
-    Returns:
-        Requirements by PEP 508, sorted, and the skipped lines: of another form, without a package
-        of an index, or naming the project itself.
-    """
+    """Requirements (PEP 508) that a project's files declare for it and its tests, and the lines that were skipped."""
     requirements: dict[str, None] = {}
     skipped: dict[str, None] = {}
     own_name = canonicalize_name(project_name(texts) or "")
@@ -51,7 +43,6 @@ def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def project_name(texts: Mapping[str, str]) -> str | None:
-    """Name of the project's distribution; None if it is not declared."""
     name = _metadata(texts).get("Name") or _project(texts).get("name")
     return name if isinstance(name, str) else None
 
@@ -87,7 +78,6 @@ def _declared(texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _groups(groups: Mapping[str, Any]) -> Iterator[str]:
-    """Dependency groups (PEP 735), which may include each other."""
     waiting = [name for name in _TESTING if name in groups]
     visited: set[str] = set()
     while waiting:
@@ -117,7 +107,6 @@ def _setup_cfg(text: str) -> Iterator[str]:
 
 
 def _lines(lines: Iterable[str]) -> Iterator[str]:
-    """Requirements of a list, without options such as ``-r other.txt``."""
     for line in lines:
         requirement = _COMMENT.sub("", line).strip()
         if requirement and not requirement.startswith("-"):
@@ -125,7 +114,6 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _applies(requirement: Requirement) -> bool:
-    """Whether its marker holds on this machine, without extras or with one for tests."""
     if requirement.marker is None:
         return True
     return any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *_TESTING))

@@ -23,33 +23,23 @@ WHEELS_ONLY = "--no-build"
 
 
 class EnvironmentNotMadeError(ValueError):
-    """The pinned environment cannot be created."""
+    pass
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that runs tests in the sandbox.
-
-    Args:
-        program: Its path.
-        folder: Folder that the sandbox must show in addition; None if it shows it anyway.
-    """
+    """A Python that runs tests in the sandbox, and the folder that the sandbox must show in addition."""
 
     program: Path
     folder: Path | None
 
     @property
     def readable_paths(self) -> tuple[Path, ...]:
-        """Folders for ``sandbox.run``."""
         return () if self.folder is None else (self.folder,)
 
     @property
     def variables(self) -> dict[str, str]:
-        """Environment variables for ``sandbox.run``.
-
-        Plugins that this package installs for its own tests are disabled; those of a pinned
-        environment are loaded.
-        """
+        """Plugins of this package's own tests are disabled; those of a pinned environment are loaded."""
         return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if self.folder is None else {}
 
 
@@ -97,15 +87,6 @@ def _make(pinned: Path, folder: Path) -> None:
 
 
 def run_uv(*arguments: str, stdin: str | None = None) -> str:
-    """Run uv and return its standard output.
-
-    Args:
-        arguments: Its command line.
-        stdin: Its standard input.
-
-    Raises:
-        EnvironmentNotMadeError: uv is not installed, or fails.
-    """
     bundled = Path(sys.executable).parent / "uv"
     uv = str(bundled) if bundled.exists() else shutil.which("uv")
     if uv is None:

@@ -21,15 +21,6 @@ _WORDS = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class MutantUnderTest:
-    """A mutant in its file.
-
-    Args:
-        mutant_id: Its id.
-        path: Path of its file.
-        qualified_name: Name with those of its classes and functions.
-        buggy_file: Text of the file with the error.
-    """
-
     mutant_id: str
     path: str
     qualified_name: str
@@ -71,7 +62,6 @@ def find_killed(
 def run_jobs(
     jobs: list[dict[str, Any]], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter = OWN
 ) -> dict[str, Answer]:
-    """Answer of the test run to each job, by ``mutant_id``; ``unknown`` if it did not arrive."""
     roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
     task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds}
     answers, trouble = _run(task, texts, settings, interpreter)
@@ -82,7 +72,6 @@ def run_jobs(
 def _run(
     task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter
 ) -> tuple[dict[str, Answer], str]:
-    """Results that arrived, and the reason why others are missing."""
     limits = settings.sandbox_limits(settings.verification_seconds)
     with temporary_folder("trial") as folder:
         for path, text in {**own_metadata(texts), **texts}.items():
@@ -146,7 +135,6 @@ def _job(subject: MutantUnderTest, texts: dict[str, str], tests: dict[str, set[s
 
 
 def _root(path: str, texts: dict[str, str]) -> str:
-    """Import root of a file: the nearest folder above it that is not a package."""
     folder = PurePosixPath(path).parent
     while str(folder) != "." and f"{folder}/__init__.py" in texts:
         folder = folder.parent

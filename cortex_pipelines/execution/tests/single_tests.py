@@ -50,14 +50,6 @@ class TestOutcome:
 def run_single_tests(
     tests: Sequence[SingleTest], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter = OWN
 ) -> list[TestOutcome]:
-    """Run each test on the right code, and on each mutant if it passes there.
-
-    Args:
-        tests: Tests of one source.
-        texts: All text files of that source, by path.
-        settings: Limits.
-        interpreter: Runs the tests.
-    """
     unavailable = sandbox.unavailable()
     if unavailable is not None or not tests:
         return [TestOutcome(None, 0, unavailable or "") for _ in tests]
@@ -75,7 +67,6 @@ def run_single_tests(
 
 
 def _jobs(test: SingleTest) -> Iterator[dict[str, Any]]:
-    """Jobs of the test run: the test alone, and with each mutant."""
     job = {"path": test.path, "files": {test.test_path: test.test_file}, "tests": [test.node], "naming": [test.node]}
     yield {**job, "mutant_id": f"{test.name}:right"}
     for index, mutant in enumerate(test.mutants):

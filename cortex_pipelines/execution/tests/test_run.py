@@ -44,7 +44,6 @@ class Baseline:
 
 
 def main() -> None:
-    """Process every job."""
     task = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
     sys.path[:0] = [str(PROJECT / root) for root in task["roots"]]
     seconds = float(task["test_seconds"])
@@ -78,13 +77,7 @@ def _answer(job: dict[str, Any], baselines: dict[str, Baseline], seconds: float)
 
 
 def _baseline(test: str, seconds: float, strict: bool) -> Baseline:
-    """Run a test on the original.
-
-    Args:
-        test: Path of a file, or the node id of a test.
-        seconds: Time limit.
-        strict: Whether all tests must pass; otherwise failing tests of a file are deselected.
-    """
+    """Run a test (file or node id) on the original; if not ``strict``, failing tests of a file are deselected."""
     result = _forked(lambda: _pytest([test], to_first_failure=strict), seconds)
     if result is None:
         return Baseline(f"{test} takes longer than {seconds:g} s")
@@ -131,8 +124,6 @@ def _pytest(tests: list[str], deselected: Collection[str] = (), to_first_failure
 
 
 class _Tests:
-    """Pytest plugin: deselect tests, and record which others pass and fail."""
-
     def __init__(self, deselected: Collection[str]) -> None:
         self.first = ""
         self.passed: set[str] = set()
@@ -140,11 +131,9 @@ class _Tests:
         self._deselected = deselected
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Pytest hook for the tests that are to run."""
         items[:] = [item for item in items if item.nodeid not in self._deselected]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Pytest hook for each phase of a test."""
         if report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
         if report.failed:
@@ -152,7 +141,6 @@ class _Tests:
             self.first = self.first or f"{report.nodeid} fails by {_error(report)}"
 
     def pytest_collectreport(self, report: Any) -> None:
-        """Pytest hook for each collected file."""
         if report.failed and not self.first:
             self.first = f"{report.nodeid} cannot be collected: {_error(report)}"
 
@@ -170,7 +158,6 @@ def _error(report: Any) -> str:
 
 @contextlib.contextmanager
 def _mutated(target: Path, code: str, original: bytes) -> Iterator[None]:
-    """Replace the text of a file within a context."""
     target.write_bytes(code.encode())
     try:
         yield
@@ -179,7 +166,6 @@ def _mutated(target: Path, code: str, original: bytes) -> Iterator[None]:
 
 
 def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any] | None:
-    """Run a function in a fork; None on timeout."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:

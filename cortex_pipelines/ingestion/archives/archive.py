@@ -19,16 +19,7 @@ _DAMAGE = (
 
 
 def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
-    """Every regular file of an archive in order; unsafe or oversized ones as skipped.
-
-        Args:
-            path: A tar archive (plain, gzip, bzip2, xz) or a zip archive, told apart by content.
-            label: Name of the source, for errors.
-    limits: Limits on what is read.
-
-        Raises:
-            SourceError: the archive is truncated, damaged, of another format or too large.
-    """
+    """Every regular file in order, unsafe or oversized ones as skipped. The format is told by content."""
     size = path.stat().st_size
     if size > limits.settings.max_archive_bytes:
         raise SourceError(
@@ -48,11 +39,6 @@ def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
 
 
 def archive_path(path: Path, label: str) -> Path:
-    """Path of an archive that exists.
-
-        Raises:
-    SourceError: the archive does not exist.
-    """
     if not path.is_file():
         raise SourceError(f"{label}: no such file: {path}; correct `archive` in params.yaml")
     return path

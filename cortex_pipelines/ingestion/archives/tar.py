@@ -65,12 +65,6 @@ class _ForwardOnlyStream(io.RawIOBase):
 
 
 def read_tar(path: Path, limits: SourceLimits) -> Entries:
-    """Every regular file of a tar archive in its order.
-
-    Raises:
-        tarfile.TarError, DamagedArchiveError, OSError, EOFError, zlib.error, ValueError: the
-            archive is damaged, or is not a tar archive.
-    """
     limit, reason = _unpacked_limit(path, limits)
     with _open(path) as unpacked:
         stream = _ForwardOnlyStream(unpacked, limit + _CHUNK, limits.largest_file + _CHUNK)
@@ -116,7 +110,6 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 
 def _unpacked_limit(path: Path, limits: SourceLimits) -> tuple[int, tuple[str, str]]:
-    """Limit on the unpacked size, and the message for exceeding it."""
     ratio, most = limits.settings.max_compression_ratio, limits.settings.max_source_bytes
     by_ratio = max(HARMLESS_BYTES, ratio * path.stat().st_size)
     if by_ratio < most:

@@ -13,11 +13,6 @@ _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zi
 
 
 def read_zip(path: Path, limits: SourceLimits) -> Entries:
-    """Every file of a zip archive in the order of its directory.
-
-    Raises:
-        zipfile.BadZipFile, OSError, EOFError, zlib.error: the archive is damaged.
-    """
     _check_directory(path, limits.settings.max_files)
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
@@ -34,7 +29,6 @@ def read_zip(path: Path, limits: SourceLimits) -> Entries:
 
 
 def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
-    """Reason for skipping a member, apart from its name, or None."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind == stat.S_IFLNK:
         return "link", "a symbolic link"

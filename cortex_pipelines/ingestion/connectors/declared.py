@@ -42,7 +42,6 @@ class RowShape:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """All values."""
         return (*self.needed, *(name for group in self.either for name in group), *self.optional)
 
 
@@ -127,17 +126,14 @@ class DltSource(Settings):
 
     @property
     def label(self) -> str:
-        """Name of the source in the tables' ``source`` column."""
         return f"dlt:{self.dlt}"
 
     @property
     def declaration(self) -> dict[str, str]:
-        """Name and hash of the declaration, which a pin must match."""
         serialized = json.dumps(self.model_dump(), sort_keys=True)
         return {"dlt": self.dlt, "declared": hashlib.sha256(serialized.encode()).hexdigest()[:16]}
 
     def require_kinds(self, *kinds: Kind) -> None:
-        """Raise ``ValueError`` if a table has rows of another kind."""
         for name, table in self.tables.items():
             if table.rows not in kinds:
                 section = "coordination.sources" if table.rows == "outcomes" else "projects"
@@ -148,12 +144,10 @@ class DltSource(Settings):
 
 
 def join_names(names: tuple[str, ...]) -> str:
-    """Join names as in a sentence: ``a, b and c``."""
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
 def _plain(value: Any) -> Any:
-    """A value in JSON types: YAML reads 2026-01-02 as a date."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -162,7 +156,6 @@ def _plain(value: Any) -> Any:
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text in a value, with its key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts(str(name), inner)

@@ -26,25 +26,12 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def take_snapshot(source: DltSource, root: Path) -> dict[str, Any]:
-    """Read a source and store its rows.
-
-    Args:
-        source: Entry of params.yaml.
-        root: Project root.
-
-    Returns:
-        Its pin: the entry, the hash of the rows, and how many there are.
-
-    Raises:
-        SourceError: dlt or an environment variable is missing, the source is out of reach, or a
-            table or column does not exist.
-    """
+    """Read a source and store its rows; returns its pin: the entry, the hash of the rows, and how many there are."""
     sha256, count = write_snapshot(_fetch_rows(source), root)
     return {**source.declaration, "sha256": sha256, "rows": count}
 
 
 def _fetch_rows(source: DltSource) -> Iterator[tuple[str, Row]]:
-    """Every row of a source, with the name of its table."""
     if find_spec("dlt") is None:
         raise SourceError(f"{source.label} needs the package dlt: `pip install 'cortex-pipelines[connectors]'`")
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -67,11 +54,7 @@ def _all(open_table: Callable[[str], Any], name: str) -> list[Any]:
 
 
 class _Variables:
-    """Environment variables of a source; no error message repeats their values.
-
-    Args:
-        source: The source.
-    """
+    """Environment variables of a source; no error message repeats their values."""
 
     def __init__(self, source: DltSource) -> None:
         self._source = source
@@ -88,7 +71,6 @@ class _Variables:
         return value
 
     def substitute(self, value: Any) -> Any:
-        """Replace ``${NAME}`` in a value by the variable's value."""
         if isinstance(value, dict):
             return {key: self.substitute(inner) for key, inner in value.items()}
         if isinstance(value, list):
@@ -96,7 +78,6 @@ class _Variables:
         return VARIABLE.sub(lambda name: self[name[1]], value) if isinstance(value, str) else value
 
     def call_source(self, target: str, work: Callable[[], Any]) -> Any:
-        """Call the source; raise its errors as a ``SourceError`` without secrets."""
         from dlt.common.exceptions import DltException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -195,7 +176,6 @@ def _not_found_message(source: DltSource, kind: str, name: str, candidates: Sequ
 
 
 def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[Row]:
-    """Rows with the values that the declaration names."""
     if not all(isinstance(row, Mapping) for row in rows):
         raise SourceError(f"{label} gives no rows with columns; set data_selector in its endpoint")
     shape = SHAPES[table.rows]
@@ -213,7 +193,6 @@ def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[
 
 
 def _check_columns(label: str, table: DltTable, present_names: set[str], column_names: Sequence[str]) -> None:
-    """Raise if a column is missing that params.yaml names or the rows need."""
     shape = SHAPES[table.rows]
     has = f"it has {', '.join(column_names[:40])}"
     for value, name in table.columns.items():
@@ -243,7 +222,6 @@ def _look_up(row: Mapping[str, Any], dotted: str) -> Any:
 
 
 def _plain(column_label: str, value: Any) -> Any:
-    """A value in JSON types, the same for every driver and interface."""
     if isinstance(value, str):  # half a surrogate pair, which JSON may hold, is in no file
         return value.encode("utf-8", "replace").decode("utf-8")
     if value is None or isinstance(value, (bool, int)):

@@ -20,11 +20,6 @@ _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def read_rows(source: DltSource, sha256: str, root: Path, limits: SourceLimits) -> Entries:
-    """The files of a pinned snapshot; files beyond the limits as skipped.
-
-    Raises:
-        SourceError: the snapshot is missing or differs from the pin.
-    """
     for table, row in snapshot_rows(source, sha256, root):
         if limits.full:
             return
@@ -33,12 +28,6 @@ def read_rows(source: DltSource, sha256: str, root: Path, limits: SourceLimits) 
 
 
 def is_issue(source: str, path: str) -> bool:
-    """Whether a file is an issue.
-
-    Args:
-        source: Label of its source.
-        path: Its path in it.
-    """
     return source.startswith("dlt:") and path.startswith(_ISSUES)
 
 
@@ -64,7 +53,6 @@ def _exported(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _name(name: str) -> str:
-    """A safe path component, the same for the same name."""
     if _HARMLESS.fullmatch(name):
         return name
     return hashlib.sha256(name.encode()).hexdigest()[:32]

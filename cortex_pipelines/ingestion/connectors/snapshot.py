@@ -22,15 +22,7 @@ Row = dict[str, Any]
 
 
 def write_snapshot(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, int]:
-    """Write a snapshot, readable by its owner alone.
-
-    Args:
-        rows: Rows, each with the name of its table.
-        root: Project root.
-
-    Returns:
-        SHA-256 of the snapshot, and how many rows are in it.
-    """
+    """Write a snapshot, readable by its owner alone; returns its SHA-256 and how many rows are in it."""
     lines = sorted({_line(table, row) for table, row in rows})
     data = "".join(lines).encode("ascii")
     sha256 = hashlib.sha256(data).hexdigest()
@@ -44,16 +36,10 @@ def write_snapshot(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, in
 
 
 def snapshot_file(root: Path, sha256: str) -> Path:
-    """Path of a snapshot."""
     return root / SNAPSHOTS / f"{sha256}.jsonl"
 
 
 def snapshot_rows(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, Row]]:
-    """The rows of a pinned snapshot, each with the name of its table, in their order.
-
-        Raises:
-    SourceError: the snapshot is missing or differs from the pin.
-    """
     try:
         data = snapshot_file(root, sha256).read_bytes()
     except OSError as error:
@@ -73,7 +59,6 @@ def snapshot_rows(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[
 
 
 def prune_snapshots(root: Path, pinned_hashes: Iterable[str]) -> int:
-    """Delete all snapshots but the pinned ones; returns how many."""
     names = {snapshot_file(root, sha256).name for sha256 in pinned_hashes}
     stale = [path for path in (root / SNAPSHOTS).glob("*.jsonl") if path.name not in names]
     for path in stale:

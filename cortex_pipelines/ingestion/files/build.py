@@ -35,13 +35,7 @@ _LISTING = pl.Schema({"source": pl.String, "path": pl.String, "size_bytes": pl.I
 
 @dataclass(frozen=True)
 class _Inventory:
-    """Listed but unread files of a project's sources.
-
-        Args:
-    open_sources: Opened sources by label.
-    files: Files of each source, by cache key.
-    skipped: Skipped entries, once each: archives may repeat a name.
-    """
+    """Listed but unread files by cache key; skipped entries once each: archives may repeat a name."""
 
     open_sources: dict[str, OpenSource] = field(default_factory=dict)
     files: dict[str, dict[str, FileRef]] = field(default_factory=dict)
@@ -59,22 +53,7 @@ def repository_files(
     root: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Text files of all sources of a project, and the skipped ones.
-
-    Args:
-        source: The project's sources and their pins.
-        project: The project's name.
-        settings: Limits, and which licences may be trained on.
-        privacy: What is taken out of texts, and how authors are called.
-        root: Project root, where relative paths start and the cache is.
-        cache: What was read before is not read again.
-
-    Returns:
-        Frames ``files``, ``skipped_files`` and ``redactions``.
-
-    Raises:
-        SourceError: a source cannot be read, is not what was pinned, or none has a text file.
-    """
+    """Frames ``files``, ``skipped_files`` and ``redactions`` of all sources of a project."""
     key = project_key(project, privacy)
     tables = without_private_errors(
         lambda: _read(source, project, settings, privacy, root, cache, key), SourceError, privacy, key
@@ -124,7 +103,6 @@ def _read(
 
 
 def _without_private_names(tables: dict[str, pl.DataFrame], redactor: PathRedactor) -> dict[str, pl.DataFrame]:
-    """Redact private parts of paths and record the redactions."""
     files, skipped, redactions = (tables[name] for name in ("files", "skipped_files", "redactions"))
     path_rows = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
     redacted_paths = [(source, *redactor.redact(path)) for source, path in path_rows.sort("source", "path").iter_rows()]
@@ -154,7 +132,6 @@ def _without_private_names(tables: dict[str, pl.DataFrame], redactor: PathRedact
 def _list_sources(
     source: ProjectSource, project: str, settings: IngestionSettings, privacy: PrivacySettings, root: Path
 ) -> _Inventory:
-    """List all sources, within the limits of each and of the project."""
     inventory, remaining_bytes = _Inventory(), settings.max_project_bytes
     redactor = PathRedactor(privacy, project_key(project, privacy))  # as the tables call them
     for entry, pin in matching_pins(source, project):
@@ -197,7 +174,6 @@ def _listing_rows(inventory: _Inventory) -> Iterator[tuple[str, str, int, str]]:
 def _contents(
     inventory: _Inventory, missing: set[str], settings: IngestionSettings, privacy: PrivacySettings, key: bytes
 ) -> Iterator[dict[str, Any]]:
-    """Rows of ``CONTENT`` for uncached files, each key once."""
     for label, opened_source in inventory.open_sources.items():
         missing_files = [file for name, file in inventory.files[label].items() if name in missing]
         missing = missing - inventory.files[label].keys()

@@ -41,21 +41,7 @@ _SCHEMA = pl.Schema(_COLUMNS | {"cache_key": pl.String(), "redactions": REDACTIO
 def repository_commits(
     source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    """Commits of a project's git sources; sources without history give no rows.
-
-    Args:
-        source: The project's sources and their pins.
-        project: The project's name.
-        root: Project root, where relative paths start and the cache is.
-        privacy: What is taken out of messages, and how authors are called.
-        cache: What was read before is not read again.
-
-    Returns:
-        Frames ``commits`` and ``redactions`` (of messages).
-
-    Raises:
-        SourceError: a pin is missing or its revision cannot be had any more.
-    """
+    """Frames ``commits`` and ``redactions`` (of messages); sources without history give no rows."""
     key = project_key(project, privacy)
     return without_private_errors(lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key)
 
@@ -90,7 +76,6 @@ def _read(
 
 
 def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
-    """Every commit of every source, keyed by everything its row depends on."""
     frames = [pl.DataFrame(schema={"source": pl.String, "cache_key": pl.String})]
     for label, (mirror, revision) in mirrors.items():
         cut = commits_without_parents(mirror)
@@ -126,7 +111,6 @@ def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySet
 
 
 def _redact_paths(paths: Iterable[str], redactor: PathRedactor) -> tuple[list[str], list[dict[str, Any]]]:
-    """Sorted paths without private names, and their redactions, as one text."""
     rows: list[dict[str, Any]] = []
     redacted = sorted(redactor.redact(path) for path in paths)
     offset = 0

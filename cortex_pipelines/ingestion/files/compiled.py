@@ -35,7 +35,6 @@ def compiled_copies(paths: Collection[str]) -> set[str]:
 
 
 def _sources(paths: Collection[str]) -> tuple[set[tuple[_Folders, str]], set[tuple[_Folders, str]]]:
-    """Package and stem of each script below ``src``: those of TypeScript, and all."""
     typed, sources = set(), set()
     for path in paths:
         if _strip_ending(path, _DECLARED) is None and (stem := _strip_ending(path, _SOURCE_ENDINGS)) is not None:
@@ -75,7 +74,6 @@ def _suffixes(names: list[str]) -> Iterator[str]:
 
 
 def _strip_ending(path: str, endings: tuple[str, ...]) -> str | None:
-    """The path without its ending; None if it has none of these endings."""
     for ending in endings:
         if path.endswith(ending):
             return path.removesuffix(ending)

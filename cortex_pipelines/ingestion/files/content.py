@@ -34,14 +34,7 @@ _LARGE_FILE_POINTER = b"version https://git-lfs."
 
 
 def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings, key: bytes) -> dict[str, Any]:
-    """Columns of ``CONTENT`` for one file, without the key.
-
-    Args:
-        file: Path and bytes.
-        settings: How long lines of written code are, and the like.
-        privacy: What is taken out.
-        key: `project_key` of the project.
-    """
+    """Columns of ``CONTENT`` for one file, without the key."""
     fields: dict[str, Any] = dict.fromkeys(CONTENT) | {"blob": blob_id(file.data)}
     problem = _not_text_reason(file.data)
     if problem:
@@ -70,7 +63,6 @@ def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings
 
 
 def _not_text_reason(data: bytes) -> tuple[str, str] | None:
-    """Code and explanation if bytes are not text, else None."""
     if b"\0" in data:
         return "binary", "holds NUL bytes"
     if data.startswith(_LARGE_FILE_POINTER):

@@ -16,15 +16,6 @@ from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 def add_source_metadata(
     files: pl.DataFrame, source: OpenSource, project_licence: str | None, settings: IngestionSettings, key: bytes
 ) -> pl.DataFrame:
-    """The files of one source with all columns of ``REPOSITORY_FILES``.
-
-    Args:
-        files: Rows of ``contents.CONTENT`` with source, path and size.
-        source: The source.
-        project_licence: Licence of the project's own code, if params.yaml says one.
-        settings: Which licences may be trained on.
-        key: `project_key` of the project.
-    """
     paths = files["path"].to_list()
     files = files.with_columns(pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths))))
     authors = source.authors(set(paths), pseudonyms(key))

@@ -30,14 +30,6 @@ _MINIFIABLE = frozenset({"javascript", "typescript", "css"})
 
 
 def is_generated(path: str, language: str | None, text: str, settings: IngestionSettings) -> bool:
-    """Whether a file is generated, vendored or minified.
-
-    Args:
-        path: Path relative to the source's root, with forward slashes.
-        language: The file's language, if known.
-        text: The file's content.
-        settings: How far down a mark may stand, and how long the lines of written code are.
-    """
     *folders, name = path.split("/")
     if _FOLDERS.intersection(folders) or _NAMES.search(name):
         return True

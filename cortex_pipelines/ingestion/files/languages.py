@@ -78,12 +78,7 @@ _SHEBANG = re.compile(r"#!\s*(\S+)(.*)")
 
 
 def language_of(path: str, text: str) -> str | None:
-    """Language of a file; None if neither its name nor its first line determines it.
-
-    Args:
-        path: Path with forward slashes.
-        text: Content; only its beginning is looked at.
-    """
+    """None if neither the name nor the first line of a file determines it."""
     name = PurePosixPath(path).name
     ending = name.rpartition(".")[2].lower() if "." in name else ""
     by_path = _NAMES.get(name) or _ENDINGS.get(ending)

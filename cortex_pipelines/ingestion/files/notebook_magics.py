@@ -79,19 +79,13 @@ def _comment_line_magics(lines: list[str], head: int) -> str:
 
 @dataclass(frozen=True)
 class _CellSegment:
-    """Lines of a cell in two versions, each with as many lines.
-
-    Args:
-        commented: With the magic as a comment.
-        called: With the call that IPython makes of the magic.
-    """
+    """Lines of a cell in two versions: with the magic as a comment, and with the call that IPython makes of it."""
 
     commented: str
     called: str
 
 
 def _split_at_magics(lines: list[str]) -> list[_CellSegment]:
-    """A cell cut where magics stand, in order."""
     segments: list[_CellSegment] = []
     remaining = lines
     while (magic := _first_magic(remaining)) is not None:
@@ -144,7 +138,6 @@ def _transformed(lines: list[str]) -> _Magic | None:
 
 
 def _enclosing_blocks(lines: list[str]) -> list[str]:
-    """Openings of blocks that the lines may stand in, without which they are not dedented well."""
     head = _first_statement(lines)
     most = _width(_indent(lines[head])) if head < len(lines) else 0
     indents = {_width(indent): indent for indent in map(_indent, lines)}
@@ -167,7 +160,6 @@ def _manager() -> "TransformerManager":
 
 
 def _without_prompts(lines: list[str]) -> list[str]:
-    """Lines without what IPython takes off first: common indentation, then prompts."""
     from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt
 
     text = dedent("".join(lines))
@@ -180,7 +172,6 @@ def _without_prompts(lines: list[str]) -> list[str]:
 
 
 def _first_statement(lines: Sequence[str]) -> int:
-    """Number of the first line that is neither empty nor a comment."""
     for number, line in enumerate(lines):
         if line.strip() and not line.lstrip().startswith("#"):
             return number
@@ -208,7 +199,6 @@ def _comment(line: str, indent: str = "") -> str:
 
 
 def _parses(source: str) -> bool:
-    """Whether a cell is valid Python, so that apparent magics are in strings."""
     if len(source) > _LONGEST_CELL:
         return False
     try:

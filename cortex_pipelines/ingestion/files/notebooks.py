@@ -19,7 +19,7 @@ _KERNELS = {
 
 
 class NotebookError(ValueError):
-    """The file is not a readable notebook."""
+    pass
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,6 @@ class Notebook:
 
 
 def read_notebook(data: str) -> Notebook:
-    """Read the code cells of a notebook (format 2 to 4), with magics commented out.
-
-    Raises:
-        NotebookError: not JSON, or not of a notebook's form.
-    """
     try:
         notebook = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -57,7 +52,6 @@ def read_notebook(data: str) -> Notebook:
 
 
 def _sources(notebook: dict[str, Any]) -> list[str]:
-    """Text of each non-empty code cell, with a final line feed."""
     sheets = notebook.get("worksheets", [notebook])
     if not isinstance(sheets, list) or not all(isinstance(sheet, dict) for sheet in sheets):
         raise NotebookError("its worksheets are no list of objects")
@@ -75,7 +69,6 @@ def _sources(notebook: dict[str, Any]) -> list[str]:
 
 
 def _encodable(text: str) -> str:
-    """Replace lone surrogates, which JSON may contain but UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -71,7 +71,6 @@ def _stem(path: str) -> str:
 
 
 def _subject(path: str, family: str) -> str | None:
-    """Name of the tested file; None if the file is not a test."""
     stem, folders = _stem(path), path.split("/")[:-1]
     for form in _PATTERNS[family]:
         match = form.fullmatch(stem)
@@ -85,7 +84,6 @@ def _subject(path: str, family: str) -> str | None:
 
 
 def _candidate_names(path: str, family: str) -> list[str]:
-    """Names by which a test may refer to a file, in lower case, with parent folders before it."""
     *folders, _ = path.split("/")
     stem = _stem(path)
     parts = folders if stem in _FOLDER_FILES[family] else [*folders, stem]
@@ -117,13 +115,11 @@ def _nearness(test: str, source: str) -> tuple[int, int, int]:
 
 
 def _folders(path: str) -> list[str]:
-    """Folders of a path without those that only mark tests or sources."""
     ignored = _TEST_FOLDERS | _SOURCE_FOLDERS
     return [part for part in path.split("/")[:-1] if part.lower() not in ignored]
 
 
 def _common_prefix_length(first: list[str], second: list[str]) -> int:
-    """Length of the common prefix of two lists."""
     for length, (first_folder, second_folder) in enumerate(zip(first, second, strict=False)):
         if first_folder != second_folder:
             return length
@@ -131,6 +127,5 @@ def _common_prefix_length(first: list[str], second: list[str]) -> int:
 
 
 def _mentions(text: str, path: str) -> bool:
-    """Whether a test names a file by its folder and itself, as an import does."""
     parts = [*path.split("/")[-2:-1], _stem(path)]
     return ".".join(parts) in text or "/".join(parts) in text or "::".join(parts) in text

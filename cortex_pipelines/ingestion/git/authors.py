@@ -14,12 +14,6 @@ Pseudonym = Callable[[bytes], str | None]
 
 
 def pseudonyms(key: bytes) -> Pseudonym:
-    """The pseudonym function of a project.
-
-    Args:
-        key: Key of the project's pseudonyms.
-    """
-
     @cache
     def pseudonym_of(address: bytes) -> str | None:
         text = address.decode("utf-8", "replace").strip()
@@ -29,17 +23,7 @@ def pseudonyms(key: bytes) -> Pseudonym:
 
 
 def last_authors(mirror: Path, revision: str, paths: set[str], pseudonym: Pseudonym) -> dict[str, str | None]:
-    """Pseudonym of the author of the newest commit that changed each path.
-
-    Merges do not count: what they bring was changed by another commit. One pass over the history,
-    newest first, that ends when all paths are known, or where a commit is too large for git.
-
-    Args:
-        mirror: Bare repository that holds the revision.
-        revision: Commit id.
-        paths: Paths that are wanted.
-        pseudonym: Gives what stands for a mail address.
-    """
+    """Pseudonym of the author of the newest commit, not a merge, that changed each path; in one pass, newest first."""
     remaining_paths = {path.encode("utf-8", "surrogateescape") for path in paths}
     authors: dict[str, str | None] = {}
     with suppress(ExhaustedError):

@@ -37,18 +37,11 @@ _MAX_CPU_SECONDS = 3600
 
 
 class ExhaustedError(SourceError):
-    """Git exceeded its memory or time limit.
-
-    A few objects can unfold to a tree of a billion files or empty folders.
-    """
+    """Git exceeded its memory or time limit: a few objects can unfold to a tree of a billion files or empty folders."""
 
 
 def environment(*, network: bool = False) -> dict[str, str]:
-    """Environment in which git reads only the mirror's own configuration.
-
-    Args:
-        network: Keep the user's own configuration, which may hold credential helpers and proxies.
-    """
+    """git reads only the mirror's configuration; with ``network`` the user's, too, for credentials and proxies."""
     variables = {key: value for key, value in os.environ.items() if _PASSED_VARIABLES.match(key)}
     variables |= {
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -63,11 +56,6 @@ def environment(*, network: bool = False) -> dict[str, str]:
 
 
 def command(mirror: Path | None, *arguments: str) -> list[str]:
-    """The command line that calls git on a mirror.
-
-    Raises:
-        SourceError: git is not installed.
-    """
     git = shutil.which("git")
     if git is None:
         raise SourceError("git is not installed; install it (for example `apt install git`)")
@@ -102,12 +90,7 @@ def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
 
 @contextmanager
 def stream(mirror: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Run git with its input and output open.
-
-    Raises:
-        SourceError: git failed, with its own words; not raised when the caller stops early.
-        ExhaustedError: git exceeded its memory or time limit.
-    """
+    """Run git with its input and output open; a failure is not raised when the caller stops early."""
     with (
         tempfile.TemporaryFile() as stderr_file,  # a pipe nobody reads could fill up and block git
         subprocess.Popen(  # nosec B603

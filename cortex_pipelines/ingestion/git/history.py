@@ -12,7 +12,6 @@ _LOG = (
 
 
 def list_commits(mirror: Path, revision: str) -> Iterator[str]:
-    """Ids of all commits reachable from a revision."""
     with stream(mirror, "rev-list", "--end-of-options", revision) as (_, answer):
         for line in answer:
             yield line.decode().strip()
@@ -25,21 +24,13 @@ def commits_without_parents(mirror: Path) -> frozenset[str]:
 
 
 def walk_history(mirror: Path, revision: str, fields: str, *options: str) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Fields and changed paths of every commit reachable from a revision, newest first.
-
-    Args:
-        mirror: Bare repository that holds the revision.
-        revision: Commit id.
-        fields: Placeholders of ``git log --format``, separated by spaces; the id comes before.
-        options: Further options of ``git log``.
-    """
+    """Fields (placeholders of ``git log --format``) and changed paths of every commit, newest first."""
     return _log(mirror, fields, (*options, "--end-of-options", revision), ())
 
 
 def look_up_commits(
     mirror: Path, commits: Iterable[str], fields: str, *options: str
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """As ``walk_history``, for the given commits only, in their order."""
     return _log(mirror, fields, (*options, "--no-walk=unsorted", "--stdin"), commits)
 
 
@@ -66,7 +57,6 @@ def _log(
 
 
 def _changed_paths(tokens: Iterator[bytes]) -> tuple[list[bytes], bytes | None]:
-    """Paths of the current commit, and the token after them."""
     paths: list[bytes] = []
     for token in tokens:
         if not token.lstrip(b"\n").startswith(b":"):

@@ -25,11 +25,7 @@ _COMMIT_ID = re.compile(r"^[0-9a-f]{7,64}$")
 
 
 def fetch_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int]:
-    """Fetch a source and resolve its ref: commit id and number of commits.
-
-    Raises:
-        SourceError: the repository or ref does not exist, is empty or out of reach.
-    """
+    """Fetch a source and resolve its ref: commit id and number of commits."""
     mirror = mirror_folder(source, root, cache)
     with _locked(mirror), _refreshed(mirror) as fresh:
         revision = _resolve(source, root, fresh)
@@ -38,11 +34,7 @@ def fetch_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int
 
 
 def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Path) -> Path:
-    """The mirror of a source, with the pinned revision and all its history.
-
-    Raises:
-        SourceError: the pinned revision cannot be had any more.
-    """
+    """The mirror of a source, with the pinned revision and all its history."""
     mirror = mirror_folder(source, root, cache)
     revision, commits = str(pin["revision"]), pin["commits"]
     with _locked(mirror):
@@ -62,13 +54,11 @@ def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Pat
 
 
 def mirror_folder(source: GitSource, root: Path, cache: Path) -> Path:
-    """Folder of a source's mirror."""
     digest = hashlib.sha256(_address(source, root).encode()).hexdigest()[:32]
     return cache.resolve() / "git" / digest
 
 
 def count_commits(mirror: Path, revision: str) -> int:
-    """Number of commits reachable from a revision, itself included."""
     return int(run_git(mirror, "rev-list", "--count", "--end-of-options", revision))
 
 
@@ -107,12 +97,10 @@ def _refreshed(mirror: Path) -> Iterator[Path]:
 
 
 def _address(source: GitSource, root: Path) -> str:
-    """Address that git fetches from: a URL unchanged, a path made absolute."""
     return source.git if is_url(source.git) else str((root / source.git).resolve())
 
 
 def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
-    """Resolve the source's ref to a commit id and fetch it."""
     refs = _list_refs(source, root)
     name = _full_name(source.ref, refs)
     if name:
@@ -130,7 +118,6 @@ def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
 
 
 def _full_name(ref: str, refs: list[str]) -> str | None:
-    """Full ref name in the source; a branch takes precedence over a tag."""
     heads = [name for name in refs if name.startswith("refs/heads/")]
     if ref == "HEAD" and "HEAD" not in refs and len(heads) == 1:
         return heads[0]  # a bundle need not say which branch is the default one
@@ -139,7 +126,6 @@ def _full_name(ref: str, refs: list[str]) -> str | None:
 
 
 def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
-    """The commit for a full or abbreviated id."""
     if not _COMMIT_ID.match(source.ref):
         return None
     _fetch(source, root, mirror, *_EVERYTHING)
@@ -150,7 +136,6 @@ def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
 
 
 def _fetch_pinned(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
-    """Fetch a pinned commit: by ref, then by id, then by fetching everything."""
     name = _full_name(source.ref, _list_refs(source, root))
     if name:
         _fetch(source, root, mirror, f"+{name}:{_FETCHED_REF}")
@@ -168,7 +153,6 @@ def _commit_in(mirror: Path, name: str) -> str | None:
 
 
 def _list_refs(source: GitSource, root: Path) -> list[str]:
-    """Names of all refs of the source."""
     address = _address(source, root)
     if not is_url(source.git) and not Path(address).exists():
         raise SourceError(f"{source.label}: no repository at {address}; correct the path in params.yaml")
@@ -182,7 +166,6 @@ def _list_refs(source: GitSource, root: Path) -> list[str]:
 
 
 def _fetch(source: GitSource, root: Path, mirror: Path, *refspecs: str) -> None:
-    """Fetch refs and everything reachable from them."""
     address = _address(source, root)
     _LOG.info("Fetching %s", source.label)
     try:
@@ -221,7 +204,6 @@ def _unbundle(bundle: str, mirror: Path) -> None:
 
 
 def _parents(mirror: Path) -> dict[str, list[str]]:
-    """Each commit in a mirror with its missing parents."""
     listing = ("--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
     objects = run_git(mirror, "cat-file", *listing).split()
     commits = [name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"]

@@ -18,15 +18,7 @@ _NOT_FILES = {
 
 
 def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
-    """Every file of a revision in the order of its paths, links and submodules as skipped.
-
-    No file is read: git knows each by its content.
-
-    Args:
-        mirror: Bare repository that holds the revision.
-        revision: Commit id.
-        limits: What may be read.
-    """
+    """Every file in the order of its paths, links and submodules as skipped; no content is read."""
     folders = 0
     for mode, blob, size, path in _listing(mirror, revision):
         if mode == _FOLDER:
@@ -43,18 +35,12 @@ def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
 
 
 def read_blobs(mirror: Path, files: Iterable[FileRef]) -> Iterator[File]:
-    """The wanted files among those of ``list_tree``, in that order.
-
-    Raises:
-        SourceError: an object is missing or damaged.
-    """
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
         for file in files:
             yield File(file.path, _read_blob(ask, answer, file.content))
 
 
 def _listing(mirror: Path, revision: str) -> Iterator[tuple[str, str, int, str]]:
-    """Mode, object id, size and path of each entry."""
     options = ("-r", "-t", "-z", "-l", "--full-tree")
     with stream(mirror, "ls-tree", *options, revision) as (_, answer):
         for record in records(answer):

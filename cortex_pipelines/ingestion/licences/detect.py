@@ -37,14 +37,6 @@ class DeclaredLicences:
 
 
 def stated_licences(path: str, language: str | None, text: str, head_lines: int) -> DeclaredLicences:
-    """Licences that a file states for itself and for its folder.
-
-    Args:
-        path: Path relative to the source's root, with forward slashes.
-        language: Its language, if known.
-        text: Its content.
-        head_lines: Lines in which a header may stand.
-    """
     *folders, name = path.split("/")
     if folders and folders[-1] == _COLLECTED:
         return DeclaredLicences(None, None, None)
@@ -61,13 +53,6 @@ def stated_licences(path: str, language: str | None, text: str, head_lines: int)
 
 
 class FolderLicences:
-    """Licences of whole folders.
-
-    Args:
-        stated: Path, licence and kind (``file`` or ``manifest``) of all that say something of
-            their folder.
-    """
-
     def __init__(self, statements: Iterable[tuple[str, str, str]]) -> None:
         texts: dict[str, list[str]] = defaultdict(list)
         manifests: dict[str, list[str]] = defaultdict(list)
@@ -78,8 +63,7 @@ class FolderLicences:
         }
         self._cache: dict[str, str | None] = {}
 
-    def nearest(self, path: str) -> str | None:
-        """Licence of the nearest folder above a path."""
+    def nearest(self, path: str) -> tuple[str, str] | None:
         folder, visited = _parent(path), []
         while folder not in self._by_folder and folder not in self._cache and folder:
             visited.append(folder)
@@ -115,12 +99,9 @@ def licences_of(
     folders: FolderLicences,
     project_licence: str | None,
     annotations: Sequence[Annotation],
-) -> list[str | None]:
-    """Licence of each path of one source: its header's, REUSE's, its folder's, or the project's.
-
-    ``project_licence`` is that of the project's own code, for what is silent or not understood.
-    """
-    licences: list[str | None] = []
+) -> list[tuple[str | None, str | None]]:
+    """Licence of each path and its origin: header, folder's file or manifest, or project."""
+    licences: list[tuple[str | None, str | None]] = []
     for path in paths:
         header = headers.get(path)
         licence = annotated_licence(path, header, annotations) if annotations else header

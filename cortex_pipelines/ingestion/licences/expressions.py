@@ -20,11 +20,7 @@ _FAMILY = re.compile(r"(?:-only|-or-later|\+)$")
 
 @lru_cache(maxsize=4096)
 def spdx(text: str) -> str | None:
-    """The expression in canonical SPDX spelling; None if it is not valid.
-
-    Args:
-        text: For example ``mit or apache-2.0``; ``/`` between names, as Cargo had it, means OR.
-    """
+    """The expression in canonical SPDX spelling, ``/`` as OR (as Cargo had it); None if it is not valid."""
     words = re.sub(r"(?<=\w)/(?=\w)", " OR ", text.strip())
     if len(words) > _LONGEST or words.count("(") > _DEEPEST:
         return None
@@ -46,7 +42,6 @@ def families(expression: str) -> frozenset[str]:
 
 
 def all_of(expressions: Iterable[str]) -> str | None:
-    """Conjunction of all given expressions; None if empty."""
     distinct = sorted(set(expressions))
     if NOT_UNDERSTOOD in distinct:
         return NOT_UNDERSTOOD
@@ -69,7 +64,6 @@ def permitted(expression: str, allowed: Collection[str]) -> bool:
 
 
 def _holds(tokens: list[str], allowed: frozenset[str]) -> bool:
-    """Evaluate an expression with two stacks; AND binds tighter than OR."""
     values: list[bool] = []
     waiting: list[str] = []
 

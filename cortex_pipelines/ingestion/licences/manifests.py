@@ -27,15 +27,7 @@ _POM_NAME = re.compile(r"<name>([^<]{1,200})</name>")
 
 
 def declared_licence(path: str, text: str) -> str | None:
-    """SPDX expression that a manifest declares for its folder.
-
-    ``NOASSERTION`` if the declaration is not understood; None if it declares nothing, cannot be
-    read, or the file is not a manifest.
-
-    Args:
-        path: Path of the file; its name tells the format.
-        text: Its content.
-    """
+    """SPDX expression for its folder; ``NOASSERTION`` if it is not understood, None if nothing is declared."""
     read = _READERS.get(PurePosixPath(path).name)
     if read is None or len(text) > _LONGEST:
         return None
@@ -46,12 +38,10 @@ def declared_licence(path: str, text: str) -> str | None:
 
 
 def is_manifest(path: str) -> bool:
-    """Whether a file may declare a licence."""
     return PurePosixPath(path).name in _READERS
 
 
 def _first_recognised(names: Iterable[Any]) -> str | None:
-    """The first licence that is recognised, else the first one."""
     licences = [licence_named(name) for name in names if isinstance(name, str)]
     recognised = [name for name in licences if name]
     return next((name for name in recognised if name != NOT_UNDERSTOOD), recognised[0] if recognised else None)
@@ -83,7 +73,6 @@ def _pyproject(text: str) -> list[Any]:
 
 
 def _licence_field(text: Any) -> Any:
-    """A field with a licence name or text, with the name possibly on top."""
     if not isinstance(text, str) or "\n" not in text.strip():
         return text
     top_line_licence = licence_named(text.strip().partition("\n")[0])
@@ -105,7 +94,6 @@ def _setup_cfg(text: str) -> list[Any]:
 
 
 def _setup_py(text: str) -> list[Any]:
-    """Literal arguments of ``setup.py``, which is not executed."""
     head = text[:_LONGEST]
     classifiers = [match[2] for match in _SETUP_CLASSIFIER.finditer(head)]
     return [*_classified(classifiers), *(match[2] for match in _SETUP_LICENCE.finditer(head))]

@@ -57,7 +57,6 @@ def licence_named(text: str) -> str | None:
 
 
 def licence_classifiers(classifiers: list[str]) -> list[str]:
-    """Licences in trove classifiers, without generic headings."""
     leaves = [text.removeprefix(_CLASSIFIER) for text in classifiers if text.startswith(_CLASSIFIER)]
     return [licence_named(leaf) or NOT_UNDERSTOOD for leaf in leaves if leaf != "OSI Approved"]
 

@@ -41,23 +41,15 @@ class Annotation:
     precedence: str
 
     def applies_to(self, path: str) -> bool:
-        """Whether the annotation applies to a path."""
         below = f"{self.folder}/" if self.folder else ""
         return path.startswith(below) and bool(self.pattern.fullmatch(path, len(below)))
 
 
 def is_reuse(path: str) -> bool:
-    """Whether a file of that path holds annotations."""
     return path == _DEP5 or PurePosixPath(path).name == _TOML
 
 
 def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
-    """The annotations of a source, those with precedence last.
-
-    Args:
-        files: Path and text of each file for which ``is_reuse`` holds. What cannot be read says
-            nothing.
-    """
     entries: list[Annotation] = []
     for path, text in sorted(files, key=lambda file: (file[0].count("/"), file[0])):
         if len(text) <= _LONGEST:

@@ -114,11 +114,7 @@ def licence_of_text(text: str) -> str | None:
 
 
 def licence_of_header(head: str) -> str | None:
-    """SPDX expression in a file's header; None if it states no licence.
-
-    Args:
-        head: First lines of the file.
-    """
+    """SPDX expression in a file's first lines; None if it states no licence."""
     tags = [tag for tag in _TAG.findall(head) if tag]
     if tags:
         return all_of(spdx(tag) or NOT_UNDERSTOOD for tag in tags)
@@ -128,7 +124,6 @@ def licence_of_header(head: str) -> str | None:
 
 
 def _licences_in(words: str, *, texts: bool = True) -> list[str]:
-    """Licences stated in a text, and RESTRICTED if terms limit them."""
     licences = _by_text(words) if texts else []
     licences += [name for form, name in _TITLES if form.search(words)]
     licences = licences or _by_notice(words)
@@ -136,7 +131,6 @@ def _licences_in(words: str, *, texts: bool = True) -> list[str]:
 
 
 def _words_of(text: str) -> str:
-    """Lower-case words of a text, without lines that name holders."""
     return " ".join(_WORD.findall(_HOLDER.sub("", text).lower()))
 
 
@@ -150,7 +144,6 @@ def _runs(text: str) -> set[tuple[str, ...]]:
 
 @lru_cache(maxsize=1)
 def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
-    """Every known licence with its word n-grams."""
     from identify.vendor.licenses import LICENSES
 
     gnu = re.compile(r"A?L?GPL-")
@@ -158,7 +151,6 @@ def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
 
 
 def _by_text(words: str) -> list[str]:
-    """Licences whose full text is in a file, without those contained in another one there."""
     runs = _runs(words)
     candidates = [(text & runs, text, name) for name, text in _texts()]
     candidates = [candidate for candidate in candidates if len(candidate[0]) >= _SHARE * len(candidate[1])]

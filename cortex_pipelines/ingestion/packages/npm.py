@@ -29,16 +29,7 @@ _OPTIONS = (
 
 
 def fetch_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
-    """Resolve a package, download its archive to the cache and return its pin.
-
-    Args:
-        source: Entry of params.yaml.
-        root: Project root; a ``.npmrc`` there counts, as for npm itself.
-        cache: Folder of downloads.
-
-    Raises:
-        SourceError: package or version unknown or out of reach, or npm is not installed.
-    """
+    """Resolve a package, download its archive to the cache and return its pin. A ``.npmrc`` in ``root`` counts."""
     with tempfile.TemporaryDirectory() as folder:
         spec = f"{source.name}@{source.version}"
         packed = _npm(source, root, cache, "pack", spec, f"--pack-destination={folder}")
@@ -52,7 +43,6 @@ def fetch_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
 
 
 def _store_archive(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path) -> dict[str, str]:
-    """Move an archive into the cache under its SHA-256 after checking npm's integrity hash."""
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha512").digest()
     integrity = "sha512-" + base64.b64encode(digest).decode()
@@ -68,11 +58,6 @@ def _store_archive(source: NpmSource, facts: dict[str, Any], file: Path, downloa
 
 
 def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceLimits) -> Entries:
-    """Every file of the pinned package, relative to its one top folder.
-
-    Raises:
-        SourceError: the pinned archive cannot be had any more, or is damaged.
-    """
     path = root / CACHE / "downloads" / str(pin["sha256"])
     if not path.is_file() or file_sha256(path) != pin["sha256"]:
         exact = NpmSource(npm=f"{source.name}@{pin['version']}")
@@ -86,7 +71,6 @@ def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceL
 
 
 def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
-    """Run npm and return its JSON output."""
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError(f"{source.label}: npm is not installed; install it (for example `apt install npm`)")

@@ -33,8 +33,6 @@ _SECTIONS = ("global", "install", "download", ":env:")
 
 @dataclass(frozen=True)
 class SourceDistribution:
-    """A source distribution in an index."""
-
     version: Version
     file: str
     link: Any
@@ -42,14 +40,11 @@ class SourceDistribution:
 
 @dataclass(frozen=True)
 class PackageReleases:
-    """Source distributions of a package, and the indexes that failed, with reasons."""
-
     releases: tuple[SourceDistribution, ...]
     problems: tuple[str, ...]
 
 
 def pip_options() -> dict[str, list[str]]:
-    """pip's index options, from its configuration files and environment."""
     # this interpreter's own pip, with fixed arguments
     listing = subprocess.run(  # nosec B603
         [sys.executable, "-P", "-m", "pip", "config", "list"],
@@ -78,12 +73,6 @@ def _config_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 class Indexes:
-    """The configured indexes, queried for source distributions.
-
-    Args:
-        options: pip's options, as ``pip_options`` gives them.
-    """
-
     def __init__(self, options: dict[str, list[str]]) -> None:
         from unearth import PackageFinder
         from unearth.auth import MultiDomainBasicAuth
@@ -105,7 +94,6 @@ class Indexes:
         self._session.auth = MultiDomainBasicAuth(prompting=False, index_urls=urls)
 
     def list_releases(self, package: str) -> PackageReleases:
-        """The source distributions of a package, newest first; wheels are not looked at."""
         releases: list[SourceDistribution] = []
         problems: list[str] = []
         for kind, url in self._locations:
@@ -133,11 +121,7 @@ class Indexes:
             yield SourceDistribution(version, candidate.link.filename, candidate.link)
 
     def download(self, release: SourceDistribution, folder: Path) -> str:
-        """Download a file into ``folder``, named by its SHA-256, which is returned.
-
-        Raises:
-            SourceError: it cannot be fetched, or is not what the index says.
-        """
+        """Download a file into ``folder``, named by its SHA-256, which is returned."""
         try:
             with scratch_folder(folder) as scratch:
                 with (scratch / "file").open("wb") as file:
@@ -183,7 +167,6 @@ def _public(location: str) -> str:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """Errors of the index client for network, server and page failures."""
     import httpx2
 
     return (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError)

@@ -14,11 +14,6 @@ from cortex_pipelines.ingestion.project_sources import SdistSource
 
 
 def fetch_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
-    """Resolve a source distribution, download it to the cache and return its pin.
-
-    Raises:
-        SourceError: package or version unknown, without a source distribution, or out of reach.
-    """
     indexes = Indexes(pip_options())
     available = indexes.list_releases(source.name)
     release = _newest(source, available) if source.version == "latest" else _exact(source, available)
@@ -58,11 +53,6 @@ def _index_problems(package: PackageReleases) -> str:
 
 
 def read_sdist(source: SdistSource, pin: dict[str, Any], cache: Path, limits: SourceLimits) -> Entries:
-    """Every file of the pinned source distribution, relative to its one top folder.
-
-    Raises:
-        SourceError: the pinned file cannot be had any more, or is damaged.
-    """
     path = cache / "downloads" / str(pin["sha256"])
     if not path.is_file() or file_sha256(path) != pin["sha256"]:
         _download_again(source, pin, cache)

@@ -15,13 +15,7 @@ MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over paths and contents of a folder, links by their target.
-
-    Version control, virtual environments and caches of tools do not count.
-
-    Raises:
-        SourceError: the folder is not there.
-    """
+    """SHA-256 over paths and contents of a folder, links by target; not of version control and caches of tools."""
     digest = hashlib.sha256()
     for path in _walk(folder):
         digest.update(_fingerprint(folder, path))
@@ -29,12 +23,7 @@ def content_hash(folder: Path) -> str:
 
 
 def read_directory(folder: Path, content: str, label: str, limits: SourceLimits) -> Entries:
-    """Every file of a folder in the order of its paths, with links and devices as skipped.
-
-    Raises:
-        SourceError: the folder is not there, or its content is not the pinned one (raised after
-            the last file, when all of them have been hashed).
-    """
+    """Every file in the order of its paths. Raises, after the last one, if the content is not the pinned one."""
     digest = hashlib.sha256()
     for path in _walk(folder):
         entry = None if limits.full else _entry(folder, path, limits)
@@ -50,7 +39,6 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Relative paths of everything but folders, with forward slashes, in byte order."""
     if not folder.is_dir():
         raise SourceError(f"no such folder: {folder}; correct `directory` in params.yaml")
     paths: list[str] = []

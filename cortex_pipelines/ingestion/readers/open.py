@@ -58,12 +58,7 @@ class OpenSource:
 
 
 def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Path) -> OpenSource:
-    """Open a source at its pin for listing and reading.
-
-    Raises:
-        SourceError: the source is not there any more, or not what was pinned; for a folder or an
-            archive this may come while it is read.
-    """
+    """Open a source at its pin. That it is not what was pinned may be found only while it is read."""
     if isinstance(source, GitSource):
         mirror, revision = open_revision(source, pin, root, root / CACHE), pin["revision"]
         return OpenSource(
@@ -97,7 +92,6 @@ def _select_files(entries: Entries, selected: Sequence[FileRef]) -> Iterator[Fil
 
 
 def _walk(source: _Files, pin: Pin, limits: SourceLimits, root: Path) -> Entries:
-    """Every file of a source other than git, and the skipped ones."""
     if isinstance(source, DirectorySource):
         return read_directory(root / source.directory, pin["sha256"], source.label, limits)
     if isinstance(source, ArchiveSource):

@@ -26,22 +26,11 @@ from cortex_pipelines.ingestion.readers.directory import content_hash
 
 
 def resolve_pins(project: ProjectSettings, root: Path, cache: Path) -> list[Pin]:
-    """The pins of all sources of a project, in their order; see ``resolve_pin``."""
     return [resolve_pin(source, root, cache) for source in project.sources]
 
 
 def resolve_pin(source: Source, root: Path, cache: Path) -> Pin:
-    """Pin a source's current state, with downloads kept in the cache.
-
-    Args:
-        source: Entry of params.yaml.
-        root: Project root, where relative paths start.
-        cache: Folder of clones and downloads (``root / CACHE``).
-
-    Raises:
-        SourceError: the source is missing, empty, out of reach, or has no such ref, version, table
-            or column.
-    """
+    """Pin a source's current state, with downloads kept in the cache (``root / CACHE``)."""
     if isinstance(source, GitSource):
         revision, commits = fetch_revision(source, root, cache)
         return {**source.declaration, "revision": revision, "commits": commits}

@@ -19,14 +19,11 @@ _NOT_POSITIONAL = COMMENTS | split_words(
 
 
 def _enclosing_call(node: Node, view: NodeTable) -> Node | None:
-    """The call of an argument list; None for Python base classes."""
     call = view.parent(node)
     return None if call is None or call.type == "class_definition" else call
 
 
 class ArgumentSwap(Operator):
-    """Swaps two positional arguments."""
-
     name = "argument_swap"
     error_type = _FAMILY
     weight = 4
@@ -34,7 +31,6 @@ class ArgumentSwap(Operator):
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Each pair of neighbours that differ."""
         call = _enclosing_call(node, view)
         if call is None:
             return
@@ -47,8 +43,6 @@ class ArgumentSwap(Operator):
 
 
 class ArgumentDrop(Operator):
-    """Drops an argument where no compiler would notice."""
-
     name = "argument_drop"
     error_type = _REMOVAL
     weight = 3
@@ -56,7 +50,6 @@ class ArgumentDrop(Operator):
     explanation = "{wrong} lacks the argument {old}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """The last of at least two arguments, and each keyword argument."""
         call = _enclosing_call(node, view)
         arguments = [part for part in node.named_children if part.type not in COMMENTS]
         if call is None or len(arguments) < 2:
@@ -69,8 +62,6 @@ class ArgumentDrop(Operator):
 
 
 class KeywordSwap(Operator):
-    """Swaps the values of two keyword arguments."""
-
     name = "keyword_swap"
     error_type = _FAMILY
     weight = 2
@@ -78,7 +69,6 @@ class KeywordSwap(Operator):
     explanation = "{wrong} gives two names each other's value; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Each pair of neighbouring keyword arguments with different values."""
         call = _enclosing_call(node, view)
         if call is None:
             return

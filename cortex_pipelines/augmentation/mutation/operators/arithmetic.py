@@ -32,8 +32,6 @@ _ORDERED = ("-", "/", "//", "%", "**", "<<", ">>")
 
 
 class Arithmetic(TokenSwap):
-    """Replaces an arithmetic operator."""
-
     name = "arithmetic"
     error_type = _FAMILY
     weight = 3
@@ -42,13 +40,10 @@ class Arithmetic(TokenSwap):
     explanation = "{wrong} calculates with {new} where {old} is meant; write {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        """Not string concatenation or formatting."""
         return not has_text(node)
 
 
 class Bitwise(TokenSwap):
-    """Replaces a bitwise operator."""
-
     name = "bitwise"
     error_type = _FAMILY
     weight = 2
@@ -58,8 +53,6 @@ class Bitwise(TokenSwap):
 
 
 class AugmentedAssignment(TokenSwap):
-    """Replaces an augmented assignment operator."""
-
     name = "augmented_assignment"
     error_type = _FAMILY
     weight = 2
@@ -68,13 +61,10 @@ class AugmentedAssignment(TokenSwap):
     explanation = "{wrong} updates the value by {new} where {old} is meant; write {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        """Not appending to a string."""
         return not any(has_text(part) for part in node.named_children)
 
 
 class LostAccumulation(Operator):
-    """Replaces an augmented assignment by a plain one."""
-
     name = "lost_accumulation"
     error_type = _FAMILY
     weight = 2
@@ -82,15 +72,12 @@ class LostAccumulation(Operator):
     explanation = "{wrong} forgets the value that was there; {old} adds to it: write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per augmented assignment."""
         sign = next((part for part in node.children if not part.is_named), None)
         if sign is not None and sign.type.endswith("=") and len(sign.type) > 1:
             yield replace_span(view, node, sign.start_byte, sign.end_byte, "=")
 
 
 class WrongStep(TokenSwap):
-    """Reverses the direction of a counter."""
-
     name = "wrong_step"
     error_type = _FAMILY
     weight = 2
@@ -105,8 +92,6 @@ class WrongStep(TokenSwap):
 
 
 class OperandSwap(Operator):
-    """Swaps the operands of a non-commutative operator."""
-
     name = "operand_swap"
     error_type = _FAMILY
     weight = 2
@@ -114,7 +99,6 @@ class OperandSwap(Operator):
     explanation = "{wrong} has its operands the wrong way round; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change if the operator does not commute and the operands differ."""
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
         sign = node.child_by_field_name("operator")
         if left is None or right is None or sign is None or has_text(node):
@@ -127,8 +111,6 @@ class OperandSwap(Operator):
 
 
 class BrokenChain(Operator):
-    """Drops a term of a chain."""
-
     name = "broken_chain"
     error_type = _FAMILY
     weight = 2
@@ -136,7 +118,6 @@ class BrokenChain(Operator):
     explanation = "{wrong} lacks {old}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """The last term of at least three, or the last bound of ``a < b < c``."""
         parts = node.named_children
         if node.type == "comparison_operator":
             if len(parts) > 2:

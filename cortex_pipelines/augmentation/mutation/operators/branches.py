@@ -19,8 +19,6 @@ _IF = everywhere("if_statement", rust="if_expression")
 
 
 class RemovedGuard(Operator):
-    """Removes an early exit."""
-
     name = "removed_guard"
     error_type = _FAMILY
     weight = 4
@@ -28,7 +26,6 @@ class RemovedGuard(Operator):
     explanation = "the check {right} is missing: the code below runs when it must not. Put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change at an ``if`` without ``else`` that only jumps."""
         body = node.child_by_field_name("consequence")
         if body is None or node.child_by_field_name("alternative") is not None:
             return
@@ -52,7 +49,7 @@ def _only_jumps(body: Node) -> bool:
 
 
 def branches(node: Node) -> tuple[Node, Node] | None:
-    """Both blocks of an ``if`` with a plain ``else``, or None."""
+    """Both blocks of an ``if`` with a plain ``else``."""
     consequence, alternative = (node.child_by_field_name("consequence"), node.child_by_field_name("alternative"))
     if consequence is None or alternative is None or len(node.children_by_field_name("alternative")) != 1:
         return None
@@ -68,8 +65,6 @@ def branches(node: Node) -> tuple[Node, Node] | None:
 
 
 class SwappedBranches(Operator):
-    """Swaps the two branches of an ``if``."""
-
     name = "swapped_branches"
     error_type = _FAMILY
     weight = 3
@@ -77,7 +72,6 @@ class SwappedBranches(Operator):
     explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change at an ``if`` with a plain ``else`` and different blocks."""
         pair = branches(node)
         if pair is None:
             return
@@ -103,8 +97,6 @@ def _first_line(block: str) -> str:
 
 
 class RemovedElse(Operator):
-    """Removes an ``else`` branch."""
-
     name = "removed_else"
     error_type = _FAMILY
     weight = 2
@@ -112,7 +104,6 @@ class RemovedElse(Operator):
     explanation = "the other case of {right} is missing; put back {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change at an ``if`` statement with a plain ``else``."""
         pair = branches(node)
         if pair is None or not _is_statement(node, view):
             return
@@ -136,8 +127,6 @@ def _is_statement(node: Node, view: NodeTable) -> bool:
 
 
 class RemovedElseIf(Operator):
-    """Removes a case in the middle of a chain."""
-
     name = "removed_case"
     error_type = _FAMILY
     weight = 1
@@ -152,7 +141,6 @@ class RemovedElseIf(Operator):
     explanation = "the case {right} is missing; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per case, except the catch-all arm of a ``match``."""
         parent = view.parent(node)
         last = parent.named_children[-1] if parent is not None else node
         if parent is None or (view.language == "rust" and last.id == node.id):
@@ -168,8 +156,6 @@ class RemovedElseIf(Operator):
 
 
 class MissingBreak(Operator):
-    """Removes a ``break``, so that a case falls through."""
-
     name = "missing_break"
     error_type = _FAMILY
     weight = 2
@@ -177,7 +163,6 @@ class MissingBreak(Operator):
     explanation = "{right} lacks its {old} and runs on into the next case; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per ``break`` that ends a case, except in the last case."""
         case = view.parent(node)
         if case is None or node.named_child_count or case.type not in _CASES:
             return
@@ -193,8 +178,6 @@ _CASES = split_words("switch_case switch_default switch_block_statement_group")
 
 
 class MissingReturn(Operator):
-    """Removes a ``return`` but keeps its value as a statement."""
-
     name = "missing_return"
     error_type = _FAMILY
     weight = 3
@@ -202,7 +185,6 @@ class MissingReturn(Operator):
     explanation = "{new} is calculated and not returned; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per returned value that may stand as a statement."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or view.code(parts[0]) in ("None", "null", "undefined"):
             return

@@ -27,8 +27,6 @@ _SINGLETONS = ("None", "True", "False", "...", "NotImplemented")
 
 
 class Comparison(TokenSwap):
-    """Inverts a comparison."""
-
     name = "comparison"
     error_type = _FAMILY
     weight = 3
@@ -38,8 +36,6 @@ class Comparison(TokenSwap):
 
 
 class Boundary(TokenSwap):
-    """Includes or excludes a boundary."""
-
     name = "boundary"
     error_type = _FAMILY
     weight = 4
@@ -59,7 +55,6 @@ class WrongSameness(TokenSwap):
     explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        """Not beside a literal or type, where both are equivalent or do not compile."""
         if view.language != "python":  # Python's == is not the == of JavaScript
             signs = [part.type for part in node.children if not part.is_named]
             if not {"===", "!=="} & set(signs):
@@ -74,8 +69,6 @@ _SELF_EVIDENT = split_words(
 
 
 class SwappedComparison(Operator):
-    """Swaps the operands of an ordering comparison."""
-
     name = "swapped_comparison"
     error_type = _FAMILY
     weight = 2
@@ -83,7 +76,6 @@ class SwappedComparison(Operator):
     explanation = "{wrong} compares {new}, the sides exchanged; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change at ``<``, ``<=``, ``>``, ``>=`` and ``in`` with different operands."""
         parts = node.named_children
         signs = [part.type for part in node.children if not part.is_named]
         if len(parts) != 2 or signs not in (["<="], [">="], ["in"], ["not in"]):

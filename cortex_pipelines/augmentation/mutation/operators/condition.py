@@ -32,8 +32,6 @@ _CONDITIONS = everywhere(
 
 
 class BooleanConnective(TokenSwap):
-    """Replaces ``and`` by ``or``, or the reverse."""
-
     name = "boolean_connective"
     error_type = _OPERATOR
     weight = 3
@@ -42,13 +40,10 @@ class BooleanConnective(TokenSwap):
     explanation = "{wrong} joins its conditions by {new} where {old} is meant; write {right}."
 
     def applies(self, node: Node, view: NodeTable) -> bool:
-        """Not in Rust's ``let`` chains, which only allow ``&&``."""
         return all(part.type not in _BINDS for part in node.named_children)
 
 
 class RemovedCondition(Operator):
-    """Drops one operand of a condition."""
-
     name = "removed_condition"
     error_type = _REMOVAL
     weight = 3
@@ -56,7 +51,6 @@ class RemovedCondition(Operator):
     explanation = "the condition {wrong} leaves out {old}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Two changes: without the left operand, and without the right one."""
         sign = node.child_by_field_name("operator")
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
         if sign is None or left is None or right is None or sign.type not in _CONNECTIVES:
@@ -86,8 +80,6 @@ def _is_test(view: NodeTable, node: Node) -> bool:
 
 
 class NegatedCondition(Operator):
-    """Negates a condition."""
-
     name = "negated_condition"
     error_type = _OPERATOR
     weight = 3
@@ -95,7 +87,6 @@ class NegatedCondition(Operator):
     explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change, unless the condition is a negation, a comparison or binds a name."""
         condition = condition_of(node)
         inner = bare(condition)
         if condition is None or inner is None or inner.type in _BINDS:
@@ -116,7 +107,6 @@ _NEED_NO_BRACKETS = split_words(
 
 
 def condition_of(node: Node) -> Node | None:
-    """Condition of an ``if``, loop or ternary."""
     if node.type == "conditional_expression":
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         return parts[1] if len(parts) == 3 else None
@@ -124,7 +114,6 @@ def condition_of(node: Node) -> Node | None:
 
 
 def bare(condition: Node | None) -> Node | None:
-    """A condition without its syntactic parentheses."""
     while condition is not None and condition.type == "parenthesized_expression":
         parts = [part for part in condition.named_children if part.type not in COMMENTS]
         condition = parts[0] if len(parts) == 1 else None
@@ -143,8 +132,6 @@ def _quoting_condition(view: NodeTable, condition: Node, inner: Node, text: str)
 
 
 class RemovedNegation(Operator):
-    """Removes a ``not`` or minus sign."""
-
     name = "removed_negation"
     error_type = _OPERATOR
     weight = 3
@@ -152,7 +139,6 @@ class RemovedNegation(Operator):
     explanation = "{wrong} lacks the {old} before it; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per logical or arithmetic negation, except the idiom ``!!x``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!", "-", "~"):
             return
         sign, argument = node.children
@@ -162,8 +148,6 @@ class RemovedNegation(Operator):
 
 
 class ConstantCondition(Operator):
-    """Replaces a condition by true."""
-
     name = "constant_condition"
     error_type = _CONTROL
     weight = 1
@@ -178,7 +162,6 @@ class ConstantCondition(Operator):
     explanation = "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change unless the condition is constant or binds a name."""
         inner = bare(condition_of(node))
         if inner is None or inner.type in _BINDS | {"true", "false", "boolean_literal"}:
             return
@@ -188,8 +171,6 @@ class ConstantCondition(Operator):
 
 
 class SwappedTernary(Operator):
-    """Swaps the two values of a conditional expression."""
-
     name = "swapped_ternary"
     error_type = _CONTROL
     weight = 2
@@ -202,7 +183,6 @@ class SwappedTernary(Operator):
     explanation = "{wrong} gives its two values the wrong way round; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change if the two values differ."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 3:
             return

@@ -57,8 +57,6 @@ _OTHERS = {"python": _PYTHON, "javascript": _JAVASCRIPT, "typescript": _JAVASCRI
 
 
 class ExceptionType(Operator):
-    """Replaces an exception type by another."""
-
     name = "exception_type"
     error_type = _FAMILY
     weight = 3
@@ -71,7 +69,6 @@ class ExceptionType(Operator):
     explanation = "{wrong} names {new} where {old} is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Each standard exception class that is raised or caught by name."""
         other_types, end = _OTHERS[view.language], _head_end(node)
         present = view.between(node.start_byte, end)
         for part in view.descendants(node):
@@ -83,13 +80,11 @@ class ExceptionType(Operator):
 
 
 def _head_end(node: Node) -> int:
-    """End of a handler's header; the node's end otherwise."""
     body = next((part for part in node.named_children if part.type == "block"), None)
     return node.end_byte if body is None else body.start_byte
 
 
 def _replace_type(start: int, end: int, part: Node, other: str, view: NodeTable) -> TextEdit:
-    """Change of a part that quotes the text between two offsets."""
     head, tail = view.between(start, part.start_byte), view.between(part.end_byte, end).rstrip()
     old = view.code(part)
     return TextEdit(part.start_byte, part.end_byte, other, head + old + tail, head + other + tail, old, other)
@@ -102,8 +97,6 @@ _CLASS_PLACES = split_words(
 
 
 class SwallowedException(Operator):
-    """Removes the statement that raises."""
-
     name = "swallowed_exception"
     error_type = _FAMILY
     weight = 2
@@ -118,7 +111,6 @@ class SwallowedException(Operator):
     explanation = "{right} is missing, so the error goes unnoticed; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per statement that raises, throws or panics."""
         if node.type != "expression_statement" or view.code(node).startswith(_ENDING):
             yield from remove_statement(view, node)
 
@@ -127,8 +119,6 @@ _ENDING = ("panic(", "panic!(", "log.Fatal", "return Err(")
 
 
 class BroadenedHandler(Operator):
-    """Makes a handler catch too much."""
-
     name = "broad_handler"
     error_type = _FAMILY
     weight = 2
@@ -136,7 +126,6 @@ class BroadenedHandler(Operator):
     explanation = "{wrong} also hides errors that it was not written for; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per handler narrower than ``Exception``."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if view.language == "java":
             if view.code(node) not in _BROAD:

@@ -47,8 +47,6 @@ _TALKING = re.compile(
 
 
 class OffByOne(Operator):
-    """Changes an integer by one."""
-
     name = "off_by_one"
     error_type = _FAMILY
     weight = 5
@@ -63,7 +61,6 @@ class OffByOne(Operator):
     explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One more, and one less unless negative."""
         text, parent = view.code(node), view.parent(node)
         if parent is None or parent.type in _NOT_VALUES or not _DECIMAL.fullmatch(text):
             return
@@ -72,8 +69,6 @@ class OffByOne(Operator):
 
 
 class FlippedBoolean(Operator):
-    """Replaces ``true`` by ``false``, or the reverse."""
-
     name = "flipped_boolean"
     error_type = _FAMILY
     weight = 4
@@ -81,7 +76,6 @@ class FlippedBoolean(Operator):
     explanation = "{wrong} has {new} where {old} is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per literal."""
         flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}
         text, parent = view.code(node), view.parent(node)
         if text in flipped and parent is not None and parent.type != "literal_type":
@@ -89,8 +83,6 @@ class FlippedBoolean(Operator):
 
 
 class EmptiedString(Operator):
-    """Empties a string."""
-
     name = "emptied_string"
     error_type = _FAMILY
     weight = 2
@@ -98,14 +90,11 @@ class EmptiedString(Operator):
     explanation = "the string is empty in {wrong}; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per plain, non-empty string that is a value and no message."""
         if view.parent(node) is not None and is_value(node, view):
             yield replace_quoting_around(view, node, view.code(node)[0] * 2)
 
 
 class WrongString(Operator):
-    """Replaces a string by another of the same function."""
-
     name = "wrong_string"
     error_type = _FAMILY
     weight = 2
@@ -113,7 +102,6 @@ class WrongString(Operator):
     explanation = "{new} stands in {wrong} where {old} belongs; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """At most one: the next similar string of the function."""
         if not is_value(node, view) or not _WORD.fullmatch(view.code(node)[1:-1]):
             return
         nearby_literals = [view.code(other) for other in _near_strings(node, view)]
@@ -129,7 +117,6 @@ _NEAR_STRINGS = 12
 
 
 def _near_strings(node: Node, view: NodeTable) -> list[Node]:
-    """Strings of the same outermost function, following ones first."""
     home, strings = view.home(node), view.by_type.get(node.type, [])
     index = bisect_left(strings, node.start_byte, key=lambda literal: literal.start_byte)
     after = strings[index + 1 : index + 1 + _NEAR_STRINGS]
@@ -161,8 +148,6 @@ _CALLS = split_words("call call_expression method_invocation new_expression obje
 
 
 class EmptiedCollection(Operator):
-    """Empties a collection literal."""
-
     name = "emptied_collection"
     error_type = _FAMILY
     weight = 1
@@ -177,15 +162,12 @@ class EmptiedCollection(Operator):
     explanation = "{new} has lost its elements; it must be {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per non-empty collection."""
         text = view.code(node)
         if node.named_child_count and text[0] in "[{" and ";" not in text:
             yield replace_node(view, node, "[]" if text[0] == "[" else "{}")
 
 
 class DroppedElement(Operator):
-    """Drops an element of a collection literal."""
-
     name = "dropped_element"
     error_type = _FAMILY
     weight = 2
@@ -200,7 +182,6 @@ class DroppedElement(Operator):
     explanation = "{wrong} lacks the element {old}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """The last of at least three elements, or of two in a list or mapping."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         fewest = 3 if node.type in ("tuple", "literal_value") else 2
         if len(parts) < fewest or "comment" in "".join(p.type for p in node.named_children):

@@ -21,7 +21,6 @@ _SWITCHES = split_words(
 
 
 def in_loop(node: Node, view: NodeTable) -> Node | None:
-    """The innermost loop around a node, unless a switch or function comes first."""
     for above in view.ancestors(node):
         if above.type in _LOOPS:
             return above
@@ -31,8 +30,6 @@ def in_loop(node: Node, view: NodeTable) -> Node | None:
 
 
 class BreakContinue(Operator):
-    """Replaces ``break`` by ``continue``, or the reverse."""
-
     name = "break_continue"
     error_type = _FAMILY
     weight = 2
@@ -40,7 +37,6 @@ class BreakContinue(Operator):
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change, except with a label or value, or a ``break`` of a ``switch``."""
         loop = in_loop(node, view)
         if node.named_child_count or loop is None:
             return
@@ -52,8 +48,6 @@ class BreakContinue(Operator):
 
 
 class ZeroIterations(Operator):
-    """Makes a loop never run."""
-
     name = "zero_iterations"
     error_type = _FAMILY
     weight = 1
@@ -69,7 +63,6 @@ class ZeroIterations(Operator):
     explanation = "the loop never runs: {new} stands where {old} decides; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Sets the condition to false, or the sequence to an empty one."""
         condition = bare(node.child_by_field_name("condition"))
         if condition is None and node.type == "for_statement" and view.language == "go":
             first = node.named_children[0] if node.named_children else None
@@ -97,8 +90,6 @@ def _quoted(view: NodeTable, loop: Node, part: Node, text: str) -> TextEdit:
 
 
 class RemovedLoop(Operator):
-    """Makes a loop body run once."""
-
     name = "removed_loop"
     error_type = _FAMILY
     weight = 1
@@ -106,7 +97,6 @@ class RemovedLoop(Operator):
     explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Replaces ``while`` by ``if`` where the body has no break, continue or ``else``."""
         condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
         if view.language == "go" and node.named_children and condition is None:
             condition = node.named_children[0]
@@ -129,8 +119,6 @@ _LABELS = split_words("labeled_statement label")
 
 
 class EarlyReturn(Operator):
-    """Moves the return after a loop into the loop body."""
-
     name = "early_return"
     error_type = _FAMILY
     weight = 2
@@ -138,7 +126,6 @@ class EarlyReturn(Operator):
     explanation = "{right} stands in the loop and ends it in its first pass; move it behind the loop."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change where a return directly follows a loop."""
         block = view.parent(node)
         if block is None:
             return
@@ -167,7 +154,6 @@ class EarlyReturn(Operator):
 
 
 def _at_end_of(body: Node, text: str, view: NodeTable) -> str | None:
-    """The loop's body with a statement appended."""
     inside = body.named_children
     if len(inside) == 1 and inside[0].type == "statement_list":
         inside = inside[0].named_children

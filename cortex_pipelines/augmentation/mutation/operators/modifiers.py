@@ -18,8 +18,6 @@ _WITHOUT_EFFECT = split_words(
 
 
 class RemovedDecorator(Operator):
-    """Removes a decorator or annotation."""
-
     name = "removed_decorator"
     error_type = _FAMILY
     weight = 3
@@ -27,7 +25,6 @@ class RemovedDecorator(Operator):
     explanation = "{right} is missing on {new}; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per decorator, except purely informative ones."""
         text = view.code(node)
         name = text.strip("@#[]! ").partition("(")[0].strip()
         parent = view.parent(node)
@@ -46,8 +43,6 @@ def _next_word(view: NodeTable, offset: int) -> int:
 
 
 class RemovedModifier(Operator):
-    """Removes a modifier."""
-
     name = "removed_modifier"
     error_type = _FAMILY
     weight = 5
@@ -61,7 +56,6 @@ class RemovedModifier(Operator):
     explanation = "the modifier {old} is missing in {wrong}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per modifier that affects behaviour."""
         for part in node.children:
             word = view.code(part)
             if word not in _MODIFIERS[view.language] or (word == "async" and _waits(node, view)):
@@ -95,8 +89,6 @@ _MODIFIERS = {
 
 
 class RemovedDefault(Operator):
-    """Removes a parameter's default."""
-
     name = "removed_default"
     error_type = _FAMILY
     weight = 2
@@ -108,7 +100,6 @@ class RemovedDefault(Operator):
     explanation = "the parameter {wrong} lacks its default {old}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change where no earlier parameter has a default."""
         value = node.child_by_field_name("value") or node.child_by_field_name("right")
         if value is None:
             return

@@ -29,8 +29,6 @@ _MOST = 2
 
 
 class VariableMisuse(Operator):
-    """Replaces a variable by another of the function."""
-
     name = "variable_misuse"
     error_type = _FAMILY
     weight = 12
@@ -38,7 +36,6 @@ class VariableMisuse(Operator):
     explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """The two variables bound last before the use."""
         if not is_use(node, view):
             return
         name = view.code(node)
@@ -48,8 +45,6 @@ class VariableMisuse(Operator):
 
 
 class WrongCallee(Operator):
-    """Replaces a callee by another one nearby."""
-
     name = "wrong_callee"
     error_type = _FAMILY
     weight = 7
@@ -57,7 +52,6 @@ class WrongCallee(Operator):
     explanation = "{wrong} calls {new} where {old} is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """At most one: the nearest callee with the same receiver and number of arguments."""
         name = callee_name(node)
         if name is None:
             return
@@ -66,8 +60,6 @@ class WrongCallee(Operator):
 
 
 class WrongAttribute(Operator):
-    """Replaces an attribute by another of the same object."""
-
     name = "wrong_attribute"
     error_type = _FAMILY
     weight = 6
@@ -82,7 +74,6 @@ class WrongAttribute(Operator):
     explanation = "{wrong} takes {new} where {old} is meant; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """At most one: the nearest other attribute accessed on the same object."""
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
         if view.field(node) != "function" and is_pair(node) and not in_tag:
             for other in other_attributes(node, view)[:1]:
@@ -90,7 +81,7 @@ class WrongAttribute(Operator):
 
 
 class LostReceiver(Operator):
-    """Replaces an attribute by the parameter of the same name."""
+    """Replaces ``self.x`` by the function's own ``x``."""
 
     name = "lost_receiver"
     error_type = _FAMILY
@@ -106,7 +97,6 @@ class LostReceiver(Operator):
     explanation = "{new} is the local variable; the object's own is meant: write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change where ``self.x`` is read and the function has its own ``x``."""
         if view.field(node) in ("function", "left") or not is_pair(node):
             return
         owner, attribute = node.named_children

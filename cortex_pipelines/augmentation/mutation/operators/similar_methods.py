@@ -89,8 +89,6 @@ CALLS = everywhere("call_expression", python="call", java="method_invocation")
 
 
 class SimilarMethod(Operator):
-    """Replaces a method by a similar one."""
-
     name = "similar_method"
     error_type = _FAMILY
     weight = 4
@@ -98,7 +96,6 @@ class SimilarMethod(Operator):
     explanation = "{wrong} calls {new} where {old} is needed; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per method that is easily confused with the called one."""
         name = callee_name(node)
         if name is not None:
             for other in _PAIRS[view.language].get(view.code(name), ()):
@@ -106,7 +103,6 @@ class SimilarMethod(Operator):
 
 
 def callee_name(call: Node) -> Node | None:
-    """Last name of a callee, such as ``c`` in ``a.b.c()``."""
     if call.type == "method_invocation":
         return call.child_by_field_name("name")
     function = call.child_by_field_name("function")

@@ -25,7 +25,6 @@ _WORDS_OF_LOGS = split_words("log logger logging print println debug info warn w
 
 
 def _content(node: Node) -> Node:
-    """A statement's content without wrappers such as ``await``."""
     inner = node
     while inner.type in ("expression_statement", "await", "await_expression", "try_expression"):
         if not inner.named_children:
@@ -35,8 +34,6 @@ def _content(node: Node) -> Node:
 
 
 class RemovedAssignment(Operator):
-    """Removes an assignment."""
-
     name = "removed_assignment"
     error_type = _REMOVAL
     weight = 3
@@ -44,7 +41,6 @@ class RemovedAssignment(Operator):
     explanation = "{right} is missing, so the old value stays; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change where an attribute, item or bound name is reassigned."""
         inner = _content(node)
         if inner.type not in _ASSIGNED and not node.type.startswith(("assign", "inc", "dec")):
             return
@@ -55,8 +51,6 @@ class RemovedAssignment(Operator):
 
 
 class RemovedCall(Operator):
-    """Removes a call."""
-
     name = "removed_call"
     error_type = _REMOVAL
     weight = 3
@@ -64,7 +58,6 @@ class RemovedCall(Operator):
     explanation = "the step {right} is missing; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per statement that only calls something, except logging."""
         inner = _content(node)
         name = callee_name(inner) if inner.type in _CALLS else None
         if name is None or view.code(name).lower() in _WORDS_OF_LOGS:
@@ -76,8 +69,6 @@ class RemovedCall(Operator):
 
 
 class SwappedStatements(Operator):
-    """Swaps two dependent statements."""
-
     name = "swapped_statements"
     error_type = _CONTROL
     weight = 3
@@ -92,7 +83,6 @@ class SwappedStatements(Operator):
     explanation = "{new} comes too early; {old} has to come first."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change where the next statement uses a name set here."""
         block = view.parent(node)
         if block is None or node.type not in self.places[view.language]:
             return
@@ -114,7 +104,6 @@ def _names(node: Node, view: NodeTable) -> set[str]:
 
 
 def _sets(node: Node, view: NodeTable) -> set[str]:
-    """Names that a statement assigns, or on whose object it calls a method."""
     inner = _content(node)
     target = inner.child_by_field_name("left") or inner.child_by_field_name("pattern")
     if target is None and inner.type in _CALLS:
@@ -129,8 +118,6 @@ def _sets(node: Node, view: NodeTable) -> set[str]:
 
 
 class RemovedSuper(Operator):
-    """Removes a call of the base class."""
-
     name = "removed_super_call"
     error_type = _REMOVAL
     weight = 2
@@ -143,6 +130,5 @@ class RemovedSuper(Operator):
     explanation = "{right} is missing, so the base class does not do its part; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per statement that calls ``super``."""
         if view.code(node).startswith(("super(", "super.")):
             yield from remove_statement(view, node)

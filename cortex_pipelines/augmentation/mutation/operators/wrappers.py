@@ -22,13 +22,10 @@ _FAMILY: Literal["removal"] = "removal"
 
 
 def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
-    """Replace a node by a part of it."""
     return replace_node(view, node, view.code(inner))
 
 
 class RemovedAwait(Operator):
-    """Removes an ``await``."""
-
     name = "removed_await"
     error_type = _FAMILY
     weight = 3
@@ -36,15 +33,12 @@ class RemovedAwait(Operator):
     explanation = "{wrong} is not waited for; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per awaited expression."""
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
         if awaited is not None:
             yield unwrapped(node, awaited, view)
 
 
 class RemovedOptionalChain(Operator):
-    """Removes optional chaining."""
-
     name = "removed_optional_chain"
     error_type = _FAMILY
     weight = 3
@@ -55,7 +49,6 @@ class RemovedOptionalChain(Operator):
     explanation = "{wrong} fails where the value is missing; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """One change per ``?.``."""
         for part in node.children:
             if part.type in ("optional_chain", "?."):
                 other = "." if node.type == "member_expression" else ""
@@ -63,8 +56,6 @@ class RemovedOptionalChain(Operator):
 
 
 class RemovedErrorPropagation(Operator):
-    """Stops propagating an error."""
-
     name = "removed_error_propagation"
     error_type = _FAMILY
     weight = 2
@@ -72,15 +63,12 @@ class RemovedErrorPropagation(Operator):
     explanation = "an error is not passed on by {wrong}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Two changes per ``?``: removed, and replaced by ``unwrap``."""
         inner = node.children[0]
         yield unwrapped(node, inner, view)
         yield replace_span(view, node, inner.end_byte, node.end_byte, ".unwrap()")
 
 
 class RemovedFallback(Operator):
-    """Removes a default value."""
-
     name = "removed_fallback"
     error_type = _FAMILY
     weight = 2
@@ -94,7 +82,6 @@ class RemovedFallback(Operator):
     explanation = "{wrong} has no value where there is none; {old} gives one: write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """``get(key, default)`` and similar without the default; ``a ?? b`` as ``a``."""
         if node.type == "binary_expression":
             value, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
             if value is not None and sign is not None and sign.type == "??":
@@ -133,8 +120,6 @@ _FALLBACKS = {
 
 
 class RemovedConversion(Operator):
-    """Removes a conversion, clean-up or copy."""
-
     name = "removed_conversion"
     error_type = _FAMILY
     weight = 3
@@ -142,7 +127,6 @@ class RemovedConversion(Operator):
     explanation = "{wrong} is used as it is, without {old}; write {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """``int(x)`` as ``x``; ``x.strip()``, ``x.copy()`` and similar as ``x``."""
         name, arguments = callee_name(node), node.child_by_field_name("arguments")
         if name is None or arguments is None or view.parent_type(node) == "expression_statement":
             return
@@ -192,8 +176,6 @@ _CLEANERS = {
 
 
 class RemovedWrapper(Operator):
-    """Removes a lock, context manager or handler around a block."""
-
     name = "removed_wrapper"
     error_type = _FAMILY
     weight = 2
@@ -208,7 +190,6 @@ class RemovedWrapper(Operator):
     explanation = "the code runs without {old} around it; put it back: {right}."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """The body alone; ``defer`` and ``go`` calls run immediately."""
         head = view.code(node).partition("\n")[0]
         if view.language == "go":
             word = node.children[0]
@@ -228,7 +209,6 @@ class RemovedWrapper(Operator):
 
 
 def _binds(node: Node) -> bool:
-    """Whether a ``with`` binds a name that its body uses."""
     return node.type == "with_statement" and any(
         item.named_children and item.named_children[0].type == "as_pattern"
         for clause in node.named_children
@@ -249,8 +229,6 @@ def _block_text(node: Node, body: Node, view: NodeTable) -> str | None:
 
 
 class RemovedCleanup(Operator):
-    """Removes clean-up code."""
-
     name = "removed_cleanup"
     error_type = _FAMILY
     weight = 2
@@ -264,7 +242,6 @@ class RemovedCleanup(Operator):
     explanation = "{right} is missing, so nothing is cleaned up after an error; put it back."
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """Removes ``finally`` or ``defer``, unless a ``try`` has nothing else."""
         if node.type == "defer_statement":
             yield from remove_statement(view, node)
             return

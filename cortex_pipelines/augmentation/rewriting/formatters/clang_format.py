@@ -14,8 +14,6 @@ def _style(name: str, **options: object) -> Style:
 
 
 class ClangFormat(Formatter):
-    """``clang-format`` with explicit settings only."""
-
     name = "clang_format"
     version = "23.1.5"
     endings: ClassVar = {"java": ".java", "javascript": ".js", "typescript": ".ts"}
@@ -27,7 +25,6 @@ class ClangFormat(Formatter):
     )
 
     def command(self, style: Style) -> list[str]:
-        """The command that formats the given files in place."""
         from clang_format import get_executable
 
         return [str(get_executable("clang-format")), "-i", *style.options]

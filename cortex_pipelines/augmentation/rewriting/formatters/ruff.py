@@ -6,8 +6,6 @@ from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
 
 
 class Ruff(Formatter):
-    """``ruff format`` with explicit settings only."""
-
     name = "ruff"
     version = "0.17.5"
     endings: ClassVar = {"python": ".py"}
@@ -19,7 +17,6 @@ class Ruff(Formatter):
     )
 
     def command(self, style: Style) -> list[str]:
-        """The command that formats the given files in place."""
         from ruff import find_ruff_bin
 
         fixed = ("exclude=[]", "respect-gitignore=false")

@@ -27,14 +27,11 @@ def _plain_comments(view: NodeTable) -> Iterator[Node]:
 
 
 class CommentsRemoved(Rewrite):
-    """Remove comments, except those that tools read."""
-
     name = "comments_removed"
     family = "comments"
     languages = LANGUAGES
 
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        """A comment on its own line goes with the line, another with the space before it."""
         for node in _plain_comments(view):
             end = node.end_byte - (view.text[node.end_byte - 1 : node.end_byte] == b"\n")
             span = view.lines(node)
@@ -51,14 +48,11 @@ class CommentsRemoved(Rewrite):
 
 
 class CommentsRestyled(Rewrite):
-    """Change the case, spacing or marker of comments."""
-
     name = "comments_restyled"
     family = "comments"
     languages = LANGUAGES
 
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        """The words stay; beginning, end and marker change."""
         for node in _plain_comments(view):
             text = view.code(node)
             end = node.end_byte - text.endswith("\n")
@@ -77,7 +71,6 @@ class CommentsRestyled(Rewrite):
 
 
 def _recased(words: str) -> str:
-    """Comment text with the first letter's case and the full stop toggled."""
     if not words or not words[0].isalpha() or not words.isascii():
         return words
     first = words.split()[0]

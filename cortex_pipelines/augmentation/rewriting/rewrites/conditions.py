@@ -31,7 +31,6 @@ class MirroredComparison(NodeRewrite):
     places = everywhere("binary_expression", python="comparison_operator")
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Comparisons of names and literals, whose evaluation order does not matter."""
         sign = sign_of(node)
         parts = node.named_children
         if sign is None or sign.type not in _MIRROR or len(parts) != 2:
@@ -46,7 +45,6 @@ class MirroredComparison(NodeRewrite):
 
 
 def sign_of(node: Node) -> Node | None:
-    """Operator of an expression with exactly one operator."""
     signs = [part for part in node.children if not part.is_named]
     return signs[0] if len(signs) == 1 else None
 
@@ -58,7 +56,6 @@ class InvertedBranches(NodeRewrite):
     places = everywhere("if_statement", rust="if_expression")
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Conditionals with a plain ``else`` and a condition that binds no name."""
         pair, inner = branches(node), bare(condition_of(node))
         if pair is None or inner is None or inner.type in _BINDS:
             return
@@ -84,7 +81,6 @@ def _own_line(block: Node, view: NodeTable) -> bool:
 
 
 def negated(node: Node, view: NodeTable) -> str:
-    """Natural negation of a condition."""
     text = view.code(node)
     sign = sign_of(node)
     python = view.language == "python"
@@ -112,7 +108,6 @@ class DeMorgan(NodeRewrite):
     places = everywhere("unary_expression", python="not_operator")
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Negated brackets around one ``and`` or ``or``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!"):
             return
         inner = bare(node.children[1])
@@ -151,7 +146,6 @@ class MergedConditions(NodeRewrite):
     )  # fmt: skip
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """An ``if`` that contains only another one, both without ``else``."""
         outer, inner = _lone(node), None
         if outer is not None and len(outer.named_children) == 1:
             inner_block = outer.named_children[0]
@@ -182,7 +176,6 @@ class MergedConditions(NodeRewrite):
 
 
 def _lone(node: Node) -> Node | None:
-    """Block of an ``if`` without ``else`` and without an initial statement."""
     if node.child_by_field_name("alternative") or node.child_by_field_name("initializer"):
         return None
     if any(part.type in COMMENTS for part in node.named_children):

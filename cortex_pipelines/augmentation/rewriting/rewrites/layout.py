@@ -15,17 +15,13 @@ _LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "para
 
 
 class Reindented(Rewrite):
-    """Change the indentation: two columns for four, four for two or a tab."""
+    """Two columns for four, four for two or a tab. The first line keeps what indents the unit as a whole."""
 
     name = "reindented"
     family = "layout"
     languages = LANGUAGES
 
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        """Indentation of each line that starts outside of multi-line strings and comments.
-
-        What the unit as a whole is indented by stays: its first line keeps it in the file.
-        """
         unit_indent = own_indent(view)
         if unit_indent is None:
             return
@@ -50,7 +46,6 @@ def _is_text(node: Node) -> bool:
 
 
 def _lines(view: NodeTable) -> list[tuple[int, str]]:
-    """Offset and indentation of each line but the first."""
     shift, lines, start = len(view.snippet.prefix), [], 0
     for line in view.snippet.code.split(b"\n"):
         if start and line.strip():
@@ -60,7 +55,6 @@ def _lines(view: NodeTable) -> list[tuple[int, str]]:
 
 
 def _step(widths: list[str]) -> str:
-    """Indentation unit: a tab, or the smallest difference between consecutive lines."""
     if any(width.startswith("\t") for width in widths):
         return "\t"
     steps = {abs(len(before) - len(after)) for before, after in pairwise(widths)} - {0, 1}
@@ -75,14 +69,11 @@ def _restyled(width: str, step: str) -> str:
 
 
 class OneArgumentALine(Rewrite):
-    """Put each argument or parameter on its own line."""
-
     name = "one_argument_a_line"
     family = "layout"
     languages = LANGUAGES
 
     def edits(self, view: NodeTable) -> Iterator[Edit]:
-        """Line breaks before each element of a one-line list of at least two."""
         for kind in _LISTS:
             for node in view.by_type.get(kind, ()):
                 parts = [part for part in node.named_children if part.type not in COMMENTS]
@@ -106,5 +97,4 @@ class OneArgumentALine(Rewrite):
 
 
 def _in_text(node: Node, view: NodeTable) -> bool:
-    """Whether a node is part of a string, where a line break would change it."""
     return any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node))

@@ -30,7 +30,6 @@ class ExpandedAssignment(NodeRewrite):
     )
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Additions of a number to a plain name, where both forms are equivalent."""
         parts = node.named_children
         sign = next((part for part in node.children if not part.is_named), None)
         if len(parts) != 2 or sign is None or sign.type not in ("+=", "-=", "*="):
@@ -49,7 +48,6 @@ class ReturnedVariable(NodeRewrite):
     places = on(python="return_statement", javascript="return_statement", typescript="return_statement")
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Returned calls and operations on a line of their own; the name is new."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or parts[0].type not in _WORTH_A_NAME or len(node.named_children) != 1:
             return
@@ -97,7 +95,6 @@ class RemovedElse(NodeRewrite):
     )
 
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
-        """Where the first block ends with a jump and the second declares nothing."""
         pair = branches(node)
         if pair is None or view.parent_type(node) not in BLOCKS:
             return
@@ -138,7 +135,6 @@ def _ends_with_jump(block: Node) -> bool:
 
 
 def _indent(node: Node, view: NodeTable) -> str | None:
-    """Indentation of a node that begins its line, or None."""
     line = view.text.rfind(b"\n", 0, node.start_byte) + 1
     text = view.text[line : node.start_byte].decode("utf-8", "replace")
     return None if text.strip() else text
