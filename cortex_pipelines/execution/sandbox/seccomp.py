@@ -149,7 +149,7 @@ class UnknownMachineError(RuntimeError):
 
 
 def program(machine: str | None = None) -> bytes:
-    """The filter as an array of ``struct sock_filter`` in native byte order (``machine``: as ``platform.machine`` says)."""
+    """The filter as an array of ``struct sock_filter`` in native byte order."""
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
         architectures = ", ".join(_ARCHITECTURES)
