@@ -63,7 +63,7 @@ class FolderLicences:
         }
         self._cache: dict[str, str | None] = {}
 
-    def nearest(self, path: str) -> tuple[str, str] | None:
+    def nearest(self, path: str) -> str | None:
         folder, visited = _parent(path), []
         while folder not in self._by_folder and folder not in self._cache and folder:
             visited.append(folder)
@@ -99,9 +99,9 @@ def licences_of(
     folders: FolderLicences,
     project_licence: str | None,
     annotations: Sequence[Annotation],
-) -> list[tuple[str | None, str | None]]:
-    """Licence of each path and its origin: header, folder's file or manifest, or project."""
-    licences: list[tuple[str | None, str | None]] = []
+) -> list[str | None]:
+    """Licence of each path: its header's, REUSE's, its folder's, or the project's."""
+    licences: list[str | None] = []
     for path in paths:
         header = headers.get(path)
         licence = annotated_licence(path, header, annotations) if annotations else header
