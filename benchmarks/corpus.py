@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.syntax.grammars import PARSED
 

@@ -6,9 +6,8 @@ from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.annotation.assets import annotated_units
 from cortex_pipelines.augmentation.assets import augmented_units
 from cortex_pipelines.config import PER_PROJECT, SECTIONS, resolve
-from cortex_pipelines.coordination.assets import coordination_events
+from cortex_pipelines.coordination.assets import coordination_events, coordination_tables
 from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource
-from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.datasets.assets import (
     architecture_dataset,
     completion_dataset,

@@ -136,7 +136,7 @@ def _message_of(error: BaseException) -> str:
 
 
 def _write_log(error: BaseException, root: Path | None) -> Path:
-    from cortex_pipelines.ingestion.external_folder import home_folder
+    from cortex_pipelines.ingestion.pretrained_models import home_folder
 
     folder = (home_folder() if root is None else root / ".cortex") / "logs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,11 +6,25 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.coordination.logs import CoordinationSource, logs_folder, pinned_outcomes, read_logs
+from cortex_pipelines.coordination.logs import (
+    CoordinationSettings,
+    CoordinationSource,
+    logs_folder,
+    pinned_outcomes,
+    read_logs,
+)
+from cortex_pipelines.coordination.tables.build import coordination_tables as build_tables
+from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.privacy.compliance import check_logs
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
+from cortex_pipelines.schemas.coordination import (
+    COORDINATION_EVENTS,
+    COORDINATION_TABLES,
+    REDACTED_EVENTS,
+    REJECTED_EVENTS,
+    UNREAD_FIELDS,
+)
 from cortex_pipelines.versioning import versioned_asset
 
 
@@ -37,3 +51,12 @@ def coordination_events(
         REDACTED_EVENTS.name: logs.redacted,
         UNREAD_FIELDS.name: logs.unread,
     }
+
+
+@versioned_asset(tables=COORDINATION_TABLES, partitioned=False)
+def coordination_tables(
+    coordination_events: Path, coordination: CoordinationSettings, log_tables: LogTableSettings
+) -> dict[str, pl.DataFrame]:
+    """Decisions, outcomes, features known before each decision, and metrics."""
+    events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")
+    return build_tables(events, coordination.aliases, log_tables)

@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 from pydantic import field_validator
 
-from cortex_pipelines.coordination.connector_source import connector_logs
 from cortex_pipelines.coordination.incremental import LogReader, first_of_each
+from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.ingestion.connectors.declared import DltSource
+from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -20,6 +22,27 @@ from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
 from cortex_pipelines.settings import Regex, Row, Settings, Text
+
+
+def connector_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
+    """Each table of a pinned snapshot as a log, one record a line, with its name."""
+    lines: dict[str, list[str]] = {name: [] for name in sorted(source.tables)}
+    for table, row in snapshot_rows(source, sha256, root):
+        lines[table].append(canonical(_record(row)) + "\n")
+    for table, table_lines in lines.items():
+        yield f"dlt/{source.dlt}/{table}.jsonl", "".join(table_lines).encode("ascii")
+
+
+def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    success, outcome = row.get("success"), row.get("outcome")
+    for value in (success, outcome):
+        reading = read_outcome(value)
+        if reading.success is not None:
+            word = value if isinstance(value, str) else None
+            normalised = {"outcome": outcome or word, "success": reading.success}
+            return {name: value for name, value in {**row, **normalised}.items() if value is not None}
+    return row
+
 
 LOG_ENDINGS = (".jsonl", ".ndjson")
 RULES_FILE = "routing-patterns.json"

@@ -17,7 +17,7 @@ from cortex_pipelines.feedback.formats import EventReader
 from cortex_pipelines.feedback.pinned_events import FeedbackError
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import EventStore, oldest_kept
-from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked, separator_of
+from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked, separator_of
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings

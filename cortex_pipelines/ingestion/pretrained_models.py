@@ -4,6 +4,7 @@ A model comes in a wheel from the package index, a folder, or a model hub. Wheel
 without being imported: importing one runs its code and may need packages that nothing else does.
 """
 
+import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import model_validator
 
+from cortex_pipelines.atomic import lasting_folder
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.settings import Settings
@@ -186,3 +188,21 @@ def _compare(source: ModelSource, pin: dict[str, Any], actual: dict[str, str]) -
             f"{', '.join(differing[:5])}; install them again, or run `cortex update` to take "
             "the installed ones (all models built on them are then retrained)"
         )
+
+
+def home_folder() -> Path:
+    """Folder for embeddings, hashes of weights, keys and tracebacks outside of a project."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    home = (Path(base) if base else Path.home() / ".cache") / "cortex-pipelines"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        home = lasting_folder() / f"cortex-pipelines-{os.getuid()}"
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def absolute(source: ModelSource) -> ModelSource:
+    if source.directory is None:
+        return source
+    return ModelSource(directory=str(Path(source.directory).resolve()))

@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, TypeVar
 
 import polars as pl
 
+from cortex_pipelines.ingestion.entries import SkippedFile
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.paths import IN_PATH, NameRedaction, PathRedactor
 from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.schemas.ingestion import REDACTIONS
 
 _Result = TypeVar("_Result")
@@ -70,3 +73,43 @@ def _redact_word(word: str, path_redactor: PathRedactor) -> str:
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:
     redactions = frame.select(*_FILE_KEY, "redactions").explode("redactions").drop_nulls("redactions")
     return REDACTIONS.conform(redactions.unnest("redactions"))
+
+
+REASON = "forgotten"
+
+
+def forgotten_file(path: str, size: int) -> SkippedFile:
+    return SkippedFile(path, REASON, "a tombstone in privacy.forgotten of params.yaml", size)
+
+
+def forgotten_by_author(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+    """Files excluded because a forgotten author changed them last."""
+    if not any(stone.author for stone in privacy.forgotten):
+        return files.clear()
+    file_keys = files.select("source", "path", "author").iter_rows()
+    return files.filter(
+        pl.Series([is_forgotten(privacy, project, *file_key) for file_key in file_keys], dtype=pl.Boolean)
+    )
+
+
+def drop_forgotten_commits(commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+    if not privacy.forgotten:
+        return commits
+    live_mask: list[bool] = []
+    paths: list[list[str]] = []
+    for source, author, changed in commits.select("source", "author", "paths").iter_rows():
+        live_mask.append(not is_forgotten(privacy, project, source, None, author))
+        paths.append([p for p in changed if not is_forgotten(privacy, project, source, p, author)])
+    live_commits = commits.with_columns(pl.Series("paths", paths, pl.List(pl.String)))
+    return live_commits.filter(pl.Series(live_mask, dtype=pl.Boolean))
+
+
+_ROWS = 2_000
+
+
+def frame_of(rows: Iterable[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    remaining = iter(rows)
+    frames = [pl.DataFrame(schema=schema)]
+    while batch := list(islice(remaining, _ROWS)):
+        frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
+    return pl.concat(frames)

@@ -12,8 +12,7 @@ from packaging.utils import canonicalize_name
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.augmentation.settings import PinnedEnvironment
-from cortex_pipelines.execution.tests.declared_packages import declared_packages
-from cortex_pipelines.execution.tests.environment import WHEELS_ONLY, open_environment, run_uv
+from cortex_pipelines.execution.tests.environment import WHEELS_ONLY, declared_packages, open_environment, run_uv
 from cortex_pipelines.projects.parameter_file import read_values, write_values
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.versioning.dvc.stages import follow_projects

@@ -18,7 +18,7 @@ from cortex_pipelines.ingestion.git.command import stream
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, resolve_model_pin
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
-from cortex_pipelines.ingestion.readers.pins import resolve_pins
+from cortex_pipelines.ingestion.readers.open import resolve_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone

@@ -18,7 +18,7 @@ from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.entries import blob_id
-from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 from cortex_pipelines.ingestion.settings import IngestionSettings

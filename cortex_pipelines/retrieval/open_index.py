@@ -8,8 +8,13 @@ from pathlib import Path
 
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.embeddings.encoder import SentenceEncoder, sentence_part
-from cortex_pipelines.ingestion.external_folder import absolute, home_folder
-from cortex_pipelines.ingestion.pretrained_models import WeightsError, resolve_model_pin, weights_folder
+from cortex_pipelines.ingestion.pretrained_models import (
+    WeightsError,
+    absolute,
+    home_folder,
+    resolve_model_pin,
+    weights_folder,
+)
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits

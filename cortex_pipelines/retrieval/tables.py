@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.ingestion.connectors.files import is_issue
+from cortex_pipelines.ingestion.connectors.snapshot import is_issue
 from cortex_pipelines.retrieval.documents import Document, FileText, as_issue, embedded_text, file_from_table
 from cortex_pipelines.retrieval.vectors import text_number
 from cortex_pipelines.schemas.retrieval import SEARCHED_DOCUMENTS, SEARCHED_FILES

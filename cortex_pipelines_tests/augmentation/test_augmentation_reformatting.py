@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.augmentation.augment import rewritten_rows
 from cortex_pipelines.augmentation.rewriting import formatter as programs
 from cortex_pipelines.augmentation.rewriting import reformatting
+from cortex_pipelines.augmentation.rewriting.equivalence import is_same_but_for_layout
 from cortex_pipelines.augmentation.rewriting.formatter import Formatter, FormatterError, Style
-from cortex_pipelines.augmentation.rewriting.layout_equality import is_same_but_for_layout
 from cortex_pipelines.augmentation.rewriting.reformatting import formatters, is_drawn, reformatted
-from cortex_pipelines.augmentation.rows import rewritten_rows
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES

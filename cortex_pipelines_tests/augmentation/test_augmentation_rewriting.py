@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.augmentation.node_table import NodeTable
-from cortex_pipelines.augmentation.rewriting.python_canonical import canonical
+from cortex_pipelines.augmentation.rewriting.equivalence import canonical
 from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewrites, rewritten
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES

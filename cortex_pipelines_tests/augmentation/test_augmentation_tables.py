@@ -144,7 +144,7 @@ def test_a_share_is_worked_on_from_input_to_output(
     columns = ("unit_id", "language", "kind", "path", "name", "code")
     unit_row = {name: unit("a")[name] for name in columns}
     task = {
-        "work": ["cortex_pipelines.augmentation.rows", "injected_rows"],
+        "work": ["cortex_pipelines.augmentation.augment", "injected_rows"],
         "settings": ["cortex_pipelines.augmentation.settings", "AugmentationSettings"],
         "values": SETTINGS.model_dump(),
         "units": [unit_row],

@@ -11,8 +11,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import PATTERN_ROWS, review_rows
 from cortex_pipelines.datasets.tasks.refactoring import refactoring_tables
 from cortex_pipelines.ingestion.connectors.declared import DltSource
-from cortex_pipelines.ingestion.connectors.files import read_rows
-from cortex_pipelines.ingestion.connectors.snapshot import write_snapshot
+from cortex_pipelines.ingestion.connectors.snapshot import read_rows, write_snapshot
 from cortex_pipelines.ingestion.entries import File, SourceLimits
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings

@@ -12,7 +12,7 @@ from cortex_pipelines.evaluation.adapter.measures.written_tests import (
     written_test_table,
 )
 from cortex_pipelines.execution.sandbox import sandbox
-from cortex_pipelines.execution.tests import single_tests
+from cortex_pipelines.execution.tests import mutant_killing
 from cortex_pipelines.schemas.datasets import TESTS_DATASET
 from cortex_pipelines.schemas.evaluation import GENERATIONS, WRITTEN_TESTS
 from cortex_pipelines_tests.adapters import tinymodel
@@ -170,7 +170,7 @@ def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
 
 def test_without_a_sandbox_nothing_is_run_and_it_is_said(workshop: Workshop, tmp_path: Path) -> None:
     project_tests = written_tests(workshop, tmp_path / "data")
-    with mock.patch.object(single_tests.sandbox, "unavailable", return_value="none: for a test"):
+    with mock.patch.object(mutant_killing.sandbox, "unavailable", return_value="none: for a test"):
         table = written_test_table(generations(("price", "base", TRUE)), project_tests)
     assert table["passes"].to_list() == [None, None]
     assert "none: for a test" in table["detail"].to_list()

@@ -9,8 +9,14 @@ from cortex_pipelines.augmentation.settings import PinnedEnvironment
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.sandbox.sandbox import run
-from cortex_pipelines.execution.tests.declared_packages import declared_packages, own_metadata
-from cortex_pipelines.execution.tests.environment import OWN, EnvironmentNotMadeError, Interpreter, open_environment
+from cortex_pipelines.execution.tests.environment import (
+    OWN,
+    EnvironmentNotMadeError,
+    Interpreter,
+    declared_packages,
+    open_environment,
+    own_metadata,
+)
 from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed
 from cortex_pipelines_tests.execution.wheels import only_these, write_wheel
 

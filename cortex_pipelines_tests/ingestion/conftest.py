@@ -13,7 +13,7 @@ from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.files.build import repository_files
 from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
-from cortex_pipelines.ingestion.readers.pins import resolve_pins
+from cortex_pipelines.ingestion.readers.open import resolve_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_path_reason
+from cortex_pipelines.ingestion.readers.archives import read_archive
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 Member = tuple[str, bytes]

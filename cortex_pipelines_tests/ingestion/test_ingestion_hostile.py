@@ -12,8 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import File, SourceError
-from cortex_pipelines.ingestion.files.content import content_of
-from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.content import content_of, is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git import command
 from cortex_pipelines.ingestion.licences.detect import stated_licences

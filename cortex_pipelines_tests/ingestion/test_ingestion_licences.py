@@ -16,7 +16,7 @@ from cortex_pipelines.ingestion.licences.expressions import (
     permitted,
     spdx,
 )
-from cortex_pipelines.ingestion.licences.names import licence_named
+from cortex_pipelines.ingestion.licences.manifests import licence_named
 from cortex_pipelines.ingestion.licences.texts import licence_of_header, licence_of_text
 from cortex_pipelines.ingestion.settings import IngestionSettings
 

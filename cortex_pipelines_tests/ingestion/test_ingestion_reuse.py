@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion.licences.reuse import annotated_licence, annotations
+from cortex_pipelines.ingestion.licences.detect import annotated_licence, annotations
 
 TOML = """version = 1
 

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.packages.pypi_index import pip_options
-from cortex_pipelines.ingestion.packages.sdist import fetch_sdist
 from cortex_pipelines.ingestion.project_sources import SdistSource
+from cortex_pipelines.ingestion.readers.pypi import fetch_sdist, pip_options
 
 DEMO = {"pypi": "demo-lib==1.0"}
 

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion.files import test_pairs
+from cortex_pipelines.ingestion.files import related_files
 from cortex_pipelines.ingestion.files.languages import language_of
 
 
 def pairs(*paths: str, **texts: str) -> dict[str, list[str]]:
     files = [(path, language_of(path, "")) for path in paths]
-    return test_pairs.tested_paths(files, lambda path: texts.get(PurePosixPath(path).stem, ""))
+    return related_files.tested_paths(files, lambda path: texts.get(PurePosixPath(path).stem, ""))
 
 
 @pytest.mark.parametrize(

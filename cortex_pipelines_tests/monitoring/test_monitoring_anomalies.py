@@ -17,8 +17,8 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.assets import coordination_tables
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.monitoring.anomalies.detect import fit_and_score
 from cortex_pipelines.monitoring.anomalies.detector_store import (
     DetectorError,

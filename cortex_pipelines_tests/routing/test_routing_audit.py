@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.assets import coordination_tables
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.audit.assets import routing_audit
 from cortex_pipelines.routing.audit.groups import NOT_KNOWN, audit_groups, largest_gap, rejected, task_language
 from cortex_pipelines.routing.dataset.build import build_dataset

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.assets import coordination_tables
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding

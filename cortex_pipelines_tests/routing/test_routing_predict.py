@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.assets import coordination_tables
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.inject import Mutant, MutatedUnit, Site, all_mutants, sampled, sites
-from cortex_pipelines.augmentation.node_table import NodeTable
+from cortex_pipelines.augmentation.node_table import NodeTable, split_words
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.snippets import parse_file

@@ -12,8 +12,7 @@ from typing import TypeAlias
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.node_table import NodeTable
+from cortex_pipelines.augmentation.node_table import NodeTable, split_words
 
 # Where an identifier is the value of a variable and nothing else.
 _USES = split_words(

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.node_table import NodeTable
+from cortex_pipelines.augmentation.node_table import NodeTable, split_words
 
 ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
 

@@ -10,9 +10,22 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
-from cortex_pipelines.augmentation.renaming.variables import LocalVariable
+from cortex_pipelines.augmentation.node_table import split_words
 from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
+
+
+@dataclass(frozen=True)
+class LocalVariable:
+    """A local variable of one unit.
+
+    Args:
+        name: Its name.
+        places: Byte spans in the unit's code where it is bound or used, in order.
+    """
+
+    name: str
+    places: tuple[tuple[int, int], ...]
+
 
 # What can see a local variable by its name at run time: where one of these words is used,
 # nothing is renamed.

@@ -1,5 +1,6 @@
 """Code formatters: run a formatter on many texts in one process."""
 
+import json
 import os
 import subprocess
 import tempfile
@@ -23,13 +24,12 @@ class Style(NamedTuple):
 
 
 class Formatter(ABC):
-    """A code formatter installed from a wheel. Subclasses in ``augmentation/rewriting/formatters/`` are discovered."""
+    """A code formatter installed from a wheel."""
 
     name: ClassVar[str]
     """Distribution on PyPI, unique."""
     version: ClassVar[str]
-    """The one version that makes these bytes. A part of this folder, and so of the version of what
-    is made with it."""
+    """The one version that makes these bytes; being in this file, it is part of the version of what is made with it."""
     endings: ClassVar[Mapping[str, str]]
     """Languages claimed, with the ending of the files that it takes for theirs."""
     styles: ClassVar[tuple[Style, ...]]
@@ -84,3 +84,54 @@ class Formatter(ABC):
         except OSError as error:
             raise FormatterError(f"{self.name} cannot be started: {error}") from error
         return completed.returncode >= 0
+
+
+# Only what lays out: breaking a string or a comment in two would change more than that.
+_FIXED = {"BreakStringLiterals": False, "SortIncludes": "Never", "InsertTrailingCommas": "None"}
+
+
+def _style(name: str, **options: object) -> Style:
+    return Style(name, (f"--style={json.dumps(options | _FIXED)}",))
+
+
+class ClangFormat(Formatter):
+    name = "clang_format"
+    version = "23.1.5"
+    endings: ClassVar = {"java": ".java", "javascript": ".js", "typescript": ".ts"}
+    styles = (
+        _style("google", BasedOnStyle="Google"),
+        _style("microsoft", BasedOnStyle="Microsoft", JavaScriptQuotes="Double"),
+        _style("webkit", BasedOnStyle="WebKit", JavaScriptQuotes="Single"),
+        _style("llvm", BasedOnStyle="LLVM", IndentWidth=4, ColumnLimit=100),
+    )
+
+    def command(self, style: Style) -> list[str]:
+        from clang_format import get_executable
+
+        return [str(get_executable("clang-format")), "-i", *style.options]
+
+
+class Ruff(Formatter):
+    name = "ruff"
+    version = "0.17.5"
+    endings: ClassVar = {"python": ".py"}
+    styles = (
+        Style("black", ("line-length=88", "format.quote-style='double'")),
+        Style("pep8", ("line-length=79", "format.quote-style='single'")),
+        Style("google", ("line-length=80", "format.quote-style='preserve'", "indent-width=2")),
+        Style("wide", ("line-length=120", "format.skip-magic-trailing-comma=true")),
+    )
+
+    def command(self, style: Style) -> list[str]:
+        from ruff import find_ruff_bin
+
+        fixed = ("exclude=[]", "respect-gitignore=false")
+        options = [word for option in (*fixed, *style.options) for word in ("--config", option)]
+        return [
+            find_ruff_bin(),
+            *("format", "--isolated", "--no-cache", "--silent", "--target-version", "py311"),
+            *options,
+        ]
+
+
+FORMATTERS: tuple[Formatter, ...] = (ClangFormat(), Ruff())

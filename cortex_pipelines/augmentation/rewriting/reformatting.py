@@ -7,13 +7,10 @@ from functools import cache
 from textwrap import dedent
 from typing import Any, NamedTuple
 
-from cortex_pipelines.augmentation.registry import instances_in
-from cortex_pipelines.augmentation.rewriting import formatters as folder
-from cortex_pipelines.augmentation.rewriting.enclosing_code import closing_indent
-from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
-from cortex_pipelines.augmentation.rewriting.layout_equality import is_same_but_for_layout
-from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten
-from cortex_pipelines.augmentation.rewriting.rule import Edit, applied
+from cortex_pipelines.augmentation.node_table import closing_indent
+from cortex_pipelines.augmentation.rewriting.equivalence import is_same_but_for_layout
+from cortex_pipelines.augmentation.rewriting.formatter import FORMATTERS, Formatter, Style
+from cortex_pipelines.augmentation.rewriting.rewrite_units import Edit, Rewritten, applied
 from cortex_pipelines.augmentation.seeding import choose, draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 
@@ -36,10 +33,9 @@ class _Task(NamedTuple):
 
 @cache
 def formatters() -> dict[str, Formatter]:
-    installed = instances_in(folder, Formatter)  # type: ignore[type-abstract]
-    for formatter in installed:
+    for formatter in FORMATTERS:
         formatter.check_version()
-    return {language: formatter for formatter in installed for language in formatter.endings}
+    return {language: formatter for formatter in FORMATTERS for language in formatter.endings}
 
 
 def is_drawn(share: float, *seed: object) -> bool:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from cortex_pipelines.coordination.tables.decisions import decisions
+from cortex_pipelines.coordination.tables.decisions import decisions, outcomes
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.coordination.tables.metrics import system_metrics, worker_metrics
-from cortex_pipelines.coordination.tables.outcomes import outcomes
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES, SYSTEM_METRICS, WORKER_METRICS
 

@@ -1,14 +1,78 @@
 """Routing decisions, with the router's confidence."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.tables.fields import attempt_id, first_text, number, value_at
-from cortex_pipelines.schemas.coordination import DECISIONS
+from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
+
+MOST_LABEL = 200
+"""Characters of a label that are kept: labels are words such as ``stuck``, not texts."""
+
+
+def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str | None:
+    """Hash shared by the records of one task at one master.
+
+    None where they cannot be told to belong together: no master, or neither id nor text.
+    """
+    task = task_id or (" ".join(text.casefold().split()) if text else None)
+    if task is None or master is None:
+        return None
+    kind = "id" if task_id else "text"
+    return hashlib.sha256(json.dumps([kind, task, master]).encode()).hexdigest()
+
+
+def value_at(record: Mapping[str, Any], dotted: str) -> Any:
+    node: Any = record
+    for part in dotted.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def first_text(record: Mapping[str, Any], paths: Sequence[str]) -> str | None:
+    texts = (value_at(record, path) for path in paths)
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
+
+
+def first_number(record: Mapping[str, Any], paths: Sequence[str]) -> float | None:
+    numbers = (number(value_at(record, path)) for path in paths)
+    return next((value for value in numbers if value is not None), None)
+
+
+def number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        parsed = float(value)
+    except OverflowError:
+        return None
+    return parsed if math.isfinite(parsed) else None
+
+
+def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of each field; a list is one value, an empty object has none."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def number_or_label(value: Any) -> tuple[float | None, str | None]:
+    """A field as a number or else as a label; booleans are 1 or 0."""
+    if isinstance(value, bool):
+        return float(value), None
+    quantity = number(value)
+    if quantity is not None or value is None:
+        return quantity, None
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return None, text.encode("utf-8", "replace").decode("utf-8")[:MOST_LABEL]
+
 
 _SCORES = ("decision.scores", "routing.all_scores", "payload.scores", "scores")
 _STRATEGY = ("decision.strategy", "routing.strategy", "routing_strategy", "rule_used")
@@ -24,14 +88,14 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
     read = [(event, json.loads(event["payload"])) for event in decision_events.iter_rows(named=True)]
     return DECISIONS.frame(
         [
-            _row(event, record, aliases)
+            _decision_row(event, record, aliases)
             for event, record in read
             if event["kind"] != "outcome" or value_at(record, "routing.primary_expert") is not None
         ]
     )
 
 
-def _row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+def _decision_row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     scores = _scores(record, aliases)
     propensity = next((value for path in _PROPENSITY if (value := number(value_at(record, path))) is not None), None)
     copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
@@ -66,3 +130,55 @@ def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, 
         if (value := number(score)) is not None
     }
     return dict(sorted(scores.items()))
+
+
+_QUALITY = ("outcome.quality_score", "quality_score", "quality")
+_TOKENS = (
+    *("tokens_used", "total_tokens", "tokens", "token_count"),
+    *("execution.tokens_used", "execution.total_tokens", "execution.tokens"),
+    *("usage.total_tokens", "metrics.tokens_used", "payload.tokens_used"),
+)
+_COMPLEXITY = ("task.complexity", "complexity")
+_COMPLEXITY_SCORE = ("complexity_score", "task.complexity_score", "task.complexity", "complexity")
+
+
+def outcomes(events: pl.DataFrame) -> pl.DataFrame:
+    """Outcomes, the choice of a model for a task, and decisions completed with an outcome later."""
+    outcome_kinds = pl.col("kind").is_in(["outcome", "model_selection"])
+    completed = pl.col("kind").is_in(["decision", "event"]) & (
+        pl.col("success").is_not_null() | pl.col("outcome").is_not_null() | pl.col("duration_seconds").is_not_null()
+    )
+    rows = events.filter(outcome_kinds | completed).iter_rows(named=True)
+    return OUTCOMES.frame([_outcome_row(event, json.loads(event["payload"])) for event in rows])
+
+
+def _outcome_row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    quality = first_number(record, _QUALITY)
+    tokens = first_number(record, _TOKENS)
+    copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "outcome", "success")
+    more = ("duration_seconds", "ideal_master", "file", "byte_offset", "test_row")
+    return {name: event[name] for name in (*copied, *more)} | {
+        "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
+        "known_at": known_at(event),
+        "tokens": tokens if tokens is not None and tokens >= 0 else None,
+        "quality": quality,
+        "complexity": first_text(record, _COMPLEXITY),
+        "complexity_score": first_number(record, _COMPLEXITY_SCORE),
+        "model": first_text(record, ("model",)),
+        "tier": first_text(record, ("tier",)),
+    }
+
+
+def known_at(event: Mapping[str, Any]) -> datetime | None:
+    """Latest time at which the outcome became known; None if the record does not say.
+
+    An outcome entered into a decision keeps the decision's time, at which it was not known yet.
+    """
+    when: datetime | None = event["occurred_at"]
+    if event["kind"] in ("outcome", "model_selection") or when is None:
+        return when
+    seconds = event["duration_seconds"]
+    try:
+        return None if seconds is None else when + timedelta(seconds=seconds)
+    except OverflowError:
+        return None

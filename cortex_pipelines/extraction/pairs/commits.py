@@ -10,7 +10,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import stream
 from cortex_pipelines.ingestion.git.history import look_up_commits

@@ -9,19 +9,18 @@ import polars as pl
 
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.git.authors import pseudonyms
-from cortex_pipelines.ingestion.git.history import commits_without_parents, list_commits, look_up_commits
+from cortex_pipelines.ingestion.git.history import commits_without_parents, list_commits, look_up_commits, pseudonyms
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.redactions import (
     REDACTION,
+    drop_forgotten_commits,
+    frame_of,
     name_rows,
     redaction_rows,
     redaction_table,
     without_private_errors,
 )
-from cortex_pipelines.ingestion.row_batches import frame_of
-from cortex_pipelines.ingestion.tombstone_filter import drop_forgotten_commits
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text

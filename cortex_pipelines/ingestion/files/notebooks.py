@@ -1,11 +1,209 @@
 """Jupyter notebooks as one text of code cells that parses in their language."""
 
+import ast
 import json
 import re
+import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.ingestion.files.notebook_magics import without_magics
+if TYPE_CHECKING:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+_MARK = "# "
+# Cell magics whose body is Python all the same; the body of any other is another language's or
+# the text of a file.
+_PYTHON_BODY = frozenset(
+    # IPython's own, then profilers', then those of testing, plotting, clusters and hosted notebooks
+    {"time", "timeit", "capture", "prun", "debug", "python", "python3", "code_wrap"}
+    | {"memit", "mprun", "lprun", "snakeviz", "pyinstrument", "scalene", "heat", "viztracer"}
+    | {"ipytest", "run_pytest", "run_pytest[clean]", "manim", "tictoc", "notify", "chime", "wandb"}
+    | {"px", "autopx", "spark", "pyspark", "local", "add_to", "skip", "retry", "pycodestyle"}
+)
+# Databricks writes these with one percent sign, and means the cell.
+_WHOLE_CELL = frozenset({"sql", "md", "md-sandbox", "scala", "r", "sh", "fs"})
+_LONGEST_CELL = 200_000
+_HINT = re.compile(r"^[ \t]*(?:[%!?,;/]|>>>|In \[)|\?[ \t]*$|=[ \t]*[%!]", re.MULTILINE)
+"""Signs of magics; a cell that is too long to be parsed is only searched if it has one."""
+
+_FIRST_WINDOW = 4
+_GROWTH = 4
+_REFUSALS = (SyntaxError, ValueError, LookupError, AssertionError, RecursionError, MemoryError)
+"""How IPython and Python decline a text."""
+
+
+def without_magics(cell: str) -> str:
+    """A cell of a Python notebook as Python with as many lines.
+
+    Args:
+        cell: Its text, with a final line feed.
+
+    Returns:
+        The cell itself if it is Python. Otherwise each line that is not has become a comment, or
+        ``pass`` with a comment where a block would be empty. If the rest is not Python either,
+        magics alone are comments.
+    """
+    if _parses(cell) or (len(cell) > _LONGEST_CELL and not _HINT.search(cell)):
+        return cell
+    lines = [line + "\n" for line in cell.replace("\r\n", "\n").split("\n")[:-1]]
+    head = _first_statement(lines)
+    name = _cell_magic(lines, head)
+    if name in _PYTHON_BODY:
+        body = without_magics("".join(lines[head + 1 :]))
+        return "".join(lines[:head]) + _MARK + lines[head] + body
+    if name is not None:
+        return "".join(map(_comment, lines))
+    return _comment_line_magics(_without_prompts(lines), head)
+
+
+def _comment_line_magics(lines: list[str], head: int) -> str:
+    segments = _split_at_magics(lines)
+    commented = "".join(segment.commented for segment in segments)
+    if _parses(commented):
+        return commented
+    # a magic in a statement that goes on, such as `if x: y = !ls` before an `else`
+    called = "".join(segment.called for segment in segments)
+    if _parses(called):
+        return called
+    word = lines[head].strip().partition(" ")[0] if head < len(lines) else ""
+    if word.removeprefix("%") in _WHOLE_CELL and word.startswith("%"):
+        return "".join(map(_comment, lines))
+    return commented
+
+
+@dataclass(frozen=True)
+class _CellSegment:
+    """Lines of a cell in two versions: with the magic as a comment, and with the call that IPython makes of it."""
+
+    commented: str
+    called: str
+
+
+def _split_at_magics(lines: list[str]) -> list[_CellSegment]:
+    segments: list[_CellSegment] = []
+    remaining = lines
+    while (magic := _first_magic(remaining)) is not None:
+        before, statement = remaining[: magic.start], remaining[magic.start : magic.end]
+        text = "".join(before)
+        calls = [magic.call, *(_comment(line, _indent(magic.call)) for line in statement[1:])]
+        segments.append(_CellSegment(text + _as_comment(statement), text + "".join(calls)))
+        remaining = remaining[magic.end :]
+    text = "".join(remaining)
+    return [*segments, _CellSegment(text, text)]
+
+
+@dataclass(frozen=True)
+class _Magic:
+    """A magic among lines: its first line, the line after its last, and IPython's call for it."""
+
+    start: int
+    end: int
+    call: str
+
+
+def _first_magic(lines: list[str]) -> _Magic | None:
+    """The first magic, by IPython's transformer; None if all is Python to it.
+
+    The transformer reads all that it is given, so windows that grow keep the cost linear in the
+    length of the cell, however many magics there are.
+    """
+    size = _FIRST_WINDOW
+    while size < len(lines):
+        magic = _transformed(lines[:size])
+        if magic is not None and magic.end < size:  # what ends later may be cut short
+            return magic
+        size *= _GROWTH
+    return _transformed(lines)
+
+
+def _transformed(lines: list[str]) -> _Magic | None:
+    blocks = _enclosing_blocks(lines)
+    old = [*blocks, *lines]
+    try:
+        changed, new = _manager().do_one_token_transform(old)  # type: ignore[no-untyped-call]
+    except (*_REFUSALS, tokenize.TokenError):
+        return None
+    pairs = enumerate(zip(old, new, strict=False))
+    first = next((n for n, (old_line, new_line) in pairs if old_line != new_line), None) if changed else None
+    if first is None:
+        return None
+    start = first - len(blocks)
+    return _Magic(start, start + 1 + len(old) - len(new), new[first])
+
+
+def _enclosing_blocks(lines: list[str]) -> list[str]:
+    head = _first_statement(lines)
+    most = _width(_indent(lines[head])) if head < len(lines) else 0
+    indents = {_width(indent): indent for indent in map(_indent, lines)}
+    return [f"{indent}if 1:\n" for width, indent in sorted(indents.items()) if width < most]
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _width(indent: str) -> int:
+    return len(indent.expandtabs())
+
+
+@cache
+def _manager() -> "TransformerManager":
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager()  # type: ignore[no-untyped-call]
+
+
+def _without_prompts(lines: list[str]) -> list[str]:
+    from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt
+
+    text = dedent("".join(lines))
+    if text.count("\n") == len(lines):
+        lines = [line + "\n" for line in text.split("\n")[:-1]]
+    for strip in (classic_prompt, ipython_prompt):
+        stripped: list[str] = strip(lines)
+        lines = stripped if len(stripped) == len(lines) else lines
+    return lines
+
+
+def _first_statement(lines: Sequence[str]) -> int:
+    for number, line in enumerate(lines):
+        if line.strip() and not line.lstrip().startswith("#"):
+            return number
+    return len(lines)
+
+
+def _cell_magic(lines: Sequence[str], head: int) -> str | None:
+    """Name of the magic that takes the whole cell, also below comments, where people put it."""
+    first = lines[head].strip() if head < len(lines) else ""
+    words = first.removeprefix("%%").split()
+    if not first.startswith("%%") or not words or words[0].endswith("?"):
+        return None
+    return words[0]
+
+
+def _as_comment(statement: Sequence[str]) -> str:
+    first, *following = statement
+    indent = _indent(first)
+    start = f"{indent}pass  {_MARK}{first.lstrip()}" if indent else _MARK + first
+    return start + "".join(_comment(line, indent) for line in following)
+
+
+def _comment(line: str, indent: str = "") -> str:
+    return indent + _MARK + line
+
+
+def _parses(source: str) -> bool:
+    if len(source) > _LONGEST_CELL:
+        return False
+    try:
+        ast.parse(source)
+    except _REFUSALS:
+        return False
+    return True
+
 
 _COMMENT = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#"}
 _KERNELS = {

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.ingestion.archives.archive import archive_path, read_archive
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.connectors.declared import DltSource
-from cortex_pipelines.ingestion.connectors.files import read_rows
+from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
+from cortex_pipelines.ingestion.connectors.snapshot import read_rows
 from cortex_pipelines.ingestion.entries import (
     Entries,
     File,
@@ -18,21 +18,22 @@ from cortex_pipelines.ingestion.entries import (
     SourceLimits,
     blob_id,
 )
-from cortex_pipelines.ingestion.git.authors import Pseudonym, last_authors
-from cortex_pipelines.ingestion.git.repository import open_revision
-from cortex_pipelines.ingestion.git.tree import list_tree, read_blobs
-from cortex_pipelines.ingestion.packages.npm import read_npm
-from cortex_pipelines.ingestion.packages.sdist import read_sdist
+from cortex_pipelines.ingestion.git.history import Pseudonym, last_authors, list_tree, read_blobs
+from cortex_pipelines.ingestion.git.repository import fetch_revision, open_revision
 from cortex_pipelines.ingestion.project_sources import (
     ArchiveSource,
     DirectorySource,
     GitSource,
     NpmSource,
     Pin,
+    ProjectSettings,
     SdistSource,
     Source,
 )
-from cortex_pipelines.ingestion.readers.directory import read_directory
+from cortex_pipelines.ingestion.readers.archives import archive_path, read_archive
+from cortex_pipelines.ingestion.readers.directory import content_hash, read_directory
+from cortex_pipelines.ingestion.readers.npm import fetch_npm, read_npm
+from cortex_pipelines.ingestion.readers.pypi import fetch_sdist, read_sdist
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 _Files = DirectorySource | ArchiveSource | SdistSource | NpmSource | DltSource
@@ -107,3 +108,24 @@ def _walk(source: _Files, pin: Pin, limits: SourceLimits, root: Path) -> Entries
     if isinstance(source, NpmSource):
         return read_npm(source, pin, root, limits)
     return read_sdist(source, pin, root / CACHE, limits)
+
+
+def resolve_pins(project: ProjectSettings, root: Path, cache: Path) -> list[Pin]:
+    return [resolve_pin(source, root, cache) for source in project.sources]
+
+
+def resolve_pin(source: Source, root: Path, cache: Path) -> Pin:
+    """Pin a source's current state, with downloads kept in the cache (``root / CACHE``)."""
+    if isinstance(source, GitSource):
+        revision, commits = fetch_revision(source, root, cache)
+        return {**source.declaration, "revision": revision, "commits": commits}
+    if isinstance(source, DirectorySource):
+        return {**source.declaration, "sha256": content_hash(root / source.directory)}
+    if isinstance(source, ArchiveSource):
+        path = archive_path(root / source.archive, source.label)
+        return {**source.declaration, "sha256": file_sha256(path), "size": path.stat().st_size}
+    if isinstance(source, DltSource):
+        return take_snapshot(source, root)
+    if isinstance(source, NpmSource):
+        return {**source.declaration, **fetch_npm(source, root, cache)}
+    return {**source.declaration, **fetch_sdist(source, cache)}

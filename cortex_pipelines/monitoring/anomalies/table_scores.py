@@ -20,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cortex_pipelines.atomic import is_same_file, write_whole
-from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, separator_of
+from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, separator_of
 from cortex_pipelines.monitoring.anomalies.windows import Scale
 from cortex_pipelines.timestamps import moment
 

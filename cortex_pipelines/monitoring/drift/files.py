@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.config import load_parameters_anywhere
-from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked
+from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked
 from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
 from cortex_pipelines.monitoring.drift.kinds import Drift
 from cortex_pipelines.retrieval.open_index import open_encoder

@@ -13,7 +13,7 @@ from cortex_pipelines.config import Parameters
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.retrieval.documents import read_text

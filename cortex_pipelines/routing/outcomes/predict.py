@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.coordination.tables.decisions import attempt_id
 from cortex_pipelines.coordination.tables.features import features
-from cortex_pipelines.coordination.tables.fields import attempt_id
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.routing.outcomes.predictors import OutcomePredictors, PredictorError
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES

@@ -5,9 +5,8 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, everywhere, on, remove_statement
-from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["control_flow"] = "control_flow"
 _JUMPS = split_words(

@@ -5,7 +5,6 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -16,7 +15,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
     swapping,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _OPERATOR: Literal["operator"] = "operator"
 _REMOVAL: Literal["removal"] = "removal"

@@ -7,7 +7,6 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -17,7 +16,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_quoting_around,
     replace_span,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["literal"] = "literal"
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")

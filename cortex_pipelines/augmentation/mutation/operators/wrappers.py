@@ -5,7 +5,6 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -15,8 +14,8 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_node,
     replace_span,
 )
-from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
-from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
+from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["removal"] = "removal"
 

@@ -16,8 +16,7 @@ from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
-from cortex_pipelines.execution.tests.mutant_killing import pytest_files
-from cortex_pipelines.execution.tests.single_tests import SingleTest, TestOutcome, run_single_tests
+from cortex_pipelines.execution.tests.mutant_killing import SingleTest, TestOutcome, pytest_files, run_single_tests
 from cortex_pipelines.prompts.examples import Example, read_examples
 from cortex_pipelines.schemas.evaluation import WRITTEN_TESTS
 

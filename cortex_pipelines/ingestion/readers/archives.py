@@ -1,23 +1,76 @@
-"""Members of a tar archive, streamed: one pass forward, one member in memory."""
+"""Read untrusted archives in memory; nothing is unpacked to disk."""
 
 import bz2
 import gzip
 import io
 import lzma
+import stat
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from cortex_pipelines.ingestion.archives.zip import HARMLESS_BYTES
 from cortex_pipelines.ingestion.entries import (
     DamagedArchiveError,
     Entries,
     File,
     SkippedFile,
+    SourceError,
     SourceLimits,
     clean_member_name,
     printable,
 )
+
+# Below this size not even a file that packs a thousandfold can do harm.
+HARMLESS_BYTES = 100_000
+_CENTRAL_ENTRY = b"PK\x01\x02"
+_READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def read_zip(path: Path, limits: SourceLimits) -> Entries:
+    _check_directory(path, limits.settings.max_files)
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            name = clean_member_name(info.filename)
+            problem = _problem(info, limits.settings.max_compression_ratio)
+            if problem:
+                yield limits.skip(name, *problem, info.file_size)
+            else:
+                yield limits.check(name, info.file_size) or File(name, archive.read(info))
+            if limits.full:
+                return
+
+
+def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        return "link", "a symbolic link"
+    if kind not in (0, stat.S_IFREG):
+        return "special", "neither a file nor a folder"
+    if info.flag_bits & 1:
+        return "encrypted", "encrypted with a password"
+    if info.compress_type not in _READ_METHODS:
+        return "unknown_packing", f"packed by method {info.compress_type}, which is not read"
+    if info.file_size > max(HARMLESS_BYTES, ratio * info.compress_size):
+        return "compression_ratio", (
+            f"{info.compress_size} bytes unpack to {info.file_size}: more than ingestion.max_compression_ratio, {ratio}"
+        )
+    return None
+
+
+def _check_directory(path: Path, max_files: int) -> None:
+    """Count the directory entries before zipfile loads all of them."""
+    entries = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            entries += chunk.count(_CENTRAL_ENTRY)
+    # tenfold: archives inside the archive, stored as they are, have directories too
+    if entries > 10 * max_files:
+        raise DamagedArchiveError(f"{entries} entries; ingestion.max_files is {max_files}")
+
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAGIC: dict[bytes, Callable[[Path], io.BufferedIOBase]] = {
@@ -119,3 +172,37 @@ def _unpacked_limit(path: Path, limits: SourceLimits) -> tuple[int, tuple[str, s
             f"ingestion.max_compression_ratio, {ratio}, times its size",
         )
     return most, ("source_too_large", f"this and all later entries: ingestion.max_source_bytes is {most}")
+
+
+# Errors that the standard library raises on manipulated archives.
+_DAMAGE = (
+    *(DamagedArchiveError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError),
+    NotImplementedError,
+)
+
+
+def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
+    """Every regular file in order, unsafe or oversized ones as skipped. The format is told by content."""
+    size = path.stat().st_size
+    if size > limits.settings.max_archive_bytes:
+        raise SourceError(
+            f"{label}: {size} bytes; ingestion.max_archive_bytes in params.yaml is "
+            f"{limits.settings.max_archive_bytes}: raise it if the archive can be trusted"
+        )
+    with path.open("rb") as file:
+        read = read_zip if file.read(2) == b"PK" else read_tar
+    try:
+        yield from read(path, limits)
+    except _DAMAGE as error:
+        raise SourceError(
+            f"{label}: the archive is truncated, damaged or in an unsupported format "
+            f"({error or type(error).__name__}); get it again, as zip or as tar (plain, gzip, "
+            "bzip2, xz)"
+        ) from error
+
+
+def archive_path(path: Path, label: str) -> Path:
+    if not path.is_file():
+        raise SourceError(f"{label}: no such file: {path}; correct `archive` in params.yaml")
+    return path

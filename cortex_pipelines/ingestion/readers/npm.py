@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import atomic_file
-from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.entries import Entries, SourceError, SourceLimits
-from cortex_pipelines.ingestion.packages.sdist import below_top
 from cortex_pipelines.ingestion.project_sources import NpmSource
+from cortex_pipelines.ingestion.readers.archives import read_archive
+from cortex_pipelines.ingestion.readers.pypi import below_top
 
 _TIMEOUT_SECONDS = 300
 _OPTIONS = (

@@ -1,5 +1,0 @@
-"""Word sets for node types and keywords."""
-
-
-def split_words(text: str) -> frozenset[str]:
-    return frozenset(text.split())

@@ -1,0 +1,291 @@
+"""Argument bugs: swapped or missing arguments, swapped keyword values."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.namespaces import (
+    bound_before,
+    is_pair,
+    is_use,
+    other_attributes,
+    other_callees,
+    others_before,
+)
+from cortex_pipelines.augmentation.mutation.operator import (
+    Operator,
+    TextEdit,
+    everywhere,
+    on,
+    replace_part,
+    replace_quoting_around,
+    replace_span,
+    swapping,
+)
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
+
+_FAMILY: Literal["identifier"] = "identifier"
+_REMOVAL: Literal["removal"] = "removal"
+_NOT_POSITIONAL = COMMENTS | split_words(
+    "keyword_argument list_splat dictionary_splat spread_element variadic_argument "
+    "parenthesized_expression generator_expression"
+)
+
+
+def _enclosing_call(node: Node, view: NodeTable) -> Node | None:
+    call = view.parent(node)
+    return None if call is None or call.type == "class_definition" else call
+
+
+class ArgumentSwap(Operator):
+    name = "argument_swap"
+    error_type = _FAMILY
+    weight = 4
+    places = everywhere("argument_list", javascript="arguments", typescript="arguments", rust="arguments")
+    explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        call = _enclosing_call(node, view)
+        if call is None:
+            return
+        arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
+        for left, right in pairwise(arguments):
+            if view.code(left) != view.code(right):
+                between = view.between(left.end_byte, right.start_byte)
+                swapped = view.code(right) + between + view.code(left)
+                yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
+
+
+class ArgumentDrop(Operator):
+    name = "argument_drop"
+    error_type = _REMOVAL
+    weight = 3
+    places = on(python="argument_list", javascript="arguments", typescript="arguments")
+    explanation = "{wrong} lacks the argument {old}; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        call = _enclosing_call(node, view)
+        arguments = [part for part in node.named_children if part.type not in COMMENTS]
+        if call is None or len(arguments) < 2:
+            return
+        for before, part in pairwise(arguments):
+            if part is arguments[-1] or part.type == "keyword_argument":
+                start, end = before.end_byte, part.end_byte
+                change = replace_span(view, call, start, end, "")
+                yield TextEdit(start, end, "", change.right, change.wrong, view.code(part), "")
+
+
+class KeywordSwap(Operator):
+    name = "keyword_swap"
+    error_type = _FAMILY
+    weight = 2
+    places = on(python="argument_list", javascript="object", typescript="object", rust="field_initializer_list")
+    explanation = "{wrong} gives two names each other's value; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        call = _enclosing_call(node, view)
+        if call is None:
+            return
+        named_arguments = [part for part in node.named_children if part.type in _NAMED]
+        for argument, following in pairwise(named_arguments):
+            left, right = (argument.child_by_field_name("value"), following.child_by_field_name("value"))
+            if left is None or right is None or view.code(left) == view.code(right):
+                continue
+            if not {left.type, right.type} <= _PLAIN:
+                continue
+            between = view.between(left.end_byte, right.start_byte)
+            swapped = view.code(right) + between + view.code(left)
+            yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
+
+
+_NAMED = split_words("keyword_argument pair field_initializer")
+_PLAIN = split_words(
+    "identifier attribute member_expression field_expression string integer number true false "
+    "string_literal integer_literal call call_expression subscript none null none float"
+)
+
+
+# Pairs that take the same arguments and give the same type.
+_PAIRS = {
+    "python": swapping(
+        ("startswith", "endswith"),
+        ("lower", "upper"),
+        ("lstrip", "rstrip"),
+        ("split", "rsplit"),
+        ("partition", "rpartition"),
+        ("find", "rfind"),
+        ("ljust", "rjust"),
+        ("removeprefix", "removesuffix"),
+        ("append", "extend"),
+        ("min", "max"),
+        ("any", "all"),
+        ("keys", "values"),
+        ("add", "discard"),
+        ("encode", "decode"),
+    )
+    | {"strip": ("lstrip", "rstrip"), "items": ("keys",)},
+    "javascript": swapping(
+        ("startsWith", "endsWith"),
+        ("toLowerCase", "toUpperCase"),
+        ("trimStart", "trimEnd"),
+        ("indexOf", "lastIndexOf"),
+        ("padStart", "padEnd"),
+        ("push", "unshift"),
+        ("pop", "shift"),
+        ("some", "every"),
+        ("min", "max"),
+        ("floor", "ceil"),
+        ("keys", "values"),
+        ("filter", "map"),
+    )
+    | {"trim": ("trimStart", "trimEnd"), "slice": ("splice",)},
+    "java": swapping(
+        ("startsWith", "endsWith"),
+        ("toLowerCase", "toUpperCase"),
+        ("indexOf", "lastIndexOf"),
+        ("min", "max"),
+        ("anyMatch", "allMatch"),
+        ("floor", "ceil"),
+        ("addFirst", "addLast"),
+        ("containsKey", "containsValue"),
+        ("keySet", "values"),
+    )
+    | {"equals": ("equalsIgnoreCase",), "put": ("putIfAbsent",)},
+    "go": swapping(
+        ("HasPrefix", "HasSuffix"),
+        ("ToLower", "ToUpper"),
+        ("TrimLeft", "TrimRight"),
+        ("TrimPrefix", "TrimSuffix"),
+        ("Index", "LastIndex"),
+        ("Min", "Max"),
+        ("Floor", "Ceil"),
+        ("Lock", "RLock"),
+    )
+    | {"TrimSpace": ("ToLower",), "Contains": ("HasPrefix",), "Split": ("SplitAfter",)},
+    "rust": swapping(
+        ("starts_with", "ends_with"),
+        ("to_lowercase", "to_uppercase"),
+        ("trim_start", "trim_end"),
+        ("find", "rfind"),
+        ("min", "max"),
+        ("any", "all"),
+        ("first", "last"),
+        ("is_some", "is_none"),
+        ("is_ok", "is_err"),
+        ("push_back", "push_front"),
+        ("pop_back", "pop_front"),
+        ("keys", "values"),
+    )
+    | {"trim": ("trim_start", "trim_end")},
+}
+_PAIRS["typescript"] = _PAIRS["javascript"]
+CALLS = everywhere("call_expression", python="call", java="method_invocation")
+"""Node types of calls, by language."""
+
+
+class SimilarMethod(Operator):
+    name = "similar_method"
+    error_type = _FAMILY
+    weight = 4
+    places = CALLS
+    explanation = "{wrong} calls {new} where {old} is needed; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        name = callee_name(node)
+        if name is not None:
+            for other in _PAIRS[view.language].get(view.code(name), ()):
+                yield replace_part(view, node, name, other)
+
+
+def callee_name(call: Node) -> Node | None:
+    if call.type == "method_invocation":
+        return call.child_by_field_name("name")
+    function = call.child_by_field_name("function")
+    for field in ("attribute", "property", "field"):
+        part = function.child_by_field_name(field) if function is not None else None
+        if part is not None:
+            return part
+    return function if function is not None and function.type == "identifier" else None
+
+
+_MOST = 2
+
+
+class VariableMisuse(Operator):
+    name = "variable_misuse"
+    error_type = _FAMILY
+    weight = 12
+    places = everywhere("identifier")
+    explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        if not is_use(node, view):
+            return
+        name = view.code(node)
+        if bound_before(name, node, view):  # what a global or type holds, no local can stand for
+            for other in others_before(name, node, view, _MOST):
+                yield replace_quoting_around(view, node, other)
+
+
+class WrongCallee(Operator):
+    name = "wrong_callee"
+    error_type = _FAMILY
+    weight = 7
+    places = CALLS
+    explanation = "{wrong} calls {new} where {old} is meant; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        name = callee_name(node)
+        if name is None:
+            return
+        for other in other_callees(node, view)[:1]:
+            yield replace_part(view, node, name, other)
+
+
+class WrongAttribute(Operator):
+    name = "wrong_attribute"
+    error_type = _FAMILY
+    weight = 6
+    places = on(
+        python="attribute",
+        javascript="member_expression",
+        typescript="member_expression",
+        java="field_access",
+        go="selector_expression",
+        rust="field_expression",
+    )
+    explanation = "{wrong} takes {new} where {old} is meant; write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
+        if view.field(node) != "function" and is_pair(node) and not in_tag:
+            for other in other_attributes(node, view)[:1]:
+                yield replace_part(view, node, node.named_children[1], other)
+
+
+class LostReceiver(Operator):
+    """Replaces ``self.x`` by the function's own ``x``."""
+
+    name = "lost_receiver"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="attribute",
+        javascript="member_expression",
+        typescript="member_expression",
+        java="field_access",
+        go="selector_expression",
+        rust="field_expression",
+    )
+    explanation = "{new} is the local variable; the object's own is meant: write {right}."
+
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
+        if view.field(node) in ("function", "left") or not is_pair(node):
+            return
+        owner, attribute = node.named_children
+        name = view.code(attribute)
+        if not owner.child_count and bound_before(name, node, view):
+            text = view.code(node)
+            yield TextEdit(node.start_byte, node.end_byte, name, text, name, text, name)
