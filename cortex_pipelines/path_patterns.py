@@ -75,8 +75,7 @@ def _valid(text: str) -> str:
     return text
 
 
-PathPatternText = Annotated[str, Field(min_length=1), AfterValidator(_valid)]
-"""A pattern in ``params.yaml``."""
+PathPatternText = Annotated[str, Field(min_length=1), AfterValidator(_valid)]  # A pattern in ``params.yaml``
 
 
 def _normalise(text: str) -> str:

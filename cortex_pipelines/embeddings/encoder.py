@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-_CHARACTERS_A_TOKEN = 64
-"""Characters per token to which text is truncated before tokenisation, which bounds its cost."""
+_CHARACTERS_A_TOKEN = 64  # characters per token to which text is truncated before tokenisation, which bounds its cost
 
 
-PARTS = 4
-"""Pooled parts of an embedding; the first is the embedding proper."""
+PARTS = 4  # pooled parts of an embedding; the first is the embedding proper
 
 _FEWEST_ROWS, _MOST_ROWS = 64, 1024
 """Tokens from which sharing texts among processors pays, and that go through a layer at once: more

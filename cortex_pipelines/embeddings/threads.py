@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOST = 8
-"""Most threads; with more, the interpreter lock dominates."""
+_MOST = 8  # most threads; with more, the interpreter lock dominates
 
 
 @contextmanager

@@ -16,8 +16,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 _FILES = 20
 _FILE = ["source", "path"]
-_MIN_COMPLETIONS = 10
-"""Completions of which it must be known what was retained before that spends an error budget."""
+_MIN_COMPLETIONS = 10  # completions of which it must be known what was retained before that spends an error budget
 
 _ACCEPTED = pl.col("accepted") | pl.col("partly_accepted")
 _RETAINED = pl.coalesce(LATEST_FIRST)

@@ -22,8 +22,7 @@ _HOW = (
 )
 _LEVELS = 3
 _EXAMPLES = 3
-_SHOWN = 600
-"""Characters of an example."""
+_SHOWN = 600  # characters of an example
 
 
 def compare_with_examples(before: Records, since: Records, encode: Encode) -> tuple[Drift, list[str]]:
@@ -93,8 +92,7 @@ def _matrix(texts: Sequence[str], embedding_of: dict[str, np.ndarray]) -> np.nda
     return np.stack([embedding_of[text] for text in texts])
 
 
-_DELTA = 0.002
-"""Of ADWIN (Bifet and Gavaldà 2007): its bound on the chance of a false alarm at a check."""
+_DELTA = 0.002  # of ADWIN (Bifet and Gavaldà 2007): its bound on the chance of a false alarm at a check
 
 
 @dataclass(frozen=True)

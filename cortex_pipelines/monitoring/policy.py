@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
-Occasion = Literal["nightly", "weekly", "person"]
-"""Who asks, which decides how long a training may take."""
+Occasion = Literal["nightly", "weekly", "person"]  # who asks, which decides how long a training may take
 
 _LOG = Path(".cortex") / "retraining.jsonl"
 

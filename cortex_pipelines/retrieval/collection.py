@@ -24,8 +24,16 @@ from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, emb
 from cortex_pipelines.retrieval.vectors import UNITS, text_number
 from cortex_pipelines.words import normalise_name
 
-Encode = Callable[[Sequence[str]], Floats]
-"""Texts to vectors of length 1, one a row."""
+Encode = Callable[[Sequence[str]], Floats]  # texts to vectors of length 1, one a row
+
+
+@dataclass(frozen=True)
+class PinnedEncoder:
+    """The pinned sentence encoder, loaded at its first use; ``name`` is what decides its vectors."""
+
+    name: str
+    encode: Encode
+
 
 DOCUMENTS = pl.Schema(
     {
@@ -60,14 +68,11 @@ FILE_WEIGHTS = Bm25fWeights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0
 """Of ``FIELDS``, for documents and for whole files; see docs/guides/search.md."""
 
 
-_FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})
-"""Names of files that stand for their folder."""
+_FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})  # names of files that stand for their folder
 
 
-_EXACT_LIMIT = 200_000
-"""Documents up to which a query is compared with every vector: 10 ms of one core."""
-_CANDIDATES = 2_000
-"""Documents of a larger collection that a query is compared with, of each of two kinds."""
+_EXACT_LIMIT = 200_000  # documents up to which a query is compared with every vector: 10 ms of one core
+_CANDIDATES = 2_000  # documents of a larger collection that a query is compared with, of each of two kinds
 
 
 @dataclass(frozen=True)

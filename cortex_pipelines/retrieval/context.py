@@ -18,10 +18,8 @@ from cortex_pipelines.retrieval.notes.related import SimilarTask
 from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, parse_query
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
 
-LEAST_BUDGET = 200
-"""Tokens below which hardly a function fits."""
-BUDGET = 4_000
-"""Default budget in tokens."""
+LEAST_BUDGET = 200  # tokens below which hardly a function fits
+BUDGET = 4_000  # default budget in tokens
 
 _DUPLICATE_SHARE = 0.9
 _LEAST_LINES = 5
@@ -129,8 +127,7 @@ def background_text(attempts: Sequence[SimilarTask], notes: Sequence[Note]) -> s
     return "".join("\n".join((head, *lines, "")) for head, lines in parts if lines)
 
 
-ReadText = Callable[[str], str | None]
-"""Path to text without private values; None if the file is gone."""
+ReadText = Callable[[str], str | None]  # path to text without private values; None if the file is gone
 
 
 def pack_context(

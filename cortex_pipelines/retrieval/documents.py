@@ -29,18 +29,15 @@ from cortex_pipelines.retrieval.listing import UNREADABLE, HeadCommit, ListedFil
 from cortex_pipelines.retrieval.vectors import COMMIT, ISSUE, UNITS, encoder_text
 from cortex_pipelines.syntax.grammars import PARSED
 
-FIELDS = ("path", "name", "signature", "documentation", "body")
-"""Parts of a document that are weighted each for itself."""
+FIELDS = ("path", "name", "signature", "documentation", "body")  # parts of a document that are weighted each for itself
 
 KINDS = (*UNITS, "file", "section", ISSUE)
 """Kinds of document: units, what of a file is in no unit, parts of other files, and issues."""
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text"})
 _DATA = frozenset({"json", "csv", "xml", "diff", "ini", "yaml", "toml", None})
-NOT_CODE = _PROSE | _DATA
-"""Languages of what is read and configured; all others are code."""
-_MOST_DATA = 100_000
-"""Characters of a data file that are read: what it is about stands at its beginning."""
+NOT_CODE = _PROSE | _DATA  # languages of what is read and configured; all others are code
+_MOST_DATA = 100_000  # characters of a data file that are read: what it is about stands at its beginning
 _LARGEST_GENERATED = 100_000
 _SECTION_LINES = 60
 _LEAST_LINES = 8

@@ -12,11 +12,9 @@ from cortex_pipelines.retrieval.vectors import ISSUE, UNITS
 from cortex_pipelines.syntax.grammars import PARSED
 
 _FUNCTIONS = ("function", "method")
-_MOST_HEADER = 15
-"""Lines of a signature with its documentation."""
+_MOST_HEADER = 15  # lines of a signature with its documentation
 _MOST_SIGNATURE = 3
-_ENDS = ("{", ":", ";", "}")
-"""What the last line of a signature ends with."""
+_ENDS = ("{", ":", ";", "}")  # what the last line of a signature ends with
 
 
 @dataclass(frozen=True)
@@ -137,12 +135,9 @@ class ExcerptSource:
 
     def _header_end(self, location: DocumentLocation) -> int:
         """Last line before the body: of the signature, or of a docstring."""
-        unit = self._unit(location)
+        unit = self._units.get((location.name, location.start_line))
         if unit is None or unit.body_start_byte is None:
             return location.start_line
         header = self._text.encode(errors="replace")[: unit.body_start_byte]
         same_line = header.rpartition(b"\n")[2].strip()
         return header.count(b"\n") + bool(same_line)
-
-    def _unit(self, location: DocumentLocation) -> Unit | None:
-        return self._units.get((location.name, location.start_line))

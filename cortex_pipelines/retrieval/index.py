@@ -32,11 +32,9 @@ from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_f
 from cortex_pipelines.retrieval.listing import head_commit, list_files
 from cortex_pipelines.retrieval.vectors import HierarchicalVectors, hierarchical_vectors
 
-FORMAT = 3
-"""Raised when an index of before cannot be read any more, or would give other results."""
+FORMAT = 3  # raised when an index of before cannot be read any more, or would give other results
 
-MANIFEST = "index.json"
-"""File of an index that names its parts; written last."""
+MANIFEST = "index.json"  # file of an index that names its parts; written last
 _DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, pl.exceptions.PolarsError)
 """What reading parts that are torn or gone raises."""
 _TAG = "CACHEDIR.TAG"
@@ -70,16 +68,11 @@ def read_folder(folder: Path, limits: ReadingLimits, out: Path | None = None) ->
     Raises:
         FileNotFoundError: the folder does not exist.
     """
-    out_prefix = _prefix_below(folder, out)
+    below = out is not None and out.resolve().is_relative_to(folder.resolve())
+    out_prefix = f"{out.resolve().relative_to(folder.resolve()).as_posix()}/" if out and below else ""
     files = [file for file in list_files(folder) if not (out_prefix and file.path.startswith(out_prefix))]
     head = head_commit(folder.resolve())
     return [read_file(folder, file, head, limits) for file in track(files, "Reading files")]
-
-
-def _prefix_below(folder: Path, out: Path | None) -> str:
-    if out is None or not out.resolve().is_relative_to(folder.resolve()):
-        return ""
-    return f"{out.resolve().relative_to(folder.resolve()).as_posix()}/"
 
 
 def build_index(
@@ -118,7 +111,7 @@ def build_index(
 
 def refuse_other(out: Path) -> None:
     """Refuse a folder that holds anything but an index."""
-    if out.exists() and not _may_be_replaced(out):
+    if out.exists() and not (out.is_dir() and ((out / MANIFEST).exists() or _is_torn(out))):
         raise SearchIndexError(f"{out} holds something else than an index; give an empty or new folder")
 
 
@@ -142,10 +135,6 @@ def save(index: SearchIndex, out: Path) -> None:
             for old in out.glob("parts-*"):
                 if old.name != name:
                     shutil.rmtree(old, ignore_errors=True)
-
-
-def _may_be_replaced(out: Path) -> bool:
-    return out.is_dir() and ((out / MANIFEST).exists() or _is_torn(out))
 
 
 def _is_torn(out: Path) -> bool:
@@ -189,7 +178,9 @@ def open_index(folder: Path) -> SearchIndex:
         except _DAMAGE as error:
             newer = _read_manifest(folder)
             if newer.get("parts") == manifest.get("parts"):
-                raise _damage_error(folder, error) from error
+                words = f"{type(error).__name__}: {str(error)[:200]}"
+                hint = f"`cortex index PATH --out {folder}` makes it again"
+                raise SearchIndexError(f"the index in {folder} is damaged ({words}); {hint}") from error
             manifest = newer  # it was made again meanwhile, so that the parts of before are gone
 
 
@@ -208,13 +199,6 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if version != FORMAT:
         raise SearchIndexError(f"the index in {folder} has format {version}, this version reads {FORMAT}; {hint} again")
     return manifest
-
-
-def _damage_error(folder: Path, error: Exception) -> SearchIndexError:
-    words = f"{type(error).__name__}: {str(error)[:200]}"
-    return SearchIndexError(
-        f"the index in {folder} is damaged ({words}); `cortex index PATH --out {folder}` makes it again"
-    )
 
 
 def _read_parts(manifest: dict[str, Any], folder: Path) -> SearchIndex:

@@ -13,11 +13,9 @@ from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.directory import MADE_BY_TOOLS, NOT_SOURCES
 
 _IGNORE = ".gitignore"
-_REPOSITORY = ".git"
-"""Folder of a repository, or file that says where the repository of a submodule is."""
+_REPOSITORY = ".git"  # folder of a repository, or file that says where the repository of a submodule is
 UNREADABLE = "unreadable"
-_UNREADABLE_FOLDER = "unreadable folder"
-"""Why a file, or nothing of a folder, is there."""
+_UNREADABLE_FOLDER = "unreadable folder"  # why a file, or nothing of a folder, is there
 
 
 @dataclass(frozen=True)
@@ -115,14 +113,12 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
                 ignored = entry.name in NOT_SOURCES or _ignored(path + "/", rules)
                 if not ignored or path in tracked_folders:
                     pending.append((path + "/", rules))
-            elif _is_source(entry.name, status) and (path in tracked or not _ignored(path, rules)):
+            elif not stat.S_ISREG(status.st_mode) or entry.name == _REPOSITORY:
+                continue
+            elif path in tracked or not _ignored(path, rules):
                 unsafe = unsafe_path_reason(path)
                 safe_path = printable(path) if unsafe else path
                 yield ListedFile(safe_path, status.st_size, status.st_mtime_ns, unsafe or "")
-
-
-def _is_source(name: str, facts: os.stat_result) -> bool:
-    return stat.S_ISREG(facts.st_mode) and name != _REPOSITORY
 
 
 def _parents(path: str) -> Iterator[str]:

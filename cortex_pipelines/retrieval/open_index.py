@@ -16,7 +16,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
     weights_folder,
 )
 from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.collection import Encode
+from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits
 from cortex_pipelines.retrieval.index import (
     MANIFEST,
@@ -56,14 +56,6 @@ class IndexingSummary:
 class QueryLine:
     id: object
     query: str
-
-
-@dataclass(frozen=True)
-class PinnedEncoder:
-    """The pinned sentence encoder, loaded at its first use; ``name`` is what decides its vectors."""
-
-    name: str
-    encode: Encode
 
 
 def open_encoder(params: Parameters) -> PinnedEncoder:

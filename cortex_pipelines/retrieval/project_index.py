@@ -65,25 +65,8 @@ def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
         yield FileText(commit, 0, 0, "", None, commit, False, False, (document,))
 
 
-def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int) -> list[CommitMatch]:
-    """The commits most like a query, best first.
-
-    Raises:
-        QueryError: the query is empty, too long, or not text.
-    """
-    rows_by_commit = {row["commit"]: row for row in commits.iter_rows(named=True)}
-    matches = []
-    for result in searcher.search(query, k, by="unit"):
-        row = rows_by_commit[result.path]
-        facts = (row["commit"], row["committed_at"], row["subject"], tuple(row["paths"]))
-        matches.append(CommitMatch(*facts, result.score, result.why))
-    return matches
-
-
-TEXTS, COMMITS, VECTORS = "search_documents", "repository_commits", "code_embeddings"
-"""Assets that an index is made of."""
-INDEXES = "search"
-"""Folder of the indexes below ``.cortex``."""
+TEXTS, COMMITS, VECTORS = "search_documents", "repository_commits", "code_embeddings"  # assets that an index is made of
+INDEXES = "search"  # folder of the indexes below ``.cortex``
 _ABOVE = ("file", "folder", "repository")
 
 
@@ -93,7 +76,13 @@ class History:
     commits: pl.DataFrame
 
     def search(self, query: str, k: int) -> list[CommitMatch]:
-        return search_history(self.searcher, self.commits, query, k)
+        rows_by_commit = {row["commit"]: row for row in self.commits.iter_rows(named=True)}
+        matches = []
+        for result in self.searcher.search(query, k, by="unit"):
+            row = rows_by_commit[result.path]
+            facts = (row["commit"], row["committed_at"], row["subject"], tuple(row["paths"]))
+            matches.append(CommitMatch(*facts, result.score, result.why))
+        return matches
 
 
 def open_project_searcher(project: Project, name: str | None, params: Parameters) -> Searcher:

@@ -27,8 +27,7 @@ from cortex_pipelines.words import (
     word_count,
 )
 
-EXACT = "="
-"""What a term begins with that stands for a whole identifier of several parts, or a version."""
+EXACT = "="  # what a term begins with that stands for a whole identifier of several parts, or a version
 
 
 @lru_cache(maxsize=1)
@@ -92,36 +91,25 @@ def stop_terms(extra: Iterable[str] = ()) -> frozenset[str]:
     return frozenset(term for word in (*STOP_WORDS, *extra) for term in terms_of_word(word))
 
 
-LONGEST = 1_000_000
-"""Most characters of a query; issue texts of 5,000 words have some 50,000."""
+LONGEST = 1_000_000  # most characters of a query; issue texts of 5,000 words have some 50,000
 
 _LONGEST_MENTION, _MOST_DOTS = 300, 20
 """Characters and dots of a path or dotted name; what has more is data, and costly to look up."""
 
-LONG = 20
-"""Words from which a query is read as the text of an issue; questions to a search have fewer."""
+LONG = 20  # words from which a query is read as the text of an issue; questions to a search have fewer
 
 # Each run of characters is tried once, from its first one: else a long word takes quadratic time.
 _PATH = re.compile(r"(?<![\w.\-])[\w.\-]++(?:[/\\][\w.\-]++)+|(?<![\w\-])-*+\w[\w\-]*+\.[a-z]{1,4}\b")
 _DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _QUOTED = re.compile(r"`([^`\n]{2,80})`")
+_TITLE_WEIGHT, _IDENTIFIER_WEIGHT = 2.0, 1.5  # of an issue's text; a term's count has the power 0.5
 _TESTS = frozenset(terms("test tests testing unittest pytest"))
 # What questions about code always say.
 _QUESTION = split_words(
     "how what function functions method methods code example examples snippet way program "
     "implement implementation implemented implements"
 )
-LANGUAGE_WORDS = {
-    "python": "python",
-    "py": "python",
-    "javascript": "javascript",
-    "js": "javascript",
-    "typescript": "typescript",
-    "ts": "typescript",
-    "java": "java",
-    "golang": "go",
-    "rust": "rust",
-}
+_LANGUAGE_WORDS = ("python", "py", "javascript", "js", "typescript", "ts", "java", "golang", "rust")
 
 
 class QueryError(ValueError):
@@ -141,21 +129,9 @@ class ParsedQuery:
     paths: dict[str, int]
     long: bool
     tests: bool
-    languages: frozenset[str]
 
 
-@dataclass(frozen=True)
-class QueryOptions:
-    """Query analysis options. Each can be disabled for ablation."""
-
-    stop_words: bool = True
-    languages: bool = True
-    title: float = 2.0
-    names: float = 1.5
-    power: float = 0.5
-
-
-def parse_query(text: str, options: QueryOptions = QueryOptions()) -> ParsedQuery:
+def parse_query(text: str) -> ParsedQuery:
     """Parse a query.
 
     Raises:
@@ -172,14 +148,13 @@ def parse_query(text: str, options: QueryOptions = QueryOptions()) -> ParsedQuer
         raise QueryError("the query holds NUL bytes, so it is not text; give words or code")
     query_words = split_words(text)
     long = word_count(text) >= LONG
-    languages = frozenset(LANGUAGE_WORDS[word.lower()] for word in query_words if word.lower() in LANGUAGE_WORDS)
     identifiers = Counter(word for word in query_words if is_identifier(word))
     for quoted in _QUOTED.findall(text):
         identifiers.update(word for word in split_words(quoted) if len(word) > 2)
     paths = Counter(_mentions(normalise_name(text)))
-    weights = _weights(text, query_words, identifiers, options, long)
+    weights = _weights(text, query_words, identifiers, long)
     tests = not long and not _TESTS.isdisjoint(weights)
-    return ParsedQuery(text, weights, dict(identifiers), dict(paths), long, tests, languages)
+    return ParsedQuery(text, weights, dict(identifiers), dict(paths), long, tests)
 
 
 def _mentions(text: str) -> Iterator[str]:
@@ -190,29 +165,20 @@ def _mentions(text: str) -> Iterator[str]:
             yield mention
 
 
-def _weights(
-    text: str, query_words: list[str], identifiers: Counter[str], options: QueryOptions, long: bool
-) -> dict[str, float]:
+def _weights(text: str, query_words: list[str], identifiers: Counter[str], long: bool) -> dict[str, float]:
     weights: defaultdict[str, float] = defaultdict(float)
     for word, count in Counter(query_words).items():
-        weight = count**options.power * (options.names if long and word in identifiers else 1.0)
+        weight = count**0.5 * (_IDENTIFIER_WEIGHT if long and word in identifiers else 1.0)
         for term in query_terms_of_word(word):
             weights[term] += weight
     if long:
         title = text.strip().split("\n", 1)[0][:300]
         for term in set(query_terms(title)):
-            weights[term] += options.title
-    if not options.stop_words:
-        return dict(weights)
-    ignored = _PLAIN if long else _stop_terms_for(options.languages)
+            weights[term] += _TITLE_WEIGHT
+    ignored = _STOP_TERMS if long else _QUESTION_TERMS
     content_weights = {term: worth for term, worth in weights.items() if term not in ignored}
     return content_weights or dict(weights)
 
 
-def _stop_terms_for(languages: bool) -> frozenset[str]:
-    return _WITH_LANGUAGES if languages else _WITHOUT
-
-
-_PLAIN = stop_terms()
-_WITHOUT = stop_terms(_QUESTION)
-_WITH_LANGUAGES = stop_terms((*_QUESTION, *LANGUAGE_WORDS))
+_STOP_TERMS = stop_terms()
+_QUESTION_TERMS = stop_terms((*_QUESTION, *_LANGUAGE_WORDS))

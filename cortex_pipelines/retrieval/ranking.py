@@ -32,7 +32,6 @@ class SignalWeights:
         exact: A name that is the whole query, of what it defines: above all else.
         stubs: What remains of that of a declaration whose definition is there too.
         generated: What remains of that of generated code.
-        fusion: ``sum`` of scaled scores, or ``ranks`` (reciprocal rank fusion).
     """
 
     file: float
@@ -44,23 +43,17 @@ class SignalWeights:
     exact: float = 2.0
     stubs: float = 1.0
     generated: float = 0.5
-    fusion: str = "sum"
 
 
 FOR_UNITS = SignalWeights(file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8, stubs=0.5)
 FOR_FILES = SignalWeights(file=0.7, dense=1.0, names=0.2, paths=0.5, tests=0.5, prose=0.5)
 
-_USUAL_RANK = 60
-"""Constant of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)."""
-_MOST_NAMED = 20
-"""An identifier that is defined in more places than this names none of them."""
-_LONGEST_NAME = 200
-"""Characters of a query that may be a name."""
+_MOST_NAMED = 20  # an identifier that is defined in more places than this names none of them
+_LONGEST_NAME = 200  # characters of a query that may be a name
 _UNEMBEDDED_SIMILARITY = 0.4
 """Similarity of what has no vector and fits the query's words best, relative to the highest: more
 costs functions places on the development sets."""
-_SIGNALS = ("file", "dense", "names", "paths", "exact")
-"""Signals that are weighted beside the words of a document."""
+_SIGNALS = ("file", "dense", "names", "paths", "exact")  # signals that are weighted beside the words of a document
 
 
 @dataclass(frozen=True)
@@ -183,7 +176,7 @@ def combine_unit_scores(parts: list[CollectionScores], weights: SignalWeights, q
         }
         for part in parts
     ]
-    sums = _fuse(signals, {"units": 1.0, **_signal_weights(weights)}, weights.fusion)
+    sums = _fuse(signals, {"units": 1.0, **_signal_weights(weights)})
     return [total * _prior(part, weights, query) for total, part in zip(sums, parts, strict=True)]
 
 
@@ -217,7 +210,7 @@ def combine_file_scores(parts: list[CollectionScores], weights: SignalWeights, q
         }
         for part in parts
     ]
-    sums = _fuse(signals, {"units": 1.0, **_signal_weights(weights)}, weights.fusion)
+    sums = _fuse(signals, {"units": 1.0, **_signal_weights(weights)})
     return [
         total * _max_by_file(_prior(part, weights, query), part.collection)
         for total, part in zip(sums, parts, strict=True)
@@ -228,7 +221,7 @@ def _signal_weights(weights: SignalWeights) -> dict[str, float]:
     return {name: getattr(weights, name) for name in _SIGNALS}
 
 
-def _fuse(signals: list[dict[str, Floats | None]], weights: dict[str, float], fusion: str) -> list[Floats]:
+def _fuse(signals: list[dict[str, Floats | None]], weights: dict[str, float]) -> list[Floats]:
     sizes = [len(part["units"]) for part in signals if part["units"] is not None]
     totals = [np.zeros(size, dtype=np.float32) for size in sizes]
     for name, weight in weights.items():
@@ -238,26 +231,10 @@ def _fuse(signals: list[dict[str, Floats | None]], weights: dict[str, float], fu
         if not weight or most <= 0:
             continue
         scaled = [None if kind is None else kind / most for kind in scores]
-        if fusion == "ranks":
-            scaled = _by_rank(scaled)
         for total, kind in zip(totals, scaled, strict=True):
             if kind is not None:
                 total += np.float32(weight) * kind
     return totals
-
-
-def _by_rank(scores: list[Floats | None]) -> list[Floats | None]:
-    """Reciprocal ranks within all parts together; 0 without a signal."""
-    all_scores = np.concatenate([kind for kind in scores if kind is not None])
-    ranks = np.empty(len(all_scores), dtype=np.float32)
-    ranks[np.argsort(-all_scores, kind="stable")] = np.arange(len(all_scores))
-    values = np.where(all_scores > 0, 1 / (_USUAL_RANK + 1 + ranks), 0).astype(np.float32)
-    split: list[Floats | None] = []
-    start = 0
-    for kind in scores:
-        split.append(None if kind is None else values[start : start + len(kind)])
-        start += 0 if kind is None else len(kind)
-    return split
 
 
 def _max_by_file(scores: Floats, collection: Collection) -> Floats:

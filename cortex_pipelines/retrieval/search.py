@@ -1,7 +1,7 @@
 """Searching an index: filters, freshness, order, and what a result says."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,15 +29,11 @@ from cortex_pipelines.retrieval.ranking import (
 )
 from cortex_pipelines.words import split_words
 
-_OVERLAY_BYTES = 1_500_000
-"""Bytes of changed files that are read again at once: less than a second of one core."""
-_EMBEDDED_AT_ONCE = 20
-"""New texts of changed files that are embedded at once; more are found by their words alone."""
-_QUERY_CHARACTERS = 2_000
-"""Of a query, what the encoder is given: more than its tokens."""
+_OVERLAY_BYTES = 1_500_000  # bytes of changed files that are read again at once: less than a second of one core
+_EMBEDDED_AT_ONCE = 20  # new texts of changed files that are embedded at once; more are found by their words alone
+_QUERY_CHARACTERS = 2_000  # of a query, what the encoder is given: more than its tokens
 _SHOWN_WORDS = 6
-_FILES_OF_FOLDERS = 200
-"""Files by which folders are ranked."""
+_FILES_OF_FOLDERS = 200  # files by which folders are ranked
 _DEPTH_DECAY, _FOLDER_SIMILARITY = 0.9, 0.5
 """Factor on a file's score for each further folder above it, and weight of the similarity of the
 folder's own vector: set by hand, no set of queries for folders has been measured."""
@@ -297,17 +293,8 @@ class Searcher:
         self, path: str, score: float, part: CollectionScores, document: int, query: ParsedQuery
     ) -> SearchHit:
         best = self.describe_hit(part, document, score, query)
-        return SearchHit(
-            path,
-            best.start_line,
-            best.end_line,
-            PurePosixPath(path).name,
-            "folder",
-            best.score,
-            f"{best.path}:{best.start_line} {best.name} ({best.why})",
-            best.commit,
-            best.stale,
-        )
+        why = f"{best.path}:{best.start_line} {best.name} ({best.why})"
+        return replace(best, path=path, name=PurePosixPath(path).name, kind="folder", why=why)
 
     def rank_with_documents(self, query: ParsedQuery, k: int) -> list[RankedFile]:
         parts = self.score_collections(query)
@@ -353,18 +340,9 @@ class Searcher:
     def describe_hit(self, part: CollectionScores, document: int, score: float, query: ParsedQuery) -> SearchHit:
         collection = part.collection
         file, kind, name, start, end, *_ = collection.documents.row(document)
-        stale = self._is_stale(collection, file)
-        return SearchHit(
-            collection.files["path"][file],
-            start,
-            end,
-            name,
-            kind,
-            round(float(score), 4),
-            self._explain(part, document, file, query),
-            collection.files["commit"][file],
-            stale,
-        )
+        path, commit = (collection.files[column][file] for column in ("path", "commit"))
+        why, stale = self._explain(part, document, file, query), self._is_stale(collection, file)
+        return SearchHit(path, start, end, name, kind, round(float(score), 4), why, commit, stale)
 
     def _explain(self, part: CollectionScores, document: int, file: int, query: ParsedQuery) -> str:
         reasons = []

@@ -75,13 +75,10 @@ def vectors_of(rows: pl.DataFrame) -> Halves:
 
 UNITS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 """Kinds of document that are units of code."""
-COMMIT = "commit"
-"""Kind of a document that is a commit: its subject, its message, the paths that it changed."""
-ISSUE = "issue"
-"""Kind of a document that is an issue: its title and its text."""
+COMMIT = "commit"  # kind of a document that is a commit: its subject, its message, the paths that it changed
+ISSUE = "issue"  # kind of a document that is an issue: its title and its text
 
-_CHARACTERS = 1500
-"""Of a text, that are embedded: more than the encoder's tokens."""
+_CHARACTERS = 1500  # of a text, that are embedded: more than the encoder's tokens
 
 
 def encoder_text(kind: str, name: str, documentation: str, body: str) -> str:
@@ -101,8 +98,7 @@ def text_number(text: str) -> int:
 
 
 Floats = npt.NDArray[np.float32]
-Encode = Callable[[Sequence[str]], Floats]
-"""Texts to vectors of length 1, each independent of the others."""
+Encode = Callable[[Sequence[str]], Floats]  # texts to vectors of length 1, each independent of the others
 
 _Row = tuple[Any, ...]
 _ROW = {

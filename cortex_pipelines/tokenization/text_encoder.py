@@ -43,8 +43,7 @@ GAP_TOKENS = (
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
     ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek
-)
-"""For each family of base models, the marks before a gap's prefix, its suffix, and the end."""
+)  # for each family of base models, the marks before a gap's prefix, its suffix, and the end
 
 _SECRET = secrets.token_hex(16)
 _CONTROL_SHAPE = re.compile(r"<[|\uff5c].*[|\uff5c]>|<(start|end)_of_\w+>|<unused\d+>")
@@ -97,9 +96,6 @@ class TextEncoder:
             return as_segments(text)
         parts = self._pattern.split(text)
         return tuple(Segment(part, control=bool(index % 2)) for index, part in enumerate(parts) if part)
-
-    def spells_control(self, text: str) -> bool:
-        return self._pattern is not None and self._pattern.search(text) is not None
 
     def break_up(self, text: str) -> str:
         return "".join(f"{each.text[0]} {each.text[1:]}" if each.control else each.text for each in self.split(text))

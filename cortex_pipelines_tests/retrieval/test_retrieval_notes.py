@@ -15,18 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.notes.database import UNUSED_DAYS, AnswerCache, version_digest
 from cortex_pipelines.retrieval.notes.note import LONGEST, NewNote, NoteError
 from cortex_pipelines.retrieval.notes.project_notes import restore_context
-from cortex_pipelines.retrieval.notes.store import (
-    EXCHANGES,
-    FOLDED,
-    ForgetSelection,
-    NoteEncoder,
-    NoteScope,
-    NoteStore,
-    summarise,
-)
+from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteScope, NoteStore, summarise
 from cortex_pipelines.retrieval.queries import QueryError
 
 ANNA, BEN = "a" * 16, "b" * 16
@@ -69,7 +62,7 @@ def test_meaning_finds_what_words_do_not(store: NoteStore) -> None:
     for text in texts:
         store.add(replace(NOTE, text=text))
     assert search_texts(store, "price") == []
-    both = store.search("price", NoteScope(ANNA), 1, NoteEncoder("e1", encode))
+    both = store.search("price", NoteScope(ANNA), 1, PinnedEncoder("e1", encode))
     assert [entry.text for _, entry in both] == texts[:1]
 
     def fail(_: Sequence[str]) -> np.ndarray:
@@ -78,10 +71,10 @@ def test_meaning_finds_what_words_do_not(store: NoteStore) -> None:
     def only_the_query(texts: Sequence[str]) -> np.ndarray:
         return encode(texts) if list(texts) == ["price"] else fail(texts)
 
-    again = store.search("price", NoteScope(ANNA), 1, NoteEncoder("e1", only_the_query))
+    again = store.search("price", NoteScope(ANNA), 1, PinnedEncoder("e1", only_the_query))
     assert [entry.text for _, entry in again] == texts[:1]
     with pytest.raises(AssertionError, match="vectors are kept"):
-        store.search("price", NoteScope(ANNA), 1, NoteEncoder("another", only_the_query))
+        store.search("price", NoteScope(ANNA), 1, PinnedEncoder("another", only_the_query))
 
 
 def test_an_entry_is_superseded_once_and_never_changed(store: NoteStore) -> None:
@@ -145,7 +138,7 @@ def test_what_is_forgotten_is_gone_from_the_bytes_of_all_files(store: NoteStore)
     question = store.add(replace(exchange(1), text=MARKS[1], answer=f"{MARKS[2]} of course"))
     added = store.add(replace(NOTE, text=f"the emuplain stays {'here ' * 2000}", author=BEN))
     AnswerCache(store.database).store("context", MARKS, "v1", {"shown": MARKS[3]})
-    store.search("zebrafinch", NoteScope(ANNA), 5, NoteEncoder("e1", encode))
+    store.search("zebrafinch", NoteScope(ANNA), 5, PinnedEncoder("e1", encode))
     for number in range(300):  # spread over pages, and merged in the index of words
         store.add(replace(NOTE, text=f"filler {number} zebrafinch{number}", origin="filler"))
     before = bytes_of(folder)
@@ -341,18 +334,3 @@ def test_notes_are_found_in_any_language(tmp_path: Path, query: str, text: str) 
     for each in texts:
         store.add(NewNote(each, "note", "author", "test"))
     assert [entry.text for _, entry in store.search(query, NoteScope("author"), 9)] == [text]
-
-
-def test_notes_of_a_former_format_are_found_by_their_words(tmp_path: Path) -> None:
-    path = tmp_path / "notes.sqlite"
-    store = NoteStore(path)
-    store.add(NewNote("读取用户的配置文件", "note", "author", "test"))
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("DROP TRIGGER entries_stay")
-        db.execute("UPDATE entries SET terms = text")
-        db.execute("INSERT INTO words (words) VALUES ('rebuild')")
-        db.execute("PRAGMA user_version = 1")
-        db.commit()
-    assert [entry.text for _, entry in store.search("配置", NoteScope("author"), 1)]
-    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError):
-        db.execute("UPDATE entries SET terms = 'changed'")

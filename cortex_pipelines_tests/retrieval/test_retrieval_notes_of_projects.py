@@ -17,6 +17,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.projects import forget
 from cortex_pipelines.retrieval import open_index, project_index
+from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.retrieval.notes.note import NewNote
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
@@ -36,7 +37,7 @@ TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode))
+    monkeypatch.setattr(open_index, "open_encoder", lambda _: PinnedEncoder("model", encode))
     monkeypatch.setattr(project_notes, "_encoder", lambda params: (None, ""))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -12,6 +12,7 @@ import cortex_pipelines
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.retrieval import open_index, project_index
+from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.search import Filters
 from cortex_pipelines.retrieval.vectors import Floats
 from cortex_pipelines.rowcache import RowCache
@@ -26,7 +27,7 @@ SEND = "def send_message(text):\n    '''Send a text to the queue.'''\n    return
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode))
+    monkeypatch.setattr(open_index, "open_encoder", lambda _: PinnedEncoder("model", encode))
     monkeypatch.chdir(tmp_path)
     for name in open_project(tmp_path).partitions:
         write(tmp_path, name, SEND)

@@ -17,8 +17,7 @@ from cortex_pipelines.monitoring.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.training import select_model
 
 _FLOOR = 1e-3
-_LEAST_SPREAD = 1e-3
-"""Least spread of a log score, so that a nearly constant score does not dominate."""
+_LEAST_SPREAD = 1e-3  # least spread of a log score, so that a nearly constant score does not dominate
 
 
 class AnomalyDetector(Protocol):

@@ -30,13 +30,11 @@ Doubles = npt.NDArray[np.float64]
 LENGTHS = (5, 10, 20, 40, 80)
 """Records of a window; a factor of 2 apart, because nobody knows how long an anomaly lasts."""
 
-_LEARNT_A_WINDOW = 8
-"""Shortest learnt part, in windows: a longer window than that has nothing to be like."""
+_LEARNT_A_WINDOW = 8  # shortest learnt part, in windows: a longer window than that has nothing to be like
 
 _LEAST_LEARNT = 40
 _MOST_SPREADS = 20.0
-_LIBRARY = 1_500
-"""Windows that a record is compared with; more find little and cost in proportion."""
+_LIBRARY = 1_500  # windows that a record is compared with; more find little and cost in proportion
 
 _DELAY = 2
 """Learnt parts after which later windows count as usual too. An anomaly that lasts longer than that
@@ -143,18 +141,15 @@ def _standardised(distances: Doubles, calibrated: int, learnt: int) -> Doubles:
     return np.asarray((logs - centre) / max((high - low) / 2, _LEAST_SPREAD))
 
 
-_ALARM_RATE = 0.01
-"""Share of alarms to keep to."""
+_ALARM_RATE = 0.01  # share of alarms to keep to
 
-_STEP = 0.002
-"""How far an alarm moves the rank. Five alarms in a row spend what the rate allows."""
+_STEP = 0.002  # how far an alarm moves the rank. Five alarms in a row spend what the rate allows.
 
 _MAX_RATE = 0.1
 """Highest share that is allowed after a long time without an alarm: one in the highest tenth of the
 latest records is the least that an alarm has to be."""
 
-_WINDOW = 2_000
-"""Latest records that a score is compared with."""
+_WINDOW = 2_000  # latest records that a score is compared with
 
 
 def raise_alarms(scores: np.ndarray, first: int) -> npt.NDArray[np.bool_]:

@@ -9,8 +9,7 @@ import polars as pl
 
 from cortex_pipelines.monitoring.settings import AnomalySettings
 
-EVERYONE = "all"
-"""Subject of records without a worker."""
+EVERYONE = "all"  # subject of records without a worker
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,7 @@ def _series(timed: pl.DataFrame, file: str, used_metrics: list[str]) -> Iterator
 
 
 PARTS = ("train", "threshold", "latest")
-MOST_SPREADS = 50.0
-"""Clip for scaled values, so that a wrong unit does not dominate all other values."""
+MOST_SPREADS = 50.0  # clip for scaled values, so that a wrong unit does not dominate all other values
 
 _STILL_SPREADS = 4.0
 """Clip for a metric that never moved. How much is much for it is not known, so each movement counts

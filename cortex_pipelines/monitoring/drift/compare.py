@@ -22,8 +22,7 @@ from cortex_pipelines.statistics.significance import holm
 Doubles = npt.NDArray[np.float64]
 
 _NEIGHBOURS = 10
-_LEVELLED = 30
-"""Largest eigenvalues of the graph that are cut to the size of the last of them."""
+_LEVELLED = 30  # largest eigenvalues of the graph that are cut to the size of the last of them
 
 _EMBEDDING_WEIGHT = 2.0
 _CHARACTERS = 4_000
@@ -129,22 +128,17 @@ def _standardised(values: Doubles) -> Doubles:
     return np.asarray((values - values.mean()) / spread)
 
 
-LEVEL = 0.01
-"""Chance of any false alarm if nothing has changed."""
+LEVEL = 0.01  # chance of any false alarm if nothing has changed
 
 _SEED = 1
 _LEAST_PERMUTATIONS = 1_999
-_PERMUTATIONS_A_COLUMN = 200
-"""A p-value after Holm's correction can then be half of the level."""
+_PERMUTATIONS_A_COLUMN = 200  # A p-value after Holm's correction can then be half of the level
 
-_MOST_TEXTS = 1_000
-"""Texts of each sample that are compared; the cost grows with their cube."""
+_MOST_TEXTS = 1_000  # texts of each sample that are compared; the cost grows with their cube
 
-CHARACTERS = 800
-"""Characters of a text that are embedded: about 200 tokens, which bounds the cost."""
+CHARACTERS = 800  # characters of a text that are embedded: about 200 tokens, which bounds the cost
 
-_EXPECTED = 5.0
-"""Smallest expected count of a level for the chi-squared distribution to hold (Cochran 1954)."""
+_EXPECTED = 5.0  # smallest expected count of a level for the chi-squared distribution to hold (Cochran 1954)
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
@@ -158,7 +152,7 @@ def compare(reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any
     samples = [[flat(record) for record in sample] for sample in (reference, current)]
     names = sorted({name for sample in samples for record in sample for name in record})
     columns = {name: _column(name, *samples) for name in names}
-    kinds = {name: _kind(name, *column) for name, column in columns.items()}
+    kinds = {name: kind_of(name, *map(_present, column)) for name, column in columns.items()}
     permutations = max(_LEAST_PERMUTATIONS, _PERMUTATIONS_A_COLUMN * len(names) - 1)
     tests = {name: _compare_column(*columns[name], kind, encode, permutations) for name, kind in kinds.items()}
     tested = {name: test for name, test in tests.items() if test is not None}
@@ -187,10 +181,6 @@ def _column(
 
 def _present(values: Sequence[Any]) -> list[Any]:
     return [value for value in values if value is not None]
-
-
-def _kind(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
-    return kind_of(name, _present(reference), _present(current))
 
 
 def _compare_column(

@@ -14,8 +14,7 @@ from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
 from cortex_pipelines.monitoring.drift.kinds import Drift
 from cortex_pipelines.retrieval.open_index import open_encoder
 
-_MOST_ROWS = 20_000
-"""Rows of a file that are compared, drawn by a fixed seed."""
+_MOST_ROWS = 20_000  # rows of a file that are compared, drawn by a fixed seed
 
 _PARQUET = b"PAR1"
 

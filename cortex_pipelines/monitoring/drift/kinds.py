@@ -51,15 +51,12 @@ class Drift:
     features: tuple[Feature, ...]
 
 
-_FEW = 10
-"""Different numbers up to which a number is a category, like a grade or a status."""
+_FEW = 10  # different numbers up to which a number is a category, like a grade or a status
 
 _FEW_TEXTS = 30
-_REPEATED = 0.1
-"""Different texts, and share of different texts, up to which a text is a category."""
+_REPEATED = 0.1  # different texts, and share of different texts, up to which a text is a category
 
-_NAMES = 0.5
-"""Share of different words up to which a single word is a category, like a city."""
+_NAMES = 0.5  # share of different words up to which a single word is a category, like a city
 
 _IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*")

@@ -18,12 +18,9 @@ from cortex_pipelines.retrieval.graph.resolution import INTERNAL, ReferenceResol
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH, RESOLUTIONS
 
-MOST_CHANGED = 30
-"""Files of a commit above which it says nothing of any two of them, as there."""
-LEAST_TOGETHER = 3
-"""Commits that two files have to share."""
-LEAST_SHARE = 0.25
-"""Share of the commits of the one that is changed less often."""
+MOST_CHANGED = 30  # files of a commit above which it says nothing of any two of them, as there
+LEAST_TOGETHER = 3  # commits that two files have to share
+LEAST_SHARE = 0.25  # share of the commits of the one that is changed less often
 
 
 def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) -> dict[tuple[str, str], int]:
@@ -50,8 +47,7 @@ def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) ->
 CONFIGURATION = (*("yaml", "toml", "ini", "json", "xml", "dockerfile", "make", "cmake", "go-module", "terraform"),)
 """Languages of files that configure."""
 
-_MOST = 200_000
-"""Characters of a larger file are data, or a lock file of other people's packages."""
+_MOST = 200_000  # characters of a larger file are data, or a lock file of other people's packages
 _MENTION = re.compile(r"(?<![\w./\-])(?:\./)?[\w\-]+(?:[./][\w\-]+)+(?::\w+)?")
 _ROOTS = ("src/", "lib/")
 

@@ -14,15 +14,12 @@ TYPES = ("class", "struct", "trait", "interface", "enum")
 GRAPH_UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "qualified_name"),
     *("start_byte", "end_byte", "start_line", "end_line", "signature", "body_start_byte", "tests"),
-)
-"""Columns of ``CODE_UNITS`` that a graph is made from."""
+)  # columns of ``CODE_UNITS`` that a graph is made from
 
 _FAMILY = {"typescript": "javascript"}
-_LAST = {"python"}
-"""Languages where the last of several definitions holds (the others are overloads)."""
+_LAST = {"python"}  # languages where the last of several definitions holds (the others are overloads)
 
-_INNER = {"python", "javascript"}
-"""Languages where what is inside of another definition is not known outside of it."""
+_INNER = {"python", "javascript"}  # languages where what is inside of another definition is not known outside of it
 
 
 class GraphUnit(NamedTuple):

@@ -27,14 +27,11 @@ from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning.project import Project, ProjectError
 
-_FORMAT = 1
-"""Raised when a graph of an index of before would be another one."""
-_COMMITS = 5_000
-"""Newest commits of a folder that common changes are taken from."""
+_FORMAT = 1  # raised when a graph of an index of before would be another one
+_COMMITS = 5_000  # newest commits of a folder that common changes are taken from
 _UNITS = ("path", "qualified_name", "kind", "start_line", "end_line")
 _ASSET = "code_graph"
-_TABLES = ("edges", "units", "files")
-"""Tables of a graph that is kept beside an index."""
+_TABLES = ("edges", "units", "files")  # tables of a graph that is kept beside an index
 _LOG = logging.getLogger("cortex_pipelines")
 
 

@@ -14,8 +14,7 @@ from cortex_pipelines.retrieval.graph.build import GraphNode
 from cortex_pipelines.retrieval.graph.names import FUNCTIONS, TYPES
 
 QUESTIONS = ("callers", "breaks", "tests", "path")
-DEPTH = 3
-"""Default number of steps to follow."""
+DEPTH = 3  # default number of steps to follow
 MOST_DEPTH = 20
 _MOST_NAMED = 10
 _HISTORY = "changes_with"

@@ -40,16 +40,13 @@ _IMPORTS: dict[str, Reader] = {
     "go": go_imports,
     "rust": rust_imports,
 }
-_LONGEST = 200
-"""Characters of an expression that is looked at; longer ones are chains of unknown types."""
+_LONGEST = 200  # characters of an expression that is looked at; longer ones are chains of unknown types
 _ARGUMENTS = re.compile(r"\([^()]*\)")
 _LITERAL = re.compile(r"[A-Za-z]{0,2}[\"'`\d\[{]")
 _MEMBERS = ("attribute", "property", "field", "name")
 _OWNERS = ("object", "operand", "value", "path", "package")
-CALLED = "()"
-"""What follows the part of an expression that is called."""
-UNKNOWN = "?"
-"""An expression that says nothing."""
+CALLED = "()"  # what follows the part of an expression that is called
+UNKNOWN = "?"  # an expression that says nothing
 
 CALL, BASE, IMPLEMENTS, VARIABLE, FIELD, IMPORTED, PACKAGE = (
     *("call", "base", "implements", "variable", "field", "import", "package"),

@@ -26,15 +26,12 @@ from cortex_pipelines.retrieval.graph.references import (
 )
 
 SCOPE, IMPORT, TYPE, UNIQUE = "scope", "import", "type", "unique name"
-RESOLUTIONS = (SCOPE, IMPORT, TYPE, UNIQUE)
-"""How a name was resolved, the surest first."""
+RESOLUTIONS = (SCOPE, IMPORT, TYPE, UNIQUE)  # how a name was resolved, the surest first
 
-_TYPED = frozenset({"java"})
-"""Languages where what has a type of the source says so: what is left is of libraries."""
+_TYPED = frozenset({"java"})  # languages where what has a type of the source says so: what is left is of libraries
 _SELF_NAMES = frozenset({"self", "cls", "this", "Self"})
 _SUPER = frozenset({"super", "super()"})
-_DEPTH = 8
-"""Bases, re-exports and types of variables that are followed one after the other."""
+_DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 _STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
 
 
@@ -57,8 +54,7 @@ _BUILT_IN = frozenset(
         with_capacity write_all write_bytes write_str write_text
         """,
     )
-)
-"""Methods of types that the languages themselves have."""
+)  # methods of types that the languages themselves have
 
 
 class Symbol(NamedTuple):
@@ -141,7 +137,7 @@ class ReferenceResolver:
             internal = [target for target, scope in at_line if scope == INTERNAL]
             words = [word for word in re.split(r"[./:]+", reference.module) if word]
             target = _pick_target(internal, words, reference.about, only=len(at_line) == len(internal))
-            local, bound = _LOCAL[self._symbols.families.get(path, "python")](reference, words, target)
+            local, bound = _local_binding(self._symbols.families.get(path, "python"), reference, words, target)
             if target is None:
                 if local and local != "*":
                     self.bindings[path].setdefault(local, ImportBinding("", "", reference.start_line, external=True))
@@ -423,38 +419,21 @@ def _pick_target(targets: list[str], words: list[str], name: str, *, only: bool)
     return targets[0] if only and targets else None
 
 
-LocalBinding = tuple[str, ImportBinding]
-
-
-def _python(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
-    if not reference.about:  # import a.b.c: known by all of its name, unless it got another
-        local_name = reference.module if reference.name == words[0] else reference.name
-        return local_name, ImportBinding(target or "", "", reference.start_line)
-    parts = _STEM.sub("", f"/{target}").split("/")
-    tail = [*words, reference.about]
-    is_module = parts[-len(tail) :] == tail and reference.about != "*"
-    return reference.name, ImportBinding(target or "", "" if is_module else reference.about, reference.start_line)
-
-
-def _javascript(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
-    is_module = reference.about in ("*", "")
-    return reference.name, ImportBinding(target or "", "" if is_module else reference.about, reference.start_line)
-
-
-def _go(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
-    return reference.name, ImportBinding(target or "", "", reference.start_line)
-
-
-def _java(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
-    return words[-1] if words else "", ImportBinding(target or "", words[-1] if words else "", reference.start_line)
-
-
-def _rust(reference: Reference, words: list[str], target: str | None) -> LocalBinding:
-    local = words[-1] if words else ""
-    stem = _STEM.sub("", target or "").rpartition("/")[2]
-    return local, ImportBinding(target or "", "" if stem == local else local, reference.start_line)
-
-
-_LOCAL = {
-    "python": _python, "javascript": _javascript, "go": _go, "java": _java, "rust": _rust,
-}  # fmt: skip
+def _local_binding(
+    family: str, reference: Reference, words: list[str], target: str | None
+) -> tuple[str, ImportBinding]:
+    """The local name of an import, and what it stands for."""
+    about, last = reference.about, words[-1] if words else ""
+    local, name = (last, last) if family in ("java", "rust") else (reference.name, about)
+    if family == "go":
+        name = ""
+    elif family == "javascript":
+        name = "" if about == "*" else about
+    elif family == "rust":
+        name = "" if _STEM.sub("", target or "").rpartition("/")[2] == last else last
+    elif family == "python" and not about:  # import a.b.c: known by all of its name, unless it got another
+        local = reference.module if reference.name == words[0] else reference.name
+    elif family == "python" and about != "*":
+        tail = [*words, about]
+        name = "" if _STEM.sub("", f"/{target}").split("/")[-len(tail) :] == tail else about
+    return local, ImportBinding(target or "", name, reference.start_line)

@@ -15,17 +15,9 @@ from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
 from cortex_pipelines.retrieval.queries import terms
 
 FORMAT = 2
-_OTHER_WORDS = 1
-"""Format in which a run of Chinese or Japanese was one word."""
-_WAIT = 30.0
-"""Seconds that one process waits for another; forgetting in a large store takes a few."""
+_WAIT = 30.0  # seconds that one process waits for another; forgetting in a large store takes a few
 
-_STAY = """
-CREATE TRIGGER entries_stay
-    BEFORE UPDATE OF number, id, kind, author, origin, at, text, answer, terms ON entries
-    BEGIN SELECT RAISE(ABORT, 'an entry is superseded or forgotten, never changed'); END;
-"""
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -40,7 +32,10 @@ CREATE TABLE entries (
 CREATE VIEW shown AS
     SELECT number, id, kind, author, origin, at, text, answer, superseded_by FROM entries;
 CREATE INDEX entries_of_author ON entries (author, kind, number);
-{_STAY}CREATE TRIGGER entries_superseded_once
+CREATE TRIGGER entries_stay
+    BEFORE UPDATE OF number, id, kind, author, origin, at, text, answer, terms ON entries
+    BEGIN SELECT RAISE(ABORT, 'an entry is superseded or forgotten, never changed'); END;
+CREATE TRIGGER entries_superseded_once
     BEFORE UPDATE OF superseded_by ON entries WHEN OLD.superseded_by IS NOT NULL
     BEGIN SELECT RAISE(ABORT, 'an entry is superseded once'); END;
 CREATE VIRTUAL TABLE words USING fts5(terms, content='entries', content_rowid='number');
@@ -61,7 +56,7 @@ CREATE TABLE answers (
 CREATE TABLE snapshots (
     at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL, author TEXT PRIMARY KEY
 ) WITHOUT ROWID;
-"""  # nosec B608: a constant alone
+"""
 
 
 def searched_terms(text: str, answer: str) -> str:
@@ -147,9 +142,6 @@ class Database:
         connection = _connect(self.path)
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == _OTHER_WORDS:
-                _split_again(connection)
-                version = FORMAT
             if version == FORMAT:
                 return connection
         except sqlite3.Error:
@@ -160,8 +152,8 @@ class Database:
             self._make()
             return _connect(self.path)
         raise NoteStoreUnavailableError(
-            f"{self.path} has format {version}, and this version reads {FORMAT}: a newer "
-            "cortex-pipelines made it; update this one"
+            f"{self.path} has format {version}, and this version reads {FORMAT}: another version of "
+            "cortex-pipelines made it; use that one"
         )
 
     def _make(self) -> None:
@@ -177,22 +169,6 @@ class Database:
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
 
 
-def _split_again(connection: sqlite3.Connection) -> None:
-    """Bring the terms of all entries up to date; a change of the tokeniser makes a new format."""
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone() == (_OTHER_WORDS,):
-        rows = connection.execute("SELECT number, text, answer FROM entries").fetchall()
-        connection.execute("DROP TRIGGER IF EXISTS entries_stay")
-        connection.executemany(
-            "UPDATE entries SET terms = ? WHERE number = ?",
-            [(searched_terms(text, answer), number) for number, text, answer in rows],
-        )
-        connection.execute(_STAY)
-        connection.execute("INSERT INTO words (words) VALUES ('rebuild')")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-    connection.execute("COMMIT")
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
     # zeros over what is deleted, and no copy of it in temporary files
@@ -203,10 +179,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-MAX_ANSWERS = 500
-"""Answers of a project; the least recently used is evicted first."""
-UNUSED_DAYS = 30
-"""Days after which an unused answer is evicted."""
+MAX_ANSWERS = 500  # answers of a project; the least recently used is evicted first
+UNUSED_DAYS = 30  # days after which an unused answer is evicted
 _LARGEST = 1 << 20
 _A_MINUTE, _A_DAY = 60.0, 86_400.0
 

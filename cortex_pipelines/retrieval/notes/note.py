@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from cortex_pipelines.damage import encodable
+
 Kind: TypeAlias = Literal["note", "decision", "outcome", "exchange"]
 
 KINDS: Final[dict[Kind, str]] = {
@@ -10,17 +12,13 @@ KINDS: Final[dict[Kind, str]] = {
     "decision": "what was decided, and why",
     "outcome": "what came of something that was tried",
     "exchange": "a question and its answer, which only its author is shown again",
-}
-"""Kind of what may be added to its meaning."""
+}  # kind of what may be added to its meaning
 
-SUMMARY: Final = "summary"
-"""Kind of what is left of older exchanges."""
+SUMMARY: Final = "summary"  # kind of what is left of older exchanges
 
-PRIVATE_KINDS: Final = ("exchange", SUMMARY)
-"""Kinds shown to their author alone."""
+PRIVATE_KINDS: Final = ("exchange", SUMMARY)  # kinds shown to their author alone
 
-LONGEST = 20_000
-"""Characters of an entry: a long message; what is longer is a file, which search reads."""
+LONGEST = 20_000  # characters of an entry: a long message; what is longer is a file, which search reads
 
 
 class NoteError(RuntimeError):
@@ -74,17 +72,9 @@ def validate_text(draft: NewNote) -> None:
                 f"the {name} has {len(text):,} characters, at most {LONGEST:,} are kept; keep what "
                 "is to be known of it, and say under origin where all of it is"
             )
-        if "\0" in text or _unencodable(text):
+        if "\0" in text or text != encodable(text):
             raise NoteError(f"the {name} is not text that UTF-8 can hold")
     if draft.answer and draft.kind != "exchange":
         raise NoteError(f"only an exchange has an answer, and this is to be a {draft.kind}")
     if draft.supersedes is not None and draft.kind == "exchange":
         raise NoteError("an exchange was held and is not superseded; `forget` deletes one")
-
-
-def _unencodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -21,6 +21,7 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten
+from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.notes.database import AnswerCache, version_digest
 from cortex_pipelines.retrieval.notes.note import (
     PRIVATE_KINDS,
@@ -39,7 +40,7 @@ from cortex_pipelines.retrieval.notes.related import (
     extract_names,
     logged_relations,
 )
-from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteEncoder, NoteScope, NoteStore
+from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteScope, NoteStore
 from cortex_pipelines.retrieval.open_index import open_encoder
 from cortex_pipelines.retrieval.queries import parse_query, terms
 from cortex_pipelines.versioning.content import content_md5
@@ -126,8 +127,7 @@ _FOLDER = Path(".cortex") / "memory"
 _PER_PROJECT = ("repository_files", "search_documents", "code_embeddings", "code_graph")
 _SHARED = ("coordination_tables",)
 _FILES = ("params.yaml", "sources.lock", "dvc.lock")
-_LEAST_SHARED_WORDS = 2
-"""Words that a note shares with a task at least to be shown with it."""
+_LEAST_SHARED_WORDS = 2  # words that a note shares with a task at least to be shown with it
 _SHOWN = 3
 
 
@@ -313,22 +313,17 @@ def wipe_answers(root: Path) -> None:
         NoteStore(file).forget(ForgetSelection(matches=lambda _: False))
 
 
-def _encoder(params: Parameters) -> tuple[NoteEncoder | None, str]:
+def _encoder(params: Parameters) -> tuple[PinnedEncoder | None, str]:
+    key = params.models.encoder.model_dump_json()
     try:
-        return _opened_encoder(params)
+        if key not in _ENCODERS:
+            _ENCODERS[key] = open_encoder(params)
     except WeightsError as error:
         return None, f"searched by words alone: {error}"
-
-
-def _opened_encoder(params: Parameters) -> tuple[NoteEncoder | None, str]:
-    key = params.models.encoder.model_dump_json()
-    if key not in _ENCODERS:
-        opened = open_encoder(params)
-        _ENCODERS[key] = NoteEncoder(opened.name, opened.encode)
     return _ENCODERS[key], ""
 
 
-_ENCODERS: dict[str, NoteEncoder] = {}
+_ENCODERS: dict[str, PinnedEncoder] = {}
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

@@ -24,10 +24,8 @@ from cortex_pipelines.retrieval.bm25f import (
 from cortex_pipelines.retrieval.queries import parse_query
 
 _WEIGHTS = Bm25fWeights((1.0,), (0.75,), 1.2)
-_LEAST = 0.35
-"""Share of the weight of the shorter of two texts that the other has to have in it, too."""
-_LONGEST = 240
-"""Characters that are shown of a task."""
+_LEAST = 0.35  # share of the weight of the shorter of two texts that the other has to have in it, too
+_LONGEST = 240  # characters that are shown of a task
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,12 @@ from sqlite3 import Connection
 import numpy as np
 
 from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.collection import Encode
+from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.notes.database import Database, searched_terms
 from cortex_pipelines.retrieval.notes.note import PRIVATE_KINDS, SUMMARY, NewNote, Note, NoteError, validate_text
 from cortex_pipelines.retrieval.queries import parse_query, stop_terms, terms
 
-SENTENCES = 8
-"""Of a summary of ten exchanges: less than one of each."""
+SENTENCES = 8  # of a summary of ten exchanges: less than one of each
 _LONGEST = 300
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
 _STOP = stop_terms()
@@ -52,10 +51,8 @@ def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
     return "\n".join(sentences[number] for number in sorted(selected))
 
 
-EXCHANGES = 50
-"""Latest exchanges of an author that stay word for word."""
-FOLDED = 10
-"""Older ones that become one summary, as soon as there are so many."""
+EXCHANGES = 50  # latest exchanges of an author that stay word for word
+FOLDED = 10  # older ones that become one summary, as soon as there are so many
 
 _MAY_SEE = """
 (kind NOT IN ('exchange', 'summary') OR author = :author)
@@ -76,10 +73,8 @@ WHERE encoder = :encoder AND {_MAY_SEE} ORDER BY number DESC
 """  # nosec B608: constants alone
 _MOST_TERMS = 2000
 _CANDIDATES = 200
-_FUSED = 60
-"""What is added to a rank before ranks are fused (Cormack, Clarke, Büttcher 2009)."""
-_EMBEDDED = 256
-"""Entries that one search embeds at most; the next goes on."""
+_FUSED = 60  # what is added to a rank before ranks are fused (Cormack, Clarke, Büttcher 2009)
+_EMBEDDED = 256  # entries that one search embeds at most; the next goes on
 
 
 @dataclass(frozen=True)
@@ -99,12 +94,6 @@ class ForgetSelection:
     author: str | None = None
     before: str | None = None
     matches: Callable[[Note], bool] | None = None
-
-
-@dataclass(frozen=True)
-class NoteEncoder:
-    name: str
-    encode: Encode
 
 
 class NoteStore:
@@ -136,7 +125,7 @@ class NoteStore:
         return [Note(*row) for row in reversed(rows)]
 
     def search(
-        self, query: str, scope: NoteScope, k: int, encoder: NoteEncoder | None = None
+        self, query: str, scope: NoteScope, k: int, encoder: PinnedEncoder | None = None
     ) -> list[tuple[float, Note]]:
         """The entries most like a query, best first, with what they were ranked by.
 
@@ -190,7 +179,7 @@ class NoteStore:
             counts = db.execute("SELECT count(*), count(superseded_by) FROM entries").fetchone()
         return " ".join(map(str, (*(last or (0,)), *counts)))
 
-    def _by_meaning(self, query: str, scope: NoteScope, encoder: NoteEncoder) -> list[int]:
+    def _by_meaning(self, query: str, scope: NoteScope, encoder: PinnedEncoder) -> list[int]:
         with self.database.reading() as db:
             if db is None:
                 return []
@@ -211,7 +200,7 @@ class NoteStore:
         order = np.argsort(-similarity, kind="stable")[:_CANDIDATES]
         return [int(rows[row_number][0]) for row_number in order]
 
-    def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: NoteEncoder) -> None:
+    def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: PinnedEncoder) -> None:
         vectors: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in rows])
         with self.database.writing(durable=False) as db:
             db.executemany(  # what was forgotten meanwhile gets none
