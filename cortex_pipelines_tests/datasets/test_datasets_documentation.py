@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from cortex_pipelines.datasets.publish.contracts import validate
 
 from cortex_pipelines.datasets.assets import documentation_dataset
-from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.documentation import (
     card_notes,
