@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cortex_pipelines.config import resolve
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.versioning.parameters import SHARED
@@ -14,6 +16,12 @@ EXTRACTION = ExtractionSettings(
     max_file_bytes=2_000_000, max_nesting=32, max_header_chars=400, max_repeated_bytes=100_000, chunk_bytes=2000
 )
 """Limits of parsing; what exceeds them is smaller than what exceeds the project's own."""
+
+
+def load_cases(test_file: str) -> dict[str, Any]:
+    """Inputs of a test module, by name: the YAML file beside it."""
+    cases: dict[str, Any] = yaml.safe_load(Path(test_file).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return cases
 
 
 def sections() -> dict[str, Any]:

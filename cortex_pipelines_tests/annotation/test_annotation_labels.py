@@ -10,34 +10,11 @@ from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT, R
 from cortex_pipelines.annotation.labels.labelling import quality, quality_features
 from cortex_pipelines.annotation.labels.vocabulary import first_sentence, words_of
 from cortex_pipelines.annotation.settings import QualityWeights
+from cortex_pipelines_tests.parameters import load_cases
 
-PYTHON = '''\
-import sqlite3
-from flask import Flask, request
+CASES = load_cases(__file__)
 
-app = Flask(__name__)
-MAX_RETRIES = 3
-
-
-@app.route("/login", methods=["POST"])
-def login():
-    """Check the user's password. Then start a session."""
-    return find_user(request.form["name"], [])
-
-
-def find_user(name, seen=[]):
-    try:
-        return db.execute("SELECT id FROM users WHERE name = ?", name)
-    except:
-        pass
-
-
-def parse_header(line): return line.split(":")
-
-
-def frobnicate(a, b, c, d, e):
-    return a
-'''
+PYTHON = CASES["PYTHON"]
 
 
 def test_labels_of_a_small_service(annotated) -> None:
@@ -56,64 +33,12 @@ def test_labels_of_a_small_service(annotated) -> None:
     assert login["quality"] > units["frobnicate"]["quality"] > find["quality"]
 
 
-@pytest.mark.parametrize(
-    ("path", "code", "name", "category"),
-    [
-        ("a/test_x.py", "def test_sum(): assert 1", "test_sum", "test-case"),
-        ("ATest.java", "class A { @Test void adds() {} }", "A.adds", "test-case"),
-        ("a.rs", "#[test]\nfn adds() {}", "adds", "test-case"),
-        ("a_test.go", "package a\nfunc TestAdd(t *testing.T) {}", "TestAdd", "test-case"),
-        ("x.go", "package a\nfunc H(w http.ResponseWriter, r *http.Request) {}", "H", "api-endpoint"),
-        ("A.java", 'class A { @GetMapping("/x") int x() { return 1; } }', "A.x", "api-endpoint"),
-        ("a.tsx", "export const Card = () => <div/>;", "Card", "react-component"),
-        ("a.js", "class Card extends React.Component { render() {} }", "Card", "react-component"),
-        ("a.py", "def authenticate(user): pass", "authenticate", "authentication"),
-        ("a.rs", "pub struct ParseError { m: String }", "ParseError", "error-handling"),
-        ("a.py", "class UserRepository: pass", "UserRepository", "data-access"),
-        ("a.py", "@click.command()\ndef run_all(): pass", "run_all", "cli"),
-        ("a.ts", "import x from 'y'", "y", "dependency"),
-        ("a.go", "package a\nfunc MarshalJSON() {}", "MarshalJSON", "serialization"),
-        ("a.py", "def validate_email(x): pass", "validate_email", "validation"),
-    ],
-)
+@pytest.mark.parametrize(("path", "code", "name", "category"), CASES["categories"])
 def test_categories(annotated, path: str, code: str, name: str, category: str) -> None:
     assert annotated(path, code)[name]["category"] == category
 
 
-@pytest.mark.parametrize(
-    ("path", "code", "name", "pattern"),
-    [
-        ("a.py", "class A:\n  def __enter__(self): pass", "A", "context-manager"),
-        ("a.py", "@contextmanager\ndef f(): yield", "f", "context-manager"),
-        ("a.py", "def deco(f):\n  @functools.wraps(f)\n  def g(): pass\n  return g", "deco", "decorator"),
-        ("a.py", "class A:\n  def __next__(self): pass", "A", "iterator"),
-        ("a.py", "@dataclass(frozen=True)\nclass A: pass", "A", "value-object"),
-        ("a.py", "@cache\ndef f(): pass", "f", "memoisation"),
-        ("a.py", "def f():\n  global x", "f", "global-state"),
-        ("a.py", "def f(): return eval(x)", "f", "dynamic-code"),
-        ("a.py", "def f(): return x == None", "f", "none-by-equality"),
-        ("a.py", "from x import *", "x", "wildcard-import"),
-        ("a.py", "def create_widget(): return Widget()", "create_widget", "factory"),
-        ("a.js", "function f() { return a == b; }", "f", "loose-equality"),
-        ("a.js", "function f() { try { g(); } catch (e) {} }", "f", "swallowed-exception"),
-        ("a.js", "function* f() {}", "f", "generator"),
-        ("a.js", "function f() { useEffect(g); }", "f", "hook"),
-        ("a.js", "function f() { x.addEventListener('a', g); }", "f", "observer"),
-        ("a.ts", "function f(a: any) { return a!; }", "f", "any-type"),
-        ("A.java", "class A { static A getInstance() { return a; } }", "A", "singleton"),
-        ("A.java", "class A { void f() { try { g(); } catch (Exception e) { } } }", "A.f", "broad-except"),
-        ("A.java", "class A { void f() { System.out.println(1); } }", "A.f", "console-output"),
-        ("A.java", "class A implements AutoCloseable { }", "A", "context-manager"),
-        ("A.java", "class A { @Inject B b; }", "A", "dependency-injection"),
-        ("a.go", "package a\nfunc f() { _ = g() }", "f", "ignored-error"),
-        ("a.go", "package a\nfunc f() { go g() }", "f", "goroutine"),
-        ("a.go", "package a\nfunc NewServer() *Server { return nil }", "NewServer", "factory"),
-        ("a.go", "package a\nfunc WithPort(p int) Option { return nil }", "WithPort", "functional-options"),
-        ("a.rs", "fn f() { x.unwrap(); }", "f", "unwrap"),
-        ("a.rs", "fn f() { unsafe { g() } }", "f", "unsafe"),
-        ("a.rs", "pub struct RequestBuilder { x: u8 }", "RequestBuilder", "builder"),
-    ],
-)
+@pytest.mark.parametrize(("path", "code", "name", "pattern"), CASES["patterns_and_anti_patterns"])
 def test_patterns_and_anti_patterns(annotated, path: str, code: str, name: str, pattern: str) -> None:
     assert pattern in annotated(path, code)[name]["patterns"]
 
@@ -130,18 +55,7 @@ def test_figures_past_their_limits_are_smells(annotated) -> None:
     assert annotated("a.go", f"package a\ntype T struct {{}}\n{methods}")["T"]["patterns"] == ["god-class"]
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("getUserById", "get user by id"),
-        ("HTTPServer2", "http server 2"),
-        ("parse_HTML_größe", "parse html größe"),
-        ("__init__", "init"),
-        ("kebab-case", "kebab case"),
-        ("a", "a"),
-        ("变量名", "变量名"),
-    ],
-)
+@pytest.mark.parametrize(("name", "words"), CASES["words_of_names"])
 def test_words_of_names(name: str, words: str) -> None:
     assert words_of(name) == words
 

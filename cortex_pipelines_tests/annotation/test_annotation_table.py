@@ -15,16 +15,11 @@ from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
 from cortex_pipelines.schemas.extraction import CODE_UNITS
+from cortex_pipelines_tests.parameters import load_cases
 
-SOURCES = {
-    "a.py": "import re\n\ndef f(x=[]):\n    # TODO: größer\n    return eval(x)\n",
-    "b.go": "package b\n\nfunc F(a int) int { if a > 1 { return 1 }; return 0 }\n",
-    "c.tsx": "import React from 'react';\nexport const A = () => <p/>;\n",
-    "d.java": 'class A { static A getInstance() { return a == "b" ? null : a; } }\n',
-    "e.js": "function f() { try { g(); } catch (e) {} }\n",
-    "broken.rs": "fn f( { struct",
-    "package.json": '{"dependencies": {"express": "4"}}',
-}
+CASES = load_cases(__file__)
+
+SOURCES = CASES["SOURCES"]
 
 
 def test_the_tables_do_not_depend_on_the_order_of_rows(settings, extraction, read_texts) -> None:

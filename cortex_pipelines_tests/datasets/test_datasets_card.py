@@ -22,6 +22,9 @@ from cortex_pipelines.datasets.tasks.naming import conventions, style_of, train_
 from cortex_pipelines.schemas.augmentation import RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.ingestion import REDACTIONS
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 Tables = dict[str, pl.DataFrame]
 
@@ -65,12 +68,7 @@ def test_sizes_add_up(tables: Tables) -> None:
 
 @pytest.mark.parametrize(
     ("name", "style"),
-    [
-        ("total_price", "snake_case"), ("_total_price", "snake_case"), ("total", "lower"),
-        ("totalPrice", "camelCase"), ("TotalPrice", "PascalCase"), ("HTTPServer", "PascalCase"),
-        ("MAX_SIZE", "UPPER_CASE"), ("MAX", "UPPER_CASE"), ("Total_Price", "other"),
-        ("größe", "other"),
-    ],
+    CASES["names_have_a_style"],
 )  # fmt: skip
 def test_names_have_a_style(name: str, style: str) -> None:
     assert style_of(name) == style

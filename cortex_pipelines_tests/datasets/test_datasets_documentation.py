@@ -24,65 +24,15 @@ from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_DATASET, UNIT_SPLITS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 Tables = dict[str, pl.DataFrame]
 
-PYTHON = '''class Shop:
-    """A shop of parcels and letters, kept in a drawer."""
-
-    drawer = []
-
-    def weigh(self, label="# no comment", *rest):
-        # don't be confused by a quote here
-        """Weigh all parcels, and send them.
-
-        Args:
-            label: What stands on them.
-        """
-
-        total = len(label)
-        return total + len(rest)
-
-    def get_drawer(self):
-        """Gets the drawer."""
-        return self.drawer
-
-    def one(self): """Count nothing at all."""; return 1
-
-    def stub(self):
-        """Promise what nobody has written yet."""
-        raise NotImplementedError
-
-    def short(self):
-        """Ship."""
-        return self.weigh("x")
-
-    def listed(self):
-        """:param nothing: at all of interest to anyone
-        """
-        return self.weigh("y")
-
-    def later(self):
-        """TODO: write down what this does some day."""
-        return self.weigh("z")
-
-    def repeats(self):
-        """Send all parcels by mail."""
-        return print("send all parcels by mail")
-
-
-def only_said():
-    """Nothing else is here to be shown."""
-'''
-GO = """package shop
-
-// Total adds the prices of a cart,
-// and prints them too.
-func (s *Shop) Total(prices []int) int {
-	return len(prices)
-}
-"""
+PYTHON = CASES["PYTHON"]
+GO = CASES["GO"]
 
 
 @pytest.fixture(scope="module")
@@ -112,18 +62,7 @@ def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(candidat
     assert candidates["Total"]["completion"] == ("Total adds the prices of a cart,\nand prints them too.")
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("get_drawer", "answer_in_prompt"),
-        ("repeats", "answer_in_prompt"),
-        ("stub", "documentation_of_nothing"),
-        ("only_said", "documentation_of_nothing"),
-        ("short", "documentation_short"),
-        ("listed", "documentation_no_prose"),
-        ("later", "documentation_no_prose"),
-    ],
-)
+@pytest.mark.parametrize(("name", "reason"), CASES["what_says_nothing_is_left_out_with_the_reason"])
 def test_what_says_nothing_is_left_out_with_the_reason(
     candidates: dict[str, dict[str, Any]], name: str, reason: str
 ) -> None:
@@ -131,17 +70,7 @@ def test_what_says_nothing_is_left_out_with_the_reason(
     assert (row["prompt"], row["completion"], row["not_made"]) == (None, None, reason)
 
 
-@pytest.mark.parametrize(
-    ("docstring", "first"),
-    [
-        ("Adds up\nall prices.\n\nMore of it.", "Adds up\nall prices."),
-        ("Adds up.\n@param prices all of them", "Adds up."),
-        ("Adds up by\n:meth:`add`, twice.\n:param a: one", "Adds up by\n:meth:`add`, twice."),
-        ("Adds up.\nArgs:\n    a: one", "Adds up."),
-        ("Returns: the sum of all of them", "Returns: the sum of all of them"),
-        (".. deprecated:: 2.0", ""),
-    ],
-)
+@pytest.mark.parametrize(("docstring", "first"), CASES["the_first_paragraph_ends_where_lists_begin"])
 def test_the_first_paragraph_ends_where_lists_begin(docstring: str, first: str) -> None:
     assert first_paragraph(docstring) == first
 
@@ -170,7 +99,7 @@ def test_the_tables_keep_their_contract_and_the_split(tables: Tables, example_pr
     for table in DOCUMENTATION_DATASET:
         frame = tables[table.name]
         assert frame.height > 0
-        assert validate(frame, table).success
+        assert frame.equals(table.conform(frame))
     for split in SPLITS:
         assert {file_splits[path] for path in tables[split]["path"]} == {split}
 

@@ -22,65 +22,15 @@ from cortex_pipelines.datasets.tasks.completion import (
 )
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates, statement_span
 from cortex_pipelines.datasets.unit_text import RepositoryContext, calls_of, file_bytes, fold_whitespace, with_layout
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 
-SHOP = '''"""A shop."""
-
-import json
-from decimal import Decimal
-
-from shop.prices import rounded
-
-RATE = Decimal("0.19")
-
-
-class Till:
-    """Keeps the money."""
-
-    def pay(self, amount, customer):
-        """Take money."""
-        taxed = rounded(amount * (1 + RATE))
-        self.ledger.append(json.dumps({"who": customer, "sum": str(taxed)}))
-        if taxed > self.limit:
-            self.warn(customer, taxed)
-        return taxed
-
-    def warn(self, customer, amount):
-        """Tell a customer about a large amount."""
-        message = "the amount of %s is large" % amount
-        customer.tell(message, urgent=amount > 10 * self.limit)
-        self.warned.append((customer.name, amount, message))
-'''
-PRICES = '''"""Prices."""
-
-
-def rounded(value, places=2):
-    """Round as a shop does."""
-    shifted = value * 10**places
-    return int(shifted + 0.5) / 10**places
-'''
-GO = """package shop
-
-import (
-	"fmt"
-	"strings"
-)
-
-const Limit = 10 + 20
-
-func Total(prices []int) int {
-	sum := 0
-	for _, price := range prices {
-		fmt.Println(price, strings.Repeat("-", price))
-		sum += price
-	}
-	if sum > Limit {
-		fmt.Println("that is a large sum of money")
-	}
-	return sum
-}
-"""
+SHOP = CASES["SHOP"]
+PRICES = CASES["PRICES"]
+GO = CASES["GO"]
 
 
 @pytest.fixture

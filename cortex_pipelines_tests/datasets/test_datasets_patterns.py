@@ -11,7 +11,9 @@ from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactori
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.parameters import load_cases, sections
+
+CASES = load_cases(__file__)
 
 _PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
 
@@ -23,12 +25,7 @@ languages: [python, typescript]
 counter_example: show($PRICE)
 example: show(round($PRICE, $DIGITS))
 """
-GUIDANCE = """\
-name: desk_open
-when: A desk is used.
-languages: python
-example: desk = open_desk($NUMBER)
-"""
+GUIDANCE = CASES["GUIDANCE"]
 
 
 def yaml_file(files: pl.DataFrame, path: str, text: str, trainable: bool = True) -> pl.DataFrame:

@@ -24,54 +24,15 @@ from cortex_pipelines.datasets.tasks.naming import (
     variable_names,
 )
 from cortex_pipelines.datasets.unit_text import UnitParts, cut_unit, enclosing_headers, file_bytes, with_layout
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 
-PYTHON = '''"""Prices."""
+PYTHON = CASES["PYTHON"]
 
-import decimal
-from typing import (
-    Any,
-)
-
-
-class Shop:
-    """A shop."""
-
-    class Till:
-        @property
-        def total_price(self, *items: Any) -> int:
-            """The total price."""
-            import math
-
-            amount = 0
-            for item in items:
-                amount += math.floor(item)
-            return self.total_price(amount)
-
-
-def one_line(): return [decimal.Decimal(1), decimal.Decimal(2), 3]
-
-
-def only_a_docstring():
-    """Nothing else is here to be written by anyone."""
-'''
-
-GO = """package shop
-
-import "fmt"
-
-// Total adds the prices.
-// It prints them too.
-func (s *Shop) Total(prices []int) int {
-	sum := 0
-	for _, price := range prices {
-		fmt.Println(price)
-		sum += price
-	}
-	return sum
-}
-"""
+GO = CASES["GO"]
 
 
 def cut(code: str, body_start: str) -> UnitParts | None:
@@ -225,21 +186,7 @@ def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> Non
     assert naming_example(unit(), NamingTarget("method", "method"), settings) is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "is_asked"),
-    [
-        ({}, True),
-        ({"name": "__init__"}, False),
-        ({"name": "go"}, False),
-        ({"name": "main"}, False),
-        ({"name": "a, b"}, False),
-        ({"name": "Shop", "context": "class Shop"}, False),
-        ({"name": "constructor"}, False),
-        ({"kind": "import"}, False),
-        ({"kind": "trait", "name": "Total"}, True),
-        ({"kind": "constant", "name": "MOST_ITEMS"}, True),
-    ],
-)
+@pytest.mark.parametrize(("changes", "is_asked"), CASES["only_telling_names_are_asked_for"])
 def test_only_telling_names_are_asked_for(changes: dict[str, Any], is_asked: bool, settings: DatasetSettings) -> None:
     assert (unit_name(unit(**changes), settings) is not None) == is_asked
 

@@ -15,14 +15,11 @@ from cortex_pipelines.extraction.patterns.pattern_files import read_patterns
 from cortex_pipelines.schemas.datasets import UNIT_SPLITS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.parameters import load_cases
 
-OWN = """\
-name: keep_ids
-when: An item is changed.
-languages: python
-counter_example: drop($A)
-example: keep($A)
-"""
+CASES = load_cases(__file__)
+
+OWN = CASES["OWN"]
 
 
 @pytest.fixture
