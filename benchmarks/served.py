@@ -23,7 +23,7 @@ from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Relea
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.llama_files import LlamaFiles
 from cortex_pipelines.serving.http.server import run
-from cortex_pipelines.serving.project_gateway import gateway_over
+from cortex_pipelines.serving.open_gateway import gateway_over
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.settings import EngineName
 

@@ -22,8 +22,8 @@ from cortex_pipelines.datasets.assets import (
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units, refactoring_pairs
 from cortex_pipelines.feedback.assets import interactions
-from cortex_pipelines.feedback.pinned_events import FeedbackSource
 from cortex_pipelines.feedback.settings import FeedbackSettings
+from cortex_pipelines.feedback.store import FeedbackSource
 from cortex_pipelines.ingestion.assets import repository_commits, repository_files
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource

@@ -78,9 +78,8 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
     from rich.table import Column, Table
 
     from cortex_pipelines.atomic import write_whole
-    from cortex_pipelines.feedback.metrics import GROUPS
+    from cortex_pipelines.feedback.metrics import GROUPS, SIMULATION, report, table_cells
     from cortex_pipelines.feedback.project_feedback import project_metrics
-    from cortex_pipelines.feedback.report import SIMULATION, report, table_cells
     from cortex_pipelines.versioning.root import find_root
 
     groups = project_metrics(find_root(), project)

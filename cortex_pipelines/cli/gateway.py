@@ -8,8 +8,8 @@ from typing import Any, Unpack, get_args
 import click
 
 from cortex_pipelines.release.experiments.plan import ExperimentOptions, Metric
+from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines.serving.security.roles import DEFAULT_ROLE, ROLES, SCOPES
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
@@ -75,7 +75,7 @@ def revoke(name: str) -> None:
 
 
 def _ring() -> KeyRing:
-    from cortex_pipelines.serving.exported_gateway import served_root
+    from cortex_pipelines.serving.open_gateway import served_root
     from cortex_pipelines.signing.keys import keys_folder
 
     return KeyRing(keys_folder(served_root()))
@@ -94,7 +94,7 @@ def verify(head: str | None) -> None:
     Note the printed hash: with --head, a later call also detects removed lines at the end, or a
     replaced log.
     """
-    from cortex_pipelines.serving.exported_gateway import served_root
+    from cortex_pipelines.serving.open_gateway import served_root
     from cortex_pipelines.serving.security.audit import FILE
     from cortex_pipelines.serving.security.audit import verify as verified
 
@@ -189,8 +189,8 @@ def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> N
     adapter. With `+NAME` at its end prompts are made by the templates in `prompts/NAME`. The same
     twice is an A/A test. Nothing is promoted at its end.
     """
-    from cortex_pipelines.serving.experiment_arms import start as begin
-    from cortex_pipelines.serving.project_gateway import read_catalogue
+    from cortex_pipelines.serving.project_catalogue import read_catalogue
+    from cortex_pipelines.serving.rollout import start_experiment as begin
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()

@@ -19,7 +19,7 @@ from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
 from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.models import export, promote, releases, reproduce, rollback, tune_machine, verify
-from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment, upgrade
+from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
 from cortex_pipelines.cli.removal import forget, remove
 from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
 from cortex_pipelines.cli.run import retrain, run, say, sync
@@ -112,7 +112,7 @@ _COMMANDS = (
     (extract, mutate, patterns, refactorings, scan),
     (anomalies, dictionary, drift, logs),
     (export, promote, releases, reproduce, rollback, tune_machine, verify),
-    (backup, init, merge_driver, params, resolve, restore, test_environment, upgrade),
+    (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),
     (off_policy, predict, review, route, router),
     (audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),

@@ -117,10 +117,10 @@ def forget(ids: tuple[str, ...], project: str | None, author: str | None, before
 
 
 def _open(project: str | None) -> "ProjectNotes":
-    from cortex_pipelines.serving.project_services import open_memory
+    from cortex_pipelines.serving.project_services import open_notes
     from cortex_pipelines.versioning.root import find_root
 
-    return open_memory(find_root(), project)
+    return open_notes(find_root(), project)
 
 
 def _show(entry: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Commands on a project's own files: init, upgrade, params, resolve, test-environment, backup."""
+"""Commands on a project's own files: init, params, resolve, test-environment, backup."""
 
 import sys
 from pathlib import Path
@@ -21,18 +21,6 @@ def init(folder: Path) -> None:
     for sentence in create_project(folder.resolve()):
         click.echo(sentence, err=True)
     click.echo("next: `cortex add NAME SOURCE`, then `cortex run --plan`", err=True)
-
-
-@click.command(epilog="Example: pip install --upgrade cortex-pipelines && cortex upgrade")
-def upgrade() -> None:
-    """Upgrade params.yaml, dvc.yaml and dvc.lock of an earlier version.
-
-    Outputs are kept: a stage becomes stale only if a value or its code has changed.
-    """
-    from cortex_pipelines.projects.upgrade import upgrade as bring_up_to_date
-
-    for sentence in bring_up_to_date(find_root()):
-        click.echo(sentence, err=True)
 
 
 @click.command(epilog="Example: cortex params itsdangerous --section datasets")

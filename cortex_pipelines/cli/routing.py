@@ -85,7 +85,7 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
     """
     import getpass
 
-    from cortex_pipelines.serving import review_decisions
+    from cortex_pipelines.serving import reviews
     from cortex_pipelines.versioning.root import find_root
 
     if task and bool(master) == drop:
@@ -94,10 +94,10 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
         raise click.UsageError("--drop goes with TASK")
     root = find_root()
     if task and drop:
-        review_decisions.drop(root, task)
+        reviews.drop(root, task)
         click.echo(f"{task} is deleted", err=True)
     elif task and master:
-        path = review_decisions.decide(root, task, master, by or getpass.getuser())
+        path = reviews.decide(root, task, master, by or getpass.getuser())
         click.echo(f"{task} belongs to {master}, says {path.name}; now `cortex update`", err=True)
     else:
         _list(as_json)
@@ -111,7 +111,7 @@ def _list(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cortex_pipelines.serving.review_decisions import WAITING, review_queue, waiting_rows
+    from cortex_pipelines.serving.reviews import WAITING, review_queue, waiting_rows
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()

@@ -224,7 +224,7 @@ def context(
     if prompt and as_json:
         raise click.UsageError("give --prompt or --json, not both")
     from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.serving.task_context import index_context, project_context
+    from cortex_pipelines.serving.project_services import index_context, project_context
     from cortex_pipelines.versioning.root import find_root
 
     if task == "-":
@@ -238,7 +238,7 @@ def context(
     packed = source.context(task, tokens)
     if prompt:
         from cortex_pipelines.prompts.templates import package_templates, project_templates
-        from cortex_pipelines.serving.request_prompts import worker
+        from cortex_pipelines.serving.requests import worker
 
         templates = package_templates() if index_folder is not None else project_templates(find_root())
         text = worker(templates, task, packed.as_json())

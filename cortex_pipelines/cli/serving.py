@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, get_args
@@ -66,9 +67,8 @@ def serve(
         raise click.UsageError("--tls-cert and --tls-key go together")
     require_packages()
     from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.serving.exported_gateway import open_exported, served_root
     from cortex_pipelines.serving.http.server import require_free, require_keys, run
-    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.open_gateway import open_exported, open_gateway, served_root
     from cortex_pipelines.serving.project_services import project_services
     from cortex_pipelines.serving.security.keys import KeyRing
     from cortex_pipelines.serving.services import NOTHING
@@ -109,7 +109,7 @@ def mcp(model: str | None) -> None:
     """
     require_packages()
     from cortex_pipelines.serving.agents import agents_server
-    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.open_gateway import open_gateway
     from cortex_pipelines.serving.project_services import project_services
     from cortex_pipelines.versioning.root import find_root
 
@@ -155,8 +155,8 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
         raise click.UsageError(f"{out} is the file of questions; name another one with --out")
     require_packages()
     from cortex_pipelines.atomic import atomic_file
-    from cortex_pipelines.serving.http.batch import answer_lines
-    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.http.tasks import answer_lines
+    from cortex_pipelines.serving.open_gateway import open_gateway
     from cortex_pipelines.versioning.root import find_root
 
     gateway = open_gateway(find_root(), model)
@@ -217,7 +217,7 @@ def suggest(
     """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
     if (text is None) == (file is None):
         raise click.UsageError("give the text in quotes, or --file FILE")
-    from cortex_pipelines.serving.project_gateway import open_gateway
+    from cortex_pipelines.serving.open_gateway import open_gateway
     from cortex_pipelines.serving.tasks import TaskContext, TaskError
     from cortex_pipelines.serving.tasks import suggest as answered
     from cortex_pipelines.versioning.root import find_root
@@ -232,7 +232,7 @@ def suggest(
         raise click.ClickException(_with_option_names(str(error))) from error
     finally:
         gateway.close()
-    click.echo(json.dumps(suggestion.as_json(), ensure_ascii=False))
+    click.echo(json.dumps(asdict(suggestion), ensure_ascii=False))
 
 
 def _with_option_names(words: str) -> str:

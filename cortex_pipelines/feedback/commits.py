@@ -12,15 +12,7 @@ from cortex_pipelines.ingestion.git.command import run_git
 
 
 def retained_in_commits(interactions: Iterable[dict[str, Any]], repository: Path) -> Iterator[FeedbackEvent]:
-    """An event for each accepted completion whose file was committed since.
-
-    Args:
-        interactions: Rows of ``schemas.feedback.INTERACTIONS``; those with text, path and time.
-        repository: Git directory of their repository; HEAD's history counts.
-
-    Raises:
-        SourceError: not a git repository, or without commits.
-    """
+    """An event for each accepted completion whose file was committed since; ``repository`` is a git directory."""
     require_commit(repository)
     for row in interactions:
         if row["outcome"] != "accepted" or None in (row["original"], row["path"], row["first_at"]):
@@ -45,11 +37,6 @@ def retained_in_commits(interactions: Iterable[dict[str, Any]], repository: Path
 
 
 def require_commit(repository: Path) -> None:
-    """Check that a repository has a history.
-
-    Raises:
-        SourceError: not a git repository, or without commits.
-    """
     try:
         run_git(repository, "rev-parse", "--verify", "HEAD^{commit}")
     except SourceError as error:
@@ -82,7 +69,6 @@ def surviving_characters(completion: str, text: str, before: str = "") -> int:
 
 
 def _next_commit(repository: Path, path: str, after: datetime) -> tuple[str, datetime] | None:
-    """The first commit of a file after a moment, by the committer's clock."""
     since = f"--since={int(after.timestamp()) + 1}"
     log = run_git(repository, "log", "--reverse", "--format=%H %cI", since, "HEAD", "--", f":(literal){path}")
     if not log:
@@ -92,7 +78,6 @@ def _next_commit(repository: Path, path: str, after: datetime) -> tuple[str, dat
 
 
 def file_at_commit(repository: Path, commit: str, path: str) -> str:
-    """A file in a commit; empty if it is not there."""
     try:
         return run_git(repository, "cat-file", "blob", f"{commit}:{path}")
     except SourceError:

@@ -1,9 +1,8 @@
 """An event about a completion, in the one form that is stored."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -92,20 +91,11 @@ class FeedbackEvent(BaseModel):
     @property
     def line(self) -> str:
         """The event as canonical JSON; equal events have equal lines."""
-        return canonical(self.model_dump(mode="json", exclude_defaults=True))
-
-
-def canonical(fields: Mapping[str, Any]) -> str:
-    """The line in which an event with these fields is stored."""
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
 
 
 def parse_event(record: object) -> FeedbackEvent:
-    """A stored record as an event.
-
-    Raises:
-        EventError: not a valid event; the message names the field.
-    """
+    """A stored record as an event; EventError names the field that is not valid."""
     try:
         return FeedbackEvent.model_validate(record)
     except ValidationError as error:

@@ -33,22 +33,13 @@ _VERSIONS = ("0.1.0", "0.2.0")
 
 @dataclass(frozen=True)
 class EventReader:
-    """Reads records of any known form.
-
-    Args:
-        project: Project of records that name none; None leaves it open.
-        pseudonym: Replaces the name of a user.
-    """
+    """Reads records of any known form; ``project`` is that of records that name none."""
 
     project: str | None
     pseudonym: Callable[[str], str]
 
     def read(self, record: object) -> list[FeedbackEvent]:
-        """The events that a record stands for.
-
-        Raises:
-            EventError: it is of no known form, or a part of it makes no sense.
-        """
+        """The events that a record stands for; EventError if it is of no known form."""
         if not isinstance(record, dict):
             raise EventError("is not a JSON object")
         return [parse_event(self._completed(fields)) for fields in _reader_for(record)(record)]
@@ -62,7 +53,7 @@ class EventReader:
         if isinstance(fields.get("path"), str):
             fields["path"] = repository_path(fields["path"], fields["project"])
         if fields.get("completion_id") is None and fields["kind"] == "corrected":
-            fields["completion_id"] = correction_id(fields)
+            fields["completion_id"] = _correction_id(fields)
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -72,7 +63,8 @@ def _reader_for(record: Record) -> Callable[[Record], Iterator[dict[str, Any]]]:
     if "ts" in record and isinstance(record.get("event"), dict):
         return _tabby
     if isinstance(record.get("data"), dict) and "name" in record:  # as Continue posts it
-        return _continue_posted
+        data = {"eventName": record["name"], "schema": record.get("schema"), **record["data"]}
+        return lambda _: _continue(data)
     if "completion_id" in record and "type" in record:
         return _gateway
     if "completionId" in record or "sessionId" in record or "previousCode" in record:
@@ -133,7 +125,6 @@ def _of_type(kind: Any, record: Record) -> dict[str, Any]:
 
 
 def _tabby(record: Record) -> Iterator[dict[str, Any]]:
-    """A line of Tabby's own log."""
     ((kind, event),) = (*record["event"].items(), *((None, None),))[:1]
     if not isinstance(event, dict):
         raise EventError("event: expected one of view, select, dismiss, completion")
@@ -151,13 +142,7 @@ def _tabby(record: Record) -> Iterator[dict[str, Any]]:
         yield common | identified | more | _text(choice.get("text"))
 
 
-def _continue_posted(record: Record) -> Iterator[dict[str, Any]]:
-    data = {"eventName": record["name"], "schema": record.get("schema"), **record["data"]}
-    return _continue(data)
-
-
 def _continue(record: Record) -> Iterator[dict[str, Any]]:
-    """A line of Continue's development data: autocompletion, edit, or vote in a chat."""
     version = record.get("schema", _VERSIONS[0])
     if version not in _VERSIONS:
         raise EventError(f"schema: expected {' or '.join(_VERSIONS)}")
@@ -200,7 +185,6 @@ def _acceptance(accepted: Any) -> str:
 
 
 def _corrections(record: Record) -> Iterator[dict[str, Any]]:
-    """A line or row of a table of corrections."""
     if not isinstance(record["corrected"], str):
         raise EventError("corrected: expected a text")
     values = {name: value for name, value in record.items() if value not in (None, "")}
@@ -215,21 +199,10 @@ def _corrections(record: Record) -> Iterator[dict[str, Any]]:
     }
 
 
-def correction_id(fields: Mapping[str, Any], content: str | None = None) -> str:
-    """Name of a correction that names no completion: two people's, or two files', are two.
-
-    Args:
-        fields: An event's, with its project, the path in it and the user's pseudonym.
-        content: ``content_id`` of its texts as they were before private values were taken out;
-            None if they are in ``fields``.
-    """
-    context = (fields.get(name) for name in ("project", "path", "unit"))
-    return f"correction-{_identity(content or content_id(fields), *context)}"
-
-
-def content_id(fields: Mapping[str, Any]) -> str:
-    """Name of a correction by its texts alone."""
-    return _identity(fields.get("original"), fields.get("corrected"))
+def _correction_id(fields: Mapping[str, Any]) -> str:
+    """Name of a correction that names no completion: two people's, or two files', are two."""
+    texts = _identity(fields.get("original"), fields.get("corrected"))
+    return f"correction-{_identity(texts, *(fields.get(name) for name in ('project', 'path', 'unit')))}"
 
 
 def _identity(*parts: Any) -> str:
@@ -238,7 +211,6 @@ def _identity(*parts: Any) -> str:
 
 
 def _text(text: Any) -> dict[str, Any]:
-    """A completion and its length; the text itself where it is not too long to keep."""
     if text is not None and not isinstance(text, str):
         raise EventError(f"completion: expected a text, got {type(text).__name__}")
     original = text if text is not None and len(text) <= MOST_TEXT else None
@@ -246,7 +218,6 @@ def _text(text: Any) -> dict[str, Any]:
 
 
 def _moment(value: Any) -> str:
-    """A time stamp in ISO 8601."""
     try:
         return read_timestamp(value).at.isoformat()
     except TimestampError as error:
@@ -254,6 +225,5 @@ def _moment(value: Any) -> str:
 
 
 def _project(repository: Any) -> str | None:
-    """A repository's own name, if a project could be called so."""
     name = repository_name(str(repository or ""))
     return name if PROJECT_NAME.fullmatch(name) else None

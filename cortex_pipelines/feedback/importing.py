@@ -14,9 +14,8 @@ from typing import Any
 
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.formats import EventReader
-from cortex_pipelines.feedback.pinned_events import FeedbackError
 from cortex_pipelines.feedback.settings import FeedbackSettings
-from cortex_pipelines.feedback.store import EventStore, oldest_kept
+from cortex_pipelines.feedback.store import EventStore, FeedbackError, oldest_kept
 from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked, separator_of
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
@@ -34,13 +33,7 @@ _AHEAD = timedelta(days=1)
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A line that was rejected.
-
-    Args:
-        file: Name of its file.
-        line: Its number, from 1.
-        reason: Why, without any of its content that could be private.
-    """
+    """A rejected line; the reason has none of its content that could be private."""
 
     file: str
     line: int
@@ -49,15 +42,7 @@ class RejectedLine:
 
 @dataclass
 class ImportSummary:
-    """Counts of an import.
-
-    Args:
-        lines: Lines read that are not empty; each is taken or refused.
-        taken: Lines taken.
-        new: Events that were not there yet.
-        repeated: Events that were.
-        refused: Number of refused lines by reason.
-    """
+    """Counts of an import: lines that are not empty, those taken, and events that were new or repeated."""
 
     lines: int = 0
     taken: int = 0
@@ -73,15 +58,7 @@ class ImportSummary:
 
 @dataclass(frozen=True)
 class Importer:
-    """Imports files into a store.
-
-    Args:
-        store: Where events go.
-        settings: Whose events are kept, and how long.
-        privacy: What is taken out of them.
-        project: Project of lines that name none.
-        now: Time of the import.
-    """
+    """Imports files into a store; ``project`` is that of lines that name none."""
 
     store: EventStore
     settings: FeedbackSettings
@@ -90,11 +67,7 @@ class Importer:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def read(self, path: Path, summary: ImportSummary) -> Iterator[RejectedLine]:
-        """Import a file; yields the lines that were refused while it goes.
-
-        Raises:
-            FeedbackError: the file does not exist.
-        """
+        """Import a file; yields the lines that were refused while it goes. FeedbackError if it does not exist."""
         key = logs_key(self.privacy)
         reader = EventReader(self.project, lambda user: author_pseudonym(user, key))
         lines = _lines(path)

@@ -1,17 +1,21 @@
-"""Metrics of interactions with intervals; acceptance never stands alone.
+"""Metrics of interactions with intervals, and their page; acceptance never stands alone.
 
 Rewarding acceptance by itself lowers quality (arXiv 2306.04930), so what is retained of the
 characters that were shown is the first figure, and acceptance one of several beside it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import takewhile
 from math import exp, log
+from operator import eq
 from typing import Any
 from zlib import crc32
 
 import polars as pl
 
-from cortex_pipelines.feedback.distance import correction_distance
+from cortex_pipelines.evaluation.metrics.grading import edit_distance
+from cortex_pipelines.pages import heading, page, paragraph, table
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 GROUPS = ("project", "language", "task", "version")
@@ -30,6 +34,10 @@ METRICS: Mapping[str, str] = {
 LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s", "retained_commit")
 """Columns that say what was retained; a commit may hold what others wrote, so it comes last."""
 
+_LONGEST = 1000
+"""Characters whose edit distance is computed, as its cost grows with the square; a longer span
+that differs counts as replaced."""
+
 _QUICKEST = 1e-3
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -41,14 +49,9 @@ def compute_metrics(
 ) -> list[dict[str, Any]]:
     """Figures of people, then of simulations, which are never mixed.
 
-    Args:
-        interactions: As ``schemas.feedback.INTERACTIONS``.
-        project: Only this project's.
-        groups: Columns by which to group.
-
     Returns:
         For each group ``simulated``, ``by`` (of ``groups``), ``value``, ``interactions``,
-        ``users`` (pseudonyms), ``contradictory``, and ``compute_metrics``: for each of ``METRICS``
+        ``users`` (pseudonyms), ``contradictory``, and ``figures``: for each of ``METRICS``
         ``value``, ``low``, ``high`` (95 %, whole users drawn; None for fewer than two) and
         ``count``, or None where nothing was observed.
     """
@@ -94,7 +97,10 @@ def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         values, weights=weights, clusters=clusters, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=0
     )
     ends = (interval.low, interval.high) if len(set(clusters)) > 1 else (None, None)
-    value, low, high = (_in_display_unit(name, number) for number in (interval.estimate, *ends))
+    numbers = [interval.estimate, *ends]
+    if name == "seconds_to_accept":
+        numbers = [number if number is None else exp(number) for number in numbers]
+    value, low, high = numbers
     return {"value": value, "low": low, "high": high, "count": len(items)}
 
 
@@ -103,10 +109,6 @@ def _pooled(names: Sequence[str]) -> list[str]:
     if len(set(names)) <= _MOST_CLUSTERS:
         return list(names)
     return [str(crc32(name.encode()) % _MOST_CLUSTERS) for name in names]
-
-
-def _in_display_unit(name: str, number: float | None) -> float | None:
-    return exp(number) if name == "seconds_to_accept" and number is not None else number
 
 
 def _retained_of_shown(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], float, float]]:
@@ -131,7 +133,6 @@ def _retained_of_shown(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapp
 
 
 def _is_accepted(row: Mapping[str, Any]) -> bool:
-    """Whether a completion was taken, whole or in part."""
     return bool(row["accepted"] or row["partly_accepted"])
 
 
@@ -153,3 +154,71 @@ def _item(name: str, row: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
             yield log(max(row[name], _QUICKEST)), 1.0
     elif row["accepted_characters"] and row[name] is not None:
         yield row[name] / row["accepted_characters"], float(row["accepted_characters"])
+
+
+SIMULATION = "Simulation: no person did any of this, and no promotion may rest on it."
+
+
+def report(groups: Sequence[dict[str, Any]]) -> str:
+    parts = [
+        paragraph(
+            "Characters that are retained come first; acceptance alone is not a goal, since what "
+            "is taken may be deleted a minute later. Intervals are of 95 % and draw whole users; "
+            "they need at least two. – is not observed, which is not zero."
+        )
+    ]
+    for simulated in (False, True):
+        selected = [group for group in groups if group["simulated"] == simulated]
+        if simulated and not selected:
+            continue
+        parts.append(heading("Simulation" if simulated else "People"))
+        if simulated:
+            parts.append(paragraph(SIMULATION, warning=True))
+        for by in GROUPS:
+            parts.append(heading(f"By {by}", 3))
+            parts.append(table(*table_cells([group for group in selected if group["by"] == by], by)))
+    parts.append(heading("What the columns say"))
+    parts.append(table(("column", "meaning"), [(name, words) for name, words in METRICS.items()]))
+    return page("Interactions", parts)
+
+
+def table_cells(groups: Sequence[dict[str, Any]], by: str) -> tuple[list[str], list[list[str | int]]]:
+    head = [by, "interactions", "users", *METRICS]
+    rows: list[list[str | int]] = [
+        [
+            str(group["value"]),
+            group["interactions"],
+            group["users"],
+            *(format_metric(name, group["figures"][name]) for name in METRICS),
+        ]
+        for group in groups
+    ]
+    return head, rows
+
+
+def format_metric(name: str, metric: dict[str, Any] | None) -> str:
+    """A metric with its interval; a dash if it was not observed."""
+    if metric is None:
+        return "–"
+    form = "{:.1f} s" if name == "seconds_to_accept" else "{:.0%}"
+    text = form.format(metric["value"])
+    if metric["low"] is None:
+        return text
+    return f"{text} ({form.format(metric['low'])} to {form.format(metric['high'])})"
+
+
+@lru_cache(maxsize=1 << 14)
+def correction_distance(original: str, corrected: str) -> float:
+    """Characters that a correction changes, as a share of the longer text; 0 changes none."""
+    longest = max(len(original), len(corrected))
+    start = common_prefix_length(original, corrected)
+    middles = original[start:], corrected[start:]
+    end = common_prefix_length(*(text[::-1] for text in middles))
+    original, corrected = (text[: len(text) - end] for text in middles)
+    most = max(len(original), len(corrected))
+    changed = edit_distance(original, corrected) if most <= _LONGEST else most
+    return changed / longest if longest else 0.0
+
+
+def common_prefix_length(first: str, second: str) -> int:
+    return sum(takewhile(bool, map(eq, first, second)))

@@ -10,10 +10,15 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.feedback.answer_events import FILE
 from cortex_pipelines.feedback.importing import Importer, ImportSummary, RejectedLine
-from cortex_pipelines.feedback.pinned_events import FeedbackError, events_folder, take_feedback_pin
-from cortex_pipelines.feedback.store import oldest_kept, open_store
+from cortex_pipelines.feedback.store import (
+    FILE,
+    FeedbackError,
+    events_folder,
+    oldest_kept,
+    open_store,
+    take_feedback_pin,
+)
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -27,18 +32,7 @@ def gateway_log(root: Path) -> Path:
 def import_files(
     root: Path, params: Parameters, files: Sequence[Path], project: str | None, summary: ImportSummary
 ) -> Iterator[RejectedLine]:
-    """Import files of feedback; yields the refused lines while it goes.
-
-    Args:
-        root: Project root.
-        params: Its parameters.
-        files: In any known form, in any order.
-        project: Project of lines that name none.
-        summary: Updated with the counts.
-
-    Raises:
-        FeedbackError: a file is missing or not a table.
-    """
+    """Import files of feedback in any known form; yields the refused lines while it goes."""
     with open_store(events_folder(params.feedback, root)) as store:
         importer = Importer(store, params.feedback, params.privacy, project)
         for path in files:
@@ -46,11 +40,7 @@ def import_files(
 
 
 def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
-    """Take in the gateway's log, delete what is kept no longer, and pin what there is.
-
-    Raises:
-        CoordinationError: a stored file has a name that cannot be pinned.
-    """
+    """Take in the gateway's log, delete what is kept no longer, and pin what there is."""
     settings = params.feedback
     folder, log = events_folder(settings, root), gateway_log(root)
     if settings.consent and log.exists():
@@ -68,12 +58,7 @@ def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
 
 
 def import_commits(root: Path, params: Parameters, project: str, repository: Path) -> ImportSummary:
-    """Store how much of each accepted completion stands in the next commit of its file.
-
-    Raises:
-        FeedbackError: the interactions were never made.
-        SourceError: not a git repository, or without commits.
-    """
+    """Store how much of each accepted completion stands in the next commit of its file."""
     from cortex_pipelines.feedback.commits import retained_in_commits
 
     rows = _interactions(root).filter(pl.col("project") == project).iter_rows(named=True)
@@ -90,11 +75,7 @@ def git_folder(repository: Path) -> Path:
 
 
 def project_metrics(root: Path, project: str | None) -> list[dict[str, Any]]:
-    """Metrics of the stored interactions; see ``feedback.metrics``.
-
-    Raises:
-        FeedbackError: they were never made, or are all of other projects.
-    """
+    """Metrics of the stored interactions; FeedbackError if they were never made, or are of other projects."""
     from cortex_pipelines.feedback.metrics import compute_metrics
 
     rows = _interactions(root)
@@ -113,11 +94,7 @@ def _interactions(root: Path) -> pl.DataFrame:
 
 @contextmanager
 def posting(url: str) -> Iterator[Callable[[str, dict[str, Any]], dict[str, Any]]]:
-    """Sends requests to a gateway.
-
-    Raises:
-        FeedbackError: it does not answer, or refuses.
-    """
+    """Sends requests to a gateway; FeedbackError if it does not answer, or refuses."""
     import httpx2 as httpx
 
     with httpx.Client(base_url=url.rstrip("/"), timeout=120) as client:

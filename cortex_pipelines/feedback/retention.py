@@ -28,12 +28,7 @@ _COLUMNS = dict(zip(HORIZONS, ("retained_30s", "retained_5min", "retained_1h"), 
 
 
 def build_interactions(events: Iterable[FeedbackEvent], consent: Collection[str]) -> pl.DataFrame:
-    """What became of each completion, as ``schemas.feedback.INTERACTIONS``.
-
-    Args:
-        events: In any order, with any repetitions.
-        consent: Projects whose interactions are kept.
-    """
+    """What became of each completion, by events in any order and with any repetitions."""
     by_completion: defaultdict[str, set[FeedbackEvent]] = defaultdict(set)
     for event in events:
         by_completion[event.completion_id].add(event)

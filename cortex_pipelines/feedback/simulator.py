@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.feedback.commits import file_at_commit, require_commit, surviving_characters
-from cortex_pipelines.feedback.distance import common_prefix_length, correction_distance
+from cortex_pipelines.feedback.metrics import common_prefix_length, correction_distance
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 
@@ -39,15 +39,6 @@ _WINDOW = 4000
 
 @dataclass(frozen=True)
 class FileRevision:
-    """A file before and after a commit.
-
-    Args:
-        path: Its path.
-        at: Time of the commit, where the simulated work ends up.
-        before: Text before; empty for a new file.
-        after: Text after.
-    """
-
     path: str
     at: datetime
     before: str
@@ -74,15 +65,10 @@ def reaction(suggested: str, actual: str) -> Reaction:
 def simulate(
     changes: Iterable[FileRevision], suggester: Callable[[FileRevision], Suggest], project: str, version: str
 ) -> Iterator[dict[str, Any]]:
-    """Lines of the gateway's log, as if a developer had typed the changes.
+    """Lines of the gateway's log, as if a developer had typed the changes; the clock is made up.
 
-    A suggestion is asked for at each line that a change adds. The clock is made up.
-
-    Args:
-        changes: Real changes.
-        suggester: What is tried, by the change; it must not look at what comes after.
-        project: Project that the lines name.
-        version: Version of what suggests.
+    A suggestion is asked for at each line that a change adds; ``suggester`` must not look at what comes
+    after.
     """
     draw = random.Random(0)  # nosec B311: ids, no secrets
     for change in changes:
@@ -138,7 +124,6 @@ def _events(suggested: str, actual: str, final: str) -> Iterator[dict[str, Any]]
 
 
 def _added_lines(change: FileRevision) -> Iterator[int]:
-    """Places of lines in the new version that are not blank and not in the old one."""
     old, new = change.before.splitlines(), change.after.splitlines()
     for kind, _, _, begin, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind in ("replace", "insert"):
@@ -146,7 +131,6 @@ def _added_lines(change: FileRevision) -> Iterator[int]:
 
 
 def _common_characters(suggested: str, actual: str) -> int:
-    """Characters of a corrected line that stay."""
     blocks = SequenceMatcher(None, suggested, actual, autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks)
 
@@ -177,7 +161,6 @@ def from_gateway(post: Post, project: str) -> Suggest:
 
 
 def send(events: Iterable[Mapping[str, Any]], post: Post) -> int:
-    """Send events to a gateway, each where it belongs; returns how many."""
     count = 0
     for event in events:
         body = {name: value for name, value in event.items() if name not in ("at", "unit")}
@@ -187,16 +170,7 @@ def send(events: Iterable[Mapping[str, Any]], post: Post) -> int:
 
 
 def file_history(repository: Path, ending: str, most: int) -> list[FileRevision]:
-    """The latest changes of files in a git repository, the oldest first.
-
-    Args:
-        repository: Git directory.
-        ending: Files that end so.
-        most: Number of changes.
-
-    Raises:
-        SourceError: not a git repository, or without commits.
-    """
+    """The latest changes of files with an ending in a git repository, the oldest first."""
     require_commit(repository)
     log = run_git(
         repository, "log", "--no-merges", "--no-renames", "--diff-filter=AM", f"--max-count={most}",

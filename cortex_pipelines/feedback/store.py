@@ -1,17 +1,18 @@
-"""Append-only store of events: one file of JSON lines for each month, each event once.
+"""The gateway's log, the append-only store of events, and its pins.
 
-The files are all that counts. Which events they hold is also kept in an index (SQLite), so that a
-million imported events need no memory; it may be deleted, and what a killed import has written
-without it is read again from the files.
+The store has a file of JSON lines for each month, each event once. The files are all that counts.
+Which events they hold is also kept in an index (SQLite), so that a million imported events need no
+memory; it may be deleted, and what a killed import has written without it is read again from the files.
 """
 
 import hashlib
 import json
-import logging
 import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,17 @@ from typing import Any
 from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.feedback.events import FeedbackEvent, canonical
-from cortex_pipelines.feedback.upgrading import FORM, upgraded
+from cortex_pipelines.coordination.logs import CoordinationError, CoordinationSettings, read_logs, take_coordination_pin
+from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
+from cortex_pipelines.feedback.settings import FeedbackSettings
+from cortex_pipelines.jsonl import line_start, open_for_append
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.privacy.tombstones import is_forgotten_event
+from cortex_pipelines.rowcache import RowCache
 
-_LOG = logging.getLogger("cortex_pipelines")
-_BROUGHT_UP = "feedback: %s was brought to today's form; `cortex update` pins it again"
+FILE = "events.jsonl"
+"""Of the gateway's log."""
+
 _INDEX = "known.sqlite"
 _TABLES = """
 create table if not exists known (id blob primary key) without rowid;
@@ -31,29 +38,20 @@ create table if not exists read (file text primary key, size integer not null);
 """
 
 
+class FeedbackError(RuntimeError):
+    """The stored events are missing or not as they were pinned; the message says what to do."""
+
+
 class EventStore:
-    """The events of a project; opened by ``open_store``.
-
-    Args:
-        folder: Where the files are.
-        index: Connection to the index.
-    """
-
     def __init__(self, folder: Path, index: sqlite3.Connection) -> None:
         self._folder = folder
         self._index = index
-        self._upgrade()
         self._update_index()
 
     def add(self, events: Iterable[FeedbackEvent], received_at: datetime) -> int:
-        """Append those events that are not there yet.
+        """Append those events that are not there yet; returns their number.
 
-        Args:
-            events: A batch that fits into memory.
-            received_at: Files an event without a time stamp.
-
-        Returns:
-            How many were new.
+        ``received_at`` files an event without a time stamp.
         """
         new: defaultdict[str, list[bytes]] = defaultdict(list)
         with self._index:
@@ -79,14 +77,7 @@ class EventStore:
         return [path.name for path in expired]
 
     def forget(self, covers: Callable[[Mapping[str, Any]], bool]) -> int:
-        """Delete the events that are covered, with all others about the same completions.
-
-        Args:
-            covers: Whether an event's fields say that it is to go.
-
-        Returns:
-            How many.
-        """
+        """Delete the events that are covered, with all others about the same completions."""
         ids = {
             event.get("completion_id")
             for path in self._files()
@@ -101,29 +92,9 @@ class EventStore:
                 write_whole(path, b"".join(line + b"\n" for line in remaining))
                 deleted += len(lines) - len(remaining)
         if deleted:
-            self._clear_index()
-            self._index.execute("vacuum")
             self._update_index()
+            self._index.execute("vacuum")  # which removes their digests from the file
         return deleted
-
-    def _upgrade(self) -> None:
-        """Bring events that an earlier version stored to today's form; a kill does no harm."""
-        if self._index.execute("pragma user_version").fetchone()[0] >= FORM:
-            return
-        for path in self._files():
-            lines = path.read_bytes().splitlines(keepends=True)
-            today = list(dict.fromkeys(map(_upgraded, lines)))
-            if today != lines:
-                write_whole(path, b"".join(today))
-                _LOG.warning(_BROUGHT_UP, path.name)
-        self._clear_index()
-        self._index.execute(f"pragma user_version = {FORM:d}")
-
-    def _clear_index(self) -> None:
-        """Empty the index, so that all files are read again."""
-        with self._index:
-            self._index.execute("delete from known")
-            self._index.execute("delete from read")
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9][0-9][0-9][0-9]-[0-9][0-9].jsonl"))
@@ -160,14 +131,6 @@ class EventStore:
                 self._record_size(path.name, end)
 
 
-def _upgraded(line: bytes) -> bytes:
-    """A whole line in today's form; an invalid event stays, for its reader to reject."""
-    fields = _fields(line)
-    if not fields or not line.endswith(b"\n") or upgraded(fields) == fields:
-        return line
-    return canonical(upgraded(fields)).encode() + b"\n"
-
-
 def _fields(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
@@ -190,8 +153,71 @@ def open_store(folder: Path) -> Iterator[EventStore]:
 
 
 def oldest_kept(moment: datetime, keep_days: int) -> datetime:
-    """The moment from which on events are kept."""
-    return moment - timedelta(days=keep_days) if keep_days < moment.toordinal() else _EVER
+    return moment - timedelta(days=keep_days) if keep_days < moment.toordinal() else datetime(1, 1, 1, tzinfo=UTC)
 
 
-_EVER = datetime(1, 1, 1, tzinfo=UTC)
+class EventLog:
+    """The editors' events; of texts only what people send as a correction. ``pseudonym`` None omits users."""
+
+    def __init__(self, folder: Path, pseudonym: Callable[[str], str] | None = None) -> None:
+        self._pseudonym = pseudonym
+        self._path = folder / FILE
+        self._lock = threading.Lock()
+
+    def add(self, event: dict[str, Any], user: str = "") -> None:
+        event = {name: value for name, value in event.items() if value is not None}
+        if user and self._pseudonym is not None:
+            event["unit"] = self._pseudonym(user)
+        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": timestamp, **event}, sort_keys=True) + "\n"
+        with self._lock, open_for_append(self._path) as file:
+            file.write(line_start(file) + line.encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class FeedbackSource:
+    """Location of the stored events, and their pin by ``take_feedback_pin``."""
+
+    settings: FeedbackSettings
+    pin: Mapping[str, Any]
+
+
+def events_folder(settings: FeedbackSettings, root: Path) -> Path:
+    return root / Path(settings.events).expanduser()
+
+
+def take_feedback_pin(settings: FeedbackSettings, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
+    """Pin every file of stored events by size and SHA-256; an empty list without events."""
+    folder = events_folder(settings, root)
+    return take_coordination_pin(folder, root, privacy) if folder.is_dir() else {"files": []}
+
+
+def pinned_events(
+    source: FeedbackSource, privacy: PrivacySettings, root: Path, cache: RowCache | None = None
+) -> Iterator[FeedbackEvent]:
+    """The pinned events that are not forgotten, each once, without private values.
+
+    Raises:
+        FeedbackError: nothing was pinned, a pinned part has changed, or a line is not an event.
+    """
+    if "files" not in source.pin:
+        raise FeedbackError("feedback: nothing is pinned yet; run `cortex update`")
+    if not source.pin["files"]:
+        return
+    folder = events_folder(source.settings, root)
+    reading = CoordinationSettings(logs=source.settings.events, sample=False, aliases={}, test_rows=[], sources=())
+    try:
+        logs = read_logs(folder, source.pin, reading, privacy, cache)
+    except CoordinationError as error:
+        raise FeedbackError(str(error).replace("coordination log", "feedback log")) from error
+    for name, offset, payload in logs.events.select("file", "byte_offset", "payload").iter_rows():
+        try:
+            event = parse_event(json.loads(payload))
+        except EventError as error:
+            raise FeedbackError(
+                f"feedback log {name}: the record at byte {offset} is not an event ({error}); "
+                "remove it, import its source again by `cortex feedback import`, then "
+                "`cortex update`"
+            ) from error
+        if not is_forgotten_event(privacy, event.project, event.path, event.unit):
+            yield event

@@ -5,9 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.feedback.metrics import LATEST_FIRST
+from cortex_pipelines.feedback.metrics import LATEST_FIRST, table_cells
 from cortex_pipelines.feedback.metrics import compute_metrics as interaction_figures
-from cortex_pipelines.feedback.report import table_cells
 from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples, detect_changes
 from cortex_pipelines.monitoring.task_drift import stream_table
 from cortex_pipelines.pages import heading, listing, paragraph, table

@@ -67,7 +67,7 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         ProjectError: the folder is already a project.
     """
     if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
-        raise ProjectError(f"{folder} is already a project; `cortex upgrade` migrates it to this version")
+        raise ProjectError(f"{folder} is already a project")
     folder.mkdir(parents=True, exist_ok=True)
     files = {"params.yaml": parameters, **_FILES}
     missing_files = [name for name in files if not (folder / name).exists()]

@@ -59,7 +59,7 @@ def _merge_driver(root: Path) -> Iterator[CheckResult]:
         "git merge driver",
         git_merge.has_attributes(root) and git_merge.has_driver(root),
         f"joins lock files of two branches ({git_merge.ATTRIBUTES}, merge.{git_merge.DRIVER})",
-        f"`cortex upgrade` writes {git_merge.ATTRIBUTES}; in a clone that has it, any command that "
+        f"bring {git_merge.ATTRIBUTES} back from git; in a clone that has it, any command that "
         "writes, such as `cortex update`, sets the driver up",
         needed=False,
     )

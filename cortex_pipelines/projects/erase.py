@@ -11,9 +11,8 @@ from typing import Any
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.feedback.pinned_events import events_folder
 from cortex_pipelines.feedback.project_feedback import gateway_log
-from cortex_pipelines.feedback.store import open_store
+from cortex_pipelines.feedback.store import events_folder, open_store
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.snapshot import prune_snapshots, snapshot_file
 from cortex_pipelines.ingestion.git.repository import mirror_folder

@@ -22,7 +22,7 @@ from cortex_pipelines.projects.parameter_file import read_values, write_values
 from cortex_pipelines.release import ledger
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.retrieval.project_index import drop_indexes
-from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
+from cortex_pipelines.serving.engines.engine import CACHE as CONVERTED
 from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
 from cortex_pipelines.tracking.lineage import LineageNode, lineage
 from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model

@@ -15,7 +15,7 @@ from cortex_pipelines.projects.certificate import read_deletions
 from cortex_pipelines.release.ledger import ledger, project_models
 from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.serving.review_decisions import WAITING, waiting_rows
+from cortex_pipelines.serving.reviews import WAITING, waiting_rows
 from cortex_pipelines.tracking.recorded_versions import known_versions
 from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.versioning.dagster.staleness import NOTHING, Staleness

@@ -9,8 +9,8 @@ from typing import Any
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError, logs_folder, take_coordination_pin
-from cortex_pipelines.feedback.pinned_events import take_feedback_pin
 from cortex_pipelines.feedback.project_feedback import pin_feedback
+from cortex_pipelines.feedback.store import take_feedback_pin
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError

@@ -1,6 +1,6 @@
 """Tools for agents over the Model Context Protocol."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from typing import Annotated, Any, Literal
@@ -22,10 +22,10 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.errors import sentences_of
 from cortex_pipelines.serving.http.schemas import LONGEST, encodable
-from cortex_pipelines.serving.request_prompts import completion, infill, worker
+from cortex_pipelines.serving.requests import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import Contexts, Expect, OpenMemory, ProjectServices, Relations, Search
+from cortex_pipelines.serving.services import Contexts, ProjectServices
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
@@ -46,20 +46,12 @@ Answer = dict[str, Any]
 
 
 def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPServer[Any]:
-    """MCP server with the tools, for any transport.
-
-    Args:
-        open_gateway: Returns the gateway.
-        services: The project's other services; a missing service has no tool.
-    """
+    """MCP server with the tools, for any transport; a missing service has no tool."""
     server = _Server(
         "cortex-pipelines", instructions=_INSTRUCTIONS, version=package_version("cortex-pipelines"), log_level="WARNING"
     )
-    for tool in _tools(open_gateway, services):
-        server.add_tool(tool, annotations=_READS)
-    if services.memory is not None:
-        server.add_tool(_recall_tool(services.memory), annotations=_READS)
-        server.add_tool(_remember_tool(services.memory), annotations=_ADDS)
+    for tool, annotations in _tools(open_gateway, services):
+        server.add_tool(tool, annotations=annotations)
     if services.context is not None:
         server.add_prompt(Prompt.from_function(_worker_prompt(services, services.context)))
     return server
@@ -71,7 +63,6 @@ class _Server(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Call a tool; raises ``ToolError`` as the class above does."""
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -81,7 +72,9 @@ class _Server(MCPServer[Any]):
             raise
 
 
-def _tools(open_gateway: OpenGateway, services: ProjectServices) -> Iterator[Callable[..., Awaitable[Answer]]]:
+def _tools(
+    open_gateway: OpenGateway, services: ProjectServices
+) -> Iterator[tuple[Callable[..., Awaitable[Answer]], ToolAnnotations]]:
     async def complete(
         prompt: Text,
         model: Name | None = None,
@@ -113,95 +106,103 @@ def _tools(open_gateway: OpenGateway, services: ProjectServices) -> Iterator[Cal
         """
         return await _work(lambda: lineage_of(open_gateway(), services, model), "lineage")
 
-    yield from (complete, route_task, lineage)
-    if services.expect is not None:
-        yield _predict_tool(services.expect)
-    if services.search is not None:
-        yield _search_tool(services.search)
-    if services.context is not None:
-        yield _context_tool(services.context)
-    if services.relations is not None:
-        yield _graph_tool(services.relations)
+    for tool in (complete, route_task, lineage):
+        yield tool, _READS
+    if (expect := services.expect) is not None:
 
+        async def predict_outcome(task: Task, master: Name | None = None) -> Answer:
+            """Say what to expect of a task before it is sent: success, duration, tokens, complexity.
 
-def _predict_tool(expect: Expect) -> Callable[..., Awaitable[Answer]]:
-    async def predict_outcome(task: Task, master: Name | None = None) -> Answer:
-        """Say what to expect of a task before it is sent: success, duration, tokens, complexity.
+            master: where it might be sent; without it each master that the logs know. `models` says
+            what each figure rests on: only `linear` reads the task.
+            """
+            return await _work(lambda: expect(task, master))
 
-        master: where it might be sent; without it each master that the logs know. `models` says
-        what each figure rests on: only `linear` reads the task.
-        """
-        return await _work(lambda: dict(expect(task, master)))
+        yield predict_outcome, _READS
+    if (search := services.search) is not None:
 
-    return predict_outcome
+        async def search_code(
+            query: Task, project: Name | None = None, k: Annotated[int, Field(ge=1, le=100)] = 10
+        ) -> Answer:
+            """Find the places in the team's code and documentation that a query is about.
 
+            query: words, an identifier, a line of code, an error message or the text of an issue.
+            project: one project; without it all. k: most results.
+            """
+            return await _work(lambda: search(query, project, k), "data")
 
-def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
-    async def search_code(
-        query: Task, project: Name | None = None, k: Annotated[int, Field(ge=1, le=100)] = 10
-    ) -> Answer:
-        """Find the places in the team's code and documentation that a query is about.
+        yield search_code, _READS
+    if (context_of := services.context) is not None:
 
-        query: words, an identifier, a line of code, an error message or the text of an issue.
-        project: one project; without it all. k: most results.
-        """
-        return await _work(lambda: dict(search(query, project, k)), "data")
+        async def context(
+            task: Task, project: Name | None = None, tokens: Annotated[int, Field(ge=200, le=100_000)] = 4_000
+        ) -> Answer:
+            """Show the code that a task will have to read or change, before you open any file.
 
-    return search_code
+            task: what is to be done: a sentence, an error message or the text of an issue. project:
+            one project; without it all. tokens: most tokens of the pieces. Each piece has its path and
+            lines; a line `… 12-40` stands for lines that are left out.
+            """
+            return await _work(lambda: context_of(task, project, tokens), "data")
 
+        yield context, _READS
+    if (relations := services.relations) is not None:
 
-def _context_tool(context_of: Contexts) -> Callable[..., Awaitable[Answer]]:
-    async def context(
-        task: Task, project: Name | None = None, tokens: Annotated[int, Field(ge=200, le=100_000)] = 4_000
-    ) -> Answer:
-        """Show the code that a task will have to read or change, before you open any file.
+        async def code_graph(
+            question: Literal["callers", "breaks", "tests", "path"],
+            name: Name,
+            to: Name | None = None,
+            project: Name | None = None,
+            depth: Annotated[int, Field(ge=1, le=20)] = 3,
+        ) -> Answer:
+            """Show who calls a function or type, what breaks if it changes, its tests, or a path.
 
-        task: what is to be done: a sentence, an error message or the text of an issue. project:
-        one project; without it all. tokens: most tokens of the pieces. Each piece has its path and
-        lines; a line `… 12-40` stands for lines that are left out.
-        """
-        return await _work(lambda: dict(context_of(task, project, tokens)), "data")
+            name: a path, path:qualified.name, or the name of a function or type. to: the other end of
+            a path. project: one project; without it all. depth: most steps of breaks and tests. Each
+            step has its span, the lines that show it, and what it rests on (`resolution`).
+            """
+            return await _work(lambda: relations(question, name, to, project, depth), "data")
 
-    return context
+        yield code_graph, _READS
+    if (notes := services.notes) is not None:
 
+        async def recall(
+            query: Task | None = None,
+            project: Name | None = None,
+            k: Annotated[int, Field(ge=1, le=100)] = 10,
+            history: bool = False,
+        ) -> Answer:
+            """Find what is kept about a task: notes, decisions, outcomes, and earlier attempts at it.
 
-def _remember_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
-    async def remember(
-        text: Note, kind: Kind = "note", project: Name | None = None, answer: Note = "", supersedes: Name | None = None
-    ) -> Answer:
-        """Keep what the next who works on the project should know; say it in a few sentences.
+            Without query: your latest exchanges, all that holds, and what changed since you were here.
+            history: also what was superseded.
+            """
+            author = current_principal().name
+            if query is None:
+                return await _work(lambda: notes(project).show(author), "memory")
+            query_options = (query, k, None, history)
+            return await _work(lambda: notes(project).search(author, *query_options), "memory")
 
-        kind: `decision` with its reason, `outcome` of what was tried, `note` for the rest, or
-        `exchange` for a question (text) and its answer, which only you are shown again.
-        supersedes: the id of an entry that no longer holds. Secrets and personal data are taken
-        out.
-        """
-        author = current_principal().name
-        note_fields = (text, kind, "tool remember", answer, supersedes)
-        return await _work(lambda: dict(memory(project).add(author, *note_fields)), "memory")
+        async def remember(
+            text: Note,
+            kind: Kind = "note",
+            project: Name | None = None,
+            answer: Note = "",
+            supersedes: Name | None = None,
+        ) -> Answer:
+            """Keep what the next who works on the project should know; say it in a few sentences.
 
-    return remember
+            kind: `decision` with its reason, `outcome` of what was tried, `note` for the rest, or
+            `exchange` for a question (text) and its answer, which only you are shown again.
+            supersedes: the id of an entry that no longer holds. Secrets and personal data are taken
+            out.
+            """
+            author = current_principal().name
+            note_fields = (text, kind, "tool remember", answer, supersedes)
+            return await _work(lambda: notes(project).add(author, *note_fields), "memory")
 
-
-def _recall_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
-    async def recall(
-        query: Task | None = None,
-        project: Name | None = None,
-        k: Annotated[int, Field(ge=1, le=100)] = 10,
-        history: bool = False,
-    ) -> Answer:
-        """Find what is kept about a task: notes, decisions, outcomes, and earlier attempts at it.
-
-        Without query: your latest exchanges, all that holds, and what changed since you were here.
-        history: also what was superseded.
-        """
-        author = current_principal().name
-        if query is None:
-            return await _work(lambda: dict(memory(project).show(author)), "memory")
-        query_options = (query, k, None, history)
-        return await _work(lambda: dict(memory(project).search(author, *query_options)), "memory")
-
-    return recall
+        yield recall, _READS
+        yield remember, _ADDS
 
 
 def _worker_prompt(services: ProjectServices, context_of: Contexts) -> Callable[..., Awaitable[UserMessage]]:
@@ -221,25 +222,6 @@ def _worker_prompt(services: ProjectServices, context_of: Contexts) -> Callable[
         return UserMessage(content)
 
     return work_on
-
-
-def _graph_tool(relations: Relations) -> Callable[..., Awaitable[Answer]]:
-    async def code_graph(
-        question: Literal["callers", "breaks", "tests", "path"],
-        name: Name,
-        to: Name | None = None,
-        project: Name | None = None,
-        depth: Annotated[int, Field(ge=1, le=20)] = 3,
-    ) -> Answer:
-        """Show who calls a function or type, what breaks if it changes, its tests, or a path.
-
-        name: a path, path:qualified.name, or the name of a function or type. to: the other end of
-        a path. project: one project; without it all. depth: most steps of breaks and tests. Each
-        step has its span, the lines that show it, and what it rests on (`resolution`).
-        """
-        return await _work(lambda: dict(relations(question, name, to, project, depth)), "data")
-
-    return code_graph
 
 
 async def _complete(gateway: Gateway, prompt: str, model: str | None, suffix: str | None, max_tokens: int) -> Answer:
@@ -270,11 +252,7 @@ def _route(gateway: Gateway, task: str) -> Answer:
 
 
 def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
-    """Lineage of a model, as a tree if the project records one.
-
-    Raises:
-        UnknownModelError: unknown model.
-    """
+    """Lineage of a model, as a tree if the project records one; UnknownModelError for an unknown name."""
     catalogue = gateway.source.current
     if name == ROUTER and catalogue.router is not None:
         way, version, lineage = (catalogue.router["way"], catalogue.router["version"], catalogue.router.get("lineage"))
@@ -291,12 +269,11 @@ def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer
     return {**answer, "tree": lineage}
 
 
-async def _work(call: Callable[[], Answer], scope: str = "route") -> Answer:
-    """Run a call in a thread; ToolError if the caller lacks the scope."""
+async def _work(call: Callable[[], Mapping[str, Any]], scope: str = "route") -> Answer:
     if refusal := current_principal().refusal([scope]):
         raise ToolError(refusal)
     with _readable_errors():
-        return await run_in_threadpool(call)
+        return dict(await run_in_threadpool(call))
 
 
 @contextmanager

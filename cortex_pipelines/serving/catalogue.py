@@ -1,11 +1,13 @@
-"""Catalogue of served models: the base, each project's releases under their names, the router."""
+"""Catalogue of served models: the base, each project's releases, the router; conditions and canaries."""
 
 import difflib
+import hashlib
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.project_names import ENCODER, ROUTER
@@ -13,18 +15,49 @@ from cortex_pipelines.prompts.templates import Templates, package_templates
 from cortex_pipelines.release.answering import Condition, Release
 from cortex_pipelines.release.experiments.plan import Arm, ExperimentSpec
 from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Principal, current_principal
 
+_CHANCE = random.SystemRandom()
 _LOG = logging.getLogger("cortex_pipelines")
 
 
 class UnknownModelError(LookupError):
-    """Unknown model name. The message suggests the closest one."""
+    pass
 
 
 class ForbiddenModelError(RuntimeError):
-    """The caller may not use this model."""
+    pass
+
+
+Variant = Literal["canary", "champion"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A running canary (served as ``PROJECT@canary``) and its plan as in the ledger."""
+
+    project: str
+    version: str
+    plan: Mapping[str, Any] = field(compare=False)
+    started_at: str
+
+    @property
+    def identity(self) -> str:
+        """Stable across restarts; differs for each new plan."""
+        return f"{self.project} {self.version} {self.started_at}"
+
+    @property
+    def shadow(self) -> bool:
+        return self.plan.get("strategy") == "shadow"
+
+    def variant(self, user: str) -> Variant:
+        """Variant for a user, always the same; random without a user."""
+        if user:
+            digest = hashlib.sha256(f"{self.identity}\0{user}".encode(errors="replace")).digest()
+            position = int.from_bytes(digest[:8], "big") / 2**64
+        else:
+            position = _CHANCE.random()
+        return "canary" if position < float(self.plan.get("share", 0)) else "champion"
 
 
 @dataclass(frozen=True)
@@ -45,18 +78,13 @@ class ServedModel:
     """A model served under one name.
 
     Args:
-        name: Name in requests.
-        release: The release that answers.
         adapter: Its adapter's files for a task; None if the base answers.
         examples: Folder of examples for retrieved context; None without context.
         created: Time of promotion in seconds since 1970; 0 if not promoted.
         details: Further fields of ``GET /v1/models/NAME``.
         notice: Why another release answers than the requested one; empty otherwise.
         by_way: The model under each condition, for comparison; empty for none.
-        split: Its running canary; None without one.
-        experiment: The experiment that its requests are part of; None without one.
-        templates: Prompt templates.
-        patterns: Reads the patterns of its project (cached); None without patterns.
+        patterns: Reads the patterns of its project (cached).
     """
 
     name: str
@@ -73,7 +101,6 @@ class ServedModel:
     patterns: Callable[[], PatternChecks] | None = field(default=None, compare=False, repr=False)
 
     def with_templates(self, templates: Templates) -> "ServedModel":
-        """A copy with other prompt templates, under every condition."""
         variants = {way: replace(other, templates=templates) for way, other in self.by_way.items()}
         return replace(self, templates=templates, by_way=variants)
 
@@ -85,15 +112,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything that is served at one time.
-
-    Args:
-        models: Name to model, including ``base``.
-        default: Model of requests that name none.
-        router: ``version``, ``number``, ``masters`` etc. of the router; None without one.
-        base: Machine-independent name of the base.
-        hidden: Names that the caller may not use.
-    """
+    """Everything that is served at one time; ``hidden`` are names that the caller may not use."""
 
     models: Mapping[str, ServedModel]
     default: str
@@ -112,12 +131,7 @@ class Catalogue:
         return replace(self, models=models, default=default, hidden=hidden)
 
     def find(self, name: str | None) -> ServedModel:
-        """The model of a name; the default without one.
-
-        Raises:
-            UnknownModelError: no such model.
-            ForbiddenModelError: the caller may not use it.
-        """
+        """The model of a name, or the default; raises UnknownModelError or ForbiddenModelError."""
         requested_name = name or self.default
         if requested_name in self.models:
             return self.models[requested_name]
@@ -138,12 +152,7 @@ class Catalogue:
 
 
 class CatalogueSource:
-    """Reads the catalogue, and rereads it when the releases change.
-
-    Args:
-        read: Builds the catalogue.
-        stamp: Cheap value that changes when the catalogue has to be rebuilt.
-    """
+    """Rereads the catalogue when ``stamp``, a cheap value, changes."""
 
     def __init__(self, read: Callable[[], Catalogue], stamp: Callable[[], Any]) -> None:
         self._read = read
@@ -153,10 +162,7 @@ class CatalogueSource:
 
     @property
     def current(self) -> Catalogue:
-        """The current catalogue, restricted to the caller.
-
-        The previous one stays in use while the new one cannot be read.
-        """
+        """The current catalogue, restricted to the caller; the previous one while the new one cannot be read."""
         stamp = self._stamp()
         if stamp != self._last_stamp:
             try:
@@ -165,3 +171,31 @@ class CatalogueSource:
                 _LOG.warning("what is released now cannot be read (%s); served as before", error)
             self._last_stamp = stamp
         return self._current.visible_to(current_principal())
+
+
+def with_ways(served: ServedModel, index: str | None, examples: Path | None) -> ServedModel:
+    """A served model with its variants under every condition; ``index`` is DVC's hash of the examples."""
+    adapter = served.release.adapter
+    ways: dict[Condition, tuple[str | None, bool]] = {"base": (None, False)}
+    has_examples = index is not None and examples is not None
+    if has_examples:
+        ways["context"] = (None, True)
+    if adapter is not None:
+        ways["adapter"] = (adapter, False)
+        if has_examples:
+            ways["both"] = (adapter, True)
+    by_way = {
+        way: replace(
+            served,
+            release=replace(served.release, way=way, adapter=version, index=index if context else None),
+            adapter=served.adapter if version else None,
+            examples=examples if context else None,
+            notice="",
+        )
+        for way, (version, context) in ways.items()
+    }
+    return replace(served, by_way=by_way)
+
+
+def ways_of(served: ServedModel) -> Mapping[Condition, ServedModel]:
+    return served.by_way or {served.release.way: served}

@@ -17,12 +17,12 @@ from queue import SimpleQueue
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.feedback.answer_events import EventLog
+from cortex_pipelines.feedback.store import EventLog
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Condition, shows_context
 from cortex_pipelines.release.experiments.analysis import RequestOutcome
 from cortex_pipelines.release.experiments.running import Assignment, Experiments, Vote
-from cortex_pipelines.serving.catalogue import CatalogueSource, ServedModel
+from cortex_pipelines.serving.catalogue import CatalogueSource, ServedModel, Split, Variant
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -34,16 +34,14 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
     UnavailableError,
 )
-from cortex_pipelines.serving.metrics import Metrics
-from cortex_pipelines.serving.request_prompts import PromptBuilder, PromptTarget
-from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.requests import Backend, PreparedRequest, PromptBuilder, PromptTarget
 from cortex_pipelines.serving.response_cache import LruCache, job_key, storing_delivery
-from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, request_user
+from cortex_pipelines.serving.rollout import Rollouts, request_user
 from cortex_pipelines.serving.routing import RouterBatcher
 from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.security.output_filter import OutputFilter, StreamFilter
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
+from cortex_pipelines.serving.telemetry import AnswerSpans, Metrics, ScreeningSpan
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LONGEST_WAIT = 300.0
@@ -58,16 +56,10 @@ class Gateway:
     """Serves a catalogue of models with one engine.
 
     Args:
-        source: The catalogue.
-        engine: Generates text.
-        settings: Limits.
         datasets: Mask and bounds of the prompts of tasks.
         open_examples: Opens the examples for retrieved context.
-        router: Routes tasks.
         state: Folder for the gateway's state, such as the editors' events.
-        screen: Filters answers; None to pass them unchanged.
-        rollouts: Counts the answers of canaries; None to disable canaries.
-        experiments: Counts the answers of experiments; None to disable experiments.
+        output_filter: Filters answers; None to pass them unchanged.
         pseudonym: Pseudonym of a user in the editors' events; None to omit users.
     """
 
@@ -113,8 +105,7 @@ class Gateway:
             name: Name of the model; None for the default.
             task: Selects the adapter of a model with one per task.
             context: Whether retrieved code may precede the prompt; evaluated for completions only.
-            for_user: User named in the request body; stays with one variant of a canary or
-                experiment.
+            for_user: User named in the request body; stays with one variant of a canary or experiment.
 
         Raises:
             UnknownModelError: unknown model.
@@ -122,12 +113,12 @@ class Gateway:
         models = self.source.current
         served = models.find(name)
         split = served.split if self.rollouts is not None else None
-        if split is None and served.experiment is not None and self.experiments is not None:
+        if split is None:
+            if served.experiment is None or self.experiments is None:
+                return self.backend_of(served, task, context)
             assignment = Assignment.for_user(served.experiment.plan, request_user(for_user))
             arm = served.experiment.arms[assignment.arm]
             return replace(self.backend_of(arm, task, context), assigned=assignment)
-        if split is None:
-            return self.backend_of(served, task, context)
         variant: Variant = "champion" if split.shadow else split.variant(request_user(for_user))
         if variant == "canary":
             served = models.find(f"{split.project}@canary")
@@ -137,18 +128,15 @@ class Gateway:
         return replace(backend, trial=(split, variant))
 
     def backend_of(self, served: ServedModel, task: str = "completion", context: bool = True) -> Backend:
-        """The backend of a served model."""
         way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
-        if served.adapter is None:
-            return self._with_upstream_notice(Backend(served, way, None, served.notice))
-        adapter, reason = self._load(served.adapter(task))
-        if adapter is not None:
-            return self._with_upstream_notice(Backend(served, way, adapter, served.notice))
-        self.metrics.fallbacks.labels(served.name).inc()
-        return self._with_upstream_notice(Backend(served, "base", None, reason))
-
-    def _with_upstream_notice(self, backend: Backend) -> Backend:
-        """Add the upstream server's model and its notice, if an upstream server answers."""
+        backend = Backend(served, way, None, served.notice)
+        if served.adapter is not None:
+            adapter, reason = self._load(served.adapter(task))
+            if adapter is None:
+                self.metrics.fallbacks.labels(served.name).inc()
+                backend = Backend(served, "base", None, reason)
+            else:
+                backend = replace(backend, adapter=adapter)
         model = self.engine.upstream_model(backend.adapter)
         if not model:
             return backend
@@ -157,7 +145,6 @@ class Gateway:
         return replace(backend, upstream=model, notice=notice)
 
     def prepare(self, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int = 1) -> PreparedRequest:
-        """Build the prompt of a request and look its answers up in the cache."""
         with self.tracer.start_as_current_span(
             "context",
             attributes=backend.attributes,
@@ -165,14 +152,9 @@ class Gateway:
             set_status_on_exception=False,
         ) as span:
             most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
-            text = builder(
-                PromptTarget(
-                    self.engine.tokenizer,
-                    self.engine.window - most,
-                    self._context_adder(backend),
-                    backend.served.templates,
-                )
-            )
+            engine = self.engine
+            room, adder = engine.window - most, self._context_adder(backend)
+            text = builder(PromptTarget(engine.tokenizer, room, adder, backend.served.templates))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)
             prompt = self.engine.prompt(text.segments, most)
@@ -185,12 +167,7 @@ class Gateway:
         return replace(request, key=key, cached_deltas=cached_deltas)
 
     async def stream(self, request: PreparedRequest) -> AsyncIterator[TextDelta]:
-        """Stream the answers; closing the iterator cancels the rest.
-
-        Raises:
-            BusyError: too many requests wait.
-            EngineError: the engine failed.
-        """
+        """Stream the answers; closing the iterator cancels the rest. Raises BusyError or EngineError."""
         with self._recording_outcome(request):
             async with aclosing(self._stream(request)) as deltas:
                 async for delta in deltas:
@@ -210,26 +187,16 @@ class Gateway:
 
         began = time.perf_counter()
         first = True
-        cancel = self._submit(request, self._counting_delivery(request, deliver))
-        spend = current_principal().spend
-        spend(len(request.prompt.ids))
-        filter_delta = self._start_filter(request)
-        try:
+        with self._submitted(request, deliver) as receive:
             while (event := await events.get()) is not None:
-                if isinstance(event, BaseException):
-                    raise _as_engine_error(event)
+                delta = receive(event)
                 if first:
                     self.metrics.first_token.observe(time.perf_counter() - began)
                     first = False
-                spend(event.generated)
-                if (delta := filter_delta(event)) is not None:
+                if delta is not None:
                     yield delta
-        finally:
-            cancel()
-            filter_delta.end(len(request.flags))
 
     def stream_blocking(self, request: PreparedRequest) -> Iterator[TextDelta]:
-        """Stream the answers without an event loop."""
         with self._recording_outcome(request):
             yield from self._stream_blocking(request)
 
@@ -238,17 +205,31 @@ class Gateway:
             yield from self._replay(request, request.cached_deltas)
             return
         events: SimpleQueue[Event] = SimpleQueue()
-        cancel = self._submit(request, self._counting_delivery(request, events.put))
+        with self._submitted(request, events.put) as receive:
+            while (event := events.get()) is not None:
+                if (delta := receive(event)) is not None:
+                    yield delta
+
+    @contextmanager
+    def _submitted(
+        self, request: PreparedRequest, deliver: Callable[[Event], None]
+    ) -> Iterator[Callable[[TextDelta | BaseException], TextDelta | None]]:
+        """Submit a request, cancelled on exit; yields what counts and filters its deltas."""
+        cancel = self._submit(request, self._counting_delivery(request, deliver))
         spend = current_principal().spend
         spend(len(request.prompt.ids))
         filter_delta = self._start_filter(request)
+
+        def receive(event: TextDelta | BaseException) -> TextDelta | None:
+            if isinstance(event, EngineError | BusyError):
+                raise event
+            if isinstance(event, BaseException):
+                raise EngineError(f"the engine failed: {type(event).__name__}: {event}") from event
+            spend(event.generated)
+            return filter_delta(event)
+
         try:
-            while (event := events.get()) is not None:
-                if isinstance(event, BaseException):
-                    raise _as_engine_error(event)
-                spend(event.generated)
-                if (delta := filter_delta(event)) is not None:
-                    yield delta
+            yield receive
         finally:
             cancel()
             filter_delta.end(len(request.flags))
@@ -263,7 +244,6 @@ class Gateway:
         filter_delta.end(len(request.flags))
 
     def _submit(self, request: PreparedRequest, deliver: Callable[[Event], None]) -> Callable[[], None]:
-        """Submit to the engine, and cache its answers."""
         if request.key is not None:
             store = partial(self.response_cache.store, request.key)
             deliver = storing_delivery(deliver, request.count, store)
@@ -276,7 +256,6 @@ class Gateway:
             raise
 
     def _counting_delivery(self, request: PreparedRequest, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
-        """Wrap ``deliver`` to count the answer for a running canary."""
         trial = request.backend.trial
         if trial is None or self.rollouts is None:
             return deliver
@@ -295,7 +274,6 @@ class Gateway:
 
     @contextmanager
     def _recording_outcome(self, request: PreparedRequest) -> Iterator[None]:
-        """Record the outcome of a request for its experiment."""
         began = time.perf_counter()
         outcome: RequestOutcome = "left"
         try:
@@ -336,7 +314,6 @@ class Gateway:
         """Let the canary answer, too, if no request waits; its answer is discarded."""
         if self.engine.state()["waiting"] or not self._shadows.acquire(blocking=False):
             return
-        release = self._shadows.release
         trial: tuple[Split, Variant] = (split, "canary")
 
         def answer() -> None:
@@ -354,23 +331,17 @@ class Gateway:
             except Exception as error:  # noqa: BLE001 - in the background
                 _LOG.warning("the canary of %s did not answer: %s", split.project, error)
             finally:
-                release()
+                self._shadows.release()
 
         threading.Thread(target=answer, name="shadow", daemon=True).start()
 
     def require_room(self, request: PreparedRequest) -> None:
-        """Check that the queue has room before an answer is started.
-
-        Raises:
-            BusyError: too many requests wait.
-        """
         waiting = self.engine.state()["waiting"]
         if waiting >= self.settings.waiting:
             self._record_outcome(request, "refused", 0.0)
             raise BusyError(f"{waiting} requests wait already; try again in a second")
 
     def vote_down(self, version: str) -> None:
-        """Count a vote against an answer of a canary or of its champion."""
         if self.rollouts is None:
             return
         for served in self.source.current.models.values():
@@ -379,24 +350,14 @@ class Gateway:
                 self.rollouts.vote_down(split, version)
 
     def record_vote(self, answer: str, vote: Vote) -> None:
-        """Count a vote on an answer of an experiment.
-
-        Args:
-            answer: Id of the answer.
-            vote: ``up`` if it was accepted.
-        """
         if self.experiments is None:
             return
         identity = answer.rpartition("-")[2]
-        for served in self.source.current.models.values():
-            if served.experiment is not None:
-                plan = served.experiment.plan
-                arm = self.experiments.vote(plan, identity, vote)
-                if arm is not None:
-                    self.metrics.experiment_votes.labels(plan.project, arm, vote).inc()
+        for running in filter(None, (served.experiment for served in self.source.current.models.values())):
+            if (arm := self.experiments.vote(running.plan, identity, vote)) is not None:
+                self.metrics.experiment_votes.labels(running.plan.project, arm, vote).inc()
 
     def close(self) -> None:
-        """Close engine and router."""
         if self.rollouts is not None:
             self.rollouts.close()
         if self.experiments is not None:
@@ -444,11 +405,3 @@ class Gateway:
             if key not in self._examples:
                 self._examples[key] = self._open_examples(folder)
         return self._examples[key].prepend_examples
-
-
-def _as_engine_error(error: BaseException) -> BaseException:
-    if isinstance(error, EngineError | BusyError):
-        return error
-    wrapped = EngineError(f"the engine failed: {type(error).__name__}: {error}")
-    wrapped.__cause__ = error
-    return wrapped

@@ -1,32 +1,48 @@
-"""Services of a project: lineage, outcome prediction, code search and so on."""
+"""Services of a project: lineage, outcome prediction, code search, packed contexts and so on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
-from importlib import import_module
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError
-from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError, weights_folder
 from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError, score_new_records
 from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.prompts.templates import project_templates
-from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
+from cortex_pipelines.retrieval.context import (
+    APPROXIMATION,
+    LEAST_BUDGET,
+    PackedContext,
+    ReadText,
+    TokenCounter,
+    background_text,
+    pack_context,
+)
+from cortex_pipelines.retrieval.documents import read_text
+from cortex_pipelines.retrieval.graph.open_graph import project_graph
+from cortex_pipelines.retrieval.graph.questions import CodeGraph
+from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
+from cortex_pipelines.retrieval.notes.project_notes import PastWork, ProjectNotes
+from cortex_pipelines.retrieval.open_index import open_searcher, reading_limits
+from cortex_pipelines.retrieval.project_index import open_project_searcher
+from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
-from cortex_pipelines.routing.serving.router import Decision
-from cortex_pipelines.serving.embeddings import CodeEncoder
-from cortex_pipelines.serving.review_decisions import review_queue
-from cortex_pipelines.serving.reviews import ReviewQueue
+from cortex_pipelines.serving.reviews import review_queue
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import ProjectServices, ServiceError
+from cortex_pipelines.serving.services import CodeEncoder, ProjectServices, ServiceError
 from cortex_pipelines.signing.verified_output import open_verified_output
+from cortex_pipelines.tokenization.text_encoder import TextEncoder
 from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
@@ -36,37 +52,78 @@ _FORMAT_VERSION = 2
 """Format version of cached contexts; older ones have no ``known``."""
 
 
+_TOKENIZER = "tokenizer.json"
+_BESIDES = 0.1
+"""Share of the budget for notes and past attempts."""
+
+
+@dataclass(frozen=True)
+class ContextSource:
+    """Source of packed contexts; ``read`` returns texts without private values."""
+
+    searcher: Searcher
+    read: ReadText
+    counter: TokenCounter
+    recall: Callable[[str], PastWork] | None = None
+
+    def notice(self) -> str:
+        note = self.searcher.note
+        if not note and self.searcher.index.collection.vectors is None:
+            note = "searched by words alone: the index was made without an encoder"
+        return "; ".join(filter(None, (note, self.searcher.refresh())))
+
+    def context(self, task: str, budget: int) -> PackedContext:
+        """The context of a task, from the current files; raises QueryError, BudgetError or FilterError."""
+        notice = self.notice()
+        try:
+            recalled, spent = self._recall_notes(task, budget)
+        except NoteStoreUnavailableError as error:
+            recalled, spent, notice = PastWork(), 0, f"{notice}; " * bool(notice) + str(error)
+        packed = pack_context(self.searcher, task, self.read, budget - spent, self.counter, notice=notice)
+        tokens, attempts, notes = packed.tokens + spent, recalled.attempts, recalled.notes
+        return replace(packed, tokens=tokens, budget=budget, attempts=attempts, notes=notes)
+
+    def _recall_notes(self, task: str, budget: int) -> tuple[PastWork, int]:
+        """Notes and past attempts that fit their share of the budget, and their tokens."""
+        most = int(min(budget * _BESIDES, budget - LEAST_BUDGET))
+        if self.recall is None or most <= 0 or not task.strip():
+            return PastWork(), 0
+        every, recalled, spent = self.recall(task), PastWork(), 0
+        more = [PastWork(notes=(note,)) for note in every.notes]  # first, as people wrote them
+        more += [PastWork(attempts=(attempt,)) for attempt in every.attempts]
+        for candidate in more:
+            both = PastWork(recalled.attempts + candidate.attempts, recalled.notes + candidate.notes)
+            tokens = self.counter.count(background_text(both.attempts, both.notes))
+            if tokens <= most:
+                recalled, spent = both, tokens
+        return recalled, spent
+
+
 def project_services(root: Path) -> ProjectServices:
-    """The services of a project."""
-    code = _CodeSearch(root)
+    code = _ProjectCode(root)
     params = load_parameters(root)
     return ProjectServices(
         expect=partial(_predict_outcome, root),
         score=partial(_score_records, root),
         search=code.search,
         context=code.context,
-        relations=_Relations(root).ask,
+        relations=code.relations,
         encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         templates=partial(project_templates, root),
         redact=partial(redacted, params.privacy),
-        memory=partial(open_memory, root),
-        review=partial(_queue_reviews, review_queue(root)) if params.serving.review else None,
+        notes=partial(open_notes, root),
+        review=review_queue(root).add if params.serving.review else None,
     )
 
 
 def code_encoder(root: Path) -> CodeEncoder:
-    """The pinned sentence encoder; loaded by the first request."""
     project = open_project(root)
     params = load_parameters(root)
     pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
     pinned = PinnedModel(params.models.encoder, pin or {})
     locate = partial(weights_folder, pinned.source, pinned.pin, root)
     return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
-
-
-def _queue_reviews(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence[Decision]) -> None:
-    queue.add(texts, decisions, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _predict_outcome(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
@@ -96,39 +153,44 @@ def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
     return lineage_of(open_project(root), asset, name, version).to_json()
 
 
-class _CodeSearch:
-    """Search over a project's files; reopened when their versions change."""
+class _ProjectCode:
+    """Search, contexts and relations of a project's code; reopened when their versions change."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._opened: dict[str | None, tuple[object, Any]] = {}
-        self._lock = Lock()
+        self._sources: dict[str | None, tuple[object, ContextSource]] = {}
+        self._graphs: dict[str | None, tuple[object, CodeGraph]] = {}
+        self._search_lock, self._graph_lock = Lock(), Lock()
 
     def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
-        """Search results for a query."""
-
         def make() -> tuple[dict[str, Any], bool]:
-            with self._lock:  # two threads would build the same index
+            with self._search_lock:  # two threads would build the same index
                 source, versions = self._source(name)
                 notice = source.notice()
                 results = source.searcher.search(query, k)
             rows = [result.as_json() for result in results]
-            answer = {"results": rows, "notice": notice, "versions": versions}
-            return answer, not source.searcher.note
+            return {"results": rows, "notice": notice, "versions": versions}, not source.searcher.note
 
         return self._cached_answer("search", name, [query, k], make)
 
     def context(self, task: str, name: str | None, tokens: int) -> Mapping[str, Any]:
-        """The packed context of a task."""
-
         def make() -> tuple[dict[str, Any], bool]:
-            with self._lock:
+            with self._search_lock:
                 source, versions = self._source(name)
                 packed = source.context(task, tokens).as_json()
             del packed["task"]
             return {**packed, "versions": versions}, not source.searcher.note
 
         return self._cached_answer("context", name, [task, tokens, _FORMAT_VERSION], make)
+
+    def relations(self, question: str, symbol: str, to: str | None, name: str | None, depth: int) -> Mapping[str, Any]:
+        project = open_project(self._root)
+        versions = _versions(project, "code_graph", name)
+        with self._graph_lock:
+            if name not in self._graphs or self._graphs[name][0] != versions:
+                self._graphs[name] = versions, project_graph(project, name)
+            graph = self._graphs[name][1]
+        return {**graph.ask(question, symbol, to, depth).as_json(), "versions": versions}
 
     def _cached_answer(
         self, kind: str, name: str | None, request_key: list[Any], make: Callable[[], tuple[dict[str, Any], bool]]
@@ -137,64 +199,32 @@ class _CodeSearch:
         if name is None:
             return make()[0]
         try:
-            memory = open_memory(self._root, name)
+            notes = open_notes(self._root, name)
         except ProjectError as error:
             raise ServiceError(str(error)) from error
-        return memory.cached_answer(kind, [current_principal().name, *request_key], make)
+        return notes.cached_answer(kind, [current_principal().name, *request_key], make)
 
-    def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
+    def _source(self, name: str | None) -> tuple[ContextSource, dict[str, str | None]]:
         try:
-            return self._opened_source(name)
+            project = open_project(self._root)
+            versions = _versions(project, "search_documents", name)
+            made_from = (versions, _versions(project, "code_embeddings", name))
+            if name not in self._sources or self._sources[name][0] != made_from:
+                self._sources[name] = made_from, project_context(project, name, load_parameters(self._root))
+            return self._sources[name][1], versions
         except ProjectError as error:
             raise ServiceError(str(error)) from error
 
-    def _opened_source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
-        project = open_project(self._root)
-        names = [name] if name else list(project.partitions)
-        versions = _versions(project, "search_documents", names)
-        made_from = (versions, _versions(project, "code_embeddings", names))
-        opened_versions, source = self._opened.get(name, (None, None))
-        if source is None or opened_versions != made_from:
-            contexts = import_module("cortex_pipelines.serving.task_context")
-            source = contexts.project_context(project, name, load_parameters(self._root))
-            self._opened[name] = (made_from, source)
-        return source, versions
 
-
-class _Relations:
-    """Code graphs of a project; reopened when their versions change."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
-        self._lock = Lock()
-
-    def ask(self, question: str, name: str, to: str | None, project_name: str | None, depth: int) -> Mapping[str, Any]:
-        """Answer a question about the code graph."""
-        project = open_project(self._root)
-        names = [project_name] if project_name else list(project.partitions)
-        versions = _versions(project, "code_graph", names)
-        with self._lock:
-            opened_versions, graph = self._opened.get(project_name, ({}, None))
-            if graph is None or opened_versions != versions:
-                graphs = import_module("cortex_pipelines.retrieval.graph.open_graph")
-                graph = graphs.project_graph(project, project_name)
-                self._opened[project_name] = (versions, graph)
-        return {**graph.ask(question, name, to, depth).as_json(), "versions": versions}
-
-
-def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str | None]:
-    """DVC's hash of an asset, by project."""
+def _versions(project: Project, asset: str, name: str | None) -> dict[str, str | None]:
     stages = locked_stages(project.root)
-    return {name: locked_version(stages, stage_address(asset, name)) for name in names}
+    return {
+        each: locked_version(stages, stage_address(asset, each)) for each in ([name] if name else project.partitions)
+    }
 
 
-def open_memory(root: Path, name: str | None) -> ProjectNotes:
-    """Open the notes of a project; without a name, of the only project.
-
-    Raises:
-        ProjectError: unknown project, or the name is missing.
-    """
+def open_notes(root: Path, name: str | None) -> ProjectNotes:
+    """The notes of a project; without a name, of the only project. Raises ProjectError."""
     file = (root / "params.yaml").stat()
     project, params = _read(root, (file.st_mtime_ns, file.st_size, file.st_ino))
     if name is None:
@@ -207,5 +237,70 @@ def open_memory(root: Path, name: str | None) -> ProjectNotes:
 
 @lru_cache(maxsize=4)
 def _read(root: Path, _: tuple[int, int, int]) -> tuple[Project, Parameters]:
-    """Project and parameters, cached until params.yaml changes."""
     return open_project(root), load_parameters(root)
+
+
+def index_context(folder: Path, params: Parameters) -> ContextSource:
+    searcher = open_searcher(folder, params)
+    root, limits = Path(searcher.index.manifest.root), reading_limits(params)
+    return ContextSource(searcher, lambda path: read_text(root, path, limits), APPROXIMATION)
+
+
+def project_context(project: Project, name: str | None, params: Parameters) -> ContextSource:
+    """Contexts of one project, or of all (``name`` None), whose names then prefix the paths."""
+    searcher = open_project_searcher(project, name, params)
+    recall = _recall(project, [name] if name else list(project.partitions), params)
+    return ContextSource(searcher, _project_texts(project, name), _counter(project), recall)
+
+
+def _recall(project: Project, names: Sequence[str], params: Parameters) -> Callable[[str], PastWork]:
+    """Recall a task from projects' notes; attempts come from the logs, so are the same for each."""
+    project_notes = [ProjectNotes(project, name, params) for name in names]
+
+    def recall(task: str) -> PastWork:
+        recalled_by_project = [notes.recall(task) for notes in project_notes]
+        attempts = recalled_by_project[0].attempts if recalled_by_project else ()
+        return PastWork(attempts, tuple(note for recalled in recalled_by_project for note in recalled.notes))
+
+    return recall
+
+
+def _project_texts(project: Project, name: str | None) -> ReadText:
+    @cache
+    def table(owner: str) -> dict[str, str]:
+        file = project.output("repository_files", owner) / "files.parquet"
+        return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
+
+    def read(path: str) -> str | None:
+        if name is not None:
+            return table(name).get(path)
+        owner, _, inner_path = path.partition("/")
+        return table(owner).get(inner_path)
+
+    return read
+
+
+def _counter(project: Project) -> TokenCounter:
+    """The base's tokenizer if it is unpacked, else the approximation."""
+    from cortex_pipelines.adapters.model.base_model import BaseModelError, base_name, resolve_base
+    from cortex_pipelines.release.open_model import pinned_base
+
+    pinned = pinned_base(project)
+    try:
+        folder = weights_folder(pinned.source, pinned.pin, project.root)
+        unpacked_models = project.state / "cache" / "models"
+        if not (folder / _TOKENIZER).is_file() and any(unpacked_models.glob(f"*/{_TOKENIZER}")):
+            folder = resolve_base(pinned, project.root).folder
+    except (WeightsError, BaseModelError):
+        return APPROXIMATION
+    if not (folder / _TOKENIZER).is_file():
+        return APPROXIMATION  # weights in one file are unpacked by the first training
+    from tokenizers import Tokenizer
+
+    encoder = TextEncoder(Tokenizer.from_file(str(folder / _TOKENIZER)))
+
+    def count(text: str) -> int:
+        (ids,) = encoder.ids([text])
+        return len(ids)
+
+    return TokenCounter(f"tokenizer of {base_name(pinned)}", count)

@@ -30,24 +30,14 @@ Texts = Any
 
 
 class RouterModel:
-    """A task router as an MLflow pyfunc."""
-
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
-        """Route each task.
+        """Route each task (column ``task`` of a frame).
 
-        Args:
-            data: The tasks; column ``task`` of a frame.
-            params: Unused.
-
-        Returns:
-            One row per task: ``master``, ``probability`` that it is right, and ``abstained``, true
-            if a person should decide.
-
-        Raises:
-            ValueError: the data contains no tasks.
+        Returns one row per task: ``master``, ``probability`` that it is right, and ``abstained``, true if a
+        person should decide. Raises ValueError if the data contains no tasks.
         """
         import pandas as pd
 
@@ -62,29 +52,15 @@ class RouterModel:
 
 
 class AdapterModel:
-    """A code adapter on its base as an MLflow pyfunc.
-
-    Args:
-        resident: The base with the adapter.
-        max_new_tokens: Longest completion.
-    """
-
     def __init__(self, resident: ResidentBase, max_new_tokens: int) -> None:
         self._resident = resident
         self._max_new_tokens = max_new_tokens
 
     def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
-        """Complete each prompt by greedy decoding.
+        """Complete each prompt (column ``prompt`` of a frame) by greedy decoding.
 
-        Args:
-            data: The prompts; column ``prompt`` of a frame.
-            params: ``max_new_tokens``, for this call.
-
-        Returns:
-            One row per prompt: ``completion``, without the prompt.
-
-        Raises:
-            ValueError: the data contains no prompts.
+        ``max_new_tokens`` in ``params`` holds for this call. Returns one row per prompt: ``completion``,
+        without the prompt. Raises ValueError if the data contains no prompts.
         """
         import pandas as pd
 
@@ -115,15 +91,7 @@ class AdapterModel:
 
 
 def texts(data: Texts, column: str) -> list[str]:
-    """Extract the strings from an MLflow model input.
-
-    Args:
-        data: See ``Texts``.
-        column: Column of a frame, or key of a dictionary, with the strings.
-
-    Raises:
-        ValueError: the column is missing, or has a value that is not a string.
-    """
+    """The strings of an MLflow model input; ``column`` is one of a frame, or a key of a dictionary."""
     values = data
     if hasattr(data, "columns") or isinstance(data, Mapping):
         names = list(data.columns if hasattr(data, "columns") else data)
@@ -143,17 +111,13 @@ def texts(data: Texts, column: str) -> list[str]:
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> RouterModel | AdapterModel:
-    """Entry point that MLflow calls to load a model.
+    """Entry point that MLflow calls; manifest and signature are in the parent folder.
 
-    Args:
-        path: The model's files; manifest and signature are in the parent folder.
-        model_config: For an adapter: ``max_new_tokens``, and ``task`` if the model has one adapter
-            per task.
+    ``model_config`` of an adapter has ``max_new_tokens``, and ``task`` if there is one adapter per task.
 
     Raises:
         ProjectError: not inside a project.
-        UntrustedModelError: the files were modified, or are not signed by a key that this project
-            trusts.
+        UntrustedModelError: the files were modified, or are not signed by a trusted key.
         LookupError: the model has one adapter per task, and ``task`` is missing.
     """
     folder, root = Path(path), find_root()

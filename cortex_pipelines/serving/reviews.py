@@ -4,13 +4,22 @@ Texts are stored without private values, and deleted once the task is decided.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import logs_folder
+from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.jsonl import json_object, line_start, open_for_append, rewrite, stripped_lines
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
+from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.versioning.project import ProjectError
 
 FILE = "reviews.jsonl"
 LARGEST = 16 << 20
@@ -22,12 +31,10 @@ class PendingReview:
     """A task that waits for a person.
 
     Args:
-        id: Hash of its text.
-        text: Text without private values.
+        id: Hash of its text, which has no private values.
         at: Time of the first request, ISO 8601 in UTC.
         guess: The router's best guess; None if no master has support.
         masters: The router's masters, best first.
-        version: Version of the router.
         uncertainty: 1 minus the margin between the two best masters; 1 if unknown.
         disagreement: Share of similar past tasks that went to another master than the guess.
         asked: Number of requests.
@@ -50,23 +57,19 @@ class PendingReview:
 
 
 class ReviewQueue:
-    """The tasks of a project that wait for a person.
-
-    Args:
-        folder: Folder of the gateway's state.
-        redact: Replaces private values in a text.
-    """
-
     def __init__(self, folder: Path, redact: Callable[[str], str]) -> None:
         self._path = folder / FILE
         self._redact = redact
 
-    def add(self, texts: Sequence[str], decisions: Sequence[Decision], asked_at: str) -> None:
+    def add(self, texts: Sequence[str], decisions: Sequence[Decision], asked_at: str = "") -> None:
         """Add the tasks on which the router abstained.
 
         A task that is already waiting only gets the new decision; a decided task is skipped.
         """
-        pairs = zip(texts, decisions, strict=True)
+        pairs, asked_at = (
+            zip(texts, decisions, strict=True),
+            asked_at or datetime.now(UTC).isoformat(timespec="seconds"),
+        )
         pending = [
             _pending_review(self._redact(text), decision, asked_at) for text, decision in pairs if decision.abstained
         ]
@@ -89,7 +92,6 @@ class ReviewQueue:
                 file.write(line_start(file) + "".join(lines).encode())
 
     def open(self) -> list[PendingReview]:
-        """The undecided tasks, the most informative first."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -97,17 +99,9 @@ class ReviewQueue:
         return sorted(pending.values(), key=lambda task: (*(-part for part in task.informative), task.id))
 
     def close(self, identity: str, keep: Callable[[PendingReview], None] | None = None) -> bool:
-        """Delete a task's text and mark it as decided, so that it is not asked again.
+        """Delete a task's text and mark it as decided; returns whether it was open.
 
-        Holds the queue's lock.
-
-        Args:
-            identity: Id of the task.
-            keep: Called with the task before its text is deleted; if it raises, the task stays
-                open.
-
-        Returns:
-            Whether the task was open.
+        Holds the queue's lock. ``keep`` is called with the task before; if it raises, the task stays open.
         """
         was_open = False
 
@@ -155,3 +149,92 @@ def _pending_review(text: str, decision: Decision, asked_at: str) -> PendingRevi
         uncertainty=round(1 - (best[0] - best[1]), 4) if len(best) == 2 else 1.0,
         disagreement=round(sum(disagreeing) / len(disagreeing), 4) if disagreeing else 0.0,
     )
+
+
+LOG = "reviews.jsonl"
+"""Log of decisions, next to the agent system's logs."""
+
+WAITING = ("task", "text", "guess", "unsure", "against", "asked")
+"""Columns of a table of open tasks."""
+
+
+def review_queue(root: Path) -> ReviewQueue:
+    privacy = load_parameters(root).privacy
+    return ReviewQueue(gateway_log(root).parent, lambda text: redacted(privacy, text)[0])
+
+
+def waiting_rows(root: Path) -> list[tuple[str, ...]]:
+    """Rows of open tasks with columns ``WAITING``, the most informative first."""
+    return [
+        (
+            *(task.id, task.text, task.guess or "–"),
+            *(f"{share:.0%}" for share in (task.uncertainty, task.disagreement)),
+            str(task.asked),
+        )
+        for task in review_queue(root).open()
+    ]
+
+
+def drop(root: Path, identity: str) -> None:
+    _close(root, identity)
+
+
+def decide(root: Path, identity: str, master: str, author: str) -> Path:
+    """Record the right master of an open task; returns the log that the next training reads.
+
+    The record is written to disk before the task's text is deleted. Concurrent decisions wait for
+    the lock and then find no open task. After a crash in between, the existing record is kept.
+
+    Raises:
+        ProjectError: unknown task or master, the logs are the sample, or an earlier decision differs.
+        CoordinationError: the folder of logs is missing.
+    """
+    params = load_parameters(root)
+    if params.coordination.sample:
+        raise ProjectError(
+            "the logs are a sample, to which no answer belongs; set coordination.logs in "
+            "params.yaml to a folder of your own, and coordination.sample to false"
+        )
+    path = logs_folder(params.coordination.logs, root) / LOG
+    reviewer = author_pseudonym(author, logs_key(params.privacy))
+    recorded_master = master
+
+    def keep(task: PendingReview) -> None:
+        nonlocal recorded_master
+        if master not in task.masters:
+            raise ProjectError(f"no master {master}; the router knows {', '.join(task.masters)}")
+        record = {
+            "task_id": f"review-{task.id}",
+            "task_title": task.text,
+            "routed_to": task.guess or master,
+            "ideal_expert": master,
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+            "reviewed_by": reviewer,
+        }
+        recorded_master = _append_once(path, record)["ideal_expert"]
+
+    _close(root, identity, keep)
+    if recorded_master != master:
+        raise ProjectError(
+            f"{identity} was decided before: {path} says that it belongs to {recorded_master}; "
+            "if that is wrong, change it there"
+        )
+    return path
+
+
+def _close(root: Path, identity: str, keep: Callable[[PendingReview], None] | None = None) -> None:
+    if not review_queue(root).close(identity, keep):
+        raise ProjectError(f"no open task {identity}; `cortex review` lists them")
+
+
+def _append_once(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Append a task's record unless it exists; returns the record in the log."""
+    with open_for_append(path) as file:
+        file.seek(0)
+        for previous in filter(None, map(json_object, stripped_lines(file))):
+            if previous.get("task_id") == record["task_id"]:
+                return previous
+        file.write(line_start(file) + json.dumps(record).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return record

@@ -1,79 +1,41 @@
-"""Canary rollouts: assignment of users to variants, and counts of their answers."""
+"""Canaries and experiments: users of requests, counts of answers, the arms of an experiment."""
 
-import hashlib
+import getpass
 import json
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.prompts.templates import PromptFileError
+from cortex_pipelines.release.answering import Condition
+from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentOptions, ExperimentSpec
+from cortex_pipelines.release.experiments.running import experiment_log, experiments_lock
 from cortex_pipelines.release.gates import Analysis, Count, analyse, look_of
-from cortex_pipelines.serving.security.access import current_principal
+from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant
+from cortex_pipelines.serving.security.access import context_value, current_principal
 
 _LOG = logging.getLogger("cortex_pipelines")
-_CHANCE = random.SystemRandom()
 ROLLOUTS = "rollouts.json"
 _EVERY = 1.0
 """Seconds between writes of the counts; a crash loses those since the last."""
 
-Variant = Literal["canary", "champion"]
 Conclude = Callable[[str, str, Analysis], None]
 """Writes project, version of the canary and analysis to the ledger."""
 
 _USER: ContextVar[str] = ContextVar("user", default="")
 
 
-@dataclass(frozen=True)
-class Split:
-    """A running canary and its share of a project's requests.
-
-    Args:
-        project: The project; its canary is served as ``PROJECT@canary``.
-        version: Version of the canary.
-        plan: ``strategy``, ``share`` and ``analysis`` as in the ledger.
-        started_at: Start time in the ledger.
-    """
-
-    project: str
-    version: str
-    plan: Mapping[str, Any] = field(compare=False)
-    started_at: str
-
-    @property
-    def identity(self) -> str:
-        """Stable across restarts; differs for each new plan."""
-        return f"{self.project} {self.version} {self.started_at}"
-
-    @property
-    def shadow(self) -> bool:
-        """Whether the canary answers in the background only."""
-        return self.plan.get("strategy") == "shadow"
-
-    def variant(self, user: str) -> Variant:
-        """Variant for a user, always the same; random without a user."""
-        if user:
-            digest = hashlib.sha256(f"{self.identity}\0{user}".encode(errors="replace")).digest()
-            position = int.from_bytes(digest[:8], "big") / 2**64
-        else:
-            position = _CHANCE.random()
-        return "canary" if position < float(self.plan.get("share", 0)) else "champion"
-
-
-@contextmanager
-def answering_user(name: str) -> Iterator[None]:
+def answering_user(name: str) -> AbstractContextManager[None]:
     """Set the user or session of a request, which stays with one variant."""
-    before = _USER.set(name)
-    try:
-        yield
-    finally:
-        _USER.reset(before)
+    return context_value(_USER, name)
 
 
 def request_user(explicit_user: str | None = None) -> str:
@@ -82,12 +44,7 @@ def request_user(explicit_user: str | None = None) -> str:
 
 
 class Rollouts:
-    """Counts the variants' answers and concludes canaries.
-
-    Args:
-        path: File of the counts, which survive restarts.
-        conclude: Writes the conclusion to the ledger.
-    """
+    """Counts the variants' answers in a file, and concludes canaries."""
 
     def __init__(self, path: Path, conclude: Conclude) -> None:
         self._path = path
@@ -113,7 +70,6 @@ class Rollouts:
                 end.start()
 
     def vote_down(self, split: Split, version: str) -> None:
-        """Recount an answered request as failed."""
         variant: Variant = "canary" if version == split.version else "champion"
         with self._lock:
             split_counts = self._counts.setdefault(split.identity, {"looks": 0})
@@ -122,13 +78,11 @@ class Rollouts:
             self._write()
 
     def counts(self, split: Split) -> dict[str, Any]:
-        """Counts by variant; empty before the first answer."""
         with self._lock:
             split_counts = self._counts.get(split.identity, {})
             return {name: dict(split_counts[name]) for name in ("canary", "champion") if name in split_counts}
 
     def close(self) -> None:
-        """Wait for pending conclusions, and write the counts."""
         for end in list(self._ending.values()):
             end.join()
         with self._lock:
@@ -173,3 +127,107 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError):
         return {}
     return read if isinstance(read, dict) else {}
+
+
+_UNTRAINED = ("base", "context")
+
+
+def start_experiment(
+    root: Path, models: Mapping[str, ServedModel], project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]
+) -> ExperimentSpec:
+    """Start an experiment; the gateway assigns requests to arms from the next one on.
+
+    Args:
+        models: Served models by name.
+        a: Control arm: ``champion`` or the number of a release, with ``:WAY`` for another condition
+            than the released one, or ``base`` or ``context`` without adapter; ``+VARIANT`` uses the
+            templates in ``prompts/VARIANT``.
+        b: Treatment arm, in the same form; equal to ``a`` for an A/A test.
+
+    Raises:
+        ExperimentError: unknown project or release, a canary or another experiment is already
+            running, or a setting is invalid.
+    """
+    started_at = datetime.now(UTC)
+    with experiments_lock(root):
+        log = experiment_log(root)
+        served = _served(models, project)
+        if served.split is not None:
+            raise ExperimentError(
+                f"{project} has a canary ({served.split.version}); end it by `cortex promote` or "
+                "`cortex rollback` first, as its requests are divided once only"
+            )
+        if (running := log.running(project)) is not None:
+            raise ExperimentError(
+                f"{project} is under the experiment {running.id} already; `cortex experiment stop {project}` ends it"
+            )
+        names = [_pinned(models, project, reference) for reference in (a, b)]
+        plan = ExperimentSpec(
+            id=f"{project}-{started_at:%Y%m%dT%H%M%S.%f}",
+            project=project,
+            a=names[0],
+            b=names[1],
+            begun=started_at.isoformat(timespec="seconds"),
+            by=getpass.getuser(),
+            **terms,
+        )
+        log.write(plan)
+    return plan
+
+
+def arm_of(models: Mapping[str, ServedModel], project: str, reference: str) -> ServedModel:
+    plain, _, variant = reference.partition("+")
+    if variant:
+        return _with_variant(arm_of(models, project, plain), variant, reference)
+    name, _, way = reference.partition(":")
+    if name in _UNTRAINED and not way:
+        return _served_way(_served(models, project), name, reference)
+    if (served := models.get(f"{project}@{name}")) is None or "number" not in served.details:
+        raise ExperimentError(_unknown(models, project, reference))
+    if served.details["number"] is None:
+        raise ExperimentError(f"{project}@{name} is not released; `cortex promote` releases it")
+    return _served_way(served, way, reference) if way else served
+
+
+def _served_way(served: ServedModel, way: str, reference: str) -> ServedModel:
+    ways: Mapping[Condition, ServedModel] = served.by_way or {served.release.way: served}
+    for way_name, model in ways.items():
+        if way_name == way:
+            return model
+    raise ExperimentError(f"{reference}: no way {way}; ways: {', '.join(ways)}")
+
+
+def _with_variant(served: ServedModel, variant: str, reference: str) -> ServedModel:
+    """The model with the templates of a variant; ``@VERSION`` requires that version of them."""
+    name, _, version = variant.partition("@")
+    try:
+        templates = served.templates.variant(name)
+    except PromptFileError as error:
+        raise ExperimentError(f"{reference}: {error}") from error
+    if version not in ("", templates.version):
+        raise ExperimentError(f"{reference}: its templates are of version {templates.version} now")
+    return served.with_templates(templates)
+
+
+def _pinned(models: Mapping[str, ServedModel], project: str, reference: str) -> str:
+    """The reference with a release number instead of a role, so a promotion does not move it."""
+    served = arm_of(models, project, reference)
+    plain, plus, variant = reference.partition("+")
+    variant_suffix = f"{plus}{variant}@{served.templates.version}" if plus else ""
+    name, colon, way = plain.partition(":")
+    number = name if name in _UNTRAINED else served.details["number"]
+    return f"{number}{colon}{way}{variant_suffix}"
+
+
+def _served(models: Mapping[str, ServedModel], project: str) -> ServedModel:
+    if project not in models or "project" not in models[project].details:
+        project_names = sorted(name for name, model in models.items() if model.details.get("project") == name)
+        raise ExperimentError(f"no project {project}; projects: {', '.join(project_names) or 'none yet'}")
+    return models[project]
+
+
+def _unknown(models: Mapping[str, ServedModel], project: str, reference: str) -> str:
+    versions = [name.partition("@")[2] for name in sorted(models) if name.startswith(f"{project}@")]
+    released = [name for name in versions if name[:1].isdigit() or name == "champion"]
+    available = ", ".join((*released, *_UNTRAINED))
+    return f"{project} has no release {reference}; there is: {available}"

@@ -20,12 +20,7 @@ class NoRouterError(RuntimeError):
 
 @dataclass(frozen=True)
 class LoadedRouter:
-    """A router in memory.
-
-    Args:
-        router: The champion, or the keyword rules.
-        notice: Why the champion is not used; empty otherwise.
-    """
+    """The champion, or the keyword rules with a notice why the champion is not used."""
 
     router: Router
     notice: str = ""
@@ -33,21 +28,12 @@ class LoadedRouter:
 
 @dataclass(frozen=True)
 class RoutedTask:
-    """A routing decision.
-
-    Args:
-        decision: The decision.
-        notice: As in ``LoadedRouter``.
-        cached: Whether it is from the cache.
-    """
-
     decision: Decision
     notice: str
     cached: bool = False
 
     @property
     def way(self) -> str:
-        """``model`` for the champion, ``rules`` for the keyword rules."""
         return RULES if self.decision.model_version == RULES else "model"
 
 
@@ -60,18 +46,15 @@ class _PendingDecisions:
     future: "Future[list[RoutedTask]]" = field(default_factory=Future)
 
     def add(self, index: int, routed: RoutedTask) -> None:
-        """Add a decision; the last one completes the future."""
         self.routed[index] = routed
         self.remaining -= 1
         self.finish()
 
     def fail(self, error: BaseException) -> None:
-        """Fail the request."""
         if not self.future.done():
             self.future.set_exception(error)
 
     def finish(self) -> None:
-        """Complete the future if no decision is missing."""
         if not self.remaining and not self.future.done():
             self.future.set_result([task for task in self.routed if task is not None])
 
@@ -88,12 +71,8 @@ class RouterBatcher:
     """Routes tasks in batches on its own thread.
 
     Tasks that arrive during a batch form the next one: a batch costs less than its tasks one by
-    one, and no task waits for a batch to fill.
-
-    Args:
-        load: Opens the router; called for the first task and when the stamp has changed.
-        stamp: Cheap value that changes when the router has to be reloaded.
-        cached: Size of the decision cache in bytes; 0 disables it.
+    one, and no task waits for a batch to fill. The router is loaded for the first task and when
+    ``stamp``, a cheap value, has changed; ``cached`` is the size of the decision cache in bytes.
     """
 
     def __init__(self, load: Callable[[], LoadedRouter], stamp: Callable[[], Any], cached: int = 0) -> None:
@@ -127,7 +106,6 @@ class RouterBatcher:
         return pending.future
 
     def close(self) -> None:
-        """Stop the thread after the waiting tasks."""
         self._work.put(None)
         self._thread.join()
 

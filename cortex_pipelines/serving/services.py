@@ -1,13 +1,66 @@
-"""Interfaces of services that need a project."""
+"""Interfaces of services that need a project, and the sentence encoder as a served model."""
 
+import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
+from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, sentence_part
 from cortex_pipelines.prompts.templates import Templates, package_templates
-from cortex_pipelines.retrieval.notes.note import Kind
+from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.routing.serving.router import Decision
-from cortex_pipelines.serving.embeddings import CodeEncoder
+from cortex_pipelines.tokenization.text_encoder import TextEncoder
+
+MAX_TOKENS = 256
+"""Longest text, or less if the model reads less (model card of all-MiniLM-L6-v2)."""
+
+_BATCH = 8
+_CHARACTERS_A_TOKEN = 64
+
+
+@dataclass(frozen=True)
+class EmbeddingResult:
+    """Vectors, float32 of shape (texts, width) and length 1; tokens read; number of texts truncated."""
+
+    vectors: Floats
+    tokens: int
+    cut: int
+
+
+class CodeEncoder:
+    """The encoder, loaded by the first request; ``locate`` returns its verified folder."""
+
+    def __init__(self, version: str, locate: Callable[[], Path], threads: int) -> None:
+        self.version = version
+        self._locate = locate
+        self._threads = threads
+        self._loaded: tuple[SentenceEncoder, TextEncoder, int] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, texts: Sequence[str]) -> EmbeddingResult:
+        """Embed texts; a vector is bit-identical whatever texts are embedded with it."""
+        with self._lock:  # it already uses all threads
+            encoder, reader, max_tokens = self._open()
+            truncated = [text[: (max_tokens + 1) * _CHARACTERS_A_TOKEN] for text in texts]
+            lengths = [len(ids) for ids in reader.ids(truncated, add_special_tokens=True)]
+            vectors = sentence_part(encoder.encode(texts))
+        read_tokens = sum(min(length, max_tokens) for length in lengths)
+        return EmbeddingResult(vectors, read_tokens, sum(length > max_tokens for length in lengths))
+
+    def _open(self) -> tuple[SentenceEncoder, TextEncoder, int]:
+        if self._loaded is None:
+            from tokenizers import Tokenizer
+
+            folder = self._locate()
+            reader = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")))
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            max_tokens = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
+            encoder = SentenceEncoder(folder, MAX_TOKENS, _BATCH, self._threads, "auto")
+            self._loaded = encoder, reader, max_tokens
+        return self._loaded
+
 
 Expect = Callable[[str, str | None], Mapping[str, Any]]
 """(task, master or None for all) to predicted outcomes and ``version``."""
@@ -32,31 +85,7 @@ Redact = Callable[[str], tuple[str, int]]
 """Text to redacted text and number of private values."""
 
 
-class Memory(Protocol):
-    """Notes of a project.
-
-    ``identity`` is the name of the caller's key, stored as a pseudonym; empty for the user who
-    started the process.
-    """
-
-    def add(
-        self, identity: str, text: str, kind: Kind, origin: str, answer: str = "", supersedes: str | None = None
-    ) -> Mapping[str, Any]:
-        """Add a note without its private values; returns ``id``, ``redacted`` and its fields."""
-
-    def search(
-        self, identity: str, query: str, k: int, kind: str | None = None, history: bool = False
-    ) -> Mapping[str, Any]:
-        """Search; returns ``entries``, ``attempts`` and ``relations``."""
-
-    def show(self, identity: str) -> Mapping[str, Any]:
-        """``history``, ``notes``, ``versions``, and changes since the author's last visit."""
-
-    def forget(self, identity: str | None, ids: Sequence[str]) -> Mapping[str, Any]:
-        """Delete notes by id, of one author or, for None, of any; returns ``forgotten``."""
-
-
-OpenMemory = Callable[[str | None], Memory]
+OpenNotes = Callable[[str | None], ProjectNotes]
 """Project, or None for the only one, to its notes."""
 
 
@@ -66,21 +95,7 @@ class ServiceError(LookupError):
 
 @dataclass(frozen=True)
 class ProjectServices:
-    """Services of a project besides its models; each None if not available.
-
-    Args:
-        expect: Outcome predictors.
-        score: Detectors of anomalies.
-        search: Code search.
-        context: Code relevant to a task, packed into a token budget.
-        relations: Questions about the code graph.
-        encoder: Embeds texts.
-        lineage: Lineage of a served model.
-        templates: Prompt templates.
-        redact: Replaces private values in people's texts; without it no text is stored.
-        memory: Project notes.
-        review: Queues routed tasks that a person should decide.
-    """
+    """Services of a project besides its models; each None if not available."""
 
     expect: Expect | None = None
     score: Score | None = None
@@ -91,7 +106,7 @@ class ProjectServices:
     lineage: Lineage | None = None
     templates: Callable[[], Templates] = package_templates
     redact: Redact | None = None
-    memory: OpenMemory | None = None
+    notes: OpenNotes | None = None
     review: Callable[[Sequence[str], Sequence[Decision]], None] | None = None
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from cortex_pipelines.serving.security.roles import Role
+from cortex_pipelines.serving.security.access import Role
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
 
 EngineName = Literal["torch", "llama", "openai", "vllm"]
@@ -16,11 +16,6 @@ _HERE = ("http", "127.0.0.1")
 
 
 def _jwks_location(location: str) -> str:
-    """Validate an https or loopback URL, or a file path.
-
-    Raises:
-        ValueError: another kind of URL.
-    """
     scheme, _, address = location.partition("://")
     host = re.split(r"[:/]", address)[0]
     if address and scheme != "https" and (scheme, host) not in (("http", "localhost"), _HERE):
@@ -147,5 +142,4 @@ class ServingSettings(Settings):
     """OpenID Connect provider whose tokens are accepted; null for none."""
 
     def with_engine(self, engine: EngineName | None) -> "ServingSettings":
-        """A copy with another engine; unchanged for None."""
         return self.model_copy(update={"engine": engine}) if engine else self

@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
@@ -17,8 +17,8 @@ from cortex_pipelines.prompts.examples import StopRule, cut, extent_of_test, is_
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.schemas import LongText, ShortText
-from cortex_pipelines.serving.request_prompts import task as asked_as
 from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.requests import task as asked_as
 
 _ALTERNATIVE_TEMPERATURE = 0.8
 """Temperature of alternatives (Chen et al. 2021)."""
@@ -27,7 +27,7 @@ _PLACEHOLDER_NAME = "name_to_be_found"
 
 
 class TaskError(ValueError):
-    """A task's input is incomplete. The message says what is missing."""
+    pass
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,6 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class Alternative:
-    """An alternative answer with its confidence."""
-
     result: str
     confidence: float
 
@@ -71,15 +69,11 @@ class Suggestion:
     """The answer to a task.
 
     Args:
-        result: The answer.
         confidence: Geometric mean of its tokens' probabilities; not calibrated. 0 if an upstream
             server reports none.
         alternatives: Other answers, the most confident first.
         latency: Seconds.
         version: The adapter's DVC version, or the base's digest.
-        model: Name of the model.
-        way: The condition that answered.
-        release: Version of the release.
         template: Template of the prompt.
         flags: The output filter's rules that matched, and ``pattern:<name>`` for each of the
             project's patterns that the result breaks.
@@ -98,10 +92,6 @@ class Suggestion:
     flags: tuple[str, ...] = ()
     cached: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self) | {"alternatives": [asdict(other) for other in self.alternatives]}
-
 
 TaskPrompt = tuple[Mapping[str, str], StopRule]
 """Values for the task's template, and the rule for the answer's end."""
@@ -116,16 +106,7 @@ def suggest(
     settings: DatasetSettings,
     alternative_count: int = 2,
 ) -> Suggestion:
-    """Answer a task.
-
-    Args:
-        gateway: The gateway.
-        model: Name of the model; None for the default.
-        task: One of ``TASKS``.
-        task_input: Code, or a description.
-        context: Context of the input.
-        settings: Mask and bounds of the prompts, as in the data sets.
-        alternative_count: Number of alternatives.
+    """Answer one of ``TASKS``.
 
     Raises:
         TaskError: the task's input is incomplete.
@@ -166,7 +147,6 @@ def suggest(
 
 
 def _pattern_flags(backend: Backend, task: str, task_input: str, result: str, context: TaskContext) -> set[str]:
-    """Flags for the project's patterns that an answer breaks."""
     if backend.served.patterns is None or task not in CODE:
         return set()
     before = task_input if task == "completion" else ""

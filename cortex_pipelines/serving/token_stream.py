@@ -1,9 +1,12 @@
-"""Streaming of tokens to text: whole characters, without the forced start, up to a stop string."""
+"""Tokens as bytes, and their streaming to text: whole characters, without the forced start, up to a stop string."""
 
 import codecs
+import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 from cortex_pipelines.serving.engines.engine import (
     Alternative,
@@ -13,7 +16,83 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
     TextDelta,
 )
-from cortex_pipelines.serving.token_bytes import alternative, alternative_bytes, token_bytes
+from cortex_pipelines.tokenization.text_encoder import token_ids
+
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_CACHED = 2**17
+"""Cached tokens; about one vocabulary."""
+
+
+@lru_cache(_CACHED)
+def token_bytes(tokenizer: Any, token: int) -> bytes | None:
+    """Bytes that a token adds to a text: empty if special, None if the vocabulary does not say."""
+    added = tokenizer.added_tokens_decoder.get(token)
+    if added is not None:
+        return b"" if added.special else str(added.content).encode()
+    spelling = tokenizer.convert_ids_to_tokens(token)
+    kind = _vocabulary_kind(tokenizer)
+    if spelling is None or kind == "text":
+        return None
+    if kind == "byte fallback":
+        match = _BYTE.fullmatch(spelling)
+        return bytes.fromhex(match[1]) if match else None
+    numbers = [_byte_by_letter().get(letter) for letter in spelling]
+    return None if None in numbers else bytes(number for number in numbers if number is not None)
+
+
+@lru_cache(_CACHED)
+def alternative_bytes(tokenizer: Any, token: int) -> bytes:
+    """Bytes of an alternative token; of a special token, those of its name."""
+    added = tokenizer.added_tokens_decoder.get(token)
+    raw = str(added.content).encode() if added is not None else token_bytes(tokenizer, token)
+    if raw is not None:
+        return raw
+    # decode after another token, since some tokenizers drop a leading space
+    (before,) = token_ids(tokenizer, ["x"])
+    text: str = tokenizer.decode([*before, token], clean_up_tokenization_spaces=False)
+    return text.removeprefix("x").encode()
+
+
+def alternative(raw: bytes, logprob: float) -> Alternative:
+    return Alternative(spelled(raw), logprob, raw)
+
+
+def spelled(raw: bytes) -> str:
+    """Bytes as text; an incomplete character as ``bytes:`` and hexadecimal digits."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def unspelled(text: str) -> bytes:
+    if re.fullmatch(r"bytes:(\\x[0-9A-Fa-f]{2})+", text):
+        return bytes.fromhex(text.removeprefix("bytes:").replace("\\x", ""))
+    return text.encode(errors="replace")
+
+
+@lru_cache(8)
+def _vocabulary_kind(tokenizer: Any) -> Literal["byte level", "byte fallback", "text"]:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.decoder is None:
+        return "text"
+    kinds = _decoder_kinds(json.loads(backend.decoder.__getstate__()))
+    if "ByteLevel" in kinds:
+        return "byte level"
+    return "byte fallback" if "ByteFallback" in kinds else "text"
+
+
+def _decoder_kinds(decoder: Any) -> set[str]:
+    inner = (_decoder_kinds(each) for each in decoder.get("decoders", ()))
+    return {decoder["type"]}.union(*inner)
+
+
+@lru_cache(1)
+def _byte_by_letter() -> dict[str, int]:
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {letter: byte for byte, letter in bytes_to_unicode().items()}
+
 
 _HALF = "\N{REPLACEMENT CHARACTER}"
 
@@ -22,13 +101,8 @@ _HALF = "\N{REPLACEMENT CHARACTER}"
 class _PlacedToken:
     """A token with its position in characters.
 
-    Args:
-        token: The token, with all of its text.
-        start: Start of its text.
-        end: End of its text.
-        until: End of the last character that it is part of: after ``end`` for a token that ends
-            within a character.
-        state: State of the decoder before its bytes.
+    ``until`` is the end of the last character that it is part of: after ``end`` for a token that ends
+    within a character. ``state`` is that of the decoder before its bytes.
     """
 
     token: GeneratedToken
@@ -39,13 +113,7 @@ class _PlacedToken:
 
 
 class StreamedAnswer:
-    """One streamed answer; each delta has the tokens of its text.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        start: Forced start of the answer; not part of the output.
-        how: Stop strings and the check for completeness.
-    """
+    """One streamed answer without its forced start; each delta has the tokens of its text."""
 
     def __init__(self, tokenizer: Any, start: str, sampling: Sampling) -> None:
         self._tokenizer = tokenizer
@@ -139,7 +207,7 @@ class StreamedAnswer:
         if not self.begun:
             return
         text = self._text
-        end = _first(text, self._sampling.stop, max(self._sent - _longest(self._sampling.stop), 0))
+        end = _first(text, self._sampling.stop, max(self._sent - max(map(len, self._sampling.stop), default=0), 0))
         if end is None and self._sampling.finished is not None and self._sampling.finished(text):
             end = len(text)
         if end is not None:
@@ -153,7 +221,6 @@ class StreamedAnswer:
             yield self._delta(index, ready, None)
 
     def _delta(self, index: int, end: int, finish: Finish | None) -> TextDelta:
-        """The delta from the text that was sent up to a position."""
         end = max(end, self._sent)
         limit = self._base + end
         tokens: list[GeneratedToken] = []
@@ -212,12 +279,7 @@ def _shorten(placed_token: _PlacedToken, limit: int) -> _PlacedToken:
     return replace(placed_token, token=token, end=limit, until=limit)
 
 
-def _longest(stop: tuple[str, ...]) -> int:
-    return max(map(len, stop), default=0)
-
-
 def _first(text: str, stop: tuple[str, ...], start: int) -> int | None:
-    """Position of the first stop string; None without one."""
     positions = [position for mark in stop if (position := text.find(mark, start)) >= 0]
     return min(positions, default=None)
 

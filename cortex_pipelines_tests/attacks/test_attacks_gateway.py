@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.feedback.answer_events import FILE, EventLog
+from cortex_pipelines.feedback.store import FILE, EventLog
 from cortex_pipelines.serving.security.audit import FILE as AUDIT
 from cortex_pipelines.serving.security.audit import verify
 from cortex_pipelines_tests.serving import tinygateway

@@ -1,7 +1,6 @@
 """Importing feedback: every form, hostile lines, repetition, consent, retention time."""
 
 import gzip
-import hashlib
 import json
 import random
 import resource
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cortex_pipelines.feedback.assets import interactions
-from cortex_pipelines.feedback.events import canonical
 from cortex_pipelines.feedback.importing import Importer, ImportSummary, RejectedLine
-from cortex_pipelines.feedback.pinned_events import FeedbackError, FeedbackSource, take_feedback_pin
 from cortex_pipelines.feedback.settings import FeedbackSettings
-from cortex_pipelines.feedback.store import open_store
+from cortex_pipelines.feedback.store import FeedbackError, FeedbackSource, open_store, take_feedback_pin
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections
@@ -27,47 +25,16 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 AT = "2026-03-01T12:00:00.000+00:00"
 SECRET = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 
-GATEWAY: tuple[dict[str, Any], ...] = (
-    {
-        "at": AT,
-        "type": "offered",
-        "completion_id": "cmpl-1",
-        "project": "shop",
-        "language": "python",
-        "version": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
-        "arm": "a",
-        "propensity": 0.5,
-        "latency_ms": 80.5,
-        "characters": 20,
-        "tokens": 5,
-        "model": "shop",
-    },
-    {"at": AT, "type": "view", "completion_id": "cmpl-1", "choice_index": 0},
-    {"at": AT, "type": "select", "completion_id": "cmpl-1", "elapsed": 1500, "select_kind": "line",
-     "characters": 12},
-    {"at": AT, "type": "retained", "completion_id": "cmpl-1", "after": 300, "characters": 9},
-    {
-        "at": AT,
-        "type": "feedback",
-        "vote": "down",
-        "completion_id": "cmpl-1",
-        "correction": f"token = '{SECRET}'",
-    },
-)  # fmt: skip
-CONTINUE: dict[str, Any] = {
-    "eventName": "autocomplete",
-    "schema": "0.2.0",
-    "timestamp": AT,
-    "userId": "ada@example.com",
-    "completionId": "continue-1",
-    "completion": "return total",
-    "prompt": "def f(",
-    "prefix": "",
-    "filepath": "file:///home/ada/work/shop/src/cart.py",
-    "gitRepo": "example/shop",
-    "time": 300,
-    "accepted": False,
-}
+RECORDS = yaml.safe_load(Path(__file__).with_name("records.yaml").read_text(encoding="utf-8").replace("SECRET", SECRET))
+GATEWAY: list[dict[str, Any]] = RECORDS["gateway"]
+CONTINUE: dict[str, Any] = RECORDS["continue"]
+HOSTILE: tuple[tuple[bytes, str], ...] = (
+    (b"[" * 100_000, "is not JSON"),
+    (b"\xff\xfe{}", "is not JSON"),
+    (b"{" + b" " * (5 << 20) + b"}", "is longer than 4 MiB"),
+    (b'{"corrected": "c", "at": "' + b"1" * 5000 + b'"}', "time stamp: expected ISO 8601"),
+    *((line.encode(), reason) for line, reason in RECORDS["hostile"]),
+)
 
 
 def lines(path: Path, *records: object) -> Path:
@@ -163,42 +130,6 @@ def test_corrections_as_csv(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(FeedbackError, match="has no column corrected"):
         take_in(tmp_path, tmp_path / "other.csv")
-
-
-HOSTILE: tuple[tuple[bytes, str], ...] = (
-    (b"{", "is not JSON"),
-    (b"[" * 100_000, "is not JSON"),
-    (b'{"at": NaN}', "is not JSON"),
-    (b"\xff\xfe{}", "is not JSON"),
-    (b"[]", "is not a JSON object"),
-    (b'{"x": 1}', "is of no known form"),
-    (b"{" + b" " * (5 << 20) + b"}", "is longer than 4 MiB"),
-    (b'{"at": "soon", "type": "view", "completion_id": "c"}', "at: "),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "view"}', "completion_id: "),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": [], "completion_id": "c"}', "type: expected one of"),
-    (b'{"at": "2027-01-01T12:00:00Z", "type": "view", "completion_id": "c"}', "a clock is wrong"),
-    (b'{"at": "2025-01-01T12:00:00Z", "type": "view", "completion_id": "c"}', "feedback.keep_days"),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "offered", "completion_id": "c", "project": "x"}',
-     "project x has not consented"),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "select", "completion_id": "c", "elapsed": -1}',
-     "elapsed_ms: "),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "feedback", "vote": "up", "task_id": "t"}',
-     "routing decision"),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "view", "completion_id": "\\ud800"}',
-     "completion_id"),
-    (b'{"completionId": "c", "schema": "9.9"}', "schema: expected 0.1.0 or 0.2.0"),
-    (b'{"completionId": "c", "timestamp": 1e400}', "time stamp: "),
-    (b'{"completionId": "c", "timestamp": "2026-03-01", "accepted": "yes"}', "accepted: "),
-    (b'{"corrected": "c", "at": "' + b"1" * 5000 + b'"}', "time stamp: expected ISO 8601"),
-    (b'{"corrected": "c", "at": "03/04/2026"}', "can be read in two ways"),
-    (b'{"corrected": null}', "corrected: expected a text"),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "retained", "completion_id": "c", "characters": 3}',
-     "after: "),
-    (b'{"at": "2026-03-01T12:00:00Z", "type": "retained", "completion_id": "c", "after": 30}',
-     "characters: "),
-    (b'{"ts": 1772366400000, "event": {}}', "event: expected one of"),
-    (b'{"ts": 1772366400000, "event": {"completion": {"choices": 3}}}', "event.completion.choices"),
-)  # fmt: skip
 
 
 def test_each_bad_line_is_named_with_its_reason_and_the_others_are_taken(tmp_path: Path) -> None:
@@ -326,39 +257,6 @@ def test_no_home_folder_is_stored_from_any_source(tmp_path: Path) -> None:
     assert result.taken == 4
     assert not any(b"jane" in file.read_bytes() for file in (tmp_path / "store").glob("*.jsonl"))
     assert sorted(row["path"] for row in table(tmp_path)) == ["b.py", *["src/a.py"] * 3]
-
-
-def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its ids were of the texts alone, before private values were taken out; its paths any."""
-    texts = ("x = 1", "x = 2"), ("y = 1", f"token = '{SECRET}'")
-    records = [
-        {"original": original, "corrected": corrected, "user": user, "at": AT, "path": path}
-        for original, corrected in texts
-        for user, path in (("ann", "/home/ann/shop/src/a.py"), ("bob", "src/a.py"))
-    ]
-    correction = {"completion_id": "0" * 32, "corrected": "z = 1", "at": AT}
-    path = lines(tmp_path / "a.jsonl", *records, correction)
-    take_in(tmp_path, path, project="shop")
-    stored = tmp_path / "store" / "2026-03.jsonl"
-    today, rows = stored.read_bytes(), table(tmp_path)
-    assert len(rows) == 5
-    earlier = []
-    for line, record in zip(today.splitlines(), [*records, correction], strict=True):
-        event = json.loads(line)
-        if "original" in record:
-            content = f"{record['original']}\0{record['corrected']}".encode()
-            event["completion_id"] = hashlib.sha256(content).hexdigest()[:32]
-            event["path"] = record["path"]
-        earlier.append(event)
-    stored.write_text("".join(canonical(event) + "\n" for event in earlier))
-    (tmp_path / "store" / "known.sqlite").unlink()
-    result, _ = take_in(tmp_path, path, project="shop")
-    assert (result.new, result.repeated) == (0, 5)
-    assert caplog.messages == ["feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it again"]
-    assert stored.read_bytes() == today
-    assert table(tmp_path) == rows
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,16 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.feedback.answer_events import FILE, EventLog
 from cortex_pipelines.feedback.commits import surviving_characters
-from cortex_pipelines.feedback.distance import correction_distance
 from cortex_pipelines.feedback.events import parse_event
 from cortex_pipelines.feedback.formats import EventReader
-from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics
+from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics, correction_distance, report
 from cortex_pipelines.feedback.project_feedback import gateway_log
-from cortex_pipelines.feedback.report import report
 from cortex_pipelines.feedback.retention import build_interactions
 from cortex_pipelines.feedback.simulator import FileRevision, from_before, from_gateway, reaction, send, simulate
+from cortex_pipelines.feedback.store import FILE, EventLog
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.serving import tinygateway

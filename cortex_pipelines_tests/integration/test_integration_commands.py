@@ -261,7 +261,6 @@ def test_all_commands_are_there() -> None:
         "test-environment",
         "tune-machine",
         "update",
-        "upgrade",
         "verify",
     }
 

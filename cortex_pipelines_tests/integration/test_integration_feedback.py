@@ -5,8 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from cortex_pipelines.feedback.answer_events import EventLog
 from cortex_pipelines.feedback.project_feedback import gateway_log
+from cortex_pipelines.feedback.store import EventLog
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.feedback.answer_events import EventLog
 from cortex_pipelines.feedback.project_feedback import gateway_log
+from cortex_pipelines.feedback.store import EventLog
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.release.experiments.plan import ExperimentLog, ExperimentSpec, append
 from cortex_pipelines.serving.security.audit import FILE, AuditLog, verify

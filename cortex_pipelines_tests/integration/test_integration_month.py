@@ -27,8 +27,8 @@ from cortex_pipelines.adapters.model.lora import SEEN
 from cortex_pipelines.feedback.project_feedback import git_folder
 from cortex_pipelines.feedback.simulator import file_history
 from cortex_pipelines.release.ledger import ledger
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.project_gateway import open_gateway
+from cortex_pipelines.serving.http.server import create_app
+from cortex_pipelines.serving.open_gateway import open_gateway
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject

@@ -38,7 +38,7 @@ from cortex_pipelines.monitoring.anomalies.windows import Scale, all_series, div
 from cortex_pipelines.monitoring.assets import worker_anomalies
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
 from cortex_pipelines.serving.http.errors import add_error_handlers
-from cortex_pipelines.serving.http.logs import logs_router
+from cortex_pipelines.serving.http.project_routes import logs_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5
 

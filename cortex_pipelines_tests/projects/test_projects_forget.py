@@ -28,7 +28,7 @@ from cortex_pipelines.projects.forget import add_tombstones, create_tombstones, 
 from cortex_pipelines.projects.update_pins import add_author_tombstones
 from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.serving.engines.opening import CACHE
+from cortex_pipelines.serving.engines.engine import CACHE
 from cortex_pipelines.serving.reviews import FILE, PendingReview
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import verify_file

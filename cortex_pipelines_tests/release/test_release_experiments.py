@@ -14,7 +14,7 @@ from cortex_pipelines.release.experiments.running import experiment_log
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ensure_keys, moves, record
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.serving.catalogue import CatalogueSource
-from cortex_pipelines.serving.project_gateway import _stamp, read_catalogue
+from cortex_pipelines.serving.project_catalogue import catalogue_stamp, read_catalogue
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
@@ -126,7 +126,7 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
 
 
 def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> None:
-    source = CatalogueSource(lambda: read_catalogue(root), lambda: _stamp(root))
+    source = CatalogueSource(lambda: read_catalogue(root), lambda: catalogue_stamp(root))
     assert source.current.models["shop"].notice == ""
     assert source.current.models["shop"].details["prompts"]["chat"]
     file = root / "prompts" / "naming.jinja"

@@ -12,7 +12,7 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.retrieval.context import Excerpt, approximate_tokens
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.open_index import index_folder
-from cortex_pipelines.serving.task_context import ContextSource, index_context
+from cortex_pipelines.serving.project_services import ContextSource, index_context
 
 PARAMETERS = load_parameters()
 PACKAGE = Path(cortex_pipelines.__file__).parent

@@ -23,8 +23,7 @@ from cortex_pipelines.retrieval.notes.note import NewNote
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
-from cortex_pipelines.serving.project_services import open_memory, project_services
-from cortex_pipelines.serving.task_context import project_context
+from cortex_pipelines.serving.project_services import open_notes, project_context, project_services
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.retrieval.searchedproject import embed, encode, write
 
@@ -81,7 +80,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     answer = json.loads(cortex("memory", "search", "cents of prices", *of, "--json").stdout)
     (entry,) = answer["entries"]
     assert (entry["id"], entry["kind"], entry["origin"]) == (new, "note", "cortex memory")
-    assert entry["author"] == open_memory(root, name).pseudonym("ANNA ")
+    assert entry["author"] == open_notes(root, name).pseudonym("ANNA ")
     history = cortex("memory", "search", "prices", "--history", *of).stdout
     assert f"decision, superseded by {new}: prices are cut to cents" in history
 
@@ -146,7 +145,7 @@ def test_what_was_tried_and_is_kept_is_joined_to_the_context(root: Path, name: s
         ("t1", "round each price to cents", "frontend", None),
         ("t3", "translate the page of help", "docs", True),
     )
-    memory = open_memory(root, name)
+    memory = open_notes(root, name)
     memory.add("anna", "the price is rounded half up", "decision", "test")
     memory.add("anna", "the menu is blue", "note", "test")
     memory.add("anna", "how to round the price to cents?", "exchange", "test", "half up")
@@ -180,14 +179,14 @@ def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
     edges_path = root / "data" / "code_graph" / name / "edges.parquet"
     edges_path.parent.mkdir(parents=True)
     pl.DataFrame(edges, columns, orient="row").write_parquet(edges_path)
-    answer = open_memory(root, name).search("", "who uses round_price", 5)
+    answer = open_notes(root, name).search("", "who uses round_price", 5)
     assert {tuple(edge.values()) for edge in answer["relations"]} == {
         ("shop.py:Shop.pay", "calls", "lib/price.py:Price.round_price", "code_graph"),
         ("backend", "was sent a task about", "round_price", "coordination_tables"),
     }
-    (of_file,) = open_memory(root, name).search("", "who needs price.py", 5)["relations"]
+    (of_file,) = open_notes(root, name).search("", "who needs price.py", 5)["relations"]
     assert (of_file["source"], of_file["target"]) == ("shop.py", "lib/price.py")
-    assert open_memory(root, name).search("", "nothing_like_it", 5)["relations"] == []
+    assert open_notes(root, name).search("", "nothing_like_it", 5)["relations"] == []
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -199,7 +198,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         opened.append("opened")
         return make(*given)
 
-    monkeypatch.setattr("cortex_pipelines.serving.task_context.open_project_searcher", noted)
+    monkeypatch.setattr("cortex_pipelines.serving.project_services.open_project_searcher", noted)
     return opened
 
 
@@ -218,7 +217,7 @@ def test_answers_are_cached_until_what_they_rest_on_changed(
     assert len(opened) == 2, "each of the services opens its own"
     assert asked() == first
     assert len(opened) == 2, "another process answers from the cache"
-    open_memory(root, name).add("anna", "a price is rounded half up", "note", "test")
+    open_notes(root, name).add("anna", "a price is rounded half up", "note", "test")
     assert asked()[1]["notes"][0]["text"] == "a price is rounded half up"
     write(root, name, CODE.replace("round_price", "cut_price"), "price.py")
     assert asked()[0]["results"][0]["name"] == "cut_price"
@@ -249,7 +248,7 @@ def test_a_memory_that_cannot_be_used_hides_no_code(root: Path, name: str, caplo
 
 
 def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
-    memory = open_memory(root, name)
+    memory = open_notes(root, name)
     memory.add(ADDRESS, "lenas note on cents", "note", "test")
     memory.add("ben", "see src/legacy/old.py for the walrus", "note", "test")
     memory.add("ben", "see src/legacy2/old.py for the penguin", "note", "test")
@@ -278,7 +277,7 @@ def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
 def test_the_command_that_forgets_reaches_them(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget, "models_trained_on", lambda *_: [])
     monkeypatch.setattr(forget, "mark_models", lambda *_: None)
-    open_memory(root, name).add(ADDRESS, "lenas note on cents", "note", "test")
+    open_notes(root, name).add(ADDRESS, "lenas note on cents", "note", "test")
     result = cortex("forget", "--author", ADDRESS.upper())
     assert "deleted: 1 entries of memories (deletion " in result.stderr
     assert b"lenas note" not in stored(root)

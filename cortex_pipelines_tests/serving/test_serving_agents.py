@@ -23,7 +23,7 @@ from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.versioning.root import ProjectError
@@ -132,7 +132,7 @@ def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None
 
 def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
     from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.request_prompts import completion
+    from cortex_pipelines.serving.requests import completion
 
     request = gateway.prepare(gateway.backend_for(model), completion(prompt), Sampling(most))
     return "".join(delta.text for delta in gateway.stream_blocking(request))
@@ -249,13 +249,13 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
 _LOADING = """
 import time
 from cortex_pipelines.cli.serving import mcp
-from cortex_pipelines.serving import project_gateway, project_services
+from cortex_pipelines.serving import open_gateway, project_services
 from cortex_pipelines.serving.services import NOTHING
 from cortex_pipelines.versioning import root
 
 root.find_root = lambda: None
 project_services.project_services = lambda root: NOTHING
-project_gateway.open_gateway = lambda root, model: time.sleep(10_000)
+open_gateway.open_gateway = lambda root, model: time.sleep(10_000)
 mcp.mcp(["--model", "shop"], standalone_mode=False)
 print("left")
 """

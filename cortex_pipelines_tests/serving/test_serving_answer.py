@@ -11,8 +11,14 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, ScoredToken, TextDelta
-from cortex_pipelines.serving.token_bytes import alternative, alternative_bytes, spelled, token_bytes, unspelled
-from cortex_pipelines.serving.token_stream import StreamedAnswer
+from cortex_pipelines.serving.token_stream import (
+    StreamedAnswer,
+    alternative,
+    alternative_bytes,
+    spelled,
+    token_bytes,
+    unspelled,
+)
 from cortex_pipelines_tests.adapters import tinymodel
 
 EMOJI = "\N{GRINNING FACE}"

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
 from cortex_pipelines.serving.security.audit import FILE, FIRST, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
@@ -43,9 +42,7 @@ def keys(state: Path) -> KeyRing:
 @pytest.fixture(scope="module")
 def client(home: Path, state: Path, keys: KeyRing) -> Iterator[TestClient]:
     gateway = tinygateway.open_tiny(home, state)
-    hosts = hosts_of("127.0.0.1", gateway.settings)
-    door = Authenticator(keys, gateway.settings, hosts, AuditLog(state))
-    with TestClient(create_app(gateway, authenticator=door), base_url="http://localhost") as client:
+    with tinygateway.web_client(gateway, keys=keys, audit=AuditLog(state)) as client:
         yield client
 
 
@@ -147,17 +144,23 @@ def test_a_kill_in_the_middle_of_a_line_breaks_nothing(
         assert check.entries >= whole_entries
 
 
-def _write_many(folder: Path) -> None:
-    write_log(folder, 50)
+WRITING = """
+import sys
+from pathlib import Path
+from cortex_pipelines.serving.security.audit import AuditLog
+
+log = AuditLog(Path(sys.argv[1]))
+for number in range(50):
+    log.add({"key": "a", "status": number})
+"""
+
+
+def writer(folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", WRITING, str(folder)], cwd=tinygateway.ROOT)
 
 
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("spawn")
-    processes = [fork.Process(target=_write_many, args=(tmp_path,)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    assert [process.wait() for process in [writer(tmp_path), writer(tmp_path)]] == [0, 0]
     check = verify(tmp_path / FILE)
     assert (check.entries, check.problem) == (100, "")
 
@@ -218,13 +221,10 @@ def _as_redacted(line: str) -> str:
 
 
 def test_nothing_that_is_written_meanwhile_is_lost(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("spawn")
-    writer = fork.Process(target=_write_many, args=(tmp_path,))
     write_log(tmp_path, 1)
-    writer.start()
-    while writer.is_alive():
+    process = writer(tmp_path)
+    while process.poll() is None:
         AuditLog(tmp_path).forget(lambda name: name == "a")
-    writer.join()
     AuditLog(tmp_path).forget(lambda name: name == "a")
     check = verify(tmp_path / FILE)
     assert (check.redacted, check.problem) == (51, "")

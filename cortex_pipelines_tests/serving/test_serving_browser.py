@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.feedback.answer_events import FILE
+from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.privacy.typed_text import redacted
-from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -155,33 +155,8 @@ def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.evaluate(CONTRAST) >= 4.5, "WCAG AA"
+    assert page.evaluate(Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")) >= 4.5, "WCAG AA"
     unnamed = "input, select, textarea"
     names = page.locator(unnamed).evaluate_all("all => all.map(one => one.labels.length)")
     assert names
     assert all(names)
-
-
-CONTRAST = """() => {
-  const light = (color) => {
-    const [r, g, b] = color.match(/\\d+/g).map(Number).map((value) => value / 255)
-      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ratio = (one, other) => {
-    const [a, b] = [light(one), light(other)].sort((x, y) => y - x);
-    return (a + 0.05) / (b + 0.05);
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (!color.startsWith("rgba(0, 0, 0, 0")) return color;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const texts = "p, a, h1, h2, h3, label, dt, dd, code, button:enabled, th, td, caption";
-  return Math.min(...[...document.querySelectorAll(texts)]
-    .filter((one) => one.offsetParent && one.textContent.trim())
-    .map((one) => ratio(getComputedStyle(one).color, behind(one))));
-}"""
-"""The least contrast of any text with what is behind it."""

@@ -4,53 +4,18 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cortex_pipelines.prompts.chat_rendering import ChatError, ChatMessage, ToolCall
-from cortex_pipelines.serving.request_prompts import PromptTarget, chat
+from cortex_pipelines.serving.requests import PromptTarget, chat
 from cortex_pipelines_tests.adapters import tinymodel
 
-_ALTERNATE = (
-    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}"
-)
-GEMMA = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
-    "{% endif %}{% for m in messages %}" + _ALTERNATE + "[{{ m['role'] }}]{{ m['content'] | trim }}"
-    "{% endfor %}{% if add_generation_prompt %}[model]{% endif %}"
-)
-LLAMA_2 = (
-    "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
-    "{% set system = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}"
-    "{% set system = false %}{% endif %}{% for m in loop_messages %}"
-    + _ALTERNATE
-    + "{% if loop.index0 == 0 and system %}<<{{ system }}>>{% endif %}"
-    "{% if m['role'] == 'user' %}[INST]{{ m['content'] }}[/INST]{% else %}{{ m['content'] }}"
-    "{% endif %}{% endfor %}"
-)
-DROPS_SYSTEM = (
-    "{% for m in messages %}{% if m.role == 'user' %}U:{{ m.content }}\n"
-    "{% elif m.role == 'assistant' %}A:{{ m.content }}\n{% endif %}{% endfor %}A:"
-)
-CHATML = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}<assistant>"
-NAMES = "{% for m in messages %}{{ m.name or m.role }}: {{ m.content }}\n{% endfor %}"
-TOOLS = (
-    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for call in m.tool_calls or [] %}"
-    "[{{ call.function.name }} {{ call.function.arguments | tojson }}]{% endfor %}{% endfor %}"
-)
-TOOLS_AS_TEXT = TOOLS.replace(" | tojson", "")
-TOOLS_AS_NAMED = TOOLS.replace(
-    "{% for call in",
-    "{% if m.tool_call_id and m.tool_call_id | length != 9 %}"
-    "{{ raise_exception('Tool call IDs should have length 9!') }}{% endif %}{% for call in",
-)
-TOOLS_ALONE = (
-    "{% for m in messages %}{% if m.tool_calls %}[{{ m.tool_calls[0].function.name }} "
-    "{{ m.tool_calls[0].function.arguments | tojson }}]{% else %}<{{ m.role }}>{{ m.content }}"
-    "{% endif %}{% endfor %}"
-)
+TEMPLATES = yaml.safe_load(Path(__file__).with_name("chat_templates.yaml").read_text(encoding="utf-8"))
+GEMMA, LLAMA_2, DROPS_SYSTEM, CHATML, NAMES, TOOLS, TOOLS_AS_TEXT, TOOLS_AS_NAMED, TOOLS_ALONE = TEMPLATES.values()
 
 S, D, U, A = (ChatMessage(role, role[0].upper()) for role in ("system", "developer", "user", "assistant"))
 CALL = ChatMessage("assistant", "", tool_calls=(ToolCall("call_abc", "look", '{"path": "a.py"}'),))

@@ -16,14 +16,11 @@ from cortex_pipelines.release.experiments import running
 from cortex_pipelines.release.experiments.analysis import ExperimentCounts
 from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentLog, ExperimentSpec, append
 from cortex_pipelines.release.experiments.running import AnswerLog, Assignment, Experiments
-from cortex_pipelines.serving import experiment_arms
-from cortex_pipelines.serving.catalogue import Catalogue, ServedModel
-from cortex_pipelines.serving.conditions import with_ways
+from cortex_pipelines.serving import rollout
+from cortex_pipelines.serving.catalogue import Catalogue, ServedModel, Split, with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.project_gateway import attach_experiment
+from cortex_pipelines.serving.project_catalogue import attach_experiment
 from cortex_pipelines.serving.requests import Backend
-from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines_tests.serving import tinygateway
 
 USUAL: dict[str, Any] = {
@@ -82,14 +79,14 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
         )
         if full:
             gateway.settings = gateway.settings.model_copy(update={"waiting": 0})
-        with TestClient(create_app(gateway)) as client:
+        with tinygateway.web_client(gateway) as client:
             yield client
 
     return opened
 
 
 def start(root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any) -> ExperimentSpec:
-    return experiment_arms.start(root, models(home), "shop", a, b, **(USUAL | changes))
+    return rollout.start_experiment(root, models(home), "shop", a, b, **(USUAL | changes))
 
 
 def ask(client: TestClient, user: str, **changes: Any) -> Any:
@@ -347,10 +344,10 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     refused("have to be above 0", most_answers=0)
     served = models(home)
     with pytest.raises(ExperimentError, match=r"no project shelf; projects: .*, shop"):
-        experiment_arms.start(tmp_path, served, "shelf", "base", "base", **USUAL)
+        rollout.start_experiment(tmp_path, served, "shelf", "base", "base", **USUAL)
     served["shop"] = replace(served["shop"], split=Split("shop", "docs.dir", {}, "now"))
     with pytest.raises(ExperimentError, match="shop has a canary"):
-        experiment_arms.start(tmp_path, served, "shop", "base", "base", **USUAL)
+        rollout.start_experiment(tmp_path, served, "shop", "base", "base", **USUAL)
     with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
         running.stop(tmp_path, "shop", "")
     assert not running.experiment_log(tmp_path).path.exists()

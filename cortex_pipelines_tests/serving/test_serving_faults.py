@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
-from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines_tests.serving import tinygateway
@@ -36,7 +34,7 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
     gateway = tinygateway.open_tiny(home, tmp_path, engine="llama")
     engine = gateway.engine
     assert isinstance(engine, LlamaEngine)
-    with TestClient(create_app(gateway)) as client:
+    with tinygateway.web_client(gateway) as client:
         text = client.post("/v1/completions", json=request_body(0)).json()["choices"][0]["text"]
 
         def ask(number: int) -> Counter[int]:
@@ -68,7 +66,7 @@ def test_ten_times_the_load_is_told_to_come_back(home: Path, tmp_path: Path, mon
     # slower than 30 clients on any machine
     monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.005))
     gateway = tinygateway.open_tiny(home, tmp_path, waiting=2)
-    with TestClient(create_app(gateway)) as client:
+    with tinygateway.web_client(gateway) as client:
 
         def ask(number: int) -> Any:
             body = request_body(number, max_tokens=32, stream=number % 3 == 0)
@@ -124,6 +122,7 @@ def count_answers(state: Path) -> dict[str, Any]:
     return dict(counts)
 
 
+@pytest.mark.attack
 def test_a_killed_gateway_goes_on_with_the_plan_and_its_counts(home: Path, tmp_path: Path) -> None:
     port = free_port()
 

@@ -1,19 +1,22 @@
 """Which model answers, by which way, and what happens where its adapter cannot be had."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cortex_pipelines.extraction.patterns.pattern import parse_pattern
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.prompts.examples import prompt_segments, read_examples
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release, best_condition
 from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
-from cortex_pipelines.serving.engines.engine import AdapterFiles, Sampling
+from cortex_pipelines.serving.engines.engine import AdapterFiles, Event, Job, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.request_prompts import PromptTarget, chat, completion, infill
+from cortex_pipelines.serving.requests import PromptTarget, chat, completion, infill
 from cortex_pipelines.serving.tasks import TaskContext, TaskError, suggest
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, as_text
@@ -191,3 +194,49 @@ def test_tasks_are_asked_as_in_training(gateway: Gateway) -> None:
     assert documented.template.startswith("documentation@")
     with pytest.raises(TaskError, match="not one of python"):
         suggest(gateway, "shop", "refactoring", "x", TaskContext(language="cobol"), sections)
+
+
+PATTERN = {
+    **{"name": "keep_ids", "when": "Always.", "languages": "python"},
+    **{"counter_example": "drop($A)", "example": "keep($A)"},
+}
+
+
+def fake_submit(text: str) -> Callable[..., Callable[[], None]]:
+    def submit(job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
+        for index in range(job.count):
+            deliver(TextDelta(index, text, ()))
+            deliver(TextDelta(index, "", (), "stop"))
+        deliver(None)
+        return lambda: None
+
+    return submit
+
+
+def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def patterns() -> PatternChecks:
+        opened.append("shop")
+        return PatternChecks([parse_pattern(PATTERN)])
+
+    def read() -> Catalogue:
+        served = tinygateway.catalogue(home)
+        with_patterns = replace(served.models["shop"], patterns=patterns)
+        return replace(served, models={**served.models, "shop": with_patterns})
+
+    gateway = tinygateway.open_tiny(home, tmp_path, read)
+    monkeypatch.setattr(gateway.engine, "submit", fake_submit("drop(item)\n"))
+    body = {"model": "shop", "task": "refactoring", "input": "keep(item)", "alternatives": 0}
+    with tinygateway.web_client(gateway) as client:
+        assert opened == []
+        answer = client.post("/predict", json=body)
+        assert answer.json()["flags"] == ["pattern:keep_ids"]
+        assert answer.headers["x-cortex-flags"] == "pattern:keep_ids"
+        body |= {"task": "completion", "input": "def f(item):\n    "}
+        assert client.post("/predict", json=body).json()["flags"] == ["pattern:keep_ids"]
+        assert client.post("/predict", json=body | {"model": "docs"}).json()["flags"] == []
+        body |= {"context": {"language": "go"}}
+        assert client.post("/predict", json=body).json()["flags"] == []

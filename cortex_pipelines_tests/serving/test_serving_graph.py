@@ -9,11 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import Authenticator
 from cortex_pipelines.serving.http.graph import ALIASES, LINEAGES, SCHEMA
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines_tests.serving import tinygateway
 
 TREE = {
     "name": "code_adapter", "partition": "shop", "version": "shop.dir", "run_id": "r1",
@@ -53,12 +52,8 @@ def keys(tmp_path: Path) -> KeyRing:
 
 
 @pytest.fixture
-def client(
-    gateway: Gateway, lineages: Lineages, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TestClient]:
-    monkeypatch.setattr(gateway, "close", lambda: None)
-    app = create_app(gateway, ProjectServices(lineage=lineages), authenticator=Authenticator(keys, gateway.settings))
-    with TestClient(app, raise_server_exceptions=False) as client:
+def client(gateway: Gateway, lineages: Lineages, keys: KeyRing) -> Iterator[TestClient]:
+    with tinygateway.web_client(gateway, ProjectServices(lineage=lineages), keys) as client:
         yield client
 
 

@@ -12,11 +12,10 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.feedback.answer_events import FILE
+from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.limits import LARGEST_BODY
+from cortex_pipelines.serving.http.middleware import LARGEST_BODY
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -30,8 +29,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(home: Path, state: Path) -> Iterator[TestClient]:
-    app = create_app(tinygateway.open_tiny(home, state))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with tinygateway.web_client(tinygateway.open_tiny(home, state)) as client:
         yield client
 
 
@@ -263,7 +261,7 @@ def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gate
     def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
         reviewed.extend((text, decision.abstained) for text, decision in zip(texts, decisions, strict=True))
 
-    client = TestClient(create_app(gateway, ProjectServices(review=keep)))
+    client = tinygateway.web_client(gateway, ProjectServices(review=keep))
     tasks = ["The leaked secret key", "mow the lawn"]
     rows = client.post("/route", json={"tasks": tasks}).json()["decisions"]
     assert reviewed == [(text, decision["abstained"]) for text, decision in zip(tasks, rows, strict=True)]
@@ -274,7 +272,7 @@ def test_a_full_disk_costs_no_decision(gateway: Gateway, caplog: pytest.LogCaptu
     def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
         raise OSError(ENOSPC, "No space left on device")
 
-    client = TestClient(create_app(gateway, ProjectServices(review=keep)))
+    client = tinygateway.web_client(gateway, ProjectServices(review=keep))
     answer = client.post("/route", json={"task": "mow the lawn"})
     assert (answer.status_code, answer.json()["abstained"]) == (200, True)
     assert "were not kept: [Errno 28] No space left" in caplog.text
@@ -400,7 +398,7 @@ def test_an_engine_that_fails_is_told_and_the_next_request_answered(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway: Gateway = tinygateway.open_tiny(home, tmp_path)
-    with TestClient(create_app(gateway), raise_server_exceptions=False) as client:
+    with tinygateway.web_client(gateway) as client:
         with monkeypatch.context() as patched:
             patched.setattr(gateway.engine, "_run_prompt", lambda *_: 1 / 0)
             failed = client.post("/v1/completions", json=GOOD)

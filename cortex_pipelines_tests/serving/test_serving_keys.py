@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,13 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import (
-    OPEN,
-    ROUTE_SCOPES,
-    Authenticator,
-    hosts_of,
-    is_loopback,
-    scopes_for,
-)
-from cortex_pipelines.serving.http.server import require_keys
+from cortex_pipelines.serving.http.authentication import OPEN, ROUTE_SCOPES, hosts_of, is_loopback, scopes_for
+from cortex_pipelines.serving.http.server import create_app, require_keys
 from cortex_pipelines.serving.security.access import TokenBucket
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
 from cortex_pipelines_tests.serving import tinygateway
 
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 2}
-URL = "http://127.0.0.1:8008"
 
 Enter = Callable[..., TestClient]
 
@@ -42,21 +34,13 @@ def keys(tmp_path: Path) -> KeyRing:
 @pytest.fixture
 def enter(gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Enter]:
     """A client at the door of a gateway, which stays open for the next one."""
-    monkeypatch.setattr(gateway, "close", lambda: None)
-    opened: list[TestClient] = []
+    with ExitStack() as stack:
 
-    def make_client(**changes: Any) -> TestClient:
-        settings = tinygateway.settings(**changes)
-        monkeypatch.setattr(gateway, "settings", settings)
-        door = Authenticator(keys, settings, hosts_of("127.0.0.1", settings))
-        app = create_app(gateway, authenticator=door)
-        client = TestClient(app, base_url=URL, raise_server_exceptions=False)
-        opened.append(client)
-        return client.__enter__()
+        def make_client(**changes: Any) -> TestClient:
+            monkeypatch.setattr(gateway, "settings", tinygateway.settings(**changes))
+            return stack.enter_context(tinygateway.web_client(gateway, keys=keys))
 
-    yield make_client
-    for client in opened:
-        client.__exit__(None, None, None)
+        yield make_client
 
 
 def bearing(token: str) -> dict[str, str]:

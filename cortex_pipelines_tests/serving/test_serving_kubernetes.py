@@ -17,13 +17,13 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.orchestration import recovery
-from cortex_pipelines.serving.engines.opening import CACHE
+from cortex_pipelines.serving.engines.engine import CACHE
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
-from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.authentication import OPEN
+from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.security import keys
-from cortex_pipelines.serving.tracing import ENDPOINTS
+from cortex_pipelines.serving.telemetry import ENDPOINTS
 from cortex_pipelines.versioning import root as roots
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import pytest
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.retrieval.open_index import WITHOUT, index_folder
-from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.server import create_app
+from cortex_pipelines.serving.project_services import index_context
 from cortex_pipelines.serving.services import ProjectServices
-from cortex_pipelines.serving.task_context import index_context
 from cortex_pipelines_tests.serving import tinygateway
 
 GUIDE = tinygateway.ROOT / "docs" / "guides" / "langchain.md"

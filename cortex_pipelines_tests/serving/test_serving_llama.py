@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from cortex_pipelines.cli.serving.serve import serve
 from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
-from cortex_pipelines.cli.serving import serve
-from cortex_pipelines.serving import exported_gateway
-from cortex_pipelines.serving.engines import opening as engines
+from cortex_pipelines.serving import open_gateway
+from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
@@ -25,14 +25,14 @@ from cortex_pipelines.serving.engines.engine import (
     RefusedAdapterError,
     Sampling,
     ScoredToken,
+    open_engine,
 )
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
-from cortex_pipelines.serving.engines.llama_files import GgufFile, LlamaFiles
-from cortex_pipelines.serving.engines.llama_process import LlamaProcess
-from cortex_pipelines.serving.engines.opening import open_engine
+from cortex_pipelines.serving.engines.llama_files import GgufFile, LlamaFiles, LlamaProcess
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.settings import EngineName
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
 
@@ -66,14 +66,14 @@ def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
     # more than fits into the socket, so that not all of it was sent before the end
     job = Job(loaded(engine, home, "docs"), engine.prompt(PROMPTS[0]), Sampling(230, top=20))
 
-    def end(step: ScoredToken, _top: int) -> ScoredToken:
+    def end(answer: StreamedAnswer, index: int, scored: ScoredToken, add: Any = StreamedAnswer.add) -> Any:
         running = engine._processes["docs.dir"]._process
         running.kill()
         running.wait()
-        return step
+        return add(answer, index, scored)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine, "_scored", end)
+        patched.setattr(StreamedAnswer, "add", end)
         with pytest.raises(EngineError, match=r"llama.cpp ended while it wrote"):
             run_job(engine, job)
     assert text_of(run_job(engine, job))
@@ -223,7 +223,7 @@ def test_the_command_takes_another_engine_than_the_parameters(
         requested.append(tinygateway.settings().with_engine(engine).engine)
         return gateway
 
-    monkeypatch.setattr(exported_gateway, "open_exported", opened)
+    monkeypatch.setattr(open_gateway, "open_exported", opened)
     monkeypatch.setattr(server, "run", lambda *_: None)
     monkeypatch.setattr(server, "require_free", lambda *_: None)
     for words in ((), ("--engine", "llama")):

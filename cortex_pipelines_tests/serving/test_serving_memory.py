@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
-from cortex_pipelines.serving.project_services import open_memory, project_services
+from cortex_pipelines.serving.project_services import open_notes, project_services
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -34,9 +31,8 @@ def name(root: Path) -> str:
 
 
 @pytest.fixture
-def ask(gateway: Gateway, root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+def ask(gateway: Gateway, root: Path, name: str) -> Iterator[Ask]:
     """Asks as somebody: anna and ben work on all projects, own on one, root may do all."""
-    monkeypatch.setattr(gateway, "close", lambda: None)
     ring = KeyRing(root / "keys")
     key_options: dict[str, dict[str, Any]] = {
         "anna": {"role": "maintainer"},
@@ -46,9 +42,7 @@ def ask(gateway: Gateway, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
         "root": {"role": "admin"},
     }
     bearers = {key_name: f"Bearer {ring.create(key_name, **more)}" for key_name, more in key_options.items()}
-    door = Authenticator(ring, gateway.settings, hosts_of("127.0.0.1", gateway.settings))
-    app = create_app(gateway, project_services(root), authenticator=door)
-    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
+    with tinygateway.web_client(gateway, project_services(root), ring) as client:
 
         def send_request(name: str, method: str, path: str, status: int = 200, /, **body: Any) -> Any:
             headers = {"authorization": bearers[name], "accept": "application/json, text/event-stream"}
@@ -111,7 +105,7 @@ def test_agents_remember_and_recall(ask: Ask, name: str, root: Path) -> None:
     more = tool(ask, "ben", "remember", text="retries are not", supersedes=old["id"], project=name)
     recalled = tool(ask, "anna", "recall", query="cap of retries", project=name)
     assert [entry["id"] for entry in recalled["entries"]] == [more["id"]]
-    assert recalled["entries"][0]["author"] == open_memory(root, name).pseudonym("ben")
+    assert recalled["entries"][0]["author"] == open_notes(root, name).pseudonym("ben")
     every = tool(ask, "anna", "recall", query="cap of retries", project=name, history=True)
     assert {entry["id"] for entry in every["entries"]} == {old["id"], more["id"]}
     (note,) = tool(ask, "ben", "recall", project=name)["notes"]
@@ -122,9 +116,8 @@ def test_agents_remember_and_recall(ask: Ask, name: str, root: Path) -> None:
     assert "superseded by" in tool(ask, "ben", "remember", text="no", supersedes=old["id"], project=name)
 
 
-def test_without_a_project_there_is_no_memory(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "close", lambda: None)
-    with TestClient(create_app(gateway), "http://127.0.0.1:8008") as client:
+def test_without_a_project_there_is_no_memory(gateway: Gateway) -> None:
+    with tinygateway.web_client(gateway) as client:
         answer = client.get("/memory")
     assert answer.status_code == 404
     assert "start `cortex serve` in the project" in answer.json()["error"]["message"]

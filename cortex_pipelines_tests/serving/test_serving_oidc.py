@@ -21,16 +21,14 @@ from pydantic import ValidationError
 
 from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
 from cortex_pipelines.serving.http.server import require_keys
-from cortex_pipelines.serving.security.access import Principal
+from cortex_pipelines.serving.security.access import ROLES, Principal
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
-from cortex_pipelines.serving.security.roles import ROLES
 from cortex_pipelines.serving.settings import OidcSettings
 from cortex_pipelines.versioning.parameters import SHARED
 from cortex_pipelines_tests import parameters
+from cortex_pipelines_tests.serving import tinygateway
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -98,12 +96,8 @@ def provider(folder: Path, **changes: Any) -> Provider:
 
 
 @pytest.fixture
-def client(gateway: Gateway, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(gateway, "close", lambda: None)
-    hosts = hosts_of("127.0.0.1", gateway.settings)
-    door = Authenticator(KeyRing(folder), gateway.settings, hosts, None, provider(folder))
-    app = create_app(gateway, authenticator=door)
-    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
+def client(gateway: Gateway, folder: Path) -> Iterator[TestClient]:
+    with tinygateway.web_client(gateway, keys=KeyRing(folder), provider=provider(folder)) as client:
         yield client
 
 

@@ -1,13 +1,17 @@
 """Every field of the installed official client's request types is in the table, and does as it
 says."""
 
+import base64
+import json
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 from openai.types import completion_create_params as completion_types
 from openai.types import embedding_create_params as embedding_types
@@ -20,8 +24,7 @@ from openai.types.chat import (
 )
 from openai.types.chat import completion_create_params as chat_types
 
-from cortex_pipelines.serving.embeddings import CodeEncoder
-from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.serving.http.openai_fields import (
     CHAT_FIELDS,
     COMPLETION_FIELDS,
@@ -32,7 +35,7 @@ from cortex_pipelines.serving.http.openai_fields import (
     RequestField,
     fields_as_markdown,
 )
-from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.services import CodeEncoder, ProjectServices
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -41,22 +44,21 @@ TEXT = {"model": "base", "max_tokens": 2}
 COMPLETION = {**TEXT, "prompt": "x"}
 CHAT = {**TEXT, "messages": [{"role": "user", "content": "x"}]}
 EMBEDDING = {"model": "code_encoder", "input": "x"}
-FUNCTION = {"name": "f", "parameters": {}}
-TOOL = {"type": "function", "function": FUNCTION}
+CASES = yaml.safe_load(Path(__file__).with_name("openai_fields.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def http(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
-    services = ProjectServices(encoder=CodeEncoder("e" * 64, lambda: folder, 1))
+    services = ProjectServices(encoder=CodeEncoder(DIGEST, lambda: folder, 1))
     gateway = tinygateway.open_tiny(home, tmp_path_factory.mktemp("state"))
-    with TestClient(create_app(gateway, services), raise_server_exceptions=False) as client:
+    with tinygateway.web_client(gateway, services) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def client(http: TestClient) -> openai.OpenAI:
-    return openai.OpenAI(base_url="http://testserver/v1", api_key="none", http_client=http, max_retries=0)
+    return openai.OpenAI(base_url=f"{tinygateway.URL}/v1", api_key="none", http_client=http, max_retries=0)
 
 
 def names_of(*params: Any) -> set[str]:
@@ -92,66 +94,6 @@ def test_the_table_has_the_fields_of_the_official_client(
     assert sorted(field.name for field in fields) == sorted(names_of(*params))
 
 
-SAMPLES: dict[str, Any] = {
-    "frequency_penalty": 0.5,
-    "presence_penalty": 0.5,
-    "n": 2,
-    "seed": 7,
-    "stop": ["\n\n"],
-    "temperature": 0.7,
-    "top_p": 0.9,
-    "user": "ann",
-    "logit_bias": {"5": 100},
-    "suffix": "\n",
-    "best_of": 1,
-    "echo": True,
-    "max_tokens": 3,
-    "max_completion_tokens": 2,
-    "metadata": {"run": "7"},
-    "parallel_tool_calls": False,
-    "prediction": {"type": "content", "content": "x"},
-    "prompt_cache_key": "k",
-    "prompt_cache_options": {"mode": "implicit"},
-    "prompt_cache_retention": "24h",
-    "safety_identifier": "ann",
-    "audio": {"format": "mp3", "voice": "alloy"},
-    "function_call": {"name": "f"},
-    "functions": [FUNCTION],
-    "modalities": ["text", "audio"],
-    "moderation": {"model": "m"},
-    "reasoning_effort": "high",
-    "response_format": {"type": "json_object"},
-    "service_tier": "priority",
-    "store": True,
-    "tool_choice": "required",
-    "tools": [TOOL],
-    "verbosity": "low",
-    "web_search_options": {},
-    "dimensions": 32,
-    "encoding_format": "float",
-    "input": ["x", "y"],
-    "prompt": ["x", "y"],
-    "messages": [{"role": "developer", "content": "x"}, {"role": "user", "content": "y"}],
-    "model": "code_encoder",
-}
-"""A value of each field, of those that are refused one that would change the answer."""
-
-OTHERS = {
-    "refused": {
-        "response_format": [{"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}],
-        "tool_choice": [{"type": "function", "function": {"name": "f"}}],
-        "service_tier": ["flex", "scale"],
-        "reasoning_effort": ["minimal", "medium"],
-        "dimensions": [8],
-        "best_of": [3],
-        "prompt": [[1, 2], [[1, 2]]],
-        "input": [[1, 2], [[1, 2]]],
-        "n": [0, 9],
-        "stream_options": [{"include_usage": True}, {"include_obfuscation": True}],
-    }
-}
-
-
 def calls() -> Iterator[Any]:
     for kind, base, fields in (
         ("completions", COMPLETION, COMPLETION_FIELDS),
@@ -164,7 +106,7 @@ def calls() -> Iterator[Any]:
                 ("chat", "logprobs"): True,
                 ("completions", "model"): "shop",
                 ("chat", "model"): "shop",
-            }.get((kind, field.name), SAMPLES.get(field.name))
+            }.get((kind, field.name), CASES["samples"].get(field.name))
             if field.name in ("stream", "stream_options", "top_logprobs"):
                 continue  # with others, below
             body = {**base, field.name: special}
@@ -175,7 +117,7 @@ def calls() -> Iterator[Any]:
                     yield pytest.param(kind, {**base, field.name: value}, None, id=f"{kind}-{field.name}-{value}")
             refused = field.name if field.handling == "refused" else None
             yield pytest.param(kind, body, refused, id=f"{kind}-{field.name}")
-            for value in OTHERS["refused"].get(field.name, ()):
+            for value in CASES["also_refused"].get(field.name, ()):
                 yield pytest.param(kind, {**base, field.name: value}, field.name, id=f"{kind}-{field.name}-{value}")
 
 
@@ -200,32 +142,13 @@ def test_a_field_does_as_the_table_says(
     assert refused in body["message"]
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "param"),
-    [
-        ("/v1/completions", {**COMPLETION, "top_k": 5}, "top_k"),
-        ("/v1/chat/completions", {**CHAT, "guided_json": {"type": "object"}}, "guided_json"),
-        ("/v1/chat/completions", {**CHAT, "top_logprobs": 2}, "top_logprobs"),
-        ("/v1/chat/completions", {**CHAT, "max_completion_tokens": 3}, "max_tokens"),
-        ("/v1/chat/completions", {**CHAT, "stream_options": {}}, "stream_options"),
-        (
-            "/v1/chat/completions",
-            {**CHAT, "stream": True, "stream_options": {"include_obfuscation": True}},
-            "stream_options.include_obfuscation",
-        ),
-        ("/v1/embeddings", {**EMBEDDING, "truncate": True}, "truncate"),
-        ("/v1/fim/completions", {**COMPLETION, "min_tokens": 3}, "min_tokens"),
-        *(("/completion", {"prompt": "x", name: value}, name) for name, value in (
-            ("grammar", 'root ::= "x"'), ("json_schema", {"type": "object"}), ("n", 2),
-            ("ignore_eos", True), ("logit_bias", [[5, 1]]), ("n_probs", 3),
-        )),
-    ],
-)  # fmt: skip
-def test_what_is_not_in_a_table_or_goes_with_others_is_refused(
-    http: TestClient, path: str, body: dict[str, Any], param: str
-) -> None:
-    answer = http.post(path, json=body)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+RIGHT = {"/v1/chat/completions": CHAT, "/v1/embeddings": EMBEDDING, "/completion": {"prompt": "x"}}
+
+
+@pytest.mark.parametrize("case", CASES["wrong_requests"])
+def test_what_is_not_in_a_table_or_goes_with_others_is_refused(http: TestClient, case: dict[str, Any]) -> None:
+    answer = http.post(case["path"], json=RIGHT.get(case["path"], COMPLETION) | case["body"])
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, case["param"])
 
 
 @pytest.mark.parametrize("field", [field for field in LLAMA_CPP_FIELDS if field.neutral])
@@ -240,57 +163,20 @@ def reply_to(http: TestClient, *messages: dict[str, Any]) -> Any:
 
 
 USER = {"role": "user", "content": "x"}
-CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 
 
-@pytest.mark.parametrize(
-    ("message", "param"),
-    [
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "image"),
-        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "input_audio"),
-        ({"role": "user", "content": [{"type": "file", "file": {}}]}, "file"),
-        ({"role": "user"}, "content"),
-        ({"role": "user", "content": None}, "content"),
-        ({"role": "user", "content": "x", "tool_calls": CALLS}, "tool_calls"),
-        ({"role": "user", "content": "x", "name": "ann"}, "name"),
-        ({"role": "user", "content": "x", "weight": 1}, "weight"),
-        ({"role": "assistant", "content": "x", "audio": {"id": "a"}}, "audio"),
-        ({"role": "assistant", "tool_calls": CALLS}, "tool_calls"),
-        ({"role": "assistant", "function_call": CALLS[0]["function"]}, "tool_calls"),
-        ({"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]}, "tool_calls"),
-        ({"role": "critic", "content": "x"}, "role"),
-    ],
-)
-def test_messages_that_cannot_be_rendered_are_refused(http: TestClient, message: dict[str, Any], param: str) -> None:
-    answer = reply_to(http, USER, message, USER)
+@pytest.mark.parametrize("case", CASES["wrong_messages"])
+def test_messages_that_cannot_be_rendered_are_refused(http: TestClient, case: dict[str, Any]) -> None:
+    answer = reply_to(http, USER, case["message"], USER)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["param"].startswith("messages")
-    assert param in error["message"] + error["param"]
+    assert case["words"] in error["message"] + error["param"]
 
 
-@pytest.mark.parametrize(
-    ("message", "equivalent"),
-    [
-        ({"role": "developer", "content": "x"}, {"role": "system", "content": "x"}),
-        (
-            {"role": "user", "content": [{"type": "text", "text": t} for t in ("ab", "cd")]},
-            {"role": "user", "content": "abcd"},
-        ),
-        (
-            {"role": "assistant", "content": None, "refusal": "no", "tool_calls": [], "audio": None},
-            {"role": "assistant", "content": "no"},
-        ),
-        (
-            {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
-            {"role": "assistant", "content": "no"},
-        ),
-    ],
-)
-def test_messages_that_say_the_same_are_rendered_the_same(
-    http: TestClient, message: dict[str, Any], equivalent: dict[str, Any]
-) -> None:
-    first, second = (reply_to(http, each, USER).json() for each in (message, equivalent))
+@pytest.mark.parametrize("case", CASES["equal_messages"])
+def test_messages_that_say_the_same_are_rendered_the_same(http: TestClient, case: dict[str, Any]) -> None:
+    first, second = (reply_to(http, case[name], USER).json() for name in ("message", "equivalent"))
     assert first["usage"] == second["usage"]
     assert first["choices"] == second["choices"]
 
@@ -298,3 +184,83 @@ def test_messages_that_say_the_same_are_rendered_the_same(
 def test_the_documentation_has_the_tables() -> None:
     hint = "run `python -m cortex_pipelines.serving.http.openai_fields` and paste its output"
     assert fields_as_markdown() in PAGE.read_text(encoding="utf-8"), hint
+
+
+DIGEST = "e" * 64
+
+
+def test_a_text_has_the_same_vector_in_any_company(http: TestClient) -> None:
+    texts = ["fix the bug", "scan for secrets in the list", "deploy"]
+    answer = http.post("/v1/embeddings", json={"model": "code_encoder", "input": texts})
+    body = answer.json()
+    assert answer.headers["x-cortex-version"] == body["system_fingerprint"] == DIGEST
+    assert [row["index"] for row in body["data"]] == [0, 1, 2]
+    # [CLS] and [SEP] around each
+    assert body["usage"] == {"prompt_tokens": 5 + 8 + 3, "total_tokens": 16}
+    for text, row in zip(texts, body["data"], strict=True):
+        alone = http.post("/v1/embeddings", json={"input": text}).json()["data"][0]
+        assert alone["embedding"] == row["embedding"]
+        assert np.linalg.norm(row["embedding"]) == pytest.approx(1, abs=1e-5)
+    assert body["data"][0]["embedding"] != body["data"][1]["embedding"]
+
+
+def test_base64_holds_the_same_numbers(http: TestClient) -> None:
+    body = {"input": "fix the bug"}
+    plain = http.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
+    packed = http.post("/v1/embeddings", json=body | {"encoding_format": "base64"}).json()
+    numbers = np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4")
+    assert numbers.tolist() == plain
+
+
+def test_the_openai_client_reads_it(http: TestClient) -> None:
+    asking = openai.OpenAI(base_url=f"{tinygateway.URL}/v1", api_key="none", http_client=http)
+    response = asking.embeddings.create(model="code_encoder", input=["fix", "scan"])
+    assert [len(row.embedding) for row in response.data] == [32, 32]
+    assert "code_encoder" in {model.id for model in asking.models.list()}
+    assert http.get("/v1/models/code_encoder").json()["cortex"]["version"] == DIGEST
+
+
+def test_what_is_too_long_says_so(http: TestClient) -> None:
+    answer = http.post("/v1/embeddings", json={"input": ["fix", "a b " * 1000]})
+    assert answer.json()["usage"]["prompt_tokens"] == 3 + 64, "no more than the model reads"
+    assert answer.headers["x-cortex-cut"] == "1 texts at the end"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"input": "x", "model": "code_encodr"}, 404, "the nearest model that does is code_enc"),
+        ({"input": "x", "model": "shop"}, 404, "code_encoder"),
+        ({"input": "x", "dimensions": 8}, 400, "leave dimensions out"),
+        ({"input": "x", "encoding_format": "hex"}, 400, "encoding_format"),
+        ({"input": ""}, 400, "input"),
+        ({"input": []}, 400, "input"),
+        ({"input": [1, 2]}, 400, "input"),
+        ({"input": "\ud800"}, 400, "input: "),
+        ({}, 400, "input: Field required"),
+    ],
+)
+def test_what_cannot_be_embedded_gets_a_sentence(
+    http: TestClient, body: dict[str, object], status: int, words: str
+) -> None:
+    json_type = {"content-type": "application/json"}
+    answer = http.post("/v1/embeddings", content=json.dumps(body), headers=json_type)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]["message"]
+
+
+def test_it_writes_no_text(http: TestClient) -> None:
+    refused = http.post("/v1/completions", json={"model": "code_encoder", "prompt": "x"})
+    assert refused.status_code == 404
+    assert "POST /v1/embeddings" in refused.json()["error"]["message"]
+
+
+def test_weights_that_are_not_there_are_said_to_be_missing(home: Path, tmp_path: Path) -> None:
+    def missing() -> Path:
+        raise WeightsError("sources.lock has no pin; run `cortex update`")
+
+    services = ProjectServices(encoder=CodeEncoder(DIGEST, missing, 1))
+    with tinygateway.web_client(tinygateway.open_tiny(home, tmp_path), services) as http:
+        answer = http.post("/v1/embeddings", json={"input": "x"})
+    assert answer.status_code == 404
+    assert "cortex update" in answer.json()["error"]["message"]

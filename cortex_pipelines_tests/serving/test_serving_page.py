@@ -10,11 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.feedback.answer_events import FILE
+from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.privacy.typed_text import redacted
-from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.page import _FOLDER
-from cortex_pipelines.serving.project_gateway import read_catalogue
+from cortex_pipelines.serving.project_catalogue import read_catalogue
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 from cortex_pipelines_tests.serving import tinygateway
@@ -32,7 +31,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(home: Path, state: Path) -> Iterator[TestClient]:
     gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
-    with TestClient(create_app(gateway, SERVICES), raise_server_exceptions=False) as client:
+    with tinygateway.web_client(gateway, SERVICES) as client:
         yield client
 
 
@@ -158,7 +157,7 @@ def test_feedback_about_nothing_is_refused(client: TestClient, state: Path, body
 
 
 def test_without_a_project_no_text_is_kept(home: Path, tmp_path: Path) -> None:
-    with TestClient(create_app(tinygateway.open_tiny(home, tmp_path))) as client:
+    with tinygateway.web_client(tinygateway.open_tiny(home, tmp_path)) as client:
         vote = {"vote": "down", "completion_id": "a"}
         refused = client.post("/feedback", json=vote | {"correction": "x"})
         assert "only in a project" in refused.json()["error"]["message"]

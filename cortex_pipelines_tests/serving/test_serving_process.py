@@ -1,27 +1,36 @@
-"""The gateway as a process, driven by OpenAI's own client."""
+"""The gateway as a process with a certificate and a key, driven by OpenAI's own client."""
 
 import contextlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import openai
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from cortex_pipelines.serving.http.server import PortError, require_free
+from cortex_pipelines.serving.security.audit import FILE, verify
+from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT
 
 MODULE = "cortex_pipelines_tests.serving.tinygateway"
-Served = tuple[str, "subprocess.Popen[bytes]"]
 _tried = itertools.count()
 
 
@@ -50,30 +59,73 @@ def await_answer(url: str, process: "subprocess.Popen[bytes]", context: ssl.SSLC
 
 
 @contextlib.contextmanager
-def started(home: Path) -> Iterator[Served]:
-    """The gateway as a process that answers, a token in 5 ms."""
+def started(
+    home: Path, pair: tuple[Path, ...] = (), trusted: ssl.SSLContext | None = None
+) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """The gateway as a process that answers, a token in 5 ms; with certificate and key over TLS."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), PAUSE: "0.005"}
-    command = [sys.executable, "-m", MODULE, str(home), str(port)]
+    command = [sys.executable, "-m", MODULE, str(home), str(port), *map(str, pair)]
     process = subprocess.Popen(command, env=environment, cwd=ROOT)
-    url = f"http://127.0.0.1:{port}"
+    url = f"http{'s' if pair else ''}://127.0.0.1:{port}"
     try:
-        await_answer(url, process)
+        await_answer(url, process, trusted)
         yield url, process
     finally:
         process.kill()
         process.wait()
 
 
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    issued_at = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(issued_at - timedelta(days=1))
+        .not_valid_after(issued_at + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A process over TLS, and the key of anna."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    home: Path
+    trusted: ssl.SSLContext
+    token: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
 @pytest.fixture(scope="module")
-def served(home: Path) -> Iterator[Served]:
-    with started(home) as running:
-        yield running
+def served(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    server_home = tmp_path_factory.mktemp("served") / "home"
+    shutil.copytree(home, server_home, ignore=shutil.ignore_patterns("state"))
+    token = KeyRing(server_home / "keys").create("anna")
+    pair = certificate(server_home)
+    trusted = ssl.create_default_context(cafile=pair[0])
+    with started(server_home, pair, trusted) as (url, process):
+        yield Served(url, process, server_home, trusted, token)
 
 
 @pytest.fixture
 def client(served: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served[0]}/v1", api_key="none", max_retries=0) as client:
+    http = openai.DefaultHttpxClient(verify=served.trusted)
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key=served.token, max_retries=0, http_client=http) as client:
         yield client
 
 
@@ -109,7 +161,8 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
     served: Served, client: openai.OpenAI, manner: str
 ) -> None:
     def generated_tokens() -> int:
-        return int(json.load(urllib.request.urlopen(f"{served[0]}/load"))["written"])
+        request = urllib.request.Request(f"{served.url}/load", headers={"authorization": f"Bearer {served.token}"})
+        return int(json.load(urllib.request.urlopen(request, context=served.trusted))["written"])
 
     before = generated_tokens()
     if manner == "streamed":
@@ -120,10 +173,10 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
         body = json.dumps(ASKED).encode()
         head = (
             "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Authorization: Bearer {served.token}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        host, port = served[0].removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as caller:
+        plain = socket.create_connection(("127.0.0.1", served.port))
+        with served.trusted.wrap_socket(plain, server_hostname="127.0.0.1") as caller:
             caller.sendall(head.encode() + body)
             while generated_tokens() == before:
                 time.sleep(0.01)
@@ -134,10 +187,31 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
 
 def test_a_port_in_use_is_told_before_anything_is_loaded(served: Served) -> None:
     with pytest.raises(PortError, match="cannot be listened on"):
-        require_free("127.0.0.1", int(served[0].rpartition(":")[2]))
+        require_free("127.0.0.1", served.port)
 
 
-def test_it_ends_when_it_is_asked_to(home: Path) -> None:
-    with started(home) as (_, process):
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=300) in (0, -signal.SIGINT, 130)
+def test_a_gateway_with_a_certificate_asks_for_the_key_and_writes_down_who_asked(served: Served) -> None:
+    body = json.dumps({"model": "shop", "prompt": "x", "max_tokens": 1}).encode()
+
+    def ask(headers: dict[str, str]) -> int:
+        json_type = {"content-type": "application/json"}
+        request = urllib.request.Request(f"{served.url}/v1/completions", body, json_type | headers)
+        try:
+            return int(urllib.request.urlopen(request, context=served.trusted).status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    key = {"authorization": f"Bearer {served.token}"}
+    assert [ask({}), ask(key), ask(key | {"host": "evil.example"})] == [401, 200, 421]
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(served.url, context=ssl.create_default_context())
+    log = served.home / "state" / FILE
+    entries = [json.loads(line) for line in log.read_text().splitlines()[-3:]]
+    assert [(row["key"], row["status"]) for row in entries] == [("", 401), ("anna", 200), ("", 421)]
+    assert not verify(log).problem
+
+
+def test_it_ends_when_it_is_asked_to(served: Served) -> None:
+    """The last of the module, which ends the process of the others."""
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(timeout=300) in (0, -signal.SIGINT, 130)

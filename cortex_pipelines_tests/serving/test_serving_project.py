@@ -13,11 +13,11 @@ from cortex_pipelines.release.answering import FILE as FILE_OF_RELEASE
 from cortex_pipelines.release.answering import Release, write_release
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import ReleaseAction, promote, verdict_folder
-from cortex_pipelines.serving.exported_gateway import open_exported
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.project_gateway import open_gateway, read_catalogue
+from cortex_pipelines.serving.http.server import create_app
+from cortex_pipelines.serving.open_gateway import open_exported, open_gateway
+from cortex_pipelines.serving.project_catalogue import read_catalogue
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import signed_folder
 from cortex_pipelines.versioning.content import content_md5

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +14,7 @@ from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_REQUEST, TEST_REQUEST
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.request_prompts import PromptTarget, chat, infill
+from cortex_pipelines.serving.requests import PromptTarget, chat, infill
 from cortex_pipelines.serving.tasks import TASKS, TaskContext
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.serving import tinygateway
@@ -151,7 +149,7 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(home: P
     shop = plain.models["shop"].with_templates(templates)
     source = replace(plain, models={**plain.models, "own": replace(shop, name="own")})
     gateway = tinygateway.open_tiny(home, tmp_path / "state", lambda: source)
-    with TestClient(create_app(gateway)) as client:
+    with tinygateway.web_client(gateway) as client:
         body = {"task": "refactoring", "input": "x = 1", "alternatives": 0}
         before, after = (client.post("/predict", json={**body, "model": name}) for name in ("shop", "own"))
         turns = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 1}

@@ -1,6 +1,7 @@
 """Models of the registry through MLflow's own door: signed, and called as any other."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,20 +55,20 @@ def load(root: Path, name: str, **given: Any) -> Any:
     return mlflow.pyfunc.load_model(f"models:/{name}@champion", **given)
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project that one stands in, and whose MLflow is the one that counts."""
-    root = tmp_path / "project"
+    root = tmp_path_factory.mktemp("pyfunc") / "project"
     root.mkdir()
     shutil.copy(ROOT / "params.yaml", root)
-    monkeypatch.chdir(root)
-    monkeypatch.delenv("CORTEX_ROOT", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(root))
-    return root
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(root)
+        monkeypatch.delenv("CORTEX_ROOT", raising=False)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(root))
+        yield root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def adapter(root: Path) -> BaseModel:
     """The tiny base, pinned, and an adapter of it that is champion of the project ``a``."""
     write_tiny_base(root / "base")
@@ -133,16 +134,18 @@ def test_an_adapter_completes_prompts_and_nothing_unsigned_is_loaded(root: Path,
     with pytest.raises(UntrustedModelError, match=r"adapter_model\.safetensors: changed"):
         load(root, "code_adapter-a")
     weights.write_bytes(original_bytes)
-    shutil.rmtree(root / ".cortex" / "keys")
+    keys = root / ".cortex" / "keys"
+    keys.rename(root / "keys")
     with pytest.raises(UntrustedModelError, match="unknown key"):
         load(root, "code_adapter-a")
+    (root / "keys").rename(keys)
 
 
 def test_an_adapter_of_another_base_is_refused(root: Path, adapter: BaseModel) -> None:
     write_adapter(replace(adapter, name="directory:other", digest="0" * 64), root / "other")
-    registered(root, "code_adapter", "code_adapter-a", root / "other")
+    registered(root, "code_adapter", "code_adapter-b", root / "other")
     with pytest.raises(UntrustedModelError, match="trained on directory:other, which is not"):
-        load(root, "code_adapter-a")
+        load(root, "code_adapter-b")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving.engines.engine import EngineError, Event, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.response_cache import LruCache, cache_disabled, storing_delivery
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.access import Principal, acting_as
@@ -26,7 +25,7 @@ def gateway(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
 
 @pytest.fixture(scope="module")
 def client(gateway: Gateway) -> Iterator[TestClient]:
-    with TestClient(create_app(gateway)) as client:
+    with tinygateway.web_client(gateway) as client:
         yield client
 
 
@@ -82,7 +81,7 @@ def test_what_is_drawn_without_a_seed_is_drawn_anew(client: TestClient) -> None:
 
 def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
     from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.request_prompts import completion
+    from cortex_pipelines.serving.requests import completion
 
     def answered_from_cache(name: str) -> bool:
         with acting_as(Principal(name)):

@@ -17,9 +17,8 @@ from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.routing.dataset.labels import labelled_tasks
 from cortex_pipelines.routing.serving.router import Decision
-from cortex_pipelines.serving import review_decisions
-from cortex_pipelines.serving.review_decisions import LOG, decide, review_queue
-from cortex_pipelines.serving.reviews import FILE
+from cortex_pipelines.serving import reviews
+from cortex_pipelines.serving.reviews import FILE, LOG, decide, review_queue
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.command import cortex
 
@@ -149,7 +148,7 @@ def test_of_several_people_who_decide_at_once_one_does(root: Path, monkeypatch: 
         begun.wait()
         return author
 
-    monkeypatch.setattr(review_decisions, "author_pseudonym", pseudonym)
+    monkeypatch.setattr(reviews, "author_pseudonym", pseudonym)
 
     def reviewed_by(master: str) -> str:
         try:

@@ -11,12 +11,10 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.gateway import create
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import ROUTE_SCOPES, Authenticator, hosts_of, scopes_for
-from cortex_pipelines.serving.security.access import Principal
+from cortex_pipelines.serving.http.authentication import ROUTE_SCOPES, scopes_for
+from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES, Principal, Role, opens
 from cortex_pipelines.serving.security.audit import AuditLog, verify
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
-from cortex_pipelines.serving.security.roles import DEFAULT_ROLE, ROLES, SCOPES, Role, opens
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -37,14 +35,10 @@ def keys(tmp_path: Path) -> KeyRing:
 
 
 @pytest.fixture
-def client(gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def client(gateway: Gateway, keys: KeyRing) -> Iterator[TestClient]:
     keys.create("first")  # so that the gateway is closed to whoever has none
-    monkeypatch.setattr(gateway, "close", lambda: None)
     (gateway.state / "audit.jsonl").unlink(missing_ok=True)
-    hosts = hosts_of("127.0.0.1", gateway.settings)
-    door = Authenticator(keys, gateway.settings, hosts, AuditLog(gateway.state))
-    app = create_app(gateway, SERVICES, authenticator=door)
-    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
+    with tinygateway.web_client(gateway, SERVICES, keys, AuditLog(gateway.state)) as client:
         yield client
 
 

@@ -12,11 +12,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.release.gates import Analysis
-from cortex_pipelines.serving import rollout
-from cortex_pipelines.serving.catalogue import Catalogue
+from cortex_pipelines.serving import catalogue
+from cortex_pipelines.serving.catalogue import Catalogue, Split
 from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
+from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines_tests.serving import tinygateway
 
 RULES = {"least_answers": 4, "most_answers": 64, "margin": 0.9}
@@ -58,7 +57,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., tuple[TestClient, Rollout
         rollouts = Rollouts(tmp_path / ROLLOUTS, ledger.conclude)
         source = partial(ledger.catalogue)
         gateway = tinygateway.open_tiny(home, tmp_path, source, lambda: len(ledger.written), rollouts)
-        return TestClient(create_app(gateway)), rollouts
+        return tinygateway.web_client(gateway), rollouts
 
     return open_gateway
 
@@ -79,7 +78,7 @@ def waited(ledger: Ledger) -> None:
 
 
 def test_a_user_keeps_a_variant_and_the_share_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout, "_CHANCE", random.Random(20))
+    monkeypatch.setattr(catalogue, "_CHANCE", random.Random(20))
     split = replace(SPLIT, plan={**PLAN, "share": 0.2})
     users = [f"user-{number}" for number in range(10_000)]
     first = [split.variant(name) for name in users]

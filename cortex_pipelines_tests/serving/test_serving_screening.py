@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.serving.engines.engine import Alternative, Event, GeneratedToken, Job, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.security.output_filter import OutputFilter, StreamFilter
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -94,7 +93,6 @@ def test_an_answer_that_ends_within_a_key_shows_nothing_of_it() -> None:
 @pytest.fixture
 def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """A gateway whose model writes the text above, under a policy."""
-    monkeypatch.setattr(gateway, "close", lambda: None)
 
     def submit(_: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         for start in range(0, len(TEXT), 40):
@@ -107,7 +105,7 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         return lambda: None
 
     monkeypatch.setattr(gateway.engine, "submit", submit)
-    with TestClient(create_app(gateway)) as client:
+    with tinygateway.web_client(gateway) as client:
 
         def make_client(policy: Any) -> TestClient:
             monkeypatch.setattr(gateway, "_output_filter", OutputFilter(PRIVACY, policy))

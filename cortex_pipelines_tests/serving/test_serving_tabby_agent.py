@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.feedback.answer_events import FILE
+from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines_tests.serving.test_serving_process import started
 
 AGENT = "tabby-agent@1.5.0"

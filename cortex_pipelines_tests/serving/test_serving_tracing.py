@@ -2,6 +2,9 @@
 
 import json
 import logging
+import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -18,12 +22,11 @@ from opentelemetry.trace import NoOpTracer
 
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.authentication import Authenticator
-from cortex_pipelines.serving.http.tracing import REQUESTS
+from cortex_pipelines.serving.http.middleware import REQUESTS
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines.serving.tracing import ENDPOINTS, TracingError, tracer_of_environment
+from cortex_pipelines.serving.telemetry import ENDPOINTS, Metrics, TracingError, tracer_of_environment
+from cortex_pipelines_tests.serving import tinygateway
 
 SECRET = "the_prompt_that_nobody_keeps"
 ASKED = {"model": "docs", "prompt": f"# {SECRET}\n", "max_tokens": 4}
@@ -43,10 +46,7 @@ def client(
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exported))
     monkeypatch.setattr(gateway, "tracer", provider.get_tracer("test"))
-    monkeypatch.setattr(gateway, "close", lambda: None)
-    door = Authenticator(KeyRing(tmp_path), gateway.settings, None, AuditLog(tmp_path))
-    app = create_app(gateway, authenticator=door)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with tinygateway.web_client(gateway, keys=KeyRing(tmp_path), audit=AuditLog(tmp_path)) as client:
         yield client
 
 
@@ -174,3 +174,55 @@ def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(
     attributes = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
     assert attributes["service.name"] == (name or "cortex-gateway")
     assert resource.scope_spans[0].spans[0].name == "queue"
+
+
+FOLDER = Path(__file__).parents[2] / "docs" / "monitoring"
+PROMTOOL = shutil.which("promtool")
+
+
+def expressions() -> list[str]:
+    alerts = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))
+    rules = [rule for group in alerts["groups"] for rule in group["rules"]]
+    board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    targets = [target for panel in board["panels"] for target in panel["targets"]]
+    return [item["expr"] for item in (*rules, *targets)]
+
+
+def series() -> dict[str, set[str]]:
+    """Every name that can be asked for, and its labels."""
+    labels_by_series: dict[str, set[str]] = {}
+    suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
+    for collector in list(Metrics().registry._collector_to_names):
+        (family,) = collector.collect()
+        labels: Any = getattr(collector, "_labelnames", ())
+        for suffix in suffixes[family.type]:
+            labels_by_series[family.name + suffix] = {*labels, *({"le"} if suffix == "_bucket" else ())}
+    return labels_by_series
+
+
+def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
+    labels_by_series, recorded = (series(), re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text()))
+    assert len(labels_by_series) > 10
+    for expression in expressions():
+        plain = re.sub(r"cortex:[\w:]+", "", expression)
+        assert set(re.findall(r"cortex:[\w:]+", expression)) <= set(recorded)
+        for name, selector in re.findall(r"(cortex_\w+)(?:\{([^}]*)\})?", plain):
+            assert name in labels_by_series, f"{name} in {expression}"
+            label_names = set(re.findall(r"(\w+)=~?\"", selector))
+            assert label_names <= labels_by_series[name], f"{label_names - labels_by_series[name]} of {name}"
+
+
+def test_the_dashboard_is_one_that_grafana_reads() -> None:
+    board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    positions = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(positions) == len(panels)
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="no promtool on this machine (Debian: prometheus)")
+def test_alerts_fire_when_they_should() -> None:
+    words = [str(PROMTOOL), "test", "rules", str(FOLDER / "alerts_test.yaml")]
+    process = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr

@@ -11,9 +11,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.serving.engines import upstream_engine
-from cortex_pipelines.serving.engines.engine import EngineError, Job, Sampling
-from cortex_pipelines.serving.engines.opening import open_engine
-from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.engines.engine import EngineError, Job, Sampling, open_engine
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import run_job
 from cortex_pipelines_tests.serving.upstream import Answer, Handler, Server, speaking
@@ -49,7 +47,7 @@ def serve(home: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
         def served(server: Server, engine: str = "openai", **changes: Any) -> TestClient:
             upstream_settings = tinygateway.upstream(server.url, **changes)
             gateway = tinygateway.open_tiny(home, tmp_path, engine=engine, upstream=upstream_settings)
-            return stack.enter_context(TestClient(create_app(gateway)))
+            return stack.enter_context(tinygateway.web_client(gateway))
 
         yield served
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.config import load_parameters
@@ -27,21 +28,25 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Condition, Release
 from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.routing.serving.router import Router
-from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel
-from cortex_pipelines.serving.conditions import with_ways
-from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.engines.opening import open_engine
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
+from cortex_pipelines.serving.engines.engine import AdapterFiles, open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.server import run
+from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
+from cortex_pipelines.serving.http.server import create_app, run
 from cortex_pipelines.serving.rollout import Rollouts
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
+from cortex_pipelines.serving.security.audit import AuditLog
+from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines.serving.security.oidc import Provider
 from cortex_pipelines.serving.security.output_filter import OutputFilter
+from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
 ROOT = Path(__file__).parents[2]
+URL = "http://127.0.0.1:8008"
 PAUSE = "TINY_GATEWAY_PAUSE"
 """Environment variable: seconds that each token takes at least; no machine is too quick then."""
 
@@ -159,6 +164,20 @@ def slowly(seconds: float) -> Callable[..., Any]:
         return scored(*given)
 
     return wait
+
+
+def web_client(
+    gateway: Gateway,
+    services: ProjectServices = NOTHING,
+    keys: KeyRing | None = None,
+    audit: AuditLog | None = None,
+    provider: Provider | None = None,
+) -> TestClient:
+    """A client of the gateway as a web application; with keys, behind an authenticator."""
+    door = None
+    if keys is not None:
+        door = Authenticator(keys, gateway.settings, hosts_of("127.0.0.1", gateway.settings), audit, provider)
+    return TestClient(create_app(gateway, services, authenticator=door), URL, raise_server_exceptions=False)
 
 
 @contextmanager

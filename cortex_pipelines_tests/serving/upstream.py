@@ -9,8 +9,7 @@ from socket import SHUT_RDWR, socket
 from threading import Thread
 from typing import Any
 
-from cortex_pipelines.serving.engines.llama_files import LlamaFiles
-from cortex_pipelines.serving.engines.llama_process import LlamaProcess, _Connection
+from cortex_pipelines.serving.engines.llama_files import LlamaFiles, LlamaProcess, _Connection
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.serving import tinygateway
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
-from cortex_pipelines.serving.request_prompts import PromptTarget, chat, completion, task
+from cortex_pipelines.serving.requests import PromptTarget, chat, completion, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.text_encoder import Segment, as_text, encoder_of, token_ids
 from cortex_pipelines_tests.tokenization.families import FAMILIES, gemma, qwen

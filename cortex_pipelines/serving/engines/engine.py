@@ -1,10 +1,13 @@
-"""Interface of the engines: jobs in, text deltas out."""
+"""Interface of the engines: jobs in, text deltas out; ``open_engine`` opens one by name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import Segments
 
@@ -12,7 +15,7 @@ Finish = Literal["stop", "length", "cancelled"]
 
 
 class EngineError(RuntimeError):
-    """The engine failed to answer a request."""
+    pass
 
 
 class UnavailableError(EngineError):
@@ -20,7 +23,7 @@ class UnavailableError(EngineError):
 
 
 class BusyError(RuntimeError):
-    """The queue is full."""
+    pass
 
 
 class RefusedAdapterError(UntrustedModelError):
@@ -34,7 +37,6 @@ class AdapterFiles:
     Args:
         version: DVC's hash of the model, with ``:task`` if the model has one adapter per task.
         locate: The verified folder of the adapter; raises UntrustedModelError or ProjectError.
-        project: The project it belongs to.
     """
 
     version: str
@@ -44,12 +46,7 @@ class AdapterFiles:
 
 @dataclass(frozen=True)
 class LoadedAdapter:
-    """An adapter that was loaded and probed.
-
-    Args:
-        version: As in ``AdapterFiles``.
-        weights: The engine's own representation.
-    """
+    """An adapter that was loaded and probed; ``weights`` is the engine's own representation."""
 
     version: str
     weights: Any = field(compare=False, repr=False)
@@ -57,13 +54,7 @@ class LoadedAdapter:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Text to continue, as tokens.
-
-    Args:
-        ids: Tokens, cut to the window.
-        start: Text that the answer is forced to begin with; not part of the answer.
-        cut: Tokens cut off on the left.
-    """
+    """Text to continue: tokens, and the text that the answer is forced to begin with and does not contain."""
 
     ids: tuple[int, ...]
     start: str
@@ -75,10 +66,8 @@ class Sampling:
     """Decoding parameters.
 
     Args:
-        max_tokens: Longest answer.
         temperature: 0 is greedy decoding.
-        top_p: Nucleus sampling.
-        seed: Random seed; None for a new one each time.
+        seed: None for a new one each time.
         stop: Stop strings; not part of the answer.
         top: Alternatives reported with each token.
         presence: Penalty on the logit of each token that the answer contains.
@@ -101,16 +90,6 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Job:
-    """A request to an engine.
-
-    Args:
-        adapter: The adapter; None for the base model.
-        prompt: The prompt.
-        sampling: Decoding parameters.
-        count: Number of answers.
-        on_start: Called when the engine turns to it.
-    """
-
     adapter: LoadedAdapter | None
     prompt: Prompt
     sampling: Sampling
@@ -120,13 +99,7 @@ class Job:
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """A token as chosen by an engine.
-
-    Args:
-        token: Token id.
-        logprob: Natural logarithm of its probability, before temperature.
-        top: The likeliest tokens at this position, as (id, logprob).
-    """
+    """A token as chosen by an engine, with log-probabilities (nats) before temperature."""
 
     token: int
     logprob: float
@@ -135,13 +108,7 @@ class ScoredToken:
 
 @dataclass(frozen=True)
 class Alternative:
-    """One of the likeliest tokens at a position.
-
-    Args:
-        text: Its text; for an incomplete character ``bytes:`` and hex digits, as OpenAI writes it.
-        logprob: Natural logarithm of its probability, before temperature.
-        raw: Its bytes.
-    """
+    """One of the likeliest tokens at a position; an incomplete character is ``bytes:`` and hex digits."""
 
     text: str
     logprob: float
@@ -156,11 +123,7 @@ class GeneratedToken:
     tokens form one character, the last one has it as text, and each has its own bytes.
 
     Args:
-        text: Text that it adds.
-        logprob: Natural logarithm of its probability, before temperature; None if an upstream
-            server does not report it.
-        top: The likeliest tokens at this position.
-        raw: Its bytes.
+        logprob: Before temperature; None if an upstream server does not report it.
         offset: Characters of the answer before it.
     """
 
@@ -175,13 +138,8 @@ class GeneratedToken:
 class TextDelta:
     """New text of one of the answers.
 
-    Args:
-        index: Index of the answer.
-        text: Added text; may be empty.
-        tokens: The tokens of the text.
-        finish: Why the answer ends here; None if it continues.
-        cut: Generated tokens that are not in the text: of a stop string, or of an incomplete
-            character.
+    ``finish`` says why the answer ends here; ``cut`` counts generated tokens that are not in the text:
+    of a stop string, or of an incomplete character.
     """
 
     index: int
@@ -192,7 +150,6 @@ class TextDelta:
 
     @property
     def generated(self) -> int:
-        """Number of generated tokens."""
         return len(self.tokens) + self.cut
 
 
@@ -216,32 +173,15 @@ class Engine(Protocol):
         """
 
     def upstream_model(self, adapter: LoadedAdapter | None) -> str:
-        """Name of the upstream server's unverified model; empty if the weights are in this engine.
-
-        Args:
-            adapter: The adapter; None for the base model.
-        """
+        """Name of the upstream server's unverified model; empty if the weights are in this engine."""
 
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        """Encode a prompt; a string never becomes control tokens.
-
-        Args:
-            text: The prompt.
-            room: Tokens reserved for the answer.
-        """
+        """Encode a prompt, leaving ``room`` tokens for the answer; a string never becomes control tokens."""
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
-        """Start a request.
+        """Start a request; returns a function that cancels it. BusyError if the queue is full.
 
-        Args:
-            job: The request.
-            deliver: Receives deltas, then None; called from the engine's thread.
-
-        Returns:
-            A function that cancels the request.
-
-        Raises:
-            BusyError: the queue is full.
+        ``deliver`` receives deltas, then None; it is called from the engine's thread.
         """
 
     def state(self) -> Mapping[str, Any]:
@@ -250,3 +190,27 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Shut down; waiting requests get an EngineError."""
+
+
+CACHE = Path(".cortex", "cache", "llama")
+"""Folder of files converted for llama.cpp, relative to a project's root."""
+
+
+def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
+    """Open the engine that the settings name and load the base; raises EngineError."""
+    if settings.engine == "torch":
+        from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+
+        return TorchEngine(base, settings)
+    if settings.engine in ("openai", "vllm"):
+        from cortex_pipelines.serving.engines.upstream_engine import UpstreamEngine
+
+        return UpstreamEngine(base, settings)
+    if find_spec("xllamacpp") is None:
+        raise EngineError(
+            "the engine llama needs llama.cpp, which is not installed: "
+            "pip install 'cortex-pipelines[llama]', or serve with `--engine torch`"
+        )
+    from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
+
+    return LlamaEngine(base, settings, cache)

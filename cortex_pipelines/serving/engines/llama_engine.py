@@ -28,8 +28,7 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
     TextDelta,
 )
-from cortex_pipelines.serving.engines.llama_files import Chances, GgufFile, LlamaFiles
-from cortex_pipelines.serving.engines.llama_process import EndedError, LlamaProcess
+from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
 from cortex_pipelines.serving.engines.probing import PROMPTS
 from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, model_file, window
 from cortex_pipelines.serving.settings import ServingSettings
@@ -49,16 +48,7 @@ _NO_CHANGE = 1e-6
 
 
 class LlamaEngine(QueuedEngine):
-    """See ``engine.Engine``.
-
-    Args:
-        base: The base model.
-        settings: Limits.
-        cache: Folder for the converted files.
-
-    Raises:
-        EngineError: llama.cpp cannot load the base, or its answers differ from torch's.
-    """
+    """See ``engine.Engine``; EngineError if llama.cpp's answers differ from torch's."""
 
     def __init__(self, base: BaseModel, settings: ServingSettings, cache: Path) -> None:
         tokenizer = load_tokenizer(base)
@@ -89,7 +79,6 @@ class LlamaEngine(QueuedEngine):
         super().__init__(tokenizer, context_window, settings)
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
-        """See ``Engine.load``; other adapters keep answering."""
         loaded = self._loaded.get(adapter.version)
         if loaded is not None:
             return loaded
@@ -97,18 +86,19 @@ class LlamaEngine(QueuedEngine):
             loaded = self._loaded.get(adapter.version)
             if loaded is not None:
                 return loaded
-            self._require_open()
+            if self._closed:
+                raise EngineError("the engine is closed")
             gguf = self._files.adapter(adapter.locate())
             process = self._start(gguf)
             try:
                 self._probe(process, gguf)
-                return self._run_between_requests(lambda: self._register(adapter.version, gguf, process))
+                ready = LoadedAdapter(adapter.version, gguf)
+                return self._run_between_requests(lambda: self._store_process(ready, process))
             except BaseException:
                 process.close()
                 raise
 
     def close(self) -> None:
-        """See ``Engine.close``."""
         super().close()
         for process in self._processes.values():
             process.close()
@@ -122,19 +112,15 @@ class LlamaEngine(QueuedEngine):
     def _start(self, adapter: GgufFile | None) -> LlamaProcess:
         return LlamaProcess(self._base.path, adapter.path if adapter else None, *self._limits)
 
-    def _register(self, version: str, adapter: GgufFile, process: LlamaProcess) -> LoadedAdapter:
-        ready = LoadedAdapter(version, adapter)
-        self._loaded[version] = ready
-        self._store_process(version, process)
-        return ready
-
-    def _store_process(self, version: str, process: LlamaProcess) -> None:
-        self._processes[version] = process
+    def _store_process(self, adapter: LoadedAdapter, process: LlamaProcess) -> LoadedAdapter:
+        self._loaded[adapter.version] = adapter
+        self._processes[adapter.version] = process
         # the base is never evicted
         while len(self._processes) > self._settings.adapters + 1:
             evicted = next(each for each in self._processes if each is not None)
             self._loaded.pop(evicted, None)
             self._processes.pop(evicted).close()
+        return adapter
 
     def _process(self, adapter: LoadedAdapter | None) -> LlamaProcess:
         """The process of an adapter; restarted if it ended or was evicted."""
@@ -147,8 +133,7 @@ class LlamaEngine(QueuedEngine):
             if adapter is None:
                 self._processes[None] = process
             else:
-                self._loaded[adapter.version] = adapter
-                self._store_process(adapter.version, process)
+                self._store_process(adapter, process)
         self._processes.move_to_end(version)
         return process
 
@@ -169,7 +154,7 @@ class LlamaEngine(QueuedEngine):
                 break
             token_count += 1
             self._generated_tokens += 1
-            yield from answer.add(index, self._scored(step, job.sampling.top))
+            yield from answer.add(index, replace(step, top=step.top[: job.sampling.top]))
             if answer.stopped:
                 return
             if work.cancelled.is_set() or self._closed:
@@ -213,7 +198,7 @@ class LlamaEngine(QueuedEngine):
         ids: list[int] = []
         while len(ids) < sampling.max_tokens:
             generated_text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-            payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, **_penalties(sampling, ids)}
+            payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": _penalties(sampling, ids)}
             payload |= {"grammar": ""} | _start_grammar(job.prompt.start[len(generated_text) :])
             step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned), None)
             if step is None:
@@ -222,15 +207,8 @@ class LlamaEngine(QueuedEngine):
             ids.append(step.token)
             payload["cache_prompt"] = True
 
-    def _scored(self, step: ScoredToken, top: int) -> ScoredToken:
-        return replace(step, top=step.top[:top])
-
     def _probe(self, process: LlamaProcess, adapter: GgufFile) -> None:
-        """Compare a process's answers with torch's.
-
-        Raises:
-            RefusedAdapterError: they differ. The message names the fault.
-        """
+        """Compare a process's answers with torch's; RefusedAdapterError names the fault."""
         answers = self._answers(process)
         effect = _largest_difference(_likeliest(adapter.expected_logprobs), self._base.expected_logprobs)
         if effect <= _NO_CHANGE:
@@ -249,13 +227,8 @@ class LlamaEngine(QueuedEngine):
             raise RefusedAdapterError("the base answers differently since the adapter was loaded")
 
     def _answers(self, process: LlamaProcess) -> list[dict[int, float]]:
-        """For each prompt the likeliest next tokens, with their log-probabilities."""
         payload = {"n_predict": 1, "n_probs": _LIKELIEST, "temperature": 0.0, "cache_prompt": False}
         return [dict(step.top) for ids in self._probes for step in process.generate(ids, payload, lambda: False)]
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise EngineError("the engine is closed")
 
 
 def _likeliest(expected: Chances) -> list[dict[int, float]]:
@@ -266,7 +239,6 @@ def _likeliest(expected: Chances) -> list[dict[int, float]]:
 
 
 def _largest_difference(answers: list[dict[int, float]], expected: Chances) -> float:
-    """Largest difference of a likely token's log-probability, in nats."""
     if len(answers) != len(expected):
         return float("inf")
     return max(
@@ -287,10 +259,9 @@ def _sampling(sampling: Sampling, seed: int) -> dict[str, Any]:
 
 
 def _start_grammar(start: str) -> dict[str, str]:
-    """Grammar that forces an answer to begin with ``start``."""
     letters = "".join(f"\\U{ord(letter):08X}" for letter in start)
     return {"grammar": f'root ::= "{letters}" .*'} if start else {}
 
 
-def _penalties(sampling: Sampling, ids: list[int]) -> dict[str, list[list[float]]]:
-    return {"logit_bias": [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]}
+def _penalties(sampling: Sampling, ids: list[int]) -> list[list[float]]:
+    return [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]

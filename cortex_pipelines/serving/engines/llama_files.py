@@ -1,8 +1,21 @@
-"""Content-addressed cache of base and adapters as GGUF, with torch's expected log-probabilities."""
+"""Base and adapters as GGUF (content-addressed), and llama.cpp's server in its own process.
+
+The cache also has torch's expected log-probabilities. The server is reached over a Unix socket private
+to this user.
+"""
 
 import hashlib
+import http.client
 import json
-from collections.abc import Callable
+import os
+import select
+import shutil
+import socket
+import subprocess  # nosec B404
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +30,8 @@ from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.release.exports.gguf_files import ADAPTER, Width, write_base, write_gguf
 from cortex_pipelines.release.exports.source import Source
 from cortex_pipelines.release.loading import ResidentBase, read_lora
+from cortex_pipelines.serving.engines import llama_server
+from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
 from cortex_pipelines.serving.engines.probing import Probe
 
 Chances = npt.NDArray[np.float32]
@@ -29,13 +44,7 @@ _BASE, _EXPECTED = "base.gguf", "wanted.npy"
 
 @dataclass(frozen=True)
 class GgufFile:
-    """A base or an adapter for llama.cpp.
-
-    Args:
-        path: The GGUF file.
-        expected_logprobs: Torch's log-probabilities after each probe prompt, shape (prompts,
-            vocabulary).
-    """
+    """A GGUF file and torch's log-probabilities after each probe prompt, shape (prompts, vocabulary)."""
 
     path: Path
     expected_logprobs: Chances
@@ -56,12 +65,6 @@ class LlamaFiles:
         self._folder = folder / _key(str(_FORMAT_VERSION), base.digest, width)
 
     def base(self) -> GgufFile:
-        """Convert the base.
-
-        Raises:
-            ExportError: its architecture is not supported.
-        """
-
         def write(out: Path) -> None:
             write_base(self._base_model, out / _BASE, self._width)
             self._write_expected(out, None)
@@ -69,17 +72,8 @@ class LlamaFiles:
         return _read(self._cached_folder("base", write), _BASE)
 
     def adapter(self, folder: Path) -> GgufFile:
-        """Convert an adapter.
-
-        Args:
-            folder: Output folder of the training.
-
-        Raises:
-            UntrustedModelError: not a plain LoRA adapter, or does not fit the base.
-            ExportError: it cannot be written as GGUF.
-        """
         lora = read_lora(folder)
-        key = _key(*(_digest(folder / name) for name in (CONFIGURATION, WEIGHTS)))
+        key = _key(*(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (CONFIGURATION, WEIGHTS)))
 
         def write(out: Path) -> None:
             write_gguf(Source(folder.name, key, "", folder, self._base_model, ""), out)
@@ -114,10 +108,145 @@ def _read(folder: Path, name: str) -> GgufFile:
     return GgufFile(folder / name, np.load(folder / _EXPECTED))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _key(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+_PATIENCE = 120.0
+"""Seconds until the base has to be loaded."""
+
+_LOOK = 0.05
+"""Seconds between checks whether the request was cancelled."""
+
+
+class EndedError(EngineError):
+    """The process ended during a request."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+class LlamaProcess:
+    """A running server; ``close`` frees its memory. EngineError if llama.cpp cannot load the files."""
+
+    def __init__(self, base: Path, adapter: Path | None, window: int, threads: int) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="cortex-llama-"))
+        self._socket = self._folder / "llama.sock"  # llama.cpp recognises a socket by this suffix
+        self._adapter = adapter
+        options = {
+            "base": str(base),
+            "adapter": None if adapter is None else str(adapter),
+            "socket": str(self._socket),
+            "window": window,
+            "threads": threads,
+        }
+        # spinning threads would take the CPU from those they wait for
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        with (self._folder / "errors").open("wb") as errors:
+            self._process = subprocess.Popen(  # nosec B603
+                # -P: do not import modules from the program's folder
+                [sys.executable, "-P", llama_server.__file__, json.dumps(options)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,  # Ctrl-C goes to the gateway, which ends this process
+            )
+        try:
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def generate(
+        self, ids: Sequence[int], options: Mapping[str, Any], is_abandoned: Callable[[], bool]
+    ) -> Iterator[ScoredToken]:
+        """Stream the continuation of a prompt; closing the iterator stops it.
+
+        ``options`` are further fields of llama.cpp's ``/completion``.
+
+        Raises:
+            EndedError: the process ended.
+            EngineError: the request failed.
+        """
+        scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
+        payload = {
+            "prompt": list(ids),
+            "lora": scales,
+            "stream": True,
+            "return_tokens": True,
+            "post_sampling_probs": False,
+            **options,
+        }
+        connection = _Connection(self._socket)
+        try:
+            connection.request("POST", "/completion", json.dumps(payload), {"content-type": "application/json"})
+            while not select.select([connection.sock], [], [], _LOOK)[0]:
+                if is_abandoned():
+                    return
+            yield from _steps(connection.getresponse())
+        except (OSError, http.client.HTTPException) as error:
+            if not is_abandoned():
+                raise EndedError(f"llama.cpp ended while it wrote: {error}") from error
+        finally:
+            connection.close()
+
+    def _await_ready(self) -> None:
+        out = self._process.stdout
+        if out is None or not select.select([out], [], [], _PATIENCE)[0] or not out.readline():
+            lines = (self._folder / "errors").read_text("utf-8", errors="replace").splitlines()
+            reason = lines[-1] if lines else f"nothing within {_PATIENCE:g} seconds"
+            raise EngineError(f"llama.cpp cannot be started: {reason}")
+        # a full pipe would block it
+        threading.Thread(target=_drain, args=(out,), daemon=True).start()
+
+
+def _drain(pipe: Any) -> None:
+    try:
+        while pipe.read1(4096):
+            pass
+    except (OSError, ValueError):
+        pass  # closed with the process
+
+
+def _steps(response: http.client.HTTPResponse) -> Iterator[ScoredToken]:
+    if response.status != http.HTTPStatus.OK:
+        raise EngineError(f"llama.cpp refuses the request: {response.read()[:500]!r}")
+    for line in response:
+        name, _, content = line.partition(b": ")
+        if name == b"error":
+            raise EngineError(f"llama.cpp failed: {content[:500]!r}")
+        if name != b"data":
+            continue
+        chunk = json.loads(content)
+        if "error" in chunk:
+            raise EngineError(f"llama.cpp failed: {chunk['error']}")
+        for scored in chunk.get("completion_probabilities", ()):
+            top = tuple((entry["id"], entry["logprob"]) for entry in scored["top_logprobs"])
+            yield ScoredToken(scored["id"], scored["logprob"], top)
+        if chunk["stop"]:
+            return
+    raise EndedError("llama.cpp ended while it wrote")

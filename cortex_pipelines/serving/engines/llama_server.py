@@ -14,14 +14,6 @@ from typing import Any
 
 
 def start(options: Mapping[str, Any]) -> Any:
-    """Start a server with at most one adapter, at the scale in its file.
-
-    Args:
-        options: See the module's docstring.
-
-    Raises:
-        RuntimeError: llama.cpp cannot load the files.
-    """
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -46,7 +38,6 @@ def start(options: Mapping[str, Any]) -> Any:
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
     server = start(json.loads(sys.argv[1]))
     print(server.listening_address, flush=True)
     sys.stdin.read()

@@ -28,11 +28,7 @@ _SAME = 1e-6
 
 
 class Probe:
-    """Compares an engine's logits with the expected ones.
-
-    Args:
-        resident: The base model in memory, with no adapter active.
-    """
+    """Compares an engine's logits with the expected ones; no adapter may be active at first."""
 
     def __init__(self, resident: ResidentBase) -> None:
         self._resident = resident
@@ -67,12 +63,7 @@ class Probe:
             raise RefusedAdapterError("the base answers differently after the adapter was taken off")
 
     def expected_logits(self, lora: Lora | None) -> list[Any]:
-        """Logits after each token of each prompt, shape (tokens, vocabulary); None for the base.
-
-        Raises:
-            UntrustedModelError: the adapter does not fit the base.
-            RefusedAdapterError: its logits are wrong in torch itself.
-        """
+        """Logits after each token of each prompt, shape (tokens, vocabulary); None for the base."""
         if lora is None:
             return self._base_answers
         self.require(lora)
@@ -81,13 +72,11 @@ class Probe:
     def _answers(self) -> list[Any]:
         import torch
 
+        inputs = [
+            torch.tensor(token_ids(self._resident.tokenizer, [text]), device=self._model.device) for text in PROMPTS
+        ]
         with torch.no_grad():
-            return [self._model(input_ids=self._ids(text)).logits[0].float().cpu() for text in PROMPTS]
-
-    def _ids(self, text: str) -> Any:
-        import torch
-
-        return torch.tensor(token_ids(self._resident.tokenizer, [text]), device=self._model.device)
+            return [self._model(input_ids=ids).logits[0].float().cpu() for ids in inputs]
 
     def _reference(self, lora: Lora) -> list[Any]:
         """Logits of the base with the adapter's product added to its layers' outputs."""
@@ -117,7 +106,6 @@ def _addition_hook(lora: Lora, name: str) -> Callable[[Any, Any, Any], Any]:
 
 
 def _factor(lora: Lora, name: str) -> float:
-    """Scale of the product, read from the configuration without peft."""
     import re
 
     configuration = lora.configuration
@@ -129,7 +117,6 @@ def _factor(lora: Lora, name: str) -> float:
 
 
 def _bound(model: Any) -> float:
-    """Tolerance; looser for 16-bit weights."""
     import torch
 
     return _BOUND if model.dtype == torch.float32 else 0.05

@@ -22,8 +22,6 @@ from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, to
 
 @dataclass
 class QueuedRequest:
-    """A request with its receiver."""
-
     job: Job
     deliver: Callable[[Event], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -36,13 +34,7 @@ class _Load:
 
 
 class QueuedEngine(ABC):
-    """See ``engine.Engine``, whose ``load`` the engines add.
-
-    Args:
-        tokenizer: Tokenizer of the base.
-        window: Tokens of prompt and answer.
-        settings: Limits.
-    """
+    """See ``engine.Engine``, whose ``load`` the engines add."""
 
     def __init__(self, tokenizer: Any, window: int, settings: ServingSettings) -> None:
         self.tokenizer = tokenizer
@@ -58,31 +50,25 @@ class QueuedEngine(ABC):
         self._thread.start()
 
     @abstractmethod
-    def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
-        """Generate the answers to a request."""
+    def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...
 
     @abstractmethod
     def _reset_after_failure(self) -> None:
         """Discard state that a failed request may have left."""
 
     @abstractmethod
-    def _resident(self) -> list[str]:
-        """Versions of the adapters in memory."""
+    def _resident(self) -> list[str]: ...
 
     def _thread_context(self) -> AbstractContextManager[Any]:
-        """Context that the thread runs in."""
         return nullcontext()
 
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        """See ``Engine.prompt``."""
         return prompt_of(self.tokenizer, self.window, text, room)
 
     def upstream_model(self, _ready: LoadedAdapter | None) -> str:
-        """See ``Engine.elsewhere``."""
         return ""
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
-        """See ``Engine.submit``."""
         with self._lock:
             if self._waiting >= self._settings.waiting:
                 raise BusyError(f"{self._waiting} requests wait already; try again in a second")
@@ -92,7 +78,6 @@ class QueuedEngine(ABC):
         return request.cancelled.set
 
     def state(self) -> Mapping[str, Any]:
-        """See ``Engine.state``."""
         alive = self._thread.is_alive() and not self._closed
         return {
             "waiting": self._waiting,
@@ -104,7 +89,6 @@ class QueuedEngine(ABC):
         }
 
     def close(self) -> None:
-        """See ``Engine.close``."""
         with self._lock:
             self._closed = True
             self._work.put(None)
@@ -126,7 +110,10 @@ class QueuedEngine(ABC):
         with self._thread_context():
             while not self._closed and (work := self._work.get()) is not None:
                 if isinstance(work, _Load):
-                    self._answer_load(work)
+                    try:
+                        work.future.set_result(work.make())
+                    except BaseException as error:  # noqa: BLE001 - raised in the caller
+                        work.future.set_exception(error)
                 else:
                     with self._lock:
                         self._waiting -= 1
@@ -135,17 +122,11 @@ class QueuedEngine(ABC):
                     self._busy = False
         while not self._work.empty():
             abandoned = self._work.get()
-            error = EngineError("the engine was closed")
+            closed = EngineError("the engine was closed")
             if isinstance(abandoned, _Load):
-                abandoned.future.set_exception(error)
+                abandoned.future.set_exception(closed)
             elif abandoned is not None:
-                abandoned.deliver(error)
-
-    def _answer_load(self, work: _Load) -> None:
-        try:
-            work.future.set_result(work.make())
-        except BaseException as error:  # noqa: BLE001 - raised in the caller
-            work.future.set_exception(error)
+                abandoned.deliver(closed)
 
     def _answer(self, work: QueuedRequest) -> None:
         work.job.on_start()
@@ -168,7 +149,6 @@ def prompt_of(tokenizer: Any, max_tokens: int, text: str | Segments, room: int) 
 
 
 def model_file(base: BaseModel, name: str) -> dict[str, Any]:
-    """Read a JSON file of a base; empty if missing."""
     path = base.folder / name
     if not path.is_file():
         return {}
@@ -177,16 +157,10 @@ def model_file(base: BaseModel, name: str) -> dict[str, Any]:
 
 
 def window(base_window: int | None, settings: ServingSettings) -> int:
-    """Tokens of prompt and answer: the settings' limit or the base's, whichever is lower."""
     return min(settings.window, int(base_window)) if base_window else settings.window
 
 
 def end_tokens(declared: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends an answer.
-
-    Args:
-        declared: ``eos_token_id`` of the base's generation settings: one, several or None.
-        tokenizer: Tokenizer of the base, which adds its own.
-    """
+    """Every token that ends an answer; ``declared`` is ``eos_token_id`` of the base's generation settings."""
     every = declared if isinstance(declared, list) else [declared]
     return frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)

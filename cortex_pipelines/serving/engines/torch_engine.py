@@ -3,23 +3,69 @@
 KV caches are kept per adapter, never shared between two.
 """
 
+import random
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import eq
 from typing import Any
+
+from cachetools import LRUCache
 
 from cortex_pipelines.adapters.data.packing import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
-from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
-from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, ScoredToken, TextDelta
+from cortex_pipelines.release.loading import ResidentBase, read_lora
+from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, Sampling, ScoredToken, TextDelta
 from cortex_pipelines.serving.engines.probing import Probe
 from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, window
-from cortex_pipelines.serving.engines.sampler import Sampler
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
+
+
+class Sampler:
+    """Samples the tokens of one answer, each with its own seed."""
+
+    def __init__(self, sampling: Sampling, index: int, device: Any) -> None:
+        import torch
+
+        self._sampling = sampling
+        self._counts: Counter[int] = Counter()
+        self._generator = torch.Generator(device=device)
+        seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
+        self._generator.manual_seed(seed % 2**63)
+
+    def choose(self, scores: Any) -> int:
+        """Choose a token by its logits, shape (vocabulary,), which are modified in place."""
+        import torch
+
+        sampling = self._sampling
+        if sampling.presence or sampling.frequency:
+            for token, count in self._counts.items():
+                scores[token] -= sampling.presence + sampling.frequency * count
+        if sampling.temperature <= 0:
+            token = int(scores.argmax())
+        else:
+            chances = _nucleus((scores / sampling.temperature).softmax(-1), sampling.top_p)
+            token = int(torch.multinomial(chances, 1, generator=self._generator))
+        self._counts[token] += 1
+        return token
+
+
+def _nucleus(chances: Any, share: float) -> Any:
+    """Zero all but the likeliest tokens that together reach ``share``; keeps at least one."""
+    import torch
+
+    if share >= 1:
+        return chances
+    ranked, token_ids = chances.sort(descending=True)
+    ranked = torch.where(ranked.cumsum(-1) - ranked < share, ranked, 0.0)
+    ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
+    return torch.zeros_like(chances).scatter_(0, token_ids, ranked)
+
 
 _CHUNK = 256
 """Tokens of a prompt between checks whether the request was cancelled."""
@@ -27,20 +73,11 @@ _CHUNK = 256
 
 @dataclass
 class _ForwardPass:
-    """A forward pass over tokens, with its KV cache."""
-
     ids: tuple[int, ...]
     memory: Any
 
 
 class TorchEngine(QueuedEngine):
-    """See ``engine.Engine``.
-
-    Args:
-        base: The base model.
-        settings: Limits.
-    """
-
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
         import torch
 
@@ -53,12 +90,11 @@ class TorchEngine(QueuedEngine):
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
         self._active_version: str | None = None
-        self._passes: OrderedDict[str | None, _ForwardPass] = OrderedDict()
+        self._passes: LRUCache[str | None, _ForwardPass] = LRUCache(settings.adapters + 1)
         base_window = getattr(self._model.config, "max_position_embeddings", None)
         super().__init__(tokenizer, window(base_window, settings), settings)
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
-        """See ``Engine.load``; immediate if the adapter is in memory."""
         loaded = self._adapters.get(adapter.version)
         return loaded or self._run_between_requests(lambda: self._load_and_probe(adapter))
 
@@ -98,8 +134,7 @@ class TorchEngine(QueuedEngine):
         if adapter.version in self._adapters:
             self._adapters.move_to_end(adapter.version)
         if self._active_version != adapter.version:
-            weights: Lora = adapter.weights
-            self._base.apply(weights)
+            self._base.apply(adapter.weights)
             self._active_version = adapter.version
 
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
@@ -119,7 +154,7 @@ class TorchEngine(QueuedEngine):
             yield from self._generate_answer(work, index, logits, answer_memory, generated_ids)
             if last:
                 ids = (*job.prompt.ids, *generated_ids)[: answer_memory.get_seq_length()]
-                self._keep(key, _ForwardPass(ids, answer_memory))
+                self._passes[key] = _ForwardPass(ids, answer_memory)
             if work.cancelled.is_set():
                 return
 
@@ -129,8 +164,9 @@ class TorchEngine(QueuedEngine):
         from transformers import DynamicCache
 
         ids = job.prompt.ids
+        # the last token is run again: its logits are needed
         cached_pass = self._passes.pop(key, None) if job.sampling.reuse else None
-        shared = _shared_prefix_length(cached_pass.ids, ids) if cached_pass else 0
+        shared = sum(takewhile(bool, map(eq, cached_pass.ids, ids[:-1]))) if cached_pass else 0
         memory: Any
         if cached_pass is not None and shared:
             memory = cached_pass.memory
@@ -150,7 +186,6 @@ class TorchEngine(QueuedEngine):
     def _generate_answer(
         self, work: QueuedRequest, index: int, logits: Any, memory: Any, generated_ids: list[int]
     ) -> Iterator[TextDelta]:
-        """Generate one answer; its tokens are appended to ``written``."""
         import torch
 
         job = work.job
@@ -186,15 +221,3 @@ class TorchEngine(QueuedEngine):
         values, likeliest_ids = chances.topk(top) if top else ((), ())
         likeliest = tuple((int(token_id), float(value)) for value, token_id in zip(values, likeliest_ids, strict=True))
         return ScoredToken(token, float(chances[token]), likeliest)
-
-    def _keep(self, key: str | None, forward_pass: _ForwardPass) -> None:
-        self._passes[key] = forward_pass
-        self._passes.move_to_end(key)
-        while len(self._passes) > self._settings.adapters + 1:
-            self._passes.popitem(last=False)
-
-
-def _shared_prefix_length(cached_ids: tuple[int, ...], ids: tuple[int, ...]) -> int:
-    """Length of the common prefix of two prompts, without the last token: its logits are needed."""
-    most = min(len(cached_ids), len(ids) - 1)
-    return next((index for index in range(most) if cached_ids[index] != ids[index]), max(most, 0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex_pipelines.serving.engines.engine import EngineError, Finish, GeneratedToken, UnavailableError
-from cortex_pipelines.serving.token_bytes import alternative, unspelled
+from cortex_pipelines.serving.token_stream import alternative, unspelled
 
 _SHOWN = 300
 """Longest part of a server's error message that is passed on."""
@@ -14,13 +14,7 @@ _SHOWN = 300
 
 @dataclass(frozen=True)
 class AnswerChunk:
-    """A chunk of an answer.
-
-    Args:
-        text: Added text.
-        tokens: Its tokens, with probabilities if the server reports them.
-        finish: Why the answer ends here; None if it continues.
-    """
+    """Added text and its tokens, with probabilities if the server reports them."""
 
     text: str
     tokens: tuple[GeneratedToken, ...]
@@ -28,7 +22,6 @@ class AnswerChunk:
 
 
 def message_of(body: bytes) -> str:
-    """Error message in a response body, in OpenAI's format or another."""
     text = body.decode("utf-8", "replace")
     try:
         content = json.loads(text)
@@ -90,6 +83,5 @@ def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
 
 
 def _raw(scored: Mapping[str, Any]) -> bytes:
-    """Bytes of a token in the format of chats, where they are optional."""
     numbers = scored.get("bytes")
     return unspelled(scored["token"]) if numbers is None else bytes(numbers)

@@ -65,15 +65,7 @@ class _Request:
 
 
 class UpstreamEngine:
-    """See ``engine.Engine``.
-
-    Args:
-        base: The base model; only its tokenizer is loaded.
-        settings: Limits and server.
-
-    Raises:
-        EngineError: the environment variable with the server's key is not set.
-    """
+    """See ``engine.Engine``; only the base's tokenizer is loaded. EngineError without the server's key."""
 
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
         self.tokenizer = load_tokenizer(base)
@@ -111,11 +103,9 @@ class UpstreamEngine:
         return loaded_adapter
 
     def upstream_model(self, adapter: LoadedAdapter | None) -> str:
-        """See ``Engine.elsewhere``."""
         return str(adapter.weights) if adapter else self._server.model
 
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        """See ``Engine.prompt``."""
         return prompt_of(self.tokenizer, self.window, text, room)
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
@@ -130,7 +120,6 @@ class UpstreamEngine:
         return lambda: self._soon(request.cancel)
 
     def state(self) -> Mapping[str, Any]:
-        """See ``Engine.state``."""
         return {
             "waiting": self._waiting,
             "busy": bool(self._busy),
@@ -141,7 +130,6 @@ class UpstreamEngine:
         }
 
     def close(self) -> None:
-        """See ``Engine.close``."""
         if not self._closed:
             self._closed = True
             self._soon(self._stop.set)
@@ -161,7 +149,6 @@ class UpstreamEngine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _serve(self, started: "Future[None]") -> None:
-        """Main coroutine of the thread."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._room = asyncio.Semaphore(self._server.at_once)
@@ -176,7 +163,6 @@ class UpstreamEngine:
             await asyncio.gather(watching, *self._tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Check periodically whether the server answers."""
         while True:
             try:
                 await self._models()
@@ -219,7 +205,6 @@ class UpstreamEngine:
         request.deliver(end)
 
     def _leave_queue(self, request: _Request) -> None:
-        """Stop counting a request as waiting."""
         if not request.has_started:
             request.has_started = True
             with self._lock:
@@ -234,7 +219,8 @@ class UpstreamEngine:
         job = request.job
         start, most = job.prompt.start, job.sampling.max_tokens
         for forced_start in dict.fromkeys((start, "")):
-            ids = [*job.prompt.ids, *self._ids(start.removeprefix(forced_start))]
+            (start_ids,) = continuation_ids(self.tokenizer, [start.removeprefix(forced_start)])
+            ids = [*job.prompt.ids, *start_ids]
             remaining_tokens = max(most - len(ids) + len(job.prompt.ids), 1)
             answer, full_text = StreamedAnswer(self.tokenizer, forced_start, job.sampling), ""
             try:
@@ -338,7 +324,6 @@ class UpstreamEngine:
         return EngineError(f"the upstream server refuses {model} with {status}: {message}")
 
     async def _models(self) -> list[str]:
-        """Names of the server's models; updates whether the server is known to answer."""
         try:
             answer = await self._client.get(self._url("models"), timeout=_QUICK)
             if answer.status_code != httpx2.codes.OK:
@@ -371,10 +356,6 @@ class UpstreamEngine:
             raise RefusedAdapterError("the upstream server has no adapters (serving.upstream)")
         version = adapter.version.replace(":", "-")  # of a model with one adapter per task
         return self._server.adapter.format(project=adapter.project, version=version)
-
-    def _ids(self, text: str) -> list[int]:
-        (ids,) = continuation_ids(self.tokenizer, [text])
-        return ids
 
     def _url(self, path: str) -> str:
         return f"{self._server.url}/{path}"

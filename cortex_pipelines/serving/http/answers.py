@@ -10,11 +10,12 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.engines.engine import BusyError, EngineError, GeneratedToken, TextDelta
+from cortex_pipelines.serving.engines.engine import BusyError, EngineError, GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
-from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.requests import Backend, PreparedRequest, PromptBuilder
 
 CACHE = "x-cortex-cache"
 """Response header, ``hit`` for a cached answer; request header, ``no`` bypasses the cache."""
@@ -22,15 +23,12 @@ CACHE = "x-cortex-cache"
 
 @dataclass
 class PartialAnswer:
-    """One answer, accumulated from its deltas."""
-
     text: str = ""
     tokens: list[GeneratedToken] = field(default_factory=list)
     generated: int = 0
     finish: str | None = None
 
     def add(self, delta: TextDelta) -> None:
-        """Append a delta."""
         self.text += delta.text
         self.tokens += delta.tokens
         self.generated += delta.generated
@@ -56,43 +54,42 @@ def headers_of(*requests: PreparedRequest) -> dict[str, str]:
 
 
 def cache_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
-    """Cache header, if all answers are cached."""
     return {CACHE: "hit"} if all(request.cached_deltas is not None for request in requests) else {}
-
-
-def flags_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
-    """Header with the output filter's rules that matched, if any."""
-    rules = sorted({rule for request in requests for rule in request.flags})
-    return {"x-cortex-flags": ", ".join(rules)} if rules else {}
 
 
 def outcome_of(requests: Sequence[PreparedRequest]) -> dict[str, str]:
     """Headers that are known once the answers are complete."""
-    return flags_of(requests) | cache_of(requests)
+    return _flags_of(requests) | cache_of(requests)
+
+
+def _flags_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
+    rules = sorted({rule for request in requests for rule in request.flags})
+    return {"x-cortex-flags": ", ".join(rules)} if rules else {}
 
 
 def flag_events(requests: Iterable[PreparedRequest]) -> Iterator[ServerSentEvent]:
     """The matched rules as a comment at the end of a stream, whose headers have been sent."""
-    for name, value in flags_of(requests).items():
+    for name, value in _flags_of(requests).items():
         yield ServerSentEvent(comment=f"{name}: {value}", sep="\n")
 
 
 def plain(text: str) -> str:
-    """The text as one line of ASCII, for a header."""
     return " ".join(text.encode("ascii", "replace").decode().split())[:500]
 
 
 def answer_id(prefix: str, backend: Backend) -> str:
-    """Id of an answer, used by votes."""
     return f"{prefix}-{backend.identity}"
 
 
-async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request | None = None) -> list[PartialAnswer]:
-    """Collect all answers to one prompt; cancels if the client disconnects.
+async def prepare(
+    gateway: Gateway, model: str | None, user: str | None, builder: PromptBuilder, sampling: Sampling, count: int = 1
+) -> PreparedRequest:
+    backend = await run_in_threadpool(gateway.backend_for, model, for_user=user)
+    return await run_in_threadpool(gateway.prepare, backend, builder, sampling, count)
 
-    Raises:
-        ClientGoneError: the client disconnected.
-    """
+
+async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request | None = None) -> list[PartialAnswer]:
+    """Collect all answers to one prompt; ClientGoneError if the client disconnects."""
     answers = [PartialAnswer() for _ in range(prepared.count)]
 
     async def read() -> None:
@@ -132,7 +129,6 @@ def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswe
 
 
 def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
-    """Fields common to all answers and chunks."""
     return {
         "id": answer_id(prefix, backend),
         "object": kind,
@@ -152,7 +148,6 @@ def versioned_response(body: Mapping[str, Any], model: str) -> Response:
 def complete_response(
     frame: dict[str, Any], choices: list[dict[str, Any]], usage: dict[str, int], headers: dict[str, str]
 ) -> Response:
-    """A response that is not streamed."""
     return JSONResponse({**frame, "choices": choices, "usage": usage}, headers=headers)
 
 
@@ -165,19 +160,13 @@ def streaming_response(
     headers: dict[str, str],
     first: Sequence[dict[str, Any]] = (),
 ) -> Response:
-    """Stream answers as server-sent events.
+    """Stream answers as server-sent events; BusyError if too many requests wait.
 
     Args:
-        gateway: The gateway.
-        requests: One request per prompt.
         frame: Fields common to all chunks.
         choice: Builds the choices of a chunk from the index of an answer and a delta.
         include_usage: Whether a last chunk has the token counts.
-        headers: Response headers.
         first: Choices sent before the first delta.
-
-    Raises:
-        BusyError: too many requests wait.
     """
     if not cache_of(requests):
         gateway.require_room(requests[0])

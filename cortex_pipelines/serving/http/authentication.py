@@ -17,13 +17,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cortex_pipelines.serving.http.errors import error_response
-from cortex_pipelines.serving.http.overview import LOOKED_AT
+from cortex_pipelines.serving.http.page import LOOKED_AT
 from cortex_pipelines.serving.security.access import Principal, TokenBucket, acting_as
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing, KeysDamagedError
 from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.tracing import trace_id
+from cortex_pipelines.serving.telemetry import trace_id
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -62,7 +62,6 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -70,7 +69,6 @@ def is_loopback(host: str) -> bool:
 
 
 def scopes_for(path: str) -> frozenset[str]:
-    """Scopes required by a path."""
     for prefix, scopes in _BELOW.items():
         if path.startswith(prefix):
             return scopes
@@ -90,12 +88,7 @@ def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
 
 @dataclass(frozen=True)
 class AuthenticationResult:
-    """Result of authenticating a request.
-
-    Args:
-        principal: The caller, as far as known.
-        refusal: Error response; None if the request is admitted.
-    """
+    """The caller as far as known, and an error response unless the request is admitted."""
 
     principal: Principal = Principal()  # noqa: RUF009 - it is frozen
     refusal: JSONResponse | None = None
@@ -105,12 +98,7 @@ class AuthenticationResult:
 class Authenticator:
     """Authenticates requests by API key or token, and enforces scopes and rate limits.
 
-    Args:
-        keys: API keys; without any, authentication is off.
-        settings: Limits per key.
-        hosts: Accepted host names; None for any.
-        audit: The audit log; None for none.
-        provider: Verifies OpenID Connect tokens; None if they are not accepted.
+    Without any key, authentication is off. ``hosts`` are accepted host names; None for any.
     """
 
     keys: KeyRing
@@ -122,10 +110,11 @@ class Authenticator:
     _buckets: dict[str, tuple[TokenBucket | None, TokenBucket | None]] = field(default_factory=dict)
 
     def authenticate(self, path: str, headers: Headers) -> AuthenticationResult:
-        """Authenticate a request for a path."""
         if path in OPEN:
             return AuthenticationResult()
-        if not self._serves_host(headers.getlist("host")):
+        hosts = [_HOST.fullmatch(host) for host in headers.getlist("host")]
+        names = {match[1].lower().rstrip(".") for match in hosts if match}
+        if self.hosts is not None and not (len(hosts) == 1 and names and names <= self.hosts):
             message = "this host name is not served here; serving.hosts in params.yaml lists others"
             return AuthenticationResult(refusal=error_response(message, 421, code="unknown_host"))
         try:
@@ -142,9 +131,16 @@ class Authenticator:
             code = "invalid_token" if of_token else "invalid_api_key"
             answer = error_response(str(error), 401, code=code, headers=refused)
             return AuthenticationResult(Principal(error.name), answer)
-        requests, tokens = self._limits(principal.name)
+        if principal.name not in self._buckets:
+            limits = (self.settings.requests_per_minute, self.settings.tokens_per_minute)
+            requests, tokens = (TokenBucket(each) if each else None for each in limits)
+            self._buckets[principal.name] = requests, tokens
+        requests, tokens = self._buckets[principal.name]
         metered = replace(principal, tokens=tokens)
-        if reason := _forbidden(metered, path):
+        reason = principal.refusal(scopes_for(path))
+        if principal.limited and path in _ANY_PROJECT:
+            reason = f"{principal.name} is for single projects or models, and {path} is for all of them"
+        if reason:
             return AuthenticationResult(metered, error_response(reason, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
@@ -156,18 +152,11 @@ class Authenticator:
             requests.spend(1)
         return AuthenticationResult(metered)
 
-    def _serves_host(self, host_headers: list[str]) -> bool:
-        if self.hosts is None:
-            return True
-        match = _HOST.fullmatch(host_headers[0]) if len(host_headers) == 1 else None
-        return match is not None and match[1].lower().rstrip(".") in self.hosts
-
     def asks_provider(self, headers: Headers) -> bool:
         """Whether the provider's keys may have to be fetched; other requests must not wait."""
         return self.provider is not None and "." in headers.get("authorization", "")
 
     def _principal(self, authorization: str) -> Principal:
-        """The caller's principal; anonymous if authentication is off."""
         # once there were keys, revoking the last one must not open the gateway
         self._closed = self._closed or any(key.revoked is None for key in self.keys.keys)
         if not self._closed and self.provider is None:
@@ -182,27 +171,9 @@ class Authenticator:
         key = self.keys.find(token)
         return Principal(key.name, key.allowed, key.projects, key.models)
 
-    def _limits(self, name: str) -> tuple[TokenBucket | None, TokenBucket | None]:
-        if name not in self._buckets:
-            limits = (self.settings.requests_per_minute, self.settings.tokens_per_minute)
-            requests, tokens = (TokenBucket(each) if each else None for each in limits)
-            self._buckets[name] = requests, tokens
-        return self._buckets[name]
-
-
-def _forbidden(principal: Principal, path: str) -> str:
-    if principal.limited and path in _ANY_PROJECT:
-        return f"{principal.name} is for single projects or models, and {path} is for all of them"
-    return principal.refusal(scopes_for(path))
-
 
 class AuditMiddleware:
-    """Authenticate each request and record it in the audit log before answering.
-
-    Args:
-        app: The wrapped application.
-        authenticator: Authenticates requests.
-    """
+    """Authenticate each request and record it in the audit log before answering."""
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app

@@ -11,22 +11,30 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
-    PartialAnswer,
     collect,
     complete_response,
     envelope,
     headers_of,
     outcome_of,
     plain,
+    prepare,
     streaming_response,
     usage_of,
 )
 from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.project_routes import pack_context, require_project
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
-from cortex_pipelines.serving.http.search import pack_context, require_project
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
-from cortex_pipelines.serving.request_prompts import PromptBuilder, chat, citations, completion, context_text, infill
-from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.requests import (
+    Backend,
+    PreparedRequest,
+    PromptBuilder,
+    chat,
+    citations,
+    completion,
+    context_text,
+    infill,
+)
 from cortex_pipelines.serving.services import ProjectServices
 
 _USUAL_TOKENS = 16
@@ -38,7 +46,6 @@ def _body_kind(body: Any) -> str:
 
 
 def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The routes that generate text."""
     router = APIRouter()
 
     @router.post("/v1/completions")
@@ -56,10 +63,8 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
     @router.post("/v1/fim/completions")
     async def fill(form: GapForm, request: Request) -> Response:
         most = gateway.settings.max_tokens if form.max_tokens is None else form.max_tokens
-        backend = await run_in_threadpool(gateway.backend_for, form.model, for_user=form.user)
         gap = infill(form.prompt, form.suffix or "")
-        sampling = sampling_of(form, most)
-        prepared = await run_in_threadpool(gateway.prepare, backend, gap, sampling, form.n or 1)
+        prepared = await prepare(gateway, form.model, form.user, gap, form.sampling(most), form.n or 1)
         return await _chat_response(gateway, form, prepared, False, request)
 
     @router.post("/v1/chat/completions")
@@ -72,15 +77,15 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
 async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> Response:
     """Continue each prompt, or fill the gap before ``suffix``."""
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
-    sampling = sampling_of(form, most, form.logprobs or 0)
+    sampling = form.sampling(most, form.logprobs or 0)
 
-    def prepare() -> list[PreparedRequest]:
+    def prepare_all() -> list[PreparedRequest]:
         backend = gateway.backend_for(form.model, for_user=form.user)
         forms = (infill(text, form.suffix) if form.suffix else completion(text) for text in texts)
         return [gateway.prepare(backend, each, sampling, form.n or 1) for each in forms]
 
     texts = form.prompts
-    requests = await run_in_threadpool(prepare)
+    requests = await run_in_threadpool(prepare_all)
     backend = requests[0].backend
     headers = headers_of(*requests)
     frame = envelope("text_completion", "cmpl", backend)
@@ -88,10 +93,10 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     if form.stream:
 
         def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
-            parts = [_text_choice(index, delta.text, delta.tokens, with_logprobs, None)]
+            parts = []
+            if delta.text or (with_logprobs and delta.tokens) or not delta.finish:
+                parts.append(_text_choice(index, delta.text, delta.tokens, with_logprobs, None))
             if delta.finish:
-                if not delta.text and not (with_logprobs and delta.tokens):
-                    parts = []
                 parts.append(_text_choice(index, "", (), with_logprobs, delta.finish))
             return parts
 
@@ -107,7 +112,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
 async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request) -> Response:
     """Answer a conversation, with code of the project as context if requested."""
     most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
-    sampling = sampling_of(form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0)
+    sampling = form.sampling(gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0)
     backend = await run_in_threadpool(gateway.backend_for, form.model, context=False, for_user=form.user)
     project = str(backend.served.details.get("project") or "")
     code_context: Mapping[str, Any] = {"known": "", "pieces": []}
@@ -129,7 +134,6 @@ async def _chat_response(
     request: Request,
     sources: Sequence[str] = (),
 ) -> Response:
-    """Answers as messages, complete or streamed, with the cited sources."""
     headers = headers_of(prepared)
     if sources:
         headers["x-cortex-context"] = plain(", ".join(sources))
@@ -152,23 +156,16 @@ async def _chat_response(
     if sources:
         frame["context"] = list(sources)
     answers = await collect(gateway, prepared, request)
-    messages = [_turn(index, answer, with_logprobs) for index, answer in enumerate(answers)]
+    messages = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": answer.text, "refusal": None},
+            "logprobs": _turn_scores(answer.tokens) if with_logprobs else None,
+            "finish_reason": answer.finish,
+        }
+        for index, answer in enumerate(answers)
+    ]
     return complete_response(frame, messages, usage_of([prepared], answers), headers | outcome_of([prepared]))
-
-
-def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:
-    """Decoding parameters of a request; greedy unless it sets a temperature."""
-    return Sampling(
-        most,
-        form.temperature or 0.0,
-        1.0 if form.top_p is None else form.top_p,
-        form.seed,
-        form.stops,
-        top,
-        form.presence_penalty or 0.0,
-        form.frequency_penalty or 0.0,
-        form.cache_prompt is not False,
-    )
 
 
 def _prepare_chat(
@@ -194,35 +191,23 @@ def _with_usage(form: Generation) -> bool:
 def _text_choice(
     index: int, text: str, tokens: Sequence[GeneratedToken], with_logprobs: bool, finish: str | None
 ) -> dict[str, Any]:
-    scores = _text_scores(tokens) if with_logprobs and (tokens or finish is None) else None
+    scores = None
+    if with_logprobs and (tokens or finish is None):
+        scores = {
+            "tokens": [token.text for token in tokens],
+            "token_logprobs": [token.logprob for token in tokens],
+            "top_logprobs": [_likeliest(token) for token in tokens],
+            "text_offset": [token.offset for token in tokens],
+        }
     return {"text": text, "index": index, "logprobs": scores, "finish_reason": finish}
 
 
-def _text_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
-    return {
-        "tokens": [token.text for token in tokens],
-        "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [_likeliest(token) for token in tokens],
-        "text_offset": [token.offset for token in tokens],
-    }
-
-
 def _likeliest(token: GeneratedToken) -> dict[str, float | None]:
-    """Log-probabilities of the alternatives and of the token itself."""
     top_logprobs: dict[str, float | None] = {}
     for each in token.top:
         top_logprobs.setdefault(each.text, each.logprob)
     top_logprobs.setdefault(token.text, token.logprob)
     return top_logprobs
-
-
-def _turn(index: int, answer: PartialAnswer, with_logprobs: bool) -> dict[str, Any]:
-    return {
-        "index": index,
-        "message": {"role": "assistant", "content": answer.text, "refusal": None},
-        "logprobs": _turn_scores(answer.tokens) if with_logprobs else None,
-        "finish_reason": answer.finish,
-    }
 
 
 def _delta(
@@ -237,7 +222,6 @@ def _turn_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
 
 
 def _turn_score(token: GeneratedToken) -> dict[str, Any]:
-    def token_score(scored: GeneratedToken | Alternative) -> dict[str, Any]:
-        return {"token": scored.text, "logprob": scored.logprob, "bytes": list(scored.raw)}
-
-    return {**token_score(token), "top_logprobs": [token_score(each) for each in token.top]}
+    tokens: tuple[GeneratedToken | Alternative, ...] = (token, *token.top)
+    scored, *likeliest = [{"token": each.text, "logprob": each.logprob, "bytes": list(each.raw)} for each in tokens]
+    return {**scored, "top_logprobs": likeliest}

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,18 +24,11 @@ _CLOSED = 499
 
 
 class ClientGoneError(RuntimeError):
-    """The client closed the connection."""
+    pass
 
 
 class RequestError(ValueError):
-    """A request cannot be answered.
-
-    Args:
-        message: The reason, in a sentence.
-        param: The field at fault.
-        status: HTTP status.
-        code: Machine-readable reason.
-    """
+    """A request cannot be answered because of the field ``param``."""
 
     def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None) -> None:
         super().__init__(message)
@@ -42,7 +36,6 @@ class RequestError(ValueError):
 
 
 def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """JSON object of an error."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     if status == 429:
         kind = "rate_limit_error"
@@ -52,44 +45,36 @@ def error_body(message: str, status: int, param: str | None = None, code: str | 
 def error_response(
     message: str, status: int, param: str | None = None, code: str | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """JSON response of an error."""
     return JSONResponse(error_body(message, status, param, code), status, headers)
 
 
+_ANSWERS: Mapping[type[Exception], tuple[int, str | None, str, dict[str, str] | None]] = {
+    UnknownModelError: (404, "model", "model_not_found", None),
+    ForbiddenModelError: (403, "model", "model_not_allowed", None),
+    BusyError: (429, None, "busy", {"retry-after": "1"}),
+    NoRouterError: (404, None, "no_router", None),
+    ServiceError: (404, None, "not_available", None),
+    ChatError: (400, "messages", "chat_template", None),
+    PromptFileError: (503, None, "template_failed", None),
+    EngineError: (503, None, "engine_failed", {"retry-after": "2"}),
+}
+"""Status, parameter, code and headers of the answer to an error."""
+
+
 def add_error_handlers(app: FastAPI) -> None:
-    """Register handlers that turn every exception into that format."""
+    async def answer(
+        status: int, param: str | None, code: str, headers: dict[str, str] | None, _: Request, error: Exception
+    ) -> JSONResponse:
+        if isinstance(error, EngineError):
+            _LOG.error("%s", error, exc_info=None if isinstance(error, UnavailableError) else error)
+        return error_response(str(error), status, param, code, headers)
+
+    for kind, row in _ANSWERS.items():
+        app.add_exception_handler(kind, partial(answer, *row))
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
         return error_response(str(error), error.status, error.param, error.code)
-
-    @app.exception_handler(UnknownModelError)
-    async def unknown(_: Request, error: UnknownModelError) -> JSONResponse:
-        return error_response(str(error.args[0]), 404, "model", "model_not_found")
-
-    @app.exception_handler(ForbiddenModelError)
-    async def forbidden(_: Request, error: ForbiddenModelError) -> JSONResponse:
-        return error_response(str(error), 403, "model", "model_not_allowed")
-
-    @app.exception_handler(BusyError)
-    async def busy(_: Request, error: BusyError) -> JSONResponse:
-        return error_response(str(error), 429, code="busy", headers={"retry-after": "1"})
-
-    @app.exception_handler(NoRouterError)
-    async def no_router(_: Request, error: NoRouterError) -> JSONResponse:
-        return error_response(str(error), 404, code="no_router")
-
-    @app.exception_handler(ServiceError)
-    async def unavailable(_: Request, error: ServiceError) -> JSONResponse:
-        return error_response(str(error), 404, code="not_available")
-
-    @app.exception_handler(ChatError)
-    async def unrendered(_: Request, error: ChatError) -> JSONResponse:
-        return error_response(str(error), 400, "messages", "chat_template")
-
-    @app.exception_handler(PromptFileError)
-    async def misprompted(_: Request, error: PromptFileError) -> JSONResponse:
-        return error_response(str(error), 503, code="template_failed")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -121,11 +106,6 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         sentence = f"unexpected {type(error).__name__}: this is a fault of the gateway"
         return error_response(sentence, 500, code="unexpected")
-
-    @app.exception_handler(EngineError)
-    async def failed(_: Request, error: EngineError) -> JSONResponse:
-        _LOG.error("%s", error, exc_info=None if isinstance(error, UnavailableError) else error)
-        return error_response(str(error), 503, code="engine_failed", headers={"retry-after": "2"})
 
 
 def sentences_of(wrong: Sequence[Any]) -> str:

@@ -21,7 +21,7 @@ from strawberry.types import ExecutionContext
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.serving.agents import lineage_of
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.overview import load_counters, model_row
+from cortex_pipelines.serving.http.page import load_counters, model_row
 from cortex_pipelines.serving.http.schemas import Form, LongText
 from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices
@@ -42,15 +42,12 @@ class QueryForm(Form):
 
 
 class _QueryContext:
-    """Context shared by a query's resolvers; caches lineage trees."""
-
     def __init__(self, gateway: Gateway, services: ProjectServices) -> None:
         self.gateway = gateway
         self.services = services
         self._trees: dict[str, Mapping[str, Any] | None] = {}
 
     def lineage(self, name: str) -> Mapping[str, Any] | None:
-        """Lineage tree of a model, as the tool ``lineage`` returns it."""
         if refusal := current_principal().refusal(["lineage"]):
             raise GraphQLError(refusal, extensions={"code": "insufficient_scope"})
         if name not in self._trees:
@@ -65,8 +62,6 @@ Info = strawberry.Info[_QueryContext, None]
 
 @strawberry.type(description="A version in a lineage, and what it was made from.")
 class Node:
-    """See the description."""
-
     name: str
     partition: str | None
     version: JSON | None
@@ -77,8 +72,6 @@ class Node:
 
 @strawberry.type(description="A run of MLflow that made a version.")
 class Run:
-    """See the description."""
-
     run_id: str
     name: str
     partition: str | None
@@ -88,8 +81,6 @@ class Run:
 
 @strawberry.type(description="A figure of an evaluation with its interval.")
 class Score:
-    """See the description."""
-
     name: str
     label: str
     unit: str
@@ -100,8 +91,6 @@ class Score:
 
 @strawberry.type(description="What is served under a name.")
 class Model:
-    """See the description."""
-
     name: str
     way: str
     version: str
@@ -116,13 +105,11 @@ class Model:
 
     @strawberry.field(description="What it was made from; needs the scope lineage.")
     def lineage(self, info: Info) -> Optional[Node]:  # noqa: UP045 - strawberry reads it
-        """The tree."""
         tree = info.context.lineage(self.name)
         return _node(self.name, tree) if tree else None
 
     @strawberry.field(description="Runs that made it and its data; needs the scope lineage.")
     def runs(self, info: Info) -> list[Run]:
-        """Each run once, the model's first."""
         tree = info.context.lineage(self.name)
         runs = {run.run_id: run for run in _runs(_node(self.name, tree))} if tree else {}
         return list(runs.values())
@@ -130,18 +117,14 @@ class Model:
 
 @strawberry.type(description="What is served, and how much was asked for.")
 class Query:
-    """See the description."""
-
     @strawberry.field(description="All models that you may use, or those of a project.")
     def models(self, info: Info, project: str | None = None) -> list[Model]:
-        """By name."""
         gateway = info.context.gateway
         rows = [model_row(served, gateway) for _, served in sorted(gateway.source.current.models.items())]
         return [_model(facts) for facts in rows if project in (None, facts["project"])]
 
     @strawberry.field(description="One model, the router among them.")
     def model(self, info: Info, name: str) -> Model:
-        """The model, or an error that names the nearest."""
         gateway = info.context.gateway
         catalogue = gateway.source.current
         if name == ROUTER and catalogue.router is not None:
@@ -150,7 +133,6 @@ class Query:
 
     @strawberry.field(description="Sums since the start, and the engine's state.")
     def metrics(self, info: Info) -> JSON:
-        """As ``/load`` answers."""
         gateway = info.context.gateway
         return JSON({**gateway.engine.state(), **load_counters(gateway)})
 
@@ -174,7 +156,6 @@ SCHEMA = _Schema(
 
 
 def graph_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The route ``/graphql``."""
     router = APIRouter()
 
     @router.post("/graphql")
@@ -203,18 +184,10 @@ def _unexpected(error: GraphQLError) -> bool:
 
 
 def _model(facts: Mapping[str, Any]) -> Model:
+    names = ("name", "way", "version", "release", "project", "number", "verdict", "bits_per_byte", "notice")
+    fields: dict[str, Any] = {name: facts.get(name) for name in names}
     return Model(
-        name=facts["name"],
-        way=facts["way"],
-        version=facts["version"],
-        release=facts.get("release"),
-        project=facts.get("project"),
-        number=facts.get("number"),
-        roles=list(facts.get("roles") or ()),
-        verdict=facts.get("verdict"),
-        bits_per_byte=facts.get("bits_per_byte"),
-        scores=[Score(**score) for score in facts.get("scores") or ()],
-        notice=facts.get("notice"),
+        **fields, roles=list(facts.get("roles") or ()), scores=[Score(**score) for score in facts.get("scores") or ()]
     )
 
 

@@ -2,23 +2,30 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
+from cortex_pipelines.serving.engines.engine import BusyError, EngineError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import PartialAnswer, cache_of, collect, flag_events, headers_of, outcome_of
+from cortex_pipelines.serving.http.answers import (
+    PartialAnswer,
+    cache_of,
+    collect,
+    flag_events,
+    headers_of,
+    outcome_of,
+    prepare,
+)
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText
-from cortex_pipelines.serving.request_prompts import completion, infill
-from cortex_pipelines.serving.requests import PreparedRequest
+from cortex_pipelines.serving.requests import PreparedRequest, completion, infill
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _ENDINGS = {"stop": "eos", "length": "limit", "cancelled": "limit"}
@@ -121,19 +128,12 @@ async def _prepare(gateway: Gateway, form: LlamaForm, prompt: Any) -> PreparedRe
     max_tokens = gateway.settings.max_tokens
     if form.n_predict is not None and form.n_predict >= 0:
         max_tokens = form.n_predict
-    sampling = Sampling(
-        max_tokens,
-        form.temperature or 0.0,
-        1.0 if form.top_p is None else form.top_p,
-        form.seed if (form.seed or 0) >= 0 else None,
-        form.stops,
-        presence=form.presence_penalty or 0.0,
-        frequency=form.frequency_penalty or 0.0,
-        reuse=form.cache_prompt is not False,
+    sampling = replace(
+        form.sampling(max_tokens),
+        seed=form.seed if (form.seed or 0) >= 0 else None,
         finished=_deadline(form.t_max_predict_ms),
     )
-    backend = await run_in_threadpool(gateway.backend_for, form.model, for_user=form.user)
-    return await run_in_threadpool(gateway.prepare, backend, prompt, sampling)
+    return await prepare(gateway, form.model, form.user, prompt, sampling)
 
 
 def _deadline(limit: float | None) -> Any:
@@ -174,7 +174,8 @@ async def _answer(gateway: Gateway, form: LlamaForm, prepared: PreparedRequest, 
 
 def _final_chunk(prepared: PreparedRequest, answer: PartialAnswer, seconds: float) -> dict[str, Any]:
     prompt_tokens, generated_tokens = len(prepared.prompt.ids), answer.generated
-    stop_type = _stop_type(answer, prepared.sampling.stop)
+    stop_type = _ENDINGS[answer.finish or "length"]
+    milliseconds = seconds * 1000
     return {
         "index": 0,
         "content": "",
@@ -189,30 +190,17 @@ def _final_chunk(prepared: PreparedRequest, answer: PartialAnswer, seconds: floa
         "prompt": "",
         "has_new_line": "\n" in answer.text,
         "truncated": prepared.cut > 0,
-        "stop_type": stop_type,
+        "stop_type": "word" if stop_type == "eos" and prepared.sampling.stop else stop_type,
         "stopping_word": "",
-        "timings": _timings(prompt_tokens, generated_tokens, seconds),
-    }
-
-
-def _stop_type(answer: PartialAnswer, stop: Sequence[str]) -> str:
-    stop_type = _ENDINGS[answer.finish or "length"]
-    return "word" if stop_type == "eos" and stop else stop_type
-
-
-def _timings(prompt_tokens: int, generated_tokens: int, seconds: float) -> dict[str, float]:
-    """llama.cpp reports prompt and generation time; here all of it counts as generation."""
-    spent = seconds * 1000
-    return {
-        "cache_n": 0,
-        "prompt_n": prompt_tokens,
-        "prompt_ms": 0.0,
-        "prompt_per_token_ms": 0.0,
-        "prompt_per_second": 0.0,
-        "predicted_n": generated_tokens,
-        "predicted_ms": round(spent, 3),
-        "predicted_per_token_ms": round(spent / max(generated_tokens, 1), 3),
-        "predicted_per_second": round(generated_tokens / max(seconds, 1e-9), 3),
+        "timings": {  # llama.cpp reports the prompt's time, too; here all of it counts as generation
+            "cache_n": 0,
+            "prompt_n": prompt_tokens,
+            **dict.fromkeys(("prompt_ms", "prompt_per_token_ms", "prompt_per_second"), 0.0),
+            "predicted_n": generated_tokens,
+            "predicted_ms": round(milliseconds, 3),
+            "predicted_per_token_ms": round(milliseconds / max(generated_tokens, 1), 3),
+            "predicted_per_second": round(generated_tokens / max(seconds, 1e-9), 3),
+        },
     }
 
 

@@ -1,38 +1,47 @@
-"""Routes for models, health, version and metrics."""
+"""Routes for models, health, version and metrics, and ``/v1/embeddings``."""
 
+import base64
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
+from pydantic import Field
 
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.project_names import ENCODER, ROUTER
-from cortex_pipelines.serving.catalogue import ServedModel
+from cortex_pipelines.serving.catalogue import ServedModel, UnknownModelError
+from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.openai_fields import EMBEDDING_FIELDS
+from cortex_pipelines.serving.http.schemas import LongText, ModelName, OpenAIForm
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.services import CodeEncoder, ProjectServices, ServiceError
 
 
 def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """Catalogue, health and metrics."""
     router = APIRouter()
 
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
         catalogue = gateway.source.current
-        served_entries = [_model_entry(served) for _, served in sorted(catalogue.models.items())]
-        other_entries = [*_router_entry(gateway), *_encoder_entry(services)]
-        by_id = {entry["id"]: entry for entry in [*served_entries, *other_entries]}
-        return {"object": "list", "data": list(by_id.values())}
+        entries = {name: _model_entry(served) for name, served in sorted(catalogue.models.items())}
+        if catalogue.router is not None:
+            entries[ROUTER] = _router_entry(catalogue.router)
+        if services.encoder is not None:
+            entries[ENCODER] = _encoder_entry(services.encoder)
+        return {"object": "list", "data": list(entries.values())}
 
     @router.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
         catalogue = gateway.source.current
         if name == ROUTER and catalogue.router is not None:
-            return _router_entry(gateway)[0]
+            return _router_entry(catalogue.router)
         if name == ENCODER and services.encoder is not None:
-            return _encoder_entry(services)[0]
+            return _encoder_entry(services.encoder)
         served = catalogue.find(name)
         return _model_entry(served) | {"cortex": _facts(served) | _visible_facts(served.details)}
 
@@ -76,19 +85,16 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
 
 
 def _visible_facts(details: Mapping[str, Any]) -> dict[str, Any]:
-    """The details that the caller may read."""
     lineage = current_principal().may("lineage")
     return {name: value for name, value in details.items() if lineage or name != "lineage"}
 
 
+def _entry(name: str, created: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": "cortex", "cortex": facts}
+
+
 def _model_entry(served: ServedModel) -> dict[str, Any]:
-    return {
-        "id": served.name,
-        "object": "model",
-        "created": served.created,
-        "owned_by": "cortex",
-        "cortex": _facts(served),
-    }
+    return _entry(served.name, served.created, _facts(served))
 
 
 def _facts(served: ServedModel) -> dict[str, Any]:
@@ -101,25 +107,83 @@ def _facts(served: ServedModel) -> dict[str, Any]:
     }
 
 
-def _router_entry(gateway: Gateway) -> list[dict[str, Any]]:
-    facts = gateway.source.current.router
-    if facts is None:
-        return []
-    visible_facts = _visible_facts({name: value for name, value in facts.items() if name != "created"})
-    return [
-        {"id": ROUTER, "object": "model", "created": facts["created"], "owned_by": "cortex", "cortex": visible_facts}
-    ]
+def _router_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in facts.items() if name != "created"}
+    return _entry(ROUTER, facts["created"], _visible_facts(shown))
 
 
-def _encoder_entry(services: ProjectServices) -> list[dict[str, Any]]:
-    if services.encoder is None:
-        return []
-    return [
-        {
-            "id": ENCODER,
-            "object": "model",
-            "created": 0,
-            "owned_by": "cortex",
-            "cortex": {"way": "encoder", "version": services.encoder.version},
+def _encoder_entry(encoder: CodeEncoder) -> dict[str, Any]:
+    return _entry(ENCODER, 0, {"way": "encoder", "version": encoder.version})
+
+
+Input = Annotated[LongText, Field(min_length=1)]
+
+
+class EmbeddingForm(OpenAIForm):
+    """``POST /v1/embeddings``; accepts as many texts as OpenAI's interface."""
+
+    api_fields = EMBEDDING_FIELDS
+    input: Input | Annotated[list[Input], Field(min_length=1, max_length=2048)]
+    model: ModelName | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+
+
+def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
+    router = APIRouter()
+    waiting = 0
+    limiter = CapacityLimiter(1)  # waiting requests must not occupy threads that others need
+
+    @router.post("/v1/embeddings")
+    async def embeddings(form: EmbeddingForm) -> Response:
+        nonlocal waiting
+        encoder = services.encoder
+        if (form.model or ENCODER) != ENCODER or encoder is None:
+            raise UnknownModelError(
+                f"{ENCODER} is not available: an exported folder has no encoder"
+                if encoder is None
+                else f"{(form.model or ENCODER)[:100]} makes no embeddings; the nearest model that does is {ENCODER}"
+            )
+        if waiting >= gateway.settings.waiting:
+            raise BusyError(f"{waiting} requests wait already; try again in a second")
+        texts = [form.input] if isinstance(form.input, str) else form.input
+        waiting += 1
+        try:
+            result = await to_thread.run_sync(encoder, texts, limiter=limiter)
+        except WeightsError as error:
+            raise ServiceError(str(error)) from error
+        finally:
+            waiting -= 1
+        width = result.vectors.shape[1]
+        if form.dimensions not in (None, width):
+            raise RequestError(
+                f"dimensions: {ENCODER} has vectors of {width} numbers, which cannot be "
+                "shortened; leave dimensions out",
+                "dimensions",
+                code="unsupported_parameter",
+            )
+        current_principal().spend(result.tokens)
+        gateway.metrics.tokens.labels(ENCODER, "read").inc(result.tokens)
+        rows = result.vectors.astype("<f4")
+        as_text = form.encoding_format == "base64"
+        data: list[dict[str, Any]] = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": base64.b64encode(row.tobytes()).decode() if as_text else row.tolist(),
+            }
+            for index, row in enumerate(rows)
+        ]
+        body = {
+            "object": "list",
+            "data": data,
+            "model": ENCODER,
+            "system_fingerprint": encoder.version,
+            "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
         }
-    ]
+        headers = {"x-cortex-model": ENCODER, "x-cortex-version": encoder.version}
+        if result.cut:
+            headers["x-cortex-cut"] = f"{result.cut} texts at the end"
+        return JSONResponse(body, headers=headers)
+
+    return router

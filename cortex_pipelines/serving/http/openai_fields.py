@@ -21,14 +21,7 @@ Handling = Literal["supported", "no effect", "refused"]
 
 @dataclass(frozen=True)
 class RequestField:
-    """A field of a request.
-
-    Args:
-        name: Its name.
-        handling: How it is handled.
-        note: Reason or bounds.
-        neutral: Values besides null that are accepted although the field is refused.
-    """
+    """A field of a request; ``neutral`` are values accepted besides null although the field is refused."""
 
     name: str
     handling: Handling
@@ -43,7 +36,6 @@ class RequestField:
 
     @property
     def advice(self) -> str:
-        """Advice for the client."""
         if not self.neutral:
             return f"leave {self.name} out"
         values = " or ".join(json.dumps(value) for value in self.neutral)
@@ -167,15 +159,9 @@ MESSAGE_FIELDS: Fields = (
 def require_supported(
     body: Mapping[str, Any], fields: Iterable[RequestField], allowed_names: Iterable[str] | None
 ) -> None:
-    """Check that each field of a body is supported.
+    """RequestError for a field that would change the answer, or is unknown.
 
-    Args:
-        body: The body.
-        fields: Handling of each field.
-        allowed_names: Further names that are read; None to ignore unknown names.
-
-    Raises:
-        RequestError: a field would change the answer, or is unknown. The message names it.
+    ``allowed_names`` are further names that are read; None to ignore unknown names.
     """
     rows = {field.name: field for field in fields}
     names = None if allowed_names is None else set(allowed_names)
@@ -194,7 +180,6 @@ def require_supported(
 
 
 def fields_as_markdown() -> str:
-    """The tables for the documentation."""
     tables = (
         ("`/v1/completions`", COMPLETION_FIELDS),
         ("`/v1/chat/completions`", CHAT_FIELDS),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
+from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.openai_fields import (
     CHAT_FIELDS,
@@ -22,7 +23,6 @@ LONGEST = 2_000_000
 
 
 def encodable(text: str) -> str:
-    """Validate that a text can be encoded in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -95,8 +95,21 @@ class Generation(OpenAIForm):
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """The stop strings."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    def sampling(self, most: int, top: int = 0) -> Sampling:
+        """Decoding parameters of a request; greedy unless it sets a temperature."""
+        return Sampling(
+            most,
+            self.temperature or 0.0,
+            1.0 if self.top_p is None else self.top_p,
+            self.seed,
+            self.stops,
+            top,
+            self.presence_penalty or 0.0,
+            self.frequency_penalty or 0.0,
+            self.cache_prompt is not False,
+        )
 
 
 class CompletionForm(Generation):
@@ -117,7 +130,6 @@ class CompletionForm(Generation):
 
     @property
     def prompts(self) -> list[str]:
-        """The prompts as a list."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
@@ -136,7 +148,6 @@ class RefusalPart(Form):
 
     @property
     def text(self) -> str:
-        """The text of the refusal."""
         return self.refusal
 
 
@@ -199,13 +210,11 @@ class Message(OpenAIForm):
 
     @property
     def text(self) -> str:
-        """The text of the message."""
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
         return self.content or self.refusal or ""
 
     def as_chat_message(self) -> ChatMessage:
-        """Convert to the message type of the chat renderer."""
         calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
         if self.function_call is not None:
             call = self.function_call
@@ -239,7 +248,6 @@ class ChatForm(Generation):
 
     @property
     def question(self) -> str:
-        """The user's last message."""
         return next((turn.text for turn in reversed(self.messages) if turn.role == "user"), "")
 
 

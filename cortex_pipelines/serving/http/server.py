@@ -1,30 +1,109 @@
-"""The gateway's process: port check and graceful shutdown."""
+"""The gateway as a web application and as a process: routes, ``/mcp``, port check, shutdown."""
 
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of, is_loopback
+from cortex_pipelines.serving.http.authentication import AuditMiddleware, Authenticator, hosts_of, is_loopback
+from cortex_pipelines.serving.http.completions import completions_router
+from cortex_pipelines.serving.http.errors import add_error_handlers
+from cortex_pipelines.serving.http.graph import graph_router
+from cortex_pipelines.serving.http.llama_cpp import llama_router
+from cortex_pipelines.serving.http.middleware import BodyLimit, RequestObserver, RequestOptions, log_requests
+from cortex_pipelines.serving.http.models import embeddings_router, models_router
+from cortex_pipelines.serving.http.page import overview_router, page_router, playground_router
+from cortex_pipelines.serving.http.project_routes import (
+    audit_router,
+    feedback_router,
+    logs_router,
+    notes_router,
+    search_router,
+)
+from cortex_pipelines.serving.http.tabby import tabby_router
+from cortex_pipelines.serving.http.tasks import tasks_router
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
 from cortex_pipelines.serving.security.oidc import Provider
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
-from cortex_pipelines.serving.tracing import tracer_of_environment
+from cortex_pipelines.serving.telemetry import tracer_of_environment
+
+PATH = "/mcp"
+
+
+_DESCRIPTION = "Promoted models, with the version that answers named in every answer."
+
+
+def create_app(
+    gateway: Gateway,
+    services: ProjectServices = NOTHING,
+    host: str = "127.0.0.1",
+    authenticator: Authenticator | None = None,
+) -> FastAPI:
+    """The web application of a gateway, which it closes on shutdown; without ``authenticator`` it is open."""
+    agents = agents_server(lambda: gateway, services)
+    # stateless, so that clients survive a restart; on loopback other host names are refused (DNS rebinding)
+    agent_routes = agents.streamable_http_app(
+        streamable_http_path=PATH, stateless_http=True, json_response=True, host=host
+    ).routes
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        async with agents.session_manager.run():
+            yield
+        gateway.close()
+
+    app = FastAPI(
+        title="cortex-pipelines", version=version("cortex-pipelines"), description=_DESCRIPTION, lifespan=life
+    )
+    add_error_handlers(app)
+    # routes are matched in this order: the most frequent first
+    for router in (
+        tasks_router(gateway, services),
+        completions_router(gateway, services),
+        llama_router(gateway),
+        tabby_router(gateway),
+        models_router(gateway, services),
+        embeddings_router(gateway, services),
+        overview_router(gateway),
+        playground_router(gateway),
+        feedback_router(gateway, services),
+        logs_router(services),
+        notes_router(services),
+        search_router(services),
+        audit_router(gateway.state),
+        graph_router(gateway, services),
+        page_router(),
+    ):
+        app.include_router(router)
+    app.router.routes.extend(agent_routes)
+
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestOptions)
+    if authenticator is not None:
+        app.add_middleware(AuditMiddleware, authenticator=authenticator)
+    if origins := gateway.settings.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(RequestObserver, metrics=gateway.metrics, tracer=gateway.tracer)
+    return app
+
 
 _DRAIN = 30
 """Seconds for running requests to finish at shutdown."""
 
 
 class PortError(RuntimeError):
-    """The port cannot be listened on."""
+    pass
 
 
 def require_free(host: str, port: int) -> None:
-    """Check that the port is free, before the model is loaded.
-
-    Raises:
-        PortError: it is not.
-    """
+    """Check that the port is free, before the model is loaded."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = addresses[0]
@@ -38,16 +117,7 @@ def require_free(host: str, port: int) -> None:
 
 
 def require_keys(keys: KeyRing, host: str, provider: bool = False) -> None:
-    """Refuse to listen on a public address without authentication.
-
-    Args:
-        keys: API keys.
-        host: Address to listen on.
-        provider: Whether tokens of an OpenID provider are required.
-
-    Raises:
-        ApiKeyError: ``host`` is not loopback, and no key is valid.
-    """
+    """ApiKeyError for a public address without authentication."""
     if not is_loopback(host) and not provider and not keys.usable:
         raise ApiKeyError(
             f"{host} can be reached from other machines, and no API key is valid: "
@@ -66,10 +136,6 @@ def run(
     """Serve until the process is terminated; running requests are finished first.
 
     Args:
-        gateway: The gateway.
-        host: Address to listen on.
-        port: Port to listen on.
-        services: The project's other services.
         tls: Certificate and private key files (PEM); None for HTTP.
         requests: Whether to log each request.
 
@@ -77,9 +143,6 @@ def run(
         TracingError: the environment sets an unsupported trace protocol.
     """
     import uvicorn
-
-    from cortex_pipelines.serving.http.app import create_app
-    from cortex_pipelines.serving.http.tracing import log_requests
 
     settings = gateway.settings
     keys = KeyRing(gateway.state.parent / "keys")

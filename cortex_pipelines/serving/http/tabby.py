@@ -15,10 +15,9 @@ from cortex_pipelines.privacy.repository_paths import repository_name, repositor
 from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import answer_id, collect, headers_of, outcome_of
+from cortex_pipelines.serving.http.answers import answer_id, collect, headers_of, outcome_of, prepare
 from cortex_pipelines.serving.http.schemas import Form, Id, LongText, ModelName
-from cortex_pipelines.serving.request_prompts import infill
-from cortex_pipelines.serving.requests import Backend
+from cortex_pipelines.serving.requests import Backend, infill
 from cortex_pipelines.serving.rollout import request_user
 
 _MOST = 64
@@ -136,14 +135,13 @@ def tabby_router(gateway: Gateway) -> APIRouter:
 
 
 async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request) -> Response:
-    """Complete the code at the cursor."""
     cursor = form.segments
     snippets = [*(cursor.declarations or ()), *(cursor.relevant_snippets_from_changed_files or ())]
     extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
     sampling = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
-    backend = await run_in_threadpool(gateway.backend_for, form.model, for_user=form.user)
     gap = infill(cursor.prefix, cursor.suffix or "", extra)
-    prepared = await run_in_threadpool(gateway.prepare, backend, gap, sampling)
+    prepared = await prepare(gateway, form.model, form.user, gap, sampling)
+    backend = prepared.backend
     began = time.perf_counter()
     (answer,) = await collect(gateway, prepared, request)
     identity = answer_id("cmpl", backend)
@@ -152,18 +150,14 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
         "characters": len(answer.text),
         "latency_ms": round(1000 * (time.perf_counter() - began), 3),
         "language": form.language,
-        "path": _path(cursor),
+        # folders above the repository contain names of people
+        "path": repository_path(cursor.filepath or "", repository_name(cursor.git_url or "")),
         "task": "completion",
     }
     await run_in_threadpool(gateway.events.add, event, request_user(form.user))
     body = {"id": identity, "choices": [{"index": 0, "text": answer.text}]}
     headers = headers_of(prepared)
     return JSONResponse(body, headers=headers | outcome_of([prepared]))
-
-
-def _path(cursor: CursorContext) -> str | None:
-    """The file's path in its repository: folders above it contain names of people."""
-    return repository_path(cursor.filepath or "", repository_name(cursor.git_url or ""))
 
 
 def offered_event(identity: str, backend: Backend) -> dict[str, Any]:

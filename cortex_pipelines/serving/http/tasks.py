@@ -1,20 +1,25 @@
-"""Routes of this platform's tasks: ``/route`` and ``/predict``."""
+"""``/route`` and ``/predict``, also as a batch of JSON lines."""
 
 import asyncio
 import json
 import logging
 import random
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.routing.serving.tasks import send
+from cortex_pipelines.serving.catalogue import UnknownModelError
+from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, plain
-from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.errors import RequestError, sentences_of
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.services import ProjectServices
@@ -52,7 +57,6 @@ class PredictForm(Form):
 
 
 def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The routes ``/route`` and ``/predict``."""
     router = APIRouter()
 
     @router.post("/route")
@@ -102,13 +106,12 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             headers[CACHE] = "hit"
         if suggestion.flags:
             headers["x-cortex-flags"] = ", ".join(suggestion.flags)
-        return JSONResponse(suggestion.as_json(), headers=headers)
+        return JSONResponse(asdict(suggestion), headers=headers)
 
     return router
 
 
 def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:
-    """Answer a task; raises what ``suggest`` raises."""
     context = form.context
     task_context = context if isinstance(context, TaskContext) else TaskContext(code=context or "")
     return suggest(gateway, form.model, form.task, form.input, task_context, gateway.datasets, form.alternatives)
@@ -119,3 +122,27 @@ def _row(routed: RoutedTask, form: RouteForm) -> dict[str, Any]:
     routing = send(decision, form.explore, _CHANCE)
     answer = {**decision.as_json(), **routing.as_json(), "version": decision.model_version}
     return {"task_id": form.task_id, **answer} if form.task is not None else answer
+
+
+def answer_lines(gateway: Gateway, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Answer lines of JSON, each a body of ``POST /predict``; an invalid line does not affect the others.
+
+    Yields the line number (``line``, from 1) with the answer, or ``error``.
+    """
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield {"line": number, **_answer(gateway, line)}
+
+
+def _answer(gateway: Gateway, line: bytes) -> dict[str, Any]:
+    try:
+        form = PredictForm.model_validate(json.loads(line))
+        return asdict(answer_task(gateway, form))
+    except ValidationError as error:
+        return {"error": sentences_of(error.errors())}
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, TaskError | PromptFileError):
+            return {"error": str(error)}
+        return {"error": f"the line is not JSON in UTF-8: {error}"}
+    except (UnknownModelError, EngineError) as error:
+        return {"error": str(error.args[0])}

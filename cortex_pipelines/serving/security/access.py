@@ -1,22 +1,60 @@
-"""The caller's principal: scopes, models and rate limit."""
+"""Scopes and roles, and the caller's principal: scopes, models and rate limit."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, TypeVar
 
-from cortex_pipelines.serving.security.roles import opens, remedy
+SCOPES: Final[Mapping[str, str]] = {
+    "complete": "completions, chats, gaps, embeddings, tokens, `/predict`, the playground",
+    "route": "`/route`, `/outcomes/predict`, `/anomalies/score`",
+    "feedback": "`/feedback`, `/v1/events`",
+    "read": "models, overview, load, metrics, documentation, `/graphql`",
+    "lineage": "what a model was made from: data sets, their versions, runs and commits",
+    "data": "code of the projects: `/search`, `/context`, `context` of chats, agents' tools",
+    "memory": "the projects' memories: `/memory` and everything below it, `remember`, `recall`",
+    "audit": "`/audit`",
+    "admin": "all of these, and every route that has no scope yet",
+}
+"""Scope to its description."""
+
+Value = TypeVar("Value")
+
+Role: TypeAlias = Literal["user", "maintainer", "auditor", "admin"]
+
+_USER = ("complete", "route", "feedback", "read")
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "user": frozenset(_USER),
+    "maintainer": frozenset({*_USER, "lineage", "data", "memory"}),
+    "auditor": frozenset({"read", "lineage", "audit"}),
+    "admin": frozenset({"admin"}),
+}
+"""Role to its scopes; the first is the default of new keys."""
+
+DEFAULT_ROLE: Final = next(iter(ROLES))
+
+
+def scopes_of(roles: Iterable[str], more: Iterable[str] = ()) -> frozenset[str]:
+    return frozenset(more).union(*(ROLES[role] for role in roles))
+
+
+def opens(has: frozenset[str], scope: str) -> bool:
+    """Whether a set of scopes includes one; ``admin`` includes all."""
+    return scope in has or "admin" in has
+
+
+def remedy(missing: Iterable[str]) -> str:
+    scopes = sorted(missing)
+    roles = [role for role, has in ROLES.items() if all(opens(has, scope) for scope in scopes)]
+    word = "scope" if len(scopes) == 1 else "scopes"
+    return f"the {word} {', '.join(scopes)}, which the role {' or '.join(roles)} has"
 
 
 class TokenBucket:
-    """Token bucket that refills continuously, up to one minute's allowance.
-
-    Args:
-        each_minute: Allowance per minute.
-        clock: Time in seconds.
-    """
+    """Token bucket that refills continuously, up to one minute's allowance; ``clock`` is in seconds."""
 
     def __init__(self, each_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = float(each_minute)
@@ -59,15 +97,12 @@ class Principal:
 
     @property
     def limited(self) -> bool:
-        """Whether access is restricted to some models."""
         return bool(self.projects or self.models)
 
     def may(self, scope: str) -> bool:
-        """Whether a scope is granted."""
         return self.scopes is None or opens(self.scopes, scope)
 
     def may_use(self, model: str) -> bool:
-        """Whether a served name may be used; the base always may."""
         project, _, version = model.partition("@")
         if not self.limited or project == "base" or project in self.projects:
             return True
@@ -82,13 +117,12 @@ class Principal:
         return f"{self.name} lacks {remedy(missing)} (it has {has})"
 
     def spend(self, tokens: int) -> None:
-        """Count prompt or answer tokens against the rate limit."""
         if self.tokens is not None:
             self.tokens.spend(tokens)
 
 
 _ANONYMOUS = Principal()
-_PRINCIPAL: ContextVar[Principal] = ContextVar("caller", default=_ANONYMOUS)
+_PRINCIPAL: ContextVar[Principal] = ContextVar("principal", default=_ANONYMOUS)
 
 
 def current_principal() -> Principal:
@@ -96,11 +130,15 @@ def current_principal() -> Principal:
     return _PRINCIPAL.get()
 
 
-@contextmanager
-def acting_as(principal: Principal) -> Iterator[None]:
+def acting_as(principal: Principal) -> AbstractContextManager[None]:
     """Set the principal of a request, also for thread pools that copy the context."""
-    before = _PRINCIPAL.set(principal)
+    return context_value(_PRINCIPAL, principal)
+
+
+@contextmanager
+def context_value(variable: ContextVar[Value], value: Value) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _PRINCIPAL.reset(before)
+        variable.reset(token)

@@ -38,11 +38,7 @@ _TAIL = 1 << 16
 
 
 class AuditLog:
-    """The log of a gateway; several processes may write to one.
-
-    Args:
-        folder: Folder of the file.
-    """
+    """The log of a gateway; several processes may write to one."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -51,11 +47,7 @@ class AuditLog:
         self._previous = FIRST
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append an entry; a torn line of a killed process is recorded by its hash.
-
-        Raises:
-            OSError: the log cannot be written.
-        """
+        """Append an entry; a torn line of a killed process is recorded by its hash."""
         with self._lock, open_for_append(self._path) as file:
             size, torn, start = file.seek(0, os.SEEK_END), b"", b""
             inode = os.fstat(file.fileno()).st_ino
@@ -71,15 +63,9 @@ class AuditLog:
             self._last_state, self._previous = (inode, file.tell()), _hash(line)
 
     def forget(self, is_subject: Callable[[str], bool]) -> int:
-        """Redact a person in all entries, and bind these by a tombstone at the end.
+        """Redact a person in all entries, and bind these by a tombstone at the end; returns their number.
 
         Torn lines of killed processes may contain part of a name and are removed, too.
-
-        Args:
-            is_subject: Whether the name of a key or a token's subject is theirs.
-
-        Returns:
-            Number of redacted entries.
         """
         if not self._path.exists():
             return 0
@@ -95,14 +81,9 @@ class AuditLog:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """Result of checking the chain.
+    """Number of entries up to the first break, and the last one's hash.
 
-    Args:
-        entries: Number of entries up to the first break.
-        head: Hash of the last of them.
-        problem: Location and kind of the break; empty if intact.
-        unfinished: Whether the last line is torn.
-        redacted: Number of redacted entries.
+    ``unfinished`` is whether the last line is torn.
     """
 
     entries: int
@@ -113,15 +94,7 @@ class ChainCheck:
 
 
 def verify(path: Path, head: str | None = None) -> ChainCheck:
-    """Check the chain.
-
-    Args:
-        path: The log.
-        head: An earlier last hash that the chain must contain; None to skip this check.
-
-    Raises:
-        OSError: the log cannot be read.
-    """
+    """Check the chain; ``head`` is an earlier last hash that it must contain."""
     previous, count, head_found, torn = FIRST, 0, head is None, b""
     redacted: dict[str, list[str]] = {}
     bound: dict[str, str] = {}
@@ -150,12 +123,7 @@ def verify(path: Path, head: str | None = None) -> ChainCheck:
 
 
 def latest_entries(path: Path, count: int) -> list[dict[str, Any]]:
-    """The latest entries, oldest first; empty without a log.
-
-    Args:
-        path: The log.
-        count: Largest number of entries.
-    """
+    """The latest entries, oldest first; empty without a log."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -182,7 +150,6 @@ def _end(file: BinaryIO, size: int) -> tuple[str, bytes, bytes]:
 
 
 def _redact_lines(lines: Iterator[bytes], is_subject: Callable[[str], bool]) -> Iterator[bytes]:
-    """The lines with a person redacted, and a tombstone that binds the redacted entries."""
     name, previous, torn = secrets.token_hex(8), FIRST, False
     hashes = []
     for line in lines:

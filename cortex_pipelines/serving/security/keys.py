@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import atomic_file
-from cortex_pipelines.serving.security.roles import DEFAULT_ROLE, ROLES, SCOPES, scopes_of
+from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES, scopes_of
 
 FILE = "api.json"
 _PREFIX = "cortex-"
@@ -30,12 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
 class ApiKeyError(ValueError):
-    """A key cannot be created, revoked, read or used.
-
-    Args:
-        message: The reason.
-        name: Name of the key, if known.
-    """
+    """A key cannot be created, revoked, read or used; ``name`` is its name, if known."""
 
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
@@ -48,18 +43,11 @@ class KeysDamagedError(ApiKeyError):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A stored key.
+    """A stored key; times in ISO 8601, salt and digest in hexadecimal.
 
     Args:
-        name: Its name, also in the audit log.
-        salt: Hexadecimal.
-        digest: Salted hash of the key, hexadecimal.
         scopes: From ``SCOPES``, in addition to those of its role.
         projects: Projects whose models it may use; all if ``models`` is empty, too.
-        created: ISO 8601.
-        expires: ISO 8601; None for never.
-        revoked: Time of revocation, ISO 8601; None if not revoked.
-        role: From ``ROLES``; empty for none.
         models: Further served names that it may use.
     """
 
@@ -76,11 +64,9 @@ class ApiKey:
 
     @property
     def allowed(self) -> frozenset[str]:
-        """All of its scopes."""
         return scopes_of([self.role] if self.role else [], self.scopes)
 
     def state(self, current_time: datetime) -> str:
-        """``revoked``, ``expired`` or ``valid``."""
         if self.revoked is not None:
             return "revoked"
         expired = self.expires is not None and datetime.fromisoformat(self.expires) <= current_time
@@ -88,11 +74,7 @@ class ApiKey:
 
 
 class KeyRing:
-    """The keys in a folder; reread when another process changes them.
-
-    Args:
-        folder: ``.cortex/keys`` of a project.
-    """
+    """The keys in a folder; reread when another process changes them."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -101,11 +83,7 @@ class KeyRing:
 
     @property
     def keys(self) -> tuple[ApiKey, ...]:
-        """All keys by name, including expired and revoked ones.
-
-        Raises:
-            KeysDamagedError: the file cannot be read.
-        """
+        """All keys by name, including expired and revoked ones; raises KeysDamagedError."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
@@ -119,7 +97,6 @@ class KeyRing:
 
     @property
     def usable(self) -> bool:
-        """Whether any key is valid now."""
         current_time = datetime.now(UTC)
         return any(key.state(current_time) == "valid" for key in self.keys)
 
@@ -132,21 +109,10 @@ class KeyRing:
         role: str = "",
         models: Sequence[str] = (),
     ) -> str:
-        """Create a key and store its hash.
+        """Create a key and store its hash; returns the key, which cannot be recovered later.
 
-        Args:
-            name: Name of its owner.
-            scopes: Scopes in addition to the role's.
-            projects: Projects whose models it may use.
-            lifetime: Time until it expires; None for never.
-            role: From ``ROLES``; without role and scopes the default role.
-            models: Further served names that it may use; all models without projects and models.
-
-        Returns:
-            The key, which cannot be recovered later.
-
-        Raises:
-            ApiKeyError: the name is taken or invalid, or a scope or role is unknown.
+        ``scopes`` are in addition to the role's; without both, the default role. ``lifetime`` None is for ever.
+        ApiKeyError: the name is taken or invalid, or a scope or role is unknown.
         """
         if not _NAME.fullmatch(name):
             raise ApiKeyError(f"{name[:80]!r} is not a valid key name. Use 1 to 64 letters, digits, _, ., @ and -")
@@ -178,21 +144,15 @@ class KeyRing:
         return token
 
     def revoke(self, name: str) -> None:
-        """Revoke a key; it stays listed.
-
-        Raises:
-            ApiKeyError: unknown name.
-        """
         with self._changing() as keys:
-            positions = [position for position, key in enumerate(keys) if key.name == name]
-            if not positions:
-                names = ", ".join(key.name for key in keys) or "none"
-                raise ApiKeyError(f"no key {name}; there is: {names}")
-            revoked_at = datetime.now(UTC).isoformat(timespec="seconds")
-            keys[positions[0]] = replace(keys[positions[0]], revoked=keys[positions[0]].revoked or revoked_at)
+            for position, key in enumerate(keys):
+                if key.name == name:
+                    revoked_at = key.revoked or datetime.now(UTC).isoformat(timespec="seconds")
+                    keys[position] = replace(key, revoked=revoked_at)
+                    return
+            raise ApiKeyError(f"no key {name}; there is: {', '.join(key.name for key in keys) or 'none'}")
 
     def forget(self, is_subject: Callable[[str], bool]) -> int:
-        """Delete keys by name; returns their number."""
         if not any(is_subject(key.name) for key in self.keys):
             return 0
         with self._changing() as keys:
@@ -201,17 +161,12 @@ class KeyRing:
             return before - len(keys)
 
     def find(self, token: str) -> ApiKey:
-        """Look up a valid key.
-
-        Raises:
-            ApiKeyError: unknown, expired or revoked.
-        """
+        """Look up a valid key; ApiKeyError if unknown, expired or revoked."""
         current_time = datetime.now(UTC)
         for key in self.keys:
             if hmac.compare_digest(_digest(token, bytes.fromhex(key.salt)), key.digest):
                 if (state := key.state(current_time)) != "valid":
-                    explanation = f"the API key {key.name} is {state}; ask for a new one"
-                    raise ApiKeyError(explanation, key.name)
+                    raise ApiKeyError(f"the API key {key.name} is {state}; ask for a new one", key.name)
                 return key
         raise ApiKeyError("the API key is not known here; `cortex keys create NAME` makes one")
 
@@ -227,7 +182,6 @@ class KeyRing:
 
     @contextmanager
     def _changing(self) -> Iterator[list[ApiKey]]:
-        """Modify the keys under a lock between processes."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self._path.parent, os.O_RDONLY)
         try:

@@ -4,7 +4,6 @@ Only asymmetric signatures are accepted, so that the provider's public keys cann
 algorithm is taken from the key, not from the token (RFC 8725).
 """
 
-import json
 import logging
 import threading
 import time
@@ -12,12 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
 import jwt
 
-from cortex_pipelines.serving.security.access import Principal
+from cortex_pipelines.serving.security.access import ROLES, Principal, scopes_of
 from cortex_pipelines.serving.security.keys import ApiKeyError
-from cortex_pipelines.serving.security.roles import ROLES, scopes_of
 from cortex_pipelines.serving.settings import OidcSettings
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -36,12 +33,11 @@ _FRESH, _STALE = 600.0, 3600.0
 _PAUSE = 30.0
 """Seconds between fetches, so that made-up key ids cannot flood the provider."""
 
-_LARGEST = 1 << 20
 _LONGEST_SUBJECT = 255
 
 
 class TokenError(ApiKeyError):
-    """A token is not accepted."""
+    pass
 
 
 class ProviderError(RuntimeError):
@@ -49,13 +45,7 @@ class ProviderError(RuntimeError):
 
 
 class Provider:
-    """Verifies tokens of one provider.
-
-    Args:
-        settings: The provider and its claims.
-        root: Folder that a key file is relative to.
-        clock: Time in seconds.
-    """
+    """Verifies tokens of one provider; a key file is relative to ``root``."""
 
     def __init__(self, settings: OidcSettings, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
@@ -115,7 +105,6 @@ class Provider:
         return claims
 
     def _key(self, kid: str) -> jwt.PyJWK:
-        """The key with an id; for a token without one, the only key."""
         with self._lock:
             age = self._clock() - self._fetched_at
             if self._file is not None or age > _FRESH or kid not in self._keys:
@@ -130,52 +119,27 @@ class Provider:
         return keys[kid]
 
     def _renew(self) -> None:
-        """Read or fetch the keys; keeps the previous ones on failure."""
         current_time = self._clock()
         if self._file is None and current_time - self._attempted_at < _PAUSE:
             return
         self._attempted_at = current_time
         try:
-            content = self._file.read_bytes() if self._file else _fetched(self._settings.jwks)
-            self._keys = _keys(json.loads(content))
-            self._fetched_at = self._clock()
-        except (OSError, ValueError, LookupError, httpx2.HTTPError) as error:
+            if self._file is not None:
+                jwk_set = jwt.PyJWKSet.from_json(self._file.read_text(encoding="utf-8"))
+            else:
+                jwk_set = jwt.PyJWKClient(self._settings.jwks, cache_jwk_set=False, timeout=5).get_jwk_set()
+            keys = {
+                key.key_id or "": key
+                for key in jwk_set.keys
+                if key.public_key_use in (None, "sig") and key.algorithm_name in ALGORITHMS
+            }
+            if not keys:
+                raise ValueError("no public key for signatures in it")
+            self._keys, self._fetched_at = keys, self._clock()
+        except (OSError, ValueError, AttributeError, jwt.PyJWTError) as error:
             # do not trust the previous content of a file that became unreadable
             self._fetched_at = -_STALE * 2 if self._file else self._fetched_at
             _LOG.error("keys of %s: %s: %s", self._settings.jwks, type(error).__name__, error)
-
-
-def _fetched(address: str) -> bytes:
-    content = b""
-    with httpx2.stream("GET", address, timeout=5, follow_redirects=False) as answer:
-        answer.raise_for_status()
-        for part in answer.iter_bytes():
-            content += part
-            if len(content) > _LARGEST:
-                raise ValueError(f"more than {_LARGEST} bytes")
-    return content
-
-
-def _keys(content: Any) -> dict[str, jwt.PyJWK]:
-    """Public signature keys by id; other keys in the set are skipped.
-
-    Raises:
-        ValueError: the set has no such key.
-    """
-    entries = content.get("keys") if isinstance(content, dict) else None
-    keys = {}
-    for entry in entries if isinstance(entries, list) else ():
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
-            continue
-        try:
-            key = jwt.PyJWK(entry)
-        except jwt.PyJWTError:  # unsupported key type
-            continue
-        if key.algorithm_name in ALGORITHMS:
-            keys[str(entry.get("kid", ""))] = key
-    if not keys:
-        raise ValueError("no public key for signatures in it")
-    return keys
 
 
 def _texts(claims: Mapping[str, Any], path: str) -> list[str]:

@@ -28,25 +28,11 @@ _BLOCK, _BLOCK_END = "-----BEGIN ", "-----END "
 
 @dataclass(frozen=True)
 class FilteredAnswer:
-    """A filtered answer.
-
-    Args:
-        text: The text, with placeholders.
-        rules: Sorted names of the rules that matched.
-    """
-
     text: str
     rules: tuple[str, ...]
 
 
 class OutputFilter:
-    """Filters answers.
-
-    Args:
-        settings: Categories and placeholders.
-        policy: What to do with findings.
-    """
-
     def __init__(self, settings: PrivacySettings, policy: Policy) -> None:
         self._settings = settings
         self._key = logs_key(settings)
@@ -54,12 +40,7 @@ class OutputFilter:
         self.policy = policy
 
     def __call__(self, before: str, text: str) -> FilteredAnswer:
-        """Filter one text.
-
-        Args:
-            before: Text directly before it, not modified.
-            text: The answer.
-        """
+        """Filter ``text``, which follows ``before``."""
         return self._cached_filter(before, text)
 
     def _filter(self, before: str, text: str) -> FilteredAnswer:
@@ -86,11 +67,6 @@ class StreamFilter:
 
     A value must be recognised before it is sent to be replaced: lines are held back until they are
     complete, and blocks of key material until their end. To flag values, nothing is held back.
-
-    Args:
-        screen: The filter.
-        prompt: The prompt.
-        note: Receives the rules that matched.
     """
 
     def __init__(self, output_filter: OutputFilter, prompt: str, note: Callable[[str], None]) -> None:
@@ -135,7 +111,6 @@ class StreamFilter:
 def _divided(
     tokens: tuple[GeneratedToken, ...], end: int
 ) -> tuple[tuple[GeneratedToken, ...], tuple[GeneratedToken, ...]]:
-    """Split the tokens at a position of the text."""
     count = sum(token.offset + len(token.text) <= end for token in tokens)
     return tokens[:count], tokens[count:]
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of requests: times, counts and versions, never texts.
+"""Prometheus metrics, and OpenTelemetry spans of requests: times, counts and versions, never texts.
 
 Spans are exported by OTLP, and only created if the standard variables name an endpoint.
 """
@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, Span, StatusCode, Tracer
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from cortex_pipelines.serving.engines.engine import Event, TextDelta
 
@@ -24,16 +26,12 @@ Attributes = Mapping[str, str | int | float]
 
 
 class TracingError(RuntimeError):
-    """Spans cannot be exported as configured in the environment."""
+    pass
 
 
 @contextmanager
 def tracer_of_environment() -> Iterator[Tracer]:
-    """The tracer configured by the standard variables; flushed on exit.
-
-    Raises:
-        TracingError: unsupported protocol.
-    """
+    """The tracer configured by the standard variables, flushed on exit; raises TracingError."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         yield NoOpTracer()
         return
@@ -61,7 +59,6 @@ def tracer_of_environment() -> Iterator[Tracer]:
 
 
 def trace_id() -> str:
-    """Trace id of the current request in hexadecimal; empty outside a trace."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else ""
 
@@ -84,15 +81,12 @@ class AnswerSpans:
         self._queue = tracer.start_span("queue", self._context, attributes=attributes)
 
     def start_engine(self) -> None:
-        """End the queue span and start the engine span."""
         with self._lock:
             if self._engine is None:
                 self._queue.end()
                 self._engine = self._tracer.start_span("engine", self._context, attributes=self._attributes)
 
     def wrap(self, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
-        """Wrap ``deliver`` to end the spans with the answer."""
-
         def delivered(event: Event) -> None:
             self.start_engine()  # for engines that do not call it
             if isinstance(event, TextDelta):
@@ -106,7 +100,6 @@ class AnswerSpans:
         return delivered
 
     def finish(self, error: BaseException | None = None) -> None:
-        """End the open span."""
         span = self._engine or self._queue
         span.set_attribute("gen_ai.usage.output_tokens", self._written)
         if error is not None:  # its message may quote the prompt
@@ -137,12 +130,52 @@ class ScreeningSpan:
         return filtered
 
     def end(self, flags: int) -> None:
-        """Record the span.
-
-        Args:
-            flags: Number of rules that matched.
-        """
         if self._began:
             attributes: Attributes = {"cortex.screening.seconds": self._spent / 1e9, "cortex.screening.flags": flags}
             span = self._tracer.start_span("screening", self._context, attributes=attributes, start_time=self._began)
             span.end()
+
+
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Metrics of one gateway, in their own registry: a process may have several gateways."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, buckets=_SECONDS, registry=self.registry)
+        variant = ("project", "variant")
+        self.requests = counter("cortex_requests", "Requests answered", ("route", "model", "way", "status"))
+        self.seconds = histogram("cortex_request_seconds", "Time to the end of an answer", ("route",))
+        self.first_token = histogram("cortex_first_token_seconds", "Time to the first token")
+        self.tokens = counter("cortex_tokens", "Tokens read and written", ("model", "kind"))
+        self.waiting = gauge("cortex_waiting", "Requests that wait for the model")
+        self.resident = gauge("cortex_resident_adapters", "Adapters in memory")
+        self.adapter_loads = counter(
+            "cortex_adapter_requests", "Requests for adapters, by whether they could be loaded", ("outcome",)
+        )
+        self.fallbacks = counter("cortex_fallbacks", "Answers by the base for an adapter", ("model",))
+        self.flagged = counter("cortex_flagged", "Secrets and personal data in answers, by rule", ("rule",))
+        self.trials = counter(
+            "cortex_rollout_answers", "Answers while a canary is running, by outcome", (*variant, "outcome")
+        )
+        self.trial_seconds = histogram("cortex_rollout_seconds", "Time of an answer while a canary is running", variant)
+        self.experiment_answers = counter(
+            "cortex_experiment_answers", "Answers while an experiment is running, by outcome", (*variant, "outcome")
+        )
+        self.experiment_votes = counter(
+            "cortex_experiment_votes", "Votes on answers of an experiment", (*variant, "vote")
+        )
+        self.experiment_seconds = histogram(
+            "cortex_experiment_seconds", "Time of an answer while an experiment is running", variant
+        )
+        self.cache_requests = counter(
+            "cortex_cache_requests", "Lookups in the response cache, by outcome", ("outcome",)
+        )
+        self.cache_bytes = gauge("cortex_cache_bytes", "Size of the response cache")
+        self.routed_tasks = counter("cortex_routed", "Tasks routed, by what decided", ("by",))
+
+    def page(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,42 +1,104 @@
-"""The gateway over an exported folder, without its project."""
+"""Open a gateway over a project, or over an exported folder without its project."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest, base_name, resolve_base
 from cortex_pipelines.adapters.model.lora import CONFIGURATION
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.config import load_parameters_anywhere
+from cortex_pipelines.config import Parameters, load_parameters, load_parameters_anywhere
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, home_folder, resolve_model_pin
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.project_names import BASE
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release
+from cortex_pipelines.release.experiments.running import Experiments, experiment_log, finish
+from cortex_pipelines.release.gates import Analysis
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.open_model import pinned_base
+from cortex_pipelines.release.promote import conclude, find_model
 from cortex_pipelines.routing.serving.router import RouterError
-from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel
-from cortex_pipelines.serving.conditions import with_ways
-from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.project_gateway import gateway_over
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
+from cortex_pipelines.serving.engines.engine import CACHE, AdapterFiles, open_engine
+from cortex_pipelines.serving.gateway import Gateway, OpenExamples
+from cortex_pipelines.serving.project_catalogue import ADAPTER, catalogue_stamp, open_served_router, read_catalogue
+from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
+from cortex_pipelines.serving.security.output_filter import OutputFilter
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.keys import trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import verify
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
-_ADAPTER = "code_adapter-"
+
+def open_gateway(root: Path, default: str | None = None, engine: EngineName | None = None) -> Gateway:
+    """Open the gateway of a project and load its base.
+
+    Args:
+        default: Model of requests that name none; None for the only project with a champion, else
+            the base.
+        engine: Overrides the engine in the parameters.
+
+    Raises:
+        EngineError: the engine is not installed, or cannot serve the base.
+        ProjectError: not a project, or invalid parameters.
+        BaseModelError: the base is missing.
+        UnknownModelError: unknown model ``default``.
+    """
+    project = open_project(root)
+    params = load_parameters(root)
+    base = resolve_base(pinned_base(project), root)
+    source = CatalogueSource(partial(read_catalogue, root, default), partial(catalogue_stamp, root))
+    source.current.find(default)
+    router = RouterBatcher(
+        partial(open_served_router, project), partial(catalogue_stamp, root), params.serving.cached_mib * 2**20
+    )
+    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_record_conclusion, root))
+    examples = partial(SimilarExamples, room=params.evaluation.retrieved_bytes)
+    experiments = Experiments(experiment_log(root), partial(finish, root))
+    return gateway_over(root, params, base, engine, source, examples, router, rollouts, experiments)
+
+
+def gateway_over(
+    root: Path,
+    params: Parameters,
+    base: BaseModel,
+    engine: EngineName | None,
+    source: CatalogueSource,
+    open_examples: OpenExamples,
+    router: RouterBatcher,
+    rollouts: Rollouts | None = None,
+    experiments: Experiments | None = None,
+) -> Gateway:
+    """Open an engine for the base and a gateway over it; ``.cortex`` in ``root`` holds its state."""
+    settings = params.serving.with_engine(engine)
+    return Gateway(
+        source,
+        open_engine(base, settings, root / CACHE),
+        settings,
+        params.datasets,
+        open_examples,
+        router,
+        root / ".cortex" / "serving",
+        OutputFilter(params.privacy, settings.output),
+        rollouts,
+        experiments,
+        partial(author_pseudonym, key=logs_key(params.privacy)),
+    )
+
+
+def _record_conclusion(root: Path, name: str, version: str, analysis: Analysis) -> None:
+    project = open_project(root)
+    model = find_model(project, ReleasedModel(ADAPTER, name).name)
+    conclude(project, model, version, analysis)
 
 
 def open_exported(folder: Path, key: Path | None = None, engine: EngineName | None = None) -> Gateway:
     """Open the gateway over a folder that ``cortex export`` wrote as ``peft`` or ``merged``.
 
-    Inside a project its trusted keys apply, elsewhere those trusted on this machine.
-
-    Args:
-        folder: The exported folder.
-        key: Public key of the exporter, trusted from now on; None for keys trusted already.
-        engine: Overrides the engine in the parameters.
+    Inside a project its trusted keys apply, elsewhere those trusted on this machine, and ``key``.
 
     Raises:
         EngineError: the engine is not installed, or cannot serve the base.
@@ -49,7 +111,7 @@ def open_exported(folder: Path, key: Path | None = None, engine: EngineName | No
         trust(root, key)
     manifest = verify(root, folder, folder)
     base, is_merged = _base(folder, manifest, root)
-    name = manifest.model.removeprefix(_ADAPTER)
+    name = manifest.model.removeprefix(f"{ADAPTER}-")
     digest = (manifest.base or {}).get("digest", base.digest)
     files = AdapterFiles(manifest.version, lambda: folder, name)
     details = {"base": dict(manifest.base or {}), "lineage": {"version": manifest.version}}
@@ -79,7 +141,6 @@ def served_root() -> Path:
 
 
 def _base(folder: Path, manifest: Manifest, root: Path) -> tuple[BaseModel, bool]:
-    """The base to load, and whether the adapter is merged into it."""
     if (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
         return BaseModel(folder, manifest.model, manifest.version), True
     required_base = manifest.base or {}
@@ -98,7 +159,6 @@ def _base(folder: Path, manifest: Manifest, root: Path) -> tuple[BaseModel, bool
 
 
 def _pinned(name: str, root: Path, manifest: Manifest) -> PinnedModel:
-    """The base by its name: from its wheel, or from the enclosing project."""
     kind, _, wheel = name.partition(":")
     if kind == "pypi":
         source = ModelSource(wheel=wheel)
