@@ -256,7 +256,7 @@ from cortex_pipelines.versioning import root
 root.find_root = lambda: None
 project_services.project_services = lambda root: NOTHING
 open_gateway.open_gateway = lambda root, model: time.sleep(10_000)
-mcp.mcp(["--model", "shop"], standalone_mode=False)
+mcp(["--model", "shop"], standalone_mode=False)
 print("left")
 """
 
