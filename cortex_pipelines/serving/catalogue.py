@@ -62,12 +62,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A running experiment on a project.
-
-    Args:
-        plan: Its specification.
-        arms: The model of each arm.
-    """
+    """A running experiment, and the model of each arm."""
 
     plan: ExperimentSpec
     arms: "Mapping[Arm, ServedModel]" = field(compare=False, repr=False)

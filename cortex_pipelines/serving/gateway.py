@@ -99,17 +99,7 @@ class Gateway:
     def backend_for(
         self, name: str | None, task: str = "completion", context: bool = True, for_user: str | None = None
     ) -> Backend:
-        """Choose the backend of a request; loads its adapter, which may take a while.
-
-        Args:
-            name: Name of the model; None for the default.
-            task: Selects the adapter of a model with one per task.
-            context: Whether retrieved code may precede the prompt; evaluated for completions only.
-            for_user: User named in the request body; stays with one variant of a canary or experiment.
-
-        Raises:
-            UnknownModelError: unknown model.
-        """
+        """Choose the backend of a request and load its adapter, which may take a while; UnknownModelError."""
         models = self.source.current
         served = models.find(name)
         split = served.split if self.rollouts is not None else None

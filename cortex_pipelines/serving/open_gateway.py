@@ -34,19 +34,7 @@ from cortex_pipelines.versioning.root import ProjectError, find_root
 
 
 def open_gateway(root: Path, default: str | None = None, engine: EngineName | None = None) -> Gateway:
-    """Open the gateway of a project and load its base.
-
-    Args:
-        default: Model of requests that name none; None for the only project with a champion, else
-            the base.
-        engine: Overrides the engine in the parameters.
-
-    Raises:
-        EngineError: the engine is not installed, or cannot serve the base.
-        ProjectError: not a project, or invalid parameters.
-        BaseModelError: the base is missing.
-        UnknownModelError: unknown model ``default``.
-    """
+    """Open the gateway of a project and load its base; ``default`` is the model of requests that name none."""
     project = open_project(root)
     params = load_parameters(root)
     base = resolve_base(pinned_base(project), root)
@@ -96,16 +84,7 @@ def _record_conclusion(root: Path, name: str, version: str, analysis: Analysis) 
 
 
 def open_exported(folder: Path, key: Path | None = None, engine: EngineName | None = None) -> Gateway:
-    """Open the gateway over a folder that ``cortex export`` wrote as ``peft`` or ``merged``.
-
-    Inside a project its trusted keys apply, elsewhere those trusted on this machine, and ``key``.
-
-    Raises:
-        EngineError: the engine is not installed, or cannot serve the base.
-        UntrustedModelError: the folder is not signed by a trusted key.
-        WeightsError: its base is not on this machine.
-        ProjectError: its export format cannot be served.
-    """
+    """Open the gateway over a folder that ``cortex export`` wrote as ``peft`` or ``merged``; trusts ``key``."""
     root = served_root()
     if key is not None:
         trust(root, key)

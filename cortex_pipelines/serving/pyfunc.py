@@ -111,15 +111,7 @@ def texts(data: Texts, column: str) -> list[str]:
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> RouterModel | AdapterModel:
-    """Entry point that MLflow calls; manifest and signature are in the parent folder.
-
-    ``model_config`` of an adapter has ``max_new_tokens``, and ``task`` if there is one adapter per task.
-
-    Raises:
-        ProjectError: not inside a project.
-        UntrustedModelError: the files were modified, or are not signed by a trusted key.
-        LookupError: the model has one adapter per task, and ``task`` is missing.
-    """
+    """Entry point that MLflow calls; manifest and signature are in the parent folder."""
     folder, root = Path(path), find_root()
     asset, name, version = read_metadata(folder.parent)
     manifest = verify(root, folder, folder.parent / SIGNATURE, name, version)

@@ -185,10 +185,7 @@ class Backend:
 
     @property
     def version(self) -> str:
-        """The adapter's DVC version if it answers, else the base's digest.
-
-        ``upstream:NAME`` stands for the unverified base of an upstream server.
-        """
+        """The adapter's DVC version if it answers, else the base's digest, or ``upstream:NAME``, unverified."""
         release = self.served.release
         if self._adapted and release.adapter:
             return release.adapter

@@ -99,10 +99,7 @@ class ReviewQueue:
         return sorted(pending.values(), key=lambda task: (*(-part for part in task.informative), task.id))
 
     def close(self, identity: str, keep: Callable[[PendingReview], None] | None = None) -> bool:
-        """Delete a task's text and mark it as decided; returns whether it was open.
-
-        Holds the queue's lock. ``keep`` is called with the task before; if it raises, the task stays open.
-        """
+        """Delete a task's text and mark it as decided, under a lock, after ``keep``; returns whether it was open."""
         was_open = False
 
         def without_task(lines: Iterator[bytes]) -> Iterable[bytes]:

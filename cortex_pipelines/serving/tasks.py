@@ -106,14 +106,7 @@ def suggest(
     settings: DatasetSettings,
     alternative_count: int = 2,
 ) -> Suggestion:
-    """Answer one of ``TASKS``.
-
-    Raises:
-        TaskError: the task's input is incomplete.
-        UnknownModelError: unknown model.
-        BusyError: too many requests wait.
-        EngineError: the engine failed.
-    """
+    """Answer one of ``TASKS``; TaskError for incomplete input, and the errors of the gateway."""
     began = time.perf_counter()
     if task not in TASKS:
         raise TaskError(

@@ -64,12 +64,7 @@ def trace_id() -> str:
 
 
 class AnswerSpans:
-    """Spans of an answer: time queued (``queue``), time generating (``engine``).
-
-    Args:
-        tracer: Creates the spans, within that of the request.
-        attributes: Attributes of the backend.
-    """
+    """Spans of an answer: time queued (``queue``), time generating (``engine``)."""
 
     def __init__(self, tracer: Tracer, attributes: Attributes) -> None:
         self._tracer = tracer
@@ -108,12 +103,7 @@ class AnswerSpans:
 
 
 class ScreeningSpan:
-    """Span over the filtering of an answer, from its first to its last delta.
-
-    Args:
-        tracer: Creates the span.
-        screened: Filters a delta.
-    """
+    """Span over the filtering of an answer, from its first to its last delta."""
 
     def __init__(self, tracer: Tracer, filter_delta: Callable[[TextDelta], TextDelta | None]) -> None:
         self._tracer = tracer

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from cortex_pipelines.cli.serving import serve
 from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
+from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.serving import open_gateway
 from cortex_pipelines.serving.engines import engine as engines
 from cortex_pipelines.serving.engines.engine import (

@@ -164,13 +164,7 @@ class Engine(Protocol):
     window: int
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
-        """Load, verify and probe an adapter; blocks.
-
-        Raises:
-            UntrustedModelError: the adapter is refused.
-            ProjectError: its files are missing.
-            UnavailableError: the upstream server cannot be reached.
-        """
+        """Load, verify and probe an adapter; blocks. UntrustedModelError, ProjectError or UnavailableError."""
 
     def upstream_model(self, adapter: LoadedAdapter | None) -> str:
         """Name of the upstream server's unverified model; empty if the weights are in this engine."""

@@ -51,14 +51,6 @@ class GgufFile:
 
 
 class LlamaFiles:
-    """The converted files of one base.
-
-    Args:
-        base: The base model.
-        width: Type of its matrices for llama.cpp.
-        folder: Cache folder; created if missing.
-    """
-
     def __init__(self, base: BaseModel, width: Width, folder: Path) -> None:
         self._base_model = base
         self._width = width
@@ -184,14 +176,7 @@ class LlamaProcess:
     def generate(
         self, ids: Sequence[int], options: Mapping[str, Any], is_abandoned: Callable[[], bool]
     ) -> Iterator[ScoredToken]:
-        """Stream the continuation of a prompt; closing the iterator stops it.
-
-        ``options`` are further fields of llama.cpp's ``/completion``.
-
-        Raises:
-            EndedError: the process ended.
-            EngineError: the request failed.
-        """
+        """Stream the continuation of a prompt with further fields of ``/completion``; closing the iterator stops it."""
         scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
         payload = {
             "prompt": list(ids),

@@ -36,12 +36,7 @@ class Probe:
         self._base_answers = self._answers()
 
     def require(self, lora: Lora) -> None:
-        """Activate an adapter in place of any other, compare, and deactivate it.
-
-        Raises:
-            UntrustedModelError: it does not fit the base.
-            RefusedAdapterError: its logits are wrong. The message names the fault.
-        """
+        """Activate an adapter in place of any other, compare, and deactivate it; raises RefusedAdapterError."""
         self._resident.remove_adapter()
         expected = self._reference(lora)
         self._resident.apply(lora)

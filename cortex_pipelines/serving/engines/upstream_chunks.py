@@ -33,12 +33,7 @@ def message_of(body: bytes) -> str:
 
 
 def chunk_of(content: str) -> AnswerChunk | None:
-    """Parse a chunk; None if it has no choices, such as the usage.
-
-    Raises:
-        UnavailableError: the server reports a failure.
-        EngineError: not a chunk of a completion.
-    """
+    """Parse a chunk; None if it has no choices, such as the usage. UnavailableError or EngineError."""
     try:
         payload = json.loads(content)
         if "error" in payload:

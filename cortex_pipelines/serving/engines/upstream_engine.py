@@ -281,13 +281,7 @@ class UpstreamEngine:
         return body
 
     async def _stream_request(self, body: Mapping[str, Any]) -> AsyncGenerator[AnswerChunk]:
-        """Send one request and stream its chunks.
-
-        Raises:
-            UnavailableError: the server cannot be reached, fails, or closed the stream early.
-            BusyError: the server is overloaded.
-            EngineError: the server rejects the request, or does not answer with a completion.
-        """
+        """Send one request and stream its chunks; UnavailableError and BusyError pass, EngineError does not."""
         try:
             async with self._client.stream("POST", self._url("completions"), json=body) as answer:
                 if answer.status_code != httpx2.codes.OK:

@@ -85,10 +85,7 @@ _SENT = ("traceparent", "tracestate")
 
 
 class RequestObserver:
-    """Counts and logs each request, and creates its span within the trace in its headers (W3C).
-
-    Records neither paths nor bodies, only the route.
-    """
+    """Counts and logs each request, and creates its span (W3C); never records paths or bodies."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         self._app = app

@@ -133,15 +133,7 @@ def run(
     tls: tuple[Path, Path] | None = None,
     requests: bool = False,
 ) -> None:
-    """Serve until the process is terminated; running requests are finished first.
-
-    Args:
-        tls: Certificate and private key files (PEM); None for HTTP.
-        requests: Whether to log each request.
-
-    Raises:
-        TracingError: the environment sets an unsupported trace protocol.
-    """
+    """Serve until the process is terminated; running requests are finished. ``tls``: certificate and key (PEM)."""
     import uvicorn
 
     settings = gateway.settings

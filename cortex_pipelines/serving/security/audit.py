@@ -81,10 +81,7 @@ class AuditLog:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """Number of entries up to the first break, and the last one's hash.
-
-    ``unfinished`` is whether the last line is torn.
-    """
+    """Number of entries up to the first break, and the last one's hash."""
 
     entries: int
     head: str

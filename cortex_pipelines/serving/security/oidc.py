@@ -56,12 +56,7 @@ class Provider:
         self._fetched_at = self._attempted_at = -_STALE * 2
 
     def caller(self, token: str) -> Principal:
-        """Verify a token and return its principal.
-
-        Raises:
-            TokenError: invalid, or not for this gateway.
-            ProviderError: the provider's keys are unavailable.
-        """
+        """Verify a token and return its principal; TokenError, or ProviderError without the provider's keys."""
         claims = self._verified(token)
         subject = claims["sub"]
         if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
