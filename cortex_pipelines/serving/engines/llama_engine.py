@@ -29,8 +29,7 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
 )
 from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
-from cortex_pipelines.serving.engines.probing import PROMPTS
-from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, model_file, window
+from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest, end_tokens, model_file, window
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids

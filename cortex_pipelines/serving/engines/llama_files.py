@@ -32,7 +32,7 @@ from cortex_pipelines.release.exports.source import Source
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines import llama_server
 from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
-from cortex_pipelines.serving.engines.probing import Probe
+from cortex_pipelines.serving.engines.queued import Probe
 
 Chances = npt.NDArray[np.float32]
 

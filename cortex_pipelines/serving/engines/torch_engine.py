@@ -20,8 +20,7 @@ from cortex_pipelines.adapters.data.packing import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, Sampling, ScoredToken, TextDelta
-from cortex_pipelines.serving.engines.probing import Probe
-from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, window
+from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, end_tokens, window
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 

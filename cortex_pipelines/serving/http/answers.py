@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
@@ -77,10 +77,6 @@ def plain(text: str) -> str:
     return " ".join(text.encode("ascii", "replace").decode().split())[:500]
 
 
-def answer_id(prefix: str, backend: Backend) -> str:
-    return f"{prefix}-{backend.identity}"
-
-
 async def prepare(
     gateway: Gateway, model: str | None, user: str | None, builder: PromptBuilder, sampling: Sampling, count: int = 1
 ) -> PreparedRequest:
@@ -130,7 +126,7 @@ def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswe
 
 def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
     return {
-        "id": answer_id(prefix, backend),
+        "id": f"{prefix}-{backend.identity}",
         "object": kind,
         "created": int(time.time()),
         "model": backend.served.name,
@@ -138,17 +134,9 @@ def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
     }
 
 
-def versioned_response(body: Mapping[str, Any], model: str) -> Response:
-    """A JSON response with model headers; ``body`` contains ``version``."""
-    headers = {"x-cortex-model": model, "x-cortex-version": str(body["version"])}
-    # half a surrogate pair in a record cannot be written otherwise
+def json_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    # half a surrogate pair in a record or file cannot be written otherwise
     return Response(json.dumps(body), media_type="application/json", headers=headers)
-
-
-def complete_response(
-    frame: dict[str, Any], choices: list[dict[str, Any]], usage: dict[str, int], headers: dict[str, str]
-) -> Response:
-    return JSONResponse({**frame, "choices": choices, "usage": usage}, headers=headers)
 
 
 def streaming_response(

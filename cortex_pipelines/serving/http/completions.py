@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
@@ -12,7 +12,6 @@ from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken,
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
     collect,
-    complete_response,
     envelope,
     headers_of,
     outcome_of,
@@ -106,7 +105,9 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
         _text_choice(index, answer.text, answer.tokens, with_logprobs, answer.finish)
         for index, answer in enumerate(answers)
     ]
-    return complete_response(frame, entries, usage_of(requests, answers), headers | outcome_of(requests))
+    return JSONResponse(
+        {**frame, "choices": entries, "usage": usage_of(requests, answers)}, headers=headers | outcome_of(requests)
+    )
 
 
 async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request) -> Response:
@@ -165,7 +166,9 @@ async def _chat_response(
         }
         for index, answer in enumerate(answers)
     ]
-    return complete_response(frame, messages, usage_of([prepared], answers), headers | outcome_of([prepared]))
+    return JSONResponse(
+        {**frame, "choices": messages, "usage": usage_of([prepared], answers)}, headers=headers | outcome_of([prepared])
+    )
 
 
 def _prepare_chat(

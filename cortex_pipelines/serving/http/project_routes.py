@@ -1,6 +1,5 @@
 """Routes on a project's data: search, agents' logs, notes, votes, the audit log."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +13,7 @@ from cortex_pipelines.retrieval.notes.note import LONGEST, Kind, NoteError, Note
 from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import versioned_response
+from cortex_pipelines.serving.http.answers import json_response
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import Form, Id, LongText, ModelName, ShortText, TaskText
 from cortex_pipelines.serving.rollout import request_user
@@ -55,12 +54,12 @@ def search_router(services: ProjectServices) -> APIRouter:
             answer = await run_in_threadpool(services.search, form.query, form.project, form.k)
         except ValueError as error:
             raise RequestError(str(error), "query") from error
-        return _json(answer)
+        return json_response(answer)
 
     @router.post("/context")
     async def context(form: ContextForm) -> Response:
         require_project(form.project)
-        return _json(await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens))
+        return json_response(await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens))
 
     return router
 
@@ -83,11 +82,6 @@ def require_project(project: str | None) -> None:
         refusal = f"{principal.name} may not read {project or 'all projects'}; projects: {allowed_projects}"
     if refusal:
         raise RequestError(refusal, "project", 403, "insufficient_scope")
-
-
-def _json(answer: Mapping[str, Any]) -> Response:
-    # half a surrogate pair in a file cannot be written otherwise
-    return Response(json.dumps(answer), media_type="application/json")
 
 
 _NO_PROJECT = "an exported folder has no {}; start `cortex serve` in the project"
@@ -115,17 +109,19 @@ def logs_router(services: ProjectServices) -> APIRouter:
     async def outcomes(form: OutcomeForm) -> Response:
         if services.expect is None:
             raise ServiceError(_NO_PROJECT.format("outcome predictors"))
-        answer = await run_in_threadpool(services.expect, form.task, form.master)
-        return versioned_response(answer, "outcome_predictors")
+        return _versioned(await run_in_threadpool(services.expect, form.task, form.master), "outcome_predictors")
 
     @router.post("/anomalies/score")
     async def anomalies(form: AnomalyForm) -> Response:
         if services.score is None:
             raise ServiceError(_NO_PROJECT.format("detectors"))
-        answer = await run_in_threadpool(services.score, form.log, form.records)
-        return versioned_response(answer, "worker_anomalies")
+        return _versioned(await run_in_threadpool(services.score, form.log, form.records), "worker_anomalies")
 
     return router
+
+
+def _versioned(answer: Mapping[str, Any], model: str) -> Response:
+    return json_response(answer, {"x-cortex-model": model, "x-cortex-version": str(answer["version"])})
 
 
 Text = Annotated[LongText, Field(max_length=LONGEST)]

@@ -15,7 +15,7 @@ from cortex_pipelines.privacy.repository_paths import repository_name, repositor
 from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import answer_id, collect, headers_of, outcome_of, prepare
+from cortex_pipelines.serving.http.answers import collect, headers_of, outcome_of, prepare
 from cortex_pipelines.serving.http.schemas import Form, Id, LongText, ModelName
 from cortex_pipelines.serving.requests import Backend, infill
 from cortex_pipelines.serving.rollout import request_user
@@ -144,7 +144,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     backend = prepared.backend
     began = time.perf_counter()
     (answer,) = await collect(gateway, prepared, request)
-    identity = answer_id("cmpl", backend)
+    identity = f"cmpl-{backend.identity}"
     event = offered_event(identity, backend) | {
         "tokens": answer.generated,
         "characters": len(answer.text),

@@ -18,7 +18,7 @@ from cortex_pipelines.routing.serving.tasks import send
 from cortex_pipelines.serving.catalogue import UnknownModelError
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import CACHE, plain
+from cortex_pipelines.serving.http.answers import CACHE, json_response, plain
 from cortex_pipelines.serving.http.errors import RequestError, sentences_of
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
 from cortex_pipelines.serving.routing import RoutedTask
@@ -86,8 +86,7 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         body: dict[str, Any] = rows[0]
         if form.task is None:
             body = {"decisions": rows, "version": first.decision.model_version}
-        # half a surrogate pair in a past task cannot be written otherwise
-        return Response(json.dumps(body), media_type="application/json", headers=headers)
+        return json_response(body, headers)
 
     @router.post("/predict")
     async def predict(form: PredictForm) -> Response:
