@@ -6,7 +6,6 @@ bytes only, so a file with a million comments costs no more than its length.
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -167,10 +166,10 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
     # two definitions with one span (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
     scopes: list[_EnclosingScope] = []
-    by_position = sorted(map(_sort_key, file_outline.definitions.values()), key=_outer_first)
-    starts = [*(start for start, *_ in by_position), len(data)]
-    for (start, negative_end, _, definition), next_start in zip(by_position, starts[1:], strict=True):
-        end = -negative_end
+    by_position = sorted(file_outline.definitions.values(), key=Definition.outer_first)
+    starts = [*(definition.node.start_byte for definition in by_position), len(data)]
+    for definition, next_start in zip(by_position, starts[1:], strict=True):
+        start, end = definition.node.start_byte, definition.node.end_byte
         while scopes and scopes[-1].end <= start:
             scopes.pop()
         if next_start >= end and (definition.role == "scope" or _is_local(definition, scopes)):
@@ -178,7 +177,8 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
         kind, names = _kind(definition, scopes), defined_names(data, definition, settings)
         parent = _parent_scope(data, definition, scopes)
         header = _header(file, definition)
-        if _is_unit(definition, scopes, settings):
+        is_local = _is_local(definition, scopes)
+        if definition.role != "scope" and len(scopes) <= settings.max_nesting and not is_local:
             for unit in _units(file, definition, kind, names, header, parent):
                 units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)
         # the title of a test case is not a name
@@ -206,20 +206,6 @@ def _scope(
     # every unit inside repeats them: long ones of many levels would be gigabytes
     max_chars = _MAX_REPEATED * limit
     return _EnclosingScope(end, kind, path[:max_chars], (context or parent.context)[-max_chars:])
-
-
-def _sort_key(definition: Definition) -> tuple[int, int, int, Definition]:
-    node = definition.node
-    return node.start_byte, -node.end_byte, definition.pattern, definition
-
-
-_outer_first = itemgetter(0, 1, 2)
-
-
-def _is_unit(definition: Definition, scopes: list[_EnclosingScope], settings: ExtractionSettings) -> bool:
-    if definition.role == "scope" or len(scopes) > settings.max_nesting:
-        return False
-    return not _is_local(definition, scopes)
 
 
 def _is_local(definition: Definition, scopes: list[_EnclosingScope]) -> bool:

@@ -71,6 +71,10 @@ class Definition:
     def first(self, capture: str) -> Node | None:
         return self.captures[capture][0] if capture in self.captures else None
 
+    def outer_first(self) -> tuple[int, int, int]:
+        """Key of the order of definitions: by first byte, outer ones before inner ones."""
+        return self.node.start_byte, -self.node.end_byte, self.pattern
+
 
 @dataclass(slots=True)
 class Outline:

@@ -78,23 +78,21 @@ MAX_TESTS = 5
 def pair_tests(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     """The tests of each tested unit: those named after it and the shortest first, at most ``MAX_TESTS``."""
     reachable = _reachable_files(units, tests, files)
-    targets = _targets(units.filter(pl.col("name").is_in(_all_called(tests))))
+    targets = _targets(
+        units.filter(pl.col("name").is_in(tests["calls"].explode().drop_nulls().unique().sort().to_list()))
+    )
     candidates: dict[str, list[tuple[bool, int, str]]] = defaultdict(list)
     columns = ("unit_id", "source", "path", "name", "calls", "code")
     for case, source, path, name, calls, code in tests.select(columns).iter_rows():
         reachable_files = reachable.get((source, path), [])
-        for unit, called in _called_units(reachable_files, calls, targets, source):
+        for unit, name_called in _called_units(reachable_files, calls, targets, source):
             if unit != case:
-                differs_in_name = _normalised(called) not in _normalised(name)
+                differs_in_name = _normalised(name_called) not in _normalised(name)
                 candidates[unit].append((differs_in_name, len(code), case))
     ids = sorted(candidates)
     closest_tests = [[case for *_, case in sorted(candidates[unit])[:MAX_TESTS]] for unit in ids]
     schema = pl.Schema({"unit_id": pl.String(), "tests": pl.List(pl.String)})
     return pl.DataFrame({"unit_id": ids, "tests": closest_tests}, schema=schema)
-
-
-def _all_called(tests: pl.DataFrame) -> list[str]:
-    return tests["calls"].explode().drop_nulls().unique().sort().to_list()
 
 
 _Targets = dict[tuple[str, str], dict[str, list[tuple[str, str]]]]

@@ -125,6 +125,10 @@ def propose_from_code(
     return list(by_names.values())
 
 
+_TemplatePair = tuple[str, Sequence[Sequence[StatementTemplate]]]
+"""An occurrence, and its templates with single arguments and with arguments as one token."""
+
+
 class _Candidate(NamedTuple):
     group: RecurringGroup
     language: str
@@ -180,27 +184,23 @@ def _is_gone(pattern: Pattern, files: pl.DataFrame) -> bool:
     return counts[0] <= counts[1]
 
 
-def _groups(
-    rows: Sequence[tuple[str, Sequence[Sequence[StatementTemplate]]]], min_occurrences: int
-) -> list[RecurringGroup]:
+def _groups(rows: Sequence[_TemplatePair], min_occurrences: int) -> list[RecurringGroup]:
     """Groups with single arguments, and those that only recur with arguments as one token."""
-    exact = list(
-        recurring_groups(
-            ((occurrence, templates[0]) for occurrence, templates in rows if templates[0]), min_occurrences
-        )
+    exact, generalised = (
+        list(recurring_groups(((source, pair[form]) for source, pair in rows if pair[form]), min_occurrences))
+        for form in (0, 1)
     )
     exact_keys = {(group.names, group.occurrences) for group in exact}
-    generalised = recurring_groups(((source, pair[1]) for source, pair in rows if pair[1]), min_occurrences)
     return exact + [group for group in generalised if (group.names, group.occurrences) not in exact_keys]
 
 
-def _statements(files: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
+def _statements(files: pl.DataFrame, language: str) -> Iterator[_TemplatePair]:
     for path, text in files.select("path", "text").iter_rows():
         for node in find_statements(text, language, path):
-            yield path, [_templates((node,), whole_arguments) for whole_arguments in (False, True)]
+            yield path, _template_pair(node)
 
 
-def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
+def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[_TemplatePair]:
     columns = pairs.select("commit", "path_after", "before", "after").unique().sort(pl.all())
     for commit, path, before, after in columns.iter_rows():
         versions = [find_statements(text, language, path or "") for text in (before, after)]
@@ -211,15 +211,13 @@ def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Seq
                 continue
             for old, new in zip(versions[0][i1:i2], versions[1][j1:j2], strict=True):
                 for old_node, new_node in find_edits(old, new):
-                    yield (
-                        commit,
-                        [_templates((old_node, new_node), whole_arguments) for whole_arguments in (False, True)],
-                    )
+                    yield commit, _template_pair(old_node, new_node)
 
 
-def _templates(nodes: Sequence[Node], whole_arguments: bool) -> list[StatementTemplate]:
-    templates = [statement_template(node, whole_arguments) for node in nodes]
-    return [template for template in templates if template is not None] if None not in templates else []
+def _template_pair(*nodes: Node) -> list[list[StatementTemplate]]:
+    """Templates of nodes that belong together; none if one of them cannot be a template."""
+    pair = [[statement_template(node, whole) for node in nodes] for whole in (False, True)]
+    return [[t for t in templates if t is not None] if None not in templates else [] for templates in pair]
 
 
 def _name(names: Sequence[str], used_names: set[str]) -> str:

@@ -54,6 +54,10 @@ class StatementTemplate:
         return tuple(token.text if token.kind == "fixed" else f"<{token.kind}>" for token in self.tokens)
 
 
+_Member = tuple[str, Sequence[StatementTemplate]]
+"""An occurrence (file or commit) and its templates, such as before and after."""
+
+
 @dataclass(frozen=True)
 class RecurringGroup:
     """Similar template sequences, generalised by metavariables; ``names`` are those that stay."""
@@ -116,12 +120,9 @@ def statement_template(node: Node, whole_arguments: bool) -> StatementTemplate |
     return StatementTemplate(raw, tuple(tokens), node.start_point.column)
 
 
-def recurring_groups(
-    rows: Iterable[tuple[str, Sequence[StatementTemplate]]], min_occurrences: int
-) -> Iterator[RecurringGroup]:
+def recurring_groups(rows: Iterable[_Member], min_occurrences: int) -> Iterator[RecurringGroup]:
     """Groups of similar templates of enough files or commits."""
-    by_skeleton: dict[tuple[tuple[str, ...], ...], list[tuple[str, Sequence[StatementTemplate]]]]
-    by_skeleton = defaultdict(list)
+    by_skeleton: dict[tuple[tuple[str, ...], ...], list[_Member]] = defaultdict(list)
     for occurrence, templates in rows:
         by_skeleton[tuple(template.skeleton for template in templates)].append((occurrence, templates))
     for skeleton in sorted(by_skeleton):
@@ -130,9 +131,7 @@ def recurring_groups(
             yield from _frequency_groups(members, min_occurrences)
 
 
-def _frequency_groups(
-    members: Sequence[tuple[str, Sequence[StatementTemplate]]], min_occurrences: int
-) -> Iterator[RecurringGroup]:
+def _frequency_groups(members: Sequence[_Member], min_occurrences: int) -> Iterator[RecurringGroup]:
     values = [_variable_tokens(templates) for _, templates in members]
     occurrences_by_text: list[Mapping[str, set[str]]] = []
     for column in zip(*values, strict=True):
@@ -142,12 +141,11 @@ def _frequency_groups(
         occurrences_by_text.append(by_text)
     groups: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
     for number, row in enumerate(values):
-        groups[
-            tuple(
-                _frequent_text(token, occurrences_by_text[column_index], min_occurrences)
-                for column_index, token in enumerate(row)
-            )
-        ].append(number)
+        key = tuple(
+            _frequent_text(token, occurrences, min_occurrences)
+            for token, occurrences in zip(row, occurrences_by_text, strict=True)
+        )
+        groups[key].append(number)
     for key in sorted(groups, key=str):
         numbers = groups[key]
         if len({members[number][0] for number in numbers}) >= min_occurrences:
@@ -163,7 +161,7 @@ def _variable_tokens(templates: Sequence[StatementTemplate]) -> list[StatementTo
     return [token for shape in templates for token in shape.tokens if token.kind != "fixed"]
 
 
-def _group(members: Sequence[tuple[str, Sequence[StatementTemplate]]], key: tuple[str | None, ...]) -> RecurringGroup:
+def _group(members: Sequence[_Member], key: tuple[str | None, ...]) -> RecurringGroup:
     columns = list(zip(*(_variable_tokens(templates) for _, templates in members), strict=True))
     metavariables: dict[tuple[str, ...], str] = {}
     for text, column in zip(key, columns, strict=True):

@@ -81,10 +81,7 @@ def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iter
 _MAX_PAIRS = 10_000  # of functions in one container that are all compared
 _RARE_COUNTS = range(1, 11)  # features that more functions share do not identify one
 _MAX_NAMESAKES = 30  # a name that more functions share is not compared
-_DIFFERENT_BODY, _SAME_BODY = (
-    0.2,
-    0.9,
-)  # similarity up to which bodies are different, and from which they are the same
+_DIFFERENT_BODY, _SAME_BODY = 0.2, 0.9  # similarity up to which bodies differ, and from which they are the same
 _MANY_CALLS = 3  # so many replaced calls suffice
 _KEPT_NAME_BONUS = 0.1  # advantage of a function that kept its name
 

@@ -75,7 +75,7 @@ def compare_signatures(
         [parameter for parameter in added if parameter.name not in pairs.values()],
         [parameter for parameter in removed if parameter.name not in pairs],
         split,
-        _reordered(before, after),
+        [name for name in before if name in after] != [name for name in after if name in before],
     )
 
 
@@ -135,10 +135,6 @@ def _has_same_position(
     return old_position == new_position or (single and from_end)
 
 
-def _reordered(before: dict[str, Parameter], after: dict[str, Parameter]) -> bool:
-    return [name for name in before if name in after] != [name for name in after if name in before]
-
-
 @dataclass(frozen=True)
 class LocalRenames:
     renames: list[RenamedVariable]
@@ -170,7 +166,9 @@ def find_local_renames(
         if names[0].keys() != names[1].keys():
             candidates = renamed_names(names[0], names[1], collect_rename_proof(scope))
             renames += [rename for rename in candidates if (rename.before, rename.after) not in reported_pairs]
-    return LocalRenames(list(dict.fromkeys(renames)), _signature(old, new, renames))
+    body_renames = {renamed.before: renamed.after for renamed in renames}
+    signature = compare_signatures(old, new, body_renames, (_assigned(old), _assigned(new)))
+    return LocalRenames(list(dict.fromkeys(renames)), signature)
 
 
 def inner_changes(
@@ -181,11 +179,6 @@ def inner_changes(
     yield from _variables(old, new, local_renames.renames, statement_map, is_pure)
     if old.name:
         yield from _parameters(old, new, local_renames.signature, is_pure)
-
-
-def _signature(old: Function, new: Function, renames: list[RenamedVariable]) -> Signature:
-    body_renames = {renamed.before: renamed.after for renamed in renames}
-    return compare_signatures(old, new, body_renames, (_assigned(old), _assigned(new)))
 
 
 def _assigned(function: Function) -> set[str]:
@@ -201,7 +194,11 @@ def _variables(
         kind = type_of_rename(renamed)
         if kind == "Rename Parameter" and OWN_PARAMETER in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
-        if not old.name and old.location.language == "python" and _is_global(renamed, statement_map):
+        if (
+            not old.name
+            and old.location.language == "python"
+            and any(line.line == renamed.line_before and line.parent < 0 for line in statement_map.before)
+        ):
             kind = "Rename Attribute"
         word = "parameter" if kind == "Rename Parameter" else "variable"
         yield DetectedChange(
@@ -222,10 +219,6 @@ _CAUSE = {
     "Parameterize Variable": "the {} {} became the parameter {}",
     "Localize Parameter": "the parameter {1} became the {0} {2}",
 }
-
-
-def _is_global(renamed: RenamedVariable, statement_map: StatementMap) -> bool:
-    return any(statement.line == renamed.line_before and statement.parent < 0 for statement in statement_map.before)
 
 
 def _parameters(

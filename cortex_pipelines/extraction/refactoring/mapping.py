@@ -78,6 +78,10 @@ def _end(statements: list[Statement], index: int) -> int:
     return index + 1
 
 
+_Gaps = tuple[list[int], list[int]]
+"""Gap between mapped statements that each statement of both versions lies in."""
+
+
 def map_statements(
     before: list[Statement], after: list[Statement], min_similarity: float = MIN_SIMILARITY
 ) -> StatementMap:
@@ -106,7 +110,7 @@ def statement_similarity(old: Statement, new: Statement) -> float:
     return shared if old.kind == new.kind else shared - _OTHER_KIND_PENALTY
 
 
-def _map_equal(statement_map: StatementMap) -> tuple[list[int], list[int]]:
+def _map_equal(statement_map: StatementMap) -> _Gaps:
     """Map equal statements in order; returns the gap that each statement lies in."""
     keys = (
         [statement.texts for statement in statement_map.before],
@@ -143,7 +147,7 @@ def _map_moved(statement_map: StatementMap) -> None:
             _pair(statement_map, index, candidates.pop(next(same_parent, 0)), 1.0)
 
 
-def _map_similar(statement_map: StatementMap, gaps: tuple[list[int], list[int]], min_similarity: float) -> None:
+def _map_similar(statement_map: StatementMap, gaps: _Gaps, min_similarity: float) -> None:
     scored = []
     for old, new in _candidates(statement_map, gaps):
         similarity = statement_similarity(statement_map.before[old], statement_map.after[new])
@@ -153,7 +157,7 @@ def _map_similar(statement_map: StatementMap, gaps: tuple[list[int], list[int]],
     _pair_best(statement_map, sorted(scored))
 
 
-def _candidates(statement_map: StatementMap, gaps: tuple[list[int], list[int]]) -> Iterable[tuple[int, int]]:
+def _candidates(statement_map: StatementMap, gaps: _Gaps) -> Iterable[tuple[int, int]]:
     unmapped_before, unmapped_after = (statement_map.unmapped_before(), statement_map.unmapped_after())
     if len(unmapped_before) * len(unmapped_after) <= _MAX_PAIRS:
         pairs = [(old, new) for old in unmapped_before for new in unmapped_after]
@@ -162,9 +166,7 @@ def _candidates(statement_map: StatementMap, gaps: tuple[list[int], list[int]]) 
     return [(a, b) for a, b in pairs if _comparable(statement_map.before[a], statement_map.after[b])]
 
 
-def _nearby_candidates(
-    unmapped_before: list[int], unmapped_after: list[int], gaps: tuple[list[int], list[int]]
-) -> Iterable[tuple[int, int]]:
+def _nearby_candidates(unmapped_before: list[int], unmapped_after: list[int], gaps: _Gaps) -> Iterable[tuple[int, int]]:
     by_gap: tuple[dict[int, list[int]], dict[int, list[int]]] = defaultdict(list), defaultdict(list)
     for version, indices in enumerate((unmapped_before, unmapped_after)):
         for index in indices:
@@ -282,14 +284,9 @@ class FunctionSimilarity:
 
 def type_similarity(first: Type, second: Type) -> float:
     """Similarity of two types, by member names and all words in them."""
-    members = [Counter([method.name for method in unit.methods]) + _fields(unit) for unit in (first, second)]
-    words = [sum((method.word_counts for method in kind.methods), _word_counts(kind)) for kind in (first, second)]
-    return 0.5 * dice_similarity(*members) + 0.5 * dice_similarity(*words)
-
-
-def _fields(unit: Type) -> Counter[str]:
-    return Counter(statement.texts[position] for statement in unit.statements for position, _ in statement.declarations)
-
-
-def _word_counts(unit: Type) -> Counter[str]:
-    return sum((statement.word_counts for statement in unit.statements), Counter())
+    members = [
+        Counter(method.name for method in unit.methods)
+        + Counter(line.texts[position] for line in unit.statements for position, _ in line.declarations)
+        for unit in (first, second)
+    ]
+    return 0.5 * dice_similarity(*members) + 0.5 * dice_similarity(first.word_counts, second.word_counts)

@@ -29,20 +29,12 @@ def identifier_words(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a function.
-
-    Args:
-        name: Its name; each name bound by a destructuring is a parameter of its own.
-        type: Text of its type, empty where none is written.
-        default: Text of its default value, empty if missing.
-        variadic_marker: ``*``, ``**`` or ``...`` of a variadic parameter; else empty.
-        line: Line of the name, from 1.
-    """
+    """A parameter of a function; each name bound by a destructuring is one of its own."""
 
     name: str
     type: str
     default: str
-    variadic_marker: str
+    variadic_marker: str  # `*`, `**` or `...`; empty for a single one
     line: int
 
 
@@ -50,15 +42,10 @@ class Parameter:
 class Statement:
     """A statement without the statements inside it (of an ``if``, its condition).
 
-    Args:
-        kind: Node type of the grammar.
-        line: First line, from 1.
-        parent: Index of its enclosing statement in the function's list; -1 at the top.
-        texts: Its tokens; a string is one.
-        marks: For each token ``i`` (identifier), ``p`` (property or keyword name), ``l`` (literal)
-            or ``o`` (other).
-        declarations: Position and kind (variable or parameter) of each token that declares a name.
-        children: Indices of the statements right inside it.
+    ``parent`` and ``children`` are indices in the function's list (-1 at the top). For each token of
+    ``texts``, ``marks`` has ``i`` (identifier), ``p`` (property or keyword name), ``l`` (literal; a
+    string is one token) or ``o`` (other), and ``declarations`` the position and kind of those that
+    declare a name.
     """
 
     kind: str
@@ -117,25 +104,14 @@ def select_statements(statements: list[Statement], indices: list[int]) -> list[S
 
 @dataclass(slots=True, eq=False)
 class UnitLocation:
-    """Location of a unit.
-
-    Args:
-        path: File.
-        language: Language of the file.
-        enclosing_names: Names of the enclosing definitions, outermost first.
-        owner: Name of the enclosing type, directly or through functions; None without one.
-        enclosing_function: Name of the enclosing function, if any.
-        line: Line of its name.
-        start_line, end_line: Lines of the whole unit.
-        code: Text of the whole unit.
-    """
+    """Location of a unit: the names around it from the outermost in, its owner (enclosing type) and lines."""
 
     path: str
     language: str
     enclosing_names: tuple[str, ...]
     owner: str | None
     enclosing_function: str | None
-    line: int
+    line: int  # of its name
     start_line: int
     end_line: int
     code: str
@@ -145,15 +121,9 @@ class UnitLocation:
 class Function:
     """A function or method, without the named functions and types inside it.
 
-    Args:
-        name: Simple name; empty for the code of a file outside of functions.
-        kind: ``function``, ``method`` or ``module``.
-        parameters: Its parameters, without the receiver.
-        statements: Its statements, outer ones before inner ones, in the order of the text.
-        has_body: Whether it is more than a declaration.
-        calls: Number of calls by simple name.
-        head: Tokens before its body, without its name and parameters: decorators, result.
-        full_name: Name with its assignment target: ``helpers.each`` of ``helpers.each = function``.
+    Its name is empty for the code of a file outside of functions (kind ``module``). ``head`` are the
+    tokens before the body without name and parameters; ``full_name`` is the name with its assignment
+    target: ``helpers.each`` of ``helpers.each = function``.
     """
 
     name: str
@@ -168,10 +138,7 @@ class Function:
 
     @cached_property
     def word_counts(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for statement in self.statements:
-            counts.update(statement.word_counts)
-        return counts
+        return sum((statement.word_counts for statement in self.statements), Counter())
 
     @cached_property
     def weight(self) -> int:
@@ -203,6 +170,11 @@ class Type:
     header: tuple[str, ...]
     statements: list[Statement]
     methods: list[Function] = field(default_factory=list)
+
+    @property
+    def word_counts(self) -> Counter[str]:
+        parts: list[Statement | Function] = [*self.statements, *self.methods]
+        return sum((part.word_counts for part in parts), Counter())
 
     @property
     def parents(self) -> set[str]:

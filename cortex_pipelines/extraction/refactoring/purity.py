@@ -26,7 +26,9 @@ class Purity:
     def body(self, old: Function, new: Function, names: Names) -> bool:
         renames = {**self._names, **names}
         before = [self._renamed(statement, renames) for statement in old.statements]
-        return before == [statement.texts for statement in new.statements] and self._head(old, new, renames)
+        return before == [statement.texts for statement in new.statements] and (
+            tuple(renames.get(token, token) for token in old.head) == new.head
+        )
 
     def parameters(self, old: Function, new: Function, names: Names) -> bool:
         """Whether shared parameters kept their types and defaults."""
@@ -63,7 +65,8 @@ class Purity:
         renames = {**self._names, **names}
         mapped_indices = set(extraction.extracted_map.pairs.values())
         for index, statement in enumerate(extraction.extracted.statements):
-            if index not in mapped_indices and not _only_returns(statement):
+            only_returns = statement.kind.startswith("return") and statement.weight <= 1
+            if index not in mapped_indices and not only_returns:
                 return False
         for index, position in extraction.extracted_map.pairs.items():
             old, new = (extraction.extracted_map.before[index], extraction.extracted.statements[position])
@@ -85,10 +88,3 @@ class Purity:
             names.get(text, text) if mark != "l" else text
             for text, mark in zip(statement.texts, statement.marks, strict=True)
         )
-
-    def _head(self, old: Function, new: Function, names: Names) -> bool:
-        return tuple(names.get(token, token) for token in old.head) == new.head
-
-
-def _only_returns(statement: Statement) -> bool:
-    return statement.kind.startswith("return") and statement.weight <= 1

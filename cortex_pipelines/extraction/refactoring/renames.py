@@ -3,9 +3,9 @@
 The tokens that differ between otherwise equal statements are the proof.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property
 
@@ -35,6 +35,9 @@ class RenamedVariable:
     line_after: int
 
 
+Bindings = dict[str, tuple[str, int]]
+"""Kind and line of each name that a version binds."""
+
 MappedFunction = tuple[Function, Function, StatementMap]
 """Two versions of a function, and the map of their statements."""
 
@@ -52,30 +55,24 @@ def align_tokens(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class RenameProof:
-    """Proof of renamed names from mapped statements.
+    """How strongly and how often names took each other's place or stayed, and whether their declarations did."""
 
-    Args:
-        strengths: How strongly a name took another's place, by both names.
-        pair_counts: How often a name took another's place, or stayed, by both names.
-        declared_pairs: Pairs of names whose declarations took each other's place.
-    """
-
-    strengths: dict[tuple[str, str], float]
-    pair_counts: Counter[tuple[str, str]]
-    declared_pairs: set[tuple[str, str]]
+    strengths: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    pair_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    declared_pairs: set[tuple[str, str]] = field(default_factory=set)
 
     @cached_property
     def before(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for (name, _), count in self.pair_counts.items():
-            counts[name] += count
-        return counts
+        return self._counts(0)
 
     @cached_property
     def after(self) -> Counter[str]:
+        return self._counts(1)
+
+    def _counts(self, side: int) -> Counter[str]:
         counts: Counter[str] = Counter()
-        for (_, name), count in self.pair_counts.items():
-            counts[name] += count
+        for pair, count in self.pair_counts.items():
+            counts[pair[side]] += count
         return counts
 
 
@@ -95,14 +92,13 @@ def collect_rename_proof(statement_map: StatementMap, inner: Iterable[MappedFunc
             if pair[0] not in bindings[0] and pair[1] not in bindings[1]:
                 proof.pair_counts[pair] += count
                 if pair in inner_proof.strengths:
-                    strength = proof.strengths.get(pair, 0.0) + inner_proof.strengths[pair]
-                    proof.strengths[pair] = strength
+                    proof.strengths[pair] += inner_proof.strengths[pair]
     return proof
 
 
 def _statement_proof(statement_map: StatementMap) -> RenameProof:
     first_declarations = (_first_declarations(statement_map.before), _first_declarations(statement_map.after))
-    proof = RenameProof({}, Counter(), set())
+    proof = RenameProof()
     for index, position in statement_map.pairs.items():
         old, new = statement_map.before[index], statement_map.after[position]
         pairs = list(align_tokens(old, new))
@@ -113,7 +109,7 @@ def _statement_proof(statement_map: StatementMap) -> RenameProof:
             if pair[0] != pair[1] and not _extends_access(old.texts, new.texts):
                 changed_count = max(old.weight, new.weight) - equal_count - count
                 strength = equal_count / (equal_count + changed_count) if equal_count else _BARE_STRENGTH
-                proof.strengths[pair] = proof.strengths.get(pair, 0.0) + strength
+                proof.strengths[pair] += strength
         proof.declared_pairs |= {
             (old.texts[a], new.texts[b])
             for a, b in pairs
@@ -157,8 +153,7 @@ def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
     return {(a, b) for a, b in pairs if old.texts[a + 1 : a + 2] == ("(",) == new.texts[b + 1 : b + 2]}
 
 
-def function_bindings(function: Function) -> dict[str, tuple[str, int]]:
-    """Kind and line of each name that a function binds, by the name."""
+def function_bindings(function: Function) -> Bindings:
     bound = {parameter.name: (OWN_PARAMETER, parameter.line) for parameter in function.parameters}
     for name, kind, line in bindings_in(function.statements):
         bound.setdefault(name, (kind, line))
@@ -180,17 +175,13 @@ def callback_maps(statement_map: StatementMap) -> Iterator[StatementMap]:
 
 
 def renamed_names(
-    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, *, merged: bool = False
+    before: Bindings, after: Bindings, proof: RenameProof, *, merged: bool = False
 ) -> list[RenamedVariable]:
     """Decide which names were renamed, given the names bound on both sides.
 
     A name counts as renamed if it is bound on its side only (or its declaration became that of the
     other), and at least half of the mapped uses of both names are this replacement.
-
-    Args:
-        before, after: Kind and line of the names that each side binds.
-        proof: Replacements seen in mapped statements.
-        merged: Whether several names may become one, as where copies of code become one function.
+    Several names may become one if ``merged``, as where copies of code become one function.
     """
     scored = []
     for (old, new), strength in sorted(proof.strengths.items()):
@@ -224,9 +215,7 @@ def renamed_names(
     ]
 
 
-def _is_free(
-    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, old: str, new: str
-) -> bool:
+def _is_free(before: Bindings, after: Bindings, proof: RenameProof, old: str, new: str) -> bool:
     if (old, new) in proof.declared_pairs:
         name_remains = (old, old) in proof.declared_pairs or (new, new) in proof.declared_pairs
         are_parameters = [
@@ -236,9 +225,7 @@ def _is_free(
     return old not in after and (new not in before or _takes_over(before, after, old, new))
 
 
-def _only_declared(
-    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], proof: RenameProof, old: str, new: str
-) -> bool:
+def _only_declared(before: Bindings, after: Bindings, proof: RenameProof, old: str, new: str) -> bool:
     """Whether no use of a name changed with its declaration, which says too little.
 
     A name that remains only passed on part of its value, unless a removed name took it over; a name
@@ -252,11 +239,11 @@ def _only_declared(
     return proof.strengths[old, new] < _MIN_STRENGTH_DECLARATION
 
 
-def _takes_over(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str) -> bool:
+def _takes_over(before: Bindings, after: Bindings, old: str, new: str) -> bool:
     return new in before and before[new][0] == VARIABLE and _same_position(before, after, old, new)
 
 
-def _same_position(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str) -> bool:
+def _same_position(before: Bindings, after: Bindings, old: str, new: str) -> bool:
     kinds = before[old][0], after[new][0]
     return kinds == (OWN_PARAMETER, OWN_PARAMETER) and list(before).index(old) == list(after).index(new)
 

@@ -90,10 +90,12 @@ class StatementReader:
                 statement_index = self._begin(node.type, node, statement_index)
             elif starts:
                 continue
-            if node.type in LITERALS and not _interpolated(node):
+            if node.type in LITERALS and not any(child.type in INTERPOLATIONS for child in node.named_children):
                 self._add(node, parent, statement_index)
             elif node.child_count:
-                self._note_declared(node)
+                fields, kind = DECLARING.get(node.type, ((), ""))
+                for binder in (child for field in fields for child in node.children_by_field_name(field)):
+                    self._declarations |= {name.start_byte: kind for name in bound_names(binder)}
                 in_block = node.type in BLOCKS
                 open_nodes += [
                     (child, node, statement_index, _starts(child, node, in_block)) for child in reversed(node.children)
@@ -101,16 +103,9 @@ class StatementReader:
             else:
                 self._add(node, parent, statement_index)
 
-    def _note_declared(self, node: Node) -> None:
-        fields, kind = DECLARING.get(node.type, ((), ""))
-        for field in fields:
-            for child in node.children_by_field_name(field):
-                for name in bound_names(child):
-                    self._declarations[name.start_byte] = kind
-
     def _add(self, node: Node, parent: Node, statement_index: int) -> None:
         text = self._data[node.start_byte : node.end_byte].decode(errors="replace")
-        if statement_index < 0 or not text.strip() or (text in DROPPED and _groups(node, parent)):
+        if statement_index < 0 or not text.strip() or (text in DROPPED and (node.type == ";" or parent.type in BLOCKS)):
             return
         tokens = self._tokens[statement_index]
         last = tokens[-1][0] if tokens else ""
@@ -143,10 +138,6 @@ def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
     return [*tokens[:_MAX_TOKENS], (digest, "l", tokens[_MAX_TOKENS][2])]
 
 
-def _constant(text: str, kind: str) -> bool:
-    return kind == "match_arm" and text[:1].isupper()
-
-
 def called_names(statements: list[Statement]) -> Counter[str]:
     """How often each simple name is called."""
     names: Counter[str] = Counter()
@@ -171,14 +162,6 @@ def _says_nothing(node: Node) -> bool:
         return True
     inner = node.named_children
     return node.type == "expression_statement" and len(inner) == 1 and inner[0].type in _STRINGS
-
-
-def _groups(node: Node, parent: Node) -> bool:
-    return node.type == ";" or parent.type in BLOCKS
-
-
-def _interpolated(node: Node) -> bool:
-    return any(child.type in INTERPOLATIONS for child in node.named_children)
 
 
 def _mark(node: Node, parent: Node, last: str) -> str:

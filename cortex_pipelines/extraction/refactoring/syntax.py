@@ -26,13 +26,9 @@ DECLARATIONS = frozenset({"lexical_declaration", "variable_declaration", "local_
 LISTS = dict.fromkeys(("lexical_declaration", "variable_declaration"), "variable_declarator")
 """Declarations of several variables, and the nodes that declare one each."""
 
-ASSIGNMENTS = DECLARATIONS | {
-    "variable_declarator",
-    "expression_statement",
-    "short_var_declaration",
-    "var_declaration",
-    "let_declaration",
-}
+ASSIGNMENTS = DECLARATIONS | _set(
+    "variable_declarator expression_statement short_var_declaration var_declaration let_declaration"
+)
 
 LITERALS = _set(
     "string string_literal raw_string_literal interpreted_string_literal char_literal "
@@ -52,44 +48,19 @@ IDENTIFIERS = _set(
 PROPERTIES = _set("property_identifier field_identifier private_property_identifier")
 DOTS = frozenset({".", "?.", "::"})
 
-DECLARING: dict[str, tuple[tuple[str, ...], str]] = {
-    node: (tuple(fields.split()), kind)
-    for kind, nodes in {
-        "variable": {
-            "assignment": "left",
-            "named_expression": "name",
-            "for_statement": "left",
-            "for_in_clause": "left",
-            "as_pattern": "alias",
-            "variable_declarator": "name",
-            "for_in_statement": "left",
-            "catch_clause": "parameter",
-            "enhanced_for_statement": "name",
-            "catch_formal_parameter": "name",
-            "resource": "name",
-            "instanceof_expression": "name",
-            "short_var_declaration": "left",
-            "range_clause": "left",
-            "var_spec": "name",
-            "const_spec": "name",
-            "receive_statement": "left",
-            "type_switch_statement": "alias",
-            "let_declaration": "pattern",
-            "for_expression": "pattern",
-            "let_condition": "pattern",
-            "match_arm": "pattern",
-        },
-        "parameter": {
-            "lambda": "parameters",
-            "arrow_function": "parameters parameter",
-            "function_expression": "parameters",
-            "lambda_expression": "parameters",
-            "func_literal": "parameters",
-            "closure_expression": "parameters",
-        },
-    }.items()
-    for node, fields in nodes.items()
+_VARIABLES = {
+    "left": "assignment for_statement for_in_clause for_in_statement short_var_declaration range_clause"
+    " receive_statement",
+    "name": "named_expression variable_declarator enhanced_for_statement catch_formal_parameter resource"
+    " instanceof_expression var_spec const_spec",
+    "alias": "as_pattern type_switch_statement",
+    "parameter": "catch_clause",
+    "pattern": "let_declaration for_expression let_condition match_arm",
 }
+_FUNCTIONS = "lambda arrow_function function_expression lambda_expression func_literal closure_expression"
+DECLARING: dict[str, tuple[tuple[str, ...], str]] = {
+    node: ((field,), "variable") for field, nodes in _VARIABLES.items() for node in nodes.split()
+} | dict.fromkeys(_FUNCTIONS.split(), (("parameters", "parameter"), "parameter"))
 """Fields of a node that bind names, and as which kind."""
 
 PATTERNS = _set(
@@ -102,20 +73,12 @@ PATTERNS = _set(
 )
 """Patterns that bind all that their children bind."""
 
-NAMED_PATTERNS: dict[str, str] = {
-    "default_parameter": "name",
-    "typed_default_parameter": "name",
-    "assignment_pattern": "left",
-    "object_assignment_pattern": "left",
+NAMED_PATTERNS = {
+    **dict.fromkeys(("assignment_pattern", "object_assignment_pattern"), "left"),
+    **dict.fromkeys(("required_parameter", "optional_parameter", "parameter", "field_pattern"), "pattern"),
+    **dict.fromkeys(("default_parameter", "typed_default_parameter", "formal_parameter"), "name"),
+    **dict.fromkeys(("variable_declarator", "parameter_declaration", "variadic_parameter_declaration"), "name"),
     "pair_pattern": "value",
-    "required_parameter": "pattern",
-    "optional_parameter": "pattern",
-    "formal_parameter": "name",
-    "variable_declarator": "name",
-    "parameter": "pattern",
-    "parameter_declaration": "name",
-    "variadic_parameter_declaration": "name",
-    "field_pattern": "pattern",
 }
 """Patterns that bind what one of their fields binds."""
 

@@ -22,15 +22,8 @@ Container = tuple[str, tuple[str, ...]]
 class Pairing:
     """Matched units of two versions, and the unmatched ones of each side.
 
-    Args:
-        files: Versions of a file; None if it is missing in one.
-        types: Pairs of types.
-        in_place: Functions that stay in their container, renamed or not: by the id of the one
-            before.
-        moved: Pairs of functions that went to another container.
-        gone, new: Functions without a partner, by their ids.
-        containers: Container after, by the container before.
-        similarity: Similarity of functions, cached.
+    Functions that stay in their container, renamed or not, are ``in_place`` by the id of the one
+    before, functions without a partner by their own.
     """
 
     files: list[tuple[ParsedFile | None, ParsedFile | None]]
@@ -48,13 +41,11 @@ class Pairing:
             self.added |= {id(function): function for function in (new.functions if new else ())}
             if old is not None and new is not None:
                 self.containers[old.path, ()] = new.path, ()
-        self.paths_with_errors = {
-            file.path for pair in self.files for file in pair if file is not None and file.has_error
-        }
+        parsed_files = [file for pair in self.files for file in pair if file is not None]
+        self.paths_with_errors = {file.path for file in parsed_files if file.has_error}
         self._base_types: dict[str, set[str]] = defaultdict(set)
-        for file in (file for pair in self.files for file in pair if file is not None):
-            for kind in file.types:
-                self._base_types[kind.name] |= kind.parents
+        for kind in (kind for file in parsed_files for kind in file.types):
+            self._base_types[kind.name] |= kind.parents
 
     @property
     def functions(self) -> list[tuple[Function, Function]]:

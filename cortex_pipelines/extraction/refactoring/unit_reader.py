@@ -75,7 +75,7 @@ class _Reader:
     def file(self, root: Node) -> ParsedFile:
         file = ParsedFile(self._path, self._language, root.has_error)
         scopes: list[_EnclosingDefinition] = []
-        for definition in sorted(self._outline.definitions.values(), key=_outer_first):
+        for definition in sorted(self._outline.definitions.values(), key=Definition.outer_first):
             while scopes and scopes[-1].end <= definition.node.start_byte:
                 scopes.pop()
             if len(scopes) > _MAX_DEPTH or definition.kind in ("variable", "constant", "import"):
@@ -298,7 +298,3 @@ def _drop_overloads(file: ParsedFile) -> None:
 def _enclosing_object(node: Node) -> Node | None:
     parent = node.parent if node.type in ("pair", "method_definition") else None
     return parent if parent is not None and parent.type == "object" else None
-
-
-def _outer_first(definition: Definition) -> tuple[int, int, int]:
-    return definition.node.start_byte, -definition.node.end_byte, definition.pattern

@@ -127,14 +127,8 @@ def _github(comment: Mapping[str, Any], patches: Mapping[str, str]) -> Iterator[
             yield review_of(path, hunk[begin:], body, suggestion.text.splitlines())
     else:
         later = list(new_side(patches.get(path, "")).values())
-        changed = changed_later(hunk, begin, len(hunk), later)
-        yield review_of(path, *_passage(changed, hunk[begin:], body))
-
-
-def _passage(
-    changed: tuple[list[str], list[str]] | None, before: list[str], body: str
-) -> tuple[list[str], str, list[str] | None]:
-    return (before, body, None) if changed is None else (changed[0], body, changed[1])
+        before, after = changed_later(hunk, begin, len(hunk), later) or (hunk[begin:], None)
+        yield review_of(path, before, body, after)
 
 
 def _gitlab(note: Mapping[str, Any], patches: Mapping[str, str], head: str) -> Iterator[Review]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
+from itertools import takewhile
 
 from cortex_pipelines.extraction.reviews.review import Review, changed_later, new_side, review_of
 
@@ -128,7 +129,11 @@ def _remark(
         if not line.startswith("+") or line.startswith("+++"):
             break
         added.insert(0, line[1:].rstrip())
-    text = " ".join(line for line in _before_signature(answer_lines) if not _BOILERPLATE.search(line.strip()))
+    text = " ".join(
+        line
+        for line in takewhile(lambda line: line.rstrip() != "--", answer_lines)
+        if not _BOILERPLATE.search(line.strip())
+    )
     if not added or not text.strip():
         return
     for path, lines in patch.files.items():
@@ -136,17 +141,9 @@ def _remark(
         if start is None:
             continue
         after = next_patch.files.get(path, []) if next_patch else []
-        changed = changed_later(lines, start, start + len(added), after)
-        before, code_after = changed if changed is not None else (added, None)
+        before, code_after = changed_later(lines, start, start + len(added), after) or (added, None)
         yield review_of(path, before, text, code_after)
         return
-
-
-def _before_signature(answer_lines: Sequence[str]) -> Iterator[str]:
-    for line in answer_lines:
-        if line.rstrip() == "--":
-            return
-        yield line
 
 
 def _find(lines: Sequence[str], block: Sequence[str]) -> int | None:
