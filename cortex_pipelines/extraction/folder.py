@@ -29,18 +29,11 @@ _BYTE_ORDER_MARKS = (
 
 
 def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
-    """The units of a file, or of all files of a folder.
+    """The units of a file, or of all files of a folder in order of path and position, with relative paths.
 
     Version control folders, links and languages that are not parsed are passed over. A file that
     is not UTF-8 is read as the encoding that it names (byte order mark, PEP 263), else as Latin-1;
-    its offsets are then those of its text in UTF-8.
-
-    Args:
-        path: File or folder; paths in the result are relative to it (a file's is its name).
-        settings: Limits.
-
-    Returns:
-        The tables, their source ``directory:.``; units in order of path and position.
+    its offsets are then those of its text in UTF-8. The source is ``directory:.``.
 
     Raises:
         FileNotFoundError: the path does not exist.
@@ -69,7 +62,7 @@ def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any]
     if language not in PARSED:
         return None
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    row = {"source": "directory:.", "path": _printable(name), "blob": blob, "language": language}
+    row = {"source": "directory:.", "path": name.encode(errors="replace").decode(), "blob": blob, "language": language}
     constant_columns = {"generated": False, "trainable": False, "notebook": False, "tested_paths": []}
     return {**row, **constant_columns, "size_bytes": len(data), "revision": "", "text": text}
 
@@ -87,7 +80,3 @@ def _text(data: bytes) -> str:
         return data.decode(encoding)
     except (LookupError, UnicodeError):
         return data.decode("latin-1")
-
-
-def _printable(name: str) -> str:
-    return name.encode(errors="replace").decode()

@@ -67,13 +67,7 @@ def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:
 _KEY = "cache_key"
 # Columns that a file's rows depend on; the other columns are joined afterwards.
 _CACHED_FILE_COLUMNS = ("source", "path", "blob", "language")
-_FILE_COLUMNS = {
-    "generated": "generated",
-    "revision": "commit",
-    "licence": "licence",
-    "trainable": "trainable",
-    "author": "author",
-}
+_FILE_COLUMNS = {**{name: name for name in ("generated", "licence", "trainable", "author")}, "revision": "commit"}
 _UNIT_COLUMNS = tuple(name for name in Unit._fields if name != "chunks")
 _CHUNKS = {"starts": pl.List(pl.Int64), "ends": pl.List(pl.Int64), "codes": pl.List(pl.String)}
 _SEPARATOR = "\0"
@@ -98,17 +92,11 @@ class Extraction:
 
 
 def file_units(text: str | bytes, language: str, path: str, settings: ExtractionSettings) -> list[Unit]:
-    """The units of one file in byte order, outermost first.
+    """The units of one file in byte order, outermost first; offsets count bytes of the UTF-8 text.
 
-    Args:
-        text: Content; bytes are UTF-8.
-        language: Language as tables call it.
-        path: Path of the file: its ending may decide the grammar.
-        settings: Limits.
-
-    Returns:
-        The units; offsets count bytes of the UTF-8 text. Around a syntax error as many as the
-        parser could make out. Empty for a file that is not parsed (``syntax/unparsable.py``).
+    The language is as tables call it; the path's ending may decide the grammar. Around a syntax error
+    there are as many units as the parser could make out, none in a file that is not parsed
+    (``syntax/unparsable.py``).
 
     Raises:
         UnknownLanguageError: no grammar parses the language.

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
@@ -78,6 +78,9 @@ def _after_semicolon(match: re.Match[bytes]) -> bytes:
     return match[0][:blank] + b";" + match[0][blank + 1 :]
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Grammar:
     """A tree-sitter grammar; ``endings`` need it where a language has several."""
@@ -133,11 +136,7 @@ class UnknownLanguageError(ValueError):
 
 
 def grammar_for(language: str, path: str = "") -> Grammar:
-    """The grammar of a file.
-
-    Args:
-        language: Language as tables call it.
-        path: Path of the file; its ending decides where a language has several grammars.
+    """The grammar of a file, whose ending decides where a language has several.
 
     Raises:
         UnknownLanguageError: the language has no grammar.
@@ -154,11 +153,7 @@ def grammar_for(language: str, path: str = "") -> Grammar:
 def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
     """The syntax tree of UTF-8 text; it may hold errors, and always covers the whole text.
 
-    Args:
-        data: The text.
-        grammar: Its grammar.
-        edited: Tree of an earlier version, told by ``Tree.edit`` what changed; saves parsing the
-            rest again.
+    ``edited`` is the tree of an earlier version, told by ``Tree.edit`` what changed; it saves work.
     """
     parser = Parser(_language(grammar))
     data = parseable_text(data, grammar.language)
@@ -227,10 +222,6 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     The parser is stopped after more steps than any code needs. They are counted in operations and
     in bytes read, not in seconds, so that a file is stopped on every machine or on none.
 
-    Args:
-        data: The text.
-        grammar: Its grammar.
-
     Raises:
         TooManyStepsError: the parser was stopped.
     """
@@ -258,15 +249,9 @@ def weighed(data: bytes, grammar: Grammar) -> int:
 
 
 def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict[str, list[Node]]]]:
-    """Matches of a query under a node: pattern number, and nodes by capture name.
+    """Matches of ``<language>.scm`` in a folder of queries: pattern number, and nodes by capture name.
 
-    Args:
-        grammar: Grammar of the tree.
-        root: Root of the search.
-        queries: Folder that holds one ``<language>.scm`` a language.
-
-    Returns:
-        The matches; none if the text is so broken that matching would take hours.
+    There are none if the text is so broken that matching would take hours.
 
     Raises:
         TooManyStepsError: so many matches were begun at once that some were given up.
@@ -274,28 +259,13 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
     if root.has_error and _is_garbage(root):
         return []
     cursor = _cursor(grammar, queries)
-    all_matches = cursor.matches(root)
-    if cursor.did_exceed_match_limit:
-        raise TooManyStepsError(f"more than {_MATCH_LIMIT} matches of a query begun at once")
-    return all_matches
+    return _complete(cursor, cursor.matches(root))
 
 
 def captures(grammar: Grammar, root: Node, queries: Path) -> dict[str, list[Node]]:
-    """Nodes under a node by capture name of a query; faster than ``matches``.
-
-    Args:
-        grammar: Grammar of the tree.
-        root: Root of the search.
-        queries: Folder that holds one ``<language>.scm`` a language.
-
-    Raises:
-        TooManyStepsError: so many matches were begun at once that some were given up.
-    """
+    """Nodes under a node by capture name of a query; faster than ``matches``, with the same error."""
     cursor = _cursor(grammar, queries)
-    nodes = cursor.captures(root)
-    if cursor.did_exceed_match_limit:
-        raise TooManyStepsError(f"more than {_MATCH_LIMIT} matches of a query begun at once")
-    return nodes
+    return _complete(cursor, cursor.captures(root))
 
 
 def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
@@ -309,6 +279,12 @@ def _cursor(grammar: Grammar, queries: Path) -> QueryCursor:
     cursor = QueryCursor(_query(grammar, queries), match_limit=_MATCH_LIMIT)
     cursor.set_max_start_depth(_MAX_DEPTH)
     return cursor
+
+
+def _complete(cursor: QueryCursor, nodes: T) -> T:
+    if cursor.did_exceed_match_limit:
+        raise TooManyStepsError(f"more than {_MATCH_LIMIT} matches of a query begun at once")
+    return nodes
 
 
 def _is_garbage(root: Node) -> bool:

@@ -90,10 +90,6 @@ def select_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFram
 
     Merges and first commits, commits without code or with too much of it, and those with an
     uninformative message or made by a machine, are left out.
-
-    Args:
-        commits: REPOSITORY_COMMITS.
-        settings: Thresholds.
     """
     code = [
         sum(_is_code(path) for path in paths) if len(parents) == 1 else 0

@@ -113,21 +113,16 @@ def mine_history(
     settings: PairSettings,
     cache: RowCache,
 ) -> pl.DataFrame:
-    """Refactorings in the history of a project: schema ``REFACTORING_PAIRS``.
-
-    Args:
-        source: The project's sources and their pins.
-        commits: REPOSITORY_COMMITS of the project.
-        project: Name of the project.
-        root: Project root.
-        miner: Finds the pairs.
-        settings: Selection of commits.
-        cache: Rows by commit; only new commits are mined.
+    """Refactorings in the history of a project: ``REFACTORING_PAIRS``; ``cache`` has rows by commit.
 
     Raises:
         SourceError: a pinned revision is no longer available.
     """
-    keyed_commits = _with_keys(select_commits(commits, settings))
+    selected = select_commits(commits, settings)
+    # all in a commit that its rows depend on
+    parts = selected.select("source", "commit", "subject", "body").iter_rows()
+    keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
+    keyed_commits = selected.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
     mirrors = {
         entry.label: open_revision(entry, pin, root, root / CACHE)
         for entry, pin in matching_pins(source, project)
@@ -143,12 +138,6 @@ def mine_history(
 
     rows = cache.rows(f"pairs/{project}", keyed_commits["cache_key"], compute)
     return REFACTORING_PAIRS.conform(_newest(rows, settings))
-
-
-def _with_keys(commits: pl.DataFrame) -> pl.DataFrame:
-    parts = commits.select("source", "commit", "subject", "body").iter_rows()
-    keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
-    return commits.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
 
 def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:

@@ -37,14 +37,9 @@ _PARSE_ERRORS = (YAMLError, ValueError, RecursionError, AssertionError, IndexErr
 
 @dataclass(frozen=True)
 class PatternFile:
-    """A pattern read from a file, or the reason for rejecting it.
+    """A pattern read from a file, or ``why_not`` (`DAMAGED`, `INVALID` or `REPEATED`) with an explanation.
 
-    Args:
-        source: Source of the project; empty in a folder.
-        path: The file.
-        pattern: The pattern.
-        why_not: `DAMAGED`, `INVALID` or `REPEATED`; empty for a valid pattern.
-        detail: Explanation of the reason, with the key.
+    The source is empty in a folder.
     """
 
     source: str

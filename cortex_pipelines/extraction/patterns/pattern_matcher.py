@@ -55,10 +55,7 @@ class _Check:
 
 
 class PatternChecks:
-    """Finds violations of patterns.
-
-    Args:
-        patterns: The patterns; those without a counter-example check nothing.
+    """Finds violations of patterns; those without a counter-example check nothing.
 
     Raises:
         PatternError: one of them cannot be searched for.

@@ -34,13 +34,9 @@ _WORD = re.compile(r"[A-Za-z]\w*")
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pattern that is not accepted yet.
+    """A pattern that is not accepted yet, from ``history`` or ``code``; a person should improve its `when`.
 
-    Args:
-        pattern: The pattern; a person should improve the wording of its `when`.
-        origin: ``history`` or ``code``.
-        occurrences: Commits or files that it was seen in.
-        names: Names of the project that it holds, where it is from its code.
+    ``names`` are those of the project that it holds, where it is from its code.
     """
 
     pattern: Pattern
@@ -74,15 +70,10 @@ class Proposal:
 def propose_from_history(
     pairs: pl.DataFrame, files: pl.DataFrame, min_occurrences: int = MIN_OCCURRENCES
 ) -> list[Proposal]:
-    """Changes that recur in the history, the most frequent first.
+    """Changes that recur in at least so many commits of one project, the most frequent first.
 
     Of nested changes, the one that explains the others is kept. A change is only proposed if the
-    code before occurs in fewer places than the code after.
-
-    Args:
-        pairs: REFACTORING_PAIRS of one project, of files that are trained on.
-        files: REPOSITORY_FILES of the same project, those that are trained on.
-        min_occurrences: Fewest commits.
+    code before occurs in fewer places of the files than the code after.
     """
     candidates = []
     for language in sorted(pairs["language"].unique()):
@@ -101,14 +92,9 @@ def propose_from_history(
 def propose_from_code(
     files: pl.DataFrame, own_names: Iterable[str], min_occurrences: int = MIN_OCCURRENCES
 ) -> list[Proposal]:
-    """Statements that recur in the code with names of the project, the most frequent first.
+    """Statements that recur in at least so many files with names that the project defines, the most frequent first.
 
     Of several with the same project names, the most frequent is kept.
-
-    Args:
-        files: REPOSITORY_FILES of one project, those that are trained on.
-        own_names: Names that the project defines.
-        min_occurrences: Fewest files.
     """
     project_names, candidates = frozenset(own_names), []
     for language in sorted(set(files["language"].drop_nulls()) & PARSED):

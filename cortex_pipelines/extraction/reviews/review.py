@@ -21,14 +21,9 @@ _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 @dataclass(frozen=True)
 class Review:
-    """One remark on a passage of code.
+    """One remark on a passage of code: as the reviewer saw it, and as it was then suggested or written.
 
-    Args:
-        path: File that it is about, as the review names it.
-        before: The passage, as the reviewer saw it.
-        remark: The remark in one line, without the names of addressees.
-        after: The passage as it was then suggested or written.
-        why_not: The missing part (`NO_CODE` and others); empty if complete.
+    The remark is one line without the names of addressees; ``why_not`` is the missing part.
     """
 
     path: str
@@ -51,14 +46,8 @@ def review_of(path: str, before: Sequence[str], comment: str, after: Sequence[st
     """A review, with the reason if something is missing."""
     path, remark = _writable(path), _writable(remark_of(comment))
     old, new = _writable("\n".join(before)), _writable("\n".join(after or ()))
-    why_not = ""
-    if not old.strip():
-        why_not = NO_CODE
-    elif not remark:
-        why_not = NO_REMARK
-    elif not new.strip():
-        why_not = NO_CODE_AFTER
-    return Review(path, old, remark, new, why_not)
+    parts = ((old.strip(), NO_CODE), (remark, NO_REMARK), (new.strip(), NO_CODE_AFTER))
+    return Review(path, old, remark, new, next((reason for part, reason in parts if not part), ""))
 
 
 def _writable(text: str) -> str:
