@@ -6,7 +6,7 @@ bytes only, so a file with a million comments costs no more than its length.
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tree_sitter import Node
 
@@ -14,6 +14,8 @@ from cortex_pipelines.extraction.chunks import Chunk, split_unit
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
 from cortex_pipelines.extraction.outline import DECLARATIONS, Definition, Outline, constants, defined_names, name_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
+
+T = TypeVar("T")
 
 _BLANK = b" \t\r\n\x0c"
 
@@ -31,7 +33,10 @@ def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tup
     while (end := _end_before(data, position)) is not None:
         if end in file_outline.attributes:
             first = position = file_outline.attributes[end]
-        elif end in file_outline.comments and _trails_no_code(data, file_outline.comments[end], file_outline):
+        elif end in file_outline.comments and (
+            _begins_line(data, file_outline.comments[end])
+            or _end_on_line(data, file_outline.comments[end]) in file_outline.attributes
+        ):
             if doc_end is None and end in file_outline.docs:
                 doc_end = end
             position = file_outline.comments[end]
@@ -81,10 +86,6 @@ def _end_before(data: bytes, start: int) -> int | None:
         start -= 1
         line_ends += data[start] == 0x0A
     return start if start and line_ends <= 1 else None
-
-
-def _trails_no_code(data: bytes, comment: int, file_outline: Outline) -> bool:
-    return _begins_line(data, comment) or _end_on_line(data, comment) in file_outline.attributes
 
 
 def _begins_line(data: bytes, start: int) -> bool:
@@ -137,18 +138,6 @@ class _EnclosingScope(NamedTuple):
 _MODULE_SCOPE = _EnclosingScope(0, "", "", "")
 
 
-class _Span(NamedTuple):
-    start: int
-    end: int
-    first_line: int
-    last_line: int
-    signature: str
-    docstring: str | None
-    body_start: int | None
-    calls: list[str]
-    has_error: bool
-
-
 @dataclass(slots=True)
 class _File:
     data: bytes
@@ -172,12 +161,11 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
         start, end = definition.node.start_byte, definition.node.end_byte
         while scopes and scopes[-1].end <= start:
             scopes.pop()
-        if next_start >= end and (definition.role == "scope" or _is_local(definition, scopes)):
+        is_local = definition.kind in DECLARATIONS and _nearest(scopes) in ("function", "method")
+        if next_start >= end and (definition.role == "scope" or is_local):
             continue  # no unit, and nothing is inside
         kind, names = _kind(definition, scopes), defined_names(data, definition, settings)
-        parent = _parent_scope(data, definition, scopes)
-        header = _header(file, definition)
-        is_local = _is_local(definition, scopes)
+        parent, header = _parent_scope(data, definition, scopes), _header(file, definition)
         if definition.role != "scope" and len(scopes) <= settings.max_nesting and not is_local:
             for unit in _units(file, definition, kind, names, header, parent):
                 units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)
@@ -208,10 +196,6 @@ def _scope(
     return _EnclosingScope(end, kind, path[:max_chars], (context or parent.context)[-max_chars:])
 
 
-def _is_local(definition: Definition, scopes: list[_EnclosingScope]) -> bool:
-    return definition.kind in DECLARATIONS and _nearest(scopes) in ("function", "method")
-
-
 def _kind(definition: Definition, scopes: list[_EnclosingScope]) -> str:
     kind = definition.kind
     if kind == "function" and _nearest(scopes) in _TYPES:
@@ -231,44 +215,28 @@ def _units(
 ) -> list[Unit]:
     if not any(name for name, _ in names):
         return []
-    widest = file.outline.widest(definition.node)
-    span = _span(file, definition, widest, "" if kind == "import" else header)
-    code = file.data[span.start : span.end].decode(errors="replace")
-    chunks = []
+    data, widest = file.data, file.outline.widest(definition.node)
+    first, last = widest.start_byte, widest.end_byte
+    start, doc_end = start_with_attributes(data, first, file.outline)
+    end = end_of_last_statement(data, start, last, file.outline)
+    start_line = widest.start_point[0] + 1 - data.count(b"\n", start, first)
+    end_line = widest.end_point[0] + 1 - data.count(b"\n", end, last)
+    docstring, body_start = _documentation(file, definition, doc_end)
+    code = data[start:end].decode(errors="replace")
+    calls = sorted({name for _, name in _between(file.outline.calls, start, end)})
     # a table of numbers is not worth splitting
-    if kind not in DECLARATIONS:
-        chunks = split_unit(file.data, widest, span.start, span.end, file.settings)
+    chunks = [] if kind in DECLARATIONS else split_unit(data, widest, start, end, file.settings)
     constant = constants(definition.settings.get("constant", "")) if kind == "variable" else None
     line_node = definition.node if kind == "import" else definition.first("keyword")
     return [
         Unit(
-            "constant" if constant and constant.match(name) else kind,
-            name, parent.path + name, span.start, span.end, span.first_line,
-            span.last_line, (line_node or node).start_point[0] + 1, span.signature, span.docstring,
-            code, span.body_start, parent.context, span.calls, span.has_error, chunks,
+            "constant" if constant and constant.match(name) else kind, name, parent.path + name, start, end,
+            start_line, end_line, (line_node or node).start_point[0] + 1, "" if kind == "import" else header,
+            docstring, code, body_start, parent.context, calls, widest.has_error, chunks,
         )
         for name, node in names
         if name
     ]  # fmt: skip
-
-
-def _span(file: _File, definition: Definition, widest: Node, signature: str) -> _Span:
-    data, first, last = file.data, widest.start_byte, widest.end_byte
-    start, doc_end = start_with_attributes(data, first, file.outline)
-    end = end_of_last_statement(data, start, last, file.outline)
-    docstring, body_start = _documentation(file, definition, doc_end)
-    return _Span(
-        start, end,
-        widest.start_point[0] + 1 - data.count(b"\n", start, first),
-        widest.end_point[0] + 1 - data.count(b"\n", end, last),
-        signature, docstring, body_start, _calls(file, start, end), widest.has_error,
-    )  # fmt: skip
-
-
-def _calls(file: _File, start: int, end: int) -> list[str]:
-    calls = file.outline.calls
-    calls_inside = calls[bisect_left(calls, (start,)) : bisect_left(calls, (end,))]
-    return sorted({name for _, name in calls_inside}) if calls_inside else []
 
 
 def _documentation(file: _File, definition: Definition, doc_end: int | None) -> tuple[str | None, int | None]:
@@ -294,12 +262,13 @@ def _header(file: _File, definition: Definition) -> str:
     start, end = widest.start_byte, body.start_byte if body else widest.end_byte
     name = names[0].start_byte
     # an annotation before the name decorates the unit; one behind it, a parameter
-    removed = [*_spans_within(file.attribute_spans, start, name), *_spans_within(file.comment_spans, start, end)]
+    removed = [*_between(file.attribute_spans, start, name), *_between(file.comment_spans, start, end)]
     removed.sort()
     text = remove_spans(file.data, start, end, removed) if removed else file.data[start:end]
     return " ".join(text.decode(errors="replace").split()).rstrip("; ")
 
 
-def _spans_within(spans: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
-    first = bisect_left(spans, (start,))
-    return spans[first : bisect_left(spans, (end,), first)]
+def _between(items: list[tuple[int, T]], start: int, end: int) -> list[tuple[int, T]]:
+    """Those of some sorted items that begin between two bytes."""
+    first = bisect_left(items, (start,))
+    return items[first : bisect_left(items, (end,), first)]
