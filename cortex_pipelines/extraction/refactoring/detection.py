@@ -64,17 +64,9 @@ class ChangeFinder:
 
     def _type(self, old: Type, new: Type) -> Iterator[DetectedChange]:
         is_moved, is_renamed = old.location.path != new.location.path, old.name != new.name
-        if old.kind == OBJECT or not (is_moved or is_renamed):
-            return
-        verb = _change_verb(is_moved, is_renamed)
-        yield DetectedChange(
-            f"{verb} Class",
-            (old.name, new.name),
-            (old.location.owner, new.location.owner),
-            (old.location, new.location),
-            describe_move(verb, old.kind, (old.name, new.name), (old.location, new.location)),
-            self._same_type(old, new),
-        )
+        if old.kind != OBJECT and (is_moved or is_renamed):
+            verb = _change_verb(is_moved, is_renamed)
+            yield _unit_change(f"{verb} Class", verb, old, new, (old.name, new.name), self._same_type(old, new))
 
     def _same_type(self, old: Type, new: Type) -> bool:
         if self._purity.unpaired([*old.methods, *new.methods]):
@@ -91,23 +83,14 @@ class ChangeFinder:
         names = old.full_name, new.full_name
         if not is_moved and (_same_name(old, new) or _are_constructors(old, new)):
             return
-        if (
-            is_moved
-            and (old.location.enclosing_function or new.location.enclosing_function)
-            and not self._moved_alone(old, new)
-        ):
+        is_nested = old.location.enclosing_function or new.location.enclosing_function
+        if is_moved and is_nested and not self._moved_alone(old, new):
             return
         verb = _change_verb(is_moved, names[0] != names[1])
         if verb == "Move":
             verb = self._direction(old, new)
-        yield DetectedChange(
-            f"{verb} Method",
-            (old.name, new.name),
-            (old.location.owner, new.location.owner),
-            (old.location, new.location),
-            describe_move(verb, old.kind, names, (old.location, new.location)),
-            self._purity.function(old, new, self._names[id(old)]),
-        )
+        is_pure = self._purity.function(old, new, self._names[id(old)])
+        yield _unit_change(f"{verb} Method", verb, old, new, names, is_pure)
 
     def _direction(self, old: Function, new: Function) -> str:
         if old.location.owner and new.location.owner:
@@ -155,7 +138,6 @@ class ChangeFinder:
 
     def _inlined(self, extraction: ExtractedFunction) -> DetectedChange:
         leaves_container = not self._same_container(extraction.extracted, extraction.origin)
-        before, after = _extraction_codes(extraction)[::-1]
         return DetectedChange(
             "Move And Inline Method" if leaves_container else "Inline Method",
             (extraction.extracted.name, None),
@@ -163,12 +145,21 @@ class ChangeFinder:
             (extraction.extracted.location, extraction.origin.location),
             f"{describe_function(extraction.extracted)} was inlined into {describe_function(extraction.origin)}",
             self._purity.extraction(extraction, {}),
-            codes=(before, after),
+            codes=_extraction_codes(extraction)[::-1],
         )
 
     def _same_container(self, old: Function, new: Function) -> bool:
         path, _ = self._pairing.container_after(outer_container(old))
         return (path, self._owner_after(old)) == (new.location.path, new.location.owner)
+
+
+def _unit_change(
+    kind: str, verb: str, old: Function | Type, new: Function | Type, names: tuple[str, str], is_pure: bool
+) -> DetectedChange:
+    locations = (old.location, new.location)
+    owners = (old.location.owner, new.location.owner)
+    sentence = describe_move(verb, old.kind, names, locations)
+    return DetectedChange(kind, (old.name, new.name), owners, locations, sentence, is_pure)
 
 
 def _enclosing_function(function: Function) -> Container:
@@ -201,13 +192,10 @@ def _same_name(old: Function, new: Function) -> bool:
 
 
 def _is_nested(extraction: ExtractedFunction) -> bool:
-    caller_location, extracted_location = extraction.caller.location, extraction.extracted.location
-    lines = (
-        caller_location.start_line <= extracted_location.start_line
-        and extracted_location.end_line <= caller_location.end_line
-    )
-    inner = extracted_location.enclosing_names[len(caller_location.enclosing_names) :]  # one line may hold several
-    return extraction.caller.name in inner and caller_location.path == extracted_location.path and lines
+    outer, inner = extraction.caller.location, extraction.extracted.location
+    is_inside = outer.start_line <= inner.start_line and inner.end_line <= outer.end_line
+    names = inner.enclosing_names[len(outer.enclosing_names) :]  # one line may hold several
+    return extraction.caller.name in names and outer.path == inner.path and is_inside
 
 
 def _are_constructors(old: Function, new: Function) -> bool:
@@ -243,23 +231,13 @@ def detect(before: Mapping[str, str], after: Mapping[str, str], settings: Refact
     pairing = Pairing(files)
     pair_types(pairing, settings)
     pair_functions(pairing, settings)
-    refactorings = {change.row() for change in ChangeFinder(pairing, settings).all()}
-    return sorted(refactorings, key=_order)
+    return sorted({change.row() for change in ChangeFinder(pairing, settings).all()}, key=_order)
 
 
-def _order(refactoring: Refactoring) -> tuple[str | int, ...]:
-    return (
-        refactoring.path_after,
-        refactoring.line_after,
-        refactoring.type,
-        refactoring.path_before,
-        refactoring.line_before,
-        refactoring.name_before or "",
-        refactoring.name_after or "",
-        refactoring.container_before or "",
-        refactoring.container_after or "",
-        refactoring.description,
-    )
+def _order(r: Refactoring) -> tuple[str | int, ...]:
+    names = (r.name_before, r.name_after, r.container_before, r.container_after)
+    place = (r.path_after, r.line_after, r.type, r.path_before, r.line_before)
+    return (*place, *(name or "" for name in names), r.description)
 
 
 def _extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from cortex_pipelines.extraction.refactoring.extracted_functions import Extracte
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, name_similarity
 from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function, Parameter, identifier_words
 from cortex_pipelines.extraction.refactoring.purity import Purity
-from cortex_pipelines.extraction.refactoring.refactoring import DetectedChange, describe_function
+from cortex_pipelines.extraction.refactoring.refactoring import DetectedChange, Pair, describe_function
 from cortex_pipelines.extraction.refactoring.renames import (
     OWN_PARAMETER,
     MappedFunction,
@@ -26,14 +26,7 @@ _MIN_NAME_SIMILARITY = 0.6
 
 @dataclass(frozen=True)
 class Signature:
-    """The difference between two parameter lists.
-
-    Args:
-        renamed: Parameters that go by another name.
-        added, removed: Parameters of one side only.
-        split: Parameters replaced by several that add a suffix to their name.
-        reordered: Whether the shared parameters changed their order.
-    """
+    """The difference between two parameter lists; a split one was replaced by several with suffixes."""
 
     renamed: list[tuple[Parameter, Parameter]]
     added: list[Parameter]
@@ -47,11 +40,8 @@ def compare_signatures(
 ) -> Signature:
     """Compare the parameters of two versions of a function.
 
-    Args:
-        old_function, new_function: The versions.
-        body_renames: Names before that the bodies show as renamed, to their names after.
-        bound: Variables that the bodies bind, before and after: a parameter that becomes one is
-            localized, not removed; a parameter that was one is not added.
+    Names in ``body_renames`` were renamed by the bodies. A parameter that becomes a variable that the
+    bodies bind is localized, not removed; a parameter that was one is not added.
     """
     before = {parameter.name: parameter for parameter in old_function.parameters}
     after = {parameter.name: parameter for parameter in new_function.parameters}
@@ -221,32 +211,30 @@ _CAUSE = {
 }
 
 
-def _parameters(
-    old_function: Function, new_function: Function, signature: Signature, is_pure: bool
-) -> Iterator[DetectedChange]:
-    containers, locations, title = (
-        (old_function.name, new_function.name),
-        (old_function.location, new_function.location),
-        describe_function(new_function),
-    )
-    for old, new in signature.renamed:
-        sentence = f"the parameter {old.name} of {title} was renamed to {new.name}"
-        names, lines = (old.name, new.name), (old.line, new.line)
-        yield DetectedChange("Rename Parameter", names, containers, locations, sentence, is_pure, lines)
-    for new in signature.added:
-        sentence, lines = (f"{title} got the parameter {new.name}", (old_function.location.line, new.line))
-        yield DetectedChange("Add Parameter", (None, new.name), containers, locations, sentence, is_pure, lines)
-    for old in signature.removed:
-        sentence, lines = (f"{title} lost the parameter {old.name}", (old.line, new_function.location.line))
-        yield DetectedChange("Remove Parameter", (old.name, None), containers, locations, sentence, is_pure, lines)
-    for old, parts in signature.split:
-        part = ", ".join(new.name for new in parts)
-        sentence, lines = (f"the parameter {old.name} of {title} became {part}", (old.line, parts[0].line))
-        yield DetectedChange("Split Parameter", (old.name, part), containers, locations, sentence, is_pure, lines)
+def _parameters(old: Function, new: Function, signature: Signature, is_pure: bool) -> Iterator[DetectedChange]:
+    title = describe_function(new)
+
+    def change(kind: str, names: Pair, sentence: str, lines: tuple[int, int] | None = None) -> DetectedChange:
+        locations = (old.location, new.location)
+        return DetectedChange(f"{kind} Parameter", names, (old.name, new.name), locations, sentence, is_pure, lines)
+
+    for before, after in signature.renamed:
+        sentence = f"the parameter {before.name} of {title} was renamed to {after.name}"
+        yield change("Rename", (before.name, after.name), sentence, (before.line, after.line))
+    for after in signature.added:
+        yield change(
+            "Add", (None, after.name), f"{title} got the parameter {after.name}", (old.location.line, after.line)
+        )
+    for before in signature.removed:
+        lines = (before.line, new.location.line)
+        yield change("Remove", (before.name, None), f"{title} lost the parameter {before.name}", lines)
+    for before, parts in signature.split:
+        part = ", ".join(parameter.name for parameter in parts)
+        sentence = f"the parameter {before.name} of {title} became {part}"
+        yield change("Split", (before.name, part), sentence, (before.line, parts[0].line))
     if signature.reordered:
-        sentence = f"the parameters of {title} were put into another order"
-        lists = _parameter_list(old_function), _parameter_list(new_function)
-        yield DetectedChange("Reorder Parameter", lists, containers, locations, sentence, is_pure)
+        lists = _parameter_list(old), _parameter_list(new)
+        yield change("Reorder", lists, f"the parameters of {title} were put into another order")
 
 
 def _parameter_list(function: Function) -> str:
