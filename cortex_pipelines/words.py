@@ -39,7 +39,6 @@ _START_IN_ANY = rf"(?<![^\W{_WITHOUT_SPACES}])"
 
 
 def _with_signs(start: str) -> tuple[str, str, str]:
-    """Patterns of a version, of the signs after the name of a language, and of ``.NET``."""
     # in code, `c++;` and `f(c++)` increment
     plus = rf"(?<={start}[CG])\+\+(?!\+)|(?<={start}[cg])\+\+(?![+;)\]])"
     sharp = rf"(?<={start}[cCfFjJqQ])#(?![A-Za-z_])"
@@ -131,7 +130,6 @@ def folded_words(text: str) -> list[str]:
 
 
 def word_count(text: str) -> int:
-    """Approximate number of words of a text."""
     return len(split_words(text)) + unseparated_words(text)
 
 
@@ -144,12 +142,7 @@ def unseparated_words(text: str) -> int:
 
 
 def whole_word(word: str, endings: str = "") -> re.Pattern[str]:
-    """Pattern of a word in ``fold``ed text, but not within a longer one: not ``C`` in ``C++``.
-
-    Args:
-        word: One word or several.
-        endings: A pattern of regular endings, which may follow it.
-    """
+    """Pattern of words in ``fold``ed text, with regular endings, not within a longer one: not ``C`` in ``C++``."""
     folded_word = fold(word)
     start, end = (_in_pairs(char) for char in (folded_word[0], folded_word[-1]))
     signs = r"(?!\+\+|#)" if re.search(r"(?<!\w)[cgfjq]\Z", folded_word) else ""

@@ -46,7 +46,6 @@ def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tup
 
 
 def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outline) -> int:
-    """End of the last statement, without trailing white space, comment or semicolon."""
     while True:
         while end > start and data[end - 1] in _BLANK:
             end -= 1
@@ -70,7 +69,6 @@ def doc_comments(data: bytes, end: int, file_outline: Outline) -> bytes:
 
 
 def remove_spans(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:
-    """Bytes from ``start`` to ``end`` without some spans, given in order."""
     segments, position = [], start
     for cut_start, cut_end in cuts:
         if position <= cut_start < end:
@@ -269,6 +267,5 @@ def _header(file: _File, definition: Definition) -> str:
 
 
 def _between(items: list[tuple[int, T]], start: int, end: int) -> list[tuple[int, T]]:
-    """Those of some sorted items that begin between two bytes."""
     first = bisect_left(items, (start,))
     return items[first : bisect_left(items, (end,), first)]

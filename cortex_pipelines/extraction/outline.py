@@ -50,19 +50,13 @@ _DEFINITION_CAPTURES = {f"definition.{kind}": ("definition", kind) for kind in (
 
 @dataclass(slots=True)
 class Definition:
-    """A unit, or a scope that encloses units.
+    """A unit, or a scope that encloses units, with the captures and directives of the pattern that found it.
 
-    Args:
-        node: The node that defines it.
-        role: ``definition`` or ``scope``.
-        kind: Kind of unit, or of scope.
-        pattern: Number of the pattern that found it; the first in the file wins.
-        captures: Its other captures.
-        settings: Directives of the pattern: ``name``, ``constant``, ``whole``.
+    The pattern's number decides: the first in the file wins.
     """
 
     node: Node
-    role: str
+    role: str  # `definition` or `scope`
     kind: str
     pattern: int
     captures: Captures
@@ -78,14 +72,10 @@ class Definition:
 
 @dataclass(slots=True)
 class Outline:
-    """Definitions of a file, with their comments, attributes and wrappers.
+    """Definitions of a file by the id of their node, with comments, attributes, wrappers and calls.
 
-    Args:
-        definitions: By the id of their node.
-        wrappers: Enclosing node that extends the span of a node, by the id of that node.
-        documented: Captures ``docstring`` and ``implementation`` by the id of the body.
-        comments, docs, attributes, trailing: End byte to start byte of each.
-        calls: Byte offset and name of each call, in order of position.
+    A wrapper extends the span of a node; ``documented`` has captures by the id of the body. Comments,
+    docs, attributes and what may trail are end byte to start byte; calls are in order of position.
     """
 
     definitions: dict[int, Definition] = field(default_factory=dict)
@@ -104,7 +94,6 @@ class Outline:
 
 
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
-    """Run the language's query under a node."""
     result = Outline()
     calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []

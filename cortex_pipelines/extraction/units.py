@@ -58,7 +58,6 @@ def read_code(
 
 
 def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:
-    """Identifier of a unit: a hash of its file, kind, name and span."""
     location = f"{unit.kind}\0{unit.name}\0{unit.start_byte}\0{unit.end_byte}"
     identity = f"{source}\0{path}\0{blob}\0{location}".encode(errors="replace")
     return blake2b(identity, digest_size=16).hexdigest()
@@ -83,8 +82,6 @@ _SCHEMA = {
 
 @dataclass(frozen=True)
 class Extraction:
-    """The units, chunks, tests and unparsed files of a project."""
-
     units: pl.DataFrame
     chunks: pl.DataFrame
     tests: pl.DataFrame
@@ -112,7 +109,6 @@ def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataF
 def extract(
     files: pl.DataFrame, settings: ExtractionSettings, project: str = "", cache: RowCache | None = None
 ) -> Extraction:
-    """Units, chunks, tests and unparsed files of REPOSITORY_FILES; the same with and without a cache."""
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED))).sort("source", "path")
     keyed = parsed_files.with_columns(_keys(parsed_files))
 

@@ -200,7 +200,6 @@ class _StepCounter:
         return b"" if self.are_too_many else chunk
 
     def finish(self) -> None:
-        """Stop counting: from now on only nodes read their text."""
         self._is_parsed = True
 
     def stop(self, _: int, __: bool) -> bool:
@@ -209,8 +208,6 @@ class _StepCounter:
 
 
 class ParseCost(NamedTuple):
-    """A syntax tree and its cost: parser operations in hundreds, and bytes read."""
-
     tree: Tree
     operations: int
     bytes: int

@@ -33,8 +33,6 @@ UNIT_COLUMNS = (*("path", "kind", "name", "qualified_name", "start_line", "docst
 
 
 class UnitDocstrings:
-    """Documentation of the units of one source, by path and name."""
-
     def __init__(self, units: pl.DataFrame) -> None:
         self._documented: dict[tuple[str, str], tuple[int, str]] = {}
         self._declared: dict[str, dict[str, None]] = {}

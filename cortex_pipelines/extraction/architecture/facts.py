@@ -134,7 +134,6 @@ class TableDefinition:
 
 
 def table_facts(table: TableDefinition) -> list[Fact]:
-    """Facts for a table, its columns and its references."""
     lines, name, technology = (table.start_line, table.end_line), table.name, table.technology
     model = table.model or name
     facts = [Fact(*lines, "schema", name, table.kind, model, technology, table.comment, "comment")]

@@ -16,8 +16,6 @@ _MAX_DEPTH = 8
 
 
 class Mounts:
-    """The mount points of the routers of one source, from its facts ``route`` and ``mount``."""
-
     def __init__(
         self, rows: list[dict[str, Any]], imports: Mapping[str, list[ImportTarget]], resolver: ImportResolver
     ) -> None:

@@ -34,8 +34,6 @@ Captures = dict[str, list[Node]]
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A text file, its path relative to the source's root."""
-
     path: str
     language: str | None
     text: str
@@ -57,7 +55,6 @@ class SourceFile:
 
     @cached_property
     def captures(self) -> dict[str, list[Captures]]:
-        """Matches of the language's query, by the first capture's name, in order."""
         by_kind: dict[str, list[Captures]] = {}
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
@@ -89,7 +86,6 @@ class SourceFile:
         return next((number for number, line in numbered if regex.search(line)), after)
 
     def comment_above(self, line: int) -> str | None:
-        """The comment that ends on the line before, without its markers."""
         block: list[str] = []
         for line_above in self._upwards(line - 2):
             block.append(line_above)
@@ -112,8 +108,6 @@ READERS: dict[str, tuple[Callable[[SourceFile], bool], Reader]] = {}
 
 
 def reads(applies_to: Callable[[SourceFile], bool]) -> Callable[[Reader], Reader]:
-    """Register a reader of the facts in the files that ``applies_to`` selects."""
-
     def register(reader: Reader) -> Reader:
         READERS[reader.__name__] = (applies_to, reader)
         return reader

@@ -34,7 +34,6 @@ def named_children(node: Node | None) -> list[Node]:
 
 
 def first_named_child(node: Node | None) -> Node | None:
-    """The first named child; None without one, as in a tree around a syntax error."""
     return next(iter(named_children(node)), None)
 
 
@@ -115,13 +114,11 @@ def strings_in(node: Node | None) -> list[str]:
 
 
 def positional(arguments: Node | None) -> list[Node]:
-    """Positional arguments in a list of arguments."""
     skipped = ("keyword_argument", "comment", "line_comment", "block_comment", "dictionary_splat")
     return [argument for argument in named_children(arguments) if argument.type not in skipped]
 
 
 def arguments_of(call: Node | None) -> list[Node]:
-    """Positional arguments of a call."""
     return positional(child(call, "arguments"))
 
 

@@ -54,7 +54,6 @@ class Yaml:
         return self.start_line, self.end_line
 
     def get(self, *keys: str) -> "Yaml | None":
-        """The value under a path of keys, or None."""
         node = self
         for key in keys:
             child = next((value for name, _, value in node.entries if name == key), None)
@@ -78,12 +77,10 @@ class Yaml:
         return [item for item in (node.items if node.is_list else [node]) if item.value]
 
     def children(self, *keys: str) -> "list[tuple[str, Yaml, Yaml]]":
-        """The pairs of the mapping under a path of keys."""
         node = self.get(*keys)
         return node.entries if node else []
 
     def list(self, *keys: str) -> "list[Yaml]":
-        """The items of the sequence under a path of keys."""
         node = self.get(*keys)
         return node.items if node else []
 

@@ -64,7 +64,6 @@ def is_noise(subject: str, min_words: int) -> bool:
 
 
 def clean_message(subject: str, body: str) -> str:
-    """The message without trailers, issue numbers, links and names of people."""
     lines = [line for line in body[:_MAX_CHARS].splitlines() if not _TRAILER.match(line.strip())]
     text = "\n".join([subject[:_MAX_CHARS], *lines])
     text = _REFERENCE.sub("", _TICKET.sub("", _REFERENCE_NOISE.sub("", text)))
@@ -111,7 +110,6 @@ def changed_files(
     ingestion: IngestionSettings,
     redactor: PathRedactor,
 ) -> Iterator[ChangedFiles]:
-    """Changed code of each commit, in order, without generated or oversized files."""
     with stream(mirror, "cat-file", "--batch-check") as check, stream(mirror, "cat-file", "--batch") as read:
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]

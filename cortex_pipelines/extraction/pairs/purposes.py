@@ -1,7 +1,4 @@
-"""Classify the purpose of a refactoring by message, type and removed smells.
-
-The labels of smells are those of annotation.
-"""
+"""Classify the purpose of a refactoring by message, type and removed smells (labels as in annotation)."""
 
 import re
 
@@ -44,7 +41,6 @@ def purpose_in_message(message: str) -> str:
 
 
 def smell_gone(refactoring: Refactoring, settings: PairSettings) -> str | None:
-    """The code smell that the refactoring removed, or None."""
     lines_before = refactoring.end_line_before - refactoring.start_line_before + 1
     lines_after = refactoring.end_line_after - refactoring.start_line_after + 1
     if lines_before > settings.long_lines >= lines_after:

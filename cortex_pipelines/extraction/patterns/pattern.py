@@ -36,8 +36,6 @@ class PatternError(ValueError):
 
 
 class Pattern(BaseModel):
-    """One pattern, as a person writes it in YAML."""
-
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")
@@ -80,11 +78,7 @@ class Pattern(BaseModel):
 
 
 def parse_pattern(value: Any) -> Pattern:
-    """The pattern that a YAML value holds.
-
-    Raises:
-        PatternError: not a valid pattern; the message names the key.
-    """
+    """The pattern that a YAML value holds; a PatternError names the key that is not valid."""
     try:
         return Pattern.model_validate(value)
     except ValidationError as error:

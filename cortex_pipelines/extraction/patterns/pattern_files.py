@@ -50,12 +50,10 @@ class PatternFile:
 
     @property
     def sentence(self) -> str:
-        """Message with file, key and problem."""
         return f"{self.path}: {self.detail}"
 
 
 def may_hold_patterns() -> pl.Expr:
-    """Rows of REPOSITORY_FILES that may hold patterns."""
     folders = pl.concat_str(pl.col("source").str.replace(":", "/"), pl.lit("/"), pl.col("path"))
     in_folder = folders.str.contains(f"/{FOLDER}/", literal=True)
     is_proposed = pl.col("path").str.contains(rf"(?:^|/){PROPOSED}/")
@@ -63,7 +61,6 @@ def may_hold_patterns() -> pl.Expr:
 
 
 def read_patterns(files: pl.DataFrame) -> list[PatternFile]:
-    """The patterns in a project's files, in order of source and path."""
     pattern_rows = files.filter(may_hold_patterns()).select(_FILE_COLUMNS).sort("source", "path")
     return _without_repeats(
         entry for source, path, text in pattern_rows.iter_rows() for entry in _read_entries(source, path, text)
@@ -71,11 +68,7 @@ def read_patterns(files: pl.DataFrame) -> list[PatternFile]:
 
 
 def folder_patterns(folder: Path) -> list[PatternFile]:
-    """The patterns in a folder of patterns, in the order of their paths.
-
-    Raises:
-        PatternError: the folder does not exist.
-    """
+    """The patterns in a folder of patterns, in the order of their paths; PatternError without the folder."""
     if not folder.is_dir():
         raise PatternError(f"{folder}: no such folder; --folder names one with patterns, --project a project")
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml"))

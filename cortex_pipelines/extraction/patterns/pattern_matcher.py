@@ -39,8 +39,6 @@ _ELLIPSIS = re.compile(r"\$\$\$[A-Z0-9_]*")
 
 @dataclass(frozen=True)
 class PatternMatch:
-    """Code that violates a pattern."""
-
     name: str
     when: str
     line: int
@@ -71,7 +69,6 @@ class PatternChecks:
 
     @property
     def languages(self) -> frozenset[str]:
-        """Languages with at least one check."""
         return frozenset(self._by_language)
 
     def find_matches(self, text: str, language: str, path: str = "") -> list[PatternMatch]:

@@ -50,7 +50,6 @@ class StatementTemplate:
 
     @property
     def skeleton(self) -> tuple[str, ...]:
-        """The tokens, without names and literals."""
         return tuple(token.text if token.kind == "fixed" else f"<{token.kind}>" for token in self.tokens)
 
 
@@ -121,7 +120,6 @@ def statement_template(node: Node, whole_arguments: bool) -> StatementTemplate |
 
 
 def recurring_groups(rows: Iterable[_Member], min_occurrences: int) -> Iterator[RecurringGroup]:
-    """Groups of similar templates of enough files or commits."""
     by_skeleton: dict[tuple[tuple[str, ...], ...], list[_Member]] = defaultdict(list)
     for occurrence, templates in rows:
         by_skeleton[tuple(template.skeleton for template in templates)].append((occurrence, templates))

@@ -40,7 +40,6 @@ class ChangeFinder:
         self._names: dict[int, dict[str, str]] = {}
 
     def all(self) -> Iterator[DetectedChange]:
-        """All refactorings, unordered."""
         pairing = self._pairing
         mapped_functions: list[MappedFunction] = [
             (old, new, pairing.similarity.statement_map(old, new)) for old, new in [*pairing.functions, *pairing.moved]
@@ -102,11 +101,7 @@ class ChangeFinder:
         return "Move"
 
     def _moved_alone(self, old: Function, new: Function) -> bool:
-        """Whether a function left or entered a function that is in both versions.
-
-        Otherwise it moved with its enclosing code, or that code became a function or ceased to be
-        one.
-        """
+        """Whether a function itself left or entered a function that is in both versions, not its enclosing code."""
         homes = self._pairing.containers
         container, enclosing = self._pairing.container_after(outer_container(old))
         path, to = outer_container(new)
@@ -199,7 +194,6 @@ def _is_nested(extraction: ExtractedFunction) -> bool:
 
 
 def _are_constructors(old: Function, new: Function) -> bool:
-    """Whether both are constructors: named as their class, or of one class."""
     named_as_class = (old.name, new.name) == (old.location.owner, new.location.owner)
     return named_as_class or (old.name != new.name and old.constructed_class == new.constructed_class)
 
@@ -241,7 +235,6 @@ def _order(r: Refactoring) -> tuple[str | int, ...]:
 
 
 def _extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:
-    """Code of the origin, and of the caller with the extracted function."""
     caller, extracted = extraction.caller.location.code, extraction.extracted.location.code
     code_after = caller if extracted in caller else f"{caller}\n\n{extracted}"
     return extraction.origin.location.code, code_after

@@ -38,7 +38,6 @@ def find_extractions(
     mapped_functions: Iterable[tuple[Function, Function, StatementMap]],
     settings: RefactoringSettings,
 ) -> list[ExtractedFunction]:
-    """The new functions that were extracted from others."""
     by_name: dict[str, list[Function]] = defaultdict(list)
     for function in new:
         if function.name and function.statements:

@@ -164,7 +164,6 @@ def find_local_renames(
 def inner_changes(
     old: Function, new: Function, statement_map: StatementMap, local_renames: LocalRenames, purity: Purity
 ) -> Iterator[DetectedChange]:
-    """Renamed variables; renamed, added, removed and reordered parameters."""
     is_pure = purity.body(old, new, local_renames.names) and purity.parameters(old, new, local_renames.names)
     yield from _variables(old, new, local_renames.renames, statement_map, is_pure)
     if old.name:

@@ -96,7 +96,6 @@ def map_statements(
 
 
 def statement_similarity(old: Statement, new: Statement) -> float:
-    """Similarity of two statements, 0 to 1: shared words and shape."""
     if old.texts == new.texts:
         return 1.0
     if not old.texts or not new.texts:
@@ -258,7 +257,6 @@ def name_similarity(first: str, second: str) -> float:
 
 
 def parameter_similarity(first: Function, second: Function) -> float:
-    """Dice similarity of the parameter names; 1 if neither has any."""
     names = [Counter(parameter.name for parameter in function.parameters) for function in (first, second)]
     return dice_similarity(*names)
 
@@ -283,7 +281,6 @@ class FunctionSimilarity:
 
 
 def type_similarity(first: Type, second: Type) -> float:
-    """Similarity of two types, by member names and all words in them."""
     members = [
         Counter(method.name for method in unit.methods)
         + Counter(line.texts[position] for line in unit.statements for position, _ in line.declarations)

@@ -23,7 +23,6 @@ MODULE_EXPORT = "exports"
 
 @lru_cache(maxsize=65536)
 def identifier_words(name: str) -> tuple[str, ...]:
-    """The words of an identifier, in lower case."""
     return tuple(word.lower() for word in _WORDS.findall(name)) or (name,)
 
 
@@ -64,7 +63,6 @@ class Statement:
 
     @cached_property
     def subword_counts(self) -> Counter[str]:
-        """The words of its names, and its values."""
         counts: Counter[str] = Counter()
         for text, count in self.word_counts.items():
             for part in identifier_words(text) if text[:1].isalpha() or text[:1] == "_" else [text]:
@@ -78,7 +76,6 @@ class Statement:
 
     @cached_property
     def has_function(self) -> bool:
-        """Whether a function without a name begins in it."""
         return bool(self.children) and not FUNCTION_MARKS.isdisjoint(self.texts)
 
     @cached_property

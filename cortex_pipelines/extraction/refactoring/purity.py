@@ -1,7 +1,4 @@
-"""Purity of refactorings: pure if behaviour cannot change.
-
-A unit is compared with its renames undone. Any remaining difference makes it mixed.
-"""
+"""Purity of refactorings: pure if units are equal with their renames undone, so that behaviour cannot change."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,8 +11,6 @@ Names = Mapping[str, str]
 
 
 class Purity:
-    """Compares units with all renames of types and functions undone."""
-
     def __init__(self, pairing: Pairing) -> None:
         names = [(old.name, new.name) for old, new in pairing.types]
         names += [(old.name, new.name) for old, new in [*pairing.functions, *pairing.moved]]
@@ -31,7 +26,6 @@ class Purity:
         )
 
     def parameters(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether shared parameters kept their types and defaults."""
         renames = {**self._names, **names}
         after = {parameter.name: parameter for parameter in new.parameters}
         for parameter in old.parameters:
@@ -43,7 +37,6 @@ class Purity:
         return True
 
     def function(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether a function is equal apart from name, location and renamed variables."""
         renames = {**self._names, **names}
         parameter_names = [renames.get(parameter.name, parameter.name) for parameter in old.parameters]
         return (
@@ -56,7 +49,6 @@ class Purity:
         return any(id(function) in self._unpaired_ids for function in functions)
 
     def statements(self, before: list[Statement], after: list[Statement]) -> bool:
-        """Whether statements outside functions are equal."""
         renamed = [self._renamed(statement, self._names) for statement in before]
         return renamed == [statement.texts for statement in after]
 

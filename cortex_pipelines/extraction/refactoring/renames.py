@@ -1,7 +1,4 @@
-"""Renamed variables and parameters, from mapped statements.
-
-The tokens that differ between otherwise equal statements are the proof.
-"""
+"""Renamed variables and parameters, proved by the tokens that differ between otherwise equal statements."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -249,7 +246,6 @@ def _same_position(before: Bindings, after: Bindings, old: str, new: str) -> boo
 
 
 def type_of_rename(renamed: RenamedVariable) -> str:
-    """RefactoringMiner's name for a rename."""
     kinds = renamed.kind_before, renamed.kind_after
     if kinds == (VARIABLE, OWN_PARAMETER):
         return "Parameterize Variable"

@@ -1,7 +1,4 @@
-"""Convert a syntax tree into statements.
-
-Nothing recurses: a file may nest as deeply as its size allows.
-"""
+"""Convert a syntax tree into statements, without recursion: a file may nest as deeply as its size allows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -139,7 +136,6 @@ def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
 
 
 def called_names(statements: list[Statement]) -> Counter[str]:
-    """How often each simple name is called."""
     names: Counter[str] = Counter()
     for statement in statements:
         for text, mark, next_text in zip(statement.texts, statement.marks, statement.texts[1:], strict=False):

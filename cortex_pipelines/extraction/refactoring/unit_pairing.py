@@ -224,15 +224,7 @@ _SAME_PATH_BONUS = 0.3  # advantage of an equal path
 
 
 def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pair files of one path, and renamed files.
-
-    Args:
-        before, after: Text by path.
-
-    Returns:
-        Pairs of paths in order. A file whose content went to another place while something else
-        took its name is paired by its content.
-    """
+    """Pairs of paths in order: of one path, renamed, or by content where something else took the name."""
     lines_before = {path: _lines(text) for path, text in before.items()}
     lines_after = {path: _lines(text) for path, text in after.items()}
     same_path_similarity = {

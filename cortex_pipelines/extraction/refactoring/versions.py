@@ -18,11 +18,7 @@ _FILE_MODES = frozenset({b"100644", b"100755"})
 
 
 def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
-    """Read the code in a folder, without links, non-code and oversized files.
-
-    Raises:
-        NotADirectoryError: the path is not a folder.
-    """
+    """Read the code in a folder, without links, non-code and oversized files; NotADirectoryError if it is none."""
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: not a folder; give two folders, one per version")
     version: Version = {}
@@ -36,15 +32,9 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
 
 
 def commit_versions(repository: Path, commit: str, settings: RefactoringSettings) -> tuple[Version, Version]:
-    """The code that a commit changed, before and after, against its first parent.
+    """The code that a commit changed, before and after, against its first parent; none without one.
 
-    Nothing is checked out, and nothing that the repository carries runs. A commit without a parent
-    changes nothing.
-
-    Args:
-        repository: Folder with a repository, or a bare one.
-        commit: Name of the commit as git understands it.
-        settings: Limits.
+    Nothing is checked out, and nothing that the repository (or a bare one) carries runs.
 
     Raises:
         SourceError: the repository or commit does not exist.

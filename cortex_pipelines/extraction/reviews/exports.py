@@ -27,7 +27,6 @@ _THREAD_FIELDS = ("path", "line", "originalLine", "startLine", "originalStartLin
 
 
 def is_export(text: str) -> bool:
-    """Whether JSON may hold reviews, by the names of their fields."""
     if '"diff_hunk"' in text or '"diffHunk"' in text:
         return True
     return '"new_path"' in text and '"position"' in text and '"body"' in text

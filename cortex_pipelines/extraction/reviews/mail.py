@@ -33,13 +33,11 @@ class _Patch:
 
 
 def is_mailbox(path: str, text: str) -> bool:
-    """Whether a file is mail with patches, by its name or first line and its subjects."""
     is_mail = path.lower().endswith((".mbox", ".mbx", ".eml")) or text.startswith("From ")
     return is_mail and "PATCH" in text and "\nSubject:" in f"\n{text}"
 
 
 def read_mailbox(text: str) -> list[Review]:
-    """The reviews in a mailbox or a single message, in its order."""
     messages = [message_from_string(part) for part in _messages(text)]
     patches: dict[str, _Patch] = {}
     for message in messages:

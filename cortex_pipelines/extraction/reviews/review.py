@@ -43,7 +43,6 @@ class ReviewSuggestion:
 
 
 def review_of(path: str, before: Sequence[str], comment: str, after: Sequence[str] | None) -> Review:
-    """A review, with the reason if something is missing."""
     path, remark = _writable(path), _writable(remark_of(comment))
     old, new = _writable("\n".join(before)), _writable("\n".join(after or ()))
     parts = ((old.strip(), NO_CODE), (remark, NO_REMARK), (new.strip(), NO_CODE_AFTER))

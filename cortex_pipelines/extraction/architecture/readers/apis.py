@@ -66,7 +66,6 @@ _OPENAPI = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \
 
 @reads(lambda file: file.language in ("yaml", "json") and bool(_OPENAPI.search(file.text[:4000])))
 def openapi(file: SourceFile) -> Iterator[Fact]:
-    """The API, its operations and their schemas."""
     for document in file.yaml[:1]:
         title = document.scalar("info", "title") or file.name
         version, description = document.scalar("info", "version"), document.scalar("info", "description")
@@ -108,7 +107,6 @@ _PROTO = re.compile(
 
 @reads(lambda file: file.name.endswith(".proto"))
 def proto_api(file: SourceFile) -> Iterator[Fact]:
-    """Each service, method and message, and the fields of messages."""
     open_blocks: list[tuple[str, str, int]] = []
     for line, match in _numbered(_PROTO, file.text):
         if match["hidden"]:

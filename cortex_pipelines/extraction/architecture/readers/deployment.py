@@ -18,7 +18,6 @@ _COMPOSE_LISTS = {
 
 @reads(lambda file: bool(_COMPOSE_NAME.search(file.name)))
 def compose(file: SourceFile) -> Iterator[Fact]:
-    """Each service with its image or build context and its dependencies."""
     for document in file.yaml:
         for name, key, service in document.children("services"):
             lines = (key.start_line, service.end_line)
@@ -82,7 +81,6 @@ _RELATIONS = {
 
 @reads(lambda file: bool(_DOCKERFILE.search(file.name)) and not file.name.endswith((".md", ".py", ".go", ".ts")))
 def dockerfiles(file: SourceFile) -> Iterator[Fact]:
-    """Base image, ports and command of each build stage."""
     stage, number = file.path, 0
     if file.folder:  # a folder with its own image is deployed separately
         names = [part for part in file.folder.split("/") if part not in _GENERIC_FOLDERS] or [file.folder]

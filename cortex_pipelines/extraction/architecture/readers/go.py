@@ -37,7 +37,6 @@ _RETURNED_NAME = re.compile(r'return\s+["`]([^"`]+)["`]')
 
 @reads(lambda file: file.language == "go" and bool(_TAG.search(file.text) or "gorm.Model" in file.text))
 def go_models(file: SourceFile) -> Iterator[Fact]:
-    """A table for each tagged struct, with its columns."""
     names = {}  # func (User) TableName() string { return "users" }
     for node in file.nodes("tablename"):
         match = _RETURNED_NAME.search(child_text(node, "body"))

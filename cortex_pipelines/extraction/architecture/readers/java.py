@@ -70,7 +70,6 @@ _ENTITIES = {
 
 @reads(lambda file: file.language == "java" and any(f"@{name}" in file.text for name in _ENTITIES))
 def java_models(file: SourceFile) -> Iterator[Fact]:
-    """A table for each entity, with its columns."""
     for node in file.nodes("class"):
         annotations = _annotations(node)
         technology = next((kind for name, kind in _ENTITIES.items() if name in annotations), None)
@@ -109,7 +108,6 @@ _CLIENTS = frozenset({"FeignClient", "Client", "RegisterRestClient", "HttpExchan
 
 @reads(lambda file: file.language == "java")
 def java_routes(file: SourceFile) -> Iterator[Fact]:
-    """A route for each annotated method."""
     for node in file.nodes("class"):
         class_annotations = _annotations(node)
         if not _CLIENTS.intersection(class_annotations):

@@ -31,7 +31,6 @@ _MAPPERS = (*_DECORATED, "drizzle", "schema(")
     lambda file: file.language in ("javascript", "typescript") and any(mark in file.text.lower() for mark in _MAPPERS)
 )
 def javascript_models(file: SourceFile) -> Iterator[Fact]:
-    """A table for each model, with its columns."""
     for node in file.nodes("class"):
         yield from _entity(file, node)
     for node in file.nodes("call"):

@@ -48,7 +48,6 @@ _HANDLERS = frozenset(
 
 @reads(lambda file: file.language in ("javascript", "typescript"))
 def javascript_routes(file: SourceFile) -> Iterator[Fact]:
-    """Routes of Express and similar frameworks, and router mounts."""
     routers = {}
     for node in file.nodes("assigned"):
         framework = _created_framework(node.child_by_field_name("value"))
@@ -79,7 +78,6 @@ def javascript_routes(file: SourceFile) -> Iterator[Fact]:
 
 
 def _created_framework(value: Node | None) -> str | None:
-    """Framework of the router that an expression creates, through its chained calls."""
     expression = value
     for _ in range(_MAX_CHAIN):
         if expression is None or expression.type not in ("call_expression", "new_expression"):
@@ -189,7 +187,6 @@ _DECORATORS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "De
 
 @reads(lambda file: file.language in ("typescript", "javascript") and "Controller(" in file.text)
 def nest_routes(file: SourceFile) -> Iterator[Fact]:
-    """A route for each decorated method of a controller."""
     technology = "nestjs" if "@nestjs/" in file.text else None
     for node in file.nodes("class"):
         for decorator in class_decorators(node):

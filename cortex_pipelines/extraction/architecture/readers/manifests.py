@@ -194,7 +194,6 @@ def _aliases(file: SourceFile, data: dict[str, Any]) -> Iterator[Fact]:
 
 
 def _subpaths(imports: dict[str, Any]) -> dict[str, str]:
-    """Target of each import of a package's own files; of several conditions the first."""
     targets = {
         key: next((t for t in target.values() if _is_text(t)), None) if isinstance(target, dict) else target
         for key, target in imports.items()

@@ -37,7 +37,6 @@ _SQLMODEL_KEY = re.compile(r"foreign_key\s*=\s*['\"]([^'\"]+)")
 
 @reads(lambda file: file.language == "python" and any(mark in file.text for mark in _MAPPERS))
 def python_models(file: SourceFile) -> Iterator[Fact]:
-    """A table for each model, with its columns."""
     for node in file.nodes("class"):
         table = _model(file, node)
         if table is not None:
@@ -84,7 +83,6 @@ def _technology(file: SourceFile, bases: list[str], arguments: Node | None, stat
 
 
 def _assignments(node: Node) -> list[Node]:
-    """The assignments right in a class."""
     expressions = (s for s in named_children(child(node, "body")) if s.type == "expression_statement")
     firsts = (first_named_child(expression) for expression in expressions)
     return [first for first in firsts if first is not None and first.type == "assignment"]
@@ -118,13 +116,11 @@ def _column(file: SourceFile, assignment: Node) -> ColumnDefinition | None:
 
 
 def _referred(pattern: re.Pattern[str], node: Node | None) -> str:
-    """The table of the column that a foreign key names."""
     match = pattern.search(text(node))
     return match[1].rpartition(".")[0] if match else ""
 
 
 def _with_bases(file: SourceFile, node: Node, depth: int = 0) -> Iterator[Node]:
-    """The base classes in the same file, then the class itself."""
     classes = {name_of(other): other for other in file.nodes("class")}
     for base in positional(node.child_by_field_name("superclasses")) if depth < 4 else ():
         if text(base) in classes and classes[text(base)] != node:

@@ -27,7 +27,6 @@ _MAX_DEPTH = 6
 
 @reads(lambda file: file.language == "python" and "urlpatterns" in file.text)
 def django_urls(file: SourceFile) -> Iterator[Fact]:
-    """A route for each pattern, and the included URL modules."""
     for patterns in file.nodes("patterns"):
         yield from _pattern_facts(patterns.child_by_field_name("right"), "", 0)
 
@@ -116,7 +115,6 @@ _Routers = Mapping[str, tuple[str, str, Node]]
 
 @reads(lambda file: file.language == "python")
 def python_routes(file: SourceFile) -> Iterator[Fact]:
-    """Routes by decorator or call, and router mounts."""
     routers = dict(_routers(file))
     guess = _framework(file)
     for name, (_, prefix, node) in routers.items():

@@ -42,7 +42,6 @@ _SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
 
 @reads(lambda file: file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text))
 def rust_models(file: SourceFile) -> Iterator[Fact]:
-    """Each table with its columns."""
     for node in file.nodes("macro"):
         code, start = text(node), first_line(node)
         opening = code.find("{")
@@ -87,7 +86,6 @@ _NAMES = ("identifier", "scoped_identifier")
 
 @reads(lambda file: file.language == "rust")
 def rust_routes(file: SourceFile) -> Iterator[Fact]:
-    """Routes by attribute or call, and router mounts."""
     frameworks = (name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text))
     technology = next(frameworks, None)
     for node in file.nodes("attribute"):

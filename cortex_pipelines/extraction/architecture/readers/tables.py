@@ -20,7 +20,6 @@ _SCALARS = frozenset(
 
 @reads(lambda file: file.name.endswith(".prisma"))
 def prisma_models(file: SourceFile) -> Iterator[Fact]:
-    """Each model with its fields, and each enum."""
     start, kind, model = 0, "", ""
     for number, line in enumerate(file.lines, 1):
         match = _MODEL.match(line)

@@ -19,8 +19,6 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
 
 @dataclass(frozen=True)
 class ImportResolver:
-    """Resolves the imports of one source; ``languages`` by file."""
-
     index: SourceIndex
     languages: dict[str, str | None]
 

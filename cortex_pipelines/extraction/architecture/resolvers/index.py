@@ -12,8 +12,6 @@ INTERNAL, EXTERNAL, STANDARD, UNRESOLVED = "internal", "external", "standard", "
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import as written in a file."""
-
     path: str
     module: str
     detail: Mapping[str, Any]
@@ -99,7 +97,6 @@ class SourceIndex:
         return {name: tuple(sorted(roots)) for name, roots in roots_of.items()}
 
     def package_of(self, path: str, *technologies: str) -> SourcePackage | None:
-        """The innermost package that holds a file."""
         return self._package_at(dirname(path), technologies)
 
     def _package_at(self, folder: str, technologies: tuple[str, ...]) -> SourcePackage | None:
@@ -160,7 +157,6 @@ def join_path(folder: str, relative: str) -> str | None:
 
 
 def parsed_detail(text: str) -> Mapping[str, Any]:
-    """Decode the detail of a fact; empty for an empty text."""
     detail: Mapping[str, Any] = json.loads(text) if text else {}
     return detail
 
@@ -171,8 +167,6 @@ RESOLVERS: dict[str, Resolver] = {}
 
 
 def resolves(*languages: str) -> Callable[[Resolver], Resolver]:
-    """Register a resolver of the imports in some languages."""
-
     def register(resolver: Resolver) -> Resolver:
         RESOLVERS.update(dict.fromkeys(languages, resolver))
         return resolver
