@@ -5,7 +5,6 @@ refused at once instead of filling the memory an hour later.
 """
 
 import re
-from itertools import product
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -52,52 +51,22 @@ def _compiles(pattern: str) -> str:
 
 
 def _cron(text: str) -> str:
-    """A cron expression of five fields that matches some calendar day.
+    from croniter import CroniterBadDateError, CroniterError, croniter
 
-    Raises:
-        ValueError: not a valid expression. The message names the field.
-    """
-    fields = text.split()
-    if len(fields) != len(_CRON):
+    count = len(text.split())
+    if count != 5:
         raise ValueError(
             f"a cron expression has five fields (minute, hour, day, month, weekday), such as "
-            f"`0 2 * * *` for each night at two; {text!r} has {len(fields)}"
+            f"`0 2 * * *` for each night at two; {text!r} has {count}"
         )
-    values = [
-        _cron_field(field, name, low, high, words)
-        for field, (name, low, high, words) in zip(fields, _CRON, strict=True)
-    ]
-    days, months = values[2], values[3]
-    if fields[4] == "*" and not any(day <= _DAYS[month] for day, month in product(days, months)):
-        raise ValueError(f"{text!r}: there is no such day in any year")
+    try:
+        croniter(text).get_next()
+    except CroniterBadDateError as error:
+        raise ValueError(f"{text!r}: there is no such day in any year") from error
+    except CroniterError as error:
+        raise ValueError(f"{text!r} is not a cron expression: {error}") from error
     return text
 
-
-def _cron_field(field: str, name: str, low: int, high: int, words: str) -> set[int]:
-    values: set[int] = set()
-    for part in field.lower().split(","):
-        for place, word in enumerate(words.split()):
-            part = re.sub(rf"\b{word}\b", str(low + place), part)
-        match = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?", part)
-        first, last, step = match.groups() if match else (None, None, "0")
-        start = low if first is None else int(first)
-        end = int(last) if last else (high if first is None or step else start)
-        if not low <= start <= end <= high or int(step or 1) < 1:
-            raise ValueError(
-                f"{field!r} is not a {name} of a cron expression: *, or numbers {low} to {high} with , - and /"
-            )
-        values.update(range(start, end + 1, int(step or 1)))
-    return values
-
-
-_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_CRON = (
-    ("minute", 0, 59, ""),
-    ("hour", 0, 23, ""),
-    ("day", 1, 31, ""),
-    ("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
-    ("weekday", 0, 7, "sun mon tue wed thu fri sat"),
-)
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """Seed valid for numpy, torch and scikit-learn."""

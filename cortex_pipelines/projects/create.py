@@ -74,7 +74,7 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     for name in missing_files:
         write_whole(folder / name, files[name])
     yield f"{folder}: {', '.join(missing_files)}"
-    if not _inside_git(folder):
+    if not git_merge.is_repository(folder):
         _run(folder, "git", "init", "--quiet")
         yield "git init"
     if not (folder / ".dvc").is_dir():
@@ -94,11 +94,6 @@ def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     ensure_keys(folder, project_models(project))
     stages.write(project)
     yield "dvc.yaml"
-
-
-def _inside_git(folder: Path) -> bool:
-    command = ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # nosec B603
 
 
 def _run(folder: Path, *command: str) -> None:

@@ -14,7 +14,7 @@ FILES, SIGNATURE = "files", "signature"
 
 
 @dataclass(frozen=True)
-class Interface:
+class ModelSignature:
     """``inputs``, ``outputs``: type by name; ``loads``: command or call that opens the model, for people;
     ``configuration``: what a caller of MLflow can choose.
     """
@@ -26,15 +26,15 @@ class Interface:
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
-INTERFACES = {
-    "code_adapter": Interface(
+SIGNATURES = {
+    "code_adapter": ModelSignature(
         {"prompt": "string"},
         {"completion": "string"},
         {"prompt": "def read_lines(path):\n    "},
         "cortex_pipelines.release.open_model.open_adapter",
         {"task": "", "max_new_tokens": 128},
     ),
-    "task_router": Interface(
+    "task_router": ModelSignature(
         {"task": "string"},
         {"master": "string", "probability": "double", "abstained": "boolean"},
         {"task": "Rotate the leaked API key"},
@@ -59,7 +59,7 @@ def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
     Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes nothing but what is
     signed.
     """
-    interface = INTERFACES.get(model_metadata.asset)
+    interface = SIGNATURES.get(model_metadata.asset)
     if interface is None:
         return
     from mlflow import pyfunc

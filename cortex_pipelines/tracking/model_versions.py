@@ -20,8 +20,8 @@ from cortex_pipelines.signing.signatures import SIGNED, sign_version, signed_fol
 from cortex_pipelines.tracking.experiments import experiment_id, find_run
 from cortex_pipelines.tracking.model_file import (
     FILES,
-    INTERFACES,
     SIGNATURE,
+    SIGNATURES,
     ModelMetadata,
     read_metadata,
     write_model_file,
@@ -245,7 +245,7 @@ def _restore_files(project: Project, model: ReleasedModel, version: Any, md5: st
 def _expected_files(root: Path, model: ReleasedModel, md5: str) -> set[str]:
     """Paths that a version's artifacts have to hold, as far as its manifest is there."""
     expected = {f"{SIGNATURE}/{name}" for name in SIGNED}
-    if model.asset in INTERFACES:
+    if model.asset in SIGNATURES:
         expected.add(_MODEL_FILE)
     try:
         manifest = Manifest.from_bytes((signed_folder(root, model.name, md5) / MANIFEST).read_bytes())

@@ -305,11 +305,3 @@ def _inputs(project: Project, asset: VersionedAsset, partition: str | None, made
         input_partition = partition if other.partitioned else None
         folder = project.root / snapshot.input_path(other, asset, partition)
         yield data_set(other, input_partition, versions[other.name], folder, INPUT)
-
-
-def digest_of(root: Path, run_id: str) -> str | None:
-    run = open_client(root).get_run(run_id)
-    for entry in run.inputs.dataset_inputs if run.inputs else []:
-        if any(t.key == "mlflow.data.context" and t.value == OUTPUT for t in entry.tags):
-            return str(entry.dataset.digest)
-    return None

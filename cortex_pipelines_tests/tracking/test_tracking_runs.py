@@ -15,9 +15,9 @@ from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.tracking import model_versions, registry
 from cortex_pipelines.tracking.experiments import experiment_id, find_run
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
-from cortex_pipelines.tracking.model_file import INTERFACES, ModelMetadata, read_metadata, write_model_file
+from cortex_pipelines.tracking.model_file import SIGNATURES, ModelMetadata, read_metadata, write_model_file
 from cortex_pipelines.tracking.recorded_versions import known_versions
-from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, git_commit
+from cortex_pipelines.tracking.runs import MlflowTracker, git_commit
 from cortex_pipelines.tracking.store import database_uri, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
@@ -49,6 +49,12 @@ def record(
     return MlflowTracker().record(project, project.graph.assets[name], partition, version, "dagster-1")
 
 
+def output_digest(root: Path, run_id: str) -> str | None:
+    inputs = open_client(root).get_run(run_id).inputs.dataset_inputs
+    outputs = [each.dataset.digest for each in inputs if any(tag.value == "output" for tag in each.tags)]
+    return outputs[0] if outputs else None
+
+
 def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     lock = {address: stage["outs"][0]["md5"] for address, stage in bench.lock().items()}
@@ -69,7 +75,7 @@ def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, 
 def test_digests_and_runs_are_found_by_version(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     version = bench.lock()["loud@b"]["outs"][0]["md5"]
-    assert digest_of(bench.root, runs["loud", "b"]) == version
+    assert output_digest(bench.root, runs["loud", "b"]) == version
     run_found = find_run(bench.root, "loud", "b", version)
     assert run_found is not None
     assert run_found[0] == runs["loud", "b"]
@@ -93,12 +99,6 @@ def test_metrics_rows_observations_and_parameters_are_kept(tmp_path: Path) -> No
     data = open_client(bench.root).get_run(run_id).data
     assert data.metrics == {"score": 0.5, "rows/words": 2.0, "observed/seconds": 2.0}
     assert data.params == {"loudness.suffix": "!" * 6000}
-
-
-def test_a_run_without_an_output_has_no_digest(tmp_path: Path) -> None:
-    client = open_client(tmp_path)
-    run = client.create_run(experiment_id(tmp_path, "words"))
-    assert digest_of(tmp_path, run.info.run_id) is None
 
 
 def test_outside_git_there_is_no_commit(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
     assert runs["2"].data.metrics == {}
 
 
-@pytest.mark.parametrize("asset", sorted(INTERFACES))
+@pytest.mark.parametrize("asset", sorted(SIGNATURES))
 def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -> None:
     from mlflow.models import Model
 
@@ -296,10 +296,10 @@ def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -
     assert read_metadata(tmp_path) == (asset, f"{asset}-a", "2" * 32)
     assert model.flavors["python_function"]["loader_module"] == pyfunc.__name__
     assert model.signature is not None
-    assert model.signature.inputs.input_names() == list(INTERFACES[asset].inputs)
-    assert model.signature.outputs.input_names() == list(INTERFACES[asset].outputs)
-    assert model.load_input_example(str(tmp_path)) == INTERFACES[asset].example
-    module, _, name = INTERFACES[asset].loads.rpartition(".")
+    assert model.signature.inputs.input_names() == list(SIGNATURES[asset].inputs)
+    assert model.signature.outputs.input_names() == list(SIGNATURES[asset].outputs)
+    assert model.load_input_example(str(tmp_path)) == SIGNATURES[asset].example
+    module, _, name = SIGNATURES[asset].loads.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))
 
 
@@ -318,7 +318,7 @@ def test_one_reading_gives_what_the_client_gives(tracked_runs: tuple[Workbench, 
         run_found = find_run(bench.root, name, partition, version)
         assert run_found is not None
         run, digest = recorded[name, partition or "", version]
-        assert (run, digest) == (run_found[0], digest_of(bench.root, run_found[0]))
+        assert (run, digest) == (run_found[0], output_digest(bench.root, run_found[0]))
         assert digest == version
 
 
