@@ -22,7 +22,7 @@ from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, failure, retry_policy, run_step
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, failure, run_step
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dagster.staleness import Staleness, observe_pins
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
@@ -221,17 +221,12 @@ def _project_output(outputs_by_project: Any) -> Any:
 
 
 def _pins_op(project: Project) -> dg.OpDefinition:
-    @dg.op(
-        name=PINS,
-        description="Pin the current state of every source.",
-        out=dg.Out(dg.Nothing),
-        retry_policy=retry_policy(),
-    )
+    @dg.op(name=PINS, description="Pin the current state of every source.", out=dg.Out(dg.Nothing))
     def op(context: dg.OpExecutionContext) -> Iterator[Any]:
         try:
             changed_pins = update_pins(project.root)
         except Exception as error:
-            raise failure(error) from error
+            raise failure(error, context.retry_number) from error
         context.log.info(f"pins moved: {', '.join(changed_pins) or 'none'}")
         yield dg.Output(None, metadata={"pins moved": ", ".join(changed_pins) or "none"})
 
@@ -244,14 +239,13 @@ def _plan_op(nightly: NightlyContext) -> dg.OpDefinition:
         description="Ask DVC what is stale; a project with nothing to do has no steps",
         ins={"pins": dg.In(dg.Nothing)},
         out={"projects": dg.DynamicOut(RetrainingJob), "shared": dg.Out(RetrainingJob)},
-        retry_policy=retry_policy(),
     )
     def op(context: dg.OpExecutionContext) -> Iterator[Any]:
         try:
             project, _ = nightly.open_project(context)
             outdated = plan_retraining(project, dvc_views(project))
         except Exception as error:
-            raise failure(error) from error
+            raise failure(error, context.retry_number) from error
         awaiting_promotion = {
             model.partition for model in project_models(project) if may_be_promoted(project.root, model)
         }
@@ -271,7 +265,6 @@ def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> d
         description=asset.description,
         ins={"todo": dg.In(RetrainingJob)} | {other.name: dg.In(dg.Nothing) for other in _prerequisites(asset, graph)},
         out=dg.Out(dg.Nothing),
-        retry_policy=retry_policy(),
         tags={"cortex/asset": asset.name},
     )
     def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
@@ -310,7 +303,7 @@ def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) ->
         try:
             entries = promote_passed(project, REASON, deployment(project, {}), context.log.info, models=[model])
         except Exception as error:
-            raise failure(error) from error
+            raise failure(error, context.retry_number) from error
         for entry in entries:
             context.log.info(entry.describe())
         # A gate names the champion it compared with; rerun, it finds the same verdict in its cache.

@@ -4,6 +4,7 @@ import sqlite3
 import urllib.error
 from email.message import Message
 
+import dagster as dg
 import filelock
 import pytest
 import requests
@@ -39,7 +40,7 @@ def wrapped(inner: Exception) -> Exception:
 )
 def test_passes_by_itself(error: Exception) -> None:
     assert is_transient(error)
-    assert failure(error).allow_retries
+    assert isinstance(failure(error, attempts=0), dg.RetryRequested)
 
 
 @pytest.mark.parametrize(
@@ -57,5 +58,7 @@ def test_passes_by_itself(error: Exception) -> None:
 )
 def test_does_not_pass(error: BaseException) -> None:
     assert not is_transient(error)
-    assert not failure(error).allow_retries
-    assert str(failure(error).description).startswith(type(error).__name__)
+    permanent = failure(error, attempts=0)
+    assert isinstance(permanent, dg.Failure)
+    assert not permanent.allow_retries
+    assert str(permanent.description).startswith(type(error).__name__)

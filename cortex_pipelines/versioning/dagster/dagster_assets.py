@@ -127,7 +127,6 @@ def _asset(
         metadata={"determinism": asset.determinism, "code": ", ".join(asset.code)},
         kinds=_kinds(asset),
         owners=[_OWNER],
-        retry_policy=retry_policy(),
         freshness_policy=_VERDICT_AGE if asset.registers else None,
         # A run for each project: one that fails takes no other along, and can be run again alone.
         backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
@@ -181,7 +180,7 @@ def run_step(
         raise dg.Failure(str(error), allow_retries=False) from error
     except Exception as error:
         # Said once in plain words; a stack trace helps only where the words do not.
-        raise failure(error) from error
+        raise failure(error, context.retry_number) from error
     yield result
 
 
@@ -305,14 +304,17 @@ def _alarm_result(project: Project, asset: VersionedAsset, partition: str | None
     )
 
 
-def retry_policy() -> dg.RetryPolicy:
-    return dg.RetryPolicy(
+def failure(error: BaseException, attempts: int) -> dg.Failure | dg.RetryRequested:
+    """The error for Dagster, which retries a transient one.
+
+    Steps declare no retry policy: with one, Dagster begins an interrupted step again, too.
+    """
+    if not is_transient(error):
+        return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
+    policy = dg.RetryPolicy(
         max_retries=MAX_RETRIES, delay=DELAY_SECONDS, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
     )
-
-
-def failure(error: BaseException) -> dg.Failure:
-    return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=is_transient(error))
+    return dg.RetryRequested(MAX_RETRIES, policy.calculate_delay(attempts + 1))
 
 
 def is_transient(error: BaseException) -> bool:
