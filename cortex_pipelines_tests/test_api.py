@@ -1,5 +1,3 @@
-"""The functions that the package itself offers: loaded when asked for, and what they give."""
-
 import ast
 import json
 import shutil
@@ -29,7 +27,6 @@ def loaded_after(statement: str) -> set[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with parameters, nothing made."""
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     return tmp_path
 

@@ -1,5 +1,3 @@
-"""Files are complete or missing, and temporary files of dead owners are swept."""
-
 import os
 import signal
 import stat

@@ -1,5 +1,3 @@
-"""The data dictionary matches the declarations."""
-
 from pathlib import Path
 
 from click.testing import CliRunner

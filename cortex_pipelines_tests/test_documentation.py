@@ -1,5 +1,3 @@
-"""Commands, parameters, files and assets named in README and documentation exist."""
-
 import ast
 import importlib
 import importlib.util
@@ -60,14 +58,12 @@ def quoted(name: str) -> list[str]:
 
 
 def command_lines(name: str) -> list[str]:
-    """All calls of ``cortex`` in a document, one command each."""
     lines = [line for block in blocks(name, "sh") for line in block.splitlines()]
     parts = [part.strip() for line in (*lines, *quoted(name)) for part in line.split("&&")]
     return [part for part in parts if part.startswith("cortex ")]
 
 
 def problems(line: str) -> Iterator[str]:
-    """Parts of a command line that the command group does not accept."""
     words = shlex.split(line.replace("…", "X"), comments=True)[1:]
     command: click.Command = main
     while isinstance(command, click.Group):
@@ -273,7 +269,6 @@ def test_limits_of_the_guard_on_exposure() -> None:
 
 @cache
 def literals() -> str:
-    """Every string literal of the package, adjacent ones joined as Python joins them."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
     nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return "\n".join(node.value for node in nodes if isinstance(node.value, str))

@@ -1,5 +1,3 @@
-"""Pages escape their input, are self-contained, and are the same from run to run."""
-
 import base64
 import subprocess
 import sys

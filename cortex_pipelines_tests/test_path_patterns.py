@@ -1,5 +1,3 @@
-"""Patterns of paths mean what they mean in .gitignore, wherever they are taken."""
-
 import subprocess
 import time
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Names that mean something else are refused for projects."""
-
 from pathlib import Path
 
 import pytest

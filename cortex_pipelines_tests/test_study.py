@@ -1,5 +1,3 @@
-"""A search is a function of the seed, also after a crash, and starts without old trials."""
-
 import json
 import subprocess
 import sys
@@ -14,7 +12,6 @@ STEPS = 6
 
 
 def bowl(trial: Any) -> float:
-    """Smallest at x = 2, whatever y is; told step by step."""
     import optuna
 
     x, y = trial.suggest_float("x", -5, 5), trial.suggest_float("y", 0.1, 10, log=True)

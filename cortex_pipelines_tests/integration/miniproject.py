@@ -217,13 +217,11 @@ class MiniProject:
         return mini
 
     def copy(self, root: Path) -> "MiniProject":
-        """The same project, with all that was made, in another folder."""
         passing = shutil.ignore_patterns("*.aside")
         shutil.copytree(self.root, root, symlinks=True, copy_function=_copy_unless_gone, ignore=passing)
         return MiniProject(root)
 
     def cortex(self, *words: str, status: int = 0) -> Result:
-        """``cortex`` with these words, run here; fails unless it ends with this status."""
         with contextlib.chdir(self.root), without_root_variable():
             result = CliRunner().invoke(main, list(words))
         problem = "".join(traceback.format_exception(*result.exc_info)) if result.exc_info else ""
@@ -259,7 +257,6 @@ class MiniProject:
         return str(self.lock()[address]["outs"][0]["md5"])
 
     def edit_params(self, change: Callable[[Any], None]) -> None:
-        """Edit params.yaml as a person does: comments and order stay."""
         edit_yaml(self.root / "params.yaml", change)
 
     def commit(self, message: str = "state") -> str:
@@ -287,7 +284,6 @@ class MiniProject:
 
 
 def parameters() -> dict[str, Any]:
-    """The demo's parameters with two projects and small models; every section can be edited."""
     projects = {
         "alpha": {"sources": [{"git": "sources/alpha", "ref": "main"}]},
         "beta": {"sources": [{"directory": "sources/beta"}]},
@@ -370,7 +366,6 @@ def run_in(folder: Path, *words: str, **environment: str) -> str:
 
 @contextlib.contextmanager
 def without_root_variable() -> Iterator[None]:
-    """Ignore CORTEX_ROOT of the environment that runs the tests."""
     previous = os.environ.pop("CORTEX_ROOT", None)
     try:
         yield

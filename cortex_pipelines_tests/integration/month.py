@@ -44,7 +44,6 @@ class Clock:
 
 
 def commit_as(mini: MiniProject, author: str, day: int, files: Iterable[Path], folder: str) -> None:
-    """Somebody adds files of this repository, which are real code, to a folder of alpha."""
     source = mini.root / "sources" / "alpha"
     (source / folder).mkdir(exist_ok=True)
     for path in files:
@@ -57,7 +56,6 @@ def commit_as(mini: MiniProject, author: str, day: int, files: Iterable[Path], f
 
 
 def room(name: str) -> list[Path]:
-    """The modules of one of this package's rooms."""
     return sorted((REPOSITORY / "cortex_pipelines" / name).glob("*.py"))
 
 
@@ -98,7 +96,6 @@ class Team:
         return response
 
     def corrects(self, path: str, before: str, corrected: str) -> None:
-        """A person accepts an answer and corrects it; not marked as simulated."""
         segments = {"prefix": before, "suffix": "", "filepath": path}
         answer = self.post("/v1/completions", {"model": "alpha", "segments": segments})
         completion = {"completion_id": answer["id"]}
@@ -109,6 +106,5 @@ class Team:
         self.post("/feedback", completion | correction)
 
     def votes_down(self, answer: str) -> None:
-        """The user who got an answer votes it down."""
         version = self.asked[answer][1]
         self.post("/feedback", {"completion_id": answer, "vote": "down", "version": version})

@@ -6,14 +6,12 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 
 def nightly(mini: MiniProject, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
-    """Execute the job; whether it succeeded is for the test to say."""
     _, definitions = mini.open()
     job = definitions.resolve_job_def("nightly")
     return job.execute_in_process(instance=mini.instance(), tags=tags, raise_on_error=False)
 
 
 def step_metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
-    """What each step shows in the UI."""
     return {
         str(event.step_key): {k: str(v.value) for k, v in event.step_output_data.metadata.items()}
         for event in result.all_events
@@ -22,12 +20,10 @@ def step_metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]
 
 
 def materialised(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Steps that gave a new version."""
     return {str(event.step_key) for event in result.all_events if event.event_type_value == "ASSET_MATERIALIZATION"}
 
 
 def checked(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:
-    """Whether each check of an asset passed, by its step and name."""
     return {
         (str(event.step_key), event.asset_check_evaluation_data.check_name): (event.asset_check_evaluation_data.passed)
         for event in result.all_events

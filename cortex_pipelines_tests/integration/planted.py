@@ -29,5 +29,4 @@ def contents(root: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def holding(root: Path, content: bytes) -> set[str]:
-    """Places that hold these bytes."""
     return {"/".join(path.relative_to(root).parts[:3]) for path, data in contents(root) if content in data}

@@ -18,7 +18,6 @@ USER = "cortex"
 
 
 def postgres_programs() -> Path | None:
-    """The folder of the newest PostgreSQL server that Debian's package installed, if any."""
     programs = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     return max((path.parent for path in programs), key=lambda path: int(path.parts[-2]), default=None)
 
@@ -48,7 +47,6 @@ class Postgres:
         self.start()
 
     def start(self) -> None:
-        """Start the server, if it is not running."""
         if (self._home / "data" / "postmaster.pid").exists():
             return
         options = f"-h 127.0.0.1 -p {self.port} -k {self._home} -F"
@@ -64,7 +62,6 @@ class Postgres:
         self._call("createdb", *connection, database)
 
     def url(self, database: str) -> str:
-        """The address of a database, without the password."""
         return f"postgresql+psycopg2://{USER}@127.0.0.1:{self.port}/{database}"
 
     def _control(self, *words: str) -> None:
@@ -99,7 +96,6 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
 
 @contextmanager
 def running_s3() -> Iterator[str]:
-    """Address of a server in this process that answers as S3 does; it has one empty bucket."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
@@ -111,7 +107,6 @@ def running_s3() -> Iterator[str]:
 
 
 def s3_client(address: str) -> Any:
-    """Client of an S3 server that lets everybody in."""
     boto3 = pytest.importorskip("boto3")
     return boto3.client(
         "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="nobody", aws_secret_access_key="nothing"
@@ -119,6 +114,5 @@ def s3_client(address: str) -> Any:
 
 
 def objects(address: str, prefix: str) -> list[str]:
-    """The names in the bucket that begin so."""
     listing = s3_client(address).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
     return [entry["Key"] for entry in listing.get("Contents", ())]

@@ -1,5 +1,3 @@
-"""Bad input gets an error that names file, place and remedy, and nothing already made is lost."""
-
 import errno
 import io
 import os
@@ -245,7 +243,6 @@ def test_a_full_disk_while_dvc_takes_the_output(data_made: MiniProject) -> None:
 
 
 def recovers(mini: MiniProject) -> None:
-    """With room again, the same command makes what it could not."""
     before = mini.lock()
     mini.cortex("run", "code_units", "--project", "beta")
     (row,) = [row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"]

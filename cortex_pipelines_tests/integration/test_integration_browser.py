@@ -1,5 +1,3 @@
-"""What a person sees and clicks in Dagster's UI."""
-
 import contextlib
 import os
 import shutil
@@ -42,7 +40,6 @@ def answers(address: str) -> bool:
 
 @pytest.fixture
 def ui(begun: MiniProject) -> Iterator[str]:
-    """Address of ``dagster dev`` over a project in which nothing is made yet."""
     shutil.copy(Path(__file__).parents[2] / "workspace.yaml", begun.root / "workspace.yaml")
     begun.instance()
     address = f"http://127.0.0.1:{(port := free_port())}"
@@ -91,7 +88,6 @@ def page(ui: str) -> Iterator[Page]:
 
 
 def press(page: Page, name: str) -> None:
-    """Press a button."""
     page.locator("button", has_text=name).first.click()
 
 

@@ -1,5 +1,3 @@
-"""The command line: adding projects, moving pins, routing, the doctor, and help."""
-
 import json
 import os
 import re

@@ -1,5 +1,3 @@
-"""The code location: what Dagster sees, and that it can be asked for in its own language."""
-
 import importlib
 
 import dagster as dg

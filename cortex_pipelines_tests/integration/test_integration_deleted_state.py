@@ -1,5 +1,3 @@
-"""A person tidies up in MLflow's or Dagster's page, or deletes state: later commands go on."""
-
 import json
 import shutil
 from collections.abc import Callable
@@ -21,8 +19,6 @@ ROUTER = "task_router"
 
 @pytest.fixture(scope="module")
 def promoted(finished: MiniProject, tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
-    """A project with a champion."""
-
     def make(root: Path) -> MiniProject:
         mini = finished.copy(root)
         mini.cortex("promote", ROUTER)

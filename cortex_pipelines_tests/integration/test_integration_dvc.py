@@ -1,5 +1,3 @@
-"""DVC's own commands at the front door, and the sync that tells Dagster and MLflow of them."""
-
 import shutil
 
 import pytest

@@ -1,5 +1,3 @@
-"""Feedback in the graph: pinned by an update, one version for DVC and Dagster, no other stale."""
-
 import json
 
 import polars as pl

@@ -1,5 +1,3 @@
-"""`cortex forget` reaches every place where a project keeps something, down to its bytes."""
-
 import json
 from pathlib import Path
 
@@ -31,14 +29,12 @@ TOMBSTONES = (
 
 
 def stones_of(root: Path, name: str) -> list[bytes]:
-    """What somebody is called in logs and in the projects."""
     privacy = load_parameters(root).privacy
     keys = [logs_key(privacy), *(project_key(project, privacy) for project in ("alpha", "beta"))]
     return [author_pseudonym(name, key).encode() for key in keys]
 
 
 def plant(mini: MiniProject) -> None:
-    """Something of the two people in each kind of place, and code in feedback and memory."""
     root, state = mini.root, gateway_log(mini.root).parent
     mini.edit_params(lambda values: values["feedback"].update(consent=["alpha", "beta"]))
     privacy = load_parameters(root).privacy

@@ -1,5 +1,3 @@
-"""The watch over champions in a project: silent without one, and it sees what came after one."""
-
 import json
 from typing import Any
 
@@ -19,7 +17,6 @@ def report(mini: MiniProject) -> tuple[dict[str, Any], str]:
 
 
 def log_tasks(mini: MiniProject, count: int) -> None:
-    """Tasks of a kind that the router has never met, each with its outcome."""
     with (mini.root / LOG).open("a") as log:
         for number in range(count):
             line = {

@@ -1,5 +1,3 @@
-"""The nightly run: a commit is added to a source, and only what depends on it is made again."""
-
 import json
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""A project outside of the repository, with the package installed elsewhere."""
-
 from pathlib import Path
 from unittest import mock
 

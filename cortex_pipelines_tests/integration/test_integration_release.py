@@ -1,5 +1,3 @@
-"""Promotion, rollback and lineage: what moves a champion, and the way back to its commits."""
-
 import json
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""A registered model is made again from the registry alone, and each version compared."""
-
 import json
 
 import pytest

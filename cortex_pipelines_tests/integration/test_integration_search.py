@@ -1,5 +1,3 @@
-"""Search over a real project: its assets, and what `cortex forget` leaves of them."""
-
 import json
 
 import numpy as np

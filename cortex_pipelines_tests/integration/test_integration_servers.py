@@ -1,5 +1,3 @@
-"""Shared servers as docs/guides/servers.md sets them up: S3, and PostgreSQL from Debian."""
-
 import os
 import re
 import shutil
@@ -38,7 +36,6 @@ def s3_address() -> Iterator[str]:
 
 @pytest.fixture
 def stored(begun: MiniProject, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> MiniProject:
-    """A project with S3 for DVC's outputs and MLflow's artifacts."""
     variables = {
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",
@@ -66,7 +63,6 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture
 def shared(begun: MiniProject, server: Postgres, monkeypatch: pytest.MonkeyPatch) -> MiniProject:
-    """A project whose Dagster and MLflow use empty databases of the server."""
     server.start()
     (settings,) = re.findall(r"```yaml\n# .dagster/dagster.yaml\n(.*?)```", GUIDE.read_text(), re.S)
     path = begun.root / ".dagster" / "dagster.yaml"
@@ -86,18 +82,15 @@ def shared(begun: MiniProject, server: Postgres, monkeypatch: pytest.MonkeyPatch
 
 
 def rows(mini: MiniProject) -> dict[str, dict[str, Any]]:
-    """What `cortex status` says of what was made, by asset."""
     return {row["asset"]: row for row in mini.status() if row["dvc_md5"]}
 
 
 def agree(row: dict[str, Any]) -> bool:
-    """Whether Dagster, DVC and MLflow give a fresh output the same version."""
     versions = {row[view] for view in ("data_version", "dvc_md5", "mlflow_digest")}
     return bool(row["fresh"]) and len(versions) == 1
 
 
 def process(mini: MiniProject, *words: str) -> subprocess.Popen[str]:
-    """``cortex`` with these words in a process of its own."""
     variables = {name: value for name, value in os.environ.items() if name != "CORTEX_ROOT"}
     return subprocess.Popen([BIN / "cortex", *words], cwd=mini.root, env=variables, stderr=subprocess.PIPE, text=True)
 

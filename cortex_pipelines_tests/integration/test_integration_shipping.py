@@ -1,5 +1,3 @@
-"""From a registered adapter to what other programs load: signed, verified, exported, refused."""
-
 import shutil
 from pathlib import Path
 

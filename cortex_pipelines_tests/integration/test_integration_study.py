@@ -1,5 +1,3 @@
-"""A study of adapters: created from a list, run, resumed, and shown in one table."""
-
 import contextlib
 import json
 import threading
@@ -73,7 +71,6 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(finished
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folders of code, which the list of projects names instead of packages."""
     for name in ("flask", "first", "second"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.py").write_text("def f():\n    return 1\n")

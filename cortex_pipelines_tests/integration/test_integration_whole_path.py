@@ -1,5 +1,3 @@
-"""One command makes the whole path, and Dagster, DVC and MLflow tell the same of it."""
-
 import json
 import re
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Every notebook runs from top to bottom on a finished project, and is kept without outputs."""
-
 import json
 import os
 from pathlib import Path
@@ -62,7 +60,6 @@ def test_notebook_says_what_to_run_first(path: Path, tmp_path: Path) -> None:
 
 
 def run(path: Path, root: Path) -> str:
-    """Execute a notebook on a project and return the text of its outputs."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,

@@ -1,5 +1,3 @@
-"""The nightly job on the toy graph: its steps, what fails, what is retried, what is said."""
-
 import sqlite3
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""What a run is about to do: which stages, how long, and what limits leave out."""
-
 import json
 import sqlite3
 from pathlib import Path
@@ -131,7 +129,6 @@ def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path
 
 
 def all_steps(project: Project, only: str | None = None) -> dict[str, PlannedStage]:
-    """The plan where nothing has been made, without a dvc.yaml."""
     stale = [
         SimpleNamespace(asset=asset, partition=partition, changed=True)
         for asset in project.graph.order

@@ -1,5 +1,3 @@
-"""What every asset of the real graph says of retries, backfills and freshness."""
-
 from datetime import timedelta
 from pathlib import Path
 

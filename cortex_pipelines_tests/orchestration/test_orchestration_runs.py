@@ -1,5 +1,3 @@
-"""Running what is stale: the order, what fails, and what is left alone."""
-
 import os
 import signal
 import time

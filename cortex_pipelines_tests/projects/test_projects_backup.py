@@ -1,5 +1,3 @@
-"""Backups: encrypted, without keys, restored to the same state after the project is destroyed."""
-
 import json
 import shutil
 import subprocess
@@ -112,7 +110,6 @@ def test_a_backup_that_helps_nobody_is_refused(tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new project, with the password of a backup in the environment."""
     root = tmp_path / "shop"
     assert CliRunner().invoke(main, ["init", str(root)]).exit_code == 0
     monkeypatch.setenv("RESTIC_PASSWORD", "x")

@@ -1,5 +1,3 @@
-"""What commands do with sources that dlt reads: pins in sources.lock, and forgetting."""
-
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ OUTCOMES = "CREATE TABLE tasks (id TEXT, agent TEXT, state TEXT, summary TEXT, f
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with an issue tracker and a database of outcomes; its models are pinned."""
     root = tmp_path / "models"
     (root / "logs").mkdir(parents=True)
     (root / "logs" / "tasks.jsonl").write_text('{"event_type": "started"}\n')

@@ -1,5 +1,3 @@
-"""What the doctor says of the sandbox."""
-
 import pytest
 
 from cortex_pipelines.execution.sandbox import sandbox

@@ -1,5 +1,3 @@
-"""Forgetting: tombstones, the models that are named, and what is deleted."""
-
 import json
 import shutil
 from dataclasses import asdict

@@ -1,5 +1,3 @@
-"""A project leaves: what goes, what stays, and the text of params.yaml."""
-
 import pytest
 
 from cortex_pipelines.projects.parameter_file import without_project

@@ -1,5 +1,3 @@
-"""What `cortex status` keeps of its last answer, and how it groups what it shows."""
-
 import os
 import shutil
 from collections.abc import Callable
@@ -19,7 +17,6 @@ ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A few files of a project; they count as settled."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("params.yaml", "dvc.lock", "data/words/a/words.parquet", "cache/ab/cd"):
         path = tmp_path / name

@@ -1,5 +1,3 @@
-"""`cortex summary`: what was made and what it reached, with intervals and reports."""
-
 import json
 from pathlib import Path
 from typing import Any

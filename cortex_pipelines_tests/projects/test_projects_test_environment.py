@@ -1,5 +1,3 @@
-"""``cortex test-environment``: what is pinned, made and named, and what is refused."""
-
 import hashlib
 from pathlib import Path
 

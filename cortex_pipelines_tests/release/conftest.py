@@ -8,7 +8,6 @@ from cortex_pipelines_tests.adapters import tinymodel
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    """A random Llama of two layers."""
     root = tmp_path_factory.mktemp("tiny")
     folder = tinymodel.write_tiny_base(root / "base")
     return BaseModel(folder, "directory:base", base_digest(tinymodel.pinned(root)))

@@ -1,5 +1,3 @@
-"""What the counts of a canary show."""
-
 import random
 
 import pytest

@@ -1,5 +1,3 @@
-"""The model card says what is known of an adapter, and what was not shown."""
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""``cortex experiment`` on a project of which only the releases are there."""
-
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ VERSIONS = {"1.0.0": "1" * 32 + ".dir", "1.1.0": "2" * 32 + ".dir"}
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a champion, 1.1.0, and the one before it."""
     write_yaml(
         tmp_path / "params.yaml",
         read_yaml(ROOT / "params.yaml")

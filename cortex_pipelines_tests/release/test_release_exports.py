@@ -1,5 +1,3 @@
-"""Exports do what the released adapter does, or are refused."""
-
 import json
 import os
 import shutil

@@ -1,5 +1,3 @@
-"""Adapters on a base in memory: the same answers as peft's own way, and nothing else is taken."""
-
 import json
 import shutil
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Semantic versions: what changed decides the number, and a number means one version for ever."""
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ STAGE = "code_adapter@demo"
 
 
 def stage() -> dict[str, Any]:
-    """A model's stage as dvc.lock holds it."""
     return {
         "cmd": "cortex run code_adapter --project demo",
         "deps": [

@@ -1,5 +1,3 @@
-"""Canaries, plans, and what is refused: code that no commit holds, models that are too large."""
-
 import json
 import signal
 import subprocess
@@ -183,7 +181,6 @@ def git(root: Path, *words: str) -> None:
 
 
 def commit_project(root: Path) -> str:
-    """A committed project whose dvc.lock says what its model was made from; the model's version."""
     (root / CODE).mkdir(parents=True)
     (root / CODE / "lora.py").write_text("RANK = 8\n")
     weights = root / "data" / "code_adapter" / "demo"

@@ -1,5 +1,3 @@
-"""Champions move by promotion and rollback alone, and the ledger tells how."""
-
 import json
 from pathlib import Path
 from typing import Any

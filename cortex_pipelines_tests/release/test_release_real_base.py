@@ -1,5 +1,3 @@
-"""The default base's own GGUF file: an adapter changes its tensors as it changes the weights."""
-
 from pathlib import Path
 
 import numpy as np

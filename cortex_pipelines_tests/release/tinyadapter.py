@@ -1,5 +1,3 @@
-"""Adapters for the tiny base with weights that matter, made without training."""
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""What somebody deleted in MLflow is restored, or made again, where it is needed next."""
-
 import logging
 import shutil
 import sqlite3
@@ -41,7 +39,6 @@ def delete(root: Path, number: str) -> None:
 
 
 def delete_for_good(root: Path, number: str) -> None:
-    """What ``mlflow gc`` does."""
     client: Any = store.open_client(root)
     client.delete_experiment(number)
     records = client._tracking_client.store

@@ -1,5 +1,3 @@
-"""Runs while they go: opened first, fed on the way, and ended whatever happens."""
-
 import json
 import logging
 import subprocess

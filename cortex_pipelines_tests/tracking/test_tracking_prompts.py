@@ -1,5 +1,3 @@
-"""Templates of prompts as MLflow's prompt registry holds them."""
-
 from pathlib import Path
 
 import pytest

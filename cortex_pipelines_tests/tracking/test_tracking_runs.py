@@ -1,5 +1,3 @@
-"""One MLflow run for each materialisation, and the way back from it."""
-
 import importlib
 import json
 import subprocess
@@ -27,7 +25,6 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 
 @pytest.fixture(scope="module")
 def tracked_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, dict[Any, str]]:
-    """A toy project, everything in it made and tracked, and the runs by asset and partition."""
     bench = Workbench.create(tmp_path_factory.mktemp("tracked") / "p")
     runs = {stage: record(bench, *stage) for stage in bench.all_stages()}
     return bench, runs
@@ -133,7 +130,6 @@ def test_processes_that_come_first_together_find_one_database(tmp_path: Path) ->
 
 
 def enter(bench: Workbench, version: str, run_id: str, name: str = "words-a") -> str:
-    """A version in the registry, as a release enters it."""
     client = open_client(bench.root)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)

@@ -1,5 +1,3 @@
-"""Where MLflow keeps what it is given: in the project, or where its own variables say."""
-
 import contextlib
 import shutil
 import sqlite3
@@ -122,7 +120,6 @@ def test_a_database_that_cannot_be_reached_is_said_at_once(
 def test_outputs_without_a_database_are_entered_by_the_next_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, lost: bool
 ) -> None:
-    """After `rm -rf .mlflow`, and in a clone with outputs from a remote."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  {stage}:\n    cmd: x\n")
     assert store.lost(tmp_path) == lost

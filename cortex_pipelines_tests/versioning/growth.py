@@ -47,19 +47,16 @@ def begin(root: Path, projects: tuple[str, ...]) -> Workbench:
 
 
 def project_names(number: int) -> tuple[str, ...]:
-    """Names of so many projects."""
     return tuple(f"p{one:04d}" for one in range(number))
 
 
 def seconds(act: Callable[[], object]) -> float:
-    """Processor seconds of one call."""
     start = time.process_time()
     act()
     return round(time.process_time() - start, 2)
 
 
 def measure(bench: Workbench) -> dict[str, float]:
-    """Seconds by what is done."""
     timings = {"load": seconds(lambda: bench.definitions(bench.project()).resolve_asset_graph())}
     timings["first sync"] = seconds(bench.sync)
     timings["quiet sync"] = seconds(bench.sync)

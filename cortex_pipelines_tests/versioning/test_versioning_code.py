@@ -1,5 +1,3 @@
-"""What an asset's code is: everything that its function runs, and nothing else."""
-
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +12,6 @@ from cortex_pipelines.versioning.content import content_md5
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package's files, to edit."""
     root = tmp_path_factory.mktemp("root")
     shutil.copytree(FOLDER, root / FOLDER.name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
     return root

@@ -1,5 +1,3 @@
-"""DVC's metrics, plots and experiments work in a project as anybody else's do."""
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""Declarations that do not fit together are found when the graph is built."""
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Dagster's instance of a project."""
-
 import os
 import sqlite3
 from contextlib import closing

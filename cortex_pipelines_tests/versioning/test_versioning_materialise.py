@@ -1,5 +1,3 @@
-"""Making one version: what moved meanwhile, broken contracts, and where DVC cannot follow."""
-
 import json
 import time
 from collections.abc import Callable
@@ -29,14 +27,12 @@ def bench(tmp_path: Path) -> Workbench:
 
 
 def words_asset(compute: Compute, **given: Any) -> VersionedAsset:
-    """The asset ``words`` doing something else."""
     compute.__name__ = "words"
     compute.__doc__ = "Words of the pinned note."
     return versioned_asset(tables=(WORDS,), code=("toy/words.py",), **given)(compute)
 
 
 def make(bench: Workbench, asset: VersionedAsset, **given: Any) -> Any:
-    """Make it in the project of the bench, whose stages are written for the asset alone."""
     from cortex_pipelines.versioning.dvc import stages
 
     project = Project(bench.root, Graph([asset], [note_pin()], {}), toy_parameters)

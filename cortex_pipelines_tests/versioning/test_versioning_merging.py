@@ -1,5 +1,3 @@
-"""Two branches that both ran are joined by real git, and conflicts are named as such."""
-
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -71,7 +69,6 @@ Branches = Callable[[Second], Workbench]
 
 @pytest.fixture(scope="module")
 def _begun(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    """A project with all made, and a branch ``other`` with the first change that ran, too."""
     bench = Workbench.create(tmp_path_factory.mktemp("begun") / "p")
     git_merge.write_attributes(bench.root)
     run_all(bench)
@@ -104,7 +101,6 @@ def _branched(_begun: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Br
 
 @pytest.fixture
 def branched(_branched: Branches, tmp_path: Path) -> Branches:
-    """Opens a copy of the project whose ``main`` has a second change that ran, too."""
     return lambda second: copied(_branched(second), tmp_path / "branched")
 
 
@@ -121,7 +117,6 @@ def generate(bench: Workbench) -> Callable[[], None]:
 
 
 def attempt(bench: Workbench, *words: str) -> None:
-    """A git command that may end in a conflict."""
     subprocess.run(["git", *words], cwd=bench.root, check=False, capture_output=True)
 
 

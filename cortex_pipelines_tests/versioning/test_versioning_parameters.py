@@ -1,5 +1,3 @@
-"""Effective parameters: what counts over what, where it is written, and what becomes stale."""
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +24,6 @@ def bench(tmp_path: Path) -> Workbench:
 
 
 def stale(bench: Workbench) -> set[str]:
-    """Addresses that DVC would make again, and Dagster too."""
     bench.sync()
     project = bench.project()
     staleness = bench.staleness(project)

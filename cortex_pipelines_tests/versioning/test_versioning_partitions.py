@@ -1,5 +1,3 @@
-"""Dagster's partitions are the projects of ``params.yaml``, also of a location loaded before."""
-
 from pathlib import Path
 
 from dvc_objects.fs import MemoryFileSystem

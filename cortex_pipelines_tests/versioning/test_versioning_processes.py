@@ -1,5 +1,3 @@
-"""Many processes at once, and processes that are killed."""
-
 import signal
 import subprocess
 import sys

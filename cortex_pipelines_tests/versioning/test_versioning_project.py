@@ -1,5 +1,3 @@
-"""A project on disk: files that are not as they have to be are named."""
-
 from pathlib import Path
 
 import pytest

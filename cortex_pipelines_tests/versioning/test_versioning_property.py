@@ -39,7 +39,7 @@ VALUES = st.sampled_from(["", "x", "y"])
 
 
 class Killed(BaseException):
-    """The process is gone: nothing that would run after it does."""
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,6 @@ def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Spine(RuleBasedStateMachine):
-    """Random histories of one project."""
-
     template: Path
     sync_as: Callable[[Workbench], int] = staticmethod(lambda bench: bench.sync())
     revisions = Bundle("revisions")
@@ -202,7 +200,6 @@ class Spine(RuleBasedStateMachine):
 
 
 def dying(moment: str) -> dict[str, Any]:
-    """What to replace so that a materialisation dies at a moment."""
     from cortex_pipelines.versioning import materialise as module
 
     def die(*args: Any, **kwargs: Any) -> None:
@@ -232,7 +229,7 @@ def run_machine(machine: type[Spine], steps: int, phases: tuple[Phase, ...]) -> 
         machine,
         settings=settings(
             max_examples=max(1, steps // STEPS_PER_EXAMPLE),
-            stateful_step_count=STEPS_PER_EXAMPLE,
+            stateful_step_count=min(STEPS_PER_EXAMPLE, steps),
             phases=phases,
             deadline=None,
             derandomize=True,

@@ -1,5 +1,3 @@
-"""Publishing: all of the old or all of the new, whatever the file system can do."""
-
 import ctypes
 import errno
 from pathlib import Path

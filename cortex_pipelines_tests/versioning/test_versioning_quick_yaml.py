@@ -1,5 +1,3 @@
-"""DVC's files are parsed once a stage, and say the same as without that."""
-
 from collections import Counter
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""Failures that pass by themselves, and those that do not."""
-
 import sqlite3
 import urllib.error
 from email.message import Message

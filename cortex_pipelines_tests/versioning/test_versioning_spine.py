@@ -124,7 +124,6 @@ def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
 
 
 def edited(reasons: list[str]) -> list[str]:
-    """The same by the name of the file that a person edits."""
     return [re.sub(rf"^{FOLDER}/[\w/]+\.json", FILE, words) for words in reasons]
 
 

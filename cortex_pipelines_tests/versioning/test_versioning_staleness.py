@@ -1,5 +1,3 @@
-"""The stale status worked out here is the one that Dagster's UI shows, whatever the events say."""
-
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +22,6 @@ class EventLog:
         self.instance = self.bench.instance()
 
     def tell(self, name: str, partition: str | None, **tags: str) -> int:
-        """Report a version; the storage id of the event."""
         event = dg.AssetMaterialization(name, partition=partition, tags=tags and unmangled(tags))
         self.instance.report_runless_asset_event(event)
         record = self.instance.get_latest_data_version_record(dg.AssetKey(name), partition_key=partition)

@@ -49,14 +49,10 @@ CODE = ("words", "loud", "tally", "digest", "page")
 
 
 class LoudSettings(Settings):
-    """How loud."""
-
     suffix: str
 
 
 class PageSettings(Settings):
-    """How a page looks."""
-
     width: int
 
 
@@ -64,16 +60,12 @@ Profile = Literal["standard", "loud"]
 
 
 class ToyEntry(Settings):
-    """One project."""
-
     title: str
     profile: Profile | None = None
     loudness: LoudSettings | None = None
 
 
 class ToyParameters(Settings):
-    """All of a toy's ``params.yaml``: the loudness may differ by project, the pages may not."""
-
     profile: Profile
     projects: dict[ProjectName, ToyEntry]
     loudness: LoudSettings
@@ -101,8 +93,6 @@ def note_pin() -> Pin:
 
 
 def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
-    """The assets, doing what the loaded code says."""
-
     @versioned_asset(tables=(WORDS,), code=("toy/words.py",))
     def words(note: list[str]) -> dict[str, pl.DataFrame]:
         """Words of the pinned note."""
@@ -159,8 +149,6 @@ class NoRun:
 
 
 class NoTracker:
-    """Stands for MLflow where a test is not about it."""
-
     def begin(self, project: Any, asset: Any, partition: Any, made_from: Any, run: str) -> NoRun:
         return NoRun(self, (project, asset, partition), run)
 
@@ -230,7 +218,6 @@ class Workbench:
         return self._instance
 
     def reopen(self) -> None:
-        """Forget the Dagster instance, as a process that starts again."""
         self._instance = None
 
     def staleness(self, project: Project | None = None) -> Staleness:
@@ -252,7 +239,6 @@ class Workbench:
         return sync(project, instance, self.staleness(project), **kwargs)
 
     def run(self, names: list[str], partition: str | None) -> bool:
-        """Materialise by Dagster; whether it succeeded."""
         project = self.project()
         follow_projects(self.instance(), project)
         result = dg.materialize(
@@ -265,7 +251,6 @@ class Workbench:
         return result.success
 
     def make(self, name: str, partition: str | None) -> Version:
-        """Materialise without Dagster."""
         project = self.project()
         return materialise(project, project.graph.assets[name], partition)
 
