@@ -191,6 +191,23 @@ NOT_EQUIVALENT = {
         "def f():\n    x, y = 1, 2\n    return lambda: (x, y)\n",
         "def f():\n    x, x = 1, 2\n    return lambda: (x, x)\n",
     ),
+    "a comprehension that sees its own variable": (
+        "def f(z):\n    x = 3\n    return [q for q in z if x], x\n",
+        "def f(z):\n    y = 3\n    return [y for y in z if y], y\n",
+    ),
+    "a nonlocal that became a local": (
+        "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return g, x\n",
+        "def f():\n    x = 1\n    def g():\n        x = 2\n    return g, x\n",
+    ),
+    "an attribute of a class": (
+        "def f():\n    class A:\n        x = 1\n    return A\n",
+        "def f():\n    class A:\n        y = 1\n    return A\n",
+    ),
+    "a name that an import binds": (
+        "def f():\n    import a.b\n    return a\n",
+        "def f():\n    import a.b\n    return b\n",
+    ),
+    "a lambda's parameter": ("def f():\n    return lambda q: q\n", "def f():\n    return lambda r: r\n"),
     "another operator": ("def f(a):\n    return a + 1\n", "def f(a):\n    return a - 1\n"),
 }
 
@@ -201,10 +218,39 @@ def test_the_check_refuses(before: str, after: str) -> None:
         check_equivalent(before, after)
 
 
-def test_the_check_accepts_cells_in_another_order() -> None:
-    first = "def f():\n    a, b = 1, 2\n    def g():\n        return a - b\n    return g\n"
-    other = "def f():\n    z, c = 1, 2\n    def g():\n        return z - c\n    return g\n"
-    check_equivalent(first, other)
+EQUIVALENT = {
+    "cells in another order": (
+        "def f():\n    a, b = 1, 2\n    def g():\n        return a - b\n    return g\n",
+        "def f():\n    z, c = 1, 2\n    def g():\n        return z - c\n    return g\n",
+    ),
+    "a variable of a comprehension and one around it": (
+        "def f(z):\n    x = 3\n    return [x for x in z if x], x\n",
+        "def f(z):\n    y = 3\n    return [y for y in z if y], y\n",
+    ),
+    "a method that sees a variable around its class": (
+        "def f():\n    x = 1\n    class A:\n        q = x\n        def m(self):\n            self.x = x\n    return A\n",
+        "def f():\n    y = 1\n    class A:\n        q = y\n        def m(self):\n            self.x = y\n    return A\n",
+    ),
+    "nonlocal": (
+        "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return g, x\n",
+        "def f():\n    y = 1\n    def g():\n        nonlocal y\n        y = 2\n    return g, y\n",
+    ),
+    "a named expression in a comprehension": (
+        "def f(z):\n    return [n for q in z if (n := q)]\n",
+        "def f(z):\n    return [m for r in z if (m := r)]\n",
+    ),
+    "an exception, an import and a match": (
+        "def f(z):\n    import a as b\n    try:\n        b()\n    except E as e:\n        print(e)\n"
+        "    match z:\n        case [x, *y]:\n            return x, y\n",
+        "def f(z):\n    import a as c\n    try:\n        c()\n    except E as r:\n        print(r)\n"
+        "    match z:\n        case [u, *v]:\n            return u, v\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), EQUIVALENT.values(), ids=EQUIVALENT)
+def test_the_check_accepts(before: str, after: str) -> None:
+    check_equivalent(before, after)
 
 
 def test_the_check_accepts_constants_of_every_sort() -> None:

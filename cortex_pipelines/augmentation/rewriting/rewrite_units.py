@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.node_table import NodeTable
-from cortex_pipelines.augmentation.python_code import compiled, header_for, same_code
+from cortex_pipelines.augmentation.python_code import compiled, header_for
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
 from cortex_pipelines.augmentation.rewriting.equivalence import canonical
@@ -133,7 +133,7 @@ def _variants(view: NodeTable, seed: tuple[object, ...], first: str | None) -> I
 def is_same(family: str, view: NodeTable, changed: bytes) -> bool:
     """Whether a rewritten unit is equivalent to the original, as far as can be verified.
 
-    Comments and layout: the same tokens and, for Python, the same byte code. Structure: the code
+    Comments and layout: the same tokens and, for Python, the same syntax tree. Structure: the code
     parses and has the same names and literals, except a new name for a result; for Python both
     syntax trees have the same canonical form, and the code compiles.
     """
@@ -144,13 +144,11 @@ def is_same(family: str, view: NodeTable, changed: bytes) -> bool:
     if view.language != "python":
         return True
     sources = [header_for(view.nodes, snippet.prefix) + code for code in (snippet.code, changed)]
-    code, changed_code = (compiled(source) for source in sources)
-    if code is None or changed_code is None:
+    if any(compiled(source) is None for source in sources):
         return False
-    if family != "structure":
-        return same_code(code, changed_code)
+    form = canonical if family == "structure" else ast.dump
     try:
-        before, after = (canonical(ast.parse(source)) for source in sources)
+        before, after = (form(ast.parse(source)) for source in sources)
         return before == after
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
