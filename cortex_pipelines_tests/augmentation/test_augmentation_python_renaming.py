@@ -228,8 +228,8 @@ EQUIVALENT = {
         "def f(z):\n    y = 3\n    return [y for y in z if y], y\n",
     ),
     "a method that sees a variable around its class": (
-        "def f():\n    x = 1\n    class A:\n        q = x\n        def m(self):\n            self.x = x\n    return A\n",
-        "def f():\n    y = 1\n    class A:\n        q = y\n        def m(self):\n            self.x = y\n    return A\n",
+        "def f():\n    x = 1\n    class A:\n        def m(self):\n            self.x = x\n    return A\n",
+        "def f():\n    y = 1\n    class A:\n        def m(self):\n            self.x = y\n    return A\n",
     ),
     "nonlocal": (
         "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return g, x\n",
