@@ -94,7 +94,7 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
         raise click.UsageError("--drop goes with TASK")
     root = find_root()
     if task and drop:
-        reviews.drop(root, task)
+        reviews.close_review(root, task)
         click.echo(f"{task} is deleted", err=True)
     elif task and master:
         path = reviews.decide(root, task, master, by or getpass.getuser())

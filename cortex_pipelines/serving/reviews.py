@@ -172,10 +172,6 @@ def waiting_rows(root: Path) -> list[tuple[str, ...]]:
     ]
 
 
-def drop(root: Path, identity: str) -> None:
-    _close(root, identity)
-
-
 def decide(root: Path, identity: str, master: str, author: str) -> Path:
     """Record the right master of an open task; returns the log that the next training reads.
 
@@ -210,7 +206,7 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
         }
         recorded_master = _append_once(path, record)["ideal_expert"]
 
-    _close(root, identity, keep)
+    close_review(root, identity, keep)
     if recorded_master != master:
         raise ProjectError(
             f"{identity} was decided before: {path} says that it belongs to {recorded_master}; "
@@ -219,7 +215,7 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
     return path
 
 
-def _close(root: Path, identity: str, keep: Callable[[PendingReview], None] | None = None) -> None:
+def close_review(root: Path, identity: str, keep: Callable[[PendingReview], None] | None = None) -> None:
     if not review_queue(root).close(identity, keep):
         raise ProjectError(f"no open task {identity}; `cortex review` lists them")
 

@@ -15,11 +15,10 @@ from typing import Any, Unpack
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.prompts.templates import PromptFileError
-from cortex_pipelines.release.answering import Condition
 from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentOptions, ExperimentSpec
 from cortex_pipelines.release.experiments.running import experiment_log, experiments_lock
 from cortex_pipelines.release.gates import Analysis, Count, analyse, look_of
-from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant
+from cortex_pipelines.serving.catalogue import ServedModel, Split, Variant, ways_of
 from cortex_pipelines.serving.security.access import context_value, current_principal
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -183,14 +182,17 @@ def arm_of(models: Mapping[str, ServedModel], project: str, reference: str) -> S
     if name in _UNTRAINED and not way:
         return _served_way(_served(models, project), name, reference)
     if (served := models.get(f"{project}@{name}")) is None or "number" not in served.details:
-        raise ExperimentError(_unknown(models, project, reference))
+        versions = [key.partition("@")[2] for key in sorted(models) if key.startswith(f"{project}@")]
+        released = [version for version in versions if version[:1].isdigit() or version == "champion"]
+        available = ", ".join((*released, *_UNTRAINED))
+        raise ExperimentError(f"{project} has no release {reference}; there is: {available}")
     if served.details["number"] is None:
         raise ExperimentError(f"{project}@{name} is not released; `cortex promote` releases it")
     return _served_way(served, way, reference) if way else served
 
 
 def _served_way(served: ServedModel, way: str, reference: str) -> ServedModel:
-    ways: Mapping[Condition, ServedModel] = served.by_way or {served.release.way: served}
+    ways = ways_of(served)
     for way_name, model in ways.items():
         if way_name == way:
             return model
@@ -224,10 +226,3 @@ def _served(models: Mapping[str, ServedModel], project: str) -> ServedModel:
         project_names = sorted(name for name, model in models.items() if model.details.get("project") == name)
         raise ExperimentError(f"no project {project}; projects: {', '.join(project_names) or 'none yet'}")
     return models[project]
-
-
-def _unknown(models: Mapping[str, ServedModel], project: str, reference: str) -> str:
-    versions = [name.partition("@")[2] for name in sorted(models) if name.startswith(f"{project}@")]
-    released = [name for name in versions if name[:1].isdigit() or name == "champion"]
-    available = ", ".join((*released, *_UNTRAINED))
-    return f"{project} has no release {reference}; there is: {available}"

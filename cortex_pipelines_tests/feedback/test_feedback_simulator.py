@@ -161,7 +161,6 @@ def test_what_stands_in_a_text_counts_by_lines_as_often_as_it_is_there() -> None
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with consent, and no data."""
     folder = tmp_path / "project"
     folder.mkdir()
     write_yaml(
@@ -175,7 +174,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_interactions(root: Path) -> list[dict[str, Any]]:
-    """As ``cortex run interactions`` does, of all stored events."""
     lines = sorted((root / ".cortex" / "feedback").glob("*.jsonl"))
     records = [json.loads(line) for path in lines for line in path.read_text().splitlines()]
     frame = build_interactions(map(parse_event, records), ("shop",))

@@ -11,13 +11,11 @@ from cortex_pipelines_tests.serving import tinygateway
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Base, adapters, examples and rules."""
     return tinygateway.write(tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture(scope="module")
 def gateway(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that is closed after the module."""
     opened = tinygateway.open_tiny(home, tmp_path_factory.mktemp("state"))
     close, opened.close = opened.close, lambda: None  # type: ignore[method-assign]  # applications close it
     yield opened

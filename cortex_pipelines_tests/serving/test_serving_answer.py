@@ -27,7 +27,6 @@ TEXTS = ("", "abc", "x = 1, 2, 3", f"a{EMOJI}b", f"{EMOJI}{EMOJI}", "日本語 �
 
 @cache
 def bytes_each() -> Any:
-    """A token a byte."""
     return tinymodel.byte_tokenizer()
 
 
@@ -64,7 +63,6 @@ TOKENIZERS = (bytes_each, bytes_merged, byte_fallback)
 def answer(
     tokenizer: Any, ids: Sequence[int], sampling: Sampling, start: str = ""
 ) -> tuple[str, list[GeneratedToken], list[TextDelta]]:
-    """Text, tokens and pieces of an answer of these tokens."""
     growing = StreamedAnswer(tokenizer, start, sampling)
     deltas: list[TextDelta] = []
     for number in ids:

@@ -88,7 +88,6 @@ def loaded(engine: Engine, home: Path, project: str | None) -> LoadedAdapter | N
 
 
 def run_job(engine: Engine, job: Job, after: Callable[[TextDelta], bool] = lambda _: False) -> list[TextDelta]:
-    """The pieces of a job, cancelled where ``after`` says so."""
     events: SimpleQueue[Event] = SimpleQueue()
     cancel = engine.submit(job, events.put)
     deltas: list[TextDelta] = []
@@ -313,8 +312,7 @@ def test_too_many_wait(opened: Callable[..., Engine], home: Path) -> None:
         engine.load(AdapterFiles("later.dir", lambda: home / "shop"))
 
 
-def without_effect(_self: ResidentBase, _adapter: Any) -> None:
-    """A loader that forgets what it loads."""
+def without_effect(_self: ResidentBase, _adapter: Any) -> None: ...
 
 
 def twice(self: ResidentBase, adapter: Any, original_apply: Any = ResidentBase.apply) -> None:

@@ -55,7 +55,6 @@ def models(home: Path, broken: bool = False) -> dict[str, ServedModel]:
 
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
-    """A gateway that follows the experiments of the folder, as that of a project does."""
     log = running.experiment_log(tmp_path)
 
     def catalogue(broken: bool) -> Catalogue:

@@ -83,8 +83,6 @@ def test_ten_times_the_load_is_told_to_come_back(home: Path, tmp_path: Path, mon
 
 
 class FiledLedger(Ledger):
-    """Conclusions in a file, as ``releases.lock`` keeps them."""
-
     def __init__(self, home: Path, path: Path) -> None:
         super().__init__(home)
         self._path = path
@@ -95,7 +93,6 @@ class FiledLedger(Ledger):
 
 
 def serve_rollout(home: Path, state: Path, port: int) -> None:
-    """A gateway that tries a canary."""
     ledger = FiledLedger(home, state / CONCLUSIONS)
     rollouts = Rollouts(state / ROLLOUTS, ledger.conclude)
     gateway = tinygateway.open_tiny(home, state, ledger.catalogue, lambda: 0, rollouts)

@@ -116,8 +116,6 @@ def test_no_message_can_write_a_turn_of_another_role() -> None:
 
 
 class Broken:
-    """Files that cannot be had until they are mended."""
-
     def __init__(self, folder: Path) -> None:
         self.folder, self.mended, self.asked = folder, False, 0
 

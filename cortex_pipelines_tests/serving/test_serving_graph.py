@@ -29,8 +29,6 @@ NODE = "name partition version runId gitCommit"
 
 
 class Lineages:
-    """Answers with the tree, and counts."""
-
     def __init__(self) -> None:
         self.asked: list[tuple[str | None, str]] = []
 

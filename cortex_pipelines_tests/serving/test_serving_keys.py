@@ -33,7 +33,6 @@ def keys(tmp_path: Path) -> KeyRing:
 
 @pytest.fixture
 def enter(gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Enter]:
-    """A client at the door of a gateway, which stays open for the next one."""
     with ExitStack() as stack:
 
         def make_client(**changes: Any) -> TestClient:

@@ -42,7 +42,6 @@ def kustomization(folder: str) -> Any:
 
 @cache
 def manifests() -> dict[tuple[str, str], Any]:
-    """Every object of the base, by kind and name."""
     resources = kustomization("base")["resources"]
     assert sorted(resources) == sorted(
         path.name for path in (FOLDER / "base").glob("*.yaml") if path.stem != "kustomization"

@@ -48,7 +48,6 @@ ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
 
 
 def public_jwk(key: Any, kid: str, **more: Any) -> dict[str, Any]:
-    """A public key as a set of keys has it."""
     algorithm = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256"}
     kinds = [name for kind, name in algorithm.items() if isinstance(key, kind)] or ["EdDSA"]
     jwk = jwt.get_algorithm_by_name(kinds[0]).to_jwk(key.public_key(), as_dict=True)
@@ -79,7 +78,6 @@ def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "rsa", **c
 
 
 def by_hand(header: dict[str, Any], sign: Callable[[bytes], bytes]) -> str:
-    """A token that no library would make."""
     parts = [json.dumps(part).encode() for part in (header, claims())]
     body = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     return (body + b"." + base64.urlsafe_b64encode(sign(body)).rstrip(b"=")).decode()
@@ -201,8 +199,6 @@ def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(fold
 
 
 class Publisher:
-    """A provider's address, which counts how often it is asked."""
-
     def __init__(self) -> None:
         self.keys: Any = {"keys": KEYS}
         self.asked = 0

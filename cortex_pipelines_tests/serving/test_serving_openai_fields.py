@@ -62,7 +62,6 @@ def client(http: TestClient) -> openai.OpenAI:
 
 
 def names_of(*params: Any) -> set[str]:
-    """Fields of an official type."""
     return {name for each in params for name in typing.get_type_hints(each)}
 
 

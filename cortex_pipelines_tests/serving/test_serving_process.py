@@ -45,7 +45,6 @@ def free_port() -> int:
 
 
 def await_answer(url: str, process: "subprocess.Popen[bytes]", context: ssl.SSLContext | None = None) -> None:
-    """Wait until a gateway answers; fails if its process ends before, or after ten minutes."""
     until = time.monotonic() + 600
     while True:
         try:
@@ -77,7 +76,6 @@ def started(
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     issued_at = datetime.now(UTC)
@@ -98,8 +96,6 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 @dataclass(frozen=True)
 class Served:
-    """A process over TLS, and the key of anna."""
-
     url: str
     process: "subprocess.Popen[bytes]"
     home: Path

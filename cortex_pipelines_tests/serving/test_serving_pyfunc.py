@@ -36,7 +36,6 @@ TASKS = ["fix the bug in a", "scan b for secrets"]
 
 
 def registered(root: Path, asset: str, name: str, folder: Path) -> str:
-    """Enter a model as a release does, make it champion; the place of its artifacts."""
     client, version = open_client(root), str(content_md5(folder))
     run = str(client.create_run(experiment_id(root, name)).info.run_id)
     signed = sign_version(root, folder, name, version, base_of(folder))
@@ -57,7 +56,6 @@ def load(root: Path, name: str, **given: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project that one stands in, and whose MLflow is the one that counts."""
     root = tmp_path_factory.mktemp("pyfunc") / "project"
     root.mkdir()
     shutil.copy(ROOT / "params.yaml", root)
@@ -70,7 +68,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def adapter(root: Path) -> BaseModel:
-    """The tiny base, pinned, and an adapter of it that is champion of the project ``a``."""
     write_tiny_base(root / "base")
     params = read_yaml(root / "params.yaml")
     params["models"] = {"base": {"directory": "base"}}

@@ -28,7 +28,6 @@ AT = "2026-05-04T03:02:01+00:00"
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with logs of its own, none yet."""
     (tmp_path / "logs").mkdir()
     coordination = {"logs": "logs", "sample": False}
     values = read_yaml(ROOT / "params.yaml") | {"coordination": coordination}
@@ -180,7 +179,6 @@ def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(root: Path, m
 
 @contextmanager
 def _killed(path: Path) -> Iterator[Path]:
-    """As ``aside``, but nothing is put in the file's place."""
     yield path.with_name("scratch")
     raise KeyboardInterrupt
 

@@ -28,8 +28,6 @@ def missing() -> Path:
 
 
 class Ledger:
-    """What an analysis moves, and the catalogue that follows."""
-
     def __init__(self, home: Path, split: Split = SPLIT, broken: bool = False) -> None:
         self._home, self._split, self._broken = home, split, broken
         self.written: list[tuple[str, str, Analysis]] = []

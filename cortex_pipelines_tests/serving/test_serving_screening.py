@@ -92,8 +92,6 @@ def test_an_answer_that_ends_within_a_key_shows_nothing_of_it() -> None:
 
 @pytest.fixture
 def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """A gateway whose model writes the text above, under a policy."""
-
     def submit(_: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         for start in range(0, len(TEXT), 40):
             part = TEXT[start : start + 40]

@@ -39,7 +39,6 @@ class Agent:
         self._number = 0
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """What a function of the agent returns; what it says unasked is passed over."""
         self._number += 1
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None

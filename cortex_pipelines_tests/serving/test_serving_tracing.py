@@ -189,7 +189,6 @@ def expressions() -> list[str]:
 
 
 def series() -> dict[str, set[str]]:
-    """Every name that can be asked for, and its labels."""
     labels_by_series: dict[str, set[str]] = {}
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
     for collector in list(Metrics().registry._collector_to_names):

@@ -28,7 +28,6 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Server]]:
-    """Starts servers, which end with the test."""
     with ExitStack() as stack:
 
         def started(answer: Answer, models: list[str] = MODELS, port: int = 0) -> Server:
@@ -41,7 +40,6 @@ def start() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    """A gateway before such a server."""
     with ExitStack() as stack:
 
         def served(server: Server, engine: str = "openai", **changes: Any) -> TestClient:
@@ -251,7 +249,6 @@ def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, str], word
 
 
 def test_no_data_version_depends_on_the_server(tmp_path: Path) -> None:
-    """``serving`` is not one of the sections that an asset can ask for."""
     from cortex_pipelines.config import SECTIONS
 
     assert load_parameters(tinygateway.ROOT).serving.upstream

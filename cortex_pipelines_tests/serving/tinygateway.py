@@ -76,7 +76,6 @@ def settings(**changes: Any) -> ServingSettings:
 
 
 def upstream(url: str = "http://127.0.0.1:1/v1", **changes: Any) -> dict[str, Any]:
-    """Settings of an upstream server."""
     values = {"url": url, "model": "base", "adapter": "{project}-{version}", "key": None}
     return {**values, "seconds": 30, "attempts": 3, "at_once": 1, **changes}
 
@@ -86,7 +85,6 @@ def base_in(root: Path) -> BaseModel:
 
 
 def write(root: Path) -> Path:
-    """Base, adapters, examples and rules in a folder."""
     tinymodel.write_tiny_base(root / "base")
     for name, seed in ADAPTERS.items():
         write_adapter(base_in(root), root / name, seed)
@@ -120,7 +118,6 @@ def catalogue(root: Path) -> Catalogue:
 
 
 def experiment_catalogue(root: Path) -> Catalogue:
-    """The same catalogue, of which each model knows how it would be answered otherwise."""
     plain = catalogue(root)
     examples = root / "data" / "completion"
     by_way = {
@@ -182,7 +179,6 @@ def web_client(
 
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
-    """An application that answers on a port of this machine, and its address."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -17,8 +17,6 @@ Answer = Callable[["Handler", dict[str, Any]], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request to the server of a test."""
-
     protocol_version = "HTTP/1.1"
     server: "Server"
 
@@ -32,7 +30,6 @@ class Handler(BaseHTTPRequestHandler):
         self.server.answer(self, body)
 
     def send_json(self, status: int, value: Any, **headers: str) -> None:
-        """An answer in JSON, or the bytes themselves."""
         content = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
         for name, text in {"content-length": str(len(content)), **headers}.items():
@@ -41,7 +38,6 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def stream(self) -> None:
-        """Begin an answer that ends with its connection."""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
@@ -49,24 +45,14 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def event(self, value: Any) -> None:
-        """A part of it."""
         text = value if isinstance(value, str) else json.dumps(value)
         self.wfile.write(f"data: {text}\n\n".encode())
         self.wfile.flush()
 
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
+    def log_message(self, *_: Any) -> None: ...
 
 
 class Server(ThreadingHTTPServer):
-    """A server on a free port, or on one that was left.
-
-    Args:
-        answer: Answers what is posted.
-        models: Names that it lists.
-        port: Where to listen; 0 for any.
-    """
-
     daemon_threads = True
     block_on_close = False
 
@@ -87,15 +73,13 @@ class Server(ThreadingHTTPServer):
         return connection, address
 
     def end(self) -> None:
-        """End at once, as a process does that is killed."""
         self.shutdown()
         self.server_close()
         for connection in self._connections:
             with suppress(OSError):  # closed before
                 connection.shutdown(SHUT_RDWR)
 
-    def handle_error(self, *_: Any) -> None:
-        """A client that disconnects is not an error."""
+    def handle_error(self, *_: Any) -> None: ...
 
 
 def speaking(*texts: str) -> Answer:

@@ -40,8 +40,7 @@ _USUAL_TOKENS = 16
 """OpenAI's default length of a completion; chats are limited by the window only."""
 
 
-def _body_kind(body: Any) -> str:
-    return "tabby" if isinstance(body, dict) and "segments" in body else "openai"
+_BODY = Discriminator(lambda body: "tabby" if isinstance(body, dict) and "segments" in body else "openai")
 
 
 def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
@@ -49,9 +48,7 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
 
     @router.post("/v1/completions")
     async def completions(
-        form: Annotated[
-            Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")], Discriminator(_body_kind)
-        ],
+        form: Annotated[Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")], _BODY],
         request: Request,
     ) -> Response:
         if isinstance(form, TabbyForm):
@@ -99,7 +96,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
                 parts.append(_text_choice(index, "", (), with_logprobs, delta.finish))
             return parts
 
-        return streaming_response(gateway, requests, frame, choices, _with_usage(form), headers)
+        return streaming_response(gateway, requests, frame, choices, form.wants_usage, headers)
     answers = [answer for prepared in requests for answer in await collect(gateway, prepared, request)]
     entries = [
         _text_choice(index, answer.text, answer.tokens, with_logprobs, answer.finish)
@@ -152,7 +149,7 @@ async def _chat_response(
                 parts.append(_delta(index, {}, (), False, delta.finish))
             return parts
 
-        return streaming_response(gateway, [prepared], frame, choices, _with_usage(form), headers, first)
+        return streaming_response(gateway, [prepared], frame, choices, form.wants_usage, headers, first)
     frame = envelope("chat.completion", "chatcmpl", prepared.backend)
     if sources:
         frame["context"] = list(sources)
@@ -185,10 +182,6 @@ def _prepare_chat(
             code="context_length_exceeded",
         )
     return prepared
-
-
-def _with_usage(form: Generation) -> bool:
-    return bool(form.stream_options and form.stream_options.include_usage)
 
 
 def _text_choice(

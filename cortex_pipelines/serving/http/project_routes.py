@@ -263,14 +263,10 @@ def audit_router(state: Path) -> APIRouter:
             for entry in audit.latest_entries(path, last)
             if not principal.limited or (entry.get("model") and principal.may_use(str(entry["model"])))
         ]
-        return {"entries": entries, "chain": _chain(path) if verify else None}
+        chain = None
+        if verify:
+            check = audit.verify(path) if path.exists() else audit.ChainCheck(0, audit.FIRST)
+            chain = {name: getattr(check, name) for name in ("entries", "head", "problem", "redacted")}
+        return {"entries": entries, "chain": chain}
 
     return router
-
-
-def _chain(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"entries": 0, "head": audit.FIRST, "problem": "", "redacted": 0}
-    check = audit.verify(path)
-    summary = {"entries": check.entries, "head": check.head, "problem": check.problem}
-    return {**summary, "redacted": check.redacted}

@@ -97,6 +97,10 @@ class Generation(OpenAIForm):
     def stops(self) -> tuple[str, ...]:
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
+    @property
+    def wants_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
     def sampling(self, most: int, top: int = 0) -> Sampling:
         """Decoding parameters of a request; greedy unless it sets a temperature."""
         return Sampling(

@@ -7,13 +7,13 @@ time of a run of small assets.
 
 import pickle  # nosec B403: of what this process has parsed
 import re
-from collections import OrderedDict
 from functools import cache, lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
+from cachetools import FIFOCache
 from yaml.constructor import ConstructorError, SafeConstructor
 
 _TEXTS = 8
@@ -125,7 +125,7 @@ def quicken_dvc() -> None:
 
     parse, parse_for_update = strictyaml.parse_yaml, _yaml.parse_yaml_for_update
     validate, dump = strictyaml.validate, _yaml._dump
-    valid: OrderedDict[tuple[str, int], Any] = OrderedDict()
+    valid: FIFOCache[tuple[str, int], Any] = FIFOCache(_TEXTS)
 
     @lru_cache(maxsize=_TEXTS)
     def pickled(text: str) -> bytes:
@@ -153,8 +153,6 @@ def quicken_dvc() -> None:
             return data
         parsed = validate(data, schema, text, *where, **more)
         valid[key] = schema  # held, or another one could get its identity
-        if len(valid) > _TEXTS:
-            valid.popitem(last=False)
         return parsed
 
     def dump_quoted(part: Any) -> str:
