@@ -19,7 +19,9 @@ Datasets = dict[str, Path]
 CHANGES: dict[str, Any] = {
     "evaluation_steps": 3,
     "dropout": 0.1,
-    "max_tokens": 1500,
+    "batch_size": 1,
+    "max_tokens": 900,
+    "validation_tokens": 200,
     "replay_share": 0.2,
     "patience": 50,
     "divergence_factor": 5.0,

@@ -30,8 +30,9 @@ SHARED: dict[str, Any] = {
     "gradient_accumulation": 3,  # so that one has more to do than the other
     "batch_size": 1,
     "dropout": 0.1,
-    "max_tokens": 2500,
-    "evaluation_steps": 3,
+    "max_tokens": 1600,
+    "validation_tokens": 200,
+    "evaluation_steps": 2,
 }
 
 
@@ -95,7 +96,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_group_goes_on_to_the_same_bytes(
     root: Path, datasets: Datasets, shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

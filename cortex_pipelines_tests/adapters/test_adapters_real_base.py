@@ -31,8 +31,10 @@ def test_an_adapter_of_the_default_base_learns_and_is_of_a_size_to_ship(
     default, index = default_base
     out = tmp_path / "adapter"
     out.mkdir()
-    changes = {"max_tokens": 1200, "max_length": 256, "rank": 16, "alpha": 32, "batch_size": 1}
-    tinymodel.train_adapter(index, datasets, out, base=default, learning_rate=1e-3, **changes)
+    changes = {"max_tokens": 500, "validation_tokens": 150, "max_length": 128, "warmup_steps": 0, "batch_size": 1}
+    tinymodel.train_adapter(
+        index, datasets, out, base=default, learning_rate=2e-3, rank=16, alpha=32, evaluation_steps=99, **changes
+    )
     assert 1e6 < sum(path.stat().st_size for path in out.iterdir()) < 1e7
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["validation_loss_best"] < 0.8 * metrics["validation_loss_base"]

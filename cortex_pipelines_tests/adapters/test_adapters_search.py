@@ -14,8 +14,8 @@ SPACE: dict[str, Any] = SETTINGS["search"]  # type: ignore[assignment]
 
 def searched(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
     out.mkdir()
-    space = SPACE | {"trials": 5} | changes
-    train_adapter(root, datasets, out, search=space, evaluation_steps=3, max_tokens=1500)
+    space = SPACE | {"trials": 4, "max_tokens": 800} | changes
+    train_adapter(root, datasets, out, search=space, evaluation_steps=2, max_tokens=800, validation_tokens=200)
     result: dict[str, Any] = json.loads((out / "trials.json").read_text())
     return result
 
@@ -23,7 +23,7 @@ def searched(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[
 def test_the_best_trial_is_trained_and_every_trial_is_told(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     result = searched(root, datasets, tmp_path / "one")
     assert result["objective"] == "validation loss, nats a token"
-    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3, 4]
+    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3]
     completed = [trial for trial in result["trials"] if trial["state"] == "complete"]
     best = min(completed, key=lambda trial: trial["value"])
     record = json.loads((tmp_path / "one" / "training.json").read_text())
@@ -32,7 +32,7 @@ def test_the_best_trial_is_trained_and_every_trial_is_told(root: Path, datasets:
     assert record["settings"]["alpha"] == 2 * best_values["rank"]
     for trial in result["trials"]:
         assert trial["steps"] == sorted(trial["steps"])
-        assert all(0 < tokens <= 1500 for tokens, _ in trial["steps"])
+        assert all(0 < tokens <= 800 for tokens, _ in trial["steps"])
     assert sum(result["importance"].values()) == pytest.approx(1.0, abs=1e-5)
     assert set(result["importance"]) == {"rank", "learning_rate", "max_length"}
     again = searched(root, datasets, tmp_path / "two")
@@ -42,7 +42,7 @@ def test_the_best_trial_is_trained_and_every_trial_is_told(root: Path, datasets:
 
 
 def test_a_hopeless_trial_ends_early(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    result = searched(root, datasets, tmp_path / "out", trials=8, learning_rate=[1e-6, 1e-1])
+    result = searched(root, datasets, tmp_path / "out", trials=7, learning_rate=[1e-6, 1e-1])
     pruned = [trial for trial in result["trials"] if trial["state"] == "pruned"]
     most = max(len(trial["steps"]) for trial in result["trials"])
     assert pruned

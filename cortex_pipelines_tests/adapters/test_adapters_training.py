@@ -32,7 +32,7 @@ def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[TrainingResult,
 
 
 def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> None:
-    result, corpus = run(root, datasets, epochs=2, max_tokens=12_000)
+    result, corpus = run(root, datasets, epochs=2, max_tokens=6000)
     losses = [step.loss for step in result.steps]
     assert losses[-1] < 0.8 * losses[0]
     assert result.validations[-1].loss < result.validations[0].loss

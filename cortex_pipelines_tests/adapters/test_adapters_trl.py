@@ -13,12 +13,19 @@ from safetensors.torch import load_file
 from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.adapters.training import launch, trl_trainer
+from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import LossPoint, TrainingDivergedError
 from cortex_pipelines.adapters.training.launch import MissingPackageError
-from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter, write_tiny_base
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, train_adapter, write_tiny_base
 
 Datasets = dict[str, Path]
-CHANGES: dict[str, Any] = {"trainer": "trl", "dropout": 0.0, "max_tokens": 2500, "evaluation_steps": 5}
+CHANGES: dict[str, Any] = {
+    "trainer": "trl",
+    "dropout": 0.0,
+    "max_tokens": 1800,
+    "validation_tokens": 200,
+    "evaluation_steps": 4,
+}
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
@@ -150,7 +157,13 @@ def test_it_ends_where_the_loss_diverges(root: Path, datasets: Datasets, tmp_pat
     assert load_file(tmp_path / "partial" / "adapter_model.safetensors")
 
 
-@pytest.mark.slow
+def test_each_process_takes_its_share_of_a_step() -> None:
+    shared = settings(gradient_accumulation=100, processes=2)
+    arguments = trl_trainer._arguments(shared, Path(), ProcessGroup(0, 2), "cpu")
+    assert arguments["gradient_accumulation_steps"] == 50
+
+
+@pytest.mark.long
 def test_processes_share_a_step(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     changes = {"batch_size": 1, "max_tokens": 1500, "gradient_accumulation": 100}
     alone = build(root, datasets, tmp_path / "alone", **changes)

@@ -63,7 +63,7 @@ SETTINGS = {
     "divergence_factor": None,
     "divergence_steps": 3,
     "keep_partial": False,
-    "validation_tokens": 600,
+    "validation_tokens": 300,
     "checks": {"min_examples": 1, "max_file_share": None, "max_kind_share": None, "max_leaks": None, "max_secrets": 0},
     "search": {"trials": 0, "max_tokens": 1500, "ranks": [2, 4], "learning_rate": [1e-3, 1e-2], "lengths": [64, 96]},
     "seed": 7,

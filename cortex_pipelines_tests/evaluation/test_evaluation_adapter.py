@@ -96,7 +96,7 @@ def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
     first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache, items=6)
     # partly cached, partly new: must equal a fresh computation of everything
     mixed, _ = workshop.evaluate(tmp_path / "mixed", workshop.trained, cache=cache)
-    fresh, _ = workshop.evaluate(tmp_path / "fresh", workshop.trained)
+    fresh, _ = workshop.evaluate(tmp_path / "fresh", workshop.trained, cache=tmp_path / "nothing")
     assert mixed.equals(fresh)
     assert first.height < mixed.height
     for name in FILES:

@@ -135,7 +135,7 @@ class Workshop:
             PROJECT,
             out,
             self.root,
-            RowCache(cache or out.parent / f"{out.name}-cache", "v"),
+            RowCache(cache or self.root / "cache", "v"),
             self.observed.__setitem__,
         )
         return frames, json.loads((out / "metrics.json").read_text())
