@@ -5,16 +5,13 @@ characters that were shown is the first figure, and acceptance one of several be
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import takewhile
 from math import exp, log
-from operator import eq
 from typing import Any
 from zlib import crc32
 
 import polars as pl
+from rapidfuzz.distance import Levenshtein
 
-from cortex_pipelines.evaluation.metrics.grading import edit_distance
 from cortex_pipelines.pages import heading, page, paragraph, table
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
@@ -33,10 +30,6 @@ METRICS: Mapping[str, str] = {
 
 LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s", "retained_commit")
 """Columns that say what was retained; a commit may hold what others wrote, so it comes last."""
-
-_LONGEST = 1000
-"""Characters whose edit distance is computed, as its cost grows with the square; a longer span
-that differs counts as replaced."""
 
 _QUICKEST = 1e-3
 _RESAMPLES = 2000
@@ -144,7 +137,7 @@ def _item(name: str, row: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
     """Value and weight of an interaction in a figure; nothing where it was not observed."""
     if name == "correction_distance":
         if row["original"] is not None and row["corrected"] is not None:
-            yield correction_distance(row["original"], row["corrected"]), 1.0
+            yield Levenshtein.normalized_distance(row["original"], row["corrected"]), 1.0
     elif not row["shown"]:
         return
     elif name == "acceptance":
@@ -205,20 +198,3 @@ def format_metric(name: str, metric: dict[str, Any] | None) -> str:
     if metric["low"] is None:
         return text
     return f"{text} ({form.format(metric['low'])} to {form.format(metric['high'])})"
-
-
-@lru_cache(maxsize=1 << 14)
-def correction_distance(original: str, corrected: str) -> float:
-    """Characters that a correction changes, as a share of the longer text; 0 changes none."""
-    longest = max(len(original), len(corrected))
-    start = common_prefix_length(original, corrected)
-    middles = original[start:], corrected[start:]
-    end = common_prefix_length(*(text[::-1] for text in middles))
-    original, corrected = (text[: len(text) - end] for text in middles)
-    most = max(len(original), len(corrected))
-    changed = edit_distance(original, corrected) if most <= _LONGEST else most
-    return changed / longest if longest else 0.0
-
-
-def common_prefix_length(first: str, second: str) -> int:
-    return sum(takewhile(bool, map(eq, first, second)))

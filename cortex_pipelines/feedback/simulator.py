@@ -13,8 +13,9 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal
 
+from rapidfuzz.distance import Levenshtein, Prefix
+
 from cortex_pipelines.feedback.commits import file_at_commit, require_commit, surviving_characters
-from cortex_pipelines.feedback.metrics import common_prefix_length, correction_distance
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 
@@ -57,9 +58,9 @@ def reaction(suggested: str, actual: str) -> Reaction:
         return "select"
     if not suggested:
         return "dismiss"
-    if correction_distance(suggested, actual) <= NEARLY:
+    if Levenshtein.normalized_distance(suggested, actual) <= NEARLY:
         return "correct"
-    return "part" if common_prefix_length(suggested, actual) * 2 >= len(actual) else "typed"
+    return "part" if Prefix.similarity(suggested, actual) * 2 >= len(actual) else "typed"
 
 
 def simulate(
@@ -106,7 +107,7 @@ def _events(suggested: str, actual: str, final: str) -> Iterator[dict[str, Any]]
     if action in ("typed", "dismiss"):
         yield {"type": action, "wait": delay}
         return
-    part = common_prefix_length(suggested.strip(), actual.strip()) if action == "part" else None
+    part = Prefix.similarity(suggested.strip(), actual.strip()) if action == "part" else None
     accepted = suggested if part is None else suggested.strip()[:part]
     kind = {"select_kind": "line", "characters": part} if part is not None else {}
     yield {"type": "select", "elapsed": round(1000 * delay), "wait": delay, **kind}

@@ -37,6 +37,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "peft": ("peft",),
     "polars": ("polars",),
     "pyarrow": ("pyarrow",),
+    "rapidfuzz": ("rapidfuzz",),
     "river": ("river",),
     "ruamel": ("ruamel-yaml",),
     "ruff": ("ruff",),

@@ -10,10 +10,11 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
     subtoken_f1,
     syntax_errors,
 )
-from cortex_pipelines.evaluation.metrics.grading import grade, rephrase, same_answer, word_f1
+from cortex_pipelines.evaluation.metrics.grading import edit_similarity, grade, rephrase, same_answer, word_f1
 from cortex_pipelines.prompts.examples import Example, StopRule, cut, extent_of, is_complete
 from cortex_pipelines_tests.adapters.tinymodel import example
 
+words = st.text("abc ", max_size=12)
 # language: code, the same code in another layout, other code, code that does not parse
 CODE = {
     "python": (
@@ -231,3 +232,11 @@ def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
 def test_the_words_of_two_texts_are_compared_without_function_words(output: str, expected: str, f1: float) -> None:
     assert word_f1(output, expected) == pytest.approx(f1)
     assert word_f1(expected, output) == pytest.approx(f1)
+
+
+@given(words, words)
+def test_edit_similarity_is_one_for_the_same_text_but_for_its_ends(first: str, second: str) -> None:
+    assert 0 <= edit_similarity(first, second) <= 1
+    assert (edit_similarity(first, second) == 1) == (first.strip() == second.strip())
+    assert edit_similarity(f"  {first}\n", first) == 1
+    assert edit_similarity("kitten", "sitting") == pytest.approx(4 / 7)

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.feedback.commits import surviving_characters
 from cortex_pipelines.feedback.events import parse_event
 from cortex_pipelines.feedback.formats import EventReader
-from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics, correction_distance, report
+from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics, report
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.retention import build_interactions
 from cortex_pipelines.feedback.simulator import FileRevision, from_before, from_gateway, reaction, send, simulate
@@ -141,13 +141,6 @@ def test_editors_that_never_look_again_do_not_make_the_retained_share_zero() -> 
     assert (all_observed["count"], part["count"]) == (100, 28)
     assert part["low"] < 0.45 < part["high"]
     assert retained_of_shown(0, 0, 10)["value"] == 0
-
-
-def test_correction_distance() -> None:
-    assert correction_distance("", "") == 0
-    assert correction_distance("for item in x", "for part in x") == pytest.approx(4 / 13)
-    assert correction_distance("a" * 5000, "b" * 5000) == 1
-    assert correction_distance("a" * 50_000, "a" * 50_000 + "b") == pytest.approx(1 / 50_001)
 
 
 def test_what_stands_in_a_text_counts_by_lines_as_often_as_it_is_there() -> None:

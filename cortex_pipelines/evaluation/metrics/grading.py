@@ -9,6 +9,7 @@ from math import fsum
 from typing import Any
 
 import polars as pl
+from rapidfuzz.distance import Levenshtein
 
 from cortex_pipelines.evaluation.metrics.codebleu import (
     codebleu_without_dataflow,
@@ -24,21 +25,7 @@ from cortex_pipelines.words import folded_words
 
 def edit_similarity(output: str, expected: str) -> float:
     """1 minus Levenshtein distance over the longer length, in characters, without surrounding white space."""
-    output, expected = output.strip(), expected.strip()
-    longest = max(len(output), len(expected))
-    return 1.0 if not longest else 1 - edit_distance(output, expected) / longest
-
-
-def edit_distance(first: str, second: str) -> int:
-    previous = list(range(len(second) + 1))
-    for row, first_char in enumerate(first, 1):
-        current = [row]
-        for column, second_char in enumerate(second, 1):
-            current.append(
-                min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (first_char != second_char))
-            )
-        previous = current
-    return previous[-1]
+    return Levenshtein.normalized_similarity(output.strip(), expected.strip())
 
 
 _WORD = re.compile(r"[^\W\d_]+")
