@@ -1,4 +1,4 @@
-"""Append-only files of lines, written by several processes and rewritten atomically."""
+"""JSON files, and append-only files of lines, written by several processes and rewritten atomically."""
 
 import fcntl
 import json
@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cortex_pipelines.atomic import atomic_file
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON with sorted keys; the same value gives the same bytes."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

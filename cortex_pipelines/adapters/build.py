@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus, canary_records, example_ids_by_task, read_corpus
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for, write_json
+from cortex_pipelines.adapters.model.lora import SEEN, TRAINING, ParentError, adapter_for
 from cortex_pipelines.adapters.settings import AdapterSettings, Task
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.training.history import (
@@ -25,6 +25,7 @@ from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.hyperparameter_search import search as study
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.prompts.examples import read_examples
 
 TrialTraining = Callable[[AdapterSettings, ValidationCallback], TrainingResult]

@@ -1,7 +1,6 @@
 """Train the task router on labelled tasks."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ import polars as pl
 from cortex_pipelines.embeddings.encoder import Floats, sentence_part
 from cortex_pipelines.embeddings.threads import pinned_threads
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.features import FeatureExtractor, Indices
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
-from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
+from cortex_pipelines.routing.selection.out_of_scope import learn_scope, read_requests
 from cortex_pipelines.routing.selection.search import OBJECTIVE, folds_of, search_fold, search_neural
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -26,6 +26,12 @@ Embed = Callable[[Sequence[str]], Floats]
 
 _OUTCOMES = {"outcome": "succeeded", "decision": "not known"}
 """Outcome of a neighbour by its label source."""
+
+_CONFIGURED = {
+    *("accept", "supporting", "alternatives", "evidence", "neighbours", "fallback_master"),
+    *("max_tokens", "batch", "threads", "precision"),
+}
+"""Settings that a router's configuration keeps."""
 
 
 class TooFewMastersError(ValueError):
@@ -53,49 +59,48 @@ def train_router(
             "at least two masters are needed for a router to decide between"
         )
     # an order that has nothing to do with the tasks' own, and is the same for the same tasks
-    keys = [hashlib.sha256(_bytes(text)).hexdigest() for text in tasks["text"]]
+    keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in tasks["text"]]
     order = sorted(range(tasks.height), key=lambda row: keys[row])
     tasks, keys = tasks[order], [keys[row] for row in order]
     with pinned_threads(settings.threads):
         embeddings = embed(tasks["text"].to_list())
         extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
-        training = _training_data(tasks, masters, extractor, embeddings, settings)
+        training = TrainingData.of_tasks(tasks, masters, extractor, embeddings, settings)
         confirmed = _confirmed_rows(tasks)
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
         hyperparameters, search_result = search_neural(training, confirmed, folds, studies)
         compared = compared_tasks(confirmed, folds)
-        selection = select_model(training, compared, folds, _keywords(rules, masters, settings), hyperparameters)
+        keywords = (
+            KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
+            if rules is not None
+            else None
+        )
+        selection = select_model(training, compared, folds, keywords, hyperparameters)
         fitted_scope = learn_scope(
             training.features.sentence, confirmed, sentence_part(embed(read_requests())), settings.in_scope_kept
         )
-    config = _config(masters, selection, fitted_scope.scope, settings, encoder_pin)
-    neighbours = _neighbours(tasks)
-    save_router(out, config, extractor, selection.candidates, neighbours, rules, fitted_scope.scope.requests)
+    scope = fitted_scope.scope
+    config = RouterConfig(
+        masters=masters,
+        weights=selection.weights,
+        scope=(scope.slope, scope.bias),
+        in_scope=scope.limit,
+        encoder=encoder_pin,
+        **settings.model_dump(include=_CONFIGURED),
+    )
+    neighbours = [
+        {"text": text, "master": master, "outcome": _OUTCOMES.get(source, source)}
+        for text, master, source in tasks.select("text", "master", "label_source").iter_rows()
+    ]
+    save_router(out, config, extractor, selection.candidates, neighbours, rules, scope.requests)
     metrics = _metrics(selection, tasks, compared, len(search_result.trials)) | {
         "scope_auroc": fitted_scope.auroc,
         "scope_abstained": fitted_scope.abstained,
     }
-    _write_json(out / "candidates.json", [step.row() for step in selection.steps])
-    _write_json(out / TRIALS_FILE, search_result.as_json(OBJECTIVE))
-    _write_json(out / "metrics.json", metrics)
+    write_json(out / "candidates.json", [step.row() for step in selection.steps])
+    write_json(out / TRIALS_FILE, search_result.as_json(OBJECTIVE))
+    write_json(out / "metrics.json", metrics)
     return metrics
-
-
-def _training_data(
-    tasks: pl.DataFrame,
-    masters: Sequence[str],
-    extractor: FeatureExtractor,
-    embeddings: Floats,
-    settings: RoutingSettings,
-) -> TrainingData:
-    number = {master: index for index, master in enumerate(masters)}
-    return TrainingData(
-        features=extractor.features(tasks["text"].to_list(), embeddings),
-        labels=np.array([number[master] for master in tasks["master"]], dtype=np.int64),
-        weights=tasks["weight"].to_numpy().astype(np.float32),
-        masters=len(masters),
-        settings=settings,
-    )
 
 
 def _confirmed_rows(tasks: pl.DataFrame) -> Indices:
@@ -112,51 +117,6 @@ def compared_tasks(confirmed: Indices, folds: Indices) -> Indices:
     return remaining if len(remaining) else confirmed
 
 
-def _keywords(
-    rules: Mapping[str, Any] | None, masters: Sequence[str], settings: RoutingSettings
-) -> KeywordRules | None:
-    if rules is None:
-        return None
-    return KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
-
-
-def _config(
-    masters: tuple[str, ...],
-    selection: ModelSelection,
-    scope: OutOfScopeModel,
-    settings: RoutingSettings,
-    encoder_pin: Mapping[str, Any],
-) -> RouterConfig:
-    return RouterConfig(
-        masters=masters,
-        weights=selection.weights,
-        scope=(scope.slope, scope.bias),
-        accept=settings.accept,
-        in_scope=scope.limit,
-        supporting=settings.supporting,
-        alternatives=settings.alternatives,
-        evidence=settings.evidence,
-        neighbours=settings.neighbours,
-        fallback_master=settings.fallback_master,
-        max_tokens=settings.max_tokens,
-        batch=settings.batch,
-        threads=settings.threads,
-        precision=settings.precision,
-        encoder=encoder_pin,
-    )
-
-
-def _neighbours(tasks: pl.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            "text": row["text"],
-            "master": row["master"],
-            "outcome": _OUTCOMES.get(row["label_source"], row["label_source"]),
-        }
-        for row in tasks.iter_rows(named=True)
-    ]
-
-
 def _metrics(selection: ModelSelection, tasks: pl.DataFrame, compared: Indices, trials: int) -> dict[str, float]:
     counts = Counter(tasks["master"])
     by_model = {f"accuracy_{step.model}": step.accuracy for step in selection.steps}
@@ -169,11 +129,3 @@ def _metrics(selection: ModelSelection, tasks: pl.DataFrame, compared: Indices, 
         "train_tasks": float(tasks.height),
         "trials": float(trials),
     }
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -2,7 +2,8 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
-from cortex_pipelines.adapters.model.lora import TRAINING, save_adapter, write_json
+from cortex_pipelines.adapters.model.lora import TRAINING, save_adapter
+from cortex_pipelines.jsonl import write_json
 
 
 def write_adapter(base: BaseModel, folder: Path, seed: int = 0, **config: Any) -> Path:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, ValidationError
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.atomic import atomic_file
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.settings import PartShare, PositiveFloat, Rank, Regex
 
 WEIGHTS = "adapter_model.safetensors"
@@ -181,10 +182,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
     return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 @contextmanager

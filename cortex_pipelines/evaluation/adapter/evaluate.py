@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
-from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks, write_json
+from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
@@ -57,6 +57,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.extraction.patterns.pattern_files import project_checks
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.prompts.examples import (
     Example,
     datasets_to_measure,

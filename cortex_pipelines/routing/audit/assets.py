@@ -1,12 +1,12 @@
 """Audit of the router in the asset graph."""
 
-import json
 from pathlib import Path
 
 import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.audit.groups import (
     ATTRIBUTES,
     PERSON,
@@ -48,7 +48,7 @@ def routing_audit(
     estimates = off_policy_table(evaluate_policy(logged, policy, support, evaluation))
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)
     metrics = _metrics(estimates, groups, audit.min_group, coordination.sample)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "metrics.json", metrics)
     abstained = scores.filter(pl.col("decided_by") == PERSON).height
     report = audit_report(estimates, groups, abstained, deciding_models(decisions), coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")

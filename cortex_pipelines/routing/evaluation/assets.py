@@ -8,6 +8,7 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.evaluation.model_scores import (
     area_under_risk,
     coverage_risk,
@@ -56,7 +57,7 @@ def task_router_evaluation(
         **voter_metrics(router, test),
         "aurc": area_under_risk(risk),
     }
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "metrics.json", metrics)
     page = routing_report(
         scores,
         metrics,

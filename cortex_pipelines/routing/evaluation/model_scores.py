@@ -113,16 +113,8 @@ def tfidf_predictions(router: Router, train: pl.DataFrame, test: pl.DataFrame, s
 def _training_data(
     train: pl.DataFrame, embeddings: Floats, names: Sequence[str], settings: RoutingSettings
 ) -> tuple[TrainingData, FeatureExtractor]:
-    texts, master_index = (train["text"].to_list(), {name: number for number, name in enumerate(names)})
-    extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
-    training = TrainingData(
-        extractor.features(texts, embeddings),
-        np.array([master_index[name] for name in train["master"]], dtype=np.int64),
-        train["weight"].to_numpy().astype(np.float32),
-        len(names),
-        settings,
-    )
-    return training, extractor
+    extractor = FeatureExtractor.fit(train["text"].to_list(), embeddings, settings.dimensions)
+    return TrainingData.of_tasks(train, names, extractor, embeddings, settings), extractor
 
 
 def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
+import polars as pl
 
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features import Doubles, FeatureExtractor, Features, Indices
@@ -21,6 +22,25 @@ class TrainingData:
     weights: Floats
     masters: int
     settings: RoutingSettings
+
+    @classmethod
+    def of_tasks(
+        cls,
+        tasks: pl.DataFrame,
+        masters: Sequence[str],
+        extractor: FeatureExtractor,
+        embeddings: Floats,
+        settings: RoutingSettings,
+    ) -> "TrainingData":
+        """The tasks of ``ROUTING_DATASET``; ``masters`` are numbered in their order."""
+        numbers = {master: number for number, master in enumerate(masters)}
+        return cls(
+            extractor.features(tasks["text"].to_list(), embeddings),
+            np.array([numbers[master] for master in tasks["master"]], dtype=np.int64),
+            tasks["weight"].to_numpy().astype(np.float32),
+            len(masters),
+            settings,
+        )
 
     def take(self, indices: Indices) -> "TrainingData":
         return TrainingData(
@@ -44,6 +64,17 @@ class CandidateModel(Protocol):
 
     def arrays(self) -> Mapping[str, Floats]:
         """Learnt parameters."""
+
+
+class LearntArrays:
+    """A candidate, as a dataclass, whose fields are its learnt parameters."""
+
+    def arrays(self) -> Mapping[str, Floats]:
+        return dict(vars(self))
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Floats]) -> Self:
+        return cls(**arrays)
 
 
 _UNMATCHED_SCORE = 0.05

@@ -1,13 +1,13 @@
 """Linear candidates: logistic regression on embeddings or TF-IDF, kernel ridge regression."""
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features import Doubles, Features, Indices
-from cortex_pipelines.routing.models.base import TrainingData
+from cortex_pipelines.routing.models.base import LearntArrays, TrainingData
 
 _STEPS = 60
 """L-BFGS iterations; out-of-fold accuracy is stable after about fifty."""
@@ -51,11 +51,11 @@ def log_softmax(logits: Doubles) -> Doubles:
     return result
 
 
-class EmbeddingLogreg:
+@dataclass(frozen=True)
+class EmbeddingLogreg(LearntArrays):
     """Logistic regression on the embedding; weights of shape (dimensions + 1, masters), the biases last."""
 
-    def __init__(self, weights: Floats) -> None:
-        self._weights = weights
+    weights: Floats
 
     @classmethod
     def fit(cls, training: TrainingData) -> "EmbeddingLogreg":
@@ -65,15 +65,8 @@ class EmbeddingLogreg:
         )
 
     def scores(self, features: Features) -> Doubles:
-        logits = features.projected @ self._weights[:-1] + self._weights[-1]
+        logits = features.projected @ self.weights[:-1] + self.weights[-1]
         return log_softmax(logits.astype(np.float64))
-
-    def arrays(self) -> Mapping[str, Floats]:
-        return {"weights": self._weights}
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "EmbeddingLogreg":
-        return cls(arrays["weights"])
 
 
 _DUAL_PASSES = 12
@@ -84,11 +77,12 @@ _UNSEEN = -12.0
 """Logit of a master without tasks."""
 
 
-class TfidfLogreg:
+@dataclass(frozen=True)
+class TfidfLogreg(LearntArrays):
     """Logistic regression on TF-IDF; weights (terms, masters), biases (masters,)."""
 
-    def __init__(self, weights: Floats, biases: Floats) -> None:
-        self._weights, self._biases = weights, biases
+    weights: Floats
+    biases: Floats
 
     @classmethod
     def fit(cls, training: TrainingData) -> "TfidfLogreg":
@@ -113,15 +107,8 @@ class TfidfLogreg:
 
     def logits(self, features: Features) -> Doubles:
         """One-vs-rest logits; low for all masters where no term is known."""
-        logits: Doubles = np.asarray(features.lexical @ self._weights, dtype=np.float64) + self._biases
+        logits: Doubles = np.asarray(features.lexical @ self.weights, dtype=np.float64) + self.biases
         return logits
-
-    def arrays(self) -> Mapping[str, Floats]:
-        return {"weights": self._weights, "biases": self._biases}
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "TfidfLogreg":
-        return cls(arrays["weights"], arrays["biases"])
 
 
 def _fit_one_vs_rest(training: TrainingData, matrix: object, master: int) -> tuple[Floats, float]:
@@ -150,7 +137,8 @@ _FEATURES_A_TASK = 8
 """Random features per task beyond which only the cost grows."""
 
 
-class KernelRidge:
+@dataclass(frozen=True)
+class KernelRidge(LearntArrays):
     """A Gaussian kernel on the embeddings by random Fourier features (Rahimi and Recht 2007), in closed form.
 
     Trained in seconds where a network takes minutes; alone it is as good as an average of TF-IDF, encoder and nearest
@@ -158,8 +146,9 @@ class KernelRidge:
     (features,), weights (features, masters).
     """
 
-    def __init__(self, directions: Floats, phases: Floats, weights: Floats) -> None:
-        self._directions, self._phases, self._weights = directions, phases, weights
+    directions: Floats
+    phases: Floats
+    weights: Floats
 
     @classmethod
     def fit(cls, training: TrainingData) -> "KernelRidge":
@@ -179,19 +168,12 @@ class KernelRidge:
         return cls(directions, phases, ridge.coef_.T.astype(np.float32))
 
     def features(self, tasks: Features) -> Floats:
-        cosines: Floats = np.cos(tasks.projected @ self._directions + self._phases)
-        return cosines * np.float32(np.sqrt(2.0 / len(self._phases)))
+        cosines: Floats = np.cos(tasks.projected @ self.directions + self.phases)
+        return cosines * np.float32(np.sqrt(2.0 / len(self.phases)))
 
     def raw(self, tasks: Features) -> Doubles:
         """Regressed membership of each master: about 1 for the right one, about 0 for others."""
-        return (self.features(tasks) @ self._weights).astype(np.float64)
+        return (self.features(tasks) @ self.weights).astype(np.float64)
 
     def scores(self, tasks: Features) -> Doubles:
         return log_softmax(_SCALE * self.raw(tasks))
-
-    def arrays(self) -> Mapping[str, Floats]:
-        return {"directions": self._directions, "phases": self._phases, "weights": self._weights}
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "KernelRidge":
-        return cls(arrays["directions"], arrays["phases"], arrays["weights"])

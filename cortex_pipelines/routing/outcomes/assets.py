@@ -1,6 +1,5 @@
 """Outcome predictors and their evaluation in the asset graph."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -9,6 +8,7 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, outcome_report, score_predictions
 from cortex_pipelines.routing.outcomes.predictors import build_predictors
@@ -47,6 +47,6 @@ def outcome_evaluation(
     predictions = pl.read_parquet(outcome_predictors / f"{PREDICTIONS.name}.parquet")
     scores = score_predictions(predictions, evaluation)
     metrics = outcome_metrics(scores, coordination.sample)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(out / "metrics.json", metrics)
     report = outcome_report(targets, scores, predictors.coverage, coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.embeddings.encoder import Floats
+from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
 from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules
@@ -87,13 +88,13 @@ def save_router(
     tensors["scope.requests"] = requests
     with atomic_file(folder / WEIGHTS_FILE, durable=False) as scratch:
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, scratch)
-    _write_json(folder / CONFIG_FILE, _plain(config))
-    _write_json(folder / VOCABULARY_FILE, extractor.vocabulary())
+    write_json(folder / CONFIG_FILE, asdict(config))
+    write_json(folder / VOCABULARY_FILE, extractor.vocabulary())
     lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in neighbours]
     (folder / NEIGHBOURS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if rules is not None:
         parse_rules(rules, RULES_FILE)
-        _write_json(folder / RULES_FILE, rules)
+        write_json(folder / RULES_FILE, rules)
 
 
 def load_router(folder: Path, version: str | None = None) -> RouterBundle:
@@ -179,13 +180,3 @@ def _tensors(path: Path) -> dict[str, dict[str, Floats]]:
         group, _, part = name.partition(".")
         grouped.setdefault(group, {})[part] = value
     return grouped
-
-
-def _plain(config: RouterConfig) -> dict[str, Any]:
-    values = asdict(config)
-    return {**values, "masters": list(config.masters), "scope": list(config.scope)}
-
-
-def _write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True)
-    path.write_text(text + "\n", encoding="utf-8")
