@@ -116,7 +116,7 @@ def test_an_interrupted_training_goes_on(
         build(root, datasets, tmp_path / "stopped")
     with mock.patch.object(monitor, "wait") as steps:
         again = build(root, datasets, tmp_path / "again")
-    assert steps.call_count == len(uninterrupted["steps"]) - 10  # the last checkpoint
+    assert steps.call_count == len(uninterrupted["steps"]) - 8  # the last checkpoint
     assert again["steps"] == uninterrupted["steps"]
     assert again["validation"] == uninterrupted["validation"]
     assert states(root) == checkpoints
@@ -129,7 +129,7 @@ def test_a_checkpoint_that_is_not_whole_is_left_alone(root: Path, datasets: Data
     monitor = trl_trainer.TrainingMonitor
     with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
         build(root, datasets, tmp_path / "stopped")
-    (folder,) = (path / "checkpoint-10" for path in states(root) if path.is_dir())
+    (folder,) = (path / "checkpoint-8" for path in states(root) if path.is_dir())
     folder.rename(folder.with_name("checkpoint-15"))  # killed before the progress was saved
     with mock.patch.object(monitor, "wait") as steps:
         uninterrupted = build(root, datasets, tmp_path / "again")

@@ -26,7 +26,14 @@ from cortex_pipelines.adapters.training.history import (
 )
 from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, supervised_losses, validate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
-from cortex_pipelines.adapters.training.schedule import Batch, StepSchedule, build_rows, learning_rate_at, plan_steps
+from cortex_pipelines.adapters.training.schedule import (
+    Batch,
+    build_rows,
+    is_due,
+    learning_rate_at,
+    plan_steps,
+    save_is_due,
+)
 from cortex_pipelines.progress import track
 
 if TYPE_CHECKING:
@@ -61,20 +68,20 @@ def train(
     if settings.activation_checkpointing:
         # the reentrant kind finds no gradient where the base is frozen
         model.activation_checkpointing_enable({"use_reentrant": False})
-    schedule = plan_steps(build_rows(corpus.train, settings, packed), settings)
+    steps = plan_steps(build_rows(corpus.train, settings, packed), settings)
     validation = build_rows(corpus.validation, settings, packed)
     worker = _make_worker(model, settings, group)
     progress, started, partial = Progress(), time.monotonic(), None
     with use_fast_kernels(model, settings, separate):
         try:
-            _run(worker, schedule, validation, progress, checkpoints, report, monitor or TrainingMonitor())
+            _run(worker, steps, validation, progress, checkpoints, report, monitor or TrainingMonitor())
         except TrainingDivergedError as error:
             partial = partial_reason(error, progress, settings)
         general = general_losses(model, build_rows(corpus.general, settings, packed), progress, group)
     return TrainingResult.from_progress(
         progress,
         packed=packed,
-        planned=len(schedule.steps),
+        planned=len(steps),
         seconds=time.monotonic() - started,
         partial=partial,
         general=general,
@@ -103,7 +110,7 @@ def _make_worker(model: Any, settings: AdapterSettings, group: ProcessGroup) -> 
 
 def _run(
     worker: _Worker,
-    schedule: StepSchedule,
+    steps: list[list[Batch]],
     validation: list[PackedRow],
     progress: Progress,
     checkpoints: Checkpoints | None,
@@ -116,20 +123,20 @@ def _run(
         restore(model, worker.optimiser, worker.scaler, progress, checkpoint)
     elif validation:
         validate(model, validation, 0, progress, settings, worker.group)
-    completed_steps = len(progress.steps)
+    completed_steps, epoch_steps = len(progress.steps), len(steps) // settings.epochs
     description = "Training the adapter"
-    for number, batches in enumerate(track(schedule.steps, description, monitor.summary) if first else schedule.steps):
+    for number, batches in enumerate(track(steps, description, monitor.summary) if first else steps):
         if number < completed_steps:
             continue
         if out_of_patience(progress, settings):
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
             break
         monitor.wait()
-        rate = learning_rate_at(number, len(schedule.steps), settings)
+        rate = learning_rate_at(number, len(steps), settings)
         progress.steps.append(_step(worker, batches, number + 1, rate))
         monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
-        validated = schedule.is_due(settings.evaluation_strategy, number + 1)
+        validated = is_due(settings, settings.evaluation_strategy, number + 1, epoch_steps, len(steps))
         if validated:
             validate(model, validation, number + 1, progress, settings, worker.group)
             if progress.validations:
@@ -137,12 +144,8 @@ def _run(
                 if report and first:
                     token_count = sum(step.tokens for step in progress.steps)
                     report(token_count, progress.validations[-1].loss)
-        best = validated and progress.best_step == number + 1
-        if (
-            checkpoints
-            and first
-            and (best if settings.save_strategy == "best" else schedule.is_due(settings.save_strategy, number + 1))
-        ):
+        improved = validated and progress.best_step == number + 1
+        if checkpoints and first and save_is_due(settings, number + 1, epoch_steps, len(steps), improved):
             checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
 
 

@@ -1,7 +1,6 @@
 """Rows, learning rate and due work of each optimiser step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import cos, pi
 
 from cortex_pipelines.adapters.data.packing import PackedRow, TokenisedExample, pack, packed_row
@@ -11,24 +10,17 @@ Batch = list[PackedRow]
 """The rows of one forward pass."""
 
 
-@dataclass(frozen=True)
-class StepSchedule:
-    """All optimiser steps of a training run, in order."""
-
-    steps: list[list[Batch]]
-    epoch_steps: int
-    settings: AdapterSettings
-
-    def is_due(self, strategy: str, step: int) -> bool:
-        return is_due(self.settings, strategy, step, self.epoch_steps, len(self.steps))
-
-
 def is_due(settings: AdapterSettings, strategy: str, step: int, epoch: int, last: int) -> bool:
     """Whether periodic work is due after ``step`` steps; always after the last."""
     return step % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or step == last
 
 
-def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedule:
+def save_is_due(settings: AdapterSettings, step: int, epoch: int, last: int, improved: bool) -> bool:
+    return improved if settings.save_strategy == "best" else is_due(settings, settings.save_strategy, step, epoch, last)
+
+
+def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> list[list[Batch]]:
+    """The batches of each optimiser step of all epochs, shuffled per epoch."""
     import torch
 
     steps: list[list[Batch]] = []
@@ -41,7 +33,7 @@ def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSche
         ]
         size = settings.gradient_accumulation
         steps += [batches[start : start + size] for start in range(0, len(batches), size)]
-    return StepSchedule(steps, len(steps) // settings.epochs, settings)
+    return steps
 
 
 def build_rows(examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool) -> list[PackedRow]:

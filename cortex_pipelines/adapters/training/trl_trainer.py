@@ -37,7 +37,7 @@ from cortex_pipelines.adapters.training.history import (
 )
 from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, validate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
-from cortex_pipelines.adapters.training.schedule import build_rows, is_due
+from cortex_pipelines.adapters.training.schedule import build_rows, is_due, save_is_due
 from cortex_pipelines.atomic import follow_umask, temporary_folder
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -132,10 +132,9 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
         validated = is_due(settings, settings.evaluation_strategy, number, epoch, state.max_steps)
         if validated:
             self._validate(number)
-        control.should_save = bool(self._checkpoints) and (
-            validated and progress.best_step == number
-            if settings.save_strategy == "best"
-            else is_due(settings, settings.save_strategy, number, epoch, state.max_steps)
+        improved = validated and progress.best_step == number
+        control.should_save = bool(self._checkpoints) and save_is_due(
+            settings, number, epoch, state.max_steps, improved
         )
         if out_of_patience(progress, settings):
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)

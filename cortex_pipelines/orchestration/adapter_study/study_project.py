@@ -11,7 +11,7 @@ from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.atomic import folder_lock
 from cortex_pipelines.catalog import project_name_refusal
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.conditions import paired_savings
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_saved
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.project_sources import parse_source
@@ -261,7 +261,7 @@ def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, BitsS
     for name, (condition, reference) in _COMPARISONS.items():
         rows = table.drop_nulls([f"{condition}_bits", f"{reference}_bits"])
         if rows.height:
-            paired = paired_savings(rows, condition, reference, settings)
+            paired = bits_saved(rows, reference, settings, condition)
             interval = paired.interval(settings.resamples, settings.confidence, settings.seed)
             p = sign_flip_p(paired, settings.resamples, settings.seed)
             gains[name] = BitsSaved(interval.estimate, interval.low, interval.high, p)

@@ -74,9 +74,12 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     return metrics
 
 
-def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> PairedDifferences:
+def bits_saved(
+    scores: pl.DataFrame, baseline: str, settings: EvaluationSettings, role: str = "challenger"
+) -> PairedDifferences:
+    """Bits per byte that a role saves over another, per item."""
     return PairedDifferences(
-        ((scores[f"{baseline}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
+        ((scores[f"{baseline}_bits"] - scores[f"{role}_bits"]) / scores["bytes"]).to_list(),
         scores["cluster"].to_list(),
         scores["bytes"].to_list(),
         settings.smallest_improvement,

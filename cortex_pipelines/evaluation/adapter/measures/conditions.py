@@ -15,12 +15,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, bits_saved
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples, sampled, shuffled
 from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
-from cortex_pipelines.statistics.significance import PairedDifferences
 
 _CONTEXT = 4
 """Maximum tokens of context; longer contexts seldom occur twice."""
@@ -191,12 +190,12 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
             pl.Series("trained_bits", cross_selected_bits(table, TRAINED_CONDITIONS)),
             pl.Series("untrained_bits", cross_selected_bits(table, UNTRAINED_CONDITIONS)),
         )
-        gain = paired_savings(with_best, "trained", "untrained", settings).interval(**settings.bootstrap)
+        gain = bits_saved(with_best, "untrained", settings, "trained").interval(**settings.bootstrap)
         metrics |= gain.as_metrics("gain_over_untrained") | _line_and_gap_metrics(table)
     for condition, name in CONDITION_METRICS.items():
         rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
         if rows.height:
-            gain = paired_savings(rows, "adapter", condition, settings).interval(**settings.bootstrap)
+            gain = bits_saved(rows, condition, settings, "adapter").interval(**settings.bootstrap)
             metrics |= {
                 f"{name}_items": rows.height,
                 f"{name}_bits_per_byte": bits_per_byte(rows, condition),
@@ -233,17 +232,6 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
             if half[row] == fold:
                 bits[row] = value
     return bits
-
-
-def paired_savings(
-    table: pl.DataFrame, condition: str, baseline: str, settings: EvaluationSettings
-) -> PairedDifferences:
-    return PairedDifferences(
-        ((table[f"{baseline}_bits"] - table[f"{condition}_bits"]) / table["bytes"]).to_list(),
-        table["cluster"].to_list(),
-        table["bytes"].to_list(),
-        settings.smallest_improvement,
-    )
 
 
 def _correct_lines(items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]) -> list[bool]:
