@@ -173,17 +173,13 @@ def _build(
         final_settings = search(settings, attempt, root / CACHE / "studies" / trials_file, out)
         final_corpus = corpus_for(final_settings)
     checkpoints = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, final_corpus, final_settings))
-    events = root / ".cortex" / "tensorboard" / _label(inputs, task)
+    events = root / ".cortex" / "tensorboard" / "-".join(filter(None, ("code_adapter", inputs.name, task)))
     result = run_training(TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events))
     write_json(out / TRAINING, _input_record(inputs, base, final_settings) | _result_record(result, final_settings))
     write_json(out / SEEN, example_ids_by_task(final_corpus))
     write_json(out / "metrics.json", run_metrics(result, final_corpus))
     checkpoints.clear()
     _observe(result, observe, f"{task}/" if task else "", final_settings.processes)
-
-
-def _label(inputs: TrainingInputs, task: str) -> str:
-    return "-".join(part for part in ("code_adapter", inputs.name, task) if part)
 
 
 def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:

@@ -33,24 +33,18 @@ def compile_blocks(model: Any) -> int:
     """
     from torch.nn import ModuleList
 
-    if model.device.type == "cpu" and not any(map(shutil.which, _compilers())):
+    compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++"))
+    if model.device.type == "cpu" and not any(map(shutil.which, compilers)):
         raise ValueError(
             "adapters.torch_compile needs a C++ compiler on a CPU, but none was found: "
             "install g++, name one in the variable CXX, or set torch_compile: false in params.yaml"
         )
     lists = [module for module in model.modules() if isinstance(module, ModuleList)]
-    blocks = [block for block_list in lists if _is_repeated(block_list) for block in block_list]
+    repeated = [blocks for blocks in lists if len(blocks) > 1 and len(set(map(type, blocks))) == 1]
+    blocks = [block for block_list in repeated for block in block_list]
     for block in blocks:
         block.compile(dynamic=True)
     return len(blocks)
-
-
-def _compilers() -> list[str]:
-    return [name for name in (os.environ.get("CXX"), "g++", "clang++") if name]
-
-
-def _is_repeated(modules: Any) -> bool:
-    return len(modules) > 1 and len({type(module) for module in modules}) == 1
 
 
 @contextmanager

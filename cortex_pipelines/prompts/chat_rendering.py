@@ -60,7 +60,7 @@ def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
 
     Raises ``ChatError`` if the template, which may raise anything, rejects every folding.
     """
-    messages = [_with_system_role(message) for message in messages]
+    messages = [replace(message, role="system") if message.role == "developer" else message for message in messages]
     reason = ChatError("the conversation has no messages")
     for candidate in _foldings(messages):
         for as_turns in _turn_forms(candidate):
@@ -72,10 +72,6 @@ def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
             except ChatError as error:
                 reason = error
     raise reason
-
-
-def _with_system_role(message: ChatMessage) -> ChatMessage:
-    return replace(message, role="system") if message.role == "developer" else message
 
 
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:

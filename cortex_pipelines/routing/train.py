@@ -66,7 +66,8 @@ def train_router(
         embeddings = embed(tasks["text"].to_list())
         extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
         training = TrainingData.of_tasks(tasks, masters, extractor, embeddings, settings)
-        confirmed = _confirmed_rows(tasks)
+        confirmed = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
+        confirmed = confirmed if len(confirmed) else np.arange(tasks.height)
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
         hyperparameters, search_result = search_neural(training, confirmed, folds, studies)
         compared = compared_tasks(confirmed, folds)
@@ -101,11 +102,6 @@ def train_router(
     write_json(out / TRIALS_FILE, search_result.as_json(OBJECTIVE))
     write_json(out / "metrics.json", metrics)
     return metrics
-
-
-def _confirmed_rows(tasks: pl.DataFrame) -> Indices:
-    confirmed = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
-    return confirmed if len(confirmed) else np.arange(tasks.height)
 
 
 def compared_tasks(confirmed: Indices, folds: Indices) -> Indices:

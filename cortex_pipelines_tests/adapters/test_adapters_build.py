@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -8,46 +7,39 @@ from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.model.base_model import base_digest, load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter, recorded_base
-from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import pinned, train_record
 
 Datasets = dict[str, Path]
 FILES = {"adapter_config.json", "adapter_model.safetensors", "examples.json", "metrics.json", "training.json"}
 
 
-def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, float]:
-    observed: dict[str, float] = {}
-    out.mkdir()
-    train_adapter(root, datasets, out, observe=observed.__setitem__, **changes)
-    return observed
-
-
 @pytest.fixture(scope="module")
 def adapter(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "adapter"
-    build(root, datasets, out)
+    train_record(root, datasets, out)
     return out
 
 
 def test_the_same_inputs_give_the_same_bytes(root: Path, datasets: Datasets, adapter: Path, tmp_path: Path) -> None:
     torch.manual_seed(99)  # whatever ran before in the process must not matter
     torch.rand(5)
-    build(root, datasets, tmp_path / "again")
+    train_record(root, datasets, tmp_path / "again")
     assert {path.name for path in adapter.iterdir()} == FILES
     for name in FILES:
         assert (adapter / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
 def test_another_seed_gives_other_weights(root: Path, datasets: Datasets, adapter: Path, tmp_path: Path) -> None:
-    build(root, datasets, tmp_path / "other", seed=8)
+    train_record(root, datasets, tmp_path / "other", seed=8)
     weights = "adapter_model.safetensors"
     assert (adapter / weights).read_bytes() != (tmp_path / "other" / weights).read_bytes()
 
 
 def test_time_speed_and_memory_are_observed_and_not_written(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    observed = build(root, datasets, tmp_path / "adapter", max_tokens=500)
+    record = train_record(root, datasets, tmp_path / "adapter", max_tokens=500)
+    observed, metrics = record["observed"], record["metrics"]
     assert set(observed) == {"training_seconds", "training_tokens_per_second", "peak_memory_mib"}
     assert all(value > 0 for value in observed.values())
-    metrics = json.loads((tmp_path / "adapter" / "metrics.json").read_text())
     assert not set(observed) & set(metrics)
     assert metrics["train_tokens"] <= 500
 
@@ -87,6 +79,6 @@ def test_the_adapter_says_what_it_was_trained_on(root: Path, adapter: Path) -> N
 
 
 def test_named_layers_alone_get_an_adapter(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    build(root, datasets, tmp_path / "some", max_tokens=500, target_modules=["q_proj", "v_proj"])
+    train_record(root, datasets, tmp_path / "some", max_tokens=500, target_modules=["q_proj", "v_proj"])
     tensors = load_file(tmp_path / "some" / "adapter_model.safetensors")
     assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}

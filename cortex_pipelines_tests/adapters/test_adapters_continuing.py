@@ -24,6 +24,7 @@ from cortex_pipelines_tests.adapters.tinymodel import (
     pinned,
     settings,
     train_adapter,
+    train_record,
     write_datasets,
     write_tiny_base,
 )
@@ -52,10 +53,8 @@ def versions_in(folder: Path) -> LoadVersion:
 
 
 def from_first(root: Path, datasets: Datasets, first: Path, out: Path, **changes: Any) -> Any:
-    out.mkdir()
     settings = {"parents": {"mine": "first"}, **changes}
-    train_adapter(root, datasets, out, load_version=versions_in(first.parent), **settings)
-    return json.loads((out / "training.json").read_text())
+    return train_record(root, datasets, out, load_version=versions_in(first.parent), **settings)
 
 
 def test_a_warm_start_begins_where_its_parent_ended(
@@ -100,7 +99,7 @@ def test_each_task_gets_an_adapter_of_its_own(root: Path, datasets: Datasets, fi
     assert adapter_for(out, "naming") == out / "naming"
     assert adapter_for(out, "architecture") is None
     assert adapter_for(first, "naming") == first
-    metrics = json.loads((out / "metrics.json").read_text())
+    metrics = record["metrics"]
     assert metrics["partial"] == 0
     assert 650 < metrics["naming/train_tokens"] <= 750
     assert 2100 < metrics["completion/train_tokens"] <= 2250
@@ -145,11 +144,8 @@ def test_forgetting_is_measured_with_and_without_replay(root: Path, datasets: Da
         other.write_parquet(general / f"{split}.parquet")
     losses = {}
     for share in (0.0, 0.4):
-        out = tmp_path / str(share)
-        out.mkdir()
-        train_adapter(root, datasets, out, general=general, replay_share=share)
-        metrics = json.loads((out / "metrics.json").read_text())
-        losses[share] = metrics["general_loss_after"]
+        record = train_record(root, datasets, tmp_path / str(share), general=general, replay_share=share)
+        losses[share] = record["metrics"]["general_loss_after"]
     assert losses[0.4] < losses[0.0] - 1
 
 

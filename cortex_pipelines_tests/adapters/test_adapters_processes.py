@@ -22,7 +22,7 @@ from torch.multiprocessing.spawn import ProcessExitedException
 from cortex_pipelines.adapters.training.distributed import ProcessGroup, run_in_processes
 from cortex_pipelines.adapters.training.history import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
-from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import settings, train_record
 
 Datasets = dict[str, Path]
 SHARED: dict[str, Any] = {
@@ -37,10 +37,7 @@ SHARED: dict[str, Any] = {
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
-    out.mkdir()
-    train_adapter(root, datasets, out, general=datasets["completion"], **SHARED | changes)
-    record: dict[str, Any] = json.loads((out / "training.json").read_text())
-    return record
+    return train_record(root, datasets, out, general=datasets["completion"], **SHARED | changes)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -146,7 +143,7 @@ def test_the_sum_is_of_all_and_the_first_reports_and_logs(caplog: pytest.LogCapt
     assert [record.getMessage() for record in caplog.records] == ["0 of 2"]
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_process_that_fails_ends_all_with_its_error(rank: int) -> None:
     with pytest.raises(KeyError, match="no such thing") as raised:
         run_in_processes(fail, rank, 2)

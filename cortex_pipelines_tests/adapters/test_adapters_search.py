@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, train_adapter, train_record
 
 Datasets = dict[str, Path]
 SPACE: dict[str, Any] = SETTINGS["search"]  # type: ignore[assignment]
 
 
 def searched(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
-    out.mkdir()
     space = SPACE | {"trials": 4, "max_tokens": 800} | changes
-    train_adapter(root, datasets, out, search=space, evaluation_steps=2, max_tokens=800, validation_tokens=200)
+    train_record(root, datasets, out, search=space, evaluation_steps=2, max_tokens=800, validation_tokens=200)
     result: dict[str, Any] = json.loads((out / "trials.json").read_text())
     return result
 

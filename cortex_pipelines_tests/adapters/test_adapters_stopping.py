@@ -22,17 +22,10 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.launch import resolve_precision
-from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import settings, train_record
 
 Datasets = dict[str, Path]
 WILD: dict[str, Any] = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 12, "evaluation_steps": 2}
-
-
-def trained(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
-    out.mkdir()
-    train_adapter(root, datasets, out, **changes)
-    record: dict[str, Any] = json.loads((out / "training.json").read_text())
-    return record | {"metrics": json.loads((out / "metrics.json").read_text())}
 
 
 DIVERGING: dict[str, Any] = {"divergence_factor": 2.0, "evaluation_steps": 2}
@@ -55,7 +48,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 def test_measured_at_the_end_of_each_epoch(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     changes = {"epochs": 3, "max_tokens": 3000, "evaluation_strategy": "epoch"}
-    record = trained(root, datasets, tmp_path / "adapter", **changes)
+    record = train_record(root, datasets, tmp_path / "adapter", **changes)
     steps = len(record["steps"])
     assert [validation["step"] for validation in record["validation"]] == [0, steps // 3, 2 * steps // 3, steps]
 
@@ -69,7 +62,7 @@ def test_the_state_is_kept_as_asked(root: Path, datasets: Datasets, tmp_path: Pa
         checkpoint_steps.append(len(state["steps"]))
 
     with mock.patch.object(Checkpoints, "save", note):
-        record = trained(root, datasets, tmp_path / "adapter", **changes)
+        record = train_record(root, datasets, tmp_path / "adapter", **changes)
     last = len(record["steps"])
     losses = [(validation["step"], validation["loss"]) for validation in record["validation"][1:]]
     best = [
@@ -80,7 +73,7 @@ def test_the_state_is_kept_as_asked(root: Path, datasets: Datasets, tmp_path: Pa
 
 
 def test_it_stops_early_when_nothing_gets_better(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    record = trained(root, datasets, tmp_path / "adapter", patience=2, **WILD)
+    record = train_record(root, datasets, tmp_path / "adapter", patience=2, **WILD)
     assert record["stopped_early"]
     assert record["metrics"]["stopped_early"] == 1
     assert len(record["steps"]) == record["best_step"] + 4
@@ -128,32 +121,32 @@ def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> Non
 def test_a_loss_that_diverges_stops_with_a_diagnosis(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     refused = pytest.raises(TrainingDivergedError, match=r"the loss diverges.*keep_partial: true")
     with exploding(), refused:
-        trained(root, datasets, tmp_path / "adapter", **DIVERGING)
+        train_record(root, datasets, tmp_path / "adapter", **DIVERGING)
     assert list((tmp_path / "adapter").iterdir()) == []
 
 
 def test_the_best_until_then_is_kept_as_partial_and_named_so(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with exploding():
-        record = trained(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
+        record = train_record(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
     assert "the loss diverges" in record["partial"]
     assert record["metrics"]["partial"] == 1
     assert not record["stopped_early"]
     assert 0 < record["best_step"] < len(record["steps"]) == 10
     assert weights(tmp_path / "adapter")
-    complete = trained(root, datasets, tmp_path / "whole", max_tokens=800)
+    complete = train_record(root, datasets, tmp_path / "whole", max_tokens=800)
     assert complete["metrics"]["partial"] == 0
 
 
 def test_computing_activations_again_changes_no_weight(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    trained(root, datasets, tmp_path / "kept", max_tokens=800)
-    trained(root, datasets, tmp_path / "again", max_tokens=800, activation_checkpointing=True)
+    train_record(root, datasets, tmp_path / "kept", max_tokens=800)
+    train_record(root, datasets, tmp_path / "again", max_tokens=800, activation_checkpointing=True)
     checkpoint_steps, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
     assert checkpoint_steps.keys() == again.keys()
     assert all(torch.equal(checkpoint_steps[name], again[name]) for name in checkpoint_steps)
 
 
 def test_without_packing_a_row_holds_one_example(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    record = trained(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
+    record = train_record(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
     assert not record["packed"]
     assert len(record["steps"]) == record["metrics"]["train_examples"]
 
@@ -161,7 +154,7 @@ def test_without_packing_a_row_holds_one_example(root: Path, datasets: Datasets,
 def test_rank_stabilised_scaling_is_written_for_whoever_loads_it(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
-    trained(root, datasets, tmp_path / "adapter", max_tokens=500, rslora=True)
+    train_record(root, datasets, tmp_path / "adapter", max_tokens=500, rslora=True)
     configuration = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert configuration["use_rslora"] is True
 
@@ -172,7 +165,7 @@ def test_auto_takes_what_the_machine_has_and_records_it(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
-    trained(root, datasets, tmp_path / "adapter", max_tokens=500, precision="auto")
+    train_record(root, datasets, tmp_path / "adapter", max_tokens=500, precision="auto")
     training = json.loads((tmp_path / "adapter" / "training.json").read_text())
     assert training["settings"]["precision"] == "fp32"
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)

@@ -1,3 +1,4 @@
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -5,8 +6,10 @@ from unittest import mock
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.data.corpus import Corpus, NoExamplesError, read_corpus
+from cortex_pipelines.adapters.data.corpus import Corpus, NoExamplesError, make_canaries, read_corpus, token_count
 from cortex_pipelines.adapters.model.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
@@ -14,7 +17,9 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.history import TrainingDivergedError, TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.loop import train
-from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
+from cortex_pipelines.adapters.training.schedule import learning_rate_at
+from cortex_pipelines.evaluation.adapter.measures.memorisation import planted_canaries
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, train_adapter, write_datasets
 
 Datasets = dict[str, Path]
 
@@ -183,3 +188,48 @@ def test_a_step_that_overflows_is_computed_again_with_a_smaller_scale(
     for first, other in zip(plain.steps, scaled.steps, strict=True):
         assert first.loss == pytest.approx(other.loss, rel=1e-2)
         assert first.gradient_norm == pytest.approx(other.gradient_norm, rel=0.1)
+
+
+@given(steps=st.integers(1, 200), warmup=st.integers(0, 300), shape=st.sampled_from(["cosine", "linear", "constant"]))
+def test_rises_to_the_peak_and_never_rises_again(steps: int, warmup: int, shape: str) -> None:
+    changed = settings(learning_rate=1.0, warmup_steps=warmup, lr_scheduler=shape)
+    rates = [learning_rate_at(step, steps, changed) for step in range(steps)]
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1.0)
+    assert peak == min(warmup, steps - 1)
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+@pytest.mark.parametrize(("shape", "half"), [("cosine", 0.5), ("linear", 0.5), ("constant", 1.0)])
+def test_shapes_at_half_way(shape: str, half: float) -> None:
+    changed = settings(learning_rate=1.0, warmup_steps=0, lr_scheduler=shape)
+    assert learning_rate_at(50, 100, changed) == pytest.approx(half)
+
+
+def test_canaries_differ_and_depend_on_the_seed_alone() -> None:
+    canaries = make_canaries(20, 1)
+    assert canaries[:5] == make_canaries(5, 1)
+    assert len({canary.completion for canary in canaries}) == 20
+    assert not {canary.completion for canary in canaries} & {canary.completion for canary in make_canaries(20, 2)}
+    assert all(canary.completion.isdigit() and len(canary.completion) == 9 for canary in canaries)
+
+
+def test_they_stand_once_among_the_examples_within_the_budget(root: Path, datasets: Datasets) -> None:
+    plain = corpus_of(root, datasets, settings(max_tokens=2000))
+    corpus = corpus_of(root, datasets, settings(max_tokens=2000, canaries=3))
+    names = [canary.example_id for canary in corpus.train if canary.example_id.startswith("canary-")]
+    assert names == ["canary-0", "canary-1", "canary-2"]
+    assert token_count(corpus.train) <= 2000
+    assert corpus.validation == plain.validation
+
+
+def test_the_evaluation_finds_those_that_training_planted(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+    train_adapter(root, datasets, tmp_path, canaries=2, max_tokens=600)
+    records = json.loads((tmp_path / "training.json").read_text())["canaries"]
+    assert [record["secret"] for record in records] == [record.completion for record in make_canaries(2, 7)]
+    scored = planted_canaries(tmp_path)
+    assert [(canary.prompt, canary.completion) for canary in scored] == [
+        (record["prefix"], record["secret"]) for record in records
+    ]

@@ -16,7 +16,7 @@ from cortex_pipelines.adapters.training import launch, trl_trainer
 from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import LossPoint, TrainingDivergedError
 from cortex_pipelines.adapters.training.launch import MissingPackageError
-from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, train_adapter, write_tiny_base
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, train_record, write_tiny_base
 
 Datasets = dict[str, Path]
 CHANGES: dict[str, Any] = {
@@ -29,10 +29,7 @@ CHANGES: dict[str, Any] = {
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
-    out.mkdir()
-    train_adapter(root, datasets, out, general=datasets["completion"], **CHANGES | changes)
-    record: dict[str, Any] = json.loads((out / "training.json").read_text())
-    return record
+    return train_record(root, datasets, out, general=datasets["completion"], **CHANGES | changes)
 
 
 @pytest.fixture(scope="module")

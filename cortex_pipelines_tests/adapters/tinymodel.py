@@ -1,5 +1,6 @@
 """A random Llama of two layers with a byte tokenizer, and data sets that it can learn from."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
@@ -119,6 +121,15 @@ def train_adapter(
         root=root,
         observe=observe,
     )
+
+
+def train_record(root: Path, datasets: dict[str, Path], out: Path, **changes: Any) -> dict[str, Any]:
+    """Train into a new folder; its ``training.json``, with its ``metrics`` and what was ``observed``."""
+    out.mkdir()
+    observed: dict[str, float] = {}
+    train_adapter(root, datasets, out, observe=observed.__setitem__, **changes)
+    record, metrics = (json.loads((out / name).read_text()) for name in (TRAINING, "metrics.json"))
+    return record | {"metrics": metrics, "observed": observed}
 
 
 def write_tiny_base(folder: Path) -> Path:

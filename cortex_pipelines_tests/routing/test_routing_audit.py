@@ -7,19 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cortex_pipelines.config import load_parameters
-from cortex_pipelines.coordination.assets import coordination_tables
-from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.routing.audit.assets import routing_audit
 from cortex_pipelines.routing.audit.groups import NOT_KNOWN, audit_groups, largest_gap, rejected, task_language
 from cortex_pipelines.routing.dataset.build import build_dataset
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
+from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events, write_tables
 
-ROOT = Path(__file__).parents[2]
-PARAMETERS = load_parameters(ROOT)
 EVALUATION = PARAMETERS.evaluation.model_copy(update={"resamples": 200})
 
 
@@ -79,14 +73,6 @@ def test_holm_rejects_step_by_step() -> None:
     assert rejected([], 0.05) == []
 
 
-@given(st.lists(st.floats(0, 1), max_size=8))
-def test_holm_is_between_bonferroni_and_none(p_values: list[float]) -> None:
-    decisions = rejected(p_values, 0.05)
-    for p, is_rejected in zip(p_values, decisions, strict=True):
-        assert is_rejected or p > 0.05 / max(len(p_values), 1)
-        assert not is_rejected or p <= 0.05
-
-
 @pytest.mark.parametrize(
     ("text", "language"),
     [
@@ -110,16 +96,10 @@ class Inputs:
 
     def __init__(self, folder: Path, logs: Path) -> None:
         self.folder = folder
-        pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
-        events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
-        self.test = build_dataset(events, {}, PARAMETERS.routing)["test"]
-        self.write("events", events)
-        tables = coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables)
-        for name, frame in {**tables, "test": self.test, "scores": self.scores()}.items():
-            self.write(name, frame)
-
-    def write(self, name: str, frame: pl.DataFrame) -> None:
-        frame.write_parquet(self.folder / f"{name}.parquet")
+        write_tables(folder, logs)
+        self.test = build_dataset(read_events(logs), {}, PARAMETERS.routing)["test"]
+        for name, frame in {"test": self.test, "scores": self.scores()}.items():
+            frame.write_parquet(folder / f"{name}.parquet")
 
     def scores(self) -> pl.DataFrame:
         rows = [
@@ -147,7 +127,7 @@ class Inputs:
 
 
 def test_on_the_sample_estimates_are_refused_and_groups_are_shown(tmp_path: Path) -> None:
-    inputs = Inputs(tmp_path, ROOT / PARAMETERS.coordination.logs)
+    inputs = Inputs(tmp_path, SAMPLE_LOGS)
     tables, figures, report = inputs.audit(tmp_path / "out")
     assert OFF_POLICY.conform(tables["off_policy"]).equals(tables["off_policy"])
     assert AUDIT_GROUPS.conform(tables["groups"]).equals(tables["groups"])

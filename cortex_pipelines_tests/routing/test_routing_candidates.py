@@ -26,7 +26,7 @@ from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, lea
 from cortex_pipelines.routing.selection.search import folds_of, search_fold
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
-from cortex_pipelines.statistics.significance import higher_likelihood_p, mcnemar_exact
+from cortex_pipelines.statistics.significance import higher_likelihood_p
 from cortex_pipelines.words import fold
 
 CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
@@ -158,24 +158,16 @@ def test_reliability_counts_each_task_once() -> None:
     assert [was for _, was, _ in bins] == [0.5, 1.0]
 
 
-@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (3, 0), (10, 2), (40, 41)])
-def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
-    from scipy.stats import binomtest
-
-    expected = binomtest(gained, gained + lost, 0.5).pvalue if gained + lost else 1.0
-    assert mcnemar_exact(gained, lost) == pytest.approx(expected)
+def rules_of(shift: int, fallback: str | None) -> KeywordRules:
+    """Rules whose keyword of each master is that of the master ``shift`` places on."""
+    experts = {f"m{n}": {"activation_keywords": [WORDS[n + shift]]} for n in range(4)}
+    thresholds = {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3}
+    return KeywordRules(parse_rules({"thresholds": thresholds, "experts": experts}, "x"), list(experts), fallback)
 
 
 def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) -> None:
     training = lesson_of(settings, noise=0.1)
-    rules = parse_rules(
-        {
-            "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
-            "experts": {f"m{n}": {"activation_keywords": [WORDS[n]]} for n in range(4)},
-        },
-        "x",
-    )
-    keywords = KeywordRules(rules, ["m0", "m1", "m2", "m3"], None)
+    keywords = rules_of(0, None)
     selection = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
     # the rules are always right here, so no other can be right more often
     assert selection.steps[0].model == "rules"
@@ -187,14 +179,7 @@ def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) ->
 
 def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
     training = lesson_of(settings, tasks=200, noise=0.25)
-    wrong = parse_rules(
-        {
-            "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
-            "experts": {f"m{n}": {"activation_keywords": [WORDS[n - 1]]} for n in range(4)},
-        },
-        "x",
-    )
-    keywords = KeywordRules(wrong, ["m0", "m1", "m2", "m3"], "m0")
+    keywords = rules_of(-1, "m0")
     selection = select_model(training, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
     table = {step.model: step for step in selection.steps}
     assert list(table)[:2] == ["rules", "lexical"]

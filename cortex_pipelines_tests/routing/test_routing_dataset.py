@@ -1,41 +1,32 @@
 """The routing data set: who may judge, who may only train."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.coordination.logs import CoordinationSettings, read_logs, take_coordination_pin
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.dataset.build import TooFewTasksError, build_dataset, logged_rules, split_of
-from cortex_pipelines.routing.dataset.labels import normalised
+from cortex_pipelines.routing.dataset.labels import LabelledTask, WeakLabeller, labelled_tasks, normalised, weak_tasks
 from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
-from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.settings import WeakRule
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events
 
-ROOT = Path(__file__).parents[2]
-PARAMS = sections()
-ROUTING = RoutingSettings.model_validate(PARAMS["routing"])
-LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
-PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
-
-
-def read(folder: Path) -> pl.DataFrame:
-    pin = take_coordination_pin(folder, folder, PRIVACY)
-    return read_logs(folder, pin, LOGS, PRIVACY).events
+ROUTING = PARAMETERS.routing
 
 
 def write_and_read(folder: Path, lines: list[dict[str, object]]) -> pl.DataFrame:
     folder.mkdir(exist_ok=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "log.jsonl").write_text(text)
-    return read(folder)
+    return read_events(folder)
 
 
 def tasks(count: int, outcome: str = "completed") -> list[dict[str, object]]:
@@ -62,7 +53,7 @@ def commits(*subjects: str) -> dict[str, pl.DataFrame]:
 
 
 def test_the_sample_gives_all_three_sides_with_every_master() -> None:
-    splits = build_dataset(read(ROOT / LOGS.logs), {}, ROUTING)
+    splits = build_dataset(read_events(SAMPLE_LOGS), {}, ROUTING)
     masters = {"development", "security", "inventory", "cicd", "coordinator"}
     for split in SPLITS:
         assert set(splits[split]["master"]) == masters
@@ -143,13 +134,13 @@ def test_an_empty_side_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
-    assert logged_rules(read(tmp_path)) is None
-    rules = json.loads(next((ROOT / LOGS.logs).rglob("routing-patterns.json")).read_text())
+    assert logged_rules(read_events(tmp_path)) is None
+    rules = json.loads(next(SAMPLE_LOGS.rglob("routing-patterns.json")).read_text())
     for folder, version in (("a/backup/old", "0"), ("z", "2")):
         path = tmp_path / folder / "routing-patterns.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({**rules, "version": version}))
-    found = logged_rules(read(tmp_path))
+    found = logged_rules(read_events(tmp_path))
     assert found is not None
     assert found["version"] == "2"
     # keys were sorted on the way: that must not decide anything
@@ -157,9 +148,148 @@ def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
     assert parse_rules(found, "x").decide(text) == parse_rules(rules, "x").decide(text)
     (tmp_path / "routing-patterns.json").write_text('{"experts": {"a": 1}, "thresholds": {}}')
     with pytest.raises(RulesError, match=r"routing-patterns\.json"):
-        logged_rules(read(tmp_path))
+        logged_rules(read_events(tmp_path))
 
 
 @given(st.text(max_size=30), st.integers(0, 9))
 def test_every_text_has_a_side(text: str, seed: int) -> None:
     assert split_of(text, ROUTING.model_copy(update={"seed": seed})) in SPLITS
+
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def events(*steps: dict[str, Any]) -> pl.DataFrame:
+    empty = dict.fromkeys(COORDINATION_EVENTS.schema)
+    rows = [
+        {
+            **empty,
+            "event_id": str(number),
+            "kind": "decision",
+            "file": "log.jsonl",
+            "byte_offset": number,
+            "occurred_at": START + timedelta(hours=number),
+            "task_id": "t1",
+            "text": "Do it",
+            "test_row": False,
+            "payload": "{}",
+            **step,
+        }
+        for number, step in enumerate(steps)
+    ]
+    return COORDINATION_EVENTS.frame(rows)
+
+
+def label(*steps: dict[str, Any]) -> tuple[str, str] | None:
+    labelled = labelled_tasks(events(*steps))
+    assert len(labelled) <= 1
+    return (labelled[0].master, labelled[0].source) if labelled else None
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([{"master": "a", "success": True}], ("a", "outcome")),
+        ([{"master": "a"}], ("a", "decision")),
+        ([{"master": "a", "success": False}], None),
+        ([{"master": "a"}, {"master": "b"}], ("b", "decision")),
+        ([{"master": "a"}, {"master": "b", "success": True}], ("b", "outcome")),
+        ([{"master": "a", "success": True}, {"master": "b"}], ("b", "decision")),
+        ([{"master": "a"}, {"master": "b", "success": False}], None),
+        ([{"master": "a", "success": False}, {"master": "a", "success": True}], ("a", "outcome")),
+        ([{"master": "a", "success": True}, {"master": "a", "success": False}], None),
+        ([{"master": "a", "success": False, "ideal_master": "c"}], ("c", "outcome")),
+        ([{"master": "a", "text": None}, {"master": "a", "success": True}], ("a", "outcome")),
+        ([{"master": "a", "success": True, "text": None}, {"master": None}], None),
+        ([{"master": "a", "success": True, "test_row": True}], None),
+        ([{"master": "a", "success": True, "kind": "worker_metric"}], None),
+    ],
+)
+def test_the_label_of_a_task(steps: list[dict[str, Any]], expected: tuple[str, str] | None) -> None:
+    assert label(*steps) == expected
+
+
+def test_time_and_not_the_place_in_the_file_orders_the_steps() -> None:
+    late, early = {"occurred_at": START + timedelta(days=9)}, {"occurred_at": START}
+    labelled = labelled_tasks(events({"master": "b", **late}, {"master": "a", **early}))
+    assert labelled == [LabelledTask("Do it", "b", "decision", "log.jsonl", late["occurred_at"])]
+
+
+def test_two_tasks_with_one_id_are_two_tasks() -> None:
+    labelled = labelled_tasks(
+        events(
+            {"master": "a", "text": "First", "success": True},
+            {"master": "b", "text": "Second", "success": True},
+            {"master": "c", "text": None, "success": True},
+        )
+    )
+    assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
+
+
+def test_tasks_without_an_id_are_told_apart_by_their_text() -> None:
+    labelled = labelled_tasks(
+        events({"task_id": None, "master": "a", "text": "First"}, {"task_id": None, "master": "b", "text": "Second"})
+    )
+    assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
+
+
+def test_texts_that_differ_in_case_and_punctuation_are_one() -> None:
+    assert normalised("Fix  the Bug!") == normalised("fix the bug") == "fix the bug"
+    assert normalised("Straße 3") == normalised("STRASSE 3")
+    assert normalised("!!!") == "!!!"
+
+
+RULES = [
+    WeakRule(master="security", paths=[r"^auth/"], subjects=[r"\bCVE-\d"]),
+    WeakRule(master="inventory", paths=[r"\.md$"], subjects=[]),
+    WeakRule(master="development", paths=[r"\.py$"], subjects=[]),
+]
+
+
+@pytest.mark.parametrize(
+    ("subject", "paths", "master"),
+    [
+        ("Tidy up", ["a.py", "b.py", "c.md"], "development"),
+        ("Tidy up", ["auth/a.py"], "security"),
+        ("Tidy up", ["a.py", "c.md"], None),
+        ("Tidy up", ["x.bin"], None),
+        ("Tidy up", [], None),
+        ("Fix cve-2024-1", ["c.md"], "security"),
+    ],
+)
+def test_paths_and_subject_decide_the_weak_label(subject: str, paths: list[str], master: str | None) -> None:
+    assert WeakLabeller(RULES).master(subject, paths) == master
+
+
+def test_weak_tasks_are_capped_and_leave_out_merges_and_empty_words() -> None:
+    rows = [
+        ("Write the new parser", ["a.py"], ["p"]),
+        ("Write the NEW parser.", ["a.py"], ["p"]),
+        ("Speed up the parser", ["a.py"], ["p"]),
+        ("Explain the parser well", ["a.md"], []),
+        ("Merge the parser branch", ["a.py"], ["p", "q"]),
+        ("wip", ["a.py"], ["p"]),
+    ]
+    commits = REPOSITORY_COMMITS.frame(
+        [
+            {
+                "source": "git:x",
+                "commit": str(number),
+                "parents": parents,
+                "subject": subject,
+                "committed_at": START,
+                "body": "",
+                "paths": paths,
+            }
+            for number, (subject, paths, parents) in enumerate(rows)
+        ]
+    )
+    weak = weak_tasks(commits, "demo", RULES, per_master=9)
+    assert {(task.text, task.master) for task in weak} == {
+        ("Write the new parser", "development"),
+        ("Speed up the parser", "development"),
+        ("Explain the parser well", "inventory"),
+    }
+    assert {task.origin for task in weak} == {"demo/git:x"}
+    assert len(weak_tasks(commits, "demo", RULES, per_master=1)) == 2
+    assert weak_tasks(commits, "demo", RULES, per_master=0) == []

@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.config import load_parameters
-from cortex_pipelines.coordination.assets import coordination_tables
-from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
@@ -21,37 +18,26 @@ from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, score_
 from cortex_pipelines.routing.outcomes.predictors import FILE, OutcomePredictors, PredictorError, build_predictors
 from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, select_model, train
 from cortex_pipelines.schemas.routing import PREDICTIONS
+from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, write_tables
 
-ROOT = Path(__file__).parents[2]
-PARAMETERS = load_parameters(ROOT)
 SETTINGS = PARAMETERS.predictors
 SUCCESS, DURATION = TARGETS[0], TARGETS[1]
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def tables_of(folder: Path, logs: Path) -> Path:
-    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
-    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
-    events.write_parquet(folder / "events.parquet")
-    for name, frame in coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables).items():
-        frame.write_parquet(folder / f"{name}.parquet")
-    return folder
-
-
 def attempts_of(folder: Path, *records: dict[str, Any]) -> pl.DataFrame:
     (folder / "a.jsonl").write_text("\n".join(json.dumps(record) for record in records))
-    tables_of(folder, folder)
-    parts = (pl.read_parquet(folder / f"{n}.parquet") for n in ("decisions", "outcomes", "features"))
-    return attempts(*parts, SETTINGS)
+    tables = write_tables(folder, folder)
+    return attempts(tables["decisions"], tables["outcomes"], tables["features"], SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The predictors of the sample logs, in a folder."""
     folder = tmp_path_factory.mktemp("predictors")
-    tables = tables_of(folder, ROOT / PARAMETERS.coordination.logs)
+    write_tables(folder, SAMPLE_LOGS)
     observed: dict[str, float] = {}
-    for name, frame in outcome_predictors(tables, SETTINGS, folder, observed.__setitem__).items():
+    for name, frame in outcome_predictors(folder, SETTINGS, folder, observed.__setitem__).items():
         frame.write_parquet(folder / f"{name}.parquet")
     assert observed["train_seconds"] > 0
     return folder

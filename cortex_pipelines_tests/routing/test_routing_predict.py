@@ -13,9 +13,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.config import load_parameters
-from cortex_pipelines.coordination.assets import coordination_tables
-from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
@@ -23,9 +20,8 @@ from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.project_routes import logs_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines_tests.routing.logs import PARAMETERS, ROOT, SAMPLE_LOGS, write_tables
 
-ROOT = Path(__file__).parents[2]
-PARAMETERS = load_parameters(ROOT)
 FOLDERS = ("coordination_tables", "outcome_predictors", "outcome_evaluation")
 WHEN = datetime(2030, 1, 7, 9, tzinfo=UTC)
 
@@ -36,15 +32,10 @@ Ask = Callable[..., Result]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables and predictors of the sample logs, laid out as a project's data."""
     root = tmp_path_factory.mktemp("project")
-    logs = ROOT / PARAMETERS.coordination.logs
-    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
-    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
-    events.write_parquet(root / "events.parquet")
     tables, out, evaluation = (root / "data" / name for name in FOLDERS)
     for folder in (tables, out, evaluation):
         folder.mkdir(parents=True)
-    for name, frame in coordination_tables(root, PARAMETERS.coordination, PARAMETERS.log_tables).items():
-        frame.write_parquet(tables / f"{name}.parquet")
+    write_tables(tables, SAMPLE_LOGS)
     for name, frame in outcome_predictors(tables, PARAMETERS.predictors, out, lambda *_: None).items():
         frame.write_parquet(out / f"{name}.parquet")
     outcome_evaluation(out, PARAMETERS.predictors, PARAMETERS.evaluation, PARAMETERS.coordination, evaluation)

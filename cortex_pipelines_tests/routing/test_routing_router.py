@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ import pytest
 
 from cortex_pipelines.embeddings.encoder import SentenceEncoder
 from cortex_pipelines.routing.keyword_rules import parse_rules
-from cortex_pipelines.routing.serving.bundle import RouterConfig, RouterError, load_config, load_router
+from cortex_pipelines.routing.serving.bundle import RouterError, load_config, load_router
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import TooFewMastersError, train_router
@@ -45,22 +46,24 @@ def tasks(masters: int = 3, each: int = 12) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def train(
+    tiny_encoder: Path, settings: RoutingSettings, out: Path, frame: pl.DataFrame, rules: Any = None, **changes: Any
+) -> dict[str, float]:
+    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
+    changed = settings.model_copy(update={"precision": "fp32", **changes})
+    return train_router(frame, encoder.encode, changed, {"wheel": "x==1"}, rules, out, out.parent / "studies")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings) -> Path:
     out = tmp_path_factory.mktemp("router")
-    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    fp32_settings = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
-    train_router(tasks(), encoder.encode, fp32_settings, {"wheel": "x==1"}, PATTERNS, out, out.parent / "studies")
+    train(tiny_encoder, settings, out, tasks(), PATTERNS, adopt_p=1.0)
     return out
 
 
 @pytest.fixture(scope="module")
 def router(folder: Path, tiny_encoder: Path) -> Router:
     return Router.load(folder, tiny_encoder)
-
-
-def never(texts: object) -> np.ndarray:
-    raise AssertionError("nothing needs embedding")
 
 
 def changed(folder: Path, tiny_encoder: Path, tmp_path: Path, **config: object) -> Router:
@@ -174,12 +177,7 @@ def test_without_model_and_rules_there_is_no_router(router: Router) -> None:
 def test_training_repeats_byte_for_byte(
     folder: Path, tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
 ) -> None:
-    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    fp32_settings = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
-    shuffled = tasks().reverse()
-    train_router(
-        shuffled, encoder.encode, fp32_settings, {"wheel": "x==1"}, PATTERNS, tmp_path, tmp_path.parent / "studies"
-    )
+    train(tiny_encoder, settings, tmp_path, tasks().reverse(), PATTERNS, adopt_p=1.0)
     names = sorted(file.name for file in folder.iterdir())
     assert sorted(file.name for file in tmp_path.iterdir()) == names
     for name in names:
@@ -190,9 +188,7 @@ def test_training_repeats_byte_for_byte(
 def test_labels_come_back_as_they_are(tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path) -> None:
     names = {"development": "Dév / ops\u200b", "security": "ſecurity", "cicd": "CI-CD?"}
     frame = tasks().with_columns(pl.col("master").replace(names))
-    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    fp32_settings = settings.model_copy(update={"precision": "fp32"})
-    train_router(frame, encoder.encode, fp32_settings, {"wheel": "x==1"}, None, tmp_path, tmp_path.parent / "studies")
+    train(tiny_encoder, settings, tmp_path, frame)
     router = Router.load(tmp_path, tiny_encoder)
     assert set(router.masters) == set(names.values())
     assert {decision.master for decision in router.route(frame["text"].to_list())} <= set(names.values())
@@ -203,10 +199,7 @@ def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
     tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
 ) -> None:
     frame = pl.concat([tasks(2, 3), tasks(3, 1)[2:]])
-    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    figures = train_router(
-        frame, encoder.encode, settings, {"wheel": "x==1"}, None, tmp_path, tmp_path.parent / "studies"
-    )
+    figures = train(tiny_encoder, settings, tmp_path, frame, precision=settings.precision)
     assert figures["smallest_master_tasks"] == 1.0
     assert Router.load(tmp_path, tiny_encoder).route(["fix a"])[0].master is not None
 
@@ -252,10 +245,7 @@ def test_a_router_whose_rules_are_gone_is_a_clear_error(folder: Path, tmp_path: 
 
 
 def test_the_configuration_is_read_as_it_was_written(folder: Path) -> None:
-    config = load_config(folder)
-    assert isinstance(config, RouterConfig)
-    assert config == replace(config)
-    assert config.masters == ("cicd", "development", "security")
+    assert load_config(folder).masters == ("cicd", "development", "security")
     assert parse_rules(PATTERNS, "x").masters == load_router(folder).rules.masters  # type: ignore[union-attr]
 
 

@@ -82,8 +82,9 @@ def read_corpus(
     replayed = sample_general("train", int(tokens_per_epoch * settings.replay_share))
     train = sample("train", budget - token_count(replayed) - token_count(canaries))
     if not train:
+        names = ", ".join(f"{task}_dataset" for task in settings.task_shares)
         raise NoExamplesError(
-            f"no training example: the train splits of {_names(settings)} are "
+            f"no training example: the train splits of {names} are "
             f"empty, or adapters.max_tokens ({settings.max_tokens}) over adapters.epochs "
             f"({settings.epochs}) is less than one example; add sources to the project in "
             "params.yaml, or raise max_tokens"
@@ -94,10 +95,6 @@ def read_corpus(
         replayed=replayed,
         general=sample_general("validation", settings.validation_tokens),
     )
-
-
-def _names(settings: AdapterSettings) -> str:
-    return ", ".join(f"{task}_dataset" for task in settings.task_shares)
 
 
 @dataclass(frozen=True)

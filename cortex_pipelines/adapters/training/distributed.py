@@ -104,15 +104,11 @@ def run_in_processes(
             _worker, worker_arguments, processes, join=False, start_method="spawn"
         )
         try:
-            return cast(T, _result(running, receiver, report or _ignore_report))
+            return cast(T, _result(running, receiver, report or (lambda *_: None)))
         finally:
             for process in running.processes:
                 process.kill()
                 process.join()
-
-
-def _ignore_report(*_report: object) -> None:
-    """Ignore a report."""
 
 
 def _result(running: Any, receiver: "Connection", report: ReportCallback) -> Any:

@@ -113,15 +113,10 @@ def run_metrics(result: TrainingResult, corpus: Corpus) -> dict[str, float]:
         metrics["validation_loss_best"] = next(
             validation.loss for validation in result.validations if validation.step == result.best_step
         )
-    return metrics | _forgetting(result)
-
-
-def _forgetting(result: TrainingResult) -> dict[str, float]:
-    """Measured on prompts with completions, so it includes the learnt format; the evaluation uses plain passages."""
-    if result.general is None:
-        return {}
-    base, after = result.general
-    return {"general_loss_base": base, "general_loss_after": after}
+    if result.general is not None:
+        # on prompts with completions, so it includes the learnt format; the evaluation uses plain passages
+        metrics["general_loss_base"], metrics["general_loss_after"] = result.general
+    return metrics
 
 
 _LOG = logging.getLogger("cortex_pipelines")

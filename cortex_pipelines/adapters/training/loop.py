@@ -189,14 +189,10 @@ def _gradients(worker: _Worker, batches: list[Batch], number: int, weights: "Seq
     worker.model.train()
     total = 0.0
     for batch_index, batch in worker.group.shard(list(enumerate(batches))):
-        torch.manual_seed(_seed(worker.settings.seed, number, batch_index))
+        # the same dropout in whichever process computes the batch
+        digest = hashlib.sha256(f"{worker.settings.seed} {number} {batch_index}".encode()).digest()
+        torch.manual_seed(int.from_bytes(digest[:8]))
         loss = supervised_losses(worker.model, batch).sum() / targets
         total += float(loss.detach())
         worker.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     return worker.group.sum_gradients(weights, total)
-
-
-def _seed(seed: int, step: int, batch_index: int) -> int:
-    """Dropout seed of a batch, the same in whichever process computes it."""
-    digest = hashlib.sha256(f"{seed} {step} {batch_index}".encode()).digest()
-    return int.from_bytes(digest[:8])

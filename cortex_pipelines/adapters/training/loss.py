@@ -62,17 +62,14 @@ def packing_is_separate(model: Any) -> bool:
     import torch
 
     size = min(int(model.get_input_embeddings().num_embeddings), 1000)
-    pair = [TokenisedExample(str(n), "", _probe_tokens(n, size), 1, _PROBE_LENGTH - 1, 0) for n in (1, 2)]
+    texts = [tuple((7 * n + 11 * position * n) % size for position in range(_PROBE_LENGTH)) for n in (1, 2)]
+    pair = [TokenisedExample(str(n), "", ids, 1, _PROBE_LENGTH - 1, 0) for n, ids in enumerate(texts)]
     with torch.no_grad():
         together = supervised_losses(model, [packed_row(pair)])
         alone = [supervised_losses(model, [packed_row([example])]) for example in pair]
     difference = (together - torch.cat(alone)).abs() / (1 + together.abs())
     precise = model.dtype == torch.float32
     return float(difference.max()) < (_PROBE_TOLERANCE if precise else 10 * _PROBE_TOLERANCE)
-
-
-def _probe_tokens(number: int, vocabulary: int) -> tuple[int, ...]:
-    return tuple((7 * number + 11 * position * number) % vocabulary for position in range(_PROBE_LENGTH))
 
 
 def _collated(rows: Sequence[PackedRow], device: Any) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:

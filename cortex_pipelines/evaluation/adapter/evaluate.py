@@ -69,7 +69,7 @@ from cortex_pipelines.prompts.examples import (
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.evaluation import FOREIGN_SCORES, GENERAL_SCORES
-from cortex_pipelines.statistics.significance import MetricComparison, PairedDifferences, compare_all
+from cortex_pipelines.statistics.significance import compare_all
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,13 @@ def evaluate_adapter(
     _score_all(items, models, scorer)
     observe("scoring_seconds", perf_counter() - started)
     tables, metrics, quality = _measure_all(items, models, scorer, inputs, settings, root)
-    comparisons = _compare_with_reference(tables["scores"], tables["team_choices"], inputs, settings)
+    # challenger against reference on every task and question kind, corrected jointly
+    improvements = {
+        f"{task}_improvement": bits_saved(task_rows(tables["scores"], task), "reference", settings)
+        for task in inputs.datasets
+    }
+    differences = improvements | choice_differences(tables["team_choices"], settings)
+    comparisons = compare_all(differences, **settings.bootstrap)
     comparison: dict[str, Any] = {
         "title": f"Code adapter of {inputs.project} on held-out code",
         "base": {"name": base_name(pinned), "digest": base_digest(pinned)},
@@ -214,7 +220,11 @@ def evaluate_adapter(
     write_json(out / "comparison.json", comparison)
     report_inputs = ReportInputs(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
     (out / "report.html").write_text(render_report(report_inputs), encoding="utf-8")
-    _observe(started, challenger.folder, observe)
+    size = sum(path.stat().st_size for path in challenger.folder.rglob("*") if path.is_file())
+    observe("evaluation_seconds", perf_counter() - started)
+    observe("adapter_mib", size / 2**20)
+    # KiB on Linux; the peak is the whole process's, other work included
+    observe("peak_memory_mib", getrusage(RUSAGE_SELF).ru_maxrss / 1024)
     return tables
 
 
@@ -280,24 +290,6 @@ def _measure_all(
         | condition_metrics(tables["ways"], settings)
     )
     return tables, metrics, quality
-
-
-def _compare_with_reference(
-    scores: pl.DataFrame, choices: pl.DataFrame, inputs: EvaluationInputs, settings: EvaluationSettings
-) -> list[MetricComparison]:
-    """Challenger against reference on every task and question kind, corrected jointly."""
-    metrics: dict[str, PairedDifferences] = {
-        f"{task}_improvement": bits_saved(task_rows(scores, task), "reference", settings) for task in inputs.datasets
-    }
-    return compare_all(metrics | choice_differences(choices, settings), **settings.bootstrap)
-
-
-def _observe(started: float, adapter: Path, observe: Observe) -> None:
-    size = sum(path.stat().st_size for path in adapter.rglob("*") if path.is_file())
-    observe("evaluation_seconds", perf_counter() - started)
-    observe("adapter_mib", size / 2**20)
-    # KiB on Linux; the peak is the whole process's, other work included
-    observe("peak_memory_mib", getrusage(RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def _comparable_reference(reference: AdapterVersion | None, pinned: PinnedModel) -> tuple[AdapterVersion | None, str]:

@@ -28,11 +28,12 @@ def codebleu_without_dataflow(output: str, expected: str, language: str) -> floa
     if tokens[0] == tokens[1]:
         return 1.0
     # keywords are anonymous leaves of the grammar: their type is their text
-    keywords = {_text(node) for node in expected_leaves if _is_keyword(node)}
+    keywords = {_text(node) for node in expected_leaves if not node.is_named and node.type.isalpha()}
+    subtrees = _subtrees(output_tree), _subtrees(expected_tree)
     matches = (
         _bleu(*tokens, {}),
         _bleu(*tokens, dict.fromkeys(keywords, _KEYWORD_WEIGHT)),
-        _matching_subtrees(output_tree, expected_tree),
+        sum((subtrees[0] & subtrees[1]).values()) / total if (total := sum(subtrees[1].values())) else 0.0,
     )
     return fsum(matches) / len(matches)
 
@@ -120,10 +121,6 @@ def _text(node: Node) -> str:
     return (node.text or b"").decode(errors="replace")
 
 
-def _is_keyword(node: Node) -> bool:
-    return not node.is_named and node.type.isalpha()
-
-
 def _bleu(output: Sequence[str], expected: Sequence[str], weights: dict[str, float]) -> float:
     """BLEU against one reference, add-one smoothed from bigrams on (Lin and Och 2004); weights are of unigrams."""
     if not output or not expected:
@@ -146,13 +143,6 @@ def _bleu(output: Sequence[str], expected: Sequence[str], weights: dict[str, flo
 
 def _grams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[start : start + size]) for start in range(len(words) - size + 1))
-
-
-def _matching_subtrees(output: Node, expected: Node) -> float:
-    """Share of the reference's subtrees, by node types, that occur in the output."""
-    output_subtrees, expected_subtrees = _subtrees(output), _subtrees(expected)
-    total = sum(expected_subtrees.values())
-    return sum((output_subtrees & expected_subtrees).values()) / total if total else 0.0
 
 
 def _subtrees(root: Node) -> Counter[str]:

@@ -106,17 +106,15 @@ class WeakLabeller:
         for master, patterns in self._subjects:
             if any(pattern.search(subject) for pattern in patterns):
                 return master
-        votes = Counter(vote for path in paths if (vote := self._vote(path)))
+        first = (
+            next((name for name, patterns in self._paths if any(p.search(path) for p in patterns)), None)
+            for path in paths
+        )
+        votes = Counter(filter(None, first))
         ranked = votes.most_common(2)
         if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
             return None
         return ranked[0][0]
-
-    def _vote(self, path: str) -> str | None:
-        for master, patterns in self._paths:
-            if any(pattern.search(path) for pattern in patterns):
-                return master
-        return None
 
 
 def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int) -> list[WeakTask]:
@@ -132,8 +130,8 @@ def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], p
         if master:
             task = WeakTask(text, master, f"{project}/{row['source']}", row["committed_at"])
             by_master[master].setdefault(key, task)
-    return [tasks[key] for _, tasks in sorted(by_master.items()) for key in sorted(tasks, key=_by_hash)[:per_master]]
 
+    def by_hash(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
 
-def _by_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return [tasks[key] for _, tasks in sorted(by_master.items()) for key in sorted(tasks, key=by_hash)[:per_master]]

@@ -1,7 +1,6 @@
 """Attempts: one row per task and master, with features and outcome."""
 
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -58,7 +57,7 @@ def _outcomes_by_attempt(outcomes: pl.DataFrame, settings: PredictorSettings) ->
             "success": row["success"],
             "duration_seconds": row["duration_seconds"] or None,
             "tokens": row["tokens"] or None,
-            "complexity": _in_numbers(row["complexity"], settings.complexity_words),
+            "complexity": settings.complexity_words.get((row["complexity"] or "").strip().lower()),
             "complexity_score": row["complexity_score"],
         }
         values.setdefault("when", row["occurred_at"])
@@ -73,10 +72,6 @@ def _task_values(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
         if row["complexity_score"] is not None:
             by_task[row["task_id"]] = {"complexity_score": row["complexity_score"]}
     return by_task
-
-
-def _in_numbers(word: str | None, words: Mapping[str, float]) -> float | None:
-    return words.get(word.strip().lower()) if word else None
 
 
 def _reassigned_attempts(decisions: pl.DataFrame) -> set[str]:

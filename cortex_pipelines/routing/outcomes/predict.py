@@ -45,7 +45,8 @@ def expect(
     clean = text.encode("utf-8", "replace").decode("utf-8")
     rows = _task_features(clean, masters, when, decisions, outcomes, settings)
     predictions = models.predict(rows).with_columns(rows["master"])
-    left_out = _left_out(predictors) | losing
+    missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
+    left_out = dict(missing.select("target", "left_out").iter_rows()) | losing
     used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
     return [
         {"master": row["master"], **_predictions(models, row), "models": used, "left_out": left_out}
@@ -89,12 +90,6 @@ def _predictions(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, An
                 "unit": predictor.target.unit,
             }
     return answer
-
-
-def _left_out(predictors: Path) -> dict[str, str]:
-    targets = _table(predictors, PREDICTED_TARGETS.name)
-    missing = targets.filter(pl.col("left_out").is_not_null())
-    return dict(zip(missing["target"], missing["left_out"], strict=True))
 
 
 def _losing(evaluation: Path) -> dict[str, str]:

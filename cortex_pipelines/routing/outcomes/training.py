@@ -177,7 +177,8 @@ def train(
 
     with threadpool_limits(limits=1):  # one thread: sums do not depend on the machine's cores
         values = scaled(rows[target.name].to_numpy(), target)
-        fold = np.array([_fold(cluster, settings) for cluster in rows["cluster"]])
+        digests = (hashlib.sha256(f"{settings.seed}\n{cluster}".encode()).digest() for cluster in rows["cluster"])
+        fold = np.array([int.from_bytes(digest[:8], "big") % settings.folds for digest in digests])
         predictors, fold_losses = {}, []
         for candidate, candidates in candidate_models(target.kind, columns, settings).items():
             unseen = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
@@ -200,11 +201,6 @@ def scaled(values: np.ndarray, target: PredictionTarget) -> np.ndarray:
 def _loss(target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
     predicted = _sigmoid(raw) if target.kind == "probability" and candidate == "linear" else raw
     return losses(target.kind, predicted, values)
-
-
-def _fold(cluster: str, settings: PredictorSettings) -> int:
-    digest = hashlib.sha256(f"{settings.seed}\n{cluster}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % settings.folds
 
 
 def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel) -> np.ndarray:

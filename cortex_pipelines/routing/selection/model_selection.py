@@ -9,7 +9,7 @@ one that is not better is adopted with a probability of at most the level. All t
 learns, terms and components included, it learns without the fold that it is compared on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -88,8 +88,9 @@ def select_model(
     steps, top, logs = _steps(table, labels, shares, folds[compared], training.settings.adopt_p)
     voters = order if top == ENSEMBLE else [top]
     weights = dict(zip(voters, learn_weights([table[n] for n in voters], labels, shares), strict=True))
+    plain = combine([table[name] for name in voters], [1.0 / len(voters)] * len(voters))
     right = logs.argmax(axis=1) == labels
-    metrics = _metrics(logs, labels) | {"ece_before": _uncalibrated([table[name] for name in voters], labels)}
+    metrics = _metrics(logs, labels) | {"ece_before": _metrics(plain, labels)["ece"]}
     if right.any() and not right.all():
         from sklearn.metrics import roc_auc_score
 
@@ -187,7 +188,3 @@ def _metrics(logs: Doubles, labels: Indices) -> dict[str, float]:
         "loss": float(-logs[np.arange(len(labels)), labels].mean()),
         "ece": expected_calibration_error(confidence.tolist(), right.tolist()),
     }
-
-
-def _uncalibrated(scores: Sequence[Doubles], labels: Indices) -> float:
-    return _metrics(combine(scores, [1.0 / len(scores)] * len(scores)), labels)["ece"]

@@ -13,7 +13,6 @@ from cortex_pipelines.routing.features import Indices
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, learn_weights
-from cortex_pipelines.routing.settings import RoutingSettings
 
 OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 
@@ -23,7 +22,9 @@ def search_neural(
 ) -> tuple[NeuralSettings, SearchResult]:
     """The settings with the best likelihood on one fold, and every trial."""
     settings = training.settings
-    inside, outside = _search_rows(confirmed, folds, settings)
+    fold, share = search_fold(confirmed, folds), max(1, settings.search_tasks // settings.folds)
+    inside = confirmed[folds[confirmed] == fold][:share]
+    outside = np.flatnonzero(folds != fold)[: max(1, settings.search_tasks - share)]
     train, extractor = training.refit(outside)
     unseen = training.features.take(inside)
     validation = replace(training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings))
@@ -55,7 +56,13 @@ def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> fl
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    NeuralClassifier.fit(train, _suggest(trial, train.settings), report_epoch)
+    settings = train.settings
+    hyperparameters = NeuralSettings(
+        learning_rate=trial.suggest_float("learning_rate", *settings.learning_rate, log=True),
+        weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
+        dropout=trial.suggest_float("dropout", *settings.dropout),
+    )
+    NeuralClassifier.fit(train, hyperparameters, report_epoch)
     return losses[-1]
 
 
@@ -74,21 +81,6 @@ def _study_key(*parts: TrainingData) -> str:
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:24]
-
-
-def _search_rows(confirmed: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
-    fold = search_fold(confirmed, folds)
-    inside, outside = confirmed[folds[confirmed] == fold], np.flatnonzero(folds != fold)
-    share = max(1, settings.search_tasks // settings.folds)
-    return inside[:share], outside[: max(1, settings.search_tasks - share)]
-
-
-def _suggest(trial: Any, settings: RoutingSettings) -> NeuralSettings:
-    return NeuralSettings(
-        learning_rate=trial.suggest_float("learning_rate", *settings.learning_rate, log=True),
-        weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
-        dropout=trial.suggest_float("dropout", *settings.dropout),
-    )
 
 
 def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:

@@ -244,8 +244,11 @@ class Router:
         master = names[ranked[0]]
         by = PERSON
         if in_scope >= config.in_scope:  # keywords know nothing of what is unlike all tasks
-            sure_rules = RULES if self._rules_are_sure(text, master) else PERSON
-            by = voter if shares[0] >= config.accept else sure_rules
+            sure = False
+            if self._rules is not None:
+                ruled = self._rules.decide(text)
+                sure = ruled.master == master and ruled.score >= self._rules.thresholds.single
+            by = voter if shares[0] >= config.accept else RULES if sure else PERSON
         return Decision(
             master=master,
             confidence=shares[0],
@@ -263,12 +266,6 @@ class Router:
             model_version=bundle.version,
             probabilities=dict(zip(names, map(float, row), strict=True)),
         )
-
-    def _rules_are_sure(self, text: str, master: str) -> bool:
-        if self._rules is None:
-            return False
-        decision = self._rules.decide(text)
-        return decision.master == master and decision.score >= self._rules.thresholds.single
 
 
 def _voters(names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles) -> list[str]:

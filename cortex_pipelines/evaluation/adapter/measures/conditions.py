@@ -147,7 +147,9 @@ def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: Evalu
             lines[condition] = _correct_lines(inputs.retrieved, scores[condition], lengths)
     if inputs.other is not None:
         bits["other_adapter"] = [score.bits for score in scorer.scores(items, inputs.other)]
-    ngrams = _fit_ngrams(inputs.dataset, scorer, settings)
+    # of the training split, from which the adapter learnt too
+    train = scorer.tokenised(shuffled(read_examples(inputs.dataset, "completion", "train"), settings.seed), window)
+    ngrams = TokenNgrams.fit((example.ids for example in train), scorer.vocabulary)
     costs = _costs(ngrams, items, scorer, window)
     bits["cache"] = [_bits(cost) for cost in costs]
     validation = sampled(read_examples(inputs.dataset, "completion", "validation"), settings.items, settings.seed)
@@ -236,13 +238,6 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
 
 def _correct_lines(items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]) -> list[bool]:
     return [score.greedy >= lengths.get(item.example_id, inf) for item, score in zip(items, scores, strict=True)]
-
-
-def _fit_ngrams(dataset: Path, scorer: ItemScorer, settings: EvaluationSettings) -> TokenNgrams:
-    """N-grams of the training split, from which the adapter learnt too."""
-    train = shuffled(read_examples(dataset, "completion", "train"), settings.seed)
-    tokens = (example.ids for example in scorer.tokenised(train, settings.max_length))
-    return TokenNgrams.fit(tokens, scorer.vocabulary)
 
 
 def _best_weight(scores: Sequence[ItemScore], costs: Sequence[Nats]) -> float:

@@ -79,7 +79,10 @@ def generation_table(
         outputs = scorer.outputs(requests, models.folder(role))
         for (item, phrasing, sample), output in zip(queries, outputs, strict=True):
             rows.append(_row(item, role, phrasing, sample, output, mask, patterns))
-    _add_tests(rows, repository)
+    bodies = [row for row in rows if row["task"] == "completion" and row["example_id"] in repository.runnable]
+    outcomes = repository.run([(repository.runnable[row["example_id"]], row["output"]) for row in bodies])
+    for row, (result, detail) in zip(bodies, outcomes, strict=True):
+        row |= {"tests": result, "tests_detail": detail}
     return GENERATIONS.frame(rows)
 
 
@@ -101,7 +104,9 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
         metrics[f"architecture_{role}_rule_accuracy"] = mean(list(rules.iter_rows(named=True)), "right")
         metrics[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
         metrics[f"{role}_consistency"] = _consistency(role_rows)
-    metrics["documentation_others_word_f1"] = _chance_word_f1(generations)
+    documented = generations.filter(pl.col("task") == "documentation").unique("example_id")["expected"]
+    chance = [word_f1(*pair) for pair in combinations(documented.sort(), 2)]
+    metrics["documentation_others_word_f1"] = fsum(chance) / len(chance) if chance else None
     return {name: value for name, value in metrics.items() if value is not None}
 
 
@@ -122,20 +127,6 @@ def _row(
         "tests": None,
         "tests_detail": None,
     }
-
-
-def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
-    runnable = repository.runnable
-    indices = [index for index, row in enumerate(rows) if row["task"] == "completion" and row["example_id"] in runnable]
-    bodies = [(runnable[rows[index]["example_id"]], rows[index]["output"]) for index in indices]
-    for index, (result, detail) in zip(indices, repository.run(bodies), strict=True):
-        rows[index] |= {"tests": result, "tests_detail": detail}
-
-
-def _chance_word_f1(generations: pl.DataFrame) -> float | None:
-    documented = generations.filter(pl.col("task") == "documentation").unique("example_id")
-    pairs = list(combinations(documented["expected"].sort().to_list(), 2))
-    return fsum(word_f1(*pair) for pair in pairs) / len(pairs) if pairs else None
 
 
 def _violations_allowed(rules: pl.DataFrame) -> float | None:

@@ -64,7 +64,8 @@ def generate(
     ids = torch.tensor([prompt], device=model.device)
     sampling: dict[str, Any] = {"do_sample": False}
     if request.sample:
-        torch.manual_seed(_seed_of(settings.seed, request))
+        seed_text = f"{settings.seed}:{request.sample}:{request.item.example_id}:{request.item.prompt}"
+        torch.manual_seed(int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:8], "big") >> 1)
         sampling = {"do_sample": True, "temperature": settings.temperature, "top_k": 0, "top_p": 1.0}
     _, space = divide_segments(prompt_segments(tokenizer, request.item))
     stop = _StopAtAnswerEnd(tokenizer, len(prompt), space, request.extent)
@@ -98,11 +99,6 @@ class _StopAtAnswerEnd:
         ids = row[self._prompt_tokens :]
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.removeprefix(self._space)
-
-
-def _seed_of(seed: int, request: GenerationRequest) -> int:
-    seed_text = f"{seed}:{request.sample}:{request.item.example_id}:{request.item.prompt}"
-    return int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:8], "big") >> 1
 
 
 _ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})

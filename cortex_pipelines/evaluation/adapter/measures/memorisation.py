@@ -45,18 +45,14 @@ def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: in
 
     A line is rare if many of its words occur nowhere else in its split.
     """
-    trained = _trained_ids(adapter)
+    task_adapter = adapter_for(adapter, "completion")
+    trained = set(json.loads((task_adapter / SEEN).read_text()).get("completion", []) if task_adapter else ())
     attempts = []
     for split in _SPLITS:
         items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
         eligible = [example for example in items if split == "test" or example.example_id in trained]
         attempts += [ExtractionAttempt(split, item) for item in eligible[:count]]
     return attempts
-
-
-def _trained_ids(adapter: Path) -> set[str]:
-    task_adapter = adapter_for(adapter, "completion")
-    return set(json.loads((task_adapter / SEEN).read_text()).get("completion", [])) if task_adapter else set()
 
 
 def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer) -> pl.DataFrame:
@@ -158,7 +154,8 @@ def canary_table(models: ComparedModels, scorer: ItemScorer, settings: Evaluatio
             "task": canary.task,
             "prefix": canary.prompt,
             "secret": canary.completion,
-            "exposure": _exposure(canary_gains),
+            # ties get the worst rank
+            "exposure": log2(len(canary_gains)) - log2(int((canary_gains <= canary_gains[0]).sum())),
         }
         for canary, canary_gains in zip(canaries, np.reshape(gains, (-1, settings.alternatives + 1)), strict=True)
     ]
@@ -236,8 +233,3 @@ def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Ex
         replace(canary, completion="".join(map(random_like, canary.completion))) for _ in range(settings.alternatives)
     ]
     return [canary, *alternatives]
-
-
-def _exposure(nats: "np.ndarray[Any, Any]") -> float:
-    """Exposure of the first text among all; ties get the worst rank."""
-    return log2(len(nats)) - log2(int((nats <= nats[0]).sum()))

@@ -68,10 +68,14 @@ def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, fl
     overall = _overall(metrics)
     if overall:
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
+    if "documentation_others_word_f1" in metrics:
+        label = "F1 of the words (without function words) of these true docstrings among each other"
+        chance = metrics["documentation_others_word_f1"]
+        parts.append(pages.paragraph(f"Documentation: {label} is {chance:.3f}; less says nothing."))
     if "tests_difference" in metrics:
         template = "The tests pass with {} more of the challenger's bodies than of the base's."
         parts.append(pages.paragraph(template.format(percents(metrics, "tests_difference", sign="+"))))
-    parts += _patterns(metrics) + _documentation_chance(metrics) + _written_tests(tables["written_tests"], metrics)
+    parts += _patterns(metrics) + _written_tests(tables["written_tests"], metrics)
     return parts + _output_items(generations) + _problems(tables["problems"])
 
 
@@ -82,14 +86,6 @@ def _patterns(metrics: Mapping[str, float]) -> list[str]:
     template = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
     template += "pattern of the project; of the true answers {:.0%}, which should be least."
     return [pages.paragraph(template.format(round(metrics["patterns_items"]), *shares.values()))]
-
-
-def _documentation_chance(metrics: Mapping[str, float]) -> list[str]:
-    chance = metrics.get("documentation_others_word_f1")
-    if chance is None:
-        return []
-    label = "F1 of the words (without function words) of these true docstrings among each other"
-    return [pages.paragraph(f"Documentation: {label} is {chance:.3f}; less says nothing.")]
 
 
 def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[str]:
