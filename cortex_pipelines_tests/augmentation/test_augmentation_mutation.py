@@ -18,7 +18,10 @@ from cortex_pipelines.augmentation.mutation.operator import Operator
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines_tests.augmentation.mutation_samples import SAMPLES
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
+SAMPLES: dict[str, str] = TABLES["samples"]
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
@@ -97,50 +100,7 @@ def test_mutants_parse_with_the_languages_own_parser(language: str, tmp_path: Pa
 
 
 # operator, code, and the lines that only the mutants have
-EXACT = {
-    "boundary": ("boundary", "def f(a):\n    return a < 1\n", {"return a <= 1"}),
-    "off by one, both ways": ("off_by_one", "def f():\n    return 5\n", {"return 6", "return 4"}),
-    "never below zero": ("off_by_one", "def f():\n    return 0\n", {"return 1"}),
-    "not of hexadecimals": ("off_by_one", "def f():\n    return 0x5\n", set()),
-    "is not": ("comparison", "def f(a):\n    return a is not b\n", {"return a is b"}),
-    "not in": ("comparison", "def f(a):\n    return a not in b\n", {"return a in b"}),
-    "no arithmetic on strings": ("arithmetic", "def f(a):\n    return 'x' + a + b\n", set()),
-    "no docstring is emptied": ("emptied_string", "def f():\n    'doc'\n", set()),
-    "no message is emptied": ("emptied_string", "def f():\n    raise E('no')\n", set()),
-    "no log is emptied": ("emptied_string", "def f():\n    log.warning('no')\n", set()),
-    "no empty string is emptied": ("emptied_string", "def f():\n    return ''\n", set()),
-    "a term of zero": ("arithmetic", "def f(a):\n    return a + 0\n", set()),
-    "a factor of one": ("arithmetic", "def f(a):\n    return a * 1\n", set()),
-    "equal operands": ("operand_swap", "def f(a):\n    return a - a\n", set()),
-    "equal arguments": ("argument_swap", "def f(a):\n    g(a, a)\n", set()),
-    "keywords": ("argument_swap", "def f(a):\n    g(a, b=a)\n", set()),
-    "bases of a class": ("argument_swap", "class A(B, C):\n    x: int\n", set()),
-    "code after a jump": ("off_by_one", "def f():\n    return a\n    b = 1\n", set()),
-    "code that is never on": ("off_by_one", "def f():\n    if False:\n        b = 1\n", set()),
-    "annotations": ("bitwise", "def f(a: int | None):\n    return a\n", set()),
-    "a split without limit": ("similar_method", "def f(a):\n    return a.split(b)\n", set()),
-    "a split with one": ("similar_method", "def f(a):\n    return a.split(b, 1)\n", {"return a.rsplit(b, 1)"}),
-    "a default of None": ("removed_fallback", "def f(a):\n    return a.get(b, None)\n", set()),
-    "a list for sorted": ("removed_conversion", "def f(a):\n    return sorted(list(a))\n", {"return list(a)"}),
-    "a guard that stands alone": ("removed_guard", "def f(a):\n    if a:\n        return\n", {"pass"}),
-    "a guard with an else": (
-        "removed_guard",
-        "def f(a):\n    if a:\n        return 1\n    else:\n        return 2\n",
-        set(),
-    ),
-    "more than a guard": ("removed_guard", "def f(a):\n    if a:\n        g()\n        return 1\n", set()),
-    "a condition that is a negation": ("negated_condition", "def f(a):\n    if not a:\n        g()\n", set()),
-    "a condition": ("negated_condition", "def f(a):\n    while a or b:\n        g()\n", {"while not (a or b):"}),
-    "a return after the loop": (
-        "early_return",
-        "def f(a):\n    for b in a:\n        g(b)\n    return b\n",
-        {"        return b"},
-    ),
-    "a variable that is not bound yet": ("variable_misuse", "def f(a):\n    b = a\n    c = 1\n", set()),
-    "a variable of the function": ("variable_misuse", "def f(a, b):\n    return a + G\n", {"return b + G"}),
-    "variables of two types": ("variable_misuse", "def f(a: int, b: str):\n    g(a)\n", set()),
-    "a wait that has to stay": ("removed_modifier", "async def f(a):\n    await a\n", set()),
-}
+EXACT = TABLES["exact"]
 
 
 @pytest.mark.parametrize(("operator", "code", "lines"), EXACT.values(), ids=EXACT)
@@ -255,26 +215,7 @@ def test_a_unit_above_the_limit_is_left_as_it_is() -> None:
     assert {m.fixed_code.split("(")[0] for m in mutants(table)} == {"def f"}
 
 
-NOT_IN = {
-    "both ends of a tag have one name": (
-        "typescript",
-        "a.tsx",
-        "function f() { return <A.B><A.C></A.C></A.B>; }",
-        "wrong_attribute",
-    ),
-    "a field of a record is static": (
-        "java",
-        "A.java",
-        "record A(int b) { static final int C = g(); }",
-        "removed_modifier",
-    ),
-    "a function that waits has to be async": (
-        "javascript",
-        "a.js",
-        "async function f(a) { await a; }",
-        "removed_modifier",
-    ),
-}
+NOT_IN = TABLES["not_in"]
 
 
 @pytest.mark.parametrize(("language", "path", "code", "operator"), NOT_IN.values(), ids=NOT_IN)

@@ -17,6 +17,9 @@ from cortex_pipelines.augmentation.renaming.rename import (
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 
 def renamed_names(code: str, kind: str = "function") -> set[str]:
@@ -52,22 +55,7 @@ def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
     assert len(new_names) > 30
 
 
-LEFT_ALONE = {
-    "parameters, because callers pass them by name": ("def f(a, *b, c=1, **d):\n    return a, b, c, d\n"),
-    "a use of locals()": "def f():\n    x = 1\n    return '{x}'.format(**locals())\n",
-    "a use of eval": "def f():\n    x = 1\n    return eval('x')\n",
-    "names that f-strings print": "def f():\n    x = 1\n    return f'{x=}'\n",
-    "globals": "def f():\n    global x\n    x = 1\n    return x\n",
-    "imported names": "def f():\n    import os\n    from a import b as c\n    return os, c\n",
-    "nested functions and classes": (
-        "def f():\n    def g():\n        pass\n    class C:\n        y = 1\n    return g, C\n"
-    ),
-    "captures of match": ("def f(v):\n    match v:\n        case [x, *y]:\n            return x, y\n"),
-    "mangled names": "def f():\n    __x = 1\n    return __x\n",
-    "code that does not parse": "def f(:\n    x = 1\n",
-    "code of another Python": "def f():\n    x = 1\n    print x\n",
-    "nonlocal names of a function around": "def f():\n    nonlocal n\n    n += 1\n",
-}
+LEFT_ALONE = TABLES["left_alone"]
 
 
 @pytest.mark.parametrize("code", LEFT_ALONE.values(), ids=LEFT_ALONE)
@@ -75,55 +63,12 @@ def test_is_left_alone(code: str) -> None:
     assert rename_locals(code, "python", "function", "", 1) is None
 
 
-RENAMED = {
-    "keyword arguments stay": ("def f(g):\n    key = 1\n    return g(key=key)\n", {"key"}),
-    "attributes stay": ("def f(o):\n    name = o.name\n    o.name = name\n    return name\n", {"name"}),
-    "strings stay": ("def f():\n    word = 'word'\n    return word\n", {"word"}),
-    "f-string fields follow": ("def f():\n    n = 2\n    return f'{n!r:>{n}} n'\n", {"n"}),
-    "closures follow": (
-        "def f():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n    g()\n    return n\n",
-        {"n"},
-    ),
-    "a name may be local twice": ("def f(a):\n    x = [x for x in a]\n    return lambda: x\n", {"x"}),
-    "a class body is not a scope of its methods": (
-        "def f():\n    x = 1\n    class C:\n        x = 2\n"
-        "        def m(self):\n            return x\n"
-        "    return C().m(), x\n",
-        {"x"},
-    ),
-    "a class body that binds the name uses its own": (
-        "def f():\n    x = 1\n    class C:\n        x = 2\n        y = x\n    return x\n",
-        {"x"},
-    ),
-    "defaults are evaluated outside": (
-        "def f():\n    x = 1\n    def g(x=x):\n        return x\n    return g()\n",
-        {"x"},
-    ),
-    "the walrus binds around comprehensions": ("def f(a):\n    return [last := v for v in a], last\n", {"v", "last"}),
-    "the first iterable is evaluated outside": (
-        "def f():\n    x = [[1]]\n    return [x for x in x for y in x]\n",
-        {"x", "y"},
-    ),
-    "handlers, with, del and annotations": (
-        "def f(p):\n    size: int = 1\n    with p as (a, *b):\n"
-        "        pass\n    try:\n        del size\n"
-        "    except OSError as err:\n        print(err, a, b)\n",
-        {"size", "a", "b", "err"},
-    ),
-    "an annotation in brackets makes no variable": (
-        "def f():\n    (outside): int\n    inside = outside\n    return inside\n",
-        {"inside"},
-    ),
-    "a nested function that needs a nonlocal of its surroundings": (
-        "def f():\n    nonlocal n\n    step = 1\n    n += step\n",
-        {"step"},
-    ),
-}
+RENAMED = TABLES["renamed"]
 
 
 @pytest.mark.parametrize(("code", "names"), RENAMED.values(), ids=RENAMED)
-def test_renames_what_is_local(code: str, names: set[str]) -> None:
-    assert renamed_names(code) == names
+def test_renames_what_is_local(code: str, names: list[str]) -> None:
+    assert sorted(renamed_names(code)) == names
 
 
 def test_a_decorated_method_keeps_its_layout() -> None:
@@ -165,51 +110,7 @@ def test_same_seed_same_names_and_other_seeds_others() -> None:
     assert len({result.code for result in codes if result}) > 1
 
 
-NOT_EQUIVALENT = {
-    "a global captured": ("def f():\n    x = 1\n    return x, y\n", "def f():\n    y = 1\n    return y, y\n"),
-    "two variables merged": (
-        "def f():\n    x = 1\n    y = 2\n    return x\n",
-        "def f():\n    x = 1\n    x = 2\n    return x\n",
-    ),
-    "one use forgotten": ("def f():\n    x = 1\n    return x\n", "def f():\n    y = 1\n    return x\n"),
-    "a parameter renamed": ("def f(x):\n    return x\n", "def f(y):\n    return y\n"),
-    "an attribute renamed": ("def f(o):\n    return o.a\n", "def f(o):\n    return o.b\n"),
-    "a constant changed": ("def f():\n    return 1\n", "def f():\n    return True\n"),
-    "uses swapped": ("def f():\n    x, y = 1, 2\n    return x - y\n", "def f():\n    x, y = 1, 2\n    return y - x\n"),
-    "a closure that sees another variable": (
-        "def f():\n    x, y = 1, 2\n    def g():\n        return x\n    return g, x, y\n",
-        "def f():\n    x, y = 1, 2\n    def g():\n        return y\n    return g, x, y\n",
-    ),
-    "a closure that sees a global": (
-        "def f():\n    x = 1\n    return lambda: x\n",
-        "def f():\n    y = 1\n    return lambda: x\n",
-    ),
-    "no Python": ("def f(:\n", "def f(:\n"),
-    "no valid function": ("return 1\n", "return 1\n"),
-    "another global": ("def f():\n    return a, b, a\n", "def f():\n    return a, b, b\n"),
-    "two cells merged": (
-        "def f():\n    x, y = 1, 2\n    return lambda: (x, y)\n",
-        "def f():\n    x, x = 1, 2\n    return lambda: (x, x)\n",
-    ),
-    "a comprehension that sees its own variable": (
-        "def f(z):\n    x = 3\n    return [q for q in z if x], x\n",
-        "def f(z):\n    y = 3\n    return [y for y in z if y], y\n",
-    ),
-    "a nonlocal that became a local": (
-        "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return g, x\n",
-        "def f():\n    x = 1\n    def g():\n        x = 2\n    return g, x\n",
-    ),
-    "an attribute of a class": (
-        "def f():\n    class A:\n        x = 1\n    return A\n",
-        "def f():\n    class A:\n        y = 1\n    return A\n",
-    ),
-    "a name that an import binds": (
-        "def f():\n    import a.b\n    return a\n",
-        "def f():\n    import a.b\n    return b\n",
-    ),
-    "a lambda's parameter": ("def f():\n    return lambda q: q\n", "def f():\n    return lambda r: r\n"),
-    "another operator": ("def f(a):\n    return a + 1\n", "def f(a):\n    return a - 1\n"),
-}
+NOT_EQUIVALENT = TABLES["not_equivalent"]
 
 
 @pytest.mark.parametrize(("before", "after"), NOT_EQUIVALENT.values(), ids=NOT_EQUIVALENT)
@@ -218,34 +119,7 @@ def test_the_check_refuses(before: str, after: str) -> None:
         check_equivalent(before, after)
 
 
-EQUIVALENT = {
-    "cells in another order": (
-        "def f():\n    a, b = 1, 2\n    def g():\n        return a - b\n    return g\n",
-        "def f():\n    z, c = 1, 2\n    def g():\n        return z - c\n    return g\n",
-    ),
-    "a variable of a comprehension and one around it": (
-        "def f(z):\n    x = 3\n    return [x for x in z if x], x\n",
-        "def f(z):\n    y = 3\n    return [y for y in z if y], y\n",
-    ),
-    "a method that sees a variable around its class": (
-        "def f():\n    x = 1\n    class A:\n        def m(self):\n            self.x = x\n    return A\n",
-        "def f():\n    y = 1\n    class A:\n        def m(self):\n            self.x = y\n    return A\n",
-    ),
-    "nonlocal": (
-        "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return g, x\n",
-        "def f():\n    y = 1\n    def g():\n        nonlocal y\n        y = 2\n    return g, y\n",
-    ),
-    "a named expression in a comprehension": (
-        "def f(z):\n    return [n for q in z if (n := q)]\n",
-        "def f(z):\n    return [m for r in z if (m := r)]\n",
-    ),
-    "an exception, an import and a match": (
-        "def f(z):\n    import a as b\n    try:\n        b()\n    except E as e:\n        print(e)\n"
-        "    match z:\n        case [x, *y]:\n            return x, y\n",
-        "def f(z):\n    import a as c\n    try:\n        c()\n    except E as r:\n        print(r)\n"
-        "    match z:\n        case [u, *v]:\n            return u, v\n",
-    ),
-}
+EQUIVALENT = TABLES["equivalent"]
 
 
 @pytest.mark.parametrize(("before", "after"), EQUIVALENT.values(), ids=EQUIVALENT)

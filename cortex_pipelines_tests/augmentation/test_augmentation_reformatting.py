@@ -20,6 +20,9 @@ from cortex_pipelines.augmentation.rewriting.reformatting import formatters, is_
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(
@@ -114,27 +117,7 @@ def test_is_left_alone(language: str, code: str) -> None:
         assert not styles(code, language)
 
 
-OTHER = {
-    "another name": ("python", "def f(a):\n    return a", "def f(b):\n    return a"),
-    "another string": ("python", "def f(a):\n    return 'a b'", "def f(a):\n    return 'a  b'"),
-    "another string that stands alone": (
-        "python",
-        "def f():\n    x = 1\n    'a b'",
-        "def f():\n    x = 1\n    '  a b'",
-    ),
-    "another docstring": ("python", 'def f():\n    """A b."""', 'def f():\n    """A c."""'),
-    "a number of another type": ("python", "def f():\n    return 1", "def f():\n    return 1.0"),
-    "a lost comment": ("python", "def f():\n    pass  # why", "def f():\n    pass"),
-    "a statement more": ("python", "def f():\n    pass", "def f():\n    pass\n    pass"),
-    "a result that is lost to a line end": (
-        "javascript",
-        "function f(a) { return a; }",
-        "function f(a) { return\na; }",
-    ),
-    "another quoted string": ("javascript", "function f() { return 'a'; }", 'function f() { return "b"; }'),
-    "other brackets": ("java", "int f(int a) { return (a + 1) * 2; }", "int f(int a) { return a + 1 * 2; }"),
-    "a broken tree": ("typescript", "function f() { g(); }", "function f() { g( }"),
-}
+OTHER = TABLES["other"]
 
 
 @pytest.mark.parametrize(("language", "before", "after"), OTHER.values(), ids=OTHER)

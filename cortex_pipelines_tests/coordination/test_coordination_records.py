@@ -17,6 +17,9 @@ from cortex_pipelines.coordination.records import (
     unread_fields,
 )
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 ALIASES = {"development-master": "development", "sec": "security"}
 TESTS = [re.compile("^moe-test-"), re.compile("-test$")]
@@ -69,20 +72,7 @@ def test_a_nested_decision_and_a_nested_outcome() -> None:
     assert (outcome["outcome"], outcome["duration_seconds"]) == ("failed", 12.0)
 
 
-@pytest.mark.parametrize(
-    ("record", "file", "kind"),
-    [
-        ({"event_type": "x", "payload": {"master": "security"}}, "e.jsonl", "event"),
-        ({"task_id": "t", "description": "d", "master": "m", "success": True}, "r", "outcome"),
-        ({"model": "m", "provider": "p", "task_id": "t"}, "m.jsonl", "model_selection"),
-        ({"metric": "worker_evaluation", "score": 3, "outcome": "failure"}, "x", "evaluation"),
-        ({"worker_id": "w", "cpu": 1}, "x.jsonl", "worker_metric"),
-        ({"total": 1}, "metrics/worker-restart-history.jsonl", "worker_metric"),
-        ({"total": 1}, "metrics/heartbeat-history.jsonl", "system_metric"),
-        ({"experts": {}, "thresholds": {}}, "routing-patterns.json", "routing_rules"),
-        ({"anything": 1}, "x.jsonl", "other"),
-    ],
-)
+@pytest.mark.parametrize(("record", "file", "kind"), TABLES["kinds"])
 def test_kinds(record: dict[str, Any], file: str, kind: str) -> None:
     assert kind_of(record, file) == kind
 
@@ -93,19 +83,7 @@ def test_the_same_content_has_one_identity_whatever_its_order() -> None:
     assert read(first)["payload"] == '{"a":1,"b":{"c":2,"d":"\\u00e4"}}'
 
 
-@pytest.mark.parametrize(
-    ("outcome", "success"),
-    [
-        ("completed", True),
-        ("success_high_quality", True),
-        ("failed", False),
-        ("failure", False),
-        ("re-routed", False),
-        ("assigned", None),
-        ("pending", None),
-        ("donegal", None),
-    ],
-)
+@pytest.mark.parametrize(("outcome", "success"), TABLES["success_by_the_word_of_the_outcome"])
 def test_success_by_the_word_of_the_outcome(outcome: str, success: bool | None) -> None:
     assert read({"routed_to": "x", "outcome": outcome})["success"] is success
 
@@ -113,26 +91,7 @@ def test_success_by_the_word_of_the_outcome(outcome: str, success: bool | None) 
 DONE = {"routed_to": "x"}
 
 
-@pytest.mark.parametrize(
-    ("fields", "outcome", "success"),
-    [
-        ({"outcome": "Task completed"}, "task completed", True),
-        ({"outcome": False}, "false", False),
-        ({"status": 1}, "1", True),
-        ({"success": 1}, None, True),
-        ({"success": "false"}, None, False),
-        ({"success": 0, "outcome": "completed"}, "completed", False),
-        ({"outcome": "completed with errors"}, "completed with errors", None),
-        ({"exit_code": 0}, "exit code 0", True),
-        ({"execution": {"exit_code": 137}}, "exit code 137", False),
-        ({"status": "exited", "exit_code": "0"}, "exited", True),
-        ({"outcome": "pending", "status": "ok", "exit_code": 0}, "pending", None),
-        ({"status": "completed", "conclusion": "failure"}, "failure", False),
-        ({"result": "passed"}, "passed", True),
-        ({"result": "The answer is 42."}, None, None),
-        ({"outcome": {"result": "aborted"}}, "aborted", False),
-    ],
-)
+@pytest.mark.parametrize(("fields", "outcome", "success"), TABLES["success_by_every_field_that_says_it"])
 def test_success_by_every_field_that_says_it(fields: dict[str, Any], outcome: str | None, success: bool | None) -> None:
     row = read(DONE | fields)
     assert (row["outcome"], row["success"]) == (outcome, success)

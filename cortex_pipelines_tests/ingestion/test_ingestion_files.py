@@ -17,6 +17,9 @@ from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.files.related_files import compiled_copies
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 Make = Callable[[dict[str, bytes]], None]
 
@@ -90,39 +93,7 @@ def test_several_sources_keep_their_files_apart(tmp_path: Path, repository: Any,
     ]
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "language"),
-    [
-        ("a/b.py", "", "python"),
-        ("b.pyi", "", "python"),
-        ("B.PY", "", "python"),
-        ("x.mjs", "", "javascript"),
-        ("x.jsx", "", "javascript"),
-        ("x.tsx", "", "typescript"),
-        ("x.d.ts", "", "typescript"),
-        ("x.ts", '<?xml version="1.0"?><TS>', "xml"),
-        ("X.java", "", "java"),
-        ("x.go", "", "go"),
-        ("x.rs", "", "rust"),
-        ("Dockerfile", "", "dockerfile"),
-        ("sub/Makefile", "", "make"),
-        ("Cargo.lock", "", "toml"),
-        ("x.yml", "", "yaml"),
-        ("README.md", "", "markdown"),
-        ("LICENSE", "", "text"),
-        ("tool", "#!/usr/bin/env python3\n", "python"),
-        ("tool", "#!/usr/bin/env -S LANG=C node --flag\n", "javascript"),
-        ("tool", "\ufeff#! /usr/bin/python3.11 -u\r\n", "python"),
-        ("tool", "#!/bin/bash", "shell"),
-        ("tool", "#!/usr/bin/env", None),
-        ("tool", "#!", None),
-        ("tool", "#!/opt/unknown", None),
-        ("tool.unknown", "#!/bin/sh\n", "shell"),
-        ("tool", "plain words\n", None),
-        (".py", "", "python"),
-        ("py", "", None),
-    ],
-)
+@pytest.mark.parametrize(("path", "text", "language"), TABLES["the_language_is_known_by_name_or_first_line"])
 def test_the_language_is_known_by_name_or_first_line(path: str, text: str, language: str | None) -> None:
     assert language_of(path, text) == language
 
@@ -132,29 +103,7 @@ def test_all_six_languages_are_found() -> None:
     assert tuple(language_of(f"x.{ending}", "") for ending in endings) == LANGUAGES
 
 
-@pytest.mark.parametrize(
-    ("source", "path", "expected"),
-    [
-        ("src/core/api.ts", "core/api.js", True),
-        ("src/core/api.ts", "core/api.cjs", True),
-        ("src/core/api.ts", "core/api.d.cts", True),
-        ("src/core/api.ts", "dist/cjs/core/api.js", True),
-        ("src/core/api.ts", "dist/bundles/whole.umd.js", True),
-        ("src/core/api.ts", "dist/bundles/whole.umd.js.map", True),
-        ("src/core/api.ts", "lib/core/api.js", True),
-        ("src/core/api.js", "lib/es/core/api.js", True),
-        ("packages/a/src/view.tsx", "packages/a/build/view.js", True),
-        ("src/core/api.ts", "test/core/api.js", False),
-        ("src/core/api.ts", "core/api.py", False),
-        ("src/core/api.js", "core/api.js", False),
-        ("src/core/api.ts", "api.js", False),
-        ("src/core/api.d.ts", "core/api.js", False),
-        ("src/api.ts", "build/release.js", False),
-        ("packages/a/src/view.tsx", "packages/b/dist/view.js", False),
-        ("src/core/api.py", "dist/api.js", False),
-        ("lib/api.js", "dist/api.js", False),
-    ],
-)
+@pytest.mark.parametrize(("source", "path", "expected"), TABLES["compiled_copies_of_a_packages_own_scripts_are_told"])
 def test_compiled_copies_of_a_packages_own_scripts_are_told(source: str, path: str, expected: bool) -> None:
     assert compiled_copies([source, path]) == ({path} if expected else set())
 

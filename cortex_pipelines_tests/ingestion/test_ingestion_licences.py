@@ -19,6 +19,9 @@ from cortex_pipelines.ingestion.licences.expressions import (
 from cortex_pipelines.ingestion.licences.manifests import licence_named
 from cortex_pipelines.ingestion.licences.texts import licence_of_header, licence_of_text
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 NAMES = ("MIT", "Apache-2.0", "GPL-3.0-only", "BSD-3-Clause", "LicenseRef-Ours")
 EXPRESSIONS = st.recursive(
@@ -70,30 +73,7 @@ def test_versions_and_exceptions_do_not_change_what_is_permitted() -> None:
     assert all_of([]) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("MIT License", "MIT"),
-        ("The MIT License", "MIT"),
-        ("Apache License, Version 2.0", "Apache-2.0"),
-        ("The Apache Software License, Version 2.0", "Apache-2.0"),
-        ("BSD 3-Clause License", "BSD-3-Clause"),
-        ("New BSD License", "BSD-3-Clause"),
-        ("BSD", NOT_UNDERSTOOD),
-        ("GPLv3+", "GPL-3.0-or-later"),
-        ("GNU GPL v2", "GPL-2.0-only"),
-        ("GNU Lesser General Public License, version 2.1", "LGPL-2.1-only"),
-        ("GNU Affero General Public License v3 or later (AGPLv3+)", "AGPL-3.0-or-later"),
-        ("Mozilla Public License 2.0 (MPL 2.0)", "MPL-2.0"),
-        ("ISC License (ISCL)", "ISC"),
-        ("Python Software Foundation License", "PSF-2.0"),
-        ("UNLICENSED", NOT_UNDERSTOOD),
-        ("SEE LICENSE IN x", NOT_UNDERSTOOD),
-        ("x" * 10_000, NOT_UNDERSTOOD),
-        ("UNKNOWN", None),
-        (" ", None),
-    ],
-)
+@pytest.mark.parametrize(("name", "expected"), TABLES["licences_are_known_by_their_usual_names"])
 def test_licences_are_known_by_their_usual_names(name: str, expected: str | None) -> None:
     assert licence_named(name) == expected
 
@@ -124,22 +104,7 @@ def text_of(name: str) -> str:
     return dict(LICENSES)[name]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "MIT",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "ISC",
-        "0BSD",
-        "Apache-2.0",
-        "MPL-2.0",
-        "ECL-2.0",
-        "Unlicense",
-        "Zlib",
-        "BSL-1.0",
-    ],
-)
+@pytest.mark.parametrize("name", TABLES["a_text_is_known_whatever_its_holder_and_layout"])
 def test_a_text_is_known_whatever_its_holder_and_layout(name: str) -> None:
     text = text_of(name)
     assert licence_of_text(text) == name
@@ -173,20 +138,7 @@ def test_terms_that_take_permissions_back_are_seen(terms: str) -> None:
     assert not permitted(str(licence), {"MIT"})
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        (" \n\t ", None),
-        ("MIT", "MIT"),
-        ("Apache-2.0 OR MIT\n", "Apache-2.0 OR MIT"),
-        ("See ../LICENSE", None),
-        ("All rights reserved.", NOT_UNDERSTOOD),
-        ("You may use this on Tuesdays, with permission of my cat. " * 20, NOT_UNDERSTOOD),
-        ("This program is under the GNU General Public License v3.", "GPL-3.0-only"),
-        ("x" * 1_000_000, None),
-    ],
-)
+@pytest.mark.parametrize(("text", "expected"), TABLES["a_licence_file_may_say_little"])
 def test_a_licence_file_may_say_little(text: str, expected: str | None) -> None:
     assert licence_of_text(text) == expected
 
@@ -199,30 +151,7 @@ GNU_NOTICE = """\
 """
 
 
-@pytest.mark.parametrize(
-    ("head", "expected"),
-    [
-        ("# SPDX-License-Identifier: MIT\n", "MIT"),
-        ("/* SPDX-License-Identifier: (GPL-2.0-only OR mit) */\n", "(GPL-2.0-only OR MIT)"),
-        ("<!-- SPDX-License-Identifier: Apache-2.0 -->\r\n", "Apache-2.0"),
-        ("// SPDX-License-Identifier: MIT\n// SPDX-License-Identifier: ISC\n", "ISC AND MIT"),
-        ("// SPDX-License-Identifier: Acme Corp\n", NOT_UNDERSTOOD),
-        ('TAG = "SPDX-License-Identifier: MIT"\n', None),
-        ("# Copyright 2020 Ann Other\nimport os\n", None),
-        ("# Licensed under the Apache License, Version 2.0 (the\n# License)", "Apache-2.0"),
-        ("/* Released under the MIT license\n * (c) A */", "MIT"),
-        ("// This Source Code Form is subject to the terms of the Mozilla Public\n// License, v. 2.0.", "MPL-2.0"),
-        (
-            "// Use of this source code is governed by a BSD-style license that\n// can be found in the LICENSE file.",
-            None,
-        ),
-        (GNU_NOTICE.format("General Public License", "2"), "GPL-2.0-or-later"),
-        (GNU_NOTICE.format("Affero General Public License", "3"), "AGPL-3.0-or-later"),
-        (GNU_NOTICE.format("Lesser General Public License", "2.1"), "LGPL-2.1-or-later"),
-        ("# Copyright Acme. Proprietary and confidential.", RESTRICTED),
-        ("def license(): pass\n", None),
-    ],
-)
+@pytest.mark.parametrize(("head", "expected"), TABLES["a_header_says_what_its_file_is_under"])
 def test_a_header_says_what_its_file_is_under(head: str, expected: str | None) -> None:
     assert licence_of_header(head) == expected
 

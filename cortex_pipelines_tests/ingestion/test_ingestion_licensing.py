@@ -8,6 +8,9 @@ import pytest
 from identify.vendor.licenses import LICENSES
 
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 TEXTS = dict(LICENSES)
@@ -115,49 +118,7 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
     assert not allowed["b.py"][1]
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "expected"),
-    [
-        ("pyproject.toml", '[project]\nlicense = "Apache-2.0 OR MIT"\n', "Apache-2.0 OR MIT"),
-        ("pyproject.toml", '[project]\nlicense = {text = "MIT License"}\n', "MIT"),
-        ("pyproject.toml", '[project]\nlicense = {file = "LICENSE"}\n', None),
-        ("pyproject.toml", f'[project]\nlicense = {{text = """{TEXTS["ISC"]}"""}}\n', "ISC"),
-        ("pyproject.toml", '[project]\nclassifiers = ["License :: OSI Approved :: MIT License"]', "MIT"),
-        ("pyproject.toml", '[tool.poetry]\nlicense = "BSD-3-Clause"\n', "BSD-3-Clause"),
-        ("pyproject.toml", "[project]\nname = 3\n", None),
-        ("pyproject.toml", "not toml", None),
-        ("PKG-INFO", "Name: a\nLicense-Expression: MIT AND ISC\n\ntext", "MIT AND ISC"),
-        (
-            "PKG-INFO",
-            "License: UNKNOWN\nClassifier: License :: OSI Approved :: ISC License (ISCL)\n"
-            "Classifier: License :: OSI Approved :: MIT License\n",
-            "ISC AND MIT",
-        ),
-        ("PKG-INFO", "License: MIT License\n        Copyright A\n        more\n", "MIT"),
-        ("setup.cfg", "[metadata]\nlicense = Apache 2.0\n", "Apache-2.0"),
-        ("setup.cfg", "[metadata]\nclassifiers =\n  License :: OSI Approved :: MIT License\n", "MIT"),
-        ("setup.cfg", "[metadata\n", None),
-        ("setup.py", "setup(\n  name='a',\n  license = 'GPLv3+',\n)", "GPL-3.0-or-later"),
-        ("setup.py", "c = ['License :: OSI Approved :: MIT License']", "MIT"),
-        ("package.json", '{"license": "(MIT OR GPL-2.0-only)"}', "(MIT OR GPL-2.0-only)"),
-        ("package.json", '{"license": {"type": "MIT", "url": "x"}}', "MIT"),
-        ("package.json", '{"licenses": [{"type": "MIT"}, {"type": "ISC"}]}', "MIT OR ISC"),
-        ("package.json", '{"license": "UNLICENSED"}', "NOASSERTION"),
-        ("package.json", '{"license": 3}', None),
-        ("package.json", "[]", None),
-        ("Cargo.toml", '[package]\nlicense = "MIT/Apache-2.0"\n', "MIT OR Apache-2.0"),
-        ("Cargo.toml", '[workspace.package]\nlicense = "MIT"\n', "MIT"),
-        ("Cargo.toml", "[package]\nlicense.workspace = true\n", None),
-        (
-            "pom.xml",
-            "<project><licenses><license><name>The Apache Software License, Version 2.0"
-            "</name></license></licenses></project>",
-            "Apache-2.0",
-        ),
-        ("pom.xml", "<project><name>MIT</name></project>", None),
-        ("other.json", '{"license": "MIT"}', None),
-    ],
-)
+@pytest.mark.parametrize(("path", "text", "expected"), TABLES["manifests_of_all_ecosystems_are_understood"])
 def test_manifests_of_all_ecosystems_are_understood(path: str, text: str, expected: str | None) -> None:
     assert declared_licence(f"sub/{path}", text) == expected
 

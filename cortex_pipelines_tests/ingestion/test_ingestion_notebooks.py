@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 
 def notebook(*cells: str | Any, language: str = "python") -> str:
@@ -69,17 +72,7 @@ def test_what_a_kernel_takes_is_python_with_the_same_lines(cell: str, code: str)
     assert all(re.sub(r"^\s*(>>>|\.\.\.)? *", "", line) in text for line in cell.split("\n"))
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "text = '''\n%d of 100\n!important\nreally?\n'''",
-        "x = 5 % 3\ny = not x != 2",
-        "x = (a\n% b)",
-        'x = "%d" \\\n    % y',
-        "x = [\n# why?\n]",
-        "x = a  # %time",
-    ],
-)
+@pytest.mark.parametrize("cell", TABLES["operators_and_strings_that_look_like_magics_stay"])
 @pytest.mark.parametrize("magic", ["", "%matplotlib inline\n", "!echo '(\n"])
 def test_operators_and_strings_that_look_like_magics_stay(magic: str, cell: str) -> None:
     text = read_notebook(notebook(magic + cell)).text
@@ -135,17 +128,7 @@ def test_a_cell_that_is_python_already_is_left_alone() -> None:
     assert "# %matplotlib inline\n" in read_notebook(notebook(with_magic)).text
 
 
-@pytest.mark.parametrize(
-    ("name", "language", "mark"),
-    [
-        ("ipython3", "python", "#"),
-        ("javascript", "javascript", "//"),
-        ("rust", "rust", "//"),
-        ("Go", "go", "//"),
-        ("R", "r", "#"),
-        ("whatever", "whatever", "//"),
-    ],
-)
+@pytest.mark.parametrize(("name", "language", "mark"), TABLES["the_kernel_says_the_language"])
 def test_the_kernel_says_the_language(name: str, language: str, mark: str) -> None:
     read = read_notebook(notebook("%x", language=name))
     assert read.language == language

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.licences.detect import annotated_licence, annotations
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 TOML = """version = 1
 
@@ -40,23 +43,7 @@ License: CC-BY-4.0
 """
 
 
-@pytest.mark.parametrize(
-    ("path", "header", "expected"),
-    [
-        ("a/b.py", None, "MIT"),
-        ("a/b.py", "BSD-3-Clause", "BSD-3-Clause"),
-        ("img/a.svg", None, "CC0-1.0"),
-        ("img/a.svg", "MIT", "CC0-1.0 AND MIT"),
-        ("img/deep/a.svg", None, "MIT"),
-        ("lib/*.js", None, "CC0-1.0"),
-        ("lib/a.js", None, "MIT"),
-        ("vendor/x/y.py", "MIT", "NOASSERTION"),
-        ("inner/a.py", None, "GPL-3.0-only"),
-        ("inner/deep/a.py", None, "MIT"),
-        ("doc/x/y.md", None, "MIT"),
-        ("src/a.c", "ISC", "ISC"),
-    ],
-)
+@pytest.mark.parametrize(("path", "header", "expected"), TABLES["the_nearest_annotation_holds"])
 def test_the_nearest_annotation_holds(path: str, header: str | None, expected: str) -> None:
     parsed = annotations([("inner/REUSE.toml", INNER), ("REUSE.toml", TOML)])
     assert annotated_licence(path, header, parsed) == expected

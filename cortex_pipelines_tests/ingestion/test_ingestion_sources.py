@@ -12,23 +12,16 @@ from cortex_pipelines.ingestion.project_sources import (
     matching_pins,
     parse_source,
 )
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 
 def project(*sources: Any) -> ProjectSettings:
     return ProjectSettings.model_validate({"sources": list(sources)})
 
 
-@pytest.mark.parametrize(
-    ("entry", "label"),
-    [
-        ({"git": "../code", "ref": "main"}, "git:../code"),
-        ({"git": "https://me:secret@example.org/a.git", "ref": "v1"}, "git:https://example.org/a.git"),
-        ({"git": "git@example.org:a/b.git", "ref": "HEAD"}, "git:git@example.org:a/b.git"),
-        ({"directory": "src"}, "directory:src"),
-        ({"archive": "code.tar.gz"}, "archive:code.tar.gz"),
-        ({"pypi": "itsdangerous==2.2.0"}, "pypi:itsdangerous==2.2.0"),
-    ],
-)
+@pytest.mark.parametrize(("entry", "label"), TABLES["each_kind_of_source_has_a_label_as_in_params"])
 def test_each_kind_of_source_has_a_label_as_in_params(entry: dict[str, str], label: str) -> None:
     assert [source.label for source in project(entry).sources] == [label]
 
@@ -38,28 +31,7 @@ def test_a_password_in_a_url_is_in_no_pin() -> None:
     assert source.declaration == {"git": "https://example.org:8443/a.git", "ref": "main"}
 
 
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ({}, "exactly one of the keys git"),
-        ({"git": "a", "directory": "b", "ref": "main"}, "exactly one of the keys git"),
-        ({"svn": "a"}, "exactly one of the keys git"),
-        ("src", "exactly one of the keys git"),
-        ({"git": "a"}, "ref"),
-        ({"git": "a", "ref": "main", "branch": "x"}, "branch"),
-        ({"git": "ext::sh -c true", "ref": "main"}, "neither a path nor a URL"),
-        ({"git": "--upload-pack=true", "ref": "main"}, "neither a path nor a URL"),
-        ({"git": "ftp://example.org/a", "ref": "main"}, "ftp"),
-        ({"git": "a", "ref": "--all"}, "not a valid name of a branch"),
-        ({"git": "a", "ref": "a..b"}, "not a valid name of a branch"),
-        ({"git": "a", "ref": "a b"}, "not a valid name of a branch"),
-        ({"pypi": "itsdangerous=="}, "name==version"),
-        ({"npm": "lodash@^4"}, "name@version"),
-        ({"pypi": "itsdangerous==two"}, "name==version"),
-        ({"pypi": "its dangerous==2"}, "name==version"),
-        ({"pypi": "a[b]; x==2"}, "name==version"),
-    ],
-)
+@pytest.mark.parametrize(("entry", "words"), TABLES["what_is_wrong_with_an_entry_is_said"])
 def test_what_is_wrong_with_an_entry_is_said(entry: Any, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         project(entry)

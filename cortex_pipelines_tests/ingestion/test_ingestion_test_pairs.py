@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.files import related_files
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines_tests.tables import tables_of
+
+TABLES = tables_of(__file__)
 
 
 def pairs(*paths: str, **texts: str) -> dict[str, list[str]]:
@@ -14,30 +17,7 @@ def pairs(*paths: str, **texts: str) -> dict[str, list[str]]:
     return related_files.tested_paths(files, lambda path: texts.get(PurePosixPath(path).stem, ""))
 
 
-@pytest.mark.parametrize(
-    ("test", "tested"),
-    [
-        ("tests/test_signer.py", "src/lib/signer.py"),
-        ("lib/signer_test.py", "lib/signer.py"),
-        ("tests/lib/test_signer.py", "lib/signer.py"),
-        ("tests/test_lib_signer.py", "lib/signer.py"),
-        ("tests/test_lib.py", "src/lib/__init__.py"),
-        ("src/button.test.tsx", "src/button.tsx"),
-        ("src/button.spec.ts", "src/button.js"),
-        ("src/__tests__/button.js", "src/button.jsx"),
-        ("test/button.js", "lib/button.js"),
-        ("src/button/button.test.ts", "src/button/index.ts"),
-        ("src/user-card.spec.ts", "src/user-card.ts"),
-        ("src/test/java/org/x/SignerTest.java", "src/main/java/org/x/Signer.java"),
-        ("src/test/java/org/x/TestSigner.java", "src/main/java/org/x/Signer.java"),
-        ("core/src/test/java/x/SignerIT.java", "core/src/main/java/x/Signer.java"),
-        ("pkg/signer/signer_test.go", "pkg/signer/signer.go"),
-        ("tests/signer.rs", "src/signer.rs"),
-        ("src/signer/tests.rs", "src/signer.rs"),
-        ("src/signer/tests.rs", "src/signer/mod.rs"),
-        ("src/signer_test.rs", "src/signer.rs"),
-    ],
-)
+@pytest.mark.parametrize(("test", "tested"), TABLES["a_test_is_paired_by_the_conventions_of_its_language"])
 def test_a_test_is_paired_by_the_conventions_of_its_language(test: str, tested: str) -> None:
     assert pairs(test, tested, "other/thing.py", "other/thing.js") == {test: [tested]}
 
