@@ -22,6 +22,11 @@ from cortex_pipelines_tests.tables import tables_of
 
 TABLES = tables_of(__file__)
 SAMPLES: dict[str, str] = TABLES["samples"]
+SAMPLES["typescript"] = (
+    SAMPLES["javascript"]
+    .replace("static async f(a, b = 1, c)", "@cached static async f(a: number, b = 1, c?: string)")
+    .replace("let total = a - b", "let total: number = a - b")
+)
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
