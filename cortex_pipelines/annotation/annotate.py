@@ -18,16 +18,8 @@ from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
 _FILE = ["source", "path", "blob"]
 # What the facts of a unit depend on besides its file's text.
 _READ = (
-    "unit_id",
-    "kind",
-    "name",
-    "qualified_name",
-    "start_byte",
-    "end_byte",
-    "body_start_byte",
-    "docstring",
-    "has_error",
-    "generated",
+    *("unit_id", "kind", "name", "qualified_name", "start_byte", "end_byte", "body_start_byte", "docstring"),
+    *("has_error", "generated"),
 )
 _FILES_AT_ONCE = 1000
 

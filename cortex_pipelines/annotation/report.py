@@ -23,14 +23,15 @@ def annotation_metrics(annotations: Annotations) -> dict[str, float]:
     """Metrics for MLflow: sizes, means, and agreement with the hand-labelled sample."""
     units, agreed = annotations.units, annotations.agreement
     scored = [counts for counts in agreed.labels.values() if counts.both + counts.person_only]
+    both = sum(counts.both for counts in scored)
     metrics: dict[str, float] = {
         "units": units.height,
         "findings": annotations.findings.height,
         "sample_cases": agreed.cases,
         "sample_category_accuracy": round(agreed.right / agreed.cases, 4),
         "sample_labels": len(scored),
-        "sample_label_precision": _pooled(scored, "rules_only"),
-        "sample_label_recall": _pooled(scored, "person_only"),
+        "sample_label_precision": round(both / (both + sum(counts.rules_only for counts in scored)), 4),
+        "sample_label_recall": round(both / (both + sum(counts.person_only for counts in scored)), 4),
     }
     for kind in ("pattern", "anti-pattern", "smell"):
         rows = annotations.findings.filter(pl.col("kind") == kind).height
@@ -41,13 +42,6 @@ def annotation_metrics(annotations: Annotations) -> dict[str, float]:
             total = sum(units[name].to_list())
             metrics[f"mean_{name}"] = round(total / units.height, 4)
     return metrics
-
-
-def _pooled(counts: Iterable[ConfusionCounts], missed: str) -> float:
-    every = list(counts)
-    both = sum(pair_counts.both for pair_counts in every)
-    other = sum(pair_counts.rules_only if missed == "rules_only" else pair_counts.person_only for pair_counts in every)
-    return round(both / (both + other), 4)
 
 
 def annotation_report(annotations: Annotations, project: str) -> str:

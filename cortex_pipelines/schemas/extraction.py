@@ -115,14 +115,7 @@ REFACTORING_PAIRS = Table(
 )
 
 ARCHITECTURE_KINDS = (
-    "module",
-    "module-dependency",
-    "route",
-    "api",
-    "schema",
-    "deployment",
-    "service",
-    "service-dependency",
+    *("module", "module-dependency", "route", "api", "schema", "deployment", "service", "service-dependency"),
 )
 
 ARCHITECTURE_FACTS = Table(

@@ -63,7 +63,7 @@ def value_of_policy(
     shares = weights / weights.max()  # squares of tiny weights would be 0
     effective = float(shares.sum() ** 2 / (shares**2).sum())
     ends = bounds or _range(rewards)
-    snips, ips = (_interval(rewards, weights, effective, ends, normalised=n) for n in (True, False))
+    snips, ips = (_estimate_interval(rewards, weights, effective, ends, normalised=n) for n in (True, False))
     return PolicyValue(
         snips=ValueEstimate(*snips),
         ips=ValueEstimate(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
@@ -101,7 +101,7 @@ def _standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _interval(
+def _estimate_interval(
     rewards: np.ndarray, weights: np.ndarray, effective: float, ends: tuple[float, float], *, normalised: bool
 ) -> tuple[float, float, float]:
     from scipy.special import stdtrit

@@ -6,7 +6,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from cortex_pipelines.datasets.publish.contracts import validate
 
 from cortex_pipelines.datasets.assets import documentation_dataset
 from cortex_pipelines.datasets.settings import DatasetSettings

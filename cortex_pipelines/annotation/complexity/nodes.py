@@ -13,29 +13,14 @@ _LONG = 4000  # bytes
 BLOCKS = frozenset({"block", "statement_block", "constructor_body", "statement_list"})
 LEAVING = frozenset(
     {
-        "return_statement",
-        "raise_statement",
-        "throw_statement",
-        "break_statement",
-        "continue_statement",
-        "return_expression",
-        "break_expression",
-        "continue_expression",
-        "goto_statement",
+        *("return_statement", "raise_statement", "throw_statement", "break_statement", "continue_statement"),
+        *("return_expression", "break_expression", "continue_expression", "goto_statement"),
     }
 )
 _PARAMETERS = frozenset(
     {
-        "identifier",
-        "typed_parameter",
-        "default_parameter",
-        "typed_default_parameter",
-        "required_parameter",
-        "optional_parameter",
-        "assignment_pattern",
-        "formal_parameter",
-        "parameter_declaration",
-        "parameter",
+        *("identifier", "typed_parameter", "default_parameter", "typed_default_parameter", "required_parameter"),
+        *("optional_parameter", "assignment_pattern", "formal_parameter", "parameter_declaration", "parameter"),
     }
 )
 STRINGS = {language: types_of("literal", language) - {"regex"} for language in LANGUAGES}

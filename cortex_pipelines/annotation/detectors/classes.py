@@ -43,18 +43,8 @@ class ClassPatterns(Detector):
     """Detects design patterns formed by several methods of a class."""
 
     labels = (
-        "builder",
-        "observer",
-        "visitor",
-        "repository",
-        "dependency-injection",
-        "singleton",
-        "command",
-        "iterator",
-        "template-method",
-        "composite",
-        "chain-of-responsibility",
-        "decorator",
+        *("builder", "observer", "visitor", "repository", "dependency-injection", "singleton", "command"),
+        *("iterator", "template-method", "composite", "chain-of-responsibility", "decorator"),
     )
     types: ClassVar = {
         "python": frozenset({"class_definition"}),

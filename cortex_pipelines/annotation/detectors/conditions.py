@@ -182,18 +182,9 @@ class UnreachableCode(Detector):
     # declarations are hoisted, and a label can be jumped to
     _REACHED: ClassVar = frozenset(
         {
-            "function_declaration",
-            "labeled_statement",
-            "empty_statement",
-            "class_declaration",
-            "type_alias_declaration",
-            "interface_declaration",
-            "function_item",
-            "struct_item",
-            "enum_item",
-            "impl_item",
-            "use_declaration",
-            "const_item",
+            *("function_declaration", "labeled_statement", "empty_statement", "class_declaration"),
+            *("type_alias_declaration", "interface_declaration", "function_item", "struct_item", "enum_item"),
+            *("impl_item", "use_declaration", "const_item"),
         }
     )
 

@@ -23,13 +23,8 @@ _MAX_FUNCTION_BYTES = 20_000
 
 _LOOKED_AT = frozenset(
     {
-        "augmented_assignment",
-        "assignment",
-        "assignment_expression",
-        "assignment_statement",
-        "comparison_operator",
-        "call_expression",
-        "method_invocation",
+        *("augmented_assignment", "assignment", "assignment_expression", "assignment_statement"),
+        *("comparison_operator", "call_expression", "method_invocation"),
     }
 )
 

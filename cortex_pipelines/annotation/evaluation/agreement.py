@@ -104,21 +104,10 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
 
 
 _COLUMNS: dict[str, type[pl.DataType]] = {
-    "unit_id": pl.String,
-    "source": pl.String,
-    "path": pl.String,
-    "blob": pl.String,
-    "language": pl.String,
-    "kind": pl.String,
-    "name": pl.String,
-    "qualified_name": pl.String,
-    "start_byte": pl.Int64,
-    "end_byte": pl.Int64,
-    "body_start_byte": pl.Int64,
-    "docstring": pl.String,
-    "code": pl.String,
-    "has_error": pl.Boolean,
-    "generated": pl.Boolean,
+    **dict.fromkeys(("unit_id", "source", "path", "blob", "language", "kind", "name", "qualified_name"), pl.String),
+    **dict.fromkeys(("start_byte", "end_byte", "body_start_byte"), pl.Int64),
+    **dict.fromkeys(("docstring", "code"), pl.String),
+    **dict.fromkeys(("has_error", "generated"), pl.Boolean),
 }
 
 

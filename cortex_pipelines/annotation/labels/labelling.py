@@ -86,23 +86,11 @@ _FINDING = pl.Struct(
     {"label": pl.String, "start_byte": pl.Int64, "end_byte": pl.Int64, "start_line": pl.Int64, "end_line": pl.Int64}
 )
 _COUNTS = (
-    "cyclomatic",
-    "cognitive",
-    "nesting",
-    "parameters",
-    "lines",
-    "distinct_operators",
-    "distinct_operands",
-    "operators",
-    "operands",
+    *("cyclomatic", "cognitive", "nesting", "parameters", "lines", "distinct_operators", "distinct_operands"),
+    *("operators", "operands"),
 )
 _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "unit_id": pl.String,
-    "words": pl.String,
-    "said": pl.String,
-    "place": pl.String,
-    "head": pl.String,
-    "imports": pl.String,
+    **dict.fromkeys(("unit_id", "words", "said", "place", "head", "imports"), pl.String),
     "patterns": pl.List(pl.String),
     "smell_count": pl.Int64,
     **dict.fromkeys(_COUNTS, pl.Int64),
@@ -146,7 +134,8 @@ def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSett
         {
             "imports": "\n".join(imports),
             **_unit_facts(unit, data, figures, settings),
-            **_label_facts(labels[unit["unit_id"]]),
+            "patterns": sorted(labels[unit["unit_id"]]),
+            "smell_count": sum(LABELS[label].kind != "pattern" for label in labels[unit["unit_id"]]),
             "findings": findings[unit["unit_id"]],
         }
         for unit, figures in zip(units, reading.figures, strict=True)
@@ -184,11 +173,6 @@ def _finding(item: Evidence, data: bytes, ends: list[int]) -> dict[str, Any]:
     }
 
 
-def _label_facts(labels: set[str]) -> dict[str, Any]:
-    smells = [label for label in labels if LABELS[label].kind != "pattern"]
-    return {"patterns": sorted(labels), "smell_count": len(smells)}
-
-
 def _unit_facts(
     unit: dict[str, Any], data: bytes, figures: SizeMetrics, settings: AnnotationSettings
 ) -> dict[str, Any]:
@@ -202,9 +186,7 @@ def _unit_facts(
         "said": words_of(first_sentence(docstring)) if docstring else "",
         "place": words_of(f"{unit['path']} {enclosing}"),
         "head": data[start : end if body is None else body].decode(errors="replace"),
-        "cyclomatic": complexity.cyclomatic,
-        "cognitive": complexity.cognitive,
-        "nesting": complexity.nesting,
+        **{name: getattr(complexity, name) for name in ("cyclomatic", "cognitive", "nesting")},
         "parameters": figures.parameters,
         "lines": figures.lines,
         **asdict(complexity.halstead),

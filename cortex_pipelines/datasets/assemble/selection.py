@@ -57,49 +57,50 @@ def select_rows(
     ``candidates``: rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``, ``origin`` and the
     columns compared. Variants (by ``origin``) are selected for train only, up to their share.
     """
-    selection = _SelectionBuilder(join)
+    selection = _SelectionBuilder(name, texts, settings, join)
     first = pl.col("example_id").is_first_distinct()
     selection.exclude(candidates.filter(~first), "repeated")
     rows = candidates.filter(first)
     variant = is_variant()
+    limits = {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}
     selected_splits: list[pl.DataFrame] = []
     for split in reversed(SPLITS):
         originals = rows.filter((pl.col("split") == split) & ~variant)
-        selection.add(split, originals, selected_splits, name, texts, settings, _max_rows(split, settings), split)
+        selection.add(split, originals, selected_splits, limits[split], split)
         selected_splits.append(selection.rows[split])
     variants = rows.filter(variant & (pl.col("split") == "train"))
-    variant_limit = _max_variants(selection.rows["train"].height, settings)
-    selection.add("train", variants, selected_splits[:2], name, texts, settings, variant_limit, "variants")
+    share, selected_count = settings.max_augmented_share, selection.rows["train"].height
+    max_variants = int(selected_count * share / (1 - share))
+    if settings.max_train is not None:
+        max_variants = min(settings.max_train - selected_count, max_variants)
+    selection.add("train", variants, selected_splits[:2], max_variants, "variants")
     return RowSelection(selection.rows, pl.concat(selection.left_out))
 
 
 class _SelectionBuilder:
-    def __init__(self, join: IncrementalSimilarityJoin) -> None:
+    def __init__(self, name: str, texts: Texts, settings: DatasetSettings, join: IncrementalSimilarityJoin) -> None:
+        self._name, self._texts, self._settings, self._join = name, texts, settings, join
         self.rows: dict[str, pl.DataFrame] = {}
         self.left_out: list[pl.DataFrame] = []
-        self._similar_pairs = join
 
-    def exclude(self, rows: pl.DataFrame, reason: str) -> None:
+    def exclude(self, rows: pl.DataFrame, reason: str, but: pl.DataFrame | None = None) -> None:
+        if but is not None:
+            rows = rows.join(but.select("example_id"), on="example_id", how="anti", maintain_order="left")
         self.left_out.append(rows.with_columns(pl.lit(reason).alias("left_out")))
 
     def add(
-        self,
-        split: str,
-        rows: pl.DataFrame,
-        other_splits: Sequence[pl.DataFrame],
-        name: str,
-        texts: Texts,
-        settings: DatasetSettings,
-        limit: int | None,
-        step: str,
+        self, split: str, rows: pl.DataFrame, other_splits: Sequence[pl.DataFrame], limit: int | None, step: str
     ) -> None:
-        distinct = _without_near_duplicates(rows, other_splits, name, texts, self._similar_pairs, step)
-        self.exclude(_not_selected(rows, distinct), "near_duplicate_elsewhere")
-        by_kind = settings.max_by_kind.get(name, {})
-        sampled = _cap(_cap_by_kind(distinct, by_kind, split, settings), limit, split, settings)
-        self.exclude(_not_selected(distinct, sampled), "sample")
-        previous = self.rows.get(split)
-        self.rows[split] = sampled if previous is None else pl.concat([previous, sampled])
+        distinct = rows
+        for columns in self._texts if other_splits and not rows.is_empty() else ():
+            texts, other_texts = (_compared(frames, self._name, columns) for frames in ([distinct], other_splits))
+            duplicates = self._join.between(texts, other_texts, columns, step)
+            distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
+        self.exclude(rows, "near_duplicate_elsewhere", but=distinct)
+        by_kind = self._settings.max_by_kind.get(self._name, {})
+        sampled = _cap(_cap_by_kind(distinct, by_kind, split, self._settings), limit, split, self._settings)
+        self.exclude(distinct, "sample", but=sampled)
+        self.rows[split] = pl.concat([self.rows[split], sampled]) if split in self.rows else sampled
 
 
 def require_no_leakage(
@@ -110,15 +111,11 @@ def require_no_leakage(
     Independent of the selection, with a cache of its own.
     Raises DatasetError: a near-duplicate crosses the splits.
     """
-    rows_by_split = {split: rows[split] for split in SPLITS}
     for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
         for columns in texts:
-            texts_by_split = {
-                other_split: rows.select(compared_columns(rows, name, columns))
-                for other_split, rows in rows_by_split.items()
-            }
-            other_texts = pl.concat([texts_by_split[other_split] for other_split in other_splits])
-            leaks = join.between(texts_by_split[split], other_texts, columns, f"{split} checked")
+            split_texts = _compared([rows[split]], name, columns)
+            other_texts = _compared([rows[other_split] for other_split in other_splits], name, columns)
+            leaks = join.between(split_texts, other_texts, columns, f"{split} checked")
             if leaks.height:
                 raise DatasetError(
                     f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "
@@ -127,50 +124,15 @@ def require_no_leakage(
                 )
 
 
-def _without_near_duplicates(
-    rows: pl.DataFrame,
-    other_splits: Sequence[pl.DataFrame],
-    name: str,
-    texts: Texts,
-    join: IncrementalSimilarityJoin,
-    step: str,
-) -> pl.DataFrame:
-    if not other_splits or rows.is_empty():
-        return rows
-    for columns in texts:
-        other_texts = pl.concat(
-            [split_rows.select(compared_columns(split_rows, name, columns)) for split_rows in other_splits]
-        )
-        candidate_texts = rows.select(compared_columns(rows, name, columns))
-        duplicates = join.between(candidate_texts, other_texts, columns, step)
-        rows = rows.join(duplicates, on="example_id", how="anti", maintain_order="left")
-    return rows
-
-
-def _not_selected(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(selected.select("example_id"), on="example_id", how="anti", maintain_order="left")
-
-
-def _max_rows(split: str, settings: DatasetSettings) -> int | None:
-    return {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}[split]
-
-
-def _scale(split: str, settings: DatasetSettings) -> float:
-    train = 1 - settings.validation_share - settings.test_share
-    shares = {"validation": settings.validation_share, "test": settings.test_share}
-    return shares.get(split, train) / train
-
-
-def _max_variants(originals: int, settings: DatasetSettings) -> int:
-    share = settings.max_augmented_share
-    by_share = int(originals * share / (1 - share))
-    return by_share if settings.max_train is None else min(settings.max_train - originals, by_share)
+def _compared(frames: Sequence[pl.DataFrame], name: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    return pl.concat([frame.select(compared_columns(frame, name, columns)) for frame in frames])
 
 
 def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, settings: DatasetSettings) -> pl.DataFrame:
     if not bounds:
         return rows
-    scale = _scale(split, settings)
+    train = 1 - settings.validation_share - settings.test_share
+    scale = {"validation": settings.validation_share, "test": settings.test_share}.get(split, train) / train
     is_selected = rows.select(~pl.col("kind").is_in(list(bounds)))["kind"]
     for kind, bound in bounds.items():
         kind_rows = rows.filter(pl.col("kind") == kind)
@@ -204,26 +166,13 @@ def _cap(rows: pl.DataFrame, limit: int | None, split: str, settings: DatasetSet
 
 
 FILTERS = (
-    "generated",
-    "licence",
-    "syntax",
-    "longest_line",
-    "mean_line",
-    "alphanumeric",
-    "comments",
-    "contaminated",
-    "near_duplicate",
+    *("generated", "licence", "syntax", "longest_line", "mean_line", "alphanumeric", "comments", "contaminated"),
+    *("near_duplicate",),
 )
 """Filters of units, in order."""
 
 ROW_FILTERS = (
-    "body_size",
-    "no_gap",
-    "prompt_size",
-    "answer_in_prompt",
-    "repeated",
-    "near_duplicate_elsewhere",
-    "sample",
+    *("body_size", "no_gap", "prompt_size", "answer_in_prompt", "repeated", "near_duplicate_elsewhere", "sample"),
 )
 """Filters of candidates whose unit passed ``FILTERS``, in order."""
 

@@ -1,5 +1,7 @@
 """Data card of a data set, as Markdown and HTML, computed from the data."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from math import fsum
 from pathlib import Path
@@ -140,24 +142,13 @@ def _units(by_split: Tables) -> list[CardSection]:
     of_units = {split: rows.drop_nulls("category") for split, rows in by_split.items()}
     if not any(rows.height for rows in of_units.values()):
         return []
-    bands = {split: rows.select(_band().alias("complexity")) for split, rows in of_units.items()}
+    band = pl.col("cyclomatic").cut([4, 10, 20], labels=["1 to 4", "5 to 10", "11 to 20", "above 20"])
+    complexity = band.cast(pl.String).fill_null("above 20").alias("complexity")
+    bands = {split: rows.select(complexity) for split, rows in of_units.items()}
     return [
         CardSection("Categories", _CATEGORY_NOTE, sizes(of_units, "category")),
         CardSection("Complexity", _COMPLEXITY_NOTE, sizes(bands, "complexity")),
     ]
-
-
-def _band() -> pl.Expr:
-    value = pl.col("cyclomatic")
-    return (
-        pl.when(value <= 4)
-        .then(pl.lit("1 to 4"))
-        .when(value <= 10)
-        .then(pl.lit("5 to 10"))
-        .when(value <= 20)
-        .then(pl.lit("11 to 20"))
-        .otherwise(pl.lit("above 20"))
-    )
 
 
 def _caps(entries: pl.DataFrame) -> list[Any]:
@@ -204,8 +195,6 @@ def _examples(train: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
 
 
 def _metrics(tables: Tables) -> str:
-    import json
-
     entries = tables[MANIFEST.name]
     excluded = entries.filter(pl.col("left_out").is_not_null())
     counts = {f"rows_{split}": tables[split].height for split in SPLITS}
@@ -236,24 +225,18 @@ def _markdown_block(block: Any) -> list[str]:
         return [f"- {line}" for line in block]
     if isinstance(block, tuple):
         caption, code = block
-        fence = "`" * max(3, _longest_run(code) + 1)
+        longest_run = max(map(len, re.findall("`+", code)), default=0)
+        fence = "`" * max(3, longest_run + 1)
         return [f"{caption}:", "", fence, code, fence]
     cells = [[str(_display(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()]
     head = [" | ".join(block.columns), " | ".join(["---"] * block.width)]
     return [f"| {line} |" for line in [*head, *(" | ".join(row) for row in cells)]]
 
 
-def _longest_run(code: str) -> int:
-    import re
-
-    return max((len(run) for run in re.findall("`+", code)), default=0)
-
-
 def _html(name: str, parts: Sequence[CardSection]) -> str:
-    body = []
-    for part in parts:
-        body += [pages.heading(part.title), *map(_html_block, part.blocks)]
-    return pages.page(name, body)
+    return pages.page(
+        name, [html for part in parts for html in (pages.heading(part.title), *map(_html_block, part.blocks))]
+    )
 
 
 def _html_block(block: Any) -> str:

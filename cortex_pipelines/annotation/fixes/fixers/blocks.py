@@ -9,26 +9,14 @@ _IFS = ("if_statement", "if_expression")
 _LISTS = BLOCKS | {"module", "program", "source_file"}
 _DECLARING = frozenset(
     {
-        "lexical_declaration",
-        "local_variable_declaration",
-        "short_var_declaration",
-        "var_declaration",
-        "class_declaration",
-        "let_declaration",
-        "function_declaration",
+        *("lexical_declaration", "local_variable_declaration", "short_var_declaration", "var_declaration"),
+        *("class_declaration", "let_declaration", "function_declaration"),
     }
 )
 _LOOSE = frozenset(
     {
-        "boolean_operator",
-        "binary_expression",
-        "conditional_expression",
-        "ternary_expression",
-        "lambda",
-        "named_expression",
-        "assignment_expression",
-        "closure_expression",
-        "range_expression",
+        *("boolean_operator", "binary_expression", "conditional_expression", "ternary_expression", "lambda"),
+        *("named_expression", "assignment_expression", "closure_expression", "range_expression"),
     }
 )
 
