@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.statistics.logged_bandit import PolicyValue, value_of_policy
+from cortex_pipelines.statistics.off_policy import PolicyValue, value_of_policy
 
 Bandit = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 

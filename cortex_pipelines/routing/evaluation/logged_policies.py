@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.statistics.logged_bandit import PolicyValue, value_of_policy
+from cortex_pipelines.statistics.off_policy import PolicyValue, value_of_policy
 
 _KEYS = ("reward", "propensity", "target")
 _LEAST_PROPENSITY = 1e-9
