@@ -49,7 +49,7 @@ class Estimate:
 class Refusal:
     """An estimate that cannot be given."""
 
-    reason: str  # why, as a sentence
+    reason: str  # a sentence
     items: int  # number of logged decisions with a known outcome
     effective: float | None  # effective sample size; None if no weights could be computed
 

@@ -107,10 +107,10 @@ _DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "gua
 class FlowStep:
     """Contribution of one construct to the complexity measures."""
 
-    start: int  # its bytes
+    start: int  # bytes of the construct
     end: int
     level: int  # levels of control flow around it in the file
-    decisions: int  # its decisions (cyclomatic complexity)
+    decisions: int  # for cyclomatic complexity
     reading: bool  # whether it adds to cognitive complexity
     deepens: bool = False  # whether its cost grows with its level, and its body is a level deeper
 

@@ -58,7 +58,6 @@ class SimilarBranches(Detector):
     types: ClassVar = _IFS
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Repeated conditions, and bodies equal to the previous one."""
         if not _is_head(visit):
             return
         tested_conditions: set[str] = set()
@@ -86,7 +85,6 @@ class NeedlessBranches(Detector):
     types: ClassVar = _IFS
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Collapsible conditions, ``else`` after a return, ``if c: return True``."""
         if not _is_head(visit):
             return
         branches = list(_chain(visit.node, context.language))
@@ -211,7 +209,6 @@ class BroadHandler(Detector):
     _BROAD: ClassVar = frozenset({"Exception", "BaseException", "Throwable", "RuntimeException"})
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Handlers of a very general exception type without a raise."""
         caught = _caught(visit.node)
         if caught is not None and normalized_text(caught) not in self._BROAD:
             return

@@ -43,7 +43,6 @@ class BooleanFlag(Detector):
     types: ClassVar = FUNCTIONS
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Boolean parameters used alone as a branch condition."""
         node = visit.node
         name, body = text(child(node, "name")), child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
@@ -90,7 +89,6 @@ class FeatureEnvy(Detector):
     }
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Methods that mostly access one parameter's members."""
         node, settings = visit.node, context.settings
         body = child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:

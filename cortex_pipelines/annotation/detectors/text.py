@@ -35,7 +35,6 @@ class MagicNumber(Detector):
     types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Numbers in comparisons and calculations, except common ones."""
         outer = visit.parent
         if visit.function is None or outer is None:
             return
@@ -75,7 +74,6 @@ class QueryByConcatenation(Detector):
     types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Queries with a value concatenated, formatted or interpolated."""
         node = visit.node
         if node.type == "macro_invocation":
             if normalized_text(node).startswith("format!") and _query(normalized_text(node)[7:]) and "{" in text(node):
@@ -118,7 +116,6 @@ class HardCodedBind(Detector):
     types: ClassVar = STRINGS
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """The wildcard address as a call argument, with or without a port."""
         inside = text(visit.node).strip("\"'`") if visit.node.end_byte - visit.node.start_byte < 40 else ""
         outer = visit.parent
         is_argument = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
@@ -153,7 +150,6 @@ class Todo(Detector):
     types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
 
     def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        """Comments with a marker word that editors recognise."""
         if _TODO.search(text(visit.node)):
             yield evidence("todo-comment", visit.node)
 

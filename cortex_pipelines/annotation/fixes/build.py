@@ -37,7 +37,7 @@ class SmellFix:
     smell: str  # label of the smell, as in `UNIT_FINDINGS`
     purpose: str  # one of `schemas.PURPOSES`
     before: str  # code of the unit with the smell
-    after: str  # the same unit without it
+    after: str
     explanation: str  # what was wrong and what was done, in two sentences
 
 
