@@ -140,19 +140,19 @@ def simulate(repository: Path, project: str, out: Path | None, url: str | None, 
     followed. Each event is marked as simulated, and figures of people never contain one.
     """
     from cortex_pipelines.atomic import write_whole
-    from cortex_pipelines.feedback import simulator
+    from cortex_pipelines.feedback import git_history
     from cortex_pipelines.feedback.project_feedback import git_folder, posting
 
     if (out is None) == (url is None):
         raise click.UsageError("give either --out or --url")
-    changes = simulator.file_history(git_folder(repository), ending, most)
+    changes = git_history.file_history(git_folder(repository), ending, most)
     if url is not None:
         with posting(url) as post:
-            suggest = simulator.from_gateway(post, project)
-            events = simulator.simulate(changes, lambda _: suggest, project, url)
-            event_count = simulator.send(events, post)
+            suggest = git_history.from_gateway(post, project)
+            events = git_history.simulate(changes, lambda _: suggest, project, url)
+            event_count = git_history.send(events, post)
         click.echo(f"{event_count:,} simulated events were sent to {url}")
     elif out is not None:
-        typed = list(simulator.simulate(changes, simulator.from_before, project, "baseline"))
+        typed = list(git_history.simulate(changes, git_history.from_before, project, "baseline"))
         write_whole(out, "".join(json.dumps(event) + "\n" for event in typed))
         click.echo(f"{len(typed):,} simulated events of {len(changes):,} changes in {out}")

@@ -227,7 +227,7 @@ def suggest(
     context = TaskContext(path=context_path, name=name, kind=kind, request=request, smell=smell, test_path=test_path)
     gateway = open_gateway(find_root(), model)
     try:
-        suggestion = answered(gateway, None, task, content, context, gateway.datasets, alternatives)
+        suggestion = answered(gateway, None, task, content, context, alternatives)
     except TaskError as error:
         raise click.ClickException(_with_option_names(str(error))) from error
     finally:

@@ -12,8 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
-from cortex_pipelines.feedback.formats import EventReader
+from cortex_pipelines.feedback.events import EventError, EventReader, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import EventStore, FeedbackError, oldest_kept
 from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked, separator_of

@@ -59,7 +59,7 @@ def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
 
 def import_commits(root: Path, params: Parameters, project: str, repository: Path) -> ImportSummary:
     """Store how much of each accepted completion stands in the next commit of its file."""
-    from cortex_pipelines.feedback.commits import retained_in_commits
+    from cortex_pipelines.feedback.git_history import retained_in_commits
 
     rows = _interactions(root).filter(pl.col("project") == project).iter_rows(named=True)
     events = list(retained_in_commits(rows, git_folder(repository)))

@@ -98,13 +98,7 @@ TaskPrompt = tuple[Mapping[str, str], StopRule]
 
 
 def suggest(
-    gateway: Gateway,
-    model: str | None,
-    task: str,
-    task_input: str,
-    context: TaskContext,
-    settings: DatasetSettings,
-    alternative_count: int = 2,
+    gateway: Gateway, model: str | None, task: str, task_input: str, context: TaskContext, alternative_count: int = 2
 ) -> Suggestion:
     """Answer one of ``TASKS``; TaskError for incomplete input, and the errors of the gateway."""
     began = time.perf_counter()
@@ -112,7 +106,7 @@ def suggest(
         raise TaskError(
             f"task: {task} is not answered yet, as no adapter is trained for it; there is {', '.join(TASKS)}"
         )
-    values, extent = TASKS[task](task_input, context, settings)
+    values, extent = TASKS[task](task_input, context, gateway.datasets)
     builder = asked_as(task, **values)
     backend = gateway.backend_for(model, task, context=task == "completion")
     sampling = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))

@@ -10,13 +10,19 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.feedback.commits import surviving_characters
-from cortex_pipelines.feedback.events import parse_event
-from cortex_pipelines.feedback.formats import EventReader
+from cortex_pipelines.feedback.events import EventReader, parse_event
+from cortex_pipelines.feedback.git_history import (
+    FileRevision,
+    from_before,
+    from_gateway,
+    reaction,
+    send,
+    simulate,
+    surviving_characters,
+)
 from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics, report
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.retention import build_interactions
-from cortex_pipelines.feedback.simulator import FileRevision, from_before, from_gateway, reaction, send, simulate
 from cortex_pipelines.feedback.store import FILE, EventLog
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.serving.http.server import create_app

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.feedback import importing, project_feedback, store
-from cortex_pipelines.feedback.simulator import FileRevision, from_gateway, simulate
+from cortex_pipelines.feedback.git_history import FileRevision, from_gateway, simulate
 from cortex_pipelines.monitoring import policy
 from cortex_pipelines.orchestration import retraining_inputs
 from cortex_pipelines.projects import certificate

@@ -24,8 +24,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.adapters.model.lora import SEEN
+from cortex_pipelines.feedback.git_history import file_history
 from cortex_pipelines.feedback.project_feedback import git_folder
-from cortex_pipelines.feedback.simulator import file_history
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.open_gateway import open_gateway

@@ -174,24 +174,28 @@ def test_what_is_released_anew_is_served_at_once(home: Path, tmp_path: Path) -> 
 
 
 def test_tasks_are_asked_as_in_training(gateway: Gateway) -> None:
-    sections = gateway.datasets
-    suggestion = suggest(gateway, "shop", "naming", "def f(a):\n    return a\n", TaskContext(name="f"), sections, 1)
+    suggestion = suggest(gateway, "shop", "naming", "def f(a):\n    return a\n", TaskContext(name="f"), 1)
     assert "\n" not in suggestion.result.strip()
     assert 0 <= suggestion.confidence <= 1
     assert (suggestion.model, suggestion.version, suggestion.way) == ("shop", "shop.dir", "adapter")
-    with pytest.raises(TaskError, match="put <NAME> where the name belongs"):
-        suggest(gateway, "shop", "naming", "def f(a): pass", TaskContext(name="g"), sections)
-    with pytest.raises(TaskError, match=r"context\.request"):
-        suggest(gateway, "shop", "architecture", "a service", TaskContext(), sections)
-    with pytest.raises(TaskError, match=r"context\.test_path: the file that the test goes into"):
-        suggest(gateway, "shop", "tests", "def f(): pass", TaskContext("a.py"), sections)
-    with pytest.raises(TaskError, match="input: the function, method or class is missing"):
-        suggest(gateway, "shop", "documentation", " ", TaskContext("a.py"), sections)
-    documented = suggest(gateway, "shop", "documentation", "def f(): pass", TaskContext("a.py"), sections, 0)
+    documented = suggest(gateway, "shop", "documentation", "def f(): pass", TaskContext("a.py"), 0)
     assert "\n\n" not in documented.result
     assert documented.template.startswith("documentation@")
-    with pytest.raises(TaskError, match="not one of python"):
-        suggest(gateway, "shop", "refactoring", "x", TaskContext(language="cobol"), sections)
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "context", "words"),
+    [
+        ("naming", "def f(a): pass", TaskContext(name="g"), "put <NAME> where the name belongs"),
+        ("architecture", "a service", TaskContext(), r"context\.request"),
+        ("tests", "def f(): pass", TaskContext("a.py"), r"context\.test_path: the file that the test goes into"),
+        ("documentation", " ", TaskContext("a.py"), "input: the function, method or class is missing"),
+        ("refactoring", "x", TaskContext(language="cobol"), "not one of python"),
+    ],
+)
+def test_what_a_task_lacks_is_named(gateway: Gateway, task: str, text: str, context: TaskContext, words: str) -> None:
+    with pytest.raises(TaskError, match=words):
+        suggest(gateway, "shop", task, text, context)
 
 
 PATTERN = {

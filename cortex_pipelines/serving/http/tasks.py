@@ -113,7 +113,7 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
 def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:
     context = form.context
     task_context = context if isinstance(context, TaskContext) else TaskContext(code=context or "")
-    return suggest(gateway, form.model, form.task, form.input, task_context, gateway.datasets, form.alternatives)
+    return suggest(gateway, form.model, form.task, form.input, task_context, form.alternatives)
 
 
 def _row(routed: RoutedTask, form: RouteForm) -> dict[str, Any]:
