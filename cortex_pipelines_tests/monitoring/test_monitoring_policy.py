@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.monitoring.policy import (
@@ -16,27 +17,15 @@ from cortex_pipelines.monitoring.policy import (
 )
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
+CASES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
 RULE = RetrainingRule(
     new_share=0.1, new_items=50, corrections=20, drift=True, error_budget=0.4, rest_days=2, most_days=30
 )
 QUIET = RetrainingInputs(trained=True, champion=True, days=5.0, new=10, new_share=0.02, minutes=60.0)
 
 
-@pytest.mark.parametrize(
-    ("changed", "reason"),
-    [
-        ({"trained": False}, "there is no model yet"),
-        ({"champion": False}, "no champion yet"),
-        ({"settings": ("adapters",)}, "settings changed: adapters"),
-        ({"forgotten": True}, "something that it was made from is to be forgotten"),
-        ({"worse": True}, "does worse than it did"),
-        ({"errors": (0.5, 0.45)}, "the error budget of 40% is spent: 50%, and at least 45%"),
-        ({"drifting": 2, "new": 50}, "2 features of what is new drift"),
-        ({"new": 50, "new_share": 0.1}, "10% is new (50)"),
-        ({"corrections": 20}, "20 corrections by people that it has not seen"),
-        ({"days": 30.0}, "the last training is 30 days ago, and 10 new"),
-    ],
-)
+@pytest.mark.parametrize(("changed", "reason"), CASES["test_each_reason_suffices_and_is_said"])
 def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) -> None:
     decision = should_retrain(replace(QUIET, **changed), RULE, 360)
     assert decision.retrain
@@ -44,20 +33,7 @@ def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) 
     assert reason in decision.in_words()
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {},
-        {"errors": (0.5, 0.39)},  # the budget may be met still
-        {"drifting": 2},  # of too few
-        {"new": 49, "new_share": 0.9},
-        {"new": None, "new_share": None},
-        {"corrections": 19},
-        {"corrections": None},
-        {"days": 400.0, "new": 0, "new_share": 0.0},  # old, but nothing to learn
-        {"days": None},
-    ],
-)
+@pytest.mark.parametrize("changed", CASES["test_without_a_reason_it_rests_and_says_how_far_it_is"])
 def test_without_a_reason_it_rests_and_says_how_far_it_is(changed: dict[str, Any]) -> None:
     decision = should_retrain(replace(QUIET, **changed), RULE, 360)
     assert not decision.retrain

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from cortex_pipelines.catalog import open_project
@@ -30,40 +31,8 @@ _PARAMETERS = sections()
 ARCHITECTURE = ArchitectureSettings(**_PARAMETERS["architecture"])
 EXTRACTION = ExtractionSettings(**_PARAMETERS["extraction"])
 
-PYTHON = {
-    "pyproject.toml": '[project.scripts]\nshop = "shop.cli:run"\n',
-    ".github/workflows/ci.yaml": "run: python shop/prices.py\n",
-    "shop/__init__.py": "from .prices import Price as Price\n",
-    "shop/base.py": (
-        "class Base:\n    def save_all(self):\n        return self.key()\n\n    def key(self):\n        return 1\n"
-    ),
-    "shop/prices.py": (
-        "from shop.base import Base\n\n\n"
-        "def rounded(value):\n"
-        "    return round(value)\n\n\n"
-        "class Price(Base):\n"
-        "    def total(self, value):\n"
-        "        self.save_all()\n"
-        "        return rounded(value)\n"
-    ),
-    "shop/cli.py": (
-        "import shop.prices\n"
-        "from shop import Price\n"
-        "import os.path\n\n\n"
-        "def made() -> Price:\n"
-        "    return Price()\n\n\n"
-        "def run(unknown):\n"
-        "    price = Price()\n"
-        "    price.total(1)\n"
-        "    made().total(2)\n"
-        "    shop.prices.rounded(3)\n"
-        "    unknown.save_all()\n"
-        "    unknown.key()\n"
-        "    os.path.rounded(1)\n"
-        "    ', '.save_all()\n"
-    ),
-    "tests/test_prices.py": ("from shop.prices import rounded\n\n\ndef test_rounded():\n    assert rounded(1) == 1\n"),
-}
+SOURCES = yaml.safe_load((Path(__file__).parent / "graph_sources.yaml").read_text())
+PYTHON: dict[str, str] = SOURCES["python"]["files"]
 
 
 def tables(texts: dict[str, str], commits: list[list[str]] | None = None) -> GraphTables:
@@ -93,21 +62,6 @@ def edges(texts: dict[str, str], *relations: str) -> set[tuple[str, str, str]]:
     return {(row["from_name"] or row["from_path"], row["to_name"] or row["to_path"], row["resolution"]) for row in rows}
 
 
-def test_calls_of_python_by_scope_import_type_and_unique_name() -> None:
-    assert edges(PYTHON, "calls") == {
-        ("Base.save_all", "Base.key", "scope"),
-        ("Price.total", "Base.save_all", "scope"),
-        ("Price.total", "rounded", "scope"),
-        ("made", "Price", "import"),
-        ("run", "Price", "import"),
-        ("run", "made", "scope"),
-        ("run", "Price.total", "type"),
-        ("run", "rounded", "import"),
-        ("run", "Base.save_all", "unique name"),
-        ("test_rounded", "rounded", "import"),
-    }, "key is one word, os.path and a literal are not of the project"
-
-
 def test_other_relations_of_python() -> None:
     assert edges(PYTHON, "inherits") == {("Price", "Base", "import")}
     assert edges(PYTHON, "tests") == {("test_rounded", "rounded", "paired")}
@@ -120,105 +74,11 @@ def test_other_relations_of_python() -> None:
     assert ("shop/cli.py", "shop/__init__.py", "import") in imports
 
 
-@pytest.mark.parametrize(
-    ("texts", "expected"),
-    [
-        (
-            {
-                "go.mod": "module ex.org/shop\n",
-                "main.go": (
-                    'package main\n\nimport "ex.org/shop/store"\n\n'
-                    "func main() {\n\ts := store.New()\n\ts.Put(1)\n\thelp()\n}\n"
-                ),
-                "help.go": "package main\n\nfunc help() {}\n",
-                "store/store.go": (
-                    "package store\n\ntype Base struct{}\n\nfunc (b *Base) Put(n int) {}\n\n"
-                    "type Store struct {\n\tBase\n}\n\nfunc New() *Store { return &Store{} }\n"
-                ),
-            },
-            {
-                ("main", "New", "import"),
-                ("main", "Base.Put", "type"),
-                ("main", "help", "scope"),
-                ("New", "Store", "scope"),
-                ("Store", "Base", "scope"),
-            },
-        ),
-        (
-            {
-                "src/a/Base.java": (
-                    "package a;\npublic class Base {\n  void go() {}\n  static int one() {\n    return 1;\n  }\n}\n"
-                ),
-                "src/a/Near.java": "package a;\nclass Near {\n  void x(Base b) { b.go(); }\n}\n",
-                "src/b/Far.java": (
-                    "package b;\nimport a.Base;\nclass Far extends Base {\n"
-                    "  void y(String s) { go(); Base.one(); s.go(); new Base().go(); }\n}\n"
-                ),
-            },
-            {
-                ("Near.x", "Base.go", "type"),
-                ("Far.y", "Base.go", "scope"),
-                ("Far.y", "Base.one", "import"),
-                ("Far.y", "Base", "import"),
-                ("Far", "Base", "import"),
-            },
-        ),
-        (
-            {
-                "Cargo.toml": '[package]\nname = "shop"\n',
-                "src/lib.rs": "mod store;\nuse store::Store;\n\nfn main() {\n"
-                "    let s = Store::new();\n    s.put();\n    store::free();\n}\n",
-                "src/store.rs": (
-                    "pub trait Keep { fn put(&self); }\npub struct Store;\nimpl Store {\n"
-                    "    pub fn new() -> Self { Store {} }\n}\n"
-                    "impl Keep for Store { fn put(&self) { free() } }\npub fn free() {}\n"
-                ),
-            },
-            {
-                ("main", "Store.new", "import"),
-                ("main", "Store.put", "type"),
-                ("main", "free", "import"),
-                ("Store.new", "Store", "scope"),
-                ("Store.put", "free", "scope"),
-                ("Store", "Keep", "scope"),
-            },
-        ),
-        (
-            {
-                "a.ts": (
-                    "import { Base as B, free } from './b';\nimport * as b from './b';\n"
-                    "export class A extends B {\n  constructor(private inner: B) { super(); }\n"
-                    "  go() { this.inner.put(); b.free(); free(); }\n"
-                    "  run() { const x = new B(); x.put(); }\n}\n"
-                ),
-                "b.ts": "export class Base {\n  put() {}\n}\nexport function free() {}\n",
-                "c.js": "const b = require('./b');\nfunction own() { b.free(); }\nown();\n",
-                "d.ts": "import './b';\nimport { Base } from './e';\nfree();\nnew Base();\n",
-                "e.ts": "export * from './b';\n",
-                "f.js": (
-                    "var freed = require('./b').free;\nconst { free: same } = require('./b');\n"
-                    "const { inner } = require('./b').free;\n"
-                    "function one() { freed(); }\nfunction two() { same(); inner(); }\n"
-                ),
-            },
-            {
-                ("A.go", "Base.put", "type"),
-                ("A.go", "free", "import"),
-                ("A.run", "Base.put", "type"),
-                ("A.run", "Base", "import"),
-                ("A", "Base", "import"),
-                ("own", "free", "import"),
-                ("c.js", "own", "scope"),
-                ("d.ts", "Base", "import"),
-                ("one", "free", "import"),
-                ("two", "free", "import"),
-            },
-        ),
-    ],
-    ids=["go", "java", "rust", "javascript"],
-)
-def test_the_other_languages(texts: dict[str, str], expected: set[tuple[str, str, str]]) -> None:
-    assert edges(texts, "calls", "inherits") == expected
+@pytest.mark.parametrize("language", SOURCES)
+def test_calls_and_bases_by_scope_import_type_and_unique_name(language: str) -> None:
+    relations = ("calls",) if language == "python" else ("calls", "inherits")
+    expected = {tuple(edge) for edge in SOURCES[language]["edges"]}
+    assert edges(SOURCES[language]["files"], *relations) == expected
 
 
 @pytest.mark.parametrize(
