@@ -59,13 +59,10 @@ def compare_code(
     parts = [heading("Code"), listing(words)]
     if files.height:
         rows = [
-            (
-                f"{row['source']}/{row['path']}",
-                int(row["examples"]),
-                "yes" if row["added"] else "",
-                _day(row["last_commit"]),
-            )
-            for row in files.head(_FILES).iter_rows(named=True)
+            (f"{source}/{path}", int(examples), "yes" if added else "", _day(last_commit))
+            for source, path, examples, added, last_commit in files.head(_FILES)
+            .select(*_FILE, "examples", "added", "last_commit")
+            .iter_rows()
         ]
         parts.append(table(("file", "new examples", "new file", "last commit"), rows))
     if new.is_empty() or training.is_empty():

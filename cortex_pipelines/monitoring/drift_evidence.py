@@ -49,14 +49,8 @@ def compare_with_examples(before: Records, since: Records, encode: Encode) -> tu
 def _row(feature: Feature, before: Records, since: Records) -> list[str]:
     chance = "" if feature.p_value is None else f"{feature.p_value:.2g}"
     values = [[row[feature.name] for row in rows] for rows in (before, since)]
-    return [
-        feature.name,
-        feature.kind,
-        feature.test or "not compared",
-        chance,
-        "yes" if feature.drift else "",
-        *_sample_summaries(feature.kind, *values),
-    ]
+    test, drift = feature.test or "not compared", "yes" if feature.drift else ""
+    return [feature.name, feature.kind, test, chance, drift, *_sample_summaries(feature.kind, *values)]
 
 
 def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:

@@ -292,19 +292,10 @@ def _embed(
     numbers = frequencies.documents["text"].to_numpy()
     row_by_number = cached_vectors.rows_by_number if cached_vectors is not None else {}
     cached_rows = np.array([row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64)
-    missing = [document for document, text in enumerate(frequencies.texts) if text and cached_rows[document] < 0][
-        :limit
-    ]
-    new_vectors = None
-    if encode is not None:
-        new_vectors = encode([frequencies.texts[document] for document in missing] or [""])
-    width = (
-        cached_vectors.rows.shape[1]
-        if cached_vectors is not None
-        else new_vectors.shape[1]
-        if new_vectors is not None
-        else 0
-    )
+    missing = [number for number, text in enumerate(frequencies.texts) if text and cached_rows[number] < 0][:limit]
+    new_vectors = encode([frequencies.texts[number] for number in missing] or [""]) if encode is not None else None
+    width = 0 if new_vectors is None else new_vectors.shape[1]
+    width = width if cached_vectors is None else cached_vectors.rows.shape[1]
     vectors = np.zeros((len(frequencies.texts), width), dtype=np.float16)
     if new_vectors is not None:
         vectors[missing] = new_vectors[: len(missing)]

@@ -109,18 +109,10 @@ def read_file(folder: Path, file: ListedFile, head: HeadCommit | None, limits: R
         documents = (_file_document(path, content.text, 1, content.lines),)
     elif not content.left_out:
         documents = tuple(_documents(content.text, path, content.language, limits.extraction))
-    return FileText(
-        path,
-        file.size,
-        file.mtime,
-        content.blob,
-        content.language,
-        head.commit_of(path, content.blob) if head is not None else None,
-        not content.left_out and is_test(path),
-        content.generated,
-        documents,
-        content.left_out,
-    )
+    blob, left_out = content.blob, content.left_out
+    commit = head.commit_of(path, blob) if head is not None else None
+    tests, generated = not left_out and is_test(path), content.generated
+    return FileText(path, file.size, file.mtime, blob, content.language, commit, tests, generated, documents, left_out)
 
 
 def read_text(folder: Path, path: str, limits: ReadingLimits) -> str | None:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,19 +96,15 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
     """
     refuse_other(out)
     files = read_folder(folder, reading_limits(params), out)
-    index, note = _build(files, str(folder.resolve()), params, encoder, _previous_index(out))
+    previous = None
+    with suppress(SearchIndexError):
+        previous = open_index(out)
+    index, note = _build(files, str(folder.resolve()), params, encoder, previous)
     save(index, out)
     reasons = Counter(file.left_out for file in files if file.left_out)
     return IndexingSummary(
         len(files) - reasons.total(), index.collection.documents.height, dict(sorted(reasons.items())), note
     )
-
-
-def _previous_index(folder: Path) -> SearchIndex | None:
-    try:
-        return open_index(folder)
-    except SearchIndexError:
-        return None
 
 
 def _build(
@@ -139,19 +136,18 @@ def open_searcher(folder: Path, params: Parameters) -> Searcher:
 
 def build_searcher(index: SearchIndex, params: Parameters, note: str = "") -> Searcher:
     """A searcher; falls back to words, with a note, if the index has another encoder."""
+    limits = reading_limits(params)
     if index.manifest.encoder is None:
-        return Searcher(index, reading_limits(params), note=note)
+        return Searcher(index, limits, note=note)
     try:
         encoder = open_encoder(params)
     except WeightsError as error:
-        return Searcher(index, reading_limits(params), note=f"searched by words alone: {error}")
-    if encoder.name != index.manifest.encoder:
-        return Searcher(
-            index,
-            reading_limits(params),
-            note="searched by words alone: the index was made with another encoder; make it again",
-        )
-    return Searcher(index, reading_limits(params), encoder.encode, note)
+        return Searcher(index, limits, note=f"searched by words alone: {error}")
+    if encoder.name == index.manifest.encoder:
+        return Searcher(index, limits, encoder.encode, note)
+    return Searcher(
+        index, limits, note="searched by words alone: the index was made with another encoder; make it again"
+    )
 
 
 def cached_searcher(folder: Path, params: Parameters) -> Searcher:
@@ -173,16 +169,18 @@ def read_queries(file: Path) -> list[QueryLine]:
     for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
+        problem = None
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f'{file}, line {number}: not JSON ({type(error).__name__}); each line is {{"id": ..., "query": "..."}}'
-            ) from error
-        if not isinstance(entry, dict) or "id" not in entry:
-            raise ValueError(f'{file}, line {number}: without "id"; each line is {{"id": ..., "query": "..."}}')
-        if not isinstance(entry.get("query"), str):
-            raise ValueError(f'{file}, line {number}: "query" is not text; each line is {{"id": ..., "query": "..."}}')
+            problem = f"not JSON ({type(error).__name__})"
+        else:
+            if not isinstance(entry, dict) or "id" not in entry:
+                problem = 'without "id"'
+            elif not isinstance(entry.get("query"), str):
+                problem = '"query" is not text'
+        if problem:
+            raise ValueError(f'{file}, line {number}: {problem}; each line is {{"id": ..., "query": "..."}}')
         queries.append(QueryLine(entry["id"], entry["query"]))
     return queries
 

@@ -20,6 +20,7 @@ COMMIT_COLUMNS = ("source", "committed_at", "paths")
 
 _FILE = ("source", "path")
 _UNIT = (*_FILE, "name", "start_line")
+_LOCATION = ("kind", "name", "start_line", "end_line")
 _TEXTS = ("title", "signature", "documentation", "body")
 
 
@@ -35,14 +36,8 @@ def build_search_tables(
         if is_issue(source, path):
             file = as_issue(file, text)
         location = {"source": source, "path": path}
-        file_rows.append(
-            {
-                **location,
-                **{name: getattr(file, name) for name in ("size", "language", "commit")},
-                **{name: getattr(file, name) for name in ("is_test", "generated")},
-                **{name: row[name] for name in ("licence", "author")},
-            }
-        )
+        facts = {name: getattr(file, name) for name in ("size", "language", "commit", "is_test", "generated")}
+        file_rows.append({**location, **facts, "licence": row["licence"], "author": row["author"]})
         documents += [{**location, **document} for document in _document_rows(file)]
     changed = commits.explode("paths").group_by("source", path="paths").agg(changed=pl.col("committed_at").max())
     labels = units.select(*_FILE, "start_line", "category", name="qualified_name", complexity="cyclomatic").unique(
@@ -63,10 +58,7 @@ def _document_rows(file: FileText) -> Iterator[dict[str, Any]]:
         _, *texts = document.texts
         yield {
             "number": number,
-            "kind": document.kind,
-            "name": document.name,
-            "start_line": document.start_line,
-            "end_line": document.end_line,
+            **{name: getattr(document, name) for name in _LOCATION},
             **dict(zip(_TEXTS, texts, strict=True)),
             "embedded": text_number(text) if text else None,
         }
@@ -79,29 +71,13 @@ def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
     for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):
         path = f"{prefix}{row['path']}"
         document_rows = documents_by_file.get((row["path"], row["source"]), [])
-        yield FileText(
-            path,
-            row["size"],
-            0,
-            "",
-            row["language"],
-            row["commit"],
-            row["is_test"],
-            row["generated"],
-            tuple(_document(path, document) for document in document_rows),
-            licence=row["licence"],
-            author=row["author"],
-            changed=row["changed"],
-        )
+        facts = {name: row[name] for name in ("language", "commit", "is_test", "generated")}
+        origin = {name: row[name] for name in ("licence", "author", "changed")}
+        documents = tuple(_document(path, document) for document in document_rows)
+        yield FileText(path, row["size"], 0, "", **facts, documents=documents, **origin)
 
 
 def _document(path: str, row: dict[str, Any]) -> Document:
-    return Document(
-        row["kind"],
-        row["name"],
-        row["start_line"],
-        row["end_line"],
-        (path, *(row[name] for name in _TEXTS)),
-        row["category"],
-        row["complexity"],
-    )
+    texts = (path, *(row[name] for name in _TEXTS))
+    facts = {name: row[name] for name in (*_LOCATION, "category", "complexity")}
+    return Document(texts=texts, **facts)

@@ -192,10 +192,8 @@ def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: 
     parts += [paragraph(_HOW)]
     windows, alerts = tables["windows"], tables["alerts"]
     for row in tables["series"].iter_rows(named=True):
-        parts.append(heading(row["file"]))
-        parts.append(
-            paragraph(f"{row['records']} records of {', '.join(row['subjects'])}: {', '.join(row['metrics'])}.")
-        )
+        subjects, metrics = ", ".join(row["subjects"]), ", ".join(row["metrics"])
+        parts += [heading(row["file"]), paragraph(f"{row['records']} records of {subjects}: {metrics}.")]
         if row["left_out"] is not None:
             parts.append(paragraph(f"Not watched: {row['left_out']}."))
             continue

@@ -158,18 +158,11 @@ def compare(reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any
     tested = {name: test for name, test in tests.items() if test is not None}
     corrected = holm([test.p_value for test in tested.values()])
     drifting = {name for name, p in zip(tested, corrected, strict=True) if p <= LEVEL}
-    features = tuple(
-        Feature(
-            name=name,
-            kind=kinds[name],
-            test=test.test if test else None,
-            statistic=test.statistic if test else None,
-            p_value=test.p_value if test else None,
-            drift=name in drifting,
-        )
-        for name, test in tests.items()
-    )
-    return Drift(bool(drifting), len(drifting) / max(len(tested), 1), features)
+    features = []
+    for name, test in tests.items():
+        used, statistic, p_value = (test.test, test.statistic, test.p_value) if test else (None, None, None)
+        features.append(Feature(name, kinds[name], used, statistic, p_value, name in drifting))
+    return Drift(bool(drifting), len(drifting) / max(len(tested), 1), tuple(features))
 
 
 def _column(

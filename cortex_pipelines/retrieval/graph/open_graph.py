@@ -89,11 +89,8 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
         try:
             _save_graph(graph_folder, (edges, units, files))
         except OSError as error:
-            _LOG.warning(
-                "the graph is not kept for the next question, as %s cannot be written: %s",
-                folder,
-                error.strerror or error,
-            )
+            reason = error.strerror or error
+            _LOG.warning("the graph is not kept for the next question, as %s cannot be written: %s", folder, reason)
     return CodeGraph(edges, units, files["path"])
 
 

@@ -101,17 +101,10 @@ def restore_context(
             "INSERT OR REPLACE INTO snapshots (author, at, number, versions) VALUES (?, ?, ?, ?)",
             (author, timestamp, last[0], json.dumps(dict(versions), sort_keys=True)),
         )
+    changes, additions = (tuple(changed), added) if since else ((), 0)
+    history, answers = (*summaries, *exchanges), AnswerCache(store.database).count()
     return ProjectContext(
-        project,
-        author,
-        (*summaries, *exchanges),
-        tuple(notes),
-        metadata,
-        versions,
-        since,
-        tuple(changed) if since else (),
-        added if since else 0,
-        AnswerCache(store.database).count(),
+        project, author, history, tuple(notes), metadata, versions, since, changes, additions, answers
     )
 
 
