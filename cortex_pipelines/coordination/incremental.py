@@ -87,7 +87,11 @@ class LogReader:
                 location = {"file": file_name, "byte_offset": span.start}
                 redacted += (location | finding for finding in redactions)
                 unread += (location | {"line": lines.line_of(span.start)} | asdict(field) for field in fields)
-        rejected = [_rejected(span, file_name) for span in spans if span.kind in ("rejected", "waiting")]
+        rejected = [
+            {"file": file_name, "byte_offset": span.start, "reason": span.reason}
+            for span in spans
+            if span.kind in ("rejected", "waiting")
+        ]
         new_events = _frame(events, COORDINATION_EVENTS)
         return LogRows(
             first_of_each(pl.concat([previous.events, new_events])),
@@ -161,10 +165,6 @@ def first_of_each(events: pl.DataFrame) -> pl.DataFrame:
 def _divide(spans: list[ByteSpan]) -> tuple[list[ByteSpan], list[ByteSpan]]:
     count = next((n for n, span in enumerate(spans) if not span.settled), len(spans))
     return spans[:count], spans[count:]
-
-
-def _rejected(span: ByteSpan, file: str) -> dict[str, Any]:
-    return {"file": file, "byte_offset": span.start, "reason": span.reason}
 
 
 def _pack(rows: LogRows, data: bytes) -> bytes:

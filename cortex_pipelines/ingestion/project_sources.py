@@ -258,7 +258,7 @@ def parse_source(text: str, root: Path) -> dict[str, str]:
         return {"archive": text}
     if is_url(text) and not is_archive:
         return {"git": text, "ref": "HEAD"}
-    if _is_repository(path) or is_bundle(path):
+    if (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir()) or is_bundle(path):
         return {"git": text, "ref": "HEAD"}
     if path.is_dir():
         return {"directory": text}
@@ -267,10 +267,6 @@ def parse_source(text: str, root: Path) -> dict[str, str]:
         "project root; give a path, the URL of a git repository, or a package as name==version or "
         "npm:name@version; an archive elsewhere must be downloaded first"
     )
-
-
-def _is_repository(path: Path) -> bool:
-    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
 
 
 def is_bundle(path: Path) -> bool:

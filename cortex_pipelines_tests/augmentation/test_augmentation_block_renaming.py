@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.augmentation.renaming.rename import local_variables, rename_locals
+from cortex_pipelines.augmentation.renaming.rename import locals_of, rename_locals
+from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines_tests.tables import tables_of
 
 TABLES = tables_of(__file__)
@@ -21,7 +22,9 @@ CASES = TABLES["cases"]
 )
 def test_renames_exactly_what_is_sure(language: str, code: str, names: list[str]) -> None:
     kind = "method" if language == "java" else "function"
-    variables = local_variables(code, language, kind)
+    snippet = parse_unit(code.encode(), language, kind)
+    assert snippet is not None
+    variables = locals_of(snippet, kind)
     assert sorted({variable.name for variable in variables}) == names
     result = rename_locals(code, language, kind, "", 3)
     assert (result is None) == (not names)

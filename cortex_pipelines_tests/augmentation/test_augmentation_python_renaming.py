@@ -7,19 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.augmentation.renaming.python_scopes import LocalVariable
 from cortex_pipelines.augmentation.renaming.rename import (
     NotEquivalentError,
     apply_renames,
     check_equivalent,
-    local_variables,
+    locals_of,
     rename_locals,
 )
+from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections
 from cortex_pipelines_tests.tables import tables_of
 
 TABLES = tables_of(__file__)
+
+
+def variables_of(code: str) -> list[LocalVariable]:
+    snippet = parse_unit(code.encode(), "python", "function")
+    return [] if snippet is None else locals_of(snippet, "function")
 
 
 def renamed_names(code: str, kind: str = "function") -> set[str]:
@@ -178,7 +185,7 @@ def test_a_renamed_function_does_the_same(lines: list[str], seed: int) -> None:
         compile(code, "f", "exec")
     except SyntaxError:
         return
-    variables = local_variables(code, "python", "function")
+    variables = variables_of(code)
     result = rename_locals(code, "python", "function", "", seed)
     # The analysis alone must be right: the check behind it never has to refuse.
     assert (result is None) == (not variables)
@@ -201,7 +208,7 @@ def _behaviour(code: str) -> tuple[list[object], str]:
 
 def test_renames_are_applied_at_their_places_only() -> None:
     code = b"def f():\n    n = 1\n    return n\n"
-    variables = local_variables(code.decode(), "python", "function")
+    variables = variables_of(code.decode())
     assert [variable.places for variable in variables] == [((13, 14), (30, 31))]
     assert apply_renames(code, [(variables[0], "number")]) == code.replace(b"n =", b"number =").replace(
         b"return n", b"return number"

@@ -193,11 +193,11 @@ class _Scope:
 def block_locals(snippet: Snippet) -> list[LocalVariable]:
     language = BLOCK_LANGUAGES[snippet.language]
     nodes = list(snippet.nodes())
-    identifiers = [node for node in nodes if _is_name(node)]
+    identifiers = [node for node in nodes if node.child_count == 0 and node.type.endswith(_NAME_TYPES)]
     present = {text_of(node) for node in identifiers} | {node.type for node in nodes}
     if present & language.forbidden:
         return []
-    fixed = _opaque_words(nodes, language)
+    fixed = {word for node in nodes if node.type in language.opaque for word in _WORD.findall(text_of(node))}
     roles = _roles(snippet.tree.root_node)
     occurrences: dict[str, list[Node]] = {}
     scopes: dict[str, list[_Scope]] = {}
@@ -215,23 +215,12 @@ def block_locals(snippet: Snippet) -> list[LocalVariable]:
     return [
         LocalVariable(name, tuple(snippet.span(node) for node in uses))
         for name, uses in occurrences.items()
-        if _renameable(name, snippet.language)
+        # in Rust a pattern that begins with a capital names a constant or a variant, not a variable
+        if name.strip("_$") != ""
+        and not (snippet.language == "rust" and name[0].isupper())
         and name not in fixed
         and all(_covered(use, scopes.get(name, []), language) for use in uses)
     ]
-
-
-def _is_name(node: Node) -> bool:
-    return node.child_count == 0 and node.type.endswith(_NAME_TYPES)
-
-
-def _renameable(name: str, language: str) -> bool:
-    # In Rust a pattern that begins with a capital names a constant or a variant, not a variable.
-    return name.strip("_$") != "" and not (language == "rust" and name[0].isupper())
-
-
-def _opaque_words(nodes: list[Node], language: BlockLanguage) -> set[str]:
-    return {word for node in nodes if node.type in language.opaque for word in _WORD.findall(text_of(node))}
 
 
 def _roles(root: Node) -> _Roles:

@@ -39,15 +39,10 @@ class RenamedUnit:
     renames: tuple[tuple[str, str], ...]
 
 
-def local_variables(code: str, language: str, kind: str, path: str = "") -> list[LocalVariable]:
-    snippet = parse_unit(code.encode(), language, kind, path)
-    return [] if snippet is None else _locals_of(snippet, kind)
-
-
 def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> RenamedUnit | None:
     """None if nothing can safely be renamed."""
     snippet = parse_unit(code.encode(), language, kind, path)
-    variables = [] if snippet is None else _locals_of(snippet, kind)
+    variables = [] if snippet is None else locals_of(snippet, kind)
     if snippet is None or not variables:
         return None
     # A new name that stands nowhere in the unit, not even in a comment, can capture nothing.
@@ -72,7 +67,7 @@ def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> byte
     return b"".join([*parts, code[copied_end:]])
 
 
-def _locals_of(snippet: Snippet, kind: str) -> list[LocalVariable]:
+def locals_of(snippet: Snippet, kind: str) -> list[LocalVariable]:
     if kind not in ("function", "method"):
         return []
     find = python_locals if snippet.language == "python" else block_locals

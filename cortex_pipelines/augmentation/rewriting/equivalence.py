@@ -180,10 +180,6 @@ class _Canonical(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _both(first: ast.expr, second: ast.expr) -> ast.BoolOp:
-    return ast.BoolOp(ast.And(), [first, second])
-
-
 def _positive(test: ast.expr) -> ast.expr | None:
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return test.operand
@@ -198,7 +194,7 @@ def _nest_following(block: list[ast.stmt]) -> list[ast.stmt]:
     nested: list[ast.stmt] = []
     for statement in reversed(block):
         while isinstance(statement, ast.If) and (inner := _held_alone(statement)) is not None:
-            statement = ast.If(_both(statement.test, inner.test), inner.body, [])
+            statement = ast.If(ast.BoolOp(ast.And(), [statement.test, inner.test]), inner.body, [])
         if isinstance(statement, ast.If) and _jumps(statement.body):
             nested = [ast.If(statement.test, statement.body, [*statement.orelse, *nested])]
         elif isinstance(statement, ast.If) and _jumps(statement.orelse):

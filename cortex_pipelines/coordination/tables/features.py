@@ -72,7 +72,8 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
     rows = records.sort("decided_at", "occurred_at", "file", "byte_offset", nulls_last=True)
     attempts: dict[str, dict[str, Any]] = {}
     for row in rows.iter_rows(named=True):
-        row["margin"] = _margin(row["scores"])
+        ranked = sorted(row["scores"] or [], reverse=True)
+        row["margin"] = ranked[0] - ranked[1] if len(ranked) > 1 else None
         attempt = attempts.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
         attempt |= {name: row[name] for name in _FILLED if attempt[name] is None}
         attempt["test_row"] = attempt["test_row"] or row["test_row"]
@@ -95,11 +96,6 @@ def _texts(rows: pl.DataFrame) -> dict[str | None, list[str]]:
 
 _FILLED = ("task_id", "text", "priority", "confidence", "margin")
 _KEPT = ("attempt_id", "master", "decided_at", "test_row", *_FILLED)
-
-
-def _margin(scores: list[float] | None) -> float | None:
-    ranked = sorted(scores or [], reverse=True)
-    return ranked[0] - ranked[1] if len(ranked) > 1 else None
 
 
 def _records(outcomes: pl.DataFrame) -> dict[str, _TrackRecord]:

@@ -56,7 +56,7 @@ def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
         "occurred_at": event["occurred_at"],
     }
     rows = [
-        shared | {"metric": _clean(name), "value": value, "label": label}
+        shared | {"metric": name.encode("utf-8", "replace").decode("utf-8"), "value": value, "label": label}
         for name, field in leaves(record)
         if name not in (*TIME, *_WORKER)
         for value, label in [number_or_label(field)]
@@ -64,10 +64,6 @@ def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
     # Two names may differ only in invalid Unicode; the first one stands for both.
     by_metric = {row["metric"]: row for row in reversed(rows)}
     return list(by_metric.values()) or [shared | {"metric": NOTHING, "value": None, "label": None}]
-
-
-def _clean(name: str) -> str:
-    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:

@@ -195,18 +195,14 @@ def _list_sources(
             ):
                 inventory.skip(entry.label, forgotten_file(member.path, member.size))
             elif member.size > remaining_bytes:
-                inventory.skip(entry.label, _skip_beyond_limit(member, settings))
+                limit = f"ingestion.max_project_bytes is {settings.max_project_bytes}"
+                detail = f"this and all later entries: {limit}"
+                inventory.skip(entry.label, SkippedFile(member.path, "project_too_large", detail, member.size))
                 break
             else:
                 remaining_bytes -= member.size
                 files[_key(member)] = member
     return inventory
-
-
-def _skip_beyond_limit(file: FileRef, settings: IngestionSettings) -> SkippedFile:
-    limit = f"ingestion.max_project_bytes is {settings.max_project_bytes}"
-    detail = f"this and all later entries: {limit}"
-    return SkippedFile(file.path, "project_too_large", detail, file.size)
 
 
 def _key(file: FileRef) -> str:

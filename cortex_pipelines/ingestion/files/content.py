@@ -50,13 +50,11 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
     if language not in _MINIFIABLE:
         return False
     last = text.rstrip().rpartition("\n")[2]
-    return bool(_SOURCE_MAP.match(last)) or _is_minified(text, settings)
-
-
-def _is_minified(text: str, settings: IngestionSettings) -> bool:
     lines = text.splitlines() or [""]
     longest, mean = max(map(len, lines)), len(text) / len(lines)
-    return longest > settings.minified_line_chars and mean > settings.minified_mean_chars
+    return bool(_SOURCE_MAP.match(last)) or (
+        longest > settings.minified_line_chars and mean > settings.minified_mean_chars
+    )
 
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {

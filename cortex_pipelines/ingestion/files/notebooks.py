@@ -263,11 +263,7 @@ def _sources(notebook: dict[str, Any]) -> list[str]:
         if isinstance(cell, dict) and cell.get("cell_type") == "code"
     ]
     texts = ["".join(map(str, text)) if isinstance(text, list) else str(text) for text in code]
-    return [_encodable(text).rstrip("\n") + "\n" for text in texts if text.strip()]
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return [text.encode("utf-8", "replace").decode("utf-8").rstrip("\n") + "\n" for text in texts if text.strip()]
 
 
 def _language(metadata: Any) -> str:

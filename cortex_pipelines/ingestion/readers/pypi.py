@@ -57,15 +57,11 @@ def pip_options() -> dict[str, list[str]]:
         stdin=subprocess.DEVNULL,
     )
     if listing.returncode:  # an environment without pip
-        values = {name: os.environ.get(_variable(name), "") for name in _OPTIONS}
+        values = {name: os.environ.get("PIP_" + name.upper().replace("-", "_"), "") for name in _OPTIONS}
         return {name: value.split() for name, value in values.items() if value}
     configured = dict(_config_lines(listing.stdout))
     option_values = [(name, configured.get(f"{section}.{name}")) for section in _SECTIONS for name in _OPTIONS]
     return {name: value.split() for name, value in option_values if value}
-
-
-def _variable(option: str) -> str:
-    return "PIP_" + option.upper().replace("-", "_")
 
 
 def _config_lines(text: str) -> Iterator[tuple[str, str]]:

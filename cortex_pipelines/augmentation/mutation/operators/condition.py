@@ -54,7 +54,7 @@ class RemovedCondition(Operator):
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
         if sign is None or left is None or right is None or sign.type not in _CONNECTIVES:
             return
-        if sign.type in ("or", "||") and not _is_test(view, node):
+        if sign.type in ("or", "||") and view.parent_type(node) not in _TESTS:  # then it gives a default value
             yield _drop_operand(view, node, right, left.end_byte, node.end_byte)
             return
         yield _drop_operand(view, node, right, left.end_byte, node.end_byte)
@@ -71,11 +71,6 @@ _TESTS = split_words(
     "if_statement elif_clause while_statement if_expression while_expression boolean_operator "
     "binary_expression parenthesized_expression not_operator unary_expression if_clause"
 )
-
-
-def _is_test(view: NodeTable, node: Node) -> bool:
-    """Whether ``or`` is a logical test and not a default value."""
-    return view.parent_type(node) in _TESTS
 
 
 class NegatedCondition(Operator):
@@ -95,7 +90,9 @@ class NegatedCondition(Operator):
             return
         sign = "not " if view.language == "python" else "!"
         simple = inner.type in _NEED_NO_BRACKETS
-        yield _quoting_condition(view, condition, inner, f"{sign}{text}" if simple else f"{sign}({text})")
+        yield replace_span(
+            view, inner, inner.start_byte, inner.end_byte, f"{sign}{text}" if simple else f"{sign}({text})"
+        )
 
 
 _NEED_NO_BRACKETS = split_words(
@@ -124,10 +121,6 @@ def _flippable(node: Node) -> bool:
     flips = {"==", "!=", "===", "!==", "is", "is not", "in", "not in"}
     parts = [part.type for part in node.children if not part.is_named]
     return len(node.named_children) == 2 and len(parts) == 1 and parts[0] in flips
-
-
-def _quoting_condition(view: NodeTable, condition: Node, inner: Node, text: str) -> TextEdit:
-    return replace_span(view, inner, inner.start_byte, inner.end_byte, text)
 
 
 class RemovedNegation(Operator):

@@ -85,7 +85,7 @@ class OneArgumentALine(Rewrite):
                 indent = text[: len(text) - len(text.lstrip())].decode("ascii", "replace")
                 if line <= len(view.snippet.prefix):  # the first line, without its indentation
                     indent = own_indent(view) or ""
-                if _in_text(node, view):
+                if any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node)):
                     continue
                 yield from self._broken(parts, f"\n{indent}        ", view)
 
@@ -94,10 +94,6 @@ class OneArgumentALine(Rewrite):
             before = len(view.text[: part.start_byte].rstrip())
             if view.text[before - 1 : before] in (b"(", b","):
                 yield Edit(before, part.start_byte, gap)
-
-
-def _in_text(node: Node, view: NodeTable) -> bool:
-    return any("string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node))
 
 
 # What a tool reads: the comment is a part of the program for someone.
