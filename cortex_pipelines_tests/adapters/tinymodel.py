@@ -29,49 +29,9 @@ from cortex_pipelines.schemas.datasets import (
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
+from cortex_pipelines.versioning.project import read_yaml
 
-SETTINGS = {
-    "trainer": "own",
-    "epochs": 1,
-    "max_tokens": 4000,
-    "task_shares": {"completion": 0.75, "naming": 0.25},
-    "max_length": 96,
-    "batch_size": 2,
-    "gradient_accumulation": 1,
-    "learning_rate": 5e-3,
-    "warmup_steps": 2,
-    "lr_scheduler": "cosine",
-    "max_grad_norm": 1.0,
-    "precision": "fp32",
-    "quantisation": None,
-    "packing": True,
-    "fim_rate": 0.0,
-    "feedback_rate": 0.5,
-    "activation_checkpointing": False,
-    "torch_compile": False,
-    "rank": 4,
-    "alpha": 8,
-    "rslora": False,
-    "dropout": 0.1,
-    "target_modules": "all-linear",
-    "per_task": False,
-    "parents": {},
-    "replay_share": 0.0,
-    "canaries": 0,
-    "evaluation_strategy": "steps",
-    "evaluation_steps": 10,
-    "save_strategy": "steps",
-    "patience": None,
-    "divergence_factor": None,
-    "divergence_steps": 3,
-    "keep_partial": False,
-    "validation_tokens": 300,
-    "checks": {"min_examples": 1, "max_file_share": None, "max_kind_share": None, "max_leaks": None, "max_secrets": 0},
-    "search": {"trials": 0, "max_tokens": 1500, "ranks": [2, 4], "learning_rate": [1e-3, 1e-2], "lengths": [64, 96]},
-    "seed": 7,
-    "threads": 1,
-    "processes": 1,
-}
+SETTINGS: dict[str, Any] = dict(read_yaml(Path(__file__).with_name("settings.yaml")))
 
 
 EXTRA: dict[str, dict[str, str]] = {

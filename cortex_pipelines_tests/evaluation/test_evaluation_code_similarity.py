@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,48 +14,12 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
 from cortex_pipelines.evaluation.metrics.grading import edit_similarity, grade, rephrase, same_answer, word_f1
 from cortex_pipelines.evaluation.metrics.style import FEATURES, distances_by_feature, learn_style, style_distance
 from cortex_pipelines.prompts.examples import Example, StopRule, cut, extent_of, is_complete
+from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.adapters.tinymodel import example
 
 words = st.text("abc ", max_size=12)
-# language: code, the same code in another layout, other code, code that does not parse
-CODE = {
-    "python": (
-        "def total(items):\n    return sum(item.price for item in items)\n",
-        "def total( items ):\n  # all\n  return sum(item.price   for item in items)",
-        "def total(items):\n    return max(item.price for item in items)\n",
-        "def total(items:\n    return (",
-    ),
-    "javascript": (
-        "function total(items) { return items.length + 1; }",
-        "function total(items) {\n  // all\n  return items.length + 1;\n}",
-        "function total(items) { return items.size - 1; }",
-        "function total(items { return",
-    ),
-    "typescript": (
-        "function total(items: number[]): number { return items.length; }",
-        "function total(items: number[]): number {\n  return items.length;\n}",
-        "function total(items: number[]): number { return items[0]; }",
-        "function total(items: number[]: number { return",
-    ),
-    "java": (
-        "class A { int total(int a) { return a + 1; } }",
-        "class A {\n  int total(int a) {\n    return a + 1;\n  }\n}",
-        "class A { int total(int a) { return a * 2; } }",
-        "class A { int total(int a { return a + ; }",
-    ),
-    "go": (
-        "package a\n\nfunc total(a int) int {\n\treturn a + 1\n}\n",
-        "package a\n\nfunc total(a int) int {\n\n    return a + 1\n}\n",
-        "package a\n\nfunc total(a int) int {\n\treturn a - 2\n}\n",
-        "package a\n\nfunc total(a int int {\n\treturn a +\n",
-    ),
-    "rust": (
-        "fn total(a: i64) -> i64 { a + 1 }",
-        "fn total(a: i64) -> i64 {\n    // one more\n    a + 1\n}",
-        "fn total(a: i64) -> i64 { a - 2 }",
-        "fn total(a: i64 -> i64 { a +",
-    ),
-}
+SNIPPETS = read_yaml(Path(__file__).with_name("similar_code.yaml"))
+CODE = {language: tuple(map(str, snippets.values())) for language, snippets in SNIPPETS.items()}
 
 BLOCK = "    a = 1\n\n    if a:\n        b()"
 UNIT = "@d(\n    1\n)\ndef f(\n    a,\n) -> int:\n    return a"

@@ -17,39 +17,13 @@ from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.versioning.champions import ReferenceModel
+from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.adapters import tinymodel
 
 PARAMETERS = load_parameters(Path(__file__).parents[2])
 PROJECT = "project"
 SOURCE = "s"
-SETTINGS: dict[str, Any] = {
-    "items": 12,
-    "general_items": 4,
-    "general_characters": 400,
-    "choices": 4,
-    "max_length": 96,
-    "precision": "fp32",
-    "generated_items": 0,
-    "tested_items": 0,
-    "max_new_tokens": 8,
-    "max_test_tokens": 8,
-    "samples": 1,
-    "temperature": 0.8,
-    "pass_k": [1],
-    "benchmarks": [],
-    "memorised": 0,
-    "alternatives": 7,
-    "retrieved_bytes": 0,
-    "retrieved_window": 512,
-    "retrieved_choices": 0,
-    "other_adapter": None,
-    "smallest_improvement": 0.01,
-    "smallest_accuracy": 0.05,
-    "resamples": 500,
-    "confidence": 0.95,
-    "seed": 7,
-    "threads": 1,
-}
+SETTINGS: dict[str, Any] = dict(read_yaml(Path(__file__).with_name("settings.yaml")))
 
 
 class Workshop:
