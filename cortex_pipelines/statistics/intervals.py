@@ -22,6 +22,9 @@ class Interval:
     high: float
     confidence: float
 
+    def __format__(self, spec: str) -> str:
+        return f"{self.estimate:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
     def as_metrics(self, name: str) -> dict[str, float]:
         return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
 

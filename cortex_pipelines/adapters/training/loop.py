@@ -25,7 +25,7 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, supervised_losses, validate
-from cortex_pipelines.adapters.training.monitor import TrainingMonitor
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor, report_validation
 from cortex_pipelines.adapters.training.schedule import (
     Batch,
     build_rows,
@@ -139,11 +139,7 @@ def _run(
         validated = is_due(settings, settings.evaluation_strategy, number + 1, epoch_steps, len(steps))
         if validated:
             validate(model, validation, number + 1, progress, settings, worker.group)
-            if progress.validations:
-                monitor.record_validation(progress.validations[-1])
-                if report and first:
-                    token_count = sum(step.tokens for step in progress.steps)
-                    report(token_count, progress.validations[-1].loss)
+            report_validation(progress, monitor, report if first else None)
         improved = validated and progress.best_step == number + 1
         if checkpoints and first and save_is_due(settings, number + 1, epoch_steps, len(steps), improved):
             checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))

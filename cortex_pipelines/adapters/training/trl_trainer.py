@@ -36,7 +36,7 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, validate
-from cortex_pipelines.adapters.training.monitor import TrainingMonitor
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor, report_validation
 from cortex_pipelines.adapters.training.schedule import build_rows, is_due, save_is_due
 from cortex_pipelines.atomic import follow_umask, temporary_folder
 
@@ -148,11 +148,8 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
     def _validate(self, number: int) -> None:
         progress = self.progress
         validate(self._model, self._rows, number, progress, self._settings, self._group)
-        if progress.validations and number:
-            self._monitor.record_validation(progress.validations[-1])
-            if self._report and self._group.is_first:
-                token_count = sum(step.tokens for step in progress.steps)
-                self._report(token_count, progress.validations[-1].loss)
+        if number:
+            report_validation(progress, self._monitor, self._report if self._group.is_first else None)
 
 
 def _restore_checkpoint(checkpoints: Checkpoints | None, progress: Progress) -> str | None:

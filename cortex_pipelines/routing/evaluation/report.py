@@ -9,7 +9,6 @@ from cortex_pipelines.charts import COLOUR, chart
 from cortex_pipelines.pages import confusion, figure, heading, page, paragraph, records, table
 from cortex_pipelines.routing.evaluation.model_scores import CurvePoint, class_table, coverage_risk
 from cortex_pipelines.routing.selection.ensemble import reliability
-from cortex_pipelines.statistics.intervals import Interval
 
 _INCHES = 3.6
 _CHANCES = {"p": "p_value", "p of loss": "p_loss", "p (Holm)": "p_corrected"}
@@ -97,13 +96,9 @@ def class_rows(scores: pl.DataFrame) -> list[str]:
 def curve_table(points: Sequence[CurvePoint]) -> list[str]:
     if not points:
         return []
-    rows = [(f"{point.tasks}", _interval_text(point.lexical), _interval_text(point.semantic)) for point in points]
+    rows = [(f"{point.tasks}", f"{point.lexical:.3f}", f"{point.semantic:.3f}") for point in points]
     head = ("Training tasks", "TF-IDF + logistic regression", "Encoder + logistic regression")
     return [heading("Learning curve"), table(head, rows)]
-
-
-def _interval_text(interval: Interval) -> str:
-    return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 _SAMPLE = (

@@ -129,39 +129,22 @@ def _target(left_out: str | None, scores: list[CandidateScore], coverage: float,
     if not scores:
         return [paragraph("No later task has a known value.")]
     head, rows = ["model", "loss", "gain over the plainest (interval)"], []
+    loss = "Loss: mean squared error of the probability (Brier)."
     amount = scores[0].coverage is not None
+    if amount:
+        scale = "of the logarithm" if by_factors else "in its unit"
+        loss = f"Loss: mean absolute error {scale}. Intervals are made to hold {coverage:.0%}."
     head += ["held by the interval", "its median width"] if amount else ["ECE", "AUROC"]
     for score in scores:
-        mark = " (used)" if score.chosen else ""
-        row = [_WORDS[score.candidate] + mark, f"{score.loss:.4f}", _span(score.gain)]
-        rows.append([*row, *_amount(score)] if amount else [*row, *_probability(score)])
-    return [
-        paragraph(f"{scores[0].items} later tasks. {_loss_in_words(amount, by_factors, coverage)}"),
-        table(head, rows),
-        paragraph(_verdict(scores)),
-    ]
-
-
-def _loss_in_words(amount: bool, by_factors: bool, coverage: float) -> str:
-    if not amount:
-        return "Loss: mean squared error of the probability (Brier)."
-    scale = "of the logarithm" if by_factors else "in its unit"
-    return f"Loss: mean absolute error {scale}. Intervals are made to hold {coverage:.0%}."
-
-
-def _amount(score: CandidateScore) -> list[str]:
-    return [
-        _span(score.coverage) if score.coverage is not None else "",
-        f"{score.width:.4g}" if score.width is not None else "",
-    ]
-
-
-def _probability(score: CandidateScore) -> list[str]:
-    before, after = score.calibration or (0.0, 0.0)
-    return [
-        f"{after:.3f} (before calibration {before:.3f})",
-        "all went alike" if score.auroc is None else f"{score.auroc:.3f}",
-    ]
+        row = [_WORDS[score.candidate] + (" (used)" if score.chosen else ""), f"{score.loss:.4f}", f"{score.gain:.3f}"]
+        if score.calibration is None:
+            rows.append([*row, f"{score.coverage:.3f}", f"{score.width:.4g}"])
+            continue
+        before, after = score.calibration
+        auroc = "all went alike" if score.auroc is None else f"{score.auroc:.3f}"
+        rows.append([*row, f"{after:.3f} (before calibration {before:.3f})", auroc])
+    items = paragraph(f"{scores[0].items} later tasks. {loss}")
+    return [items, table(head, rows), paragraph(_verdict(scores))]
 
 
 def _verdict(scores: list[CandidateScore]) -> str:
@@ -173,7 +156,3 @@ def _verdict(scores: list[CandidateScore]) -> str:
     if selected.gain.high < 0:
         return f"'{selected.candidate}' LOSES against the plainest model on the later tasks."
     return f"Whether '{selected.candidate}' beats the simplest model cannot be told from these."
-
-
-def _span(interval: Interval) -> str:
-    return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"
