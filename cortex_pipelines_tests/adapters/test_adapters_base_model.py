@@ -86,18 +86,18 @@ def test_the_converted_weights_are_those_of_the_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.model.embed_tokens.weight.detach(), first, atol=1e-6)
 
 
-def test_two_gguf_files_are_one_too_many(tmp_path: Path) -> None:
-    for name in ("a.gguf", "b.gguf"):
-        (tmp_path / "weights").mkdir(exist_ok=True)
-        (tmp_path / "weights" / name).write_bytes(b"GGUF")
-    with pytest.raises(BaseModelError, match=r"2 \*.gguf files where exactly one"):
-        resolve_base(pinned(tmp_path, "weights"), tmp_path)
-
-
-def test_weights_without_configuration_say_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("a.gguf", "b.gguf"), r"2 \*.gguf files where exactly one"),
+        (("model.safetensors",), r"no config.json.*models.base.*cortex update"),
+    ],
+)
+def test_weights_that_cannot_be_used_say_what_to_do(tmp_path: Path, files: tuple[str, ...], message: str) -> None:
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(BaseModelError, match=r"no config.json.*models.base.*cortex update"):
+    for name in files:
+        (tmp_path / "weights" / name).write_bytes(b"GGUF")
+    with pytest.raises(BaseModelError, match=message):
         resolve_base(pinned(tmp_path, "weights"), tmp_path)
 
 

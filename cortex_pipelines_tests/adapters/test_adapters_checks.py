@@ -46,19 +46,17 @@ def test_good_data_pass(dataset_copies: Datasets) -> None:
     check(dataset_copies, max_file_share=0.3, max_kind_share=1.0, min_examples=120)
 
 
-def test_too_few_examples(dataset_copies: Datasets) -> None:
-    with pytest.raises(TrainingRefusedError, match=r"120 examples.*min_examples is 121.*add sourc"):
-        check(dataset_copies, min_examples=121)
-
-
-def test_one_file_that_dominates(dataset_copies: Datasets) -> None:
-    with pytest.raises(TrainingRefusedError, match=r"module_0.py gives 20% .*max_file_share is 10%"):
-        check(dataset_copies, max_file_share=0.1)
-
-
-def test_one_kind_that_dominates(dataset_copies: Datasets) -> None:
-    with pytest.raises(TrainingRefusedError, match=r"100% of naming_dataset is of the kind functi"):
-        check(dataset_copies, max_kind_share=0.9)
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"min_examples": 121}, r"120 examples.*min_examples is 121.*add sourc"),
+        ({"max_file_share": 0.1}, r"module_0.py gives 20% .*max_file_share is 10%"),
+        ({"max_kind_share": 0.9}, r"100% of naming_dataset is of the kind functi"),
+    ],
+)
+def test_too_few_examples_and_what_dominates(datasets: Datasets, limits: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingRefusedError, match=message):
+        check(datasets, **limits)
 
 
 def test_what_is_held_out_must_not_be_trained_on(dataset_copies: Datasets) -> None:

@@ -65,14 +65,10 @@ def test_without_validation_examples_the_last_weights_are_kept(root: Path, datas
     assert "validation_loss_best" not in run_metrics(result, corpus)
 
 
-def test_the_base_stays_as_it_is(root: Path, datasets: Datasets) -> None:
-    result, _ = run(root, datasets, max_tokens=1000)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_adapter_alone_is_trained_and_in_float32(root: Path, datasets: Datasets, precision: str) -> None:
+    result, _ = run(root, datasets, max_tokens=1000, precision=precision)
     assert all(".lora_" in name for name in result.weights)
-    assert all(weight.dtype == torch.float32 for weight in result.weights.values())
-
-
-def test_the_adapter_is_trained_in_float32_on_a_bfloat16_base(root: Path, datasets: Datasets) -> None:
-    result, _ = run(root, datasets, max_tokens=1000, precision="bf16")
     assert all(weight.dtype == torch.float32 for weight in result.weights.values())
     assert result.packed
 

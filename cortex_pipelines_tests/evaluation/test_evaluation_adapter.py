@@ -18,8 +18,6 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     specialisation_metrics,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.evaluation import ADAPTER_SCORES
 from cortex_pipelines.versioning.champions import ReferenceModel
@@ -218,18 +216,6 @@ def test_code_in_the_report_is_text_and_nothing_is_loaded(workshop: Workshop, tm
     assert page.loaded == []
     assert "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;" in text
     assert str(workshop.root) not in text
-
-
-def test_missing_base_is_named(workshop: Workshop, tmp_path: Path) -> None:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base" / "model.safetensors").write_bytes(b"")
-    broken = tinymodel.pinned(tmp_path)
-    assert isinstance(broken, PinnedModel)
-    scorer = likelihood.ItemScorer(
-        broken, tmp_path, EvaluationSettings.model_validate(SETTINGS), RowCache(tmp_path / "cache", "v")
-    )
-    with pytest.raises(RuntimeError, match=r"models\.base"):
-        scorer.scores([tinymodel.completion_example(0)], None)
 
 
 EVALUATION = load_parameters(Path(__file__).parents[2]).evaluation

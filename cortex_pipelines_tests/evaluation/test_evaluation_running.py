@@ -21,7 +21,6 @@ from cortex_pipelines.evaluation.adapter.measures.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing
-from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop
@@ -59,6 +58,7 @@ def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_
     assert set(runnable) == {"price", "doomed"}  # no test names `unseen`; tests judge no tests
     item = runnable["price"]
     assert item.before.endswith(b"-> int:\n")
+    assert (item.item.path, item.item.completion) == ("shop/till.py", "    return amount * each")
     assert item.before + item.item.completion.encode() + item.after == (FILES["shop/till.py"].encode())
 
 
@@ -205,9 +205,3 @@ def test_a_benchmark_is_a_part_of_the_evaluation(workshop: Workshop, tmp_path: P
     assert tables["problems"].height == 2
     assert isinstance(tables["problems"]["output"][0], str)
     assert "Own benchmark files" in (tmp_path / "out" / "report.html").read_text() or (tables["generations"].is_empty())
-
-
-def test_an_item_is_what_the_data_set_holds(workshop: Workshop, tmp_path: Path) -> None:
-    item = repository(workshop, tmp_path / "data").runnable["price"].item
-    assert isinstance(item, Example)
-    assert (item.path, item.completion) == ("shop/till.py", "    return amount * each")

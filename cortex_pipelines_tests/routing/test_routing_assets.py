@@ -178,23 +178,24 @@ def test_a_router_that_meets_itself_differs_by_nothing(path: MadeOutputs) -> Non
     assert metrics["difference"] == metrics["difference_low"] == metrics["difference_high"] == 0
 
 
-def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(path: MadeOutputs, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"encoder": {"directory": "gone"}}, "trained on another encoder"),
+        (None, "cannot be read any more"),  # of an older kind
+    ],
+)
+def test_a_champion_that_cannot_run_is_told_and_not_guessed(
+    path: MadeOutputs, tmp_path: Path, changes: dict[str, Any] | None, reason: str
+) -> None:
     shutil.copytree(path.root / "router", tmp_path / "old")
     config = json.loads((tmp_path / "old" / "config.json").read_text())
-    config["encoder"]["directory"] = "gone"
-    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    old = config | {"encoder": config["encoder"] | changes["encoder"]} if changes else {"masters": ["a"]}
+    (tmp_path / "old" / "config.json").write_text(json.dumps(old))
     scores, metrics = path.evaluation(ReferenceModel("abc", tmp_path / "old"))
     assert scores["champion"].null_count() == scores.height
     assert "champion" not in metrics
-    assert "trained on another encoder" in path.report()
-
-
-def test_a_champion_of_an_older_kind_is_told_and_not_guessed(path: MadeOutputs, tmp_path: Path) -> None:
-    shutil.copytree(path.root / "router", tmp_path / "old")
-    (tmp_path / "old" / "config.json").write_text('{"masters": ["a"], "temperature": 1.0}')
-    _, metrics = path.evaluation(ReferenceModel("abc", tmp_path / "old"))
-    assert "champion" not in metrics
-    assert "cannot be read any more" in path.report()
+    assert reason in path.report()
 
 
 def test_without_rules_the_commonest_master_is_the_baseline(

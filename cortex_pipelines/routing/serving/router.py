@@ -137,14 +137,11 @@ class Router:
     def route(self, texts: Sequence[str]) -> list[Decision]:
         if self._bundle is None or self._make_encoder is None:
             return [self.by_rules(text) for text in texts]
-        if self._encoder is None and texts:
-            self._encoder = self._make_encoder()
         decisions: list[Decision] = []
         for start in range(0, len(texts), _BATCH):
             part = texts[start : start + _BATCH]
             start_time = perf_counter()
-            assert self._encoder is not None  # nosec B101: there is a text
-            embeddings = self._encoder.serve(part)
+            embeddings = self.encode(part)
             spent = _since(start_time, len(part))
             decisions += self._decide_chunks(self._bundle, part, embeddings, spent)
         return decisions
