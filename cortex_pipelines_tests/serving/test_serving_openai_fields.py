@@ -120,7 +120,7 @@ def calls() -> Iterator[Any]:
                 yield pytest.param(kind, {**base, field.name: value}, field.name, id=f"{kind}-{field.name}-{value}")
 
 
-@pytest.mark.parametrize(("kind", "arguments", "refused"), calls())
+@pytest.mark.parametrize(("kind", "arguments", "refused"), list(calls()))
 def test_a_field_does_as_the_table_says(
     client: openai.OpenAI, kind: str, arguments: dict[str, Any], refused: str | None
 ) -> None:

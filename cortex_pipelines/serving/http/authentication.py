@@ -86,14 +86,6 @@ def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
     return configured_hosts or None
 
 
-@dataclass(frozen=True)
-class AuthenticationResult:
-    """The caller as far as known, and an error response unless the request is admitted."""
-
-    principal: Principal = Principal()  # noqa: RUF009 - it is frozen
-    refusal: JSONResponse | None = None
-
-
 @dataclass
 class Authenticator:
     """Authenticates requests by API key or token, and enforces scopes and rate limits.
@@ -109,28 +101,29 @@ class Authenticator:
     _closed: bool = False
     _buckets: dict[str, tuple[TokenBucket | None, TokenBucket | None]] = field(default_factory=dict)
 
-    def authenticate(self, path: str, headers: Headers) -> AuthenticationResult:
+    def authenticate(self, path: str, headers: Headers) -> tuple[Principal, JSONResponse | None]:
+        """The caller as far as known, and an error response unless the request is admitted."""
         if path in OPEN:
-            return AuthenticationResult()
+            return Principal(), None
         hosts = [_HOST.fullmatch(host) for host in headers.getlist("host")]
         names = {match[1].lower().rstrip(".") for match in hosts if match}
         if self.hosts is not None and not (len(hosts) == 1 and names and names <= self.hosts):
             message = "this host name is not served here; serving.hosts in params.yaml lists others"
-            return AuthenticationResult(refusal=error_response(message, 421, code="unknown_host"))
+            return Principal(), error_response(message, 421, code="unknown_host")
         try:
             principal = self._principal(headers.get("authorization", ""))
         except ProviderError as error:
-            return AuthenticationResult(refusal=error_response(str(error), 503, code="provider_unavailable"))
+            return Principal(), error_response(str(error), 503, code="provider_unavailable")
         except KeysDamagedError as error:
             _LOG.error("%s", error)
             message = "the API keys cannot be read"
-            return AuthenticationResult(refusal=error_response(message, 503, code="keys_unreadable"))
+            return Principal(), error_response(message, 503, code="keys_unreadable")
         except ApiKeyError as error:
             of_token = isinstance(error, TokenError)
             refused = {"www-authenticate": 'Bearer error="invalid_token"' if of_token else "Bearer"}
             code = "invalid_token" if of_token else "invalid_api_key"
             answer = error_response(str(error), 401, code=code, headers=refused)
-            return AuthenticationResult(Principal(error.name), answer)
+            return Principal(error.name), answer
         if principal.name not in self._buckets:
             limits = (self.settings.requests_per_minute, self.settings.tokens_per_minute)
             requests, tokens = (TokenBucket(each) if each else None for each in limits)
@@ -141,16 +134,16 @@ class Authenticator:
         if principal.limited and path in _ANY_PROJECT:
             reason = f"{principal.name} is for single projects or models, and {path} is for all of them"
         if reason:
-            return AuthenticationResult(metered, error_response(reason, 403, code="insufficient_scope"))
+            return metered, error_response(reason, 403, code="insufficient_scope")
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
             after = {"retry-after": str(math.ceil(wait))}
             message = f"the limit of this minute is reached; try again in {math.ceil(wait)} s"
             answer = error_response(message, 429, code="rate_limit_exceeded", headers=after)
-            return AuthenticationResult(metered, answer)
+            return metered, answer
         if requests:
             requests.spend(1)
-        return AuthenticationResult(metered)
+        return metered, None
 
     def asks_provider(self, headers: Headers) -> bool:
         """Whether the provider's keys may have to be fetched; other requests must not wait."""
@@ -186,18 +179,18 @@ class AuditMiddleware:
             return
         headers = Headers(scope=scope)
         if self._authenticator.asks_provider(headers):
-            result = await to_thread.run_sync(
+            principal, refusal = await to_thread.run_sync(
                 self._authenticator.authenticate, scope["path"], headers, limiter=self._fetching
             )
         else:
-            result = self._authenticator.authenticate(scope["path"], headers)
+            principal, refusal = self._authenticator.authenticate(scope["path"], headers)
         audit_failed = False
 
         async def send_recorded(message: Message) -> None:
             nonlocal audit_failed
             if message["type"] == "http.response.start":
                 try:
-                    self._record(scope, result.principal, message)
+                    self._record(scope, principal, message)
                 except OSError as error:
                     audit_failed = True
                     _LOG.error("the audit log cannot be written: %s", error)
@@ -206,10 +199,10 @@ class AuditMiddleware:
             if not audit_failed:
                 await send(message)
 
-        if result.refusal is not None:
-            await result.refusal(scope, receive, send_recorded)
+        if refusal is not None:
+            await refusal(scope, receive, send_recorded)
             return
-        with acting_as(result.principal):
+        with acting_as(principal):
             await self._app(scope, receive, send_recorded)
 
     def _record(self, scope: Scope, principal: Principal, start: Message) -> None:
