@@ -31,14 +31,7 @@ COMMENTS = split_words("comment line_comment block_comment")
 
 
 class NodeTable:
-    """All nodes of a snippet, parents first, in source order.
-
-    Args:
-        snippet: The parsed text. Offsets of nodes count from the start of its prefix.
-
-    Attributes:
-        notes: Facts that operators have computed about a function, by kind and the function's node.
-    """
+    """All nodes of a snippet, parents first, in source order; ``notes``: what operators computed about functions."""
 
     def __init__(self, snippet: Snippet) -> None:
         self.snippet = snippet

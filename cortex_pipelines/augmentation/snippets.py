@@ -21,16 +21,7 @@ _TRIVIA = frozenset({"comment", "line_comment", "block_comment"})
 
 @dataclass(frozen=True)
 class Snippet:
-    """A unit of code with the surrounding code it needs to parse.
-
-    Args:
-        code: The code itself.
-        language: Its language.
-        path: Path of its file, which tells TSX from TypeScript.
-        prefix: Bytes put before the code.
-        suffix: Bytes put after it.
-        tree: Parse of prefix + code + suffix.
-    """
+    """A unit of code with the code around it (``prefix``, ``suffix``) that it needs to parse; ``tree`` is of all."""
 
     code: bytes
     language: str

@@ -36,16 +36,7 @@ _LENGTH = 8
 
 @dataclass(frozen=True)
 class LogRows:
-    """Rows of a log or of its beginning.
-
-    Args:
-        events: Columns of ``schemas.COORDINATION_EVENTS``; a record that repeats is there once.
-        rejected: Columns of ``schemas.REJECTED_EVENTS``.
-        redacted: Columns of ``schemas.REDACTED_EVENTS``.
-        unread: Columns of ``schemas.UNREAD_FIELDS``.
-        end: Byte up to which the log was read.
-        scanned: How many of its bytes were read in this run, and not in one before.
-    """
+    """Rows of a log up to byte ``end``, of which ``scanned`` were read in this run."""
 
     events: pl.DataFrame
     rejected: pl.DataFrame

@@ -99,14 +99,7 @@ def logs_folder(logs: str, root: Path) -> Path:
 
 @dataclass(frozen=True)
 class Logs:
-    """Parsed logs, without private data.
-
-    Args:
-        events: Parsed records, as ``schemas.COORDINATION_EVENTS``.
-        rejected: Rejected spans, as ``schemas.REJECTED_EVENTS``.
-        redacted: Redactions, as ``schemas.REDACTED_EVENTS``.
-        unread: Fields that were not understood, as ``schemas.UNREAD_FIELDS``.
-    """
+    """Parsed logs, without private data, as the four tables of ``schemas``."""
 
     events: pl.DataFrame
     rejected: pl.DataFrame

@@ -22,12 +22,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class OutcomeReading:
-    """What a value says.
-
-    Args:
-        success: Whether the task succeeded; None if that is not known (yet).
-        problem: Why the value was not understood; None if it was, also as one still open.
-    """
+    """Whether a task succeeded, None if that is not known (yet), and why a value was not understood."""
 
     success: bool | None
     problem: str | None = None

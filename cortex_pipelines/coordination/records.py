@@ -39,14 +39,6 @@ _LONGEST_VALUE = 80
 
 @dataclass(frozen=True)
 class UnreadField:
-    """A field of a record that was not understood.
-
-    Args:
-        field: Its name, with dots.
-        value: Beginning of its value.
-        reason: Why, in words.
-    """
-
     field: str
     value: str
     reason: str

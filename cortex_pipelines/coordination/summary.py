@@ -16,22 +16,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 
 @dataclass(frozen=True)
 class FileSummary:
-    """Summary of one log.
-
-    Args:
-        file: Path relative to the logs folder.
-        kind: Kind of most of its records; ``empty`` without any.
-        kinds: Number of records of each kind.
-        records: Records understood, the duplicates among them.
-        duplicates: Records that occur earlier, in this file or a previous one.
-        empty_objects: Objects without content, ``{}``.
-        rejected: Spans that could not be parsed: byte offset and reason; includes an incomplete
-            last record, which is read once it is complete.
-        test_rows: Records that a test of the agent system left.
-        unread: Fields of time and outcome that were not understood, with line and reason.
-        unread_by_reason: Number of those by reason.
-        assumed: Number of times read with an assumption, such as the zone, by assumption.
-    """
+    """Summary of one log; ``rejected`` includes an incomplete last record, which is read once it is complete."""
 
     file: str
     kind: str

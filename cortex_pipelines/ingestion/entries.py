@@ -29,13 +29,7 @@ class File:
 
 @dataclass(frozen=True)
 class FileRef:
-    """A file that may be read, identified by a hash of its content.
-
-    Args:
-        path: Path relative to the source's root.
-        content: Git's id of its bytes.
-        size: In bytes.
-    """
+    """A file that may be read, identified by git's id of its bytes."""
 
     path: str
     content: str

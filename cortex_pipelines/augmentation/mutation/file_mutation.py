@@ -23,24 +23,7 @@ def mutate_code(
     settings: AugmentationSettings,
     limit: int | None = None,
 ) -> list[Mutant]:
-    """Generate the mutants of a whole file.
-
-    Args:
-        code: Text of the file.
-        language: Its language.
-        path: Path of the file (tells TSX from TypeScript).
-        extraction: Settings that cut a file into units.
-        settings: Seed of the sample, and maximum length of a unit.
-        limit: Maximum number of mutants, drawn by the operators' weights; None for all.
-
-    Returns:
-        Mutants in order of their unit and position; only those that passed every check. Code
-        outside of all units belongs to its top-level statement. Units above the maximum length
-        have none: a data table would give one for each number, each with the whole table.
-
-    Raises:
-        UnknownLanguageError: no grammar parses the language.
-    """
+    """Mutants of a whole file in order, drawn by weight up to ``limit``; none of units above the maximum length."""
     data = code.encode() if isinstance(code, str) else code
     view = NodeTable(parse_file(data, language, path))
     pairs = _assign_to_units(view, _units(view, path, extraction), settings.max_unit_bytes)

@@ -140,18 +140,7 @@ known equivalent mutation (for Python: other byte code); the change undone gives
 
 @dataclass(frozen=True)
 class Mutant:
-    """A unit with one injected bug.
-
-    Args:
-        operator: Name of its operator.
-        error_type: Family of the error.
-        start_byte: First byte of the unit in the input text.
-        end_byte: Byte after its last one.
-        fixed_code: The correct unit.
-        buggy_code: The unit with the error; replaces ``fixed_code``.
-        explanation: The error and its correction, in words.
-        compiles: Whether Python's compiler accepts both versions; None if it was not run.
-    """
+    """A unit with one injected bug; ``compiles`` is None where Python's compiler was not run."""
 
     operator: str
     error_type: str
@@ -169,15 +158,7 @@ class Mutant:
 
 @dataclass
 class MutatedUnit:
-    """A span of parsed text to mutate.
-
-    Args:
-        view: The text.
-        start: First byte of the unit, counted in the snippet's code.
-        end: Byte after its last one.
-        name: Its name in explanations; may be empty.
-        python: The unit for Python's compiler; None in other languages.
-    """
+    """A span of parsed text to mutate, with its name in explanations; ``python`` is None in other languages."""
 
     view: NodeTable
     start: int

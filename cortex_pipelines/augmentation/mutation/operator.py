@@ -16,17 +16,7 @@ _LONGEST_QUOTE = 80
 
 @dataclass(frozen=True)
 class TextEdit:
-    """One text replacement.
-
-    Args:
-        start: First byte replaced.
-        end: Byte after the last one.
-        replacement: The new text.
-        right: The correct code, as the explanation quotes it.
-        wrong: The mistaken code, likewise.
-        old: The correct part (an operator, a name).
-        new: The wrong part that replaces it.
-    """
+    """One text replacement, with the correct and the mistaken code as the explanation quotes them."""
 
     start: int
     end: int

@@ -32,11 +32,6 @@ class NotEquivalentError(ValueError):
 
 
 def check_equivalent(original: str, renamed: str) -> None:
-    """Compare two versions of a function, or of any other code.
-
-    Raises:
-        NotEquivalentError: they differ in more than names of local variables, or do not compile.
-    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         try:

@@ -16,12 +16,7 @@ from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
 
 @dataclass(frozen=True)
 class LocalVariable:
-    """A local variable of one unit.
-
-    Args:
-        name: Its name.
-        places: Byte spans in the unit's code where it is bound or used, in order.
-    """
+    """A local variable of one unit, with the byte spans where it is bound or used, in order."""
 
     name: str
     places: tuple[tuple[int, int], ...]

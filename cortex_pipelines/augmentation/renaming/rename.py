@@ -28,13 +28,6 @@ _SNAKE = ("python", "rust")
 
 @dataclass(frozen=True)
 class RenamedUnit:
-    """A unit with renamed variables.
-
-    Args:
-        code: The code with the new names.
-        renames: Old and new name of each variable, in source order.
-    """
-
     code: str
     renames: tuple[tuple[str, str], ...]
 

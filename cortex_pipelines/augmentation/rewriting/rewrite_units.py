@@ -78,13 +78,7 @@ _NAMES_OR_LITERALS = ("identifier", "literal", "content", "fragment", "integer",
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A rewritten unit.
-
-    Args:
-        rewrite: Name of the rewrite.
-        family: ``comments``, ``layout`` or ``structure``.
-        code: The code.
-    """
+    """The rewrite's name, its family (``comments``, ``layout`` or ``structure``) and the code."""
 
     rewrite: str
     family: str

@@ -18,7 +18,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from cortex_pipelines.execution.sandbox.seccomp import SHARED_BYTES
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
@@ -33,15 +32,9 @@ _OWN_BYTES = 64 << 20  # beside the limit, for the sandbox's own processes
 _KIB = 1024
 
 
-class MemoryMonitor(Protocol):
-    def exceeded(self) -> bool:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")) -> MemoryMonitor:
+def watch(
+    first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")
+) -> "ControlGroup | ProcessTreeMemory":
     """Start the memory monitor of a sandbox, by the id of its first process, before anything runs in it."""
     group = _new_group(groups, first)
     if group is not None:

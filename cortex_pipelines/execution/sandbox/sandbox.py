@@ -260,7 +260,7 @@ def _map_ids(process: int) -> None:
 
 def _collect(
     process: subprocess.Popen[bytes],
-    watch: memory.MemoryMonitor | None,
+    watch: memory.ControlGroup | memory.ProcessTreeMemory | None,
     limits: ResourceLimits,
     output: Mapping[str, bytearray],
 ) -> str | None:

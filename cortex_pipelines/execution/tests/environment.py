@@ -57,16 +57,7 @@ OWN = Interpreter(Path(sys.executable), None)
 
 
 def open_environment(environment: PinnedEnvironment | None, root: Path) -> Interpreter:
-    """The Python that runs a project's tests, created on first use.
-
-    Args:
-        environment: The pinned packages; None for this package's own Python.
-        root: Project root.
-
-    Raises:
-        EnvironmentNotMadeError: the list of packages is missing or does not have the pinned hash,
-            or the environment cannot be created from it.
-    """
+    """The Python that runs a project's tests, made on first use; None for this package's own."""
     if environment is None:
         return OWN
     pinned = root / environment.requirements

@@ -37,20 +37,7 @@ def find_killed(
     settings: AugmentationSettings,
     interpreter: Interpreter = OWN,
 ) -> dict[str, Answer]:
-    """Whether a test distinguishes each mutant from the original.
-
-    The related tests of the repository run in a sandbox, on the original first, and those that
-    fail there are left out.
-
-    Args:
-        subjects: Mutants of Python files of one source.
-        texts: All text files of that source, by path.
-        settings: Limits.
-        interpreter: Runs the tests.
-
-    Returns:
-        The answer for each mutant, ``unknown`` with the reason where nothing could be run.
-    """
+    """Whether a related test notices each mutant; tests that fail on the original are left out."""
     unavailable = sandbox.unavailable()
     if unavailable is not None:
         return {subject.mutant_id: ("unknown", unavailable) for subject in subjects}
@@ -165,16 +152,7 @@ def _related(subject: MutantUnderTest, module: tuple[str, ...], tests: dict[str,
 
 @dataclass(frozen=True)
 class SingleTest:
-    """One test in its file.
-
-    Args:
-        name: Its unique name.
-        path: File of the unit that is tested.
-        mutants: Versions of that file, each with one error.
-        test_path: File of the test.
-        test_file: That file with the test in it.
-        node: Its pytest node id.
-    """
+    """One test (pytest's ``node``) in its file, with the file of the unit it tests and mutants of that file."""
 
     name: str
     path: str
@@ -186,14 +164,7 @@ class SingleTest:
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """Outcome of a test on the correct code and on mutants.
-
-    Args:
-        passes: Whether it passes with the right code; None where it could not be run. A test that
-            is skipped does not pass.
-        killed: Mutants with which it fails; 0 where it fails with the right code too.
-        detail: The failure, or the reason why nothing was run.
-    """
+    """``passes`` is None where the test could not be run; ``killed`` are mutants with which it fails."""
 
     passes: bool | None
     killed: int

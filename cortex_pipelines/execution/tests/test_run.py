@@ -32,12 +32,7 @@ _ENOUGH = 1 << 20
 
 @dataclass(frozen=True)
 class Baseline:
-    """Result of tests on the original.
-
-    Args:
-        trouble: Reason why they cannot be used: failing, skipped or too slow. Empty if they pass.
-        failing: Node ids of failing tests whose file has passing ones.
-    """
+    """Why tests cannot be used (empty if they pass), and the failing ones of a file that has passing ones."""
 
     trouble: str
     failing: tuple[str, ...] = ()

@@ -28,13 +28,7 @@ Kind = Literal["issues", "reviews", "outcomes"]
 
 @dataclass(frozen=True)
 class RowShape:
-    """The values of one kind of row.
-
-        Args:
-    needed: Values that every table must have a column for.
-            either: Groups of values; at least one group must be complete.
-            optional: Values that are read if present.
-    """
+    """Values needed in every table, groups of which one must be complete, and those read if present."""
 
     needed: tuple[str, ...]
     either: tuple[tuple[str, ...], ...] = ((),)

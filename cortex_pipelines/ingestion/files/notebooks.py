@@ -222,12 +222,7 @@ class NotebookError(ValueError):
 
 @dataclass(frozen=True)
 class Notebook:
-    """Code of a notebook.
-
-    Args:
-        language: Its kernel's language.
-        text: Its code cells, each below a comment that marks it; no outputs.
-    """
+    """The kernel's language, and the code cells, each below a comment that marks it."""
 
     language: str
     text: str

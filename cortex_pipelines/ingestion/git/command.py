@@ -64,16 +64,7 @@ def command(mirror: Path | None, *arguments: str) -> list[str]:
 
 
 def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
-    """Run git to its end and return its output.
-
-    Args:
-        mirror: Bare repository to work on; None for none.
-        arguments: Subcommand and its arguments.
-        network: Let git use what the user has configured to reach servers.
-
-    Raises:
-        SourceError: git failed, with its own words.
-    """
+    """Run git to its end; with ``network`` it uses what the user has configured to reach servers."""
     process = subprocess.run(  # nosec B603
         command(mirror, *arguments),
         env=environment(network=network),

@@ -26,14 +26,7 @@ _LONGEST = 1_000_000
 
 @dataclass(frozen=True)
 class Annotation:
-    """A licence annotation for the files that match a pattern.
-
-    Args:
-        folder: Folder that the pattern is relative to; empty for the source's root.
-        pattern: Matches a whole path below it.
-        licence: SPDX expression, or NOASSERTION.
-        precedence: ``closest``, ``aggregate`` or ``override``.
-    """
+    """A licence for the files below ``folder`` that match a pattern; precedence as REUSE names it."""
 
     folder: str
     pattern: re.Pattern[str]
@@ -149,13 +142,7 @@ _LONGEST_TEXT = 200_000
 
 @dataclass(frozen=True)
 class DeclaredLicences:
-    """Licences stated in one file.
-
-    Args:
-        header: Of itself, at its top.
-        folder: Of what lies in its folder; None if it says nothing of that.
-        origin: ``file`` (a licence file) or ``manifest``, where ``folder`` is set.
-    """
+    """Licences that one file states for itself and its folder, from a licence file (``file``) or a ``manifest``."""
 
     header: str | None
     folder: str | None
