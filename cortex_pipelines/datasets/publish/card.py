@@ -142,9 +142,10 @@ def _units(by_split: Tables) -> list[CardSection]:
     of_units = {split: rows.drop_nulls("category") for split, rows in by_split.items()}
     if not any(rows.height for rows in of_units.values()):
         return []
-    band = pl.col("cyclomatic").cut([4, 10, 20], labels=["1 to 4", "5 to 10", "11 to 20", "above 20"])
-    complexity = band.cast(pl.String).fill_null("above 20").alias("complexity")
-    bands = {split: rows.select(complexity) for split, rows in of_units.items()}
+    band = pl.lit("above 20")
+    for limit, name in ((20, "11 to 20"), (10, "5 to 10"), (4, "1 to 4")):
+        band = pl.when(pl.col("cyclomatic") <= limit).then(pl.lit(name)).otherwise(band)
+    bands = {split: rows.select(band.alias("complexity")) for split, rows in of_units.items()}
     return [
         CardSection("Categories", _CATEGORY_NOTE, sizes(of_units, "category")),
         CardSection("Complexity", _COMPLEXITY_NOTE, sizes(bands, "complexity")),
