@@ -120,17 +120,13 @@ def _injected(model: ClassModel) -> Node | None:
             (text(part) for part in parameter.named_children if part.type == "identifier"), ""
         )
         declared = any(part.type == "accessibility_modifier" for part in parameter.named_children)
-        is_stored = name and name in _kept_names(body)
+        is_stored = name and name in _KEPT.findall(body)
         plain = kind.split("[")[0].split("|")[0].strip(" ?")
         # of its own interface: it wraps one, or hands on to the next
         is_own_interface = plain == model.name or plain in _WORDS.findall(model.ancestors)
         if (declared or is_stored) and _ROLES.search(plain) and not is_own_interface:
             return parameter
     return None
-
-
-def _kept_names(body: str) -> set[str]:
-    return set(_KEPT.findall(body))
 
 
 def _calls_own(code: str, step: str) -> bool:

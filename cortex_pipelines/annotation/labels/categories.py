@@ -45,136 +45,116 @@ class LabellingRule:
     where: dict[str, str]
 
 
+def _rule(category: str, weight: float, **where: str) -> LabellingRule:
+    return LabellingRule(category, weight, where)
+
+
 RULES = (
-    LabellingRule("test-case", 0.9, {"words": r"^test\b", "kind": "function|method|class"}),
-    LabellingRule("test-case", 0.95, {"head": r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"}),
-    LabellingRule(
-        "test-case", 0.85, {"path": r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$"}
-    ),
-    LabellingRule("dependency", 0.95, {"kind": "^import$"}),
-    LabellingRule(
+    _rule("test-case", 0.9, words=r"^test\b", kind="function|method|class"),
+    _rule("test-case", 0.95, head=r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"),
+    _rule("test-case", 0.85, path=r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$"),
+    _rule("dependency", 0.95, kind="^import$"),
+    _rule(
         "authentication",
         0.8,
-        {
-            "words": r"\b(auth|authenticat\w+|authoriz\w+|log ?in|log ?out|sign ?in|sign ?up|oauth"
-            r"|jwt|passwords?|credentials?|access token|permissions?|(is|not) (allowed|admin))\b"
-        },
+        words=r"\b(auth|authenticat\w+|authoriz\w+|log ?in|log ?out|sign ?in|sign ?up|oauth"
+        r"|jwt|passwords?|credentials?|access token|permissions?|(is|not) (allowed|admin))\b",
     ),
-    LabellingRule("authentication", 0.5, {"path": r"(^|[/_.-])(auth\w*|login|oauth2?|session)([/_.-]|$)"}),
-    LabellingRule("authentication", 0.3, {"imports": r"(?m)^(jwt|passlib|oauthlib|authlib|bcrypt|passport)"}),
-    LabellingRule(
-        "cryptography", 0.75, {"words": r"\b(sign \w+|sign(er|ature)|unsign|encrypt|decrypt|cipher|hmac|digest|salt)\b"}
-    ),
-    LabellingRule(
+    _rule("authentication", 0.5, path=r"(^|[/_.-])(auth\w*|login|oauth2?|session)([/_.-]|$)"),
+    _rule("authentication", 0.3, imports=r"(?m)^(jwt|passlib|oauthlib|authlib|bcrypt|passport)"),
+    _rule("cryptography", 0.75, words=r"\b(sign \w+|sign(er|ature)|unsign|encrypt|decrypt|cipher|hmac|digest|salt)\b"),
+    _rule(
         "cryptography",
         0.6,
-        {
-            "code": r"\b(hashlib|hmac)\.|\b(md5|sha1|sha256|aes|rsa|bcrypt)\.\w+\(|createHash\("
-            r"|MessageDigest|\bCipher\b|(Md5|Sha\d+)::"
-        },
+        code=r"\b(hashlib|hmac)\.|\b(md5|sha1|sha256|aes|rsa|bcrypt)\.\w+\(|createHash\("
+        r"|MessageDigest|\bCipher\b|(Md5|Sha\d+)::",
     ),
-    LabellingRule(
+    _rule(
         "api-endpoint",
         0.95,
-        {
-            "head": r"@\w+(\.\w+)*\.(route|get|post|put|patch|delete)\("
-            r"|@(Get|Post|Put|Delete|Patch|Request)Mapping|#\[(get|post|put|patch|delete)\("
-        },
+        head=r"@\w+(\.\w+)*\.(route|get|post|put|patch|delete)\("
+        r"|@(Get|Post|Put|Delete|Patch|Request)Mapping|#\[(get|post|put|patch|delete)\(",
     ),
-    LabellingRule("api-endpoint", 0.9, {"head": r"http\.(ResponseWriter|Handler)|HttpServletRequest|HttpRequest\b"}),
-    LabellingRule("api-endpoint", 0.6, {"words": r"\b(controller|endpoint|router|view ?set|middleware)\b"}),
-    LabellingRule("api-endpoint", 0.4, {"path": r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"}),
-    LabellingRule(
+    _rule("api-endpoint", 0.9, head=r"http\.(ResponseWriter|Handler)|HttpServletRequest|HttpRequest\b"),
+    _rule("api-endpoint", 0.6, words=r"\b(controller|endpoint|router|view ?set|middleware)\b"),
+    _rule("api-endpoint", 0.4, path=r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"),
+    _rule(
         "database-query",
         0.85,
-        {
-            "code": r"\b(SELECT\s[^;]{1,200}\sFROM|INSERT\s+INTO|DELETE\s+FROM|CREATE\s+TABLE"
-            r"|UPDATE\s+\w+\s+SET)\b"
-        },
+        code=r"\b(SELECT\s[^;]{1,200}\sFROM|INSERT\s+INTO|DELETE\s+FROM|CREATE\s+TABLE"
+        r"|UPDATE\s+\w+\s+SET)\b",
     ),
-    LabellingRule("database-query", 0.5, {"code": r"\.(executemany|fetchall|fetchone|prepareStatement)\("}),
-    LabellingRule("data-access", 0.6, {"words": r"\b(repository|dao|store|storage|persist|database|db)\b"}),
-    LabellingRule("data-access", 0.4, {"path": r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"}),
-    LabellingRule(
-        "data-access", 0.3, {"imports": r"(?m)^(sqlalchemy|django\.db|psycopg|sqlx|diesel|gorm|typeorm|java\.sql)"}
-    ),
-    LabellingRule(
-        "react-component", 0.95, {"path": _SCRIPT, "name": r"^[A-Z]", "code": r"(return|=>)\s*\(?\s*<[A-Za-z>]"}
-    ),
-    LabellingRule("react-component", 0.95, {"path": _SCRIPT, "head": r"extends\s+(React\.)?(Pure)?Component"}),
-    LabellingRule("configuration", 0.65, {"words": r"\b(config\w*|settings?|options?|preferences|environment|env)\b"}),
-    LabellingRule("configuration", 0.5, {"path": r"(^|/)(\w*config|settings|setup|conf)[/.]"}),
-    LabellingRule("cli", 0.9, {"head": r"@\w+(\.\w+)*\.(command|group)\b|#\[derive\([^)]*Parser"}),
-    LabellingRule("cli", 0.6, {"words": r"^(main|cli|command|usage)$|\b(argv|parse args|subcommand)\b"}),
-    LabellingRule("cli", 0.3, {"path": r"(^|/)(cli|cmd|bin|__main__)[/.]|(^|/)main\.\w+$"}),
-    LabellingRule("parsing", 0.75, {"words": r"\b(parsers?|parse|tokeni[sz]er?|lexer?|scanner|grammar|syntax)\b"}),
-    LabellingRule(
+    _rule("database-query", 0.5, code=r"\.(executemany|fetchall|fetchone|prepareStatement)\("),
+    _rule("data-access", 0.6, words=r"\b(repository|dao|store|storage|persist|database|db)\b"),
+    _rule("data-access", 0.4, path=r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"),
+    _rule("data-access", 0.3, imports=r"(?m)^(sqlalchemy|django\.db|psycopg|sqlx|diesel|gorm|typeorm|java\.sql)"),
+    _rule("react-component", 0.95, path=_SCRIPT, name=r"^[A-Z]", code=r"(return|=>)\s*\(?\s*<[A-Za-z>]"),
+    _rule("react-component", 0.95, path=_SCRIPT, head=r"extends\s+(React\.)?(Pure)?Component"),
+    _rule("configuration", 0.65, words=r"\b(config\w*|settings?|options?|preferences|environment|env)\b"),
+    _rule("configuration", 0.5, path=r"(^|/)(\w*config|settings|setup|conf)[/.]"),
+    _rule("cli", 0.9, head=r"@\w+(\.\w+)*\.(command|group)\b|#\[derive\([^)]*Parser"),
+    _rule("cli", 0.6, words=r"^(main|cli|command|usage)$|\b(argv|parse args|subcommand)\b"),
+    _rule("cli", 0.3, path=r"(^|/)(cli|cmd|bin|__main__)[/.]|(^|/)main\.\w+$"),
+    _rule("parsing", 0.75, words=r"\b(parsers?|parse|tokeni[sz]er?|lexer?|scanner|grammar|syntax)\b"),
+    _rule(
         "serialization",
         0.75,
-        {
-            "words": r"\b((de)?seriali[sz]\w*|(un)?marshal|pickle|dumps?|loads|(en|de)code\w*)\b"
-            r"|\b(to|from|as) (json|dict|bytes|yaml|xml)\b"
-        },
+        words=r"\b((de)?seriali[sz]\w*|(un)?marshal|pickle|dumps?|loads|(en|de)code\w*)\b"
+        r"|\b(to|from|as) (json|dict|bytes|yaml|xml)\b",
     ),
-    LabellingRule("error-handling", 0.85, {"kind": "class|struct|enum", "words": r"\b(error|exception)$"}),
-    LabellingRule("error-handling", 0.55, {"words": r"\b(error|exception|retry|recover|fallback)\b"}),
-    LabellingRule(
-        "concurrency", 0.65, {"words": r"\b(locks?|mutex|threads?|async|workers?|pool|semaphore|channel|scheduler)\b"}
-    ),
-    LabellingRule("concurrency", 0.5, {"code": r"\bsync\.Mutex|threading\.|asyncio\.|synchronized\b|\bchan "}),
-    LabellingRule("caching", 0.75, {"words": r"\b(cached?|caching|memo|memoi[sz]e|lru)\b"}),
-    LabellingRule("logging", 0.7, {"words": r"\b(logs?|logger|logging|tracing)\b"}),
-    LabellingRule("validation", 0.65, {"words": r"\b(validat\w+|verify|ensure|check|sanitize|is valid)\b"}),
-    LabellingRule("networking", 0.6, {"words": r"\b(http|socket|connect|download|upload|url|dns|tcp)\b"}),
-    LabellingRule("networking", 0.4, {"words": r"\b(request|client|server)\b"}),
-    LabellingRule("file-system", 0.55, {"words": r"\b(files?|paths?|director(y|ies)|folders?)\b"}),
-    LabellingRule("formatting", 0.55, {"words": r"\b(format|render|print|pretty|repr|str|to string|display)\b"}),
-    LabellingRule("build", 0.6, {"path": r"(^|/)(setup\.py|gulpfile\.js|webpack[^/]*|conftest\.py)$"}),
-    LabellingRule("build", 0.6, {"path": r"^build\.rs$"}),
-    LabellingRule(
+    _rule("error-handling", 0.85, kind="class|struct|enum", words=r"\b(error|exception)$"),
+    _rule("error-handling", 0.55, words=r"\b(error|exception|retry|recover|fallback)\b"),
+    _rule("concurrency", 0.65, words=r"\b(locks?|mutex|threads?|async|workers?|pool|semaphore|channel|scheduler)\b"),
+    _rule("concurrency", 0.5, code=r"\bsync\.Mutex|threading\.|asyncio\.|synchronized\b|\bchan "),
+    _rule("caching", 0.75, words=r"\b(cached?|caching|memo|memoi[sz]e|lru)\b"),
+    _rule("logging", 0.7, words=r"\b(logs?|logger|logging|tracing)\b"),
+    _rule("validation", 0.65, words=r"\b(validat\w+|verify|ensure|check|sanitize|is valid)\b"),
+    _rule("networking", 0.6, words=r"\b(http|socket|connect|download|upload|url|dns|tcp)\b"),
+    _rule("networking", 0.4, words=r"\b(request|client|server)\b"),
+    _rule("file-system", 0.55, words=r"\b(files?|paths?|director(y|ies)|folders?)\b"),
+    _rule("formatting", 0.55, words=r"\b(format|render|print|pretty|repr|str|to string|display)\b"),
+    _rule("build", 0.6, path=r"(^|/)(setup\.py|gulpfile\.js|webpack[^/]*|conftest\.py)$"),
+    _rule("build", 0.6, path=r"^build\.rs$"),
+    _rule(
         "construction",
         0.75,
-        {"kind": "function|method", "words": r"^(create|make|build|new)\b", "code": r"return (new |&)?[A-Z]\w*[({]"},
+        kind="function|method",
+        words=r"^(create|make|build|new)\b",
+        code=r"return (new |&)?[A-Z]\w*[({]",
     ),
-    LabellingRule("construction", 0.5, {"words": r"^(init|new|constructor|setup|create\b.*|build\b.*|new .*)$"}),
-    LabellingRule(
-        "data-model", 0.6, {"kind": "class|struct", "head": r"@dataclass|BaseModel|NamedTuple|\brecord\b|#\[derive\("}
-    ),
-    LabellingRule("data-model", 0.45, {"kind": "^(struct|enum|interface|trait)$"}),
-    LabellingRule("data-model", 0.35, {"kind": "^(variable|constant)$"}),
-    LabellingRule(
+    _rule("construction", 0.5, words=r"^(init|new|constructor|setup|create\b.*|build\b.*|new .*)$"),
+    _rule("data-model", 0.6, kind="class|struct", head=r"@dataclass|BaseModel|NamedTuple|\brecord\b|#\[derive\("),
+    _rule("data-model", 0.45, kind="^(struct|enum|interface|trait)$"),
+    _rule("data-model", 0.35, kind="^(variable|constant)$"),
+    _rule(
         "computation",
         0.5,
-        {
-            "words": r"\b(compute|calculate|sum|mean|average|score|count|distance|area|solve"
-            r"|total|min|max|round|scale|interpolate)\b"
-        },
+        words=r"\b(compute|calculate|sum|mean|average|score|count|distance|area|solve"
+        r"|total|min|max|round|scale|interpolate)\b",
     ),
     # what the code does is weaker evidence than its name
-    LabellingRule("networking", 0.5, {"code": _NETWORK}),
-    LabellingRule("file-system", 0.45, {"code": _FILES}),
-    LabellingRule("serialization", 0.45, {"code": _FORMS}),
-    LabellingRule("parsing", 0.4, {"code": _READING}),
-    LabellingRule("validation", 0.45, {"kind": "function|method", "code": _REFUSING}),
-    LabellingRule("computation", 0.35, {"kind": "function|method", "code": _CALCULATING}),
-    LabellingRule("formatting", 0.3, {"kind": "function|method", "code": _WRITING}),
+    _rule("networking", 0.5, code=_NETWORK),
+    _rule("file-system", 0.45, code=_FILES),
+    _rule("serialization", 0.45, code=_FORMS),
+    _rule("parsing", 0.4, code=_READING),
+    _rule("validation", 0.45, kind="function|method", code=_REFUSING),
+    _rule("computation", 0.35, kind="function|method", code=_CALCULATING),
+    _rule("formatting", 0.3, kind="function|method", code=_WRITING),
     # and so do the labels that it has
-    LabellingRule("data-model", 0.6, {"labels": r"\b(data-class|value-object)\b"}),
-    LabellingRule("data-access", 0.7, {"labels": r"\brepository\b"}),
-    LabellingRule("database-query", 0.6, {"labels": r"\bsql-concatenation\b"}),
-    LabellingRule(
+    _rule("data-model", 0.6, labels=r"\b(data-class|value-object)\b"),
+    _rule("data-access", 0.7, labels=r"\brepository\b"),
+    _rule("database-query", 0.6, labels=r"\bsql-concatenation\b"),
+    _rule(
         "error-handling",
         0.55,
-        {
-            "lines": r"^\d$",
-            "labels": r"\b(swallowed-exception|bare-except|broad-except|print-stack-trace"
-            r"|ignored-error|panic)\b",
-        },
+        lines=r"^\d$",
+        labels=r"\b(swallowed-exception|bare-except|broad-except|print-stack-trace"
+        r"|ignored-error|panic)\b",
     ),
-    LabellingRule("networking", 0.5, {"labels": r"\b(hard-coded-bind|disabled-tls-verification)\b"}),
-    LabellingRule("concurrency", 0.5, {"labels": r"\b(goroutine|channel-select)\b"}),
-    LabellingRule("formatting", 0.45, {"labels": r"\bstring-concat-in-loop\b"}),
-    LabellingRule("parsing", 0.45, {"labels": r"\bregex-compile-in-loop\b"}),
+    _rule("networking", 0.5, labels=r"\b(hard-coded-bind|disabled-tls-verification)\b"),
+    _rule("concurrency", 0.5, labels=r"\b(goroutine|channel-select)\b"),
+    _rule("formatting", 0.45, labels=r"\bstring-concat-in-loop\b"),
+    _rule("parsing", 0.45, labels=r"\bregex-compile-in-loop\b"),
 )
 _ECHOES = {"said": 0.6, "place": 0.5}
 CATEGORIES = tuple(dict.fromkeys(rule.category for rule in RULES))
