@@ -14,7 +14,6 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from benchmarks.__main__ import SLOW, USUAL
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters, load_parameters
@@ -233,27 +232,6 @@ def test_import_order_is_the_one_that_is_enforced() -> None:
 
     assert mentioned == [name for name in enforced if name in mentioned]
     assert len(mentioned) == len(re.findall(r"\w+", line))
-
-
-def test_number_of_stages() -> None:
-    assets = open_project(ROOT).graph.assets.values()
-    common = sum(not asset.partitioned for asset in assets)
-    each = sum(asset.partitioned for asset in assets)
-    projects = len(load_parameters(ROOT).projects)
-    match = re.search(
-        r"(\d+) stages for all projects together and (\d+) per project: (\d+) for the (\w+)", text("docs/benchmarks.md")
-    )
-
-    assert match
-    assert [int(number) for number in match.groups()[:3]] == [common, each, common + projects * each]
-    assert match[4] == {2: "two", 3: "three", 4: "four"}[projects]
-
-
-def test_benchmarks_are_the_ones_that_run() -> None:
-    usual, slow = re.findall(r"(?:measurements: |adds )(.*?)(?:\.|, which)", text("docs/benchmarks.md"))
-
-    assert tuple(re.findall(r"`(\w+)`", usual)) == USUAL
-    assert tuple(re.findall(r"`(\w+)`", slow)) == SLOW
 
 
 def test_limits_of_the_guard_on_exposure() -> None:
