@@ -56,21 +56,16 @@ def generated(records: int, workers: int = 2, seed: int = 0) -> pl.DataFrame:
         load = 50 + 10 * np.sin(np.arange(records) / 5) + random.normal(size=records)
         memory = 4 * load + random.normal(size=records)
         for n in range(records):
+            record = dict.fromkeys(WORKER_METRICS.schema) | {
+                "event_id": f"{worker}-{n:05}",
+                "file": "worker-health.jsonl",
+                "byte_offset": n * 10 + worker,
+                "worker": f"w{worker}",
+                "occurred_at": START + timedelta(seconds=10 * n),
+                "counter": False,
+            }
             for metric, value in (("load", load[n]), ("memory", memory[n])):
-                rows.append(
-                    {
-                        "event_id": f"{worker}-{n:05}",
-                        "file": "worker-health.jsonl",
-                        "byte_offset": n * 10 + worker,
-                        "worker": f"w{worker}",
-                        "occurred_at": START + timedelta(seconds=10 * n),
-                        "metric": metric,
-                        "value": float(value),
-                        "label": None,
-                        "counter": False,
-                        "rate": None,
-                    }
-                )
+                rows.append(record | {"metric": metric, "value": float(value)})
     return WORKER_METRICS.frame(rows)
 
 
@@ -78,6 +73,14 @@ def with_a_stuck_worker(metrics: pl.DataFrame, first: int) -> pl.DataFrame:
     """The memory of w1 stands still from a record on, far from where its load would have it."""
     struck = (pl.col("worker") == "w1") & (pl.col("metric") == "memory") & (pl.col("byte_offset") >= first * 10)
     return metrics.with_columns(pl.when(struck).then(600.0).otherwise("value").alias("value"))
+
+
+def write_log_tables(logs: Path, folder: Path) -> None:
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
+    events.write_parquet(folder / "events.parquet")
+    for name, frame in coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables).items():
+        frame.write_parquet(folder / f"{name}.parquet")
 
 
 def test_an_alert_names_worker_window_and_metric() -> None:
@@ -217,13 +220,7 @@ def test_on_real_measurements_the_sick_stand_out() -> None:
 
 
 def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Path) -> None:
-    logs = ROOT / PARAMETERS.coordination.logs
-    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
-    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
-    events.write_parquet(tmp_path / "events.parquet")
-    made = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
-    for name, frame in made.items():
-        frame.write_parquet(tmp_path / f"{name}.parquet")
+    write_log_tables(ROOT / PARAMETERS.coordination.logs, tmp_path)
     observed: dict[str, float] = {}
     tables = worker_anomalies(tmp_path, SETTINGS, PARAMETERS.coordination, tmp_path, observed.__setitem__)
     series = {row["file"]: row for row in tables["series"].iter_rows(named=True)}
@@ -294,11 +291,7 @@ def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: py
     (logs / "metrics").mkdir(parents=True)
     sample = (ROOT / PARAMETERS.coordination.logs / "metrics/heartbeat-history.jsonl").read_text()
     (logs / "metrics/heartbeat-history.jsonl").write_text(sample)
-    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
-    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
-    events.write_parquet(tmp_path / "events.parquet")
-    for name, frame in coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables).items():
-        frame.write_parquet(tmp_path / f"{name}.parquet")
+    write_log_tables(logs, tmp_path)
     out = tmp_path / "data" / "worker_anomalies"
     out.mkdir(parents=True)
     tables = worker_anomalies(tmp_path, SETTINGS, PARAMETERS.coordination, out, lambda *_: None)

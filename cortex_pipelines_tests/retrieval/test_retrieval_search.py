@@ -49,6 +49,11 @@ def folder_searcher(folder: Path) -> Searcher:
     return Searcher(index, LIMITS)
 
 
+@pytest.fixture(scope="module")
+def package() -> Searcher:
+    return folder_searcher(PACKAGE / "retrieval")
+
+
 def test_terms_are_stems_of_parts_and_the_whole() -> None:
     assert terms("getHTTPResponses") == ["get", "http", "respons", "=gethttpresponses"]
     assert terms("snake_case2") == ["snake", "case", "2", "=snakecase2"]
@@ -261,8 +266,7 @@ PIECES = (
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.attack)])
-def test_queries_of_any_form_never_crash(count: int) -> None:
-    searcher = folder_searcher(PACKAGE / "retrieval")
+def test_queries_of_any_form_never_crash(package: Searcher, count: int) -> None:
     generator = random.Random(20)
     answered = 0
     for _ in range(count):
@@ -270,7 +274,7 @@ def test_queries_of_any_form_never_crash(count: int) -> None:
         query = generator.choice(("", " ")).join(fragments)
         filters = Filters(path=generator.choice((None, None, "*.py", "[", "no")))
         try:
-            results = searcher.search(query, generator.choice((1, 3, 10_000)), filters)
+            results = package.search(query, generator.choice((1, 3, 10_000)), filters)
         except (QueryError, FilterError):
             continue
         answered += bool(results)
@@ -278,10 +282,9 @@ def test_queries_of_any_form_never_crash(count: int) -> None:
     assert answered > count / 10
 
 
-def test_a_very_long_issue_costs_little() -> None:
-    searcher = folder_searcher(PACKAGE / "retrieval")
+def test_a_very_long_issue_costs_little(package: Searcher) -> None:
     began = time.process_time()
-    assert searcher.search("the search of changed files fails with an error " * 600)
+    assert package.search("the search of changed files fails with an error " * 600)
     assert time.process_time() - began < 5
 
 
