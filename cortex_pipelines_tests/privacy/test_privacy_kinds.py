@@ -321,6 +321,25 @@ FALSE = [
     ("a.json", '{"tokens": "4096"}'),
     ("a.py", 'TOKEN = "token_2"'),
     ("a.js", 'const key = "user42"'),
+    # names that say that their value is none
+    ("a.go", 'nonMatchingToken := "1dcr8ljeu62pqx6w"'),
+    ("a.py", 'invalid_api_key = "hh5tuiuwjyz7j89i"'),
+    ("a.yml", "fake_password: harbour42"),
+    # published, encoded and typed examples
+    ("a.txt", "AIza" + "SyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe"),
+    ("a.go", 'h.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")'),
+    ("a.rs", '"Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="'),
+    ("a.txt", '"token": "xoxp-1234-1234-1234-4ddbc191d40ee098cbaae6f3523ada2d"'),
+    ("a.ini", "telegram_token = 7926:A-vw5xpvgkoua7uqqy8_x-up3n56mj8vmnf"),
+    # code that line patterns would take for names with values
+    ("a.py", "def login(self) -> tuple[PyKCS11.Session, PyKCS11.PyKCS11Lib]:\n    pass\n"),
+    ("a.py", "pass_scheme = x9_63_scheme + (3, )\n"),
+    ("a.py", "NAMES = [\n    'gpibPassControl', 'viGpibSendIFC1',\n]\n"),
+    ("a.py", "# First pass: decided_mask==0, every element takes part.\n"),
+    ("a.js", "o.key=e.altKey?r.C0.ESC+r.C0.CR:r.C0.DC3;"),
+    ("a.js", 'throw Error(`no token "${n[i].toSource()}" here`);'),
+    ("a.java", "assertThat(getAuthentication()).isSameAs(dog42);"),
+    ("a.py", 'url = "https://foo.com:123,foo:bar@bar.com/path"'),
 ]
 
 
