@@ -194,9 +194,7 @@ def test_a_wrong_checksum_lowers_the_severity(settings: PrivacySettings) -> None
         "ntn_12345678901aBcDeFgHiJkLmNoPqRsT1234567890abcde",
     ],
 )
-def test_a_typed_token_of_a_certain_format_is_reported(
-    token: str, settings: PrivacySettings
-) -> None:
+def test_a_typed_token_of_a_certain_format_is_reported(token: str, settings: PrivacySettings) -> None:
     assert [span.severity for span in spans_of(token, "a.txt", settings)] == ["low"]
     head = token[: token.rfind("_") + 1 or 11]
     assert spans_of(head + "x" * (len(token) - len(head)), "a.txt", settings) == []

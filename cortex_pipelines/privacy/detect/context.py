@@ -4,8 +4,6 @@ A word with a number (``harbour42``) is a name in code and a password in a file 
 """
 
 import re
-from functools import lru_cache
-from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect.text.wording import word_set
 
@@ -37,22 +35,23 @@ _ENTRY_AFTER = re.compile(r"[;&\"'`]|[ ]+[\w.-]{2,20}[ ]?=|\s*\n|\s*$")
 
 def is_code(path: str) -> bool:
     """Whether a file is code, by its extension; files of unknown extensions are data."""
-    return _ending(path) in _CODE
+    return ending_of(path) in _CODE
 
 
 def is_prose(path: str) -> bool:
     """Whether a file is text for people, or a table."""
-    return _ending(path) in _PROSE
+    return ending_of(path) in _PROSE
 
 
 def is_program(path: str) -> bool:
     """Whether characters such as ``&`` and ``;`` end a bare value: in code, shell and prose."""
-    return is_code(path) or is_prose(path) or _ending(path) in _SHELL
+    return is_code(path) or is_prose(path) or ending_of(path) in _SHELL
 
 
-@lru_cache(maxsize=1 << 10)
-def _ending(path: str) -> str:
-    return PurePosixPath(path).suffix[1:].lower()
+def ending_of(path: str) -> str:
+    """The extension of a path in lower case, without its dot; empty for ``.env``."""
+    stem, _, ending = path.rpartition("/")[2].rpartition(".")
+    return ending.lower() if stem else ""
 
 
 def is_whole_line(text: str, start: int, end: int, has_equals: bool) -> bool:

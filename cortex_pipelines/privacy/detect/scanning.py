@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from cortex_pipelines.privacy.detect.code.values import code_values, outside_syntax
 from cortex_pipelines.privacy.detect.context import is_code
@@ -43,8 +44,7 @@ def spans_of(text: str, path: str, settings: PrivacySettings, language: str | No
         *_unescaped_spans(indexed, path, settings),
         *marked_secrets(indexed),
         *judge_named_values(code_values(indexed, path, language), False, settings),
-        *judge_named_values(settings_values(indexed, path), True, settings),
-        *judge_named_values(fenced_values(indexed, path), True, settings),
+        *judge_named_values(chain(settings_values(indexed, path), fenced_values(indexed, path)), True, settings),
         *provided_secrets(indexed),
         *author_names(indexed),
     ]
@@ -59,12 +59,12 @@ def _plain_spans(
     yield from stated_secrets(indexed)
     yield from commanded_secrets(indexed, path)
     yield from outside_syntax(indexed.text, path, language, assigned_secrets(indexed, path, settings))
-    yield from personal_data(indexed.text)
+    yield from personal_data(indexed)
 
 
 def _unescaped_spans(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
     """The same in lines of data and prose without their escapes; parsers know those of code."""
-    for view in unescaped_lines(indexed.text, indexed.lower, is_code(path)):
+    for view in unescaped_lines(indexed, is_code(path)):
         for span in _plain_spans(IndexedText(view.text), "" if is_code(path) else path, settings):
             start, end = view.source_span(span.start, span.end)
             yield Span(start, end, span.category, span.rule, span.severity)

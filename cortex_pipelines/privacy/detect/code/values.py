@@ -6,11 +6,11 @@ Only a text that has a suspicious name, and near it a literal that could be a se
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect.code.excerpts import excerpts
 from cortex_pipelines.privacy.detect.code.nearby import NearbyNames
 from cortex_pipelines.privacy.detect.code.tree import CodeTree
+from cortex_pipelines.privacy.detect.context import ending_of
 from cortex_pipelines.privacy.detect.findings import Span
 from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
@@ -84,7 +84,7 @@ def outside_syntax(text: str, path: str, language: str | None, spans: Iterable[S
 
 def _grammar(path: str, language: str | None) -> Grammar | None:
     if language not in _LANGUAGES.values():
-        language = _LANGUAGES.get(PurePosixPath(path).suffix[1:].lower())
+        language = _LANGUAGES.get(ending_of(path))
     return None if language is None else grammar_for(language, path)
 
 

@@ -168,6 +168,8 @@ class _RunLimiter:
 
 def provided_secrets(indexed: IndexedText) -> Iterator[Span]:
     """Values in a provider's format next to the provider's name."""
+    if not indexed.has_dense_word:
+        return
     text, lower = indexed.text, indexed.lower
     for provider in sorted(set(ANY_PROVIDER.findall(indexed.vocabulary))):
         shape, start = SHAPES[provider], lower.find(provider)

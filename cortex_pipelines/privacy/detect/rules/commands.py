@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
@@ -44,7 +43,7 @@ def commanded_secrets(indexed: IndexedText, path: str) -> Iterator[Span]:
         if word in indexed.vocabulary and mark in text:
             for match in pattern.finditer(text):
                 yield from _secret_argument(match)
-    name = PurePosixPath(path).name.lower()
+    name = path.rpartition("/")[2].lower()
     if "pgpass" in name:
         yield from (span for match in _PGPASS.finditer(text) for span in _secret_argument(match))
     if "htpasswd" in name:

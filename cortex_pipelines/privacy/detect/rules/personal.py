@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.wording import word_set
 
 _USER = re.compile(r"(?<![\w.+%/-])[A-Za-z0-9][\w.+%-]{0,63}$", re.ASCII)
@@ -36,6 +37,7 @@ _LEAST_COLONS = 4  # slices of Python (`[0::2]`) have fewer
 _COLONS = re.compile(r":[0-9a-fA-F]{0,4}:")
 _IPV6_START = re.compile(r"(?<![\w:.])[0-9a-fA-F:]{0,39}$")
 _IPV6 = re.compile(r"[0-9a-fA-F:]{3,39}(?![\w:])")
+_NUMBER = re.compile(r" ([0-9]{1,4})(?= )")
 _PHONES = (
     re.compile(
         r"\+[1-9][0-9]{0,2}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){2,4}"
@@ -47,16 +49,19 @@ _PHONES = (
 _FICTION = re.compile(r"555-?01\d\d$")
 
 
-def personal_data(text: str) -> Iterator[Span]:
+def personal_data(indexed: IndexedText) -> Iterator[Span]:
     """Mail addresses, public IP addresses and phone numbers in a text.
 
     Addresses that belong to nobody are skipped: those reserved for documents, private networks and
     tests (RFC 2606, 5737, 3849, 1918), those of robots, and 555-01xx.
     """
+    text = indexed.text
     yield from _emails(text)
-    yield from _ipv4(text)
     yield from _ipv6(text)
-    for pattern in _PHONES:
+    lengths = {len(number) for number in _NUMBER.findall(indexed.vocabulary)}
+    if lengths & {1, 2, 3}:
+        yield from _ipv4(text)
+    for pattern in _PHONES if "+" in text or lengths >= {3, 4} else ():
         for match in pattern.finditer(text):
             if _stands_alone(text, match.start()) and _is_phone(match[0]):
                 yield Span(match.start(), match.end(), PERSONAL, "phone", "medium")

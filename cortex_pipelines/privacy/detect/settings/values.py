@@ -27,7 +27,12 @@ _LONGEST = 5000  # keys of several lines included
 _DEEPEST = 5  # a value within a value within a value
 _JSON = re.compile(r"\s*(?:\{\s*[\"'}]|\[\s*[\"'{\[])")
 _NAME_CHARS = 60
-_JSON_NAME = re.compile(r"""[\w$. /@\[\]-]{0,60}\\*["'`]?\s*[:=]""")
+# With a value that is not a number.
+_JSON_NAME = re.compile(
+    r"""[\w$.\ /@\[\]-]{0,60}
+    (?:\\*["'`]\s*+:\s*+(?!-?[0-9.eE+-]++\s*+[,}\]]|true\b|false\b|null\b)|\\*["'`]?\s*+=|\s*+:)""",
+    re.VERBOSE,
+)
 _JSON_STRING_END = re.compile(r"""[\w$. /@:\[\]-]{0,60}\\*["']""")
 _JSON_STRING_START = re.compile(r"""[\w$. /@:\[\]-]*["']""")  # backwards
 _LINE_PAIR = re.compile(r"[A-Za-z_][\w.-]{1,60}=[^\s=]")

@@ -16,7 +16,7 @@ _WORD_BYTES = bytes(c if (chr(c).isalnum() and c < 128) or c == 95 else 32 for c
 _HIDDEN = ("\\u00", "\\x", "&#")
 _ESCAPED_BLANKS = "nrt"
 _MOST_SEARCHES = 60
-_LEAST_VALUE = 7
+_LEAST_VALUE = 6
 
 
 class IndexedText:
@@ -47,7 +47,7 @@ class IndexedText:
     def suspicious_words(self) -> dict[str, int]:
         """The words that suggest a secret, also without the letter of an escaped line feed."""
         strengths: dict[str, int] = {}
-        end, is_escaped = 0, "\\" in self.text
+        end, is_escaped, is_encoded = 0, "\\" in self.text, "%" in self.text
         for hit in names.SUSPECT.finditer(self.vocabulary):
             if hit.start() > end:
                 start, end = self.vocabulary.rfind(" ", 0, hit.start()) + 1, self.vocabulary.find(" ", hit.end())
@@ -55,6 +55,8 @@ class IndexedText:
                 strength = names.suspicion(word)
                 if is_escaped and word[0] in _ESCAPED_BLANKS:
                     strength = max(strength, names.suspicion(word[1:]))
+                if is_encoded and word[0] in "234567":  # %3Dtoken
+                    strength = max(strength, names.suspicion(word[2:]))
                 if strength:
                     strengths[word] = strength
         return strengths
@@ -69,7 +71,12 @@ class IndexedText:
         """Whether there is a suspicious name, and under a weak one a word of a random value."""
         if names.STRONG in self.suspicious_words.values():
             return True
-        return bool(self.suspicious_words) and any(len(word) >= _LEAST_VALUE and _is_dense(word) for word in self.words)
+        return bool(self.suspicious_words) and self.has_dense_word
+
+    @cached_property
+    def has_dense_word(self) -> bool:
+        """Whether a word may be a part of a random value of more than a dozen characters."""
+        return any(map(_is_dense, [word for word in self.words if len(word) >= _LEAST_VALUE]))
 
     @cached_property
     def suspects(self) -> list[tuple[int, int]]:
@@ -102,6 +109,7 @@ class IndexedText:
 
 
 _RUN = re.compile(r"[A-Za-z0-9_]+")
+_HEX = re.compile(r"[0-9a-fA-F]{8,}")
 
 
 def longest_word(mark: str) -> str:
@@ -120,4 +128,4 @@ def _ascii_words(text: str) -> set[str]:
 
 @lru_cache(maxsize=1 << 16)
 def _is_dense(word: str) -> bool:
-    return lexical_share(word) < 0.6
+    return lexical_share(word) < 0.6 or _HEX.fullmatch(word) is not None

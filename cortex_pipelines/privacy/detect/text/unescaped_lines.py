@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterator
 from heapq import merge
 
-from cortex_pipelines.privacy.detect.names import SUSPECT
 from cortex_pipelines.privacy.detect.text.escapes import entities_resolved
-from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR
+from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 
 # By their first characters, which are quick to find.
@@ -32,15 +31,14 @@ _MOST_LEVELS = 4
 _LONGEST_LINE = 20_000
 
 
-def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
+def unescaped_lines(indexed: IndexedText, code: bool) -> Iterator[MappedText]:
     """Lines with escapes that may hold private values, one text per level of quoting.
 
     Args:
-        text: The text.
-        lower: The text in lower case, of the same length.
+        indexed: The text.
         code: Whether it is code, whose escapes are resolved by its parser.
     """
-    lines = _escaped_lines(text, lower, _ESCAPES_IN_CODE if code else _ESCAPES)
+    lines = _escaped_lines(indexed, _ESCAPES_IN_CODE if code else _ESCAPES)
     for _ in range(_MOST_LEVELS if lines.text else 0):
         view = _one_level(lines)
         if view.text == lines.text:
@@ -49,17 +47,19 @@ def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
         lines = view
 
 
-def _escaped_lines(text: str, lower: str, patterns: tuple[re.Pattern[str], ...]) -> MappedText:
+def _escaped_lines(indexed: IndexedText, patterns: tuple[re.Pattern[str], ...]) -> MappedText:
+    text = indexed.text
     source = MappedText.from_source(text)
     parts: list[MappedText] = []
     scanned_end = 0
+    may_hide_name = indexed.has_hidden_names
     for escape in merge(*(pattern.finditer(text) for pattern in patterns), key=re.Match.start):
         if escape.start() < scanned_end:
             continue
         start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, scanned_end)
         end = text.find("\n", escape.end(), escape.end() + _LONGEST_LINE)
         scanned_end = end + 1 if end >= 0 else min(len(text), escape.end() + _LONGEST_LINE)
-        if SUSPECT.search(lower, start, scanned_end) or _ADDRESS.search(text, start, scanned_end):
+        if may_hide_name or indexed.has_suspect(start, scanned_end) or _ADDRESS.search(text, start, scanned_end):
             parts.append(source.slice(start, scanned_end))
     return MappedText.concatenate(parts) if parts else source.slice(0, 0)
 

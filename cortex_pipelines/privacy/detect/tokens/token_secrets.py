@@ -56,6 +56,8 @@ _LEADING = frozenset(_BY_WORD)
 
 def marked_secrets(indexed: IndexedText) -> Iterator[Span]:
     """Secrets with a recognisable format."""
+    if not indexed.has_dense_word:
+        return
     text = indexed.text
     for start in sorted(_starts_among(indexed.words)):
         for position in _occurrences(text, start):
