@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
 from cortex_pipelines.extraction.refactoring.model import NAMELESS, Function, Statement, select_statements
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-from cortex_pipelines.extraction.refactoring.statements import called_names
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
 
 _MIN_SIMILARITY = 0.4  # values became parameters, so less of a statement stays the same
@@ -172,7 +171,7 @@ def _is_extraction(
 def _called_before(statement_map: StatementMap, index: int, name: str, caller_map: StatementMap) -> bool:
     """Whether a statement called another function in place of the new one."""
     old, new = statement_map.before[index], statement_map.after[statement_map.pairs[index]]
-    if called_names([old])[name]:
+    if old.calls[name]:
         return True  # one of the same name
     for line in caller_map.after:
         pairs = zip(old.texts, line.texts, strict=False) if line.shape == old.shape else ()
@@ -186,7 +185,7 @@ def _called_before(statement_map: StatementMap, index: int, name: str, caller_ma
 
 def _replaced_by_call(function: Function, origin: Function, caller_map: StatementMap) -> bool:
     extracted_texts = {line.texts for line in function.statements if line.weight >= _MIN_DISTINCTIVE_WEIGHT}
-    calls = [position for position, line in enumerate(caller_map.after) if called_names([line])[function.name]]
+    calls = [position for position, line in enumerate(caller_map.after) if line.calls[function.name]]
     for index, statement in enumerate(origin.statements):
         if statement.texts in extracted_texts and caller_map.similarities.get(index, 0.0) < _KEPT_SIMILARITY:
             start = next(

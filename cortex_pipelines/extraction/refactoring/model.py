@@ -75,6 +75,12 @@ class Statement:
         return tuple(text if mark == "o" else mark for text, mark in zip(self.texts, self.marks, strict=True))
 
     @cached_property
+    def calls(self) -> Counter[str]:
+        """How often each simple name is called."""
+        tokens = zip(self.texts, self.marks, self.texts[1:], strict=False)
+        return Counter(text for text, mark, next_text in tokens if next_text == "(" and mark in "ip")
+
+    @cached_property
     def has_function(self) -> bool:
         return bool(self.children) and not FUNCTION_MARKS.isdisjoint(self.texts)
 
@@ -129,7 +135,6 @@ class Function:
     parameters: tuple[Parameter, ...]
     statements: list[Statement]
     has_body: bool
-    calls: Counter[str]
     head: tuple[str, ...]
     full_name: str
 
@@ -140,6 +145,11 @@ class Function:
     @cached_property
     def weight(self) -> int:
         return sum(statement.weight for statement in self.statements)
+
+    @cached_property
+    def calls(self) -> Counter[str]:
+        """How often each simple name is called."""
+        return sum((statement.calls for statement in self.statements), Counter())
 
     @cached_property
     def callbacks(self) -> frozenset[int]:

@@ -1,6 +1,5 @@
 """Convert a syntax tree into statements, without recursion: a file may nest as deeply as its size allows."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
@@ -133,15 +132,6 @@ def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
     overflow = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
     digest = blake2b(overflow.encode(errors="replace"), digest_size=16).hexdigest()
     return [*tokens[:_MAX_TOKENS], (digest, "l", tokens[_MAX_TOKENS][2])]
-
-
-def called_names(statements: list[Statement]) -> Counter[str]:
-    names: Counter[str] = Counter()
-    for statement in statements:
-        for text, mark, next_text in zip(statement.texts, statement.marks, statement.texts[1:], strict=False):
-            if next_text == "(" and mark in "ip":
-                names[text] += 1
-    return names
 
 
 def _starts(child: Node, parent: Node, in_block: bool) -> bool:

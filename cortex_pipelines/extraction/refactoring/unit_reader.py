@@ -15,11 +15,10 @@ from cortex_pipelines.extraction.refactoring.model import (
     Function,
     Parameter,
     ParsedFile,
-    Statement,
     Type,
     UnitLocation,
 )
-from cortex_pipelines.extraction.refactoring.statements import StatementReader, bound_names, called_names
+from cortex_pipelines.extraction.refactoring.statements import StatementReader, bound_names
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
@@ -121,7 +120,7 @@ class _Reader:
         node = definition.first("name")
         if node is None:
             return ""
-        text = " ".join(self._text(node).split())
+        text = self._spaced(node)
         default = text == "default" and definition.node.type == "export_statement"
         if default or self._target(definition) == _MODULE:
             # a file that imports it by its path calls it by the file's name
@@ -138,27 +137,15 @@ class _Reader:
     def _inner_name(self, definition: Definition) -> str:
         """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
         body = definition.first("body")
-        node = body.parent.child_by_field_name("name") if body and body.parent else None
-        return self._text(node) if node else ""
+        return self._text(body.parent.child_by_field_name("name") if body and body.parent else None)
 
     def _function(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Function:
         body = definition.first("body")
         statements = self._statements.read(body) if body is not None else []
         callable_node = body.parent if body is not None and body.parent else definition.node
-        parameters = self._parameters(callable_node)
-        location = self._location(definition, scopes)
-        calls = called_names(statements)
-        return Function(
-            name,
-            definition.kind,
-            location,
-            parameters,
-            statements,
-            body is not None,
-            calls,
-            self._head(definition, callable_node, body),
-            self._full_name(definition, name),
-        )
+        location, parameters = self._location(definition, scopes), self._parameters(callable_node)
+        head, full_name = self._head(definition, callable_node, body), self._full_name(definition, name)
+        return Function(name, definition.kind, location, parameters, statements, body is not None, head, full_name)
 
     def _head(self, definition: Definition, callable_node: Node, body: Node | None) -> tuple[str, ...]:
         widest = self._outline.widest(definition.node)
@@ -201,18 +188,12 @@ class _Reader:
         return tuple(parameters)
 
     def _read_parameters(self, node: Node) -> list[Parameter]:
-        kind = node.child_by_field_name("type")
-        default = node.child_by_field_name("value") or node.child_by_field_name("right")
-        marker = _FORM.match(self._text(node))
+        kind = self._spaced(node.child_by_field_name("type"))
+        default = self._spaced(node.child_by_field_name("value") or node.child_by_field_name("right"))
+        match = _FORM.match(self._text(node))
+        marker = match[0] if match else ""
         return [
-            Parameter(
-                self._text(name),
-                " ".join(self._text(kind).split()) if kind else "",
-                " ".join(self._text(default).split()) if default else "",
-                marker[0] if marker else "",
-                name.start_point[0] + 1,
-            )
-            for name in bound_names(node)
+            Parameter(self._text(name), kind, default, marker, name.start_point[0] + 1) for name in bound_names(node)
         ]
 
     def _type(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Type:
@@ -231,17 +212,10 @@ class _Reader:
         if "receiver" in definition.captures:
             types += holders
         names = [name for unit in scopes for name in unit.names] + holders
-        return UnitLocation(
-            path=self._path,
-            language=self._language,
-            enclosing_names=tuple(names),
-            owner=types[-1] if types else None,
-            enclosing_function=functions[-1] if functions else None,
-            line=line_node.start_point[0] + 1,
-            start_line=widest.start_point[0] + 1,
-            end_line=widest.end_point[0] + 1,
-            code=self._text(widest),
-        )
+        owner, function = types[-1] if types else None, functions[-1] if functions else None
+        start, end = widest.start_point[0] + 1, widest.end_point[0] + 1
+        line, code = line_node.start_point[0] + 1, self._text(widest)
+        return UnitLocation(self._path, self._language, tuple(names), owner, function, line, start, end, code)
 
     def _holders(self, definition: Definition) -> list[str]:
         """The holders of a member: a receiver, a prototype or object literals, outermost first."""
@@ -269,18 +243,17 @@ class _Reader:
         return NAMELESS if node.type not in field or name is None else self._last_name(name)
 
     def _last_name(self, node: Node | None) -> str:
-        text = self._text(node) if node is not None else ""
-        return text.removesuffix(".prototype").rpartition(".")[2].strip("'\"`")
+        return self._text(node).removesuffix(".prototype").rpartition(".")[2].strip("'\"`")
 
     def _module(self, root: Node) -> Function:
-        statements: list[Statement] = self._statements.read(root)
-        line = root.end_point[0] + 1
-        location = UnitLocation(self._path, self._language, (), None, None, 1, 1, line, "")
-        calls = called_names(statements)
-        return Function("", "module", location, (), statements, True, calls, (), "")
+        location = UnitLocation(self._path, self._language, (), None, None, 1, 1, root.end_point[0] + 1, "")
+        return Function("", "module", location, (), self._statements.read(root), True, (), "")
 
-    def _text(self, node: Node) -> str:
-        return self._data[node.start_byte : node.end_byte].decode(errors="replace")
+    def _text(self, node: Node | None) -> str:
+        return self._data[node.start_byte : node.end_byte].decode(errors="replace") if node is not None else ""
+
+    def _spaced(self, node: Node | None) -> str:
+        return " ".join(self._text(node).split())
 
 
 def _drop_overloads(file: ParsedFile) -> None:
