@@ -8,7 +8,7 @@ import polars as pl
 from cortex_pipelines.extraction.architecture.build import FILE_COLUMNS, UNIT_COLUMNS
 from cortex_pipelines.extraction.architecture.build import architecture_facts as facts_of_project
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
+from cortex_pipelines.extraction.pairs.mining import PairMiner
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -82,7 +82,7 @@ def refactoring_pairs(
     commits = REPOSITORY_COMMITS.read(repository_commits)
     miner = PairMiner(project, pairs, refactoring, ingestion, privacy)
     mined = without_private_errors(
-        partial(mine_history, project_source, commits, project, root, miner, pairs, cache),
+        partial(miner.mine_history, project_source, commits, root, cache),
         SourceError,
         privacy,
         project_key(project, privacy),

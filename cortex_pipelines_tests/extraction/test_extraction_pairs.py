@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.extraction.assets import refactoring_pairs
 from cortex_pipelines.extraction.pairs.commits import changed_files, clean_message, is_noise, select_commits
-from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
+from cortex_pipelines.extraction.pairs.mining import PairMiner
 from cortex_pipelines.extraction.pairs.purposes import depth, parameter_count, purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
@@ -128,10 +128,7 @@ def miner(parameters: Parameters, settings: PairSettings) -> PairMiner:
 
 
 def mined(history: History, parameters: Parameters, settings: PairSettings, cache: RowCache) -> pl.DataFrame:
-    return mine_history(
-        history.source(), history.commits, "p", history.folder.parent,
-        miner(parameters, settings), settings, cache,
-    )  # fmt: skip
+    return miner(parameters, settings).mine_history(history.source(), history.commits, history.folder.parent, cache)
 
 
 def test_a_renamed_function_is_a_pair(

@@ -94,13 +94,13 @@ def select_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFram
         sum(_is_code(path) for path in paths) if len(parents) == 1 else 0
         for parents, paths in commits.select("parents", "paths").iter_rows()
     ]
-    noise = [is_noise(subject, settings.min_subject_words) for subject in commits["subject"]]
-    suitable = commits.with_columns(
-        pl.Series("code", code, dtype=pl.Int64), pl.Series("noise", noise, dtype=pl.Boolean)
-    ).filter(pl.col("code").is_between(1, settings.max_files), ~pl.col("noise"))
-    newest = suitable.sort("committed_at", "source", "commit", descending=[True, False, False])
-    limit = newest.height if settings.max_commits is None else settings.max_commits
-    return newest.head(limit).drop("code", "noise")
+    suitable = [
+        1 <= count <= settings.max_files and not is_noise(subject, settings.min_subject_words)
+        for count, subject in zip(code, commits["subject"], strict=True)
+    ]
+    newest = commits.filter(pl.Series(suitable, dtype=pl.Boolean))
+    newest = newest.sort("committed_at", "source", "commit", descending=[True, False, False])
+    return newest if settings.max_commits is None else newest.head(settings.max_commits)
 
 
 def changed_files(
@@ -114,8 +114,7 @@ def changed_files(
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]
             names = _names_in_git(mirror, commit["commit"], paths, redactor)
-            before: dict[str, str] = {}
-            after: dict[str, str] = {}
+            before, after = dict[str, str](), dict[str, str]()
             for texts, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
                 for path in paths:
                     blob = _blob_id(check, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars)

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,38 +29,57 @@ from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 _ROWS = pl.Schema({"cache_key": pl.String(), **REFACTORING_PAIRS.schema})
 
 
+@dataclass(frozen=True)
 class PairMiner:
-    def __init__(
-        self,
-        project: str,
-        settings: PairSettings,
-        refactoring: RefactoringSettings,
-        ingestion: IngestionSettings,
-        privacy: PrivacySettings,
-    ) -> None:
-        self._project = project
-        self._settings = settings
-        self._refactoring = refactoring
-        self._ingestion = ingestion
-        self._privacy = privacy
-        self._key = project_key(project, privacy)
+    """Mines the refactorings in the history of a project."""
+
+    project: str
+    settings: PairSettings
+    refactoring: RefactoringSettings
+    ingestion: IngestionSettings
+    privacy: PrivacySettings
+
+    @cached_property
+    def _key(self) -> bytes:
+        return project_key(self.project, self.privacy)
+
+    def mine_history(self, source: ProjectSource, commits: pl.DataFrame, root: Path, cache: RowCache) -> pl.DataFrame:
+        """Rows of ``REFACTORING_PAIRS``, from a cache for commits that were mined before.
+
+        Raises:
+            SourceError: a pinned revision is no longer available.
+        """
+        selected = select_commits(commits, self.settings)
+        # all in a commit that its rows depend on
+        parts = selected.select("source", "commit", "subject", "body").iter_rows()
+        keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
+        keyed_commits = selected.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+        mirrors = {
+            entry.label: open_revision(entry, pin, root, root / CACHE)
+            for entry, pin in matching_pins(source, self.project)
+            if isinstance(entry, GitSource)
+        }
+
+        def compute(missing: pl.Series) -> pl.DataFrame:
+            uncached = keyed_commits.filter(pl.col("cache_key").is_in(missing.to_list()))
+            mined = (self.mine_pairs(mirror, uncached.filter(source=label)) for label, mirror in mirrors.items())
+            return pl.concat([pl.DataFrame(schema=_ROWS), *mined])
+
+        rows = cache.rows(f"pairs/{self.project}", keyed_commits["cache_key"], compute)
+        return REFACTORING_PAIRS.conform(_newest(rows, self.settings))
 
     def mine_pairs(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
         """Rows of REFACTORING_PAIRS for some commits, with their ``cache_key``."""
+        redactor = PathRedactor(self.privacy, self._key)
         commit_rows = commits.to_dicts()
-        contents = changed_files(
-            mirror, commit_rows, self._settings, self._ingestion, PathRedactor(self._privacy, self._key)
-        )
-        frames = [pl.DataFrame(schema=_ROWS)]
-        for commit in track(commit_rows, "Looking for refactorings"):
-            rows = list(self._pairs(commit, next(contents)))
-            if rows:
-                frames.append(pl.DataFrame(rows, schema=_ROWS, orient="row"))
-        return pl.concat(frames)
+        contents = changed_files(mirror, commit_rows, self.settings, self.ingestion, redactor)
+        tracked = track(commit_rows, "Looking for refactorings")
+        rows = [row for commit in tracked for row in self._pairs(commit, next(contents))]
+        return pl.DataFrame(rows, schema=_ROWS, orient="row")
 
     def _pairs(self, commit: dict[str, Any], files: ChangedFiles) -> Iterator[dict[str, Any]]:
-        refactorings = detect(files.before, files.after, self._refactoring)
-        if len(refactorings) > self._settings.max_pairs:
+        refactorings = detect(files.before, files.after, self.refactoring)
+        if len(refactorings) > self.settings.max_pairs:
             return
         seen_codes = set()
         for refactoring in refactorings:
@@ -72,25 +93,22 @@ class PairMiner:
         if " ".join(before.split()) == " ".join(after.split()):
             return False  # only moved: nothing to learn
         lines = max(before.count("\n"), after.count("\n")) + 1
-        if self._settings.small_lines < lines < self._settings.large_lines:
+        if self.settings.small_lines < lines < self.settings.large_lines:
             return True
-        text = f"{self._settings.seed}:{commit['commit']}:{before}:{after}"
+        text = f"{self.settings.seed}:{commit['commit']}:{before}:{after}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:8], "big") < self._settings.extreme_share * 2**64
+        return int.from_bytes(digest[:8], "big") < self.settings.extreme_share * 2**64
 
     def _row(self, refactoring: Refactoring, commit: dict[str, Any]) -> dict[str, Any]:
         message = clean_message(commit["subject"], commit["body"])
-        smell = smell_gone(refactoring, self._settings)
+        smell = smell_gone(refactoring, self.settings)
         contract = refactoring.contract()
         identity = [commit["source"], commit["commit"], *(str(part) for part in contract.values())]
         digest = hashlib.sha256("\x1f".join(identity).encode("utf-8", "surrogatepass"))
         return {
             **contract,
-            "cache_key": commit["cache_key"],
+            **{name: commit[name] for name in ("cache_key", "source", "commit", "committed_at")},
             "pair_id": digest.hexdigest()[:32],
-            "source": commit["source"],
-            "commit": commit["commit"],
-            "committed_at": commit["committed_at"],
             "language": refactoring.language,
             "before": self._redacted(refactoring.code_before, refactoring.path_before, refactoring.language),
             "after": self._redacted(refactoring.code_after, refactoring.path_after, refactoring.language),
@@ -101,43 +119,7 @@ class PairMiner:
         }
 
     def _redacted(self, text: str, path: str, language: str | None) -> str:
-        return redact_text(text, path, language, self._privacy, self._key).text
-
-
-def mine_history(
-    source: ProjectSource,
-    commits: pl.DataFrame,
-    project: str,
-    root: Path,
-    miner: PairMiner,
-    settings: PairSettings,
-    cache: RowCache,
-) -> pl.DataFrame:
-    """Refactorings in the history of a project: ``REFACTORING_PAIRS``; ``cache`` has rows by commit.
-
-    Raises:
-        SourceError: a pinned revision is no longer available.
-    """
-    selected = select_commits(commits, settings)
-    # all in a commit that its rows depend on
-    parts = selected.select("source", "commit", "subject", "body").iter_rows()
-    keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
-    keyed_commits = selected.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
-    mirrors = {
-        entry.label: open_revision(entry, pin, root, root / CACHE)
-        for entry, pin in matching_pins(source, project)
-        if isinstance(entry, GitSource)
-    }
-
-    def compute(missing: pl.Series) -> pl.DataFrame:
-        uncached = keyed_commits.filter(pl.col("cache_key").is_in(missing.to_list()))
-        frames = [
-            miner.mine_pairs(mirror, uncached.filter(pl.col("source") == label)) for label, mirror in mirrors.items()
-        ]
-        return pl.concat([pl.DataFrame(schema=_ROWS), *frames])
-
-    rows = cache.rows(f"pairs/{project}", keyed_commits["cache_key"], compute)
-    return REFACTORING_PAIRS.conform(_newest(rows, settings))
+        return redact_text(text, path, language, self.privacy, self._key).text
 
 
 def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
