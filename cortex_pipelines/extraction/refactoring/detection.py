@@ -42,7 +42,7 @@ class ChangeFinder:
     def all(self) -> Iterator[DetectedChange]:
         pairing = self._pairing
         mapped_functions: list[MappedFunction] = [
-            (old, new, pairing.similarity.statement_map(old, new)) for old, new in [*pairing.functions, *pairing.moved]
+            (old, new, pairing.statement_map(old, new)) for old, new in [*pairing.functions, *pairing.moved]
         ]
         by_container = _functions_by_container(mapped_functions)
         local_renames = {

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import groupby, product
+from operator import itemgetter
 from typing import Any
 
 from cortex_pipelines.extraction.refactoring.mapping import dice_similarity, name_similarity, parameter_similarity
 from cortex_pipelines.extraction.refactoring.model import Function
 from cortex_pipelines.extraction.refactoring.renames import replaced_calls
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-from cortex_pipelines.extraction.refactoring.unit_pairing import Container, Pairing, outer_container, pair_unmoved
+from cortex_pipelines.extraction.refactoring.unit_pairing import Pairing, grouped, outer_container, pair_unmoved
 
 CALLED = 0.25
 """How much the required similarity falls if one function is called in place of the other."""
@@ -21,7 +22,7 @@ def pair_moved(pairing: Pairing, calls: Counter[tuple[str, str]], settings: Refa
     """Pair functions of different containers, outermost first: inner ones move along."""
     scored = []
     for old, new in _moved_candidates(pairing, calls):
-        body = pairing.similarity.body_similarity(old, new)
+        body = pairing.body_similarity(old, new)
         if body >= _move_threshold(old, new, settings, calls[old.name, new.name]):
             depth = len(old.location.enclosing_names)
             score = body + 0.3 * (old.name == new.name) + 0.1 * parameter_similarity(old, new)
@@ -54,9 +55,7 @@ def _seems_moved(pairing: Pairing, old: Function, new: Function) -> bool:
 
 
 def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iterable[tuple[Function, Function]]:
-    called: dict[str, list[str]] = defaultdict(list)
-    for old_name, new_name in sorted(calls):
-        called[old_name].append(new_name)
+    called = grouped(sorted(calls), itemgetter(0))
     by_name: dict[str, list[Function]] = defaultdict(list)
     by_statement: dict[tuple[str, ...], list[Function]] = defaultdict(list)
     for new in pairing.added.values():
@@ -67,7 +66,7 @@ def _moved_candidates(pairing: Pairing, calls: Counter[tuple[str, str]]) -> Iter
     for old in pairing.removed.values():
         if not old.name or not old.statements:
             continue
-        names = [old.name, *called[old.name]]
+        names = [old.name, *(name for _, name in called[old.name])]
         candidates = {id(new): new for name in names for new in by_name[name][:_MAX_NAMESAKES]}
         for statement in old.statements:
             sharing = by_statement.get(statement.texts, ())
@@ -108,11 +107,10 @@ def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
         partner = weak_pairs[id(old)][1] if id(old) in weak_pairs else None
         if new is partner:
             score = _score(pairing, old, new) + _KEPT_NAME_BONUS
-        elif _was_split(pairing, old, new, partner, before.get(id(new))) or _has_closer_namesake(
-            pairing, namesakes, old, new
-        ):
-            continue
         else:
+            was_split = _was_split(pairing, old, new, partner, before.get(id(new)))
+            if was_split or _has_closer_namesake(pairing, namesakes, old, new):
+                continue
             score = _rename_score(pairing, old, new, settings, calls[old.name, new.name])
         if score > 0:
             scored.append((-score, abs(old.location.line - new.location.line), old, new))
@@ -126,14 +124,10 @@ def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
 def _renamed_candidates(
     pairing: Pairing, old_functions: list[Function], new_functions: list[Function], calls: Counter[tuple[str, str]]
 ) -> Iterable[tuple[Function, Function]]:
-    by_container: dict[Container, list[Function]] = defaultdict(list)
-    for new in new_functions:
-        by_container[outer_container(new)].append(new)
-    groups: dict[Container, list[Function]] = defaultdict(list)
-    for old in old_functions:
-        groups[pairing.container_after(outer_container(old))].append(old)
+    by_container = grouped(new_functions, outer_container)
+    groups = grouped(old_functions, lambda old: pairing.container_after(outer_container(old)))
     for container, group in groups.items():
-        candidates = by_container.get(container, [])
+        candidates = by_container[container]
         if len(group) * len(candidates) <= _MAX_PAIRS:
             yield from product(group, candidates)
         else:
@@ -147,11 +141,9 @@ def _rare_feature_pairs(
     for new in new_functions:
         for feature in _features(new):
             by_feature[feature].append(new)
-    called: dict[str, list[str]] = defaultdict(list)
-    for old_name, new_name in sorted(calls):
-        called[old_name].append(new_name)
+    called = grouped(sorted(calls), itemgetter(0))
     for old in old_functions:
-        features = [*_features(old), *called[old.name]]
+        features = [*_features(old), *(name for _, name in called[old.name])]
         groups = [by_feature[mark] for mark in features if len(by_feature.get(mark, ())) in _RARE_COUNTS]
         for new in {id(new): new for group in groups for new in group}.values():
             yield old, new
@@ -171,7 +163,7 @@ def _weakly_paired(pairing: Pairing) -> list[tuple[Function, Function]]:
         if old.name
         and outer_container(new) in containers
         and parameter_similarity(old, new) < 1
-        and pairing.similarity.body_similarity(old, new) < 1
+        and pairing.body_similarity(old, new) < 1
     ]
 
 
@@ -189,13 +181,10 @@ def _was_split(
 def _has_closer_namesake(
     pairing: Pairing, namesakes: tuple[Namesakes, Namesakes], old: Function, new: Function
 ) -> bool:
-    body = pairing.similarity.body_similarity(old, new)
-    return any(
-        pairing.similarity.body_similarity(old, namesake) > max(body, _DIFFERENT_BODY)
-        for namesake in namesakes[1][old.name]
-    ) or any(
-        pairing.similarity.body_similarity(other, new) > max(body, _DIFFERENT_BODY) for other in namesakes[0][new.name]
-    )
+    body = max(pairing.body_similarity(old, new), _DIFFERENT_BODY)
+    others = [(old, namesake) for namesake in namesakes[1][old.name]]
+    others += [(namesake, new) for namesake in namesakes[0][new.name]]
+    return any(pairing.body_similarity(*pair) > body for pair in others)
 
 
 def _by_name(functions: Iterable[Function]) -> Namesakes:
@@ -209,11 +198,9 @@ def _by_name(functions: Iterable[Function]) -> Namesakes:
 def _took_name(pairing: Pairing, old: Function, new: Function, caller_pair: tuple[Function, Function]) -> bool:
     if min(len(function.statements) for function in caller_pair) <= 1:
         return False
-    different_body = (
-        pairing.similarity.body_similarity(*caller_pair) < _DIFFERENT_BODY and parameter_similarity(*caller_pair) < 1
-    )
-    renamed_body = pairing.similarity.body_similarity(old, new) >= _SAME_BODY and parameter_similarity(old, new) == 1
-    return different_body and renamed_body
+    if pairing.body_similarity(*caller_pair) >= _DIFFERENT_BODY or parameter_similarity(*caller_pair) == 1:
+        return False
+    return pairing.body_similarity(old, new) >= _SAME_BODY and parameter_similarity(old, new) == 1
 
 
 def _rename(pairing: Pairing, old: Function, new: Function, origin: Function | None) -> None:
@@ -228,7 +215,7 @@ def _rename(pairing: Pairing, old: Function, new: Function, origin: Function | N
 
 def _score(pairing: Pairing, old: Function, new: Function) -> float:
     name = name_similarity(old.name, new.name)
-    body = pairing.similarity.body_similarity(old, new)
+    body = pairing.body_similarity(old, new)
     return 0.65 * body + 0.2 * name + 0.15 * parameter_similarity(old, new)
 
 
@@ -238,7 +225,7 @@ def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
     calls: Counter[tuple[str, str]] = Counter()
     for old, new in pairing.functions:
         if not removed.isdisjoint(old.calls) and not added.isdisjoint(new.calls):
-            calls.update(replaced_calls(pairing.similarity.statement_map(old, new)))
+            calls.update(replaced_calls(pairing.statement_map(old, new)))
     return calls
 
 
@@ -250,7 +237,7 @@ def _rename_score(pairing: Pairing, old: Function, new: Function, settings: Refa
         is_match = (name >= 0.5 or calls > 0) and parameter_similarity(old, new) == 1
         return _score(pairing, old, new) if is_match else 0.0
     threshold = _rename_threshold(old, new, name, settings, calls)
-    return _score(pairing, old, new) if pairing.similarity.body_similarity(old, new) >= threshold else 0.0
+    return _score(pairing, old, new) if pairing.body_similarity(old, new) >= threshold else 0.0
 
 
 def _rename_threshold(old: Function, new: Function, name: float, settings: RefactoringSettings, calls: int) -> float:

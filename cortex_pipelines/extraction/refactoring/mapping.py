@@ -261,25 +261,6 @@ def parameter_similarity(first: Function, second: Function) -> float:
     return dice_similarity(*names)
 
 
-class FunctionSimilarity:
-    """Similarity of functions, computed once per pair."""
-
-    def __init__(self) -> None:
-        self._maps: dict[tuple[int, int], StatementMap] = {}
-
-    def statement_map(self, old: Function, new: Function) -> StatementMap:
-        key = id(old), id(new)
-        if key not in self._maps:
-            self._maps[key] = map_statements(old.statements, new.statements)
-        return self._maps[key]
-
-    def body_similarity(self, old: Function, new: Function) -> float:
-        """Similarity of two bodies; without shared words they are not mapped."""
-        if dice_similarity(old.word_counts, new.word_counts) < 0.2:
-            return 0.0
-        return self.statement_map(old, new).equal_share()
-
-
 def type_similarity(first: Type, second: Type) -> float:
     members = [
         Counter(method.name for method in unit.methods)

@@ -1,18 +1,24 @@
 """Matched units of two versions: files first, then types, then functions."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename
+from typing import TypeVar
 
 from cortex_pipelines.extraction.refactoring.mapping import (
-    FunctionSimilarity,
+    StatementMap,
+    dice_similarity,
+    map_statements,
     name_similarity,
     parameter_similarity,
     type_similarity,
 )
 from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, Function, ParsedFile, Type
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 Container = tuple[str, tuple[str, ...]]
 """A container: its file and the names from the outermost in."""
@@ -33,7 +39,7 @@ class Pairing:
     removed: dict[int, Function] = field(default_factory=dict)
     added: dict[int, Function] = field(default_factory=dict)
     containers: dict[Container, Container] = field(default_factory=dict)
-    similarity: FunctionSimilarity = field(default_factory=FunctionSimilarity)
+    _maps: dict[tuple[int, int], StatementMap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for old, new in self.files:
@@ -50,6 +56,17 @@ class Pairing:
     @property
     def functions(self) -> list[tuple[Function, Function]]:
         return list(self.in_place.values())
+
+    def statement_map(self, old: Function, new: Function) -> StatementMap:
+        key = id(old), id(new)
+        if key not in self._maps:
+            self._maps[key] = map_statements(old.statements, new.statements)
+        return self._maps[key]
+
+    def body_similarity(self, old: Function, new: Function) -> float:
+        """Similarity of two bodies, 0 to 1; without shared words they are not mapped."""
+        alike = dice_similarity(old.word_counts, new.word_counts) >= 0.2
+        return self.statement_map(old, new).equal_share() if alike else 0.0
 
     def container_after(self, container: Container) -> Container:
         """The container in the new version that corresponds to one of the old."""
@@ -80,6 +97,14 @@ class Pairing:
         _, new = self.in_place.pop(id(old))
         self.containers.pop(inner_container(old), None)
         self.removed[id(old)], self.added[id(new)] = old, new
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Items by a key; a key without any has an empty list."""
+    groups: dict[K, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
 
 
 def outer_container(unit: Function | Type) -> Container:
@@ -129,9 +154,7 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _namesakes(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    by_container: dict[tuple[Container, str], list[Type]] = defaultdict(list)
-    for new in added:
-        by_container[outer_container(new), new.name].append(new)
+    by_container = grouped(added, lambda new: (outer_container(new), new.name))
     for old in sorted(removed, key=lambda kind: len(kind.location.enclosing_names)):
         candidates = by_container[pairing.container_after(outer_container(old)), old.name]
         if candidates:
@@ -175,12 +198,8 @@ _MAX_OVERLOADS = 50
 
 
 def pair_unmoved(pairing: Pairing) -> None:
-    candidates: dict[tuple[Container, str], list[Function]] = defaultdict(list)
-    for new in pairing.added.values():
-        candidates[outer_container(new), new.name].append(new)
-    groups: dict[tuple[Container, str], list[Function]] = defaultdict(list)
-    for old in pairing.removed.values():
-        groups[pairing.container_after(outer_container(old)), old.name].append(old)
+    candidates = grouped(pairing.added.values(), lambda new: (outer_container(new), new.name))
+    groups = grouped(pairing.removed.values(), lambda old: (pairing.container_after(outer_container(old)), old.name))
     for key in sorted(groups):
         for old, new in _overloads(pairing, groups[key], candidates[key]):
             pairing.pair_functions(old, new)
@@ -195,7 +214,7 @@ def _overloads(
         (
             -(_types(old) == _types(new) and old.has_body == new.has_body)
             - parameter_similarity(old, new)
-            - pairing.similarity.body_similarity(old, new),
+            - pairing.body_similarity(old, new),
             abs(old_index - new_index),
             old_index,
             new_index,
