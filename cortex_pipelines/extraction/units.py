@@ -44,7 +44,7 @@ from cortex_pipelines.syntax.unparsable import syntax_tree
 def read_code(
     text: str | bytes, language: str, path: str, settings: ExtractionSettings
 ) -> tuple[list[Unit], SkipReason | None]:
-    """Units of one file, with test cases that are none (``it("…", …)``, kind ``test``); or why it was not parsed."""
+    """Units of one file, and test cases that are not units (``it("…", …)``, kind ``test``); or why not."""
     data = text.encode(errors="replace") if isinstance(text, str) else text
     grammar = grammar_for(language, path)
     tree = syntax_tree(data, grammar, settings.max_file_bytes)

@@ -36,12 +36,8 @@ class UnitDocstrings:
     def __init__(self, units: pl.DataFrame) -> None:
         self._documented: dict[tuple[str, str], tuple[int, str]] = {}
         self._declared: dict[str, dict[str, None]] = {}
-        ordered_units = units.select(UNIT_COLUMNS).sort(
-            "path", "start_byte", "end_byte", descending=[False, False, True]
-        )
-        for path, kind, name, qualified, line, docstring in ordered_units.select(
-            "path", "kind", "name", "qualified_name", "start_line", "docstring"
-        ).iter_rows():
+        ordered_units = units.sort("path", "start_byte", "end_byte", descending=[False, False, True])
+        for path, kind, name, qualified, line, docstring, *_ in ordered_units.select(UNIT_COLUMNS).iter_rows():
             if docstring and kind != "import":
                 self._documented.setdefault((path, qualified), (line, docstring))
                 self._documented.setdefault((path, name), (line, docstring))
@@ -122,7 +118,7 @@ def _resolve_source(rows: list[Row], files: pl.DataFrame, notes: UnitDocstrings)
         by_path[path] += targets
     mounts = Mounts(kinds["route"] + kinds[MOUNT], by_path, resolver)
     facts = [
-        *_modules(kinds["module"], notes),
+        *({**row, "subject": row["path"], "object": ", ".join(notes.declared(row["path"]))} for row in kinds["module"]),
         *_imports(kinds[IMPORT], imports),
         *_crossings(kinds[IMPORT], imports, index),
         *(
@@ -175,12 +171,6 @@ def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> SourceIndex
         aliases.setdefault(row["subject"], parsed_detail(row["detail"]))
     names = {row["path"]: row["object"] for row in kinds[NAME]}
     return SourceIndex(paths, packages, aliases, names)
-
-
-def _modules(rows: list[Row], notes: UnitDocstrings) -> Iterator[Row]:
-    for row in rows:
-        declared = ", ".join(notes.declared(row["path"]))
-        yield {**row, "subject": row["path"], "object": declared}
 
 
 def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]]) -> Iterator[Row]:

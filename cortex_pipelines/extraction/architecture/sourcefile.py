@@ -107,7 +107,7 @@ READERS: dict[str, tuple[Callable[[SourceFile], bool], Reader]] = {}
 """Readers of facts by name, with what selects their files; ``readers/`` registers them."""
 
 
-def reads(applies_to: Callable[[SourceFile], bool]) -> Callable[[Reader], Reader]:
+def fact_reader(applies_to: Callable[[SourceFile], bool]) -> Callable[[Reader], Reader]:
     def register(reader: Reader) -> Reader:
         READERS[reader.__name__] = (applies_to, reader)
         return reader

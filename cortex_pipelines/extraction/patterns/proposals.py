@@ -202,7 +202,7 @@ def _replacements(pairs: pl.DataFrame, language: str) -> Iterator[_TemplatePair]
 
 def _template_pair(*nodes: Node) -> list[list[StatementTemplate]]:
     """Templates of nodes that belong together; none if one of them cannot be a template."""
-    pair = [[statement_template(node, whole) for node in nodes] for whole in (False, True)]
+    pair = [[statement_template(node, whole_arguments) for node in nodes] for whole_arguments in (False, True)]
     return [[t for t in templates if t is not None] if None not in templates else [] for templates in pair]
 
 

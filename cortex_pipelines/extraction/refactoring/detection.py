@@ -230,8 +230,8 @@ def detect(before: Mapping[str, str], after: Mapping[str, str], settings: Refact
 
 def _order(r: Refactoring) -> tuple[str | int, ...]:
     names = (r.name_before, r.name_after, r.container_before, r.container_after)
-    place = (r.path_after, r.line_after, r.type, r.path_before, r.line_before)
-    return (*place, *(name or "" for name in names), r.description)
+    location = (r.path_after, r.line_after, r.type, r.path_before, r.line_before)
+    return (*location, *(name or "" for name in names), r.description)
 
 
 def _extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:

@@ -182,9 +182,9 @@ def _has_closer_namesake(
     pairing: Pairing, namesakes: tuple[Namesakes, Namesakes], old: Function, new: Function
 ) -> bool:
     body = max(pairing.body_similarity(old, new), _DIFFERENT_BODY)
-    others = [(old, namesake) for namesake in namesakes[1][old.name]]
-    others += [(namesake, new) for namesake in namesakes[0][new.name]]
-    return any(pairing.body_similarity(*pair) > body for pair in others)
+    namesake_pairs = [(old, namesake) for namesake in namesakes[1][old.name]]
+    namesake_pairs += [(namesake, new) for namesake in namesakes[0][new.name]]
+    return any(pairing.body_similarity(*pair) > body for pair in namesake_pairs)
 
 
 def _by_name(functions: Iterable[Function]) -> Namesakes:

@@ -66,10 +66,10 @@ class RenameProof:
     def after(self) -> Counter[str]:
         return self._counts(1)
 
-    def _counts(self, side: int) -> Counter[str]:
+    def _counts(self, position: int) -> Counter[str]:
         counts: Counter[str] = Counter()
         for pair, count in self.pair_counts.items():
-            counts[pair[side]] += count
+            counts[pair[position]] += count
         return counts
 
 

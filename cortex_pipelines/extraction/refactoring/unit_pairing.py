@@ -65,8 +65,8 @@ class Pairing:
 
     def body_similarity(self, old: Function, new: Function) -> float:
         """Similarity of two bodies, 0 to 1; without shared words they are not mapped."""
-        alike = dice_similarity(old.word_counts, new.word_counts) >= 0.2
-        return self.statement_map(old, new).equal_share() if alike else 0.0
+        shares_words = dice_similarity(old.word_counts, new.word_counts) >= 0.2
+        return self.statement_map(old, new).equal_share() if shares_words else 0.0
 
     def container_after(self, container: Container) -> Container:
         """The container in the new version that corresponds to one of the old."""

@@ -18,7 +18,7 @@ _FILE_MODES = frozenset({b"100644", b"100755"})
 
 
 def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
-    """Read the code in a folder, without links, non-code and oversized files; NotADirectoryError if it is none."""
+    """Read the code in a folder (else NotADirectoryError), without links, non-code and oversized files."""
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: not a folder; give two folders, one per version")
     version: Version = {}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import METHODS, Fact
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
 _GRAPHQL = re.compile(
@@ -17,7 +17,7 @@ _GRAPHQL = re.compile(
 _ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}
 
 
-@reads(lambda file: file.name.endswith((".graphql", ".graphqls", ".gql")))
+@fact_reader(lambda file: file.name.endswith((".graphql", ".graphqls", ".gql")))
 def graphql_api(file: SourceFile) -> Iterator[Fact]:
     """Each type with its fields; fields of the root types as operations."""
     kind, name, start, doc, depth = "", "", 0, "", 0
@@ -64,7 +64,7 @@ def _line_of(match: re.Match[str], group: str, line: int) -> int:
 _OPENAPI = re.compile(r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE)
 
 
-@reads(lambda file: file.language in ("yaml", "json") and bool(_OPENAPI.search(file.text[:4000])))
+@fact_reader(lambda file: file.language in ("yaml", "json") and bool(_OPENAPI.search(file.text[:4000])))
 def openapi(file: SourceFile) -> Iterator[Fact]:
     for document in file.yaml[:1]:
         title = document.scalar("info", "title") or file.name
@@ -105,7 +105,7 @@ _PROTO = re.compile(
 )
 
 
-@reads(lambda file: file.name.endswith(".proto"))
+@fact_reader(lambda file: file.name.endswith(".proto"))
 def proto_api(file: SourceFile) -> Iterator[Fact]:
     open_blocks: list[tuple[str, str, int]] = []
     for line, match in _numbered(_PROTO, file.text):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import Fact, detail
 from cortex_pipelines.extraction.architecture.resolvers.index import join_path
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
 _COMPOSE_NAME = re.compile(r"(^|[-._])compose([-._][\w.-]*)?\.ya?ml$|^docker-stack.*\.ya?ml$")
@@ -16,7 +16,7 @@ _COMPOSE_LISTS = {
 }
 
 
-@reads(lambda file: bool(_COMPOSE_NAME.search(file.name)))
+@fact_reader(lambda file: bool(_COMPOSE_NAME.search(file.name)))
 def compose(file: SourceFile) -> Iterator[Fact]:
     for document in file.yaml:
         for name, key, service in document.children("services"):
@@ -79,7 +79,7 @@ _RELATIONS = {
 }
 
 
-@reads(lambda file: bool(_DOCKERFILE.search(file.name)) and not file.name.endswith((".md", ".py", ".go", ".ts")))
+@fact_reader(lambda file: bool(_DOCKERFILE.search(file.name)) and not file.name.endswith((".md", ".py", ".go", ".ts")))
 def dockerfiles(file: SourceFile) -> Iterator[Fact]:
     stage, number = file.path, 0
     if file.folder:  # a folder with its own image is deployed separately
@@ -153,7 +153,7 @@ _REQUIRED_KEY = re.compile(r"^[ \t]*[\"']?(apiVersion|kind)[\"']?[ \t]*:", re.MU
 _POD_SPECS = (("spec",), ("spec", "template", "spec"), ("spec", "jobTemplate", "spec", "template", "spec"))
 
 
-@reads(
+@fact_reader(
     lambda file: (
         file.language in ("yaml", "json")
         and (file.name == "Chart.yaml" or len(set(_REQUIRED_KEY.findall(file.text))) == 2)
@@ -240,7 +240,7 @@ def _kind(path: str) -> str | None:
     return next((kind for kind, pattern in _PATHS.items() if pattern.search(path)), None)
 
 
-@reads(lambda file: file.language == "yaml" and _kind(file.path) is not None)
+@fact_reader(lambda file: file.language == "yaml" and _kind(file.path) is not None)
 def ci(file: SourceFile) -> Iterator[Fact]:
     """Triggers, jobs, runners, job dependencies and actions."""
     kind = str(_kind(file.path))
@@ -300,7 +300,7 @@ _SOURCE = re.compile(r"^\s*source\s*=\s*\"([^\"]+)\"")
 _DESCRIPTION = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
 
 
-@reads(lambda file: file.name.endswith((".tf", ".tofu")))
+@fact_reader(lambda file: file.name.endswith((".tf", ".tofu")))
 def terraform(file: SourceFile) -> Iterator[Fact]:
     """Each top-level block; it ends at the first closing brace in column one."""
     start, name, kind, source, description = 0, "", "", "", ""
@@ -314,6 +314,6 @@ def terraform(file: SourceFile) -> Iterator[Fact]:
         if start and (attribute := _DESCRIPTION.match(line)):
             description = attribute[1]
         if start and (line.startswith("}") or (match and line.rstrip().endswith("}"))):
-            written = (description, "summary") if description else (file.comment_above(start), "comment")
-            yield Fact(start, number, "deployment", name, kind, source, "terraform", *written)
+            description_and_source = (description, "summary") if description else (file.comment_above(start), "comment")
+            yield Fact(start, number, "deployment", name, kind, source, "terraform", *description_and_source)
             start = 0

@@ -14,7 +14,7 @@ from cortex_pipelines.extraction.architecture.facts import (
     route,
     table_facts,
 )
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child,
@@ -35,7 +35,7 @@ _COLUMN = re.compile(r"(?:^|;)\s*column:\s*([\w.]+)", re.IGNORECASE)
 _RETURNED_NAME = re.compile(r'return\s+["`]([^"`]+)["`]')
 
 
-@reads(lambda file: file.language == "go" and bool(_TAG.search(file.text) or "gorm.Model" in file.text))
+@fact_reader(lambda file: file.language == "go" and bool(_TAG.search(file.text) or "gorm.Model" in file.text))
 def go_models(file: SourceFile) -> Iterator[Fact]:
     names = {}  # func (User) TableName() string { return "users" }
     for node in file.nodes("tablename"):
@@ -90,7 +90,7 @@ _CLIENTS = frozenset({"http", "client", "resty", "c", "ctx", "req", "r.Header", 
 
 
 # tests call routes
-@reads(lambda file: file.language == "go" and not file.name.endswith("_test.go"))
+@fact_reader(lambda file: file.language == "go" and not file.name.endswith("_test.go"))
 def go_routes(file: SourceFile) -> Iterator[Fact]:
     technology = next((name for key, name in _FRAMEWORKS.items() if key in file.text), None)
     for call in file.nodes("call"):

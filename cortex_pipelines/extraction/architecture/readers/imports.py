@@ -7,7 +7,7 @@ from typing import Any
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import IMPORT, NAME, Fact, detail
-from cortex_pipelines.extraction.architecture.sourcefile import NOT_DESCRIPTIVE, SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import NOT_DESCRIPTIVE, SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child_text,
@@ -35,7 +35,7 @@ def _import(node: Node, module: str, language: str | None, relation: str = "impo
     return Fact(*lines_of(node), IMPORT, "", relation, module, language, detail=detail(**details))
 
 
-@reads(lambda file: file.language == "go")
+@fact_reader(lambda file: file.language == "go")
 def go_imports(file: SourceFile) -> Iterator[Fact]:
     """The file's package, and one import per path with its local name."""
     for node in file.nodes("package"):
@@ -46,7 +46,7 @@ def go_imports(file: SourceFile) -> Iterator[Fact]:
             yield _import(node, path, "go", names=[("", name_of(node) or path.rsplit("/", 1)[-1])])
 
 
-@reads(lambda file: file.language == "java")
+@fact_reader(lambda file: file.language == "java")
 def java_imports(file: SourceFile) -> Iterator[Fact]:
     """The file's package, and one import per name (``.*`` kept, ``static`` in the detail)."""
     for node in file.nodes("package"):
@@ -58,7 +58,7 @@ def java_imports(file: SourceFile) -> Iterator[Fact]:
         yield _import(node, "".join(words[1:] if static else words), "java", static=static)
 
 
-@reads(lambda file: file.language in ("javascript", "typescript"))
+@fact_reader(lambda file: file.language in ("javascript", "typescript"))
 def javascript_imports(file: SourceFile) -> Iterator[Fact]:
     """One import, re-export or ``require`` per module, with its local names."""
     for node in file.nodes("import"):
@@ -108,7 +108,7 @@ def _destructured(part: Node) -> tuple[str, str]:
     return text(part), text(part)
 
 
-@reads(lambda file: file.language == "python")
+@fact_reader(lambda file: file.language == "python")
 def python_imports(file: SourceFile) -> Iterator[Fact]:
     """One import per module: its dotted name, with leading dots if relative."""
     for node in file.nodes("import"):
@@ -125,7 +125,7 @@ def python_imports(file: SourceFile) -> Iterator[Fact]:
                 yield _import(node, dotted, "python", names=[("", local)])
 
 
-@reads(lambda file: file.language == "rust")
+@fact_reader(lambda file: file.language == "rust")
 def rust_imports(file: SourceFile) -> Iterator[Fact]:
     """Submodules declared by ``mod``, and one import per path in a ``use``."""
     inline = set()
@@ -172,7 +172,7 @@ def _use_paths(node: Node | None, prefix: str, level: int) -> Iterator[tuple[str
         yield (prefix.removesuffix("::") if path == "self" and prefix else prefix + path), node
 
 
-@reads(lambda file: file.language in PARSED)
+@fact_reader(lambda file: file.language in PARSED)
 def modules(file: SourceFile) -> Iterator[Fact]:
     """The module; its declarations are filled in from its units."""
     top = "\n".join(file.lines[:_TOP_LINES]) + "\n"

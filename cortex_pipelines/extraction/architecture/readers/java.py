@@ -12,7 +12,7 @@ from cortex_pipelines.extraction.architecture.facts import (
     route,
     table_facts,
 )
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     child,
     child_text,
@@ -68,7 +68,7 @@ _ENTITIES = {
 }
 
 
-@reads(lambda file: file.language == "java" and any(f"@{name}" in file.text for name in _ENTITIES))
+@fact_reader(lambda file: file.language == "java" and any(f"@{name}" in file.text for name in _ENTITIES))
 def java_models(file: SourceFile) -> Iterator[Fact]:
     for node in file.nodes("class"):
         annotations = _annotations(node)
@@ -106,7 +106,7 @@ _MICRONAUT = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Del
 _CLIENTS = frozenset({"FeignClient", "Client", "RegisterRestClient", "HttpExchange"})
 
 
-@reads(lambda file: file.language == "java")
+@fact_reader(lambda file: file.language == "java")
 def java_routes(file: SourceFile) -> Iterator[Fact]:
     for node in file.nodes("class"):
         class_annotations = _annotations(node)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, TableDefinition, table_facts
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child_text,
@@ -27,7 +27,7 @@ _DECORATED = ("typeorm", "mikro-orm", "sequelize", "mongoose")
 _MAPPERS = (*_DECORATED, "drizzle", "schema(")
 
 
-@reads(
+@fact_reader(
     lambda file: file.language in ("javascript", "typescript") and any(mark in file.text.lower() for mark in _MAPPERS)
 )
 def javascript_models(file: SourceFile) -> Iterator[Fact]:

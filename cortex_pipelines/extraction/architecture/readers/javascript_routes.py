@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import METHODS, Fact, mount, route
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child,
@@ -46,7 +46,7 @@ _HANDLERS = frozenset(
 )
 
 
-@reads(lambda file: file.language in ("javascript", "typescript"))
+@fact_reader(lambda file: file.language in ("javascript", "typescript"))
 def javascript_routes(file: SourceFile) -> Iterator[Fact]:
     routers = {}
     for node in file.nodes("assigned"):
@@ -185,7 +185,7 @@ _DECORATORS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "De
                "Head": "HEAD", "Options": "OPTIONS", "All": "ANY", "Sse": "GET"}  # fmt: skip
 
 
-@reads(lambda file: file.language in ("typescript", "javascript") and "Controller(" in file.text)
+@fact_reader(lambda file: file.language in ("typescript", "javascript") and "Controller(" in file.text)
 def nest_routes(file: SourceFile) -> Iterator[Fact]:
     technology = "nestjs" if "@nestjs/" in file.text else None
     for node in file.nodes("class"):
@@ -231,7 +231,7 @@ _GROUP = re.compile(r"\([^/()]*\)/?|@[^/]+/?")
 _PARAMETER = re.compile(r"\[+(?:\.\.\.)?(\w+)\]+")
 
 
-@reads(lambda file: file.language in ("javascript", "typescript"))
+@fact_reader(lambda file: file.language in ("javascript", "typescript"))
 def next_routes(file: SourceFile) -> Iterator[Fact]:
     """A route for each exported handler, where Next.js looks for them."""
     app = _APP.search(file.path)

@@ -10,7 +10,7 @@ from posixpath import basename
 from typing import Any
 
 from cortex_pipelines.extraction.architecture.facts import CONFIG, Fact, detail
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import first_line, keyword, lines_of, string_value, strings_in
 
 _MAX_DEPENDENCIES = 1000  # each is searched for in the whole manifest
@@ -20,8 +20,8 @@ def _package(
     file: SourceFile, name: str, kind: str, name_line: str, description: object, needs: list[str], details: str = ""
 ) -> Iterator[Fact]:
     """A package at the first line that matches a pattern, and each dependency at its line."""
-    line, about = file.line_with(name_line), description if isinstance(description, str) else ""
-    yield Fact(line, line, "service", name, "rooted-at", file.folder, kind, about, "manifest", details)
+    line, summary = file.line_with(name_line), description if isinstance(description, str) else ""
+    yield Fact(line, line, "service", name, "rooted-at", file.folder, kind, summary, "manifest", details)
     for need in islice(dict.fromkeys(needs), _MAX_DEPENDENCIES):
         line = file.line_with(rf"(?<![\w.@/-]){re.escape(need)}(?![\w-])")
         yield Fact(line, line, "service-dependency", name, "depends-on", need, kind)
@@ -40,7 +40,7 @@ def _table(data: object, *keys: str) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-@reads(lambda file: file.name == "Cargo.toml")
+@fact_reader(lambda file: file.name == "Cargo.toml")
 def cargo_manifests(file: SourceFile) -> Iterator[Fact]:
     data = _toml(file)
     package, targets = _table(data, "package"), data.get("bin")
@@ -58,7 +58,7 @@ _GO_MODULE = re.compile(r"\s*module\s+\"?([^\s\"]+)")
 _GO_REQUIRE = re.compile(r"\s*(?:require\s+)?\"?([^\s\"()]+)\"?\s+v\d")
 
 
-@reads(lambda file: file.name == "go.mod")
+@fact_reader(lambda file: file.name == "go.mod")
 def go_modules(file: SourceFile) -> Iterator[Fact]:
     """The module and its direct requirements."""
     name, block = "", ""
@@ -87,7 +87,7 @@ _GRADLE_DEPENDENCY = re.compile(
 _GRADLE_NAME = re.compile(r"^\s*rootProject\.name\s*=\s*[\"']([^\"']+)")
 
 
-@reads(lambda file: file.name == "pom.xml" or file.name.endswith((".gradle", ".gradle.kts")))
+@fact_reader(lambda file: file.name == "pom.xml" or file.name.endswith((".gradle", ".gradle.kts")))
 def jvm_manifests(file: SourceFile) -> Iterator[Fact]:
     """The module of Maven or Gradle and its dependencies as ``group:artifact``."""
     yield from _pom(file) if file.name == "pom.xml" else _gradle(file)
@@ -163,7 +163,7 @@ _TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
 _NPM_DEPENDENCIES = ("dependencies", "peerDependencies", "optionalDependencies", "devDependencies")
 
 
-@reads(lambda file: file.name == "package.json" or bool(_TSCONFIG.match(file.name)))
+@fact_reader(lambda file: file.name == "package.json" or bool(_TSCONFIG.match(file.name)))
 def npm_manifests(file: SourceFile) -> Iterator[Fact]:
     """The package and its dependencies, or the base folder and path aliases of TypeScript."""
     try:
@@ -210,7 +210,7 @@ _REQUIREMENTS = re.compile(r"(^|[-_.])(requirements|constraints)([-_.].*)?\.txt$
 _PYTHON_MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
-@reads(lambda file: file.name in _PYTHON_MANIFESTS or bool(_REQUIREMENTS.search(file.name)))
+@fact_reader(lambda file: file.name in _PYTHON_MANIFESTS or bool(_REQUIREMENTS.search(file.name)))
 def python_manifests(file: SourceFile) -> Iterator[Fact]:
     match file.name:
         case "setup.py":

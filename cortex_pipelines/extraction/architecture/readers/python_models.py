@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, TableDefinition, table_facts
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child,
@@ -35,7 +35,7 @@ _FOREIGN_KEY = re.compile(r"ForeignKey\(\s*['\"]([^'\"]+)")
 _SQLMODEL_KEY = re.compile(r"foreign_key\s*=\s*['\"]([^'\"]+)")
 
 
-@reads(lambda file: file.language == "python" and any(mark in file.text for mark in _MAPPERS))
+@fact_reader(lambda file: file.language == "python" and any(mark in file.text for mark in _MAPPERS))
 def python_models(file: SourceFile) -> Iterator[Fact]:
     for node in file.nodes("class"):
         table = _model(file, node)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.facts import METHODS, Fact, mount, route
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child,
@@ -25,7 +25,7 @@ _PATTERNS = ("path", "re_path", "url")
 _MAX_DEPTH = 6
 
 
-@reads(lambda file: file.language == "python" and "urlpatterns" in file.text)
+@fact_reader(lambda file: file.language == "python" and "urlpatterns" in file.text)
 def django_urls(file: SourceFile) -> Iterator[Fact]:
     for patterns in file.nodes("patterns"):
         yield from _pattern_facts(patterns.child_by_field_name("right"), "", 0)
@@ -113,7 +113,7 @@ _Routers = Mapping[str, tuple[str, str, Node]]
 """Framework, prefix and definition of each router."""
 
 
-@reads(lambda file: file.language == "python")
+@fact_reader(lambda file: file.language == "python")
 def python_routes(file: SourceFile) -> Iterator[Fact]:
     routers = dict(_routers(file))
     guess = _framework(file)

@@ -14,7 +14,7 @@ from cortex_pipelines.extraction.architecture.facts import (
     route,
     table_facts,
 )
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 from cortex_pipelines.extraction.architecture.syntax import (
     arguments_of,
     child,
@@ -40,7 +40,7 @@ _COLUMN = re.compile(r"^[ \t]*(\w+)[ \t]*->[ \t]*([^,\n]+)", re.MULTILINE)
 _SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
 
 
-@reads(lambda file: file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text))
+@fact_reader(lambda file: file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text))
 def rust_models(file: SourceFile) -> Iterator[Fact]:
     for node in file.nodes("macro"):
         code, start = text(node), first_line(node)
@@ -84,7 +84,7 @@ _ROUTES = re.compile(r"routes!\s*\[([^\]]*)\]")
 _NAMES = ("identifier", "scoped_identifier")
 
 
-@reads(lambda file: file.language == "rust")
+@fact_reader(lambda file: file.language == "rust")
 def rust_routes(file: SourceFile) -> Iterator[Fact]:
     frameworks = (name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text))
     technology = next(frameworks, None)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.architecture.facts import ColumnDefinition, Fact, TableDefinition, table_facts
-from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, reads
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile, fact_reader
 
 _MODEL = re.compile(r"\s*(model|enum|view|type)\s+(\w+)\s*\{")
 _FIELD = re.compile(r"\s*(\w+)\s+([A-Za-z]\w*)(\[\]|\?)?(.*)$")
@@ -18,7 +18,7 @@ _SCALARS = frozenset(
 )
 
 
-@reads(lambda file: file.name.endswith(".prisma"))
+@fact_reader(lambda file: file.name.endswith(".prisma"))
 def prisma_models(file: SourceFile) -> Iterator[Fact]:
     start, kind, model = 0, "", ""
     for number, line in enumerate(file.lines, 1):
@@ -80,7 +80,7 @@ class _Token:
         return self.text[1:-1] if self.kind == "quoted" else self.text
 
 
-@reads(lambda file: file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql")))
+@fact_reader(lambda file: file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql")))
 def sql_tables(file: SourceFile) -> Iterator[Fact]:
     """Tables and views with their columns, and foreign keys that are added later."""
     for tokens in _statements(file.text):

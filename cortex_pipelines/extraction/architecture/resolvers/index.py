@@ -1,10 +1,11 @@
 """Index of the files, folders, packages and aliases of a source that imports may name."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from posixpath import dirname, join, normpath
+from posixpath import basename, dirname, join, normpath
 from typing import Any
 
 INTERNAL, EXTERNAL, STANDARD, UNRESOLVED = "internal", "external", "standard", "unresolved"
@@ -59,27 +60,26 @@ class SourceIndex:
 
     @cached_property
     def java_types(self) -> dict[str, list[str]]:
-        files: dict[str, list[str]] = {}
-        for path in sorted(self.namespaces):
-            if path.endswith(".java"):
-                name = path.rsplit("/", 1)[-1].removesuffix(".java")
-                files.setdefault(f"{self.namespaces[path]}.{name}", []).append(path)
-        return files
+        """Files of each top-level type of Java, by its qualified name."""
+        return self._java(lambda path: f"{self.namespaces[path]}.{basename(path).removesuffix('.java')}", str)
 
     @cached_property
     def java_packages(self) -> dict[str, list[str]]:
-        folders: dict[str, list[str]] = {}
-        for path in sorted(self.namespaces):
-            if path.endswith(".java"):
-                folders.setdefault(self.namespaces[path], []).append(dirname(path))
-        return folders
+        """Folders of each package of Java."""
+        return self._java(self.namespaces.__getitem__, dirname)
+
+    def _java(self, key: Callable[[str], str], value: Callable[[str], str]) -> dict[str, list[str]]:
+        values: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(path for path in self.namespaces if path.endswith(".java")):
+            values[key(path)].append(value(path))
+        return values
 
     @cached_property
     def by_technology(self) -> dict[str, list[SourcePackage]]:
         """Packages by manifest format, longer names first."""
-        packages: dict[str, list[SourcePackage]] = {}
+        packages: dict[str, list[SourcePackage]] = defaultdict(list)
         for package in sorted(self.packages, key=lambda p: (-len(p.name), p.name, p.root)):
-            packages.setdefault(package.technology, []).append(package)
+            packages[package.technology].append(package)
         return packages
 
     @cached_property
