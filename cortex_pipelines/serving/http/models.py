@@ -108,8 +108,8 @@ def _facts(served: ServedModel) -> dict[str, Any]:
 
 
 def _router_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
-    others = {name: value for name, value in facts.items() if name != "created"}
-    return _entry(ROUTER, facts["created"], _visible_facts(others))
+    visible_facts = _visible_facts({name: value for name, value in facts.items() if name != "created"})
+    return _entry(ROUTER, facts["created"], visible_facts)
 
 
 def _encoder_entry(encoder: CodeEncoder) -> dict[str, Any]:
