@@ -93,7 +93,9 @@ class _SelectionBuilder:
     ) -> None:
         distinct = rows
         for columns in self._texts if other_splits and not rows.is_empty() else ():
-            texts, other_texts = (_compared(frames, self._name, columns) for frames in ([distinct], other_splits))
+            texts, other_texts = (
+                _texts_to_compare(frames, self._name, columns) for frames in ([distinct], other_splits)
+            )
             duplicates = self._join.between(texts, other_texts, columns, step)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         self.exclude(rows, "near_duplicate_elsewhere", but=distinct)
@@ -113,8 +115,8 @@ def require_no_leakage(
     """
     for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
         for columns in texts:
-            split_texts = _compared([rows[split]], name, columns)
-            other_texts = _compared([rows[other_split] for other_split in other_splits], name, columns)
+            split_texts = _texts_to_compare([rows[split]], name, columns)
+            other_texts = _texts_to_compare([rows[other_split] for other_split in other_splits], name, columns)
             leaks = join.between(split_texts, other_texts, columns, f"{split} checked")
             if leaks.height:
                 raise DatasetError(
@@ -124,7 +126,7 @@ def require_no_leakage(
                 )
 
 
-def _compared(frames: Sequence[pl.DataFrame], name: str, columns: tuple[str, ...]) -> pl.DataFrame:
+def _texts_to_compare(frames: Sequence[pl.DataFrame], name: str, columns: tuple[str, ...]) -> pl.DataFrame:
     return pl.concat([frame.select(compared_columns(frame, name, columns)) for frame in frames])
 
 

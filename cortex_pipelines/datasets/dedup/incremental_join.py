@@ -212,11 +212,13 @@ def _pairs(
     left_new, right_new = left_texts.new, right_texts.new
     pairs = [left_texts.cached_pairs(right_texts)]
     if left_new.any():
-        near = right_new if right_new.all() else right_new | right_texts.sharing_prefix(left_texts.new_sets(), order)
-        pairs.append(similar_pairs(*left_texts.subset(left_new), *right_texts.subset(near), settings))
+        similar_mask = (
+            right_new if right_new.all() else right_new | right_texts.sharing_prefix(left_texts.new_sets(), order)
+        )
+        pairs.append(similar_pairs(*left_texts.subset(left_new), *right_texts.subset(similar_mask), settings))
     if right_new.any() and not left_new.all():
-        near = left_texts.sharing_prefix(right_texts.new_sets(), order)
-        pairs.append(similar_pairs(*left_texts.subset(near), *right_texts.subset(right_new), settings))
+        similar_mask = left_texts.sharing_prefix(right_texts.new_sets(), order)
+        pairs.append(similar_pairs(*left_texts.subset(similar_mask), *right_texts.subset(right_new), settings))
     return pl.concat(pairs).sort(NEAR_DUPLICATE_PAIRS.names())
 
 

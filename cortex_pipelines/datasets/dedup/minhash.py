@@ -50,7 +50,7 @@ def smallest_connected(size: int, *edges: tuple[ArrayLike, ArrayLike]) -> NDArra
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first, second = (np.concatenate([np.asarray(ends[side], dtype=np.int64) for ends in edges]) for side in (0, 1))
+    first, second = (np.concatenate([np.asarray(ends[index], dtype=np.int64) for ends in edges]) for index in (0, 1))
     graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(size, size))
     labels = connected_components(graph, directed=False)[1]
     _, smallest, numbers = np.unique(labels, return_index=True, return_inverse=True)
@@ -134,15 +134,21 @@ def _connected_sets(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.
             positions = positions[sorted_keys[positions] == sorted_keys[positions + lag]]
             if not len(positions):
                 break
-            left, right = order[positions], order[positions + lag]
+            left_rows, right_rows = order[positions], order[positions + lag]
             # No more can be shared than the sketches have in common: most false alarms end here.
-            apart = groups[left] != groups[right]
-            left, right = left[apart], right[apart]
-            max_shared = np.minimum(sketches[left], sketches[right]).sum(axis=1, dtype=np.int64)
-            likely = np.flatnonzero(max_shared >= threshold * (sets.sizes[left] + sets.sizes[right] - max_shared))
-            pairs = [row for row in likely.tolist() if jaccard(sets[left[row]], sets[right[row]]) >= threshold]
+            apart = groups[left_rows] != groups[right_rows]
+            left_rows, right_rows = left_rows[apart], right_rows[apart]
+            max_shared = np.minimum(sketches[left_rows], sketches[right_rows]).sum(axis=1, dtype=np.int64)
+            candidates = np.flatnonzero(
+                max_shared >= threshold * (sets.sizes[left_rows] + sets.sizes[right_rows] - max_shared)
+            )
+            pairs = [
+                row for row in candidates.tolist() if jaccard(sets[left_rows[row]], sets[right_rows[row]]) >= threshold
+            ]
             if pairs:
-                groups = smallest_connected(len(sets), (np.arange(len(sets)), groups), (left[pairs], right[pairs]))
+                groups = smallest_connected(
+                    len(sets), (np.arange(len(sets)), groups), (left_rows[pairs], right_rows[pairs])
+                )
     return groups
 
 
@@ -234,9 +240,9 @@ class IncrementalClustering:
             return None
         positions = np.flatnonzero(affected)
         firsts = positions[clusters_of(self._sets(_select(texts, affected)), self._settings)]
-        _, known_firsts, numbers = np.unique(cached.labels[~new], return_index=True, return_inverse=True)
-        known = np.flatnonzero(~new)
-        labels = smallest_connected(len(texts), (positions, firsts), (known, known[known_firsts[numbers]]))
+        _, cached_firsts, numbers = np.unique(cached.labels[~new], return_index=True, return_inverse=True)
+        old = np.flatnonzero(~new)
+        labels = smallest_connected(len(texts), (positions, firsts), (old, old[cached_firsts[numbers]]))
         return CachedSignatures(cached.keys, labels, cached.bands)
 
     def _sets(self, codes: Sequence[Code]) -> ShingleSets:
