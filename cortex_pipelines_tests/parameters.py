@@ -1,5 +1,6 @@
 """The parameters of this repository, for tests that need a section as the project has it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import yaml
 from cortex_pipelines.config import resolve
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.versioning.parameters import SHARED
+
+PROPERTY_STEPS = int(os.environ.get("CORTEX_PROPERTY_STEPS", "50"))
+"""Examples of a property: few in `make test`, many on a build server (`make test STEPS=500`)."""
 
 ROOT = Path(__file__).parents[1]
 STANDARD = ROOT / "cortex_pipelines" / "profiles" / "standard.yaml"

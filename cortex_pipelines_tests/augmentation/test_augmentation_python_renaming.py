@@ -18,7 +18,7 @@ from cortex_pipelines.augmentation.renaming.rename import (
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS, sections
 from cortex_pipelines_tests.tables import tables_of
 
 TABLES = tables_of(__file__)
@@ -177,7 +177,7 @@ STATEMENTS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * PROPERTY_STEPS, deadline=None)
 @given(STATEMENTS, st.integers())
 def test_a_renamed_function_does_the_same(lines: list[str], seed: int) -> None:
     code = "\n".join(["def f():", "    c = 1", *_indented(lines)]) + "\n"

@@ -14,6 +14,7 @@ from cortex_pipelines.augmentation.rewriting.equivalence import canonical
 from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewrites, rewritten
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 from cortex_pipelines_tests.tables import tables_of
 
 TABLES = tables_of(__file__)
@@ -206,7 +207,7 @@ def _in(block: list[str]) -> list[str]:
     return [f"    {line}" for line in block]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=PROPERTY_STEPS, deadline=None)
 @given(BODIES, st.integers(0, 5))
 def test_a_rewritten_function_does_the_same(body: list[str], seed: int) -> None:
     code = "\n".join(["def f(a, b, n=0):", *_in(body), "    return n", ""])

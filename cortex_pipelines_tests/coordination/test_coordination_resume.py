@@ -16,7 +16,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS, sections
 
 ROOT = Path(__file__).parents[2]
 PARAMS = sections()
@@ -66,7 +66,7 @@ def test_growing_logs_give_the_rows_of_one_reading(
         assert equal_rows(growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * PROPERTY_STEPS, deadline=None)
 @given(st.lists(_lines, max_size=12).map(b"".join) | st.binary(max_size=80))
 def test_every_byte_is_in_a_record_or_rejected_or_blank(data: bytes) -> None:
     rows = reader(None).read("a.jsonl", data)

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.coordination.json_scanner import MAX_DEPTH, WAITING, ByteSpan, scan
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 _plain = (
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False, allow_infinity=False)
@@ -77,7 +78,7 @@ def check_tiles(data: bytes) -> list[ByteSpan]:
     return spans
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_pieces, max_size=25).map(b"".join) | st.binary(max_size=60))
 @example(b'{"a":1 {"b":2}\n{"c":3}')
 @example(b"{{{{{")
@@ -86,7 +87,7 @@ def test_stretches_tile_any_bytes_and_say_what_they_are(data: bytes) -> None:
     check_tiles(data)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(_records, st.booleans(), st.booleans()), min_size=1, max_size=6),
     st.sampled_from([b"", b"\n", b"\r\n", b" ", b"{}", b"\n{}{}\n"]),
@@ -104,7 +105,7 @@ def test_the_objects_of_a_list_are_records() -> None:
     assert records(b'[{"a": 1},\n {"b": 2}]\n') == [{"a": 1}, {"b": 2}]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_records, st.booleans(), st.data())
 def test_the_beginning_of_a_record_waits_for_its_rest(
     record: dict[str, object], pretty: bool, data: st.DataObject
@@ -119,7 +120,7 @@ def test_the_beginning_of_a_record_waits_for_its_rest(
     assert records(before + full_text) == [{"before": 1}, record]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(_records, min_size=1, max_size=4),
     st.sampled_from(
@@ -197,7 +198,7 @@ def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
     assert len(spans) <= 15_001
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3 * PROPERTY_STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_pieces, max_size=25).map(b"".join) | st.binary(max_size=60), st.data())
 @example(b'{"a": [\n{"b":1}\n]}', None)
 @example(b'{"a": "}{', None)

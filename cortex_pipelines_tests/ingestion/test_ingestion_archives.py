@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_path_reason
 from cortex_pipelines.ingestion.readers.archives import read_archive
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 Member = tuple[str, bytes]
 IN_ONE_FOLDER = hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=2 * PROPERTY_STEPS
 )
 
 
