@@ -15,7 +15,7 @@ from cortex_pipelines.privacy.detect.rules.assignments import member_secret
 from cortex_pipelines.privacy.detect.text.wording import word_set
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.paths import redact_name
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, name_pseudonym
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, name_pseudonym
 from cortex_pipelines.privacy.redaction import placeholder_of, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 
@@ -300,3 +300,9 @@ def _is_personal(text: str, name: str) -> bool:
     if not _SOMEBODY.fullmatch(text.strip()) or _PROGRAM.intersection(_split_words(text)):
         return False
     return _names_person(name) or not text.islower() or bool(re.search(r"[. ]", text.strip()))
+
+
+def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
+    """The text without private values, and their number."""
+    record = redact_record({"text": text}, settings, logs_key(settings))
+    return str(record.value["text"]), len(record.redactions)

@@ -16,7 +16,7 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError, weights_folder
 from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError, score_new_records
-from cortex_pipelines.privacy.typed_text import redacted
+from cortex_pipelines.privacy.records import redacted
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.prompts.templates import project_templates
 from cortex_pipelines.retrieval.context import (

@@ -17,7 +17,7 @@ from cortex_pipelines.coordination.logs import logs_folder
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.jsonl import json_object, line_start, open_for_append, rewrite, stripped_lines
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
-from cortex_pipelines.privacy.typed_text import redacted
+from cortex_pipelines.privacy.records import redacted
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.versioning.project import ProjectError
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.store import FILE
-from cortex_pipelines.privacy.typed_text import redacted
+from cortex_pipelines.privacy.records import redacted
 from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway

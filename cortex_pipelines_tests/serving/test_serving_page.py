@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.store import FILE
-from cortex_pipelines.privacy.typed_text import redacted
+from cortex_pipelines.privacy.records import redacted
 from cortex_pipelines.serving.http.page import _FOLDER
 from cortex_pipelines.serving.project_catalogue import read_catalogue
 from cortex_pipelines.serving.services import ProjectServices

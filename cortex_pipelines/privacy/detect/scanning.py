@@ -10,16 +10,13 @@ from cortex_pipelines.privacy.detect.findings import SECRET, Finding, Span, find
 from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.rules.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.rules.author_names import author_names
-from cortex_pipelines.privacy.detect.rules.commands import commanded_secrets
+from cortex_pipelines.privacy.detect.rules.commands import commanded_secrets, stated_secrets
 from cortex_pipelines.privacy.detect.rules.credentials import placed_secrets
 from cortex_pipelines.privacy.detect.rules.personal import personal_data
-from cortex_pipelines.privacy.detect.rules.statements import stated_secrets
-from cortex_pipelines.privacy.detect.settings.fenced_blocks import fenced_values
-from cortex_pipelines.privacy.detect.settings.values import settings_values
+from cortex_pipelines.privacy.detect.settings.values import fenced_values, settings_values
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.unescaped_lines import unescaped_lines
-from cortex_pipelines.privacy.detect.tokens.examples import is_example
-from cortex_pipelines.privacy.detect.tokens.token_secrets import marked_secrets
+from cortex_pipelines.privacy.detect.tokens.token_secrets import is_example, marked_secrets
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.settings import PrivacySettings
 

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.privacy.detect.code import roles
-from cortex_pipelines.privacy.detect.code.calls import argument_steps, receiver_steps
+from cortex_pipelines.privacy.detect.code.calls import annotated_names, argument_steps, receiver_steps, token_steps
 from cortex_pipelines.privacy.detect.code.climb import Climb, ReachedName, Steps
 from cortex_pipelines.privacy.detect.code.expressions import names_in, target_names
 from cortex_pipelines.privacy.detect.code.roles import NAME_KEYS, VALUE_KEYS
-from cortex_pipelines.privacy.detect.code.tokens import annotated_names, token_steps
 
 _MOST_LEVELS = 80
 

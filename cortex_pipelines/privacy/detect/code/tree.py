@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from tree_sitter import Node
 
 from cortex_pipelines.privacy.detect.code import roles
 from cortex_pipelines.privacy.detect.code.climb import ReachedName
 from cortex_pipelines.privacy.detect.code.concatenation import whole_value
-from cortex_pipelines.privacy.detect.code.excerpts import Excerpt
 from cortex_pipelines.privacy.detect.code.expressions import names_in
 from cortex_pipelines.privacy.detect.code.naming import reached_names
 from cortex_pipelines.privacy.detect.code.strings import StringSegment, segments_of
@@ -17,6 +17,75 @@ from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
 from cortex_pipelines.syntax.unparsable import skip_reason
+
+# A text of that many characters is parsed as it is.
+_SMALL = 6_000
+_BEFORE, _AFTER = 5_000, 2_000
+_LONGEST = 20_000
+# In a line of minified code.
+_BEFORE_IN_LINE, _AFTER_IN_LINE = 1_500, 700
+_DECLARATION = re.compile(r"\n(?=[A-Za-z@#\"'])")
+_STATEMENT = re.compile(r"[;{},]")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """An excerpt of a text: start, end, and the positions of interest in it."""
+
+    start: int
+    end: int
+    positions: tuple[int, ...]
+
+
+def excerpts(text: str, positions: list[int]) -> Iterator[Excerpt]:
+    """Excerpts of a text around some positions, in order; overlapping ones are merged.
+
+    Args:
+        text: The text.
+        positions: Characters in it, in order.
+    """
+    if len(text) <= _SMALL:
+        yield Excerpt(0, len(text), tuple(positions))
+        return
+    start = end = 0
+    inside: list[int] = []
+    for position in positions:
+        if inside and (position >= end or end - start > _LONGEST):
+            yield Excerpt(start, end, tuple(inside))
+            inside = []
+        if not inside:
+            start = _start(text, position)
+        end = max(end, _end(text, position))
+        inside.append(position)
+    if inside:
+        yield Excerpt(start, end, tuple(inside))
+
+
+def _start(text: str, position: int) -> int:
+    low = max(0, position - _BEFORE)
+    declarations = [match.end() for match in _DECLARATION.finditer(text, low, position)]
+    if declarations:
+        return declarations[-1]
+    if not low:
+        return low
+    line = text.find("\n", low, position)
+    if line >= 0:
+        return line + 1
+    search_start = max(low, position - _BEFORE_IN_LINE)
+    statement = _STATEMENT.search(text, search_start, position)
+    return statement.end() if statement else search_start
+
+
+def _end(text: str, position: int) -> int:
+    high = min(len(text), position + _AFTER)
+    if high == len(text):
+        return high
+    declaration = _DECLARATION.search(text, position, high)
+    if declaration:
+        return declaration.end()
+    line = text.rfind("\n", position, high)
+    return line + 1 if line >= 0 else min(high, position + _AFTER_IN_LINE)
+
 
 _MAX_BYTES = 4_000_000
 _NEAR = 4

@@ -1,9 +1,12 @@
 """Values in files of settings, by the parser of their format."""
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from fnmatch import translate
 from functools import lru_cache
+from types import ModuleType
 
 from cortex_pipelines.privacy.detect.context import is_code
 from cortex_pipelines.privacy.detect.named_values import NamedValue
@@ -13,9 +16,17 @@ from cortex_pipelines.privacy.detect.settings.fallbacks import fallback_settings
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.formats import dotenv, json5, markup
 from cortex_pipelines.privacy.detect.settings.nested_keys import COMPOUND
-from cortex_pipelines.privacy.detect.settings.registry import formats_in
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+
+
+def formats_in(folder: ModuleType) -> tuple[SettingsFormat, ...]:
+    """``FORMAT`` of each module in a package, sorted by module."""
+    modules = sorted(info.name for info in pkgutil.iter_modules(folder.__path__))
+    loaded = (importlib.import_module(f"{folder.__name__}.{name}") for name in modules)
+    formats: list[SettingsFormat] = [module.FORMAT for module in loaded]
+    return tuple(formats)
+
 
 FORMATS = formats_in(formats)
 """All formats, by name."""
@@ -167,3 +178,36 @@ def _embedded(setting: Setting) -> Iterator[Setting]:
         if len(pairs) > 1 or (pairs and _LINE_PAIR.match(text)):
             for pair in pairs:
                 yield Setting(pair[1], value.slice(*pair.span(2)), quoted=False)
+
+
+_MARKDOWN = re.compile(
+    r"(?m)^[ \t>]*(?P<fence>`{3,}|~{3,})[ \t]*\{?\.?(?P<format>[\w-]+)[^\n`]*\n"
+    r"(?P<body>(?:(?![ \t>]*(?P=fence)[ \t]*$)[^\n]*\n)*+)[ \t>]*(?P=fence)[ \t]*$"
+)
+_RESTRUCTURED = re.compile(
+    r"(?m)^(?P<indent>[ \t]*)\.\.[ ]+(?:code-block|code|sourcecode)::[ \t]*"
+    r"(?P<format>[\w-]+)[^\n]*\n"
+    r"(?P<body>(?:(?P=indent)[ \t]+[^\n]*\n|[ \t]*\n)*+)"
+)
+_DOCUMENTS = (".md", ".mdx", ".markdown", ".txt", ".qmd", ".rmd")
+_BY_FENCE = {fence: format for format in FORMATS for fence in format.fences}
+
+
+def fenced_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
+    """Values of settings with their names in the blocks of code of a document, by its path."""
+    if not (indexed.could_assign_secrets or indexed.has_hidden_names):
+        return
+    text = indexed.text
+    name = path.lower()
+    if name.endswith((".rst", ".txt")) and "::" in text:
+        yield from _values(text, _RESTRUCTURED)
+    document = name.endswith(_DOCUMENTS) or "." not in name
+    if document and ("```" in text or "~~~" in text):
+        yield from _values(text, _MARKDOWN)
+
+
+def _values(text: str, pattern: re.Pattern[str]) -> Iterator[NamedValue]:
+    for block in pattern.finditer(text):
+        format = _BY_FENCE.get(block["format"].lower())
+        if format:
+            yield from values_in(MappedText.from_source(text).slice(*block.span("body")), format)

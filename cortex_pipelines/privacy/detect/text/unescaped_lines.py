@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterator
 from heapq import merge
 
-from cortex_pipelines.privacy.detect.text.escapes import entities_resolved
 from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText
-from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText, entities_resolved
 
 # By their first characters, which are quick to find.
 _ESCAPES = tuple(

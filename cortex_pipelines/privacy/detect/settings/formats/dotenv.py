@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFormat
-from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
-from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText, backslashes_resolved
 
 _LINE = re.compile(
     r"""(?mx)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
-from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
-from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText, backslashes_resolved
 
 _TOKEN = re.compile(
     r"""

@@ -6,8 +6,7 @@ from collections.abc import Generator, Iterator
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
 from cortex_pipelines.privacy.detect.settings.template_blocks import without_templates
-from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
-from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText, backslashes_resolved
 
 _QUOTED_KEY = r"""(?:"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|[\w-]++)"""
 _PATH = rf"{_QUOTED_KEY}(?:[ \t]*\.[ \t]*{_QUOTED_KEY})*+"

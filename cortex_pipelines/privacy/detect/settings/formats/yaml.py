@@ -9,8 +9,7 @@ import yaml
 from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
 from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
 from cortex_pipelines.privacy.detect.settings.template_blocks import without_templates
-from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
-from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText, backslashes_resolved
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _HEADER = re.compile(r"[|>][^\n]*\n")
