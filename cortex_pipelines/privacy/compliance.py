@@ -128,7 +128,6 @@ def report_page(report: dict[str, Any]) -> str:
 def _count_remaining(
     files: pl.DataFrame, commits: pl.DataFrame, project: str, settings: PrivacySettings, cache: RowCache | None
 ) -> list[dict[str, Any]]:
-    """Counts of what a scan of the published texts and messages still detects."""
     texts: dict[str, tuple[str, str, str | None]] = {}
     text_keys: list[str] = []
     messages = commits.select("subject", "body").iter_rows()

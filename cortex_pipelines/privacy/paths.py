@@ -70,7 +70,6 @@ class PathRedactor:
         self._known: dict[str, tuple[str, Span | None]] = {}
 
     def __call__(self, path: str) -> str:
-        """The path with a placeholder for each private name in it."""
         return self.redact(path)[0]
 
     def redact(self, path: str) -> tuple[str, tuple[NameRedaction, ...]]:
@@ -118,7 +117,6 @@ def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, 
 
 
 def _private_part(name: str, settings: PrivacySettings) -> Span | None:
-    """The first private part of a name, or None."""
     if (_PLAIN.fullmatch(name) and not _NUMBERS.search(name)) or _OWN.fullmatch(name):
         return None
     for variant, assigned in _variants(name[:_LONGEST]):

@@ -139,7 +139,6 @@ class RecordRedactor:
         self._keys: dict[str, _Key] = {}
 
     def __call__(self, record: Any) -> RedactedRecord:
-        """Redact one record; see `redact_record`."""
         redactions: list[RecordRedaction] = []
         value = self._value(record, self._read(""), redactions, 0)
         return RedactedRecord(value if redactions else record, tuple(redactions))
@@ -221,13 +220,11 @@ class RecordRedactor:
         return redacted_text, tuple(redactions)
 
     def _part(self, part: str, redactions: list[RecordRedaction]) -> str:
-        """Redact a word of a text, which may be a name."""
         if "://" in part or PLACEHOLDER.search(part):
             return part
         return self._text(part, "", redactions)
 
     def _names(self, text: str) -> tuple[str, tuple[RecordRedaction, ...]]:
-        """Redact an id, a name or a path."""
         parts, redactions = [], []
         for part in _SLASH.split(text):
             redacted_name, span = redact_name(part, self._settings, self._key)
@@ -249,7 +246,6 @@ class RecordRedactor:
         return None
 
     def _number(self, value: Any, redactions: list[RecordRedaction]) -> Any:
-        """Redact a phone number that is stored as a number."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or abs(value) < 10**_FEWEST_DIGITS or PERSONAL not in self._settings.redact:
             return value

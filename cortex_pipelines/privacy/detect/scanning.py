@@ -51,7 +51,6 @@ def spans_of(text: str, path: str, settings: PrivacySettings, language: str | No
 def _plain_spans(
     indexed: IndexedText, path: str, settings: PrivacySettings, language: str | None = None
 ) -> Iterator[Span]:
-    """Spans found by patterns of single lines."""
     yield from placed_secrets(indexed)
     yield from stated_secrets(indexed)
     yield from commanded_secrets(indexed, path)

@@ -135,7 +135,6 @@ def longest_run(value: str) -> int:
 
 
 def _runs(value: str) -> Iterator[int]:
-    """Lengths of the ascending or descending sequences in a value."""
     step, size = 0, 1
     for first, second in pairwise(value.lower().translate(_GUARDS)):
         by = _ORDER.get(first + second, 0)

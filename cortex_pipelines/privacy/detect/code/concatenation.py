@@ -70,7 +70,6 @@ def _joined_list(element: Node, data: bytes) -> tuple[Node, Node] | None:
 
 
 def _leaves(node: Node) -> Iterator[Node]:
-    """Operands of a concatenation, in order."""
     stack = [node]
     while stack:
         part = stack.pop()

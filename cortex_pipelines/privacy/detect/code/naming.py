@@ -66,7 +66,6 @@ def _steps(child: Node, node: Node, climb: Climb) -> Steps:
 
 
 def _passed(child: Node, node: Node, climb: Climb) -> Steps:
-    """An argument of a call, an annotation, or a constant of an enumeration."""
     call = node.parent
     if call is None or call.type not in roles.CALLS:
         return None
@@ -86,7 +85,6 @@ def _is_raw(call: Node) -> bool:
 
 
 def _member_names(member: Node, data: bytes) -> Iterator[str]:
-    """A member with the name of its class or enumeration before it."""
     name = next(names_in(member.named_children[0], data), "")
     node = member.parent
     while node is not None and node.type in roles.CLASS_PARTS:
@@ -156,7 +154,6 @@ def _element_steps(child: Node, node: Node, climb: Climb) -> Steps:
 
 
 def _operand_steps(child: Node, node: Node, climb: Climb) -> Steps:
-    """One side of an operator or branch of a condition."""
     operators = {part.type for part in node.children if not part.is_named}
     other_operands = [part for part in node.named_children if part != child]
     if operators & roles.COMPARISONS:
@@ -208,7 +205,6 @@ def _subject_names(case: Node, data: bytes) -> Iterator[str]:
 
 
 def _passes(child: Node, node: Node) -> bool:
-    """Whether a node has the value of its child."""
     if node.type == roles.STATEMENT:
         return node.parent is not None and node.parent.type == "switch_rule"
     if node.type == "block":  # of Rust: elsewhere there are statements in it

@@ -199,7 +199,6 @@ class CodeTree:
                 yield NamedValue(name.name, value, start, end, quoted=True, parts=several)
 
     def _fallbacks(self, segment: StringSegment, names: list[str]) -> Iterator[NamedValue]:
-        """Fallback values of settings in the text of a literal."""
         for pattern in _FALLBACKS:
             for match in pattern.finditer(segment.text):
                 before = len(segment.text[: match.start("value")].encode("utf-8", "replace"))
@@ -209,13 +208,11 @@ class CodeTree:
                     yield NamedValue(name, match["value"], *span, quoted=True)
 
     def _tagged(self, tag: Node) -> Iterator[str]:
-        """The field of a struct that a tag describes."""
         field = tag.parent
         if field is not None and field.type == "field_declaration":
             yield from names_in(field.child_by_field_name("name"), self._data)
 
     def _characters(self, start: int, end: int) -> tuple[int, int]:
-        """The characters of a span of bytes."""
         if self._is_ascii:
             return self._first + start, self._first + end
         first = self._first + len(self._data[:start].decode("utf-8", "replace"))

@@ -150,7 +150,6 @@ def _grammar(path: str, language: str | None) -> Grammar | None:
 
 
 def _candidates(indexed: IndexedText) -> Iterator[int]:
-    """Where a literal, or a line of one, may be a secret under a name near it."""
     nearby = NearbyNames(indexed)
     for start, end in nearby.windows():
         for match in _CANDIDATE.finditer(indexed.text, start, end):

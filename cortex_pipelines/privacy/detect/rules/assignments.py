@@ -195,13 +195,11 @@ def _names_provider(text: str, start: int, end: int, provider: str) -> bool:
 
 
 def _start_of(text: str, hit: int) -> int:
-    """Start of the identifier that contains the character at ``hit``."""
     before = _BEFORE.match(text[max(0, hit - _NAME_CHARS) : hit][::-1])
     return hit - before.end() if before else hit
 
 
 def _end_of(text: str, position: int) -> int:
-    """End of the identifier that contains the character before ``position``."""
     after = _AFTER.match(text, position)
     return after.end() if after else position
 

@@ -166,7 +166,6 @@ def _is_term(word: str) -> bool:
 
 
 def _in_line(line: str) -> Iterator[tuple[int, int]]:
-    """Start and end of the names of persons in a line."""
     for match in _LINE.finditer(line):
         yield from _names_in_list(line, match)
     for pattern in (_ADDRESSED, _HANDLE) if "<" in line or "&lt;" in line or "@" in line else ():
@@ -177,7 +176,6 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
 
 
 def _names_in_list(line: str, match: re.Match[str] | None) -> Iterator[tuple[int, int]]:
-    """The name at a match, and those that follow it in a list."""
     for _ in range(_MOST_NAMES):
         name = _person(match["name"]) if match else ""
         if not match or not name:

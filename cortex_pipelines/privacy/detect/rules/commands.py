@@ -104,7 +104,6 @@ def stated_secrets(indexed: IndexedText) -> Iterator[Span]:
 
 
 def _is_of_account(lower: str, position: int) -> bool:
-    """Whether a character is inside a statement about a user or role."""
     return _ACCOUNT.search(lower, max(0, position - _BEFORE), position) is not None
 
 

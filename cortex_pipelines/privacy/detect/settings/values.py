@@ -138,7 +138,6 @@ def _read(format: SettingsFormat, text: MappedText) -> Iterator[Setting]:
 
 
 def _expanded(setting: Setting, depth: int) -> Iterator[Setting]:
-    """A setting, and those inside its value."""
     value = setting.value
     text = value.text
     if "\n" not in text:
@@ -156,7 +155,6 @@ def _expanded(setting: Setting, depth: int) -> Iterator[Setting]:
 
 
 def _unbroken(setting: Setting) -> Setting:
-    """Join a key of several lines."""
     lines = [setting.value.slice(*line.span()) for line in _KEY_LINE.finditer(setting.value.text)]
     return Setting(setting.name, MappedText.concatenate(lines), setting.quoted)
 

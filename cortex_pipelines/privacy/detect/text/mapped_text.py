@@ -77,7 +77,6 @@ class MappedText:
         return parts
 
     def _is_last(self, index: int, end: int) -> bool:
-        """Whether only blanks follow in the line of a character."""
         line_tail = self.text[index:end].partition("\n")[0]
         return not line_tail.strip()
 

@@ -85,7 +85,6 @@ def _start(text: MappedText, token: re.Match[str], open_elements: list[_Element]
 
 
 def _element_name(element: str, name_attribute: str, parent: _Element) -> str:
-    """The name of an element's text."""
     if name_attribute:
         return f"{name_attribute}.value" if element.lower() in NAME_KEYS else f"{element}.{name_attribute}"
     if parent.sibling and element.lower() in _WRAPPERS | {"integer", "real"}:
