@@ -29,8 +29,8 @@ def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettin
     """
     rows: list[dict[str, Any]] = []
     for attribute in ATTRIBUTES:
-        known = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
-        groups = [_group(known, attribute, value, settings) for value in sorted(known[attribute].unique())]
+        filled = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
+        groups = [_group(filled, attribute, value, settings) for value in sorted(filled[attribute].unique())]
         tested = [group for group in groups if group["items"] >= min_items]
         for test, warning in (
             ("p_accuracy", "right less often than the rest"),
@@ -47,7 +47,7 @@ def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettin
 
 def _group(tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings) -> dict[str, Any]:
     """A row of ``AUDIT_GROUPS`` with the results of its tests."""
-    group, others = tasks.filter(pl.col(attribute) == value), tasks.filter(pl.col(attribute) != value)
+    group, other_groups = tasks.filter(pl.col(attribute) == value), tasks.filter(pl.col(attribute) != value)
     accuracy = wilson(int(group["right"].sum()), group.height, settings.confidence)
     overconfidence = paired_bootstrap(
         (group["confidence"].to_numpy() - group["right"].to_numpy().astype(float)).tolist(), **settings.bootstrap
@@ -62,18 +62,18 @@ def _group(tasks: pl.DataFrame, attribute: str, value: str, settings: Evaluation
         "abstention": int(group["abstained"].sum()) / group.height,
         "warnings": [],
         "overconfident": overconfidence.low > 0,
-        "p_accuracy": _p_fewer(group["right"], others["right"]),
-        "p_abstention": _p_fewer(~group["abstained"], ~others["abstained"]),
+        "p_accuracy": _p_fewer(group["right"], other_groups["right"]),
+        "p_abstention": _p_fewer(~group["abstained"], ~other_groups["abstained"]),
     }
 
 
-def _p_fewer(successes: pl.Series, others: pl.Series) -> float | None:
+def _p_fewer(successes: pl.Series, other_successes: pl.Series) -> float | None:
     """P-value that a group succeeds less often than the rest; None without a rest."""
     from scipy.stats import fisher_exact
 
-    if others.is_empty():
+    if other_successes.is_empty():
         return None
-    table = [[int(part.sum()), len(part) - int(part.sum())] for part in (successes, others)]
+    table = [[int(part.sum()), len(part) - int(part.sum())] for part in (successes, other_successes)]
     return float(fisher_exact(table, alternative="less").pvalue)
 
 
@@ -164,10 +164,10 @@ def logged_decisions(
         "decided_at", "file", "byte_offset", nulls_last=True
     )
     first = by_time.unique("attempt_id", keep="first").select("attempt_id", "propensity")
-    known = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices))).join(
+    finished = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices))).join(
         first, on="attempt_id", how="left", maintain_order="left"
     )
-    columns = (known[name].to_list() for name in ("master", "success", "propensity", "cluster"))
+    columns = (finished[name].to_list() for name in ("master", "success", "propensity", "cluster"))
     logged = LoggedDecisions(*columns)
     return logged, [{choices[cluster]: 1.0} for cluster in logged.clusters]
 

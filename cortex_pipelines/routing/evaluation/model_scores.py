@@ -1,7 +1,7 @@
 """Score a router's candidates on held-out tasks, and compute the learning curve."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import polars as pl
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.embeddings.threads import pinned_threads
 from cortex_pipelines.routing.features import FeatureExtractor
-from cortex_pipelines.routing.models.base import TrainingData
+from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, TfidfLogreg
 from cortex_pipelines.routing.selection.ensemble import combine, expected_calibration_error
 from cortex_pipelines.routing.serving.router import Router
@@ -18,6 +18,7 @@ from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.statistics.intervals import Interval, wilson
 from cortex_pipelines.statistics.significance import mcnemar_exact
 
+_LEARNERS = (TfidfLogreg.fit, EmbeddingLogreg.fit)
 _SHARES = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training tasks at which the learning curve is measured."""
 
@@ -67,54 +68,43 @@ def learning_curve(
     )
     train = train[order]
     train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
-    with pinned_threads(settings.threads):
-        return [
-            point
-            for share in _SHARES
-            if (
-                point := _point(
-                    train.head(round(train.height * share)), test, train_embeddings, test_embeddings, settings
-                )
-            )
-        ]
-
-
-def _point(
-    train: pl.DataFrame,
-    test: pl.DataFrame,
-    train_embeddings: Floats,
-    test_embeddings: Floats,
-    settings: RoutingSettings,
-) -> CurvePoint | None:
-    names = sorted(train["master"].unique())
-    if len(names) < 2:
-        return None
-    master_index = {name: number for number, name in enumerate(names)}
-    training, extractor = _training_data(train, train_embeddings[: train.height], names, settings)
-    features = extractor.features(test["text"].to_list(), test_embeddings)
-    right = np.array([master_index.get(name, -1) for name in test["master"]])
-    shares = [
-        wilson(int((fit(training).scores(features).argmax(axis=1) == right).sum()), test.height, settings.confidence)
-        for fit in (TfidfLogreg.fit, EmbeddingLogreg.fit)
-    ]
-    return CurvePoint(train.height, shares[0], shares[1])
+    points = []
+    for part in (train.head(round(train.height * share)) for share in _SHARES):
+        if part["master"].n_unique() < 2:
+            continue
+        predictions = _predictions(
+            (TfidfLogreg.fit, EmbeddingLogreg.fit),
+            part,
+            train_embeddings[: part.height],
+            test,
+            test_embeddings,
+            settings,
+        )
+        correct = (int((pl.Series(masters) == test["master"]).sum()) for masters in predictions)
+        points.append(CurvePoint(part.height, *(wilson(count, test.height, settings.confidence) for count in correct)))
+    return points
 
 
 def tfidf_predictions(router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings) -> list[str]:
-    names = sorted(train["master"].unique())
     train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    return _predictions((TfidfLogreg.fit,), train, train_embeddings, test, test_embeddings, settings)[0]
+
+
+def _predictions(
+    fits: Sequence[Callable[[TrainingData], CandidateModel]],
+    train: pl.DataFrame,
+    train_embeddings: Floats,
+    test: pl.DataFrame,
+    test_embeddings: Floats,
+    settings: RoutingSettings,
+) -> list[list[str]]:
+    """Masters of the test tasks by each learner, fitted on the same features of the training tasks."""
+    names = sorted(train["master"].unique())
     with pinned_threads(settings.threads):
-        training, extractor = _training_data(train, train_embeddings, names, settings)
+        extractor = FeatureExtractor.fit(train["text"].to_list(), train_embeddings, settings.dimensions)
+        training = TrainingData.of_tasks(train, names, extractor, train_embeddings, settings)
         features = extractor.features(test["text"].to_list(), test_embeddings)
-        best = TfidfLogreg.fit(training).scores(features).argmax(axis=1)
-    return [names[index] for index in best]
-
-
-def _training_data(
-    train: pl.DataFrame, embeddings: Floats, names: Sequence[str], settings: RoutingSettings
-) -> tuple[TrainingData, FeatureExtractor]:
-    extractor = FeatureExtractor.fit(train["text"].to_list(), embeddings, settings.dimensions)
-    return TrainingData.of_tasks(train, names, extractor, embeddings, settings), extractor
+        return [[names[best] for best in fit(training).scores(features).argmax(axis=1)] for fit in fits]
 
 
 def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
