@@ -31,7 +31,7 @@ from cortex_pipelines.retrieval.open_index import (
     open_searcher,
     reading_limits,
 )
-from cortex_pipelines.retrieval.queries import EXACT, QueryOptions, parse_query, terms
+from cortex_pipelines.retrieval.queries import EXACT, parse_query, terms
 from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, SignalWeights
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.statistics.intervals import paired_bootstrap
@@ -113,11 +113,7 @@ def git_folders() -> Iterator[tuple[str, Path]]:
 
 
 def _ours(
-    units: Mapping[str, object] | None = None,
-    files: Mapping[str, object] | None = None,
-    reading: QueryOptions | None = None,
-    *,
-    dense: bool = True,
+    units: Mapping[str, object] | None = None, files: Mapping[str, object] | None = None, *, dense: bool = True
 ) -> System:
     """This search with some options changed."""
     for_units: SignalWeights = replace(FOR_UNITS, **(units or {}))  # type: ignore[arg-type]
@@ -131,7 +127,7 @@ def _ours(
         searcher = Searcher(prepared.index, limits, encode if dense else None, units=for_units, files=for_files)
         names, answers = prepared.names(), []
         for search_query in prepared.set.queries:
-            query = parse_query(search_query.text, reading or QueryOptions())
+            query = parse_query(search_query.text)
             parts = searcher.score_collections(query)
             rank = searcher.rank_files if prepared.set.by_file else searcher.rank_units
             answers.append([names[index] for _, index, _ in rank(parts, query, 10)])
@@ -193,8 +189,6 @@ _SYSTEMS: dict[str, System] = {
     "with names that functions define": _ours({"names": 0.2}),
     "without paths": _ours({"paths": 0.0}),
     "without weights of tests and prose": _ours({"tests": 1.0, "prose": 1.0}),
-    "without stop words": _ours(reading=QueryOptions(stop_words=False)),
-    "reciprocal rank fusion of all evidence": _ours({"fusion": "ranks"}),
 }
 
 
