@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from cortex_pipelines.schemas.table import Table
@@ -77,6 +78,10 @@ def validate(frame: pl.DataFrame, table: Table, before: Profile | None) -> Expec
         .get_batch({"dataframe": rows.with_columns(pl.col(pl.Boolean).cast(pl.String)).to_pandas()})
     )
     report = batch.validate(great_expectations.ExpectationSuite(name=table.name, expectations=expectations))
+    for result in report.results:
+        observed = result.result.get("observed_value")
+        if isinstance(observed, np.generic):  # which its pages cannot show
+            result.result["observed_value"] = observed.item()
     broken = [result for result in report.results if not result.success]
     shifted = [result for result in broken if result.expectation_config.severity == "warning"]
     return ExpectationReport(
