@@ -42,7 +42,7 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
     from cortex_pipelines.release.export import Format
     from cortex_pipelines.release.export import export as write
     from cortex_pipelines.signing.keys import keys_folder, public_key
-    from cortex_pipelines.signing.openssf import OPENSSF_PUBLIC_KEY, OPENSSF_SIGNATURE
+    from cortex_pipelines.signing.signatures import OPENSSF_PUBLIC_KEY, OPENSSF_SIGNATURE
     from cortex_pipelines.versioning.root import find_root
 
     if base is not None and form != "ollama":

@@ -52,7 +52,7 @@ def predict(task: str, master: str | None) -> None:
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.routing.outcomes.predict import expect
-    from cortex_pipelines.signing.verified_output import open_verified_output
+    from cortex_pipelines.signing.manifest import open_verified_output
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())

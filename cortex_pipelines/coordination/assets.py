@@ -1,7 +1,7 @@
 """Coordination logs in the asset graph."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,9 @@ from cortex_pipelines.coordination.logs import (
     pinned_outcomes,
     read_logs,
 )
-from cortex_pipelines.coordination.tables.build import coordination_tables as build_tables
+from cortex_pipelines.coordination.tables.decisions import decisions, outcomes
+from cortex_pipelines.coordination.tables.features import features
+from cortex_pipelines.coordination.tables.metrics import system_metrics, worker_metrics
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.privacy.compliance import check_logs
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -21,11 +23,30 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import (
     COORDINATION_EVENTS,
     COORDINATION_TABLES,
+    DECISIONS,
+    FEATURES,
+    OUTCOMES,
     REDACTED_EVENTS,
     REJECTED_EVENTS,
+    SYSTEM_METRICS,
     UNREAD_FIELDS,
+    WORKER_METRICS,
 )
 from cortex_pipelines.versioning import versioned_asset
+
+
+def build_tables(
+    events: pl.DataFrame, aliases: Mapping[str, str], settings: LogTableSettings
+) -> dict[str, pl.DataFrame]:
+    """Tables ``schemas.COORDINATION_TABLES`` by name. Keyword rules, and events without a master, are in none."""
+    decision_rows, outcome_rows = decisions(events, aliases), outcomes(events)
+    return {
+        DECISIONS.name: decision_rows,
+        OUTCOMES.name: outcome_rows,
+        FEATURES.name: features(decision_rows, outcome_rows, settings),
+        WORKER_METRICS.name: worker_metrics(events, settings),
+        SYSTEM_METRICS.name: system_metrics(events, settings),
+    }
 
 
 @versioned_asset(tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS), partitioned=False)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.privacy.repository_paths import repository_name, repository_path
+from cortex_pipelines.privacy.paths import repository_name, repository_path
 from cortex_pipelines.settings import PROJECT_NAME, ProjectName
 from cortex_pipelines.timestamps import TimestampError, read_timestamp
 

@@ -16,10 +16,9 @@ from cortex_pipelines.feedback.events import EventError, EventReader, FeedbackEv
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import EventStore, FeedbackError, oldest_kept
 from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked, separator_of
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, is_forgotten_event, logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.privacy.tombstones import is_forgotten_event
 
 _LONGEST = 4 << 20
 """Bytes of a line; Continue's hold the whole prompt."""

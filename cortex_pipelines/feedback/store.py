@@ -24,8 +24,8 @@ from cortex_pipelines.coordination.logs import CoordinationError, CoordinationSe
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.jsonl import line_start, open_for_append
+from cortex_pipelines.privacy.pseudonyms import is_forgotten_event
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.privacy.tombstones import is_forgotten_event
 from cortex_pipelines.rowcache import RowCache
 
 FILE = "events.jsonl"

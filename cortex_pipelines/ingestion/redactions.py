@@ -11,9 +11,9 @@ import polars as pl
 from cortex_pipelines.ingestion.entries import SkippedFile
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.paths import IN_PATH, NameRedaction, PathRedactor
+from cortex_pipelines.privacy.pseudonyms import is_forgotten
 from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.schemas.ingestion import REDACTIONS
 
 _Result = TypeVar("_Result")

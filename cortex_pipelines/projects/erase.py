@@ -18,9 +18,14 @@ from cortex_pipelines.ingestion.connectors.snapshot import prune_snapshots, snap
 from cortex_pipelines.ingestion.git.repository import mirror_folder
 from cortex_pipelines.ingestion.project_sources import GitSource
 from cortex_pipelines.jsonl import json_object, rewrite, stripped_lines
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.privacy.pseudonyms import (
+    author_pseudonym,
+    is_forgotten,
+    is_forgotten_event,
+    logs_key,
+    project_key,
+)
 from cortex_pipelines.privacy.settings import Tombstone
-from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.projects.update_pins import repin_feedback
 from cortex_pipelines.release.experiments.running import experiment_log
 from cortex_pipelines.retrieval.notes import project_notes

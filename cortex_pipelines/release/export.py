@@ -17,8 +17,7 @@ from cortex_pipelines.release.loading import adapter_folder
 from cortex_pipelines.release.open_model import find_released, open_verified, pinned_base
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.signing.manifest import make_manifest
-from cortex_pipelines.signing.openssf import require_signer, sign_openssf
-from cortex_pipelines.signing.signatures import write_signed
+from cortex_pipelines.signing.signatures import require_signer, sign_openssf, write_signed
 from cortex_pipelines.versioning.project import Project
 
 Format = Literal["peft", "merged", "gguf", "ollama"]

@@ -41,7 +41,7 @@ from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.reviews import review_queue
 from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import CodeEncoder, ProjectServices, ServiceError
-from cortex_pipelines.signing.verified_output import open_verified_output
+from cortex_pipelines.signing.manifest import open_verified_output
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.annotation.complexity.measure import Complexity, Halstead, complexity_of
 from cortex_pipelines.annotation.complexity.treewalk import walk
-from cortex_pipelines.annotation.evidence import marks_of
+from cortex_pipelines.annotation.evidence import Complexity, Halstead, complexity_of, marks_of
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 from cortex_pipelines_tests.parameters import EXTRACTION, load_cases

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from cortex_pipelines.coordination.assets import build_tables
 from cortex_pipelines.coordination.logs import (
     CoordinationError,
     CoordinationSettings,
@@ -14,7 +15,6 @@ from cortex_pipelines.coordination.logs import (
     pinned_outcomes,
     read_logs,
 )
-from cortex_pipelines.coordination.tables.build import coordination_tables
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
@@ -64,7 +64,7 @@ def test_outcomes_of_a_database_are_rows_of_the_table(agents: Path, tmp_path: Pa
     source = pinned(tmp_path, AGENTS)
     agents.unlink()  # what is pinned is enough
     logs = read(source, tmp_path)
-    tables = coordination_tables(logs.events, source.settings.aliases, TABLES)
+    tables = build_tables(logs.events, source.settings.aliases, TABLES)
     rows = {row["task_id"]: row for row in tables["outcomes"].iter_rows(named=True)}
     assert {name: (row["master"], row["success"]) for name, row in rows.items()} == {
         "t-1": ("development", True),

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.assets import build_tables as build
 from cortex_pipelines.coordination.assets import coordination_tables
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
-from cortex_pipelines.coordination.tables.build import coordination_tables as build
 from cortex_pipelines.coordination.tables.features import features
 from cortex_pipelines.schemas.coordination import COORDINATION_TABLES, DECISIONS, OUTCOMES
 

@@ -107,7 +107,7 @@ def test_code_that_is_not_committed_is_not_promoted(finished_copy: MiniProject) 
     code = finished_copy.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     before = (finished_copy.root / "releases.lock").read_bytes()
-    words = "its code is not committed: cortex_pipelines/routing/selection/search.py; commit it"
+    words = "its code is not committed: cortex_pipelines/routing/train.py; commit it"
     assert words in finished_copy.cortex("promote", "task_router", status=1).stderr
     output = finished_copy.cortex("promote").stderr
     assert output.startswith("not promoted: task_router: its code is not committed")

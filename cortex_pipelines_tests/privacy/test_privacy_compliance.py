@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.privacy.compliance import check_compliance, check_logs, report_page
+from cortex_pipelines.privacy.pseudonyms import is_forgotten
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
-from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import REDACTED_EVENTS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, SKIPPED_FILES

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cortex_pipelines.privacy.repository_paths import repository_name, repository_path
+from cortex_pipelines.privacy.paths import repository_name, repository_path
 
 
 @pytest.mark.parametrize(

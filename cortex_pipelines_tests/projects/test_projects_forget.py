@@ -17,9 +17,14 @@ from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
 from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.ingestion.project_sources import ProjectSource
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.privacy.pseudonyms import (
+    author_pseudonym,
+    is_forgotten,
+    is_forgotten_event,
+    logs_key,
+    project_key,
+)
 from cortex_pipelines.privacy.settings import Tombstone
-from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.projects import certificate, erase, forget
 from cortex_pipelines.projects.create import add_project, create_project
 from cortex_pipelines.projects.forget import add_tombstones, create_tombstones, mark_models, models_trained_on, purge

@@ -23,9 +23,8 @@ from cortex_pipelines.routing.selection.ensemble import (
 )
 from cortex_pipelines.routing.selection.model_selection import AVERAGE, beats, compare_above, select_model
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
-from cortex_pipelines.routing.selection.search import folds_of, search_fold
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.routing.train import compared_tasks
+from cortex_pipelines.routing.train import compared_tasks, folds_of, search_fold
 from cortex_pipelines.statistics.significance import higher_likelihood_p
 from cortex_pipelines.words import fold
 

@@ -8,8 +8,7 @@ import pytest
 
 from cortex_pipelines.signing.keys import keys_folder
 from cortex_pipelines.signing.manifest import UntrustedModelError, make_manifest
-from cortex_pipelines.signing.openssf import sign_openssf
-from cortex_pipelines.signing.signatures import verify, write_signed
+from cortex_pipelines.signing.signatures import sign_openssf, verify, write_signed
 
 pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
 

@@ -198,7 +198,7 @@ def test_data_sets_have_schema_and_profile(tmp_path: Path) -> None:
 def test_every_table_of_the_platform_has_a_schema_in_mlflow() -> None:
     from mlflow.types import Schema
 
-    from cortex_pipelines.tracking.data_sets import OUTPUT, data_set
+    from cortex_pipelines.tracking.runs import OUTPUT, data_set
 
     for asset in open_project(ROOT).graph.order:
         entry = data_set(asset, None, "1" * 32, ROOT / "nowhere", OUTPUT).dataset

@@ -45,7 +45,7 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),
         ("privacy/compliance.py", {"compliance", "coordination_events"}),
         ("monitoring/anomalies/windows.py", {"worker_anomalies"}),
-        ("coordination/tables/metrics.py", {"coordination_tables"}),
+        ("coordination/tables/metrics.py", {"coordination_tables", "worker_anomalies"}),
         ("release/gates.py", {"code_adapter_release", "task_router_release"}),
         ("cli/main.py", set()),
         ("orchestration/location.py", set()),

@@ -33,9 +33,8 @@ from cortex_pipelines.ingestion.redactions import (
 )
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.paths import PathRedactor
-from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.pseudonyms import is_forgotten, project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
 

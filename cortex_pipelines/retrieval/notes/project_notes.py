@@ -17,10 +17,9 @@ import polars as pl
 import cortex_pipelines.retrieval
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, is_forgotten, project_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
-from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.retrieval.collection import PinnedEncoder
 from cortex_pipelines.retrieval.notes.database import AnswerCache, version_digest
 from cortex_pipelines.retrieval.notes.note import (

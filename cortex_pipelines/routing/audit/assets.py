@@ -1,5 +1,6 @@
 """Audit of the router in the asset graph."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +8,7 @@ import polars as pl
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
+from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
 from cortex_pipelines.routing.audit.groups import (
     ATTRIBUTES,
     PERSON,
@@ -17,13 +19,91 @@ from cortex_pipelines.routing.audit.groups import (
     logged_decisions,
     off_policy_table,
 )
-from cortex_pipelines.routing.audit.report import audit_report
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.settings import AuditSettings, PredictorSettings
 from cortex_pipelines.schemas.coordination import DECISIONS, FEATURES, OUTCOMES
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
 from cortex_pipelines.statistics.off_policy import Support, evaluate_policy
 from cortex_pipelines.versioning import versioned_asset
+
+_NAMES = {
+    "logged": "the router that took the decisions",
+    "ips": "inverse propensity",
+    "snips": "self-normalised",
+    "doubly_robust": "doubly robust",
+}
+_OFF_POLICY = (
+    "How many of the logged, held-out tasks would have succeeded had this router sent them. A log "
+    "supports that only if it says with which probability each decision was taken (propensity), "
+    "and if now and then another master was tried."
+)
+_LOG_IT = (
+    "To make it possible: let the router draw a small share of its decisions, and log the "
+    "probability of each under 'propensity', from the first day."
+)
+_GROUPS = (
+    "A group falls behind where the rest is served better by more than chance explains (Fisher's "
+    "exact test, Holm's correction over the groups of an attribute), or where the router is surer "
+    "than it is right. Groups below the smallest size are shown, not tested. The language is "
+    "guessed from commonest words: a weak label. The source is the log file."
+)
+
+
+def audit_report(
+    off_policy: pl.DataFrame, groups: pl.DataFrame, abstained: int, deciding: Mapping[str, int], sample: bool
+) -> str:
+    parts = [paragraph(SAMPLE, warning=True)] if sample else []
+    parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
+    parts += _estimates(off_policy, abstained)
+    if deciding:
+        counts = [(version, str(count)) for version, count in deciding.items()]
+        parts.append(table(("logged decisions by the router", "decisions"), counts))
+    parts += [heading("Who is served how"), paragraph(_GROUPS)]
+    warned = groups.filter(pl.col("warnings").list.len() > 0)
+    parts += [
+        paragraph(f"{row['attribute']} {row['value']}: {'; '.join(row['warnings'])}.", warning=True)
+        for row in warned.iter_rows(named=True)
+    ]
+    if warned.is_empty():
+        parts.append(paragraph("No group falls behind by more than chance explains."))
+    for (attribute,), group_rows in groups.group_by("attribute", maintain_order=True):
+        parts += [heading(f"By {attribute}"), _groups(group_rows)]
+    return page("Audit of the task router", parts)
+
+
+def _estimates(off_policy: pl.DataFrame, left_to_person: int) -> list[str]:
+    first = off_policy.row(0, named=True)
+    if first["refused"] is not None:
+        return [paragraph(f"Refused: {first['refused']}.", warning=True), paragraph(_LOG_IT)]
+    rows = [
+        (_NAMES[row["estimator"]], f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+        for row in off_policy.iter_rows(named=True)
+    ]
+    return [
+        paragraph(
+            f"{first['items']} decisions, worth {first['effective']:.1f} of this router; "
+            f"{left_to_person} tasks that it leaves to a person are not among them."
+        ),
+        table(("estimated by", "success"), rows),
+    ]
+
+
+def _groups(group_rows: pl.DataFrame) -> str:
+    head = ("", "tasks", "accuracy", "confidence", "confidence less accuracy", "left to a person")
+    return table(
+        head,
+        [
+            (
+                row["value"],
+                str(row["items"]),
+                f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})",
+                f"{row['confidence']:.2f}",
+                f"{row['overconfidence']:.2f}",
+                f"{row['abstention']:.2f}",
+            )
+            for row in group_rows.iter_rows(named=True)
+        ],
+    )
 
 
 @versioned_asset(tables=(OFF_POLICY, AUDIT_GROUPS), partitioned=False, determinism="machine")

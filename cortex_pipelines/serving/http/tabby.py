@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.privacy.repository_paths import repository_name, repository_path
+from cortex_pipelines.privacy.paths import repository_name, repository_path
 from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway

@@ -8,15 +8,16 @@ from tree_sitter import Node
 
 from cortex_pipelines.privacy.detect.code import roles
 from cortex_pipelines.privacy.detect.code.climb import ReachedName
-from cortex_pipelines.privacy.detect.code.concatenation import whole_value
-from cortex_pipelines.privacy.detect.code.expressions import names_in
+from cortex_pipelines.privacy.detect.code.expressions import StringSegment, names_in, segments_of, whole_value
 from cortex_pipelines.privacy.detect.code.naming import reached_names
-from cortex_pipelines.privacy.detect.code.strings import StringSegment, segments_of
 from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
 from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
 from cortex_pipelines.syntax.unparsable import skip_reason
+
+"""Names at a node; what it returns is the node to continue from, None at the end."""
+
 
 # A text of that many characters is parsed as it is.
 _SMALL = 6_000

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
-from cortex_pipelines.privacy.detect.tokens.checksums import user_and_password
+from cortex_pipelines.privacy.detect.tokens.format import user_and_password
 from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
 
 _USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")

@@ -3,9 +3,12 @@
 import html
 import re
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from typing import Self
+
+from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +112,111 @@ def _resolved(match: re.Match[str]) -> str:
         return chr(number) if number < 0x110000 else "\ufffd"
     letter: str | None = match[5]
     return _CONTROLS.get(letter, letter) if letter else ""
+
+
+# By their first characters, which are quick to find.
+_ESCAPES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"""\\(?:\\*["'/\\]|u00[2-7][0-9a-fA-F]|x[2-7][0-9a-fA-F]|(?:033|e|u001[bB]|x1[bB])\[)""",
+        r"\x1b\[",
+        r"&(?:quot|apos|amp|lt|gt|colon|equals|#[xX]?[0-9a-fA-F]{1,6});",
+        r"%(?:2[02-9A-Fa-f]|3[A-Fa-f]|40|5[BbDd]|7[BbDd])",
+    )
+)
+_ESCAPES_IN_CODE = tuple(map(re.compile, (r"&(?:quot|#34|#39|#61);", r"%(?:3[Dd]|22)")))
+_ESCAPE_SIGN = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/\\`nrt]))")
+_BLANKS = {"n": "\n", "r": "\r", "t": "\t"}
+_PERCENT = re.compile(r"%([2-7][0-9A-Fa-f])")
+_ADDRESS = re.compile(r":(?://|\\+/|%2[fF])|@|%40|&#|\\[ux]")
+_MOST_LEVELS = 4
+_LONGEST_LINE = 20_000
+
+
+def unescaped_lines(indexed: IndexedText, code: bool) -> Iterator[MappedText]:
+    """Lines with escapes that may hold private values, one text per level of quoting.
+
+    Args:
+        indexed: The text.
+        code: Whether it is code, whose escapes are resolved by its parser.
+    """
+    lines = _escaped_lines(indexed, _ESCAPES_IN_CODE if code else _ESCAPES)
+    for _ in range(_MOST_LEVELS if lines.text else 0):
+        view = _one_level(lines)
+        if view.text == lines.text:
+            return
+        yield view
+        lines = view
+
+
+def _escaped_lines(indexed: IndexedText, patterns: tuple[re.Pattern[str], ...]) -> MappedText:
+    text = indexed.text
+    source = MappedText.from_source(text)
+    parts: list[MappedText] = []
+    scanned_end = 0
+    may_hide_name = indexed.has_hidden_names
+    for escape in merge(*(pattern.finditer(text) for pattern in patterns), key=re.Match.start):
+        if escape.start() < scanned_end:
+            continue
+        start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, scanned_end)
+        end = text.find("\n", escape.end(), escape.end() + _LONGEST_LINE)
+        scanned_end = end + 1 if end >= 0 else min(len(text), escape.end() + _LONGEST_LINE)
+        if may_hide_name or indexed.has_suspect(start, scanned_end) or _ADDRESS.search(text, start, scanned_end):
+            parts.append(source.slice(start, scanned_end))
+    return MappedText.concatenate(parts) if parts else source.slice(0, 0)
+
+
+def _one_level(lines: MappedText) -> MappedText:
+    plain = lines.replaced(COLOUR, lambda _: "").replaced(_ESCAPE_SIGN, _character)
+    return entities_resolved(plain).replaced(_PERCENT, lambda match: chr(int(match[1], 16)))
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else _BLANKS.get(match[3], match[3])
+
+
+_MOST = 40
+_LITERAL = re.compile(r"""(["'`])((?:\\.|(?!\1)[^\\\n]){0,1000})\1""")
+_PLUS = re.compile(r"\s{0,80}(?:[+.&]|\.\.|<>|\\(?=\r?\n))\s{0,80}(?=[\"'`])|\s{1,80}(?=[\"'`])")
+
+_KEY_LINE = re.compile(r"\s{0,40}([A-Za-z0-9+/_-]{4,200}={0,2})[ \t]*(?=[\r\n\"'`]|\Z)")
+_LEAST_KEY, _MOST_LINES = 32, 200
+
+
+def key_lines(text: str, position: int) -> list[tuple[int, int]]:
+    """Start and end of the lines of a key in base64 that begins there; none if it is one line.
+
+    Args:
+        text: The text.
+        position: Possible start of the first line, including blanks.
+    """
+    lines: list[tuple[int, int]] = []
+    while len(lines) < _MOST_LINES and (line := _KEY_LINE.match(text, position)) is not None:
+        if len(line[1]) < _LEAST_KEY and not lines:
+            break
+        lines.append(line.span(1))
+        position = line.end()
+        if len(line[1]) < _LEAST_KEY:
+            break
+    return lines if len(lines) > 1 else []
+
+
+def pieces_after(text: str, end: int) -> Iterator[tuple[int, int]]:
+    """Start and end of the contents of the literals concatenated to a literal.
+
+    Args:
+        text: The text.
+        end: After the closing quote of the first literal.
+    """
+    return _chain(text, end, _PLUS)
+
+
+def _chain(text: str, end: int, link: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    for _ in range(_MOST):
+        between = link.match(text, end)
+        literal = _LITERAL.match(text, between.end()) if between else None
+        if literal is None:
+            return
+        yield literal.span(2)
+        end = literal.end()

@@ -5,31 +5,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText, longest_word
 from cortex_pipelines.privacy.detect.text.wording import entropy
-from cortex_pipelines.privacy.detect.tokens.checksums import decoded
-from cortex_pipelines.privacy.detect.tokens.format import TokenFormat
-from cortex_pipelines.privacy.detect.tokens.formats import (
-    clouds,
-    code_hosting,
-    messages_and_money,
-    models,
-    services,
-    structures,
-)
+from cortex_pipelines.privacy.detect.tokens.format import TokenFormat, decoded
+from cortex_pipelines.privacy.detect.tokens.formats import clouds, services, structures
 from cortex_pipelines.privacy.detect.values import is_default, is_reference, is_sample, longest_run
 
-FORMATS: tuple[TokenFormat, ...] = (
-    *code_hosting.FORMATS,
-    *clouds.FORMATS,
-    *models.FORMATS,
-    *messages_and_money.FORMATS,
-    *services.FORMATS,
-    *structures.FORMATS,
-)
+FORMATS: tuple[TokenFormat, ...] = (*clouds.FORMATS, *services.FORMATS, *structures.FORMATS)
 _INSIDE = tuple((format, longest_word(format.inside).lower()) for format in FORMATS if format.inside)
 _WINDOW = 220
 _LETTERS = 3
@@ -147,7 +132,7 @@ def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
     yield Span(match.start(), match.end(), SECRET, format.rule, severity)
 
 
-_LINES = resources.files(__package__).joinpath("published_examples.txt").read_text("utf-8").splitlines()
+_LINES = (Path(__file__).parent / "published_examples.txt").read_text("utf-8").splitlines()
 _PUBLISHED = frozenset(line for line in _LINES if not line.startswith("#"))
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{6,60}={0,2}")
 # What only Telegram's tokens look like, and their exact form: with one character more or less it was

@@ -1,9 +1,8 @@
-"""Token formats of other services."""
+"""Token formats of messaging, mail, payment and language model providers, and of other services."""
 
-from cortex_pipelines.privacy.detect.tokens.checksums import random_looking, very_random
-from cortex_pipelines.privacy.detect.tokens.format import HEX, LONE, UUID, declare
+from cortex_pipelines.privacy.detect.tokens.format import END, HEX, LONE, UUID, declare, random_looking, very_random
 
-FORMATS = (
+_SERVICES = (
     declare("adobe-secret", "p8e-", "[A-Za-z0-9]{32}|[A-Za-z0-9_-]{32}", random_looking),
     declare("airtable-token", "pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     declare(
@@ -73,3 +72,91 @@ FORMATS = (
     declare("polar-token", "polar_oat_ polar_pat_", "[A-Za-z0-9]{36,60}"),
     declare("asaas-key", "$aact_", r"[\w:=$/+-]{60,200}", end=""),
 )
+
+
+_MESSAGES_AND_MONEY = (
+    declare(
+        "slack-token",
+        "xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxe- xoxc- xoxd-",
+        r"[A-Za-z0-9%+/=-]{14,500}",
+        random_looking,
+        "",
+    ),
+    declare("slack-token", "xoxe.xoxb- xoxe.xoxp-", "[0-9]-[A-Za-z0-9]{100,200}"),
+    declare("slack-token", "xapp-", "[0-9]+-[A-Z0-9]+-[0-9]+-[A-Za-z0-9]+"),
+    declare("telegram-token", "", r"(?<![\w:/.-])[0-9]{8,10}:AA[\w-]{33}", end=LONE, inside=":AA", digits_before=8),
+    declare(
+        "discord-token",
+        "MD MT Mj Mz ND NT Nj Nz OD OT",
+        r"[A-Za-z0-9]{22,26}\.[\w-]{6}\.[\w-]{27,38}",
+        very_random,
+        LONE,
+    ),
+    declare("discord-token", "mfa.", r"[\w-]{84}", end=LONE),
+    declare("line-token", "", r"[A-Za-z0-9+/]{160,180}1O/w1cDnyilFU=", end="", inside="1O/w1cDnyilFU="),
+    declare("sendgrid-key", "SG.", r"[\w-]{16,32}\.[\w-]{16,64}|[\w=.-]{66}", very_random, ""),
+    declare("sendinblue-key", "xkeysib- xsmtpsib-", "[a-f0-9]{64}-[A-Za-z0-9]{16}"),
+    declare("mailgun-key", "key- pubkey-", "[a-f0-9]{32}", random_looking),
+    declare("mailchimp-key", "", "[a-f0-9]{32}-us[0-9]{1,2}", random_looking, inside="-us"),
+    declare("twilio-key", "SK AC", "[a-f0-9]{32}|[A-F0-9]{32}", random_looking, severity="medium"),
+    declare("resend-key", "re_", r"[A-Za-z0-9]{8}_[A-Za-z0-9]{24}", very_random),
+    declare("messagebird-key", "live_ test_", "[A-Za-z0-9]{25}", very_random),
+    declare("onesignal-key", "os_v2_", "(?:app|org)_[a-z0-9]{90,120}"),
+    declare("novu-key", "nv-", "[a-z0-9]{32}", random_looking),
+    declare("stripe-key", "sk_ rk_", "(?:live|test|prod)_[A-Za-z0-9]{10,250}", random_looking),
+    declare("stripe-webhook-secret", "whsec_", "[A-Za-z0-9+/]{24,64}={0,2}", random_looking, ""),
+    declare("square-token", "sq0atp- sq0csp- sq0atb- sq0idp-", r"[\w-]{22,60}", end=LONE),
+    declare("square-token", "EAAA", r"[\w-]{56,62}", very_random, LONE),
+    declare("facebook-token", "EAA", "[A-Za-z0-9]{80,400}", very_random),
+    declare("facebook-token", "", r"(?<![\w.])[0-9]{15,16}\|[\w-]{27,40}", end=LONE, inside="|", digits_before=15),
+    declare("paypal-token", "access_token$", r"(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}"),
+    declare("shopify-token", "shpat_ shpca_ shppa_ shpss_ shptka_", "[A-Za-z0-9]{32,38}"),
+    declare("shippo-token", "shippo_live_ shippo_test_", f"{HEX}{{40}}"),
+    declare("easypost-key", "EZAK EZTK", "[A-Za-z0-9]{54}"),
+    declare("duffel-token", "duffel_live_ duffel_test_", r"[\w=-]{43}", end=LONE),
+    declare("flutterwave-key", "FLWSECK_TEST- FLWSECK- FLWPUBK_TEST- FLWPUBK-", "[a-hA-H0-9]{12,32}(?:-X)?"),
+    declare("lob-key", "live_ test_", "(?:pub_[a-f0-9]{31}|[a-f0-9]{35})"),
+    declare("plaid-token", "access-", f"(?:sandbox|development|production)-{UUID}"),
+    declare("razorpay-key", "rzp_live_ rzp_test_", "[A-Za-z0-9]{14,20}"),
+    declare("checkout-key", "sk_", f"(?:test_)?{UUID}"),
+    declare("gocardless-token", "live_ sandbox_", r"[\w=-]{40}", very_random, LONE),
+    declare("coinbase-key", "organizations/", rf"{UUID}/apiKeys/{UUID}"),
+    declare("adyen-key", "AQE", r"[A-Za-z0-9+/=]{100,250}(?:-[A-Za-z0-9+/=]+-\S{10,40})?", very_random, ""),
+    declare("paystack-key", "sk_live_ sk_test_", "[a-f0-9]{40}"),
+    declare("lemonsqueezy-key", "lsk_", "[A-Za-z0-9]{40,}"),
+)
+
+
+_MODELS = (
+    declare(
+        "openai-key",
+        "sk-",
+        "(?:(?:proj|svcacct|admin|service|None)-)?[A-Za-z0-9_-]{16,90}T3BlbkFJ[A-Za-z0-9_-]{16,90}",
+        end="",
+    ),
+    declare("openai-key", "sk-proj- sk-svcacct- sk-admin-", r"[\w-]{48,180}", random_looking),
+    declare("anthropic-key", "sk-ant-", r"(?:api|admin|sid|oat)[0-9]{2}-[\w-]{80,120}", end=""),
+    declare("openrouter-key", "sk-or-v1-", "[0-9a-f]{64}"),
+    declare("langfuse-key", "sk-lf-", UUID),
+    declare("model-provider-key", "sk-", "[A-Za-z0-9]{32,51}", random_looking),
+    declare("huggingface-token", "hf_ api_org_", "[A-Za-z]{34}|[A-Za-z0-9]{34,37}", end=END),
+    declare("llamacloud-key", "llx-", r"[\w-]{48}", random_looking, LONE),
+    declare("groq-key", "gsk_", "[A-Za-z0-9]{52}", is_exact=True),
+    declare("replicate-token", "r8_", r"[\w-]{37}", end=LONE),
+    declare("perplexity-key", "pplx-", "[A-Za-z0-9]{48,56}"),
+    declare("xai-key", "xai-", "[A-Za-z0-9]{70,90}"),
+    declare("cerebras-key", "csk-", "[a-z0-9]{40,60}", random_looking),
+    declare("nvidia-key", "nvapi-", r"[\w-]{60,70}", end=LONE),
+    declare("langsmith-key", "lsv2_", "(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}"),
+    declare("pinecone-key", "pcsk_", r"[A-Za-z0-9_]{60,80}"),
+    declare("voyage-key", "pa-", r"[\w-]{43}", very_random, LONE),
+    declare("tavily-key", "tvly-", r"[\w-]{20,60}", random_looking),
+    declare("firecrawl-key", "fc-", "[a-f0-9]{32}"),
+    declare("fireworks-key", "fw_", "[A-Za-z0-9]{22,30}", very_random),
+    declare("together-key", "tgp_v1_", r"[\w-]{43}", end=LONE),
+    declare("elevenlabs-key", "sk_", "[a-f0-9]{48}"),
+    declare("jina-key", "jina_", r"[A-Za-z0-9_-]{60}", end=LONE),
+    declare("weaviate-key", "wcs-", "[A-Za-z0-9]{30,50}", very_random),
+)
+
+FORMATS = (*_SERVICES, *_MESSAGES_AND_MONEY, *_MODELS)

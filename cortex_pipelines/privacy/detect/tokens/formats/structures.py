@@ -1,7 +1,6 @@
 """Formats shared by many services: structured tokens and webhooks."""
 
-from cortex_pipelines.privacy.detect.tokens.checksums import json_web_token, random_looking, very_random
-from cortex_pipelines.privacy.detect.tokens.format import declare
+from cortex_pipelines.privacy.detect.tokens.format import declare, json_web_token, random_looking, very_random
 
 FORMATS = (
     declare(
