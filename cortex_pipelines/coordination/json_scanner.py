@@ -72,7 +72,7 @@ class _NotJsonError(ValueError):
 
 
 def _refuse(name: str) -> NoReturn:
-    raise _NotJsonError(f"{name} is no JSON value")
+    raise _NotJsonError(f"{name} is not a JSON value")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)

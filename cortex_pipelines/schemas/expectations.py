@@ -63,7 +63,7 @@ def validate(frame: pl.DataFrame, table: Table, before: Profile | None) -> Expec
     Args:
         frame: Rows that keep the table's schema.
         table: Its contract.
-        before: The profile of the version before; None if there is none.
+        before: The profile of the version before, if any.
     """
     great_expectations = _great_expectations()
     context = great_expectations.get_context(mode="ephemeral")
@@ -171,7 +171,7 @@ def _number(value: Any) -> str:
 
 
 def write_data_docs(report: ExpectationReport, page: Path) -> Path:
-    """Write Great Expectations' page of a table; it holds the time of the check, so it is no part of an output."""
+    """Write Great Expectations' page of a table; it holds the time of the check, so outputs do not contain it."""
     _great_expectations()
     from great_expectations.render.renderer import ValidationResultsPageRenderer
 

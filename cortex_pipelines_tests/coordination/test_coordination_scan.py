@@ -164,7 +164,7 @@ def test_a_broken_record_in_a_glued_run_costs_only_itself() -> None:
     ("data", "reason"),
     [
         (b'{"a": "\xff\xfe"}', "not UTF-8: byte 0xff at 7"),
-        (b'{"a": Infinity}', "Infinity is no JSON value"),
+        (b'{"a": Infinity}', "Infinity is not a JSON value"),
         (b'{"a": 1e999}', "out of range"),
         (b'{"a": ' + b"9" * 5000 + b"}", "out of range"),
         (b'{"a": "tab\there"}', "Invalid control character"),

@@ -110,7 +110,7 @@ def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(worksh
     assert "AssertionError" in verdicts[-1].detail
     assert "AssertionError" in verdicts[2].detail
     assert verdicts[3].detail.endswith("is skipped")
-    assert verdicts[5].detail == "it is no test"
+    assert verdicts[5].detail == "it is not a test"
 
 
 @needs_sandbox

@@ -54,7 +54,7 @@ class _Scope:
     outer: dict[str, str] = field(default_factory=dict)  # names declared ``global`` or ``nonlocal``
 
     def owner(self, name: str) -> "_Scope | None":
-        """The function whose local variable a name is; None if it is none."""
+        """The function whose local variable a name is, or None."""
         scope: _Scope | None = self
         while scope is not None:
             declared = scope.outer.get(name)

@@ -247,10 +247,10 @@ def read_notebook(data: str) -> Notebook:
 def _sources(notebook: dict[str, Any]) -> list[str]:
     sheets = notebook.get("worksheets", [notebook])
     if not isinstance(sheets, list) or not all(isinstance(sheet, dict) for sheet in sheets):
-        raise NotebookError("its worksheets are no list of objects")
+        raise NotebookError("its worksheets are not a list of objects")
     cells = [sheet.get("cells", []) for sheet in sheets]
     if not all(isinstance(sheet_cells, list) for sheet_cells in cells):
-        raise NotebookError("its cells are no list")
+        raise NotebookError("its cells are not a list")
     code = [
         cell.get("source", cell.get("input", ""))
         for sheet_cells in cells

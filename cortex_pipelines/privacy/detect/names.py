@@ -65,7 +65,7 @@ _HARMLESS = word_set(
     "locale i18n trans issuer data field label menu node state count num max min accelerator "
     "shortcut hotkey keyboard key random"
 )
-# What these name is none, on purpose.
+# Names of values that are not secrets, on purpose.
 _DISCLAIMED = word_set(
     "non not no invalid wrong bad fake dummy mock bogus example sample mismatched incorrect malformed placeholder stub"
 )

@@ -78,7 +78,7 @@ def _p_fewer(successes: pl.Series, other_successes: pl.Series) -> float | None:
 
 
 def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
-    """Hypotheses rejected at family-wise error rate ``alpha`` (Holm); missing p-values are none."""
+    """Hypotheses rejected at family-wise error rate ``alpha`` (Holm); a missing p-value rejects nothing."""
     corrected = iter(holm([p for p in p_values if p is not None]))
     return [p is not None and next(corrected) <= alpha for p in p_values]
 

@@ -36,7 +36,7 @@ class Task:
 
 
 def read_tasks(path: Path) -> list[Task]:
-    """A task for each line of a file of JSON lines; one with an error for a line that is none.
+    """A task for each line of a file of JSON lines; one with an error for any other line.
 
     Raises ``TaskFileError``.
     """

@@ -179,7 +179,7 @@ def _concatenation(smell: SmellInstance) -> list[Edit] | None:
 
 
 FIXERS: dict[str, tuple[Fixer, str]] = {
-    "mutable-default": (_mutable_default, "The default is made anew in each call."),
+    "mutable-default": (_mutable_default, "Each call gets a default of its own."),
     "none-by-equality": (_none_by_equality, "None is asked for by identity."),
     "negated-operator": (_negated_operator, "The operator itself is negated."),
     "bare-except": (_bare_except, "What asks the program to stop is let through."),

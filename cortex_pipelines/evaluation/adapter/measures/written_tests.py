@@ -62,7 +62,7 @@ class WrittenTests:
 
     def judge(self, tests: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
         single_tests = [test.with_test(str(index), code) for index, (test, code) in enumerate(tests)]
-        verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is no test"))
+        verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is not a test"))
         for source in sorted({test.source for test, _ in tests}):
             source_tests = [
                 (index, single)

@@ -255,7 +255,7 @@ def _verdicts(inputs: ReportInputs) -> list[str]:
         learnt.append("other code: forgotten by less than 2 %.")
     scores = inputs.tables["scores"]
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
-    missed.append(f"{worse} of {scores.height} items are no better than with the base.")
+    missed.append(f"{worse} of {scores.height} items are not better than with the base.")
     missed += [f"{name}: not measured, {reason}." for name, reason in inputs.quality.missing.items()]
     return [
         pages.heading("What it learnt"),

@@ -131,7 +131,7 @@ def code_values(indexed: IndexedText, path: str, language: str | None) -> Iterat
 def outside_syntax(text: str, path: str, language: str | None, spans: Iterable[Span]) -> Iterator[Span]:
     """Those of the spans that line patterns found where a syntax tree sees no names and values.
 
-    That is in comments, inside literals, and where there is no syntax tree.
+    That is in comments, inside literals, and where the syntax tree is missing.
     """
     grammar = _grammar(path, language)
     if grammar is None:
