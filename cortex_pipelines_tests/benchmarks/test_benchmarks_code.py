@@ -11,21 +11,11 @@ from benchmarks.__main__ import table
 from benchmarks.timing import BenchmarkError, Spent, Timing, timed
 from benchmarks.workspace import CHECKOUT, DATA_STAGES, Workspace
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines_tests.parameters import load_cases
 
-MODULE = '''"""Module {number}."""
+CASES = load_cases(__file__)
 
-import math
-
-LIMIT_{number} = {number} + 20
-
-
-def area_{number}(radius, height):
-    """Area of something round with a height."""
-    if radius > LIMIT_{number}:
-        raise ValueError("too large: " + str(radius))
-    around = 2 * math.pi * radius * height
-    return around + {number} * math.pi * radius ** 2
-'''
+MODULE = CASES["MODULE"]
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ def store(folder: Path, *timings: Timing) -> Path:
     return folder
 
 
-def run(our_seconds: float, peer: float, other: float = 1.0, spread: float = 1.0) -> tuple[Timing, ...]:
+Run = tuple[Timing, ...]
+
+
+def run(our_seconds: float, peer: float, other: float = 1.0, spread: float = 1.0) -> Run:
     def spent(seconds: float) -> tuple[Spent, ...]:
         return Spent(seconds, seconds), Spent(seconds * spread, seconds * spread)
 
@@ -28,33 +31,26 @@ def run(our_seconds: float, peer: float, other: float = 1.0, spread: float = 1.0
     )
 
 
-def compare_runs(tmp_path: Path, before: tuple[Timing, ...], after: tuple[Timing, ...]) -> int:
-    folders = store(tmp_path / "before", *before), store(tmp_path / "after", *after)
-    return main(["--before", str(folders[0]), "--after", str(folders[1])])
-
-
-def test_a_machine_of_half_the_speed_is_not_worse(tmp_path: Path) -> None:
-    assert compare_runs(tmp_path, run(2, 1, 1), run(4, 2, 2)) == 0
-
-
-def test_more_against_the_peer_is_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compare_runs(tmp_path, run(2, 1), run(3, 1)) == 1
-    assert capsys.readouterr().out.endswith("got worse: speed: ours\n")
-
-
-def test_what_stands_beside_nothing_is_measured_by_the_pace_of_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("before", "after", "worse"),
+    [
+        (run(2, 1, 1), run(4, 2, 2), ""),  # a machine of half the speed
+        (run(2, 1), run(3, 1), "ours"),  # more against the peer
+        (run(2, 1, 1), run(4, 2, 3), "alone"),  # what stands beside nothing goes by the pace of the run
+        (run(2, 1, spread=1.0), run(2.8, 1, spread=1.6), ""),  # it differs from run to run by as much
+        (run(2, 1), run(2, 2), ""),  # a slower peer
+    ],
+)
+def test_runs_are_compared_by_their_ratios(
+    tmp_path: Path,
+    before: tuple[Timing, ...],
+    after: tuple[Timing, ...],
+    worse: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert compare_runs(tmp_path, run(2, 1, 1), run(4, 2, 3)) == 1
-    assert capsys.readouterr().out.endswith("got worse: speed: alone\n")
-
-
-def test_what_differs_from_run_to_run_by_as_much_says_nothing(tmp_path: Path) -> None:
-    assert compare_runs(tmp_path, run(2, 1, spread=1.0), run(2.8, 1, spread=1.6)) == 0
-
-
-def test_a_slower_peer_is_no_fault(tmp_path: Path) -> None:
-    assert compare_runs(tmp_path, run(2, 1), run(2, 2)) == 0
+    folders = store(tmp_path / "before", *before), store(tmp_path / "after", *after)
+    assert main(["--before", str(folders[0]), "--after", str(folders[1])]) == bool(worse)
+    assert not worse or capsys.readouterr().out.endswith(f"got worse: speed: {worse}\n")
 
 
 def test_a_stored_run_holds_ratios_and_compares_like_the_run(

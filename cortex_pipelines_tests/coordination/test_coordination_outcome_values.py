@@ -53,46 +53,26 @@ def test_what_is_understood(value: Any, success: bool | None) -> None:
     assert read_outcome(value) == OutcomeReading(success)
 
 
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [
-        ("completed with errors", CONTRADICTION),
-        ("done: failed", CONTRADICTION),
-        ("success: false", CONTRADICTION),
-        ("failed successfully", CONTRADICTION),
-        ("failed: false", CONTRADICTION),
-        ("error: none", CONTRADICTION),
-        ("3 passed, 1 failed", CONTRADICTION),
-        ("failed but recovered", UNKNOWN_WORD),
-        ("partially", PARTLY),
-        ("partially completed", PARTLY),
-        ("partial success", PARTLY),
-        ("completed with warnings", PARTLY),
-        ("not fully successful", PARTLY),
-        ("passed 3/5", PARTLY),
-        ("completed 50%", PARTLY),
-        ("failed, retrying", PARTLY),
-        ("0 passed, 0 failed", PARTLY),
-        ("passed: 0, failed: 0", PARTLY),
-        ("0 failed", PARTLY),
-        ("not failed", PARTLY),
-        ("no errors", PARTLY),
-        ("donegal", UNKNOWN_WORD),
-        ("success rate low", UNKNOWN_WORD),
-        ("error rate 0.1", UNKNOWN_WORD),
-        ("fail-over", UNKNOWN_WORD),
-        ("false alarm", UNKNOWN_WORD),
-        ("completed 3 of 5 steps", UNKNOWN_WORD),
-        ("done by nobody", UNKNOWN_WORD),
-        ("not", UNKNOWN_WORD),
-        ("success " * 50, UNKNOWN_WORD),
-        ([], UNKNOWN_WORD),
-        (None, UNKNOWN_WORD),
-        (2, UNKNOWN_NUMBER),
-        (0.5, UNKNOWN_NUMBER),
-        (-1, UNKNOWN_NUMBER),
-        (float("nan"), UNKNOWN_NUMBER),
+NOT_UNDERSTOOD: dict[str, list[Any]] = {
+    CONTRADICTION: [
+        *("completed with errors", "done: failed", "success: false", "failed successfully", "failed: false"),
+        *("error: none", "3 passed, 1 failed"),
     ],
+    PARTLY: [
+        *("partially", "partially completed", "partial success", "completed with warnings", "not fully successful"),
+        *("passed 3/5", "completed 50%", "failed, retrying", "0 passed, 0 failed", "passed: 0, failed: 0"),
+        *("0 failed", "not failed", "no errors"),
+    ],
+    UNKNOWN_WORD: [
+        *("failed but recovered", "donegal", "success rate low", "error rate 0.1", "fail-over", "false alarm"),
+        *("completed 3 of 5 steps", "done by nobody", "not", "success " * 50, [], None),
+    ],
+    UNKNOWN_NUMBER: [2, 0.5, -1, float("nan")],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"), [(value, problem) for problem, values in NOT_UNDERSTOOD.items() for value in values]
 )
 def test_what_is_not_understood_says_why(value: Any, problem: str) -> None:
     assert read_outcome(value) == OutcomeReading(None, problem)

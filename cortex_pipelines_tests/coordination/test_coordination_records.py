@@ -31,17 +31,8 @@ def read(record: dict[str, Any], file: str = "a.jsonl") -> dict[str, Any]:
 
 def test_a_decision_with_drifting_keys() -> None:
     for key in ("task_title", "title", "description"):
-        row = read(
-            {
-                "task_id": "t1",
-                key: " Fix it ",
-                "routed_to": "development-master",
-                "confidence": 0.9,
-                "priority": "high",
-                "timestamp": "2025-11-04T15:54:53Z",
-                "outcome": "Completed",
-            }
-        )
+        fields = {"task_id": "t1", "confidence": 0.9, "priority": "high", "timestamp": "2025-11-04T15:54:53Z"}
+        row = read({**fields, key: " Fix it ", "routed_to": "development-master", "outcome": "Completed"})
         assert row["kind"] == "decision"
         assert (row["text"], row["master"], row["outcome"]) == ("Fix it", "development", "completed")
         assert (row["success"], row["confidence"], row["priority"]) == (True, 0.9, "high")
@@ -123,9 +114,8 @@ def test_what_is_not_understood_is_named(fields: dict[str, Any], unread: tuple[s
 def test_the_state_of_a_worker_is_not_an_outcome() -> None:
     assert unread_fields({"worker_id": "w", "status": "healthy"}, "worker_metric") == []
     soon = {"worker_id": "w", "timestamp": "soon"}
-    assert unread_fields(soon, "worker_metric") == [
-        UnreadField("timestamp", "soon", "not a time stamp of a known form")
-    ]
+    (unread,) = unread_fields(soon, "worker_metric")
+    assert unread == UnreadField("timestamp", "soon", "not a time stamp of a known form")
 
 
 def test_a_time_without_a_zone_says_so() -> None:
@@ -139,33 +129,16 @@ def test_a_confidence_that_is_none_is_missing(value: Any) -> None:
     assert read({"routed_to": "x", "confidence": value})["confidence"] is None
 
 
+_numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 _odd = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(), max_size=5)
-    | st.just("\ud800"),
+    st.none() | st.booleans() | _numbers | st.text(st.characters(), max_size=5) | st.just("\ud800"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=4,
 )
 _keys = st.sampled_from(
     [
-        "task_id",
-        "title",
-        "routed_to",
-        "outcome",
-        "success",
-        "confidence",
-        "duration",
-        "timestamp",
-        "task",
-        "routing",
-        "decision",
-        "execution",
-        "payload",
-        "metadata",
-        "priority",
+        *("task_id", "title", "routed_to", "outcome", "success", "confidence", "duration", "timestamp", "task"),
+        *("routing", "decision", "execution", "payload", "metadata", "priority"),
     ]
 )
 

@@ -7,6 +7,9 @@ import yaml
 
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import UnknownLanguageError
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 OUTLINES = yaml.safe_load((Path(__file__).parent / "outlines.yaml").read_text(encoding="utf-8"))
 
@@ -41,31 +44,7 @@ def test_units_with_names_lines_and_exact_spans(path: str, settings) -> None:
             assert unit.start_byte < unit.body_start_byte < unit.end_byte
 
 
-@pytest.mark.parametrize(
-    ("path", "name", "docstring", "signature"),
-    [
-        ("a.jsx", "größe", "Größe in Pixeln.\n@param {number} x", "export const größe = async (x) =>"),
-        ("a.ts", "Store.get", "Overload.", "get(key: string): T"),
-        ("a.ts", "Store", "A füller.", "export abstract class Store<T> extends Base implements Reader"),
-        (
-            "A.java",
-            "Größe.run",
-            None,
-            "public <R> List<R> run(@Nullable final String a, int... rest) throws IOException",
-        ),
-        (
-            "A.java",
-            "Größe",
-            "Hält Größen.",
-            "public final class Größe<T extends Comparable<T>> extends Base implements Runnable",
-        ),
-        ("a.go", "Größe", "Größe is a size.\nIt has two lines.", "type Größe struct"),
-        ("a.go", "Reader", "Reader reads.", "Reader interface"),
-        ("a.go", "Größe.Area", None, "func (g *Größe) Area(scale, extra int) int"),
-        ("a.rs", "Größe", "A größe.\nTwo lines.", "pub struct Größe<T>"),
-        ("a.rs", "Größe.area", None, "pub(crate) async fn area(&self) -> f64"),
-    ],
-)
+@pytest.mark.parametrize(("path", "name", "docstring", "signature"), CASES["documentation_and_signature"])
 def test_documentation_and_signature(path: str, name: str, docstring: str | None, signature: str, settings) -> None:
     unit = outlined(path, settings)[name]
     assert (unit.docstring, unit.signature) == (docstring, signature)
@@ -107,11 +86,8 @@ def test_calls_by_their_simple_names(language: str, path: str, settings) -> None
 def test_a_member_of_a_group_is_not_the_group(settings) -> None:
     text = "package a\nconst (\n\tX = 1\n)\ntype (\n\tY struct{}\n)\nconst Z = 2\n"
     units = by_name(text, "go", "a.go", settings)
-    assert [(units[name].code, units[name].end_line) for name in "XYZ"] == [
-        ("X = 1", 3),
-        ("Y struct{}", 6),
-        ("const Z = 2", 8),
-    ]
+    rows = [(units[name].code, units[name].end_line) for name in "XYZ"]
+    assert rows == [("X = 1", 3), ("Y struct{}", 6), ("const Z = 2", 8)]
 
 
 def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(settings) -> None:
@@ -144,57 +120,16 @@ def test_names_of_what_takes_a_value_apart(language: str, path: str, settings) -
     assert [(unit.name, unit.start_line) for unit in units if unit.kind == "variable"] == [("o", 2)]
 
 
-def test_a_declaration_in_any_block_of_a_module_or_class_is_one_of_it(settings) -> None:
-    text = (
-        "for a in b:\n    c = 1\nwith d:\n    while e:\n        f = 1\n"
-        "class G:\n    match h:\n        case 1:\n            i = 1\n"
-        "def j():\n    with k:\n        l = 1\n"
-    )
-    units = file_units(text, "python", "a.py", settings)
-    names = [unit.qualified_name for unit in units if unit.kind == "variable"]
-    assert names == ["c", "f", "G.i"]
-
-
-def test_what_is_inside_of_a_go_method_is_below_its_type(settings) -> None:
-    text = "package a\nfunc (s *Store) Load() {\n\ttype row struct{ id int }\n}\n"
-    names = [unit.qualified_name for unit in file_units(text, "go", "a.go", settings)]
-    assert names == ["Store.Load", "Store.Load.row"]
-
-
-def test_a_comment_behind_an_attribute_does_not_part_it_from_its_unit(settings) -> None:
-    text = "#[test] // why\n#[cfg(x)] /* and */\nfn a() {}\nfn b() {} // trailing\nfn c() {}\n"
-    units = file_units(text, "rust", "a.rs", settings)
-    assert [(unit.name, unit.start_line) for unit in units] == [("a", 1), ("b", 4), ("c", 5)]
-
-
 # What the grammar of TypeScript takes for errors, and TypeScript does not.
-GAPS = """\
-declare const _default: import("react").FC<import('./props').Props> & {
-  Item: (import("a").B | import("b").C)[];
-};
-export default function (): {
-  error: string;
-};
-export interface Factory {
-  (name: string): Factory
-    // generic
-    <T extends Function>(fn: T): T
-  <T>(using: T): T
-}
-declare global { var Shared: string; }
-async function load() { return import("x").then((all) => all.y); }
-"""
+GAPS = CASES["GAPS"]
 
 
 def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
     units = file_units(GAPS, "typescript", "a.d.ts", settings)
     lines = [(unit.kind, unit.name, unit.name_line, unit.end_line) for unit in units]
     assert lines == [
-        ("constant", "_default", 1, 3),
-        ("function", "default", 4, 6),
-        ("interface", "Factory", 7, 12),
-        ("variable", "Shared", 13, 13),
-        ("function", "load", 14, 14),
+        *(("constant", "_default", 1, 3), ("function", "default", 4, 6), ("interface", "Factory", 7, 12)),
+        *(("variable", "Shared", 13, 13), ("function", "load", 14, 14)),
     ]
     assert not any(unit.has_error for unit in units)
     assert all(unit.code in GAPS for unit in units)
@@ -206,7 +141,27 @@ def test_a_language_without_grammar_is_named(settings) -> None:
         file_units("x", "ruby", "a.rb", settings)
 
 
-def test_each_constant_of_a_go_list_is_a_unit(settings) -> None:
-    text = "package a\nconst X, Y = 1, 2\nconst (\n\tA, B int = iota, iota\n\tC, D\n)\n"
-    names = [unit.name for unit in file_units(text, "go", "a.go", settings)]
-    assert names == ["X", "Y", "A", "B", "C", "D"]
+@pytest.mark.parametrize(
+    ("language", "text", "units"),
+    [
+        # a declaration in any block of a module or class is one of it
+        (
+            "python",
+            "for a in b:\n    c = 1\nwith d:\n    while e:\n        f = 1\nclass G:\n    match h:\n"
+            "        case 1:\n            i = 1\ndef j():\n    with k:\n        l = 1\n",
+            "c:2 f:5 G:6 G.i:9 j:10",
+        ),
+        # what is inside of a method of Go is below its type, and each constant of a list is a unit
+        ("go", "package a\nfunc (s *S) Load() {\n\ttype row struct{ id int }\n}\n", "S.Load:2 S.Load.row:3"),
+        (
+            "go",
+            "package a\nconst X, Y = 1, 2\nconst (\n\tA, B int = iota, iota\n\tC, D\n)\n",
+            "X:2 Y:2 A:4 B:4 C:5 D:5",
+        ),
+        # a comment behind an attribute does not part it from its unit
+        ("rust", "#[test] // why\n#[cfg(x)] /* and */\nfn a() {}\nfn b() {} // trailing\nfn c() {}\n", "a:1 b:4 c:5"),
+    ],
+)
+def test_names_and_first_lines(language: str, text: str, units: str, settings) -> None:
+    rows = [f"{unit.qualified_name}:{unit.start_line}" for unit in file_units(text, language, "a", settings)]
+    assert " ".join(rows) == units

@@ -6,6 +6,9 @@ import pytest
 from cortex_pipelines.extraction.test_pairing import MAX_TESTS
 from cortex_pipelines.extraction.units import Extraction, extract
 from cortex_pipelines_tests.extraction.tables import repository_files
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 
 def extracted(settings, texts: dict[str, str], tested: dict[str, list[str]] | None = None) -> Extraction:
@@ -25,28 +28,8 @@ def pairs(extraction: Extraction) -> dict[str, list[str]]:
     }
 
 
-PYTHON = {
-    "src/shop/cart.py": ("def total(items):\n    return sum(items)\n\nclass Cart:\n    def add(self, x): pass\n"),
-    "src/shop/other.py": "def total(items): pass\n\nclass Bag:\n    def add(self, x): pass\n",
-    "src/shop/__init__.py": "from .cart import total\n",
-    "tests/test_cart.py": (
-        "from shop.cart import Cart, total\n\ndef test_total():\n    assert total([1]) == 1\n\n"
-        "class TestCart:\n    def test_add(self):\n        Cart().add(1)\n\n"
-        "def helper():\n    total([])\n"
-    ),
-    "tests/test_none.py": "import os\n\ndef test_total_of_nothing():\n    total([])\n",
-}
-JAVASCRIPT = {
-    "lib/math.js": "export function add(a, b) { return a + b }\nexport class Sum { run() {} }\n",
-    "lib/text.js": "function add(a) {}\nmodule.exports = { add };\n",
-    "lib/__tests__/math.test.js": (
-        "import { add } from '../math';\ndescribe('math', () => {\n"
-        "  it('adds', () => { expect(add(1, 2)).toBe(3) });\n"
-        "  helper('x', () => { add(1) });\n});\n"
-    ),
-    "test/text.js": ("const text = require('../lib/text.js');\ntest('adds text', function () { text.add('a') });\n"),
-    "lib/run.js": "import { add } from './math';\nit('is no test', () => { add() });\n",
-}
+PYTHON = CASES["PYTHON"]
+JAVASCRIPT = CASES["JAVASCRIPT"]
 JAVA = {
     "src/main/java/a/b/Shop.java": ("package a.b;\nclass Shop { int price() { return 1; } void open() {} }\n"),
     "src/test/java/a/b/ShopTest.java": (
@@ -59,14 +42,7 @@ GO = {
     "shop/shop_test.go": ("package shop\nfunc TestPrice(t *testing.T) { Price() }\nfunc Testify() { Open() }\n"),
     "other/shop_test.go": "package other\nfunc TestOther(t *testing.T) { Open() }\n",
 }
-RUST = {
-    "src/lib.rs": (
-        "pub fn price() -> u8 { 1 }\npub struct Shop;\nimpl Shop { pub fn open(&self) {} }\n"
-        "#[cfg(test)]\nmod tests {\n    use super::*;\n    #[test]\n"
-        "    fn sells() { price(); }\n}\n"
-    ),
-    "tests/shop.rs": "use shop::Shop;\n#[tokio::test]\nasync fn opens() { Shop.open() }\n",
-}
+RUST = CASES["RUST"]
 
 
 @pytest.mark.parametrize(

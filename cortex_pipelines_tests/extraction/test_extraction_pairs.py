@@ -23,25 +23,13 @@ from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 
-FIRST = """import json
-
-
-def load(path, verbose):
-    text = path.read_text()
-    if verbose:
-        print("read", len(text), "characters")
-    values = json.loads(text)
-    return [value for value in values if value["kept"]]
-
-
-def save(path, values):
-    text = json.dumps(values, indent=2, sort_keys=True)
-    path.write_text(text)
-    return len(text)
-"""
+FIRST = CASES["FIRST"]
 SECOND = FIRST.replace("def load(", "def read_kept(")
 THIRD = SECOND.replace("values, indent=2", "items, indent=2").replace("save(path, values)", "save(path, items)")
 
@@ -290,18 +278,7 @@ def test_a_telling_subject_is_kept(subject: str, settings: PairSettings) -> None
     assert not is_noise(subject, settings.min_subject_words)
 
 
-@pytest.mark.parametrize(
-    ("message", "cleaned"),
-    [
-        ("Extract it (#123)", "Extract it"),
-        ("Fix #12: do it well", "do it well"),
-        ("PROJ-77: rename the reader", "rename the reader"),
-        ("Do it\n\nAs.\n\nSigned-off-by: A <a@b.org>\nCo-authored-by: C", "Do it As."),
-        ("Do it\n\nCloses: #4\nhttps://example.org/x\nthanks @somebody", "Do it thanks"),
-        ("Use utf-8 and SHA-256 here", "Use utf-8 and SHA-256 here"),
-        ("[ABC-12] DEF-3 is done", "DEF-3 is done"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("message", "cleaned"), CASES["a_message_is_cleaned"])
 def test_a_message_is_cleaned(message: str, cleaned: str) -> None:
     subject, _, body = message.partition("\n")
     assert clean_message(subject, body.strip("\n")).split() == cleaned.split()
@@ -327,17 +304,7 @@ def refactoring(**changes: Any) -> Refactoring:
     return Refactoring(**(values | changes))
 
 
-@pytest.mark.parametrize(
-    ("type_", "message", "smell", "purpose"),
-    [
-        ("Rename Method", "call it by its name", None, "readability"),
-        ("Extract Method", "split it in two", None, "smell"),
-        ("Add Parameter", "cache the answers", None, "performance"),
-        ("Rename Method", "speed up the tests", None, "readability"),
-        ("Add Parameter", "escape HTML in titles (CVE-2024-1)", None, "security"),
-        ("Add Parameter", "let callers choose", "long-method", "smell"),
-    ],
-)
+@pytest.mark.parametrize(("type_", "message", "smell", "purpose"), CASES["the_purpose_follows_message_type_and_smell"])
 def test_the_purpose_follows_message_type_and_smell(type_: str, message: str, smell: str | None, purpose: str) -> None:
     assert purpose_of(refactoring(type=type_), message, smell) == purpose
 

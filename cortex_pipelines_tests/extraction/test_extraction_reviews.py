@@ -9,6 +9,9 @@ import pytest
 from cortex_pipelines.extraction.reviews.exports import is_export, read_export
 from cortex_pipelines.extraction.reviews.mail import is_mailbox, read_mailbox
 from cortex_pipelines.extraction.reviews.review import Review, changed_later, remark_of, suggestions_of
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 _HUNK = (
     "@@ -1,3 +1,5 @@ def top\n def total(items):\n-    return 0\n+    n = 0\n+    for i in items:\n+        n = n + i"
@@ -155,40 +158,8 @@ def test_other_json_is_no_export() -> None:
     assert not is_export('{"body": "x", "path": "y"}')
 
 
-_PATCH = """From ann@acme.dev Mon Jan  1 10:00:00 2024
-Message-ID: <v1@acme>
-Subject: [PATCH{version} 1/2] sum: count
- items
-
-Count them.
----
-diff --git a/sum.c b/sum.c
---- a/sum.c
-+++ b/sum.c
-@@ -1,2 +1,5 @@
- int sum(int *a, int n) {{
-+    int s;
-+    for (int i = 0; i <= n; i++)
-+        s += a[i];
-     return s;
-"""
-_ANSWER = """From bo@acme.dev Mon Jan  1 11:00:00 2024
-Message-ID: <r1@acme>
-In-Reply-To: <v1@acme>
-Subject: Re: [PATCH 1/2] sum: count items
-
-On Monday Ann wrote:
-> +    int s;
-> +    for (int i = 0; i <= n; i++)
-
-This reads one too many.
-
-> +        s += a[i];
-Fine.
-Reviewed-by: Bo <bo@acme.dev>
---
-Bo
-"""
+_PATCH = CASES["_PATCH"]
+_ANSWER = CASES["_ANSWER"]
 
 
 def test_an_answer_to_a_patch_meets_the_patch_that_came_of_it() -> None:

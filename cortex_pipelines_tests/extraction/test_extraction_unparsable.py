@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.extraction.units import read_code
 from cortex_pipelines.syntax.grammars import count_reads, grammar_for, parseable_text
 from cortex_pipelines.syntax.unparsable import bracket_cost, is_unreadable, skip_reason
+from cortex_pipelines_tests.parameters import EXTRACTION
 
 TOKENS = [
     *("def", "class", "if", "for", "(", ")", "{", "}", "[", "]", "<", ">", "=", "=>", "+", ",", ";", ":", "."),
@@ -23,23 +24,19 @@ def tokens(length: int) -> bytes:
     return " ".join(generator.choice(TOKENS) for _ in range(length)).encode()
 
 
-@pytest.mark.parametrize("language", ["javascript", "typescript"])
-def test_random_tokens_are_garbage(language: str, settings) -> None:
-    reason = skip_reason(tokens(60_000), grammar_for(language), settings.max_file_bytes)
-    assert reason is not None
-    assert reason.reason == "garbage"
-
-
-def test_open_type_arguments_are_too_deep(settings) -> None:
-    reason = skip_reason(b"class A {}\n" + b"a<" * 40_000, grammar_for("java"), settings.max_file_bytes)
-    assert reason is not None
-    assert reason.reason == "too_deep"
-
-
-def test_a_limit_of_bytes(settings) -> None:
-    reason = skip_reason(b"\n" * (settings.max_file_bytes + 1), grammar_for("go"), settings.max_file_bytes)
-    assert reason is not None
-    assert reason.reason == "too_large"
+@pytest.mark.parametrize(
+    ("language", "data", "reason"),
+    [
+        *((language, tokens(60_000), "garbage") for language in ("javascript", "typescript")),
+        ("java", b"class A {}\n" + b"a<" * 40_000, "too_deep"),
+        ("go", b"\n" * (EXTRACTION.max_file_bytes + 1), "too_large"),
+    ],
+    ids=["javascript", "typescript", "type arguments", "bytes"],
+)
+def test_what_is_not_read_has_a_reason(language: str, data: bytes, reason: str) -> None:
+    skipped = skip_reason(data, grammar_for(language), EXTRACTION.max_file_bytes)
+    assert skipped is not None
+    assert skipped.reason == reason
 
 
 def test_real_code_is_not(settings) -> None:
@@ -59,24 +56,17 @@ def test_data_and_prose_inside_of_code_are_not(text: bytes, settings) -> None:
     assert skip_reason(text, grammar_for("go"), settings.max_file_bytes) is None
 
 
-def test_a_parser_that_goes_back_and_forth_is_stopped(settings) -> None:
-    # the grammar looks ahead over all comments again for each of them, which squares the work
-    text = "f(a b\n" + "    # it's a comment\n" * 20_000 + "def g():\n    return 1\n"
-    units, reason = read_code(text, "python", "a.py", settings)
-    assert not units
-    assert reason is not None
-    assert reason.reason == "unreadable"
-
-
 @pytest.mark.parametrize(
     "text",
     [
+        # the grammar looks ahead over all comments again for each of them, which squares the work
+        "f(a b\n" + "    # it's a comment\n" * 20_000 + "def g():\n    return 1\n",
         "f(\n" + "# c\nx = 1\n" * 16_000,
         "x = {\n" + "# c\nx : 'it\\'s'\n" * 16_000 + "}\n",
         "f(\n" + ("# c\n" + "x = [1, 2]\n" * 40) * 2_000,
     ],
 )
-def test_brackets_without_commas_are_told_by_their_comments(text: str, settings) -> None:
+def test_a_parser_that_goes_back_and_forth_is_stopped(text: str, settings) -> None:
     units, reason = read_code(text, "python", "a.py", settings)
     assert not units
     assert reason is not None
@@ -113,9 +103,7 @@ def test_text_shown_to_a_grammar_keeps_bytes_and_lines(lines: list[str]) -> None
     data = "\n".join([line for line in lines for _ in range(300)]).encode()
     parseable = parseable_text(data, "python")
     assert len(parseable) == len(data)
-    assert [index for index, byte in enumerate(parseable) if byte == 10] == [
-        index for index, byte in enumerate(data) if byte == 10
-    ]
+    assert list(map(len, parseable.split(b"\n"))) == list(map(len, data.split(b"\n")))
 
 
 def test_real_code_is_read_a_few_times() -> None:

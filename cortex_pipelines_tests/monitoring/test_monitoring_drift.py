@@ -65,15 +65,9 @@ def write_tasks(folder: Path, count: int, topics: Sequence[str] = ("security", "
         topic = topics[number % len(topics)] if number >= 150 else ("security", "cicd")[number % 2]
         words = " and ".join(draw.sample(TOPICS[topic], 3))
         splits[SPLITS[number % 3]].append(
-            {
-                "example_id": f"{number:05}",
-                "text": f"please {words} item {number}",
-                "master": topic,
-                "label_source": "outcome" if number % 5 else "decision",
-                "weight": 1.0,
-                "origin": "log",
-                "occurred_at": START + timedelta(hours=number),
-            }
+            {"example_id": f"{number:05}", "text": f"please {words} item {number}", "master": topic}
+            | {"label_source": "outcome" if number % 5 else "decision", "weight": 1.0, "origin": "log"}
+            | {"occurred_at": START + timedelta(hours=number)}
         )
     folder.mkdir()
     for split, table in zip(SPLITS, ROUTING_DATASET, strict=True):
@@ -167,22 +161,10 @@ def examples(folder: Path, files: dict[str, int], topic: str = "cicd") -> Path:
     for path, count in files.items():
         words = TOPICS["garden" if "new" in path else topic]
         rows += [
-            {
-                "example_id": f"{path}-{number}",
-                "unit_id": "u",
-                "source": "s",
-                "path": path,
-                "language": "python",
-                "kind": "function",
-                "origin": "original" if number else "renamed",
-                "prompt": "def f():",
-                "completion": f"return {' + '.join(draw.sample(words, 3))} + {number}",
-                "cluster": "c",
-                "split_reason": "r",
-                "weight": 1.0,
-                "task": "completion",
-                "suffix": "",
-            }
+            {"example_id": f"{path}-{number}", "unit_id": "u", "source": "s", "path": path, "language": "python"}
+            | {"kind": "function", "origin": "original" if number else "renamed", "prompt": "def f():"}
+            | {"completion": f"return {' + '.join(draw.sample(words, 3))} + {number}", "suffix": ""}
+            | {"cluster": "c", "split_reason": "r", "weight": 1.0, "task": "completion"}
             for number in range(count)
         ]
     folder.mkdir()
@@ -197,16 +179,8 @@ def test_new_code_is_counted_by_file_and_compared(tmp_path: Path) -> None:
     assert (then.height, current.height) == (90, 130)  # a variant in each file does not count
     commits = REPOSITORY_COMMITS.frame(
         [
-            {
-                "source": "s",
-                "commit": f"{day}",
-                "parents": [],
-                "committed_at": START + timedelta(days=day),
-                "author": None,
-                "subject": "x",
-                "body": "",
-                "paths": paths,
-            }
+            {"source": "s", "commit": f"{day}", "committed_at": START + timedelta(days=day), "paths": paths}
+            | {"parents": [], "author": None, "subject": "x", "body": ""}
             for day, paths in ((1, ["a.py"]), (5, ["a.py", "new.py"]), (9, ["new.py"]))
         ]
     )
@@ -225,34 +199,16 @@ def test_new_code_is_counted_by_file_and_compared(tmp_path: Path) -> None:
 
 
 def interactions(shares: Sequence[float], **changed: Any) -> pl.DataFrame:
-    return INTERACTIONS.frame(
-        [
-            dict.fromkeys(column.name for column in INTERACTIONS.columns)
-            | {
-                "completion_id": f"{number:05}",
-                "sources": ["tabby"],
-                "simulated": False,
-                "project": "p",
-                "version": "v1",
-                "user": f"u{number % 7}",
-                "first_at": START + timedelta(hours=6 * number),
-                "outcome": "accepted" if share else "dismissed",
-                "shown": True,
-                "accepted": share > 0,
-                "partly_accepted": False,
-                "typed_instead": False,
-                "dismissed": not share,
-                "edited": False,
-                "contradictory": False,
-                "characters": 100,
-                "accepted_characters": 100 if share else 0,
-                "retained_5min": round(100 * share) if share else None,
-                "events": 1,
-            }
-            | changed
-            for number, share in enumerate(shares)
-        ]
-    )
+    flags = ("simulated", "partly_accepted", "typed_instead", "edited", "contradictory")
+    alike = dict.fromkeys(column.name for column in INTERACTIONS.columns) | dict.fromkeys(flags, False)
+    alike |= {"sources": ["tabby"], "project": "p", "version": "v1", "shown": True, "characters": 100, "events": 1}
+    rows = [
+        {"completion_id": f"{number:05}", "user": f"u{number % 7}", "first_at": START + timedelta(hours=6 * number)}
+        | {"outcome": "accepted" if share else "dismissed", "accepted": share > 0, "dismissed": not share}
+        | {"accepted_characters": 100 if share else 0, "retained_5min": round(100 * share) if share else None}
+        for number, share in enumerate(shares)
+    ]
+    return INTERACTIONS.frame([alike | row | changed for row in rows])
 
 
 def test_what_people_keep_is_followed_over_time() -> None:
@@ -308,10 +264,7 @@ def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path
     assert unseen_corrections(folders["now"], folders["now"]) == 0
     assert unseen_corrections(folders["now"], folders["then"]) == 0
 
-    model, version_folder = (
-        ReleasedModel("code_adapter", "p"),
-        {"feedback_dataset": "f", "completion_dataset": "lost"},
-    )
+    model, version_folder = ReleasedModel("code_adapter", "p"), {"feedback_dataset": "f", "completion_dataset": "lost"}
     (tmp_path / "releases.lock").write_text("champions: {}\nledger: []\n")
     line = LedgerEntry("t", "a", "promote", model.name, "v", None, "w", inputs=version_folder)
     record(tmp_path, model, ChampionPin("v"), line)

@@ -13,35 +13,14 @@ from cortex_pipelines.retrieval.context import Excerpt, approximate_tokens
 from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.open_index import index_folder
 from cortex_pipelines.serving.project_services import ContextSource, index_context
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 PARAMETERS = load_parameters()
 PACKAGE = Path(cortex_pipelines.__file__).parent
 
-CLOCK = '''"""Times."""
-
-import time
-
-
-class Clock:
-    """Tells the time.
-
-    Never backwards.
-    """
-
-    zone = "UTC"
-
-    @staticmethod
-    def parse_duration(text: str) -> float:
-        """Seconds of a duration as people write it, like 5m."""
-        return float(text[:-1]) * 60
-
-    def elapsed(
-        self,
-        since: float,
-    ) -> float:
-        """Seconds since a moment."""
-        return time.monotonic() - since
-'''
+CLOCK = CASES["CLOCK"]
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -21,6 +21,9 @@ from cortex_pipelines.retrieval.notes.note import LONGEST, NewNote, NoteError
 from cortex_pipelines.retrieval.notes.project_notes import restore_context
 from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, ForgetSelection, NoteScope, NoteStore, summarise
 from cortex_pipelines.retrieval.queries import QueryError
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ANNA, BEN = "a" * 16, "b" * 16
 NOTE = NewNote("prices are rounded half up to cents", "note", ANNA, "test")
@@ -173,17 +176,7 @@ def test_only_what_was_added_before_a_day_or_matches_is_forgotten(store: NoteSto
     assert len(store.forget(ForgetSelection(before="2999-01-01", author=ANNA))) == 1
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from cortex_pipelines.retrieval.notes.note import NewNote
-from cortex_pipelines.retrieval.notes.store import NoteStore
-
-store = NoteStore(Path(sys.argv[1]))
-for number in range(int(sys.argv[3])):
-    note = store.add(NewNote(f"entry {number} of {sys.argv[2]}", "note", sys.argv[2], "test"))
-    print(note.id, flush=True)
-"""
+WRITER = CASES["WRITER"]
 
 
 def writer(store: NoteStore, name: str, count: int) -> "subprocess.Popen[str]":
@@ -313,18 +306,7 @@ def test_a_project_is_as_somebody_left_it(store: NoteStore) -> None:
     assert [entry.author for entry in restore_context(store, "shop", BEN, versions, {}).history] == [BEN]
 
 
-@pytest.mark.parametrize(
-    ("query", "text"),
-    [
-        ("配置", "读取用户的配置文件时出错"),
-        ("配", "读取用户的配置文件时出错"),
-        ("設定", "ユーザーの設定を読み込む"),
-        ("C++", "The C++ build needs clang"),
-        ("C", "The C build needs make"),
-        (".NET", "Bindings for .NET are generated"),
-        ("GROSSE", "Die Gro\u0308ße berechnen"),
-    ],
-)
+@pytest.mark.parametrize(("query", "text"), CASES["notes_are_found_in_any_language"])
 def test_notes_are_found_in_any_language(tmp_path: Path, query: str, text: str) -> None:
     store = NoteStore(tmp_path / "notes.sqlite")
     texts = [

@@ -7,6 +7,9 @@ import pytest
 from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, fill_metavariables, parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.syntax.grammars import grammar_for, parse
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 
 def pattern(language: str, counter_example: str | None, example: str, **more: Any) -> Pattern:
@@ -21,60 +24,7 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
 
 @pytest.mark.parametrize(
     ("language", "counter_example", "example", "text", "expected_lines"),
-    [
-        # an expression, wherever it stands; not where the example holds
-        ("python", "get($$$A)", "get($$$A, timeout=$T)", "x = get(1)\nget(1, timeout=3)", [1]),
-        ("python", "$A == None", "$A is None", "if x is None or y == None:\n    pass", [1]),
-        # several statements in a row, with anything between them, of one name
-        (
-            "python",
-            "$F = open($P)\n$$$BODY\n$F.close()",
-            "with open($P) as $F:\n    $$$BODY",
-            "f = open(a)\nuse(f)\nf.close()\ng = open(b)\nother.close()\n",
-            [1],
-        ),
-        # a call with one argument is a conversion in Go where it stands alone
-        ("go", "fmt.Println($A)", "log.Println($A)", "func f() {\n\tfmt.Println(a)\n}", [2]),
-        ("go", "$X := $A\nreturn $X", "return $A", "func f() int {\n\ty := 1\n\treturn y\n}", [2]),
-        ("java", "out.println($A)", "log.info($A)", "class A { void f() { out.println(1); } }", [1]),
-        (
-            "java",
-            "public void $F() { $$$BODY }",
-            "public final void $F() { $$$BODY }",
-            "class A {\n  public void f() { g(); h(); }\n}",
-            [2],
-        ),
-        # a fragment that does not parse as a call is still an expression
-        (
-            "java",
-            "new Date()",
-            "Instant.now()",
-            "class A { Object d = new Date();\n void f() {\n  g(new Date());\n } }",
-            [1, 3],
-        ),
-        ("java", "$A.equals(null)", "$A == null", "class A { void f() {\n  if (a.equals(null)) { g(); }\n } }", [2]),
-        (
-            "java",
-            "$F = open($P);\n$$$BODY;\n$F.close();",
-            "try (In $F = open($P)) { $$$BODY }",
-            "class A { void f() {\n  x = open(1);\n  g();\n  h();\n  x.close();\n } }",
-            [2],
-        ),
-        ("java", "return null", "return x", "class A { B f() {\n  return null;\n } }", [2]),
-        # a field is not a variable of a method
-        (
-            "java",
-            "@Autowired private $T $NAME;",
-            "private final $T $NAME;",
-            "class A {\n  @Autowired private B c;\n}",
-            [2],
-        ),
-        ("java", "static int $N = $A;", "int $N() {}", "class A {\n  static int b = 1;\n}", [2]),
-        ("rust", "$A.unwrap()", "$A?", "fn f() { let x = y.unwrap(); }", [1]),
-        ("rust", "fn $F($$$A) { $$$B }", "pub fn $F($$$A) { $$$B }", "fn f() { x(); y(); }", [1]),
-        ("javascript", "$A == $B", "$A === $B", "if (a == b) {}\nif (a === b) {}", [1]),
-        ("typescript", "let $A: any = $B;", "let $A: unknown = $B;", "let x: any = 1;", [1]),
-    ],
+    CASES["a_counter_example_is_found_where_it_stands"],
 )
 def test_a_counter_example_is_found_where_it_stands(
     language: str, counter_example: str, example: str, text: str, expected_lines: list[int]
@@ -83,35 +33,14 @@ def test_a_counter_example_is_found_where_it_stands(
 
 
 @pytest.mark.parametrize(
-    ("language", "counter_example", "example", "words"),
-    [
-        ("python", "$A", "f($A)", "any code matches it"),
-        ("python", "$A($$$B)", "f($A)", "any code matches it"),
-        ("python", "$$$A\n$$$B", "f($A)", "any code matches it"),
-        ("python", "$A.get(", "f($A)", "counter_example: cannot be read as python"),
-        ("python", "f($A)", "g($A", "example: cannot be read as python"),
-        ("python", "f($name)", "g($A)", "cannot be read as python"),
-        ("python", "open($A)", "with open($A) as f:\n    pass", "matches the example, too"),
-        ("rust", "except: pass", "f()", "cannot be read as rust"),
-    ],
+    ("language", "counter_example", "example", "words"), CASES["what_cannot_be_looked_for_is_refused"]
 )
 def test_what_cannot_be_looked_for_is_refused(language: str, counter_example: str, example: str, words: str) -> None:
     with pytest.raises(PatternError, match=words):
         PatternChecks([pattern(language, counter_example, example)])
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"name": "two words"}, "name: takes an identifier"),
-        ({"when": " "}, "when: is empty"),
-        ({"example": ""}, "example: is empty"),
-        ({"languages": ["python", "cobol"]}, "languages: takes python, javascript"),
-        ({"languages": []}, "languages: "),
-        ({"examples": "f()"}, "examples: is not a key of a pattern"),
-        ({"example": 3}, "example: input should be a valid string"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "words"), CASES["a_wrong_key_is_named"])
 def test_a_wrong_key_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(PatternError, match=words):
         pattern("python", "f()", **{"example": "g()", **changes})
@@ -135,17 +64,7 @@ def test_names_of_broken_patterns_come_once_and_only_in_their_language() -> None
     assert [match.line for match in checks.find_matches("f(1)\n\nf(2)", "python")] == [1, 1, 3, 3]
 
 
-@pytest.mark.parametrize(
-    ("language", "code"),
-    [
-        ("python", "for $X in $$$ITEMS:\n    $$$BODY"),
-        ("python", "$CLASS = $_VALUE($$$)"),
-        ("javascript", "for (const $X of $Y) { $$$BODY }"),
-        ("java", "class C { void $F() { $$$BODY } }"),
-        ("go", "package p\nfunc $F() {\n\t$$$BODY\n}"),
-        ("rust", "fn $F() { $$$BODY }"),
-    ],
-)
+@pytest.mark.parametrize(("language", "code"), CASES["a_pattern_filled_in_is_code"])
 def test_a_pattern_filled_in_is_code(language: str, code: str) -> None:
     text = fill_metavariables(code, language)
     assert "$" not in text

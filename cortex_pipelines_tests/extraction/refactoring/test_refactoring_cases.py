@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.parameters import load_cases, sections
 
+TABLES = load_cases(__file__)
 CASES: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text(encoding="utf-8"))
 
 
@@ -106,17 +107,7 @@ def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(
 
 
 @pytest.mark.parametrize(
-    ("path", "before", "after", "added"),
-    [
-        ("A.java", "void f(int a) { g(a); }", "void f(int a, String... b) { g(a); }", ["b"]),
-        ("a.go", "func f(a int) { g(a) }", "func f(a, b int, c ...string) { g(a) }", ["b", "c"]),
-        ("a.rs", "fn f(a: u8) { g(a); }", "fn f(a: u8, (b, c): (u8, u8)) { g(a); }", ["b", "c"]),
-        ("a.rs", "fn f(a: u8) { g(a); }", "fn f(a: u8, P { x, y: z }: P) { g(a); }", ["x", "z"]),
-        ("a.js", "const f = a => g(a);", "const f = (a, {b, c: d = 1}) => g(a);", ["b", "d"]),
-        ("a.js", "function f(a) { g(a); }", "function f(a, [b], ...c) { g(a); }", ["b", "c"]),
-        ("a.ts", "function f(a: T) { g(a); }", "function f(this: S, a: T, b?: U) { g(a); }", ["b"]),
-        ("a.py", "def f(a): g(a)", "def f(a, /, b: int = 1, *, c): g(a)", ["b", "c"]),
-    ],
+    ("path", "before", "after", "added"), TABLES["every_name_that_a_signature_binds_is_a_parameter"]
 )
 def test_every_name_that_a_signature_binds_is_a_parameter(
     path: str, before: str, after: str, added: list[str], settings: RefactoringSettings
@@ -126,21 +117,7 @@ def test_every_name_that_a_signature_binds_is_a_parameter(
     assert _between(ones, new_text, settings, path) == [("Add Parameter", "", name) for name in added]
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("a.rs", "fn f(x: Option<u8>) -> u8 { match x { Some(NAME) => g(NAME, 2), None => 0 } }"),
-        ("a.rs", "fn f(x: P) -> u8 { let P { a: NAME, b } = x; h(NAME, b, 1); g(NAME, 2) }"),
-        ("a.go", "func f(c chan int) {\n\tfor NAME := range c {\n\t\tg(NAME, 2)\n\t}\n}\n"),
-        ("a.java", "class A { void f() { try { g(); } catch (E NAME) { h(NAME, 2); } } }"),
-        ("a.java", "class A { void f(Object o) { if (o instanceof B NAME) { h(NAME, 2); } } }"),
-        ("a.py", "def f(p):\n    with open(p) as NAME:\n        return g(NAME.read(), 2)\n"),
-        ("a.py", "def f(p):\n    if (NAME := g(p, 1)) > 2:\n        return h(NAME, 2)\n"),
-        ("a.js", "function f(xs) { for (const NAME of xs) { g(NAME, 2); } }"),
-        ("a.ts", "function f() { try { g(1); } catch (NAME) { h(NAME, 2); } }"),
-        ("a.js", "function f(x) { const { a: NAME, b } = x; h(NAME, b, 1); g(NAME, 2); }"),
-    ],
-)
+@pytest.mark.parametrize(("path", "code"), TABLES["every_way_to_bind_a_variable"])
 def test_every_way_to_bind_a_variable(path: str, code: str, settings: RefactoringSettings) -> None:
     before, after = code.replace("NAME", "first"), code.replace("NAME", "second")
     assert _between(before, after, settings, path) == [("Rename Variable", "first", "second")]
