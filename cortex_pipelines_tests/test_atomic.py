@@ -10,19 +10,11 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.atomic import atomic_file, discard, publish, scratch_folder, sweep, temporary_files, write_whole
+from cortex_pipelines_tests.parameters import load_cases
 
-LIVING = """
-import sys, time
-from pathlib import Path
-from cortex_pipelines.atomic import atomic_file, scratch_folder, temporary_files
-folder = Path(sys.argv[1])
-with scratch_folder(folder), atomic_file(folder / "lock") as half, temporary_files():
-    half.write_text("ha")
-    import tempfile
-    Path(tempfile.mkdtemp(), "left").write_text("x")
-    print("ready", flush=True)
-    sys.stdin.read()
-"""
+CASES = load_cases(__file__)
+
+LIVING = CASES["LIVING"]
 
 
 def living(folder: Path) -> "subprocess.Popen[str]":

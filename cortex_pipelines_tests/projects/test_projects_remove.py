@@ -3,26 +3,11 @@ import pytest
 from cortex_pipelines.projects.parameter_file import without_project
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.parameters import load_cases
 
-BEFORE = """\
-# ours
-projects:
-  # web
-  shop: # the web shop
-    sources:
-      - directory: src # flat
+CASES = load_cases(__file__)
 
-  # tools
-  tools: {sources: [{directory: t}]}
-  "last":
-    sources:
-    - directory: l
-    # deeper
-
-# the rest
-general:
-  project: null # none
-"""
+BEFORE = CASES["BEFORE"]
 
 
 @pytest.mark.parametrize(
@@ -38,17 +23,7 @@ def test_all_other_lines_stay_to_the_letter(name: str, removed_lines: str) -> No
     assert without_project(BEFORE, name) == BEFORE.replace(removed_lines, "")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("projects:\n  a: {}\n\nx: 1\n", "projects: {}\nx: 1\n"),
-        ("projects: {a: {}, b: {}}\n", "projects: {b: {}}\n"),
-        (
-            "projects:\n  a: {}\n  b: {}\nfeedback:\n  consent: [a, b]\n",
-            "projects:\n  b: {}\nfeedback:\n  consent: [b]\n",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("before", "after"), CASES["what_has_no_lines_of_its_own_is_taken_out_too"])
 def test_what_has_no_lines_of_its_own_is_taken_out_too(before: str, after: str) -> None:
     assert without_project(before, "a") == after
 

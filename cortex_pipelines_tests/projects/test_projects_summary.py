@@ -7,28 +7,16 @@ import pytest
 from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 PARAMETERS = """\
 profile: standard
 projects: {shop: {sources: [{directory: shop}]}}
 coordination: {logs: logs, sample: false}
 """
-ADAPTER = {
-    "team_challenger_accuracy": 0.66,
-    "team_base_accuracy": 0.57,
-    "team_difference": 0.09,
-    "team_difference_low": -0.01,
-    "team_difference_high": 0.132,
-    "team_items": 134.0,
-    "completion_items": 0,
-    "completion_improvement_over_base": None,
-    "general_items": 48.0,
-    "general_challenger_perplexity": 12.854,
-    "general_base_perplexity": 12.797,
-    "forgetting": 0.005,
-    "forgetting_low": -0.0258,
-    "forgetting_high": 0.0291,
-}
+ADAPTER = CASES["ADAPTER"]
 
 
 def write(path: Path, figures: dict[str, Any]) -> None:

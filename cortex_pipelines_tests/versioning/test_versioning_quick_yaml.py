@@ -15,7 +15,10 @@ from cortex_pipelines.projects.parameter_file import to_yaml
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
 from cortex_pipelines.versioning.dvc.yaml_files import YamlTextError, parse_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
+
+CASES = load_cases(__file__)
 
 
 def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,25 +79,7 @@ def test_a_damaged_file_is_named_each_time() -> None:
             strictyaml.parse_yaml("a: [", name)
 
 
-TEXTS = (
-    "a: [1, -2, +3, 0, 0.5, -1.25, 10.0]",
-    "a: [007, 0o17, 0x1F, 1_000, 1e3, .5, 1., .inf, .nan]",
-    "a: [true, True, false, yes, no, on, off, y, n]",
-    "a: [null, ~, Null, '', \"\"]",
-    "a: [1:30, 12:30:45, 2026-01-02, 2026-01-02T03:04:05]",
-    "a: [123e4567, 0123456789, 00000000000000000000000000000012, 1e10]",
-    "a: {<<: {b: 1}, c: 2}",
-    "a: &one {b: 1}\nc: *one",
-    "a: !!str 12\nb: !!set {x}",
-    "a: |\n  two\n  lines\nb: >\n  folded\n  text\n",
-    "a: 'it''s'\nb: \"tab\\t, \\u00e9 and \\x41\"\nc: \U0001f600 é",
-    "- 1\n- [2, {a: 3}]",
-    "just text",
-    "",
-    "# a comment alone",
-    "2: a\ntrue: b\nnull: c",
-    "a: {b: 1}\nb: [x, y: z]",
-)
+TEXTS = CASES["TEXTS"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -119,18 +104,7 @@ def test_what_dvc_wrote_is_read_as_dvc_reads_it(value: Any) -> None:
     assert repr(strictyaml.parse_yaml(text, "dvc.lock")) == repr(in_dvcs_way)
 
 
-STAGE = """  one:
-    cmd: do
-    deps:
-    - {path: a, md5: &digest 12e4}
-    params:
-      x.json:
-        text: "two
-          lines"
-        block: |
-          # no comment
-          3
-"""
+STAGE = CASES["STAGE"]
 LOCKS = (
     STAGE,
     STAGE + "  two: {outs: [{md5: 007}]}\n",
