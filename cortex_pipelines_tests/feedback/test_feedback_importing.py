@@ -160,14 +160,11 @@ def test_importing_twice_shuffled_and_in_parts_changes_nothing(tmp_path: Path) -
     assert table(other) == before
 
 
-def test_without_consent_nothing_is_kept(tmp_path: Path) -> None:
+def test_without_consent_nothing_is_kept_and_withdrawn_the_table_is_empty(tmp_path: Path) -> None:
     nobody = SETTINGS.model_copy(update={"consent": ()})
     result, _ = take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY), settings=nobody)
     assert (result.taken, sum(result.refused.values())) == (0, 5)
     assert not list((tmp_path / "store").glob("*.jsonl"))
-
-
-def test_a_withdrawn_consent_empties_the_table(tmp_path: Path) -> None:
     take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY))
     assert len(table(tmp_path)) == 1
     assert table(tmp_path, SETTINGS.model_copy(update={"consent": ("other",)})) == []
@@ -210,7 +207,7 @@ def test_a_changed_store_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 
 def test_a_stream_of_events_needs_no_more_memory_as_it_grows(tmp_path: Path) -> None:
-    """Peak memory after four batches and after twenty; a list of the events would need 40 MB."""
+    """Peak memory after four batches and after twelve; a list of the events would need 20 MB."""
 
     def stream(name: str, begin: int, count: int) -> Path:
         start = datetime(2026, 3, 1, tzinfo=UTC)
@@ -223,11 +220,11 @@ def test_a_stream_of_events_needs_no_more_memory_as_it_grows(tmp_path: Path) -> 
             ),
         )
 
-    files = stream("warm.jsonl", 0, 4000), stream("long.jsonl", 4000, 16_000)
+    files = stream("warm.jsonl", 0, 4000), stream("long.jsonl", 4000, 8_000)
     result, _ = take_in(tmp_path, files[0])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result, _ = take_in(tmp_path, files[1])
-    assert result.new == 16_000
+    assert result.new == 8_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10
 
 

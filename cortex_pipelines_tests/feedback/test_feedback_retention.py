@@ -38,10 +38,14 @@ def test_one_completion_logged_as_rejected_and_accepted_counts_once_as_accepted(
         assert settled["accepted_characters"] == 100
 
 
-def test_what_a_client_claims_does_not_replace_what_the_gateway_wrote() -> None:
+def test_a_client_s_claims_replace_neither_the_gateway_s_words_nor_the_commits() -> None:
     forged = event("shown", -900, version="v9", project="other", characters=7)
     settled = row(forged, offer())
     assert (settled["version"], settled["project"], settled["characters"]) == ("v1", "shop", 100)
+    claimed = row(offer(), event("accepted"), event("retained", characters=9))
+    assert claimed["retained_commit"] is None
+    retained_in_git = event("retained", characters=9, source="git")
+    assert row(offer(), event("accepted"), retained_in_git)["retained_commit"] == 9
 
 
 def test_retained_characters_never_grow_and_never_exceed_what_was_taken() -> None:
@@ -67,11 +71,14 @@ def test_a_part_is_bounded_by_the_whole_and_outdone_by_it() -> None:
     assert (accepted_in_full["accepted_characters"], accepted_in_full["partly_accepted"]) == (100, False)
 
 
-def test_a_clock_that_went_back_gives_no_time_to_accept() -> None:
+def test_a_clock_that_went_back_or_stood_still_gives_no_time_to_accept() -> None:
     assert row(offer(), event("shown", 9), event("accepted", 4))["seconds_to_accept"] is None
     assert row(offer(), event("shown", 4), event("accepted", 9))["seconds_to_accept"] == 5
     measured = event("accepted", 4, elapsed_ms=700.0)
     assert row(offer(), event("shown", 9), measured)["seconds_to_accept"] == 0.7
+    assert row(offer(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
+    continues = [event(kind, second, source="continue") for kind, second in (("shown", 1), ("accepted", 9))]
+    assert row(offer(), *continues)["seconds_to_accept"] is None
 
 
 def test_the_last_word_counts_of_votes_and_corrections() -> None:
@@ -100,19 +107,6 @@ def test_votes_and_corrections_alone_do_not_say_that_it_could_be_taken() -> None
     group = compute_metrics(build_interactions([offer(), vote, correction], CONSENT))[0]["figures"]
     assert group["acceptance"] is None
     assert group["correction_distance"]["count"] == 1
-
-
-def test_one_stamp_for_shown_and_accepted_gives_no_time_to_accept() -> None:
-    assert row(offer(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
-    continues = [event(kind, second, source="continue") for kind, second in (("shown", 1), ("accepted", 9))]
-    assert row(offer(), *continues)["seconds_to_accept"] is None
-
-
-def test_only_who_looks_at_commits_says_what_stands_in_them() -> None:
-    claimed = row(offer(), event("accepted"), event("retained", characters=9))
-    assert claimed["retained_commit"] is None
-    retained_in_git = event("retained", characters=9, source="git")
-    assert row(offer(), event("accepted"), retained_in_git)["retained_commit"] == 9
 
 
 def test_without_consent_there_is_no_row() -> None:

@@ -60,30 +60,16 @@ class MadeOutputs:
 
     def router(self, name: str = "router") -> Path:
         out = self.folder(name)
-        task_router(
-            self.root / "dataset",
-            self.encoder,
-            self.settings,
-            out,
-            self.root,
-            RowCache(self.root / "cache", "1"),
-            self.seen.__setitem__,
-        )
+        cache = RowCache(self.root / "cache", "1")
+        dataset = self.root / "dataset"
+        task_router(dataset, self.encoder, self.settings, out, self.root, cache, self.seen.__setitem__)
         return out
 
     def evaluation(self, reference: ReferenceModel | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
         out = self.folder("evaluation")
-        tables = task_router_evaluation(
-            self.root / "router",
-            self.root / "dataset",
-            self.encoder,
-            self.settings,
-            LOGS,
-            reference,
-            {"task_router": "made-here.dir"},
-            out,
-            self.root,
-        )
+        inputs = self.root / "router", self.root / "dataset", self.encoder, self.settings
+        versions = {"task_router": "made-here.dir"}
+        tables = task_router_evaluation(*inputs, LOGS, reference, versions, out, self.root)
         return tables["scores"], json.loads((out / "metrics.json").read_text())
 
     def report(self) -> str:
@@ -108,21 +94,13 @@ def path(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings:
 def test_training_repeats_byte_for_byte_from_nothing(path: MadeOutputs, tmp_path: Path) -> None:
     again = path.router("again")
     names = sorted(file.name for file in (path.root / "router").iterdir())
-    assert names == [
-        "candidates.json",
-        "config.json",
-        "metrics.json",
-        "neighbours.jsonl",
-        "rules.json",
-        "trials.json",
-        "vocabulary.json",
-        "weights.safetensors",
-    ]
+    expected = "candidates.json config.json metrics.json neighbours.jsonl rules.json trials.json vocabulary.json"
+    assert names == [*expected.split(), "weights.safetensors"]
     shutil.rmtree(path.root / "cache")
     fresh = path.router("fresh")
     for name in names:
-        expected = (path.root / "router" / name).read_bytes()
-        assert (again / name).read_bytes() == (fresh / name).read_bytes() == expected
+        original = (path.root / "router" / name).read_bytes()
+        assert (again / name).read_bytes() == (fresh / name).read_bytes() == original
     assert path.seen["train_seconds"] > 0
 
 
@@ -135,16 +113,8 @@ def test_the_trained_router_says_what_it_was_made_from(path: MadeOutputs) -> Non
     metrics = json.loads((path.root / "router" / "metrics.json").read_text())
     assert len(trials["trials"]) == metrics["trials"] == path.settings.trials
     steps = json.loads((path.root / "router" / "candidates.json").read_text())
-    assert [step["model"] for step in steps] == [
-        "rules",
-        "lexical",
-        "semantic",
-        "retrieval",
-        "kernel",
-        "neural",
-        "average",
-        "ensemble",
-    ]
+    models = "rules lexical semantic retrieval kernel neural average ensemble"
+    assert [step["model"] for step in steps] == models.split()
     top = [step for step in steps if step["adopted"]][-1]
     assert metrics["out_of_fold_accuracy"] == top["accuracy"]
 

@@ -19,16 +19,9 @@ EVALUATION = PARAMETERS.evaluation.model_copy(update={"resamples": 200})
 
 def tasks(*groups: tuple[str, int, int, float, int]) -> pl.DataFrame:
     """Master, tasks, how many are right, confidence, how many are left to a person."""
+    usual = {"priority": None, "source": "a.jsonl", "language": "english"}
     rows = [
-        {
-            "right": n < right,
-            "confidence": confidence,
-            "abstained": n < abstained,
-            "master": master,
-            "priority": None,
-            "source": "a.jsonl",
-            "language": "english",
-        }
+        usual | {"right": n < right, "confidence": confidence, "abstained": n < abstained, "master": master}
         for master, items, right, confidence, abstained in groups
         for n in range(items)
     ]
@@ -51,7 +44,7 @@ def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
     assert values == {("priority", NOT_KNOWN), ("source", "a.jsonl"), ("language", "english")}
 
 
-def test_abstention_and_overconfidence_are_warned_of() -> None:
+def test_abstention_and_overconfidence_are_warned_of_but_for_small_groups() -> None:
     groups = audit_groups(tasks(("a", 50, 40, 0.8, 1), ("b", 50, 40, 0.99, 25)), 10, EVALUATION)
     groups_by_value = by_value(groups)
     assert groups_by_value["b"]["warnings"] == [
@@ -59,9 +52,6 @@ def test_abstention_and_overconfidence_are_warned_of() -> None:
         "more confident than right",
     ]
     assert groups_by_value["a"]["warnings"] == []
-
-
-def test_a_small_group_is_shown_and_not_judged() -> None:
     groups = audit_groups(tasks(("a", 60, 60, 1.0, 0), ("b", 4, 0, 1.0, 4)), 10, EVALUATION)
     assert by_value(groups)["b"]["warnings"] == []
     assert by_value(groups)["b"]["items"] == 4

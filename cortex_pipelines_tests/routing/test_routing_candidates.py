@@ -132,7 +132,7 @@ def test_learnt_weights_are_at_least_as_likely_as_the_average() -> None:
     assert learnt > plain
 
 
-def test_overconfident_scores_are_calibrated_on_other_folds() -> None:
+def test_overconfident_scores_are_calibrated_on_other_folds_where_there_are_any() -> None:
     labels = np.random.default_rng(1).integers(0, 3, 1500)
     bold = noisy(labels, 1.0, 5) * 6
     folds = np.arange(1500) % 5
@@ -142,9 +142,6 @@ def test_overconfident_scores_are_calibrated_on_other_folds() -> None:
         right = log_probabilities.argmax(axis=1) == labels
         errors.append(expected_calibration_error(np.exp(log_probabilities.max(axis=1)).tolist(), right.tolist()))
     assert errors[1] < 0.05 < errors[0]
-
-
-def test_a_single_fold_has_nobody_to_learn_from() -> None:
     labels = np.array([0, 1, 2])
     scores = noisy(labels, 1.0, 1)
     scored = cross_fit([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
@@ -220,24 +217,17 @@ def test_the_limit_keeps_the_stated_share_and_leaves_the_unlike_to_a_person() ->
     assert abstained.mean() < 0.25
     everything = learn_scope(tasks, np.arange(60), requests, 0.999)
     assert everything.scope.limit < learnt.scope.limit
+    for handful in (1, 2, 5):
+        scope = learn_scope(tasks[:handful], np.arange(handful), requests, 0.95).scope
+        assert np.isfinite([scope.slope, scope.bias, scope.limit]).all()
 
 
-def test_a_known_task_is_no_neighbour_of_itself() -> None:
+def test_a_task_is_no_neighbour_of_itself_and_what_is_no_nearer_is_no_more_familiar() -> None:
     tasks, requests = two_sorts()
     twice = np.concatenate([tasks, requests[:1]])
     # the one request among the tasks is unlike all others, though it is its own nearest
     learnt = learn_scope(twice, np.array([60]), requests, 0.5)
     assert learnt.scope.limit < 0.5
-
-
-@pytest.mark.parametrize("tasks", [1, 2, 5])
-def test_a_handful_of_tasks_has_a_scope_too(tasks: int) -> None:
-    known, requests = two_sorts()
-    scope = learn_scope(known[:tasks], np.arange(tasks), requests, 0.95).scope
-    assert np.isfinite([scope.slope, scope.bias, scope.limit]).all()
-
-
-def test_what_is_no_nearer_never_counts_as_more_familiar() -> None:
     tasks, requests = two_sorts()
     odd = learn_scope(requests[::2] * 1, np.arange(30), requests[1::2] * -1, 0.95).scope
     assert odd.slope >= 0

@@ -17,9 +17,13 @@ from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events
 
+CASES = load_cases(__file__)
+
 ROUTING = PARAMETERS.routing
+START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def write_and_read(folder: Path, lines: list[dict[str, object]]) -> pl.DataFrame:
@@ -36,20 +40,14 @@ def tasks(count: int, outcome: str = "completed") -> list[dict[str, object]]:
     ]
 
 
-def commits(*subjects: str) -> dict[str, pl.DataFrame]:
-    rows = [
-        {
-            "source": "git:x",
-            "commit": str(n),
-            "parents": [],
-            "subject": subject,
-            "body": "",
-            "committed_at": datetime(2026, 1, 1, tzinfo=UTC),
-            "paths": ["a.py"],
-        }
-        for n, subject in enumerate(subjects)
+def commits(*rows: tuple[str, list[str], list[str]]) -> pl.DataFrame:
+    """Commits by their subjects, paths and parents."""
+    usual = {"source": "git:x", "body": "", "committed_at": START}
+    frame_rows = [
+        usual | {"commit": str(n), "subject": subject, "paths": paths, "parents": parents}
+        for n, (subject, paths, parents) in enumerate(rows)
     ]
-    return {"demo": REPOSITORY_COMMITS.frame(rows)}
+    return REPOSITORY_COMMITS.frame(frame_rows)
 
 
 def test_the_sample_gives_all_three_sides_with_every_master() -> None:
@@ -65,7 +63,8 @@ def test_the_sample_gives_all_three_sides_with_every_master() -> None:
 def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
     events = write_and_read(tmp_path, tasks(200) + tasks(200, "assigned"))
     repeated = "Task 7 completed"
-    splits = build_dataset(events, commits("Write the parser anew", repeated), ROUTING)
+    history = commits(("Write the parser anew", ["a.py"], []), (repeated, ["a.py"], []))
+    splits = build_dataset(events, {"demo": history}, ROUTING)
     assert {split: set(splits[split]["label_source"]) for split in SPLITS} == {
         "train": {"outcome", "decision", "weak:commit"},
         "validation": {"outcome"},
@@ -80,7 +79,7 @@ def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
     assert {split_of(normalised(text), ROUTING) for text in bare["text"]} == {"train"}
 
 
-def test_a_text_keeps_its_side_as_the_logs_grow(tmp_path: Path) -> None:
+def test_a_text_keeps_its_side_as_the_logs_grow_in_any_order(tmp_path: Path) -> None:
     before = build_dataset(write_and_read(tmp_path / "a", tasks(150)), {}, ROUTING)
     after = build_dataset(write_and_read(tmp_path / "b", tasks(400)), {}, ROUTING)
     for split in SPLITS:
@@ -88,6 +87,10 @@ def test_a_text_keeps_its_side_as_the_logs_grow(tmp_path: Path) -> None:
     shares = {split: after[split].height / 400 for split in SPLITS}
     assert shares["test"] == pytest.approx(ROUTING.test_share, abs=0.07)
     assert shares["validation"] == pytest.approx(ROUTING.validation_share, abs=0.07)
+    lines = tasks(150)
+    first = build_dataset(write_and_read(tmp_path / "a", lines), {}, ROUTING)
+    two = build_dataset(write_and_read(tmp_path / "b", lines[::-1]), {}, ROUTING)
+    assert all(first[split].equals(two[split]) for split in SPLITS)
 
 
 def test_repeated_texts_stand_once_with_the_label_borne_out_most_often(tmp_path: Path) -> None:
@@ -104,13 +107,6 @@ def test_repeated_texts_stand_once_with_the_label_borne_out_most_often(tmp_path:
         if normalised(row["text"]) == "same task"
     ]
     assert rows == [("m2", "outcome")]
-
-
-def test_the_order_of_records_does_not_matter(tmp_path: Path) -> None:
-    lines = tasks(150)
-    first = build_dataset(write_and_read(tmp_path / "a", lines), {}, ROUTING)
-    two = build_dataset(write_and_read(tmp_path / "b", lines[::-1]), {}, ROUTING)
-    assert all(first[split].equals(two[split]) for split in SPLITS)
 
 
 @pytest.mark.parametrize(
@@ -156,56 +152,25 @@ def test_every_text_has_a_side(text: str, seed: int) -> None:
     assert split_of(text, ROUTING.model_copy(update={"seed": seed})) in SPLITS
 
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
-
-
 def events(*steps: dict[str, Any]) -> pl.DataFrame:
-    empty = dict.fromkeys(COORDINATION_EVENTS.schema)
+    usual: dict[str, Any] = dict.fromkeys(COORDINATION_EVENTS.schema)
+    usual |= {"kind": "decision", "file": "log.jsonl", "task_id": "t1", "text": "Do it", "test_row": False}
+    usual["payload"] = "{}"
     rows = [
-        {
-            **empty,
-            "event_id": str(number),
-            "kind": "decision",
-            "file": "log.jsonl",
-            "byte_offset": number,
-            "occurred_at": START + timedelta(hours=number),
-            "task_id": "t1",
-            "text": "Do it",
-            "test_row": False,
-            "payload": "{}",
-            **step,
-        }
-        for number, step in enumerate(steps)
+        {**usual, "event_id": str(n), "byte_offset": n, "occurred_at": START + timedelta(hours=n), **step}
+        for n, step in enumerate(steps)
     ]
     return COORDINATION_EVENTS.frame(rows)
 
 
-def label(*steps: dict[str, Any]) -> tuple[str, str] | None:
+def label(*steps: dict[str, Any]) -> list[str] | None:
     labelled = labelled_tasks(events(*steps))
     assert len(labelled) <= 1
-    return (labelled[0].master, labelled[0].source) if labelled else None
+    return [labelled[0].master, labelled[0].source] if labelled else None
 
 
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [
-        ([{"master": "a", "success": True}], ("a", "outcome")),
-        ([{"master": "a"}], ("a", "decision")),
-        ([{"master": "a", "success": False}], None),
-        ([{"master": "a"}, {"master": "b"}], ("b", "decision")),
-        ([{"master": "a"}, {"master": "b", "success": True}], ("b", "outcome")),
-        ([{"master": "a", "success": True}, {"master": "b"}], ("b", "decision")),
-        ([{"master": "a"}, {"master": "b", "success": False}], None),
-        ([{"master": "a", "success": False}, {"master": "a", "success": True}], ("a", "outcome")),
-        ([{"master": "a", "success": True}, {"master": "a", "success": False}], None),
-        ([{"master": "a", "success": False, "ideal_master": "c"}], ("c", "outcome")),
-        ([{"master": "a", "text": None}, {"master": "a", "success": True}], ("a", "outcome")),
-        ([{"master": "a", "success": True, "text": None}, {"master": None}], None),
-        ([{"master": "a", "success": True, "test_row": True}], None),
-        ([{"master": "a", "success": True, "kind": "worker_metric"}], None),
-    ],
-)
-def test_the_label_of_a_task(steps: list[dict[str, Any]], expected: tuple[str, str] | None) -> None:
+@pytest.mark.parametrize(("steps", "expected"), CASES["the_label_of_a_task"])
+def test_the_label_of_a_task(steps: list[dict[str, Any]], expected: list[str] | None) -> None:
     assert label(*steps) == expected
 
 
@@ -215,7 +180,7 @@ def test_time_and_not_the_place_in_the_file_orders_the_steps() -> None:
     assert labelled == [LabelledTask("Do it", "b", "decision", "log.jsonl", late["occurred_at"])]
 
 
-def test_two_tasks_with_one_id_are_two_tasks() -> None:
+def test_tasks_with_one_id_or_none_are_told_apart_by_their_text() -> None:
     labelled = labelled_tasks(
         events(
             {"master": "a", "text": "First", "success": True},
@@ -224,9 +189,6 @@ def test_two_tasks_with_one_id_are_two_tasks() -> None:
         )
     )
     assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
-
-
-def test_tasks_without_an_id_are_told_apart_by_their_text() -> None:
     labelled = labelled_tasks(
         events({"task_id": None, "master": "a", "text": "First"}, {"task_id": None, "master": "b", "text": "Second"})
     )
@@ -246,50 +208,26 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("subject", "paths", "master"),
-    [
-        ("Tidy up", ["a.py", "b.py", "c.md"], "development"),
-        ("Tidy up", ["auth/a.py"], "security"),
-        ("Tidy up", ["a.py", "c.md"], None),
-        ("Tidy up", ["x.bin"], None),
-        ("Tidy up", [], None),
-        ("Fix cve-2024-1", ["c.md"], "security"),
-    ],
-)
+@pytest.mark.parametrize(("subject", "paths", "master"), CASES["paths_and_subject_decide_the_weak_label"])
 def test_paths_and_subject_decide_the_weak_label(subject: str, paths: list[str], master: str | None) -> None:
     assert WeakLabeller(RULES).master(subject, paths) == master
 
 
 def test_weak_tasks_are_capped_and_leave_out_merges_and_empty_words() -> None:
-    rows = [
+    history = commits(
         ("Write the new parser", ["a.py"], ["p"]),
         ("Write the NEW parser.", ["a.py"], ["p"]),
         ("Speed up the parser", ["a.py"], ["p"]),
         ("Explain the parser well", ["a.md"], []),
         ("Merge the parser branch", ["a.py"], ["p", "q"]),
         ("wip", ["a.py"], ["p"]),
-    ]
-    commits = REPOSITORY_COMMITS.frame(
-        [
-            {
-                "source": "git:x",
-                "commit": str(number),
-                "parents": parents,
-                "subject": subject,
-                "committed_at": START,
-                "body": "",
-                "paths": paths,
-            }
-            for number, (subject, paths, parents) in enumerate(rows)
-        ]
     )
-    weak = weak_tasks(commits, "demo", RULES, per_master=9)
+    weak = weak_tasks(history, "demo", RULES, per_master=9)
     assert {(task.text, task.master) for task in weak} == {
         ("Write the new parser", "development"),
         ("Speed up the parser", "development"),
         ("Explain the parser well", "inventory"),
     }
     assert {task.origin for task in weak} == {"demo/git:x"}
-    assert len(weak_tasks(commits, "demo", RULES, per_master=1)) == 2
-    assert weak_tasks(commits, "demo", RULES, per_master=0) == []
+    assert len(weak_tasks(history, "demo", RULES, per_master=1)) == 2
+    assert weak_tasks(history, "demo", RULES, per_master=0) == []

@@ -27,19 +27,9 @@ def scores(rows: list[Row], person: int = 0, tfidf: list[str] | None = None) -> 
 
     TF-IDF is always right unless its answers are given.
     """
+    usual = {"label_source": "outcome", "weight": 1.0, "origin": "x", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC)}
     test = ROUTING_DATASET[2].frame(
-        [
-            {
-                "example_id": f"{n:04}",
-                "text": f"<Task> & {n}",
-                "master": row[0],
-                "label_source": "outcome",
-                "weight": 1.0,
-                "origin": "x",
-                "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
-            }
-            for n, row in enumerate(rows)
-        ]
+        [usual | {"example_id": f"{n:04}", "text": f"<Task> & {n}", "master": row[0]} for n, row in enumerate(rows)]
     )
     decisions = [
         Decision(
@@ -72,7 +62,7 @@ def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
     assert compare(swapped, "baseline", settings).difference.low == pytest.approx(-comparison.difference.high, abs=0.03)
 
 
-def test_without_a_champion_the_baseline_is_the_reference(settings: RoutingSettings) -> None:
+def test_the_champion_or_else_the_baseline_is_the_reference(settings: RoutingSettings) -> None:
     metrics = routing_metrics(scores(ROWS, person=20), ["a", "b"], settings, sample=True)
     assert "champion" not in metrics
     assert metrics["reference"] == metrics["baseline"]
@@ -82,9 +72,6 @@ def test_without_a_champion_the_baseline_is_the_reference(settings: RoutingSetti
     assert (metrics["known_items"], metrics["known_challenger"]) == (60, 50 / 60)
     assert metrics["ece"] == pytest.approx(abs(0.75 - 50 / 80))
     assert all(isinstance(value, float) for value in metrics.values())
-
-
-def test_the_champion_is_the_reference_where_there_is_one(settings: RoutingSettings) -> None:
     rows = [(m, c, b, m) for m, c, b, _ in ROWS]
     metrics = routing_metrics(scores(rows), [], settings, sample=False)
     assert (metrics["champion"], metrics["reference"]) == (1.0, 1.0)
@@ -122,15 +109,8 @@ def test_abstention_is_counted_on_requests_and_tasks(settings: RoutingSettings) 
     assert metrics["out_of_scope_abstained"] == pytest.approx(2 / 3)
     assert metrics["scope_auroc"] == pytest.approx(10 / 12)
     assert metrics["out_of_scope_items"] == 3.0
-    html = routing_report(
-        scores(ROWS),
-        routing_metrics(scores(ROWS), [], settings, sample=False) | metrics,
-        [],
-        [],
-        [],
-        [],
-        [("<cake>", "a")],
-    )
+    metrics |= routing_metrics(scores(ROWS), [], settings, sample=False)
+    html = routing_report(scores(ROWS), metrics, [], [], [], [], [("<cake>", "a")])
     assert "<td>&lt;cake&gt;</td><td>a</td>" in html
 
 
@@ -168,9 +148,12 @@ def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
     )
 
 
-def test_the_report_says_when_it_proves_nothing(settings: RoutingSettings) -> None:
+def test_the_report_shows_the_champion_and_when_it_proves_nothing(settings: RoutingSettings) -> None:
     assert "no figure on this page is evidence" in page(ROWS, settings, sample=True)
     assert "no figure on this page is evidence" not in page(ROWS, settings, sample=False)
+    html = page([(m, c, b, m) for m, c, b, _ in ROWS], settings)
+    assert "Router minus champion" in html
+    assert "Router minus champion" not in page(ROWS, settings)
 
 
 def test_the_report_is_self_contained_escaped_and_always_the_same(settings: RoutingSettings) -> None:
@@ -186,12 +169,6 @@ def test_the_report_is_self_contained_escaped_and_always_the_same(settings: Rout
     # the confusion matrix: a to a, b to a, c to b
     assert '<tr><td>a</td><td class="n hit">50</td>' in html
     assert '<tr><td>b</td><td class="n miss">10</td>' in html
-
-
-def test_the_report_shows_the_champion(settings: RoutingSettings) -> None:
-    html = page([(m, c, b, m) for m, c, b, _ in ROWS], settings)
-    assert "Router minus champion" in html
-    assert "Router minus champion" not in page(ROWS, settings)
 
 
 def test_recall_of_each_master_and_the_worst(settings: RoutingSettings) -> None:
@@ -212,28 +189,10 @@ def test_risk_falls_with_coverage_where_confidence_is_worth_something() -> None:
 
 
 def test_the_report_shows_candidates_and_learning_curve(settings: RoutingSettings) -> None:
-    step = {
-        "model": "semantic",
-        "accuracy": 0.5,
-        "loss": 1.0,
-        "ece": 0.1,
-        "against": "lexical",
-        "gained": 7,
-        "lost": 2,
-        "p_value": 0.18,
-        "p_loss": 0.07,
-        "p_corrected": 0.14,
-        "adopted": False,
-    }
-    first = {
-        **step,
-        "model": "lexical",
-        "against": None,
-        "p_value": None,
-        "p_loss": None,
-        "p_corrected": None,
-        "adopted": True,
-    }
+    compared = {"against": "lexical", "p_value": 0.18, "p_loss": 0.07, "p_corrected": 0.14}
+    figures = {"accuracy": 0.5, "loss": 1.0, "ece": 0.1, "gained": 7, "lost": 2}
+    first = {"model": "lexical", "adopted": True, **figures, **dict.fromkeys(compared)}
+    step = {"model": "semantic", "adopted": False, **figures, **compared}
     share = Interval(0.5, 0.4, 0.6, 0.95)
     html = page(ROWS, settings, steps=[first, step], curve=[CurvePoint(40, share, share)])
     assert '<td>semantic</td><td class="n">0.5000</td>' in html

@@ -2,19 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
 from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.routing.train import TooFewMastersError
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -41,28 +39,19 @@ def params(tmp_path: Path, tiny_router_encoder: Path) -> Parameters:
     shutil.copytree(tiny_router_encoder, tmp_path / "encoder")
     source = ModelSource(directory=str(tmp_path / "encoder"))
     quick = {"trials": 1, "epochs": 2, "max_tokens": 32, "kernel_features": 64, "folds": 3}
-    return parameters.model_copy(
-        update={
-            "models": parameters.models.model_copy(update={"encoder": source}),
-            "routing": parameters.routing.model_copy(update=quick),
-        }
-    )
+    models = parameters.models.model_copy(update={"encoder": source})
+    return parameters.model_copy(update={"models": models, "routing": parameters.routing.model_copy(update=quick)})
 
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
     folder = tmp_path / "logs"
     folder.mkdir()
+    usual = {"outcome": "completed", "timestamp": "2026-01-01T00:00:00Z"}
     rows = [
-        {
-            "task_id": f"t-{label}-{number}",
-            "task_title": text.format("abcdefghijkl"[number]),
-            "routed_to": label,
-            "outcome": "completed",
-            "timestamp": "2026-01-01T00:00:00Z",
-        }
+        usual | {"task_id": f"t-{label}-{n}", "task_title": text.format("abcdefghijkl"[n]), "routed_to": label}
         for label, text in SAYS.items()
-        for number in range(8)
+        for n in range(8)
     ]
     half = len(rows) // 2
     for name, part in (("a.jsonl", rows[:half]), ("deep/b.ndjson", rows[half:])):
@@ -71,7 +60,7 @@ def logs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_router_from_logs_to_decisions(logs: Path, tmp_path: Path, params: Parameters) -> None:
+def test_a_router_from_logs_or_one_log_to_decisions(logs: Path, tmp_path: Path, params: Parameters) -> None:
     trained = train_on_logs(logs, tmp_path / "out", params)
     assert (trained.tasks, trained.masters) == (24, 3)
     assert next(step["model"] for step in trained.steps) == "lexical"  # no rules file, no such rung
@@ -83,10 +72,7 @@ def test_a_router_from_logs_to_decisions(logs: Path, tmp_path: Path, params: Par
     train_on_logs(logs, tmp_path / "again", params)
     for file in (tmp_path / "out").iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
-
-
-def test_one_log_is_enough(logs: Path, tmp_path: Path, params: Parameters) -> None:
-    trained = train_on_logs(logs / "a.jsonl", tmp_path / "out", params)
+    trained = train_on_logs(logs / "a.jsonl", tmp_path / "one", params)
     assert trained.tasks == 12
 
 
@@ -102,26 +88,20 @@ def test_rules_beside_the_logs_become_a_candidate(logs: Path, tmp_path: Path, pa
 
 
 def test_what_is_missing_is_said(logs: Path, tmp_path: Path, params: Parameters) -> None:
-    with pytest.raises(CoordinationError, match="no file or folder"):
-        train_on_logs(tmp_path / "none", tmp_path / "out", params)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CoordinationError, match="no log in"):
-        train_on_logs(tmp_path / "empty", tmp_path / "out", params)
-    (tmp_path / "empty" / "x.jsonl").write_text("{}\n")
-    with pytest.raises(TooFewMastersError, match="0 tasks"):
-        train_on_logs(tmp_path / "empty", tmp_path / "out", params)
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "x.jsonl").write_text("{}\n")
+    for name, error, words in (
+        ("none", CoordinationError, "no file or folder"),
+        ("empty", CoordinationError, "no log in"),
+        ("few", TooFewMastersError, "0 tasks"),
+    ):
+        with pytest.raises(error, match=words):
+            train_on_logs(tmp_path / name, tmp_path / "out", params)
     with pytest.raises(RouterError, match="router train"):
         open_model(tmp_path / "none")
     with pytest.raises(RouterError, match=r"config\.json"):
         open_model(logs)
-
-
-def cortex(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words))
-
-
-def decisions(lines: Sequence[str]) -> list[object]:
-    return [json.loads(line).get("master", "error") for line in lines]
 
 
 def test_the_commands_work_outside_a_project(
@@ -131,14 +111,12 @@ def test_the_commands_work_outside_a_project(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cortex_pipelines.config.load_parameters", lambda _: params)
     trained = cortex("router", "train", "logs", "--out", "model")
-    assert trained.exit_code == 0, trained.output
     assert "ensemble" in trained.output
     assert "24 tasks, 3 masters" in trained.output
     answer = cortex("route", "--model", "model", "fix the bug in a")
     assert json.loads(answer.stdout)["master"] in SAYS
     (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\nbad\n')
     cortex("route", "--model", "model", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
-    lines = (tmp_path / "decisions.jsonl").read_text().splitlines()
-    assert len(lines) == 2
-    assert decisions(lines)[1] == "error"
-    assert cortex("route", "--model", "nowhere", "x").exit_code == 1
+    _, bad = map(json.loads, (tmp_path / "decisions.jsonl").read_text().splitlines())
+    assert "error" in bad
+    cortex("route", "--model", "nowhere", "x", status=1)

@@ -263,11 +263,8 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
             OutcomePredictors.load(tmp_path)
 
 
-def test_a_folder_without_predictors_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
+def test_without_predictors_an_error_says_what_to_run_and_there_are_no_scores(tmp_path: Path) -> None:
     with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
         OutcomePredictors.load(tmp_path)
-
-
-def test_no_predictions_give_no_scores() -> None:
     assert score_predictions(PREDICTIONS.empty(), PARAMETERS.evaluation) == []
     assert SUCCESS.kind == "probability"

@@ -16,15 +16,11 @@ from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import TooFewMastersError, train_router
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines_tests.parameters import load_cases
 
-PATTERNS = {
-    "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
-    "experts": {
-        "development": {"activation_keywords": ["fix", "bug"]},
-        "legal": {"activation_keywords": ["contract", "licence"]},
-        "security": {"activation_keywords": ["scan", "secrets"]},
-    },
-}
+CASES = load_cases(__file__)
+
+PATTERNS = CASES["PATTERNS"]
 SAYS = {
     "development": ("fix the bug in {}", "fix {}", "the bug in {}"),
     "security": ("scan {} for secrets", "secrets in {}", "scan {}"),
@@ -34,14 +30,10 @@ SAYS = {
 
 def tasks(masters: int = 3, each: int = 12) -> pl.DataFrame:
     rows = [
-        {
-            "text": says[number % 3].format("abcdefghijkl"[number % 12] * (1 + number // 12)),
-            "master": master,
-            "weight": 1.0 if number else 0.5,
-            "label_source": "outcome" if number else "decision",
-        }
+        {"text": says[n % 3].format("abcdefghijkl"[n % 12] * (1 + n // 12)), "master": master}
+        | {"weight": 1.0 if n else 0.5, "label_source": "outcome" if n else "decision"}
         for master, says in list(SAYS.items())[:masters]
-        for number in range(each)
+        for n in range(each)
     ]
     return pl.DataFrame(rows)
 
@@ -167,9 +159,6 @@ def test_the_rules_alone_decide_where_no_model_is_promoted(tmp_path: Path) -> No
     assert router.masters == ("development", "legal", "security")
     assert router.weights == {}
     assert router.candidate_scores(["x"], router.encode(["x"])) == {}
-
-
-def test_without_model_and_rules_there_is_no_router(router: Router) -> None:
     with pytest.raises(RouterError, match="cortex run"):
         Router(None, None, None, None)
 
@@ -195,33 +184,18 @@ def test_labels_come_back_as_they_are(tiny_encoder: Path, settings: RoutingSetti
     assert router.rules is None
 
 
-def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
+def test_few_tasks_do_not_stop_it_but_one_master_is_nothing_to_decide_between(
     tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
 ) -> None:
     frame = pl.concat([tasks(2, 3), tasks(3, 1)[2:]])
     figures = train(tiny_encoder, settings, tmp_path, frame, precision=settings.precision)
     assert figures["smallest_master_tasks"] == 1.0
     assert Router.load(tmp_path, tiny_encoder).route(["fix a"])[0].master is not None
-
-
-def test_one_master_is_nothing_to_decide_between(settings: RoutingSettings, tmp_path: Path) -> None:
     with pytest.raises(TooFewMastersError, match="at least two masters"):
         train_router(tasks(1), lambda texts: np.zeros((len(texts), 4)), settings, {}, None, tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("file", "content"),
-    [
-        ("config.json", None),
-        ("config.json", "{"),
-        ("config.json", "{}"),
-        ("config.json", '{"masters": [], "scope": [], "more": 1}'),
-        ("weights.safetensors", None),
-        ("weights.safetensors", "x"),
-        ("vocabulary.json", "[]"),
-        ("neighbours.jsonl", "{"),
-    ],
-)
+@pytest.mark.parametrize(("file", "content"), CASES["a_damaged_router_is_a_clear_error"])
 def test_a_damaged_router_is_a_clear_error(folder: Path, tmp_path: Path, file: str, content: str | None) -> None:
     for part in folder.iterdir():
         (tmp_path / part.name).write_bytes(part.read_bytes())

@@ -10,18 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.routing.keyword_rules import RulesError, load_rules, parse_rules
+from cortex_pipelines_tests.parameters import load_cases
 
-PATTERNS: dict[str, Any] = {
-    "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
-    "experts": {
-        "development": {
-            "activation_keywords": ["fix", "add", "integration test"],
-            "confidence_boosters": ["API", "cache"],
-            "negative_indicators": ["CVE"],
-        },
-        "security": {"activation_keywords": ["CVE", "scan", "audit"]},
-    },
-}
+CASES = load_cases(__file__)
+
+PATTERNS: dict[str, Any] = CASES["PATTERNS"]
 RULES = parse_rules(PATTERNS, "here")
 
 
@@ -60,18 +53,7 @@ def test_scores_are_shares_for_any_text(text: str) -> None:
     assert (decision.master is None) == (decision.score < 0.3)
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        (("experts",), {}, "experts is empty"),
-        (("experts",), [], "experts must be an object"),
-        (("experts", "security"), "x", "security must be an object"),
-        (("experts", "security", "activation_keywords"), "scan", r"experts\.security\.activation"),
-        (("experts", "security", "activation_keywords"), [1], "list of words"),
-        (("thresholds", "single_expert"), 80, r"thresholds\.single_expert"),
-        (("thresholds", "minimum_activation"), None, r"thresholds\.minimum_activation"),
-    ],
-)
+@pytest.mark.parametrize(("path", "value", "message"), CASES["what_is_wrong_in_a_rules_file_is_named"])
 def test_what_is_wrong_in_a_rules_file_is_named(
     tmp_path: Path, path: tuple[str, ...], value: Any, message: str
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.routing.audit.groups import deciding_models, logged_decisions
@@ -14,28 +14,16 @@ from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.serving.tasks import Task, TaskFileError, find_rules, read_tasks, route_lines, send
 from cortex_pipelines.statistics.off_policy import Estimate, Refusal, Support, evaluate_policy
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, write_tables
+
+CASES = load_cases(__file__)
 
 RULES = {
     "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
     "experts": {"development": {"activation_keywords": ["fix", "bug"]}},
 }
-KEYS = [
-    "task_id",
-    "master",
-    "confidence",
-    "in_scope",
-    "supporting",
-    "alternatives",
-    "decided_by",
-    "evidence",
-    "abstained",
-    "latency_ms",
-    "model_version",
-    "routed_to",
-    "propensity",
-    "policy",
-]
+KEYS = CASES["KEYS"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +33,7 @@ def by_rules(tmp_path_factory: pytest.TempPathFactory) -> Router:
     return Router.from_rules(file, None)
 
 
-def test_tasks_are_read_in_order_with_their_ids(tmp_path: Path) -> None:
+def test_tasks_are_read_in_order_with_their_ids_even_without_a_text(tmp_path: Path, by_rules: Router) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_bytes(
         '{"task_id": 7.0, "task_title": "ä", "description": "no"}\r\n{"title": " ", "text": "b"}\n'
@@ -56,6 +44,11 @@ def test_tasks_are_read_in_order_with_their_ids(tmp_path: Path) -> None:
     assert read_tasks(file) == []
     with pytest.raises(TaskFileError, match="cannot be read"):
         read_tasks(tmp_path / "none.jsonl")
+    file = tmp_path / "tasks.jsonl"
+    file.write_text('{"task_id": "t-9"}\n')
+    (answer,) = map(json.loads, route_lines(by_rules, read_tasks(file)))
+    assert answer["task_id"] == "t-9"
+    assert set(answer) == {"task_id", "error"}
 
 
 @pytest.mark.parametrize(
@@ -81,14 +74,6 @@ def test_a_bad_line_is_an_error_at_its_place(tmp_path: Path, by_rules: Router, l
     assert last["task_id"] == 2
     assert words in bad["error"]
     assert "line 2" in bad["error"]
-
-
-def test_an_id_is_kept_where_the_text_is_missing(tmp_path: Path, by_rules: Router) -> None:
-    file = tmp_path / "tasks.jsonl"
-    file.write_text('{"task_id": "t-9"}\n')
-    (answer,) = map(json.loads, route_lines(by_rules, read_tasks(file)))
-    assert answer["task_id"] == "t-9"
-    assert set(answer) == {"task_id", "error"}
 
 
 @pytest.mark.parametrize("written", ["1", "1.0", "1e2", "-0", "123456789012345678901", '"é"'])
@@ -142,16 +127,14 @@ def decided(shares: dict[str, float], *, abstained: bool = False) -> Decision:
     )
 
 
-def test_without_exploration_the_best_master_is_certain() -> None:
+def test_without_exploration_the_best_master_is_certain_and_a_person_s_task_not_sent() -> None:
     routing = send(decided({"a": 0.6, "b": 0.4}), 0.0, random.Random(1))
     assert routing.as_json() == {"routed_to": "a", "propensity": 1.0, "policy": "greedy"}
-
-
-def test_a_task_for_a_person_is_sent_nowhere() -> None:
     routing = send(decided({"a": 0.6, "b": 0.4}, abstained=True), 1.0, random.Random(1))
     assert (routing.routed_to, routing.propensity) == (None, None)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 50), st.floats(0.05, 1.0))
 def test_masters_are_tried_as_often_as_their_propensity_says(seed: int, explore: float) -> None:
     shares = {"a": 0.7, "b": 0.2, "c": 0.08, "d": 0.02}  # two alternatives are named
