@@ -1,11 +1,13 @@
-"""One tiny gateway for the tests of a module."""
+"""One tiny gateway for the tests of a module, and a folder, a ring of keys and a project for one test."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
 
 
@@ -20,3 +22,21 @@ def gateway(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
     close, opened.close = opened.close, lambda: None  # type: ignore[method-assign]  # applications close it
     yield opened
     close()
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "keys")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with this repository's parameters, of which the commands take the project."""
+    shutil.copy(tinygateway.ROOT / "params.yaml", tmp_path)
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    return tmp_path

@@ -28,7 +28,10 @@ from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
+
+CASES = load_cases(__file__)
 
 ADDRESS = "http://127.0.0.1:8008"
 
@@ -246,19 +249,7 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
     asyncio.run(ask())
 
 
-_LOADING = """
-import time
-from cortex_pipelines.cli.serving import mcp
-from cortex_pipelines.serving import open_gateway, project_services
-from cortex_pipelines.serving.services import NOTHING
-from cortex_pipelines.versioning import root
-
-root.find_root = lambda: None
-project_services.project_services = lambda root: NOTHING
-open_gateway.open_gateway = lambda root, model: time.sleep(10_000)
-mcp(["--model", "shop"], standalone_mode=False)
-print("left")
-"""
+_LOADING = CASES["_LOADING"]
 
 
 def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:

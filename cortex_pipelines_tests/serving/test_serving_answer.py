@@ -120,11 +120,15 @@ def test_bytes_that_are_no_text_are_those_of_the_tokens(ids: list[int]) -> None:
     assert b"".join(token_bytes(bytes_each(), number) or b"" for number in ids).startswith(raw)
 
 
-def test_the_forced_start_is_no_part_of_the_tokens() -> None:
+def test_a_forced_start_and_a_stop_string_are_not_shown() -> None:
     ids = bytes_each()("  x", add_special_tokens=False)["input_ids"]
     text, tokens, deltas = answer(bytes_each(), ids, Sampling(100), start="  ")
     assert text == "x"
     require_exact(text, tokens, deltas)
+    ids = bytes_each()("1, 2, 3", add_special_tokens=False)["input_ids"]
+    text, tokens, deltas = answer(bytes_each(), ids, Sampling(100, stop=(", 2",)))
+    assert (text, len(tokens)) == ("1", 1)
+    assert sum(delta.generated for delta in deltas) == len("1, 2")
 
 
 def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative() -> None:
@@ -136,13 +140,6 @@ def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative()
     assert tokens[-1].logprob == -1.0
     assert (tokens[-1].top[0].text, tokens[-1].top[0].raw) == (EMOJI, b"\x98\x80")
     assert [delta.finish for delta in deltas] == ["stop"]
-
-
-def test_tokens_of_a_stop_string_are_counted_and_not_shown() -> None:
-    ids = bytes_each()("1, 2, 3", add_special_tokens=False)["input_ids"]
-    text, tokens, deltas = answer(bytes_each(), ids, Sampling(100, stop=(", 2",)))
-    assert (text, len(tokens)) == ("1", 1)
-    assert sum(delta.generated for delta in deltas) == len("1, 2")
 
 
 @pytest.mark.parametrize(

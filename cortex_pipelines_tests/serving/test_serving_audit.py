@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.serving.security.audit import FILE, FIRST, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.serving import tinygateway
 
 SECRET = "the_prompt_that_nobody_keeps"
@@ -27,11 +26,6 @@ def write_log(folder: Path, count: int = 5) -> list[str]:
     for number in range(count):
         log.add({"key": "a", "status": number})
     return (folder / FILE).read_text().splitlines()
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("audited")
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +80,18 @@ def test_nothing_is_answered_that_cannot_be_written_down(
     assert answer.json()["error"]["code"] == "audit_failed"
 
 
-def test_a_chain_that_nobody_touched_is_whole(tmp_path: Path) -> None:
+def test_a_chain_is_whole_and_an_earlier_hash_shows_lines_taken_out_at_its_end(tmp_path: Path) -> None:
     lines = write_log(tmp_path)
     assert json.loads(lines[0])["previous"] == FIRST
     check = verify(tmp_path / FILE)
     assert (check.entries, check.problem, check.unfinished) == (5, "", False)
     AuditLog(tmp_path).add({"status": 5})
     assert verify(tmp_path / FILE, check.head).entries == 6, "another process goes on"
+    lines = write_log(tmp_path)
+    head = verify(tmp_path / FILE).head
+    (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines[:3]))
+    assert not verify(tmp_path / FILE).problem
+    assert "taken out" in verify(tmp_path / FILE, head).problem
 
 
 TAMPERING: dict[str, Callable[[list[str]], list[str]]] = {
@@ -113,14 +112,6 @@ def test_tampering_is_noticed_and_its_place_named(tmp_path: Path, tampering: str
     check = verify(tmp_path / FILE)
     assert check.problem.startswith("line ")
     assert check.entries <= 3
-
-
-def test_lines_taken_out_at_the_end_are_noticed_by_an_earlier_hash(tmp_path: Path) -> None:
-    lines = write_log(tmp_path)
-    head = verify(tmp_path / FILE).head
-    (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines[:3]))
-    assert not verify(tmp_path / FILE).problem
-    assert "taken out" in verify(tmp_path / FILE, head).problem
 
 
 @given(cuts=st.lists(st.integers(min_value=1, max_value=400), min_size=1, max_size=4))
@@ -230,20 +221,12 @@ def test_nothing_that_is_written_meanwhile_is_lost(tmp_path: Path) -> None:
     assert (check.redacted, check.problem) == (51, "")
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
-    (tmp_path / "params.yaml").write_bytes((tinygateway.ROOT / "params.yaml").read_bytes())
-
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(main, ["audit", "verify", *words])
-
-    assert "nobody has asked yet" in run().stderr
-    folder = tmp_path / ".cortex" / "serving"
+def test_the_command(project: Path) -> None:
+    assert "nobody has asked yet" in cortex("audit", "verify", status=1).stderr
+    folder = project / ".cortex" / "serving"
     lines = write_log(folder)
-    good = run()
-    assert (good.exit_code, good.stdout[:20]) == (0, "5 entries are whole,")
-    assert run("--head", good.stdout.split()[-1]).exit_code == 0
+    stdout = cortex("audit", "verify").stdout
+    assert stdout.startswith("5 entries are whole,")
+    cortex("audit", "verify", "--head", stdout.split()[-1])
     (folder / FILE).write_text("\n".join([*lines[:2], lines[2].replace("2", "3", 1), lines[3]]))
-    bad = run()
-    assert bad.exit_code == 1
-    assert "line 4 does not follow" in bad.stderr
+    assert "line 4 does not follow" in cortex("audit", "verify", status=1).stderr

@@ -6,12 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.serving import open_gateway, tasks
-from cortex_pipelines.serving import open_gateway as opening
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.serving import tinygateway
 
 NAMING = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
@@ -26,25 +24,16 @@ LINES = (
 
 
 @pytest.fixture
-def batch(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "params.yaml").write_bytes((tinygateway.ROOT / "params.yaml").read_bytes())
-    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
-    open_tiny = lambda *_: tinygateway.open_tiny(home, tmp_path)  # noqa: E731
-    monkeypatch.setattr(opening, "open_gateway", open_tiny)
-    file = tmp_path / "asked.jsonl"
+def batch(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(open_gateway, "open_gateway", lambda *_: tinygateway.open_tiny(home, project))
+    file = project / "asked.jsonl"
     file.write_bytes("\n".join(LINES).encode() + b'\n{"task": "\xff"}\n')
     return file
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, ["predict-batch", *map(str, words)])
-
-
 def test_each_line_gets_its_answer_or_its_error(batch: Path) -> None:
     out = batch.with_name("made.jsonl")
-    result = run(batch, "--out", out)
-    assert result.exit_code == 1
-    assert "5 of 6 lines" in result.stderr
+    assert "5 of 6 lines" in cortex("predict-batch", str(batch), "--out", str(out), status=1).stderr
     rows = {row["line"]: row for row in map(json.loads, out.read_text().splitlines())}
     assert list(rows) == [1, 3, 4, 5, 6, 7]
     assert {"result", "confidence", "alternatives", "version"} <= set(rows[1])
@@ -63,30 +52,27 @@ def test_an_interrupted_run_leaves_the_file_as_it_was(batch: Path, monkeypatch: 
     out = batch.with_name("made.jsonl")
     out.write_text("before")
     monkeypatch.setattr(answering, "answer_task", interrupted)
-    assert run(batch, "--out", out).exit_code == 130
+    cortex("predict-batch", str(batch), "--out", str(out), status=130)
     assert out.read_text() == "before"
     assert not list(batch.parent.glob(".made*"))
 
 
-def test_questions_are_not_overwritten_by_their_answers(tmp_path: Path) -> None:
-    requests_path = tmp_path / "asked.jsonl"
+def test_questions_are_not_overwritten_by_their_answers(project: Path) -> None:
+    requests_path = project / "asked.jsonl"
     requests_path.write_text("{}\n")
-    result = CliRunner().invoke(main, ["predict-batch", str(requests_path), "--out", str(requests_path)])
-    assert result.exit_code == 2
-    assert "is the file of questions" in result.stderr
+    refused = cortex("predict-batch", str(requests_path), "--out", str(requests_path), status=2)
+    assert "is the file of questions" in refused.stderr
     assert requests_path.read_text() == "{}\n"
 
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CORTEX_ROOT", str(ROOT))
-    closed = SimpleNamespace(close=lambda: None, datasets=load_parameters(ROOT).datasets)
+@pytest.fixture
+def loaded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that has nothing but the parameters."""
+    closed = SimpleNamespace(close=lambda: None, datasets=load_parameters(project).datasets)
     monkeypatch.setattr(open_gateway, "open_gateway", lambda *_: closed)
 
 
+@pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -98,12 +84,12 @@ def _in_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_wrong_is_named_by_its_option(words: list[str], sentence: str) -> None:
-    result = CliRunner().invoke(main, ["suggest", *words])
-    assert result.exit_code == (2 if "gone.py" in words else 1), result.output
+    result = cortex("suggest", *words, status=2 if "gone.py" in words else 1)
     assert sentence in result.stderr
     assert "context." not in result.stderr
 
 
+@pytest.mark.usefixtures("loaded")
 def test_the_mark_of_unicode_in_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.py"
     path.write_text("def f():\n    return 1\n", encoding="utf-8-sig")
@@ -114,6 +100,5 @@ def test_the_mark_of_unicode_in_a_file_is_no_code(tmp_path: Path, monkeypatch: p
         return tasks.Suggestion("", 1.0, (), 0.0, *[""] * 5)
 
     monkeypatch.setattr(tasks, "suggest", answered)
-    result = CliRunner().invoke(main, ["suggest", "documentation", "--file", str(path)])
-    assert result.exit_code == 0, result.output
+    cortex("suggest", "documentation", "--file", str(path))
     assert requested == ["def f():\n    return 1\n"]

@@ -28,11 +28,6 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="module")
 def address(home: Path, state: Path) -> Iterator[str]:
     gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
     privacy = load_parameters(tinygateway.ROOT).privacy

@@ -21,17 +21,12 @@ from cortex_pipelines.serving.catalogue import Catalogue, ServedModel, Split, wi
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.project_catalogue import attach_experiment
 from cortex_pipelines.serving.requests import Backend
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
-USUAL: dict[str, Any] = {
-    "share": 0.5,
-    "metric": "accepted",
-    "smallest": 0.1,
-    "most_answers": 20_000,
-    "tolerance": 0.05,
-    "slowest": None,
-    "why": "tried",
-}
+CASES = load_cases(__file__)
+
+USUAL: dict[str, Any] = CASES["USUAL"]
 PLAN = ExperimentSpec("shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL)
 
 
@@ -267,19 +262,7 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
     assert [(plan.id, result.outcome) for plan, result in conclusions] == [("shop-1", "better")]
 
 
-COUNTING = """
-import sys
-from pathlib import Path
-from cortex_pipelines.release.experiments.plan import ExperimentLog, ExperimentSpec
-from cortex_pipelines.release.experiments.running import Assignment, Experiments
-
-log, plan = ExperimentLog(Path(sys.argv[1])), ExperimentSpec(**eval(sys.argv[2]))
-experiments = Experiments(log, lambda *_: None)
-for number in range(10**9):
-    assignment = Assignment.for_user(plan, f"user-{number % 30}")
-    experiments.add(assignment, f"{sys.argv[3]}{number}", "answered", False, 0.1)
-    print(number, flush=True)
-"""
+COUNTING = CASES["COUNTING"]
 
 
 def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:

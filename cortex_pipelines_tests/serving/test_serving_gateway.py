@@ -51,14 +51,11 @@ def test_a_release_is_another_one_when_anything_that_answers_is() -> None:
     assert replace(release).version == release.version
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(gateway: Gateway) -> None:
+def test_an_answer_is_named_after_what_gave_it_and_an_unknown_name_gets_the_nearest(gateway: Gateway) -> None:
     with pytest.raises(UnknownModelError, match="no model shpo; the nearest is shop,"):
         gateway.backend_for("shpo")
     with pytest.raises(UnknownModelError, match="POST /route"):
         gateway.backend_for("task_router")
-
-
-def test_every_answer_is_named_after_what_gave_it(gateway: Gateway) -> None:
     shop, base, docs = (gateway.backend_for(name) for name in ("shop@1.2.0", None, "docs"))
     assert (shop.way, shop.version) == ("adapter", "shop.dir")
     assert (base.way, base.version) == ("base", "b" * 64)
@@ -77,24 +74,17 @@ def test_context_is_shown_as_the_evaluation_shows_it(gateway: Gateway, home: Pat
             assert request.text.text == expected_item.prompt
 
 
-def test_a_gap_is_asked_for_as_in_training(gateway: Gateway) -> None:
+def test_a_gap_is_asked_for_as_in_training_however_it_is_marked(gateway: Gateway) -> None:
     tokenizer = gateway.engine.tokenizer
     example = tinymodel.example(0, prompt="def f():\n")
     trained = prompt_segments(tokenizer, replace(example, suffix="\n    return x\n"))
+    target = PromptTarget(tokenizer, 1000)
     form = infill("def f():\n    x = ", "\n    return x\n")
-    assert form(PromptTarget(tokenizer, 1000)).text == f"{as_text(trained)}    x = "
-
-
-@pytest.mark.parametrize("marks", GAP_TOKENS)
-def test_a_gap_marked_for_another_base_is_asked_for_as_for_this_one(
-    gateway: Gateway, marks: tuple[str, str, str]
-) -> None:
-    before, between, end = marks
-    marked = completion(f"{before}def f():\n    x = {between}\n    return x\n{end}")
-    form = infill("def f():\n    x = ", "\n    return x\n")
-    tokenizer = gateway.engine.tokenizer
-    assert marked(PromptTarget(tokenizer, 1000)) == form(PromptTarget(tokenizer, 1000))
-    assert completion("x < y")(PromptTarget(tokenizer, 1000)).text == "x < y"
+    assert form(target).text == f"{as_text(trained)}    x = "
+    for before, between, end in GAP_TOKENS:  # the marks of other bases mean the same
+        marked = completion(f"{before}def f():\n    x = {between}\n    return x\n{end}")
+        assert marked(target) == form(target)
+    assert completion("x < y")(target).text == "x < y"
 
 
 def test_a_chat_without_a_form_of_the_base_is_plain(gateway: Gateway) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,11 +41,6 @@ class Lineages:
 @pytest.fixture
 def lineages() -> Lineages:
     return Lineages()
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path)
 
 
 @pytest.fixture

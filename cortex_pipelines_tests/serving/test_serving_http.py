@@ -17,14 +17,12 @@ from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.middleware import LARGEST_BODY
 from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
+
 SECRET = "the_prompt_that_nobody_keeps"
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +166,7 @@ def test_continue_fills_gaps(client: TestClient) -> None:
     assert text == response["choices"][0]["message"]["content"]
 
 
-def test_tabby_s_agent_and_no_prompt_is_kept(client: TestClient, state: Path) -> None:
+def test_tabby_s_agent_and_neither_prompt_nor_home_folder_is_kept(client: TestClient, state: Path) -> None:
     segments = {"prefix": f"def f():\n    # {SECRET}\n", "suffix": "\n", "filepath": "a.py"}
     response = client.post("/v1/completions", json={"language": "python", "segments": segments})
     body = response.json()
@@ -185,31 +183,14 @@ def test_tabby_s_agent_and_no_prompt_is_kept(client: TestClient, state: Path) ->
     assert (lines[0]["language"], lines[0]["task"]) == ("python", "completion")
     assert lines[0]["characters"] == len(body["choices"][0]["text"])
     assert lines[0]["latency_ms"] > 0
+    home_path = "/home/jane.doe/work/shop/src/a.py"
+    segments = {"prefix": "def f():", "filepath": home_path, "git_url": "git@example.com:acme/shop.git"}
+    assert client.post("/v1/completions", json={"segments": segments}).status_code == 200
+    assert json.loads((state / FILE).read_text().splitlines()[-1])["path"] == "src/a.py"
 
 
-@pytest.mark.parametrize("kind", ["offered", "feedback"])
-def test_a_client_cannot_forge_what_the_gateway_writes_down(client: TestClient, state: Path, kind: str) -> None:
-    before = (state / FILE).read_bytes() if (state / FILE).exists() else b""
-    forged = {"type": kind, "completion_id": "cmpl-1", "version": "mine", "vote": "up"}
-    answer = client.post("/v1/events", json=forged)
-    assert answer.status_code == 400
-    assert "a client cannot" in answer.json()["error"]["message"]
-    assert ((state / FILE).read_bytes() if (state / FILE).exists() else b"") == before
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"type": "x"}, "type"),
-        ({"completion_id": ""}, "completion_id"),
-        ({"completion_id": "a\nb"}, "completion_id"),
-        ({"completion_id": "<b>"}, "completion_id"),
-        ({"type": "retained"}, "retained says how many characters stand"),
-        ({"type": "retained", "after": 30}, "retained says how many characters stand"),
-        ({"type": "retained", "characters": 3}, "retained says how many characters stand"),
-    ],
-)
-def test_an_event_that_could_not_be_taken_in_is_refused_at_once(
+@pytest.mark.parametrize(("wrong", "words"), CASES["an_event_that_could_not_be_taken_in_is_refused_at_once"])
+def test_an_event_that_is_forged_or_could_not_be_taken_in_is_refused_at_once(
     client: TestClient, state: Path, wrong: dict[str, object], words: str
 ) -> None:
     before = (state / FILE).read_bytes() if (state / FILE).exists() else b""
@@ -220,29 +201,12 @@ def test_an_event_that_could_not_be_taken_in_is_refused_at_once(
     assert ((state / FILE).read_bytes() if (state / FILE).exists() else b"") == before
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"type": "view", "view_id": "v", "select_kind": None, "elapsed": None},
-        {"type": "select", "select_kind": "line", "elapsed": 9, "view_id": "v"},
-        {"type": "dismiss", "elapsed": 9, "view_id": "v"},
-        {"type": "typed"},
-        {"type": "edited"},
-        {"type": "retained", "after": 300, "characters": 0},
-    ],
-)
+@pytest.mark.parametrize("event", CASES["every_event_of_tabby_s_agent_and_of_other_clients_is_taken"])
 def test_every_event_of_tabby_s_agent_and_of_other_clients_is_taken(
     client: TestClient, event: dict[str, object]
 ) -> None:
     event_fields = {"completion_id": "cmpl-1", "choice_index": 0}
     assert client.post("/v1/events", json=event_fields | event).status_code == 200
-
-
-def test_no_home_folder_is_logged(client: TestClient, state: Path) -> None:
-    home_path = "/home/jane.doe/work/shop/src/a.py"
-    segments = {"prefix": "def f():", "filepath": home_path, "git_url": "git@example.com:acme/shop.git"}
-    assert client.post("/v1/completions", json={"segments": segments}).status_code == 200
-    assert json.loads((state / FILE).read_text().splitlines()[-1])["path"] == "src/a.py"
 
 
 def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
@@ -278,7 +242,7 @@ def test_a_full_disk_costs_no_decision(gateway: Gateway, caplog: pytest.LogCaptu
     assert "were not kept: [Errno 28] No space left" in caplog.text
 
 
-def test_tasks_of_code_are_answered(client: TestClient) -> None:
+def test_tasks_of_code_are_answered_where_an_adapter_is_trained_for_them(client: TestClient) -> None:
     request = {"model": "docs", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
     answer = client.post("/predict", json=request | {"alternatives": 1})
     assert answer.status_code == 200
@@ -287,15 +251,11 @@ def test_tasks_of_code_are_answered(client: TestClient) -> None:
     assert answer.headers["x-cortex-way"] == "adapter", "similar code is shown for completions"
     refused = client.post("/predict", json=request | {"input": "def f(): pass"})
     assert refused.json()["error"]["param"] == "input"
-
-
-@pytest.mark.parametrize("task", ["review"])
-def test_tasks_that_no_adapter_is_trained_for_are_refused(client: TestClient, task: str) -> None:
-    refused = client.post("/predict", json={"model": "docs", "task": task, "input": "x"})
+    refused = client.post("/predict", json=request | {"task": "review"})
     assert refused.status_code == 400
     error = refused.json()["error"]
     assert (error["param"], error["type"]) == ("task", "invalid_request_error")
-    assert f"{task} is not answered yet" in error["message"]
+    assert "review is not answered yet" in error["message"]
     assert "completion, refactoring, naming, architecture, documentation, tests" in error["message"]
 
 
@@ -346,13 +306,10 @@ def test_a_wrong_request_gets_its_status_and_a_sentence(
     assert words in error["message"]
 
 
-def test_a_body_that_is_too_large_is_not_read(client: TestClient) -> None:
+def test_a_body_that_is_too_large_and_other_paths_and_methods_get_a_sentence(client: TestClient) -> None:
     answer = client.post("/v1/completions", content=b"x" * (LARGEST_BODY + 1))
     assert answer.status_code == 413
     assert "larger than 4 MiB" in answer.json()["error"]["message"]
-
-
-def test_other_paths_and_methods_get_a_sentence(client: TestClient) -> None:
     assert "nothing at GET /v2" in client.get("/v2").json()["error"]["message"]
     assert "GET is not answered" in client.get("/v1/completions").json()["error"]["message"]
 

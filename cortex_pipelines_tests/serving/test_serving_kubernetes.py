@@ -12,9 +12,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.serving import serve
 from cortex_pipelines.orchestration import recovery
 from cortex_pipelines.serving.engines.engine import CACHE
@@ -25,6 +23,7 @@ from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.serving.security import keys
 from cortex_pipelines.serving.telemetry import ENDPOINTS
 from cortex_pipelines.versioning import root as roots
+from cortex_pipelines_tests.command import cortex
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "deployment" / "kubernetes"
@@ -180,14 +179,11 @@ def test_variables_and_names_exist() -> None:
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+    project: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
 ) -> None:
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     cleaned: list[Path] = []
     monkeypatch.setattr(recovery, "recover", lambda root: cleaned.append(root) or [])
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK))
-    result = CliRunner().invoke(main, ["keys", "list"])
-    assert result.exit_code == 0, result.output
-    assert cleaned == ([tmp_path] if writable else [])
+    cortex("keys", "list")
+    assert cleaned == ([project] if writable else [])

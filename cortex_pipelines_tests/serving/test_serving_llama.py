@@ -33,8 +33,11 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.serving.token_stream import StreamedAnswer
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
+
+CASES = load_cases(__file__)
 
 pytestmark = tinygateway.NEEDS_LLAMA
 
@@ -79,15 +82,12 @@ def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
     assert text_of(run_job(engine, job))
 
 
-def test_closing_ends_every_process(home: Path) -> None:
+def test_a_process_ends_with_its_engine_and_with_whoever_started_it(home: Path, files: LlamaFiles) -> None:
     engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
     loaded(engine, home, "shop")
     running = list(engine._processes.values())
     engine.close()
     assert not any(process.alive or process._folder.exists() for process in running)
-
-
-def test_a_process_ends_with_whoever_started_it(files: LlamaFiles) -> None:
     process = LlamaProcess(files.base().path, None, 256, 1)
     pipe = process._process.stdin
     assert pipe is not None
@@ -148,7 +148,7 @@ def test_an_adapter_that_changes_nothing_is_refused(engine: LlamaEngine, home: P
         engine.load(AdapterFiles("zero.dir", lambda: folder))
 
 
-def test_another_base_than_the_file_is_refused(home: Path, tmp_path: Path) -> None:
+def test_another_base_or_architecture_than_the_file_is_refused(home: Path, tmp_path: Path) -> None:
     """A file of other weights under the base's digest, as a change of the cache would be."""
     cache = tmp_path / "llama"
     base = tinygateway.base_in(home)
@@ -158,9 +158,6 @@ def test_another_base_than_the_file_is_refused(home: Path, tmp_path: Path) -> No
     shutil.copyfile(files.adapter(home / "shop").path, path)
     with pytest.raises(EngineError, match=r"llama.cpp cannot be started"):
         LlamaEngine(base, tinygateway.settings(), cache)
-
-
-def test_a_base_of_another_architecture_is_refused_in_a_sentence(home: Path, tmp_path: Path) -> None:
     root = tmp_path / "other"
     shutil.copytree(home / "base", root / "base")
     config = root / "base" / "config.json"
@@ -177,25 +174,7 @@ def test_without_llama_cpp_the_engine_says_what_to_install(
         open_engine(tinygateway.base_in(home), tinygateway.settings(engine="llama"), tmp_path)
 
 
-_ONE_SERVER = """
-import json, sys, xllamacpp
-base, adapter, ids = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-params = xllamacpp.CommonParams()
-params.model.path = base
-params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 0.0)]
-params.n_ctx, params.fit_params, params.verbosity = 256, False, -1
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-params.hostnames = [sys.argv[4]]
-server = xllamacpp.Server(params)
-def likeliest(**how):
-    asked = {"prompt": ids, "max_tokens": 1, "logprobs": 1, "temperature": 0.0, **how}
-    return server.handle_completions(asked)["choices"][0]["logprobs"]["content"][0]["logprob"]
-cold = likeliest()
-likeliest(lora=[{"id": 0, "scale": 1.0}])
-print(json.dumps([cold, likeliest()]), flush=True)
-import os
-os._exit(0)
-"""
+_ONE_SERVER = CASES["_ONE_SERVER"]
 
 
 def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(

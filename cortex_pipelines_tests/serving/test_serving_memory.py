@@ -1,7 +1,6 @@
 """The memory over HTTP and as tools: whose entries who is shown, and who may delete them."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(tinygateway.ROOT / "params.yaml", tmp_path)
+def root(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(project_notes, "_encoder", lambda params: (None, ""))
-    return tmp_path
+    return project
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ SECRET = "AKIA" + "Q3EGRZ7PNBWX5TLV"
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="module")
 def client(home: Path, state: Path) -> Iterator[TestClient]:
     gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
     with tinygateway.web_client(gateway, SERVICES) as client:

@@ -125,7 +125,7 @@ def client(served: Served) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_openai_s_client_gets_whole_and_streamed_answers(client: openai.OpenAI) -> None:
+def test_openai_s_client_gets_whole_and_streamed_answers_and_knows_the_errors(client: openai.OpenAI) -> None:
     assert "shop@1.2.0" in [model.id for model in client.models.list()]
     completion = client.completions.create(model="shop", prompt="def f():\n", max_tokens=20)
     assert completion.system_fingerprint == "shop.dir"
@@ -138,9 +138,6 @@ def test_openai_s_client_gets_whole_and_streamed_answers(client: openai.OpenAI) 
     assert scores is not None
     assert scores.content is not None
     assert "".join(token.token for token in scores.content) == answer.choices[0].message.content
-
-
-def test_openai_s_client_knows_the_errors(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="the nearest is shop"):
         client.completions.create(model="shpo", prompt="x")
     with pytest.raises(openai.BadRequestError, match="less than or equal to 8"):

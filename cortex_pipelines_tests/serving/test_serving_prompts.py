@@ -101,7 +101,7 @@ def write(root: Path, name: str, text: str) -> None:
     path.write_text(text, errors="surrogateescape")
 
 
-def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> None:
+def test_a_project_s_own_template_stands_for_the_package_s_and_reaches_its_values_alone(tmp_path: Path) -> None:
     assert project_templates(tmp_path) == package_templates()
     write(tmp_path, "architecture.jinja", "{{ request }} of {{ given }}\n")
     write(tmp_path, "short/architecture.jinja", "{{ given }}\n")
@@ -117,6 +117,11 @@ def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> No
 
     write(tmp_path, "architecture.jinja", package_templates()["architecture"].text)
     assert (project_templates(tmp_path).project_versions, project_templates(tmp_path).version) == ({}, "")
+    write(tmp_path, "naming.jinja", "{{ example.__class__.__mro__ }}")
+    with pytest.raises(PromptFileError, match="naming"):
+        project_templates(tmp_path).render("naming", example="x")
+    with pytest.raises(PromptFileError, match="no folder prompts/brief of templates; there is"):
+        project_templates(tmp_path).variant("brief")
 
 
 @pytest.mark.parametrize(
@@ -132,14 +137,6 @@ def test_what_is_no_template_is_refused(tmp_path: Path, name: str, text: str, wo
     write(tmp_path, name, text)
     with pytest.raises(PromptFileError, match=words):
         project_templates(tmp_path)
-
-
-def test_a_template_reaches_nothing_but_its_values(tmp_path: Path) -> None:
-    write(tmp_path, "naming.jinja", "{{ example.__class__.__mro__ }}")
-    with pytest.raises(PromptFileError, match="naming"):
-        project_templates(tmp_path).render("naming", example="x")
-    with pytest.raises(PromptFileError, match="no folder prompts/brief of templates; there is"):
-        project_templates(tmp_path).variant("brief")
 
 
 def test_an_answer_names_its_template_and_another_one_is_another_release(home: Path, tmp_path: Path) -> None:

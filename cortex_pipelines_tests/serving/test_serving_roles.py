@@ -30,11 +30,6 @@ SERVICES = ProjectServices(
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path / "keys")
-
-
-@pytest.fixture
 def client(gateway: Gateway, keys: KeyRing) -> Iterator[TestClient]:
     keys.create("first")  # so that the gateway is closed to whoever has none
     (gateway.state / "audit.jsonl").unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.config import load_parameters
 from cortex_pipelines.serving.engines import upstream_engine
 from cortex_pipelines.serving.engines.engine import EngineError, Job, Sampling, open_engine
 from cortex_pipelines_tests.serving import tinygateway
@@ -246,10 +245,3 @@ def test_parameters_reach_the_server_and_the_key_comes_from_the_environment(
 def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         tinygateway.settings(upstream=tinygateway.upstream() | changed)
-
-
-def test_no_data_version_depends_on_the_server(tmp_path: Path) -> None:
-    from cortex_pipelines.config import SECTIONS
-
-    assert load_parameters(tinygateway.ROOT).serving.upstream
-    assert "serving" not in SECTIONS
