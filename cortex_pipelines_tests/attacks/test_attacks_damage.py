@@ -21,46 +21,16 @@ from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.entries import File, SourceLimits
 from cortex_pipelines.ingestion.files.content import content_of
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 MINUTES = 1
 EXAMPLES = 12
 ROOT = Path(__file__).parents[2]
 SOURCE = "directory:shop"
-WHOLE = {
-    "shop/prices.py": (
-        '"""Prices."""\n\nimport json\n\n\ndef total(rows, limit=3):\n'
-        '    """The sum of some rows."""\n    amount = 0\n    for row in rows:\n'
-        "        if row.price > limit:\n            amount += row.price\n    return amount\n"
-    ),
-    "web/list.js": (
-        "import { read } from './read';\n\nexport function names(rows) {\n"
-        "  const found = [];\n  for (const row of rows) {\n    found.push(row.name);\n  }\n"
-        "  return found;\n}\n"
-    ),
-    "cmd/main.go": (
-        "package main\n\n// Sum adds.\nfunc Sum(a int, b int) int {\n\ttotal := a + b\n"
-        "\tif total > 100 {\n\t\ttotal = total - 100\n\t}\n\treturn total\n}\n"
-    ),
-    "src/lib.rs": (
-        "pub fn half(value: i64) -> i64 {\n    let part = value / 2;\n"
-        "    if part > 10 {\n        return part - 10;\n    }\n    part\n}\n"
-    ),
-    "shop/stock.py": (
-        "def missing(wanted, held):\n    lost = []\n    for name in wanted:\n"
-        "        if name not in held:\n            lost.append(name.lower())\n    return lost\n"
-    ),
-    "web/package.json": '{"name": "shop-web", "dependencies": {"left-pad": "1"}}\n',
-}
-VICTIMS = {
-    "shop/broken.py": (
-        "class Clock:\n    def wind(self, hours):\n        while hours:\n"
-        "            self.spring.turn(hours)\n            hours -= 1\n        return self.spring\n"
-    ),
-    "web/broken.ts": "export class Cart<T> { items: T[] = []; add(item: T): void { } }\n",
-    "lib/Broken.java": "class Broken { int twice(int a) { return a + a; } }\n",
-    "api/package.json": '{"name": "api", "description": "an API", "dependencies": {"a": "1"}}\n',
-    "deploy/compose.yml": "services:\n  web:\n    image: nginx\n    depends_on: [db]\n",
-}
+WHOLE = CASES["WHOLE"]
+VICTIMS = CASES["VICTIMS"]
 WEIRD = st.sampled_from(
     [
         b"\x00",

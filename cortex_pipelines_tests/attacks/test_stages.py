@@ -9,32 +9,11 @@ from cortex_pipelines_tests.attacks import stages
 from cortex_pipelines_tests.attacks.__main__ import main
 from cortex_pipelines_tests.attacks.stages import code_version, stages_in
 from cortex_pipelines_tests.integration.miniproject import git
+from cortex_pipelines_tests.parameters import load_cases
 
-HELD = '''"""Doors that are tried."""
+CASES = load_cases(__file__)
 
-from pathlib import Path
-
-import pytest
-
-MINUTES = 7
-
-
-def test_short():
-    assert False, "the short form is not run"
-
-
-@pytest.mark.attack
-def test_long(record_property):
-    with Path("{runs}").open("a") as runs:
-        runs.write("x")
-    record_property("attacks", 250)
-
-
-@pytest.mark.attack
-@pytest.mark.skip(reason="not on this machine")
-def test_elsewhere():
-    pass
-'''
+HELD = CASES["HELD"]
 BROKEN = """def test_window():
     pass
 

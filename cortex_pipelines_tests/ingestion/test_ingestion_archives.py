@@ -87,7 +87,7 @@ def test_every_format_gives_the_same_files(unpack: Any, content: bytes) -> None:
     assert tables.skipped.height == 0
 
 
-HOSTILE = ["../up.py", "sub/../../up.py", "/etc/abs.py", "..", "..\\up.py", "C:\\x.py", "\\x.py"]
+HOSTILE = ["../up.py", "sub/../../up.py", "/etc/abs.py", "..", "..\\up.py", "a\\..\\b.py", "C:\\x.py", "\\x.py"]
 
 
 @pytest.mark.parametrize("pack", [tar, zipped])
@@ -104,11 +104,12 @@ def test_links_and_devices_are_left_out_of_a_tar(unpack: Any) -> None:
         "disk": special("disk", tarfile.BLKTYPE),
         "terminal": special("terminal", tarfile.CHRTYPE),
         "pipe": special("pipe", tarfile.FIFOTYPE),
+        "sparse": special("sparse", tarfile.GNUTYPE_SPARSE),
     }
     tables = unpack(tar(*FILES, *odd.values(), special("folder", tarfile.DIRTYPE)))
     assert list(tables.texts) == ["a.py", "sub/b.go"]
     expected = {"soft.py": "link", "hard.py": "link"}
-    assert tables.reasons == expected | dict.fromkeys(["disk", "terminal", "pipe"], "special")
+    assert tables.reasons == expected | dict.fromkeys(["disk", "terminal", "pipe", "sparse"], "special")
 
 
 def test_links_secrets_and_unknown_packing_are_left_out_of_a_zip(tmp_path: Path, unpack: Any) -> None:

@@ -105,11 +105,6 @@ def test_sources_without_history_give_no_rows(tmp_path: Path, history: Any) -> N
     assert frame.columns[:2] == ["source", "commit"]
 
 
-def test_authors_are_not_stored(repository: Any, history: Any) -> None:
-    repository.commit({"a.py": "1"}, "Begin")
-    assert "nobody" not in str(history().to_dicts()).lower()
-
-
 def test_records_are_the_same_however_the_stream_is_cut() -> None:
     data = b"a\0\0long record\0:\0last"
     for chunk in range(1, len(data) + 1):

@@ -82,30 +82,6 @@ def test_odd_but_harmless_names_are_read(repository: Any, read: Any) -> None:
     assert read(GIT).texts == files
 
 
-def test_nothing_that_a_repository_carries_is_run(repository: Any, read: Any, take: Any) -> None:
-    trap = repository.folder.parent / "sprung"
-    spring = f"#!/bin/sh\ntouch {trap}\n"
-    repository.commit(
-        {
-            ".gitattributes": "*.py filter=trap diff=trap\n",
-            ".gitmodules": f'[submodule "m"]\npath = m\nurl = ext::sh -c "touch {trap}"\n',
-            "a.py": "a = 1\n",
-        }
-    )
-    for name in ("post-checkout", "post-merge", "reference-transaction", "post-index-change"):
-        hook = repository.folder / ".git/hooks" / name
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(spring)
-        hook.chmod(0o755)
-    for key in ("core.fsmonitor", "filter.trap.smudge", "diff.trap.textconv", "core.sshCommand"):
-        repository("config", key, f"touch {trap}")
-    repository("config", "uploadpack.packObjectsHook", f"touch {trap}")
-    trap.unlink(missing_ok=True)
-    read(GIT)
-    take(GIT)
-    assert not trap.exists()
-
-
 def test_variables_of_an_outer_git_do_not_lead_astray(
     repository: Any, read: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,5 @@
 """What somebody puts into a repository or an archive to do harm."""
 
-import io
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,9 @@ from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git import command
 from cortex_pipelines.ingestion.licences.detect import stated_licences
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 EXECUTED = (
@@ -158,58 +158,10 @@ def test_a_project_has_a_limit_of_its_own(tmp_path: Path, repository: Any, read:
     assert detail == "this and all later entries: ingestion.max_project_bytes is 250"
 
 
-def test_every_way_out_of_an_archive_is_closed(tmp_path: Path, read: Any) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name in ("../up.py", "/abs.py", "a/../../up.py", "C:\\x.py", "a\\..\\b.py", "ok.py"):
-            info = tarfile.TarInfo(name)
-            info.size = 6
-            archive.addfile(info, io.BytesIO(b"x = 1\n"))
-        kinds = {
-            **{"sym": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE},
-            **{"chr": tarfile.CHRTYPE, "blk": tarfile.BLKTYPE, "sparse": tarfile.GNUTYPE_SPARSE},
-        }
-        for name, kind in kinds.items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, "ok.py"
-            archive.addfile(info)
-    (tmp_path / "code.tar").write_bytes(packed.getvalue())
-    tables = read({"archive": "code.tar"})
-    assert list(tables.texts) == ["ok.py"]
-    out = ("../up.py", "/abs.py", "a/../../up.py", "C:\\x.py", "a\\..\\b.py")
-    unsafe = dict.fromkeys(out, "unsafe_path")
-    assert {k: v for k, v in tables.reasons.items() if "py" in k} == unsafe
-    links = {"sym": "link", "hard": "link"}
-    special = dict.fromkeys(("fifo", "chr", "blk", "sparse"), "special")
-    assert {k: v for k, v in tables.reasons.items() if k in kinds} == links | special
-
-
-def test_a_member_that_packs_a_thousandfold_is_left_out(tmp_path: Path, read: Any) -> None:
-    with zipfile.ZipFile(tmp_path / "code.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bomb.py", b"0" * 50_000_000)
-        archive.writestr("ok.py", "x = 1\n")
-    tables = read({"archive": "code.zip"})
-    assert list(tables.texts) == ["ok.py"]
-    assert tables.reasons == {"bomb.py": "compression_ratio"}
-
-
 IN_ONE_FOLDER = hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
 )
-MANIFESTS = (
-    "pyproject.toml",
-    "PKG-INFO",
-    "setup.cfg",
-    "setup.py",
-    "package.json",
-    "Cargo.toml",
-    "pom.xml",
-    "LICENSE",
-    "a.ipynb",
-    "COPYING.md",
-    "x.py",
-    "METADATA",
-)
+MANIFESTS = CASES["MANIFESTS"]
 
 
 @IN_ONE_FOLDER

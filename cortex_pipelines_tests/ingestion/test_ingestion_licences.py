@@ -19,9 +19,9 @@ from cortex_pipelines.ingestion.licences.expressions import (
 from cortex_pipelines.ingestion.licences.manifests import licence_named
 from cortex_pipelines.ingestion.licences.texts import licence_of_header, licence_of_text
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+CASES = load_cases(__file__)
 
 NAMES = ("MIT", "Apache-2.0", "GPL-3.0-only", "BSD-3-Clause", "LicenseRef-Ours")
 EXPRESSIONS = st.recursive(
@@ -73,7 +73,7 @@ def test_versions_and_exceptions_do_not_change_what_is_permitted() -> None:
     assert all_of([]) is None
 
 
-@pytest.mark.parametrize(("name", "expected"), TABLES["licences_are_known_by_their_usual_names"])
+@pytest.mark.parametrize(("name", "expected"), CASES["licences_are_known_by_their_usual_names"])
 def test_licences_are_known_by_their_usual_names(name: str, expected: str | None) -> None:
     assert licence_named(name) == expected
 
@@ -104,7 +104,7 @@ def text_of(name: str) -> str:
     return dict(LICENSES)[name]
 
 
-@pytest.mark.parametrize("name", TABLES["a_text_is_known_whatever_its_holder_and_layout"])
+@pytest.mark.parametrize("name", CASES["a_text_is_known_whatever_its_holder_and_layout"])
 def test_a_text_is_known_whatever_its_holder_and_layout(name: str) -> None:
     text = text_of(name)
     assert licence_of_text(text) == name
@@ -138,7 +138,7 @@ def test_terms_that_take_permissions_back_are_seen(terms: str) -> None:
     assert not permitted(str(licence), {"MIT"})
 
 
-@pytest.mark.parametrize(("text", "expected"), TABLES["a_licence_file_may_say_little"])
+@pytest.mark.parametrize(("text", "expected"), CASES["a_licence_file_may_say_little"])
 def test_a_licence_file_may_say_little(text: str, expected: str | None) -> None:
     assert licence_of_text(text) == expected
 
@@ -151,7 +151,7 @@ GNU_NOTICE = """\
 """
 
 
-@pytest.mark.parametrize(("head", "expected"), TABLES["a_header_says_what_its_file_is_under"])
+@pytest.mark.parametrize(("head", "expected"), CASES["a_header_says_what_its_file_is_under"])
 def test_a_header_says_what_its_file_is_under(head: str, expected: str | None) -> None:
     assert licence_of_header(head) == expected
 

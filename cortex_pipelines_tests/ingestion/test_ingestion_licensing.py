@@ -8,9 +8,9 @@ import pytest
 from identify.vendor.licenses import LICENSES
 
 from cortex_pipelines.ingestion.licences.manifests import declared_licence
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+CASES = load_cases(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 TEXTS = dict(LICENSES)
@@ -118,7 +118,7 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
     assert not allowed["b.py"][1]
 
 
-@pytest.mark.parametrize(("path", "text", "expected"), TABLES["manifests_of_all_ecosystems_are_understood"])
+@pytest.mark.parametrize(("path", "text", "expected"), CASES["manifests_of_all_ecosystems_are_understood"])
 def test_manifests_of_all_ecosystems_are_understood(path: str, text: str, expected: str | None) -> None:
     assert declared_licence(f"sub/{path}", text) == expected
 

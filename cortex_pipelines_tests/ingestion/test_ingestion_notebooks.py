@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
 from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+CASES = load_cases(__file__)
 
 
 def notebook(*cells: str | Any, language: str = "python") -> str:
@@ -32,36 +32,7 @@ def test_code_cells_are_joined_below_a_mark() -> None:
 
 
 # Cells, and what is left of each as Python.
-MAGIC = [
-    ("%matplotlib inline\nimport os", "import os"),
-    ("!pip install x\nimport os", "import os"),
-    ("!!ls\n%who_ls\n/f a b\n,f a b\n;f a b\nx = 1", "x = 1"),
-    ("if True:\n    %time f()\nelse:\n    !ls", "if True: pass\nelse: pass"),
-    ("for x in y:\n\n    # why\n    %%time\n    z = x", "for x in y:\n    pass\n    z = x"),
-    ("files = !ls\na, b = %who_ls", ""),
-    ('d["files"] = !ls *.csv\nx = 1', "x = 1"),
-    ("self.out = %sql select 1\nx: list = !ls\ny = 2", "y = 2"),
-    ("%watermark -u -n \\\n    -p pandas -v\nx = 1", "x = 1"),
-    ("!wget -q \\\n  http://example.org \\\n  -O y\nx = 1", "x = 1"),
-    ("out = !grep \\\n  foo bar\nx = 1", "x = 1"),
-    ("if x:\n    out = !grep \\\n  foo bar\ny = 1", "if x: pass\ny = 1"),
-    ("!echo \"it's (\nx = '%d' % 1\n!ls", "x = '%d' % 1"),
-    ("os.path?\n?os\nos??\n%time?\nx.y[0]?\nx = 1", "x = 1"),
-    ("# why\n\n!ls\n\nx = 1", "x = 1"),
-    ("    !ls\n    x = 1", "x = 1"),
-    (">>> %time\n>>> x = 1\n... ", "x = 1"),
-    ("%%time\nx = 1\n%load_ext y", "x = 1"),
-    ("# slow\n\n%%timeit -n 1\nx = 1", "x = 1"),
-    ("%%capture out\n%%time\nx = 1", "x = 1"),
-    ("%%bash\necho 'no python' &&", ""),
-    ("\n%%bash\nls -la | grep x\n", ""),
-    ("# listing\n%%bash\nls -la | grep x", ""),
-    ("%%html\n<b>bold</b>", ""),
-    ("%%writefile x.py\nimport os", ""),
-    ("%%bash\necho 'a\fb\u2028c' |", ""),
-    ("%sql\nselect *\nfrom t", ""),
-    ("%%time?", ""),
-]
+MAGIC = CASES["MAGIC"]
 
 
 @pytest.mark.parametrize(("cell", "code"), MAGIC)
@@ -72,7 +43,7 @@ def test_what_a_kernel_takes_is_python_with_the_same_lines(cell: str, code: str)
     assert all(re.sub(r"^\s*(>>>|\.\.\.)? *", "", line) in text for line in cell.split("\n"))
 
 
-@pytest.mark.parametrize("cell", TABLES["operators_and_strings_that_look_like_magics_stay"])
+@pytest.mark.parametrize("cell", CASES["operators_and_strings_that_look_like_magics_stay"])
 @pytest.mark.parametrize("magic", ["", "%matplotlib inline\n", "!echo '(\n"])
 def test_operators_and_strings_that_look_like_magics_stay(magic: str, cell: str) -> None:
     text = read_notebook(notebook(magic + cell)).text
@@ -128,7 +99,7 @@ def test_a_cell_that_is_python_already_is_left_alone() -> None:
     assert "# %matplotlib inline\n" in read_notebook(notebook(with_magic)).text
 
 
-@pytest.mark.parametrize(("name", "language", "mark"), TABLES["the_kernel_says_the_language"])
+@pytest.mark.parametrize(("name", "language", "mark"), CASES["the_kernel_says_the_language"])
 def test_the_kernel_says_the_language(name: str, language: str, mark: str) -> None:
     read = read_notebook(notebook("%x", language=name))
     assert read.language == language

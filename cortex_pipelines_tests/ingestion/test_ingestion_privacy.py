@@ -8,6 +8,9 @@ from cortex_pipelines.ingestion.files.build import repository_files
 from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 MAIL = "ann.other@kestrel-systems.io"
@@ -69,19 +72,7 @@ def forget(privacy: PrivacySettings, *stones: Tombstone) -> PrivacySettings:
     return privacy.model_copy(update={"forgotten": stones})
 
 
-@pytest.mark.parametrize(
-    ("what", "files", "subjects"),
-    [
-        ({"path": "lib/**"}, ["a.py", "c.py"], ["Begin", "Go on"]),
-        ({"path": "lib"}, ["a.py", "c.py"], ["Begin", "Go on"]),
-        ({"path": "/*.py"}, ["lib/b.py"], ["Begin", "Go on"]),
-        ({"path": "**/?.py"}, [], ["Begin", "Go on"]),
-        ({"project": "demo"}, [], []),
-        ({"project": "other"}, ["a.py", "c.py", "lib/b.py"], ["Begin", "Go on"]),
-        ({"source": "git:repository"}, [], []),
-        ({"author": MAIL}, ["a.py"], ["Begin"]),
-    ],
-)
+@pytest.mark.parametrize(("what", "files", "subjects"), CASES["what_was_forgotten_stays_out"])
 def test_what_was_forgotten_stays_out(
     peopled: Any,
     tmp_path: Any,

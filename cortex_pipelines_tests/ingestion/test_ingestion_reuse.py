@@ -8,26 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.licences.detect import annotated_licence, annotations
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+CASES = load_cases(__file__)
 
-TOML = """version = 1
 
-[[annotations]]
-path = "**"
-SPDX-License-Identifier = "MIT"
-
-[[annotations]]
-path = ["img/*.svg", "lib/\\\\*.js"]
-precedence = "aggregate"
-SPDX-License-Identifier = "CC0-1.0"
-
-[[annotations]]
-path = "vendor/**"
-precedence = "override"
-SPDX-License-Identifier = ["Apache-2.0", "no licence at all"]
-"""
+TOML = CASES["TOML"]
 INNER = """version = 1
 [[annotations]]
 path = "*.py"
@@ -43,7 +29,7 @@ License: CC-BY-4.0
 """
 
 
-@pytest.mark.parametrize(("path", "header", "expected"), TABLES["the_nearest_annotation_holds"])
+@pytest.mark.parametrize(("path", "header", "expected"), CASES["the_nearest_annotation_holds"])
 def test_the_nearest_annotation_holds(path: str, header: str | None, expected: str) -> None:
     parsed = annotations([("inner/REUSE.toml", INNER), ("REUSE.toml", TOML)])
     assert annotated_licence(path, header, parsed) == expected

@@ -12,16 +12,16 @@ from cortex_pipelines.ingestion.project_sources import (
     matching_pins,
     parse_source,
 )
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+CASES = load_cases(__file__)
 
 
 def project(*sources: Any) -> ProjectSettings:
     return ProjectSettings.model_validate({"sources": list(sources)})
 
 
-@pytest.mark.parametrize(("entry", "label"), TABLES["each_kind_of_source_has_a_label_as_in_params"])
+@pytest.mark.parametrize(("entry", "label"), CASES["each_kind_of_source_has_a_label_as_in_params"])
 def test_each_kind_of_source_has_a_label_as_in_params(entry: dict[str, str], label: str) -> None:
     assert [source.label for source in project(entry).sources] == [label]
 
@@ -31,7 +31,7 @@ def test_a_password_in_a_url_is_in_no_pin() -> None:
     assert source.declaration == {"git": "https://example.org:8443/a.git", "ref": "main"}
 
 
-@pytest.mark.parametrize(("entry", "words"), TABLES["what_is_wrong_with_an_entry_is_said"])
+@pytest.mark.parametrize(("entry", "words"), CASES["what_is_wrong_with_an_entry_is_said"])
 def test_what_is_wrong_with_an_entry_is_said(entry: Any, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         project(entry)

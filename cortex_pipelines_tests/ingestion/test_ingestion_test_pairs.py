@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.files import related_files
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+CASES = load_cases(__file__)
 
 
 def pairs(*paths: str, **texts: str) -> dict[str, list[str]]:
@@ -17,7 +17,7 @@ def pairs(*paths: str, **texts: str) -> dict[str, list[str]]:
     return related_files.tested_paths(files, lambda path: texts.get(PurePosixPath(path).stem, ""))
 
 
-@pytest.mark.parametrize(("test", "tested"), TABLES["a_test_is_paired_by_the_conventions_of_its_language"])
+@pytest.mark.parametrize(("test", "tested"), CASES["a_test_is_paired_by_the_conventions_of_its_language"])
 def test_a_test_is_paired_by_the_conventions_of_its_language(test: str, tested: str) -> None:
     assert pairs(test, tested, "other/thing.py", "other/thing.js") == {test: [tested]}
 

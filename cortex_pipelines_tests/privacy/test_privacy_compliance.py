@@ -12,6 +12,9 @@ from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import REDACTED_EVENTS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, SKIPPED_FILES
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 
 def files() -> pl.DataFrame:
@@ -122,32 +125,7 @@ def test_the_page_escapes_and_shows_empty_tables(settings: PrivacySettings) -> N
 STONE = {"project": None, "source": None, "path": None, "author": None}
 
 
-@pytest.mark.parametrize(
-    ("stone", "covered"),
-    [
-        ({"project": "demo"}, True),
-        ({"project": "other"}, False),
-        ({"source": "git:a"}, True),
-        ({"source": "git:b"}, False),
-        ({"path": "src/secret"}, True),
-        ({"path": "src/*/k.py"}, True),
-        ({"path": "src/*"}, True),
-        ({"path": "**/k.py"}, True),
-        ({"path": "*.py"}, True),
-        ({"path": "/*.py"}, False),
-        ({"path": "src/**/*.py"}, True),
-        ({"path": "src/secret/**/k.py"}, True),
-        ({"path": "./src/"}, True),
-        ({"path": "secret"}, True),
-        ({"path": "/secret"}, False),
-        ({"path": "src/secre"}, False),
-        ({"path": "src/secret/k?py"}, True),
-        ({"author": "0a1b"}, True),
-        ({"author": "ffff"}, False),
-        ({"project": "demo", "author": "ffff"}, False),
-        ({"project": "demo", "source": "git:a", "path": "src/secret/k.py"}, True),
-    ],
-)
+@pytest.mark.parametrize(("stone", "covered"), CASES["a_tombstone_covers_what_all_its_fields_name"])
 def test_a_tombstone_covers_what_all_its_fields_name(
     stone: dict[str, str], covered: bool, settings: PrivacySettings
 ) -> None:

@@ -58,13 +58,13 @@ def _set(kind: str, item: Any) -> str:
 def test_values_of_a_format_are_found(declared: TokenFormat, settings: PrivacySettings) -> None:
     draw = random.Random(declared.rule)
     hits = 0
-    for _ in range(30):
+    for _ in range(20):
         line = f'x = "{random_match(declared.pattern, draw)}"'
         hits += any(span.category == "secret" for span in spans_of(line, "a.py", settings))
     if declared.rule == "json-web-token":  # random bytes are not JSON; see the test of tokens
         return
     # a check for a look of chance passes over a few drawn values
-    assert hits >= 15
+    assert hits >= 10
 
 
 @pytest.mark.parametrize("provider", sorted(PROVIDERS))

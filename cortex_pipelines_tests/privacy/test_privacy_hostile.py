@@ -16,7 +16,7 @@ KEY = b"k" * 16
 
 @pytest.mark.parametrize("part", ["api_key:", "password=", "token->", "secret::key:"])
 def test_names_that_are_given_names_are_not_judged_each_with_the_rest(part: str, settings: PrivacySettings) -> None:
-    text = part * (100_000 // len(part))
+    text = part * (20_000 // len(part))
     with patch.object(assignments, "_is_secret", wraps=assignments._is_secret) as judge:
         redacted = redact_text(text, "a.env", None, settings, KEY)
     assert redacted.text == text

@@ -5,27 +5,15 @@ import pytest
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.named_values import NamedValue, judge_named_values
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 _DRAWN = "kT9x2QvLw8Zr4Ns6"
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "in_code", "in_settings"),
-    [
-        ("api_key", _DRAWN, True, True),
-        ("db_password", "harbour42", True, True),
-        ("db_password", "lanternbay", False, True),
-        ("spring.datasource.password", "harbour42", True, True),
-        ("password.value", "harbour42", True, True),
-        ("passwords.0", "harbour42", True, True),
-        ("credentials.username", "harbour42", False, False),
-        ("credentials.account", _DRAWN, True, True),
-        ("primary_key", _DRAWN, False, False),
-        ("colour", _DRAWN, False, False),
-        ("password", "${DB_PASSWORD}", False, False),
-        ("password", "changeme", False, False),
-        ("password", "REDACTED_PASSWORD_0123abcd", False, False),
-    ],
+    ("name", "value", "in_code", "in_settings"), CASES["a_value_is_judged_by_its_name_and_where_it_stands"]
 )
 def test_a_value_is_judged_by_its_name_and_where_it_stands(
     name: str, value: str, in_code: bool, in_settings: bool, settings: PrivacySettings

@@ -12,6 +12,7 @@ from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -43,7 +44,7 @@ def test_ordinary_records_are_the_same_object(record: Any, settings: PrivacySett
 
 
 @given(_JSON)
-@example_settings(max_examples=150, deadline=None)
+@example_settings(max_examples=2 * PROPERTY_STEPS, deadline=None)
 def test_redacting_again_changes_nothing(settings: PrivacySettings, record: Any) -> None:
     once = redacted_value(record, settings)
     assert redact_record(once, settings, logs_key(settings)).value is once
@@ -95,7 +96,7 @@ def test_ordinary_paths_stay_byte_for_byte(path: str, settings: PrivacySettings)
 
 
 @given(st.lists(_NAME, unique=True, max_size=20))
-@example_settings(max_examples=150, deadline=None)
+@example_settings(max_examples=2 * PROPERTY_STEPS, deadline=None)
 def test_two_paths_stay_two(settings: PrivacySettings, paths: list[str]) -> None:
     redactor = PathRedactor(settings, project_key("demo", settings))
     # nor can a text that looks like the placeholder of another path

@@ -10,30 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
-from tree_sitter import Node
 
 from cortex_pipelines.privacy.detect.findings import Finding
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.syntax.grammars import grammar_for, parse
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS, load_cases
+from cortex_pipelines_tests.privacy.checks import syntax_errors
+
+CASES = load_cases(__file__)
 
 _PEM = "\n".join(["MIIEow7Qk2hT0xVb9ZsN4cRfUjLpYwEa" * 2] * 3)
 _KEY_BLOCK = f"-----BEGIN RSA PRIVATE KEY-----\n{_PEM}\n-----END RSA PRIVATE KEY-----"
 
 # Code of six languages with a hole in a string (S), in a comment (C) and in a second string (T).
-CODE = {
-    "python": 'import os\n\n\ndef connect():\n    """Connect.\n\n    C\n    """\n'
-    '    password = "S"  # C\n    return os.path.join("T", f"{password}")\n',
-    "javascript": "// C\nconst apiKey = 'S';\nconst url = `T/${apiKey}`;\n"
-    "export function f(a) { return /x+/.test(a) ? apiKey : url; }\n",
-    "typescript": "/** C */\nexport const secret: string = 'S';\n"
-    'interface A { key: string }\nconst a: A = { key: "T" };\n',
-    "java": '/** C */\nclass A {\n  static final String TOKEN = "S"; // C\n  String url() { return "T" + TOKEN; }\n}\n',
-    "go": 'package a\n\n// C\nconst apiToken = "S"\n\nvar url = "T" + apiToken\n\nfunc f() string { return `T` }\n',
-    "rust": '// C\nconst SECRET: &str = "S";\nfn f() -> String { format!("{}{}", "T", SECRET) }\n',
-}
+CODE = CASES["CODE"]
 _PLANTED = st.one_of(
     st.text(string.ascii_letters + string.digits, min_size=8, max_size=64),
     st.text(string.ascii_letters + string.digits + "+/=_-.!#%&*@:~", min_size=8, max_size=60),
@@ -54,23 +46,12 @@ def redacted(text: str, settings: PrivacySettings, project: str = "demo", langua
     return redact_text(text, "a", language, settings, project_key(project, settings))
 
 
-def errors(text: str, language: str) -> int:
-    """How many nodes of the tree are errors or missing tokens."""
-    stack: list[Node] = [parse(text.encode(), grammar_for(language)).root_node]
-    count = 0
-    while stack:
-        node = stack.pop()
-        count += node.is_error or node.is_missing
-        stack += node.children
-    return count
-
-
 def check_promises(text: str, language: str, settings: PrivacySettings) -> RedactedText:
     result = redacted(text, settings, language=language)
     assert result.text.count("\n") == text.count("\n")
     assert scan_text(result.text, "a", settings, language) == []
     assert redacted(result.text, settings, language=language).text is result.text
-    assert errors(result.text, language) <= errors(text, language)
+    assert syntax_errors(result.text, language) <= syntax_errors(text, language)
     lines = result.text.split("\n")
     for redaction in result.redactions:
         finding = redaction.finding
@@ -81,7 +62,7 @@ def check_promises(text: str, language: str, settings: PrivacySettings) -> Redac
 
 @pytest.mark.parametrize("language", sorted(CODE))
 @given(first=_PLANTED, second=_PLANTED, comment=_PLANTED)
-@example_settings(max_examples=60, deadline=None)
+@example_settings(max_examples=PROPERTY_STEPS, deadline=None)
 def test_redacted_code_parses_and_hides_everything(
     language: str, first: str, second: str, comment: str, settings: PrivacySettings
 ) -> None:
@@ -121,7 +102,7 @@ def test_private_keys_keep_their_lines(language: str, text: str, settings: Priva
     assert [redaction.finding.rule for redaction in result.redactions] == ["private-key"]
     assert result.text.count("\n") == text.count("\n")
     assert "MIIEow7Qk2hT0xVb9" not in result.text
-    assert errors(result.text, language) == errors(text, language) == 0
+    assert syntax_errors(result.text, language) == syntax_errors(text, language) == 0
     assert scan_text(result.text, "a", settings) == []
 
 
