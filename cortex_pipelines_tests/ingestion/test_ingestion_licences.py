@@ -1,7 +1,8 @@
 import re
+from collections.abc import Iterator
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -78,24 +79,21 @@ def test_licences_are_known_by_their_usual_names(name: str, expected: str | None
     assert licence_named(name) == expected
 
 
-def installed() -> list[Any]:
+def installed() -> Iterator[tuple[Path, str]]:
     """Texts of installed packages that also state one licence in their metadata."""
-    cases = []
-    for package in metadata.distributions():
+    for package in sorted(metadata.distributions(), key=lambda package: str(package.metadata["Name"])):
         expression = package.metadata.get("License-Expression")
         licence_files = [file for file in package.files or () if file.match("*.dist-info/**/LICENSE*")]
         paths = [Path(str(package.locate_file(file))) for file in licence_files]
         if expression and " " not in expression and len(paths) == 1 and paths[0].is_file():
-            cases.append(pytest.param(paths[0], expression, id=package.metadata["Name"]))
-    return cases
+            yield paths[0], expression
 
 
 def test_texts_are_known_as_their_packages_state_them() -> None:
-    cases = [case.values for case in installed()]
-    read = [(licence_of_text(path.read_text("utf-8", "replace")), expected) for path, expected in cases]
+    read = [(licence_of_text(path.read_text("utf-8", "replace")), stated) for path, stated in islice(installed(), 60)]
     right = sum(expected in str(licence).split(" AND ") for licence, expected in read)
-    assert len(cases) >= 40
-    assert right >= 0.95 * len(cases), [pair for pair in read if pair[1] not in str(pair[0])]
+    assert len(read) >= 40
+    assert right >= 0.95 * len(read), [pair for pair in read if pair[1] not in str(pair[0])]
 
 
 def text_of(name: str) -> str:
