@@ -19,6 +19,7 @@ from cortex_pipelines.serving.security.access import TokenBucket
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.serving import tinygateway
+from cortex_pipelines_tests.serving.tinygateway import bearing
 
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 2}
 
@@ -34,10 +35,6 @@ def enter(gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> I
             return stack.enter_context(tinygateway.web_client(gateway, keys=keys))
 
         yield make_client
-
-
-def bearing(token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"}
 
 
 def code_of(answer: Any) -> tuple[int, str]:

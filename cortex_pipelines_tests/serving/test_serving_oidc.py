@@ -28,6 +28,7 @@ from cortex_pipelines.serving.settings import OidcSettings
 from cortex_pipelines.versioning.parameters import SHARED
 from cortex_pipelines_tests import parameters
 from cortex_pipelines_tests.serving import tinygateway
+from cortex_pipelines_tests.serving.tinygateway import bearing
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -96,10 +97,6 @@ def provider(folder: Path, **changes: Any) -> Provider:
 def client(gateway: Gateway, folder: Path) -> Iterator[TestClient]:
     with tinygateway.web_client(gateway, keys=KeyRing(folder), provider=provider(folder)) as client:
         yield client
-
-
-def bearing(value: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {value}"}
 
 
 def test_a_token_is_accepted_in_the_place_of_a_key(client: TestClient, folder: Path) -> None:

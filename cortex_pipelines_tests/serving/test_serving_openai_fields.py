@@ -203,16 +203,15 @@ def test_a_text_has_the_same_vector_in_any_company(http: TestClient) -> None:
     assert body["data"][0]["embedding"] != body["data"][1]["embedding"]
 
 
-def test_base64_holds_the_same_numbers_and_the_openai_client_reads_them(http: TestClient) -> None:
+def test_base64_holds_the_same_numbers_and_the_client_reads_them(http: TestClient, client: openai.OpenAI) -> None:
     body = {"input": "fix the bug"}
     plain = http.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
     packed = http.post("/v1/embeddings", json=body | {"encoding_format": "base64"}).json()
     numbers = np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4")
     assert numbers.tolist() == plain
-    asking = openai.OpenAI(base_url=f"{tinygateway.URL}/v1", api_key="none", http_client=http)
-    response = asking.embeddings.create(model="code_encoder", input=["fix", "scan"])
+    response = client.embeddings.create(model="code_encoder", input=["fix", "scan"])
     assert [len(row.embedding) for row in response.data] == [32, 32]
-    assert "code_encoder" in {model.id for model in asking.models.list()}
+    assert "code_encoder" in {model.id for model in client.models.list()}
     assert http.get("/v1/models/code_encoder").json()["cortex"]["version"] == DIGEST
 
 

@@ -36,7 +36,7 @@ def complete(client: TestClient, no: bool = False, **changes: Any) -> tuple[Any,
     return answer, answer.headers.get("x-cortex-cache")
 
 
-def test_the_same_question_is_answered_from_memory(client: TestClient, gateway: Gateway) -> None:
+def test_the_same_question_is_answered_from_memory_but_not_without_a_seed(client: TestClient, gateway: Gateway) -> None:
     first, new = complete(client)
     generated = gateway.engine.state()["written"]
     again, is_cached = complete(client)
@@ -53,6 +53,7 @@ def test_the_same_question_is_answered_from_memory(client: TestClient, gateway: 
     page = client.get("/metrics").text
     assert 'cortex_cache_requests_total{outcome="hit"} 2.0' in page
     assert float(page.partition("\ncortex_cache_bytes ")[2].split()[0]) > 0
+    assert [complete(client, temperature=0.9)[1] for _ in range(2)] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -73,10 +74,6 @@ def test_another_question_is_not(client: TestClient, other: dict[str, Any]) -> N
     complete(client)
     assert complete(client, **other)[1] is None
     assert complete(client, **other)[1] == "hit"
-
-
-def test_what_is_drawn_without_a_seed_is_drawn_anew(client: TestClient) -> None:
-    assert [complete(client, temperature=0.9)[1] for _ in range(2)] == [None, None]
 
 
 def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
@@ -101,7 +98,7 @@ def test_tasks_are_remembered_whole(client: TestClient) -> None:
         assert again.json()[name] == first.json()[name]
 
 
-def test_only_whole_answers_are_kept() -> None:
+def test_only_whole_answers_are_kept_and_memory_is_bounded_by_bytes() -> None:
     stored: list[Any] = []
     end, cut = TextDelta(0, "a", (), "stop"), TextDelta(0, "a", (), "cancelled")
     streams: list[list[Event]] = [[end, None], [cut, None], [None], [EngineError("it failed")]]
@@ -110,9 +107,6 @@ def test_only_whole_answers_are_kept() -> None:
         for event in events:
             deliver(event)
     assert stored == [(end,)]
-
-
-def test_memory_is_bounded_by_bytes() -> None:
     memory: LruCache[int] = LruCache(1_000)
     for number in range(10):
         memory.store(bytes([number]), number, 100)

@@ -40,7 +40,7 @@ def client(gateway: Gateway, keys: KeyRing) -> Iterator[TestClient]:
 @pytest.fixture
 def bearing(keys: KeyRing) -> Callable[..., dict[str, str]]:
     def headers_for(name: str, *scopes: Any, **more: Any) -> dict[str, str]:
-        return {"authorization": f"Bearer {keys.create(name, *scopes, **more)}"}
+        return tinygateway.bearing(keys.create(name, *scopes, **more))
 
     return headers_for
 

@@ -199,7 +199,7 @@ def series() -> dict[str, set[str]]:
     return labels_by_series
 
 
-def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
+def test_alerts_and_dashboard_ask_for_what_there_is_in_a_form_that_grafana_reads() -> None:
     labels_by_series, recorded = (series(), re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text()))
     assert len(labels_by_series) > 10
     for expression in expressions():
@@ -209,9 +209,6 @@ def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
             assert name in labels_by_series, f"{name} in {expression}"
             label_names = set(re.findall(r"(\w+)=~?\"", selector))
             assert label_names <= labels_by_series[name], f"{label_names - labels_by_series[name]} of {name}"
-
-
-def test_the_dashboard_is_one_that_grafana_reads() -> None:
     board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

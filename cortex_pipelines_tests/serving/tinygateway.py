@@ -163,6 +163,10 @@ def slowly(seconds: float) -> Callable[..., Any]:
     return wait
 
 
+def bearing(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
 def web_client(
     gateway: Gateway,
     services: ProjectServices = NOTHING,
