@@ -131,11 +131,8 @@ def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(tmp_path: Pa
     (folder / "read_only").touch(0o400)
     (folder / "link").symlink_to(tmp_path / "nowhere")
     publish(folder, tmp_path / "folder")
-    new_folder = tmp_path / "folder"
-    assert [mode(path) for path in (tmp_path / "file", new_folder / "weights", new_folder, new_folder / "run")] == [
-        each & ~umask for each in (0o666, 0o666, 0o777, 0o777)
-    ]
-    assert mode(new_folder / "read_only") == 0o444 & ~umask
+    names = {"file": 0o666, "folder/weights": 0o666, "folder": 0o777, "folder/run": 0o777, "folder/read_only": 0o444}
+    assert [mode(tmp_path / name) for name in names] == [each & ~umask for each in names.values()]
 
 
 def test_a_file_made_private_on_purpose_stays_so(tmp_path: Path, umask: int) -> None:

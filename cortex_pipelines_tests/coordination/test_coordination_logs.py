@@ -54,11 +54,8 @@ def test_what_is_not_understood_is_counted_with_its_line(tmp_path: Path) -> None
     log.write_text("\n".join([*lines, json.dumps(TASK | {"timestamp": "2026-03-01 10:00"})]))
     pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY)
     unread = read_logs(tmp_path, pin, SETTINGS, PRIVACY).unread
-    assert unread.select("file", "line", "field", "reason").rows() == [
-        ("a.jsonl", 2, "outcome", UNKNOWN_WORD),
-        ("a.jsonl", 3, "timestamp", AMBIGUOUS),
-        ("a.jsonl", 4, "outcome", UNKNOWN_WORD),
-    ]
+    rows = [(2, "outcome", UNKNOWN_WORD), (3, "timestamp", AMBIGUOUS), (4, "outcome", UNKNOWN_WORD)]
+    assert unread.select("file", "line", "field", "reason").rows() == [("a.jsonl", *row) for row in rows]
     assert unread["value"].to_list()[:2] == ["odd", "03/04/2026"]
     assert "northgate" not in "".join(unread["value"])
     result = CliRunner().invoke(logs, [str(tmp_path)])
@@ -131,14 +128,8 @@ def test_the_asset_reads_the_sample(tmp_path: Path) -> None:
     masters = {"development", "security", "inventory", "cicd", "coordinator"}
     assert set(events["master"].drop_nulls()) == masters
     assert set(events["kind"]) >= {
-        "decision",
-        "outcome",
-        "event",
-        "model_selection",
-        "evaluation",
-        "worker_metric",
-        "system_metric",
-        "routing_rules",
+        *("decision", "outcome", "event", "model_selection", "evaluation"),
+        *("worker_metric", "system_metric", "routing_rules"),
     }
     assert "other" not in set(events["kind"])
     assert events.filter("test_row").height > 0

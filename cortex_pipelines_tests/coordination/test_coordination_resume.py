@@ -28,15 +28,9 @@ _lines = st.sampled_from(
         b'{"task_id":"t1","routed_to":"security"}\n',
         b'{"task_id":"t2","routed_to":"cicd-master",\n "outcome":"failed"}',
         b'{"task_id":"t3","title":"ask ann.other@kestrel-systems.io"}\n',
-        b'{"worker_id":"w","cpu_percent":3}',
-        b"{}{}",
+        *(b'{"worker_id":"w","cpu_percent":3}', b"{}{}", b'{"a": [\n', b'{"cut": "unfin', b"]}\n", b"\xff", b" \n"),
         b'{"task_id":"t4","routed_to":"x","outcome":"odd","timestamp":"03/04/2026"}\n\n',
         b"worker-3: lost connection\n",
-        b'{"a": [\n',
-        b'{"cut": "unfin',
-        b"]}\n",
-        b"\xff",
-        b" \n",
     ]
 )
 
@@ -46,13 +40,8 @@ def reader(cache: RowCache | None) -> LogReader:
 
 
 def equal_rows(first: LogRows, second: LogRows) -> bool:
-    return (
-        first.events.equals(second.events)
-        and first.rejected.equals(second.rejected)
-        and first.redacted.equals(second.redacted)
-        and first.unread.equals(second.unread)
-        and first.end == second.end
-    )
+    tables = ("events", "rejected", "redacted", "unread")
+    return first.end == second.end and all(getattr(first, name).equals(getattr(second, name)) for name in tables)
 
 
 @settings(max_examples=60, deadline=None)

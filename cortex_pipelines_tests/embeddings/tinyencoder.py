@@ -20,13 +20,7 @@ def make_tiny_encoder(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        config = BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=64,
-        )
+        sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, max_position_embeddings=64, **sizes)
         BertModel(config).save_pretrained(folder)
     return folder

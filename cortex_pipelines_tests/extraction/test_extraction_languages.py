@@ -103,13 +103,7 @@ def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(set
     assert (unit.kind, unit.name) == ("constant", many)
 
 
-DESTRUCTURED = """\
-export const { a, b: { c = 1, ...d }, [e]: f = g, ...h } = i, [j, [k = l], ...m] = n;
-var
-  // one alone, below a comment
-  [o] = p;
-if (a) { const [q] = r; }
-"""
+DESTRUCTURED = CASES["DESTRUCTURED"]
 
 
 @pytest.mark.parametrize(("language", "path"), [("javascript", "a.js"), ("typescript", "a.ts")])
@@ -141,27 +135,7 @@ def test_a_language_without_grammar_is_named(settings) -> None:
         file_units("x", "ruby", "a.rb", settings)
 
 
-@pytest.mark.parametrize(
-    ("language", "text", "units"),
-    [
-        # a declaration in any block of a module or class is one of it
-        (
-            "python",
-            "for a in b:\n    c = 1\nwith d:\n    while e:\n        f = 1\nclass G:\n    match h:\n"
-            "        case 1:\n            i = 1\ndef j():\n    with k:\n        l = 1\n",
-            "c:2 f:5 G:6 G.i:9 j:10",
-        ),
-        # what is inside of a method of Go is below its type, and each constant of a list is a unit
-        ("go", "package a\nfunc (s *S) Load() {\n\ttype row struct{ id int }\n}\n", "S.Load:2 S.Load.row:3"),
-        (
-            "go",
-            "package a\nconst X, Y = 1, 2\nconst (\n\tA, B int = iota, iota\n\tC, D\n)\n",
-            "X:2 Y:2 A:4 B:4 C:5 D:5",
-        ),
-        # a comment behind an attribute does not part it from its unit
-        ("rust", "#[test] // why\n#[cfg(x)] /* and */\nfn a() {}\nfn b() {} // trailing\nfn c() {}\n", "a:1 b:4 c:5"),
-    ],
-)
+@pytest.mark.parametrize(("language", "text", "units"), CASES["names_and_first_lines"])
 def test_names_and_first_lines(language: str, text: str, units: str, settings) -> None:
     rows = [f"{unit.qualified_name}:{unit.start_line}" for unit in file_units(text, language, "a", settings)]
     assert " ".join(rows) == units

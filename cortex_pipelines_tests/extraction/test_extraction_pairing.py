@@ -30,13 +30,7 @@ def pairs(extraction: Extraction) -> dict[str, list[str]]:
 
 PYTHON = CASES["PYTHON"]
 JAVASCRIPT = CASES["JAVASCRIPT"]
-JAVA = {
-    "src/main/java/a/b/Shop.java": ("package a.b;\nclass Shop { int price() { return 1; } void open() {} }\n"),
-    "src/test/java/a/b/ShopTest.java": (
-        "package a.b;\nclass ShopTest {\n  @Test\n  void sells() { new Shop().price(); }\n"
-        "  void helper() { new Shop().open(); }\n}\n"
-    ),
-}
+JAVA = CASES["JAVA"]
 GO = {
     "shop/shop.go": "package shop\nfunc Price() int { return 1 }\nfunc Open() {}\n",
     "shop/shop_test.go": ("package shop\nfunc TestPrice(t *testing.T) { Price() }\nfunc Testify() { Open() }\n"),

@@ -252,16 +252,7 @@ def test_files_that_are_no_code_of_ours_are_left_out(
     assert contents.after == {"moved.py": FIRST}
 
 
-@pytest.mark.parametrize(
-    "subject",
-    [
-        "Bump lodash from 1.0 to 2.0", "Release 2.1.0 of it", "v1.2.3 is out now",
-        "Merge branch 'main' into x", "Merge pull request #3 from a/b",
-        "Revert \"Add a thing\" again", "chore(deps): update dependency x to v2",
-        "[pre-commit.ci] pre-commit autoupdate", "wip", "fix fix fix", "Update version for release",
-        "chore: release 2.0.0", "build(deps): something of dependabot[bot]", "...", "",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("subject", CASES["noise_is_told"])
 def test_noise_is_told(subject: str, settings: PairSettings) -> None:
     assert is_noise(subject, settings.min_subject_words)
 

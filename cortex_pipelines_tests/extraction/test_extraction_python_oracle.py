@@ -77,14 +77,8 @@ def test_declarations_are_those_at_the_top_of_modules_and_classes(settings) -> N
     )
     units = file_units(source, "python", "a.py", settings)
     declared_names = [(unit.kind, unit.qualified_name) for unit in units if unit.kind in ("variable", "constant")]
-    assert declared_names == [
-        ("constant", "LIMIT"),
-        ("variable", "names"),
-        ("variable", "a"),
-        ("variable", "b"),
-        ("variable", "A.field"),
-        ("constant", "A._MAX"),
-    ]
+    variables = [("variable", name) for name in ("names", "a", "b", "A.field")]
+    assert declared_names == [("constant", "LIMIT"), *variables, ("constant", "A._MAX")]
 
 
 def declared(source: bytes) -> Counter[tuple]:

@@ -40,25 +40,19 @@ def check(data: bytes, language: str) -> None:
     assert len(codes) == len(units)
 
 
-@given(st.sampled_from(LANGUAGES), st.text(max_size=200))
+POSITIONS = st.integers(0, 2 * len(SAMPLE))
+TEXTS = {
+    "any text": st.text(max_size=200),
+    "a heap of tokens": st.lists(st.sampled_from(PIECES), max_size=60).map(" ".join),
+    "code cut anywhere": st.tuples(POSITIONS, POSITIONS).map(lambda cut: (SAMPLE * 2)[min(cut) : max(cut)]),
+}
+
+
+@pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
+@given(language=st.sampled_from(LANGUAGES), data=st.data())
 @hypothesis_settings(max_examples=150, deadline=None)
-def test_any_text(language: str, text: str) -> None:
-    check(text.encode(errors="replace"), language)
-
-
-@given(st.sampled_from(LANGUAGES), st.lists(st.sampled_from(PIECES), max_size=60).map(" ".join))
-@hypothesis_settings(max_examples=150, deadline=None)
-def test_any_heap_of_tokens(language: str, text: str) -> None:
-    check(text.encode(), language)
-
-
-@given(st.sampled_from(LANGUAGES), st.data())
-@hypothesis_settings(max_examples=200, deadline=None)
-def test_code_cut_anywhere(language: str, data: st.DataObject) -> None:
-    text = SAMPLE * 2
-    start = data.draw(st.integers(0, len(text)))
-    end = data.draw(st.integers(start, len(text)))
-    check(text[start:end].encode(), language)
+def test_units_of_any_text_are_its_lines(texts: st.SearchStrategy[str], language: str, data: st.DataObject) -> None:
+    check(data.draw(texts).encode(errors="replace"), language)
 
 
 @given(st.sampled_from(LANGUAGES), st.binary(max_size=120))

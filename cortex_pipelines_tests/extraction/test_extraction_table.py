@@ -37,29 +37,16 @@ def test_the_table_keeps_its_contract_and_the_facts_of_the_file(settings) -> Non
     assert units.schema == CODE_UNITS.schema
     unit_rows = units.sort("path", "start_byte").select("path", "kind", "name", "generated").rows()
     assert unit_rows == [
-        ("a.go", "function", "F", False),
-        ("a_gen.py", "class", "A", True),
-        ("a_gen.py", "constant", "X", True),
-        ("b.py", "import", "os", False),
-        ("b.py", "function", "f", False),
+        *(("a.go", "function", "F", False), ("a_gen.py", "class", "A", True), ("a_gen.py", "constant", "X", True)),
+        *(("b.py", "import", "os", False), ("b.py", "function", "f", False)),
     ]
-
-
-def test_the_order_of_files_does_not_matter(settings) -> None:
-    expected = extract_units(FILES, settings)
+    # the order of files does not matter
     for seed in range(5):
-        shuffled = FILES.sample(fraction=1, shuffle=True, seed=seed)
-        assert extract_units(shuffled, settings).equals(expected)
-
-
-def test_an_id_is_one_units_and_changes_with_its_file(settings) -> None:
-    units = extract_units(FILES, settings)
+        assert extract_units(FILES.sample(fraction=1, shuffle=True, seed=seed), settings).equals(units)
+    # an identifier is of one unit, and changes with its file
     assert units["unit_id"].n_unique() == units.height
     other = extract_units(FILES.with_columns(pl.lit("f" * 40).alias("blob")), settings)
     assert not set(units["unit_id"]) & set(other["unit_id"])
-
-
-def test_no_files_are_no_units(settings) -> None:
     assert extract_units(REPOSITORY_FILES.empty(), settings).equals(CODE_UNITS.empty())
 
 
@@ -125,25 +112,15 @@ def folder(tmp_path: Path) -> Path:
     return inner
 
 
-def test_a_folder_with_paths_relative_to_it(folder: Path, settings) -> None:
+def test_a_folder_with_paths_relative_to_it_or_a_file(folder: Path, settings) -> None:
     units = extract_path(folder, settings).units
     assert units.select("path", "qualified_name", "language").rows() == [
-        ("latin.py", "lost", "python"),
-        ("sub/a.py", "f", "python"),
-        ("sub/a.py", "f.B", "python"),
-        ("tool", "main", "python"),
-        ("z.ts", "g", "typescript"),
+        *(("latin.py", "lost", "python"), ("sub/a.py", "f", "python"), ("sub/a.py", "f.B", "python")),
+        *(("tool", "main", "python"), ("z.ts", "g", "typescript")),
     ]
-
-
-def test_a_file_with_its_name_as_path(folder: Path, settings) -> None:
-    units = extract_path(folder / "sub" / "a.py", settings).units
-    assert units["path"].unique().to_list() == ["a.py"]
-
-
-def test_a_path_that_is_not_there_is_named(tmp_path: Path, settings) -> None:
+    assert extract_path(folder / "sub" / "a.py", settings).units["path"].unique().to_list() == ["a.py"]
     with pytest.raises(FileNotFoundError, match="missing: no such file or folder"):
-        extract_path(tmp_path / "missing", settings)
+        extract_path(folder / "missing", settings)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_data_and_prose_inside_of_code_are_not(text: bytes, settings) -> None:
     "text",
     [
         # the grammar looks ahead over all comments again for each of them, which squares the work
-        "f(a b\n" + "    # it's a comment\n" * 20_000 + "def g():\n    return 1\n",
+        "f(a b\n" + "    # it's a comment\n" * 10_000 + "def g():\n    return 1\n",
         "f(\n" + "# c\nx = 1\n" * 16_000,
         "x = {\n" + "# c\nx : 'it\\'s'\n" * 16_000 + "}\n",
         "f(\n" + ("# c\n" + "x = [1, 2]\n" * 40) * 2_000,

@@ -56,14 +56,9 @@ def generated(records: int, workers: int = 2, seed: int = 0) -> pl.DataFrame:
         load = 50 + 10 * np.sin(np.arange(records) / 5) + random.normal(size=records)
         memory = 4 * load + random.normal(size=records)
         for n in range(records):
-            record = dict.fromkeys(WORKER_METRICS.schema) | {
-                "event_id": f"{worker}-{n:05}",
-                "file": "worker-health.jsonl",
-                "byte_offset": n * 10 + worker,
-                "worker": f"w{worker}",
-                "occurred_at": START + timedelta(seconds=10 * n),
-                "counter": False,
-            }
+            record = dict.fromkeys(WORKER_METRICS.schema) | {"file": "worker-health.jsonl", "worker": f"w{worker}"}
+            record |= {"event_id": f"{worker}-{n:05}", "byte_offset": n * 10 + worker, "counter": False}
+            record |= {"occurred_at": START + timedelta(seconds=10 * n)}
             for metric, value in (("load", load[n]), ("memory", memory[n])):
                 rows.append(record | {"metric": metric, "value": float(value)})
     return WORKER_METRICS.frame(rows)
@@ -205,13 +200,8 @@ def test_on_real_measurements_the_sick_stand_out() -> None:
     scaled = [scale.apply(part)[:, None, :] for part in (learnt, calibration, later, values[benign == 0])]
     single = fit_detectors(scaled[0], SETTINGS)
     detectors = {"mean": DetectorEnsemble.fit(list(single.values()), scaled[1]), **single}
-    found_share = {
-        name: roc_auc_score(
-            [0] * len(scaled[2]) + [1] * len(scaled[3]),
-            np.concatenate([detector.score(scaled[2]), detector.score(scaled[3])]),
-        )
-        for name, detector in detectors.items()
-    }
+    both, labels = np.concatenate(scaled[2:]), [0] * len(scaled[2]) + [1] * len(scaled[3])
+    found_share = {name: roc_auc_score(labels, detector.score(both)) for name, detector in detectors.items()}
     assert found_share["mean"] > 0.9
     assert min(found_share.values()) > 0.8
     for detector in detectors.values():

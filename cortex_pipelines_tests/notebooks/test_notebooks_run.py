@@ -16,11 +16,8 @@ SHOWN = {
     "adapters": ("adapter of alpha, version ", "extraction_rate: ", "adapter on the base", "----- repository\n"),
     "explore": ("task_router version 1", "project_source[alpha]", "{head}"),  # lineage
     "code_data": (
-        "===== completion: fim\n",
-        "===== an injected error\n",
-        "===== naming\n",
-        "split_reason: ",
-        "long-parameter-list",
+        *("===== completion: fim\n", "===== an injected error\n", "===== naming\n"),
+        *("split_reason: ", "long-parameter-list"),
     ),
     "decisions": ("a hand-written sample", "predictors.min_items", "without their propensity", "anomalies.min_windows"),
 }
@@ -28,8 +25,8 @@ SHOWN = {
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
 
-def test_there_is_a_notebook() -> None:
-    assert NOTEBOOKS
+def test_every_notebook_has_an_output_to_be_seen() -> None:
+    assert {path.stem for path in NOTEBOOKS} == set(SHOWN)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -61,13 +58,8 @@ def test_notebook_says_what_to_run_first(path: Path, tmp_path: Path) -> None:
 
 def run(path: Path, root: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=1200,
-        startup_timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-    )
+    resources = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=1200, startup_timeout=600, kernel_name="python3", resources=resources)
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     with mock.patch.dict(os.environ, {"CORTEX_ROOT": str(root), "PYTHONPATH": paths}):
         client.execute()

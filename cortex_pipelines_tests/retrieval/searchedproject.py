@@ -20,7 +20,6 @@ WHEN = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def write(root: Path, name: str, text: str, path: str = "queue.py") -> None:
-    """One file of a project, as the assets that a search reads have it."""
     project = open_project(root)
     row = dict.fromkeys(REPOSITORY_FILES.schema)
     row |= {"source": "git:x", "path": path, "language": "python", "revision": f"rev-{name}"}
@@ -41,7 +40,6 @@ def write(root: Path, name: str, text: str, path: str = "queue.py") -> None:
 
 
 def save(out: Path, *tables: tuple[Table, pl.DataFrame]) -> None:
-    """Tables of an output."""
     out.mkdir(parents=True, exist_ok=True)
     for table, frame in tables:
         table.conform(frame).write_parquet(out / f"{table.name}.parquet")

@@ -91,10 +91,7 @@ def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> N
     (full_file,) = source.context("parse durations", 2000).pieces[:1]
     assert (full_file.path, full_file.kind, full_file.start_line, full_file.end_line) == ("clock.py", "file", 1, 24)
     assert full_file.text == CLOCK.strip("\n")
-    (outline,) = (
-        excerpt for excerpt in source.context("machine makes widgets", 600).pieces
-        if excerpt.name == "Machine"
-    )  # fmt: skip
+    (outline,) = (each for each in source.context("machine makes widgets", 600).pieces if each.name == "Machine")
     assert outline.kind == "outline"
     assert '    """Makes widgets."""' in outline.text
     assert "    def stop_widgets(self):" in outline.text
@@ -198,20 +195,18 @@ def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
     assert (answer["budget"], answer["files"]) == (4000, ["clock.py"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([" "], "the task is empty; say in a sentence"),
-        (["a\0b"], "NUL bytes"),
-        (["x" * 1_000_001], "at most 1,000,000"),
-        (["parse", "--tokens", 50], "a budget of 50 tokens"),
-    ],
-)
-def test_what_cannot_be_answered_is_a_sentence(tmp_path: Path, arguments: list[object], words: str) -> None:
+def test_what_cannot_be_answered_is_a_sentence(tmp_path: Path) -> None:
     folder, out = write(tmp_path / "code", clock=CLOCK), tmp_path / "out"
     cortex("index", folder, "--out", out, "--encoder", "none")
-    result = cortex("context", *arguments, "--index", out)
-    assert result.exit_code == 1
-    assert words in result.stderr
+    sentences: dict[tuple[object, ...], str] = {
+        (" ",): "the task is empty; say in a sentence",
+        ("a\0b",): "NUL bytes",
+        ("x" * 1_000_001,): "at most 1,000,000",
+        ("parse", "--tokens", 50): "a budget of 50 tokens",
+    }
+    for arguments, words in sentences.items():
+        result = cortex("context", *arguments, "--index", out)
+        assert result.exit_code == 1
+        assert words in result.stderr
     assert "no index is in" in cortex("context", "a", "--index", tmp_path / "none").stderr
     assert cortex("context", "a", "--index", out, "--project", "x").exit_code == 2

@@ -16,15 +16,14 @@ from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
-from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.graph.build import LEAST_TOGETHER, GraphTables, changed_together, code_graph
 from cortex_pipelines.retrieval.graph.open_graph import project_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
 from cortex_pipelines.retrieval.graph.references import expression, plain_type
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parameters import sections
 
 _PARAMETERS = sections()
@@ -36,16 +35,7 @@ PYTHON: dict[str, str] = SOURCES["python"]["files"]
 
 
 def tables(texts: dict[str, str], commits: list[list[str]] | None = None) -> GraphTables:
-    rows = [
-        {
-            **dict.fromkeys(REPOSITORY_FILES.schema),
-            **{"source": "s", "path": path, "blob": "", "language": language_of(path, text)},
-            **{"size_bytes": len(text), "generated": False, "revision": "", "trainable": True},
-            **{"notebook": False, "tested_paths": [], "text": text},
-        }
-        for path, text in texts.items()
-    ]
-    files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
+    files = repository_files(dict(texts), source="s")
     extracted = extract(files, EXTRACTION)
     facts = architecture_facts(files, extracted.units, ARCHITECTURE, EXTRACTION)
     history = pl.DataFrame(

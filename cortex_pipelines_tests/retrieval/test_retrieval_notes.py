@@ -107,9 +107,8 @@ def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: NoteStore)
     assert [entry.text for entry in exchanges] == [exchange(n).text for n in range(FOLDED, 60)]
     assert exchanges[-1] == last
     (summary_note,) = store.list_notes(NoteScope(ANNA), 100, "summary")
-    sentences = {part for n in range(FOLDED)
-                 for part in (f"how is topic{n} rounded?", "It fails on Mondays.",
-                              exchange(n).answer)}  # fmt: skip
+    sentences = {"It fails on Mondays.", *(f"how is topic{n} rounded?" for n in range(FOLDED))}
+    sentences |= {exchange(n).answer for n in range(FOLDED)}
     assert set(summary_note.text.split("\n")) < sentences, "its sentences are those of the exchanges"
     assert summary_note.origin.startswith(f"exchanges of {exchanges[0].at[:10]}")
     assert search_texts(store, "topic30")[0] == exchange(30).text

@@ -289,10 +289,8 @@ def test_without_an_encoder_a_search_goes_by_words_and_says_so(
     monkeypatch.undo()
     monkeypatch.chdir(root)
     params = load_parameters(root)
-    models = params.models.model_copy(
-        update={"encoder": params.models.encoder.model_copy(
-            update={"package": None, "directory": str(root / "none")})}
-    )  # fmt: skip
+    encoder = params.models.encoder.model_copy(update={"package": None, "directory": str(root / "none")})
+    models = params.models.model_copy(update={"encoder": encoder})
     memory = ProjectNotes(open_project(root), name, params.model_copy(update={"models": models}))
     memory.store.add(NewNote("prices are rounded", "note", "a", "test"))
     answer = memory.search("", "rounded", 3)

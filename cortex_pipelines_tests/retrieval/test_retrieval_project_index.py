@@ -171,25 +171,17 @@ def test_filters_by_what_the_tables_say(project: Path) -> None:
     params = cortex_pipelines.load_parameters(project)
     searcher = project_index.open_project_searcher(opened, opened.partitions[0], params)
     ask = ["search", "send a message", "--project", opened.partitions[0], "--json"]
-    for arguments in (
-        ["--category", "messaging"],
-        ["--licence", "MIT"],
-        ["--no-tests"],
-        ["--min-complexity", "3"],
-        ["--since", "2026-03-01"],
+    for options in (
+        *("--category messaging", "--licence MIT", "--no-tests", "--min-complexity 3", "--since 2026-03-01"),
     ):
-        assert '"send_message"' in CliRunner().invoke(main, [*ask, *arguments]).stdout, arguments
-    for arguments in (
-        ["--category", "parsing"],
-        ["--licence", "ISC"],
-        ["--author", "nobody"],
-        ["--tests"],
-        ["--min-complexity", "4"],
-        ["--since", "2026-03-02"],
+        assert '"send_message"' in CliRunner().invoke(main, [*ask, *options.split()]).stdout, options
+    for options in (
+        *("--category parsing", "--licence ISC", "--author nobody", "--tests", "--min-complexity 4"),
+        "--since 2026-03-02",
     ):
-        result = CliRunner().invoke(main, [*ask, *arguments])
-        assert result.exit_code == 1, arguments
-        assert f"nothing that is indexed passes {' '.join(arguments)}" in result.stderr
+        result = CliRunner().invoke(main, [*ask, *options.split()])
+        assert result.exit_code == 1, options
+        assert f"nothing that is indexed passes {options}" in result.stderr
         assert "the categories messaging and the licences MIT" in result.stderr
     assert searcher.search("send", filters=Filters(category="messaging"))[0].path == "queue.py"
 

@@ -162,27 +162,22 @@ def test_many_changed_files_are_marked_and_not_read(tmp_path: Path, monkeypatch:
     assert not searcher.search("beta")[0].stale
 
 
-def test_a_folder_that_is_gone_gives_stale_results(tmp_path: Path) -> None:
-    folder = write(tmp_path / "code", a="def alpha():\n    pass\n")
-    searcher = folder_searcher(folder)
-    (folder / "a.py").unlink()
-    folder.rmdir()
-    assert "not there any more" in searcher.refresh()
-    assert searcher.search("alpha")[0].stale
-
-
-def test_a_touched_file_is_not_stale(tmp_path: Path) -> None:
+def test_a_touched_file_is_not_stale_and_results_of_a_folder_that_is_gone_are(tmp_path: Path) -> None:
     folder = write(tmp_path / "code", a="def alpha():\n    pass\n")
     searcher = folder_searcher(folder)
     os.utime(folder / "a.py", ns=(1, 1))
     assert searcher.refresh() == ""
     assert searcher.changes.overlay is None
     assert not searcher.search("alpha")[0].stale
+    (folder / "a.py").unlink()
+    folder.rmdir()
+    assert "not there any more" in searcher.refresh()
+    assert searcher.search("alpha")[0].stale
 
 
 def test_a_killed_indexing_leaves_the_old_index(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    index_folder(PACKAGE / "retrieval", out, PARAMETERS, "none")
+    folder, out = write(tmp_path / "code", a="def alpha():\n    pass\n"), tmp_path / "out"
+    index_folder(folder, out, PARAMETERS, "none")
     before = open_index(out).collection.documents
     program = (
         "import sys; from pathlib import Path\n"
@@ -201,15 +196,13 @@ def test_a_killed_indexing_leaves_the_old_index(tmp_path: Path) -> None:
     assert open_index(out).collection.documents.equals(before)
     save(open_index(out), out)
     assert len(list(out.glob("parts-*"))) == 1
-
-
-def test_a_first_indexing_that_was_killed_can_be_repeated(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    (out / "parts-1").mkdir(parents=True)
+    # a first indexing that was killed can be repeated
+    first = tmp_path / "first"
+    (first / "parts-1").mkdir(parents=True)
     with pytest.raises(SearchIndexError, match="never finished"):
-        open_index(out)
-    index_folder(PACKAGE / "retrieval", out, PARAMETERS, "none")
-    assert open_index(out).manifest.encoder is None
+        open_index(first)
+    index_folder(folder, first, PARAMETERS, "none")
+    assert open_index(first).manifest.encoder is None
 
 
 def test_two_that_save_the_same_index_at_once_leave_one_of_the_two(
@@ -301,12 +294,9 @@ def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
     assert result.returncode == 0
 
 
-def test_a_path_is_read_without_the_dashes_of_an_option() -> None:
+def test_a_query_is_read_as_what_it_is() -> None:
     text = "-c=conf/app --file setup.py -x.js a/b-c/d, see a.b.c and e.Long_name"
     assert set(parse_query(text).paths) == {*("conf/app", "setup.py", "x.js", "a/b-c/d", "a.b", "a.b.c", "e.Long_name")}
-
-
-def test_a_query_is_read_as_what_it_is() -> None:
     issue = parse_query("Broken\n" + "word " * 40 + "see `Foo.bar_baz` in lib/thing.py")
     assert issue.long
     assert issue.names["bar_baz"] == 2

@@ -112,13 +112,8 @@ def _sentencepiece_bpe(controls: Sequence[str], prefix: bool) -> Tokenizer:
 def llama2() -> Any:
     """As sentencepiece's BPE: a space before every text, bytes for unknown letters."""
     controls = ("<unk>", "<s>", "</s>")
-    return _wrapped(
-        _sentencepiece_bpe(controls, prefix=True),
-        _special(*controls),
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-    )
+    tokenizer = _sentencepiece_bpe(controls, prefix=True)
+    return _wrapped(tokenizer, _special(*controls), unk_token="<unk>", bos_token="<s>", eos_token="</s>")
 
 
 def gemma() -> Any:
@@ -154,25 +149,15 @@ def _unigram(controls: Sequence[str], byte_fallback: bool) -> Tokenizer:
 def t5() -> Any:
     """A unigram model, whose own pieces hold the control tokens."""
     controls = ("<pad>", "</s>", "<unk>")
-    return _wrapped(
-        _unigram(controls, byte_fallback=False),
-        _special(*controls, "<extra_id_0>"),
-        unk_token="<unk>",
-        eos_token="</s>",
-        pad_token="<pad>",
-    )
+    tokenizer, special = _unigram(controls, byte_fallback=False), _special(*controls, "<extra_id_0>")
+    return _wrapped(tokenizer, special, unk_token="<unk>", eos_token="</s>", pad_token="<pad>")
 
 
 def unigram_bytes() -> Any:
     """A unigram model with bytes for unknown letters."""
     controls = ("<unk>", "<s>", "</s>")
-    return _wrapped(
-        _unigram(controls, byte_fallback=True),
-        _special(*controls),
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-    )
+    tokenizer = _unigram(controls, byte_fallback=True)
+    return _wrapped(tokenizer, _special(*controls), unk_token="<unk>", bos_token="<s>", eos_token="</s>")
 
 
 def bert() -> Any:

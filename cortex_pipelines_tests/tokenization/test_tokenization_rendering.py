@@ -73,11 +73,8 @@ def test_tools_are_text_wherever_the_template_puts_them() -> None:
 
 def test_a_template_still_sees_the_blocks_of_what_the_model_wrote() -> None:
     answer = "<think>so</think>\nyes<|im_end|>"
-    assert chat_segments(qwen(), turns("a", answer))[4:7] == (
-        Segment("<|im_start|>", control=True),
-        Segment("assistant\nyes<|im_end|>"),
-        Segment("<|im_end|>", control=True),
-    )
+    begin, end = (Segment(mark, control=True) for mark in ("<|im_start|>", "<|im_end|>"))
+    assert chat_segments(qwen(), turns("a", answer))[4:7] == (begin, Segment("assistant\nyes<|im_end|>"), end)
 
 
 def test_letters_of_the_private_use_area_stay_what_they_are() -> None:
@@ -89,10 +86,8 @@ def test_a_project_s_own_template_may_write_control_tokens() -> None:
     def template(path: str) -> str:
         return f"<filename>{path}\n"
 
-    assert render(FAMILIES["starcoder"](), template, path="<filename>.py") == (
-        Segment("<filename>", control=True),
-        Segment("<filename>.py\n"),
-    )
+    segments = (Segment("<filename>", control=True), Segment("<filename>.py\n"))
+    assert render(FAMILIES["starcoder"](), template, path="<filename>.py") == segments
 
 
 def test_code_that_spells_the_marks_of_a_gap_is_not_one() -> None:

@@ -9,9 +9,9 @@ from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
-from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED
+from cortex_pipelines_tests.extraction.tables import repository_files
 from cortex_pipelines_tests.parameters import sections
 
 _PARAMETERS = sections()
@@ -25,19 +25,8 @@ def parsing_limits() -> ExtractionSettings:
 
 def files_frame(texts: dict[str, str], generated: tuple[str, ...] = ()) -> pl.DataFrame:
     """The columns of REPOSITORY_FILES that the facts are made from."""
-    rows = [
-        {
-            "source": "directory:example",
-            "path": path,
-            "language": language_of(path, text),
-            "generated": path in generated,
-            "text": text,
-        }
-        for path, text in texts.items()
-    ]
-    schema = {"source": pl.String, "path": pl.String, "language": pl.String,
-              "generated": pl.Boolean, "text": pl.String}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema)
+    files = repository_files(dict(texts), source="directory:example")
+    return files.select("source", "path", "language", pl.col("path").is_in(generated).alias("generated"), "text")
 
 
 def units_frame(files: pl.DataFrame) -> pl.DataFrame:

@@ -15,15 +15,11 @@ from cortex_pipelines.extraction.patterns.statement_templates import (
     statement_template,
 )
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
-from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
+from cortex_pipelines_tests.extraction.tables import repository_files
 
 
 def files(texts: dict[str, str], language: str = "python") -> pl.DataFrame:
-    rows = [
-        {**dict.fromkeys(REPOSITORY_FILES.schema), **{"source": "s", "path": path, "language": language, "text": text}}
-        for path, text in texts.items()
-    ]
-    return pl.DataFrame(rows, schema=REPOSITORY_FILES.schema)
+    return repository_files({path: (language, text) for path, text in texts.items()}, source="s")
 
 
 def pairs(changes: list[tuple[str, str, str]]) -> pl.DataFrame:
@@ -103,14 +99,9 @@ def test_braces_and_other_languages(language: str, text: str, example: str) -> N
 
 
 def test_a_proposal_is_a_file_that_is_a_pattern() -> None:
-    changed = [
-        (f"c{number}", function(f"if a{number} == None:\n        go()"),
-         function(f"if a{number} is None:\n        go()"))
-        for number in range(7)
-    ]  # fmt: skip
     # a name has to stay for a change to be told from any other
-    changed = [(commit, old.replace("==", ".eq =="), new.replace(" is", ".eq is"))
-               for commit, old, new in changed]  # fmt: skip
+    line = "if a{} .eq {} None:\n        go()"
+    changed = [(f"c{n}", function(line.format(n, "==")), function(line.format(n, "is"))) for n in range(7)]
     (proposal, *_) = propose_from_history(pairs(changed), files({}), 3)
     text = proposal.as_yaml()
     assert "seen in 7 commits: c0, c1, c2, c3, c4, …" in text
