@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
-from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
+from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
 
 # loading Great Expectations takes seconds of each process; its own tests turn it on
 os.environ.setdefault("CORTEX_EXPECTATIONS", "off")
@@ -55,16 +55,16 @@ def default_base(tmp_path_factory: pytest.TempPathFactory) -> tuple[PinnedModel,
 
 
 @pytest.fixture(scope="session")
-def _begun(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
+def shared_begun(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
     return made_once(tmp_path_factory, "begun", MiniProject.create)
 
 
 @pytest.fixture(scope="session")
-def exact_made(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
-    """A second project begun from nothing, its exact assets made; shared, so only read."""
+def exact_made(tmp_path_factory: pytest.TempPathFactory, shared_begun: MiniProject) -> MiniProject:
+    """A project whose exact assets are made; shared, so only read."""
 
     def make(root: Path) -> MiniProject:
-        mini = MiniProject.create(root / "somewhere" / "else")
+        mini = shared_begun.copy(root)
         mini.cortex("run", *EXACT)
         mini.commit("data made")
         return mini
@@ -73,11 +73,12 @@ def exact_made(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> MiniProject:
+def finished(tmp_path_factory: pytest.TempPathFactory, exact_made: MiniProject) -> MiniProject:
     """A project after `cortex run`; shared, so a test only reads it."""
 
     def make(root: Path) -> MiniProject:
-        mini = _begun.copy(root)
+        mini = exact_made.copy(root)
+        git(root, "reset", "-q", "HEAD~")
         mini.cortex("run")
         mini.commit("all made")
         return mini
@@ -86,9 +87,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> M
 
 
 @pytest.fixture
-def begun(_begun: MiniProject, tmp_path: Path) -> MiniProject:
+def begun(shared_begun: MiniProject, tmp_path: Path) -> MiniProject:
     """A pinned project without outputs that the test may change."""
-    return _begun.copy(tmp_path / "begun")
+    return shared_begun.copy(tmp_path / "begun")
 
 
 @pytest.fixture

@@ -87,9 +87,9 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> MiniProject:
+def prepared(tmp_path_factory: pytest.TempPathFactory, shared_begun: MiniProject) -> MiniProject:
     """One code base of few files, its units made, then changed; and a challenger to promote."""
-    return made_once(tmp_path_factory, "kills", lambda root: prepare(_begun.copy(root)))
+    return made_once(tmp_path_factory, "kills", lambda root: prepare(shared_begun.copy(root)))
 
 
 def prepare(mini: MiniProject) -> MiniProject:

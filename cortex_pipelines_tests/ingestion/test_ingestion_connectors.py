@@ -220,33 +220,35 @@ def test_a_database_that_is_not_there_is_said_and_not_made(
     assert not (tmp_path / "trakcer.db").exists()
 
 
-@pytest.fixture
-def tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]) -> Callable[..., Any]:
-    """Take a table of tickets with one row in it."""
-
-    def take_table(columns: str, row: str, **mapped: str) -> Any:
-        table = f"CREATE TABLE tickets ({columns}); INSERT INTO tickets VALUES ({row});"
-        monkeypatch.setenv("TRACKER_URL", database(tmp_path / "other.db", table))
-        return take({**SQL, "tables": {"tickets": {"rows": "issues", "columns": mapped}}})
-
-    return take_table
-
-
 def test_columns_without_a_type_are_read_without_a_word(
-    tickets: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert tickets("number, subject", "7, 'Vouchers'", id="number", title="subject")
+    table = "CREATE TABLE tickets (number, subject); INSERT INTO tickets VALUES (7, 'Vouchers');"
+    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "untyped.db", table))
+    columns = {"id": "number", "title": "subject"}
+    assert take({**SQL, "tables": {"tickets": {"rows": "issues", "columns": columns}}})
     assert "WARNING" not in capfd.readouterr().err
 
 
-def test_a_column_that_is_not_named_is_not_asked_for(tickets: Callable[..., Any]) -> None:
-    (pin,) = tickets("id INTEGER, title TEXT, closed TIMESTAMP", "7, 'Vouchers', 'never'").pins
+def test_a_column_that_is_not_named_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
+) -> None:
+    table = (
+        "CREATE TABLE tickets (id INTEGER, title TEXT, closed TIMESTAMP);"
+        "INSERT INTO tickets VALUES (7, 'Vouchers', 'never');"
+    )
+    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "dates.db", table))
+    (pin,) = take({**SQL, "tables": {"tickets": {"rows": "issues"}}}).pins
     assert pin["rows"] == 1
 
 
-def test_bytes_are_said_to_need_a_view(tickets: Callable[..., Any]) -> None:
+def test_bytes_are_said_to_need_a_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
+) -> None:
+    table = "CREATE TABLE tickets (id INTEGER, title BLOB); INSERT INTO tickets VALUES (7, x'41');"
+    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "bytes.db", table))
     with pytest.raises(SourceError, match="but bytes; name a view that casts it, or another one"):
-        tickets("id INTEGER, title BLOB", "7, x'41'")
+        take({**SQL, "tables": {"tickets": {"rows": "issues"}}})
 
 
 def test_a_table_without_rows_is_told(forge: Forge, take: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:

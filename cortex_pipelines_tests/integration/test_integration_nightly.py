@@ -18,6 +18,7 @@ SAME = ("refactoring_pairs", "tests_dataset", "drift_report", "feedback_dataset"
 tests, without a champion nothing is compared, and nobody has corrected anything."""
 
 
+@pytest.mark.long
 def test_a_commit_in_one_source_makes_only_what_depends_on_it(finished_copy: MiniProject) -> None:
     finished_copy.cortex("promote", "task_router", "--why", "to begin with")
     before = {(row["asset"], row["partition"]): row for row in finished_copy.status()}
