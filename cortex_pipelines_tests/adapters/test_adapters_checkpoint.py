@@ -14,39 +14,14 @@ import pytest
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 Datasets = dict[str, Path]
-CHANGES: dict[str, Any] = {
-    "evaluation_steps": 3,
-    "dropout": 0.1,
-    "batch_size": 1,
-    "max_tokens": 900,
-    "validation_tokens": 200,
-    "replay_share": 0.2,
-    "patience": 50,
-    "divergence_factor": 5.0,
-}
+CHANGES: dict[str, Any] = CASES["CHANGES"]
 
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-
-from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.prompts.examples import DATASETS
-from cortex_pipelines_tests.adapters.tinymodel import train_adapter
-
-save = Checkpoints.save
-
-def save_and_die(self, state):
-    save(self, state)
-    if len(state["steps"]) >= 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Checkpoints.save = save_and_die
-root, general, out = map(Path, sys.argv[1:4])
-datasets = dict(zip(DATASETS, map(Path, sys.argv[4:])))
-train_adapter(root, datasets, out, general=general, **json.loads(os.environ["CHANGES"]))
-"""
+KILLED = CASES["KILLED"]
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> int:

@@ -23,17 +23,12 @@ from cortex_pipelines.adapters.training.distributed import ProcessGroup, run_in_
 from cortex_pipelines.adapters.training.history import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_record
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 Datasets = dict[str, Path]
-SHARED: dict[str, Any] = {
-    "processes": 2,
-    "gradient_accumulation": 3,  # so that one has more to do than the other
-    "batch_size": 1,
-    "dropout": 0.1,
-    "max_tokens": 1600,
-    "validation_tokens": 200,
-    "evaluation_steps": 2,
-}
+SHARED: dict[str, Any] = CASES["SHARED"]
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
@@ -69,28 +64,7 @@ def test_two_processes_give_the_weights_of_one(root: Path, datasets: Datasets, s
     assert exported[0] == pytest.approx(exported[1], rel=1e-4)
 
 
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-
-from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.prompts.examples import DATASETS
-from cortex_pipelines_tests.adapters.tinymodel import train_adapter
-
-save = Checkpoints.save
-
-def save_and_die(self, state):
-    save(self, state)
-    if len(state["steps"]) >= 6:
-        os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Checkpoints.save = save_and_die  # in the processes too, which read this file
-if __name__ == "__main__":
-    root, general, out = map(Path, sys.argv[1:4])
-    datasets = dict(zip(DATASETS, map(Path, sys.argv[4:])))
-    train_adapter(root, datasets, out, general=general, **json.loads(os.environ["CHANGES"]))
-"""
+KILLED = CASES["KILLED"]
 
 
 @pytest.mark.long

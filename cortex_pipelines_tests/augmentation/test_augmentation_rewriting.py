@@ -14,51 +14,15 @@ from cortex_pipelines.augmentation.rewriting.equivalence import canonical
 from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewrites, rewritten
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines_tests.parameters import PROPERTY_STEPS
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS, load_cases
 from cortex_pipelines_tests.tables import tables_of
+
+CASES = load_cases(__file__)
 
 TABLES = tables_of(__file__)
 
-PYTHON = '''def f(a, b):
-    """Doc."""
-    # Look first.
-    if not a:  # nothing
-        g(a, b)
-    else:
-        h(a)
-    if a:
-        if b < 1:
-            return a
-    n = 0
-    n += 1
-    if not (a and b) and n > 2:
-        return n
-    else:
-        n = n * 2
-    return g(n, b)
-'''
-BRACES = """function f(a, b) {
-  // Look first.
-  if (!a) { /* nothing */
-    g(a, b);
-  } else {
-    h(a);
-  }
-  if (a) {
-    if (b < 1) {
-      return a;
-    }
-  }
-  let n = 0;
-  n += 1;
-  if (!(a && b)) {
-    return n;
-  } else {
-    n = n * 2;
-  }
-  return g(n, b);
-}
-"""
+PYTHON = CASES["PYTHON"]
+BRACES = CASES["BRACES"]
 CODE = {
     "python": PYTHON,
     "javascript": BRACES,

@@ -18,24 +18,11 @@ from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines.schemas.evaluation import GENERATIONS, MULTIPLE_CHOICE
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
+from cortex_pipelines_tests.parameters import load_cases
 
-ROW = {
-    "task": "completion",
-    "role": "challenger",
-    "asked": "plain",
-    "sample": 0,
-    "path": "a.py",
-    "language": "python",
-    "kind": "function",
-    "cluster": "c",
-    "prompt": "def f():\n",
-    "expected": "    return 1",
-    "output": "    return 1",
-    "syntax_correct": True,
-    "exact_match": True,
-    "right": True,
-    "edit_similarity": 1.0,
-}
+CASES = load_cases(__file__)
+
+ROW = CASES["ROW"]
 
 
 def table(*changes: Mapping[str, object]) -> pl.DataFrame:

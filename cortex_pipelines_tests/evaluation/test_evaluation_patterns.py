@@ -11,6 +11,9 @@ from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
 from cortex_pipelines_tests.evaluation.workshop import Workshop
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 CHECKS = PatternChecks(
     [
@@ -22,26 +25,11 @@ CHECKS = PatternChecks(
         )
     ]
 )
-PATTERN = """\
-name: {}
-when: Always.
-languages: python
-counter_example: {}
-example: {}
-"""
+PATTERN = CASES["PATTERN"]
 
 
 @pytest.mark.parametrize(
-    ("task", "prompt", "output", "language", "broken"),
-    [
-        ("completion", "def f():\n", "    return None\n", "python", ["no_none"]),
-        # the first line is indented by the prompt's last
-        ("completion", "def f():\n    ", "x = 1\n    return None\n", "python", ["no_none"]),
-        ("completion", "def f():\n    return None\n", "x = 1", "python", []),
-        ("refactoring", "# The code put right:\n", "return None", "python", ["no_none"]),
-        ("naming", "def f():\n", "return None", "python", None),
-        ("completion", "function f() {\n", "return None;\n}", "javascript", None),
-    ],
+    ("task", "prompt", "output", "language", "broken"), CASES["only_what_was_written_is_held_against_the_patterns"]
 )
 def test_only_what_was_written_is_held_against_the_patterns(
     task: str, prompt: str, output: str, language: str, broken: list[str] | None

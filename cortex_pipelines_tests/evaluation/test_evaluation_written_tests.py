@@ -18,21 +18,11 @@ from cortex_pipelines.schemas.evaluation import GENERATIONS, WRITTEN_TESTS
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SOURCE, Workshop
+from cortex_pipelines_tests.parameters import load_cases
 
-FILES = {
-    "shop/__init__.py": "",
-    "shop/till.py": (
-        "def price(amount: int, each: int) -> int:\n    return amount * each + 1\n\n\n"
-        "def doomed(value):\n    return value - 1\n"
-    ),
-    "tests/test_till.py": (
-        "import pytest\n\nfrom shop.till import doomed, price\n\n\n"
-        "class TestTill:\n    @pytest.fixture\n    def two(self):\n        return 2\n\n"
-        "    def test_price(self, two):\n        assert price(two, 3) == 7\n\n\n"
-        "def test_price_again():\n    assert price(4, 5) == 21\n    assert price(2, 2) == 5\n\n\n"
-        "def test_doomed():\n    assert doomed(1) == 7\n"
-    ),
-}
+CASES = load_cases(__file__)
+
+FILES = CASES["FILES"]
 TRUE = "def test_price(self, two):\n    assert price(two, 3) == 7"
 DOOMED = "def test_doomed():\n    assert doomed(1) == 7"
 LIMITS = PARAMETERS.augmentation.model_copy(

@@ -19,24 +19,14 @@ from cortex_pipelines.execution.tests.environment import (
 )
 from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed
 from cortex_pipelines_tests.execution.wheels import only_these, write_wheel
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
     update={"test_seconds": 10.0, "verification_seconds": 60.0}
 )
-PYPROJECT = """\
-[project]
-name = "Shop"
-dynamic = ["version"]
-dependencies = ["needle>=1", "far ; sys_platform == 'win32'"]
-
-[project.optional-dependencies]
-tests = ["thread", "shop[all]", "odd @ https://example.org/odd.whl"]
-docs = ["sphinx"]
-
-[dependency-groups]
-dev = [{include-group = "style"}, "pytest<9"]
-style = ["ruff", {include-group = "dev"}]
-"""
+PYPROJECT = CASES["PYPROJECT"]
 pytestmark = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 
