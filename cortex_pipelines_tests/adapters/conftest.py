@@ -15,6 +15,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def train(root: Path, datasets: tinymodel.Datasets, tmp_path: Path) -> tinymodel.Train:
+    """Trains into a new folder below the test's; the record of it."""
+    return lambda name="adapter", **changes: tinymodel.train_record(root, datasets, tmp_path / name, **changes)
+
+
 @pytest.fixture(scope="session")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Task to the folder of its data set."""

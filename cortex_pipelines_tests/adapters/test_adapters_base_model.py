@@ -64,7 +64,7 @@ def test_a_folder_with_safetensors_is_taken_as_it_is(root: Path) -> None:
     assert base.name == "directory:base"
 
 
-def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
+def test_a_gguf_file_is_converted_once_to_its_own_weights(tmp_path: Path) -> None:
     write_gguf(tmp_path / "weights" / "tiny.gguf")
     base = resolve_base(pinned(tmp_path, "weights"), tmp_path)
     assert base.folder.parent == tmp_path / ".cortex" / "cache" / "models"
@@ -74,16 +74,11 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in again.folder.iterdir()} == modified
     model = load_causal_model(base, "fp32")
     assert (model.config.hidden_size, model.dtype) == (HIDDEN, torch.float32)
+    first = np.random.default_rng(0).normal(0, 0.1, (len(byte_tokenizer()) + 1, HIDDEN))
+    np.testing.assert_allclose(model.model.embed_tokens.weight.detach(), first, atol=1e-6)
     assert load_causal_model(base, "bf16").dtype == torch.bfloat16
     tokenizer = load_tokenizer(base)
     assert tokenizer.decode(tokenizer("def f(): ü", add_special_tokens=False)["input_ids"]) == ("def f(): ü")
-
-
-def test_the_converted_weights_are_those_of_the_file(tmp_path: Path) -> None:
-    write_gguf(tmp_path / "weights" / "tiny.gguf")
-    model = load_causal_model(resolve_base(pinned(tmp_path, "weights"), tmp_path), "fp32")
-    first = np.random.default_rng(0).normal(0, 0.1, (len(byte_tokenizer()) + 1, HIDDEN))
-    np.testing.assert_allclose(model.model.embed_tokens.weight.detach(), first, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +96,13 @@ def test_weights_that_cannot_be_used_say_what_to_do(tmp_path: Path, files: tuple
         resolve_base(pinned(tmp_path, "weights"), tmp_path)
 
 
-def test_names_say_where_a_base_is_from_but_no_path() -> None:
+def test_a_base_has_a_name_and_a_digest_wherever_its_files_are() -> None:
     wheel = ModelSource(wheel="some-model==1.0")
     assert base_name(PinnedModel(wheel, {})) == "pypi:some-model==1.0"
     hub = ModelSource(hub="someone/model", revision="main")
     assert base_name(PinnedModel(hub, {})) == "someone/model"
     assert base_name(PinnedModel(ModelSource(directory="/home/me/base"), {})) == "directory:base"
 
-
-def test_the_digest_is_of_the_files_wherever_they_are() -> None:
     def digest(directory: str, files: dict[str, str]) -> str:
         return base_digest(PinnedModel(ModelSource(directory=directory), {"files": files}))
 

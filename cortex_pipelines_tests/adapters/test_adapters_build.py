@@ -7,9 +7,8 @@ from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.model.base_model import base_digest, load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter, recorded_base
-from cortex_pipelines_tests.adapters.tinymodel import pinned, train_record
+from cortex_pipelines_tests.adapters.tinymodel import Datasets, Train, pinned, train_record
 
-Datasets = dict[str, Path]
 FILES = {"adapter_config.json", "adapter_model.safetensors", "examples.json", "metrics.json", "training.json"}
 
 
@@ -20,31 +19,32 @@ def adapter(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFac
     return out
 
 
-def test_the_same_inputs_give_the_same_bytes(root: Path, datasets: Datasets, adapter: Path, tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(
+    train: Train, adapter: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(99)  # whatever ran before in the process must not matter
     torch.rand(5)
-    train_record(root, datasets, tmp_path / "again")
+    train("again")
     assert {path.name for path in adapter.iterdir()} == FILES
     for name in FILES:
         assert (adapter / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
-
-
-def test_another_seed_gives_other_weights(root: Path, datasets: Datasets, adapter: Path, tmp_path: Path) -> None:
-    train_record(root, datasets, tmp_path / "other", seed=8)
+    train("other", seed=8)
     weights = "adapter_model.safetensors"
     assert (adapter / weights).read_bytes() != (tmp_path / "other" / weights).read_bytes()
 
 
-def test_time_speed_and_memory_are_observed_and_not_written(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    record = train_record(root, datasets, tmp_path / "adapter", max_tokens=500)
+def test_what_is_observed_is_not_written_and_named_layers_alone_get_an_adapter(train: Train, tmp_path: Path) -> None:
+    record = train(max_tokens=500, target_modules=["q_proj", "v_proj"])
     observed, metrics = record["observed"], record["metrics"]
     assert set(observed) == {"training_seconds", "training_tokens_per_second", "peak_memory_mib"}
     assert all(value > 0 for value in observed.values())
     assert not set(observed) & set(metrics)
     assert metrics["train_tokens"] <= 500
+    tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}
 
 
-def test_no_path_of_this_machine_is_in_the_files(root: Path, adapter: Path) -> None:
+def test_the_files_say_what_they_are_of_and_no_path_of_this_machine(root: Path, adapter: Path) -> None:
     for path in adapter.iterdir():
         content = path.read_bytes()
         assert str(root).encode() not in content, path.name
@@ -52,6 +52,11 @@ def test_no_path_of_this_machine_is_in_the_files(root: Path, adapter: Path) -> N
     configuration = json.loads((adapter / "adapter_config.json").read_text())
     assert configuration["base_model_name_or_path"] == "directory:base"
     assert configuration["target_modules"] == sorted(configuration["target_modules"])
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    assert all(tensor.dtype == torch.bfloat16 for tensor in tensors.values())
+    assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in tensors)
+    base = pinned(root)
+    assert recorded_base(adapter) == {"name": "directory:base", "digest": base_digest(base)}
 
 
 def test_the_files_load_with_peft_and_change_the_answer(root: Path, adapter: Path) -> None:
@@ -65,20 +70,3 @@ def test_the_files_load_with_peft_and_change_the_answer(root: Path, adapter: Pat
             base_logits = model(input_ids=ids).logits
     assert not torch.allclose(before, after, atol=1e-3)
     assert torch.equal(before, base_logits)
-
-
-def test_weights_are_saved_in_bfloat16_under_peft_names(adapter: Path) -> None:
-    tensors = load_file(adapter / "adapter_model.safetensors")
-    assert all(tensor.dtype == torch.bfloat16 for tensor in tensors.values())
-    assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in tensors)
-
-
-def test_the_adapter_says_what_it_was_trained_on(root: Path, adapter: Path) -> None:
-    base = pinned(root)
-    assert recorded_base(adapter) == {"name": "directory:base", "digest": base_digest(base)}
-
-
-def test_named_layers_alone_get_an_adapter(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    train_record(root, datasets, tmp_path / "some", max_tokens=500, target_modules=["q_proj", "v_proj"])
-    tensors = load_file(tmp_path / "some" / "adapter_model.safetensors")
-    assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}

@@ -13,12 +13,11 @@ import pytest
 
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines_tests.adapters.tinymodel import train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import Datasets, train_adapter
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-Datasets = dict[str, Path]
 CHANGES: dict[str, Any] = CASES["CHANGES"]
 
 KILLED = CASES["KILLED"]

@@ -9,9 +9,8 @@ import pytest
 
 from cortex_pipelines.adapters.data.checks import TrainingRefusedError, check_training
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, settings, train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, Datasets, settings, train_adapter
 
-Datasets = dict[str, Path]
 PARAMETERS = load_parameters(Path(__file__).parents[2])
 LIMITS: dict[str, Any] = SETTINGS["checks"]  # type: ignore[assignment]
 # assembled here, so that scanners do not report this file
@@ -42,8 +41,13 @@ def spoil(folder: Path, split: str, column: str, value: str) -> None:
     changed.write_parquet(folder / f"{split}.parquet")
 
 
-def test_good_data_pass(dataset_copies: Datasets) -> None:
+def test_good_data_with_their_manifests_pass_whatever_tasks_without_a_share_have(dataset_copies: Datasets) -> None:
     check(dataset_copies, max_file_share=0.3, max_kind_share=1.0, min_examples=120)
+    shutil.rmtree(dataset_copies["architecture"])
+    check(dataset_copies)
+    (dataset_copies["naming"] / "manifest.parquet").unlink()
+    with pytest.raises(TrainingRefusedError, match="cortex run naming_dataset"):
+        check(dataset_copies)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +100,6 @@ def test_a_licence_that_is_not_allowed(dataset_copies: Datasets, licence: str | 
             check(dataset_copies)
 
 
-def test_without_a_manifest_the_licences_are_not_known(dataset_copies: Datasets) -> None:
-    (dataset_copies["naming"] / "manifest.parquet").unlink()
-    with pytest.raises(TrainingRefusedError, match="cortex run naming_dataset"):
-        check(dataset_copies)
-
-
 @pytest.mark.parametrize("column", ["prompt", "completion"])
 def test_a_secret_is_placed_and_never_shown(dataset_copies: Datasets, column: str) -> None:
     spoil(dataset_copies["completion"], "train", column, f'aws_key = "{KEY}"\n')
@@ -109,11 +107,6 @@ def test_a_secret_is_placed_and_never_shown(dataset_copies: Datasets, column: st
         check(dataset_copies)
     assert KEY not in str(caught.value)
     check(dataset_copies, max_secrets=None)
-
-
-def test_tasks_without_a_share_are_not_looked_at(dataset_copies: Datasets) -> None:
-    shutil.rmtree(dataset_copies["architecture"])
-    check(dataset_copies)
 
 
 def test_all_that_is_wrong_is_said_at_once_and_before_the_base_is_needed(

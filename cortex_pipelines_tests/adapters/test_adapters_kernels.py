@@ -23,7 +23,7 @@ from cortex_pipelines.adapters.kernels import (
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.training.loss import supervised_losses
-from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, train_record
+from cortex_pipelines_tests.adapters.tinymodel import Train, pinned, settings
 
 IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])
 
@@ -62,27 +62,24 @@ def test_outputs_and_gradients_are_those_of_peft(root: Path, precision: str, tol
         assert float((lean_gradients[name] - gradient).norm() / gradient.norm()) < tolerance, name
 
 
-def test_layers_are_put_back(root: Path) -> None:
+def test_layers_are_put_back_and_the_base_answers_without_the_adapter(root: Path) -> None:
     model = adapted(root)
     expected, _ = step(model)
     with pytest.raises(KeyError), fused_lora(model):
         raise KeyError
     assert not [layer for layer in model.modules() if type(layer).__name__.startswith("_Lean")]
     assert torch.equal(step(model)[0], expected)
+    model = adapted(root)
+    with torch.no_grad(), model.disable_adapter():
+        expected = model(input_ids=IDS).logits
+    with torch.no_grad(), fused_lora(model), model.disable_adapter():
+        assert torch.equal(model(input_ids=IDS).logits, expected)
 
 
 def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
     with fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
         assert count == 0
-
-
-def test_without_the_adapter_the_base_answers(root: Path) -> None:
-    model = adapted(root)
-    with torch.no_grad(), model.disable_adapter():
-        expected = model(input_ids=IDS).logits
-    with torch.no_grad(), fused_lora(model), model.disable_adapter():
-        assert torch.equal(model(input_ids=IDS).logits, expected)
 
 
 SIZES = {
@@ -132,7 +129,7 @@ def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
         torch.testing.assert_close(apart_too, masked, atol=1e-4, rtol=1e-3)
 
 
-def test_it_is_put_back(model: Any) -> None:
+def test_it_is_put_back_and_leaves_a_model_with_an_attention_of_its_own_alone(model: Any) -> None:
     usual = model.config._attn_implementation
     with per_example_attention(model):
         assert uses_per_example_attention(model)
@@ -141,6 +138,12 @@ def test_it_is_put_back(model: Any) -> None:
         raise KeyError
     assert model.config._attn_implementation == usual
 
+    class Closed(LlamaForCausalLM):
+        _supports_attention_backend = False
+
+    with per_example_attention(Closed(LlamaConfig(**SIZES)).eval()) as changed:
+        assert not changed
+
 
 def test_a_sliding_window_is_left_alone() -> None:
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
@@ -148,14 +151,6 @@ def test_a_sliding_window_is_left_alone() -> None:
         assert not changed
         assert not uses_per_example_attention(model)
         assert model(torch.tensor([[1, 2, 3, 4, 5, 6]])).logits.shape == (1, 6, 64)
-
-
-def test_a_model_with_an_attention_of_its_own_is_left_alone(model: Any) -> None:
-    class Closed(LlamaForCausalLM):
-        _supports_attention_backend = False
-
-    with per_example_attention(Closed(LlamaConfig(**SIZES)).eval()) as changed:
-        assert not changed
 
 
 def test_rows_are_not_joined_where_more_than_attention_mixes_examples(root: Path) -> None:
@@ -170,18 +165,15 @@ def test_borders_are_where_positions_begin_anew() -> None:
     assert borders((0, 1, 2, 0, 0, 1)) == [0, 3, 4, 6]
 
 
-Datasets = dict[str, Path]
-
-
 @pytest.mark.long
-def test_a_compiled_training_has_the_losses_of_one_that_is_not(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+def test_a_compiled_training_has_the_losses_of_one_that_is_not(train: Train) -> None:
     torch._dynamo.reset()
     counters = torch._dynamo.utils.counters
     counters.clear()
     changes = {"dropout": 0.0, "max_tokens": 1500, "evaluation_steps": 6}
-    plain = train_record(root, datasets, tmp_path / "plain", **changes)
+    plain = train("plain", **changes)
     assert not counters["frames"]
-    compiled = train_record(root, datasets, tmp_path / "compiled", torch_compile=True, **changes)
+    compiled = train("compiled", torch_compile=True, **changes)
     assert counters["frames"]["ok"] > 0
     assert not counters["graph_break"]
     for key in ("steps", "validation"):
@@ -190,15 +182,11 @@ def test_a_compiled_training_has_the_losses_of_one_that_is_not(root: Path, datas
             assert first == pytest.approx(other, rel=1e-3)
 
 
-def test_every_block_is_compiled_in_place(root: Path) -> None:
+def test_every_block_is_compiled_in_place_by_a_compiler(root: Path) -> None:
     model = load_causal_model(resolve_base(pinned(root), root), "fp32")
     names = set(dict(model.named_parameters()))
     assert compile_blocks(model) == 2
     assert set(dict(model.named_parameters())) == names
-
-
-def test_without_a_compiler_it_is_refused(root: Path) -> None:
-    model = load_causal_model(resolve_base(pinned(root), root), "fp32")
     with (
         mock.patch("shutil.which", return_value=None),
         pytest.raises(ValueError, match=r"install g\+\+.*or set torch_compile: false"),

@@ -54,8 +54,12 @@ def test_rows_of_a_batch_lose_what_they_lose_alone(model: Any, lists: list[list[
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_a_model_that_keeps_examples_apart_is_known(model: Any) -> None:
+def test_a_model_that_mixes_examples_is_known_by_its_losses(model: Any) -> None:
     assert packing_is_separate(model)
+    assert not packing_is_separate(_Mixing(model))
+    row = packed_row([tokenised([5, 6, 7, 8])])
+    with torch.no_grad():
+        torch.testing.assert_close(supervised_losses(_Mixing(model), [row]), supervised_losses(model, [row]))
 
 
 class _Mixing:
@@ -70,13 +74,3 @@ class _Mixing:
         return self._model(**arguments, attention_mask=torch.ones_like(arguments["input_ids"]))
 
     def forward(self, input_ids: torch.Tensor) -> None: ...
-
-
-def test_a_model_that_mixes_examples_is_known(model: Any) -> None:
-    assert not packing_is_separate(_Mixing(model))
-
-
-def test_a_model_that_takes_no_positions_loses_the_same(model: Any) -> None:
-    row = packed_row([tokenised([5, 6, 7, 8])])
-    with torch.no_grad():
-        torch.testing.assert_close(supervised_losses(_Mixing(model), [row]), supervised_losses(model, [row]))

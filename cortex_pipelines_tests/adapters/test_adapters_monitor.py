@@ -9,9 +9,7 @@ import pytest
 
 from cortex_pipelines.adapters.training.history import LossPoint, Validation
 from cortex_pipelines.adapters.training.monitor import MachineLimits, TrainingMonitor, machine_limits, tensorboard
-from cortex_pipelines_tests.adapters.tinymodel import train_adapter
-
-Datasets = dict[str, Path]
+from cortex_pipelines_tests.adapters.tinymodel import Datasets, train_adapter
 
 
 def test_it_waits_until_the_machine_is_within_its_limits(caplog: pytest.LogCaptureFixture) -> None:
@@ -28,13 +26,10 @@ def test_it_waits_until_the_machine_is_within_its_limits(caplog: pytest.LogCaptu
     assert "the load is 9.0 a processor, above 1" in caplog.text
 
 
-def test_memory_is_a_limit_too() -> None:
+def test_the_limits_are_the_machine_s_memory_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with mock.patch("psutil.virtual_memory", return_value=SimpleNamespace(percent=91.0)):
         assert "91% of the memory" in str(MachineLimits(memory=0.9).exceeded())
         assert MachineLimits(memory=0.95).exceeded() is None
-
-
-def test_the_limits_are_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORTEX_PAUSE_LOAD", raising=False)
     monkeypatch.setenv("CORTEX_PAUSE_MEMORY", "0.9")
     assert machine_limits() == MachineLimits(None, 0.9)
@@ -60,7 +55,10 @@ def test_a_training_that_waited_has_the_same_bytes(
         assert path.read_bytes() == (tmp_path / "waited" / path.name).read_bytes(), path.name
 
 
-def test_steps_and_measurements_go_to_tensorboard(tmp_path: Path) -> None:
+def test_without_tensorboard_nothing_is_written(tmp_path: Path) -> None:
+    with mock.patch.dict(sys.modules, {"torch.utils.tensorboard": None}):
+        assert tensorboard(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     live = TrainingMonitor(writer=tensorboard(tmp_path))
@@ -74,9 +72,3 @@ def test_steps_and_measurements_go_to_tensorboard(tmp_path: Path) -> None:
     (loss,) = read.Scalars("validation/loss")
     assert (loss.step, loss.value) == (3, pytest.approx(1.4))
     assert "tokens/s" in live.summary()
-
-
-def test_without_tensorboard_nothing_is_written(tmp_path: Path) -> None:
-    with mock.patch.dict(sys.modules, {"torch.utils.tensorboard": None}):
-        assert tensorboard(tmp_path) is None
-    assert list(tmp_path.iterdir()) == []

@@ -83,26 +83,22 @@ def test_rows_do_not_depend_on_the_order_of_the_examples(sizes: list[int], rando
     assert pack(mixed, 32) == pack(examples, 32)
 
 
-def test_no_target_reaches_over_the_border_of_two_examples() -> None:
+def test_examples_of_a_row_stay_apart_and_fill_it() -> None:
     (row,) = pack(of_lengths([4, 4]), 8)
     assert row.positions == (0, 1, 2, 3, 0, 1, 2, 3)
     assert row.targets == (IGNORED, 2, 3, IGNORED, IGNORED, 6, 7, IGNORED)
     assert row.supervised == 4
-
-
-def test_an_example_goes_where_it_fits_best() -> None:
     rows = pack(of_lengths([20, 25, 7, 12]), 32)
     assert sorted(len(row.ids) for row in rows) == [32, 32]
 
 
-def test_a_long_prompt_loses_its_beginning_and_the_completion_nothing() -> None:
+def test_a_long_example_keeps_what_is_nearest_to_the_border() -> None:
     (examples,) = tokenised("a" * 50 + "bcd", "xyz", window=16)
     assert byte_tokenizer().decode(examples.ids) == "a" * 9 + "bcd" + "xyz" + "<eos>"
     assert (examples.prompt_tokens, examples.text_tokens, examples.text_bytes) == (12, 3, 3)
-
-
-def test_a_gap_that_is_too_long_keeps_what_is_nearest_on_both_sides() -> None:
-    """The suffix comes first in the prompt, so truncating only the start would remove it."""
+    (examples,) = tokenised("abcdefgh", "x" * 40, window=16)
+    assert byte_tokenizer().decode(examples.ids) == "efgh" + "x" * 12
+    assert (examples.text_tokens, examples.text_bytes) == (12, 12)
     before = "".join(f"b{number}\n" for number in range(100))
     after = "".join(f"\na{number}" for number in range(100))
     gap = replace(example(0, "", before, "    x = 1"), suffix=after)
@@ -115,12 +111,6 @@ def test_a_gap_that_is_too_long_keeps_what_is_nearest_on_both_sides() -> None:
     assert "b98\nb99\n    x = 1" in text
     assert "b0\n" not in text
     assert text.count("b") > text.count("a")
-
-
-def test_a_long_completion_loses_its_end_and_leaves_a_quarter_to_the_prompt() -> None:
-    (examples,) = tokenised("abcdefgh", "x" * 40, window=16)
-    assert byte_tokenizer().decode(examples.ids) == "efgh" + "x" * 12
-    assert (examples.text_tokens, examples.text_bytes) == (12, 12)
 
 
 @given(prompt=texts, completion=texts, window=st.integers(16, 40))
@@ -138,12 +128,6 @@ def test_an_example_without_any_target_is_left_out() -> None:
         tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str()), bos_token="<bos>"
     )
     assert list(tokenise(plain, [example(0, "", "abc", "")], 16)) == []
-
-
-def test_a_tokenizer_without_marks_cannot_begin_an_empty_prompt() -> None:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
-
     plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str()))
     with pytest.raises(ValueError, match=r"models\.base"):
         list(tokenise(plain, [example(0, "", "", "abc")], 16))

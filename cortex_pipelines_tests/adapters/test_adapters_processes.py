@@ -22,12 +22,11 @@ from torch.multiprocessing.spawn import ProcessExitedException
 from cortex_pipelines.adapters.training.distributed import ProcessGroup, run_in_processes
 from cortex_pipelines.adapters.training.history import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
-from cortex_pipelines_tests.adapters.tinymodel import settings, train_record
+from cortex_pipelines_tests.adapters.tinymodel import Datasets, settings, train_record
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-Datasets = dict[str, Path]
 SHARED: dict[str, Any] = CASES["SHARED"]
 
 
@@ -126,12 +125,10 @@ def test_a_process_that_fails_ends_all_with_its_error(rank: int) -> None:
     assert "in fail" in note
 
 
-def test_a_process_that_is_killed_ends_all() -> None:
+def test_a_killed_process_or_a_report_that_raises_ends_all() -> None:
     with pytest.raises(ProcessExitedException, match=r"process 1 terminated with.*SIGKILL"):
         run_in_processes(die, 1, 2)
 
-
-def test_what_the_report_raises_ends_all() -> None:
     def report(_value: float) -> None:
         raise StopIteration
 
@@ -139,12 +136,9 @@ def test_what_the_report_raises_ends_all() -> None:
         run_in_processes(total_of, [1.0], 2, report)
 
 
-def test_a_step_without_enough_batches_to_share_is_refused() -> None:
+def test_what_cannot_be_shared_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"set adapters.gradient_accumulation to 3 or more"):
         settings(processes=3, gradient_accumulation=2)
-
-
-def test_more_processes_than_gpus_are_refused() -> None:
     with (
         mock.patch("torch.cuda.device_count", return_value=1),
         pytest.raises(ValueError, match=r"this machine has 1 GPU\(s\); set it to 1 or less"),

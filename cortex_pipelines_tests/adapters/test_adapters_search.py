@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, train_adapter, train_record
+from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, Datasets, train_adapter, train_record
 
-Datasets = dict[str, Path]
 SPACE: dict[str, Any] = SETTINGS["search"]  # type: ignore[assignment]
 
 

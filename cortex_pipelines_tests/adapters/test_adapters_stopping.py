@@ -22,9 +22,8 @@ from cortex_pipelines.adapters.training.history import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.launch import resolve_precision
-from cortex_pipelines_tests.adapters.tinymodel import settings, train_record
+from cortex_pipelines_tests.adapters.tinymodel import Train, settings
 
-Datasets = dict[str, Path]
 WILD: dict[str, Any] = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 12, "evaluation_steps": 2}
 
 
@@ -46,15 +45,15 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "adapter_model.safetensors")
 
 
-def test_measured_at_the_end_of_each_epoch(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+def test_measured_at_the_end_of_each_epoch(train: Train) -> None:
     changes = {"epochs": 3, "max_tokens": 3000, "evaluation_strategy": "epoch"}
-    record = train_record(root, datasets, tmp_path / "adapter", **changes)
+    record = train(**changes)
     steps = len(record["steps"])
     assert [validation["step"] for validation in record["validation"]] == [0, steps // 3, 2 * steps // 3, steps]
 
 
 @pytest.mark.parametrize("strategy", ["steps", "epoch", "best"])
-def test_the_state_is_kept_as_asked(root: Path, datasets: Datasets, tmp_path: Path, strategy: str) -> None:
+def test_the_state_is_kept_as_asked(train: Train, strategy: str) -> None:
     changes = {"epochs": 2, "max_tokens": 3000, "evaluation_steps": 4, "save_strategy": strategy}
     checkpoint_steps: list[int] = []
 
@@ -62,7 +61,7 @@ def test_the_state_is_kept_as_asked(root: Path, datasets: Datasets, tmp_path: Pa
         checkpoint_steps.append(len(state["steps"]))
 
     with mock.patch.object(Checkpoints, "save", note):
-        record = train_record(root, datasets, tmp_path / "adapter", **changes)
+        record = train(**changes)
     last = len(record["steps"])
     losses = [(validation["step"], validation["loss"]) for validation in record["validation"][1:]]
     best = [
@@ -72,8 +71,8 @@ def test_the_state_is_kept_as_asked(root: Path, datasets: Datasets, tmp_path: Pa
     assert checkpoint_steps == every[strategy]
 
 
-def test_it_stops_early_when_nothing_gets_better(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    record = train_record(root, datasets, tmp_path / "adapter", patience=2, **WILD)
+def test_it_stops_early_when_nothing_gets_better(train: Train) -> None:
+    record = train(patience=2, **WILD)
     assert record["stopped_early"]
     assert record["metrics"]["stopped_early"] == 1
     assert len(record["steps"]) == record["best_step"] + 4
@@ -118,55 +117,46 @@ def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> Non
         require_no_divergence(progress, adapter_settings)
 
 
-def test_a_loss_that_diverges_stops_with_a_diagnosis(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+def test_a_loss_that_diverges_stops_or_keeps_the_best_until_then_as_partial(train: Train, tmp_path: Path) -> None:
     refused = pytest.raises(TrainingDivergedError, match=r"the loss diverges.*keep_partial: true")
     with exploding(), refused:
-        train_record(root, datasets, tmp_path / "adapter", **DIVERGING)
+        train(**DIVERGING)
     assert list((tmp_path / "adapter").iterdir()) == []
-
-
-def test_the_best_until_then_is_kept_as_partial_and_named_so(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with exploding():
-        record = train_record(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
+        record = train("partial", keep_partial=True, **DIVERGING)
     assert "the loss diverges" in record["partial"]
     assert record["metrics"]["partial"] == 1
     assert not record["stopped_early"]
     assert 0 < record["best_step"] < len(record["steps"]) == 10
-    assert weights(tmp_path / "adapter")
-    complete = train_record(root, datasets, tmp_path / "whole", max_tokens=800)
+    assert weights(tmp_path / "partial")
+    complete = train("whole", max_tokens=800)
     assert complete["metrics"]["partial"] == 0
 
 
-def test_computing_activations_again_changes_no_weight(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    train_record(root, datasets, tmp_path / "kept", max_tokens=800)
-    train_record(root, datasets, tmp_path / "again", max_tokens=800, activation_checkpointing=True)
+def test_computing_activations_again_changes_no_weight(train: Train, tmp_path: Path) -> None:
+    train("kept", max_tokens=800)
+    train("again", max_tokens=800, activation_checkpointing=True)
     checkpoint_steps, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
     assert checkpoint_steps.keys() == again.keys()
     assert all(torch.equal(checkpoint_steps[name], again[name]) for name in checkpoint_steps)
 
 
-def test_without_packing_a_row_holds_one_example(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    record = train_record(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
+def test_without_packing_a_row_holds_one_example(train: Train) -> None:
+    record = train(packing=False, batch_size=1)
     assert not record["packed"]
     assert len(record["steps"]) == record["metrics"]["train_examples"]
 
 
-def test_rank_stabilised_scaling_is_written_for_whoever_loads_it(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
-    train_record(root, datasets, tmp_path / "adapter", max_tokens=500, rslora=True)
-    configuration = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
-    assert configuration["use_rslora"] is True
-
-
-def test_auto_takes_what_the_machine_has_and_records_it(
-    root: Path, datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_rank_stabilised_scaling_and_the_precision_of_the_machine_are_recorded(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
-    train_record(root, datasets, tmp_path / "adapter", max_tokens=500, precision="auto")
+    train(max_tokens=500, precision="auto", rslora=True)
     training = json.loads((tmp_path / "adapter" / "training.json").read_text())
     assert training["settings"]["precision"] == "fp32"
+    configuration = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert configuration["use_rslora"] is True
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     assert resolve_precision(settings(precision="auto")) == "bf16"

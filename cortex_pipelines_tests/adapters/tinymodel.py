@@ -46,6 +46,10 @@ EXTRA: dict[str, dict[str, str]] = {
 """Columns that only one data set has."""
 
 
+Datasets = dict[str, Path]
+Train = Callable[..., dict[str, Any]]
+
+
 def settings(**changes: Any) -> AdapterSettings:
     # some tests diverge on purpose, at a rate that params.yaml may not name
     rate = changes.pop("learning_rate", SETTINGS["learning_rate"])

@@ -35,37 +35,23 @@ def measures(language: str, text: str, path: str = "") -> dict[str, Complexity]:
     }
 
 
-# The loop is 1 (cognitive 1), the if 1 (2), the else-if 1 (1) with two "and" 2 (1), the else 0 (1),
-# the while 1 (3), the handler 1 (1), the conditional expression 1 (1).
 CLASSIFY = CASES["CLASSIFY"]
+FIGURES = {
+    # The loop is 1 (cognitive 1), the if 1 (2), the else-if 1 (1) with two "and" 2 (1), the else 0 (1),
+    # the while 1 (3), the handler 1 (1), the conditional expression 1 (1).
+    "CLASSIFY": (9, 11, 3),
+    # Each case but the default is a decision, the switch is not; it is understood once as a whole.
+    "SWITCHES": (3, 1, 1),
+    # A jump to a label is harder to follow.
+    "JUMPS": (3, 4, 2),
+}
 
 
-@pytest.mark.parametrize("language", CLASSIFY)
-def test_one_algorithm_has_one_complexity(language: str) -> None:
-    complexities = measures(language, CLASSIFY[language])
-    classify = complexities["A.classify" if language == "java" else "classify"]
-    assert (classify.cyclomatic, classify.cognitive, classify.nesting) == (9, 11, 3)
-
-
-# Each case but the default is a decision, the switch is not; it is understood once as a whole.
-SWITCHES = CASES["SWITCHES"]
-
-
-@pytest.mark.parametrize("language", SWITCHES)
-def test_a_switch_counts_its_cases(language: str) -> None:
-    complexities = measures(language, SWITCHES[language])
-    switch = complexities["A.f" if language == "java" else "f"]
-    assert (switch.cyclomatic, switch.cognitive, switch.nesting) == (3, 1, 1)
-
-
-JUMPS = CASES["JUMPS"]
-
-
-@pytest.mark.parametrize("language", JUMPS)
-def test_a_jump_to_a_label_is_harder_to_follow(language: str) -> None:
-    complexities = measures(language, JUMPS[language])
-    jumps = complexities["A.f" if language == "java" else "f"]
-    assert (jumps.cyclomatic, jumps.cognitive, jumps.nesting) == (3, 4, 2)
+@pytest.mark.parametrize(("name", "language"), [(name, language) for name in FIGURES for language in CASES[name]])
+def test_one_algorithm_has_one_complexity(name: str, language: str) -> None:
+    function = "classify" if name == "CLASSIFY" else "f"
+    unit = measures(language, CASES[name][language])[f"A.{function}" if language == "java" else function]
+    assert (unit.cyclomatic, unit.cognitive, unit.nesting) == FIGURES[name]
 
 
 @pytest.mark.parametrize(("code", "cyclomatic", "cognitive"), CASES["python_counted_by_hand"])
@@ -74,14 +60,11 @@ def test_python_counted_by_hand(code: str, cyclomatic: int, cognitive: int) -> N
     assert (complexity.cyclomatic, complexity.cognitive) == (cyclomatic, cognitive)
 
 
-def test_a_unit_is_measured_from_its_own_level() -> None:
+def test_a_unit_is_measured_from_its_own_level_and_a_type_by_its_methods() -> None:
     complexities = measures("python", "def f():\n  def g():\n    if a:\n      if b: pass\n  if c: g()\n")
     assert (complexities["f.g"].cyclomatic, complexities["f.g"].cognitive, complexities["f.g"].nesting) == (3, 3, 2)
     # the inner function is a level deeper for whoever reads the outer one
     assert (complexities["f"].cyclomatic, complexities["f"].cognitive, complexities["f"].nesting) == (4, 6, 3)
-
-
-def test_a_type_is_the_sum_of_its_methods() -> None:
     body = "  def f(self):\n    if a: pass\n  def g(self):\n    for b in c:\n      if d: pass\n"
     complexities = measures("python", f"class A:\n{body}")
     assert complexities["A"].cognitive == complexities["A.f"].cognitive + complexities["A.g"].cognitive == 4
@@ -172,9 +155,6 @@ def test_halsteads_measures_by_hand() -> None:
     assert halstead == Halstead(5, 3, 5, 4)
     assert halstead.volume == 27.0  # 9 tokens of 8 kinds: 3 bits each
     assert Halstead(0, 0, 0, 0).volume == 0.0
-
-
-def test_an_interpolated_string_is_its_parts() -> None:
     plain = measures("python", "def f():\n  return 'a b'\n")["f"].halstead
     parts = measures("python", "def f():\n  return f'a {b} c'\n")["f"].halstead
     assert (plain.operands, parts.operands) == (2, 4)

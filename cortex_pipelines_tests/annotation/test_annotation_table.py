@@ -50,6 +50,11 @@ def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_tex
     assert code_by_finding["e.js", "swallowed-exception"] == "catch (e) {}"
     lines = {(row["label"], row["start_line"], row["end_line"]) for row in findings.to_dicts()}
     assert {("mutable-default", 3, 3), ("todo-comment", 4, 4), ("dynamic-code", 5, 5)} <= lines
+    for row in annotate(units, files, settings, extraction).findings.iter_rows(named=True):
+        label = LABELS[row["label"]]
+        assert (row["kind"], row["purpose"]) == (label.kind, label.purpose)
+        assert (row["purpose"] is None) == (row["kind"] == "pattern")
+        assert 0 < row["confidence"] <= 1
 
 
 def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(settings, extraction, read_texts) -> None:
@@ -58,28 +63,21 @@ def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(setti
     names = dict(annotations.units.select("unit_id", "qualified_name").iter_rows())
     assert [(names[row[0]], row[4]) for row in annotations.findings.rows()] == [("A.f", "dynamic-code")]
     assert annotations.units["patterns"].to_list() == [["dynamic-code"]] * 2
+    code = "def f():\n    # a = 1\n    # b(a)\n\n    # c = 2\n    pass  # d = 3\n    # e = 4\n"
+    units, files = read_texts({"a.py": code + "    return 1\n"})
+    findings = annotate(units, files, settings, extraction).findings.sort("start_byte")
+    assert findings["label"].unique().to_list() == ["commented-out-code"]
+    lines = list(findings.select("start_line", "end_line").iter_rows())
+    assert lines == [(2, 3), (5, 5), (6, 6), (7, 7)]
 
 
-def test_kind_purpose_and_confidence_come_with_the_label(settings, extraction, read_texts) -> None:
-    units, files = read_texts(SOURCES)
-    for row in annotate(units, files, settings, extraction).findings.iter_rows(named=True):
-        label = LABELS[row["label"]]
-        assert (row["kind"], row["purpose"]) == (label.kind, label.purpose)
-        assert (row["purpose"] is None) == (row["kind"] == "pattern")
-        assert 0 < row["confidence"] <= 1
-
-
-def test_no_units_are_no_rows(settings, extraction, read_texts) -> None:
-    _, files = read_texts(SOURCES)
-    annotations = annotate(CODE_UNITS.empty(), files, settings, extraction)
-    assert annotations.units.equals(ANNOTATED_UNITS.empty())
-    assert annotations.findings.equals(UNIT_FINDINGS.empty())
-
-
-def test_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> None:
+def test_no_units_are_no_rows_and_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> None:
     units, files = read_texts(SOURCES)
     with pytest.raises(MissingFileError, match=r"a\.py of directory:x.*cortex run"):
         annotate(units, files.filter(pl.col("path") != "a.py"), settings, extraction)
+    annotations = annotate(CODE_UNITS.empty(), files, settings, extraction)
+    assert annotations.units.equals(ANNOTATED_UNITS.empty())
+    assert annotations.findings.equals(UNIT_FINDINGS.empty())
 
 
 def test_the_cache_gives_what_a_computation_from_nothing_does(settings, extraction, read_texts, tmp_path: Path) -> None:
@@ -166,15 +164,6 @@ def test_the_asset_writes_tables_metrics_and_a_report_that_never_differs(
     metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
     assert metrics["findings"] == tables["findings"].height
     assert metrics["sample_category_accuracy"] > 0.8
-
-
-def test_comments_that_stand_together_are_one_finding(settings, extraction, read_texts) -> None:
-    code = "def f():\n    # a = 1\n    # b(a)\n\n    # c = 2\n    pass  # d = 3\n    # e = 4\n"
-    units, files = read_texts({"a.py": code + "    return 1\n"})
-    findings = annotate(units, files, settings, extraction).findings.sort("start_byte")
-    assert findings["label"].unique().to_list() == ["commented-out-code"]
-    lines = list(findings.select("start_line", "end_line").iter_rows())
-    assert lines == [(2, 3), (5, 5), (6, 6), (7, 7)]
 
 
 def test_a_tree_deeper_than_a_query_can_count_has_figures_only(settings, extraction, read_texts) -> None:

@@ -32,20 +32,14 @@ def test_renames_exactly_what_is_sure(language: str, code: str, names: list[str]
         assert sorted({old for old, _ in result.renames}) == names
 
 
-def test_a_method_is_read_inside_a_class() -> None:
+def test_a_unit_is_read_where_it_stands_by_the_grammar_of_its_file() -> None:
     code = "async go(a) {\n    const n = await a;\n    return n;\n  }"
     result = rename_locals(code, "javascript", "method", "", 1)
     assert result is not None
     assert result.renames[0][0] == "n"
-
-
-def test_a_field_that_holds_a_function_is_read_inside_a_class() -> None:
     code = "handle = (a: number) => { const n = a; return n; }"
     result = rename_locals(code, "typescript", "function", "a.ts", 1)
     assert result is not None
-
-
-def test_tsx_and_typescript_are_read_by_their_own_grammars() -> None:
     code = "function F() { const n = 1; return <div>{n}</div>; }"
     assert rename_locals(code, "typescript", "function", "a.tsx", 1) is not None
     assert rename_locals(code, "typescript", "function", "a.ts", 1) is None

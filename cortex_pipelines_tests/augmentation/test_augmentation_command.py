@@ -25,7 +25,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_json_is_a_list_of_mutants(file: Path) -> None:
+def test_json_is_a_list_of_mutants_of_which_a_limit_samples(file: Path) -> None:
     result = invoke(file, "--json")
     rows = json.loads(result.stdout)
     data = file.read_bytes()
@@ -35,9 +35,6 @@ def test_json_is_a_list_of_mutants(file: Path) -> None:
         assert data[row["start_byte"] : row["end_byte"]].decode() == row["fixed_code"]
         assert row["verification"] == ["reparses", "tree_differs", "not_equivalent", "reverses", "compiles"]
     assert result.stderr == f"{len(rows)} mutants of {file}\n"
-
-
-def test_a_limit_is_a_sample(file: Path) -> None:
     everything = json.loads(invoke(file, "--json").stdout)
     sample = json.loads(invoke(file, "--json", "--limit", "3").stdout)
     assert len(sample) == 3
@@ -54,6 +51,7 @@ def test_without_json_it_is_a_table(file: Path) -> None:
 def test_an_empty_file_has_none(tmp_path: Path) -> None:
     (tmp_path / "a.go").write_text("")
     assert json.loads(invoke(tmp_path / "a.go", "--json").stdout) == []
+    assert "is a folder" in str(invoke(tmp_path).exception)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,3 @@ def test_what_cannot_be_mutated_is_said(tmp_path: Path, name: str, data: bytes, 
     assert result.exit_code == 1
     assert result.stdout == ""
     assert words in str(result.exception)
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    assert "is a folder" in str(invoke(tmp_path).exception)

@@ -43,15 +43,13 @@ def mutated(data: bytes, mutant: Mutant) -> bytes:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_operator_fires_in_every_language_it_claims(language: str) -> None:
+def test_every_operator_fires_in_every_language_it_claims_and_mutants_take_the_place_of_their_unit(
+    language: str,
+) -> None:
     claimed = {operator.name for operator in operators() if language in operator.places}
     fired = {mutant.operator for mutant in mutants(SAMPLES[language], language)}
     assert fired == claimed
     assert len(claimed) >= (50 if language == "python" else 40)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_mutant_takes_the_place_of_its_unit(language: str) -> None:
     data = SAMPLES[language].encode()
     all_mutants = mutants(data, language)
     for mutant in all_mutants:
@@ -63,16 +61,13 @@ def test_a_mutant_takes_the_place_of_its_unit(language: str) -> None:
     assert len({mutated(data, mutant) for mutant in all_mutants}) == len(all_mutants)
 
 
-def test_there_are_five_families_and_names_of_their_own() -> None:
+def test_there_are_five_families_and_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     all_operators = operators()
     assert {operator.error_type for operator in all_operators} == FAMILIES
     assert len({operator.name for operator in all_operators}) == len(all_operators)
     for operator in all_operators:
         assert operator.weight >= 1
         assert set(operator.places) <= set(LANGUAGES)
-
-
-def test_two_classes_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (type(operator) for operator in operators()[:2])
     monkeypatch.setattr(second, "name", first.name)
     with pytest.raises(RuntimeError, match="two classes"):
@@ -136,18 +131,10 @@ def test_mutants_belong_to_the_innermost_unit() -> None:
     )
     units = {m.fixed_code.split("\n")[0] for m in mutants(code)}
     assert units == {"LIMIT = 3", "size = 4", "def f(self):", "def g():", "print(LIMIT - 2)"}
-
-
-def test_a_nonlocal_name_of_a_function_around_is_no_obstacle() -> None:
     code = "def f():\n    n = 0\n    def g(a):\n        nonlocal n\n        n += a - 1\n    return g\n"
     inner = [m for m in mutants(code) if m.fixed_code.startswith("def g")]
     assert {"arithmetic", "augmented_assignment"} <= {m.operator for m in inner}
     assert all(m.compiles for m in inner)
-
-
-def test_a_file_of_another_python_is_mutated_without_the_compiler() -> None:
-    all_mutants = mutants("def f(a):\n    print a\n    return a < 1\n")
-    assert {m.compiles for m in all_mutants if m.operator == "boundary"} == {None}
 
 
 def test_a_limit_samples_the_same_few_every_time() -> None:
@@ -159,33 +146,26 @@ def test_a_limit_samples_the_same_few_every_time() -> None:
     other = SETTINGS.model_copy(update={"seed": SETTINGS.seed + 1})
     assert sample != mutate_code(code, "python", "", EXTRACTION, other, 5)
     assert mutants(code, limit=0) == []
-
-
-def test_a_sample_without_end_is_everything() -> None:
     code = "def f(a, b):\n    return g(a + 1, b) < 7\n"
     assert set(mutants(code, limit=10_000)) == set(mutants(code))
 
 
-def test_heavier_operators_are_drawn_more_often() -> None:
+def test_a_sample_is_of_different_operators_and_heavier_ones_come_more_often() -> None:
     counts: Counter[str] = Counter()
     code = "def f(a, b):\n    return [a < b, [a]]\n"
     for seed in range(300):
         counts.update(m.operator for m in mutate_unit(code, "python", "function", "", "f", 1, seed))
     assert counts["variable_misuse"] > counts["boundary"] > counts["emptied_collection"] > 0
-
-
-def test_a_sample_is_of_different_operators() -> None:
     sample = mutate_unit(SAMPLES["go"], "go", "function", "", "f", 12, 1)
     assert len({m.operator for m in sample}) == 12
 
 
-def test_a_unit_that_does_not_parse_has_no_mutants() -> None:
+def test_what_does_not_parse_has_no_mutants_and_stops_no_others() -> None:
     assert mutate_unit("def f(:\n    return 1 + 1", "python", "function", "", "f", 9, 1) == []
-
-
-def test_a_file_with_an_error_still_has_mutants_of_its_sound_units() -> None:
     code = "def broken(:\n    pass\n\ndef f(a):\n    return a < 1\n"
     assert {m.operator for m in mutants(code)} >= {"boundary"}
+    all_mutants = mutants("def f(a):\n    print a\n    return a < 1\n")
+    assert {m.compiles for m in all_mutants if m.operator == "boundary"} == {None}
 
 
 def test_text_that_is_not_ascii_keeps_its_offsets() -> None:

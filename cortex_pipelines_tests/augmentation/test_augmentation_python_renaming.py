@@ -35,7 +35,7 @@ def renamed_names(code: str, kind: str = "function") -> set[str]:
     return {old for old, _ in result.renames} if result else set()
 
 
-def test_a_local_variable_gets_another_name_wherever_it_is_used() -> None:
+def test_names_change_wherever_they_are_used_and_the_layout_stays() -> None:
     code = "def f(a):\n    total = 0\n    for x in a:\n        total += x\n    return total\n"
     result = rename_locals(code, "python", "function", "m.py", 1)
     assert result is not None
@@ -44,6 +44,11 @@ def test_a_local_variable_gets_another_name_wherever_it_is_used() -> None:
     assert result.code == code.replace("total", names["total"]).replace("for x", f"for {names['x']}").replace(
         "+= x", f"+= {names['x']}"
     )
+    code = "@cached\n    def f(self):\n        value = self.x\n        return value"
+    result = rename_locals(code, "python", "method", "", 1)
+    assert result is not None
+    new = dict(result.renames)["value"]
+    assert result.code == code.replace("value", new)
 
 
 def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
@@ -78,39 +83,25 @@ def test_renames_what_is_local(code: str, names: list[str]) -> None:
     assert sorted(renamed_names(code)) == names
 
 
-def test_a_decorated_method_keeps_its_layout() -> None:
-    code = "@cached\n    def f(self):\n        value = self.x\n        return value"
-    result = rename_locals(code, "python", "method", "", 1)
-    assert result is not None
-    new = dict(result.renames)["value"]
-    assert result.code == code.replace("value", new)
-
-
-def test_no_new_name_is_used_in_the_unit_already() -> None:
+def test_new_names_are_used_nowhere_else() -> None:
     code = "def f(a):\n    x = 1\n    return a.item, slot, 'token', x  # entry\n"
     for seed in range(40):
         result = rename_locals(code, "python", "function", "", seed)
         assert result is not None
         assert dict(result.renames)["x"] not in code
-
-
-def test_many_variables_get_different_names() -> None:
     body = "".join(f"    x{n} = {n}\n" for n in range(300))
     result = rename_locals(f"def f():\n{body}", "python", "function", "", 1)
     assert result is not None
     assert len({new for _, new in result.renames}) == 300
 
 
-def test_the_style_of_a_name_stays() -> None:
+def test_names_keep_their_style_and_depend_on_the_seed() -> None:
     code = "def f():\n    MAX_SIZE = 1\n    a_b = 2\n    return MAX_SIZE + a_b\n"
     result = rename_locals(code, "python", "function", "", 1)
     assert result is not None
     new = dict(result.renames)
     assert new["MAX_SIZE"].isupper()
     assert "_" in new["a_b"]
-
-
-def test_same_seed_same_names_and_other_seeds_others() -> None:
     code = "def f():\n    x = 1\n    return x\n"
     codes = [rename_locals(code, "python", "function", "", seed) for seed in (1, 1, 2, 3, 4)]
     assert codes[0] == codes[1]

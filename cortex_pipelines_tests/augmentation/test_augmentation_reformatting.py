@@ -70,12 +70,9 @@ def test_each_language_is_laid_out_in_several_styles(language: str) -> None:
         assert is_same_but_for_layout(snippet(CODE[language].replace(",)", ")"), language), snippet(text, language))
 
 
-def test_python_is_laid_out_as_black_does() -> None:
+def test_python_is_laid_out_as_black_does_where_it_stands() -> None:
     expected = 'def f(a, b="x"):\n    # Look first.\n    if a:\n        return [1, 2, b]\n    return {}'
     assert expected in styles(CODE["python"])
-
-
-def test_a_method_of_python_keeps_where_it_stands() -> None:
     code = "def f(self, a):\n        if a :\n            return ( 1,2 )\n        return a"
     assert code.replace("a :", "a:").replace("( 1,2 )", "(1, 2)") in styles(code, kind="method")
     decorated = "@cached\n    " + code
@@ -167,13 +164,10 @@ def test_what_changes_more_than_layout_is_laid_out_with_the_same_tokens(monkeypa
     assert rewrites == ["liar_plain", "reindented"]
 
 
-def test_one_that_crashes_the_formatter_leaves_the_others() -> None:
+def test_many_are_laid_out_in_several_calls_of_which_one_may_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [b"a = b", b"die", b"c = d", b"e", b"f = g"]
     formatted = Liar().formatted(texts, "python", Liar.styles[0])
     assert formatted == [b"a  =  b", b"die", b"c  =  d", b"e", b"f  =  g"]
-
-
-def test_many_are_laid_out_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_MOST_FILES", 2)
     texts = [f"x  =  {n}\n".encode() for n in range(5)]
     formatter = formatters()["python"]
@@ -223,21 +217,15 @@ def test_of_two_equal_variants_one_is_kept() -> None:
         assert len(codes) == len(set(codes))
 
 
-def test_the_versions_are_those_that_are_installed_everywhere() -> None:
+def test_other_versions_and_missing_programs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pinned = set((ROOT / "constraints.txt").read_text(encoding="utf-8").split())
     assert {f"{name.name.replace('_', '-')}=={name.version}" for name in formatters().values()} <= pinned
-
-
-def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FormatterError, match="pip install liar==1"):
         Liar().check_version()
     ruff = formatters()["python"]
     monkeypatch.setattr(type(ruff), "version", "0.0.1")
     with pytest.raises(FormatterError, match=r"ruff==0\.0\.1 to format code, but found \d"):
         ruff.check_version()
-
-
-def test_a_program_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Liar, "command", lambda self, style: ["/no/such/program"])
     with pytest.raises(FormatterError, match="liar cannot be started"):
         Liar().formatted([b"a"], "python", Liar.styles[0])

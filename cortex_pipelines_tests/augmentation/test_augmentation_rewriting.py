@@ -76,19 +76,13 @@ def test_the_other_way_to_write_it(name: str) -> None:
     assert sorted(new) == NEW_LINES[name]
 
 
-def test_what_tools_read_in_comments_stays() -> None:
+def test_strings_the_tree_and_what_tools_read_in_comments_stay() -> None:
     code = "def f(a):\n    # type: ignore\n    x = a  # noqa: E501\n    # words\n    return x\n"
     assert variants(code)["comments_removed"] == code.replace("    # words\n", "")
-
-
-def test_a_string_of_several_lines_keeps_its_lines() -> None:
     code = 'def f(a):\n    x = """one\n    two"""\n    if a:\n        x += a\n    return x\n'
     other = variants(code)["reindented"]
     assert 'x = """one\n    two"""' in other
     assert other != code
-
-
-def test_layout_keeps_the_syntax_tree() -> None:
     for name in ("reindented", "one_argument_a_line", "comments_removed", "comments_restyled"):
         assert ast.dump(ast.parse(variants(PYTHON)[name])) == ast.dump(ast.parse(PYTHON))
 
@@ -105,6 +99,7 @@ def test_a_decorated_method_keeps_where_it_stands() -> None:
     code = "@cached\n    def f(self, a):\n        if a:\n            return 1\n        return 2"
     other = variants(code)["reindented"]
     assert other == code.replace("\n        ", "\n      ").replace("\n          ", "\n        ")
+    assert "reindented" not in variants("def f(self, a):\n        return g(a)\n")
 
 
 @pytest.mark.parametrize(
@@ -115,10 +110,6 @@ def test_a_nested_unit_keeps_where_it_stands(language: str, code: str, reindente
     by_name = {variant.rewrite: variant.code for variant in rewritings}
     assert by_name["reindented"] == reindented
     assert by_name["one_argument_a_line"] == one_argument
-
-
-def test_a_unit_that_does_not_tell_where_it_stands_keeps_its_indentation() -> None:
-    assert "reindented" not in variants("def f(self, a):\n        return g(a)\n")
 
 
 def test_a_few_are_drawn_the_same_every_time() -> None:

@@ -48,10 +48,14 @@ def test_a_unit_has_its_variants_and_mutants() -> None:
     assert errors.equals(INJECTED_ERRORS.conform(errors))
 
 
-def test_about_half_of_the_units_have_another_layout() -> None:
+def test_seeds_draw_errors_and_half_of_the_layouts() -> None:
     units = frame(*(unit(f"u{n:02}") for n in range(40)))
     is_reformatted = augmented(REWRITTEN_UNITS, units, SETTINGS)["rewrite"].str.contains("ruff|reindented|argument")
     assert 12 <= is_reformatted.sum() <= 32
+    units = frame(*(unit(f"u{n}") for n in range(5)))
+    other = SETTINGS.model_copy(update={"seed": 2})
+    first, second = (augmented(INJECTED_ERRORS, units, SETTINGS), augmented(INJECTED_ERRORS, units, other))
+    assert set(first["mutant_id"]) != set(second["mutant_id"])
 
 
 def test_what_stands_beside_a_unit_does_not_matter() -> None:
@@ -73,26 +77,13 @@ def test_some_units_are_not_augmented(changes: dict[str, Any]) -> None:
     assert augmented(INJECTED_ERRORS, units, SETTINGS).equals(INJECTED_ERRORS.empty())
 
 
-def test_a_unit_without_local_variables_has_no_variant() -> None:
+def test_variants_are_made_as_often_as_they_differ_and_are_asked_for() -> None:
     assert augmented(RENAMED_UNITS, frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS).is_empty()
-
-
-def test_equal_variants_are_kept_once() -> None:
     many = SETTINGS.model_copy(update={"renamed_variants": 200})
     code = "def f():\n    x = 1\n    return x\n"
     renamed = augmented(RENAMED_UNITS, frame(unit("a", code=code)), many)
     assert renamed["renamed_code"].is_unique().all()
     assert renamed.height < 200
-
-
-def test_another_seed_draws_other_errors() -> None:
-    units = frame(*(unit(f"u{n}") for n in range(5)))
-    other = SETTINGS.model_copy(update={"seed": 2})
-    first, second = (augmented(INJECTED_ERRORS, units, SETTINGS), augmented(INJECTED_ERRORS, units, other))
-    assert set(first["mutant_id"]) != set(second["mutant_id"])
-
-
-def test_nothing_is_made_where_nothing_is_asked_for() -> None:
     none = SETTINGS.model_copy(update={"renamed_variants": 0, "rewrites_per_unit": 0, "mutants_per_unit": 0})
     assert all(table.is_empty() for table in augment(frame(unit("a")), none).values())
 
@@ -117,16 +108,13 @@ def test_a_cache_changes_nothing_but_the_work(tmp_path: Path, monkeypatch: pytes
     assert all(again[name].equals(from_nothing[name]) for name in from_nothing)
 
 
-def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_give_what_one_gives_or_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     units = frame(*(unit(f"u{n:02}") for n in range(9)))
     alone = augment(units, SETTINGS)
     monkeypatch.setattr(parallel, "_WORTH_A_PROCESS", 3)
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
     together = augment(units, SETTINGS)
     assert all(alone[name].equals(together[name]) for name in alone)
-
-
-def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_WORTH_A_PROCESS", 1)
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
     monkeypatch.setattr(parallel, "_START", "raise SystemExit('no memory')")

@@ -33,6 +33,8 @@ from cortex_pipelines_tests.parameters import sections
 _PARAMETERS = sections()
 _THINGS = ("ticket", "seat", "hall", "price", "guest", "poster", "voucher", "stage")
 Tables = dict[str, pl.DataFrame]
+NOTHING = REDACTIONS.empty(), UNIT_SPLITS.empty(), ()
+"""Neither redactions nor splits nor benchmarks."""
 
 
 def _files() -> dict[str, str]:
@@ -88,13 +90,9 @@ def _frame(texts: dict[str, str]) -> pl.DataFrame:
         }
         for number, (path, text) in enumerate(sorted(texts.items()))
     ]
-    return pl.DataFrame(rows, schema_overrides={"language": pl.String}) if rows else pl.DataFrame(
-        schema={
-            **dict.fromkeys(("source", "path", "blob", "language", "revision"), pl.String),
-            "licence": pl.String,
-            "generated": pl.Boolean, "trainable": pl.Boolean, "text": pl.String,
-        }
-    )  # fmt: skip
+    columns = ("source", "path", "blob", "language", "generated", "revision", "licence", "trainable", "text")
+    flags = ("generated", "trainable")
+    return pl.DataFrame(rows, {name: pl.Boolean if name in flags else pl.String for name in columns})
 
 
 def _facts(files: pl.DataFrame) -> pl.DataFrame:
@@ -251,10 +249,7 @@ def test_a_rule_is_on_one_side_with_all_of_its_examples(
         for file in range(5):
             texts[f"app/part{layer}/file{file}.py"] = f"from app.part{layer + 1}.file{file} import thing{layer}{file}\n"
     files = _frame(texts)
-    tables = architecture_tables(
-        _facts(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
-        dataset_settings,
-    )  # fmt: skip
+    tables = architecture_tables(_facts(files), files, *NOTHING, examples, dataset_settings)
     rules = {split: set(tables[split]["rule"].drop_nulls()) for split in SPLITS}
     answers = {split: set(tables[split]["completion"]) for split in SPLITS}
     assert all(rules.values())
@@ -321,10 +316,8 @@ def test_the_same_input_gives_the_same_rows_in_any_order(
     dataset_settings: DatasetSettings,
     tables: Tables,
 ) -> None:
-    again = architecture_tables(
-        facts.reverse(), files.reverse(), REDACTIONS.empty(), _splits(files).reverse(), [],
-        examples, dataset_settings,
-    )  # fmt: skip
+    splits, none = _splits(files).reverse(), REDACTIONS.empty()
+    again = architecture_tables(facts.reverse(), files.reverse(), none, splits, [], examples, dataset_settings)
     for name, frame in tables.items():
         assert frame.equals(again[name])
 
@@ -333,10 +326,7 @@ def test_a_project_without_architecture_gives_empty_tables(
     examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> None:
     files = _frame({})
-    tables = architecture_tables(
-        ARCHITECTURE_FACTS.empty(), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
-        dataset_settings,
-    )  # fmt: skip
+    tables = architecture_tables(ARCHITECTURE_FACTS.empty(), files, *NOTHING, examples, dataset_settings)
     assert all(frame.is_empty() for frame in tables.values())
     words = " ".join(str(block) for block in missing_kinds(tables).blocks)
     assert "boundary, module, api, schema, deployment, violation" in words
@@ -354,10 +344,7 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
     texts |= {f"src/core/base/{name}.ts": "" for name in ("one", "two", "three", "four", "five")}
     texts["src/main.ts"] = "import { go } from './pages/one';\n"
     files = _frame(texts)
-    tables = architecture_tables(
-        _facts(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
-        dataset_settings,
-    )  # fmt: skip
+    tables = architecture_tables(_facts(files), files, *NOTHING, examples, dataset_settings)
     rows = pl.concat([tables[split] for split in SPLITS])
     injected = rows.filter((pl.col("origin") == "injected") & (pl.col("rule").str.contains("core must")))
     assert injected.height

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -135,29 +136,32 @@ def tables(
     }
 
 
+@pytest.fixture(scope="module")
+def data(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """What these tests work on, by the names of the fixtures."""
+    names = "units files example_project renamed rewritten errors fixes pairs tables settings augmentation"
+    makers = "make_files make_units project_maker"
+    return SimpleNamespace(**{name: request.getfixturevalue(name) for name in f"{names} {makers}".split()})
+
+
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_every_table_has_rows_and_keeps_its_contract(tables: dict[str, Tables], name: str) -> None:
-    assert set(tables[name]) == {*SPLITS, "manifest"}
+def test_every_table_keeps_its_contract_and_has_no_near_duplicates_on_another_side(
+    data: SimpleNamespace, name: str
+) -> None:
+    assert set(data.tables[name]) == {*SPLITS, "manifest"}
     for table in DATA_SETS[name]:
-        frame = tables[name][table.name]
+        frame = data.tables[name][table.name]
         assert frame.height > 0
         assert frame.equals(table.conform(frame))
         assert validate(frame, table, profile(frame)).failures == ()
-
-
-@pytest.mark.parametrize("name", DATA_SETS)
-def test_nothing_has_a_near_duplicates_on_another_side(
-    tables: dict[str, Tables], name: str, settings: DatasetSettings
-) -> None:
-    """Each row with each of the other sides, the slow way."""
     for columns in COMPARED[name]:
         sets = {
-            split: [shingles(text, 5) for text in texts_to_compare(tables[name][split], columns)["compared"]]
+            split: [shingles(text, 5) for text in texts_to_compare(data.tables[name][split], columns)["compared"]]
             for split in SPLITS
         }
         for split, other_split in (("train", "validation"), ("train", "test"), ("validation", "test")):
             worst = max(jaccard(first, second) for first in sets[split] for second in sets[other_split])
-            assert worst < settings.near_duplicate_threshold
+            assert worst < data.settings.near_duplicate_threshold
 
 
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
@@ -168,13 +172,19 @@ def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSet
         require_no_leakage(rows, "completion_dataset", (("completion",),), join)
 
 
-def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> None:
+def test_a_file_and_its_mutants_are_on_one_side(data: SimpleNamespace) -> None:
     file_splits: dict[str, set[str]] = {}
-    for data_set in tables.values():
+    for data_set in data.tables.values():
         for split in SPLITS:
             for path in data_set[split]["path"]:
                 file_splits.setdefault(path, set()).add(split)
     assert all(len(data_set) == 1 for data_set in file_splits.values()), file_splits
+    side_of = dict(data.example_project.splits.select("unit_id", "split").iter_rows())
+    data_set = data.tables["refactoring_dataset"]
+    for split in SPLITS:
+        unit_rows = data_set[split].filter(pl.col("origin") != "history")
+        assert unit_rows.height > 0
+        assert all(side_of[unit] == split for unit in unit_rows["unit_id"])
 
 
 def test_only_train_is_augmented_and_at_most_by_its_share(tables: dict[str, Tables], settings: DatasetSettings) -> None:
@@ -186,15 +196,16 @@ def test_only_train_is_augmented_and_at_most_by_its_share(tables: dict[str, Tabl
         assert 0 < share <= settings.max_augmented_share
         for split in ("validation", "test"):
             assert set(tables[name][split]["origin"]) == {"original"}
+    variants = tables["naming_dataset"]["train"].filter(pl.col("origin") == "renamed")
+    assert "variable" not in set(variants["kind"])
+    assert "shown_entries" not in set(tables["naming_dataset"]["train"]["completion"])
 
 
-def test_a_variant_is_written_for_the_body_of_its_unit(
-    tables: dict[str, Tables], rewritten: pl.DataFrame, units: pl.DataFrame
-) -> None:
-    train = tables["completion_dataset"]["train"]
+def test_a_variant_is_written_for_the_body_of_its_unit(data: SimpleNamespace) -> None:
+    train = data.tables["completion_dataset"]["train"]
     variants = train.filter(pl.col("origin").str.starts_with("rewritten:"))
-    codes = rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
-    with_codes = variants.join(codes, on=["unit_id", "origin"]).join(units.select("unit_id", "code"), on="unit_id")
+    codes = data.rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
+    with_codes = variants.join(codes, on=["unit_id", "origin"]).join(data.units.select("unit_id", "code"), on="unit_id")
     assert with_codes.height == variants.height
     for row in with_codes.iter_rows(named=True):
         assert row["rewritten_code"].rstrip().endswith(row["completion"])
@@ -249,24 +260,7 @@ def test_a_cap_keeps_the_share_of_each_language(settings: DatasetSettings, most:
     assert set(capped_rows["example_id"]) <= set(rows_under_cap(most + 1)["example_id"])
 
 
-def test_new_names_of_variables_are_never_answers(tables: dict[str, Tables]) -> None:
-    variants = tables["naming_dataset"]["train"].filter(pl.col("origin") == "renamed")
-    assert "variable" not in set(variants["kind"])
-    assert "shown_entries" not in set(tables["naming_dataset"]["train"]["completion"])
-
-
-def test_a_mutant_is_on_the_side_of_its_unit(
-    tables: dict[str, Tables], example_project: Any, errors: pl.DataFrame
-) -> None:
-    side_of = dict(example_project.splits.select("unit_id", "split").iter_rows())
-    data_set = tables["refactoring_dataset"]
-    for split in SPLITS:
-        unit_rows = data_set[split].filter(pl.col("origin") != "history")
-        assert unit_rows.height > 0
-        assert all(side_of[unit] == split for unit in unit_rows["unit_id"])
-
-
-def test_refactoring_rows_say_what_is_wrong(tables: dict[str, Tables]) -> None:
+def test_refactoring_rows_say_what_is_wrong_and_are_of_trainable_code(tables: dict[str, Tables]) -> None:
     rows = pl.concat([tables["refactoring_dataset"][split] for split in SPLITS])
     by_origin = {row["origin"]: row for row in rows.iter_rows(named=True)}
     error = by_origin["injected_error"]
@@ -278,24 +272,19 @@ def test_refactoring_rows_say_what_is_wrong(tables: dict[str, Tables]) -> None:
     history = by_origin["history"]
     assert history["refactoring"] == "Rename Method"
     assert "def second_" in history["completion"]
-
-
-def test_pairs_of_vendored_code_are_left_out(tables: dict[str, Tables]) -> None:
     entries = tables["refactoring_dataset"]["manifest"]
     vendored = entries.filter(pl.col("path") == "vendor/lib.py")
     assert vendored["left_out"].to_list() == ["licence"]
 
 
-def test_the_manifest_accounts_for_everything(
-    tables: dict[str, Tables], units: pl.DataFrame, files: pl.DataFrame, example_project: Any
-) -> None:
-    texts = {path: text.encode() for path, text in files.select("path", "text").iter_rows()}
-    codes = dict(units.select("unit_id", "code").iter_rows())
+def test_the_manifest_accounts_for_everything(data: SimpleNamespace) -> None:
+    texts = {path: text.encode() for path, text in data.files.select("path", "text").iter_rows()}
+    codes = dict(data.units.select("unit_id", "code").iter_rows())
     for name in ("completion_dataset", "naming_dataset"):
-        entries = tables[name]["manifest"]
+        entries = data.tables[name]["manifest"]
         for split in SPLITS:
             split_entries = entries.filter(pl.col("split") == split)
-            assert set(split_entries["entry_id"]) == set(tables[name][split]["example_id"])
+            assert set(split_entries["entry_id"]) == set(data.tables[name][split]["example_id"])
             assert split_entries["left_out"].null_count() == split_entries.height
         for row in entries.filter(pl.col("split").is_not_null()).iter_rows(named=True):
             span = texts[row["path"]][row["start_byte"] : row["end_byte"]].decode()
@@ -307,18 +296,16 @@ def test_the_manifest_accounts_for_everything(
             assert "near_duplicate_elsewhere" in row["filters"]
         reasons = set(entries["left_out"].drop_nulls())
         assert {"generated", "near_duplicate"} <= reasons
-    generated = tables["completion_dataset"]["manifest"].filter(pl.col("left_out") == "generated")
+    generated = data.tables["completion_dataset"]["manifest"].filter(pl.col("left_out") == "generated")
     assert set(generated["path"]) == {"vendor/lib.py"}
     assert generated["filters"].list.len().to_list() == [0] * generated.height
 
 
-def test_left_out_rows_are_counted_where_there_are_too_many(
-    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
-) -> None:
-    few = settings.model_copy(update={"max_named_left_out": 2})
-    many = settings.model_copy(update={"max_named_left_out": 10**6})
-    entries = completion_tables(example_project.inputs, renamed, rewritten, few)["manifest"]
-    every = completion_tables(example_project.inputs, renamed, rewritten, many)["manifest"]
+def test_left_out_rows_are_counted_where_there_are_too_many(data: SimpleNamespace) -> None:
+    few = data.settings.model_copy(update={"max_named_left_out": 2})
+    many = data.settings.model_copy(update={"max_named_left_out": 10**6})
+    entries = completion_tables(data.example_project.inputs, data.renamed, data.rewritten, few)["manifest"]
+    every = completion_tables(data.example_project.inputs, data.renamed, data.rewritten, many)["manifest"]
     is_excluded = pl.col("left_out").is_not_null()
     by_reason = entries.filter(is_excluded).group_by("left_out").agg(pl.col("count").sum(), pl.len())
     assert by_reason["len"].max() <= 2 + entries["language"].n_unique()
@@ -341,24 +328,21 @@ def test_a_copied_file_and_generated_code_are_left_out(example_project: Any, uni
     assert reasons["generated"] == units.filter(pl.col("path").str.starts_with("vendor/")).height
 
 
-def test_sizes_are_capped_and_a_smaller_set_is_part_of_a_larger(
-    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
-) -> None:
-    few = settings.model_copy(update={"max_train": 7, "max_validation": 2, "max_test": 3})
-    capped = completion_tables(example_project.inputs, renamed, rewritten, few)
+def test_sizes_are_capped_altogether_and_by_kind(data: SimpleNamespace) -> None:
+    few = data.settings.model_copy(update={"max_train": 7, "max_validation": 2, "max_test": 3})
+    capped = completion_tables(data.example_project.inputs, data.renamed, data.rewritten, few)
     assert {split: capped[split].height for split in SPLITS} == {"train": 7, "validation": 2, "test": 3}
     most = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
-    everything = completion_tables(example_project.inputs, renamed, rewritten, settings.model_copy(update=most))
+    everything = completion_tables(
+        data.example_project.inputs, data.renamed, data.rewritten, data.settings.model_copy(update=most)
+    )
     assert set(capped["test"]["example_id"]) <= set(everything["test"]["example_id"])
     reasons = set(everything["manifest"].filter(pl.col("origin") == "original")["left_out"])
     assert "sample" not in reasons
-
-
-def test_kinds_have_bounds_of_their_own(
-    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
-) -> None:
     bounds = {"max_by_kind": {"completion_dataset": {"method": 4, "import": 0}}}
-    capped = completion_tables(example_project.inputs, renamed, rewritten, settings.model_copy(update=bounds))
+    capped = completion_tables(
+        data.example_project.inputs, data.renamed, data.rewritten, data.settings.model_copy(update=bounds)
+    )
     train = capped["train"].filter(pl.col("origin") == "original")
     kinds = dict(train.group_by("kind").len().iter_rows())
     assert kinds["method"] == 4
@@ -366,77 +350,57 @@ def test_kinds_have_bounds_of_their_own(
     assert capped["test"].filter(pl.col("kind") == "method").height == 1
 
 
-def test_the_order_of_the_input_does_not_matter(
-    units: pl.DataFrame,
-    files: pl.DataFrame,
-    renamed: pl.DataFrame,
-    rewritten: pl.DataFrame,
-    settings: DatasetSettings,
-    tables: dict[str, Tables],
-    project_maker: Callable[..., Any],
-) -> None:
-    shuffled = project_maker(units.sample(fraction=1, shuffle=True, seed=4), files.reverse(), settings)
-    again = completion_tables(shuffled.inputs, renamed.reverse(), rewritten.reverse(), settings)
-    naming = naming_tables(shuffled.inputs, renamed.reverse(), settings)
+def test_the_order_of_the_input_does_not_matter(data: SimpleNamespace) -> None:
+    shuffled = data.project_maker(
+        data.units.sample(fraction=1, shuffle=True, seed=4), data.files.reverse(), data.settings
+    )
+    again = completion_tables(shuffled.inputs, data.renamed.reverse(), data.rewritten.reverse(), data.settings)
+    naming = naming_tables(shuffled.inputs, data.renamed.reverse(), data.settings)
     for split in (*SPLITS, "manifest"):
-        assert again[split].equals(tables["completion_dataset"][split])
-        assert naming[split].equals(tables["naming_dataset"][split])
+        assert again[split].equals(data.tables["completion_dataset"][split])
+        assert naming[split].equals(data.tables["naming_dataset"][split])
 
 
-def test_a_project_too_small_says_what_to_do(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
-) -> None:
+def test_a_project_too_small_or_with_an_empty_side_says_what_to_do(data: SimpleNamespace) -> None:
     body = "    return [one.first, one.second, one.third, one.fourth]\n"
     for texts in ({"a.py": f"def collect(one):\n{body}"}, {"README.md": "nothing here"}):
-        files = make_files(texts)
+        files = data.make_files(texts)
         with pytest.raises(DatasetError, match=r"too small to be split.*cortex add NAME SOURCE"):
-            split_units(make_units(files), files, REPOSITORY_COMMITS.empty(), (), settings)
-
-
-def test_a_side_that_ends_up_empty_is_an_error(
-    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
-) -> None:
-
-    units = example_project.inputs.units.filter(pl.col("split") != "test")
+            split_units(data.make_units(files), files, REPOSITORY_COMMITS.empty(), (), data.settings)
+    units = data.example_project.inputs.units.filter(pl.col("split") != "test")
     with pytest.raises(DatasetError, match="no example is left for test"):
-        completion_tables(replace(example_project.inputs, units=units), renamed, rewritten, settings)
+        completion_tables(
+            replace(data.example_project.inputs, units=units), data.renamed, data.rewritten, data.settings
+        )
 
 
-def test_the_assets_read_folders_and_give_every_table(
-    tmp_path: Path,
-    units: pl.DataFrame,
-    files: pl.DataFrame,
-    renamed: pl.DataFrame,
-    rewritten: pl.DataFrame,
-    errors: pl.DataFrame,
-    pairs: pl.DataFrame,
-    settings: DatasetSettings,
-    tables: dict[str, Tables],
-) -> None:
+def test_the_assets_read_folders_and_give_every_table(data: SimpleNamespace, tmp_path: Path) -> None:
     def write(folder: str, **frames: pl.DataFrame) -> Path:
         (tmp_path / folder).mkdir(exist_ok=True)
         for name, frame in frames.items():
             frame.write_parquet(tmp_path / folder / f"{name}.parquet")
         return tmp_path / folder
 
-    annotated = write("units", units=units)
-    read = write("files", files=files, redactions=REDACTIONS.empty())
-    augmented = write("augmented", renamed_units=renamed, rewritten_units=rewritten, injected_errors=errors)
-    history = write("pairs", refactoring_pairs=pairs)
+    annotated = write("units", units=data.units)
+    read = write("files", files=data.files, redactions=REDACTIONS.empty())
+    augmented = write(
+        "augmented", renamed_units=data.renamed, rewritten_units=data.rewritten, injected_errors=data.errors
+    )
+    history = write("pairs", refactoring_pairs=data.pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
     split_cache = RowCache(tmp_path / "splits of units", "1")
-    splits = write("splits", **unit_splits(annotated, read, commits, settings, tmp_path, split_cache))
+    splits = write("splits", **unit_splits(annotated, read, commits, data.settings, tmp_path, split_cache))
     cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
-        data_set = asset(annotated, augmented, read, splits, settings, out, cache)
+        data_set = asset(annotated, augmented, read, splits, data.settings, out, cache)
         for split in (*SPLITS, "manifest"):
-            assert data_set[split].equals(tables[asset.name][split])
+            assert data_set[split].equals(data.tables[asset.name][split])
         assert (out / "card.md").read_text().startswith(f"# {asset.name}")
         assert "Sizes" in (out / "report.html").read_text()
     out = write("refactoring")
     privacy = PrivacySettings.model_validate(sections()["privacy"])
-    first = (annotated, augmented, history, read, splits, settings, privacy)
+    first = (annotated, augmented, history, read, splits, data.settings, privacy)
     data_set = refactoring_dataset(*first, "project", tmp_path, out, cache)
     assert data_set["test"].filter(pl.col("origin") == "injected_error").height > 0
     again = refactoring_dataset(*first, "project", tmp_path, out, cache)
@@ -460,17 +424,15 @@ def test_a_split_by_time_reads_the_history(units: pl.DataFrame, files: pl.DataFr
     assert test_reasons.str.ends_with("test by time").all()
 
 
-def test_changes_too_large_or_without_a_change_are_no_rows(
-    example_project: Any, pairs: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
-) -> None:
-    unchanged = pairs.with_columns(pl.col("before").alias("after"))
-    none = pair_candidates(unchanged, files, example_project.splits, (), settings)
+def test_changes_too_large_or_without_a_change_are_no_rows(data: SimpleNamespace) -> None:
+    unchanged = data.pairs.with_columns(pl.col("before").alias("after"))
+    none = pair_candidates(unchanged, data.files, data.example_project.splits, (), data.settings)
     assert none["not_made"].to_list()[:2] == ["answer_in_prompt", "answer_in_prompt"]
-    small = settings.model_copy(update={"max_change_bytes": 10})
-    large = pair_candidates(pairs, files, example_project.splits, (), small)
+    small = data.settings.model_copy(update={"max_change_bytes": 10})
+    large = pair_candidates(data.pairs, data.files, data.example_project.splits, (), small)
     assert large["not_made"].to_list()[:2] == ["body_size", "body_size"]
-    dirty = [fingerprints_of(pairs["before"].to_list(), 3)]
-    contaminated_rows = pair_candidates(pairs, files, example_project.splits, dirty, settings)
+    dirty = [fingerprints_of(data.pairs["before"].to_list(), 3)]
+    contaminated_rows = pair_candidates(data.pairs, data.files, data.example_project.splits, dirty, data.settings)
     assert contaminated_rows["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
 
 
@@ -489,35 +451,28 @@ def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
     assert cached_fixes(units, RowCache(tmp_path, "1")) == fixes_by_unit
 
 
-def test_tables_are_those_of_a_run_from_nothing_after_a_change(
-    files: pl.DataFrame,
-    make_units: Callable[[pl.DataFrame], pl.DataFrame],
-    project_maker: Callable[..., Any],
-    augmentation: AugmentationSettings,
-    fixes: dict[str, list[SmellFix]],
-    pairs: pl.DataFrame,
-    settings: DatasetSettings,
-    tmp_path: Path,
-) -> None:
+def test_tables_are_those_of_a_run_from_nothing_after_a_change(data: SimpleNamespace, tmp_path: Path) -> None:
     longer = pl.col("text") + "\n\ndef copy(first, second):\n    return first + 20 * second\n"
-    without_voyage = files.filter(pl.col("path") != "shop/voyage.py").with_columns(
+    without_voyage = data.files.filter(pl.col("path") != "shop/voyage.py").with_columns(
         pl.when(pl.col("path") == "shop/parcel.py").then(longer).otherwise("text").alias("text")
     )
     cache = RowCache(tmp_path, "1")
-    for changed in (files, without_voyage):
-        units = make_units(changed)
-        example_project = project_maker(units, changed, settings)
+    for changed in (data.files, without_voyage):
+        units = data.make_units(changed)
+        example_project = data.project_maker(units, changed, data.settings)
         read, nothing = example_project.inputs, REPOSITORY_COMMITS.empty()
-        splits = split_units(units, changed, nothing, (), settings, cache.scoped("splits"))
+        splits = split_units(units, changed, nothing, (), data.settings, cache.scoped("splits"))
         assert splits.equals(example_project.splits)
         names = (RENAMED_UNITS, INJECTED_ERRORS, REWRITTEN_UNITS)
-        renamed, errors, rewritten = (augmented(table, units, augmentation) for table in names)
+        renamed, errors, rewritten = (augmented(table, units, data.augmentation) for table in names)
         none = REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()
         with_cache, alone = (
             (
-                completion_tables(read, renamed, rewritten, settings, row_cache and row_cache.scoped("completion")),
-                naming_tables(read, renamed, settings, row_cache and row_cache.scoped("naming")),
-                refactoring_tables(read, errors, fixes, pairs, *none, changed, (), settings, row_cache),
+                completion_tables(
+                    read, renamed, rewritten, data.settings, row_cache and row_cache.scoped("completion")
+                ),
+                naming_tables(read, renamed, data.settings, row_cache and row_cache.scoped("naming")),
+                refactoring_tables(read, errors, data.fixes, data.pairs, *none, changed, (), data.settings, row_cache),
             )
             for row_cache in (cache, None)
         )

@@ -59,11 +59,15 @@ def test_the_card_counts_what_is_there(tmp_path: Path, tables: Tables, settings:
     assert sum(count for name, count in metrics.items() if name.startswith("left_out_")) == excluded
 
 
-def test_sizes_add_up(tables: Tables) -> None:
+def test_sizes_add_up_over_what_has_no_value(tables: Tables) -> None:
     counts = sizes(tables, "kind")
     for split in SPLITS:
         assert counts[split].sum() == tables[split].height
     assert counts["all"].is_sorted(descending=True)
+    split = pl.DataFrame({"licence": [None, "MIT"]}, schema={"licence": pl.String})
+    counts = sizes(dict.fromkeys(SPLITS, split), "licence")
+    assert counts["licence"].to_list() == ["MIT", None]
+    assert counts["all"].to_list() == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -126,13 +130,6 @@ def test_redactions_are_counted_in_the_lines_of_a_unit() -> None:
         {"source": ["s", "s", "s"], "path": ["a.py", "a.py", "b.py"], "start_line": [5, 7, 1], "end_line": [8, 8, 99]}
     )
     assert count_redactions(units, redactions).to_list() == [2, 0, 0]
-
-
-def test_what_has_no_value_is_one_row_of_the_sizes() -> None:
-    split = pl.DataFrame({"licence": [None, "MIT"]}, schema={"licence": pl.String})
-    counts = sizes(dict.fromkeys(SPLITS, split), "licence")
-    assert counts["licence"].to_list() == ["MIT", None]
-    assert counts["all"].to_list() == [3, 3]
 
 
 def test_conventions_of_this_package_are_those_of_python(

@@ -54,17 +54,15 @@ def test_a_users_list_is_kept_out(make: object, tmp_path: Path, settings: Datase
     assert contaminated([OTHER, TASK, inside, ""], benchmarks, with_own).to_list() == [False, True, True, False]
 
 
-def test_half_of_an_item_counts_and_less_does_not(settings: DatasetSettings) -> None:
+def test_what_counts_is_half_of_an_item_that_is_long_enough(settings: DatasetSettings) -> None:
     words = [f"word{n}" for n in range(109)]
     benchmarks = [fingerprints_of([" ".join(words)], 10)]
     half = " ".join(words[:59])
     less = " ".join(words[:58])
     assert contaminated([half, less], benchmarks, settings).to_list() == [True, False]
-
-
-def test_texts_too_short_to_tell_anything_are_no_items(settings: DatasetSettings) -> None:
     benchmarks = [fingerprints_of(["def is_even(n): return n % 2 == 0"], 10)]
     assert not contaminated(["def is_even(n): return n % 2 == 0"], benchmarks, settings).any()
+    assert not contaminated([TASK], [fingerprints_of([], 10)], settings).any()
 
 
 def test_the_shipped_benchmarks_are_there_and_hold_no_text(tmp_path: Path, settings: DatasetSettings) -> None:
@@ -97,7 +95,3 @@ def test_a_list_that_cannot_be_read_says_what_to_do(
     (tmp_path / "bad.jsonl").write_bytes(b"\n{oh")
     with pytest.raises(BenchmarkError, match=words):
         load_fingerprints(tmp_path, settings.model_copy(update={"decontaminate": (user_list,)}))
-
-
-def test_nothing_is_compared_with_an_empty_list(settings: DatasetSettings) -> None:
-    assert not contaminated([TASK], [fingerprints_of([], 10)], settings).any()

@@ -148,13 +148,15 @@ def test_what_may_not_be_trained_on_is_left_out_and_counted(
     assert reasons(tables) == expected
 
 
-def test_a_near_duplicate_of_what_is_held_out_is_not_trained_on(
-    make: Any, files_by_split: dict[str, list[str]]
-) -> None:
+def test_what_is_held_out_or_repeated_is_not_trained_on(make: Any, files_by_split: dict[str, list[str]]) -> None:
     words = {"original": "total = 0", "corrected": "\n".join(f"total += price_{n} * rate_{n}" for n in range(9))}
     tables = make([correction(files_by_split[split][0], split, **words) for split in ("train", "test")])
     assert (tables["train"].height, tables["test"].height) == (0, 1)
     assert reasons(tables) == {"near_duplicate_elsewhere": 1}
+    path = files_by_split["train"][0]
+    tables = make([correction(path, name, unit=name) for name in ("ann", "bob")])
+    assert rows(tables).height == 1
+    assert sum(reasons(tables).values()) == 1
 
 
 def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
@@ -236,10 +238,3 @@ def test_the_asset_works_without_feedback_and_says_so(
     assert says_nothing == (reasons(tables) == {"feedback_none": 0}) == (not events)
     again = feedback_dataset(*inputs)
     assert all(again[name].equals(tables[name]) for name in tables)
-
-
-def test_the_same_correction_by_two_people_is_trained_on_once(make: Any, files_by_split: dict[str, list[str]]) -> None:
-    path = files_by_split["train"][0]
-    tables = make([correction(path, name, unit=name) for name in ("ann", "bob")])
-    assert rows(tables).height == 1
-    assert sum(reasons(tables).values()) == 1

@@ -66,7 +66,9 @@ def context_lines(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple
     return RepositoryContext(units, most).lines(unit, calls)
 
 
-def test_the_context_shows_siblings_and_what_is_called(laid_out: tuple[pl.DataFrame, Any]) -> None:
+def test_the_context_shows_siblings_and_what_is_called_but_not_of_other_sides(
+    laid_out: tuple[pl.DataFrame, Any],
+) -> None:
     units, _ = laid_out
     lines = context_lines(units, 6, unit_named(units, "pay"))
     assert lines == (
@@ -74,10 +76,6 @@ def test_the_context_shows_siblings_and_what_is_called(laid_out: tuple[pl.DataFr
         "# shop/prices.py: def rounded(value, places=2)",
     ) or lines == ("# def warn(self, customer, amount):", "# shop/prices.py: def rounded(value, places=2):")
     assert context_lines(units, 0, unit_named(units, "pay")) == ()
-
-
-def test_train_is_shown_nothing_of_other_sides(laid_out: tuple[pl.DataFrame, Any]) -> None:
-    units, _ = laid_out
     in_test = pl.when(pl.col("path") == "shop/prices.py").then(pl.lit("test"))
     parted = units.with_columns(in_test.otherwise("split").alias("split"))
     lines = context_lines(parted, 6, unit_named(parted, "pay"))

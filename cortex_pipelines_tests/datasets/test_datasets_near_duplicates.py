@@ -59,8 +59,12 @@ class Groups:
         self.of = [target if group == absorbed else group for group in self.of]
 
 
-def test_layout_does_not_count() -> None:
+def test_texts_of_any_size_and_layout_have_shingles() -> None:
     assert jaccard(shingles("f ( a,b )", 3), shingles("f(a,\n    b)", 3)) == 1
+    big = "word " * 60000 + "\x00\ud800 é—"
+    assert len(shingles(big, 5)) > 1
+    assert np.array_equal(shingles("é ü", 1), np.sort(shingles("ü é", 1)))
+    assert len(shingles("", 5)) == 1
 
 
 @hypothesis_settings(deadline=None)
@@ -155,13 +159,6 @@ def test_many_texts_at_once_are_the_same_as_one_by_one(texts: list[str], size: i
     assert all(np.array_equal(subset[index], together[n]) for index, n in enumerate(rows))
     batches = [text_shingles for batch in together.batches(3) for text_shingles in batch]
     assert all(np.array_equal(a, b) for a, b in zip(batches, together, strict=True))
-
-
-def test_texts_larger_than_a_batch_and_odd_bytes() -> None:
-    big = "word " * 60000 + "\x00\ud800 é—"
-    assert len(shingles(big, 5)) > 1
-    assert np.array_equal(shingles("é ü", 1), np.sort(shingles("ü é", 1)))
-    assert len(shingles("", 5)) == 1
 
 
 @hypothesis_settings(deadline=None)

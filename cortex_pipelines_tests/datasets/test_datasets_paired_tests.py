@@ -51,14 +51,7 @@ def _test(word: str, number: int) -> str:
 
 @dataclass(frozen=True)
 class Paired:
-    """A project with a test for each function.
-
-    Args:
-        project: Its units.
-        units: ANNOTATED_UNITS.
-        cases: TEST_CASES.
-        files: REPOSITORY_FILES.
-    """
+    """A project with a test for each function."""
 
     project: ProjectUnits
     units: pl.DataFrame
@@ -161,16 +154,10 @@ def test_a_test_that_may_not_be_trained_on_is_left_out(paired: Paired, settings:
     ):  # fmt: skip
         manifest = paired.tables(settings, splits={"": "train"}, **changed)["manifest"]
         assert manifest["left_out"].drop_nulls().to_list() == [reason]
-
-
-def test_a_test_of_a_benchmark_is_left_out(paired: Paired, settings: DatasetSettings) -> None:
     code = paired.cases.filter(pl.col("path") == "tests/test_crate.py")["code"].item()
     benchmark = fingerprints_of([code], settings.contamination_tokens)
     manifest = paired.tables(settings, benchmark, splits={"": "train"})["manifest"]
     assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
-
-
-def test_a_function_that_a_test_defines_is_no_test(paired: Paired, settings: DatasetSettings) -> None:
     crate = pl.col("path") == "tests/test_crate.py"
     outer = paired.cases.filter(crate)
     inner = outer.with_columns(pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1)

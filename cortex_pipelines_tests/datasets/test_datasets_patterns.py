@@ -13,7 +13,7 @@ from cortex_pipelines.api import load_parameters
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.changes import PATTERN_ROWS, REVIEW_ROWS, pattern_rows, review_rows
+from cortex_pipelines.datasets.tasks.changes import pattern_rows, review_rows
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
 from cortex_pipelines.datasets.team_patterns import proposed_patterns, served_patterns
 from cortex_pipelines.extraction.patterns.pattern_files import read_patterns
@@ -66,13 +66,19 @@ def pattern_texts(files: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([files, *rows, closed])
 
 
-def tables_of(example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings) -> dict[str, Any]:
-    errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
-    rows, none = pattern_rows(pattern_texts, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
-    return refactoring_tables(example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings)
+def tables_of(
+    example_project: Any,
+    files: pl.DataFrame,
+    settings: DatasetSettings,
+    errors: pl.DataFrame = INJECTED_ERRORS.empty(),  # noqa: B008
+) -> dict[str, pl.DataFrame]:
+    """The refactoring data set of the reviews and patterns among the files."""
+    rows = review_rows(files, "shop", _PRIVACY), pattern_rows(files, "shop", _PRIVACY)
+    pairs = REFACTORING_PAIRS.empty()
+    return refactoring_tables(example_project.inputs, errors, {}, pairs, *rows, files, (), settings)
 
 
-def test_a_pattern_is_a_row_of_train_for_each_language(
+def test_a_pattern_is_a_row_of_train_for_each_language_or_the_manifest_says_why_not(
     example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     tables = tables_of(example_project, pattern_texts, settings)
@@ -88,12 +94,6 @@ def test_a_pattern_is_a_row_of_train_for_each_language(
     assert python["split_reason"] == "a pattern, which is guidance: train"
     held_out = pl.concat([tables["validation"], tables["test"]])
     assert held_out.filter(pl.col("origin") == "pattern").is_empty()
-
-
-def test_the_manifest_says_which_patterns_are_no_examples(
-    example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
-) -> None:
-    tables = tables_of(example_project, pattern_texts, settings)
     entries = tables["manifest"].filter(pl.col("origin") == "pattern", pl.col("left_out").is_not_null())
     assert dict(entries.select("path", "left_out").iter_rows()) == {
         "patterns/round.yaml": "pattern_repeated",
@@ -105,9 +105,12 @@ def test_the_manifest_says_which_patterns_are_no_examples(
     assert invalid["filters"].to_list() == [[]]
 
 
-def test_the_same_patterns_in_another_order_give_the_same_rows(pattern_texts: pl.DataFrame) -> None:
+def test_the_same_files_in_another_order_give_the_same_rows(
+    pattern_texts: pl.DataFrame, exported: pl.DataFrame
+) -> None:
     again = pattern_rows(pattern_texts.reverse(), "shop", _PRIVACY)
     assert again.equals(pattern_rows(pattern_texts, "shop", _PRIVACY))
+    assert review_rows(exported.reverse(), "shop", _PRIVACY).equals(review_rows(exported, "shop", _PRIVACY))
     assert again["unit_id"].is_unique().all()
 
 
@@ -123,9 +126,7 @@ def test_a_pattern_that_is_like_held_out_code_is_left_out(
     error_row = (held_out_unit["unit_id"], "use(a)", code, "wrong_name", "Put right.")
     errors = pl.DataFrame([error_row], schema=list(ERROR_COLUMNS), orient="row")
     pattern_texts = pl.concat([files, yaml_file(files, "patterns/own.yaml", text)])
-    rows, none = pattern_rows(pattern_texts, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
-    pairs = REFACTORING_PAIRS.empty()
-    tables = refactoring_tables(example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings)
+    tables = tables_of(example_project, pattern_texts, settings, errors)
     (entry,) = tables["manifest"].filter(pl.col("origin") == "pattern").iter_rows(named=True)
     assert entry["left_out"] == "near_duplicate_elsewhere"
 
@@ -157,6 +158,9 @@ def test_places_that_break_a_pattern_are_listed_and_fail(checkout: Path) -> None
     assert "1 patterns checked, 1 places break one" in checked.stderr
     assert cortex("check", "b.py", "src/a.js").stdout == ""
     assert "no such file or folder" in cortex("check", "gone.py", status=1).output
+    (checkout / "patterns" / "own.yaml").write_text(OWN)
+    (checkout / "src" / os.fsdecode(b"b\xff.py")).write_text("drop(1)\n")
+    assert "1 places break one" in cortex("check", "src", status=1).stderr
 
 
 def test_a_file_that_is_no_pattern_fails_the_check(checkout: Path) -> None:
@@ -217,12 +221,6 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     assert "params.yaml has no project gamma" in unknown
 
 
-def test_a_file_that_cannot_be_named_is_passed_over_as_by_a_search(checkout: Path) -> None:
-    (checkout / "patterns" / "own.yaml").write_text(OWN)
-    (checkout / "src" / os.fsdecode(b"b\xff.py")).write_text("drop(1)\n")
-    assert "1 places break one" in cortex("check", "src", status=1).stderr
-
-
 @pytest.mark.slow
 def test_the_gateway_reads_the_patterns_of_the_pinned_files(
     exact_made: MiniProject, monkeypatch: pytest.MonkeyPatch
@@ -260,10 +258,7 @@ def exported(files: pl.DataFrame) -> pl.DataFrame:
 def test_a_review_is_a_row_with_what_was_said(
     example_project: Any, exported: pl.DataFrame, settings: DatasetSettings
 ) -> None:
-    reviews = review_rows(exported, "shop", _PRIVACY)
-    errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
-    rows = reviews, PATTERN_ROWS.to_frame()
-    tables = refactoring_tables(example_project.inputs, errors, {}, pairs, *rows, exported, (), settings)
+    tables = tables_of(example_project, exported, settings)
     all_rows = pl.concat([tables[name] for name in tables if name != "manifest"])
     (row,) = all_rows.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert "A reviewer says: Round it here, ask redacted-" in row["prompt"]
@@ -303,11 +298,6 @@ def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
     assert dict(reviews.group_by("export").len().iter_rows()) == {"notes.ndjson": 4, "2024-January.txt": 1}
 
 
-def test_the_same_reviews_in_another_order_give_the_same_rows(exported: pl.DataFrame) -> None:
-    again = review_rows(exported.reverse(), "shop", _PRIVACY)
-    assert again.equals(review_rows(exported, "shop", _PRIVACY))
-
-
 def test_a_review_of_a_tracker_is_a_row_too(
     example_project: Any, files: pl.DataFrame, settings: DatasetSettings, tmp_path: Path
 ) -> None:
@@ -326,11 +316,7 @@ def test_a_review_of_a_tracker_is_a_row_too(
         for file in read_rows(source, sha256, tmp_path, limits)
         if isinstance(file, File)
     ]
-    with_tracker = pl.concat([files, *rows])
-    reviews = review_rows(with_tracker, "shop", _PRIVACY)
-    errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
-    both = reviews, PATTERN_ROWS.to_frame()
-    tables = refactoring_tables(example_project.inputs, errors, {}, pairs, *both, with_tracker, (), settings)
+    tables = tables_of(example_project, pl.concat([files, *rows]), settings)
     all_rows = pl.concat([tables[name] for name in tables if name != "manifest"])
     (example,) = all_rows.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert example["completion"] == "return 1"

@@ -29,6 +29,7 @@ from cortex_pipelines_tests.parameters import load_cases
 CASES = load_cases(__file__)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
+Candidates = Callable[..., dict[str, dict[str, Any]]]
 
 PYTHON = CASES["PYTHON"]
 
@@ -39,22 +40,13 @@ def cut(code: str, body_start: str) -> UnitParts | None:
     return cut_unit(code, len(code[: code.index(body_start)].encode()))
 
 
-def test_the_body_begins_with_its_own_indentation() -> None:
+def test_a_unit_is_cut_before_its_body() -> None:
     code = "def f(self):\n        x = 1\n        return x\n\n"
     parts = cut(code, "x = 1")
     assert parts == UnitParts("def f(self):\n", "        x = 1\n        return x")
-
-
-def test_the_brace_belongs_to_the_head_and_the_closing_one_to_the_body() -> None:
     assert cut("int f() {\n  return 1;\n}", "{") == UnitParts("int f() {\n", "  return 1;\n}")
     assert cut("int f() { return 1; }", "{") == UnitParts("int f() {", " return 1; }")
-
-
-def test_text_that_is_not_ascii_is_cut_at_the_right_place() -> None:
     assert cut("def f(ä='ß'):\n    return ä\n", "return") == UnitParts("def f(ä='ß'):\n", "    return ä")
-
-
-def test_an_empty_body_is_nothing_to_write() -> None:
     assert cut("void f() {\n}", "{") is None
     assert cut("void f() { }", "{") is None
 
@@ -65,17 +57,20 @@ def test_headers_around_are_opened_and_indented() -> None:
     assert enclosing_headers("", "", "go") == []
 
 
-def candidates(files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings) -> dict[str, dict[str, Any]]:
-    """Units by name with their completion examples."""
-    laid_out = with_layout(units, file_bytes(files), settings)
-    return {row["name"]: row for row in completion_candidates(laid_out, settings).to_dicts()}
+@pytest.fixture(scope="module")
+def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings) -> Candidates:
+    """Units of a file, by name, with their completion examples."""
+
+    def make(path: str, text: str, **changes: Any) -> dict[str, dict[str, Any]]:
+        files, changed = make_files({path: text}), settings.model_copy(update=changes)
+        laid_out = with_layout(make_units(files), file_bytes(files), changed)
+        return {row["name"]: row for row in completion_candidates(laid_out, changed).to_dicts()}
+
+    return make
 
 
-def test_a_prompt_shows_path_imports_headers_signature_and_docstring(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
-) -> None:
-    files = make_files({"shop/prices.py": PYTHON})
-    examples = candidates(files, make_units(files), settings)
+def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates: Candidates) -> None:
+    examples = candidates("shop/prices.py", PYTHON)
     method = examples["total_price"]
     assert method["prompt"] == (
         "# shop/prices.py\nimport decimal\nfrom typing import (\n    Any,\n)\n\n"
@@ -90,45 +85,29 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(
     assert examples["Shop"]["completion"] is None
 
 
-def test_a_doc_comment_stands_before_the_header(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
-) -> None:
-    files = make_files({"shop/shop.go": GO})
-    total = candidates(files, make_units(files), settings)["Total"]
+def test_a_doc_comment_stands_before_the_header(candidates: Candidates) -> None:
+    total = candidates("shop/shop.go", GO)["Total"]
     assert "// Total adds the prices.\n// It prints them too.\nfunc (s *Shop) Total(" in total["prompt"]
     assert total["prompt"].endswith("int {\n")
     assert total["completion"].startswith("\tsum := 0\n")
     assert total["completion"].endswith("return sum\n}")
 
 
-def test_imports_give_way_when_the_prompt_is_long(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
-) -> None:
-    files = make_files({"shop/prices.py": PYTHON})
-    units = make_units(files)
-    longest = settings.model_copy(update={"max_prompt_bytes": 185})
-    prompt = candidates(files, units, longest)["total_price"]["prompt"]
+def test_imports_give_way_when_the_prompt_is_long(candidates: Candidates) -> None:
+    prompt = candidates("shop/prices.py", PYTHON, max_prompt_bytes=185)["total_price"]["prompt"]
     assert "import decimal" in prompt
     assert "typing" not in prompt
-    shorter = settings.model_copy(update={"max_prompt_bytes": 60})
-    assert candidates(files, units, shorter)["total_price"]["prompt"] is None
+    assert candidates("shop/prices.py", PYTHON, max_prompt_bytes=60)["total_price"]["prompt"] is None
 
 
-def test_a_body_that_stands_in_its_own_prompt_makes_no_example(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
-) -> None:
+def test_a_body_that_stands_in_its_own_prompt_makes_no_example(candidates: Candidates) -> None:
     body = "return first_value + second_value + third_value"
-    files = make_files({"a.py": f'def f(a):\n    """Does: {body}"""\n    {body}\n'})
-    assert candidates(files, make_units(files), settings)["f"]["completion"] is None
+    assert candidates("a.py", f'def f(a):\n    """Does: {body}"""\n    {body}\n')["f"]["completion"] is None
 
 
 @pytest.mark.parametrize("bound", [{"min_body_bytes": 1000}, {"min_body_bytes": 1, "max_body_bytes": 9}])
-def test_bodies_out_of_bounds_make_no_example(
-    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings, bound: dict[str, int]
-) -> None:
-    files = make_files({"shop/prices.py": PYTHON})
-    examples = candidates(files, make_units(files), settings.model_copy(update=bound))
-    assert all(row["completion"] is None for row in examples.values())
+def test_bodies_out_of_bounds_make_no_example(candidates: Candidates, bound: dict[str, int]) -> None:
+    assert all(row["completion"] is None for row in candidates("shop/prices.py", PYTHON, **bound).values())
 
 
 @pytest.mark.parametrize(
@@ -176,9 +155,6 @@ def test_a_name_is_masked_wherever_it_stands(settings: DatasetSettings) -> None:
     variable = naming_example(unit(), NamingTarget("variable", "amount"), settings)
     assert variable is not None
     assert "amount" not in variable
-
-
-def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> None:
     name = NamingTarget("method", "total_price")
     assert naming_example(unit(code="x" * 5000 + " total_price"), name, settings) is None
     assert naming_example(unit(code=f"total_price = '{settings.mask}'"), name, settings) is None

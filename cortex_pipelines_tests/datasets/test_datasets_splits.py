@@ -39,14 +39,19 @@ def test_no_side_is_empty_where_three_components_have_examples(
     assert all(splits[c.name] == "train" for c in groups if not c.weight)
 
 
-def test_the_shares_are_kept_where_components_are_small(settings: DatasetSettings) -> None:
+def test_shares_are_kept_but_for_large_components_and_depend_on_the_seed(settings: DatasetSettings) -> None:
     groups = [SplitGroup(f"u{n}", 1, 1) for n in range(1000)]
     splits = list(assign_groups(groups, settings).values())
     assert splits.count("test") == round(1000 * settings.test_share)
     assert splits.count("validation") == round(1000 * settings.validation_share)
+    groups = [SplitGroup("big", 9, 900), *(SplitGroup(f"u{n}", 1, 10) for n in range(10))]
+    assert assign_groups(groups, settings)["big"] == "train"
+    groups = [SplitGroup(f"u{n}", 1, 1) for n in range(100)]
+    other = settings.model_copy(update={"seed": settings.seed + 1})
+    assert assign_groups(groups, settings) != assign_groups(groups, other)
 
 
-def test_the_shares_hold_in_each_language(settings: DatasetSettings) -> None:
+def test_the_shares_hold_in_each_language_where_no_side_would_be_empty(settings: DatasetSettings) -> None:
     """One language with few large components, one with many small ones, one with a single one."""
     groups = [
         *(SplitGroup(f"python{n}", 1, 1, None, "python") for n in range(200)),
@@ -64,9 +69,6 @@ def test_the_shares_hold_in_each_language(settings: DatasetSettings) -> None:
         assert count(language, "validation") == round(size * settings.validation_share)
     assert [count("go", split) for split in SPLITS] == [1, 0, 1]
     assert [count("rust", split) for split in SPLITS] == [1, 0, 0]
-
-
-def test_languages_do_not_count_where_a_side_would_be_empty(settings: DatasetSettings) -> None:
     groups = [SplitGroup(name, 1, 9, None, name) for name in ("go", "java", "rust")]
     assert sorted(assign_groups(groups, settings).values()) == sorted(SPLITS)
 
@@ -82,17 +84,6 @@ def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> No
     (rust,) = splits.filter(pl.col("language") == "rust").iter_rows(named=True)
     assert rust["split"] == "train"
     assert ", of 1 such group(s) in rust: train" in rust["split_reason"]
-
-
-def test_a_component_too_large_for_a_side_goes_to_train(settings: DatasetSettings) -> None:
-    groups = [SplitGroup("big", 9, 900), *(SplitGroup(f"u{n}", 1, 10) for n in range(10))]
-    assert assign_groups(groups, settings)["big"] == "train"
-
-
-def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
-    groups = [SplitGroup(f"u{n}", 1, 1) for n in range(100)]
-    other = settings.model_copy(update={"seed": settings.seed + 1})
-    assert assign_groups(groups, settings) != assign_groups(groups, other)
 
 
 def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSettings) -> None:

@@ -16,26 +16,8 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-PYTHON = CASES["PYTHON"]
-BLACK = CASES["BLACK"]
-JAVASCRIPT = CASES["JAVASCRIPT"]
-PRETTIER = CASES["PRETTIER"]
-TYPESCRIPT = CASES["TYPESCRIPT"]
-TYPESCRIPT_PRETTIER = CASES["TYPESCRIPT_PRETTIER"]
-JAVA = CASES["JAVA"]
-JAVA_FORMATTED = CASES["JAVA_FORMATTED"]
-GO = CASES["GO"]
-GOFMT = CASES["GOFMT"]
-RUST = CASES["RUST"]
-RUSTFMT = CASES["RUSTFMT"]
-COPIES = {
-    "python": (PYTHON, BLACK),
-    "javascript": (JAVASCRIPT, PRETTIER),
-    "typescript": (TYPESCRIPT, TYPESCRIPT_PRETTIER),
-    "java": (JAVA, JAVA_FORMATTED),
-    "go": (GO, GOFMT),
-    "rust": (RUST, RUSTFMT),
-}
+LANGUAGES = ("python", "javascript", "typescript", "java", "go", "rust")
+COPIES = {language: (CASES[language], CASES[f"{language} formatted"]) for language in LANGUAGES}
 
 
 def squeezed(stream: str) -> list[str]:
@@ -63,11 +45,15 @@ def test_a_changed_program_has_another_one(language: str, old: str, new: str) ->
 
 
 @pytest.mark.parametrize("language", COPIES)
-def test_the_body_of_a_copy_is_a_copy_without_its_header(language: str) -> None:
+def test_copies_are_read_alike_by_their_trees_and_signs(language: str) -> None:
     sign = ":\n" if language == "python" else "{"
     bodies = [code.partition(sign)[2] for code in COPIES[language]]
     first, second = (squeezed(token_stream(body, language)) for body in bodies)
     assert first == second
+    code = COPIES[language][1]
+    by_tree, by_signs = (set(squeezed(read(code, language))) for read in (token_stream, text_tokens))
+    assert len(by_tree & by_signs) / len(by_tree | by_signs) > 0.9
+    assert {guessed_language(code) for code in COPIES[language]} == {language}
 
 
 @pytest.mark.parametrize(
@@ -77,13 +63,6 @@ def test_the_body_of_a_copy_is_a_copy_without_its_header(language: str) -> None:
 def test_code_that_does_not_parse_is_read_by_its_signs(language: str, first: str, second: str) -> None:
     assert squeezed(token_stream(first, language)) == squeezed(token_stream(second, language))
     assert token_stream(first, language) == text_tokens(first, language)
-
-
-@pytest.mark.parametrize("language", COPIES)
-def test_signs_alone_tell_nearly_the_stream_of_the_tree(language: str) -> None:
-    code = COPIES[language][1]
-    by_tree, by_signs = (set(squeezed(read(code, language))) for read in (token_stream, text_tokens))
-    assert len(by_tree & by_signs) / len(by_tree | by_signs) > 0.9
 
 
 @pytest.mark.parametrize(("literal", "language", "normal"), CASES["a_string_is_told_by_its_value"])
@@ -117,16 +96,8 @@ def test_a_number_is_told_by_its_value(literal: str, language: str, normal: str)
     assert normal_number(literal, language) == normal
 
 
-@pytest.mark.parametrize("language", COPIES)
-def test_a_language_is_guessed_alike_for_copies(language: str) -> None:
-    assert {guessed_language(code) for code in COPIES[language]} == {language}
-
-
-def test_prose_is_no_code() -> None:
+def test_prose_and_comments_are_no_code() -> None:
     assert guessed_language("Reads the user's file, and returns what is in it.") is None
-
-
-def test_a_text_of_comments_alone_stays_what_it_is() -> None:
     assert token_stream("# one thing", "python") != token_stream("# another", "python")
 
 
@@ -155,7 +126,7 @@ def test_a_reformatted_copy_of_a_benchmark_is_one(language: str, settings: Datas
 
 
 @pytest.mark.parametrize("quotes", ['"""', "'''", '"', "'", "`", 'r#"'])
-@pytest.mark.parametrize("language", ["python", "javascript", "typescript", "java", "go", "rust"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_quotes_that_are_never_closed_are_read_to_the_end(language: str, quotes: str) -> None:
     text = f"value = {quotes}" + "\\n" * 2000  # two ways to read a backslash would be 2 ** 2000
     assert "value" in text_tokens(text, language)

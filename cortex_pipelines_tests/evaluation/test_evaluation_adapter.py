@@ -24,11 +24,9 @@ from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
-FILES = ("comparison.json", "metrics.json", "quality.json", "report.html")
 
-
-def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(workshop: Workshop, tmp_path: Path) -> None:
-    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained)
+def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(workshop: Workshop) -> None:
+    scores, metrics = workshop.evaluate(workshop.trained)
     assert scores.height == metrics["items"] == 48
     assert metrics["clusters"] == scores["cluster"].n_unique()
     assert metrics["improvement_low"] > 0
@@ -37,18 +35,29 @@ def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(workshop
     tasks = ("completion", "refactoring", "naming", "architecture")
     assert {metrics[f"{task}_items"] for task in tasks} == {12}
     assert set(scores["task"]) == set(tasks)  # tasks without training cost nothing
+    report = workshop.read()
+    lines = report[report.index("By purpose") :]
+    for name in ("components", "endpoints", "queries", "tests"):
+        assert f"<td>{name}</td>" in lines
+    assert "the project has none that may be trained on" in lines
 
 
-def test_an_adapter_whose_update_is_zero_scores_as_the_base(workshop: Workshop, tmp_path: Path) -> None:
-    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.untouched("zero"))
+def test_an_adapter_whose_update_is_zero_scores_as_the_base_and_one_against_itself_as_itself(
+    workshop: Workshop,
+) -> None:
+    scores, metrics = workshop.evaluate(workshop.untouched)
     assert scores["challenger_bits"].to_list() == scores["base_bits"].to_list()
     assert metrics["improvement_low"] == metrics["improvement_high"] == 0
+    champion = ReferenceModel("same", workshop.trained)
+    _, metrics = workshop.evaluate(workshop.trained, champion)
+    assert metrics["improvement_low"] == metrics["improvement_high"] == 0
+    assert metrics["improvement_over_base_low"] > 0
 
 
-def test_bits_are_those_of_the_completion_by_the_textbook(workshop: Workshop, tmp_path: Path) -> None:
+def test_bits_are_those_of_the_completion_by_the_textbook(workshop: Workshop) -> None:
     from transformers import AutoModelForCausalLM
 
-    scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, items=1)
+    scores, _ = workshop.evaluate(workshop.trained, items=1)
     row = scores.filter(pl.col("task") == "naming").row(0, named=True)
     test = pl.read_parquet(workshop.datasets["naming"] / "test.parquet")
     item = test.row(by_predicate=pl.col("example_id") == row["example_id"], named=True)
@@ -63,33 +72,23 @@ def test_bits_are_those_of_the_completion_by_the_textbook(workshop: Workshop, tm
     assert (row["bytes"], row["tokens"]) == (len(space + item["completion"]), len(name))
 
 
-def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop, tmp_path: Path) -> None:
+def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop) -> None:
     champion = ReferenceModel("version-of-weak", workshop.adapter("weak", max_tokens=600))
-    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
+    scores, metrics = workshop.evaluate(workshop.trained, champion)
     assert scores["reference_bits"].to_list() != scores["base_bits"].to_list()
     assert metrics["improvement"] != metrics["improvement_over_base"]
-    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    comparison = json.loads(workshop.read("comparison.json"))
     assert comparison["reference"] == {"version": "version-of-weak", "note": ""}
     assert comparison["challenger"] == {"version": "version-of-trained"}
-    assert "adapter version-of-weak" in (tmp_path / "out" / "report.html").read_text()
-
-
-def test_an_adapter_against_itself_improves_nothing(workshop: Workshop, tmp_path: Path) -> None:
-    champion = ReferenceModel("same", workshop.trained)
-    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
-    assert metrics["improvement_low"] == metrics["improvement_high"] == 0
-    assert metrics["improvement_over_base_low"] > 0
-
-
-def test_a_champion_of_another_base_gives_way_to_the_base_and_it_is_said(workshop: Workshop, tmp_path: Path) -> None:
+    assert "adapter version-of-weak" in workshop.read()
     stranger = workshop.adapter("stranger", max_tokens=300)
     record = json.loads((stranger / "training.json").read_text())
     record["base"] = {"name": "another-base", "digest": "0"}
     (stranger / "training.json").write_text(json.dumps(record))
     champion = ReferenceModel("old", stranger)
-    scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
+    scores, _ = workshop.evaluate(workshop.trained, champion)
     assert scores["reference_bits"].to_list() == scores["base_bits"].to_list()
-    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    comparison = json.loads(workshop.read("comparison.json"))
     assert comparison["reference"]["version"] is None
     assert "another-base" in comparison["reference"]["note"]
 
@@ -98,55 +97,56 @@ def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
     workshop: Workshop, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache, items=6)
+    first, _ = workshop.evaluate(workshop.trained, cache=cache, items=6)
     # partly cached, partly new: must equal a fresh computation of everything
-    mixed, _ = workshop.evaluate(tmp_path / "mixed", workshop.trained, cache=cache)
-    fresh, _ = workshop.evaluate(tmp_path / "fresh", workshop.trained, cache=tmp_path / "nothing")
+    mixed, _ = workshop.evaluate(workshop.trained, cache=cache)
+    fresh, _ = workshop.evaluate(workshop.trained, cache=tmp_path / "nothing")
     assert mixed.equals(fresh)
     assert first.height < mixed.height
-    for name in FILES:
-        assert (tmp_path / "mixed" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+    for name in ("comparison.json", "metrics.json", "quality.json", "report.html"):
+        assert (workshop.outs[-2] / name).read_bytes() == (workshop.outs[-1] / name).read_bytes()
 
 
 def test_a_known_model_is_scored_again_without_loading_it(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache)
+    first, _ = workshop.evaluate(workshop.trained, cache=cache)
     other = workshop.adapter("other", max_tokens=300)
     with mock.patch.object(likelihood, "load_causal_model", side_effect=AssertionError):
-        again, _ = workshop.evaluate(tmp_path / "again", workshop.trained, cache=cache)
+        again, _ = workshop.evaluate(workshop.trained, cache=cache)
         assert again.equals(first)
         with pytest.raises(AssertionError):  # another model misses the cache
-            workshop.evaluate(tmp_path / "other", other, cache=cache)
+            workshop.evaluate(other, cache=cache)
 
 
-def test_without_held_out_items_there_are_no_figures(workshop: Workshop, tmp_path: Path) -> None:
+def test_without_items_or_bytes_or_with_one_cluster_there_is_no_figure(workshop: Workshop, tmp_path: Path) -> None:
     nothing = tinymodel.write_datasets(tmp_path / "nothing", rows=0)
-    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=nothing)
+    scores, metrics = workshop.evaluate(workshop.trained, datasets=nothing)
     assert scores.height == 0
     assert metrics == {"items": 0, "clusters": 0}
-    assert "Nothing was measured" in (tmp_path / "out" / "report.html").read_text()
-
-
-def test_an_item_without_bytes_is_left_out(workshop: Workshop, tmp_path: Path) -> None:
+    assert "Nothing was measured" in workshop.read()
+    datasets = workshop.datasets | {"naming": nothing["naming"]}
+    _, metrics = workshop.evaluate(workshop.trained, datasets=datasets)
+    assert not [name for name in metrics if name.startswith("naming_")]
+    assert "naming: no held-out item" in workshop.read()
     folder = tinymodel.write_datasets(tmp_path / "data", rows=6)
     for dataset in folder.values():
         frame = pl.read_parquet(dataset / "test.parquet")
         frame.with_columns(completion=pl.lit("")).write_parquet(dataset / "test.parquet")
-    scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder)
+    scores, _ = workshop.evaluate(workshop.trained, datasets=folder)
     assert scores.height == 0
-
-
-def test_a_task_without_items_has_no_figures(workshop: Workshop, tmp_path: Path) -> None:
-    empty = tinymodel.write_datasets(tmp_path / "nothing", rows=0)
-    datasets = workshop.datasets | {"naming": empty["naming"]}
-    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=datasets)
-    assert not [name for name in metrics if name.startswith("naming_")]
-    assert "naming: no held-out item" in (tmp_path / "out" / "report.html").read_text()
+    scarce = tinymodel.write_datasets(tmp_path / "scarce", rows=3)
+    datasets = workshop.datasets | {"naming": scarce["naming"]}
+    _, metrics = workshop.evaluate(workshop.trained, datasets=datasets)
+    assert metrics["naming_items"] == 1
+    learnt, _, missed = workshop.read().partition("did not learn")
+    assert "naming: a single cluster" in missed
+    assert "naming: " not in learnt
+    assert "completion: " in learnt
 
 
 def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_path: Path) -> None:
     taught = tinymodel.write_datasets(tmp_path / "data", rows=6, feedback=30)
-    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=taught, generated_items=1)
+    _, metrics = workshop.evaluate(workshop.trained, datasets=taught, generated_items=1)
     assert metrics["feedback_items"] == 10
     for name in ("improvement", "improvement_over_base"):
         low, high = (metrics[f"feedback_{name}_{end}"] for end in ("low", "high"))
@@ -154,24 +154,13 @@ def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_
     assert metrics["choice_correction_items"] == 4
     assert metrics["choice_correction_chance"] == 0.5
     assert 0 <= metrics["choice_correction_challenger_accuracy"] <= 1
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = workshop.read()
     assert '<td>feedback</td><td class="n">10</td>' in page
     assert '<td>correction</td><td class="n">4</td><td class="n">50%</td>' in page
-    _, metrics_without = workshop.evaluate(tmp_path / "without", workshop.trained)
+    _, metrics_without = workshop.evaluate(workshop.trained)
     assert not [name for name in metrics_without if "feedback" in name or "correction" in name]
-    report = (tmp_path / "without" / "report.html").read_text()
+    report = workshop.read()
     assert "feedback: no held-out item, so nothing is known." in report
-
-
-def test_a_single_cluster_of_items_is_no_evidence(workshop: Workshop, tmp_path: Path) -> None:
-    scarce = tinymodel.write_datasets(tmp_path / "scarce", rows=3)
-    datasets = workshop.datasets | {"naming": scarce["naming"]}
-    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=datasets)
-    assert metrics["naming_items"] == 1
-    learnt, _, missed = (tmp_path / "out" / "report.html").read_text().partition("did not learn")
-    assert "naming: a single cluster" in missed
-    assert "naming: " not in learnt
-    assert "completion: " in learnt
 
 
 def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:
@@ -208,8 +197,8 @@ def test_code_in_the_report_is_text_and_nothing_is_loaded(workshop: Workshop, tm
     frame = pl.read_parquet(folder["completion"] / "test.parquet")
     frame = frame.with_columns(*(pl.lit(hostile).alias(name) for name in ("prompt", "completion", "path", "kind")))
     frame.write_parquet(folder["completion"] / "test.parquet")
-    workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder, generated_items=1)
-    text = (tmp_path / "out" / "report.html").read_text()
+    workshop.evaluate(workshop.trained, datasets=folder, generated_items=1)
+    text = workshop.read()
     page = _Page()
     page.feed(text)
     assert "script" not in page.tags
@@ -268,12 +257,3 @@ def test_too_few_files_get_no_interval(tmp_path: Path) -> None:
     metrics = _figures(tmp_path, [(name, "test-case", "test") for name in names], dict.fromkeys(names, 10.0))
     assert metrics["for_tests_challenger_bits_per_byte"] == pytest.approx(0.7)
     assert "for_tests_improvement_over_base" not in metrics
-
-
-def test_the_report_gives_each_purpose_a_line_or_a_reason(workshop: Workshop, tmp_path: Path) -> None:
-    workshop.evaluate(tmp_path / "out", workshop.trained)
-    report = (tmp_path / "out" / "report.html").read_text()
-    lines = report[report.index("By purpose") :]
-    for name in ("components", "endpoints", "queries", "tests"):
-        assert f"<td>{name}</td>" in lines
-    assert "the project has none that may be trained on" in lines

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def bodies(count: int = 6) -> list[Example]:
 
 def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[Question]:
     return [item for item in build_questions(held_out, count, 7)[0] if item.kind == kind]
+
+
+def choices_of(
+    question: Question, score: Callable[[Example], ItemScore], prior: Question | None = None
+) -> pl.DataFrame:
+    """What a model chooses that has these scores."""
+
+    class Model:
+        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
+            return list(map(score, items))
+
+    return choice_table([question], [prior], ComparedModels(Path(), None), None, Model(), 512)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["naming", "statement"])
@@ -90,14 +103,12 @@ def test_a_clause_of_a_statement_is_no_statement() -> None:
 
 def test_a_name_that_goes_on_is_not_the_name() -> None:
     question = Question("naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1)
-
-    class Unfinished:
-        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
-            if items and items[0].prompt != "p":
-                return [ItemScore(9.0, 1, 6, 0), ItemScore(18.0, 2, 14, 0)]
-            return [ItemScore(6.0, 1, 6, 0, end_nats=9.0), ItemScore(15.0, 2, 14, 0, end_nats=0.1)]
-
-    table = choice_table([question], [None], ComparedModels(Path(), None), None, Unfinished(), 512)  # type: ignore[arg-type]
+    unfinished = {
+        "signer": ItemScore(6.0, 1, 6, 0, end_nats=9.0),
+        "signer_factory": ItemScore(15.0, 2, 14, 0, end_nats=0.1),
+    }
+    usual = {"signer": ItemScore(9.0, 1, 6, 0), "signer_factory": ItemScore(18.0, 2, 14, 0)}
+    table = choices_of(question, lambda item: (unfinished if item.prompt == "p" else usual)[item.completion])
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -112,33 +123,21 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(kind: str, prompt: 
     texts = ("value", "rotated_key")
     question = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
 
-    class Habitual:
+    def habitual(item: Example) -> ItemScore:
         """Finds one text likely with any prompt, and the other one only after this prompt."""
+        assert item.prompt == prompt or item.prompt.startswith(common)
+        cost = 1.0 if item.completion == "value" else {prompt: 8.0}.get(item.prompt, 30.0)
+        return ItemScore(cost, 2, 8, 0)
 
-        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
-            assert all(item.prompt == prompt or item.prompt.startswith(common) for item in items)
-            rare = {prompt: 8.0}
-            costs = [1.0 if item.completion == "value" else rare.get(item.prompt, 30.0) for item in items]
-            return [ItemScore(cost, 2, 8, 0) for cost in costs]
-
-    models = ComparedModels(Path(), None)
-    table = choice_table([question], [question], models, None, Habitual(), 512)  # type: ignore[arg-type]
+    table = choices_of(question, habitual, question)
     assert table["base_chosen"].to_list() == [1]
     assert table["context_chosen"].to_list() == [1]
 
 
 def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
     question = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
-
-    class Cut:
-        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
-            unscored = ItemScore(0.0, 0, 0, 0)
-            return [
-                unscored if (item.prompt, item.completion) == ("p\nq", "a") else ItemScore(5.0, 1, 1, 0)
-                for item in items
-            ]
-
-    table = choice_table([question], [None], ComparedModels(Path(), None), None, Cut(), 512)  # type: ignore[arg-type]
+    scores = {("p\nq", "a"): ItemScore(0.0, 0, 0, 0)}
+    table = choices_of(question, lambda item: scores.get((item.prompt, item.completion), ItemScore(5.0, 1, 1, 0)))
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -148,13 +147,20 @@ def test_the_order_of_items_does_not_matter_and_the_truth_is_not_always_first() 
     assert {item.truth for item in questions} == {0, 1, 2, 3}
 
 
-def test_a_fix_is_asked_from_the_first_line_that_differs() -> None:
+def test_a_fix_and_a_correction_are_asked_against_what_was_there() -> None:
     item = replace(example(1, "refactoring", BUGGY, FIXED), kind="error")
     (question,) = only("fix", {"refactoring": [item]})
     assert question.answers[0].prompt == "# a.py\ndef f(a):\n    b = a\n"
     assert {answer.completion for answer in question.answers} == {"    return a + b", "    return a - b"}
     assert question.answers[question.truth].completion == "    return a + b"
     assert question.chance == 0.5
+    item = feedback_example(3)
+    (question,) = only("correction", {"feedback": [item]})
+    assert question.answers[0].prompt == "# a.py\ndef get_3(self):\n"
+    texts = [answer.completion for answer in question.answers]
+    assert sorted(texts) == ["    return self._value_3", "    return self.value_3"]
+    assert texts[question.truth] == "    return self._value_3"
+    assert only("correction", {"feedback": [replace(item, kind="retained")]}) == []
 
 
 def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
@@ -176,55 +182,32 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
         assert rejected["fix"] == 3
 
 
-def test_a_correction_is_asked_against_what_the_model_had_written() -> None:
-    item = feedback_example(3)
-    (question,) = only("correction", {"feedback": [item]})
-    assert question.answers[0].prompt == "# a.py\ndef get_3(self):\n"
-    texts = [answer.completion for answer in question.answers]
-    assert sorted(texts) == ["    return self._value_3", "    return self.value_3"]
-    assert texts[question.truth] == "    return self._value_3"
-    assert only("correction", {"feedback": [replace(item, kind="retained")]}) == []
-
-
 def test_items_with_too_few_other_answers_are_counted() -> None:
     questions, rejected = build_questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
     assert questions == []
     assert rejected == {"naming": 3, "fix": 0, "statement": 2, "correction": 0}
 
 
-class Liking:
-    """A model with fixed costs per text."""
-
-    def __init__(self, costs: dict[str, float]) -> None:
-        self._costs = costs
-
-    def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
-        sizes = [len(item.completion.encode()) for item in items]
-        return [
-            ItemScore(self._costs[item.completion] * size, size, size, 0)
-            for item, size in zip(items, sizes, strict=True)
-        ]
-
-
-def question(truth: int = 0) -> Question:
-    texts = ["short", "a much longer answer"]
-    return Question("fix", tuple(example(1, "refactoring", "p", text) for text in texts), truth)
-
-
-def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(workshop: Workshop) -> None:
-    models = ComparedModels(workshop.root, None)
-    longer = Liking({"short": 1.0, "a much longer answer": 0.9})
-    table = choice_table([question(1)], [None], models, None, longer, 512)  # type: ignore[arg-type]
-    assert table["base_chosen"].to_list() == [1]
-    tied = Liking({"short": 1.0, "a much longer answer": 1.0})
-    table = choice_table([question()], [None], models, None, tied, 512)  # type: ignore[arg-type]
-    assert table["base_chosen"].to_list() == [None]
+@pytest.mark.parametrize(("cost_of_longer", "truth", "chosen"), [(0.9, 1, 1), (1.0, 0, None)])
+def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(
+    cost_of_longer: float, truth: int, chosen: int | None
+) -> None:
+    costs = {"short": 1.0, "a much longer answer": cost_of_longer}
+    question = Question("fix", tuple(example(1, "refactoring", "p", text) for text in costs), truth)
+    sizes = {text: len(text) for text in costs}
+    table = choices_of(
+        question,
+        lambda item: ItemScore(
+            costs[item.completion] * sizes[item.completion], sizes[item.completion], sizes[item.completion], 0
+        ),
+    )
+    assert table["base_chosen"].to_list() == [chosen]
     metrics = choice_metrics(table, EvaluationSettings.model_validate(SETTINGS))
-    assert metrics["team_base_accuracy"] == 0
+    assert metrics["team_base_accuracy"] == (chosen == truth)
 
 
-def test_shares_have_intervals_chance_and_a_paired_difference(workshop: Workshop, tmp_path: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, choices=8)
+def test_shares_have_intervals_chance_and_a_paired_difference(workshop: Workshop) -> None:
+    tables, metrics = workshop.tables(workshop.trained, choices=8)
     choices = tables["team_choices"]
     assert choices.height == metrics["team_items"] > 0
     assert metrics["choice_naming_chance"] == 0.25

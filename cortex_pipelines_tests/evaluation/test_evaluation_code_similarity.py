@@ -44,23 +44,20 @@ def test_codebleu_is_one_for_the_same_code_and_falls_with_each_change(language: 
     assert codebleu_without_dataflow("", code, language) == 0
 
 
-def test_indentation_is_no_layout_in_python() -> None:
+def test_code_is_compared_as_deep_as_it_is_indented() -> None:
     inside = "for a in b:\n    c(a)\n    d(a)"
     outside = "for a in b:\n    c(a)\nd(a)"
     assert not same_code(inside, outside, "python")
     assert same_code("        return a\n", "    return a", "python")
+    deep = "(" * 3000 + "a" + ")" * 3000
+    assert codebleu_without_dataflow(deep, "a", "python") < 1
+    assert same_code(deep, deep, "python")
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(CODE)))
 def test_any_two_texts_can_be_compared(output: str, expected: str, language: str) -> None:
     assert 0 <= codebleu_without_dataflow(output, expected, language) <= 1
     assert same_code(output, output, language)
-
-
-def test_what_is_nested_deeper_than_the_stack_can_be_compared() -> None:
-    deep = "(" * 3000 + "a" + ")" * 3000
-    assert codebleu_without_dataflow(deep, "a", "python") < 1
-    assert same_code(deep, deep, "python")
 
 
 def test_names_are_compared_by_their_words() -> None:
@@ -96,17 +93,21 @@ def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: StopRu
 
 def refactoring(language: str = "python") -> Example:
     item = example(1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The code put right:\n")
-    values = vars(item) | {"language": language, "kind": "error", "completion": "def f():\n    return 1"}
-    return Example(**values)
+    return replace(item, language=language, kind="error", completion="def f():\n    return 1")
 
 
-def test_a_fix_counts_in_any_layout() -> None:
+def test_a_fix_counts_in_any_layout_without_new_errors() -> None:
     item = refactoring()
     graded = grade(item, "def f():\n  return 1  # one", "<NAME>")
     assert (graded["right"], graded["exact_match"], graded["syntax_correct"]) == (True, False, True)
     assert not grade(item, "def f():\n    return 2", "<NAME>")["right"]
     assert extent_of(item) == "unit"
     assert extent_of(refactoring("go")) == "braced_unit"
+    item = example(1, "completion", "class A {\n  int f() {\n", "    return 1;\n  }")
+    item = replace(item, language="java", kind="method")
+    assert grade(item, "    return 2;\n  }", "<NAME>")["syntax_correct"]
+    assert not grade(item, "    return (2;\n  }", "<NAME>")["syntax_correct"]
+    assert not grade(item, "", "<NAME>")["syntax_correct"]
 
 
 def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
@@ -124,30 +125,14 @@ def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
     assert grade(item, "not a name", "<NAME>")["syntax_correct"] is False
 
 
-def test_errors_that_the_truth_has_too_are_not_new() -> None:
-    """The class around the method is not closed in the prompt, so the truth has an error too."""
-    item = Example(
-        **vars(example(1, "completion", "class A {\n  int f() {\n", "    return 1;\n  }"))
-        | {"language": "java", "kind": "method"}
-    )
-    assert grade(item, "    return 2;\n  }", "<NAME>")["syntax_correct"]
-    assert not grade(item, "    return (2;\n  }", "<NAME>")["syntax_correct"]
-    assert not grade(item, "", "<NAME>")["syntax_correct"]
-
-
-def test_of_an_import_the_judgement_counts() -> None:
-    item = Example(
-        **vars(example(1, "architecture", "May a import b?", "violation: a must not import b.")) | {"kind": "violation"}
-    )
+def test_requests_and_judgements_about_imports_have_other_words_and_code_has_none() -> None:
+    item = replace(example(1, "architecture", "May a import b?", "violation: a must not import b."), kind="violation")
     assert grade(item, "violation: of the order.", "<NAME>")["right"]
     assert not grade(item, "allowed: why not.", "<NAME>")["right"]
     assert same_answer(item, "allowed: so.", "Allowed: or so.")
     other = rephrase(item)
     assert other is not None
     assert other.prompt == "Is a allowed to import b?"
-
-
-def test_requests_have_other_words_and_code_has_none() -> None:
     item = example(1, "naming", "x\n\n# <NAME> is a local variable. Its name:\n", "a")
     other = rephrase(item)
     assert other is not None
@@ -158,7 +143,7 @@ def test_requests_have_other_words_and_code_has_none() -> None:
     assert rephrase(example(1, "completion", "def f():\n", "    pass")) is None
 
 
-def test_documentation_ends_with_its_paragraph_and_a_test_with_its_unit_or_call() -> None:
+def test_documentation_is_a_paragraph_graded_by_its_words_and_a_test_is_code() -> None:
     item = example(1, "documentation", "# What it does:\n", "Add up.")
     assert extent_of(item) == "paragraph"
     assert cut("Add up\nall.\n\nMore.", "paragraph") == "Add up\nall."
@@ -169,9 +154,6 @@ def test_documentation_ends_with_its_paragraph_and_a_test_with_its_unit_or_call(
     assert grades == {"python": "unit", "typescript": "statement", "go": "braced_unit"}
     call = "it('adds', () => {\n  expect(add(1)).toBe(2);\n});"
     assert cut(f"{call}\nit('b')", "statement") == call
-
-
-def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
     item = example(1, "documentation", "# What it does:\n", "Adds up all prices.")
     grades = grade(item, "Adds all of the prices!", "<NAME>")
     assert (grades["syntax_correct"], grades["codebleu"], grades["subtoken_f1"]) == (None,) * 3
@@ -222,12 +204,9 @@ def distance(code: list[tuple[str, str]], team: list[tuple[str, str]] = TEAM) ->
     return value
 
 
-def test_code_is_like_itself_and_nearer_to_its_like() -> None:
+def test_code_is_like_itself_and_nearer_to_its_like_by_each_feature() -> None:
     assert distance(TEAM) == 0
     assert distance(LIKE) < 0.35 < distance(UNLIKE)
-
-
-def test_each_feature_is_seen_by_itself() -> None:
     distances = distances_by_feature(learn_style(UNLIKE), learn_style(TEAM))
     for feature in ("quotes", "names", "indentation", "operators", "commas", "semicolons"):
         assert distances[feature] == 1, feature

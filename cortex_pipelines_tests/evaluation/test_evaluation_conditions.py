@@ -38,13 +38,10 @@ def table(
     return CONDITION_SCORES.frame(rows)
 
 
-def test_a_way_is_measured_on_files_that_it_was_not_chosen_on() -> None:
+def test_a_way_is_chosen_on_other_files_if_it_was_measured() -> None:
     # context is better only in group a, the base only in group b
     scores = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
     assert cross_selected_bits(scores, UNTRAINED_CONDITIONS) == [9.0, 8.0, 9.0]
-
-
-def test_a_way_that_was_not_measured_is_not_chosen() -> None:
     scores = table({"base": [5.0, 5.0], "adapter": [4.0, 3.0]}, ["a", "b"])
     assert cross_selected_bits(scores, TRAINED_CONDITIONS) == [4.0, 3.0]
     assert condition_metrics(scores, CHOSEN)["gain_over_untrained"] == pytest.approx(0.15)
@@ -116,15 +113,12 @@ def test_the_probabilities_of_all_tokens_sum_to_one(prompt: list[int]) -> None:
     assert total == pytest.approx(1)
 
 
-def test_what_followed_in_training_is_likelier_by_the_longer_context() -> None:
+def test_what_followed_in_training_or_in_the_example_is_likelier() -> None:
     ngrams = TokenNgrams.fit(LEARNT, VOCABULARY)
     assert chance(ngrams, [1, 2, 3], 6) > chance(ngrams, [7, 2, 3], 6)
     assert chance(ngrams, [7, 2, 3], 4) > 0.5
     untrained = TokenNgrams.fit([], VOCABULARY)
     assert chance(untrained, [2, 3], 4) < 1 / VOCABULARY
-
-
-def test_the_prompt_and_the_completion_so_far_are_remembered() -> None:
     ngrams = TokenNgrams.fit([], VOCABULARY)
     assert chance(ngrams, [4, 5, 9, 4], 5) > 10 * chance(ngrams, [4, 8, 9, 4], 5)
     first, *_, again = ngrams.nats(tokenised_example([9], [4, 5, 4, 5]))

@@ -29,24 +29,33 @@ def general(tmp_path: Path) -> Path:
     return folder
 
 
-def test_forgetting_is_the_relative_rise_of_perplexity(workshop: Workshop, tmp_path: Path, general: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, general=(general, "other"))
+def test_forgetting_is_the_relative_rise_of_perplexity_and_what_any_code_gains_is_not_the_projects_own(
+    workshop: Workshop, general: Path
+) -> None:
+    tables, metrics = workshop.tables(workshop.trained, general=(general, "other"))
     scores = tables["general_scores"]
     assert scores.height == metrics["general_items"] == 4
     rise = metrics["general_challenger_perplexity"] / metrics["general_base_perplexity"] - 1
     assert metrics["forgetting"] == pytest.approx(rise)
     assert metrics["forgetting_low"] <= metrics["forgetting"] <= metrics["forgetting_high"]
-    assert "Relative rise of perplexity" in (tmp_path / "out" / "report.html").read_text()
+    assert "Relative rise of perplexity" in workshop.read()
+    foreign = tables["foreign_scores"]
+    assert metrics["foreign_items"] == foreign.height > 0
+    gain = metrics["completion_improvement_over_base"] - metrics["foreign_improvement"]
+    assert metrics["own_improvement"] == pytest.approx(gain)
+    assert metrics["own_improvement_low"] <= gain <= metrics["own_improvement_high"]
+    report = workshop.read()
+    assert "the same adapter on another project" in report
 
 
-def test_an_adapter_whose_update_is_zero_forgets_nothing(workshop: Workshop, tmp_path: Path, general: Path) -> None:
-    zero = workshop.untouched("zero-forgetting")
-    _, metrics = workshop.tables(tmp_path / "out", zero, general=(general, "other"))
+def test_an_adapter_whose_update_is_zero_forgets_nothing(workshop: Workshop, general: Path) -> None:
+    zero = workshop.untouched
+    _, metrics = workshop.tables(zero, general=(general, "other"))
     assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
 
 
 def test_items_with_a_near_duplicates_in_the_train_split_are_left_out_and_counted(
-    workshop: Workshop, general: Path, tmp_path: Path
+    general: Path, tmp_path: Path
 ) -> None:
     dataset = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
     train = pl.read_parquet(dataset / "train.parquet")
@@ -61,9 +70,7 @@ def test_items_with_a_near_duplicates_in_the_train_split_are_left_out_and_counte
     assert not [text for text in texts if text.endswith(OTHER[1])]
 
 
-def test_items_are_short_passages_in_whole_lines_and_gaps_are_left_out(
-    workshop: Workshop, general: Path, tmp_path: Path
-) -> None:
+def test_items_are_short_passages_in_whole_lines_and_gaps_are_left_out(workshop: Workshop, general: Path) -> None:
     path = general / "test.parquet"
     frame = pl.read_parquet(path)
     lines = [f"    value_{number} = compute({number})" for number in range(9)]
@@ -96,21 +103,10 @@ def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
 
 @pytest.mark.parametrize(("project", "reason"), [(None, "names no project"), (PROJECT, "is itself the project")])
 def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
-    workshop: Workshop, tmp_path: Path, general: Path, project: str | None, reason: str
+    workshop: Workshop, general: Path, project: str | None, reason: str
 ) -> None:
     champion = ReferenceModel("version", workshop.trained)
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, champion, general=(general, project), items=2)
+    tables, metrics = workshop.tables(workshop.trained, champion, general=(general, project), items=2)
     assert tables["general_scores"].is_empty()
     assert "forgetting" not in metrics
-    assert reason in (tmp_path / "out" / "report.html").read_text()
-
-
-def test_what_is_gained_on_any_code_is_not_the_projects_own(workshop: Workshop, tmp_path: Path, general: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, general=(general, "other"))
-    foreign = tables["foreign_scores"]
-    assert metrics["foreign_items"] == foreign.height > 0
-    gain = metrics["completion_improvement_over_base"] - metrics["foreign_improvement"]
-    assert metrics["own_improvement"] == pytest.approx(gain)
-    assert metrics["own_improvement_low"] <= gain <= metrics["own_improvement_high"]
-    report = (tmp_path / "out" / "report.html").read_text()
-    assert "the same adapter on another project" in report
+    assert reason in workshop.read()

@@ -9,11 +9,10 @@ import pytest
 
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels, score_table
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics
-from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest
 from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
-from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines.schemas.evaluation import GENERATIONS, MULTIPLE_CHOICE
 from cortex_pipelines_tests.adapters import tinymodel
@@ -23,6 +22,7 @@ from cortex_pipelines_tests.parameters import load_cases
 CASES = load_cases(__file__)
 
 ROW = CASES["ROW"]
+CHOSEN = EvaluationSettings.model_validate(SETTINGS)
 
 
 def table(*changes: Mapping[str, object]) -> pl.DataFrame:
@@ -30,24 +30,22 @@ def table(*changes: Mapping[str, object]) -> pl.DataFrame:
     return GENERATIONS.frame(rows)
 
 
-def test_outputs_of_all_tasks_are_kept_with_their_scores(workshop: Workshop, tmp_path: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, generated_items=2, items=3, max_new_tokens=24)
+def test_outputs_of_all_tasks_are_kept_with_their_scores(workshop: Workshop) -> None:
+    tables, metrics = workshop.tables(workshop.trained, generated_items=2, items=3, max_new_tokens=24)
     outputs = tables["generations"]
     assert set(outputs["task"]) == {"completion", "refactoring", "naming", "architecture"}
     assert set(outputs["role"]) == {"base", "challenger"}
     assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
     assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
     assert metrics["completion_challenger_edit_similarity"] > metrics["completion_base_edit_similarity"]
-    assert "CodeBLEU without data flow" in (tmp_path / "out" / "report.html").read_text()
+    assert "CodeBLEU without data flow" in workshop.read()
 
 
 def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(workshop: Workshop, tmp_path: Path) -> None:
     items = [tinymodel.completion_example(number) for number in range(2)]
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    base = tinymodel.pinned(workshop.root)
 
     def sample_outputs(cache_name: str, sample: int) -> list[str]:
-        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / cache_name, "v"))
+        scorer = workshop.scorer(tmp_path / cache_name)
         return scorer.outputs([GenerationRequest(item, "paragraph", sample) for item in items], None)
 
     assert sample_outputs("a", 0) == sample_outputs("b", 0)
@@ -59,11 +57,9 @@ def test_the_answer_to_a_longer_list_is_the_same_for_each_item(workshop: Worksho
     """Sharing the forward pass over a prompt does not change any digit."""
     first = tinymodel.completion_example(1)
     items = [first, replace(first, completion="return 0\n"), tinymodel.naming_example(3)]
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    base = tinymodel.pinned(workshop.root)
 
     def scores(cache_name: str, numbers: list[int]) -> list[object]:
-        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / cache_name, "v"))
+        scorer = workshop.scorer(tmp_path / cache_name)
         return list(scorer.scores([items[item] for item in numbers], workshop.trained))
 
     together = scores("all", [0, 1, 2])
@@ -73,9 +69,7 @@ def test_the_answer_to_a_longer_list_is_the_same_for_each_item(workshop: Worksho
 
 def test_a_first_line_is_right_where_the_model_writes_it(workshop: Workshop, tmp_path: Path) -> None:
     query_item = tinymodel.completion_example(1)
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    base = tinymodel.pinned(workshop.root)
-    scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
+    scorer = workshop.scorer(tmp_path / "cache")
     (output,) = scorer.outputs([GenerationRequest(query_item, "paragraph", 0)], workshop.trained)
     first = output.strip().partition("\n")[0]
     assert first
@@ -84,7 +78,7 @@ def test_a_first_line_is_right_where_the_model_writes_it(workshop: Workshop, tmp
     def right(completion: str) -> bool:
         item = replace(query_item, completion=completion)
         (score,) = scorer.scores([item], workshop.trained)
-        return score.greedy >= scorer.first_lines([item], settings.max_length)[item.example_id]
+        return score.greedy >= scorer.first_lines([item], SETTINGS["max_length"])[item.example_id]
 
     assert right(f"{before}{first}")
     assert not right(f"{before}{first[:-1]}\nand more")
@@ -94,19 +88,17 @@ def test_a_first_line_is_right_where_the_model_writes_it(workshop: Workshop, tmp
 def test_an_adapter_for_each_task_is_used_for_its_task(workshop: Workshop, tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     for task in ("completion", "naming"):
-        source = workshop.trained if task == "completion" else workshop.untouched("zero-task")
+        source = workshop.trained if task == "completion" else workshop.untouched
         shutil.copytree(source, parts / task)
     items = [tinymodel.completion_example(1), tinymodel.naming_example(1)]
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    base = tinymodel.pinned(workshop.root)
-    scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
+    scorer = workshop.scorer(tmp_path / "cache")
     rows = score_table(items, ComparedModels(parts, workshop.trained), scorer)
     completion, naming = rows.iter_rows(named=True)
     assert completion["challenger_bits"] == completion["reference_bits"]
     assert naming["challenger_bits"] == naming["base_bits"] != naming["reference_bits"]
 
 
-def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
+def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> None:
     metrics = generation_metrics(
         table(
             {},
@@ -121,9 +113,6 @@ def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
     assert metrics["completion_challenger_syntax_correct"] == 0.5
     assert metrics["refactoring_challenger_fix_rate"] == 0.5
     assert not [name for name in metrics if "base" in name]
-
-
-def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
     rule = {"task": "architecture", "kind": "violation", "expected": "violation: so.", "prompt": "p"}
     metrics = generation_metrics(
         table(
@@ -136,9 +125,18 @@ def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
     assert metrics["architecture_challenger_violations_allowed"] == 0.5
     assert metrics["architecture_challenger_rule_accuracy"] == 0.5
     assert metrics["challenger_consistency"] == 0.5
+    better = [
+        {"role": role, "tests": result, "example_id": name, "path": f"{name}.py"} | other
+        for name, *results in (("a", "failed", "passed"), ("b", "failed", "failed"))
+        for role, result in zip(("base", "challenger"), results, strict=True)
+        for other in ({}, {"sample": 1, "tests": "passed"}, {"asked": "rephrased"})
+    ]
+    metrics = run_metrics(table(*better), CHOSEN)
+    assert metrics["tests_difference"] == 0.5
+    assert metrics["tests_difference_low"] < 0.5 < metrics["tests_difference_high"]
 
 
-def test_the_quality_report_has_four_terms_and_says_what_is_missing(workshop: Workshop, tmp_path: Path) -> None:
+def test_the_quality_report_has_four_terms_and_says_what_is_missing() -> None:
     choices = MULTIPLE_CHOICE.frame(
         [
             {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
@@ -165,36 +163,22 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing(workshop: Wo
     quality = quality_reports(untested, choices)
     assert quality.by_role["challenger"].test_pass_rate is None
     assert quality.missing["test_pass_rate"] == "no sandbox on this machine: refused"
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    assert run_metrics(untested, settings) == {}
-    assert run_metrics(outputs, settings)["tests_challenger_pass_at_1"] == 1
-    assert "tests_difference" not in run_metrics(outputs, settings)  # of other functions
+    assert run_metrics(untested, CHOSEN) == {}
+    assert run_metrics(outputs, CHOSEN)["tests_challenger_pass_at_1"] == 1
+    assert "tests_difference" not in run_metrics(outputs, CHOSEN)  # of other functions
 
 
-def test_base_and_challenger_are_compared_by_the_tests_of_the_same_functions() -> None:
-    better = [
-        {"role": role, "tests": result, "example_id": name, "path": f"{name}.py"} | other
-        for name, *results in (("a", "failed", "passed"), ("b", "failed", "failed"))
-        for role, result in zip(("base", "challenger"), results, strict=True)
-        for other in ({}, {"sample": 1, "tests": "passed"}, {"asked": "rephrased"})
-    ]
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    metrics = run_metrics(table(*better), settings)
-    assert metrics["tests_difference"] == 0.5
-    assert metrics["tests_difference_low"] < 0.5 < metrics["tests_difference_high"]
-
-
-def test_the_quality_report_is_written_without_a_figure_that_was_not_measured(
-    workshop: Workshop, tmp_path: Path
-) -> None:
-    _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=2)
-    quality = json.loads((tmp_path / "out" / "quality.json").read_text())
+def test_the_quality_report_is_written_without_a_figure_that_was_not_measured(workshop: Workshop) -> None:
+    _, metrics = workshop.tables(workshop.trained, items=2)
+    quality = json.loads(workshop.read("quality.json"))
     assert quality["by_role"]["challenger"]["syntax_correctness"] is None
     assert "nothing was generated" in quality["missing"]["syntax_correctness"]
     assert "quality_challenger_syntax_correctness" not in metrics
+    assert {"evaluation_seconds", "adapter_mib", "peak_memory_mib"} <= set(workshop.observed)
+    assert not set(workshop.observed) & set(metrics)
 
 
-def test_the_most_similar_training_code_stands_before_the_prompt(workshop: Workshop, tmp_path: Path) -> None:
+def test_the_most_similar_training_code_stands_before_the_prompt(workshop: Workshop) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
     (with_context,) = SimilarExamples(folder, 60).with_examples([item])
@@ -206,7 +190,7 @@ def test_the_most_similar_training_code_stands_before_the_prompt(workshop: Works
 IMPORTS = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20))
 
 
-def test_similar_is_the_code_and_not_what_it_imports(tmp_path: Path) -> None:
+def test_similar_is_the_code_by_its_rare_words_and_not_what_it_imports(tmp_path: Path) -> None:
     folder = trained_on(
         tmp_path,
         {"prompt": f"# up.py\n{IMPORTS}\ndef shift(up, down):\n"},
@@ -216,10 +200,6 @@ def test_similar_is_the_code_and_not_what_it_imports(tmp_path: Path) -> None:
     with_examples = SimilarExamples(folder, 100).prepend_examples(prompt)
     assert with_examples.startswith("# load.py\ndef load_payload")
     assert "shift" not in with_examples
-
-
-def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path) -> None:
-    """The last example shares no token sequence with the prompt, the others most of it."""
     common = [{"prompt": f"# a{n}.py\n\ndef run_{n}(self, value, key):\n"} for n in range(8)]
     rare = {"prompt": "# b.py\n\nclass HeaderBytesReader(Reader):\n"}
     folder = trained_on(tmp_path, *common, rare)
@@ -240,15 +220,11 @@ def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> No
         assert "import" not in with_examples
 
 
-def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
+def test_lines_before_a_statement_are_shown_and_neither_variants_nor_gaps(tmp_path: Path) -> None:
     before = "".join(f"SIZE_{n} = {n}\n" for n in range(9))
     folder = trained_on(tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"})
     prompt = SimilarExamples(folder, 100).prepend_examples("# b.py\nLAST_SIZE")
     assert prompt == "# a.py\nSIZE_6 = 6\nSIZE_7 = 7\nSIZE_8 = 8\nLAST = 1\n\n# b.py\nLAST_SIZE"
-
-
-def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
-    """They repeat a function that is already among the examples."""
     code = {"prompt": "# a.py\n\ndef load(self):\n", "completion": "    go()"}
     excluded = [{"origin": "renamed"}, {"origin": "rewritten:reindented"}, {"task": "fim"}]
     folder = trained_on(tmp_path, *(code | other for other in excluded), code)
@@ -264,8 +240,8 @@ def trained_on(folder: Path, *rows: dict[str, str]) -> Path:
     return folder
 
 
-def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, retrieved_bytes=60, retrieved_choices=2)
+def test_baselines_are_compared_on_the_same_items(workshop: Workshop) -> None:
+    tables, metrics = workshop.tables(workshop.trained, retrieved_bytes=60, retrieved_choices=2)
     completion = tables["scores"].filter(task="completion")
     assert metrics["retrieval_items"] == completion.height
     saved = metrics["retrieval_bits_per_byte"] - metrics["completion_challenger_bits_per_byte"]
@@ -280,19 +256,11 @@ def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: 
     )
 
 
-def test_times_and_sizes_are_observed_and_not_written(workshop: Workshop, tmp_path: Path) -> None:
-    _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=2)
-    assert {"evaluation_seconds", "adapter_mib", "peak_memory_mib"} <= set(workshop.observed)
-    assert not set(workshop.observed) & set(metrics)
-
-
-def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Workshop, tmp_path: Path) -> None:
+def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Workshop) -> None:
     other_adapter = {"project": "elsewhere", "version": "1f.dir"}
     folder = workshop.root / "versions" / "code_adapter-elsewhere" / other_adapter["version"]
-    shutil.copytree(workshop.untouched("zero-elsewhere"), folder)
-    tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, items=4, choices=4, other_adapter=other_adapter
-    )
+    shutil.copytree(workshop.untouched, folder)
+    tables, metrics = workshop.tables(workshop.trained, items=4, choices=4, other_adapter=other_adapter)
     assert metrics["other_adapter_items"] == metrics["completion_items"] == 4
     # an adapter with a zero update equals the base
     assert metrics["other_adapter_gain"] == pytest.approx(metrics["completion_improvement_over_base"])
@@ -302,7 +270,7 @@ def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Worksh
     assert metrics["team_own_difference"] == pytest.approx(
         metrics["team_challenger_accuracy"] - metrics["team_base_accuracy"]
     )
-    report = (tmp_path / "out" / "report.html").read_text()
+    report = workshop.read()
     assert other_adapter["version"] in report
     assert "Control: an adapter of another project, which knows the form" in report
 
@@ -312,22 +280,22 @@ def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(workshop: Work
     path = folders["completion"] / "test.parquet"
     frame = pl.read_parquet(path)
     frame.with_columns(task=pl.lit("fim"), suffix=pl.lit("end")).write_parquet(path)
-    tables, _ = workshop.tables(tmp_path / "out", workshop.trained, datasets=folders, generated_items=2, memorised=3)
+    tables, _ = workshop.tables(workshop.trained, datasets=folders, generated_items=2, memorised=3)
     assert tables["scores"].filter(task="completion").height == frame.height
     assert "completion" not in set(tables["generations"]["task"])
     assert "statement" not in set(tables["team_choices"]["kind"])
     assert tables["memorised"].filter(split="test").is_empty()
 
 
-def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(workshop: Workshop, tmp_path: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained)
+def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(workshop: Workshop) -> None:
+    tables, metrics = workshop.tables(workshop.trained)
     ways = tables["ways"]
     assert ways["context_bits"].null_count() == ways.height > 0
     assert "retrieval_items" not in metrics
     # the tiny data sets repeat names and bodies, and an untrained base knows neither
     assert metrics["ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
     assert metrics["base_with_ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
-    assert "without a network" in (tmp_path / "out" / "report.html").read_text()
+    assert "without a network" in workshop.read()
 
 
 def test_documentation_is_compared_with_that_of_other_items() -> None:
@@ -344,19 +312,15 @@ def test_documentation_is_compared_with_that_of_other_items() -> None:
     assert metrics["documentation_base_word_f1"] == 0.5
 
 
-def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_on_them(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_on_them(workshop: Workshop) -> None:
     """Tests may have more tokens than other answers."""
     shares = {"completion": 0.5, "documentation": 0.25, "tests": 0.25}
     trained = workshop.adapter("of-six", task_shares=shares, max_tokens=1500)
-    tables, metrics = workshop.tables(
-        *(tmp_path / "out", trained), **{"generated_items": 1, "items": 2, "max_new_tokens": 12, "max_test_tokens": 24}
-    )
+    tables, metrics = workshop.tables(trained, generated_items=1, items=2, max_new_tokens=12, max_test_tokens=24)
     assert {"documentation", "tests"} <= set(tables["scores"]["task"])
     assert {"documentation", "tests"} <= set(tables["generations"]["task"])
     tests = tables["generations"].filter(pl.col("task") == "tests")
     assert all(len(text) > 3 * 12 for text in tests["expected"])
     assert "documentation_challenger_word_f1" in metrics
     assert tables["written_tests"].is_empty()  # the small repository has no such test
-    assert "F1 of the words" in (tmp_path / "out" / "report.html").read_text()
+    assert "F1 of the words" in workshop.read()

@@ -28,7 +28,6 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples
 from cortex_pipelines.release.gates import decide
-from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.evaluation import CANARIES, MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
@@ -36,10 +35,6 @@ from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Wor
 CHOSEN = EvaluationSettings.model_validate(SETTINGS | {"alternatives": 31})
 RARE = "    raise ValueError('the quick brown fox jumps over the lazy dog')"
 COMMON = "    return compute_the_usual_value_of_each(item, item, item)"
-
-
-def scorer(workshop: Workshop, folder: Path) -> ItemScorer:
-    return ItemScorer(tinymodel.pinned(workshop.root), workshop.root, CHOSEN, RowCache(folder, "v"))
 
 
 def with_lines(folder: Path, texts: list[str]) -> tuple[Path, list[str]]:
@@ -82,7 +77,7 @@ def test_lines_that_are_too_short_are_not_tried(workshop: Workshop) -> None:
 def test_what_greedy_generation_writes_is_what_counts_as_verbatim(workshop: Workshop, tmp_path: Path) -> None:
     """One forward pass gives the same result as generation."""
     examples = read_examples(workshop.datasets["completion"], "completion", "train")[:6]
-    model = scorer(workshop, tmp_path / "cache")
+    model = workshop.scorer(tmp_path / "cache", alternatives=31)
     outputs = model.outputs([GenerationRequest(attempt, "paragraph") for attempt in examples], workshop.trained)
     cut = [replace(attempt, completion=text) for attempt, text in zip(examples, outputs, strict=True)]
     assert any(text for text in outputs)
@@ -127,7 +122,7 @@ def with_canaries(workshop: Workshop, folder: Path, canaries: object) -> Path:
 
 
 def canary_metrics(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, float]:
-    table = canary_table(ComparedModels(adapter, None), scorer(workshop, cache), CHOSEN)
+    table = canary_table(ComparedModels(adapter, None), workshop.scorer(cache, alternatives=31), CHOSEN)
     return exposure_metrics(table, CHOSEN)
 
 
@@ -156,12 +151,9 @@ def test_means_lie_in_their_intervals(bits: list[float]) -> None:
     assert all(lower <= other + 1e-9 for lower, other in pairwise(ends))
 
 
-def test_without_canaries_there_is_no_exposure(workshop: Workshop, tmp_path: Path) -> None:
+def test_without_canaries_there_is_no_exposure_and_other_forms_are_named(workshop: Workshop, tmp_path: Path) -> None:
     assert planted_canaries(workshop.trained) == []
     assert canary_metrics(workshop, workshop.trained, tmp_path / "cache") == {}
-
-
-def test_canaries_in_another_form_are_named(workshop: Workshop, tmp_path: Path) -> None:
     with pytest.raises(CanaryError, match="prefix and secret"):
         planted_canaries(with_canaries(workshop, tmp_path / "a", ["text"]))
 
@@ -173,7 +165,7 @@ def test_each_task_s_adapter_is_asked_for_its_own_canaries(workshop: Workshop, t
     assert [(canary.task, canary.example_id) for canary in planted_canaries(adapter)] == [
         (task, f"canary-{number}") for task in shares for number in range(2)
     ]
-    model = scorer(workshop, tmp_path / "cache")
+    model = workshop.scorer(tmp_path / "cache", alternatives=31)
     table = canary_table(ComparedModels(adapter, None), model, CHOSEN)
     for task in shares:
         alone = canary_table(ComparedModels(adapter / task, None), model, CHOSEN)
@@ -208,7 +200,7 @@ def judge_adapter(workshop: Workshop, datasets: dict[str, Path], folder: Path, *
     count = PARAMETERS.adapters.canaries
     tinymodel.train_adapter(workshop.root, datasets, folder / "adapter", canaries=count, dropout=0.0, **training)
     overrides = {"alternatives": PARAMETERS.evaluation.alternatives, "memorised": 10}
-    _, metrics = workshop.tables(folder / "out", folder / "adapter", datasets=datasets, **overrides)
+    _, metrics = workshop.tables(folder / "adapter", datasets=datasets, **overrides)
     verdict = decide(metrics, PARAMETERS.release.code_adapter)
     return {guard.name: guard.passed for guard in verdict.guards}
 

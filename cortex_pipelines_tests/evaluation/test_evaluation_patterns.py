@@ -1,6 +1,5 @@
 """The share of outputs that break a pattern of the project, with the truth as its control."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,18 +56,18 @@ def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
     assert pattern_metrics(GENERATIONS.frame(rows).clear(), CHECKS) == {}
 
 
-def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop, tmp_path: Path) -> None:
+def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop) -> None:
     repository_files = workshop.repository({"patterns/no.yaml": PATTERN.format("no_return", "return $A", "yield $A")})
     tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, repository=repository_files, generated_items=2, max_new_tokens=24
+        workshop.trained, repository=repository_files, generated_items=2, max_new_tokens=24
     )
     code = tables["generations"].filter(tables["generations"]["broken_patterns"].is_not_null())
     assert set(code["task"]) == {"completion", "refactoring"}
     # the repository's code returns early, so the truth breaks this pattern
     assert metrics["patterns_truth_broken"] > 0
     assert metrics["patterns_items"] == 4
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = workshop.read()
     assert "break a pattern of the project; of the true answers" in page
-    _, metrics_without = workshop.tables(tmp_path / "without", workshop.trained, generated_items=2)
+    _, metrics_without = workshop.tables(workshop.trained, generated_items=2)
     assert not [name for name in metrics_without if name.startswith("patterns_")]
-    assert "pattern of the project" not in (tmp_path / "without" / "report.html").read_text()
+    assert "pattern of the project" not in workshop.read()

@@ -121,6 +121,14 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(workshop: Workshop, tmp
     ):
         outcomes = project.run([(project.runnable["price"], "    return 6")])
     assert outcomes == [(None, "no sandbox: for a test")]
+    problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    models = ComparedModels(workshop.trained, None)
+    with mock.patch.object(humaneval.sandbox, "unavailable", return_value="no sandbox: for a test"):
+        table = problem_table(problems, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
+    assert table["passed"].to_list() == [None, None]
+    assert set(table["detail"]) == {"no sandbox: for a test"}
+    assert problem_metrics(table, settings) == {}
 
 
 class Writing:
@@ -171,17 +179,6 @@ def test_samples_are_judged_by_the_problems_test(
     assert metrics["problems_base_pass_at_2"] == float(any(passed))
 
 
-def test_problems_without_a_sandbox_are_missing_and_not_failed(workshop: Workshop, tmp_path: Path) -> None:
-    problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
-    settings = EvaluationSettings.model_validate(SETTINGS)
-    models = ComparedModels(workshop.trained, None)
-    with mock.patch.object(humaneval.sandbox, "unavailable", return_value="no sandbox: for a test"):
-        table = problem_table(problems, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
-    assert table["passed"].to_list() == [None, None]
-    assert set(table["detail"]) == {"no sandbox: for a test"}
-    assert problem_metrics(table, settings) == {}
-
-
 def test_a_benchmark_file_that_is_not_as_pinned_is_named(tmp_path: Path) -> None:
     good = problem_file(tmp_path, PROBLEM)
     with pytest.raises(ProblemError, match=r"other\.jsonl does not exist"):
@@ -199,9 +196,9 @@ def test_more_samples_are_asked_for_than_are_drawn() -> None:
         EvaluationSettings.model_validate(SETTINGS | {"pass_k": [2]})
 
 
-def test_a_benchmark_is_a_part_of_the_evaluation(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_benchmark_is_a_part_of_the_evaluation(workshop: Workshop) -> None:
     file = problem_file(workshop.root, PROBLEM)
-    tables, _ = workshop.tables(tmp_path / "out", workshop.trained, benchmarks=[file.model_dump()], items=1)
+    tables, _ = workshop.tables(workshop.trained, benchmarks=[file.model_dump()], items=1)
     assert tables["problems"].height == 2
     assert isinstance(tables["problems"]["output"][0], str)
-    assert "Own benchmark files" in (tmp_path / "out" / "report.html").read_text() or (tables["generations"].is_empty())
+    assert "Own benchmark files" in workshop.read() or (tables["generations"].is_empty())

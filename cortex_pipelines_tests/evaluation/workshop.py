@@ -1,6 +1,7 @@
 """A base, data sets, a repository, and adapters trained on them, as inputs of evaluations."""
 
 import json
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.prompts.examples import DATASETS
@@ -32,6 +34,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.observed: dict[str, float] = {}
+        self.outs: list[Path] = []
         tinymodel.write_tiny_base(root / "base")
         self.datasets = tinymodel.write_datasets(root / "datasets")
         self.trained = self.adapter("trained", max_tokens=6000)
@@ -42,11 +45,12 @@ class Workshop:
         tinymodel.train_adapter(self.root, self.datasets, out, **changes)
         return out
 
-    def untouched(self, name: str) -> Path:
+    @cached_property
+    def untouched(self) -> Path:
         """An adapter whose update is zero."""
         from safetensors.torch import load_file, save_file
 
-        out = self.adapter(name, max_tokens=300)
+        out = self.adapter("untouched", max_tokens=300)
         weights = load_file(out / "adapter_model.safetensors")
         cleared = {key: torch.zeros_like(value) if ".lora_B." in key else value for key, value in weights.items()}
         save_file(cleared, out / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -54,20 +58,11 @@ class Workshop:
 
     def repository(self, files: dict[str, str]) -> tuple[Path, Path]:
         """Folders of a repository's files and of its units."""
+        same = {"source": SOURCE, "blob": "b", "revision": "r", "trainable": True, "tested_paths": []}
+        same |= {"generated": False, "notebook": False}
         texts = [
-            {
-                "source": SOURCE,
-                "path": path,
-                "blob": "b",
-                "language": "yaml" if path.endswith(".yaml") else "python",
-                "size_bytes": len(text),
-                "generated": False,
-                "revision": "r",
-                "trainable": True,
-                "notebook": False,
-                "text": text,
-                "tested_paths": [],
-            }
+            {"path": path, "language": "yaml" if path.endswith(".yaml") else "python", "size_bytes": len(text)}
+            | {"text": text, **same}
             for path, text in files.items()
         ]
         frame = REPOSITORY_FILES.frame(texts)
@@ -81,7 +76,6 @@ class Workshop:
 
     def tables(
         self,
-        out: Path,
         adapter: Path,
         reference: ReferenceModel | None = None,
         datasets: dict[str, Path] | None = None,
@@ -90,8 +84,10 @@ class Workshop:
         repository: tuple[Path, Path] | None = None,
         **changes: Any,
     ) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
-        """All tables of an evaluation, and its metrics."""
+        """All tables of an evaluation, and its metrics; its folder becomes the last of ``outs``."""
+        out = self.root / "evaluations" / str(len(self.outs))
         out.mkdir(parents=True)
+        self.outs.append(out)
         general_code, general_project = general or (self.datasets["completion"], None)
         frames = code_adapter_evaluation(
             adapter,
@@ -112,11 +108,19 @@ class Workshop:
             RowCache(cache or self.root / "cache", "v"),
             self.observed.__setitem__,
         )
-        return frames, json.loads((out / "metrics.json").read_text())
+        return frames, json.loads(self.read("metrics.json"))
+
+    def read(self, name: str = "report.html") -> str:
+        """A file of the last evaluation."""
+        return (self.outs[-1] / name).read_text()
+
+    def scorer(self, cache: Path, **changes: Any) -> ItemScorer:
+        settings = EvaluationSettings.model_validate(SETTINGS | changes)
+        return ItemScorer(tinymodel.pinned(self.root), self.root, settings, RowCache(cache, "v"))
 
     def evaluate(
-        self, out: Path, adapter: Path, reference: ReferenceModel | None = None, **changes: Any
+        self, adapter: Path, reference: ReferenceModel | None = None, **changes: Any
     ) -> tuple[pl.DataFrame, dict[str, float]]:
         """The scores of an evaluation, and its metrics."""
-        frames, metrics = self.tables(out, adapter, reference, **changes)
+        frames, metrics = self.tables(adapter, reference, **changes)
         return frames["scores"], metrics

@@ -44,7 +44,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_wheel(tmp_path / "index", "needle", "1.5", "EACH = 3\n")
 
 
-def test_code_runs_with_the_pinned_packages_and_fails_without(tmp_path: Path, wheel: Path) -> None:
+def test_code_runs_with_the_pinned_packages_alone_and_they_are_installed_once(tmp_path: Path, wheel: Path) -> None:
     (tmp_path / "folder").mkdir()
 
     def output(interpreter: Interpreter) -> bytes:
@@ -55,25 +55,19 @@ def test_code_runs_with_the_pinned_packages_and_fails_without(tmp_path: Path, wh
 
     assert b"No module named 'needle'" in output(OWN)
     assert output(open_environment(pinned(tmp_path, wheel), tmp_path)) == b"3\n"
-
-
-def test_an_environment_is_made_once(tmp_path: Path, wheel: Path) -> None:
     environment = pinned(tmp_path, wheel)
     interpreter = open_environment(environment, tmp_path)
     wheel.unlink()
     assert open_environment(environment, tmp_path) == interpreter
 
 
-def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path: Path, wheel: Path) -> None:
+def test_what_is_not_as_it_was_pinned_is_refused(tmp_path: Path, wheel: Path) -> None:
     environment = pinned(tmp_path, wheel)
     wheel.unlink()
     write_wheel(wheel.parent, "needle", "1.5", "EACH = 4\n")
     with pytest.raises(EnvironmentNotMadeError, match=r"(?is)`uv pip sync` failed.*hash"):
         open_environment(environment, tmp_path)
     assert not list((tmp_path / ".cortex" / "environments").glob("*-3*"))  # nothing half made
-
-
-def test_a_list_that_was_edited_or_is_gone_is_refused(tmp_path: Path, wheel: Path) -> None:
     environment = pinned(tmp_path, wheel)
     (tmp_path / "pins.txt").write_text("needle\n")
     with pytest.raises(EnvironmentNotMadeError, match=r"pins\.txt is another one than was pinned"):
@@ -95,9 +89,6 @@ def test_what_a_project_declares_for_its_tests_is_read() -> None:
     requirements, skipped = declared_packages(texts)
     assert requirements == ["hook", "loom", "needle>=1", "pytest<9", "ruff", "thread", "wool", "yarn==2"]
     assert skipped == ["odd @ https://example.org/odd.whl", "shop[all]"]
-
-
-def test_the_metadata_of_a_source_distribution_counts_too() -> None:
     metadata = "Name: shop\nVersion: 2.0\nRequires-Dist: wool\nRequires-Dist: hook; extra == 'test'\n"
     metadata += "Requires-Dist: sphinx; extra == 'docs'\n\nShop sells wool.\n"
     assert declared_packages({"PKG-INFO": metadata}) == (["hook", "wool"], [])

@@ -88,10 +88,18 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
     assert related("test_it", "tests/test_till.py")[0] == ["tests/test_till.py"]
 
 
-def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_sandbox_does_not_run_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "unavailable", lambda: "no sandbox here")
     answers = find_killed([mutant("price", "* each", "/ each")], TEXTS, SETTINGS)
     assert answers == {"price": ("unknown", "no sandbox here")}
+
+    def fail(*_: object, **__: object) -> None:
+        raise sandbox.SandboxError("no room")
+
+    monkeypatch.setattr(sandbox, "unavailable", lambda: None)
+    monkeypatch.setattr(sandbox, "run", fail)
+    answers = find_killed([mutant("price", "* each", "/ each")], TEXTS, SETTINGS)
+    assert answers["price"] == ("unknown", "the sandbox failed: no room")
 
 
 @needs_sandbox
@@ -100,13 +108,3 @@ def test_what_is_not_reached_in_time_is_unknown() -> None:
     result, detail = find_killed([mutant("price", "* each", "/ each")], TEXTS, settings)["price"]
     assert result == "unknown"
     assert "limit of time" in detail
-
-
-def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise sandbox.SandboxError("no room")
-
-    monkeypatch.setattr(sandbox, "unavailable", lambda: None)
-    monkeypatch.setattr(sandbox, "run", fail)
-    answers = find_killed([mutant("price", "* each", "/ each")], TEXTS, SETTINGS)
-    assert answers["price"] == ("unknown", "the sandbox failed: no room")

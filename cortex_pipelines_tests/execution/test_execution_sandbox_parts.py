@@ -82,13 +82,9 @@ def group_folder(root: Path, controllers: str) -> Path:
     return root
 
 
-def test_where_groups_hand_out_no_memory_it_is_added_up(tmp_path: Path) -> None:
+def test_where_a_group_cannot_hold_the_memory_it_is_added_up(tmp_path: Path) -> None:
     groups = group_folder(tmp_path, "cpu pids")
     assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
-
-
-def test_a_group_that_takes_no_limit_is_taken_away(tmp_path: Path) -> None:
-    """In a plain folder no kernel makes the group's files."""
     groups = group_folder(tmp_path, "cpu memory pids")
     assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
     assert not list(groups.glob("**/cortex-sandbox-*"))

@@ -69,7 +69,7 @@ def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert unnamed["result"] == "unknown"
 
 
-def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_that_fails_as_it_is_is_of_no_use_but_those_beside_it_are(monkeypatch: pytest.MonkeyPatch) -> None:
     good = {"code": 0, "words": "", "passed": 2}
     codes = iter([{"code": 1, "words": "no"}, None, good, good | {"passed": 0}])
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: next(codes))
@@ -77,9 +77,6 @@ def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch
     assert test_run._baseline("b", 1, False).trouble == "b takes longer than 1 s"
     assert test_run._baseline("c", 1, False) == test_run.Baseline("")
     assert test_run._baseline("d", 1, False).trouble == "d is skipped"
-
-
-def test_tests_beside_failing_ones_count_if_they_pass_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     partly_failing = {"code": 1, "words": "a::x fails", "passed": 2, "failing": ["a::x"]}
     failed = {"code": 1, "words": "a::y fails"}
     answers: list[dict[str, Any]] = []
