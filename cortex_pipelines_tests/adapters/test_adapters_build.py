@@ -19,7 +19,7 @@ def adapter(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFac
     return out
 
 
-def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(
+def test_the_same_inputs_give_the_same_bytes_and_other_seeds_others(
     train: Train, adapter: Path, tmp_path: Path
 ) -> None:
     torch.manual_seed(99)  # whatever ran before in the process must not matter

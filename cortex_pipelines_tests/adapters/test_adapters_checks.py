@@ -109,9 +109,7 @@ def test_a_secret_is_placed_and_never_shown(dataset_copies: Datasets, column: st
     check(dataset_copies, max_secrets=None)
 
 
-def test_all_that_is_wrong_is_said_at_once_and_before_the_base_is_needed(
-    dataset_copies: Datasets, tmp_path: Path
-) -> None:
+def test_all_that_is_wrong_is_said_before_the_base_is_needed(dataset_copies: Datasets, tmp_path: Path) -> None:
     spoil(dataset_copies["completion"], "train", "prompt", f'aws_key = "{KEY}"\n')
     limits = LIMITS | {"min_examples": 1000}
     empty = tmp_path / "root"

@@ -57,9 +57,7 @@ def from_first(root: Path, datasets: Datasets, first: Path, out: Path, **changes
     return train_record(root, datasets, out, load_version=versions_in(first.parent), **settings)
 
 
-def test_a_warm_start_begins_where_its_parent_ended(
-    root: Path, datasets: Datasets, first: Path, tmp_path: Path
-) -> None:
+def test_a_warm_start_begins_as_its_parent_ended(root: Path, datasets: Datasets, first: Path, tmp_path: Path) -> None:
     still = {"learning_rate": 1e-12, "max_tokens": 400, "dropout": 0.0}
     record = from_first(root, datasets, first, tmp_path / "still", **still)
     before = load_file(first / "adapter_model.safetensors")
@@ -73,9 +71,7 @@ def test_a_warm_start_begins_where_its_parent_ended(
     assert record["validation"][-1]["loss"] < record["validation"][0]["loss"]
 
 
-def test_only_a_parent_of_the_project_its_base_and_its_layers_is_taken(
-    root: Path, datasets: Datasets, first: Path, tmp_path: Path
-) -> None:
+def test_only_a_parent_that_fits_is_taken(root: Path, datasets: Datasets, first: Path, tmp_path: Path) -> None:
     other = from_first(root, datasets, first, tmp_path / "other", parents={"other": "first"}, max_tokens=400)
     assert other["parent"] is None
     for changes in ({"rank": 2}, {"target_modules": ["q_proj"]}):

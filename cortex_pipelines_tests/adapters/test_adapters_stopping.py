@@ -147,9 +147,7 @@ def test_without_packing_a_row_holds_one_example(train: Train) -> None:
     assert len(record["steps"]) == record["metrics"]["train_examples"]
 
 
-def test_rank_stabilised_scaling_and_the_precision_of_the_machine_are_recorded(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scaling_and_precision_are_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)

@@ -111,9 +111,7 @@ def test_the_budget_holds_over_all_epochs(root: Path, datasets: Datasets) -> Non
         assert 2400 - epochs * 96 < used <= 2400
 
 
-def test_tasks_get_their_share_of_the_tokens_or_what_others_lack(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_tasks_get_their_share_of_tokens_or_what_others_lack(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     for share in (0.1, 0.25, 0.9):
         corpus = corpus_of(
             root, datasets, settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000)

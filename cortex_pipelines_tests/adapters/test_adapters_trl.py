@@ -73,9 +73,7 @@ def test_it_writes_the_files_figures_and_steps_of_the_own_loop(both: Path) -> No
     assert record["steps"][-1]["loss"] < record["steps"][0]["loss"]
 
 
-def test_a_step_over_all_rows_has_the_loss_of_the_own_loop_packed_or_not(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     # in any order: examples of a row are separate, and prompts are not targets
     changes = {"batch_size": 3, "gradient_accumulation": 100, "max_tokens": 1500}
     first_build = build(root, datasets, tmp_path / "trl", **changes)
@@ -158,9 +156,7 @@ def test_processes_share_a_step(root: Path, datasets: Datasets, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("trainer", ["own", "trl"])
-def test_an_adapter_is_trained_on_a_base_in_4_bits(
-    root: Path, datasets: Datasets, tmp_path: Path, trainer: str
-) -> None:
+def test_an_adapter_is_trained_on_4_bits(root: Path, datasets: Datasets, tmp_path: Path, trainer: str) -> None:
     record = build(root, datasets, tmp_path / "adapter", trainer=trainer, quantisation="nf4")
     assert record["settings"]["quantisation"] == "nf4"
     losses = [validation["loss"] for validation in record["validation"]]

@@ -96,7 +96,7 @@ def test_the_cache_gives_what_a_computation_from_nothing_does(settings, extracti
         assert cached.findings.equals(fresh.findings)
 
 
-def test_only_changed_files_are_read_again(
+def test_only_changed_files_are_read(
     settings, extraction, read_texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cortex_pipelines.annotation import annotate as module
@@ -137,9 +137,7 @@ def test_hostile_files_get_rows_that_keep_the_contract(
         assert row["start_line"] == data[: row["start_byte"]].count(b"\n") + 1
 
 
-def test_the_asset_writes_tables_metrics_and_a_report_that_never_differs(
-    settings, extraction, read_texts, tmp_path: Path
-) -> None:
+def test_the_asset_writes_tables_metrics_and_the_same_report(settings, extraction, read_texts, tmp_path: Path) -> None:
     units, files = read_texts(SOURCES)
     units.write_parquet(tmp_path / "units.parquet")
     files.write_parquet(tmp_path / "files.parquet")

@@ -43,9 +43,7 @@ def mutated(data: bytes, mutant: Mutant) -> bytes:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_operator_fires_in_every_language_it_claims_and_mutants_take_the_place_of_their_unit(
-    language: str,
-) -> None:
+def test_every_operator_fires_where_it_claims_and_mutants_take_the_place_of_their_unit(language: str) -> None:
     claimed = {operator.name for operator in operators() if language in operator.places}
     fired = {mutant.operator for mutant in mutants(SAMPLES[language], language)}
     assert fired == claimed

@@ -240,9 +240,7 @@ def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
     return reachable
 
 
-def test_a_rule_is_on_one_side_with_all_of_its_examples(
-    examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
-) -> None:
+def test_a_rule_is_on_one_side(examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings) -> None:
     """Thirty layers, of which each imports the next: all sides get rules, and none shares one."""
     texts = {"app/__init__.py": ""}
     for layer in range(30):
@@ -278,7 +276,7 @@ def test_what_is_put_in_is_not_in_the_file(rows: pl.DataFrame, files: pl.DataFra
         assert new not in texts[row["path"]]
 
 
-def test_the_manifest_names_the_span_and_why_something_is_left_out(
+def test_the_manifest_names_spans_and_why_facts_are_left_out(
     tables: Tables, files: pl.DataFrame, facts: pl.DataFrame
 ) -> None:
     manifest = tables["manifest"]
@@ -322,7 +320,7 @@ def test_the_same_input_gives_the_same_rows_in_any_order(
         assert frame.equals(again[name])
 
 
-def test_a_project_without_architecture_gives_empty_tables(
+def test_no_architecture_gives_empty_tables(
     examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> None:
     files = _frame({})

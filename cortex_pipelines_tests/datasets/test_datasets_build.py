@@ -145,9 +145,7 @@ def data(request: pytest.FixtureRequest) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_every_table_keeps_its_contract_and_has_no_near_duplicates_on_another_side(
-    data: SimpleNamespace, name: str
-) -> None:
+def test_every_table_keeps_its_contract_and_shares_no_near_duplicates(data: SimpleNamespace, name: str) -> None:
     assert set(data.tables[name]) == {*SPLITS, "manifest"}
     for table in DATA_SETS[name]:
         frame = data.tables[name][table.name]

@@ -173,9 +173,7 @@ def test_names_of_other_sides_are_no_convention() -> None:
     ]
 
 
-def test_the_card_says_why_a_side_has_no_row_of_a_language(
-    tmp_path: Path, tables: Tables, settings: DatasetSettings
-) -> None:
+def test_the_card_says_why_a_language_has_no_row(tmp_path: Path, tables: Tables, settings: DatasetSettings) -> None:
     write_card(tmp_path, "completion", "To test.", tables, settings)
     card = (tmp_path / "card.md").read_text()
     section = card.split("## Languages\n")[1].split("\n## ")[0]
@@ -192,9 +190,7 @@ def test_the_card_says_why_a_side_has_no_row_of_a_language(
     assert "go has no row in validation" in section
 
 
-def test_categories_complexity_and_weights_are_counted(
-    tmp_path: Path, example_project: Any, settings: DatasetSettings
-) -> None:
+def test_the_card_counts_what_annotations_say(tmp_path: Path, example_project: Any, settings: DatasetSettings) -> None:
     is_parsing = pl.col("unit_id").str.slice(0, 1) < "8"
     units = example_project.inputs.units.with_columns(
         pl.when(is_parsing).then(pl.lit("parsing")).otherwise(pl.lit("cli")).alias("category"),

@@ -88,7 +88,7 @@ def test_each_shipped_item_is_recognised(tmp_path: Path, settings: DatasetSettin
         (Benchmark(path="bad.jsonl", sha256=hashlib.sha256(b"\n{oh").hexdigest()), "line 2 is not valid JSON"),
     ],
 )
-def test_a_list_that_cannot_be_read_says_what_to_do(
+def test_an_unreadable_list_is_named(
     user_list: Benchmark, words: str, tmp_path: Path, settings: DatasetSettings
 ) -> None:
     (tmp_path / "here.txt").write_bytes(b"x")

@@ -29,20 +29,21 @@ CASES = load_cases(__file__)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 Tables = dict[str, pl.DataFrame]
+Rows = dict[str, dict[str, Any]]
 
 PYTHON = CASES["PYTHON"]
 GO = CASES["GO"]
 
 
 @pytest.fixture(scope="module")
-def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings) -> dict[str, dict[str, Any]]:
+def candidates(make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings) -> Rows:
     files = make_files({"shop.py": PYTHON, "shop.go": GO})
     laid_out = with_layout(make_units(files), file_bytes(files), settings)
     rows = documentation_candidates(laid_out.filter(pl.col("docstring").is_not_null()), settings)
     return {row["name"]: row for row in rows.iter_rows(named=True)}
 
 
-def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(candidates: dict[str, dict[str, Any]]) -> None:
+def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(candidates: Rows) -> None:
     assert candidates["weigh"]["prompt"] == (
         "# shop.py\n"
         "class Shop:\n"
@@ -62,9 +63,7 @@ def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(candidat
 
 
 @pytest.mark.parametrize(("name", "reason"), CASES["what_says_nothing_is_left_out_with_the_reason"])
-def test_what_says_nothing_is_left_out_with_the_reason(
-    candidates: dict[str, dict[str, Any]], name: str, reason: str
-) -> None:
+def test_what_says_nothing_is_left_out_with_the_reason(candidates: Rows, name: str, reason: str) -> None:
     row = candidates[name]
     assert (row["prompt"], row["completion"], row["not_made"]) == (None, None, reason)
 
@@ -92,7 +91,7 @@ def tables(example_project: Any, settings: DatasetSettings) -> Tables:
     return documentation_tables(example_project.inputs, settings)
 
 
-def test_the_tables_keep_their_contract_and_the_split_and_no_prompt_its_answer(
+def test_tables_keep_their_contract_and_the_split_and_no_prompt_its_answer(
     tables: Tables, example_project: Any
 ) -> None:
     assert set(tables) == {*SPLITS, "manifest"}
@@ -116,7 +115,7 @@ def test_each_documented_unit_is_accounted_for(tables: Tables, example_project: 
     assert {"generated", "near_duplicate"} <= reasons
 
 
-def test_the_rows_are_the_same_from_the_cache(
+def test_the_cache_gives_the_rows(
     tables: Tables, example_project: Any, settings: DatasetSettings, tmp_path: Path
 ) -> None:
     for _ in range(2):

@@ -24,6 +24,7 @@ from cortex_pipelines_tests.parameters import sections
 PROJECT = "shop"
 STANDARD = FeedbackExampleSettings.model_validate(sections()["feedback_examples"])
 Tables = dict[str, pl.DataFrame]
+Paths = dict[str, list[str]]
 
 
 def event(identity: str, kind: str, **fields: Any) -> FeedbackEvent:
@@ -67,7 +68,7 @@ def make(example_project: Any, files: pl.DataFrame, settings: DatasetSettings) -
 
 
 @pytest.fixture
-def files_by_split(example_project: Any) -> dict[str, list[str]]:
+def files_by_split(example_project: Any) -> Paths:
     """Python files of each side."""
     file_splits = splits_by_file(example_project.splits)
     return {
@@ -85,7 +86,7 @@ def reasons(tables: Tables) -> dict[str, int]:
     return dict(excluded.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
 
 
-def test_a_correction_is_a_refactoring_on_the_side_of_its_file(make: Any, files_by_split: dict[str, list[str]]) -> None:
+def test_a_correction_is_a_refactoring_on_the_side_of_its_file(make: Any, files_by_split: Paths) -> None:
     tables = make([correction(path) for split in SPLITS for path in files_by_split[split]])
     for split in SPLITS:
         assert files_by_split[split]
@@ -103,7 +104,7 @@ def test_a_correction_is_a_refactoring_on_the_side_of_its_file(make: Any, files_
 
 
 def test_a_correction_without_a_path_belongs_to_a_file_that_holds_it(
-    make: Any, files_by_split: dict[str, list[str]], files: pl.DataFrame
+    make: Any, files_by_split: Paths, files: pl.DataFrame
 ) -> None:
     texts = dict(files.select("path", "text").iter_rows())
     unique_line = texts[files_by_split["test"][0]].splitlines()[8]
@@ -127,7 +128,7 @@ def test_a_correction_without_a_path_belongs_to_a_file_that_holds_it(
 
 
 def test_what_may_not_be_trained_on_is_left_out_and_counted(
-    make: Any, files_by_split: dict[str, list[str]], settings: DatasetSettings
+    make: Any, files_by_split: Paths, settings: DatasetSettings
 ) -> None:
     path, other = files_by_split["train"][:2]
     benchmark_code = "\n".join(f"total_{n} = price_{n} * rate_{n} - discount_{n}" for n in range(12))
@@ -148,7 +149,7 @@ def test_what_may_not_be_trained_on_is_left_out_and_counted(
     assert reasons(tables) == expected
 
 
-def test_what_is_held_out_or_repeated_is_not_trained_on(make: Any, files_by_split: dict[str, list[str]]) -> None:
+def test_what_is_held_out_or_repeated_is_not_trained_on(make: Any, files_by_split: Paths) -> None:
     words = {"original": "total = 0", "corrected": "\n".join(f"total += price_{n} * rate_{n}" for n in range(9))}
     tables = make([correction(files_by_split[split][0], split, **words) for split in ("train", "test")])
     assert (tables["train"].height, tables["test"].height) == (0, 1)
@@ -160,7 +161,7 @@ def test_what_is_held_out_or_repeated_is_not_trained_on(make: Any, files_by_spli
 
 
 def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
-    make: Any, files_by_split: dict[str, list[str]], files: pl.DataFrame
+    make: Any, files_by_split: Paths, files: pl.DataFrame
 ) -> None:
     texts = dict(files.select("path", "text").iter_rows())
     path, test_path = files_by_split["train"][0], files_by_split["test"][0]
@@ -184,7 +185,7 @@ def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
     assert make(corrected)["train"]["origin"].to_list() == ["person"], "corrected, so not kept"
 
 
-def test_a_simulation_is_left_out_or_in_train_alone(make: Any, files_by_split: dict[str, list[str]]) -> None:
+def test_a_simulation_is_left_out_or_in_train_alone(make: Any, files_by_split: Paths) -> None:
     events = [correction(files_by_split[split][0], split, simulated=True) for split in SPLITS]
     assert rows(make(events)).is_empty()
     assert reasons(make(events)) == {"feedback_simulated": 3}
@@ -193,9 +194,7 @@ def test_a_simulation_is_left_out_or_in_train_alone(make: Any, files_by_split: d
     assert reasons(tables) == {"feedback_simulated": 2}
 
 
-def test_rows_go_with_consent_and_with_what_is_forgotten(
-    make: Any, files_by_split: dict[str, list[str]], tmp_path: Path
-) -> None:
+def test_rows_go_with_consent_and_with_what_is_forgotten(make: Any, files_by_split: Paths, tmp_path: Path) -> None:
     forgotten, vault, other = files_by_split["train"][:3]
     events = [
         correction(forgotten, "a", unit="anna"),

@@ -66,9 +66,7 @@ def context_lines(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple
     return RepositoryContext(units, most).lines(unit, calls)
 
 
-def test_the_context_shows_siblings_and_what_is_called_but_not_of_other_sides(
-    laid_out: tuple[pl.DataFrame, Any],
-) -> None:
+def test_the_context_shows_siblings_and_what_is_called_but_no_other_side(laid_out: tuple[pl.DataFrame, Any]) -> None:
     units, _ = laid_out
     lines = context_lines(units, 6, unit_named(units, "pay"))
     assert lines == (
@@ -143,9 +141,7 @@ def test_shares_of_units_are_drawn(settings: DatasetSettings) -> None:
     assert draw_for_infilling(units, everything).height == 2000
 
 
-def test_a_statement_is_cut_behind_its_keyword_or_name(
-    laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings
-) -> None:
+def test_a_statement_is_cut_behind_its_keyword(laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings) -> None:
     units, texts = laid_out
     statements = units.filter(pl.col("kind").is_in(["import", "variable", "constant"]))
     by_code = {row["code"]: row for row in statement_candidates(statements, texts, settings).iter_rows(named=True)}
@@ -173,7 +169,7 @@ def test_statements_out_of_bounds_say_why(
     assert statement_candidates(units, texts, changed)["not_made"].to_list() == [reason]
 
 
-def test_an_import_that_stands_there_twice_is_no_question(
+def test_a_repeated_import_is_no_question(
     settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
 ) -> None:
     files = make_files({"a.py": "import json\ntry:\n    import json\nexcept ImportError:\n    pass\n"})

@@ -82,9 +82,7 @@ def test_clusters_are_chains_of_near_duplicates(settings: DatasetSettings, texts
 
 @hypothesis_settings(deadline=None)
 @given(TEXTS, TEXTS)
-def test_leakage_finds_exactly_the_near_duplicates(
-    settings: DatasetSettings, train: list[str], test: list[str]
-) -> None:
+def test_leakage_is_exactly_the_near_duplicates(settings: DatasetSettings, train: list[str], test: list[str]) -> None:
     pairs = near_duplicate_pairs(_rows("a", train), _rows("b", test), "completion", settings)
     expected = {
         (f"a{train_row}", f"b{test_row}")
@@ -285,7 +283,7 @@ def texts() -> list[tuple[str, str]]:
     return [(f"# {number}.py", " ".join(words[number * 12 : number * 12 + 20])) for number in range(150)]
 
 
-def test_only_what_can_be_near_a_a_new_text_is_read_again(
+def test_only_what_is_near_new_texts_is_read(
     texts: list[tuple[str, str]], settings: DatasetSettings, tmp_path: Path
 ) -> None:
     join = IncrementalSimilarityJoin(RowCache(tmp_path, "v"), settings)

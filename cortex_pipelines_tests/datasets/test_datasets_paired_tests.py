@@ -87,9 +87,7 @@ def paired(
     return Paired(project_maker(units, files, settings).inputs, units, cases, files)
 
 
-def test_a_unit_is_shown_and_its_test_asked_for_in_the_file_that_is_named(
-    paired: Paired, settings: DatasetSettings
-) -> None:
+def test_a_unit_is_shown_and_its_test_asked_for_in_a_named_file(paired: Paired, settings: DatasetSettings) -> None:
     tables = paired.tables(settings, splits={"tests/test_letter.py": "test"})
     assert [tables[split].height for split in SPLITS] == [len(WORDS) - 1, 0, 1]
     (row,) = tables["test"].iter_rows(named=True)

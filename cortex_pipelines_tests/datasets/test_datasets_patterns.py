@@ -105,16 +105,14 @@ def test_a_pattern_is_a_row_of_train_for_each_language_or_the_manifest_says_why_
     assert invalid["filters"].to_list() == [[]]
 
 
-def test_the_same_files_in_another_order_give_the_same_rows(
-    pattern_texts: pl.DataFrame, exported: pl.DataFrame
-) -> None:
+def test_files_in_another_order_give_the_same_rows(pattern_texts: pl.DataFrame, exported: pl.DataFrame) -> None:
     again = pattern_rows(pattern_texts.reverse(), "shop", _PRIVACY)
     assert again.equals(pattern_rows(pattern_texts, "shop", _PRIVACY))
     assert review_rows(exported.reverse(), "shop", _PRIVACY).equals(review_rows(exported, "shop", _PRIVACY))
     assert again["unit_id"].is_unique().all()
 
 
-def test_a_pattern_that_is_like_held_out_code_is_left_out(
+def test_a_pattern_like_held_out_code_is_no_row(
     example_project: Any, files: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     """The units of test are not to be learnt by way of a pattern either."""
@@ -222,9 +220,7 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
 
 
 @pytest.mark.slow
-def test_the_gateway_reads_the_patterns_of_the_pinned_files(
-    exact_made: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_gateway_reads_patterns_of_pinned_files(exact_made: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(exact_made.root)
     project = open_project(exact_made.root)
     assert not served_patterns(project, "alpha", exact_made.version("repository_files@alpha")).languages
@@ -255,7 +251,7 @@ def exported(files: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([files, export])
 
 
-def test_a_review_is_a_row_with_what_was_said(
+def test_a_review_is_a_row_with_its_words(
     example_project: Any, exported: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     tables = tables_of(example_project, exported, settings)
@@ -298,7 +294,7 @@ def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
     assert dict(reviews.group_by("export").len().iter_rows()) == {"notes.ndjson": 4, "2024-January.txt": 1}
 
 
-def test_a_review_of_a_tracker_is_a_row_too(
+def test_trackers_have_reviews(
     example_project: Any, files: pl.DataFrame, settings: DatasetSettings, tmp_path: Path
 ) -> None:
     code = files.filter(pl.col("language") == "python", pl.col("trainable"))["path"][0]

@@ -202,7 +202,7 @@ def test_no_answer_is_in_its_prompt(files: pl.DataFrame, units: pl.DataFrame, se
         assert row["completion"] not in re.findall(r"\w+", row["prompt"])
 
 
-def test_a_constant_is_asked_for_with_the_lines_that_use_it(
+def test_a_constant_is_shown_with_its_uses(
     make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
 ) -> None:
     text = (

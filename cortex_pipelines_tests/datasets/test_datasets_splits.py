@@ -23,9 +23,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 @hypothesis_settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from("ab")), max_size=40))
-def test_no_side_is_empty_where_three_components_have_examples(
-    settings: DatasetSettings, weights: list[tuple[int, str]]
-) -> None:
+def test_three_components_fill_all_sides(settings: DatasetSettings, weights: list[tuple[int, str]]) -> None:
     groups = [SplitGroup(f"u{n}", 1, weight, None, language) for n, (weight, language) in enumerate(weights)]
     usable = {c.name: c.weight for c in groups if c.weight}
     if len(usable) < 3:

@@ -103,9 +103,7 @@ def test_prose_and_comments_are_no_code() -> None:
 
 @pytest.mark.parametrize("has_language", [True, False])
 @pytest.mark.parametrize("language", COPIES)
-def test_copies_are_in_one_cluster_and_no_split_separates_them(
-    language: str, has_language: bool, settings: DatasetSettings
-) -> None:
+def test_copies_are_in_one_cluster_and_side(language: str, has_language: bool, settings: DatasetSettings) -> None:
     codes = COPIES[language]
     units = pl.DataFrame({"unit_id": ["0", "1"], "code": codes, "body": codes})
     rows = pl.DataFrame({"example_id": ["0", "1"], "completion": codes})

@@ -42,9 +42,7 @@ def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(workshop
     assert "the project has none that may be trained on" in lines
 
 
-def test_an_adapter_whose_update_is_zero_scores_as_the_base_and_one_against_itself_as_itself(
-    workshop: Workshop,
-) -> None:
+def test_an_update_of_zero_scores_as_the_base_and_an_adapter_against_itself_as_itself(workshop: Workshop) -> None:
     scores, metrics = workshop.evaluate(workshop.untouched)
     assert scores["challenger_bits"].to_list() == scores["base_bits"].to_list()
     assert metrics["improvement_low"] == metrics["improvement_high"] == 0
@@ -93,9 +91,7 @@ def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop) ->
     assert "another-base" in comparison["reference"]["note"]
 
 
-def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_comparison_gives_the_same_bytes_from_cache_and_from_nothing(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(workshop.trained, cache=cache, items=6)
     # partly cached, partly new: must equal a fresh computation of everything

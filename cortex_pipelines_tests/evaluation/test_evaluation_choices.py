@@ -189,7 +189,7 @@ def test_items_with_too_few_other_answers_are_counted() -> None:
 
 
 @pytest.mark.parametrize(("cost_of_longer", "truth", "chosen"), [(0.9, 1, 1), (1.0, 0, None)])
-def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(
+def test_the_likeliest_answer_a_byte_is_chosen_at_any_length(
     cost_of_longer: float, truth: int, chosen: int | None
 ) -> None:
     costs = {"short": 1.0, "a much longer answer": cost_of_longer}

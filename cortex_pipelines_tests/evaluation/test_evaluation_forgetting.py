@@ -29,7 +29,7 @@ def general(tmp_path: Path) -> Path:
     return folder
 
 
-def test_forgetting_is_the_relative_rise_of_perplexity_and_what_any_code_gains_is_not_the_projects_own(
+def test_forgetting_is_a_rise_of_perplexity_and_gains_on_any_code_are_not_own(
     workshop: Workshop, general: Path
 ) -> None:
     tables, metrics = workshop.tables(workshop.trained, general=(general, "other"))
@@ -54,9 +54,7 @@ def test_an_adapter_whose_update_is_zero_forgets_nothing(workshop: Workshop, gen
     assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
 
 
-def test_items_with_a_near_duplicates_in_the_train_split_are_left_out_and_counted(
-    general: Path, tmp_path: Path
-) -> None:
+def test_items_with_a_near_duplicate_in_train_are_left_out_and_counted(general: Path, tmp_path: Path) -> None:
     dataset = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
     train = pl.read_parquet(dataset / "train.parquet")
     duplicate = OTHER[1].replace("first", "second")
@@ -102,7 +100,7 @@ def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
 
 
 @pytest.mark.parametrize(("project", "reason"), [(None, "names no project"), (PROJECT, "is itself the project")])
-def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
+def test_without_other_code_the_reason_is_given(
     workshop: Workshop, general: Path, project: str | None, reason: str
 ) -> None:
     champion = ReferenceModel("version", workshop.trained)

@@ -205,17 +205,14 @@ def judge_adapter(workshop: Workshop, datasets: dict[str, Path], folder: Path, *
     return {guard.name: guard.passed for guard in verdict.guards}
 
 
-def test_the_gate_lets_a_training_by_the_book_pass(
-    workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_gate_lets_a_usual_training_pass(workshop: Workshop, datasets: dict[str, Path], tmp_path: Path) -> None:
     passed = judge_adapter(workshop, datasets, tmp_path, max_tokens=6000)
     del passed["own_improvement_low"]  # without another project's code
     assert all(passed.values())
 
 
-def test_the_gate_refuses_an_adapter_that_learnt_by_rote(
-    workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
-) -> None:
+@pytest.mark.long
+def test_the_gate_refuses_what_learnt_by_rote(workshop: Workshop, datasets: dict[str, Path], tmp_path: Path) -> None:
     epochs = 70
     rote = {"epochs": epochs, "max_tokens": 500 * epochs, "rank": 32, "alpha": 64}
     passed = judge_adapter(workshop, datasets, tmp_path, **rote)

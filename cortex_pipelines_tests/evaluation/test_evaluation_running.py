@@ -63,9 +63,7 @@ def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_
 
 
 @needs_sandbox
-def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_the_true_body_passes_wrong_ones_fail_and_broken_tests_do_not_count(workshop: Workshop, tmp_path: Path) -> None:
     project = repository(workshop, tmp_path / "data")
     price, doomed = project.runnable["price"], project.runnable["doomed"]
     bodies = [
@@ -165,9 +163,7 @@ PROBLEM = {
         (["    return 1\nimport sys\nsys.exit(0)", "    import os\n    os._exit(0)"], [False] * 2),
     ],
 )
-def test_samples_are_judged_by_the_problems_test(
-    workshop: Workshop, tmp_path: Path, bodies: list[str], passed: list[bool]
-) -> None:
+def test_problems_judge_samples(workshop: Workshop, tmp_path: Path, bodies: list[str], passed: list[bool]) -> None:
     problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS | {"samples": 2, "pass_k": [1, 2]})
     limits = LIMITS.model_copy(update={"test_seconds": 4.0})

@@ -120,9 +120,7 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
 
 
 @pytest.mark.usefixtures("unforked")
-def test_every_job_gets_a_line(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_jobs_get_lines(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def tested(*_: object, **__: object) -> dict[str, Any]:
         return {"code": int("a - a" in (project / "toys.py").read_text()), "words": "", "passed": 1}
 
