@@ -197,7 +197,7 @@ def test_known_clusters_are_those_of_clustering_everything(
         patch.object(minhash_module, "MAX_COMPARED", most_compared),
     ):
         for texts in runs:
-            clustering = IncrementalClustering(RowCache(Path(folder), "v"), settings)
+            clustering = IncrementalClustering(RowCache(Path(folder), "v"), "shop", settings)
             assert clustering.firsts("code", texts) == near_duplicate_clusters(texts, settings)
 
 
@@ -205,13 +205,13 @@ def test_a_cluster_falls_apart_with_the_text_that_held_it_together(settings: Dat
     ends, unrelated = [_CHAIN[0], _CHAIN[4]], _APART
     clusters = near_duplicate_clusters([*ends, _CHAIN[2], *unrelated], settings)
     assert clusters[:3] == [0, 0, 0]
-    clustering = IncrementalClustering(RowCache(tmp_path, "v"), settings)
+    clustering = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
     assert clustering.firsts("code", [*ends, _CHAIN[2], *unrelated]) == clusters
     assert clustering.firsts("code", [*ends, *unrelated])[:2] == [0, 1]
 
 
 def test_only_what_agrees_with_a_new_text_is_compared_again(settings: DatasetSettings, tmp_path: Path) -> None:
-    clustering = IncrementalClustering(RowCache(tmp_path, "v"), settings)
+    clustering = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
     clustering.firsts("code", _APART)
     read: list[str] = []
     make = minhash_module.all_shingles

@@ -92,7 +92,7 @@ def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSe
     units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
         pl.lit("s").alias("source"), pl.lit("python").alias("language"), pl.lit(None, dtype=pl.String).alias("body")
     )
-    clustered = cluster_units(units, IncrementalClustering(None, settings))
+    clustered = cluster_units(units, IncrementalClustering(None, "shop", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
     splits = assign_splits(clustered, units["unit_id"].to_list(), settings)
     linked = splits.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
@@ -109,7 +109,7 @@ def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
             "body": [body, body, None],
         }
     )
-    assert cluster_units(units, IncrementalClustering(None, settings))["cluster"].to_list() == ["a", "a", "c"]
+    assert cluster_units(units, IncrementalClustering(None, "shop", settings))["cluster"].to_list() == ["a", "a", "c"]
 
 
 def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:

@@ -110,7 +110,7 @@ def test_copies_are_in_one_cluster_and_side(language: str, has_language: bool, s
     if has_language:
         column = pl.lit(language).alias("language")
         units, rows = units.with_columns(column), rows.with_columns(column)
-    clusters = cluster_units(units, IncrementalClustering(None, settings))["cluster"]
+    clusters = cluster_units(units, IncrementalClustering(None, "shop", settings))["cluster"]
     assert clusters.to_list() == ["0", "0"]
     pairs = near_duplicate_pairs(rows[:1], rows[1:], "completion", settings)
     assert pairs.rows() == [("0", "1", 1.0)]

@@ -188,11 +188,12 @@ class IncrementalClustering:
     """Clusters texts, comparing only new ones with those of the last run if there is a cache.
 
     Two texts are compared if their signatures agree in a band, so comparisons among unchanged texts need not be
-    repeated. A cluster that lost a text counts as new, since that text may have linked the others.
+    repeated. A cluster that lost a text counts as new, since that text may have linked the others. Clusterings of
+    different kinds of texts need different scopes in the cache.
     """
 
-    def __init__(self, cache: RowCache | None, settings: DatasetSettings) -> None:
-        self._cache, self._settings = cache, settings
+    def __init__(self, cache: RowCache | None, scope: str, settings: DatasetSettings) -> None:
+        self._cache, self._settings = cache and cache.scoped(scope), settings
 
     def firsts(self, name: str, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[int]:
         """Cluster of each text as the index of its first text; equal to a full run.

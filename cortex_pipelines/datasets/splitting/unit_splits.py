@@ -79,7 +79,7 @@ def split_units(
     eligible = filtered_units.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     with_bodies = eligible.filter(~is_statement).with_columns(bodies(eligible.filter(~is_statement)))
-    clusters = IncrementalClustering(cache, settings)
+    clusters = IncrementalClustering(cache, "units", settings)
     clustered = cluster_units(with_bodies, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
     candidates = _in_every_data_set(clustered.filter(first), settings, cache)
