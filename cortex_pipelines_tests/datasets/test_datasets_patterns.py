@@ -201,13 +201,13 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     exact_made: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(exact_made.root)
-    proposals = proposed_patterns(open_project(exact_made.root), "alpha", load_parameters(exact_made.root).datasets, 2)
+    proposals = proposed_patterns(open_project(exact_made.root), "alpha", load_parameters(exact_made.root).datasets, 1)
     splits = UNIT_SPLITS.read(exact_made.root / "data/unit_splits/alpha")
     held_out = set(splits.filter(pl.col("split") != "train")["path"])
     assert proposals
     assert not held_out.intersection(path for proposal in proposals for path in proposal.occurrences)
     out = tmp_path / "proposed"
-    words = ("learn", "--project", "alpha", "--least", "2", "--most", "2", "--out", str(out))
+    words = ("learn", "--project", "alpha", "--least", "1", "--most", "2", "--out", str(out))
     learnt = cortex(*words)
     files = sorted(out.glob("*.yaml"))
     assert 1 <= len(files) <= 4

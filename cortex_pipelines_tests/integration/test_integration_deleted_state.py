@@ -76,7 +76,7 @@ MENDED_CACHE = "outputs that are in the workspace; they are stored there again"
             wipe_in_dagster: "Dagster now has",
             empty_dvc_cache: MENDED_CACHE,
         },
-        {delete_mlflow: "MLflow had no run of 63 versions of the workspace; they are entered"},
+        {delete_mlflow: "versions of the workspace; they are entered"},
         {delete_dagster_history: "task_router: Dagster now has"},
         {delete_dvc: MENDED_CACHE},
     ],

@@ -104,7 +104,7 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
 
 
 def test_code_that_is_not_committed_is_not_promoted(finished_copy: MiniProject) -> None:
-    code = finished_copy.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
+    code = finished_copy.root / "cortex_pipelines" / "routing" / "train.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     before = (finished_copy.root / "releases.lock").read_bytes()
     words = "its code is not committed: cortex_pipelines/routing/train.py; commit it"

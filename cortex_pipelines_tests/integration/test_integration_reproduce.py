@@ -43,7 +43,7 @@ def test_data_sets_of_an_adapter_are_made_again_without_training(finished_copy: 
 
 
 def test_code_that_no_commit_holds_is_refused(finished_copy: MiniProject) -> None:
-    code = finished_copy.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
+    code = finished_copy.root / "cortex_pipelines" / "routing" / "train.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     finished_copy.edit_params(lambda values: values["routing"].update(epochs=1))
     finished_copy.cortex("run", "task_router", "task_router_evaluation", "routing_audit", "task_router_release")

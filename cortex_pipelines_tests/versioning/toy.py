@@ -271,7 +271,7 @@ class Workbench:
         def command(executable: Any, cmd: str, **kwargs: Any) -> None:
             words = cmd.split()
             if cmd == COMMAND:
-                toy_parameters(self.root).write(self.root)
+                self.project().resolve().write(self.root)
                 return
             partition = words[words.index("--project") + 1] if "--project" in words else None
             with mock.patch.dict(os.environ, {"DVC_STAGE": kwargs["env"]["DVC_STAGE"]}):
