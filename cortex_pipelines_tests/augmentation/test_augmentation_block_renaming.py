@@ -8,9 +8,9 @@ import pytest
 
 from cortex_pipelines.augmentation.renaming.rename import locals_of, rename_locals
 from cortex_pipelines.augmentation.snippets import parse_unit
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+TABLES = load_cases(__file__)
 
 CASES = TABLES["cases"]
 

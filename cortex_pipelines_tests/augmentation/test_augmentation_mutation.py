@@ -18,9 +18,9 @@ from cortex_pipelines.augmentation.mutation.operator import Operator
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+TABLES = load_cases(__file__)
 SAMPLES: dict[str, str] = TABLES["samples"]
 SAMPLES["typescript"] = (
     SAMPLES["javascript"]

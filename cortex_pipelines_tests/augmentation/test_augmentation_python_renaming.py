@@ -18,10 +18,9 @@ from cortex_pipelines.augmentation.renaming.rename import (
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines_tests.parameters import PROPERTY_STEPS, sections
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS, load_cases, sections
 
-TABLES = tables_of(__file__)
+TABLES = load_cases(__file__)
 
 
 def variables_of(code: str) -> list[LocalVariable]:

@@ -20,9 +20,9 @@ from cortex_pipelines.augmentation.rewriting.reformatting import formatters, is_
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+TABLES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(

@@ -15,11 +15,9 @@ from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewri
 from cortex_pipelines.augmentation.snippets import parse_unit
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS, load_cases
-from cortex_pipelines_tests.tables import tables_of
 
 CASES = load_cases(__file__)
 
-TABLES = tables_of(__file__)
 
 PYTHON = CASES["PYTHON"]
 BRACES = CASES["BRACES"]
@@ -64,7 +62,7 @@ def lines(code: str) -> set[str]:
     return {line.strip() for line in code.splitlines()}
 
 
-NEW_LINES = TABLES["new_lines"]
+NEW_LINES = CASES["new_lines"]
 
 
 @pytest.mark.parametrize("name", NEW_LINES)
@@ -87,7 +85,7 @@ def test_strings_the_tree_and_what_tools_read_in_comments_stay() -> None:
         assert ast.dump(ast.parse(variants(PYTHON)[name])) == ast.dump(ast.parse(PYTHON))
 
 
-LEFT_ALONE = TABLES["left_alone"]
+LEFT_ALONE = CASES["left_alone"]
 
 
 @pytest.mark.parametrize(("name", "code"), LEFT_ALONE.values(), ids=LEFT_ALONE)
@@ -103,7 +101,7 @@ def test_a_decorated_method_keeps_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "code", "reindented", "one_argument"), TABLES["a_nested_unit_keeps_where_it_stands"]
+    ("language", "code", "reindented", "one_argument"), CASES["a_nested_unit_keeps_where_it_stands"]
 )
 def test_a_nested_unit_keeps_where_it_stands(language: str, code: str, reindented: str, one_argument: str) -> None:
     rewritings = rewritten(code, language, "function", "", 20, 1)
@@ -122,7 +120,7 @@ def test_a_few_are_drawn_the_same_every_time() -> None:
     assert rewritten("def f(:", "python", "function", "", 3, 1) == []
 
 
-WRONG = TABLES["wrong"]
+WRONG = CASES["wrong"]
 
 
 @pytest.mark.parametrize(("right", "wrong"), WRONG.values(), ids=WRONG)

@@ -17,9 +17,9 @@ from cortex_pipelines.coordination.records import (
     unread_fields,
 )
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
-from cortex_pipelines_tests.tables import tables_of
+from cortex_pipelines_tests.parameters import load_cases
 
-TABLES = tables_of(__file__)
+TABLES = load_cases(__file__)
 
 ALIASES = {"development-master": "development", "sec": "security"}
 TESTS = [re.compile("^moe-test-"), re.compile("-test$")]

@@ -136,12 +136,12 @@ def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
         path = tmp_path / folder / "routing-patterns.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({**rules, "version": version}))
-    found = logged_rules(read_events(tmp_path))
-    assert found is not None
-    assert found["version"] == "2"
+    newest_rules = logged_rules(read_events(tmp_path))
+    assert newest_rules is not None
+    assert newest_rules["version"] == "2"
     # keys were sorted on the way: that must not decide anything
     text = "Fix the scan and document the audit"
-    assert parse_rules(found, "x").decide(text) == parse_rules(rules, "x").decide(text)
+    assert parse_rules(newest_rules, "x").decide(text) == parse_rules(rules, "x").decide(text)
     (tmp_path / "routing-patterns.json").write_text('{"experts": {"a": 1}, "thresholds": {}}')
     with pytest.raises(RulesError, match=r"routing-patterns\.json"):
         logged_rules(read_events(tmp_path))
