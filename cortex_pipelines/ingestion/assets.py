@@ -9,7 +9,13 @@ from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.schemas.ingestion import (
+    LINE_TIMES,
+    REDACTIONS,
+    REPOSITORY_COMMITS,
+    REPOSITORY_FILES,
+    SKIPPED_FILES,
+)
 from cortex_pipelines.versioning import versioned_asset
 
 
@@ -26,9 +32,9 @@ def repository_files(
     return build.repository_files(project_source, project, ingestion, privacy, root, cache)
 
 
-@versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS))
+@versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS, LINE_TIMES))
 def repository_commits(
     project_source: ProjectSource, privacy: PrivacySettings, project: str, root: Path, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    """History of a project's git sources, without names or addresses of its authors."""
+    """History of a project's git sources, without names or addresses of its authors; when each line was written."""
     return commits.repository_commits(project_source, project, root, privacy, cache)

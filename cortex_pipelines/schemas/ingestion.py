@@ -1,4 +1,4 @@
-"""Tables of ingestion: files, skipped files, redactions, commits."""
+"""Tables of ingestion: files, skipped files, redactions, commits, times of lines."""
 
 import polars as pl
 
@@ -76,4 +76,17 @@ REPOSITORY_COMMITS = Table(
         Column("paths", pl.List(pl.String), "Paths changed against the first parent, sorted"),
     ),
     ("source", "commit"),
+)
+
+LINE_TIMES = Table(
+    "line_times",
+    "A run of lines of a file of a git source, and when it was written; whitespace apart.",
+    (
+        Column("source", pl.String, "Source in the project"),
+        Column("path", pl.String, "Path as in the table of files; notebooks are left out"),
+        Column("first_line", pl.Int64, "First line of the run, from 1", between=(1, 1e9)),
+        Column("last_line", pl.Int64, "Last line of the run", between=(1, 1e9)),
+        Column("committed_at", UTC, "Time of the commit that brought the lines to the main line, UTC"),
+    ),
+    ("source", "path", "first_line"),
 )

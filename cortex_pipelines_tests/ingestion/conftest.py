@@ -43,12 +43,13 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.time = 1_700_000_000
         folder.mkdir(parents=True)
         self("init", "--quiet", "--initial-branch=main")
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> str:
         variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        identity = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
+        identity = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": f"{self.time} +0100"}
         environment = variables | {
             f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in identity.items()
         }

@@ -112,7 +112,7 @@ def test_only_new_commits_are_read_again(
     again = read(cache)
     assert looked_up == [first, second]
     fresh = read(RowCache(tmp_path / "other", "1"))
-    for name in ("commits", "redactions"):
+    for name in ("commits", "redactions", "line_times"):
         assert parquet(again[name]) == parquet(fresh[name])
     assert again["redactions"]["path"].to_list() == [first]
 

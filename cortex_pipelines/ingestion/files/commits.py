@@ -1,7 +1,6 @@
 """Git history: one row per commit, message redacted, author pseudonymised."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,14 @@ import polars as pl
 
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.git.history import commits_without_parents, list_commits, look_up_commits, pseudonyms
+from cortex_pipelines.ingestion.files.line_times import line_times
+from cortex_pipelines.ingestion.git.history import (
+    commit_time,
+    commits_without_parents,
+    list_commits,
+    look_up_commits,
+    pseudonyms,
+)
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.redactions import (
@@ -28,8 +34,6 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 
-# What a time stamp can hold; hostile commits claim times far outside of it.
-_LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 _FIELDS = "%P %ct %ae %B"
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     name: kind for name, kind in REPOSITORY_COMMITS.schema.items() if name != "source"
@@ -40,7 +44,7 @@ _SCHEMA = pl.Schema(_COLUMNS | {"cache_key": pl.String(), "redactions": REDACTIO
 def repository_commits(
     source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    """Frames ``commits`` and ``redactions`` (of messages); sources without history give no rows."""
+    """Frames ``commits``, ``redactions`` (of messages) and ``line_times``; sources without history give no rows."""
     key = project_key(project, privacy)
     return without_private_errors(lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key)
 
@@ -71,6 +75,7 @@ def _read(
     return {
         "commits": REPOSITORY_COMMITS.conform(commits),
         "redactions": redaction_table(commits.with_columns(path="commit")),
+        "line_times": line_times(mirrors, project, privacy, cache),
     }
 
 
@@ -95,12 +100,11 @@ def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySet
         redacted = redact_text(text, "", None, privacy, key)
         subject, _, body = redacted.text.partition("\n")
         names, path_redactions = _redact_paths((path.decode("utf-8", "backslashreplace") for path in paths), redactor)
-        seconds = min(max(int(time or 0), 0), _LATEST)
         yield {
             "cache_key": keys[commit.decode()],
             "commit": commit.decode(),
             "parents": parents.decode().split(),
-            "committed_at": datetime.fromtimestamp(seconds, UTC),
+            "committed_at": commit_time(time),
             "author": pseudonym_of(address),
             "subject": subject.rstrip(),
             "body": body.strip("\n").rstrip(),

@@ -25,6 +25,8 @@ _SAFETY_OPTIONS = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
     *("-c", "protocol.ext.allow=never", "-c", "fetch.recurseSubmodules=false"),
     *("-c", "maintenance.auto=false", "-c", "core.quotePath=false", "-c", "log.showRoot=true"),
+    # larger files are not compared line by line
+    *("-c", "core.bigFileThreshold=2m"),
     # a server that has stopped answering for a minute is given up
     *("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"),
 )

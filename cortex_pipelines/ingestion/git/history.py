@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,13 @@ _LOG = (
     *("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-color", "--no-show-signature"),
     *("--no-notes", "--no-mailmap", "--ignore-submodules=none", "--encoding=UTF-8"),
 )
+
+# What a time stamp can hold; hostile commits claim times far outside of it.
+_LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+
+def commit_time(seconds: bytes) -> datetime:
+    return datetime.fromtimestamp(min(max(int(seconds or 0), 0), _LATEST), UTC)
 
 
 def list_commits(mirror: Path, revision: str) -> Iterator[str]:

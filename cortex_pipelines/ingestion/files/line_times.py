@@ -1,0 +1,161 @@
+"""When each line of the pinned revision was written, by the history of the main line.
+
+Commits are walked from the newest to the oldest. For each file there is a map from the lines of the
+version at hand to those of the pinned one, in segments; a line is dated by the commit that wrote it.
+On a linear history this is `git blame -w`, without one process a file; what a merge brought is dated by the merge.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.ingestion.git.command import ExhaustedError
+from cortex_pipelines.ingestion.git.history import commit_time, commits_without_parents
+from cortex_pipelines.ingestion.git.line_changes import Hunk, first_parent_commits, line_changes
+from cortex_pipelines.ingestion.redactions import frame_of
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import is_forgotten, project_key
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.ingestion import LINE_TIMES
+from cortex_pipelines.schemas.table import UTC
+
+_MOST_COMMITS = 50_000
+"""Commits of the main line that are read; lines older than all of them have no row."""
+
+_MOST_HUNKS = 5_000_000
+"""Hunks of a history that is read; that of sqlalchemy, 14,000 commits, has 335,000."""
+
+_END = 1 << 40  # after the last line of a file whose length is not known yet
+_OPEN = _END // 2  # such an end, however far its lines moved
+_NOTEBOOK = ".ipynb"  # its lines are not those of the table of files
+
+_SCHEMA = pl.Schema(
+    {
+        "cache_key": pl.String(),
+        "committed_at": UTC,
+        "path": pl.String(),
+        "old_path": pl.String(),
+        "binary": pl.Boolean(),
+        "hunks": pl.List(pl.Int64),
+    }
+)
+
+Segment = tuple[int, int, int]
+"""Lines ``first`` to ``end`` (exclusive) of the version at hand, and the pinned number of the first."""
+
+
+def line_times(
+    mirrors: dict[str, tuple[Path, str]], project: str, privacy: PrivacySettings, cache: RowCache
+) -> pl.DataFrame:
+    """Table ``LINE_TIMES`` of git sources: mirror and revision by label."""
+    redactor = PathRedactor(privacy, project_key(project, privacy))
+
+    def is_listed(label: str, path: str) -> bool:
+        names = {path, redactor(path)}
+        return not path.endswith(_NOTEBOOK) and not any(is_forgotten(privacy, project, label, name) for name in names)
+
+    rows = [
+        {"source": label, "path": redactor(path), "first_line": first, "last_line": end - 1, "committed_at": time}
+        for label, (mirror, revision) in mirrors.items()
+        for path, runs in _dated(_history(mirror, revision, f"{project}/{label}", cache)).items()
+        if is_listed(label, path)
+        for first, end, time in _joined(runs)
+    ]
+    return LINE_TIMES.frame(rows)
+
+
+def _history(mirror: Path, revision: str, name: str, cache: RowCache) -> pl.DataFrame:
+    """Changed files, commits from the newest; what a commit changed stays, so only new commits are read."""
+    cut = commits_without_parents(mirror)
+    commits = first_parent_commits(mirror, revision, _MOST_COMMITS)
+    keys = pl.Series("cache_key", [f"{commit}{'^' * (commit in cut)}" for commit in commits], pl.String)
+    try:
+        rows = cache.rows(
+            f"line_times/{name}", keys, lambda missing: frame_of(_change_rows(mirror, missing.to_list()), _SCHEMA)
+        )
+    except ExhaustedError:
+        return pl.DataFrame(schema=_SCHEMA)
+    return rows if rows["hunks"].list.len().sum() <= 4 * _MOST_HUNKS else rows.clear()
+
+
+def _change_rows(mirror: Path, keys: list[str]) -> Iterator[dict[str, Any]]:
+    key_of, hunks = {key.removesuffix("^"): key for key in keys}, 0
+    for commit, seconds, changes in line_changes(mirror, key_of) if keys else ():
+        hunks += sum(len(change.hunks) for change in changes)
+        if hunks > _MOST_HUNKS:
+            raise ExhaustedError("the history has more hunks than any real one")
+        for change in changes:
+            yield {
+                "cache_key": key_of[commit],
+                "committed_at": commit_time(seconds),
+                "path": change.path,
+                "old_path": change.old_path,
+                "binary": change.binary,
+                "hunks": [number for hunk in change.hunks for number in hunk],
+            }
+
+
+def _dated(changes: pl.DataFrame) -> dict[str, list[tuple[int, int, datetime]]]:
+    """By path of the pinned revision: lines (first, end) and when they were written."""
+    versions: dict[str, tuple[str, list[Segment]]] = {}  # by path of the version at hand: pinned path and lines
+    dated: dict[str, list[tuple[int, int, datetime]]] = {}
+    for _, commit in groupby(changes.iter_rows(), key=lambda row: row[0]):
+        before: dict[str, tuple[str, list[Segment]]] = {}
+        for _, time, path, old_path, binary, numbers in commit:
+            if path is None:
+                before[old_path] = ("", [])
+                continue
+            before.setdefault(path, ("", []))
+            pinned_path, segments = versions.get(path, (path, [(1, _END, 1)]))
+            hunks = [(1, 0, 1, _END)] if binary else list(zip(*(iter(numbers),) * 4, strict=True))
+            written, older = _cut(segments, hunks)
+            dated.setdefault(pinned_path, []).extend((first, end, time) for first, end in written if end < _OPEN)
+            if old_path is not None:
+                before[old_path] = (pinned_path, older)
+        versions |= before
+    return dated
+
+
+def _cut(segments: list[Segment], hunks: Iterable[Hunk]) -> tuple[list[tuple[int, int]], list[Segment]]:
+    """Pinned lines that a change wrote, and the segments of the version before it."""
+    written, older = list[tuple[int, int]](), list[Segment]()
+    pieces = _pieces(hunks)
+    stop, shift = next(pieces)
+    for first, end, pinned in segments:
+        while first < end:
+            while stop <= first:
+                stop, shift = next(pieces)
+            length = min(end, stop) - first
+            if shift is None:
+                written.append((pinned, pinned + length))
+            else:
+                older.append((first + shift, first + shift + length, pinned))
+            first, pinned = first + length, pinned + length
+    return written, older
+
+
+def _pieces(hunks: Iterable[Hunk]) -> Iterator[tuple[int, int | None]]:
+    """Pieces of the new version: where each ends, and how far its lines moved; None if they are new."""
+    shift = 0
+    for old, old_count, new, new_count in hunks:
+        yield new, shift
+        yield new + new_count, None
+        shift = old + old_count - new - new_count
+    yield 2 * _END, shift
+
+
+def _joined(runs: list[tuple[int, int, datetime]]) -> Iterator[tuple[int, int, datetime]]:
+    for time, neighbours in groupby(sorted(runs), key=lambda run: run[2]):
+        lines = list(neighbours)
+        first, end = lines[0][:2]
+        for start, stop, _ in lines[1:]:
+            if start > end:
+                yield first, end, time
+                first = start
+            end = stop
+        yield first, end, time
