@@ -30,8 +30,7 @@ from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_
 from cortex_pipelines.schemas.table import Table
 
 _TABLES = (COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS)
-_LENGTH = 8
-"""Bytes that hold the length of the description which precedes the kept tables."""
+_LENGTH = 8  # bytes that hold the length of the description which precedes the kept tables
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from typing import Any, Literal, NoReturn
 SpanKind = Literal["record", "empty", "blank", "rejected", "waiting"]
 
 WAITING = "truncated; waits for the next run"
-MAX_DEPTH = 200
-"""Deepest nesting of a record. Real ones have five levels; far more only exhausts the stack."""
-
+MAX_DEPTH = 200  # deepest nesting of a record. Real ones have five levels; far more only exhausts the stack.
 _BLANKS = " \t\r\n"
 _BOM = "\xef\xbb\xbf"
 # Inside one object a brace never follows a closing one without a comma, and pretty printers indent

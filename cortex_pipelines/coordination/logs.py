@@ -58,17 +58,12 @@ class CoordinationSettings(Settings):
 
     logs: Text
     """Folder of the agent system's logs, absolute or relative to the project's root."""
-
     sample: bool
-    """Whether the logs are a hand-written sample; every report then warns that it proves
-    nothing."""
-
+    """Whether the logs are a hand-written sample; every report then warns that it proves nothing."""
     aliases: dict[Text, Text]
     """Alternative names of masters in the logs, mapped to the canonical name."""
-
     test_rows: list[Regex]
     """Regular expressions; records with a matching task id or author come from a test."""
-
     sources: Row[DltSource]
     """Tables of outcomes of tasks that dlt reads, beside the logs."""
 

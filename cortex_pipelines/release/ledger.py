@@ -16,8 +16,7 @@ from cortex_pipelines.versioning.project import Project, look_up, read_yaml, wri
 
 FILE = "releases.lock"
 
-RELEASING = Path(".cortex", "releasing")
-"""Marker file between an update of the ledger and that of the registry."""
+RELEASING = Path(".cortex", "releasing")  # marker file between an update of the ledger and that of the registry
 
 
 class ReleaseError(RuntimeError):

@@ -20,9 +20,7 @@ from cortex_pipelines.adapters.model.lora import (
 )
 from cortex_pipelines.signing.manifest import UntrustedModelError
 
-A, B = ".lora_A.weight", ".lora_B.weight"
-"""Suffixes of a layer's two matrices: (rank, inputs) and (outputs, rank)."""
-
+A, B = ".lora_A.weight", ".lora_B.weight"  # suffixes of a layer's two matrices: (rank, inputs) and (outputs, rank)
 _NAME = "default"
 _UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices")
 """Features of an adapter's configuration beyond plain LoRA."""

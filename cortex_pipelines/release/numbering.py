@@ -17,11 +17,8 @@ Change = Literal["major", "minor", "patch"]
 
 FIRST = "1.0.0"
 
-TASK_FORMAT = 1
-"""Version of the prompt and answer format; increase it when callers have to change."""
-
-_FORMAT_SETTINGS = ("adapters.per_task",)
-"""Settings that are part of this format; a missing one counts as off."""
+TASK_FORMAT = 1  # version of the prompt and answer format; increase it when callers have to change
+_FORMAT_SETTINGS = ("adapters.per_task",)  # settings that are part of this format; a missing one counts as off
 
 
 @dataclass(frozen=True)

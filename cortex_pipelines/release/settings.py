@@ -31,7 +31,6 @@ class GuardSettings(Settings):
 
     at_least: Finite | None
     """Smallest value allowed; null for none."""
-
     at_most: Finite | None
     """Largest value allowed; null for none."""
 
@@ -42,14 +41,10 @@ class GateSettings(Settings):
     figure: Text
     """Name in the evaluation's metrics.json of the improvement over the reference, positive is
     better; its interval goes by the same name with ``_low`` and ``_high``."""
-
     smallest_improvement: NonNegativeFloat
-    """Smallest improvement worth shipping, in the unit of the figure: the whole interval has to
-    lie above it."""
-
+    """Smallest improvement worth shipping, in the unit of the figure: the whole interval has to lie above it."""
     smallest_items: int = Field(ge=2, le=MOST)
     """Fewest independent held-out items (or clusters) for the interval to count."""
-
     guards: dict[Text, GuardSettings]
     """Limits by metric in the evaluation's metrics.json."""
 
@@ -59,7 +54,6 @@ class ReleaseSettings(Settings):
 
     code_adapter: GateSettings
     """Adapters; the improvement is in bits per byte."""
-
     task_router: GateSettings
     """The task router; the improvement is in accuracy. Guards may also name metrics of its audit, as
     ``audit_<metric>``."""
@@ -70,13 +64,10 @@ class Sizes(Settings):
 
     local: PositiveFloat
     """A developer's machine."""
-
     cloud: PositiveFloat
     """A server."""
-
     edge: PositiveFloat
     """A small machine near its users."""
-
     embedded: PositiveFloat
     """Part of another program."""
 
@@ -86,10 +77,8 @@ class AnalysisSettings(Settings):
 
     least_answers: PositiveInt
     """Answers of canary and champion each before they are compared."""
-
     most_answers: PositiveInt
     """Answers of the canary after which a person has to decide."""
-
     margin: OpenShare
     """Share of failed answers beyond the champion's that is tolerated."""
 
@@ -101,16 +90,12 @@ class DeploymentSettings(Settings):
     """``immediate``: the champion is replaced; ``canary``: it gets a share of the requests first;
     ``shadow``: it answers beside the champion, and nobody sees its answers;
     ``blue-green``: replaced, with the one before kept ready to switch back to."""
-
     target: Target
     """Deployment target: ``local``, ``cloud``, ``edge`` or ``embedded``."""
-
     share: OpenShare
     """Share of requests that a canary serves."""
-
     analysis: AnalysisSettings
     """When the gateway advances or withdraws a canary."""
-
     model_mib: Sizes
     """Size limit per target, in MiB; larger models are not promoted."""
 

@@ -16,9 +16,7 @@ from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
 
-_TRAINED_ON = ("train", "validation")
-"""Splits on which candidates are compared, weighted and calibrated out of fold."""
-
+_TRAINED_ON = ("train", "validation")  # splits on which candidates are compared, weighted and calibrated out of fold
 __all__ = ["routing_dataset", "task_router"]
 
 

@@ -16,11 +16,8 @@ Indices = npt.NDArray[np.int64]
 
 _NOTHING = np.zeros(0, dtype=np.float32)
 
-_MIN_VARIANCE_SHARE = 1e-6
-"""Share of the largest variance below which a component is rounding noise."""
-
-_MAX_CHARACTERS = 20_000
-"""Most characters of a task that are counted, which bounds the cost of huge texts."""
+_MIN_VARIANCE_SHARE = 1e-6  # share of the largest variance below which a component is rounding noise
+_MAX_CHARACTERS = 20_000  # most characters of a task that are counted, which bounds the cost of huge texts
 
 
 @dataclass(frozen=True)

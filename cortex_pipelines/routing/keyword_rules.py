@@ -11,11 +11,8 @@ from cortex_pipelines.words import fold, whole_word
 
 _ENDINGS = "s|es|d|ed|ing"
 
-BOOSTER = 0.5
-"""Weight of a booster, where a keyword has 1 and a negative indicator -1."""
-
-CLOSE = 0.2
-"""Score difference up to which experts share a task (the agent system's own rule)."""
+BOOSTER = 0.5  # weight of a booster, where a keyword has 1 and a negative indicator -1
+CLOSE = 0.2  # score difference up to which experts share a task (the agent system's own rule)
 
 
 class RulesError(ValueError):

@@ -34,11 +34,8 @@ from cortex_pipelines.signing.signatures import SIGNATURE, SIGNED, signed_folder
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
-_MODEL = "router"
-"""Model name in the manifest of a router outside the asset graph."""
-
-_EMBEDDINGS = "3"
-"""Version of the embedding cache; raise it when embeddings are computed differently."""
+_MODEL = "router"  # model name in the manifest of a router outside the asset graph
+_EMBEDDINGS = "3"  # version of the embedding cache; raise it when embeddings are computed differently
 
 
 @dataclass(frozen=True)

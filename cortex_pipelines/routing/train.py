@@ -108,9 +108,7 @@ def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
 
 Embed = Callable[[Sequence[str]], Floats]
 
-_OUTCOMES = {"outcome": "succeeded", "decision": "not known"}
-"""Outcome of a neighbour by its label source."""
-
+_OUTCOMES = {"outcome": "succeeded", "decision": "not known"}  # outcome of a neighbour by its label source
 _CONFIGURED = {
     *("accept", "supporting", "alternatives", "evidence", "neighbours", "fallback_master"),
     *("max_tokens", "batch", "threads", "precision"),

@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 
-UTC = pl.Datetime("us", "UTC")
-"""Type of time stamps: microseconds, UTC."""
+UTC = pl.Datetime("us", "UTC")  # type of time stamps: microseconds, UTC
 
 
 _PAIRS = (("start", "end"), ("low", "high"))

@@ -197,17 +197,12 @@ def _interval(
     return Interval(estimate, float(low), float(high), settings.confidence)
 
 
-MIN_EFFECTIVE = 10.0
-"""Effective sample size below which intervals covered less than 95 % in simulations."""
-
+MIN_EFFECTIVE = 10.0  # effective sample size below which intervals covered less than 95 % in simulations
 _CONFIDENCE = 0.95
 _PSEUDO = 2.0
-_MISSING_ERRORS = 2.0
-"""Standard errors by which the mean weight must miss 1 before weight counts as missing."""
-
+_MISSING_ERRORS = 2.0  # standard errors by which the mean weight must miss 1 before weight counts as missing
 _MISFIT_ERRORS = 4.0
-_MISFIT = 0.05
-"""Errors, and distance from 1, at which the mean weight shows that the log does not fit."""
+_MISFIT = 0.05  # errors, and distance from 1, at which the mean weight shows that the log does not fit
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,9 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, ndtr, stdtrit
 
-MIN_UNITS = 10
-"""Minimum units per variant; with fewer, coverage in simulations was below the nominal level."""
-
+MIN_UNITS = 10  # minimum units per variant; with fewer, coverage in simulations was below the nominal level
 _PSEUDO = 2.0
-_FAR = 8.0
-"""Standard deviations beyond which a normal tail underflows."""
+_FAR = 8.0  # standard deviations beyond which a normal tail underflows
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import polars as pl
 
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 
-MOST_LABEL = 200
-"""Characters of a label that are kept: labels are words such as ``stuck``, not texts."""
+MOST_LABEL = 200  # characters of a label that are kept: labels are words such as ``stuck``, not texts
 
 
 def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str | None:

@@ -13,14 +13,9 @@ from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
 
 _WORKER = ("worker_id", "worker", "agent_id")
 _SERIES = ("file", "worker", "metric")
-_FEWEST = 3
-"""Values of a series from which it can be said whether it is a counter."""
-
-_OF_WORKERS, _OF_SYSTEM = ("worker_metric", "evaluation"), ("system_metric",)
-"""Kinds of records with metrics."""
-
-NOTHING = "record"
-"""Metric of a record that has no field but its time."""
+_FEWEST = 3  # values of a series from which it can be said whether it is a counter
+_OF_WORKERS, _OF_SYSTEM = ("worker_metric", "evaluation"), ("system_metric",)  # kinds of records with metrics
+NOTHING = "record"  # metric of a record that has no field but its time
 
 
 def worker_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:

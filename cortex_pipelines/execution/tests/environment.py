@@ -27,8 +27,7 @@ from cortex_pipelines.augmentation.settings import PinnedEnvironment
 
 _MADE = Path(".cortex") / "environments"
 _LAST_WORDS = 600
-WHEELS_ONLY = "--no-build"
-"""Option of uv: what comes as a source distribution only is refused."""
+WHEELS_ONLY = "--no-build"  # option of uv: what comes as a source distribution only is refused
 
 
 class EnvironmentNotMadeError(ValueError):
@@ -52,8 +51,7 @@ class Interpreter:
         return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if self.folder is None else {}
 
 
-OWN = Interpreter(Path(sys.executable), None)
-"""The Python that this package runs on."""
+OWN = Interpreter(Path(sys.executable), None)  # the Python that this package runs on
 
 
 def open_environment(environment: PinnedEnvironment | None, root: Path) -> Interpreter:

@@ -27,8 +27,7 @@ class MutantUnderTest:
     buggy_file: str
 
 
-Answer = tuple[str, str]
-"""``yes``, ``no`` or ``unknown``, and why."""
+Answer = tuple[str, str]  # ``yes``, ``no`` or ``unknown``, and why
 
 
 def find_killed(

@@ -11,10 +11,9 @@ from cortex_pipelines.release.experiments.plan import ARMS, Arm, ExperimentSpec
 from cortex_pipelines.statistics.sequential import MIN_UNITS, UnitSums, difference, lower_share, sample_ratio
 
 Outcome = Literal["better", "worse", "no difference", "inconclusive", "guardrail", "invalid", "stopped"]
-"""``better``, ``worse``: b compared with a; ``no difference``: less than the smallest one that
-matters; ``inconclusive``: none of these after the planned number of answers; ``guardrail``: b
-fails, withholds or is slow beyond the tolerance; ``invalid``: users are not split as planned;
-``stopped``: by a person or a promotion."""
+"""``better``, ``worse``: b compared with a; ``no difference``: less than the smallest one that matters;
+``inconclusive``: none of these after the planned number of answers; ``guardrail``: b fails, withholds or is slow beyond
+the tolerance; ``invalid``: users are not split as planned; ``stopped``: by a person or a promotion."""
 
 RequestOutcome = Literal["answered", "failed", "refused", "left"]
 """``failed``: no answer, or the base model answered instead of an adapter; ``refused``: rejected by

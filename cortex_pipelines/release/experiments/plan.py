@@ -24,9 +24,7 @@ ARMS: tuple[Arm, Arm] = ("a", "b")
 Metric = Literal["accepted", "answered"]
 """Share of requests with an accepted answer, or answered without failure or downvote."""
 
-_UNIT = 24
-"""Hexadecimal digits of a user's pseudonym."""
-
+_UNIT = 24  # hexadecimal digits of a user's pseudonym
 _LEAST_SHARE = 0.01
 _RANDOM = random.SystemRandom()
 

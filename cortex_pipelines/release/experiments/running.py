@@ -27,8 +27,7 @@ from cortex_pipelines.release.experiments.plan import (
 _LOG = logging.getLogger("cortex_pipelines")
 
 Vote = Literal["up", "down", "dismissed"]
-Finish = Callable[[ExperimentSpec, ExperimentOutcome], object]
-"""Records the end of an experiment."""
+Finish = Callable[[ExperimentSpec, ExperimentOutcome], object]  # records the end of an experiment
 
 
 @dataclass(frozen=True)

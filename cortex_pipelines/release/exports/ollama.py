@@ -63,8 +63,7 @@ def _by_package(base: Path, adapter: Path) -> str | None:
 BASE = "base.gguf"
 MODELFILE = "Modelfile"
 _LONGEST_CONTEXT = 4096
-_MIN_CORRELATION = 0.9
-"""Minimum correlation of the base's rows in GGUF with the original ones; 4-bit reaches 0.99."""
+_MIN_CORRELATION = 0.9  # minimum correlation of the base's rows in GGUF with the original ones; 4-bit reaches 0.99
 
 
 def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:

@@ -10,8 +10,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
-CARD = "README.md"
-"""File name of the model card in an export, as model hubs and editors expect it."""
+CARD = "README.md"  # file name of the model card in an export, as model hubs and editors expect it
 
 
 class ExportError(RuntimeError):

@@ -16,8 +16,7 @@ from cortex_pipelines.statistics.significance import holm
 
 ATTRIBUTES = ("master", "priority", "source", "language")
 NOT_KNOWN = "not known"
-PERSON = "person"
-"""What the scores say of a task that the router leaves to a person."""
+PERSON = "person"  # what the scores say of a task that the router leaves to a person
 
 
 def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings) -> pl.DataFrame:

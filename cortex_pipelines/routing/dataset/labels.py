@@ -82,8 +82,7 @@ def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
     return None if current is None or current in wrong else (current, "decision")
 
 
-FEWEST_WORDS = 3
-"""Least words of a subject; shorter ones ("fix", "wip") carry no information."""
+FEWEST_WORDS = 3  # least words of a subject; shorter ones ("fix", "wip") carry no information
 
 
 @dataclass(frozen=True)

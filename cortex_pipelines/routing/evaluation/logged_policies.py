@@ -11,11 +11,8 @@ import numpy as np
 from cortex_pipelines.statistics.off_policy import PolicyValue, value_of_policy
 
 _KEYS = ("reward", "propensity", "target")
-_LEAST_PROPENSITY = 1e-9
-"""A decision that is taken once in a thousand million times is an error of the log."""
-
-_MOST_REWARD = 1e100
-"""Squares of greater rewards have no floating-point number."""
+_LEAST_PROPENSITY = 1e-9  # a decision that is taken once in a thousand million times is an error of the log
+_MOST_REWARD = 1e100  # squares of greater rewards have no floating-point number
 
 
 class LogError(ValueError):

@@ -19,8 +19,7 @@ from cortex_pipelines.statistics.intervals import Interval, wilson
 from cortex_pipelines.statistics.significance import mcnemar_exact
 
 _LEARNERS = (TfidfLogreg.fit, EmbeddingLogreg.fit)
-_SHARES = (0.125, 0.25, 0.5, 1.0)
-"""Shares of the training tasks at which the learning curve is measured."""
+_SHARES = (0.125, 0.25, 0.5, 1.0)  # shares of the training tasks at which the learning curve is measured
 
 
 @dataclass(frozen=True)

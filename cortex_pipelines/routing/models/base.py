@@ -77,8 +77,7 @@ class LearntArrays:
         return cls(**arrays)
 
 
-_UNMATCHED_SCORE = 0.05
-"""Score of a master without a matching keyword."""
+_UNMATCHED_SCORE = 0.05  # score of a master without a matching keyword
 
 
 class KeywordRules:

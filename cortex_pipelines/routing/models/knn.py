@@ -11,12 +11,9 @@ from cortex_pipelines.routing.features import Doubles, Features, Indices
 from cortex_pipelines.routing.models.base import TrainingData
 
 _SHARPNESS = 20.0
-"""Inverse temperature of the votes, as for kNN on contrastive embeddings (1/0.05 in sentence-
-transformers' losses)."""
+"""Inverse temperature of the votes, as for kNN on contrastive embeddings (1/0.05 in sentence-transformers' losses)."""
 
-_DOUBT = 1e-3
-"""Share of the votes spread evenly over all masters."""
-
+_DOUBT = 1e-3  # share of the votes spread evenly over all masters
 _FEW_TASKS, _MANY_VECTORS, _EXTRA_CANDIDATES = 8, 2_000, 64
 """Up to so many tasks are first looked up by bytes, where there are so many to choose from; so many
 more than wanted are then compared exactly. On Banking77 an eighth of that missed none."""

@@ -9,8 +9,7 @@ from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features import Doubles, Features, Indices
 from cortex_pipelines.routing.models.base import LearntArrays, TrainingData
 
-_STEPS = 60
-"""L-BFGS iterations; out-of-fold accuracy is stable after about fifty."""
+_STEPS = 60  # L-BFGS iterations; out-of-fold accuracy is stable after about fifty
 
 
 def fit_softmax(features: Floats, labels: Indices, weights: Floats, masters: int, penalty: float) -> Floats:
@@ -73,8 +72,7 @@ _DUAL_PASSES = 12
 """Passes of the dual solver. It has not converged by then; the rest changes no decision in five
 folds of Banking77 and takes three times as long."""
 
-_UNSEEN = -12.0
-"""Logit of a master without tasks."""
+_UNSEEN = -12.0  # logit of a master without tasks
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,8 @@ def _fit_one_vs_rest(training: TrainingData, matrix: object, master: int) -> tup
     return solver.coef_[0].astype(np.float32), float(solver.intercept_[0])
 
 
-_SCALE = 10.0
-"""Factor from scores, about 0 to 1, to logits, before calibration."""
-
-_FEATURES_A_TASK = 8
-"""Random features per task beyond which only the cost grows."""
+_SCALE = 10.0  # factor from scores, about 0 to 1, to logits, before calibration
+_FEATURES_A_TASK = 8  # random features per task beyond which only the cost grows
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,8 @@ from cortex_pipelines.routing.models.linear import log_softmax
 
 _BOTTLENECK = 256
 _MINIBATCH = 128
-_SMOOTHING = 0.05
-"""Label smoothing (Szegedy and others, 2016, use 0.1)."""
-
-_UNSEEN = -12.0
-"""Initial logit of a master without tasks."""
+_SMOOTHING = 0.05  # label smoothing (Szegedy and others, 2016, use 0.1)
+_UNSEEN = -12.0  # initial logit of a master without tasks
 
 
 @dataclass(frozen=True)

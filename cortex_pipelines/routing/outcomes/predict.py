@@ -15,8 +15,7 @@ from cortex_pipelines.routing.outcomes.predictors import OutcomePredictors, Pred
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS
 
-_TASK_ID = "asked before it is sent"
-"""Placeholder for the task's id that no log uses."""
+_TASK_ID = "asked before it is sent"  # placeholder for the task's id that no log uses
 
 
 def expect(

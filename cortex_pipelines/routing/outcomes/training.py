@@ -38,8 +38,7 @@ class FittedModel:
         return np.array([self.by_master.get(name, self.base) for name in rows["master"].to_list()])
 
 
-FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]
-"""Fits a model to training tasks and their values."""
+FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]  # fits a model to training tasks and their values
 
 
 def candidate_models(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[FitModel]]:

@@ -8,8 +8,7 @@ import numpy as np
 from cortex_pipelines.routing.features import Doubles, Indices
 from cortex_pipelines.routing.models.linear import log_softmax
 
-_PRIOR = 3.0
-"""Weight of the plain average, in tasks: with few tasks the weights stay near it."""
+_PRIOR = 3.0  # weight of the plain average, in tasks: with few tasks the weights stay near it
 
 
 def combine(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
@@ -60,8 +59,7 @@ def cross_fit(scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds
     return scores_out_of_fold
 
 
-BINS = 10
-"""Bins of equal width; the usual 15 are nearly empty on a small test set."""
+BINS = 10  # bins of equal width; the usual 15 are nearly empty on a small test set
 
 
 def reliability(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float, int]]:

@@ -14,16 +14,11 @@ from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features import Doubles, Indices
 from cortex_pipelines.routing.models.knn import nearest
 
-NEAREST = 10
-"""Neighbours in the mean cosine; the best of 1, 3, 5 and 10 on the training tasks."""
-
+NEAREST = 10  # neighbours in the mean cosine; the best of 1, 3, 5 and 10 on the training tasks
 _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
-_BLOCK_ROWS = 1024
-"""Tasks per block of the similarity matrix."""
-
-_STRENGTH = 100.0
-"""Inverse regularisation (C) of the slope: finite where the classes are separable."""
+_BLOCK_ROWS = 1024  # tasks per block of the similarity matrix
+_STRENGTH = 100.0  # inverse regularisation (C) of the slope: finite where the classes are separable
 
 
 def read_requests(path: Path = _REQUESTS) -> list[str]:

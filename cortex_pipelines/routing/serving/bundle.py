@@ -24,8 +24,7 @@ VOCABULARY_FILE = "vocabulary.json"
 NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
-_ALWAYS_SAVED = ("retrieval",)
-"""Candidates always saved: they give the evidence and the familiarity."""
+_ALWAYS_SAVED = ("retrieval",)  # candidates always saved: they give the evidence and the familiarity
 
 
 class RouterError(RuntimeError):

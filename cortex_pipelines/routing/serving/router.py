@@ -20,14 +20,9 @@ from cortex_pipelines.routing.serving.bundle import RouterBundle, RouterConfig, 
 PERSON = "person"
 RULES = "rules"
 
-_DIGITS = 6
-"""Decimals of a decision; later ones depend on the batch."""
-
-_BATCH = 4096
-"""Tasks embedded together, of equal length, so that nothing is padded."""
-
-_CHUNK = 256
-"""Tasks decided together, so that their similarities fit a processor cache."""
+_DIGITS = 6  # decimals of a decision; later ones depend on the batch
+_BATCH = 4096  # tasks embedded together, of equal length, so that nothing is padded
+_CHUNK = 256  # tasks decided together, so that their similarities fit a processor cache
 
 
 @dataclass(frozen=True)

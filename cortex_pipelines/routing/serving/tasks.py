@@ -9,8 +9,7 @@ from typing import Any
 
 from cortex_pipelines.routing.serving.router import Decision, Router
 
-TEXT_KEYS = ("task_title", "title", "description", "text")
-"""Keys that may hold a task's text, in order of precedence."""
+TEXT_KEYS = ("task_title", "title", "description", "text")  # keys that may hold a task's text, in order of precedence
 
 
 class TaskFileError(ValueError):
@@ -136,8 +135,7 @@ def send(decision: Decision, explore: float, rng: random.Random) -> Routing:
     return Routing(sampled, 1.0 - explore + share if sampled == best else share, policy)
 
 
-_RANDOM = random.SystemRandom()
-"""System randomness, so that exploration is unpredictable."""
+_RANDOM = random.SystemRandom()  # system randomness, so that exploration is unpredictable
 
 
 def route_lines(router: Router, tasks: Sequence[Task], explore: float = 0.0, rng: random.Random = _RANDOM) -> list[str]:
