@@ -25,8 +25,7 @@ from cortex_pipelines.monitoring.task_drift import compare_tasks, logged_tasks
 from cortex_pipelines.pages import SAMPLE, page, paragraph
 from cortex_pipelines.release.ledger import ReleasedModel, inputs_of, moves
 from cortex_pipelines.routing.assets import embedder
-from cortex_pipelines.routing.serving.load import UnreadableChampionError, champion_decisions
-from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.serving.router import Decision, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS

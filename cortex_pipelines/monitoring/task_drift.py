@@ -13,8 +13,7 @@ from cortex_pipelines.monitoring.drift_evidence import Encode, MeanShift, compar
 from cortex_pipelines.pages import heading, paragraph, table
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
-from cortex_pipelines.routing.serving.load import UnreadableChampionError
-from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.serving.router import Decision, UnreadableChampionError
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.statistics.intervals import two_sample_bootstrap, wilson

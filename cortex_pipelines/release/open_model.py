@@ -12,8 +12,7 @@ from cortex_pipelines.release.ledger import ReleasedModel, champion, project_mod
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
 from cortex_pipelines.release.promote import find_model
 from cortex_pipelines.release.promotion import model_roles
-from cortex_pipelines.routing.serving.load import open_trained
-from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.routing.serving.tasks import find_rules
 from cortex_pipelines.signing.signatures import signed_folder, verify
 from cortex_pipelines.tracking.registry import resolve

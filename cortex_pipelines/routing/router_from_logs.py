@@ -17,8 +17,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.dataset.build import logged_rules, training_tasks
 from cortex_pipelines.routing.serving.bundle import RouterError, load_config
-from cortex_pipelines.routing.serving.load import open_trained
-from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.signing.keys import has_key

@@ -14,8 +14,7 @@ from cortex_pipelines.adapters.model.base_model import resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
 from cortex_pipelines.release.open_model import pinned_base
-from cortex_pipelines.routing.serving.load import open_trained
-from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import verify
 from cortex_pipelines.tokenization.text_encoder import token_ids

@@ -22,8 +22,7 @@ from cortex_pipelines.monitoring.code_drift import (
 from cortex_pipelines.monitoring.drift_evidence import detect_changes
 from cortex_pipelines.monitoring.task_drift import compare_tasks, logged_tasks
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, record
-from cortex_pipelines.routing.serving.load import UnreadableChampionError
-from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.serving.router import Decision, UnreadableChampionError
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines.schemas.feedback import INTERACTIONS

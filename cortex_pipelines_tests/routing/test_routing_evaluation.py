@@ -9,9 +9,18 @@ import pytest
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.release.gates import decide
-from cortex_pipelines.routing.evaluation.model_scores import CurvePoint, area_under_risk, class_table, coverage_risk
 from cortex_pipelines.routing.evaluation.report import routing_report
-from cortex_pipelines.routing.evaluation.scores import compare, recalls, routing_metrics, scope_metrics, score_tasks
+from cortex_pipelines.routing.evaluation.scores import (
+    CurvePoint,
+    area_under_risk,
+    class_table,
+    compare,
+    coverage_risk,
+    recalls,
+    routing_metrics,
+    scope_metrics,
+    score_tasks,
+)
 from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings

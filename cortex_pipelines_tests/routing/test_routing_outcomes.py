@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
-from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
 from cortex_pipelines.routing.outcomes.evaluation import outcome_metrics, score_predictions
 from cortex_pipelines.routing.outcomes.predictors import FILE, OutcomePredictors, PredictorError, build_predictors
-from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, select_model, train
+from cortex_pipelines.routing.outcomes.training import (
+    COLUMNS,
+    TARGETS,
+    Columns,
+    Encoding,
+    conformal_reach,
+    select_model,
+    train,
+)
 from cortex_pipelines.schemas.routing import PREDICTIONS
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, write_tables
 
@@ -159,7 +166,8 @@ def test_without_a_pattern_the_plainest_model_is_used() -> None:
     rows = pl.DataFrame(random.normal(size=(200, 5)), schema=[f"x{n}" for n in range(5)])
     columns = Columns(tuple(rows.columns), (), (), None)
     frame = with_targets(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
-    assert train(frame, DURATION, columns, SETTINGS).chosen == "constant"
+    _, chosen, _ = train(frame, DURATION, columns, SETTINGS)
+    assert chosen == "constant"
 
 
 def test_too_few_tasks_are_said_and_not_guessed() -> None:

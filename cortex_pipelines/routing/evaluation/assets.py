@@ -9,17 +9,19 @@ import polars as pl
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.routing.evaluation.model_scores import (
+from cortex_pipelines.routing.evaluation.report import routing_report
+from cortex_pipelines.routing.evaluation.scores import (
     area_under_risk,
     coverage_risk,
+    held_out_requests,
     learning_curve,
+    routing_metrics,
+    scope_metrics,
+    score_tasks,
     tfidf_predictions,
     voter_metrics,
 )
-from cortex_pipelines.routing.evaluation.report import routing_report
-from cortex_pipelines.routing.evaluation.scores import held_out_requests, routing_metrics, scope_metrics, score_tasks
-from cortex_pipelines.routing.serving.load import UnreadableChampionError, champion_decisions
-from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.serving.router import Router, UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_SCORES
 from cortex_pipelines.versioning import versioned_asset

@@ -7,7 +7,7 @@ import polars as pl
 
 from cortex_pipelines.charts import COLOUR, chart
 from cortex_pipelines.pages import confusion, figure, heading, page, paragraph, records, table
-from cortex_pipelines.routing.evaluation.model_scores import CurvePoint, class_table, coverage_risk
+from cortex_pipelines.routing.evaluation.scores import CurvePoint, class_table, coverage_risk
 from cortex_pipelines.routing.selection.ensemble import reliability
 
 _INCHES = 3.6

@@ -22,7 +22,10 @@ def attempts(
     ``success`` (0 or 1), ``duration_seconds``, ``tokens``, ``complexity`` and ``complexity_score``, all nullable.
     """
     outcome_by_attempt = _outcomes_by_attempt(outcomes, settings)
-    by_task = _task_values(outcomes)
+    of_tasks = outcomes.filter(
+        pl.col("master").is_null() & pl.col("task_id").is_not_null() & pl.col("complexity_score").is_not_null()
+    ).sort("occurred_at", "file", "byte_offset")
+    by_task = {task: {"complexity_score": score} for task, score in of_tasks["task_id", "complexity_score"].iter_rows()}
     reassigned = _reassigned_attempts(decisions)
     rows = []
     for row in features.filter(~pl.col("test_row") & pl.col("text").is_not_null()).iter_rows(named=True):
@@ -63,15 +66,6 @@ def _outcomes_by_attempt(outcomes: pl.DataFrame, settings: PredictorSettings) ->
         values.setdefault("when", row["occurred_at"])
         values |= {name: value for name, value in reported.items() if value is not None}
     return dict(by_attempt)
-
-
-def _task_values(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    by_task: dict[str, dict[str, Any]] = {}
-    rows = outcomes.filter(pl.col("master").is_null() & pl.col("task_id").is_not_null())
-    for row in rows.sort("occurred_at", "file", "byte_offset").iter_rows(named=True):
-        if row["complexity_score"] is not None:
-            by_task[row["task_id"]] = {"complexity_score": row["complexity_score"]}
-    return by_task
 
 
 def _reassigned_attempts(decisions: pl.DataFrame) -> set[str]:

@@ -1,7 +1,6 @@
 """Score the outcome predictors and their baseline on later tasks, and report it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -29,56 +28,43 @@ class CandidateScore:
     items: int
     loss: float
     gain: Interval
-    coverage: Interval | None
-    width: float | None
-    calibration: tuple[float, float] | None
-    auroc: float | None
+    coverage: Interval | None = None
+    width: float | None = None
+    calibration: tuple[float, float] | None = None
+    auroc: float | None = None
 
 
 def score_predictions(predictions: pl.DataFrame, settings: EvaluationSettings) -> list[CandidateScore]:
-    return list(_scores(predictions, settings))
-
-
-def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[CandidateScore]:
+    scores = []
     for (target,), target_rows in predictions.group_by("target", maintain_order=True):
         baseline_loss = target_rows.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
-        for (candidate,), rows in target_rows.group_by("model", maintain_order=True):
-            by_attempt = rows.sort("attempt_id")
+        for (candidate,), unsorted in target_rows.group_by("model", maintain_order=True):
+            rows = unsorted.sort("attempt_id")
             gain = paired_bootstrap(
-                (baseline_loss - by_attempt["loss"].to_numpy()).tolist(),
-                clusters=by_attempt["cluster"].to_list(),
+                (baseline_loss - rows["loss"].to_numpy()).tolist(),
+                clusters=rows["cluster"].to_list(),
                 **settings.bootstrap,
             )
-            yield _score(str(target), str(candidate), by_attempt, gain, settings.confidence)
+            scores.append(_score(str(target), str(candidate), rows, gain, settings.confidence))
+    return scores
 
 
 def _score(target: str, candidate: str, rows: pl.DataFrame, gain: Interval, confidence: float) -> CandidateScore:
-    amount = rows["low"].null_count() == 0
-    covered = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
-    return CandidateScore(
-        target=target,
-        candidate=candidate,
-        chosen=bool(rows["chosen"].all()),
-        items=rows.height,
-        loss=float(rows["loss"].to_numpy().mean()),
-        gain=gain,
-        coverage=wilson(int(covered.sum()), rows.height, confidence) if amount else None,
-        width=float(np.median((rows["high"] - rows["low"]).to_numpy())) if amount else None,
-        calibration=None if amount else (_ece(rows, "uncalibrated"), _ece(rows, "predicted")),
-        auroc=None if amount else _auroc(rows),
-    )
-
-
-def _ece(rows: pl.DataFrame, column: str) -> float:
-    return expected_calibration_error(rows[column].to_list(), rows["actual"].to_list())
-
-
-def _auroc(rows: pl.DataFrame) -> float | None:
     from sklearn.metrics import roc_auc_score
 
-    if rows["actual"].n_unique() < 2:
-        return None
-    return float(roc_auc_score(rows["actual"].to_numpy(), rows["predicted"].to_numpy()))
+    loss = float(rows["loss"].to_numpy().mean())
+    score = CandidateScore(target, candidate, bool(rows["chosen"].all()), rows.height, loss, gain)
+    actual = rows["actual"]
+    if rows["low"].null_count() == 0:
+        covered = int(((actual >= rows["low"]) & (actual <= rows["high"])).sum())
+        width = float(np.median((rows["high"] - rows["low"]).to_numpy()))
+        return replace(score, coverage=wilson(covered, rows.height, confidence), width=width)
+    before, after = (
+        expected_calibration_error(rows[column].to_list(), actual.to_list()) for column in ("uncalibrated", "predicted")
+    )
+    several = actual.n_unique() > 1
+    auroc = float(roc_auc_score(actual.to_numpy(), rows["predicted"].to_numpy())) if several else None
+    return replace(score, calibration=(before, after), auroc=auroc)
 
 
 def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, float]:

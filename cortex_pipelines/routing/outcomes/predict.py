@@ -1,7 +1,6 @@
 """Predict a task's outcome at each master before it is sent."""
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,12 @@ def expect(
     masters = known_masters if master is None else [master]
     # half a surrogate pair, as an argument may hold it, fits in no table
     clean = text.encode("utf-8", "replace").decode("utf-8")
-    rows = _task_features(clean, masters, when, decisions, outcomes, settings)
+    decided = {"task_id": _TASK_ID, "text": clean, "decided_at": when, "file": "", "byte_offset": 0, "test_row": False}
+    decided = dict.fromkeys(decisions.columns) | decided | {"scored_masters": [], "scores": []}
+    tried = [decided | {"attempt_id": attempt_id(_TASK_ID, clean, name), "master": name} for name in masters]
+    # computed by the same code as the features of the logs
+    all_features = features(pl.concat([decisions, pl.DataFrame(tried, schema=decisions.schema)]), outcomes, settings)
+    rows = all_features.filter(pl.col("task_id") == _TASK_ID).sort("master")
     predictions = models.predict(rows).with_columns(rows["master"])
     missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
     left_out = dict(missing.select("target", "left_out").iter_rows()) | losing
@@ -53,41 +57,13 @@ def expect(
     ]
 
 
-def _task_features(
-    text: str,
-    masters: Sequence[str],
-    when: datetime,
-    decisions: pl.DataFrame,
-    outcomes: pl.DataFrame,
-    settings: LogTableSettings,
-) -> pl.DataFrame:
-    """Features of the task, computed by the same code as those of the logs."""
-    empty = dict.fromkeys(decisions.columns)
-    decision_rows = [
-        {
-            **empty,
-            **{"attempt_id": attempt_id(_TASK_ID, text, name), "task_id": _TASK_ID, "text": text},
-            **{"master": name, "decided_at": when, "file": "", "byte_offset": 0},
-            **{"test_row": False, "scored_masters": [], "scores": []},
-        }
-        for name in masters
-    ]
-    all_decisions = pl.concat([decisions, pl.DataFrame(decision_rows, schema=decisions.schema)])
-    return features(all_decisions, outcomes, settings).filter(pl.col("task_id") == _TASK_ID).sort("master")
-
-
 def _predictions(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     for name, predictor in sorted(models.predictors.items()):
-        if predictor.target.kind == "probability":
-            answer[name] = row[name]
-        else:
-            answer[name] = {
-                "median": row[name],
-                "low": row[f"{name}_low"],
-                "high": row[f"{name}_high"],
-                "unit": predictor.target.unit,
-            }
+        answer[name] = row[name]
+        if predictor.target.kind == "amount":
+            interval = {"median": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+            answer[name] = interval | {"unit": predictor.target.unit}
     return answer
 
 

@@ -10,20 +10,20 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
-from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns
 from cortex_pipelines.routing.outcomes.training import (
+    COLUMNS,
     TARGETS,
+    Columns,
     PredictionTarget,
     Predictor,
-    TrainedCandidates,
     losses,
-    scaled,
     train,
 )
 from cortex_pipelines.routing.settings import PredictorSettings
 from cortex_pipelines.schemas.routing import PREDICTED_TARGETS, PREDICTIONS
 
 FILE = "predictors.json"
+_NONE = "{}: no outcome predictors ({}); run `cortex run outcome_predictors` first"
 
 
 class PredictorError(ValueError):
@@ -41,10 +41,10 @@ class OutcomePredictors:
             return cls(TypeAdapter(dict[str, Predictor]).validate_python(stored))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            location = ".".join(map(str, first["loc"])) or "all of it"
-            raise _missing(folder, f"{FILE}: {location}: {first['msg']}") from error
+            reason: object = f"{FILE}: {'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+            raise PredictorError(_NONE.format(folder, reason)) from error
         except (OSError, ValueError, RecursionError) as error:
-            raise _missing(folder, error) from error
+            raise PredictorError(_NONE.format(folder, error)) from error
 
     def save(self, folder: Path) -> None:
         content = {name: asdict(value) for name, value in sorted(self.predictors.items())}
@@ -62,10 +62,6 @@ class OutcomePredictors:
         return pl.DataFrame(columns)
 
 
-def _missing(folder: Path, reason: object) -> PredictorError:
-    return PredictorError(f"{folder}: no outcome predictors ({reason}); run `cortex run outcome_predictors` first")
-
-
 def build_predictors(
     attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS
 ) -> tuple[OutcomePredictors, dict[str, pl.DataFrame]]:
@@ -76,12 +72,16 @@ def build_predictors(
         with_value = attempts.filter(pl.col(target.name).is_not_null())
         test = with_value.tail(round(with_value.height * settings.test_share))
         past = with_value.head(with_value.height - test.height)
-        reason = _too_few(target, past, with_value.height, settings)
-        trained = None if reason else train(past, target, columns, settings)
-        targets.append(_target_row(target, trained, past.height, test.height, reason))
-        if trained is not None:
-            predictors[target.name] = trained.predictors[trained.chosen]
-            predictions += _prediction_rows(target, trained, test)
+        row = {"target": target.name, "unit": target.unit, "by_factors": target.by_factors}
+        row |= {"train_items": past.height, "test_items": test.height}
+        row["left_out"] = _too_few(target, past, with_value.height, settings)
+        if row["left_out"] is None:
+            candidates, chosen, fold_losses = train(past, target, columns, settings)
+            predictors[target.name] = candidates[chosen]
+            row |= {"chosen": chosen, "fold_losses": json.dumps(fold_losses, sort_keys=True)}
+            for name, predictor in candidates.items():
+                predictions += _prediction_rows(target, {"model": name, "chosen": name == chosen}, predictor, test)
+        targets.append(row)
     tables = {
         PREDICTED_TARGETS.name: PREDICTED_TARGETS.frame(targets),
         PREDICTIONS.name: PREDICTIONS.frame(predictions),
@@ -97,54 +97,25 @@ def _too_few(target: PredictionTarget, past: pl.DataFrame, known_count: int, set
         )
     if target.kind == "probability":
         succeeded = int(past[target.name].sum())
-        fewest = min(succeeded, past.height - succeeded)
-        if fewest < settings.min_of_each:
+        if min(succeeded, past.height - succeeded) < settings.min_of_each:
             return (
-                f"of the {past.height} earlier tasks {succeeded} succeeded; at least "
-                f"{settings.min_of_each} (predictors.min_of_each) that succeeded, and that "
-                "failed, are needed"
+                f"of the {past.height} earlier tasks {succeeded} succeeded; at least {settings.min_of_each} "
+                "(predictors.min_of_each) that succeeded, and that failed, are needed"
             )
     return None
 
 
-def _target_row(
-    target: PredictionTarget, trained: TrainedCandidates | None, past: int, test: int, reason: str | None
-) -> dict[str, Any]:
-    return {
-        "target": target.name,
-        "unit": target.unit,
-        "by_factors": target.by_factors,
-        "train_items": past,
-        "test_items": test,
-        "chosen": trained.chosen if trained else None,
-        "fold_losses": json.dumps(trained.fold_loss, sort_keys=True) if trained else None,
-        "left_out": reason,
-    }
-
-
-def _prediction_rows(target: PredictionTarget, trained: TrainedCandidates, test: pl.DataFrame) -> list[dict[str, Any]]:
+def _prediction_rows(
+    target: PredictionTarget, model: dict[str, Any], predictor: Predictor, test: pl.DataFrame
+) -> list[dict[str, Any]]:
     actual = test[target.name].to_numpy()
-    scaled_actual = scaled(actual, target)
-    rows = []
-    for candidate, predictor in trained.predictors.items():
-        predicted, low, high = predictor.predict(test)
-        row_losses = losses(target.kind, scaled(predicted, target), scaled_actual)
-        uncalibrated = predictor.uncalibrated(test)
-        rows += [
-            {
-                "target": target.name,
-                "model": candidate,
-                "chosen": candidate == trained.chosen,
-                "attempt_id": test["attempt_id"][row],
-                "cluster": test["cluster"][row],
-                "master": test["master"][row],
-                "actual": float(actual[row]),
-                "predicted": float(predicted[row]),
-                "low": float(low[row]) if target.kind == "amount" else None,
-                "high": float(high[row]) if target.kind == "amount" else None,
-                "uncalibrated": float(uncalibrated[row]),
-                "loss": float(row_losses[row]),
-            }
-            for row in range(test.height)
-        ]
-    return rows
+    predicted, low, high = predictor.predict(test)
+    columns = test.select("attempt_id", "cluster", "master").with_columns(
+        actual=actual,
+        predicted=predicted,
+        low=low if target.kind == "amount" else None,
+        high=high if target.kind == "amount" else None,
+        uncalibrated=predictor.uncalibrated(test),
+        loss=losses(target.kind, target.scaled(predicted), target.scaled(actual)),
+    )
+    return [{"target": target.name, **model, **row} for row in columns.iter_rows(named=True)]

@@ -9,8 +9,114 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.routing.outcomes.encoding import Columns, Encoding
 from cortex_pipelines.routing.settings import PredictorSettings
+from cortex_pipelines.words import folded_words
+
+
+def _long_words(text: str) -> list[str]:
+    return [word for word in folded_words(text) if len(word) > 1 or not word.isascii()]
+
+
+_TFIDF: dict[str, Any] = {"tokenizer": _long_words, "token_pattern": None, "lowercase": False, "sublinear_tf": True}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """``numbers`` are taken as they are, ``amounts`` (not below 0) by their logarithm, ``categories`` one-hot.
+
+    Missing fields are not a feature. Which fields a record has depends on its file, and some files hold only finished
+    tasks: a model would learn that from the gap.
+    """
+
+    numbers: tuple[str, ...]
+    amounts: tuple[str, ...]
+    categories: tuple[str, ...]
+    text: str | None
+
+
+COLUMNS = Columns(
+    numbers=("confidence", "margin", "question"),
+    amounts=(*("characters", "words", "code_words", "earlier_outcomes", "recent_seconds"), "seconds_since_last"),
+    categories=("master", "priority", "hour", "weekday"),
+    text="text",
+)
+"""The features of ``schemas.FEATURES``."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Features as a matrix, fitted on training tasks only; ``centre`` stands in for a missing number."""
+
+    columns: Columns
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    categories: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...]
+    idf: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = len(self.columns.numbers) + len(self.columns.amounts)
+        lengths = (len(self.centre), len(self.spread), len(self.categories), len(self.idf))
+        if lengths != (numbers, numbers, len(self.columns.categories), len(self.words)):
+            raise ValueError("an encoding needs one centre and spread per number, and one idf per word")
+
+    @property
+    def width(self) -> int:
+        return len(self.centre) + sum(map(len, self.categories)) + len(self.words)
+
+    @classmethod
+    def fit(cls, rows: pl.DataFrame, columns: Columns, vocabulary: int, min_documents: int) -> "Encoding":
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        numbers = _numbers(rows, columns)
+        present = ~np.isnan(numbers)
+        count = np.maximum(present.sum(axis=0), 1)
+        centre = np.where(present, numbers, 0.0).sum(axis=0) / count
+        spread = np.sqrt((np.where(present, numbers - centre, 0.0) ** 2).sum(axis=0) / count)
+        words: list[str] = []
+        idf: list[float] = []
+        if columns.text is not None and vocabulary:
+            vectorizer = TfidfVectorizer(**_TFIDF, min_df=min_documents, max_features=vocabulary)
+            try:
+                vectorizer.fit(_texts(rows, columns.text))
+                words, idf = vectorizer.get_feature_names_out().tolist(), vectorizer.idf_.tolist()
+            except ValueError:
+                pass  # no word stands in enough texts
+        return cls(
+            columns=columns,
+            centre=tuple(centre.tolist()),
+            spread=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+            categories=tuple(tuple(sorted(set(_texts(rows, name)) - {""})) for name in columns.categories),
+            words=tuple(words),
+            idf=tuple(idf),
+        )
+
+    def matrix(self, rows: pl.DataFrame) -> Any:
+        from scipy import sparse
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        numbers = _numbers(rows, self.columns)
+        parts = [np.nan_to_num((numbers - np.array(self.centre)) / np.array(self.spread))]
+        for name, values in zip(self.columns.categories, self.categories, strict=True):
+            parts.append(np.array([[value == category for category in values] for value in _texts(rows, name)]))
+        blocks = [sparse.csr_matrix(part.reshape(rows.height, -1).astype(np.float64)) for part in parts]
+        if self.words and self.columns.text is not None:
+            vectorizer = TfidfVectorizer(**_TFIDF, vocabulary=list(self.words))
+            vectorizer.idf_ = np.array(self.idf)
+            blocks.append(vectorizer.transform(_texts(rows, self.columns.text)))
+        return sparse.hstack(blocks, format="csr")
+
+
+def _numbers(rows: pl.DataFrame, columns: Columns) -> np.ndarray:
+    plain = rows.select(pl.col(columns.numbers).cast(pl.Float64))
+    amounts = rows.select(pl.col(columns.amounts).cast(pl.Float64).clip(0.0).log1p())
+    blocks = [frame.fill_null(float("nan")).to_numpy() for frame in (plain, amounts) if frame.width]
+    return np.hstack([*blocks, np.zeros((rows.height, 0))])
+
+
+def _texts(rows: pl.DataFrame, name: str) -> list[str]:
+    return rows[name].cast(pl.String).fill_null("").to_list()
+
 
 Kind = Literal["probability", "amount"]
 
@@ -33,36 +139,30 @@ class FittedModel:
         if self.encoding is not None:
             added: np.ndarray = self.encoding.matrix(rows) @ np.array(self.weights)
             return self.base + added
-        if not self.by_master:
-            return np.full(rows.height, self.base)
-        return np.array([self.by_master.get(name, self.base) for name in rows["master"].to_list()])
+        return np.array([self.by_master.get(name, self.base) for name in rows["master"].to_list()], dtype=np.float64)
 
 
 FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]  # fits a model to training tasks and their values
 
 
 def candidate_models(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[FitModel]]:
+    def middle(values: np.ndarray) -> float:
+        return float(values.mean() if kind == "probability" else np.median(values))
+
+    def by_master(rows: pl.DataFrame, values: np.ndarray) -> FittedModel:
+        """Mean of each master, shrunk to the overall mean where tasks are few."""
+        base, masters, offsets = middle(values), np.array(rows["master"].to_list()), {}
+        for master in sorted(set(masters.tolist())):
+            master_values = values[masters == master]
+            weight = len(master_values) / (len(master_values) + settings.shrinkage)
+            offsets[master] = weight * middle(master_values) + (1 - weight) * base
+        return FittedModel(base, offsets, None, ())
+
     return {
-        "constant": [lambda rows, values: FittedModel(_middle(kind, values), {}, None, ())],
-        "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
+        "constant": [lambda rows, values: FittedModel(middle(values), {}, None, ())],
+        "master": [by_master],
         "linear": [_linear(kind, columns, settings, strength) for strength in settings.strengths],
     }
-
-
-def _middle(kind: Kind, values: np.ndarray) -> float:
-    return float(values.mean() if kind == "probability" else np.median(values))
-
-
-def _by_master(kind: Kind, rows: pl.DataFrame, values: np.ndarray, shrinkage: float) -> FittedModel:
-    """Mean of each master, shrunk to the overall mean where tasks are few."""
-    base = _middle(kind, values)
-    masters = np.array(rows["master"].to_list())
-    offsets = {}
-    for master in sorted(set(masters.tolist())):
-        master_values = values[masters == master]
-        weight = len(master_values) / (len(master_values) + shrinkage)
-        offsets[master] = weight * _middle(kind, master_values) + (1 - weight) * base
-    return FittedModel(base, offsets, None, ())
 
 
 def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength: float) -> FitModel:
@@ -70,14 +170,12 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
         from sklearn.linear_model import LogisticRegression, Ridge
 
         encoding = Encoding.fit(rows, columns, settings.vocabulary, settings.min_documents)
-        matrix = encoding.matrix(rows)
         model: Any
         if kind == "probability":
             model = LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6)
-            model.fit(matrix, values > 0.5)
+            model.fit(encoding.matrix(rows), values > 0.5)
             return FittedModel(float(model.intercept_[0]), {}, encoding, tuple(model.coef_[0].tolist()))
-        model = Ridge(alpha=strength, solver="sparse_cg", tol=1e-8)
-        model.fit(matrix, values)
+        model = Ridge(alpha=strength, solver="sparse_cg", tol=1e-8).fit(encoding.matrix(rows), values)
         return FittedModel(float(model.intercept_), {}, encoding, tuple(model.coef_.tolist()))
 
     return fit
@@ -113,6 +211,9 @@ class PredictionTarget:
     unit: str
     by_factors: bool
 
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.log1p(values) if self.by_factors else values.astype(np.float64))
+
 
 TARGETS = (
     PredictionTarget("success", "probability", "probability", by_factors=False),
@@ -143,11 +244,7 @@ class Predictor:
 
     def predict(self, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Prediction and interval; all three are equal for a probability."""
-        raw = self.model.raw(rows)
-        if self.target.kind == "probability":
-            middle = self._in_unit(self.slope * raw + self.shift)
-            return middle, middle, middle
-        middle = raw + self.shift
+        middle = self.slope * self.model.raw(rows) + self.shift
         low, predicted, high = (self._in_unit(v) for v in (middle - self.reach, middle, middle + self.reach))
         return predicted, low, high
 
@@ -157,74 +254,51 @@ class Predictor:
         return np.maximum(np.expm1(raw), 0.0) if self.target.by_factors else raw
 
 
-@dataclass(frozen=True)
-class TrainedCandidates:
-    predictors: dict[str, Predictor]
-    chosen: str
-    fold_loss: dict[str, float]
-
-
 def train(
     rows: pl.DataFrame, target: PredictionTarget, columns: Columns, settings: PredictorSettings
-) -> TrainedCandidates:
-    """Train, calibrate and choose on past tasks.
+) -> tuple[dict[str, Predictor], str, dict[str, float]]:
+    """Train, calibrate and choose on past tasks: predictors, the chosen candidate, and each one's loss out of fold.
 
     Calibration and choice use each task's prediction by models that were trained without its fold (cross-conformal:
     Vovk 2015), so no task is lost to them.
     """
     from threadpoolctl import threadpool_limits
 
+    def loss(candidate: str, raw: np.ndarray) -> np.ndarray:
+        is_odds = target.kind == "probability" and candidate == "linear"
+        return losses(target.kind, _sigmoid(raw) if is_odds else raw, values)
+
     with threadpool_limits(limits=1):  # one thread: sums do not depend on the machine's cores
-        values = scaled(rows[target.name].to_numpy(), target)
+        values = target.scaled(rows[target.name].to_numpy())
         digests = (hashlib.sha256(f"{settings.seed}\n{cluster}".encode()).digest() for cluster in rows["cluster"])
         fold = np.array([int.from_bytes(digest[:8], "big") % settings.folds for digest in digests])
         predictors, fold_losses = {}, []
         for candidate, candidates in candidate_models(target.kind, columns, settings).items():
-            unseen = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
-            best = int(np.argmin([_loss(target, candidate, raw, values).mean() for raw in unseen]))
-            slope, shift, reach = _calibration(target, candidate, unseen[best], values, settings)
+            out_of_fold = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
+            best = int(np.argmin([loss(candidate, raw).mean() for raw in out_of_fold]))
+            raw, slope, shift, reach = out_of_fold[best], 1.0, 0.0, 0.0
+            if target.kind == "amount":
+                shift = float(np.median(values - raw))
+                reach = conformal_reach(np.abs(values - raw - shift), settings.coverage)
+            elif candidate == "linear":
+                slope, shift = _platt(raw, values)
             model = candidates[best](rows, values)
             predictors[candidate] = Predictor(target, candidate, model, slope, shift, reach)
-            calibrated = slope * unseen[best] + shift
-            fold_losses.append((candidate, _loss(target, candidate, calibrated, values)))
-    return TrainedCandidates(
-        predictors, select_model(fold_losses), {candidate: float(loss.mean()) for candidate, loss in fold_losses}
-    )
-
-
-def scaled(values: np.ndarray, target: PredictionTarget) -> np.ndarray:
-    scaled_values: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
-    return scaled_values
-
-
-def _loss(target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
-    predicted = _sigmoid(raw) if target.kind == "probability" and candidate == "linear" else raw
-    return losses(target.kind, predicted, values)
+            fold_losses.append((candidate, loss(candidate, slope * raw + shift)))
+    return predictors, select_model(fold_losses), {name: float(errors.mean()) for name, errors in fold_losses}
 
 
 def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel) -> np.ndarray:
     predicted = np.zeros(len(values))
     for number in np.unique(fold):
         in_fold = fold == number
-        if in_fold.all() or _lacks_class(values[~in_fold], values):
-            predicted[in_fold] = fit(rows, values).raw(rows.filter(pl.Series(in_fold)))
-            continue
-        model = fit(rows.filter(pl.Series(~in_fold)), values[~in_fold])
+        outside = ~in_fold
+        lacks_class = set(np.unique(values)) == {0.0, 1.0} and len(np.unique(values[outside])) < 2
+        if in_fold.all() or lacks_class:
+            outside = np.ones_like(in_fold)
+        model = fit(rows.filter(pl.Series(outside)), values[outside])
         predicted[in_fold] = model.raw(rows.filter(pl.Series(in_fold)))
     return predicted
-
-
-def _lacks_class(subset: np.ndarray, values: np.ndarray) -> bool:
-    return set(np.unique(values)) == {0.0, 1.0} and len(np.unique(subset)) < 2
-
-
-def _calibration(
-    target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray, settings: PredictorSettings
-) -> tuple[float, float, float]:
-    if target.kind == "probability":
-        return (*_platt(raw, values), 0.0) if candidate == "linear" else (1.0, 0.0, 0.0)
-    shift = float(np.median(values - raw))
-    return 1.0, shift, conformal_reach(np.abs(values - raw - shift), settings.coverage)
 
 
 def conformal_reach(errors: np.ndarray, coverage: float) -> float:
