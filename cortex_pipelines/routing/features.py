@@ -1,6 +1,7 @@
 """Features of tasks for the candidate models: text, embedding, word and character counts."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -50,37 +51,43 @@ class Features:
 class FeatureExtractor:
     """Fitted on texts without labels.
 
-    ``components`` are principal components, (width, dimensions); ``terms`` and ``weights`` (inverse document
-    frequencies) are of words and of letters.
+    ``arrays`` are ``mean`` and ``components`` (principal components, (width, dimensions)) of the embeddings, and the
+    inverse document frequencies of ``words`` and ``letters``, whose terms are in ``vocabulary``.
     """
 
-    def __init__(
-        self,
-        mean: Floats,
-        components: Floats,
-        terms: tuple[Sequence[str], Sequence[str]],
-        weights: tuple[Floats, Floats],
-    ) -> None:
-        self._mean, self._components = mean, components
-        self._terms, self._weights = terms, weights
-        words, letters = terms
-        self._counters = (_Counter(0, words, 0, weights[0]), _Counter(1, letters, len(words), weights[1]))
+    def __init__(self, arrays: Mapping[str, Floats], vocabulary: Mapping[str, Sequence[str]]) -> None:
+        self.arrays, self.vocabulary = dict(arrays), {level: list(vocabulary[level]) for level in ("words", "letters")}
+        words, letters = self.vocabulary.values()
+        self._counters = (
+            _Counter("words", words, 0, arrays["words"]),
+            _Counter("letters", letters, len(words), arrays["letters"]),
+        )
 
     @classmethod
     def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "FeatureExtractor":
-        terms, weights = [], []
-        for level in (0, 1):
-            names, inverse = _count(level, texts)
-            terms.append(names)
-            weights.append(inverse)
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         mean, components = _components(embeddings, dimensions)
-        return cls(mean, components, (terms[0], terms[1]), (weights[0], weights[1]))
+        arrays = {"mean": mean, "components": components}
+        vocabulary: dict[str, list[str]] = {}
+        for level in ("words", "letters"):
+            # letters that only one task has cost memory and say little
+            fewest = 2 if level == "letters" and len(texts) > 1 else 1
+            counter = TfidfVectorizer(**_options(level), min_df=fewest)
+            try:
+                counter.fit([_clean(text) for text in texts])
+            except ValueError:  # an empty vocabulary, or none left
+                vocabulary[level], arrays[level] = [], _NOTHING
+            else:
+                vocabulary[level] = counter.get_feature_names_out().tolist()
+                arrays[level] = counter.idf_.astype(np.float32)
+        return cls(arrays, vocabulary)
 
     def features(self, texts: Sequence[str], embeddings: Floats) -> Features:
         from scipy.sparse import csr_matrix
 
         columns: list[int] = []
-        values: list[Floats] = []
+        values: list[Floats] = [_NOTHING]
         ends = [0]
         for text in texts:
             clipped = _clean(text)
@@ -89,36 +96,13 @@ class FeatureExtractor:
                 columns += term_columns
                 values.append(weights)
             ends.append(len(columns))
-        lexical = csr_matrix(
-            (np.concatenate([*values, _NOTHING]), columns, ends),
-            shape=(len(texts), sum(len(names) for names in self._terms)),
-        )
+        shape = (len(texts), sum(map(len, self.vocabulary.values())))
         return Features(
             tuple(texts),
             embeddings,
             sentence_part(embeddings),
-            ((embeddings - self._mean) @ self._components).astype(np.float32),
-            lexical,
-        )
-
-    def arrays(self) -> dict[str, Floats]:
-        return {
-            "mean": self._mean,
-            "components": self._components,
-            "words": self._weights[0],
-            "letters": self._weights[1],
-        }
-
-    def vocabulary(self) -> dict[str, list[str]]:
-        return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> "FeatureExtractor":
-        return cls(
-            arrays["mean"],
-            arrays["components"],
-            (vocabulary["words"], vocabulary["letters"]),
-            (arrays["words"], arrays["letters"]),
+            ((embeddings - self.arrays["mean"]) @ self.arrays["components"]).astype(np.float32),
+            csr_matrix((np.concatenate(values), columns, ends), shape=shape),
         )
 
 
@@ -127,25 +111,12 @@ def _clean(text: str) -> str:
     return clipped if clipped.isascii() else fold(clipped)
 
 
-def _options(level: int) -> dict[str, Any]:
+def _options(level: str) -> dict[str, Any]:
     """Word 1-2-grams and character 2-5-grams: the usual baseline for short texts."""
     words: dict[str, Any] = {"tokenizer": folded_words, "token_pattern": None, "ngram_range": (1, 2)}
     words |= {"lowercase": False}  # .NET is told by its case
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
-    return {**(letters if level else words), "sublinear_tf": True, "dtype": np.float32}
-
-
-def _count(level: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    # letters that only one task has cost memory and say little
-    fewest = 2 if level and len(texts) > 1 else 1
-    counter = TfidfVectorizer(**_options(level), min_df=fewest)
-    try:
-        counter.fit([_clean(text) for text in texts])
-    except ValueError:  # an empty vocabulary, or none left
-        return [], np.zeros(0, dtype=np.float32)
-    return counter.get_feature_names_out().tolist(), counter.idf_.astype(np.float32)
+    return {**(letters if level == "letters" else words), "sublinear_tf": True, "dtype": np.float32}
 
 
 _CACHED_WORDS, _LONG_WORD = 50_000, 40
@@ -158,36 +129,30 @@ class _Counter:
     They take ten times as long as the counting, which matters where a decision takes milliseconds.
     """
 
-    def __init__(self, level: int, terms: Sequence[str], first: int, weights: Floats) -> None:
+    def __init__(self, level: str, terms: Sequence[str], first: int, weights: Floats) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._terms_of: Callable[[str], list[str]] = TfidfVectorizer(**_options(level)).build_analyzer()
         self._columns = {term: first + number for number, term in enumerate(terms)}
         self._first, self._weights = first, weights
-        self._within_words = bool(level)
+        self._within_words = level == "letters"
         # a task's words are seldom new, and the letters within a word are always the same
         self._columns_of_word = lru_cache(_CACHED_WORDS)(self._known_columns)
 
     def weigh(self, text: str) -> tuple[list[int], Floats]:
         """Sorted columns and their weights (1 + log count) x idf, normalised to length 1."""
-        counts: dict[int, int] = {}
-        for column in self._columns_in(text) if self._columns else ():
-            counts[column] = counts.get(column, 0) + 1
+        counts: Counter[int] = Counter()
+        if self._columns and not self._within_words:
+            counts.update(self._known_columns(text))
+        for word in text.lower().split() if self._columns and self._within_words else ():
+            counts.update((self._columns_of_word if len(word) < _LONG_WORD else self._known_columns)(word))
         columns = sorted(counts)
         if not columns:
             return [], _NOTHING
         occurrences = np.array([counts[column] for column in columns], dtype=np.float32)
-        positions = np.array(columns) - self._first
-        tfidf = (1.0 + np.log(occurrences)) * self._weights[positions]
+        tfidf = (1.0 + np.log(occurrences)) * self._weights[np.array(columns) - self._first]
         normalised: Floats = (tfidf / np.sqrt((tfidf * tfidf).sum())).astype(np.float32)
         return columns, normalised
-
-    def _columns_in(self, text: str) -> Iterator[int]:
-        if not self._within_words:
-            yield from self._known_columns(text)
-            return
-        for word in text.lower().split():
-            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known_columns)(word)
 
     def _known_columns(self, text: str) -> list[int]:
         columns = (self._columns.get(term) for term in self._terms_of(text))

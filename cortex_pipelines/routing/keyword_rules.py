@@ -10,6 +10,8 @@ from typing import Any
 from cortex_pipelines.words import fold, whole_word
 
 _ENDINGS = "s|es|d|ed|ing"
+_THRESHOLDS = ("single_expert", "minimum_activation")
+_LISTS = ("activation_keywords", "confidence_boosters", "negative_indicators")
 
 BOOSTER = 0.5  # weight of a booster, where a keyword has 1 and a negative indicator -1
 CLOSE = 0.2  # score difference up to which experts share a task (the agent system's own rule)
@@ -107,18 +109,15 @@ def parse_rules(value: Any, name: str) -> Rules:
     if not experts:
         raise RulesError(f"{name}: experts is empty; at least one master is expected")
     limits = _mapping(value, "thresholds", name)
-    thresholds = Thresholds(*(_share(limits, key, name) for key in ("single_expert", "minimum_activation")))
-    parsed_experts = tuple(
-        Expert(
-            expert,
-            *(
-                _patterns(_mapping(experts, expert, name), key, f"{name}: experts.{expert}")
-                for key in ("activation_keywords", "confidence_boosters", "negative_indicators")
-            ),
-        )
-        for expert in sorted(experts)
-    )
-    return Rules(parsed_experts, thresholds, value)
+    for key in _THRESHOLDS:
+        limit = limits.get(key)
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
+            raise RulesError(f"{name}: thresholds.{key} must be a number from 0 to 1, is {limit!r}")
+    parsed_experts = []
+    for expert in sorted(experts):
+        lists = _mapping(experts, expert, name)
+        parsed_experts.append(Expert(expert, *(_patterns(lists, key, f"{name}: experts.{expert}") for key in _LISTS)))
+    return Rules(tuple(parsed_experts), Thresholds(*(float(limits[key]) for key in _THRESHOLDS)), value)
 
 
 def _hits(keywords: Sequence[Keyword], text: str) -> int:
@@ -132,13 +131,6 @@ def _mapping(value: Any, key: str, name: str) -> Mapping[str, Any]:
     if not isinstance(mapping, Mapping):
         raise RulesError(f"{name}: {key} must be an object of names and values")
     return mapping
-
-
-def _share(limits: Mapping[str, Any], key: str, name: str) -> float:
-    value = limits.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise RulesError(f"{name}: thresholds.{key} must be a number from 0 to 1, is {value!r}")
-    return float(value)
 
 
 def _patterns(expert: Mapping[str, Any], key: str, name: str) -> tuple[Keyword, ...]:

@@ -13,7 +13,6 @@ from cortex_pipelines.coordination.logs import CoordinationError, read_logs, tak
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, absolute, home_folder, resolve_model_pin
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.dataset.build import logged_rules, training_tasks
 from cortex_pipelines.routing.serving.bundle import RouterError, load_config
@@ -51,7 +50,16 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
     Raises ``CoordinationError`` without a log, ``TooFewMastersError`` with fewer than two masters.
     """
     began = monotonic()
-    folder, pin = _pinned(logs, params.privacy)
+    path = logs.resolve()
+    if not path.exists():
+        raise CoordinationError(f"coordination logs: no file or folder {logs}")
+    folder = path if path.is_dir() else path.parent
+    pin = take_coordination_pin(folder, folder, params.privacy)
+    if path.is_file():
+        name = PathRedactor(params.privacy, logs_key(params.privacy))(path.name)
+        pin = {"files": [file for file in pin["files"] if file["path"] == name]}
+    if not pin["files"]:
+        raise CoordinationError(f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson")
     events = read_logs(folder, pin, params.coordination, params.privacy).events
     home = home_folder()
     source = absolute(params.models.encoder)
@@ -68,8 +76,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
     )
     _write_manifest(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
-    tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
-    return TrainedRouter(steps, tasks, masters, monotonic() - began)
+    return TrainedRouter(steps, int(metrics["train_tasks"]), int(metrics["masters"]), monotonic() - began)
 
 
 def open_model(folder: Path) -> Router:
@@ -132,17 +139,3 @@ def _project() -> Path | None:
         return find_root()
     except ProjectError:
         return None
-
-
-def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]:
-    path = logs.resolve()
-    if not path.exists():
-        raise CoordinationError(f"coordination logs: no file or folder {logs}")
-    folder = path if path.is_dir() else path.parent
-    pin = take_coordination_pin(folder, folder, privacy)
-    if path.is_file():
-        name = PathRedactor(privacy, logs_key(privacy))(path.name)
-        pin = {"files": [file for file in pin["files"] if file["path"] == name]}
-    if not pin["files"]:
-        raise CoordinationError(f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson")
-    return folder, pin

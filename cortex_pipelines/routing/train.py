@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combine, learn_weights
-from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
+from cortex_pipelines.routing.selection.model_selection import select_model
 from cortex_pipelines.routing.selection.out_of_scope import learn_scope, read_requests
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -35,16 +35,22 @@ def search_neural(
     fold, share = search_fold(confirmed, folds), max(1, settings.search_tasks // settings.folds)
     inside = confirmed[folds[confirmed] == fold][:share]
     outside = np.flatnonzero(folds != fold)[: max(1, settings.search_tasks - share)]
-    train, extractor = training.refit(outside)
-    unseen = training.features.take(inside)
-    validation = replace(training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings))
+    train, unseen = training.refit(outside, inside)
+    validation = replace(training.take(inside), features=unseen)
+    # a trial depends on tasks, settings and this package's code
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for part in (train, validation):
+        for array in (part.features.projected, part.labels, part.weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
     # a third of the passes: before, the learning rate alone decides which is ahead
     outcome = search(
         lambda trial: _trial_loss(trial, train, validation),
         settings.trials,
         settings.seed,
         settings.epochs // 3,
-        studies / f"router-{_study_key(train, validation)}.jsonl",
+        studies / f"router-{digest.hexdigest()[:24]}.jsonl",
         "Searching the router's settings",
     )
     return NeuralSettings(**outcome.best.parameters), outcome
@@ -58,15 +64,16 @@ def search_fold(confirmed: Indices, folds: Indices) -> int:
 def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> float:
     import optuna
 
-    losses = [0.0]
+    settings, tasks, losses = train.settings, np.arange(len(validation.labels)), [0.0]
 
     def report_epoch(epoch: int, candidate: NeuralClassifier) -> None:
-        losses.append(_loss(candidate, validation))
+        scores = candidate.scores(validation.features)
+        logs = combine([scores], learn_weights([scores], validation.labels, np.ones(len(tasks))))
+        losses.append(float(-logs[tasks, validation.labels].mean()))
         trial.report(losses[-1], epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    settings = train.settings
     hyperparameters = NeuralSettings(
         learning_rate=trial.suggest_float("learning_rate", *settings.learning_rate, log=True),
         weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
@@ -74,23 +81,6 @@ def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> fl
     )
     NeuralClassifier.fit(train, hyperparameters, report_epoch)
     return losses[-1]
-
-
-def _loss(candidate: NeuralClassifier, validation: TrainingData) -> float:
-    scores, tasks = candidate.scores(validation.features), np.arange(len(validation.labels))
-    logs = combine([scores], learn_weights([scores], validation.labels, np.ones(len(tasks))))
-    return float(-logs[tasks, validation.labels].mean())
-
-
-def _study_key(*parts: TrainingData) -> str:
-    """Hash of everything a trial depends on: tasks, settings and this package's code."""
-    digest = hashlib.sha256(parts[0].settings.model_dump_json().encode())
-    for training in parts:
-        for array in (training.features.projected, training.labels, training.weights):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:24]
 
 
 def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
@@ -147,22 +137,19 @@ def train_router(
     with pinned_threads(settings.threads):
         embeddings = embed(tasks["text"].to_list())
         extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
-        training = TrainingData.of_tasks(tasks, masters, extractor, embeddings, settings)
+        features = extractor.features(tasks["text"].to_list(), embeddings)
+        training = TrainingData.of_tasks(tasks, masters, features, settings)
         confirmed = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
         confirmed = confirmed if len(confirmed) else np.arange(tasks.height)
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
         hyperparameters, search_result = search_neural(training, confirmed, folds, studies)
         compared = compared_tasks(confirmed, folds)
-        keywords = (
-            KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
-            if rules is not None
-            else None
-        )
+        keywords = None
+        if rules is not None:
+            keywords = KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
         selection = select_model(training, compared, folds, keywords, hyperparameters)
-        fitted_scope = learn_scope(
-            training.features.sentence, confirmed, sentence_part(embed(read_requests())), settings.in_scope_kept
-        )
-    scope = fitted_scope.scope
+        unlike = sentence_part(embed(read_requests()))
+        scope, scope_metrics = learn_scope(training.features.sentence, confirmed, unlike, settings.in_scope_kept)
     config = RouterConfig(
         masters=masters,
         weights=selection.weights,
@@ -176,11 +163,18 @@ def train_router(
         for text, master, source in tasks.select("text", "master", "label_source").iter_rows()
     ]
     save_router(out, config, extractor, selection.candidates, neighbours, rules, scope.requests)
-    metrics = _metrics(selection, tasks, compared, len(search_result.trials)) | {
-        "scope_auroc": fitted_scope.auroc,
-        "scope_abstained": fitted_scope.abstained,
+    counts = Counter(tasks["master"])
+    metrics = {
+        **{f"out_of_fold_{name}": value for name, value in selection.metrics.items()},
+        **{f"accuracy_{step.model}": step.accuracy for step in selection.steps},
+        "judged_tasks": float(len(compared)),
+        "masters": float(len(counts)),
+        "smallest_master_tasks": float(min(counts.values())),
+        "train_tasks": float(tasks.height),
+        "trials": float(len(search_result.trials)),
+        **scope_metrics,
     }
-    write_json(out / "candidates.json", [step.row() for step in selection.steps])
+    write_json(out / "candidates.json", [asdict(step) for step in selection.steps])
     write_json(out / TRIALS_FILE, search_result.as_json(OBJECTIVE))
     write_json(out / "metrics.json", metrics)
     return metrics
@@ -193,17 +187,3 @@ def compared_tasks(confirmed: Indices, folds: Indices) -> Indices:
     """
     remaining = confirmed[folds[confirmed] != search_fold(confirmed, folds)]
     return remaining if len(remaining) else confirmed
-
-
-def _metrics(selection: ModelSelection, tasks: pl.DataFrame, compared: Indices, trials: int) -> dict[str, float]:
-    counts = Counter(tasks["master"])
-    by_model = {f"accuracy_{step.model}": step.accuracy for step in selection.steps}
-    return {
-        **{f"out_of_fold_{name}": value for name, value in selection.metrics.items()},
-        **by_model,
-        "judged_tasks": float(len(compared)),
-        "masters": float(len(counts)),
-        "smallest_master_tasks": float(min(counts.values())),
-        "train_tasks": float(tasks.height),
-        "trials": float(trials),
-    }

@@ -18,7 +18,7 @@ from cortex_pipelines.release.gates import Analysis
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.release.promote import conclude, find_model
-from cortex_pipelines.routing.serving.router import RouterError
+from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel, with_ways
 from cortex_pipelines.serving.engines.engine import CACHE, AdapterFiles, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples

@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cortex_pipelines.routing.serving.router import RULES, Decision, Router, RouterError
+from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.routing.serving.router import RULES, Decision, Router
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.response_cache import LruCache, task_key
 

@@ -1,5 +1,6 @@
 """The competition: same folds, weights out of fold, and a candidate adopted only if it wins."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,20 +206,19 @@ def two_sorts(seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_limit_keeps_the_stated_share_and_leaves_the_unlike_to_a_person() -> None:
     tasks, requests = two_sorts()
-    learnt = learn_scope(tasks, np.arange(60), requests, 0.9)
-    assert learnt.auroc > 0.9
-    assert learnt.abstained > 0.8
+    learnt, metrics = learn_scope(tasks, np.arange(60), requests, 0.9)
+    assert metrics["scope_auroc"] > 0.9
+    assert metrics["scope_abstained"] > 0.8
     new_tasks, new_requests = two_sorts(seed=6)
     in_scope, abstained = (
-        learnt.scope.score(-np.sort(-(rows @ tasks.T), axis=1), rows) >= learnt.scope.limit
-        for rows in (new_tasks, new_requests)
+        learnt.score(-np.sort(-(rows @ tasks.T), axis=1), rows) >= learnt.limit for rows in (new_tasks, new_requests)
     )
     assert in_scope.mean() > 0.75
     assert abstained.mean() < 0.25
-    everything = learn_scope(tasks, np.arange(60), requests, 0.999)
-    assert everything.scope.limit < learnt.scope.limit
+    everything, _ = learn_scope(tasks, np.arange(60), requests, 0.999)
+    assert everything.limit < learnt.limit
     for handful in (1, 2, 5):
-        scope = learn_scope(tasks[:handful], np.arange(handful), requests, 0.95).scope
+        scope, _ = learn_scope(tasks[:handful], np.arange(handful), requests, 0.95)
         assert np.isfinite([scope.slope, scope.bias, scope.limit]).all()
 
 
@@ -226,10 +226,10 @@ def test_a_task_is_no_neighbour_of_itself_and_what_is_no_nearer_is_no_more_famil
     tasks, requests = two_sorts()
     twice = np.concatenate([tasks, requests[:1]])
     # the one request among the tasks is unlike all others, though it is its own nearest
-    learnt = learn_scope(twice, np.array([60]), requests, 0.5)
-    assert learnt.scope.limit < 0.5
+    learnt, _ = learn_scope(twice, np.array([60]), requests, 0.5)
+    assert learnt.limit < 0.5
     tasks, requests = two_sorts()
-    odd = learn_scope(requests[::2] * 1, np.arange(30), requests[1::2] * -1, 0.95).scope
+    odd, _ = learn_scope(requests[::2] * 1, np.arange(30), requests[1::2] * -1, 0.95)
     assert odd.slope >= 0
     level = OutOfScopeModel(requests, 0.0, 0.0, 0.0).score(tasks @ tasks.T, tasks)
     assert set(level) == {0.5}
@@ -244,15 +244,14 @@ def test_the_requests_to_learn_from_and_to_judge_by_differ() -> None:
 def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(settings: RoutingSettings) -> None:
     training = lesson_of(settings)
     outside = np.arange(20, 80)
-    part, extractor = training.refit(outside)
-    assert len(part.features) == 60
-    vocabulary = set(extractor.vocabulary()["words"])
-    assert not vocabulary & {"0", "19"}
-    assert {"20", "79"} <= vocabulary
+    part, unseen = training.refit(outside, np.arange(20))
+    assert (len(part.features), len(unseen)) == (60, 20)
     changed = lesson_of(settings)
     changed.features.embeddings[:20] *= -3.0
-    again, _ = changed.refit(outside)
+    texts = ("other words",) * 20 + changed.features.texts[20:]
+    again, _ = replace(changed, features=replace(changed.features, texts=texts)).refit(outside, np.arange(20))
     assert (again.features.projected == part.features.projected).all()
+    assert (again.features.lexical != part.features.lexical).nnz == 0
 
 
 def test_no_candidate_is_judged_on_the_fold_that_settings_were_chosen_on() -> None:
@@ -290,7 +289,7 @@ def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:
     features = extractor.features(["", "x" * 50_000, "\ud800"], np.ones((3, 8), dtype=np.float32))
     assert len(features) == 3
     assert np.isfinite(features.projected).all()
-    restored = FeatureExtractor.restore(extractor.arrays(), extractor.vocabulary()).features(["", "b"], np.ones((2, 8)))
+    restored = FeatureExtractor(extractor.arrays, extractor.vocabulary).features(["", "b"], np.ones((2, 8)))
     assert restored.lexical.shape == (2, features.lexical.shape[1])
 
 

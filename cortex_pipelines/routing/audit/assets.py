@@ -8,7 +8,7 @@ import polars as pl
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
+from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, records, table
 from cortex_pipelines.routing.audit.groups import (
     ATTRIBUTES,
     PERSON,
@@ -54,56 +54,42 @@ def audit_report(
 ) -> str:
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
-    parts += _estimates(off_policy, abstained)
+    first = off_policy.row(0, named=True)
+    if first["refused"] is not None:
+        parts += [paragraph(f"Refused: {first['refused']}.", warning=True), paragraph(_LOG_IT)]
+    else:
+        support = f"{first['items']} decisions, worth {first['effective']:.1f} of this router"
+        estimates = [
+            (_NAMES[row["estimator"]], f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+            for row in off_policy.iter_rows(named=True)
+        ]
+        parts += [
+            paragraph(f"{support}; {abstained} tasks that it leaves to a person are not among them."),
+            table(("estimated by", "success"), estimates),
+        ]
     if deciding:
         counts = [(version, str(count)) for version, count in deciding.items()]
         parts.append(table(("logged decisions by the router", "decisions"), counts))
     parts += [heading("Who is served how"), paragraph(_GROUPS)]
     warned = groups.filter(pl.col("warnings").list.len() > 0)
-    parts += [
-        paragraph(f"{row['attribute']} {row['value']}: {'; '.join(row['warnings'])}.", warning=True)
-        for row in warned.iter_rows(named=True)
-    ]
+    for row in warned.iter_rows(named=True):
+        parts.append(paragraph(f"{row['attribute']} {row['value']}: {'; '.join(row['warnings'])}.", warning=True))
     if warned.is_empty():
         parts.append(paragraph("No group falls behind by more than chance explains."))
     for (attribute,), group_rows in groups.group_by("attribute", maintain_order=True):
-        parts += [heading(f"By {attribute}"), _groups(group_rows)]
-    return page("Audit of the task router", parts)
-
-
-def _estimates(off_policy: pl.DataFrame, left_to_person: int) -> list[str]:
-    first = off_policy.row(0, named=True)
-    if first["refused"] is not None:
-        return [paragraph(f"Refused: {first['refused']}.", warning=True), paragraph(_LOG_IT)]
-    rows = [
-        (_NAMES[row["estimator"]], f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
-        for row in off_policy.iter_rows(named=True)
-    ]
-    return [
-        paragraph(
-            f"{first['items']} decisions, worth {first['effective']:.1f} of this router; "
-            f"{left_to_person} tasks that it leaves to a person are not among them."
-        ),
-        table(("estimated by", "success"), rows),
-    ]
-
-
-def _groups(group_rows: pl.DataFrame) -> str:
-    head = ("", "tasks", "accuracy", "confidence", "confidence less accuracy", "left to a person")
-    return table(
-        head,
-        [
-            (
-                row["value"],
-                str(row["items"]),
-                f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})",
-                f"{row['confidence']:.2f}",
-                f"{row['overconfidence']:.2f}",
-                f"{row['abstention']:.2f}",
-            )
+        rows = [
+            {
+                "": row["value"],
+                "tasks": str(row["items"]),
+                "accuracy": f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})",
+                "confidence": f"{row['confidence']:.2f}",
+                "confidence less accuracy": f"{row['overconfidence']:.2f}",
+                "left to a person": f"{row['abstention']:.2f}",
+            }
             for row in group_rows.iter_rows(named=True)
-        ],
-    )
+        ]
+        parts += [heading(f"By {attribute}"), records(rows)]
+    return page("Audit of the task router", parts)
 
 
 @versioned_asset(tables=(OFF_POLICY, AUDIT_GROUPS), partitioned=False, determinism="machine")

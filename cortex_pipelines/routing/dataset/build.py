@@ -39,7 +39,11 @@ def build_dataset(
         elif split == "train":
             splits[split].append(_row(task, "decision", settings.decision_weight))
     _require_enough(splits, settings)
-    for key, commit in sorted(_weak_by_text(commits, settings).items()):
+    weak_by_text: dict[str, WeakTask] = {}
+    for project, frame in sorted(commits.items()):
+        for weak in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
+            weak_by_text.setdefault(normalised(weak.text), weak)
+    for key, commit in sorted(weak_by_text.items()):
         if key not in logged:
             splits["train"].append(_row(commit, "weak:commit", settings.weak_weight))
     return {split: table.frame(splits[split]) for split, table in zip(SPLITS, ROUTING_DATASET, strict=True)}
@@ -65,13 +69,10 @@ def split_of(key: str, settings: RoutingSettings) -> str:
 
 def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
     """The rules nearest to the top of the logs folder: backups lie deeper. Raises ``RulesError``."""
-    candidates = [
-        (row["file"].count("/"), row["file"], row["byte_offset"], row["payload"])
-        for row in events.filter(pl.col("kind") == "routing_rules").iter_rows(named=True)
-    ]
+    candidates = events.filter(pl.col("kind") == "routing_rules").select("file", "byte_offset", "payload").rows()
     if not candidates:
         return None
-    _, file, _, payload = min(candidates)
+    file, _, payload = min(candidates, key=lambda row: (row[0].count("/"), row))
     rules: dict[str, Any] = json.loads(payload)
     parse_rules(rules, file)
     return rules
@@ -94,14 +95,6 @@ def _most_certain(group: Sequence[LabelledTask]) -> LabelledTask:
         return confirmed, counts[confirmed, task.master], when, task.master, task.text
 
     return max(group, key=certainty)
-
-
-def _weak_by_text(commits: Mapping[str, pl.DataFrame], settings: RoutingSettings) -> dict[str, WeakTask]:
-    weak_by_text: dict[str, WeakTask] = {}
-    for project, frame in sorted(commits.items()):
-        for task in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
-            weak_by_text.setdefault(normalised(task.text), task)
-    return weak_by_text
 
 
 def _row(task: LabelledTask | WeakTask, source: str, weight: float) -> dict[str, Any]:

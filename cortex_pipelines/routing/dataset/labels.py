@@ -105,15 +105,13 @@ class WeakLabeller:
         for master, patterns in self._subjects:
             if any(pattern.search(subject) for pattern in patterns):
                 return master
-        first = (
-            next((name for name, patterns in self._paths if any(p.search(path) for p in patterns)), None)
-            for path in paths
-        )
-        votes = Counter(filter(None, first))
+        votes: Counter[str] = Counter()
+        for path in paths:
+            matching = (name for name, patterns in self._paths if any(p.search(path) for p in patterns))
+            votes.update([name] if (name := next(matching, None)) else [])
         ranked = votes.most_common(2)
-        if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
-            return None
-        return ranked[0][0]
+        tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
+        return ranked[0][0] if ranked and not tied else None
 
 
 def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int) -> list[WeakTask]:

@@ -19,12 +19,22 @@ class LogError(ValueError):
     """A line of a log of decisions cannot be used."""
 
 
+_EXAMPLE = '{"reward": 1, "propensity": 0.25, "target": 0.9}'
+
+
 def value_from_log(path: Path, low: float | None = None, high: float | None = None) -> PolicyValue:
     """Value of the new policy by a log of lines ``{"reward", "propensity", "target"}``.
 
     ``low`` and ``high`` are the smallest and largest possible reward, both or neither. Raises ``LogError``.
     """
-    bounds = _bounds(low, high)
+    if (low is None) != (high is None):
+        raise LogError("a range of rewards needs both ends, --low and --high")
+    bounds = None if low is None or high is None else (low, high)
+    if bounds and not -_MOST_REWARD <= bounds[0] < bounds[1] <= _MOST_REWARD:
+        raise LogError(
+            f"--low {low:g} and --high {high:g} are not a range of rewards; expected a smallest "
+            f"and a greater one, of at most {_MOST_REWARD:g}"
+        )
     if not path.is_file():
         raise LogError(f"no such file: {path}; expected one decision a line, as {_EXAMPLE}")
     rows = np.array(list(_decisions(path)), dtype=np.float64).reshape(-1, len(_KEYS))
@@ -37,22 +47,6 @@ def value_from_log(path: Path, low: float | None = None, high: float | None = No
             f"between --low {low:g} and --high {high:g}"
         )
     return value_of_policy(rewards, propensities, targets, bounds)
-
-
-def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None:
-    if low is None and high is None:
-        return None
-    if low is None or high is None:
-        raise LogError("a range of rewards needs both ends, --low and --high")
-    if not -_MOST_REWARD <= low < high <= _MOST_REWARD:
-        raise LogError(
-            f"--low {low:g} and --high {high:g} are not a range of rewards; expected a smallest "
-            f"and a greater one, of at most {_MOST_REWARD:g}"
-        )
-    return low, high
-
-
-_EXAMPLE = '{"reward": 1, "propensity": 0.25, "target": 0.9}'
 
 
 def _decisions(path: Path) -> Iterator[tuple[float, ...]]:

@@ -14,7 +14,7 @@ _INCHES = 3.6
 _CHANCES = {"p": "p_value", "p of loss": "p_loss", "p (Holm)": "p_corrected"}
 
 
-def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+def _candidates(steps: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
         {
             "Candidate": str(step["model"]),
@@ -39,66 +39,39 @@ def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
     return [heading("How the model was chosen"), paragraph(text), records(rows)]
 
 
-def voters_table(metrics: Mapping[str, float]) -> list[str]:
-    rows = [
-        (name.removeprefix("voter_"), f"{value:.4f}")
-        for name, value in sorted(metrics.items())
-        if name.startswith("voter_")
-    ]
-    if not rows:
+def _voters(metrics: Mapping[str, float]) -> list[str]:
+    names = {name: name.removeprefix("voter_") for name in sorted(metrics) if name.startswith("voter_")}
+    if not names:
         return []
-    rows += [
-        ("plain average", f"{metrics['plain_average']:.4f}"),
-        ("with learnt weights", f"{metrics['ensemble']:.4f}"),
-        ("McNemar's exact p of these two", f"{metrics['average_mcnemar_p']:.4f}"),
-        ("ECE of the plain average", f"{metrics['ece_before']:.4f}"),
-        ("ECE of the decisions", f"{metrics['ece']:.4f}"),
-    ]
+    names |= {
+        "plain_average": "plain average",
+        "ensemble": "with learnt weights",
+        "average_mcnemar_p": "McNemar's exact p of these two",
+        "ece_before": "ECE of the plain average",
+        "ece": "ECE of the decisions",
+    }
+    rows = [(words, f"{metrics[name]:.4f}") for name, words in names.items()]
     return [heading("The voters on the held-out tasks"), table(("Voter", "Accuracy"), rows)]
 
 
-def reliability_picture(scores: pl.DataFrame) -> str:
-    bins = reliability(scores["confidence"].to_list(), scores["challenger_right"].to_list())
-    confidences, true, tasks = zip(*bins, strict=True)
+def _pictures(scores: pl.DataFrame) -> list[str]:
+    confidence, right = scores["confidence"].to_list(), scores["challenger_right"].to_list()
+    confidences, true, tasks = zip(*reliability(confidence, right), strict=True)
+    shares, risks = zip(*coverage_risk(confidence, right), strict=True)
 
-    def draw(axes: Any) -> None:
+    def draw_reliability(axes: Any) -> None:
         axes.plot((0, 1), (0, 1), color="0.7")
         axes.scatter(confidences, true, [10 + 150 * count / max(tasks) for count in tasks], COLOUR)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy")
 
-    return figure("Reliability: accuracy against confidence", chart(draw, _INCHES, _INCHES))
-
-
-def coverage_risk_picture(scores: pl.DataFrame) -> str:
-    curve = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
-    shares, risks = zip(*curve, strict=True)
-
-    def draw(axes: Any) -> None:
+    def draw_risk(axes: Any) -> None:
         axes.plot(shares, risks, color=COLOUR)
         axes.set(xlim=(0, 1), ylim=(0, max(0.05, *risks)), xlabel="coverage", ylabel="risk")
 
-    return figure("Risk against coverage", chart(draw, _INCHES, _INCHES))
-
-
-def class_rows(scores: pl.DataFrame) -> list[str]:
-    rows = [
-        {
-            "Master": str(row["master"]),
-            "Tasks": f"{row['tasks']:.0f}",
-            "Recall": f"{row['recall']:.3f}",
-            "Precision": f"{row['precision']:.3f}" if "precision" in row else "never sent to",
-        }
-        for row in class_table(scores)
+    return [
+        figure("Reliability: accuracy against confidence", chart(draw_reliability, _INCHES, _INCHES)),
+        figure("Risk against coverage", chart(draw_risk, _INCHES, _INCHES)),
     ]
-    return [heading("By master"), records(rows)]
-
-
-def curve_table(points: Sequence[CurvePoint]) -> list[str]:
-    if not points:
-        return []
-    rows = [(f"{point.tasks}", f"{point.lexical:.3f}", f"{point.semantic:.3f}") for point in points]
-    head = ("Training tasks", "TF-IDF + logistic regression", "Encoder + logistic regression")
-    return [heading("Learning curve"), table(head, rows)]
 
 
 _SAMPLE = (
@@ -106,6 +79,7 @@ _SAMPLE = (
     "evidence that the router is any good on real tasks."
 )
 _EXAMPLES = 20
+_CURVE = ("Training tasks", "TF-IDF + logistic regression", "Encoder + logistic regression")
 
 
 def routing_report(
@@ -118,18 +92,19 @@ def routing_report(
     misrouted: Sequence[tuple[str, str]] = (),
 ) -> str:
     """``misrouted`` are requests that belong to no master and were sent to one all the same, with it."""
+    curve_rows = [(f"{point.tasks}", f"{point.lexical:.3f}", f"{point.semantic:.3f}") for point in curve]
     parts = [
         *([paragraph(_SAMPLE, warning=True)] if metrics["hand_written_sample"] else []),
         *map(paragraph, notes),
         *_accuracies(metrics, known_masters),
         *_scope(metrics, misrouted),
-        *candidates_table(steps),
-        *voters_table(metrics),
+        *_candidates(steps),
+        *_voters(metrics),
         heading("Can it be trusted?"),
-        reliability_picture(scores),
-        coverage_risk_picture(scores),
-        *class_rows(scores),
-        *curve_table(curve),
+        *_pictures(scores),
+        heading("By master"),
+        records(class_table(scores)),
+        *([heading("Learning curve"), table(_CURVE, curve_rows)] if curve else []),
         heading("Confusion: rows belong to, columns sent to"),
         _confusion(scores),
         *_examples(scores, "Gained: right where the rules are wrong", gained=True),
@@ -188,12 +163,9 @@ def _scope(metrics: Mapping[str, float], misrouted: Sequence[tuple[str, str]]) -
 
 
 def _confusion(scores: pl.DataFrame) -> str:
-    counts = {
-        (right, routed_to): count for right, routed_to, count in scores.group_by("master", "challenger").len().rows()
-    }
-    routed_masters = sorted({routed_to for _, routed_to in counts if routed_to is not None})
-    masters = sorted({right for right, _ in counts} | set(routed_masters))
-    return confusion(counts, masters)
+    rows = scores.group_by("master", "challenger").len().rows()
+    masters = {right for right, _, _ in rows} | {routed_to for _, routed_to, _ in rows if routed_to is not None}
+    return confusion({(right, routed_to): count for right, routed_to, count in rows}, sorted(masters))
 
 
 def _examples(scores: pl.DataFrame, title: str, *, gained: bool) -> list[str]:
@@ -202,10 +174,10 @@ def _examples(scores: pl.DataFrame, title: str, *, gained: bool) -> list[str]:
     rows = [
         (row["text"], row["master"], row[wrong] or "nobody") for row in examples.head(_EXAMPLES).iter_rows(named=True)
     ]
-    shown_note = f"{len(rows)} of {examples.height} shown" if examples.height > len(rows) else ""
     column_title = "Rules said" if gained else "Router said"
     parts = [heading(f"{title} ({examples.height})"), table(("Task", "Belongs to", column_title), rows)]
-    return [*parts, paragraph(shown_note)] if shown_note else parts
+    shown_note = f"{len(rows)} of {examples.height} shown"
+    return [*parts, paragraph(shown_note)] if examples.height > len(rows) else parts
 
 
 def _span(metrics: Mapping[str, float], name: str) -> str:

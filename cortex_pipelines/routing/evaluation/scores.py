@@ -1,7 +1,7 @@
 """Compare the router with keyword rules, TF-IDF and the champion; abstention out of scope."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,29 +44,18 @@ def score_tasks(
 
     No answer (None) of the baseline counts as wrong.
     """
-    champion_masters: Sequence[str | None] = champion if champion is not None else [None] * test.height
-    rows = [
-        {
-            "example_id": task["example_id"],
-            "text": task["text"],
-            "master": task["master"],
-            "challenger": decision.master,
-            "challenger_right": decision.master == task["master"],
-            "confidence": decision.confidence,
-            "in_scope": decision.in_scope,
-            "decided_by": decision.decided_by,
-            "baseline": rule,
-            "baseline_right": rule == task["master"],
-            "tfidf": tfidf_master,
-            "tfidf_right": tfidf_master == task["master"],
-            "champion": champion_master,
-            "champion_right": None if champion is None else champion_master == task["master"],
-        }
-        for task, decision, rule, tfidf_master, champion_master in zip(
-            test.iter_rows(named=True), challenger, baseline, tfidf, champion_masters, strict=True
-        )
-    ]
-    return ROUTING_SCORES.frame(rows)
+    masters = {"challenger": [decision.master for decision in challenger], "baseline": baseline, "tfidf": tfidf}
+    masters["champion"] = [None] * test.height if champion is None else champion
+    frame = test.select("example_id", "text", "master").with_columns(
+        *(pl.Series(name, answers, pl.String) for name, answers in masters.items()),
+        confidence=pl.Series([decision.confidence for decision in challenger], dtype=pl.Float64),
+        in_scope=pl.Series([decision.in_scope for decision in challenger], dtype=pl.Float64),
+        decided_by=pl.Series([decision.decided_by for decision in challenger], dtype=pl.String),
+    )
+    right = {f"{name}_right": pl.col(name).eq_missing(pl.col("master")) for name in masters}
+    if champion is None:
+        right["champion_right"] = pl.lit(None, pl.Boolean)
+    return ROUTING_SCORES.conform(frame.with_columns(**right))
 
 
 def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
@@ -122,25 +111,22 @@ def routing_metrics(
         metrics |= against.second.as_metrics("champion")
     if certain.height:
         metrics |= compare(certain, "baseline", settings).first.as_metrics("covered")
-    return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known_masters))), settings)
+    known = scores.filter(pl.col("master").is_in(list(known_masters)))
+    if known.height:
+        comparison = compare(known, "baseline", settings)
+        metrics |= {
+            "known_items": float(comparison.items),
+            **comparison.first.as_metrics("known_challenger"),
+            **comparison.second.as_metrics("known_baseline"),
+            **comparison.difference.as_metrics("known_difference"),
+            "known_mcnemar_p": comparison.p_value,
+        }
+    return metrics
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:
     shares = scores.group_by("master").agg(pl.col("challenger_right").mean()).sort("master")
     return dict(zip(shares["master"], shares["challenger_right"], strict=True))
-
-
-def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str, float]:
-    if not scores.height:
-        return {}
-    comparison = compare(scores, "baseline", settings)
-    return {
-        "known_items": float(comparison.items),
-        **comparison.first.as_metrics("known_challenger"),
-        **comparison.second.as_metrics("known_baseline"),
-        **comparison.difference.as_metrics("known_difference"),
-        "known_mcnemar_p": comparison.p_value,
-    }
 
 
 _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
@@ -158,23 +144,15 @@ def scope_metrics(
 
     in_scope = sum(decision.in_scope >= limit for decision in tasks)
     abstained = sum(decision.abstained for decision in requests)
-    metrics = {
+    labels = [True] * len(tasks) + [False] * len(requests)
+    return {
         "out_of_scope_items": float(len(requests)),
-        "scope_auroc": float(
-            roc_auc_score(
-                [True] * len(tasks) + [False] * len(requests), [decision.in_scope for decision in (*tasks, *requests)]
-            )
-        ),
+        "scope_auroc": float(roc_auc_score(labels, [decision.in_scope for decision in (*tasks, *requests)])),
+        **wilson(in_scope, len(tasks), settings.confidence).as_metrics("in_scope_kept"),
+        **wilson(abstained, len(requests), settings.confidence).as_metrics("out_of_scope_abstained"),
     }
-    for name, interval in (
-        ("in_scope_kept", wilson(in_scope, len(tasks), settings.confidence)),
-        ("out_of_scope_abstained", wilson(abstained, len(requests), settings.confidence)),
-    ):
-        metrics |= interval.as_metrics(name)
-    return metrics
 
 
-_LEARNERS = (TfidfLogreg.fit, EmbeddingLogreg.fit)
 _SHARES = (0.125, 0.25, 0.5, 1.0)  # shares of the training tasks at which the learning curve is measured
 
 
@@ -217,47 +195,39 @@ def learning_curve(
     router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
 ) -> list[CurvePoint]:
     """Tasks of a smaller share are among those of a larger one, chosen by a hash of their text."""
-    order = sorted(
-        range(train.height),
-        key=lambda row: hashlib.sha256(train["text"][row].encode("utf-8", "surrogatepass")).hexdigest(),
-    )
-    train = train[order]
-    train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in train["text"]]
+    train = train[sorted(range(train.height), key=hashes.__getitem__)]
+    embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
     points = []
     for part in (train.head(round(train.height * share)) for share in _SHARES):
-        if part["master"].n_unique() < 2:
-            continue
-        predictions = _predictions(
-            (TfidfLogreg.fit, EmbeddingLogreg.fit),
-            part,
-            train_embeddings[: part.height],
-            test,
-            test_embeddings,
-            settings,
-        )
-        correct = (int((pl.Series(masters) == test["master"]).sum()) for masters in predictions)
-        points.append(CurvePoint(part.height, *(wilson(count, test.height, settings.confidence) for count in correct)))
+        if part["master"].n_unique() > 1:
+            fits = (TfidfLogreg.fit, EmbeddingLogreg.fit)
+            predictions = _predictions(fits, part, embeddings[: part.height], test, test_embeddings, settings)
+            correct = (int((pl.Series(masters) == test["master"]).sum()) for masters in predictions)
+            intervals = (wilson(count, test.height, settings.confidence) for count in correct)
+            points.append(CurvePoint(part.height, *intervals))
     return points
 
 
 def tfidf_predictions(router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings) -> list[str]:
-    train_embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
-    return _predictions((TfidfLogreg.fit,), train, train_embeddings, test, test_embeddings, settings)[0]
+    embeddings, test_embeddings = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    return _predictions((TfidfLogreg.fit,), train, embeddings, test, test_embeddings, settings)[0]
 
 
 def _predictions(
     fits: Sequence[Callable[[TrainingData], CandidateModel]],
     train: pl.DataFrame,
-    train_embeddings: Floats,
+    embeddings: Floats,
     test: pl.DataFrame,
     test_embeddings: Floats,
     settings: RoutingSettings,
 ) -> list[list[str]]:
     """Masters of the test tasks by each learner, fitted on the same features of the training tasks."""
     names = sorted(train["master"].unique())
+    texts = train["text"].to_list()
     with pinned_threads(settings.threads):
-        extractor = FeatureExtractor.fit(train["text"].to_list(), train_embeddings, settings.dimensions)
-        training = TrainingData.of_tasks(train, names, extractor, train_embeddings, settings)
+        extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
+        training = TrainingData.of_tasks(train, names, extractor.features(texts, embeddings), settings)
         features = extractor.features(test["text"].to_list(), test_embeddings)
         return [[names[best] for best in fit(training).scores(features).argmax(axis=1)] for fit in fits]
 
@@ -276,17 +246,12 @@ def area_under_risk(curve: Sequence[tuple[float, float]]) -> float:
     return float(np.mean([risk for _, risk in curve]))
 
 
-def class_table(scores: pl.DataFrame) -> list[Mapping[str, float | str]]:
-    rows: list[Mapping[str, float | str]] = []
-    for master in sorted(set(scores["master"])):
-        belonging = scores.filter(pl.col("master") == master)
-        routed = scores.filter(pl.col("challenger") == master)
-        row: dict[str, float | str] = {
-            "master": master,
-            "tasks": float(belonging.height),
-            "recall": int(belonging["challenger_right"].sum()) / belonging.height,
-        }
-        if routed.height:
-            row["precision"] = int(routed["challenger_right"].sum()) / routed.height
-        rows.append(row)
-    return sorted(rows, key=lambda row: (float(row["recall"]), str(row["master"])))
+def class_table(scores: pl.DataFrame) -> list[dict[str, str]]:
+    """Tasks, recall and precision of each master, in words, the worst recall first."""
+    rows = []
+    for master, recall in sorted(recalls(scores).items(), key=lambda item: (item[1], item[0])):
+        routed = scores.filter(pl.col("challenger") == master)["challenger_right"]
+        precision = f"{int(routed.sum()) / len(routed):.3f}" if len(routed) else "never sent to"
+        tasks = scores.filter(pl.col("master") == master).height
+        rows.append({"Master": master, "Tasks": f"{tasks}", "Recall": f"{recall:.3f}", "Precision": precision})
+    return rows

@@ -25,17 +25,12 @@ class TrainingData:
 
     @classmethod
     def of_tasks(
-        cls,
-        tasks: pl.DataFrame,
-        masters: Sequence[str],
-        extractor: FeatureExtractor,
-        embeddings: Floats,
-        settings: RoutingSettings,
+        cls, tasks: pl.DataFrame, masters: Sequence[str], features: Features, settings: RoutingSettings
     ) -> "TrainingData":
         """The tasks of ``ROUTING_DATASET``; ``masters`` are numbered in their order."""
         numbers = {master: number for number, master in enumerate(masters)}
         return cls(
-            extractor.features(tasks["text"].to_list(), embeddings),
+            features,
             np.array([numbers[master] for master in tasks["master"]], dtype=np.int64),
             tasks["weight"].to_numpy().astype(np.float32),
             len(masters),
@@ -43,19 +38,19 @@ class TrainingData:
         )
 
     def take(self, indices: Indices) -> "TrainingData":
-        return TrainingData(
-            self.features.take(indices), self.labels[indices], self.weights[indices], self.masters, self.settings
-        )
+        features, labels, weights = self.features.take(indices), self.labels[indices], self.weights[indices]
+        return replace(self, features=features, labels=labels, weights=weights)
 
-    def refit(self, indices: Indices) -> tuple["TrainingData", FeatureExtractor]:
-        """The selected tasks, with features refit on them alone.
+    def refit(self, indices: Indices, held_out: Indices) -> tuple["TrainingData", Features]:
+        """The selected tasks, and the features of held-out ones, both fit on the selected ones alone.
 
         Held-out tasks must not be used to count terms or fit components, or a comparison is not out of fold.
         """
-        subset = self.take(indices)
+        subset, unseen = self.take(indices), self.features.take(held_out)
         texts, embeddings = subset.features.texts, subset.features.embeddings
         extractor = FeatureExtractor.fit(texts, embeddings, self.settings.dimensions)
-        return replace(subset, features=extractor.features(texts, embeddings)), extractor
+        fitted = replace(subset, features=extractor.features(texts, embeddings))
+        return fitted, extractor.features(unseen.texts, unseen.embeddings)
 
 
 class CandidateModel(Protocol):

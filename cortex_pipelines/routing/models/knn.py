@@ -28,36 +28,24 @@ class KnnClassifier:
 
     @classmethod
     def fit(cls, training: TrainingData) -> "KnnClassifier":
-        return cls(
-            training.features.sentence,
-            training.labels,
-            training.weights,
-            training.masters,
-            training.settings.neighbours,
-        )
+        vectors, masters = training.features.sentence, training.masters
+        return cls(vectors, training.labels, training.weights, masters, training.settings.neighbours)
 
     def nearest(self, features: Features, count: int) -> tuple[Indices, Floats]:
         """Indices and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
+        import torch
+
         many = len(features) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
         if many or count + _EXTRA_CANDIDATES > len(self._vectors):
             return nearest(features.sentence @ self._vectors.T, count)
-        neighbours = self._likely_neighbours(features.sentence, count + _EXTRA_CANDIDATES)
+        # all past tasks are read for each decision, and what is read decides how long it takes: by int8 first
+        scale = np.abs(features.sentence).max(axis=1, keepdims=True)
+        quantised = torch.from_numpy(_in_bytes(features.sentence, np.maximum(scale, 1e-12)))
+        top = torch.topk(torch._int_mm(quantised, self._quantised), count + _EXTRA_CANDIDATES, dim=1, sorted=False)
+        neighbours: Indices = np.sort(top.indices.numpy(), axis=1)
         cosines = np.matmul(self._vectors[neighbours], features.sentence[:, :, None])[:, :, 0]
         order, values = nearest(cosines, count)
         return np.take_along_axis(neighbours, order, axis=1), values
-
-    def _likely_neighbours(self, sentences: Floats, count: int) -> Indices:
-        """Indices of likely nearest tasks, sorted, by int8 instead of float products.
-
-        All past tasks are read for each decision, and what is read decides how long it takes.
-        """
-        import torch
-
-        scale = np.abs(sentences).max(axis=1, keepdims=True)
-        quantised = torch.from_numpy(_in_bytes(sentences, np.maximum(scale, 1e-12)))
-        top = torch.topk(torch._int_mm(quantised, self._quantised), count, dim=1, sorted=False)
-        indices: Indices = np.sort(top.indices.numpy(), axis=1)
-        return indices
 
     @cached_property
     def _quantised(self) -> Any:

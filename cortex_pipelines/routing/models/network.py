@@ -5,7 +5,7 @@ components, plus a residual block with a bottleneck, at length 1. The scaled cos
 master's vector, plus a bias, is the logit of that master.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features import Doubles, Features
-from cortex_pipelines.routing.models.base import TrainingData
+from cortex_pipelines.routing.models.base import LearntArrays, TrainingData
 from cortex_pipelines.routing.models.linear import log_softmax
 
 _BOTTLENECK = 256
@@ -31,15 +31,20 @@ class NeuralSettings:
     dropout: float
 
 
-class NeuralClassifier:
+@dataclass(frozen=True)
+class NeuralClassifier(LearntArrays):
     """Neural network with a numpy forward pass.
 
-    Arrays: ``inward`` (dimensions, 256) and ``inward_bias``, ``outward`` (256, dimensions), ``masters`` (masters,
-    dimensions), ``bias`` (masters,) and ``scale`` (1,).
+    Shapes: ``inward`` (dimensions, 256), ``outward`` (256, dimensions), ``masters`` (masters, dimensions), ``bias``
+    (masters,) and ``scale`` (1,).
     """
 
-    def __init__(self, arrays: Mapping[str, Floats]) -> None:
-        self._arrays = dict(arrays)
+    inward: Floats
+    inward_bias: Floats
+    outward: Floats
+    masters: Floats
+    bias: Floats
+    scale: Floats
 
     @classmethod
     def fit(
@@ -50,45 +55,29 @@ class NeuralClassifier:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.settings.seed)
-            return cls(_train(training, hyperparameters, on_epoch))
+            return _train(training, hyperparameters, on_epoch)
 
     def scores(self, features: Features) -> Doubles:
-        arrays = self._arrays
-        logits = arrays["scale"] * (self._embed(features) @ arrays["masters"].T) + arrays["bias"]
-        return log_softmax(logits.astype(np.float64))
-
-    def arrays(self) -> Mapping[str, Floats]:
-        return self._arrays
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "NeuralClassifier":
-        return cls(arrays)
-
-    def _embed(self, features: Features) -> Floats:
-        arrays = self._arrays
-        hidden = np.maximum(features.projected @ arrays["inward"] + arrays["inward_bias"], 0.0)
-        mixed = features.projected + hidden @ arrays["outward"]
-        length = np.linalg.norm(mixed, axis=1, keepdims=True)
-        normalized: Floats = mixed / np.maximum(length, 1e-6)
-        return normalized
+        hidden = np.maximum(features.projected @ self.inward + self.inward_bias, 0.0)
+        mixed = features.projected + hidden @ self.outward
+        tasks = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-6)
+        return log_softmax((self.scale * (tasks @ self.masters.T) + self.bias).astype(np.float64))
 
 
 EpochCallback = Callable[[int, NeuralClassifier], None]
+_DECAYED = ("inward", "outward", "masters")
 
 
-def _train(
-    training: TrainingData, hyperparameters: NeuralSettings, on_epoch: EpochCallback | None
-) -> dict[str, Floats]:
+def _train(training: TrainingData, hyperparameters: NeuralSettings, on_epoch: EpochCallback | None) -> NeuralClassifier:
     import torch
 
     inputs = torch.tensor(training.features.projected)
     labels, weights = torch.tensor(training.labels), torch.tensor(training.weights)
     weights_by_name = _first_weights(inputs, labels, training.masters)
-    matrices = [weights_by_name[name] for name in _DECAYED]
     undecayed = [value for name, value in weights_by_name.items() if name not in _DECAYED]
     optimiser = torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": hyperparameters.weight_decay},
+            {"params": [weights_by_name[name] for name in _DECAYED], "weight_decay": hyperparameters.weight_decay},
             {"params": undecayed, "weight_decay": 0.0},
         ],
         lr=hyperparameters.learning_rate,
@@ -96,6 +85,10 @@ def _train(
     size = min(_MINIBATCH, len(training.labels))
     total = training.settings.epochs * -(-len(training.labels) // size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
+
+    def classifier() -> NeuralClassifier:
+        return NeuralClassifier(**{name: value.detach().numpy().copy() for name, value in weights_by_name.items()})
+
     for epoch in range(1, training.settings.epochs + 1):
         for indices in torch.split(torch.randperm(len(training.labels)), size):
             optimiser.zero_grad()
@@ -104,11 +97,8 @@ def _train(
             optimiser.step()
             schedule.step()
         if on_epoch is not None:
-            on_epoch(epoch, NeuralClassifier(_to_numpy(weights_by_name)))
-    return _to_numpy(weights_by_name)
-
-
-_DECAYED = ("inward", "outward", "masters")
+            on_epoch(epoch, classifier())
+    return classifier()
 
 
 def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:
@@ -117,17 +107,15 @@ def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:
 
     width = inputs.shape[1]
     sums = torch.zeros(masters, width).index_add_(0, labels, inputs)
-    return {
-        name: value.requires_grad_(True)
-        for name, value in {
-            "inward": torch.randn(width, _BOTTLENECK) * (2.0 / width) ** 0.5,
-            "inward_bias": torch.zeros(_BOTTLENECK),
-            "outward": torch.zeros(_BOTTLENECK, width),
-            "masters": torch.nn.functional.normalize(sums, dim=1),
-            "bias": torch.where(torch.bincount(labels, minlength=masters) > 0, 0.0, _UNSEEN),
-            "scale": torch.tensor([8.0]),
-        }.items()
+    values = {
+        "inward": torch.randn(width, _BOTTLENECK) * (2.0 / width) ** 0.5,
+        "inward_bias": torch.zeros(_BOTTLENECK),
+        "outward": torch.zeros(_BOTTLENECK, width),
+        "masters": torch.nn.functional.normalize(sums, dim=1),
+        "bias": torch.where(torch.bincount(labels, minlength=masters) > 0, 0.0, _UNSEEN),
+        "scale": torch.tensor([8.0]),
     }
+    return {name: value.requires_grad_(True) for name, value in values.items()}
 
 
 def _loss(tensors: dict[str, Any], inputs: Any, labels: Any, weights: Any, dropout: float) -> Any:
@@ -140,7 +128,3 @@ def _loss(tensors: dict[str, Any], inputs: Any, labels: Any, weights: Any, dropo
     logits = tensors["scale"] * (tasks @ tensors["masters"].T) + tensors["bias"]
     losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=_SMOOTHING)
     return (losses * weights).sum() / weights.sum()
-
-
-def _to_numpy(tensors: dict[str, Any]) -> dict[str, Floats]:
-    return {name: value.detach().numpy().copy() for name, value in tensors.items()}

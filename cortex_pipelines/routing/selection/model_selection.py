@@ -11,7 +11,7 @@ learns, terms and components included, it learns without the fold that it is com
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,10 @@ class SelectionStep:
     against: str | None
     gained: int
     lost: int
-    p_value: float | None
-    p_loss: float | None
-    p_corrected: float | None
-    adopted: bool
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
+    p_value: float | None = None
+    p_loss: float | None = None
+    p_corrected: float | None = None
+    adopted: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,7 @@ def select_model(
     hyperparameters: NeuralSettings,
 ) -> ModelSelection:
     """``compared`` are the tasks with a confirmed label that no setting was chosen on."""
-    fits = _fit_functions(hyperparameters)
-    trained, out_of_fold = _all_scores(training, folds, fits)
+    trained, out_of_fold = _all_scores(training, folds, hyperparameters)
     if rules is not None:
         trained = {"rules": rules, **trained}
         out_of_fold = {"rules": rules.scores(training.features), **out_of_fold}
@@ -98,38 +94,30 @@ def select_model(
     return ModelSelection(trained, {name: weight for name, weight in weights.items() if weight > 0}, steps, metrics)
 
 
-def _fit_functions(hyperparameters: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
-    return {
+def _all_scores(
+    training: TrainingData, folds: Indices, hyperparameters: NeuralSettings
+) -> tuple[dict[str, Any], dict[str, Doubles]]:
+    fits: dict[str, Callable[[TrainingData], Any]] = {
         "lexical": TfidfLogreg.fit,
         "semantic": EmbeddingLogreg.fit,
         "retrieval": KnnClassifier.fit,
         "kernel": KernelRidge.fit,
-        "neural": lambda training: NeuralClassifier.fit(training, hyperparameters),
+        "neural": lambda part: NeuralClassifier.fit(part, hyperparameters),
     }
+    scores = {name: np.zeros((len(training.labels), training.masters)) for name in fits}
 
+    def fit_all(part: TrainingData) -> dict[str, Any]:
+        second_thread = executor.submit(lambda: {name: fits[name](part) for name in _SECOND_THREAD})
+        first_thread = {name: fit(part) for name, fit in fits.items() if name not in _SECOND_THREAD}
+        return first_thread | second_thread.result()
 
-def _all_scores(
-    training: TrainingData, folds: Indices, fits: Mapping[str, Callable[[TrainingData], Any]]
-) -> tuple[dict[str, Any], dict[str, Doubles]]:
-    shape = (len(training.labels), training.masters)
-    scores = {name: np.zeros(shape) for name in fits}
     with ThreadPoolExecutor(1) as executor:
         for fold in track(list(np.unique(folds)), "Comparing routers"):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            part, extractor = training.refit(outside)
-            unseen = training.features.take(inside)
-            features = extractor.features(unseen.texts, unseen.embeddings)
-            for name, candidate in _fit_all(fits, part, executor).items():
+            part, features = training.refit(outside, inside)
+            for name, candidate in fit_all(part).items():
                 scores[name][inside] = candidate.scores(features)
-        return _fit_all(fits, training, executor), scores
-
-
-def _fit_all(
-    fits: Mapping[str, Callable[[TrainingData], Any]], training: TrainingData, executor: ThreadPoolExecutor
-) -> dict[str, Any]:
-    second_thread = executor.submit(lambda: {name: fits[name](training) for name in _SECOND_THREAD})
-    first_thread = {name: fit(training) for name, fit in fits.items() if name not in _SECOND_THREAD}
-    return first_thread | second_thread.result()
+        return fit_all(training), scores
 
 
 def _steps(
@@ -140,14 +128,9 @@ def _steps(
     candidates[AVERAGE] = combine(all_scores, [1.0 / len(all_scores)] * len(all_scores))
     candidates[ENSEMBLE] = cross_fit(all_scores, labels, shares, folds)
     names = list(candidates)
-    top = names[0]
-    top_metrics = _metrics(candidates[top], labels)
-    steps = {
-        top: SelectionStep(
-            top, top_metrics["accuracy"], top_metrics["loss"], top_metrics["ece"], None, 0, 0, None, None, None, True
-        )
-    }
-    better: str | None = top
+    better: str | None = names[0]
+    first = _metrics(candidates[names[0]], labels)
+    steps = {names[0]: SelectionStep(names[0], **first, against=None, gained=0, lost=0, adopted=True)}
     while better is not None:
         top = better
         above = names[names.index(top) + 1 :]
@@ -171,8 +154,9 @@ def compare_above(top: str, candidates: Mapping[str, Doubles], labels: Indices) 
         gained, lost = int((right & ~below_right).sum()), int((~right & below_right).sum())
         p_value = mcnemar_exact(gained, lost)
         p_loss = higher_likelihood_p(logs[tasks, labels], below[tasks, labels])
-        values = metrics["accuracy"], metrics["loss"], metrics["ece"]
-        steps.append(SelectionStep(name, *values, top, gained, lost, p_value, p_loss, None, False))
+        steps.append(
+            SelectionStep(name, **metrics, against=top, gained=gained, lost=lost, p_value=p_value, p_loss=p_loss)
+        )
     # the average is there to be beaten: the ensemble has learnt weights and is calibrated
     eligible = [step for step in steps if step.model != AVERAGE]
     corrected = iter(holm([p for step in eligible for p in (step.p_value, step.p_loss) if p is not None]))
@@ -180,7 +164,7 @@ def compare_above(top: str, candidates: Mapping[str, Doubles], labels: Indices) 
     return [replace(step, p_corrected=p_corrected.get(step.model)) for step in steps]
 
 
-def _metrics(logs: Doubles, labels: Indices) -> dict[str, float]:
+def _metrics(logs: Doubles, labels: Indices) -> dict[str, Any]:
     right = logs.argmax(axis=1) == labels
     confidence = np.exp(logs.max(axis=1))
     return {

@@ -45,52 +45,37 @@ class OutOfScopeModel:
         return score
 
 
-@dataclass(frozen=True)
-class FittedOutOfScope:
-    """A scope with its leave-one-out performance; ``abstained`` is the share of requests below the limit."""
-
-    scope: OutOfScopeModel
-    auroc: float
-    abstained: float
-
-
 def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
     """Similarity to the nearest known tasks minus that to out-of-scope requests."""
     return _mean_of_nearest(to_tasks) - _mean_of_nearest(to_requests)
 
 
-def learn_scope(sentences: Floats, confirmed: Indices, requests: Floats, in_scope_share: float) -> FittedOutOfScope:
-    """Learn the score leave-one-out.
+def learn_scope(
+    sentences: Floats, confirmed: Indices, requests: Floats, in_scope_share: float
+) -> tuple[OutOfScopeModel, dict[str, float]]:
+    """Learn the score leave-one-out; with its AUROC, and the share of requests below the limit (abstained).
 
     ``confirmed`` tasks set the limit, of which ``in_scope_share`` are to be in scope.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
-    task_familiarity = np.concatenate(
-        [
-            familiarity(
-                _without_self(sentences[start : start + _BLOCK_ROWS] @ sentences.T, start),
-                sentences[start : start + _BLOCK_ROWS] @ requests.T,
-            )
-            for start in range(0, len(sentences), _BLOCK_ROWS)
-        ]
-    )
-    request_familiarity = familiarity(requests @ sentences.T, _without_self(requests @ requests.T, 0))
-    familiarities = np.concatenate([task_familiarity, request_familiarity])
-    labels = np.arange(len(familiarities)) < len(task_familiarity)
+    blocks = []
+    for start in range(0, len(sentences), _BLOCK_ROWS):
+        block = sentences[start : start + _BLOCK_ROWS]
+        blocks.append(familiarity(_without_self(block @ sentences.T, start), block @ requests.T))
+    of_tasks = np.concatenate(blocks)
+    of_requests = familiarity(requests @ sentences.T, _without_self(requests @ requests.T, 0))
+    familiarities = np.concatenate([of_tasks, of_requests])
+    labels = np.arange(len(familiarities)) < len(of_tasks)
     model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(familiarities[:, None], labels)
     # more familiar never means less in scope
     slope = max(0.0, round(float(model.coef_[0, 0]), 6))
     scope = OutOfScopeModel(requests, slope, round(float(model.intercept_[0]), 6), 0.0)
-    limit = float(
-        np.floor(np.quantile(scope.probability(task_familiarity[confirmed]), 1.0 - in_scope_share) * 1e6) / 1e6
-    )
-    return FittedOutOfScope(
-        replace(scope, limit=limit),
-        float(roc_auc_score(labels, familiarities)),
-        float((scope.probability(request_familiarity) < limit).mean()),
-    )
+    lowest = np.quantile(scope.probability(of_tasks[confirmed]), 1.0 - in_scope_share)
+    scope = replace(scope, limit=float(np.floor(lowest * 1e6) / 1e6))
+    abstained = float((scope.probability(of_requests) < scope.limit).mean())
+    return scope, {"scope_auroc": float(roc_auc_score(labels, familiarities)), "scope_abstained": abstained}
 
 
 def _without_self(cosines: Floats, first: int) -> Floats:

@@ -11,7 +11,7 @@ from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.jsonl import write_json
 from cortex_pipelines.routing.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
-from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules
+from cortex_pipelines.routing.models.base import CandidateModel, KeywordRules, LearntArrays
 from cortex_pipelines.routing.models.knn import KnnClassifier
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg
 from cortex_pipelines.routing.models.network import NeuralClassifier
@@ -24,6 +24,9 @@ VOCABULARY_FILE = "vocabulary.json"
 NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
+_CLASSES: dict[str, type[LearntArrays]] = {
+    **{"lexical": TfidfLogreg, "semantic": EmbeddingLogreg, "kernel": KernelRidge, "neural": NeuralClassifier}
+}
 _ALWAYS_SAVED = ("retrieval",)  # candidates always saved: they give the evidence and the familiarity
 
 
@@ -81,14 +84,14 @@ def save_router(
     import numpy as np
     from safetensors.numpy import save_file
 
-    tensors = {f"extractor.{name}": value for name, value in extractor.arrays().items()}
+    tensors = {f"extractor.{name}": value for name, value in extractor.arrays.items()}
     for candidate in sorted({*config.weights, *_ALWAYS_SAVED}):
         tensors |= {f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()}
     tensors["scope.requests"] = requests
     with atomic_file(folder / WEIGHTS_FILE, durable=False) as scratch:
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, scratch)
     write_json(folder / CONFIG_FILE, asdict(config))
-    write_json(folder / VOCABULARY_FILE, extractor.vocabulary())
+    write_json(folder / VOCABULARY_FILE, extractor.vocabulary)
     lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in neighbours]
     (folder / NEIGHBOURS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if rules is not None:
@@ -110,7 +113,7 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
         return RouterBundle(
             config,
-            FeatureExtractor.restore(grouped["extractor"], vocabulary),
+            FeatureExtractor(grouped["extractor"], vocabulary),
             _candidates(config, grouped, rules),
             OutOfScopeModel(grouped["scope"]["requests"], *config.scope, config.in_scope),
             neighbours,
@@ -126,11 +129,7 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
 
 
 def load_config(folder: Path) -> RouterConfig:
-    """Load the configuration of a trained router.
-
-    Raises:
-        RouterError: it is missing or lacks something.
-    """
+    """Raises ``RouterError`` if the configuration of a trained router is missing or lacks something."""
     path = folder / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -138,27 +137,20 @@ def load_config(folder: Path) -> RouterConfig:
         return RouterConfig(**{**values, **lists})
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RouterError(
-            f"{path} is not a router configuration of this version ({error}); "
-            "make it again with `cortex run task_router` or `cortex router train`, or fetch it "
-            "with `dvc pull`"
+            f"{path} is not a router configuration of this version ({error}); make it again with "
+            "`cortex run task_router` or `cortex router train`, or fetch it with `dvc pull`"
         ) from error
 
 
 def _candidates(
     config: RouterConfig, grouped: Mapping[str, Mapping[str, Floats]], rules: Rules | None
 ) -> dict[str, Any]:
-    classes: dict[str, Any] = {
-        "lexical": TfidfLogreg,
-        "semantic": EmbeddingLogreg,
-        "kernel": KernelRidge,
-        "neural": NeuralClassifier,
-    }
-    candidates: dict[str, Any] = {
-        "retrieval": KnnClassifier.restore(grouped["retrieval"], len(config.masters), config.neighbours)
-    }
-    for name in sorted({*config.weights, *_ALWAYS_SAVED} - {"retrieval"}):
-        if name != "rules":
-            candidates[name] = classes[name].restore(grouped[name])
+    candidates: dict[str, Any] = {}
+    for name in sorted({*config.weights, *_ALWAYS_SAVED}):
+        if name == "retrieval":
+            candidates[name] = KnnClassifier.restore(grouped[name], len(config.masters), config.neighbours)
+        elif name != "rules":
+            candidates[name] = _CLASSES[name].restore(grouped[name])
         elif rules is None:
             raise KeyError(RULES_FILE)
         else:

@@ -12,11 +12,11 @@ import numpy as np
 from cortex_pipelines.embeddings.encoder import EncoderError, Floats, SentenceEncoder
 from cortex_pipelines.embeddings.threads import serving_threads, side_by_side
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, WeightsError, weights_folder
-from cortex_pipelines.routing.features import Doubles, Indices
+from cortex_pipelines.routing.features import Doubles
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
 from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST
-from cortex_pipelines.routing.serving.bundle import RouterBundle, RouterConfig, RouterError, load_config, load_router
+from cortex_pipelines.routing.serving.bundle import RouterBundle, RouterError, load_config, load_router
 
 PERSON = "person"
 RULES = "rules"
@@ -82,11 +82,14 @@ class Router:
                 "no router: no model is promoted and the logs hold no routing-patterns.json; "
                 "run `cortex run` to train one, or put a rules file beside the logs"
             )
-        self._bundle = bundle
-        self._make_encoder = encoder
-        self._rules = rules
-        self._fallback = fallback_master
+        self._bundle, self._make_encoder, self._fallback = bundle, encoder, fallback_master
         self._encoder: SentenceEncoder | None = None
+        self.rules = rules
+        config = bundle.config if bundle else None
+        self.version = bundle.version if bundle else RULES
+        self.masters = config.masters if config else rules.masters if rules else ()
+        self.weights: Mapping[str, float] = config.weights if config else {}
+        self.in_scope = config.in_scope if config else 0.0  # below it a task goes to a person
 
     @classmethod
     def load(cls, folder: Path, encoder_folder: Path, version: str | None = None) -> "Router":
@@ -106,29 +109,6 @@ class Router:
     def from_rules(cls, path: Path, fallback_master: str | None) -> "Router":
         """A router from a ``routing-patterns.json`` only."""
         return cls(None, None, load_rules(path), fallback_master)
-
-    @property
-    def rules(self) -> Rules | None:
-        return self._rules
-
-    @property
-    def version(self) -> str:
-        return self._bundle.version if self._bundle is not None else RULES
-
-    @property
-    def in_scope(self) -> float:
-        """Score threshold below which a task goes to a person; 0 without a model."""
-        return self._bundle.config.in_scope if self._bundle is not None else 0.0
-
-    @property
-    def masters(self) -> tuple[str, ...]:
-        if self._bundle is not None:
-            return self._bundle.config.masters
-        return self._rules.masters if self._rules else ()
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        return self._bundle.config.weights if self._bundle is not None else {}
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
         if self._bundle is None or self._make_encoder is None:
@@ -159,9 +139,9 @@ class Router:
 
     def by_rules(self, text: str) -> Decision:
         began = perf_counter()
-        if self._rules is None:
+        if self.rules is None:
             return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
-        decision = self._rules.decide(text)
+        decision = self.rules.decide(text)
         ranked = sorted(decision.scores, key=lambda name: (-decision.scores[name], name))
         other_scores = tuple((name, decision.scores[name]) for name in ranked if name != decision.master)
         return Decision(
@@ -205,20 +185,27 @@ class Router:
             else bundle.candidates[name].scores(features)
             for name in config.weights
         ]
-        weights = list(config.weights.values())
-        logs = combine(scores, weights)
+        logs = combine(scores, list(config.weights.values()))
         has_words = np.array([any(char.isalnum() for char in text) for text in texts])
         if not has_words.all():
-            logs[~has_words] = _shares_of(bundle)
+            counts = Counter(task["master"] for task in bundle.neighbours)
+            shares = np.array([counts[name] + 1.0 for name in config.masters])
+            logs[~has_words] = np.log(shares / shares.sum())
         scope = bundle.scope.score(cosines, features.sentence)
         scope[~has_words] = 0.0
-        evidence = _evidence(bundle, neighbours, cosines, has_words)
-        voters = _voters(list(config.weights), scores, weights, logs)
+        voters = _voters(config.weights, scores, logs)
         took = round(spent + _since(began, len(texts)), 3)
-        return [
-            self._decision(bundle, text, np.exp(row), float(familiar), voter, task_evidence, took)
-            for text, row, familiar, voter, task_evidence in zip(texts, logs, scope, voters, evidence, strict=True)
-        ]
+        decisions = []
+        for row, text in enumerate(texts):
+            count = config.evidence if has_words[row] else 0
+            evidence = tuple(
+                {**bundle.neighbours[index], "similarity": round(float(cosine), _DIGITS)}
+                for index, cosine in zip(neighbours[row, :count], cosines[row, :count], strict=True)
+            )
+            decisions.append(
+                self._decision(bundle, text, np.exp(logs[row]), float(scope[row]), voters[row], evidence, took)
+            )
+        return decisions
 
     def _decision(
         self,
@@ -231,75 +218,47 @@ class Router:
         latency_ms: float,
     ) -> Decision:
         config = bundle.config
-        ranked = np.argsort(-row, kind="stable")
-        names = config.masters
-        shares = [round(float(row[index]), _DIGITS) for index in ranked]
-        master = names[ranked[0]]
+        ranked = [
+            (config.masters[index], round(float(row[index]), _DIGITS)) for index in np.argsort(-row, kind="stable")
+        ]
+        (master, confidence), *others = ranked
         by = PERSON
         if in_scope >= config.in_scope:  # keywords know nothing of what is unlike all tasks
             sure = False
-            if self._rules is not None:
-                ruled = self._rules.decide(text)
-                sure = ruled.master == master and ruled.score >= self._rules.thresholds.single
-            by = voter if shares[0] >= config.accept else RULES if sure else PERSON
+            if self.rules is not None:
+                ruled = self.rules.decide(text)
+                sure = ruled.master == master and ruled.score >= self.rules.thresholds.single
+            by = voter if confidence >= config.accept else RULES if sure else PERSON
         return Decision(
             master=master,
-            confidence=shares[0],
+            confidence=confidence,
             in_scope=round(in_scope, _DIGITS),
-            supporting=tuple(
-                names[index] for index, share in zip(ranked[1:], shares[1:], strict=True) if share >= config.supporting
-            ),
-            alternatives=tuple((names[index], share) for index, share in zip(ranked[1:], shares[1:], strict=True))[
-                : config.alternatives
-            ],
+            supporting=tuple(name for name, share in others if share >= config.supporting),
+            alternatives=tuple(others[: config.alternatives]),
             decided_by=by,
             evidence=evidence,
             abstained=by == PERSON,
             latency_ms=latency_ms,
             model_version=bundle.version,
-            probabilities=dict(zip(names, map(float, row), strict=True)),
+            probabilities=dict(zip(config.masters, map(float, row), strict=True)),
         )
 
 
-def _voters(names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles) -> list[str]:
+def _voters(weights: Mapping[str, float], scores: Sequence[Doubles], logs: Doubles) -> list[str]:
     """For each task, the candidate with the largest margin for the chosen master."""
+    names = list(weights)
     if logs.shape[1] < 2:
         return [names[0]] * len(logs)
     ranked = np.argsort(-logs, axis=1, kind="stable")[:, :2]
     margins = [
         weight * (np.take_along_axis(score, ranked, axis=1) @ np.array([1.0, -1.0]))
-        for score, weight in zip(scores, weights, strict=True)
+        for score, weight in zip(scores, weights.values(), strict=True)
     ]
     return [names[index] for index in np.argmax(np.stack(margins), axis=0)]
 
 
-def _shares_of(bundle: RouterBundle) -> Doubles:
-    counts = Counter(task["master"] for task in bundle.neighbours)
-    shares = np.array([counts[name] + 1.0 for name in bundle.config.masters])
-    logs: Doubles = np.log(shares / shares.sum())
-    return logs
-
-
-def _evidence(
-    bundle: RouterBundle, neighbours: Indices, cosines: Floats, has_words: Any
-) -> list[tuple[Mapping[str, Any], ...]]:
-    count = bundle.config.evidence
-    return [
-        tuple(
-            {**bundle.neighbours[index], "similarity": round(float(cosine), _DIGITS)}
-            for index, cosine in zip(row[:count], task_cosines[:count], strict=True)
-        )
-        if any_word
-        else ()
-        for row, task_cosines, any_word in zip(neighbours, cosines, has_words, strict=True)
-    ]
-
-
 def _since(began: float, tasks: int) -> float:
     return round((perf_counter() - began) * 1000.0 / tasks, 3)
-
-
-__all__ = ["Decision", "Router", "RouterConfig", "RouterError"]
 
 
 def open_trained(folder: Path, root: Path, version: str | None = None) -> Router:

@@ -25,13 +25,17 @@ class Task:
     error: str | None = None
 
     def line(self, answer: Mapping[str, Any]) -> str:
-        # as it was written, unless that cannot be written: half a surrogate pair
-        body = json.dumps(answer, ensure_ascii=False)
-        try:
-            body.encode("utf-8")
-        except UnicodeEncodeError:
-            body = json.dumps(answer)
-        return f'{{"task_id": {self.raw_id}, {body[1:]}'
+        return f'{{"task_id": {self.raw_id}, {_as_written(answer)[1:]}'
+
+
+def _as_written(value: Any) -> str:
+    """JSON without escapes, unless it cannot be written so: half a surrogate pair."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def read_tasks(path: Path) -> list[Task]:
@@ -75,35 +79,18 @@ def _task(line: bytes, number: int) -> Task:
             line.decode("utf-8-sig"), parse_int=_Number, parse_float=_Number, parse_constant=_reject_constant
         )
     except (ValueError, RecursionError) as error:
-        return _bad(f"line {number}: not JSON ({error}); one object a line is expected")
+        return Task("null", None, f"line {number}: not JSON ({error}); one object a line is expected")
     if not isinstance(value, dict):
         kind = "number" if isinstance(value, _Number) else type(value).__name__
-        return _bad(f"line {number}: a {kind}; one JSON object is expected")
-    raw = _raw(value.get("task_id"))
-    if raw is None:
-        return _bad(f"line {number}: task_id is nested; a string or a number is expected")
+        return Task("null", None, f"line {number}: a {kind}; one JSON object is expected")
+    task_id = value.get("task_id")
+    if isinstance(task_id, (dict, list)):
+        return Task("null", None, f"line {number}: task_id is nested; a string or a number is expected")
+    raw = task_id.written if isinstance(task_id, _Number) else _as_written(task_id)
     texts = [value[key] for key in TEXT_KEYS if isinstance(value.get(key), str)]
     if not texts:
-        keys = ", ".join(TEXT_KEYS)
-        return Task(raw, None, f"line {number}: no text; expected a string under {keys}")
+        return Task(raw, None, f"line {number}: no text; expected a string under {', '.join(TEXT_KEYS)}")
     return Task(raw, next((text for text in texts if text.strip()), texts[0]))
-
-
-def _bad(error: str) -> Task:
-    return Task("null", None, error)
-
-
-def _raw(task_id: Any) -> str | None:
-    if isinstance(task_id, _Number):
-        return task_id.written
-    if isinstance(task_id, (dict, list)):
-        return None
-    text = json.dumps(task_id, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        text = json.dumps(task_id)
-    return text
 
 
 @dataclass(frozen=True)
@@ -115,7 +102,7 @@ class Routing:
     policy: str
 
     def as_json(self) -> dict[str, Any]:
-        return {"routed_to": self.routed_to, "propensity": self.propensity, "policy": self.policy}
+        return dict(vars(self))
 
 
 def send(decision: Decision, explore: float, rng: random.Random) -> Routing:
@@ -151,6 +138,5 @@ def route_lines(router: Router, tasks: Sequence[Task], explore: float = 0.0, rng
             lines.append(task.line({"error": task.error}))
             continue
         decision = next(decisions)
-        routing = send(decision, explore, rng)
-        lines.append(task.line({**decision.as_json(), **routing.as_json()}))
+        lines.append(task.line({**decision.as_json(), **send(decision, explore, rng).as_json()}))
     return lines
