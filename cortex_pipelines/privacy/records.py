@@ -220,7 +220,8 @@ class RecordRedactor:
         return redacted_text, tuple(redactions)
 
     def _part(self, part: str, redactions: list[RecordRedaction]) -> str:
-        if "://" in part or PLACEHOLDER.search(part):
+        # a longer word is no name, and the scan of the text has seen it
+        if len(part) > _LONGEST_NAME or "://" in part or PLACEHOLDER.search(part):
             return part
         return self._text(part, "", redactions)
 

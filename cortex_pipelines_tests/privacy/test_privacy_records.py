@@ -35,6 +35,7 @@ def redacted_value(record: Any, settings: PrivacySettings) -> Any:
         {"title": "Rotate the API token of the deploy job", "reviewed_by": "security-master"},
         {"pattern_matched": "implement|bug.*fix", "timestamp": "2025-11-04T15:54:53-0600"},
         {"version": "1.2.3.4", "repository": "cortex-io/cortex", "user": "ci-runner-7"},
+        {"trace": "a word of " + "step=" * 60, "bits": "0101=" * 80},
     ],
 )
 def test_ordinary_records_are_the_same_object(record: Any, settings: PrivacySettings) -> None:
