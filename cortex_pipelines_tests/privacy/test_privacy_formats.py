@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.privacy.detect.scanning import spans_of
-from cortex_pipelines.privacy.detect.tokens.format import TokenFormat
-from cortex_pipelines.privacy.detect.tokens.providers import PROVIDERS, SHAPES
-from cortex_pipelines.privacy.detect.tokens.token_secrets import FORMATS
+from cortex_pipelines.privacy.detect.tokens.formats import FORMATS, SHAPES, TokenFormat
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 parser = re._parser  # type: ignore[attr-defined]
@@ -67,7 +65,7 @@ def test_values_of_a_format_are_found(declared: TokenFormat, settings: PrivacySe
     assert hits >= 10
 
 
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+@pytest.mark.parametrize("provider", sorted(SHAPES))
 def test_a_providers_shape_is_found_by_its_name(provider: str, settings: PrivacySettings) -> None:
     draw = random.Random(provider)
     hits = 0

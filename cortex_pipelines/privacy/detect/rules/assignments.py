@@ -26,7 +26,7 @@ from cortex_pipelines.privacy.detect.named_values import (
 from cortex_pipelines.privacy.detect.settings.values import formats_of
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import key_lines, pieces_after
-from cortex_pipelines.privacy.detect.tokens.providers import ANY_PROVIDER, SHAPES
+from cortex_pipelines.privacy.detect.tokens.formats import ANY_PROVIDER, SHAPES
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
-from cortex_pipelines.privacy.detect.tokens.format import user_and_password
+from cortex_pipelines.privacy.detect.tokens.formats import decoded
 from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
 
 _USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
@@ -55,7 +55,9 @@ def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
         yield from _curl_passwords(text)
     if "asic " in vocabulary:
         for match in _BASIC.finditer(text):
-            if user_and_password(match[1]) or (len(match[1]) > 24 and not is_sample(match[1])):
+            pair = decoded(match[1]) or b""
+            is_printable = b":" in pair and all(32 <= byte < 127 for byte in pair)
+            if is_printable or (len(match[1]) > 24 and not is_sample(match[1])):
                 yield Span(match.start(1), match.end(1), SECRET, "basic-authorization", "high")
     for mark, word, pair in _PAIRS:
         for match in pair.finditer(text) if word in vocabulary and mark in text else ():

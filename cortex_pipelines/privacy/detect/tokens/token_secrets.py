@@ -1,4 +1,4 @@
-"""Secrets by format: `formats/`, and `providers` by name and shape."""
+"""Secrets by their format alone."""
 
 import hashlib
 import re
@@ -10,11 +10,9 @@ from pathlib import Path
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedText, longest_word
 from cortex_pipelines.privacy.detect.text.wording import entropy
-from cortex_pipelines.privacy.detect.tokens.format import TokenFormat, decoded
-from cortex_pipelines.privacy.detect.tokens.formats import clouds, services, structures
+from cortex_pipelines.privacy.detect.tokens.formats import FORMATS, TokenFormat, decoded
 from cortex_pipelines.privacy.detect.values import is_default, is_reference, is_sample, longest_run
 
-FORMATS: tuple[TokenFormat, ...] = (*clouds.FORMATS, *services.FORMATS, *structures.FORMATS)
 _INSIDE = tuple((format, longest_word(format.inside).lower()) for format in FORMATS if format.inside)
 _WINDOW = 220
 _LETTERS = 3
@@ -24,7 +22,6 @@ _LONGEST_RUN = 6
 _MASKED = re.compile(r"[-_]?([#*.xX])\1\1")
 _MASK = re.compile(r"[xX*.#0]{5}|redacted|your|\*{3}|(?:example){2}", re.IGNORECASE)
 _SAMPLE = re.compile(r"(.)\1{5}|example(?!example)|redacted|x{5}|X{5}|\*{3}", re.IGNORECASE)
-
 
 _OF_START: dict[str, list[TokenFormat]] = defaultdict(list)
 for _format in FORMATS:
@@ -51,7 +48,9 @@ def marked_secrets(indexed: IndexedText) -> Iterator[Span]:
     for start in sorted(_starts_among(indexed.words)):
         for position in _occurrences(text, start):
             if _begins_here(text, position):
-                yield from _formats_at(text, position, _OF_START[start])
+                for format in _OF_START[start]:
+                    if match := format.pattern.match(text, position):
+                        yield from _accepted(format, match)
     for format, word in _INSIDE:
         if word not in indexed.vocabulary:
             continue
@@ -101,28 +100,18 @@ def _begins_here(text: str, start: int) -> bool:
     if not (before.isascii() and before.isalnum()):
         return before != "_"
     escaped = before in "nrt" and text[start - 2 : start - 1] == "\\"
-    coloured = before == "m" and _ends_colour(text, start)
+    coloured = before == "m" and any(
+        colour.end() == start for colour in COLOUR.finditer(text, max(0, start - 16), start)
+    )
     return escaped or coloured or text[max(0, start - 3) : start - 2] == "%"
-
-
-def _ends_colour(text: str, position: int) -> bool:
-    return any(match.end() == position for match in COLOUR.finditer(text, max(0, position - 16), position))
-
-
-def _formats_at(text: str, position: int, formats: list[TokenFormat]) -> Iterator[Span]:
-    for format in formats:
-        match = format.pattern.match(text, position)
-        if match:
-            yield from _accepted(format, match)
 
 
 def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
     value = match[0]
     if format.check is not None and not format.check(value):
         return
-    if value[0] != "$" and is_reference(value[1:]):  # hashes of passwords begin with a dollar sign
-        return
-    if _MASKED.match(match.string, match.end()):
+    is_hash = value[0] == "$"  # of a password
+    if (not is_hash and is_reference(value[1:])) or _MASKED.match(match.string, match.end()):
         return
     is_typed = _SAMPLE.search(value) is not None or longest_run(value) >= _LONGEST_RUN or entropy(value) < 2.5
     if is_typed and (not format.is_exact or _MASK.search(value) or len(set(value[value.rfind("_") + 1 :])) == 1):
@@ -146,19 +135,12 @@ _ACCOUNTS = ("", "admin", "root", "guest")  # passwords that devices and servers
 @lru_cache(maxsize=1 << 12)
 def is_example(value: str) -> bool:
     """Whether a value is a published example, encodes a sample, or misses its provider's form."""
-    if hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:16] in _PUBLISHED or _encodes_sample(value):
+    if hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:16] in _PUBLISHED:
         return True
+    data = decoded(value) if _BASE64.fullmatch(value) else None
+    if data and all(32 <= byte < 127 for byte in data):
+        user, colon, password = data.decode().partition(":")
+        if is_sample(user) if not colon else password not in _ACCOUNTS and is_default(password.replace(" ", "")):
+            return True
     is_near_miss = _TELEGRAM.fullmatch(value) is not None and not _TELEGRAM_TOKEN.fullmatch(value)
     return is_near_miss or _REPEATED.search(value) is not None
-
-
-def _encodes_sample(value: str) -> bool:
-    """Whether a value is base64 of a sample, or of a user with a password that stands for one."""
-    data = decoded(value) if _BASE64.fullmatch(value) else None
-    if not data or not all(32 <= byte < 127 for byte in data):
-        return False
-    text = data.decode()
-    _, colon, password = text.partition(":")
-    if not colon:
-        return is_sample(text)
-    return password not in _ACCOUNTS and is_default(password.replace(" ", ""))
