@@ -1,20 +1,23 @@
 """Values in files of settings, by the parser of their format."""
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Iterator
 from fnmatch import translate
 from functools import lru_cache
-from types import ModuleType
 
 from cortex_pipelines.privacy.detect.context import is_code
 from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.names import SUSPECT
-from cortex_pipelines.privacy.detect.settings import formats
-from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError, SettingsFormat
-from cortex_pipelines.privacy.detect.settings.formats import dotenv, json5, markup
-from cortex_pipelines.privacy.detect.settings.nested_keys import COMPOUND
+from cortex_pipelines.privacy.detect.settings.format import COMPOUND, Parser, Setting, SettingsFileError
+from cortex_pipelines.privacy.detect.settings.formats.blocks import read_hcl, read_xml
+from cortex_pipelines.privacy.detect.settings.formats.lines import (
+    read_dockerfile,
+    read_dotenv,
+    read_ini,
+    read_properties,
+    read_shell,
+)
+from cortex_pipelines.privacy.detect.settings.formats.nested import read_json, read_toml, read_yaml
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
 from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 
@@ -45,13 +48,15 @@ def fallback_settings(name: str, value: MappedText) -> Iterator[Setting]:
     Each fallback is yielded twice, under the name of the setting and that of the variable.
     """
     text = value.text
-    if "${" in text:
-        for expansion in _EXPANSION.finditer(text):
-            yield from _of_expansion(name, value, expansion)
-    if "{{" in text or "<%" in text or "{%" in text or "#{" in text:
-        for block in _BLOCK.finditer(text):
-            group = block.lastgroup or "go"
-            yield from _of_block(name, value.slice(*block.span(group)))
+    for expansion in _EXPANSION.finditer(text) if "${" in text else ():
+        yield from _of_expansion(name, value, expansion)
+    has_blocks = "{{" in text or "<%" in text or "{%" in text or "#{" in text
+    for match in _BLOCK.finditer(text) if has_blocks else ():
+        block = value.slice(*match.span(match.lastgroup or "go"))
+        for literal in _LITERAL.finditer(block.text):
+            variables = _NAMED.findall(block.text[: literal.start()])[-2:]
+            for owner in filter(None, (name, *variables)):
+                yield Setting(owner, block.slice(*literal.span("value")), quoted=True)
 
 
 def _of_expansion(name: str, value: MappedText, expansion: re.Match[str]) -> Iterator[Setting]:
@@ -66,40 +71,66 @@ def _of_expansion(name: str, value: MappedText, expansion: re.Match[str]) -> Ite
         yield from fallback_settings(variable, contents)
         yield from fallback_settings(name, contents)
         return
-    quoted = contents.text[:1] in _QUOTES
     bare = contents.stripped(" \"'")
     for owner in (name, variable):
         if owner and bare.text:
-            yield Setting(owner, bare, quoted)
+            yield Setting(owner, bare, contents.text[:1] in _QUOTES)
 
 
-def _of_block(name: str, block: MappedText) -> Iterator[Setting]:
-    for literal in _LITERAL.finditer(block.text):
-        value = block.slice(*literal.span("value"))
-        if name:
-            yield Setting(name, value, quoted=True)
-        for variable in _NAMED.findall(block.text[: literal.start()])[-2:]:
-            yield Setting(variable, value, quoted=True)
+_FORMATS: tuple[tuple[str, Parser, str, str], ...] = (
+    ("dockerfile", read_dockerfile, "dockerfile dockerfile.* *.dockerfile containerfile *.containerfile", "docker"),
+    ("dotenv", read_dotenv, ".env .env.* *.env .envrc env *.env.* .flaskenv *.envrc", "env"),
+    ("hcl", read_hcl, "*.tf *.tfvars *.hcl *.nomad *.pkrvars *.tofu *.tfbackend", "terraform tf tfvars"),
+    (
+        "ini",
+        read_ini,
+        "*.ini *.cfg *.conf *.config *.cnf *.inf *.reg *.desktop *.service *.service.d .gitconfig config credentials "
+        "*.credentials .credentials *.cred .s3cfg pip.conf .boto .passwd-s3fs .editorconfig .flake8 *.exs.secret "
+        "*.ovpn *.pgpass .tugboat *rc *.kdc *.tnsnames *.odbc *.prefs",
+        "cfg conf config",
+    ),
+    (
+        "json",
+        read_json,
+        "*.json *.jsonc *.json5 *.jsonl *.ndjson *.ipynb *.geojson *.tfstate *.webmanifest *.code-workspace *.har "
+        ".*rc.json .dockercfg .babelrc .eslintrc .ftpconfig .prettierrc *.avsc *.jshintrc composer.lock",
+        "jsonc json5 jsonl",
+    ),
+    (
+        "xml",
+        read_xml,
+        "*.xml *.plist *.config *.csproj *.vbproj *.props *.targets *.wsdl *.xsd *.pom *.iml *.resx *.xmp *.ant "
+        "*.mobileconfig *.strings *.storyboard *.nuspec *.jnlp *.jelly *.tm7 *.drawio *.pubxml *.rdp "
+        "*.publishsettings *.svg *.dsn",
+        "plist",
+    ),
+    ("properties", read_properties, "*.properties", "java-properties"),
+    (
+        "shell",
+        read_shell,
+        "*.sh *.bash *.zsh *.ksh *.fish *.csh .bashrc .zshrc .profile .bash_profile .zprofile .zshenv .bash_aliases "
+        ".bash_login *.bats .bash_history .zsh_history .zsh-history *.command",
+        "sh bash zsh console shell-session fish terminal",
+    ),
+    ("toml", read_toml, "*.toml pipfile poetry.lock cargo.lock uv.lock *.tml", ""),
+    (
+        "yaml",
+        read_yaml,
+        "*.yaml *.yml *.yaml-tpl .clang-format .clang-tidy *.cff .yamllint .gemrc .travis *.sls .tugboat hub *.eyaml "
+        "*.raml",
+        "yml docker-compose compose helm",
+    ),
+)
+"""Name, parser, names of files in lower case as `fnmatch` reads them, and further names after an opening fence."""
 
-
-def formats_in(folder: ModuleType) -> tuple[SettingsFormat, ...]:
-    """``FORMAT`` of each module in a package, sorted by module."""
-    modules = sorted(info.name for info in pkgutil.iter_modules(folder.__path__))
-    loaded = (importlib.import_module(f"{folder.__name__}.{name}") for name in modules)
-    formats: list[SettingsFormat] = [module.FORMAT for module in loaded]
-    return tuple(formats)
-
-
-FORMATS = formats_in(formats)
-"""All formats, by name."""
-
-_FILES = [(f, re.compile("|".join(map(translate, f.files)))) for f in FORMATS]
+FORMATS = {name: parse for name, parse, _, _ in _FORMATS}
+_FILES = [(parse, re.compile("|".join(map(translate, files.split())))) for _, parse, files, _ in _FORMATS]
+_BY_FENCE = {fence: parse for name, parse, _, fences in _FORMATS for fence in (name, *fences.split())}
 _LONGEST_NAME = 100
 _HEAD = 1000
 _LONGEST = 5000  # keys of several lines included
 _DEEPEST = 5  # a value within a value within a value
 _JSON = re.compile(r"\s*(?:\{\s*[\"'}]|\[\s*[\"'{\[])")
-_NAME_CHARS = 60
 # With a value that is not a number.
 _JSON_NAME = re.compile(
     r"""[\w$.\ /@\[\]-]{0,60}
@@ -127,9 +158,9 @@ def settings_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
     if not (indexed.could_assign_secrets or indexed.has_hidden_names):
         return
     text = indexed.text
-    for format in _formats_by_content(text, path):
-        if format is not json5.FORMAT or indexed.has_hidden_names or _has_json_name(indexed):
-            yield from values_in(MappedText.from_source(text), format)
+    for parse in _formats_by_content(text, path):
+        if parse is not read_json or indexed.has_hidden_names or _has_json_name(indexed):
+            yield from values_in(MappedText.from_source(text), parse)
     if "${" in text and not is_code(path):
         for setting in fallback_settings("", MappedText.from_source(text)):
             yield from _named_values(setting)
@@ -138,23 +169,19 @@ def settings_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
 def _has_json_name(indexed: IndexedText) -> bool:
     """Whether a suspicious name stands where JSON, or settings inside it, has names, not in prose."""
     text = indexed.text
-    for start, end in indexed.suspects:
-        if _JSON_NAME.match(text, end):
-            return True
-        if _JSON_STRING_END.match(text, end) and _JSON_STRING_START.match(
-            text[max(0, start - _NAME_CHARS) : start][::-1]
-        ):
-            return True
-    return False
+    return any(
+        _JSON_NAME.match(text, end)
+        or (_JSON_STRING_END.match(text, end) and _JSON_STRING_START.match(text[max(0, start - 60) : start][::-1]))
+        for start, end in indexed.suspects
+    )
 
 
-def values_in(text: MappedText, format: SettingsFormat) -> Iterator[NamedValue]:
+def values_in(text: MappedText, parse: Parser) -> Iterator[NamedValue]:
     """The same for a text of a known format."""
-    for setting in _read(format, text):
-        if not (SUSPECT.search(setting.name.lower()) or COMPOUND.search(setting.value.text)):
-            continue
-        for inner in _expanded(setting, 0):
-            yield from _named_values(inner)
+    for setting in _read(parse, text):
+        if SUSPECT.search(setting.name.lower()) or COMPOUND.search(setting.value.text):
+            for inner in _expanded(setting, 0):
+                yield from _named_values(inner)
 
 
 def _named_values(setting: Setting) -> Iterator[NamedValue]:
@@ -164,27 +191,15 @@ def _named_values(setting: Setting) -> Iterator[NamedValue]:
             yield value
 
 
-def formats_of(path: str) -> tuple[SettingsFormat, ...]:
+def formats_of(path: str) -> tuple[Parser, ...]:
     """Formats that a file may have by its name; several if the name is ambiguous."""
     return _formats_of(path.replace("\\", "/").rpartition("/")[2].lower()[-_LONGEST_NAME:])
 
 
-def _formats_by_content(text: str, path: str) -> tuple[SettingsFormat, ...]:
-    """Formats by name, unless the text begins as XML; JSON if the name matches none."""
-    formats = formats_of(path)
-    start = text[:_HEAD].lstrip("\ufeff \t\r\n")
-    if start.startswith("<"):
-        is_page = path.lower().endswith((".html", ".htm", ".svg", ".md"))
-        return () if is_code(path) or is_page else (markup.FORMAT,)
-    if not formats and start.startswith("{") and not is_code(path):
-        return (json5.FORMAT,)
-    return tuple(format for format in formats if format is not markup.FORMAT)
-
-
 @lru_cache(maxsize=1 << 12)
-def _formats_of(name: str) -> tuple[SettingsFormat, ...]:
+def _formats_of(name: str) -> tuple[Parser, ...]:
     while name:
-        formats = tuple(f for f, files in _FILES if files.match(name))
+        formats = tuple(parse for parse, files in _FILES if files.match(name))
         shorter = _EXTRA.sub("", name)
         if formats or shorter == name:
             return formats
@@ -192,9 +207,21 @@ def _formats_of(name: str) -> tuple[SettingsFormat, ...]:
     return ()
 
 
-def _read(format: SettingsFormat, text: MappedText) -> Iterator[Setting]:
+def _formats_by_content(text: str, path: str) -> tuple[Parser, ...]:
+    """Formats by name, unless the text begins as XML; JSON if the name matches none."""
+    formats = formats_of(path)
+    start = text[:_HEAD].lstrip("\ufeff \t\r\n")
+    if start.startswith("<"):
+        is_page = path.lower().endswith((".html", ".htm", ".svg", ".md"))
+        return () if is_code(path) or is_page else (read_xml,)
+    if not formats and start.startswith("{") and not is_code(path):
+        return (read_json,)
+    return tuple(parse for parse in formats if parse is not read_xml)
+
+
+def _read(parse: Parser, text: MappedText) -> Iterator[Setting]:
     try:
-        yield from format.parse(text)
+        yield from parse(text)
     except SettingsFileError:
         return  # the line patterns see the rest
 
@@ -208,17 +235,12 @@ def _expanded(setting: Setting, depth: int) -> Iterator[Setting]:
             part = value.slice(0, alone.end()) if alone else value
             yield Setting(setting.name, part, setting.quoted)
     elif all(map(_KEY_LINE.fullmatch, text.split())):
-        yield _unbroken(setting)
-    if "${" in text or "{{" in text or "<%" in text or "{%" in text or "#{" in text:
-        yield from fallback_settings(setting.name, value)
+        lines = MappedText.concatenate(value.slice(*line.span()) for line in _KEY_LINE.finditer(text))
+        yield Setting(setting.name, lines, setting.quoted)
+    yield from fallback_settings(setting.name, value)
     if depth < _DEEPEST:
         for inner in _embedded(setting):
             yield from _expanded(inner, depth + 1)
-
-
-def _unbroken(setting: Setting) -> Setting:
-    lines = [setting.value.slice(*line.span()) for line in _KEY_LINE.finditer(setting.value.text)]
-    return Setting(setting.name, MappedText.concatenate(lines), setting.quoted)
 
 
 def _embedded(setting: Setting) -> Iterator[Setting]:
@@ -226,13 +248,12 @@ def _embedded(setting: Setting) -> Iterator[Setting]:
     value, text = setting.value, setting.value.text
     if _JSON.match(text) and text.rstrip()[-1:] in "}]":
         try:
-            yield from list(json5.read_nested(value, setting.name))
+            yield from list(read_json(value, setting.name))
         except SettingsFileError:
             return
     elif "\n" in text:
-        formats = formats_of(setting.name)
-        for format in formats or (dotenv.FORMAT,):
-            yield from _read(format, value)
+        for parse in formats_of(setting.name) or (read_dotenv,):
+            yield from _read(parse, value)
     elif "=" in text:
         pairs = list(_PAIR.finditer(text))
         if len(pairs) > 1 or (pairs and _LINE_PAIR.match(text)):
@@ -250,24 +271,18 @@ _RESTRUCTURED = re.compile(
     r"(?P<body>(?:(?P=indent)[ \t]+[^\n]*\n|[ \t]*\n)*+)"
 )
 _DOCUMENTS = (".md", ".mdx", ".markdown", ".txt", ".qmd", ".rmd")
-_BY_FENCE = {fence: format for format in FORMATS for fence in format.fences}
 
 
 def fenced_values(indexed: IndexedText, path: str) -> Iterator[NamedValue]:
     """Values of settings with their names in the blocks of code of a document, by its path."""
+    text, name = indexed.text, path.lower()
     if not (indexed.could_assign_secrets or indexed.has_hidden_names):
         return
-    text = indexed.text
-    name = path.lower()
-    if name.endswith((".rst", ".txt")) and "::" in text:
-        yield from _values(text, _RESTRUCTURED)
-    document = name.endswith(_DOCUMENTS) or "." not in name
-    if document and ("```" in text or "~~~" in text):
-        yield from _values(text, _MARKDOWN)
-
-
-def _values(text: str, pattern: re.Pattern[str]) -> Iterator[NamedValue]:
-    for block in pattern.finditer(text):
-        format = _BY_FENCE.get(block["format"].lower())
-        if format:
-            yield from values_in(MappedText.from_source(text).slice(*block.span("body")), format)
+    patterns = [_RESTRUCTURED] if name.endswith((".rst", ".txt")) and "::" in text else []
+    if (name.endswith(_DOCUMENTS) or "." not in name) and ("```" in text or "~~~" in text):
+        patterns.append(_MARKDOWN)
+    for pattern in patterns:
+        for block in pattern.finditer(text):
+            parse = _BY_FENCE.get(block["format"].lower())
+            if parse:
+                yield from values_in(MappedText.from_source(text).slice(*block.span("body")), parse)
