@@ -240,11 +240,6 @@ def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source,
 def parse_source(text: str, root: Path) -> dict[str, str]:
     """Convert a source given on the command line to an entry of params.yaml.
 
-    Args:
-        text: A path, a URL of a git repository, or a package as ``name==version``,
-            ``pypi:name==version`` or ``npm:name@version``; without a version the newest.
-        root: Folder that relative paths start from.
-
     Raises:
         SourceError: the text means nothing that can be read.
     """

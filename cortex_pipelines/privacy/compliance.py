@@ -34,15 +34,6 @@ def check_compliance(
 ) -> dict[str, Any]:
     """The privacy and licence report of a project.
 
-    Args:
-        files: Rows of ``REPOSITORY_FILES``.
-        commits: Rows of ``REPOSITORY_COMMITS``.
-        redactions: Rows of ``REDACTIONS``, of files and of messages.
-        skipped: Rows of ``SKIPPED_FILES``.
-        project: The project's name.
-        settings: Categories that are detected and redacted.
-        cache: Findings of unchanged texts.
-
     Returns:
         Plain values, in a fixed order: ``project``; ``compliant``: published data has no private
         values left, and each trainable file has a licence; ``problems`` (reasons, in words);
@@ -85,11 +76,6 @@ def check_compliance(
 
 def check_logs(events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySettings) -> dict[str, Any]:
     """The privacy report of the agent system's logs, which belong to no project.
-
-    Args:
-        events: Rows of ``COORDINATION_EVENTS``.
-        redacted: Rows of ``REDACTED_EVENTS``.
-        settings: Categories that are detected and redacted.
 
     Returns:
         As `check_compliance`: ``compliant``, ``problems``, ``left``, ``found`` (places by category,

@@ -15,13 +15,7 @@ _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "u
 
 @dataclass(frozen=True)
 class FileScan:
-    """Findings in one file.
-
-    Args:
-        path: Path relative to the scanned folder; the name of a scanned file.
-        findings: Findings in the order of the text.
-        skipped: Reason why the file was not read; empty if it was.
-    """
+    """Findings in one file, in the order of its text, or the reason why it was not read."""
 
     path: str
     findings: tuple[Finding, ...]

@@ -34,16 +34,7 @@ _NUMBERS = re.compile(r"\d{3}[-_]+\d{3}[-_]+\d{4}|\d\.\d+\.\d+\.\d", re.ASCII)
 
 @dataclass(frozen=True)
 class NameRedaction:
-    """A name redacted in a path.
-
-    Args:
-        start: First character of its placeholder in the redacted path.
-        end: Character after the last one.
-        category: ``secret`` or ``personal``.
-        rule: Rule that matched.
-        severity: ``low``, ``medium`` or ``high``.
-        placeholder: The new name.
-    """
+    """A name redacted in a path, and where its placeholder stands in the redacted path."""
 
     start: int
     end: int
@@ -59,10 +50,6 @@ class PathRedactor:
     An extension stays, as it tells the language. A name without private parts stays byte for byte.
     Expects the names of a source: one that looks like a placeholder is replaced too, since it
     could be mistaken for the placeholder of another name.
-
-    Args:
-        settings: Detection settings and redacted categories.
-        key: `project_key` of the project.
     """
 
     def __init__(self, settings: PrivacySettings, key: bytes) -> None:
@@ -101,13 +88,7 @@ class PathRedactor:
 
 
 def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, Span | None]:
-    """A name or its placeholder, and the span redacted in it.
-
-    Args:
-        name: Name of a file, a folder or a branch, or an id; without slashes.
-        settings: Detection settings and redacted categories.
-        key: `project_key` of the project, or `logs_key`.
-    """
+    """A name or its placeholder, and the span redacted in it."""
     span = _private_part(name, settings)
     if span is None:
         return name, None
@@ -168,10 +149,6 @@ _ANYWHERE = re.compile(r"/|~|[A-Za-z]:")
 
 def repository_path(path_or_uri: str, repository: str | None = None) -> str | None:
     """Path of a file relative to its repository; its name alone if the repository is unknown.
-
-    Args:
-        path_or_uri: A path of any system, or a URI; a relative path stays unchanged.
-        repository: Name of the repository's folder, if known.
 
     Returns:
         The path with ``/`` between its parts; None if it is empty.

@@ -54,15 +54,7 @@ def _mac(key: bytes, purpose: str, value: str) -> bytes:
 def is_forgotten(
     settings: PrivacySettings, project: str, source: str, path: str | None = None, author: str | None = None
 ) -> bool:
-    """Whether a tombstone covers a source, a file, or its last author.
-
-    Args:
-        settings: Tombstones.
-        project: Name of the project.
-        source: The source in it, as in params.yaml (``git:PATH``).
-        path: Path of a file in the source; None for the whole source.
-        author: `author_pseudonym` of who changed the file last or made the commit, if known.
-    """
+    """Whether a tombstone covers a source (``git:PATH``), a file in it, or its last author's pseudonym."""
     return any(_covers(stone, project, source, path, author) for stone in settings.forgotten)
 
 
@@ -70,12 +62,6 @@ def is_forgotten_event(settings: PrivacySettings, project: str | None, path: str
     """Whether a tombstone covers a user's action on a completion.
 
     Events do not name the source of a file, so a path forgotten in one source counts for all.
-
-    Args:
-        settings: Tombstones.
-        project: Project of the completion, if known.
-        path: Path of its file, if known.
-        user: `author_pseudonym` of its user by the key of logs, if known.
     """
     return any(
         stone.author is None

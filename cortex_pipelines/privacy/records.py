@@ -60,14 +60,7 @@ _FEWEST_DIGITS = 7
 
 @dataclass(frozen=True, order=True)
 class RecordRedaction:
-    """A value redacted in a record.
-
-    Args:
-        category: ``secret`` or ``personal``.
-        rule: Rule that found it.
-        severity: ``low``, ``medium`` or ``high``.
-        placeholder: Its replacement.
-    """
+    """A value redacted in a record."""
 
     category: str
     rule: str
@@ -77,12 +70,7 @@ class RecordRedaction:
 
 @dataclass(frozen=True)
 class RedactedRecord:
-    """A record without private values.
-
-    Args:
-        value: The record; the same object if nothing was found.
-        redactions: What was replaced, in the order of the record; one entry per occurrence.
-    """
+    """A record without private values; the same object if it had none. One redaction an occurrence."""
 
     value: Any
     redactions: tuple[RecordRedaction, ...]
@@ -92,12 +80,8 @@ class RedactedRecord:
 class _Key:
     """Properties of an object key.
 
-    Args:
-        redacted_name: Its name in the redacted record.
-        redactions: Redactions in the key itself.
-        telling_name: Its name, if the name can mark its value as private; else empty.
-        may_be_phone: Whether its value may be a phone number.
-        is_generic: Whether it only says "value", and another member holds the name.
+    ``telling_name`` is empty unless it can mark the value as private; a generic key only says "value", and another
+    member holds the name.
     """
 
     redacted_name: str
@@ -114,23 +98,13 @@ def redact_record(record: Any, settings: PrivacySettings, key: bytes) -> Redacte
     notes, reviews. Equal values get equal placeholders, so records stay joinable by ids; ids and
     names without private parts stay unchanged. A member is also judged by its key: the value of
     ``password`` is always a secret, and the value of ``created_by`` a person unless it is a
-    program. Redaction is idempotent.
-
-    Args:
-        record: Any JSON value.
-        settings: Detection settings and redacted categories.
-        key: `project_key` of a project, or `logs_key` for records outside of projects.
+    program. Redaction is idempotent. The key is `logs_key` for records outside of projects.
     """
     return RecordRedactor(settings, key)(record)
 
 
 class RecordRedactor:
-    """`redact_record` for many records, with cached results.
-
-    Args:
-        settings: Detection settings and redacted categories.
-        key: `project_key` of a project, or `logs_key` for records outside of projects.
-    """
+    """`redact_record` for many records, with cached results."""
 
     def __init__(self, settings: PrivacySettings, key: bytes) -> None:
         self._settings = settings

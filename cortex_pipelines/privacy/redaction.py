@@ -18,12 +18,7 @@ _DOCUMENTATION = tuple(int(ipaddress.IPv4Address(net)) for net in ("192.0.2.0", 
 
 @dataclass(frozen=True)
 class Redaction:
-    """A redacted value.
-
-    Args:
-        finding: The value's category and rule, with the position of its placeholder.
-        placeholder: Its replacement; in a block of lines, that of each line.
-    """
+    """A redacted value, at the position of its placeholder; a block of lines has one for each line."""
 
     finding: Finding
     placeholder: str
@@ -31,12 +26,7 @@ class Redaction:
 
 @dataclass(frozen=True)
 class RedactedText:
-    """A text without private values.
-
-    Args:
-        text: The text; the same object if nothing was found.
-        redactions: Redactions in the order of the text.
-    """
+    """A text without private values; the same object if it had none."""
 
     text: str
     redactions: tuple[Redaction, ...]
@@ -48,13 +38,6 @@ def redact_text(text: str, path: str, language: str | None, settings: PrivacySet
     Line feeds stay as they are; inside a string literal, a comment or a bare word the text still
     parses, since placeholders of secrets are made of identifier characters. Scanning the result
     finds nothing of the redacted categories.
-
-    Args:
-        text: The text.
-        path: Its path, which tells configuration from code.
-        language: Its language; null if unknown.
-        settings: Detection settings and redacted categories.
-        key: `project_key` of its project.
     """
     redactions: list[tuple[Span, str]] = []
     for _ in range(_PASSES):

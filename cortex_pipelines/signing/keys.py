@@ -55,10 +55,6 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
 def trust(root: Path, public_key: Path) -> str:
     """Add another person's public key to the trusted keys.
 
-    Args:
-        root: Project root.
-        public_key: Their public key, in PEM.
-
     Returns:
         The key's fingerprint, to compare with the one that its owner gives you.
 

@@ -22,14 +22,7 @@ class UntrustedModelError(RuntimeError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """Manifest of a released model.
-
-    Args:
-        model: Name of the model.
-        version: DVC hash of the folder.
-        base: ``name`` and ``digest`` of its base model; None for a standalone model.
-        files: SHA-256 by path below the folder.
-    """
+    """Manifest of a released model: DVC hash of its folder, name and digest of its base model, SHA-256 by path."""
 
     model: str
     version: str
@@ -89,12 +82,7 @@ def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
 
 
 def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of every file below a folder, hidden ones too, by path, sorted.
-
-    Args:
-        folder: The folder.
-        leave_out: Paths to ignore.
-    """
+    """SHA-256 of every file below a folder, hidden ones too, by path, sorted."""
     files = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))

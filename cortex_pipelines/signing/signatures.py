@@ -41,10 +41,6 @@ def require_signer() -> None:
 def sign_openssf(root: Path, folder: Path) -> Path:
     """Sign every file of a folder; the signature is ``model.sig`` in it.
 
-    Args:
-        root: Project whose key signs; created on first use.
-        folder: The files.
-
     Returns:
         Path of the public key, in PEM, for those who verify.
 
@@ -83,11 +79,6 @@ SIGNED = (MANIFEST, SIGNATURE)
 
 def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
     """Sign a model's folder and store manifest and signature.
-
-    Args:
-        root: Project root.
-        folder: The model's files.
-        manifest: Manifest of the files, from ``make_manifest``.
 
     Returns:
         Folder with the two files of ``SIGNED``.
@@ -149,13 +140,6 @@ def signature_path(path: Path) -> Path:
 
 def verify(root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None) -> Manifest:
     """Verify a model's files against a manifest signed by a trusted key.
-
-    Args:
-        root: Project whose keys are trusted.
-        folder: The model's files.
-        signed: Folder with manifest and signature; may be ``folder``.
-        model: Expected name in the manifest; None for any.
-        version: Expected version in the manifest; None for any.
 
     Raises:
         UntrustedModelError: manifest or signature is missing or was changed, the key is unknown,

@@ -38,9 +38,6 @@ _REFUSALS = (SyntaxError, ValueError, LookupError, AssertionError, RecursionErro
 def without_magics(cell: str) -> str:
     """A cell of a Python notebook as Python with as many lines.
 
-    Args:
-        cell: Its text, with a final line feed.
-
     Returns:
         The cell itself if it is Python. Otherwise each line that is not has become a comment, or
         ``pass`` with a comment where a block would be empty. If the rest is not Python either,

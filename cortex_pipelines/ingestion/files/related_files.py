@@ -42,10 +42,6 @@ def tested_paths(files: Iterable[tuple[str, str | None]], text_of: Callable[[str
 
     Of several files of the right name the one counts whose folders agree best with the test's;
     between equals the test's own words decide, and if they do not, none is named.
-
-    Args:
-        files: Path and language of the files of one source, at most one a path.
-        text_of: Gives the text of a path; asked only where names do not decide.
     """
     tests: list[tuple[str, str, str]] = []
     sources: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -154,9 +150,6 @@ def compiled_copies(paths: Collection[str]) -> set[str]:
     near-duplicates. A script is taken for such a copy if its path ends as that of a script in the
     ``src`` beside it, below nothing else than a folder that compilers write to; and so is all of
     ``dist``, ``umd`` and ``bundles`` beside such a ``src``.
-
-    Args:
-        paths: All files of one source, with forward slashes.
     """
     typed, sources = _sources(paths)
     packages = {package for package, _ in sources}

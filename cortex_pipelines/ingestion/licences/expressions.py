@@ -54,11 +54,8 @@ def permitted(expression: str, allowed: Collection[str]) -> bool:
     """Whether an allow list permits use under an expression.
 
     Of alternatives one has to be on the list, of licences that hold together all. An exception
-    only adds permissions; "or any later version" counts as the version itself.
-
-    Args:
-        expression: As ``spdx`` gives it, or ``NOASSERTION``.
-        allowed: Names of licences, without "-only" and the like unless that is meant.
+    only adds permissions; "or any later version" counts as the version itself. Names in the list are without "-only",
+    unless that is meant.
     """
     return _holds(_TOKENS.findall(expression), frozenset(allowed))
 

@@ -43,12 +43,8 @@ _Files = DirectorySource | ArchiveSource | SdistSource | NpmSource | DltSource
 class OpenSource:
     """A source at its pin, not yet read.
 
-        Args:
-            kind: Kind of source, as the key in params.yaml.
-            revision: Commit id, version or hash of the content, as pinned.
-            entries: Gives every file by its content, and what was left out.
-            files: Gives some of the files of ``entries`` with their bytes, in the same order.
-    authors: Gives the pseudonym of the last author of each path, where known.
+    ``entries`` gives every file by its content, and what was left out; ``files`` some of them with their bytes, in
+    the same order; ``authors`` the pseudonym of the last author of each path, where known.
     """
 
     kind: str

@@ -55,14 +55,7 @@ def ending_of(path: str) -> str:
 
 
 def is_whole_line(text: str, start: int, end: int, has_equals: bool) -> bool:
-    """Whether a name and its value, from ``start`` to ``end``, fill a line.
-
-    Args:
-        text: The text.
-        start: First character of the name.
-        end: After the value.
-        has_equals: Whether an equals sign joins them, so that a command may follow.
-    """
+    """Whether a name and its value, from ``start`` to ``end``, fill a line."""
     if _BEGINS.search(text, max(0, start - _INDENT), start) is None:
         return False
     return _ENDS.match(text, end) is not None or (has_equals and _COMMAND.match(text, end) is not None)

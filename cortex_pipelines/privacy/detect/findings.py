@@ -10,15 +10,7 @@ SECRET, PERSONAL = "secret", "personal"
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """A private value in a text.
-
-    Args:
-        start: First character in the text.
-        end: Character after the last one.
-        category: ``secret`` or ``personal``.
-        rule: Rule that found it.
-        severity: ``low``, ``medium`` or ``high``.
-    """
+    """A private value in a text, with the rule that found it and a severity: low, medium or high."""
 
     start: int
     end: int
@@ -29,16 +21,7 @@ class Span:
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """Location of a private value in a line; for a block of lines, the first.
-
-    Args:
-        line: Line, from 1.
-        start: First character in the line, from 0.
-        end: Character after the last one in that line.
-        category: ``secret`` or ``personal``.
-        rule: Rule that found it.
-        severity: ``low``, ``medium`` or ``high``.
-    """
+    """Location of a private value: line from 1 (of a block, the first), columns from 0."""
 
     line: int
     start: int

@@ -37,17 +37,10 @@ _GENERIC_KEYS = word_set("value default data text content plain plaintext raw pr
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """A literal that may reach a name.
+    """A literal, with escapes resolved, that may reach a name: nested keys of settings are joined by dots.
 
-    Attributes:
-        name: The variable, attribute, parameter or key, as written; nested keys of settings are
-            joined by dots.
-        value: Value of the literal, with escapes resolved.
-        start: Character index at which the literal's contents begin, after its opening quote.
-        end: Character index after the contents, before the closing quote.
-        quoted: Whether the literal stands in quotes.
-        parts: Start and end of each literal or line, if the value is composed of several; else
-            empty.
+    ``start`` and ``end`` are those of its contents between the quotes; ``parts`` those of each literal
+    or line of a value that is composed of several.
     """
 
     name: str
@@ -59,13 +52,7 @@ class NamedValue:
 
 
 def judge_named_values(values: Iterable[NamedValue], in_data: bool, settings: PrivacySettings) -> Iterator[Span]:
-    """Spans of the values that are secrets, one for each of their parts.
-
-    Args:
-        values: Values from parsers.
-        in_data: Whether they come from settings, where a word may be a password, not from code.
-        settings: Detection settings.
-    """
+    """Spans of the values that are secrets, one for each of their parts; in data a word may be a password."""
     for value in values:
         strength = name_strength(value.name)
         if not strength or PLACEHOLDER.search(value.value):
@@ -100,17 +87,7 @@ def name_strength(name: str) -> int:
 def is_named_secret(
     name: str, value: str, size: int, strength: int, quoted: bool, in_data: bool, settings: PrivacySettings
 ) -> bool:
-    """Whether a value under a suspicious name is a secret.
-
-    Args:
-        name: The name.
-        value: The value, without an authorization scheme.
-        size: Its length in the text, with escapes.
-        strength: `name_strength` of the name.
-        quoted: Whether the value stands in quotes.
-        in_data: Whether it comes from settings.
-        settings: Detection settings.
-    """
+    """Whether a value (without an authorization scheme) that takes ``size`` characters in the text is a secret."""
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
     if not in_data and is_pattern(value):

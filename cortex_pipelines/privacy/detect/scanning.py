@@ -22,14 +22,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 
 
 def scan_text(text: str, path: str, settings: PrivacySettings, language: str | None = None) -> list[Finding]:
-    """Private values in a text, in order.
-
-    Args:
-        text: The text.
-        path: Its path.
-        settings: Detection settings.
-        language: Its language, if known.
-    """
+    """Private values in a text, in order."""
     return findings_of(text, spans_of(text, path, settings, language))
 
 

@@ -214,13 +214,7 @@ def is_known(value: str) -> bool:
 
 
 def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
-    """Whether a value may be a password that a person chose.
-
-    Args:
-        value: The value.
-        quoted: Whether it stands in quotes.
-        in_data: Whether it is in a position of settings, where it may be a word and a number.
-    """
+    """Whether a value may be a password that a person chose."""
     if len(value) < 6 or " " in value or (value.isdigit() and not quoted):
         return False
     if _PATH.search(value) or _VERSION.search(value) or _DATE.match(value) or _is_constant(value):

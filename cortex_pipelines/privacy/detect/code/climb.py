@@ -8,12 +8,9 @@ from tree_sitter import Node
 
 @dataclass(frozen=True)
 class ReachedName:
-    """A name that a literal may reach.
+    """A name that a literal may reach, with the keys below it, joined by dots.
 
-    Args:
-        name: The name, with the keys below it, joined by dots.
-        is_certain: Whether the syntax says that the name has this value. If not (an unknown
-            call is between), only random-looking values count as secrets.
+    It is not certain if, say, an unknown call is between: then only random-looking values count.
     """
 
     name: str
@@ -28,12 +25,8 @@ Steps = Generator[ReachedName, None, Node | None]
 class Climb:
     """State of the climb from a literal to the root.
 
-    Args:
-        data: The text of the tree.
-        is_certain: See `ReachedName`.
-        keys: Keys between the literal and the node, outermost first.
-        path: Index and number of elements of each list between, outermost last.
-        is_default: Whether the literal is a keyword argument that gives a default.
+    ``keys`` between the literal and the node, outermost first; ``path``: index and number of elements
+    of each list between, outermost last; ``is_default``: the literal is an argument that gives a default.
     """
 
     data: bytes

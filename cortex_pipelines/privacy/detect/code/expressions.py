@@ -23,13 +23,7 @@ _WRAPPERS = ("parenthesized_expression", "reference_expression", "non_null_expre
 
 
 def names_in(node: Node | None, data: bytes, depth: int = _DEPTH) -> Iterator[str]:
-    """Names of an expression, target or key.
-
-    Args:
-        node: Its node.
-        data: The text of the tree.
-        depth: How many levels are followed.
-    """
+    """Names of an expression, target or key."""
     if node is None or not depth:
         return
     if node.type in STRINGS:
@@ -50,13 +44,7 @@ def names_in(node: Node | None, data: bytes, depth: int = _DEPTH) -> Iterator[st
 
 
 def target_names(target: Node | None, path: list[tuple[int, int]], data: bytes) -> Iterator[str]:
-    """Names in the target of an assignment that a literal reaches.
-
-    Args:
-        target: Target of the assignment: a name or a pattern.
-        path: Index and number of elements of the lists that the literal is in, outermost last.
-        data: The text of the tree.
-    """
+    """Names in the target of an assignment that a literal reaches."""
     while target is not None and target.type in PATTERNS and path:
         index, size = path[-1]
         if target.named_child_count != size:
@@ -195,12 +183,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def segments_of(literal: Node, data: bytes) -> list[StringSegment]:
-    """The contents of a literal, divided where code is interpolated.
-
-    Args:
-        literal: A node of one literal.
-        data: The text of the tree.
-    """
+    """The contents of a literal, divided where code is interpolated."""
     opening = _OPENING.match(data, literal.start_byte, literal.end_byte)
     if opening is None:
         return []
@@ -238,12 +221,7 @@ _MOST = 400
 
 
 def whole_value(literal: Node, data: bytes) -> tuple[Node, list[Node], bool]:
-    """The expression around a literal, its literals, and whether it consists of literals alone.
-
-    Args:
-        literal: A node of a literal.
-        data: The text of the tree.
-    """
+    """The expression around a literal, its literals, and whether it consists of literals alone."""
     top, node = literal, literal.parent
     while node is not None and _is_concatenation(node):
         top, node = node, node.parent

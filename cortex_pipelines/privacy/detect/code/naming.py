@@ -14,13 +14,7 @@ _MOST_LEVELS = 80
 
 
 def reached_names(literal: Node, data: bytes, is_certain: bool = True) -> Iterator[ReachedName]:
-    """The names that a literal or a concatenation may reach.
-
-    Args:
-        literal: Its node.
-        data: The text of the tree.
-        is_certain: Whether the literal is the whole value of the names.
-    """
+    """The names that a literal or a concatenation may reach."""
     climb = Climb(data, is_certain)
     child, node = literal, literal.parent
     for _ in range(_MOST_LEVELS):

@@ -39,12 +39,7 @@ class Excerpt:
 
 
 def excerpts(text: str, positions: list[int]) -> Iterator[Excerpt]:
-    """Excerpts of a text around some positions, in order; overlapping ones are merged.
-
-    Args:
-        text: The text.
-        positions: Characters in it, in order.
-    """
+    """Excerpts of a text around some positions, in order; overlapping ones are merged."""
     if len(text) <= _SMALL:
         yield Excerpt(0, len(text), tuple(positions))
         return
@@ -102,13 +97,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/=_-]+")
 
 
 class CodeTree:
-    """A syntax tree of a part of a text.
-
-    Args:
-        text: The text.
-        excerpt: The part, with characters in literals.
-        grammar: The grammar of the text.
-    """
+    """A syntax tree of a part of a text."""
 
     def __init__(self, text: str, excerpt: Excerpt, grammar: Grammar) -> None:
         self._text, self._grammar = text[excerpt.start : excerpt.end], grammar

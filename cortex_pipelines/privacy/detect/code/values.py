@@ -113,13 +113,7 @@ _LEAST_WEAK_CHARS = 8  # half of a value of 16, in two literals
 
 
 def code_values(indexed: IndexedText, path: str, language: str | None) -> Iterator[NamedValue]:
-    """Literals of code that could be secrets, under each name that they may reach.
-
-    Args:
-        indexed: The text.
-        path: Its path, whose ending tells the language if that is not known.
-        language: Its language, if known.
-    """
+    """Literals of code that could be secrets, under each name that they may reach."""
     grammar = _grammar(path, language)
     if grammar is None or not indexed.could_assign_secrets:
         return

@@ -125,11 +125,6 @@ def member_secret(name: str, value: str, settings: PrivacySettings) -> str | Non
     """Rule by which an object member's value is a secret, or None.
 
     Records are data: unlike in code, the value of a password's key is hardly ever a variable.
-
-    Args:
-        name: The key.
-        value: A text.
-        settings: Detection settings.
     """
     strength = names.suspicion(name)
     operator = _OPERATOR.match('": "')

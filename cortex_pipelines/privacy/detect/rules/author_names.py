@@ -29,8 +29,7 @@ _SIGNS = tuple(
 )  # fmt: skip
 _AT_LINE_STARTS = ("contributor", "developer")
 _BEFORE_SIGN = 20
-_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)")
-_ENTITY_ADDRESS = re.compile("&#64;")
+_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)|&#64;")
 _LINE_CHARS = 300
 _LINE = re.compile(
     r"""(?im)(?:
@@ -119,17 +118,14 @@ def _line_starts(indexed: IndexedText) -> set[int]:
     text, lower = indexed.text, indexed.lower
     starts: set[int] = set()
     for sign, word in _SIGNS:
-        if word not in indexed.vocabulary or (not word and text.isascii()):
-            continue
-        position = lower.find(sign)
+        is_possible = word in indexed.vocabulary and (word or not text.isascii())
+        position = lower.find(sign) if is_possible else -1
         while position >= 0:
             end = position + len(sign)
             if _may_name_person(sign, text, position, end):
                 starts.add(_line_start(text, position))
             position = lower.find(sign, end)
-    for pattern in (_ADDRESS, _ENTITY_ADDRESS):
-        for address in pattern.finditer(text):
-            starts.add(_line_start(text, address.start()))
+    starts.update(_line_start(text, address.start()) for address in _ADDRESS.finditer(text))
     return starts
 
 
@@ -157,37 +153,27 @@ def _task_owners(text: str) -> Iterator[Span]:
     counts = Counter(task[1] for task in tasks)
     for task in tasks:
         occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
-        if len(occurrences) == counts[task[1]] and not _is_term(task[1]):
+        is_term = task[1] in _NOT_A_PERSON or task[1] in _TERMS
+        if len(occurrences) == counts[task[1]] and not is_term:
             yield Span(*task.span(1), PERSONAL, "name", "low")
 
 
-def _is_term(word: str) -> bool:
-    return word in _NOT_A_PERSON or word in _TERMS
-
-
 def _in_line(line: str) -> Iterator[tuple[int, int]]:
-    for match in _LINE.finditer(line):
-        yield from _names_in_list(line, match)
-    for pattern in (_ADDRESSED, _HANDLE) if "<" in line or "&lt;" in line or "@" in line else ():
-        for match in pattern.finditer(line):
-            name = _person(match["name"]) if pattern is _ADDRESSED else _handle(match["name"])
-            if name and len(name) == len(match["name"]):
-                yield match.span("name")
-
-
-def _names_in_list(line: str, match: re.Match[str] | None) -> Iterator[tuple[int, int]]:
-    for _ in range(_MOST_NAMES):
-        name = _person(match["name"]) if match else ""
-        if not match or not name:
-            return
-        end = match.start("name") + len(name)
-        yield match.start("name"), end
-        match = _NEXT.match(line, end)
-
-
-def _handle(word: str) -> str:
-    """A user's name, unless it is an organisation's."""
-    return "" if word in _NOT_A_PERSON else word
+    for first in _LINE.finditer(line):
+        listed: re.Match[str] | None = first
+        for _ in range(_MOST_NAMES):
+            name = _person(listed["name"]) if listed else ""
+            if not listed or not name:
+                break
+            end = listed.start("name") + len(name)
+            yield listed.start("name"), end
+            listed = _NEXT.match(line, end)
+    for match in _ADDRESSED.finditer(line) if "<" in line or "&lt;" in line else ():
+        if _person(match["name"]) == match["name"]:
+            yield match.span("name")
+    for match in _HANDLE.finditer(line) if "@" in line else ():
+        if match["name"] not in _NOT_A_PERSON:
+            yield match.span("name")
 
 
 def _person(text: str) -> str:

@@ -42,25 +42,25 @@ def commanded_secrets(indexed: IndexedText, path: str) -> Iterator[Span]:
     text = indexed.text
     for mark, word, pattern in _COMPILED:
         if word in indexed.vocabulary and mark in text:
-            for match in pattern.finditer(text):
-                yield from _secret_argument(match)
+            yield from _secret_arguments(pattern, text)
     name = path.rpartition("/")[2].lower()
     if "pgpass" in name:
-        yield from (span for match in _PGPASS.finditer(text) for span in _secret_argument(match))
-    if "htpasswd" in name:
-        for match in _CRYPT.finditer(text):
-            yield Span(match.start(1), match.end(1), SECRET, "password-hash", "medium")
-    if len(text) <= _LONGEST_FILE and _WHOLE.search(name):
-        only_value = _ONE_VALUE.fullmatch(text)
-        if only_value and is_strong_secret(only_value[1]) and not is_sample(only_value[1]):
-            yield Span(only_value.start(1), only_value.end(1), SECRET, "assigned-secret", "high")
+        yield from _secret_arguments(_PGPASS, text)
+    for match in _CRYPT.finditer(text) if "htpasswd" in name else ():
+        yield Span(*match.span(1), SECRET, "password-hash", "medium")
+    only_value = _ONE_VALUE.fullmatch(text) if len(text) <= _LONGEST_FILE and _WHOLE.search(name) else None
+    if only_value and is_strong_secret(only_value[1]) and not is_sample(only_value[1]):
+        yield Span(*only_value.span(1), SECRET, "assigned-secret", "high")
 
 
-def _secret_argument(match: re.Match[str]) -> Iterator[Span]:
-    group = match.lastindex or 0
-    value = match[group]
-    if not (is_reference(value) or is_sample(value) or is_default(value)):
-        yield Span(match.start(group), match.end(group), SECRET, "command-password", "high")
+def _secret_arguments(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    for match in pattern.finditer(text):
+        if _may_be(match[match.lastindex or 0]):
+            yield Span(*match.span(match.lastindex or 0), SECRET, "command-password", "high")
+
+
+def _may_be(value: str) -> bool:
+    return not (is_reference(value) or is_sample(value) or is_default(value))
 
 
 # Matched against the text in lower case: a pattern that begins with a word is fast.
@@ -88,27 +88,15 @@ def stated_secrets(indexed: IndexedText) -> Iterator[Span]:
     """Passwords in statements of SQL."""
     text, lower, vocabulary = indexed.text, indexed.lower, indexed.vocabulary
     for pattern, word in ((_IDENTIFIED, "identified"), (_PASSWORD, "password")):
-        if word not in vocabulary:
-            continue
-        for match in pattern.finditer(lower):
+        for match in pattern.finditer(lower) if word in vocabulary else ():
             start, end = match.span(match.lastindex or 0)
-            bare = pattern is _IDENTIFIED and match[3] is not None
-            sentence = " " in text[start:end]
-            if (bare or sentence or pattern is _PASSWORD) and not _is_of_account(lower, match.start()):
-                continue
-            if _may_be(text[start:end]):
+            is_certain = pattern is _IDENTIFIED and match[3] is None and " " not in text[start:end]
+            is_of_account = is_certain or _ACCOUNT.search(lower, max(0, match.start() - _BEFORE), match.start())
+            if is_of_account and _may_be(text[start:end]):
                 yield Span(start, end, SECRET, "sql-password", "high")
     if "insert " in vocabulary and "values" in vocabulary:
         for match in _INSERT.finditer(lower):
             yield from _in_rows(text, match)
-
-
-def _is_of_account(lower: str, position: int) -> bool:
-    return _ACCOUNT.search(lower, max(0, position - _BEFORE), position) is not None
-
-
-def _may_be(value: str) -> bool:
-    return not (is_reference(value) or is_sample(value) or is_default(value))
 
 
 def _in_rows(text: str, insert: re.Match[str]) -> Iterator[Span]:
@@ -125,16 +113,13 @@ def _in_rows(text: str, insert: re.Match[str]) -> Iterator[Span]:
             if cell is None:
                 return
             position = cell.end()
-            group = cell.lastindex
-            if column in secret_columns and group in (1, 2) and _is_stored(cell[group]):
-                yield Span(cell.start(group), cell.end(group), SECRET, "sql-password", "high")
+            group = cell.lastindex or 0
+            value = cell[group] if column in secret_columns and group in (1, 2) else ""
+            if len(value) >= 6 and _may_be(value) and is_password(value, quoted=True, in_data=True):
+                yield Span(*cell.span(group), SECRET, "sql-password", "high")
             if text[position : position + 1] != ",":
                 break
             position += 1
         if text[position : position + 1] != ")":
             return
         position += 1
-
-
-def _is_stored(value: str) -> bool:
-    return len(value) >= 6 and _may_be(value) and is_password(value, quoted=True, in_data=True)

@@ -49,36 +49,32 @@ _LONGEST_KEY = 20_000
 def placed_secrets(indexed: IndexedText) -> Iterator[Span]:
     """Secrets in URLs, curl commands, basic authorization and private keys."""
     text, vocabulary = indexed.text, indexed.vocabulary
-    if "://" in text:
-        yield from _in_urls(text)
+    for match in _USER_INFO.finditer(text) if "://" in text else ():
+        if _could_be_password(match[2], match[1]):
+            yield Span(*match.span(2), SECRET, "url-password", "high")
     if "curl" in vocabulary:
         yield from _curl_passwords(text)
     if "asic " in vocabulary:
         for match in _BASIC.finditer(text):
-            pair = decoded(match[1]) or b""
-            is_printable = b":" in pair and all(32 <= byte < 127 for byte in pair)
-            if is_printable or (len(match[1]) > 24 and not is_sample(match[1])):
-                yield Span(match.start(1), match.end(1), SECRET, "basic-authorization", "high")
+            login = decoded(match[1]) or b""
+            is_login = b":" in login and all(32 <= byte < 127 for byte in login)
+            if is_login or (len(match[1]) > 24 and not is_sample(match[1])):
+                yield Span(*match.span(1), SECRET, "basic-authorization", "high")
     for mark, word, pair in _PAIRS:
         for match in pair.finditer(text) if word in vocabulary and mark in text else ():
-            if _is_paired(match[4], match[2]):
-                yield Span(match.start(4), match.end(4), SECRET, "password-pair", "high")
+            # not a sample as in tests of clients
+            if _could_be_password(match[4], match[2]) and is_password(match[4], quoted=True, in_data=True):
+                yield Span(*match.span(4), SECRET, "password-pair", "high")
     if " kty " in vocabulary:
         for match in _JSON_WEB_KEY.finditer(text):
             if is_strong_secret(match[1]):
-                yield Span(match.start(1), match.end(1), SECRET, "json-web-key", "high")
+                yield Span(*match.span(1), SECRET, "json-web-key", "high")
     if " jdbc " in vocabulary:
         for match in _THIN.finditer(text):
             if _could_be_password(match[2], match[1]):
-                yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
+                yield Span(*match.span(2), SECRET, "url-password", "high")
     if any(word in vocabulary for word in ("private ", "putty", "static ")):
         yield from _private_keys(text)
-
-
-def _in_urls(text: str) -> Iterator[Span]:
-    for match in _USER_INFO.finditer(text):
-        if _could_be_password(match[2], match[1]):
-            yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
 
 
 def _could_be_password(value: str, user: str) -> bool:
@@ -87,40 +83,23 @@ def _could_be_password(value: str, user: str) -> bool:
     return not is_default(value) and value != user and not _HOST_LIST.match(value)
 
 
-def _is_paired(password: str, user: str) -> bool:
-    """Whether a password is real, not a sample as in tests of clients."""
-    return _could_be_password(password, user) and is_password(password, quoted=True, in_data=True)
-
-
 def _curl_passwords(text: str) -> Iterator[Span]:
     start = text.find("curl")
     while start >= 0:
-        end = _command_end(text, start)
+        limit = min(len(text), start + 2000)
+        end = text.find("\n", start, limit)
+        while end > 0 and text[end - 1 : end] == "\\":  # the command goes on
+            end = text.find("\n", end + 1, limit)
+        end = limit if end < 0 else end
         for match in _CURL_USER.finditer(text, start, end):
-            user, password = (match[group] for group in _groups(match))
-            group = _groups(match)[1]
-            if _could_be_password(password, user):
-                yield Span(match.start(group), match.end(group), SECRET, "curl-user", "high")
+            group = match.lastindex or 0
+            user = match[1] or match[3] or match[5] or ""
+            if _could_be_password(match[group], user):
+                yield Span(*match.span(group), SECRET, "curl-user", "high")
         for match in _CURL_HALF.finditer(text, start, end):
             if _could_be_password(match[1], ""):
-                yield Span(match.start(1), match.end(1), SECRET, "curl-user", "high")
+                yield Span(*match.span(1), SECRET, "curl-user", "high")
         start = text.find("curl", max(end, start + 4))
-
-
-def _groups(match: re.Match[str]) -> tuple[int, int]:
-    for user, password in ((1, 2), (3, 4), (5, 6), (5, 7)):
-        if match[password] is not None:
-            return user, password
-    raise AssertionError("one alternative of the pattern has matched")
-
-
-def _command_end(text: str, start: int) -> int:
-    """End of a command, including lines continued by backslashes."""
-    limit = min(len(text), start + 2000)
-    end = text.find("\n", start, limit)
-    while end > 0 and text[end - 1 : end] == "\\":
-        end = text.find("\n", end + 1, limit)
-    return limit if end < 0 else end
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -130,14 +109,10 @@ def _private_keys(text: str) -> Iterator[Span]:
         limit = min(following.start() if following else len(text), begin.end() + _LONGEST_KEY)
         end = _KEY_END.search(text, begin.end(), limit)
         stop = end.end() if end else _end_of_material(text, begin.end(), limit)
-        if _is_material(text[begin.end() : end.start() if end else stop]):
+        runs = _MATERIAL.findall(text[begin.end() : end.start() if end else stop])
+        if sum(len(run) for run in runs if not is_sample(run)) >= 32:
             yield Span(begin.start(), stop, SECRET, "private-key", "high")
         begin = following
-
-
-def _is_material(body: str) -> bool:
-    runs = [run for run in _MATERIAL.findall(body) if not is_sample(run)]
-    return sum(map(len, runs)) >= 32
 
 
 def _end_of_material(text: str, start: int, limit: int) -> int:

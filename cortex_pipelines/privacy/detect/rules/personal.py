@@ -63,8 +63,10 @@ def personal_data(indexed: IndexedText) -> Iterator[Span]:
         yield from _ipv4(text)
     for pattern in _PHONES if "+" in text or lengths >= {3, 4} else ():
         for match in pattern.finditer(text):
-            if _stands_alone(text, match.start()) and _is_phone(match[0]):
-                yield Span(match.start(), match.end(), PERSONAL, "phone", "medium")
+            digits = re.sub(r"\D", "", match[0])
+            is_phone = 10 <= len(digits) <= 15 and len(set(digits)) > 3 and not _FICTION.search(match[0])
+            if is_phone and _stands_alone(text, match.start()):
+                yield Span(*match.span(), PERSONAL, "phone", "medium")
 
 
 def _emails(text: str) -> Iterator[Span]:
@@ -88,13 +90,10 @@ def _is_mail(text: str, user: re.Match[str], host: re.Match[str]) -> bool:
 
 def _ipv4(text: str) -> Iterator[Span]:
     for match in _IPV4.finditer(text):
-        before = max(0, match.start() - 24)
-        if (
-            _stands_alone(text, match.start())
-            and _is_public(match[0])
-            and not _VERSION.search(text, before, match.start())
-        ):
-            yield Span(match.start(), match.end(), PERSONAL, "ipv4", "low")
+        start = match.start()
+        is_version = _VERSION.search(text, max(0, start - 24), start)
+        if _stands_alone(text, start) and _is_public(match[0]) and not is_version:
+            yield Span(*match.span(), PERSONAL, "ipv4", "low")
 
 
 def _ipv6(text: str) -> Iterator[Span]:
@@ -108,7 +107,7 @@ def _ipv6(text: str) -> Iterator[Span]:
             continue
         scanned_end = match.end()
         if match[0].count(":") >= _LEAST_COLONS and _is_public(match[0]):
-            yield Span(match.start(), match.end(), PERSONAL, "ipv6", "low")
+            yield Span(*match.span(), PERSONAL, "ipv6", "low")
 
 
 def _stands_alone(text: str, start: int) -> bool:
@@ -123,8 +122,3 @@ def _is_public(address: str) -> bool:
     except ValueError:
         return False
     return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::"))
-
-
-def _is_phone(number: str) -> bool:
-    digits = re.sub(r"\D", "", number)
-    return 10 <= len(digits) <= 15 and len(set(digits)) > 3 and not _FICTION.search(number)

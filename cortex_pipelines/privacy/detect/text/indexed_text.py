@@ -23,13 +23,8 @@ class IndexedText:
     """A text, its lower case, its distinct words, and where its suspicious names are.
 
     Every suspicious name contains a word (a run of ASCII letters, digits and underscores) that is
-    suspicious by itself, so a text is searched for names only if one of its words is.
-
-    Attributes:
-        text: The text.
-        lower: The text in lower case, of the same length.
-        words: Its distinct words.
-        vocabulary: The same in lower case, joined by blanks.
+    suspicious by itself, so a text is searched for names only if one of its words is. ``vocabulary``
+    is the distinct words in lower case, between blanks.
     """
 
     def __init__(self, text: str) -> None:

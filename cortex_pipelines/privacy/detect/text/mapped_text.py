@@ -13,14 +13,7 @@ from cortex_pipelines.privacy.detect.text.indexed_text import COLOUR, IndexedTex
 
 @dataclass(frozen=True, slots=True)
 class MappedText:
-    """A text and the positions of its characters in the source.
-
-    Attributes:
-        text: The text, with escapes resolved.
-        starts: For each character, the index in the source at which it begins.
-        ends: For each character, the index in the source after it. An escape is one character
-            here and several there.
-    """
+    """A text without escapes, and where each of its characters begins and ends in the source."""
 
     text: str
     starts: Sequence[int]
@@ -134,12 +127,7 @@ _LONGEST_LINE = 20_000
 
 
 def unescaped_lines(indexed: IndexedText, code: bool) -> Iterator[MappedText]:
-    """Lines with escapes that may hold private values, one text per level of quoting.
-
-    Args:
-        indexed: The text.
-        code: Whether it is code, whose escapes are resolved by its parser.
-    """
+    """Lines with escapes that may hold private values, one text per level of quoting; parsers know most of code's."""
     lines = _escaped_lines(indexed, _ESCAPES_IN_CODE if code else _ESCAPES)
     for _ in range(_MOST_LEVELS if lines.text else 0):
         view = _one_level(lines)
@@ -185,12 +173,7 @@ _LEAST_KEY, _MOST_LINES = 32, 200
 
 
 def key_lines(text: str, position: int) -> list[tuple[int, int]]:
-    """Start and end of the lines of a key in base64 that begins there; none if it is one line.
-
-    Args:
-        text: The text.
-        position: Possible start of the first line, including blanks.
-    """
+    """Start and end of the lines of a key in base64 that begins there; none if it is one line."""
     lines: list[tuple[int, int]] = []
     while len(lines) < _MOST_LINES and (line := _KEY_LINE.match(text, position)) is not None:
         if len(line[1]) < _LEAST_KEY and not lines:
@@ -203,12 +186,7 @@ def key_lines(text: str, position: int) -> list[tuple[int, int]]:
 
 
 def pieces_after(text: str, end: int) -> Iterator[tuple[int, int]]:
-    """Start and end of the contents of the literals concatenated to a literal.
-
-    Args:
-        text: The text.
-        end: After the closing quote of the first literal.
-    """
+    """Start and end of the contents of the literals concatenated to one that ends there."""
     return _chain(text, end, _PLUS)
 
 

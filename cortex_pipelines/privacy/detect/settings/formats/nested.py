@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import yaml
 
@@ -142,7 +143,7 @@ def read_yaml(text: MappedText) -> Iterator[Setting]:
     try:
         for event in yaml.parse(without_templates(source.text), Loader=yaml.CBaseLoader):
             if isinstance(event, yaml.ScalarEvent):
-                value = _yaml_scalar(source, event.start_mark.index, event.end_mark.index, event.style)
+                value = _yaml_scalar(source, _index(event.start_mark), _index(event.end_mark), event.style)
                 yield from keys.scalar(value, bool(event.style))
             elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 keys.open(isinstance(event, yaml.MappingStartEvent))
@@ -152,6 +153,10 @@ def read_yaml(text: MappedText) -> Iterator[Setting]:
                 keys.skip()
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         raise SettingsFileError(f"not YAML: {error}") from error
+
+
+def _index(mark: Any) -> int:
+    return int(mark.index)
 
 
 def _yaml_scalar(source: MappedText, start: int, end: int, style: str | None) -> MappedText:
