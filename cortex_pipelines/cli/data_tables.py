@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.versioning.root import ProjectError, find_root
+from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.versioning.root import ProjectError
 
 if TYPE_CHECKING:
     from cortex_pipelines.schemas.table import Column, Table
-    from cortex_pipelines.versioning.asset import VersionedAsset
     from cortex_pipelines.versioning.project import Project
 
 FILE = Path("data") / "README.md"
@@ -30,9 +30,7 @@ where an asset is made from all of them), sorted by its key.
 @click.option("--check", is_flag=True, help="Only fail if the file is out of date.")
 def dictionary(check: bool) -> None:
     """Write data/README.md: every table and column, with its meaning."""
-    from cortex_pipelines.catalog import open_project
-
-    project = open_project(find_root())
+    project = current_project()
     path, text = project.root / FILE, render(project)
     if not check:
         write_whole(path, text)
@@ -42,17 +40,14 @@ def dictionary(check: bool) -> None:
 
 def render(project: "Project") -> str:
     """Render the dictionary as Markdown, assets in pipeline order."""
-    parts = [part for asset in project.graph.order for part in _asset(asset)]
-    return "\n".join([_INTRODUCTION, *parts])
-
-
-def _asset(asset: "VersionedAsset") -> Iterator[str]:
-    if not asset.tables:
-        return
-    yield f"## {asset.name}\n\n{asset.description.splitlines()[0]}\n"
-    table_by_columns: dict[tuple[Column, ...], str] = {}
-    for table in asset.tables:
-        yield from _table(table, table_by_columns.setdefault(table.columns, table.name))
+    parts = [_INTRODUCTION]
+    for asset in project.graph.order:
+        if asset.tables:
+            parts.append(f"## {asset.name}\n\n{asset.description.splitlines()[0]}\n")
+        table_by_columns: dict[tuple[Column, ...], str] = {}
+        for table in asset.tables:
+            parts += _table(table, table_by_columns.setdefault(table.columns, table.name))
+    return "\n".join(parts)
 
 
 def _table(table: "Table", described: str) -> Iterator[str]:
@@ -62,18 +57,14 @@ def _table(table: "Table", described: str) -> Iterator[str]:
         return
     yield "| column | type | missing | meaning |\n| --- | --- | --- | --- |"
     for column in table.columns:
-        missing = "yes" if column.nullable else ""
-        yield f"| `{column.name}` | {column.dtype} | {missing} | {_meaning(column)} |"
+        meaning = column.meaning
+        if column.one_of is not None:
+            meaning += f". One of: {', '.join(column.one_of)}"
+        if column.between is not None:
+            meaning += f". From {column.between[0]:g} to {column.between[1]:g}"
+        meaning = meaning.replace("|", "\\|").replace("\n", " ")
+        yield f"| `{column.name}` | {column.dtype} | {'yes' if column.nullable else ''} | {meaning} |"
     yield ""
-
-
-def _meaning(column: "Column") -> str:
-    meaning = column.meaning
-    if column.one_of is not None:
-        meaning += f". One of: {', '.join(column.one_of)}"
-    if column.between is not None:
-        meaning += f". From {column.between[0]:g} to {column.between[1]:g}"
-    return meaning.replace("|", "\\|").replace("\n", " ")
 
 
 _EXAMPLES = 3
@@ -81,8 +72,8 @@ _EXAMPLES = 3
 
 
 @click.command(epilog="Example: cortex logs coordination --json")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+@click.argument("folder", type=PATH)
+@AS_JSON_LIST
 def logs(folder: Path, as_json: bool) -> None:
     """Summarise what can be read from the agent system's logs in FOLDER, file by file."""
     from cortex_pipelines.api import load_parameters
@@ -91,7 +82,7 @@ def logs(folder: Path, as_json: bool) -> None:
     parameters = load_parameters()
     summaries = summarise(folder, parameters.coordination, parameters.privacy)
     if as_json:
-        click.echo(json.dumps([asdict(file) for file in summaries], indent=1))
+        print_json([asdict(file) for file in summaries])
         return
     for file in summaries:
         click.echo(
@@ -104,8 +95,7 @@ def logs(folder: Path, as_json: bool) -> None:
         for reason, count in file.unread_by_reason.items():
             examples = [field for field in file.unread if field["reason"] == reason]
             for field in examples[:_EXAMPLES]:
-                location = f"{file.file}:{field['line']}"
-                click.echo(f"  {location}: {field['field']} {field['value']!r}: {reason}")
+                click.echo(f"  {file.file}:{field['line']}: {field['field']} {field['value']!r}: {reason}")
             if count > _EXAMPLES:
                 click.echo(f"  and {count - _EXAMPLES:,} more: {reason}")
         for assumption, count in file.assumed.items():
@@ -129,7 +119,7 @@ def anomalies() -> None:
 
 
 @anomalies.command(epilog="Example: cortex anomalies records new/heartbeat-history.jsonl")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--log", help="Watched log that FILE continues; defaults to the log of the same name.")
 def records(file: Path, log: str | None) -> None:
     """Score the records in FILE by the fitted detectors; print a summary and each alert as JSON.
@@ -137,24 +127,20 @@ def records(file: Path, log: str | None) -> None:
     FILE holds new records of a log that `worker_anomalies` watches. A window of records is an alert
     when its score exceeds a threshold that normal windows rarely reach.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.monitoring.anomalies.detector_store import score_file
     from cortex_pipelines.signing.manifest import open_verified_output
-    from cortex_pipelines.versioning.root import find_root
 
-    project = open_project(find_root())
+    project = current_project()
     folder, version = open_verified_output(project, "worker_anomalies")
-    watched = score_file(file, log, folder, load_parameters(project.root))
-    values = watched.as_json()
+    values = score_file(file, log, folder, load_parameters(project.root)).as_json()
     alerts = values.pop("alerts")
-    summary = {**values, "alerts": len(alerts), "model_version": version}
-    for row in (summary, *alerts):
+    for row in ({**values, "alerts": len(alerts), "model_version": version}, *alerts):
         click.echo(json.dumps(row, ensure_ascii=False))
 
 
 @anomalies.command(epilog="Example: cortex anomalies score pump.csv --out scores.csv")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option(
     "--fit-share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -162,9 +148,7 @@ def records(file: Path, log: str | None) -> None:
     show_default=True,
     help="Share of the records, the earliest, that are usual and learnt from.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="File for timestamp, score and alarm of each record."
-)
+@click.option("--out", type=PATH, required=True, help="File for timestamp, score and alarm of each record.")
 def score(file: Path, fit_share: float, out: Path) -> None:
     """Score the records of the table FILE (CSV) and raise alarms on about 1 % of usual ones.
 
@@ -174,19 +158,18 @@ def score(file: Path, fit_share: float, out: Path) -> None:
     from cortex_pipelines.monitoring.anomalies.table_scores import score_table
 
     scored = score_table(file, fit_share, out)
-    click.echo(
+    say(
         f"{scored.records:,} records, {scored.learnt:,} learnt from, {scored.alarms:,} alarms; "
-        f"columns: {', '.join(scored.columns)}",
-        err=True,
+        f"columns: {', '.join(scored.columns)}"
     )
     if scored.ignored:
-        click.echo(f"ignored, as they hold no numbers: {', '.join(scored.ignored)}", err=True)
+        say(f"ignored, as they hold no numbers: {', '.join(scored.ignored)}")
 
 
 @click.command(epilog="Example: cortex drift january.jsonl february.jsonl --json")
-@click.argument("reference", type=click.Path(path_type=Path))
-@click.argument("current", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.argument("reference", type=PATH)
+@click.argument("current", type=PATH)
+@AS_JSON
 def drift(reference: Path, current: Path, as_json: bool) -> None:
     """Test which columns of CURRENT are no longer distributed as in REFERENCE.
 
@@ -200,14 +183,14 @@ def drift(reference: Path, current: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(result)))
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("column", "kind", "test", "p", "drift", box=box.SIMPLE_HEAD)
-    for feature in result.features:
-        p_value = "" if feature.p_value is None else f"{feature.p_value:.2g}"
-        drift_mark = "yes" if feature.drift else ""
-        table.add_row(feature.name, feature.kind, feature.test or "not compared", p_value, drift_mark)
-    Console().print(table)
+    print_table(
+        ("column", "kind", "test", "p", "drift"),
+        [
+            (
+                *(feature.name, feature.kind, feature.test or "not compared"),
+                *("" if feature.p_value is None else f"{feature.p_value:.2g}", "yes" if feature.drift else ""),
+            )
+            for feature in result.features
+        ],
+    )
     click.echo(f"{result.share:.0%} of the compared columns drift")

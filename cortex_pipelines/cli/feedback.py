@@ -1,15 +1,17 @@
 """``cortex feedback``: what people do with completions."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cortex_pipelines.cli.console import AS_JSON, FILE, PATH, print_json, print_table, say
+from cortex_pipelines.versioning.root import find_root
+
 if TYPE_CHECKING:
-    from cortex_pipelines.feedback.importing import ImportSummary
+    pass
 
 _SHOWN = 20
 
@@ -20,13 +22,9 @@ def feedback() -> None:
 
 
 @feedback.command("import", epilog="Example: cortex feedback import corrections.csv --project shop")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=PATH)
 @click.option("--project", help="Project of lines that name none.")
-@click.option(
-    "--refused",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write each refused line's file, number and reason here, as JSON lines.",
-)
+@click.option("--refused", type=FILE, help="Write each refused line's file, number and reason here, as JSON lines.")
 def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) -> None:
     """Import FILES of feedback; without any, the log of this project's gateway.
 
@@ -39,7 +37,6 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.feedback.importing import ImportSummary
     from cortex_pipelines.feedback.project_feedback import gateway_log, import_files
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     summary = ImportSummary()
@@ -50,44 +47,35 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
             if out is not None:
                 out.write(json.dumps(asdict(line)) + "\n")
             if count < _SHOWN:
-                click.echo(f"{line.file}, line {line.line}: {line.reason}", err=True)
-    for sentence in _summary(summary):
-        click.echo(sentence)
-
-
-def _summary(summary: "ImportSummary") -> Sequence[str]:
-    refused = sum(summary.refused.values())
-    return [
-        f"{summary.lines:,} lines: {summary.taken:,} taken, {refused:,} refused",
-        f"{summary.new:,} new events, {summary.repeated:,} known already",
-        *(f"  {count:,} refused: {reason}" for reason, count in summary.refused.most_common()),
-    ]
+                say(f"{line.file}, line {line.line}: {line.reason}")
+    refused_count = sum(summary.refused.values())
+    click.echo(f"{summary.lines:,} lines: {summary.taken:,} taken, {refused_count:,} refused")
+    click.echo(f"{summary.new:,} new events, {summary.repeated:,} known already")
+    for reason, count in summary.refused.most_common():
+        click.echo(f"  {count:,} refused: {reason}")
 
 
 @feedback.command(epilog="Example: cortex feedback show --project shop --json")
 @click.option("--project", help="Only this project's interactions.")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file.")
+@AS_JSON
+@click.option("--html", type=FILE, help="Write a page to this file.")
 def show(project: str | None, as_json: bool, html: Path | None) -> None:
     """Show figures with intervals by project, language, task and version.
 
     They are of data/interactions, which `cortex run interactions` makes of the pinned events.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from cortex_pipelines.atomic import write_whole
     from cortex_pipelines.feedback.metrics import GROUPS, SIMULATION, report, table_cells
     from cortex_pipelines.feedback.project_feedback import project_metrics
-    from cortex_pipelines.versioning.root import find_root
 
     groups = project_metrics(find_root(), project)
     if html is not None:
         write_whole(html, report(groups))
-        click.echo(f"{html} was written", err=True)
+        say(f"{html} was written")
     if as_json:
-        click.echo(json.dumps(groups, indent=1))
+        print_json(groups)
         return
     if not groups:
         click.echo("no interaction yet; `cortex feedback import` takes some in")
@@ -98,17 +86,14 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
             head, rows = table_cells([g for g in groups if g["by"] == by and g["simulated"] == simulated], by)
             if rows:  # a line for each figure: their names are too long to stand side by side
                 names, *figures = zip(head, *rows, strict=True)
-                groups_of = (Column(str(name), overflow="fold") for name in names[1:])
-                first = Column(str(names[0]), no_wrap=True)
-                table = Table(first, *groups_of, box=box.SIMPLE_HEAD)
-                for line in figures:
-                    table.add_row(*map(str, line))
-                Console(markup=False, emoji=False).print(table)
+                groups_of = [Column(str(name), overflow="fold") for name in names[1:]]
+                columns = [Column(str(names[0]), no_wrap=True), *groups_of]
+                print_table(columns, [[*map(str, line)] for line in figures])
 
 
 @feedback.command(epilog="Example: cortex feedback commits shop ../shop")
 @click.argument("project")
-@click.argument("repository", type=click.Path(path_type=Path))
+@click.argument("repository", type=PATH)
 def commits(project: str, repository: Path) -> None:
     """Look what of PROJECT's accepted completions stands in the next commit of REPOSITORY.
 
@@ -117,7 +102,6 @@ def commits(project: str, repository: Path) -> None:
     """
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.feedback.project_feedback import import_commits
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     summary = import_commits(root, load_parameters(root), project, repository)
@@ -127,9 +111,9 @@ def commits(project: str, repository: Path) -> None:
 
 
 @feedback.command(epilog="Example: cortex feedback simulate . --project shop --out simulated.jsonl")
-@click.argument("repository", type=click.Path(path_type=Path))
+@click.argument("repository", type=PATH)
 @click.option("--project", required=True, help="Project that the events name.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write events to this file.")
+@click.option("--out", type=FILE, help="Write events to this file.")
 @click.option("--url", help="Ask the gateway there, and send it the events.")
 @click.option("--ending", default=".py", show_default=True, help="Files that end so.")
 @click.option("--most", default=20, show_default=True, help="Number of changes of files.")

@@ -1,15 +1,16 @@
 """Commands that run the gateway: keys, audit log, prompt templates, experiments."""
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack, get_args
 
 import click
 
+from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, print_json, say
 from cortex_pipelines.release.experiments.plan import ExperimentOptions, Metric
 from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES
 from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines.versioning.root import find_root
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
@@ -51,7 +52,7 @@ def create(
             raise click.BadParameter(f"{expires} is not a number of days such as 90d", None)
         lifetime = timedelta(days=int(match[1]))
     token = _ring().create(name, scopes, projects, lifetime, role or "", models)
-    click.echo("this key is shown once; clients send it as `Authorization: Bearer KEY`", err=True)
+    say("this key is shown once; clients send it as `Authorization: Bearer KEY`")
     click.echo(token)
 
 
@@ -71,7 +72,7 @@ def list_keys() -> None:
 def revoke(name: str) -> None:
     """Let the key NAME count no longer; a gateway that runs knows it at the next request."""
     _ring().revoke(name)
-    click.echo(f"{name} is revoked", err=True)
+    say(f"{name} is revoked")
 
 
 def _ring() -> KeyRing:
@@ -106,19 +107,16 @@ def verify(head: str | None) -> None:
         raise click.ClickException(f"{path}: {verification.problem}; {verification.entries} entries before are whole")
     click.echo(f"{verification.entries} entries are whole, the last is {verification.head}")
     if verification.redacted:
-        click.echo(
-            f"{verification.redacted} of them without who asked, by `cortex forget`, whose certificates say how many",
-            err=True,
-        )
+        say(f"{verification.redacted} of them without who asked, by `cortex forget`, whose certificates say how many")
     if verification.unfinished:
-        click.echo("behind it is a line that a killed process left unfinished", err=True)
+        say("behind it is a line that a killed process left unfinished")
 
 
 @click.command(epilog="Example: cortex prompts refactoring > prompts/refactoring.jinja")
 @click.argument("name", required=False)
 @click.option("--variant", help="Those of prompts/VARIANT, which an experiment may compare.")
 @click.option("--register", is_flag=True, help="Enter all in MLflow's prompt registry.")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@AS_JSON
 def prompts(name: str | None, variant: str | None, register: bool, as_json: bool) -> None:
     """List the templates of prompts with their versions, or print that of NAME.
 
@@ -126,7 +124,6 @@ def prompts(name: str | None, variant: str | None, register: bool, as_json: bool
     from the next request on and names its version in the answer.
     """
     from cortex_pipelines.prompts.templates import PromptFileError, project_templates
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     project_set = project_templates(root)
@@ -143,12 +140,11 @@ def prompts(name: str | None, variant: str | None, register: bool, as_json: bool
         return
     rows = [{"name": each.name, "version": each.version, "from": each.origin} for each in templates.by_name.values()]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     for row in rows:
         click.echo(f"{row['name']:<14}{row['version']}  {row['from']}")
-    for registered, number in numbers.items():
-        click.echo(f"prompts:/{registered}/{number}", err=True)
+    say(*(f"prompts:/{registered}/{number}" for registered, number in numbers.items()))
 
 
 @click.group(epilog="Example: cortex experiment start shop champion base --share 0.5")
@@ -191,20 +187,18 @@ def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> N
     """
     from cortex_pipelines.serving.project_catalogue import read_catalogue
     from cortex_pipelines.serving.rollout import start_experiment as begin
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     plan = begin(root, read_catalogue(root).models, project, a, b, **terms)
-    click.echo(f"{plan.describe()}; `cortex experiment status {project}`", err=True)
+    say(f"{plan.describe()}; `cortex experiment status {project}`")
 
 
 @experiment.command(epilog="Example: cortex experiment status shop --json")
 @click.argument("project", required=False)
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of text.")
+@AS_JSON_LIST
 def status(project: str | None, as_json: bool) -> None:
     """Show all experiments, or those of PROJECT, with what they have shown; the oldest first."""
     from cortex_pipelines.release.experiments import running
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     entries = [
@@ -213,10 +207,9 @@ def status(project: str | None, as_json: bool) -> None:
         if project in (None, entry.plan.project)
     ]
     if as_json:
-        click.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
-    lines = [line for entry in entries for line in _lines(entry)]
-    click.echo("\n".join(lines) or "no experiment yet; `cortex experiment start` begins one")
+    click.echo("\n".join(map(_describe, entries)) or "no experiment yet; `cortex experiment start` begins one")
 
 
 @experiment.command(epilog='Example: cortex experiment stop shop --why "seen enough"')
@@ -225,14 +218,13 @@ def status(project: str | None, as_json: bool) -> None:
 def stop(project: str, why: str) -> None:
     """End the experiment of PROJECT and print what it showed; its champion answers again."""
     from cortex_pipelines.release.experiments import running
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     entry = running.stop(root, project, why)
-    click.echo("\n".join(_lines(running.experiment_state(root, entry))))
+    click.echo(_describe(running.experiment_state(root, entry)))
 
 
-def _lines(state: dict[str, Any]) -> list[str]:
+def _describe(state: dict[str, Any]) -> str:
     plan, arms, difference = state["plan"], state["arms"], state["difference"]
     lines = [f"{plan['id']}: {state['state']}" + (f", {state['reason']}" if state["reason"] else "")]
     for name in ("a", "b"):
@@ -247,4 +239,4 @@ def _lines(state: dict[str, Any]) -> list[str]:
         f"  b less a {difference['value']:+.1%} ({difference['low']:+.1%} to "
         f"{difference['high']:+.1%}, at every look), smallest that matters {plan['smallest']:.1%}"
     )
-    return lines
+    return "\n".join(lines)

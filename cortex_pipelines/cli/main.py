@@ -1,18 +1,16 @@
 """Command line interface, for people and for ``dvc.yaml``."""
 
 import errno
-import json
 import logging
 import os
 import sys
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
+from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
 from cortex_pipelines.cli.data_tables import anomalies, dictionary, drift, logs
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
@@ -22,7 +20,7 @@ from cortex_pipelines.cli.models import export, promote, releases, reproduce, ro
 from cortex_pipelines.cli.project import backup, init, merge_driver, params, resolve, restore, test_environment
 from cortex_pipelines.cli.removal import forget, remove
 from cortex_pipelines.cli.routing import off_policy, predict, review, route, router
-from cortex_pipelines.cli.run import retrain, run, say, sync
+from cortex_pipelines.cli.run import retrain, run, sync
 from cortex_pipelines.cli.search import context, graph, index, search
 from cortex_pipelines.cli.serving import mcp, predict_batch, serve, suggest
 from cortex_pipelines.cli.status import status, summary
@@ -36,17 +34,20 @@ class _Cortex(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise  # click's own exits
         except KeyboardInterrupt as error:
             raise _Interrupted from error
-        except SystemExit:
-            raise
         except BaseException as error:
             # a panic of Rust code is not an Exception
-            if _debugging(ctx) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
+            debugging = ctx.params.get("debug") or os.environ.get("CORTEX_DEBUG")
+            if debugging or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise  # click exits quietly if the reader is gone
-            raise click.ClickException(failure_message(error, _root())) from error
+            try:
+                root = find_root()
+            except (ProjectError, OSError):
+                root = None
+            raise click.ClickException(failure_message(error, root)) from error
 
 
 class _Interrupted(click.ClickException):
@@ -56,17 +57,6 @@ class _Interrupted(click.ClickException):
 
     def __init__(self) -> None:
         super().__init__("interrupted; what was finished is kept, the same command goes on from there")
-
-
-def _debugging(ctx: click.Context) -> bool:
-    return bool(ctx.params.get("debug") or os.environ.get("CORTEX_DEBUG"))
-
-
-def _root() -> Path | None:
-    try:
-        return find_root()
-    except (ProjectError, OSError):
-        return None
 
 
 def _is_not_retry_notice(record: logging.LogRecord) -> bool:
@@ -104,8 +94,7 @@ def _recover() -> None:
     require_no_conflicts(root)
     if not os.access(root, os.W_OK):
         return  # mounted read-only, as for a gateway in a container: nothing to clean up
-    for sentence in recover(root):
-        say(sentence)
+    say(*recover(root))
 
 
 _COMMANDS = (
@@ -118,8 +107,9 @@ _COMMANDS = (
     (audit, experiment, feedback, keys, mcp, predict_batch, prompts, serve, suggest),
     (forget, remove, retrain, run, status, study, summary, sync),
 )
-for _command in chain.from_iterable(_COMMANDS):
-    main.add_command(_command)
+for _group in _COMMANDS:
+    for _command in _group:
+        main.add_command(_command)
 
 
 @main.command(epilog="Example: cortex add flask pypi:flask==3.1.3")
@@ -133,15 +123,12 @@ def add(name: str, source: str, control: bool) -> None:
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.orchestration.planning import missing_control
     from cortex_pipelines.projects.create import add_project
 
-    root = find_root()
-    entry = add_project(root, name, source, control)
+    entry = add_project(find_root(), name, source, control)
     say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
-    for sentence in missing_control(open_project(root), name):
-        say(sentence)
+    say(*missing_control(current_project(), name))
 
 
 @main.command(epilog="Example: cortex update flask")
@@ -158,11 +145,10 @@ def update(project: str | None) -> None:
 @click.option("--check", is_flag=True, help="Only fail if dvc.yaml is out of date.")
 def dvc_yaml(check: bool) -> None:
     """Write dvc.yaml from the asset graph."""
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release.ledger import ensure_keys, project_models
     from cortex_pipelines.versioning.dvc import stages
 
-    project = open_project(find_root())
+    project = current_project()
     if check:
         stages.check(project)
     else:
@@ -172,19 +158,17 @@ def dvc_yaml(check: bool) -> None:
 
 @main.command(epilog="Example: cortex lineage task_router@champion")
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a tree.")
+@AS_JSON
 def lineage(model: str, as_json: bool) -> None:
     """Trace MODEL, MODEL@ALIAS or MODEL/VERSION back to its data sets and source commits."""
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.tracking.lineage import lineage as walk
-
-    tree = walk(open_project(find_root()), model)
-    if as_json:
-        click.echo(json.dumps(tree.to_json(), indent=1))
-        return
     from cortex_pipelines.tracking.lineage import render
 
-    click.echo(render(tree))
+    tree = walk(current_project(), model)
+    if as_json:
+        print_json(tree.to_json())
+    else:
+        click.echo(render(tree))
 
 
 @main.command(epilog="Example: cortex doctor")

@@ -1,20 +1,18 @@
 """``cortex memory``: what people and agents want kept of a project."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortex_pipelines.cli.console import AS_JSON, print_json, say
 from cortex_pipelines.retrieval.notes.note import KINDS, SUMMARY, Kind
+from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
     from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 
-_KIND = click.Choice(tuple(KINDS))
-_SEARCHABLE_KIND = click.Choice((*KINDS, SUMMARY))
 _PROJECT = click.option("--project", help="The project; without it the only one.")
 _AUTHOR = click.option("--author", help="Mail address or name of an agent; without it yours, as git has it.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
 @click.group(epilog='Example: cortex memory search "rounding of prices" --project shop')
@@ -25,7 +23,7 @@ def memory() -> None:
 @memory.command(epilog='Example: cortex memory add "prices are rounded half up" --kind decision --project shop')
 @click.argument("text")
 @_PROJECT
-@click.option("--kind", type=_KIND, default="note", show_default=True, help="What it is.")
+@click.option("--kind", type=click.Choice(tuple(KINDS)), default="note", show_default=True, help="What it is.")
 @click.option("--answer", default="", help="The answer, if TEXT is the question of an exchange.")
 @click.option("--supersedes", help="Identity of the entry in whose place it is.")
 @click.option("--origin", default="cortex memory", show_default=True, help="Where it comes from.")
@@ -36,7 +34,7 @@ def add(
     """Keep TEXT, without the secrets and personal data in it, and print its identity."""
     added = _open(project).add(author or "", text, kind, origin, answer, supersedes)
     if added["redacted"]:
-        click.echo(f"kept without {added['redacted']} secrets or personal data", err=True)
+        say(f"kept without {added['redacted']} secrets or personal data")
     click.echo(added["id"])
 
 
@@ -44,10 +42,10 @@ def add(
 @click.argument("query")
 @_PROJECT
 @click.option("-k", type=click.IntRange(1, 100), default=10, help="Most entries.")
-@click.option("--kind", type=_SEARCHABLE_KIND, help="Only this kind.")
+@click.option("--kind", type=click.Choice((*KINDS, SUMMARY)), help="Only this kind.")
 @click.option("--history", is_flag=True, help="Also what was superseded.")
 @_AUTHOR
-@_JSON
+@AS_JSON
 def search(
     query: str, project: str | None, k: int, kind: str | None, history: bool, author: str | None, as_json: bool
 ) -> None:
@@ -57,38 +55,39 @@ def search(
     """
     answer = _open(project).search(author or "", query, k, kind, history)
     if as_json:
-        click.echo(json.dumps(answer, indent=1))
+        print_json(answer)
         return
     if answer["notice"]:
-        click.echo(answer["notice"], err=True)
+        say(answer["notice"])
     for entry in answer["entries"]:
         _show(entry)
     for task in answer["attempts"]:
         for attempt in task["tried"]:
-            click.echo(f"tried: {task['task']}  {_attempt_summary(attempt)}")
+            decided = attempt["succeeded"] + attempt["failed"]
+            result = f"{attempt['succeeded']} of {decided} succeeded" if decided else attempt["outcome"] or "unknown"
+            click.echo(f"tried: {task['task']}  {attempt['worker']} ({attempt['attempts']} times, {result})")
     for edge in answer["relations"]:
         click.echo(f"{edge['source']} {edge['kind']} {edge['target']}  ({edge['origin']})")
     if not (answer["entries"] or answer["attempts"] or answer["relations"]):
-        click.echo("nothing is kept about that", err=True)
+        say("nothing is kept about that")
 
 
 @memory.command(epilog="Example: cortex memory show --project shop")
 @_PROJECT
 @_AUTHOR
-@_JSON
+@AS_JSON
 def show(project: str | None, author: str | None, as_json: bool) -> None:
     """Show a project as you left it: exchanges, notes, and what is new since you were here."""
     overview = _open(project).show(author or "")
     if as_json:
-        click.echo(json.dumps(overview, indent=1))
+        print_json(overview)
         return
     languages = overview["metadata"].get("languages", {})
     files = ", ".join(f"{count:,} {name}" for name, count in languages.items()) or "not made yet"
-    click.echo(f"{overview['project']}: files: {files}; {overview['answers']} cached answers", err=True)
+    say(f"{overview['project']}: files: {files}; {overview['answers']} cached answers")
     if overview["since"] is not None:
         changed = ", ".join(overview["changed"]) or "no asset"
-        summary = f"since {overview['since']}: {changed} changed, {overview['added']} entries of others"
-        click.echo(summary, err=True)
+        say(f"since {overview['since']}: {changed} changed, {overview['added']} entries of others")
     for entry in (*overview["history"], *overview["notes"]):
         _show(entry)
 
@@ -113,12 +112,11 @@ def forget(ids: tuple[str, ...], project: str | None, author: str | None, before
         except ValueError as error:
             raise click.BadParameter(f"{before} is not a day such as 2026-01-31") from error
     deletion = _open(project).forget(author, ids, before)
-    click.echo(f"{len(deletion['forgotten'])} entries deleted, and all cached answers", err=True)
+    say(f"{len(deletion['forgotten'])} entries deleted, and all cached answers")
 
 
 def _open(project: str | None) -> "ProjectNotes":
     from cortex_pipelines.serving.project_services import open_notes
-    from cortex_pipelines.versioning.root import find_root
 
     return open_notes(find_root(), project)
 
@@ -128,9 +126,3 @@ def _show(entry: dict[str, Any]) -> None:
     click.echo(f"{entry['id']}  {entry['at'][:10]}  {entry['kind']}{mark}: {entry['text']}")
     if "answer" in entry:
         click.echo(f"              {entry['answer']}")
-
-
-def _attempt_summary(attempt: dict[str, Any]) -> str:
-    decided = attempt["succeeded"] + attempt["failed"]
-    result = f"{attempt['succeeded']} of {decided} succeeded" if decided else attempt["outcome"] or "unknown"
-    return f"{attempt['worker']} ({attempt['attempts']} times, {result})"

@@ -4,12 +4,21 @@ import json
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
-if TYPE_CHECKING:
-    from cortex_pipelines.adapters.autotune import Throughput
+from cortex_pipelines.cli.console import (
+    AS_JSON,
+    AS_JSON_LIST,
+    EXISTING_FILE,
+    PATH,
+    current_project,
+    print_json,
+    print_table,
+    say,
+)
+from cortex_pipelines.versioning.root import find_root
 
 
 @click.command(epilog="Example: cortex export code_adapter-shop --format ollama --out shop-ollama")
@@ -22,13 +31,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="A folder for peft, one merged model, a GGUF adapter, or what `ollama create` takes.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Empty folder.")
+@click.option("--out", required=True, type=PATH, help="Empty folder.")
 @click.option("--task", help="Task, for a model with one adapter per task.")
-@click.option(
-    "--base",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="GGUF file of the base, for ollama; defaults to the pinned base.",
-)
+@click.option("--base", type=EXISTING_FILE, help="GGUF file of the base, for ollama; defaults to the pinned base.")
 @click.option("--sign", type=click.Choice(["openssf"]), help="Also sign in this format, to verify without cortex.")
 def export(model: str, form: str, out: Path, task: str | None, base: Path | None, sign: str | None) -> None:
     """Export MODEL, MODEL@ALIAS or MODEL/VERSION in a format that other programs load.
@@ -38,25 +43,22 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
     """
     from typing import cast
 
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release.export import Format
     from cortex_pipelines.release.export import export as write
     from cortex_pipelines.signing.keys import keys_folder, public_key
     from cortex_pipelines.signing.signatures import OPENSSF_PUBLIC_KEY, OPENSSF_SIGNATURE
-    from cortex_pipelines.versioning.root import find_root
 
     if base is not None and form != "ollama":
         raise click.UsageError("--base goes with --format ollama")
-    project = open_project(find_root())
+    project = current_project()
     exported = write(project, model, cast(Format, form), out, task, base, sign is not None)
-    for line in (*exported.checks.passed, *exported.checks.skipped):
-        click.echo(line, err=True)
+    say(*exported.checks.passed, *exported.checks.skipped)
     mark, _ = public_key(project.root)
-    click.echo(f"{exported.model} {exported.version} is in {out}, signed by {mark}", err=True)
+    say(f"{exported.model} {exported.version} is in {out}, signed by {mark}")
     if sign is not None:
         key = keys_folder(project.root) / OPENSSF_PUBLIC_KEY
         line = f"model_signing verify key {out} --signature {out / OPENSSF_SIGNATURE}"
-        click.echo(f"anybody who has {key} can check it: {line} --public_key KEY", err=True)
+        say(f"anybody who has {key} can check it: {line} --public_key KEY")
 
 
 @click.command(epilog="Example: cortex verify shop-ollama")
@@ -64,7 +66,7 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
 @click.option(
     "--trust",
     "key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=EXISTING_FILE,
     help="Public key to trust from now on, such as a colleague's .cortex/keys/signing.pub.",
 )
 def verify(folder: Path, key: Path | None) -> None:
@@ -72,24 +74,21 @@ def verify(folder: Path, key: Path | None) -> None:
 
     FOLDER may also be a certificate of `cortex forget`, with its signature beside it.
     """
-    import json
 
     from cortex_pipelines.signing.keys import trust
     from cortex_pipelines.signing.signatures import verify as check
     from cortex_pipelines.signing.signatures import verify_file
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     if key is not None:
-        click.echo(f"{trust(root, key)} is trusted now", err=True)
+        say(f"{trust(root, key)} is trusted now")
     if folder.is_file():
         certificate = json.loads(verify_file(root, folder))
         outstanding = len(certificate["outstanding"])
-        name = certificate["id"]
-        click.echo(f"deletion {name}: as it was signed, {outstanding} things outstanding", err=True)
+        say(f"deletion {certificate['id']}: as it was signed, {outstanding} things outstanding")
         return
     exported = check(root, folder, folder)
-    click.echo(f"{exported.model} {exported.version}: {len(exported.files)} files match the export", err=True)
+    say(f"{exported.model} {exported.version}: {len(exported.files)} files match the export")
 
 
 class _Declared(click.Choice[str]):
@@ -122,22 +121,20 @@ def promote(model: str | None, why: str, strategy: str | None, target: str | Non
     canary is promoted too, by this command or by the gateway. Repeating the command changes
     nothing.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release import promote
-    from cortex_pipelines.versioning.root import find_root
 
     if share is not None and strategy not in (None, "canary"):
         raise click.UsageError("--share goes with --strategy canary")
-    project = open_project(find_root())
+    project = current_project()
     overrides = {"strategy": strategy, "target": target, "share": share}
     deployment = promote.deployment(project, {k: v for k, v in overrides.items() if v is not None})
     if model is None:
-        entries = promote.promote_passed(project, why, deployment, _say)
+        entries = promote.promote_passed(project, why, deployment, say)
     else:
         released_model = promote.find_model(project, model)
-        entry = promote.promote(project, released_model, why, deployment, _say)
+        entry = promote.promote(project, released_model, why, deployment, say)
         entries = (entry,) if entry else ()
-    _say("\n".join(entry.describe() for entry in entries) or "nothing to promote")
+    say("\n".join(entry.describe() for entry in entries) or "nothing to promote")
 
 
 @click.command(epilog='Example: cortex rollback task_router --why "slow in production"')
@@ -149,41 +146,32 @@ def rollback(model: str, why: str, to: str | None) -> None:
 
     Repeating the command changes nothing; --to goes further back.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release import promote
-    from cortex_pipelines.versioning.root import find_root
 
-    project = open_project(find_root())
+    project = current_project()
     entry = promote.rollback(project, promote.find_model(project, model), why, to)
     unchanged_note = "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
-    _say(entry.describe() if entry else f"{model}: {unchanged_note}")
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+    say(entry.describe() if entry else f"{model}: {unchanged_note}")
 
 
 _SHOWN = 12
 
 
 @click.command(epilog="Example: cortex releases")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+@AS_JSON_LIST
 def releases(as_json: bool) -> None:
     """List every model: gate verdict, champion, canary and archive."""
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release.ledger import project_models
     from cortex_pipelines.release.promotion import model_roles
     from cortex_pipelines.tracking.registry import registered
-    from cortex_pipelines.versioning.root import find_root
 
-    project = open_project(find_root())
+    project = current_project()
     rows = [model_roles(project.root, model) | registered(project, model.name) for model in project_models(project)]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     for row in rows:
-        for line in _lines(row):
-            click.echo(line)
+        click.echo("\n".join(_lines(row)))
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
@@ -212,9 +200,9 @@ def _lines(row: dict[str, Any]) -> list[str]:
 
 @click.command(epilog="Example: cortex reproduce task_router@champion")
 @click.argument("model")
-@click.option("--into", type=click.Path(path_type=Path), help="Empty folder to rebuild in.")
+@click.option("--into", type=PATH, help="Empty folder to rebuild in.")
 @click.option("--data-only", is_flag=True, help="Only the data sets; train nothing.")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@AS_JSON
 def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> None:
     """Rebuild MODEL, MODEL@ALIAS or MODEL/VERSION from scratch and compare.
 
@@ -222,22 +210,15 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
     project. Fails if data sets differ in any byte, or models on the processor type that they were
     trained on; on other types models may differ, and the difference is reported.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.reproduce import reproduce as make_again
-    from cortex_pipelines.versioning.root import find_root
 
-    reproduction = make_again(
-        open_project(find_root()), model, into, data_only, lambda text: click.echo(text, err=True)
-    )
+    reproduction = make_again(current_project(), model, into, data_only, say)
     if as_json:
-        click.echo(json.dumps(reproduction.to_json(), indent=1))
+        print_json(reproduction.to_json())
     else:
-        for comparison in reproduction.comparisons:
-            result = (
-                "same bytes" if comparison.identical else f"DIFFERS: {comparison.registered} was, {comparison.found} is"
-            )
-            detail = f"; {comparison.detail}" if comparison.detail else ""
-            click.echo(f"{comparison.stage}: {result}{detail}")
+        for c in reproduction.comparisons:
+            result = "same bytes" if c.identical else f"DIFFERS: {c.registered} was, {c.found} is"
+            click.echo(f"{c.stage}: {result}{f'; {c.detail}' if c.detail else ''}")
         identical_count = sum(comparison.identical for comparison in reproduction.comparisons)
         total = len(reproduction.comparisons)
         click.echo(f"{reproduction.model}: {identical_count} of {total} versions byte for byte")
@@ -253,45 +234,30 @@ def tune_machine(dry_run: bool) -> None:
     from cortex_pipelines.catalog import SOURCES
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-    from cortex_pipelines.versioning.project import find_root, read_yaml
+    from cortex_pipelines.projects.parameter_file import read_values, write_values
+    from cortex_pipelines.versioning.project import read_yaml
 
     root = find_root()
     parameters = load_parameters(root)
     settings = parameters.adapters
     if settings.precision != "auto" and not dry_run:
-        click.echo(
+        say(
             f"adapters.precision is {settings.precision} already; nothing to do. Set it to auto "
-            "to measure again, or use --dry-run",
-            err=True,
+            "to measure again, or use --dry-run"
         )
         return
-    pin = ((read_yaml(root / SOURCES) or {}).get("models") or {}).get("base") or {}
+    pin = (read_yaml(root / SOURCES).get("models") or {}).get("base") or {}
     speeds = measure_throughput(PinnedModel(parameters.models.base, pin), settings, root)
     fastest = fastest_setting(speeds)
-    _show(speeds, fastest)
+    print_table(
+        ("precision", "row length", "tokens/s", ""),
+        [
+            (s.precision, str(s.max_length), f"{s.tokens_per_second:.0f}", "best" if s == fastest else "")
+            for s in speeds
+        ],
+    )
     if not dry_run:
-        _write(root, fastest)
-        click.echo(f"params.yaml: adapters.precision {fastest.precision}, max_length {fastest.max_length}", err=True)
-
-
-def _write(root: Path, speed: "Throughput") -> None:
-    """Replace both values and keep every comment."""
-    from cortex_pipelines.projects.parameter_file import read_values, write_values
-
-    values = read_values(root)
-    adapters = values.setdefault("adapters", {})
-    adapters["precision"] = speed.precision
-    adapters["max_length"] = speed.max_length
-    write_values(root, values)
-
-
-def _show(speeds: "list[Throughput]", fastest: "Throughput") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("precision", "row length", "tokens/s", "", box=box.SIMPLE_HEAD)
-    for speed in speeds:
-        mark = "best" if speed == fastest else ""
-        table.add_row(speed.precision, str(speed.max_length), f"{speed.tokens_per_second:.0f}", mark)
-    Console().print(table)
+        values = read_values(root)
+        values.setdefault("adapters", {}).update(precision=fastest.precision, max_length=fastest.max_length)
+        write_values(root, values)
+        say(f"params.yaml: adapters.precision {fastest.precision}, max_length {fastest.max_length}")

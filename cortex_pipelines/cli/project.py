@@ -2,14 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from cortex_pipelines.cli.console import EXISTING_FILE, PATH, current_project, say
 from cortex_pipelines.versioning.root import ProjectError, find_root
-
-if TYPE_CHECKING:
-    from cortex_pipelines.projects.parameter_file import Origin
 
 
 @click.command(epilog="Example: cortex init ../models")
@@ -19,8 +16,8 @@ def init(folder: Path) -> None:
     from cortex_pipelines.projects.create import create_project
 
     for sentence in create_project(folder.resolve()):
-        click.echo(sentence, err=True)
-    click.echo("next: `cortex add NAME SOURCE`, then `cortex run --plan`", err=True)
+        say(sentence)
+    say("next: `cortex add NAME SOURCE`, then `cortex run --plan`")
 
 
 @click.command(epilog="Example: cortex params itsdangerous --section datasets")
@@ -38,7 +35,7 @@ def params(project: str | None, section: str | None, write: bool) -> None:
         from cortex_pipelines.catalog import open_project
 
         changed = open_project(root).effective.write(root)
-        click.echo(f"{FOLDER} {'was written' if changed else 'is up to date'}", err=True)
+        say(f"{FOLDER} {'was written' if changed else 'is up to date'}")
         return
     effective = resolve(root)
     projects = effective.parameters.projects
@@ -48,16 +45,11 @@ def params(project: str | None, section: str | None, write: bool) -> None:
     if section is not None and section not in LAYOUT.sections:
         raise ProjectError(f"no section {section}; there is: {', '.join(LAYOUT.sections)}")
     for name in [section] if section else LAYOUT.sections:
-        _show(name, origins(root, effective, name, project))
-
-
-def _show(section: str, values: "list[Origin]") -> None:
-    """YAML with the origin and meaning of each value as comments."""
-    click.echo(f"{section}:")
-    for value in values:
-        click.echo("  # " + " ".join(filter(None, (value.meaning, f"[{value.source}]"))))
-        click.echo(f"  {value.key}: {value.value}")
-    click.echo()
+        click.echo(f"{name}:")
+        for value in origins(root, effective, name, project):
+            click.echo("  # " + " ".join(filter(None, (value.meaning, f"[{value.source}]"))))
+            click.echo(f"  {value.key}: {value.value}")
+        click.echo()
 
 
 @click.command(epilog="Example: git merge feature; cortex resolve; git commit")
@@ -80,26 +72,23 @@ def resolve() -> None:
         stages.write(project)
 
     resolution = join_conflicts(root, generate)
-    for note in resolution.notes:
-        click.echo(note, err=True)
+    say(*resolution.notes)
     for file in resolution.files:
         added = " and added to git's index" if file in resolution.staged else ""
-        click.echo(f"{file}: both sides joined{added}", err=True)
-    for conflict in resolution.remaining:
-        click.echo(str(conflict), err=True)
+        say(f"{file}: both sides joined{added}")
+    say(*map(str, resolution.remaining))
     if resolution.remaining:
         sys.exit(1)
     if resolution.files:
-        next_step = "`git commit` (or `git rebase --continue`), then `cortex run`"
-        click.echo(f"next: {next_step}", err=True)
+        say("next: `git commit` (or `git rebase --continue`), then `cortex run`")
     else:
-        click.echo("no file of the project is in conflict", err=True)
+        say("no file of the project is in conflict")
 
 
 @click.command("merge-driver", hidden=True, epilog="Example: cortex merge-driver %O %A %B %P")
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("ours", type=click.Path(path_type=Path))
-@click.argument("theirs", type=click.Path(path_type=Path))
+@click.argument("base", type=PATH)
+@click.argument("ours", type=PATH)
+@click.argument("theirs", type=PATH)
 @click.argument("file")
 def merge_driver(base: Path, ours: Path, theirs: Path, file: str) -> None:
     """Join BASE, OURS and THEIRS, versions of FILE, into OURS, as git asks a driver to."""
@@ -108,8 +97,7 @@ def merge_driver(base: Path, ours: Path, theirs: Path, file: str) -> None:
 
     texts = (path.read_bytes().decode("utf-8") for path in (base, ours, theirs))
     text, notes = join_file(file, Versions(*texts))
-    for note in notes:
-        click.echo(f"cortex: {note}", err=True)
+    say(*(f"cortex: {note}" for note in notes))
     ours.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -127,29 +115,23 @@ def test_environment(project: str, packages: tuple[str, ...]) -> None:
     hashes, wheels only. They are written to environments/PROJECT.txt, which belongs into git, and
     named in params.yaml.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.test_environment import pin_environment
-    from cortex_pipelines.versioning.root import find_root
 
-    pinned = pin_environment(open_project(find_root()), project, packages)
-    click.echo(f"{pinned.packages} packages in {pinned.requirements}, for:", err=True)
-    _list(pinned.requested)
-    if pinned.unavailable:
-        click.echo("left out, as no index has it by that name:", err=True)
-        _list(pinned.unavailable)
-    click.echo(f"next: `cortex run --project {project}`", err=True)
-
-
-def _list(lines: list[str]) -> None:
-    for line in lines[:_SHOWN]:
-        click.echo(f"  {line}", err=True)
-    if len(lines) > _SHOWN:
-        click.echo(f"  and {len(lines) - _SHOWN} more", err=True)
+    pinned = pin_environment(current_project(), project, packages)
+    for title, names in (
+        (f"{pinned.packages} packages in {pinned.requirements}, for:", pinned.requested),
+        ("left out, as no index has it by that name:", pinned.unavailable),
+    ):
+        if names:
+            say(title, *(f"  {name}" for name in names[:_SHOWN]))
+        if len(names) > _SHOWN:
+            say(f"  and {len(names) - _SHOWN} more")
+    say(f"next: `cortex run --project {project}`")
 
 
 _PASSWORD = click.option(
     "--password-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=EXISTING_FILE,
     help="File with the password, outside of the project; otherwise RESTIC_PASSWORD_FILE.",
 )
 
@@ -160,10 +142,7 @@ _PASSWORD = click.option(
 @click.option("--all", "everything", is_flag=True, help="With all that could be made again.")
 @click.option("--forget-earlier", is_flag=True, help="Delete earlier snapshots, after deletions.")
 @click.option(
-    "--moved-from",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Folder where this project was: backups of it in WHERE are its own.",
+    "--moved-from", type=PATH, multiple=True, help="Folder where this project was: backups of it in WHERE are its own."
 )
 def backup(
     where: str, password_file: Path | None, everything: bool, forget_earlier: bool, moved_from: tuple[Path, ...]
@@ -176,27 +155,20 @@ def backup(
     registry and runs, models, feedback, memories, the gateway's state, Dagster's history. Keys are
     never in it. Let nothing else write to the project meanwhile.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.backups import back_up
-    from cortex_pipelines.versioning.root import find_root
 
-    project = open_project(find_root())
-    back_up(project, where, password_file, everything, forget_earlier, moved_from)
-    click.echo("backed up, without .cortex/keys: keep these, and the password, at another place", err=True)
+    back_up(current_project(), where, password_file, everything, forget_earlier, moved_from)
+    say("backed up, without .cortex/keys: keep these, and the password, at another place")
 
 
 @click.command(epilog="Example: cortex restore /mnt/backup/shop shop")
 @click.argument("where")
-@click.argument("into", type=click.Path(path_type=Path))
+@click.argument("into", type=PATH)
 @_PASSWORD
-@click.option(
-    "--path",
-    type=click.Path(path_type=Path),
-    help="Folder that was backed up; needed where WHERE holds backups of several.",
-)
+@click.option("--path", type=PATH, help="Folder that was backed up; needed where WHERE holds backups of several.")
 def restore(where: str, into: Path, password_file: Path | None, path: Path | None) -> None:
     """Restore the last snapshot in WHERE to the empty folder INTO."""
     from cortex_pipelines.projects.backups import restore as bring_back
 
     bring_back(where, into, password_file, path)
-    click.echo(f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is missing", err=True)
+    say(f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is missing")

@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
+
+from cortex_pipelines.cli.console import FILE, current_project, open_workspace, say
+from cortex_pipelines.versioning.root import find_root
 
 
 @click.command(epilog="Example: cortex forget --path 'src/legacy/**' --project flask")
@@ -15,11 +17,7 @@ import click
 @click.option("--project", "partition", help="Only in this project.")
 @click.option("--purge", is_flag=True, help="Delete former versions, after `cortex run`.")
 @click.option("--weights", is_flag=True, help="With --purge: weights of marked models, too.")
-@click.option(
-    "--certificate",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a signed account of a deletion, as far as it has come.",
-)
+@click.option("--certificate", type=FILE, help="Write a signed account of a deletion, as far as it has come.")
 @click.option("--deletion", help="With --certificate: which; otherwise the last one.")
 def forget(
     author: str | None,
@@ -54,17 +52,15 @@ def forget(
     import getpass
     from datetime import UTC, datetime
 
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.projects import certificate as deletion_certificate
     from cortex_pipelines.projects import erase, forget
-    from cortex_pipelines.versioning.root import find_root
 
-    root = find_root()
+    root, by = find_root(), getpass.getuser()
     stones = forget.create_tombstones(root, author, path, repository, partition, user)
     new = forget.add_tombstones(root, stones)
     deleted = erase.erase(root, load_parameters(root), stones, author or user)
-    project = open_project(root)
+    project = current_project()
 
     def affected_projects(*, of_users: bool) -> list[str]:
         projects = {stone.project for stone in stones if (stone.user is not None) == of_users}
@@ -72,48 +68,39 @@ def forget(
 
     models = forget.models_trained_on(project, affected_projects(of_users=False), affected_projects(of_users=True))
     timestamp = datetime.now(UTC).isoformat(timespec="seconds")
-    forget.mark_models(project, models, getpass.getuser(), timestamp, "trained on what is forgotten")
+    forget.mark_models(project, models, by, timestamp, "trained on what is forgotten")
     for model in models:
         click.echo(f"{model.name}/{model.number}\tmade from {', '.join(model.projects)}")
-    name = deletion_certificate.record_deletion(project, stones, deleted, models, getpass.getuser())
+    name = deletion_certificate.record_deletion(project, stones, deleted, models, by)
     counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count) or "nothing else"
-    click.echo(
+    say(
         f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked, "
-        f"deleted: {counts} (deletion {name}); now `cortex run`, then `cortex forget --purge`",
-        err=True,
+        f"deleted: {counts} (deletion {name}); now `cortex run`, then `cortex forget --purge`"
     )
 
 
 def _certify(path: Path, deletion: str | None) -> None:
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.certificate import certify
-    from cortex_pipelines.versioning.root import find_root
 
-    certificate = certify(open_project(find_root()), path, deletion)
-    for sentence in certificate["outstanding"]:
-        click.echo(f"outstanding: {sentence}", err=True)
-    click.echo(
+    certificate = certify(current_project(), path, deletion)
+    say(*(f"outstanding: {sentence}" for sentence in certificate["outstanding"]))
+    say(
         f"{path} says what became of deletion {certificate['id']}; with {path}.sig beside it "
-        "`cortex verify` says whether it was changed",
-        err=True,
+        "`cortex verify` says whether it was changed"
     )
 
 
 def _purge(weights: bool) -> None:
-    from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
     from cortex_pipelines.projects import certificate, erase, forget
     from cortex_pipelines.retrieval.notes import project_notes
-    from cortex_pipelines.versioning.dagster.instance import open_instance
-    from cortex_pipelines.versioning.root import find_root
 
-    project, definitions = open_location(find_root())
-    instance = open_instance(project.root)
+    project, definitions, instance = open_workspace()
     purged = forget.purge(project, instance, weights)
     mirrors = erase.drop_mirrors(project.root)
     project_notes.wipe_answers(project.root)
     sync_project(project, definitions, instance)
-    counts: dict[str, Any] = {
+    counts = {
         "bytes of DVC's cache": purged.dvc_bytes,
         "MLflow runs": purged.mlflow_runs,
         "Dagster runs": purged.dagster_runs,
@@ -123,19 +110,17 @@ def _purge(weights: bool) -> None:
         "weights": list(purged.weights),
     }
     certificate.record_purge(project, counts)
-    click.echo(
+    say(
         f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
         f"{purged.dagster_runs} Dagster runs with their previews, {purged.row_caches} row caches, "
         f"{purged.index_bytes:,} bytes of search indexes, {mirrors} copies of sources, weights "
-        f"of {len(purged.weights)} marked models, the cached answers of the memories",
-        err=True,
+        f"of {len(purged.weights)} marked models, the cached answers of the memories"
     )
     for name, url in purged.remotes:
-        click.echo(
+        say(
             f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace "
             f"--cloud --remote {name}` deletes everything there that is not in this workspace, "
-            "including versions of other branches and people",
-            err=True,
+            "including versions of other branches and people"
         )
 
 
@@ -151,19 +136,15 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
 
     The ledger of releases and the audit log keep what they say of it.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.projects import erase
     from cortex_pipelines.projects.remove import plan_removal, remove_project
-    from cortex_pipelines.versioning.root import find_root
 
-    root = find_root()
-    workspace = open_project(root)
-    removal = plan_removal(workspace, project)
-    for line in removal.describe(purge):
-        click.echo(line, err=True)
+    workspace = current_project()
+    root, removal = workspace.root, plan_removal(workspace, project)
+    say(*removal.describe(purge))
     if dry_run:
-        click.echo("nothing was removed (--dry-run)", err=True)
+        say("nothing was removed (--dry-run)")
         return
     if not yes and sys.stdin.isatty():
         click.confirm(f"remove {project}?", abort=True, err=True)
@@ -171,34 +152,27 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     remove_project(workspace, removal)
     _sync_and_purge(project, purge)
     counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count)
-    click.echo(
+    say(
         f"{project} is removed{f'; deleted: {counts}' if counts else ''}; commit params.yaml, "
-        "dvc.yaml, the locks and data/parameters",
-        err=True,
+        "dvc.yaml, the locks and data/parameters"
     )
 
 
 def _sync_and_purge(name: str, purge: bool) -> None:
     """Update Dagster, and purge earlier versions if requested."""
-    from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
     from cortex_pipelines.projects import forget
-    from cortex_pipelines.versioning.dagster.instance import open_instance
-    from cortex_pipelines.versioning.root import find_root
 
-    project, definitions = open_location(find_root())
-    instance = open_instance(project.root)
+    project, definitions, instance = open_workspace()
     sync_project(project, definitions, instance)
     if not purge:
         return
     purged = forget.purge(project, instance)
     weights = forget.drop_weights(project, lambda tags: tags["partition"] == name)
     sync_project(project, definitions, instance)
-    click.echo(
+    say(
         f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
         f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of "
-        f"{len(weights)} models",
-        err=True,
+        f"{len(weights)} models"
     )
-    for remote, url in purged.remotes:
-        click.echo(f"the remote {remote} ({url}) may still hold former versions", err=True)
+    say(*(f"the remote {remote} ({url}) may still hold former versions" for remote, url in purged.remotes))

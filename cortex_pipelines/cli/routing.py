@@ -4,19 +4,18 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
+from cortex_pipelines.versioning.root import find_root
 
 
 @click.command("off-policy", epilog="Example: cortex off-policy decisions.jsonl --json")
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=PATH)
 @click.option("--low", type=float, help="Smallest possible reward, with --high.")
 @click.option("--high", type=float, help="Largest possible reward, with --low.")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+@AS_JSON
 def off_policy(log: Path, low: float | None, high: float | None, as_json: bool) -> None:
     """Estimate a new policy's mean reward from the decisions of another in LOG.
 
@@ -49,13 +48,11 @@ def predict(task: str, master: str | None) -> None:
     `models` names the model behind each prediction: `constant` is the same for all tasks, `master`
     the usual value at the master; only `linear` reads the task.
     """
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.routing.outcomes.predict import expect
     from cortex_pipelines.signing.manifest import open_verified_output
-    from cortex_pipelines.versioning.root import find_root
 
-    project = open_project(find_root())
+    project = current_project()
     predictors, version = open_verified_output(project, "outcome_predictors")
     predictions = expect(
         task,
@@ -75,7 +72,7 @@ def predict(task: str, master: str | None) -> None:
 @click.argument("master", required=False)
 @click.option("--by", help="Who decides; a pseudonym is kept. By default whoever is logged in.")
 @click.option("--drop", is_flag=True, help="Delete TASK without an answer.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+@AS_JSON_LIST
 def review(task: str | None, master: str | None, by: str | None, drop: bool, as_json: bool) -> None:
     """List the tasks that the router left to a person, or decide that TASK belongs to MASTER.
 
@@ -86,7 +83,6 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
     import getpass
 
     from cortex_pipelines.serving import reviews
-    from cortex_pipelines.versioning.root import find_root
 
     if task and bool(master) == drop:
         raise click.UsageError("give TASK and MASTER, or TASK and --drop")
@@ -95,49 +91,23 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
     root = find_root()
     if task and drop:
         reviews.close_review(root, task)
-        click.echo(f"{task} is deleted", err=True)
+        say(f"{task} is deleted")
     elif task and master:
         path = reviews.decide(root, task, master, by or getpass.getuser())
-        click.echo(f"{task} belongs to {master}, says {path.name}; now `cortex update`", err=True)
+        say(f"{task} belongs to {master}, says {path.name}; now `cortex update`")
+    elif as_json:
+        print_json([asdict(waiting) for waiting in reviews.review_queue(root).open()])
+    elif rows := reviews.waiting_rows(root):
+        print_table(reviews.WAITING, rows)
     else:
-        _list(as_json)
-
-
-def _list(as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from cortex_pipelines.serving.reviews import WAITING, review_queue, waiting_rows
-    from cortex_pipelines.versioning.root import find_root
-
-    root = find_root()
-    if as_json:
-        waiting = review_queue(root).open()
-        click.echo(json.dumps([asdict(task) for task in waiting], indent=1))
-        return
-    rows = waiting_rows(root)
-    if not rows:
         click.echo("no task waits for a person")
-        return
-    table = Table(*WAITING, box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*row)
-    Console(markup=False, emoji=False).print(table)  # people wrote the texts
 
 
 @click.command(epilog='Example: cortex route "Rotate the leaked API key"')
 @click.argument("task", required=False)
-@click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines with tasks.")
-@click.option("--out", type=click.Path(path_type=Path), help="File for the decisions of --file.")
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    help="Folder of `cortex router train`; without it the project's champion.",
-)
+@click.option("--file", "file", type=PATH, help="JSON lines with tasks.")
+@click.option("--out", type=PATH, help="File for the decisions of --file.")
+@click.option("--model", type=PATH, help="Folder of `cortex router train`; without it the project's champion.")
 @click.option(
     "--explore",
     type=click.FloatRange(0, 1),
@@ -150,28 +120,23 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:
         raise click.UsageError("--out goes with --file")
+    from cortex_pipelines.routing.router_from_logs import open_model
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks, route_lines
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
-    lines = route_lines(_router(model), tasks, explore)
+    if model is None:
+        from cortex_pipelines.release.open_model import open_router
+
+        opened = open_router(current_project())
+    else:
+        opened = open_model(model)
+    lines = route_lines(opened, tasks, explore)
+    text = "".join(f"{line}\n" for line in lines)
     if out is None:
-        for line in lines:
-            click.echo(line)
+        click.echo(text, nl=False)
         return
-    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    click.echo(f"{len(lines)} decisions in {out}", err=True)
-
-
-def _router(model: Path | None) -> "Router":
-    if model is not None:
-        from cortex_pipelines.routing.router_from_logs import open_model
-
-        return open_model(model)
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.release.open_model import open_router
-    from cortex_pipelines.versioning.root import find_root
-
-    return open_router(open_project(find_root()))
+    out.write_text(text, encoding="utf-8")
+    say(f"{len(lines)} decisions in {out}")
 
 
 _CHANCES = ("p_value", "p_loss", "p_corrected")
@@ -183,8 +148,8 @@ def router() -> None:
 
 
 @router.command(epilog="Example: cortex router train coordination --out my-router")
-@click.argument("logs", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the router.")
+@click.argument("logs", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the router.")
 def train(logs: Path, out: Path) -> None:
     """Train on all logs under LOGS and write a folder for `cortex route --model`."""
     from cortex_pipelines.api import load_parameters
@@ -202,8 +167,7 @@ def train(logs: Path, out: Path) -> None:
             f"  {step['against'] or '':<10} {step['gained']:>6} {step['lost']:>4}   "
             f"{chance[0]:<8} {chance[1]:<8} {chance[2]:<8} {'yes' if step['adopted'] else 'no'}"
         )
-    click.echo(
+    say(
         f"{trained.tasks} tasks, {trained.masters} masters, out of fold; {trained.seconds:.0f} s. "
-        f'Try: cortex route --model {out} "a task"',
-        err=True,
+        f'Try: cortex route --model {out} "a task"'
     )

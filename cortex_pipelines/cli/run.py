@@ -7,26 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortex_pipelines.versioning.root import ProjectError, find_root
+from cortex_pipelines.cli.console import current_project, open_workspace, say
+from cortex_pipelines.versioning.root import ProjectError
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from cortex_pipelines.orchestration.runs import RunOutcome
     from cortex_pipelines.versioning.project import Project
-
-
-def _open() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":
-    from cortex_pipelines.orchestration.location import open_location
-    from cortex_pipelines.versioning.dagster.instance import open_instance
-
-    root = find_root()
-    project, definitions = open_location(root)
-    return project, definitions, open_instance(root)
-
-
-def say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
@@ -36,8 +22,7 @@ def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
     if outcome.failed:
         from cortex_pipelines.orchestration.planning import unused_code
 
-        for sentence in unused_code(project, outcome.failed):
-            say(sentence)
+        say(*unused_code(project, outcome.failed))
         sys.exit(1)
 
 
@@ -56,14 +41,12 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
 
     assets, partition = _split_addresses(assets, partition)
     if only_plan:
-        from cortex_pipelines.catalog import open_project
-
-        workspace = open_project(find_root())
+        workspace = current_project()
         _check_names(workspace, assets, partition)
         planned = workspace.graph.upstream(assets) if upstream else assets
         _show_plan(workspace, planned, partition, _buildable_assets(workspace))
         return
-    project, definitions, instance = _open()
+    project, definitions, instance = open_workspace()
     _check_names(project, assets, partition)
     if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds the locks that a sync needs
         sync_project(project, definitions, instance)
@@ -96,10 +79,12 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
     from cortex_pipelines.release.ledger import project_models
     from cortex_pipelines.release.promote import find_model
 
-    project, definitions, instance = _open()
+    project, definitions, instance = open_workspace()
     among = _buildable_assets(project)
-    trainable = [released_model for released_model in project_models(project) if released_model.asset in among]
-    selected = [find_model(project, model)] if model else trainable
+    if model:
+        selected = [find_model(project, model)]
+    else:
+        selected = [trainable for trainable in project_models(project) if trainable.asset in among]
     if only_plan:
         for line in runs.describe_plan(project, selected, anyway):
             click.echo(line)
@@ -143,8 +128,7 @@ def _show_plan(project: "Project", assets: Collection[str], partition: str | Non
         if steps
         else "nothing is stale"
     )
-    for sentence in data_left_out(project, partition):
-        click.echo(sentence)
+    click.echo("".join(f"{sentence}\n" for sentence in data_left_out(project, partition)), nl=False)
 
 
 def _split_addresses(addresses: tuple[str, ...], partition: str | None) -> tuple[tuple[str, ...], str | None]:
@@ -174,7 +158,7 @@ def sync() -> None:
     from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
     from cortex_pipelines.release.promote import sign_released_versions
 
-    project, definitions, instance = _open()
+    project, definitions, instance = open_workspace()
     events = sync_project(project, definitions, instance, thorough=True)
     if signed := sign_released_versions(project):
         say(f"{signed} models signed")

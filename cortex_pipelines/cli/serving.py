@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from cortex_pipelines.cli.console import EXISTING_FILE, FILE, say
 from cortex_pipelines.serving.settings import EngineName
+from cortex_pipelines.versioning.root import find_root
 
 if TYPE_CHECKING:
     from cortex_pipelines.serving.gateway import Gateway
@@ -30,23 +32,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Serve what `cortex export` wrote there (peft or merged), without a project.",
 )
-@click.option(
-    "--trust",
-    "key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="With --from: public key of whoever exported it.",
-)
+@click.option("--trust", "key", type=EXISTING_FILE, help="With --from: public key of whoever exported it.")
 @click.option("--model", help="Model for requests that name none; default: the only project with a champion.")
-@click.option(
-    "--engine", type=click.Choice(get_args(EngineName)), help="What writes text; else `serving.engine` of params.yaml."
-)
+@click.option("--engine", type=click.Choice(get_args(EngineName)), help="Else `serving.engine` of params.yaml.")
 @click.option("--open", "everybody", is_flag=True, help="Listen on other addresses without any API key.")
-@click.option(
-    "--tls-cert",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Certificate in PEM, for HTTPS; with --tls-key.",
-)
-@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its private key in PEM.")
+@click.option("--tls-cert", type=EXISTING_FILE, help="Certificate in PEM, for HTTPS; with --tls-key.")
+@click.option("--tls-key", type=EXISTING_FILE, help="Its private key in PEM.")
 @click.option("--log-requests", is_flag=True, help="Write one line of JSON per request, without its text.")
 def serve(
     host: str,
@@ -73,7 +64,6 @@ def serve(
     from cortex_pipelines.serving.security.keys import KeyRing
     from cortex_pipelines.serving.services import NOTHING
     from cortex_pipelines.signing.keys import keys_folder
-    from cortex_pipelines.versioning.root import find_root
 
     keys = KeyRing(keys_folder(find_root() if folder is None else served_root()))
     if not everybody:
@@ -86,9 +76,9 @@ def serve(
         gateway, services = open_gateway(root, model, engine), project_services(root)
     for name, served in sorted(gateway.source.current.models.items()):
         if "@" not in name:
-            click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
+            say(f"{name}: {served.release.way}, {served.version}")
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
-    click.echo(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)", err=True)
+    say(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)")
     run(gateway, host, port, services, tls, log_requests)
 
 
@@ -111,12 +101,19 @@ def mcp(model: str | None) -> None:
     from cortex_pipelines.serving.agents import agents_server
     from cortex_pipelines.serving.open_gateway import open_gateway
     from cortex_pipelines.serving.project_services import project_services
-    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     services = project_services(root)
+    gateway: Future[Gateway] = Future()
+
+    def open_in_background() -> None:
+        try:
+            gateway.set_result(open_gateway(root, model))
+        except Exception as error:  # noqa: BLE001 - raised where the gateway is used
+            gateway.set_exception(error)
+
     # clients wait seconds for the first answer, less than a base model may take to load
-    gateway = _start_in_thread(lambda: open_gateway(root, model))
+    Thread(target=open_in_background, daemon=True).start()
     try:
         agents_server(gateway.result, services).run("stdio")
     finally:
@@ -127,23 +124,9 @@ def mcp(model: str | None) -> None:
         atexit.register(os._exit, 0)
 
 
-def _start_in_thread(call: Callable[[], "Gateway"]) -> "Future[Gateway]":
-    """Future of a call that runs in a daemon thread."""
-    future: Future[Gateway] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 - passed to the caller
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return future
-
-
 @click.command("predict-batch", epilog="Example: cortex predict-batch asked.jsonl --out made.jsonl")
 @click.argument("file", type=click.File("rb"))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Instead of printing.")
+@click.option("--out", type=FILE, help="Instead of printing.")
 @click.option("--model", help="Model of lines that name none; else the only project with a champion.")
 def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) -> None:
     """Answer each line of FILE, a body of POST /predict, by a line; - reads standard input.
@@ -151,37 +134,30 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
     A line that cannot be answered gets an `error`, and the command ends with status 1. OUT is
     written when all lines are answered; after an interruption it is what it was.
     """
-    if out is not None and _is_input_file(out, file):
+    from cortex_pipelines.atomic import atomic_file, is_same_file
+
+    name = getattr(file, "name", None)  # a number where it is standard input
+    if out is not None and isinstance(name, str) and is_same_file(out, Path(name)):
         raise click.UsageError(f"{out} is the file of questions; name another one with --out")
     require_packages()
-    from cortex_pipelines.atomic import atomic_file
     from cortex_pipelines.serving.http.tasks import answer_lines
     from cortex_pipelines.serving.open_gateway import open_gateway
-    from cortex_pipelines.versioning.root import find_root
 
     gateway = open_gateway(find_root(), model)
     total = failed = 0
     with ExitStack() as ending:
         ending.callback(gateway.close)
-        write: Callable[[str], Any] = click.echo
+        output: Any = None  # standard output
         if out is not None:
             target = ending.enter_context(atomic_file(out)).open("w", encoding="utf-8")
             output = ending.enter_context(target)
-            write = lambda line: output.write(line + "\n")  # noqa: E731
         for answer in answer_lines(gateway, file):
             total += 1
             failed += "error" in answer
-            write(json.dumps(answer))
+            click.echo(json.dumps(answer), output)
     if failed:
-        click.echo(f"{failed} of {total} lines could not be answered; see their error", err=True)
+        say(f"{failed} of {total} lines could not be answered; see their error")
         sys.exit(1)
-
-
-def _is_input_file(out: Path, file: Iterable[bytes]) -> bool:
-    from cortex_pipelines.atomic import is_same_file
-
-    name = getattr(file, "name", None)  # a number where it is standard input
-    return isinstance(name, str) and is_same_file(out, Path(name))
 
 
 _TASKS = ("completion", "refactoring", "naming", "architecture", "documentation", "tests")
@@ -190,7 +166,7 @@ _TASKS = ("completion", "refactoring", "naming", "architecture", "documentation"
 @click.command(epilog="Example: cortex suggest naming --file example.py --model shop --name tmp")
 @click.argument("task", type=click.Choice(_TASKS))
 @click.argument("text", required=False)
-@click.option("--file", "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Instead of TEXT.")
+@click.option("--file", "file", type=EXISTING_FILE, help="Instead of TEXT.")
 @click.option("--model", help="Project, project@champion or project@1.2.0; else the default.")
 @click.option("--path", help="File that the text is from, where --file is not it.")
 @click.option("--name", default="", help="Of a naming: the name to replace; else mark it <NAME>.")
@@ -198,21 +174,15 @@ _TASKS = ("completion", "refactoring", "naming", "architecture", "documentation"
 @click.option("--request", default="", help="Of a refactoring: what to do, as Extract Method.")
 @click.option("--smell", default="", help="Of a refactoring: what to improve.")
 @click.option("--test-path", default="", help="Of tests: the file that the test goes into.")
-@click.option(
-    "--alternatives", default=2, show_default=True, type=click.IntRange(0, 4), help="How many other answers to give."
-)
+@click.option("--alternatives", default=2, show_default=True, type=click.IntRange(0, 4), help="Other answers to give.")
 def suggest(
     task: str,
     text: str | None,
     file: Path | None,
     model: str | None,
     path: str | None,
-    name: str,
-    kind: str,
-    request: str,
-    smell: str,
-    test_path: str,
     alternatives: int,
+    **context: str,
 ) -> None:
     """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
     if (text is None) == (file is None):
@@ -220,22 +190,18 @@ def suggest(
     from cortex_pipelines.serving.open_gateway import open_gateway
     from cortex_pipelines.serving.tasks import TaskContext, TaskError
     from cortex_pipelines.serving.tasks import suggest as answered
-    from cortex_pipelines.versioning.root import find_root
 
     content = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
     context_path = path or (file.as_posix() if file is not None else "")
-    context = TaskContext(path=context_path, name=name, kind=kind, request=request, smell=smell, test_path=test_path)
     gateway = open_gateway(find_root(), model)
     try:
-        suggestion = answered(gateway, None, task, content, context, alternatives)
+        task_context = TaskContext(path=context_path, **context)
+        suggestion = answered(gateway, None, task, content, task_context, alternatives)
     except TaskError as error:
-        raise click.ClickException(_with_option_names(str(error))) from error
+        # with the names of options; the language follows from the path's extension
+        sentence = str(error).replace("context.language", "context.path")
+        sentence = re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", sentence)
+        raise click.ClickException(sentence) from error
     finally:
         gateway.close()
     click.echo(json.dumps(asdict(suggestion), ensure_ascii=False))
-
-
-def _with_option_names(words: str) -> str:
-    """An error about a task's context, with the names of the command's options."""
-    with_path = words.replace("context.language", "context.path")  # the language follows from its extension
-    return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", with_path)

@@ -1,12 +1,12 @@
 """``cortex status`` and ``cortex summary``."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cortex_pipelines.cli.console import AS_JSON_LIST, FILE, current_project, open_workspace, print_json, say
 from cortex_pipelines.versioning.root import find_root
 
 _COLUMNS = ("asset", "rows", "version")
@@ -14,63 +14,45 @@ _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 
 @click.command(epilog="Example: cortex status --json")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
-@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file.")
+@AS_JSON_LIST
+@click.option("--page", type=FILE, help="Write a page to this file.")
 def status(as_json: bool, page: Path | None) -> None:
     """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale.
 
     The page also shows models, decisions about training, drift, feedback, ledger and deletions.
     """
-    rows = _rows(find_root())
+    root = find_root()
+    rows = _rows(root)
     if page is not None:
-        _write_page(page, rows)
+        from cortex_pipelines.atomic import write_whole
+        from cortex_pipelines.projects.status import status_page
+
+        write_whole(page, status_page(current_project(), rows, count_states(rows)))
+        say(f"{page} was written")
     if as_json:
-        public_rows = [{key: row[key] for key in row if key != "rows"} for row in rows]
-        click.echo(json.dumps(public_rows, indent=1))
+        print_json([{key: row[key] for key in row if key != "rows"} for row in rows])
         return
     _print(rows)
-    for line in _decisions(find_root()):
-        click.echo(line)
-
-
-def _write_page(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Outputs, models, decisions, drift, feedback, ledger and deletions on one page."""
-    from cortex_pipelines.atomic import write_whole
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.projects.status import status_page
-
-    write_whole(path, status_page(open_project(find_root()), rows, count_states(rows)))
-    click.echo(f"{path} was written", err=True)
-
-
-def _decisions(root: Path) -> list[str]:
-    """The latest decisions about training, where there were any."""
     from cortex_pipelines.monitoring.policy import last_decisions
 
-    lines = last_decisions(root)
-    return ["", "Training:", *lines] if lines else []
+    if lines := last_decisions(root):
+        click.echo("\n".join(["", "Training:", *lines]))
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
     from cortex_pipelines.projects import status_cache
 
-    rows = status_cache.read_cached_status(root)
-    return _worked_out(root) if rows is None else rows
-
-
-def _worked_out(root: Path) -> list[dict[str, Any]]:
-    from cortex_pipelines.orchestration.location import open_location
-    from cortex_pipelines.projects import status_cache
-    from cortex_pipelines.projects.status import count_rows
-    from cortex_pipelines.projects.status import status_rows as rows_of
-    from cortex_pipelines.versioning.dagster.instance import open_instance
+    cached = status_cache.read_cached_status(root)
+    if cached is not None:
+        return cached
+    from cortex_pipelines.projects.status import count_rows, status_rows
     from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 
     before = status_cache.collect_state(root, (cache_folder(root),))
-    project, definitions = open_location(root)
+    project, definitions, instance = open_workspace()
     rows = [
         row | {"rows": count_rows(project, row["asset"], row["partition"])}
-        for row in rows_of(project, definitions, open_instance(root))
+        for row in status_rows(project, definitions, instance)
     ]
     status_cache.cache_status(root, before, rows)
     return rows
@@ -124,11 +106,9 @@ def summary() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cortex_pipelines.catalog import open_project
     from cortex_pipelines.projects.summary import model_scores, project_data
-    from cortex_pipelines.versioning.root import find_root
 
-    project = open_project(find_root())
+    project = current_project()
     console = Console()
     data = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
     data.add_column("project", no_wrap=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from cortex_pipelines.cli.console import EXISTING_FILE, say
+
 if TYPE_CHECKING:
     from cortex_pipelines.orchestration.adapter_study.results import ProjectResult
 
@@ -23,12 +25,7 @@ def study() -> None:
 @click.argument("folder", type=click.Path(file_okay=False, resolve_path=True, path_type=Path))
 @click.option("--project", "projects", multiple=True, help="Only this project; repeatable.")
 @click.option("--repo", "repositories", multiple=True, metavar="NAME=PATH", help="A clone as well.")
-@click.option(
-    "--tokens",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Training tokens of each adapter; repeatable, for curves.",
-)
+@click.option("--tokens", type=click.IntRange(min=1), multiple=True, help="Training tokens of each; repeatable.")
 @click.option("--items", type=click.IntRange(min=1), default=200, help="Held-out items of a task.")
 @click.option("--questions", type=click.IntRange(min=0), default=100, help="Of each of three kinds.")
 @click.option(
@@ -62,7 +59,8 @@ def adapters(
 
     sizes = {"items": items, "choices": questions, "retrieved_choices": shown}
     if (folder / "params.yaml").exists():  # the defaults are those of a study that begins
-        sizes = {key: sizes[key] for key, option in _SIZES.items() if _is_given(option)}
+        source = click.get_current_context().get_parameter_source
+        sizes = {key: sizes[key] for key, option in _SIZES.items() if source(option) is ParameterSource.COMMANDLINE}
     chosen_precision = {"precision": precision} if precision else {}
     limits: dict[str, dict[str, object]] = {
         "adapters": {**chosen_precision},
@@ -75,18 +73,18 @@ def adapters(
     if "" in paths_by_name or "" in paths_by_name.values():
         raise click.BadParameter("give NAME=PATH", param_hint="--repo")
     for sentence in create_study(folder, projects, clones, limits):
-        click.echo(sentence, err=True)
+        say(sentence)
     only = {*projects, *clones} if projects else set()
-    outcome = run_study(folder, sorted(tokens), lambda text: click.echo(text, err=True), only)
+    outcome = run_study(folder, sorted(tokens), say, only)
     _print_tables(read_recorded_results(folder))
     for address, error in outcome.failed.items():
-        click.echo(f"FAILED {address}: {error}", err=True)
+        say(f"FAILED {address}: {error}")
     if outcome.failed:
         sys.exit(1)
 
 
 @study.command(epilog="Example: cortex study table ../study/study.json --pictures docs")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=EXISTING_FILE)
 @click.option(
     "--pictures",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -107,14 +105,9 @@ def table(files: tuple[Path, ...], pictures: Path | None) -> None:
         (pictures / "study-answered.svg").write_bytes(answered_picture(results))
 
 
-def _is_given(option: str) -> bool:
-    source = click.get_current_context().get_parameter_source(option)
-    return source is ParameterSource.COMMANDLINE
-
-
 def _print_tables(results: "list[ProjectResult]") -> None:
     if not results:
-        click.echo("no project has results yet", err=True)
+        say("no project has results yet")
         return
     from cortex_pipelines.orchestration.adapter_study.tables import TABLES
 

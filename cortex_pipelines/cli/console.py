@@ -1,0 +1,60 @@
+"""What the commands share: types of arguments, the project they run in, messages and tables."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cortex_pipelines.versioning.root import find_root
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from cortex_pipelines.versioning.project import Project
+
+PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+AS_JSON_LIST = click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+
+
+def current_project() -> "Project":
+    from cortex_pipelines.catalog import open_project
+
+    return open_project(find_root())
+
+
+def open_workspace() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":
+    """The project with its Dagster definitions and instance."""
+    from cortex_pipelines.orchestration.location import open_location
+    from cortex_pipelines.versioning.dagster.instance import open_instance
+
+    root = find_root()
+    return *open_location(root), open_instance(root)
+
+
+def say(*sentences: str) -> None:
+    """Write messages to standard error, one a line; standard output is for results."""
+    for sentence in sentences:
+        click.echo(sentence, err=True)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1))
+
+
+def print_table(head: Sequence[Any], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their columns (names, or columns of rich); nothing if there are none."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        Console(markup=False, emoji=False).print(table)  # people wrote the texts
