@@ -1,20 +1,18 @@
-"""Base class and registry of detectors that inspect single syntax nodes."""
+"""Registry of detectors, which inspect single syntax nodes."""
 
 import importlib
-import inspect
 import pkgutil
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
 
 from tree_sitter import Node
 
 from cortex_pipelines.annotation import detectors as folder
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 
 @dataclass(frozen=True, order=True)
@@ -33,23 +31,42 @@ class FileContext:
     settings: AnnotationSettings
 
 
-class Detector(ABC):
-    """A rule that inspects syntax nodes of certain types.
+@dataclass(frozen=True)
+class Detector:
+    labels: tuple[str, ...]
+    types: Mapping[str, Collection[str]]  # node types by language
+    find: Callable[[Sequence[NodeVisit], FileContext], Iterator[Evidence]]
 
-    Subclasses set ``labels`` and ``types`` (node types by language); they must run in time linear in the node's size,
-    without recursion.
+
+_DETECTORS: list[Detector] = []
+
+
+def detector(
+    *labels: str,
+    types: str | Mapping[str, Collection[str]] = "",
+    script: str = "",
+    together: bool = False,
+    **of_language: str,
+) -> Callable[[Callable[..., Iterator[Evidence]]], Callable[..., Iterator[Evidence]]]:
+    """Register a function that inspects syntax nodes and yields evidence for labels.
+
+    It must run in time linear in a node's size, without recursion. Node types, separated by blanks: ``types`` for all
+    languages (or by language), ``script`` for JavaScript and TypeScript, else by language. ``together``: it gets all
+    nodes of a type in a file at once, in order, to compare neighbours.
     """
+    by_language = dict.fromkeys(LANGUAGES, types.split()) if isinstance(types, str) else dict(types)
+    by_language |= {language: names.split() for language, names in of_language.items()}
+    by_language |= dict.fromkeys(("javascript", "typescript"), script.split()) if script else {}
 
-    labels: ClassVar[tuple[str, ...]]
-    types: ClassVar[dict[str, frozenset[str]]]
+    def register(find: Callable[..., Iterator[Evidence]]) -> Callable[..., Iterator[Evidence]]:
+        def find_each(visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
+            for visit in visits:
+                yield from find(visit, context)
 
-    @abstractmethod
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]: ...
+        _DETECTORS.append(Detector(labels, by_language, find if together else find_each))
+        return find
 
-    def find_all(self, visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
-        """Evidence of all nodes of a type in order; override to compare neighbours."""
-        for visit in visits:
-            yield from self.find(visit, context)
+    return register
 
 
 def evidence(label: str, node: Node) -> Evidence:
@@ -65,24 +82,18 @@ def is_test(path: str) -> bool:
 
 @cache
 def detectors() -> tuple[Detector, ...]:
-    """One instance of each detector in ``annotation/detectors/``, by module and name."""
-    instances = []
-    for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
-        module = importlib.import_module(f"{folder.__name__}.{info.name}")
-        instances += [
-            kind()
-            for _, kind in inspect.getmembers(module, inspect.isclass)
-            if issubclass(kind, Detector) and kind.__module__ == module.__name__ and not inspect.isabstract(kind)
-        ]
-    return tuple(instances)
+    """All detectors in ``annotation/detectors/``."""
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+    return tuple(_DETECTORS)
 
 
 @cache
-def detectors_of(language: str, labels: frozenset[str]) -> dict[str, tuple[Detector, ...]]:
+def detectors_of(language: str, labels: frozenset[str]) -> dict[str, list[Detector]]:
+    """Detectors of any of the labels, by node type."""
     by_type: dict[str, list[Detector]] = {}
-    for detector in detectors():
-        if labels.isdisjoint(detector.labels):
-            continue
-        for node_type in sorted(detector.types.get(language, ())):
-            by_type.setdefault(node_type, []).append(detector)
-    return {node_type: tuple(of_type) for node_type, of_type in by_type.items()}
+    for candidate in detectors():
+        if not labels.isdisjoint(candidate.labels):
+            for node_type in candidate.types.get(language, ()):
+                by_type.setdefault(node_type, []).append(candidate)
+    return by_type

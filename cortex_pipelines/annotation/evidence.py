@@ -169,7 +169,7 @@ class FileReading:
         context = FileContext(grammar.language, path, settings)
         for node_type in sorted(self._walk.visits):
             for detector in by_type.get(node_type, ()):
-                marks.update(detector.find_all(self._walk.visits[node_type], context))
+                marks.update(detector.find(self._walk.visits[node_type], context))
         self._settings = settings
         methods = Counter(
             unit["qualified_name"].removesuffix(unit["name"]).rstrip(".") for unit in units if unit["kind"] == "method"

@@ -24,7 +24,9 @@ _PARAMETERS = frozenset(
     }
 )
 STRINGS = {language: types_of("literal", language) - {"regex"} for language in LANGUAGES}
-FUNCTIONS = {language: types_of("function", language) for language in LANGUAGES}
+FUNCTIONS, IFS, TERNARIES, COMMENTS = (
+    {language: types_of(role, language) for language in LANGUAGES} for role in ("function", "if", "ternary", "skip")
+)
 
 
 def text(node: Node | None) -> str:

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
 
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import child, normalized_text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
-from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 
 _SCRIPT = "javascript typescript"
 _OUTSIDE = r"\b(request|req|ctx)\b\s*[.\[]|\bparams\s*[.\[]|\bargv\b|\bgetParameter\(|\bFormValue\("
@@ -117,32 +116,25 @@ RULES = (
         "query-in-loop", "rust", r"(?s)sqlx::query\w*|.*\.(query_one|query_opt|fetch_one|query_row)", in_loop=True
     ),
 )
-_CALLS = {
-    "python": frozenset({"call"}),
-    "javascript": frozenset({"call_expression", "new_expression"}),
-    "typescript": frozenset({"call_expression", "new_expression"}),
-    "java": frozenset({"method_invocation", "object_creation_expression"}),
-    "go": frozenset({"call_expression"}),
-    "rust": frozenset({"call_expression"}),
-}
 
 
-class UnsafeCalls(Detector):
-    labels = tuple(sorted({rule.label for rule in RULES}))
-    types: ClassVar = _CALLS
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        name = called(visit.node)
-        if not name or len(name) > 200:
-            return
-        arguments: str | None = None
-        for rule, callee, arguments_pattern in _rules(context.language):
-            if (rule.in_loop and not visit.loops) or not callee.fullmatch(name):
-                continue
-            if arguments is None:
-                arguments = normalized_text(child(visit.node, "arguments"))
-            if arguments_pattern is None or arguments_pattern.search(arguments):
-                yield evidence(rule.label, visit.node)
+@detector(
+    *{rule.label for rule in RULES},
+    python="call",
+    script="call_expression new_expression",
+    java="method_invocation object_creation_expression",
+    go="call_expression",
+    rust="call_expression",
+)
+def unsafe_calls(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    name = called(visit.node)
+    if not name or len(name) > 200:
+        return
+    for rule, callee, arguments in _rules(context.language):
+        if (rule.in_loop and not visit.loops) or not callee.fullmatch(name):
+            continue
+        if arguments.search(normalized_text(child(visit.node, "arguments"))):
+            yield evidence(rule.label, visit.node)
 
 
 def called(call: Node) -> str:
@@ -158,9 +150,6 @@ def called(call: Node) -> str:
 
 
 @cache
-def _rules(language: str) -> tuple[tuple[CallRule, re.Pattern[str], re.Pattern[str] | None], ...]:
-    return tuple(
-        (rule, re.compile(rule.callee), re.compile(rule.arguments) if rule.arguments else None)
-        for rule in RULES
-        if language in rule.languages.split()
-    )
+def _rules(language: str) -> list[tuple[CallRule, re.Pattern[str], re.Pattern[str]]]:
+    rules = [rule for rule in RULES if language in rule.languages.split()]
+    return [(rule, re.compile(rule.callee), re.compile(rule.arguments)) for rule in rules]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar
 
 from tree_sitter import Node
 
@@ -18,7 +17,7 @@ from cortex_pipelines.annotation.complexity.nodes import (
     text,
 )
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
-from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 
 _MAX_CLASS_BYTES = 200_000
 _ROLES = re.compile(
@@ -30,8 +29,10 @@ _SUBSCRIBE = re.compile(
     r"(?i)^(subscribe|attach|register|on|add_?(\w*_?)?(listener|observer|subscriber|handler|callback))$"
 )
 _NOTIFY = re.compile(r"(?i)^(notify|emit|publish|fire|dispatch|trigger|broadcast)(_?\w*)$")
+_STORE = re.compile(r"(?i)^(get|find|save|add|delete|remove|update|list|load|fetch|insert|all)(_|[A-Z]|$)")
 _VISIT = re.compile(r"^visit_?[A-Za-z]\w*$")
 _IS_NEXT = re.compile(r"_*(next|successor|next_handler|nextHandler)")
+_NOT_IMPLEMENTED = re.compile(r"raise NotImplementedError|throw new \w*(Error|Exception)\(.*(mplement|bstract)")
 _ON_NEXT = re.compile(r"\b(?:self|this)\._*(next|successor|next_handler|nextHandler)\??\.(\w+)\(")
 _ON_FIELD = re.compile(r"(?<![\w.])(?:(?:self|this)\.)?(\w+)\.(\w+)\(")
 _KEPT = re.compile(r"\b(?:self|this)\.\w+ = (\w+)\b")
@@ -39,27 +40,32 @@ _THROUGH_PARTS = re.compile(r"(?:self|this)\.\w*(?:children|parts|components|ite
 _WORDS = re.compile(r"\w+")
 
 
-class ClassPatterns(Detector):
+@detector(
+    "builder",
+    "observer",
+    "visitor",
+    "repository",
+    "dependency-injection",
+    "singleton",
+    "command",
+    "iterator",
+    "template-method",
+    "composite",
+    "chain-of-responsibility",
+    "decorator",
+    python="class_definition",
+    javascript="class class_declaration",
+    typescript="abstract_class_declaration class class_declaration",
+    java="class_declaration interface_declaration",
+    rust="impl_item trait_item",
+)
+def class_patterns(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     """Detects design patterns formed by several methods of a class."""
-
-    labels = (
-        *("builder", "observer", "visitor", "repository", "dependency-injection", "singleton", "command"),
-        *("iterator", "template-method", "composite", "chain-of-responsibility", "decorator"),
-    )
-    types: ClassVar = {
-        "python": frozenset({"class_definition"}),
-        "javascript": frozenset({"class_declaration", "class"}),
-        "typescript": frozenset({"class_declaration", "class", "abstract_class_declaration"}),
-        "java": frozenset({"class_declaration", "interface_declaration"}),
-        "rust": frozenset({"impl_item", "trait_item"}),
-    }
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        if visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
-            return
-        model = ClassModel(visit.node, context.language)
-        for label, node in _patterns(model):
-            yield evidence(label, node)
+    if visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
+        return
+    model = ClassModel(visit.node, context.language)
+    for label, node in _patterns(model):
+        yield evidence(label, node)
 
 
 def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
@@ -75,11 +81,7 @@ def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
     visits = [name for name in names if _VISIT.match(name)]
     if len(visits) >= 2:
         yield "visitor", model.methods[visits[0]]
-    stored = [
-        n
-        for n in names
-        if re.match(r"(?i)^(get|find|save|add|delete|remove|update|list|load|fetch|insert|all)(_|[A-Z]|$)", n)
-    ]
+    stored = [name for name in names if _STORE.match(name)]
     if len(stored) >= 2 and re.search(r"(Repository|Repo|Dao|DAO|Store|Storage)$", model.name):
         yield "repository", model.methods[stored[0]]
     if "execute" in names and re.search(r"(Command|Action|Task|Operation)$", model.name):
@@ -129,18 +131,10 @@ def _injected(model: ClassModel) -> Node | None:
     return None
 
 
-def _calls_own(code: str, step: str) -> bool:
-    """Whether a method calls another of its own object: bare in Java, else through ``self``."""
-    called = f"{step}("
-    return any(f"{before}{called}" in f" {code}" for before in ("self.", "this.", " ", "(", "!", "{"))
-
-
 def _single(model: ClassModel) -> Node | None:
     if model.language == "python":
         new_method = model.methods.get("__new__")
-        return (
-            new_method if new_method is not None and re.search(r"_instances?\b", normalized_text(new_method)) else None
-        )
+        return new_method if re.search(r"_instances?\b", normalized_text(new_method)) else None
     for name in ("getInstance", "get_instance", "instance", "shared"):
         method = model.methods.get(name)
         if method is not None and "static" in normalized_text(method).split("(")[0].split():
@@ -151,15 +145,8 @@ def _single(model: ClassModel) -> Node | None:
 def _template(model: ClassModel) -> Node | None:
     step_names = set()
     for name, method in model.methods.items():
-        body = child(method, "body")
-        if body is None and "abstract" in normalized_text(method).split():
-            step_names.add(name)
-        last = last_statement(method)
-        if last is not None and normalized_text(last).startswith("raise NotImplementedError"):
-            step_names.add(name)
-        if last is not None and re.match(
-            r"throw new \w*(Error|Exception)\(.*(mplement|bstract)", normalized_text(last)
-        ):
+        is_declared = child(method, "body") is None and "abstract" in normalized_text(method).split()
+        if is_declared or _NOT_IMPLEMENTED.match(normalized_text(last_statement(method))):
             step_names.add(name)
     body_of_class = child(model.node, "body")
     for member in body_of_class.named_children if body_of_class is not None else []:
@@ -168,8 +155,10 @@ def _template(model: ClassModel) -> Node | None:
         if member.type == "abstract_method_signature":
             step_names.add(text(child(member, "name")))
     for name, method in model.methods.items():
-        code = normalized_text(child(method, "body"))
-        if name not in step_names and any(_calls_own(code, step) for step in step_names):
+        code = f" {normalized_text(child(method, 'body'))}"
+        # a call of its own object is bare in Java, else through `self`
+        calls = (f"{before}{step}(" for step in step_names for before in ("self.", "this.", " ", "(", "!", "{"))
+        if name not in step_names and any(call in code for call in calls):
             return method
     return None
 
@@ -221,37 +210,23 @@ def _wrapping(model: ClassModel) -> Node | None:
 _ACCESS = re.compile(r"^(get|set|is|has)[A-Z_]")
 
 
-class DataClass(Detector):
-    labels = ("data-class",)
-    types: ClassVar = {
-        "python": frozenset({"class_definition"}),
-        "javascript": frozenset({"class_declaration"}),
-        "typescript": frozenset({"class_declaration"}),
-        "java": frozenset({"class_declaration"}),
-    }
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        decorated = visit.parent is not None and visit.parent.type == "decorated_definition"
-        if decorated or visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
-            return
-        name_node = child(visit.node, "name")
-        if name_node is not None and _only_keeps(ClassModel(visit.node, context.language)):
-            yield evidence("data-class", name_node)
-
-
-def _only_keeps(model: ClassModel) -> bool:
-    if model.ancestors:
-        return False
-    other_members = [
-        name for name, method in model.methods.items() if name not in CONSTRUCTORS and not _is_access(method, name)
-    ]
-    return not other_members and _kept_values(model) >= 2
+@detector("data-class", python="class_definition", script="class_declaration", java="class_declaration")
+def data_class(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    decorated = visit.parent is not None and visit.parent.type == "decorated_definition"
+    if decorated or visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
+        return
+    name_node, model = child(visit.node, "name"), ClassModel(visit.node, context.language)
+    if name_node is None or model.ancestors:
+        return
+    only_accesses = all(name in CONSTRUCTORS or _is_access(method, name) for name, method in model.methods.items())
+    if only_accesses and _kept_values(model) >= 2:
+        yield evidence("data-class", name_node)
 
 
 def _is_access(method: Node, name: str) -> bool:
-    inside = statements(child(method, "body"))
     if name in ("__repr__", "__eq__", "__str__", "toString", "equals", "hashCode", "__hash__"):
         return True
+    inside = statements(child(method, "body"))
     plain = len(inside) == 1 and re.fullmatch(
         r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?", normalized_text(bare(inside[0]))
     )
@@ -264,13 +239,7 @@ def _kept_values(model: ClassModel) -> int:
     if maker is None or model.language == "java":
         return len(fields)
     inside = statements(child(maker, "body"))
-    plain = [
-        statement
-        for statement in inside
-        if re.fullmatch(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", normalized_text(bare(statement)))
-    ]
-    if len(plain) < len(
-        [statement for statement in inside if not normalized_text(statement).startswith(('"', "super"))]
-    ):
-        return 0
-    return len(plain) + len(fields)
+    assigning = re.compile(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?")
+    plain = sum(assigning.fullmatch(normalized_text(bare(statement))) is not None for statement in inside)
+    relevant = sum(not normalized_text(statement).startswith(('"', "super")) for statement in inside)
+    return 0 if plain < relevant else plain + len(fields)

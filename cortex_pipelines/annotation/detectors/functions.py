@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import ClassVar
 
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import (
     FUNCTIONS,
+    IFS,
     child,
     descendants,
     normalized_text,
@@ -16,9 +16,8 @@ from cortex_pipelines.annotation.complexity.nodes import (
     statements,
     text,
 )
-from cortex_pipelines.annotation.complexity.syntax import types_of
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
-from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 
 _MAX_FUNCTION_BYTES = 20_000
 _TRUE = frozenset({"True", "False", "true", "false"})
@@ -36,28 +35,19 @@ def name_of(parameter: Node) -> str:
     return text(name_node) if name_node is not None and name_node.child_count == 0 else ""
 
 
-class BooleanFlag(Detector):
+@detector("boolean-flag", types=FUNCTIONS)
+def boolean_flag(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     """A boolean parameter that switches a function between two behaviours."""
-
-    labels = ("boolean-flag",)
-    types: ClassVar = FUNCTIONS
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        node = visit.node
-        name, body = text(child(node, "name")), child(node, "body")
-        if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
-            return
-        if name.startswith(_STATED):
-            return
-        flags = {name_of(parameter): parameter for parameter in parameters_of(node) if _is_flag(parameter)}
-        if not flags:
-            return
-        conditions = set()
-        for branch in descendants(body, types_of("if", context.language), FUNCTIONS[context.language]):
-            conditions.add(normalized_text(child(branch, "condition")).strip("() !").removeprefix("not "))
-        for flag, parameter in flags.items():
-            if flag and flag in conditions:
-                yield evidence("boolean-flag", parameter)
+    node = visit.node
+    name, body = text(child(node, "name")), child(node, "body")
+    if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or name.startswith(_STATED):
+        return
+    flags = {name_of(parameter): parameter for parameter in parameters_of(node) if _is_flag(parameter)}
+    branches = descendants(body, IFS[context.language], FUNCTIONS[context.language]) if flags else ()
+    conditions = {normalized_text(child(branch, "condition")).strip("() !").removeprefix("not ") for branch in branches}
+    for flag, parameter in flags.items():
+        if flag and flag in conditions:
+            yield evidence("boolean-flag", parameter)
 
 
 def _is_flag(parameter: Node) -> bool:
@@ -76,44 +66,38 @@ _ACCESSES = {
 }
 
 
-class FeatureEnvy(Detector):
+@detector(
+    "feature-envy",
+    python="function_definition",
+    script="method_definition",
+    java="method_declaration",
+    rust="function_item",
+)
+def feature_envy(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     """A method that uses another object's data far more than its own."""
-
-    labels = ("feature-envy",)
-    types: ClassVar = {
-        "python": frozenset({"function_definition"}),
-        "javascript": frozenset({"method_definition"}),
-        "typescript": frozenset({"method_definition"}),
-        "java": frozenset({"method_declaration"}),
-        "rust": frozenset({"function_item"}),
-    }
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        node, settings = visit.node, context.settings
-        body = child(node, "body")
-        if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
+    node, settings = visit.node, context.settings
+    body = child(node, "body")
+    if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
+        return
+    names = [name_of(parameter) for parameter in parameters_of(node)]
+    code = node.text or b""
+    often = [
+        candidate for candidate in names if candidate and code.count(candidate.encode() + b".") >= settings.min_envied
+    ]
+    if not often or not _is_method(visit, context.language):
+        return
+    types, owner, selves = _ACCESSES[context.language]
+    used: Counter[str] = Counter()
+    for candidate in descendants(body, types.split()):
+        object_ = child(candidate, owner)
+        if object_ is not None and object_.child_count == 0:
+            used[text(object_)] += 1
+    own_accesses = sum(used[name] for name in selves)
+    for name in often:
+        envied = name not in selves and used[name] >= settings.min_envied
+        if envied and used[name] >= settings.envy_ratio * max(own_accesses, 1):
+            yield evidence("feature-envy", node)
             return
-        names = [name_of(parameter) for parameter in parameters_of(node)]
-        code = node.text or b""
-        often = [
-            candidate
-            for candidate in names
-            if candidate and code.count(candidate.encode() + b".") >= settings.min_envied
-        ]
-        if not often or not _is_method(visit, context.language):
-            return
-        types, owner, selves = _ACCESSES[context.language]
-        used: Counter[str] = Counter()
-        for candidate in descendants(body, types.split()):
-            object_ = child(candidate, owner)
-            if object_ is not None and object_.child_count == 0:
-                used[text(object_)] += 1
-        own_accesses = sum(used[name] for name in selves)
-        for name in often:
-            envied = name not in selves and used[name] >= settings.min_envied
-            if envied and used[name] >= settings.envy_ratio * max(own_accesses, 1):
-                yield evidence("feature-envy", node)
-                return
 
 
 def _is_method(visit: NodeVisit, language: str) -> bool:
@@ -133,29 +117,23 @@ def _is_method(visit: NodeVisit, language: str) -> bool:
 _PASSED_ON = re.compile(r"(?<![\w.])(\w+)(?:\.apply|\.call|\.ServeHTTP)?\(\s*(?:\*|\.\.\.|\w+, \*|this|w, r|arg)")
 
 
-class WrappingFunction(Detector):
-    labels = ("decorator",)
-    types: ClassVar = {
-        "python": frozenset({"function_definition"}),
-        "javascript": frozenset({"function_declaration", "arrow_function"}),
-        "typescript": frozenset({"function_declaration", "arrow_function"}),
-        "go": frozenset({"function_declaration"}),
+@detector(
+    "decorator", python="function_definition", script="arrow_function function_declaration", go="function_declaration"
+)
+def wrapping_function(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    node = visit.node
+    body = child(node, "body")
+    if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or visit.function is not None:
+        return
+    parameter_names = {
+        text(identifier) for identifier in descendants(child(node, "parameters") or node, {"identifier"})
     }
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        node = visit.node
-        body = child(node, "body")
-        if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES or visit.function is not None:
-            return
-        parameter_names = {
-            text(identifier) for identifier in descendants(child(node, "parameters") or node, {"identifier"})
-        }
-        inner = _returned_function(body, context.language)
-        if inner is None:
-            return
-        code = normalized_text(child(inner, "body"))
-        if any(passed[1] in parameter_names for passed in _PASSED_ON.finditer(code)):
-            yield evidence("decorator", inner)
+    inner = _returned_function(body, context.language)
+    if inner is None:
+        return
+    code = normalized_text(child(inner, "body"))
+    if any(passed[1] in parameter_names for passed in _PASSED_ON.finditer(code)):
+        yield evidence("decorator", inner)
 
 
 def _returned_function(body: Node, language: str) -> Node | None:
@@ -177,16 +155,9 @@ def _returned_function(body: Node, language: str) -> Node | None:
     return next(descendants(last[0], functions), None)
 
 
-class ReturnInFinally(Detector):
-    labels = ("return-in-finally",)
-    types: ClassVar = {
-        language: frozenset({"finally_clause"}) for language in ("python", "javascript", "typescript", "java")
-    }
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        body = child(visit.node, "body") or next(
-            (part for part in visit.node.named_children if not part.is_extra), None
-        )
-        for statement in statements(body):
-            if statement.type == "return_statement":
-                yield evidence("return-in-finally", statement)
+@detector("return-in-finally", python="finally_clause", script="finally_clause", java="finally_clause")
+def return_in_finally(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    body = child(visit.node, "body") or next((part for part in visit.node.named_children if not part.is_extra), None)
+    for statement in statements(body):
+        if statement.type == "return_statement":
+            yield evidence("return-in-finally", statement)

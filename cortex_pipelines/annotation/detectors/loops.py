@@ -1,7 +1,6 @@
 """Costly or non-idiomatic loops."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from tree_sitter import Node
 
@@ -15,35 +14,28 @@ from cortex_pipelines.annotation.complexity.nodes import (
     text,
 )
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
-from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 
 _LISTS = frozenset({"list", "list_comprehension", "array", "array_expression"})
 _SEARCHES = frozenset({"includes", "indexOf", "contains"})
+_PLAIN_VALUES = frozenset({"integer", "float", "number", "decimal_integer_literal", "call"})
 _MAX_FUNCTION_BYTES = 20_000
 
-_LOOKED_AT = frozenset(
-    {
-        *("augmented_assignment", "assignment", "assignment_expression", "assignment_statement"),
-        *("comparison_operator", "call_expression", "method_invocation"),
-    }
+
+@detector(
+    *("string-concat-in-loop", "list-membership-in-loop"),
+    python="assignment augmented_assignment comparison_operator",
+    script="assignment_expression call_expression",
+    java="assignment_expression method_invocation",
+    go="assignment_statement call_expression",
 )
-
-
-class LoopCosts(Detector):
-    """Strings concatenated or lists searched in each iteration.
-
-    The type of a name is inferred from the function around the loop.
-    """
-
-    labels = ("string-concat-in-loop", "list-membership-in-loop")
-    types: ClassVar = dict.fromkeys(("python", "javascript", "typescript", "java", "go"), _LOOKED_AT)
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        function = visit.function
-        if not visit.loops or function is None or not _may_cost(visit.node):
-            return
-        if function.end_byte - function.start_byte <= _MAX_FUNCTION_BYTES:
-            yield from _costs(visit.node, dict(_kinds(function, context.language)), context.language)
+def loop_costs(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    """Strings concatenated or lists searched in each iteration, by the names' types in the function around it."""
+    function = visit.function
+    if not visit.loops or function is None or not _may_cost(visit.node):
+        return
+    if function.end_byte - function.start_byte <= _MAX_FUNCTION_BYTES:
+        yield from _costs(visit.node, dict(_kinds(function, context.language)), context.language)
 
 
 def _may_cost(node: Node) -> bool:
@@ -54,9 +46,6 @@ def _may_cost(node: Node) -> bool:
         return _owner_and_name(node)[1] in _SEARCHES
     right = child(node, "right")
     return right is not None and right.type not in _PLAIN_VALUES
-
-
-_PLAIN_VALUES = frozenset({"integer", "float", "number", "decimal_integer_literal", "call"})
 
 
 def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidence]:
@@ -81,12 +70,13 @@ def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
     if left is None or right is None:
         return False
     operator = text(child(node, "operator")) or ("+=" if any(part.type == "+=" for part in node.children) else "=")
+    name = text(_only(left))
     if operator == "=":
         added = _only(right)
         first = child(added, "left") if added.type in ("binary_operator", "binary_expression") else None
-        plus = text(child(added, "operator")) == "+"
-        return plus and first is not None and text(first) == text(_only(left)) and (kinds.get(text(first)) == "text")
-    return operator == "+=" and kinds.get(text(_only(left))) == "text"
+        if first is None or text(first) != name or text(child(added, "operator")) != "+":
+            return False
+    return operator in ("=", "+=") and kinds.get(name) == "text"
 
 
 def _only(node: Node) -> Node:
@@ -114,79 +104,56 @@ def _kinds(function: Node, language: str) -> Iterator[tuple[str, str]]:
     """Names of a function that hold text or a list, by their first assignment."""
     assigned_names: set[str] = set()
     for declaration in descendants(function, _DECLARATIONS, FUNCTIONS[language]):
+        declared = normalized_text(child(declaration, "type"))
         if declaration.type == "local_variable_declaration":
-            if normalized_text(child(declaration, "type")) == "String":
-                yield text(child(child(declaration, "declarator") or declaration, "name")), "text"
-            elif normalized_text(child(declaration, "type")).startswith(("List<", "ArrayList<")):
-                yield text(child(child(declaration, "declarator") or declaration, "name")), "list"
+            if declared == "String" or declared.startswith(("List<", "ArrayList<")):
+                kind = "text" if declared == "String" else "list"
+                yield text(child(child(declaration, "declarator") or declaration, "name")), kind
             continue
-        name = child(declaration, "name", "left")
-        value = child(declaration, "value", "right")
-        if name is None or text(_only(name)) in assigned_names:
+        name_node, value = child(declaration, "name", "left"), child(declaration, "value", "right")
+        name = text(_only(name_node)) if name_node is not None else ""
+        if name_node is None or name in assigned_names:
             continue
-        assigned_names.add(text(_only(name)))
+        assigned_names.add(name)
         if value is None:
-            if normalized_text(child(declaration, "type")) == "string":
-                yield text(name), "text"
+            if declared == "string":
+                yield name, "text"
             continue
-        kind = _kind(bare(_only(value)), language)
-        if kind:
-            yield text(_only(name)), kind
+        value = bare(_only(value))
+        if value.type in STRINGS[language]:
+            yield name, "text"
+        elif value.type in _LISTS or (value.type == "call" and text(child(value, "function")) == "list"):
+            yield name, "list"
 
 
-def _kind(value: Node, language: str) -> str:
-    if value.type in STRINGS[language]:
-        return "text"
-    if value.type in _LISTS:
-        return "list"
-    if value.type == "call" and text(child(value, "function")) == "list":
-        return "list"
-    return ""
+@detector("await-in-loop", python="await", script="await_expression")
+def await_in_loop(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    waits = "sleep" in normalized_text(visit.node) or "delay" in normalized_text(visit.node).lower()
+    if visit.loops and not waits:
+        yield evidence("await-in-loop", visit.node)
 
 
-class AwaitInLoop(Detector):
-    labels = ("await-in-loop",)
-    types: ClassVar = {
-        "python": frozenset({"await"}),
-        "javascript": frozenset({"await_expression"}),
-        "typescript": frozenset({"await_expression"}),
-    }
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        waits = "sleep" in normalized_text(visit.node) or "delay" in normalized_text(visit.node).lower()
-        if visit.loops and not waits:
-            yield evidence("await-in-loop", visit.node)
-
-
-class DeferInLoop(Detector):
+@detector("defer-in-loop", go="defer_statement")
+def defer_in_loop(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     """A Go ``defer`` in a loop, which runs only when the function returns."""
-
-    labels = ("defer-in-loop",)
-    types: ClassVar = {"go": frozenset({"defer_statement"})}
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        if visit.loops:
-            yield evidence("defer-in-loop", visit.node)
+    if visit.loops:
+        yield evidence("defer-in-loop", visit.node)
 
 
-class RangeLenLoop(Detector):
+@detector("range-len-loop", python="for_statement")
+def range_len_loop(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     """Python loop over indices instead of elements."""
-
-    labels = ("range-len-loop",)
-    types: ClassVar = {"python": frozenset({"for_statement"})}
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        index, over = (child(visit.node, "left"), normalized_text(child(visit.node, "right")).replace(" ", ""))
-        if index is None or not (over.startswith("range(len(") and over.endswith("))")):
-            return
-        body, sequence = child(visit.node, "body"), over[10:-2]
-        if body is None or body.end_byte - body.start_byte > _MAX_FUNCTION_BYTES:
-            return
-        used = [reference for reference in descendants(body, {"identifier"}) if reference.text == index.text]
-        plain = [
-            reference
-            for reference in descendants(body, {"subscript"})
-            if normalized_text(reference).replace(" ", "") == f"{sequence}[{text(index)}]"
-        ]
-        if used and len(used) == len(plain):
-            yield Evidence(visit.node.start_byte, body.start_byte, "range-len-loop")
+    index, over = child(visit.node, "left"), normalized_text(child(visit.node, "right")).replace(" ", "")
+    if index is None or not (over.startswith("range(len(") and over.endswith("))")):
+        return
+    body, sequence = child(visit.node, "body"), over[10:-2]
+    if body is None or body.end_byte - body.start_byte > _MAX_FUNCTION_BYTES:
+        return
+    used = [reference for reference in descendants(body, {"identifier"}) if reference.text == index.text]
+    plain = [
+        reference
+        for reference in descendants(body, {"subscript"})
+        if normalized_text(reference).replace(" ", "") == f"{sequence}[{text(index)}]"
+    ]
+    if used and len(used) == len(plain):
+        yield Evidence(visit.node.start_byte, body.start_byte, "range-len-loop")

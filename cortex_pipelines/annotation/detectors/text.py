@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import STRINGS, child, normalized_text, text
-from cortex_pipelines.annotation.complexity.syntax import types_of
+from cortex_pipelines.annotation.complexity.nodes import COMMENTS, STRINGS, child, normalized_text, text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
-from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detector, evidence
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
@@ -30,24 +28,20 @@ _OPERATIONS = frozenset(
 _TESTS = re.compile(r"(?i)\b(len|length|size|count|status|argc|shape|ndim)\b|version_info")
 
 
-class MagicNumber(Detector):
-    labels = ("magic-number",)
-    types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        outer = visit.parent
-        if visit.function is None or outer is None:
-            return
-        if outer.type == "unary_operator" and visit.grandparent is not None:
-            outer = visit.grandparent
-        if outer.type not in _OPERATIONS or _value(visit.node) in _PLAIN:
-            return
-        if text(child(outer, "operator")) in ("||", "&&", "??"):
-            return
-        siblings = [sibling for sibling in outer.named_children if sibling.id != visit.node.id]
-        # a count of arguments is what it is; two numbers are a calculation written out
-        if any(_TESTS.search(normalized_text(sibling)) or sibling.type in _NUMBERS for sibling in siblings):
-            return
+@detector("magic-number", types=dict.fromkeys(LANGUAGES, _NUMBERS))
+def magic_number(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    outer = visit.parent
+    if visit.function is None or outer is None:
+        return
+    if outer.type == "unary_operator" and visit.grandparent is not None:
+        outer = visit.grandparent
+    if outer.type not in _OPERATIONS or text(child(outer, "operator")) in ("||", "&&", "??"):
+        return
+    if _value(visit.node) in _PLAIN:
+        return
+    siblings = [sibling for sibling in outer.named_children if sibling.id != visit.node.id]
+    # a count of arguments is what it is; two numbers are a calculation written out
+    if not any(_TESTS.search(normalized_text(sibling)) or sibling.type in _NUMBERS for sibling in siblings):
         yield evidence("magic-number", visit.node)
 
 
@@ -61,25 +55,20 @@ def _value(node: Node) -> float:
 
 
 _QUERY = re.compile(
-    r"\W*(SELECT\s[^;]*\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s"
-    r"|DROP\s+TABLE\s)",
-    re.IGNORECASE,
+    r"(?i)\W*(SELECT\s[^;]*\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|DROP\s+TABLE\s)"
 )
 _JOINING = frozenset({"binary_operator", "binary_expression"})
 _FORMATTING = re.compile(r"(\.format|^fmt\.S?printf|^String\.format|Sprintf)$")
 
 
-class QueryByConcatenation(Detector):
-    labels = ("sql-concatenation",)
-    types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        node = visit.node
-        if node.type == "macro_invocation":
-            if normalized_text(node).startswith("format!") and _query(normalized_text(node)[7:]) and "{" in text(node):
-                yield evidence("sql-concatenation", node)
-        elif _query(normalized_text(node)) and (assembled := _assembled(visit)) is not None:
-            yield evidence("sql-concatenation", assembled)
+@detector("sql-concatenation", types=STRINGS | {"rust": frozenset({"macro_invocation"})})
+def query_by_concatenation(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    node = visit.node
+    if node.type == "macro_invocation":
+        if normalized_text(node).startswith("format!") and _query(normalized_text(node)[7:]) and "{" in text(node):
+            yield evidence("sql-concatenation", node)
+    elif _query(normalized_text(node)) and (assembled := _assembled(visit)) is not None:
+        yield evidence("sql-concatenation", assembled)
 
 
 def _query(string: str) -> bool:
@@ -102,34 +91,27 @@ def _assembled(visit: NodeVisit) -> Node | None:
         return outer if operator in ("+", "%") and not constant else None
     if outer.type in ("attribute", "argument_list") and visit.grandparent is not None:
         callee = child(visit.grandparent, "function")
-        name = normalized_text(callee) or ".".join(
-            normalized_text(child(visit.grandparent, field)) for field in ("object", "name")
-        )
+        parts = (child(visit.grandparent, field) for field in ("object", "name"))
+        name = normalized_text(callee) or ".".join(map(normalized_text, parts))
         formatted = outer.type == "attribute" or outer.named_children[0].id == node.id
         if formatted and _FORMATTING.search(name):
             return visit.grandparent
     return None
 
 
-class HardCodedBind(Detector):
-    labels = ("hard-coded-bind",)
-    types: ClassVar = STRINGS
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        inside = text(visit.node).strip("\"'`") if visit.node.end_byte - visit.node.start_byte < 40 else ""
-        outer = visit.parent
-        is_argument = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
-        if is_argument and visit.function is not None and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside):
-            yield evidence("hard-coded-bind", visit.node)
+@detector("hard-coded-bind", types=STRINGS)
+def hard_coded_bind(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    inside = text(visit.node).strip("\"'`") if visit.node.end_byte - visit.node.start_byte < 40 else ""
+    outer = visit.parent
+    is_argument = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
+    if is_argument and visit.function is not None and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside):
+        yield evidence("hard-coded-bind", visit.node)
 
 
-class RawHtml(Detector):
-    labels = ("raw-html",)
-    types: ClassVar = dict.fromkeys(("javascript", "typescript"), frozenset({"jsx_attribute"}))
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        if normalized_text(visit.node).startswith("dangerouslySetInnerHTML"):
-            yield evidence("raw-html", visit.node)
+@detector("raw-html", script="jsx_attribute")
+def raw_html(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    if normalized_text(visit.node).startswith("dangerouslySetInnerHTML"):
+        yield evidence("raw-html", visit.node)
 
 
 _TODO = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
@@ -145,50 +127,39 @@ _PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}|https?://|^\s*(
 _STATEMENTS = re.compile(r"statement|declaration|assignment|call|definition|if_expression|let_")
 
 
-class Todo(Detector):
-    labels = ("todo-comment",)
-    types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        if _TODO.search(text(visit.node)):
-            yield evidence("todo-comment", visit.node)
+@detector("todo-comment", types=COMMENTS)
+def todo(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
+    if _TODO.search(text(visit.node)):
+        yield evidence("todo-comment", visit.node)
 
 
-class CommentedOutCode(Detector):
-    labels = ("commented-out-code",)
-    types: ClassVar = Todo.types
-
-    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
-        return self.find_all([visit], context)
-
-    def find_all(self, visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
-        parsed = 0
-        for run in _runs([comment.node for comment in visits]):
-            start, end = run[0].start_byte, run[-1].end_byte
-            if end - start > _MAX_BYTES or parsed >= _MAX_PARSED:
-                continue
-            code = _code("\n".join(text(comment).rstrip("\n") for comment in run))
-            parsed += code is not None
-            if code is not None and _parses(code, context.language):
-                yield Evidence(start, end, "commented-out-code")
+@detector("commented-out-code", types=COMMENTS, together=True)
+def commented_out_code(visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
+    parsed = 0
+    for run in _runs([comment.node for comment in visits]):
+        start, end = run[0].start_byte, run[-1].end_byte
+        if end - start > _MAX_BYTES or parsed >= _MAX_PARSED:
+            continue
+        code = _code("\n".join(text(comment).rstrip("\n") for comment in run))
+        parsed += code is not None
+        if code is not None and _parses(code, context.language):
+            yield Evidence(start, end, "commented-out-code")
 
 
 def _runs(comments: Sequence[Node]) -> Iterator[list[Node]]:
+    """Comments on lines one below the other, at the same margin."""
     run: list[Node] = []
     for comment in comments:
-        if run and not _is_below(run[-1], comment):
-            yield run
-            run = []
+        if run:
+            # a line comment of Rust ends where the next line begins
+            row, column = run[-1].end_point
+            rows = comment.start_point[0] - (row - 1 if column == 0 else row)
+            if rows != 1 or run[-1].start_point[1] != comment.start_point[1]:
+                yield run
+                run = []
         run.append(comment)
     if run:
         yield run
-
-
-def _is_below(first: Node, second: Node) -> bool:
-    # a line comment of Rust ends where the next line begins
-    row, column = first.end_point
-    rows = second.start_point[0] - (row - 1 if column == 0 else row)
-    return rows == 1 and first.start_point[1] == second.start_point[1]
 
 
 def _code(raw: str) -> str | None:
@@ -205,16 +176,14 @@ def _code(raw: str) -> str | None:
 
 def _parses(code: str, language: str) -> bool:
     """Whether text parses without error as more than a name or number."""
+    margin = len(code) - len(code.lstrip(" "))
+    lines = (line[margin:] if line[:margin].isspace() else line for line in code.split("\n"))
+    dedented = "\n".join(lines)
     for before, after in _FRAMES[language]:
-        root = parse(f"{before}{_dedent(code)}{after}".encode(), grammar_for(language)).root_node
+        root = parse(f"{before}{dedented}{after}".encode(), grammar_for(language)).root_node
         if not root.has_error:
             return bool(before) or any(_STATEMENTS.search(statement.type) for statement in root.named_children)
     return False
-
-
-def _dedent(code: str) -> str:
-    first = len(code) - len(code.lstrip(" "))
-    return "\n".join(line[first:] if line[:first].isspace() else line for line in code.split("\n"))
 
 
 # What has to stand around a statement for it to be a file; a header of Python needs a body.
