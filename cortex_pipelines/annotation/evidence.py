@@ -39,14 +39,10 @@ class Halstead:
     def volume(self) -> float:
         """Program length times log2 of the vocabulary size, to six digits."""
         vocabulary = self.distinct_operators + self.distinct_operands
-        return _volume(self.operators + self.operands, vocabulary)
-
-
-def _volume(length: int, vocabulary: int) -> float:
-    if vocabulary < 2:
-        return 0.0
-    exact = _CONTEXT.multiply(Decimal(length), _log2(vocabulary))
-    return float(exact.quantize(_DIGITS, context=_CONTEXT))
+        if vocabulary < 2:
+            return 0.0
+        exact = _CONTEXT.multiply(Decimal(self.operators + self.operands), _log2(vocabulary))
+        return float(exact.quantize(_DIGITS, context=_CONTEXT))
 
 
 @cache
@@ -73,23 +69,18 @@ def complexity_of(walk: WalkResult, start: int, end: int, body_start: int | None
     base = walk.levels.get(start if body_start is None else body_start, 0)
     deepening = [step for step in inside if step.deepens]
     deepest = max(deepening, key=lambda step: step.level, default=None)
+    operators = walk.operator_kinds[bisect_left(walk.operators, start) : bisect_left(walk.operators, end)]
+    operands = walk.operand_texts[bisect_left(walk.operands, start) : bisect_left(walk.operands, end)]
     return Complexity(
         cyclomatic=1 + sum(step.decisions for step in inside),
         cognitive=sum(step.reading for step in inside) + sum(max(step.level - base, 0) for step in deepening),
         nesting=0 if deepest is None else max(deepest.level - base, 0) + 1,
         deepest=None if deepest is None else (deepest.start, deepest.end),
-        halstead=_halstead(walk, start, end),
+        halstead=Halstead(len(set(operators)), len(set(operands)), len(operators), len(operands)),
     )
 
 
-def _halstead(walk: WalkResult, start: int, end: int) -> Halstead:
-    operators = walk.operator_kinds[bisect_left(walk.operators, start) : bisect_left(walk.operators, end)]
-    operands = walk.operand_texts[bisect_left(walk.operands, start) : bisect_left(walk.operands, end)]
-    return Halstead(len(set(operators)), len(set(operands)), len(operators), len(operands))
-
-
 _QUERIES = Path(__file__).parent / "queries"
-_FOUND = "found."
 
 # tree-sitter counts levels in 16 bits; a deeper query would run for hours.
 _MAX_DEPTH = 30_000
@@ -104,26 +95,21 @@ def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], l
     if depth > _MAX_DEPTH:
         return set(), []
     marks: set[Evidence] = set()
-    parameters: dict[int, Node] = {}
-    receivers: set[int] = set()
+    parameters: set[tuple[int, int]] = set()
+    receivers: set[tuple[int, int]] = set()
     for _, captures in matches(grammar, root, _QUERIES):
         for name, nodes in captures.items():
-            if name.startswith(_FOUND):
-                marks |= {evidence(name.removeprefix(_FOUND), node) for node in nodes}
-            elif name == "parameter":
-                parameters |= {node.id: node for node in nodes}
-            elif name == "receiver":
-                receivers |= {node.id for node in nodes}
-    return marks, _starts([node for key, node in parameters.items() if key not in receivers])
-
-
-def _starts(parameters: list[Node]) -> list[int]:
+            if name.startswith("found."):
+                marks |= {evidence(name.removeprefix("found."), node) for node in nodes}
+            elif name in ("parameter", "receiver"):
+                spans = parameters if name == "parameter" else receivers
+                spans |= {(node.start_byte, node.end_byte) for node in nodes}
     starts, last_end = [], -1
-    for start, end in sorted((node.start_byte, node.end_byte) for node in parameters):
+    for start, end in sorted(parameters - receivers):
         if start >= last_end:
             starts.append(start)
             last_end = end
-    return starts
+    return marks, starts
 
 
 _LOG = logging.getLogger(__name__)
@@ -154,18 +140,15 @@ class FileReading:
         labels: frozenset[str] = frozenset(LABELS),
     ) -> None:
         by_type = detectors_of(grammar.language, labels)
-        offsets = {unit["start_byte"] for unit in units} | {
-            unit["body_start_byte"] for unit in units if unit["body_start_byte"] is not None
-        }
-        self._walk: WalkResult = walk(tree, data, grammar.language, offsets, by_type)
+        offsets = {unit[column] for unit in units for column in ("start_byte", "body_start_byte")} - {None}
+        self._walk = walk(tree, data, grammar.language, offsets, by_type)
         self._starts = [step.start for step in self._walk.steps]
         path = units[0]["path"] if units else ""
-        marks: set[Evidence] = set()
-        self._parameters: list[int] = []
         try:
             marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
         except TooManyStepsError as error:
             _LOG.warning("%s: the query for labels and parameters is left out: %s", path, error)
+            marks, self._parameters = set(), []
         context = FileContext(grammar.language, path, settings)
         for node_type in sorted(self._walk.visits):
             for detector in by_type.get(node_type, ()):

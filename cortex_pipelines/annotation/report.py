@@ -77,16 +77,12 @@ def _quantiles(functions: pl.DataFrame) -> str:
     for language in (*sorted(functions["language"].unique().to_list()), None):
         selected = functions if language is None else functions.filter(pl.col("language") == language)
         if selected.height:
-            spans = [_spread(selected[name]) for name in _FIGURES]
+            last = selected.height - 1
+            ordered = [selected[name].sort().to_list() for name in _FIGURES]
+            positions = (last // 2, last * 9 // 10, last)
+            spans = [" / ".join(f"{values[position]:,.0f}" for position in positions) for values in ordered]
             rows.append([language or "all", selected.height, *spans])
-    head = ("language", "functions", *(name.replace("_", " ") for name in _FIGURES))
-    return table(head, rows)
-
-
-def _spread(values: pl.Series) -> str:
-    sorted_values = values.sort().to_list()
-    middle, high = (sorted_values[(len(sorted_values) - 1) // 2], sorted_values[(len(sorted_values) - 1) * 9 // 10])
-    return " / ".join(f"{value:,.0f}" for value in (middle, high, sorted_values[-1]))
+    return table(("language", "functions", *(name.replace("_", " ") for name in _FIGURES)), rows)
 
 
 def _by_kind(findings: pl.DataFrame) -> Iterable[str]:
@@ -98,36 +94,26 @@ def _by_kind(findings: pl.DataFrame) -> Iterable[str]:
             .agg(pl.len().alias("findings"), pl.col("unit_id").n_unique().alias("units"))
             .sort(["findings", "label"], descending=[True, False])
         )
+        rows = [
+            (label, purpose or "", count, units, f"{confidence:.2f}")
+            for label, purpose, confidence, count, units in counts.iter_rows()
+        ]
         yield heading(f"{kind.capitalize()}s ({of_kind.height:,})", 3)
-        yield table(
-            head,
-            [
-                (label, purpose or "", count, units, f"{confidence:.2f}")
-                for label, purpose, confidence, count, units in counts.iter_rows()
-            ],
-        )
+        yield table(head, rows)
 
 
 def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
     of_units = units.select("unit_id", "qualified_name", "code", unit_start="start_byte")
     with_units = findings.join(of_units, on="unit_id").sort("label", "path", "start_byte", "unit_id")
     for (label,), group in with_units.partition_by("label", as_dict=True, maintain_order=True).items():
-        examples = [_example(row) for row in _spread_out(group).iter_rows(named=True)]
+        examples = []
+        spread = group.gather_every(max(1, group.height // _EXAMPLES)).head(_EXAMPLES)
+        for row in spread.iter_rows(named=True):
+            start, end = (row[column] - row["unit_start"] for column in ("start_byte", "end_byte"))
+            text = row["code"].encode()[start:end].decode(errors="replace")
+            cut = text if len(text) <= _EXAMPLE_CHARS else text[:_EXAMPLE_CHARS] + " …"
+            examples.append(code(f"{row['qualified_name']} · {row['path']}:{row['start_line']}", cut))
         yield collapsible(f"{label} ({group.height:,}): {LABELS[label].explanation}", examples)
-
-
-def _spread_out(findings: pl.DataFrame) -> pl.DataFrame:
-    step = max(1, findings.height // _EXAMPLES)
-    return findings.gather_every(step).head(_EXAMPLES)
-
-
-def _example(row: dict[str, object]) -> str:
-    data = str(row["code"]).encode()
-    start = int(str(row["start_byte"])) - int(str(row["unit_start"]))
-    end = int(str(row["end_byte"])) - int(str(row["unit_start"]))
-    text = data[start:end].decode(errors="replace")
-    cut = text if len(text) <= _EXAMPLE_CHARS else text[:_EXAMPLE_CHARS] + " …"
-    return code(f"{row['qualified_name']} · {row['path']}:{row['start_line']}", cut)
 
 
 def _agreement(agreed: Agreement) -> list[str]:
@@ -143,16 +129,10 @@ def _agreement(agreed: Agreement) -> list[str]:
 
 
 def _counts(counts: dict[str, ConfusionCounts]) -> list[Sequence[str]]:
-    return [
-        (
-            name,
-            str(label_counts.both + label_counts.person_only),
-            *map(_rate, (label_counts.precision, label_counts.recall, label_counts.kappa)),
-        )
-        for name, label_counts in sorted(counts.items())
-        if label_counts.both + label_counts.person_only + label_counts.rules_only
-    ]
-
-
-def _rate(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    rows: list[Sequence[str]] = []
+    for name, confusion in sorted(counts.items()):
+        cases = confusion.both + confusion.person_only
+        rates = (confusion.precision, confusion.recall, confusion.kappa)
+        if cases + confusion.rules_only:
+            rows.append((name, str(cases), *("" if rate is None else f"{rate:.2f}" for rate in rates)))
+    return rows

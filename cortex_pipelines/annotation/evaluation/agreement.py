@@ -5,18 +5,18 @@ label may have few cases. The rules were written with the sample at hand, so the
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from cortex_pipelines.annotation.labels.labelling import FileKey, label_units
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.rowcache import RowCache
@@ -54,24 +54,21 @@ def cases(folder: Path = _SAMPLE) -> tuple[LabelledUnit, ...]:
 
     Raises SampleError: the first line of a case does not have four parts.
     """
-    return tuple(
-        _case(language, part)
-        for language in LANGUAGES
-        for part in (folder / f"{language}.txt").read_text(encoding="utf-8").split(f"\n{_MARK}")
-        if part.strip()
-    )
-
-
-def _case(language: str, part: str) -> LabelledUnit:
-    head, _, code = part.removeprefix(_MARK).partition("\n")
-    fields = [field.strip() for field in head.split("|")]
-    if len(fields) != 4:
-        raise SampleError(
-            f"sample/{language}.txt: {head!r}: must be `=== path | qualified name | category | "
-            "labels`, with - for no label"
-        )
-    labels = frozenset(label.strip() for label in fields[3].split(",")) - {"-", ""}
-    return LabelledUnit(language, fields[0], fields[1], fields[2], labels, code.strip("\n") + "\n")
+    sample = []
+    for language in LANGUAGES:
+        for part in (folder / f"{language}.txt").read_text(encoding="utf-8").split(f"\n{_MARK}"):
+            head, _, code = part.removeprefix(_MARK).partition("\n")
+            fields = [field.strip() for field in head.split("|")]
+            if not part.strip():
+                continue
+            if len(fields) != 4:
+                raise SampleError(
+                    f"sample/{language}.txt: {head!r}: must be `=== path | qualified name | category | "
+                    "labels`, with - for no label"
+                )
+            labels = frozenset(label.strip() for label in fields[3].split(",")) - {"-", ""}
+            sample.append(LabelledUnit(language, fields[0], fields[1], fields[2], labels, code.strip("\n") + "\n"))
+    return tuple(sample)
 
 
 @cache
@@ -96,10 +93,11 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
             names = ", ".join(unit.qualified_name for unit in parsed)
             raise SampleError(f"sample/{case.language}.txt: {case.name}: {case.path} has {names}")
         texts[("sample", case.path, str(number))] = case.code
-        rows += [
-            _row(case, number, unit, f"{number}" if unit is named_units[-1] else f"{number}.{index}")
-            for index, unit in enumerate(parsed)
-        ]
+        of_case = {"source": "sample", "path": case.path, "blob": str(number), "language": case.language}
+        for index, unit in enumerate(parsed):
+            identity = f"{number}" if unit is named_units[-1] else f"{number}.{index}"
+            row = {column: getattr(unit, column, None) for column in _COLUMNS}
+            rows.append({**row, **of_case, "unit_id": identity, "generated": False})
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts
 
 
@@ -109,12 +107,6 @@ _COLUMNS: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(("docstring", "code"), pl.String),
     **dict.fromkeys(("has_error", "generated"), pl.Boolean),
 }
-
-
-def _row(case: LabelledUnit, number: int, unit: Unit, identity: str) -> dict[str, Any]:
-    row = {column: getattr(unit, column, None) for column in _COLUMNS}
-    identity_columns = {"unit_id": identity, "source": "sample", "path": case.path, "blob": str(number)}
-    return {**row, **identity_columns, "language": case.language, "generated": False}
 
 
 _PRIOR = 2
@@ -174,20 +166,19 @@ class Agreement:
 def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> Agreement:
     """Compare the rules with the hand-labelled sample."""
     judgements = predict_sample(settings, extraction)
-    categories = sorted(
-        {judgement.case.category for judgement in judgements} | {judgement.category for judgement in judgements}
-    )
+    pairs = [(judgement.category, judgement.case.category) for judgement in judgements]
+    label_pairs = [(judgement.labels, judgement.case.labels) for judgement in judgements]
     return Agreement(
         cases=len(judgements),
         categories={
-            name: _counts([(judgement.category == name, judgement.case.category == name) for judgement in judgements])
-            for name in categories
+            name: _counts([(rule == name, person == name) for rule, person in pairs])
+            for name in sorted({category for pair in pairs for category in pair})
         },
         labels={
-            name: _counts([(name in judgement.labels, name in judgement.case.labels) for judgement in judgements])
+            name: _counts([(name in by_rule, name in by_person) for by_rule, by_person in label_pairs])
             for name in LABELS
         },
-        right=sum(judgement.category == judgement.case.category for judgement in judgements),
+        right=sum(rule == person for rule, person in pairs),
         bands=_bands(judgements),
     )
 
@@ -200,18 +191,11 @@ def cached_agreement(settings: AnnotationSettings, extraction: ExtractionSetting
     key = ("agreement", settings.model_dump(mode="json"), extraction.model_dump(mode="json"))
     cached = cache.get(*key) if cache else None
     if cached is not None:
-        return _read(cached)
+        return TypeAdapter(Agreement).validate_json(cached)
     measured = agreement(settings, extraction)
     if cache:
         cache.put(json.dumps(asdict(measured)).encode(), *key)
     return measured
-
-
-def _read(serialized: bytes) -> Agreement:
-    fields = json.loads(serialized)
-    for name in ("categories", "labels"):
-        fields[name] = {label: ConfusionCounts(**counts) for label, counts in fields[name].items()}
-    return Agreement(**fields | {"bands": tuple((start, rate) for start, rate in fields["bands"])})
 
 
 def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
@@ -220,19 +204,14 @@ def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
     )
 
 
-def _bands(judgements: Iterable[Prediction]) -> tuple[tuple[float, float], ...]:
-    """Accuracy by score band, made monotone by pooling adjacent violators."""
-    groups: list[tuple[float, float, float]] = []  # start, right, cases; with the prior
-    cases = list(judgements)
+def _bands(judgements: Sequence[Prediction]) -> tuple[tuple[float, float], ...]:
+    """Accuracy by score band, made monotone by pooling adjacent violators (isotonic regression)."""
+    pooled: list[list[tuple[float, float, float]]] = []  # of start, right and cases, with the prior
     for start, end in zip(_BANDS, (*_BANDS[1:], 2.0), strict=True):
-        inside = [judgement for judgement in cases if start <= judgement.score < end]
+        inside = [judgement for judgement in judgements if start <= judgement.score < end]
         right = sum(judgement.category == judgement.case.category for judgement in inside)
         middle = (start + min(end, 1.0)) / 2
-        groups.append((start, right + _CATEGORY_PRIOR * middle, len(inside) + _CATEGORY_PRIOR))
-    # pool adjacent violators: isotonic regression
-    pooled: list[list[tuple[float, float, float]]] = []
-    for group in groups:
-        pooled.append([group])
+        pooled.append([(start, right + _CATEGORY_PRIOR * middle, len(inside) + _CATEGORY_PRIOR)])
         while len(pooled) > 1 and _rate(pooled[-2]) > _rate(pooled[-1]):
             last = pooled.pop()
             pooled[-1] += last

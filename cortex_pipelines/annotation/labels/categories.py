@@ -6,7 +6,6 @@ Each matching rule is evidence with a weight; evidence for one category combines
 """
 
 from dataclasses import dataclass
-from functools import reduce
 
 import polars as pl
 
@@ -164,7 +163,13 @@ DEFAULT = "utility"
 def categorise(units: pl.DataFrame) -> pl.DataFrame:
     """Add ``category``, ``category_source`` and ``category_score`` to units."""
     units = units.with_columns(pl.col("patterns").list.join(" ").alias("labels"))
-    scores = units.select(_score(category).alias(category) for category in CATEGORIES)
+    echoes = [
+        LabellingRule(rule.category, rule.weight * share, {column: rule.where["words"]})
+        for rule in RULES
+        if set(rule.where) == {"words"}
+        for column, share in _ECHOES.items()
+    ]
+    scores = units.select(_score(category, [*RULES, *echoes]).alias(category) for category in CATEGORIES)
     best = scores.select(pl.max_horizontal(pl.all())).to_series()
     # ties go to the category declared first; a best score of 0 means no category
     first = [pl.when((pl.col(category) == best) & (best > 0)).then(pl.lit(category)) for category in CATEGORIES]
@@ -180,21 +185,10 @@ def categorise(units: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([units.drop("labels"), labels], how="horizontal")
 
 
-def _score(category: str) -> pl.Expr:
-    doubts = [_doubt(rule) for rule in _with_echoes() if rule.category == category]
-    return 1.0 - reduce(lambda doubt, other: doubt * other, doubts)
-
-
-def _with_echoes() -> list[LabellingRule]:
-    echoes = [
-        LabellingRule(rule.category, rule.weight * share, {column: rule.where["words"]})
-        for rule in RULES
-        if set(rule.where) == {"words"}
-        for column, share in _ECHOES.items()
-    ]
-    return [*RULES, *echoes]
-
-
-def _doubt(rule: LabellingRule) -> pl.Expr:
-    holds = [pl.col(column).cast(pl.String).str.contains(form) for column, form in rule.where.items()]
-    return pl.when(pl.all_horizontal(holds)).then(1.0 - rule.weight).otherwise(1.0)
+def _score(category: str, rules: list[LabellingRule]) -> pl.Expr:
+    doubt: float | pl.Expr = 1.0
+    for rule in rules:
+        if rule.category == category:
+            holds = [pl.col(column).cast(pl.String).str.contains(form) for column, form in rule.where.items()]
+            doubt = doubt * pl.when(pl.all_horizontal(holds)).then(1.0 - rule.weight).otherwise(1.0)
+    return pl.lit(1.0) - doubt

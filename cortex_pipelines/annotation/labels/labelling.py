@@ -13,7 +13,7 @@ from cortex_pipelines.annotation.detector import Evidence, is_test
 from cortex_pipelines.annotation.evidence import FileReading, SizeMetrics, owners
 from cortex_pipelines.annotation.labels.categories import categorise
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS, first_sentence, words_of
-from cortex_pipelines.annotation.settings import AnnotationSettings, QualityWeights
+from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _TYPES = frozenset({"class", "struct", "interface", "trait"})
@@ -45,33 +45,27 @@ def labels_by_name(unit: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]
 
 
 def quality(settings: AnnotationSettings) -> pl.Expr:
-    features = quality_features(settings)
-    weights = settings.quality_weights.model_dump()
-    total = fsum(weights.values())
-    parts = [features[name] * weights[name] for name in QualityWeights.model_fields]
-    mean: pl.Expr = pl.sum_horizontal(parts) / total
+    features, weights = quality_features(settings), settings.quality_weights.model_dump()
+    parts = [features[name] * weight for name, weight in weights.items()]
+    mean: pl.Expr = pl.sum_horizontal(parts) / fsum(weights.values())
     return mean.round(6).alias("quality")
 
 
 def quality_features(settings: AnnotationSettings) -> dict[str, pl.Expr]:
     """Feature values by their names in ``QualityWeights``: 1 is best, 0 worst."""
     return {
-        "documented": _holds(pl.col("docstring").is_not_null()),
+        "documented": pl.col("docstring").is_not_null().cast(pl.Float64),
         "short": _at_most("lines", settings.max_lines),
         "simple": pl.min_horizontal(
             _at_most("cyclomatic", settings.max_cyclomatic), _at_most("cognitive", settings.max_cognitive)
         ),
         "shallow": _at_most("nesting", settings.max_nesting),
         "few_parameters": _at_most("parameters", settings.max_parameters),
-        "named": _holds(pl.col("name").str.len_chars() >= 3),
+        "named": (pl.col("name").str.len_chars() >= 3).cast(pl.Float64),
         "clean": 1.0 / (1 + pl.col("smell_count")),
-        "parses": _holds(~pl.col("has_error")),
-        "hand_written": _holds(~pl.col("generated")),
+        "parses": (~pl.col("has_error")).cast(pl.Float64),
+        "hand_written": (~pl.col("generated")).cast(pl.Float64),
     }
-
-
-def _holds(condition: pl.Expr) -> pl.Expr:
-    return condition.cast(pl.Float64)
 
 
 def _at_most(column: str, limit: int) -> pl.Expr:
@@ -98,15 +92,8 @@ _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "findings": pl.List(_FINDING),
 }
 _KEPT = (
-    "unit_id",
-    "category",
-    "category_source",
-    "category_score",
-    "patterns",
-    "quality",
-    *_COUNTS,
-    "halstead_volume",
-    "findings",
+    *("unit_id", "category", "category_source", "category_score", "patterns", "quality"),
+    *(*_COUNTS, "halstead_volume", "findings"),
 )
 
 
@@ -133,7 +120,7 @@ def _file_facts(units: list[dict[str, Any]], text: str, settings: AnnotationSett
     return [
         {
             "imports": "\n".join(imports),
-            **_unit_facts(unit, data, figures, settings),
+            **_unit_facts(unit, data, figures),
             "patterns": sorted(labels[unit["unit_id"]]),
             "smell_count": sum(LABELS[label].kind != "pattern" for label in labels[unit["unit_id"]]),
             "findings": findings[unit["unit_id"]],
@@ -157,29 +144,19 @@ def _findings(
         is_repeated = item.label in labels[unit["unit_id"]] and LABELS[item.label].kind == "pattern"
         for holder in holders:
             labels[holder["unit_id"]].add(item.label)
-        if not is_repeated:
-            findings[unit["unit_id"]].append(_finding(item, data, ends))
+        if is_repeated:
+            continue
+        end = item.start + len(data[item.start : item.end].rstrip())
+        start_line, end_line = (bisect_left(ends, place) + 1 for place in (item.start, max(end - 1, item.start)))
+        span = {"start_byte": item.start, "end_byte": end, "start_line": start_line, "end_line": end_line}
+        findings[unit["unit_id"]].append({"label": item.label, **span})
     return findings, labels
 
 
-def _finding(item: Evidence, data: bytes, ends: list[int]) -> dict[str, Any]:
-    end = item.start + len(data[item.start : item.end].rstrip())
-    return {
-        "label": item.label,
-        "start_byte": item.start,
-        "end_byte": end,
-        "start_line": bisect_left(ends, item.start) + 1,
-        "end_line": bisect_left(ends, max(end - 1, item.start)) + 1,
-    }
-
-
-def _unit_facts(
-    unit: dict[str, Any], data: bytes, figures: SizeMetrics, settings: AnnotationSettings
-) -> dict[str, Any]:
+def _unit_facts(unit: dict[str, Any], data: bytes, figures: SizeMetrics) -> dict[str, Any]:
     start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
-    name, docstring = unit["name"], unit["docstring"]
+    name, docstring, complexity = unit["name"], unit["docstring"], figures.complexity
     enclosing = unit["qualified_name"].removesuffix(name)
-    complexity = figures.complexity
     return {
         "unit_id": unit["unit_id"],
         "words": words_of(name),
