@@ -13,14 +13,13 @@ from tree_sitter import Tree
 
 from cortex_pipelines.annotation.detector import Evidence
 from cortex_pipelines.annotation.evidence import FileReading
-from cortex_pipelines.annotation.fixes.fixer import Fixer, SmellInstance, applied
+from cortex_pipelines.annotation.fixes.fixer import Fixer, NotFixableError, SmellInstance, applied
 from cortex_pipelines.annotation.fixes.fixers import blocks, python
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import Grammar, grammar_for, parse
 
 _FIXERS: dict[str, tuple[Fixer, str]] = {**blocks.FIXERS, **python.FIXERS}
-_PYTHON_ONLY = frozenset(python.FIXERS)
 # What has to stand around a unit for it to be a file: nothing, or the type that its method is in.
 _FRAMES = {
     "python": ((b"", b""),),
@@ -47,10 +46,13 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
     Returns verified fixes; none for code with syntax errors.
     """
     grammar = grammar_for(language, path)
-    framed = _framed(code.encode(errors="replace"), grammar)
-    if framed is None:
+    for before, after in _FRAMES[grammar.language]:
+        data, frame = before + code.encode(errors="replace") + after, (len(before), len(after))
+        tree = parse(data, grammar)
+        if not tree.root_node.has_error:
+            break
+    else:
         return []
-    data, frame, tree = framed
     smells = _evidence(tree, data, grammar)
     fixes = []
     for evidence in smells:
@@ -58,18 +60,9 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
         if fix is not None and _is_verified(evidence, smells, fix, grammar):
             label = LABELS[evidence.label]
             says = f"{label.explanation} {_FIXERS[evidence.label][1]}"
-            after = fix[frame[0] : len(fix) - frame[1]].decode(errors="replace")
-            fixes.append(SmellFix(evidence.label, str(label.purpose), code, after, says))
+            fixed = fix[frame[0] : len(fix) - frame[1]].decode(errors="replace")
+            fixes.append(SmellFix(evidence.label, str(label.purpose), code, fixed, says))
     return fixes
-
-
-def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree] | None:
-    for before, after in _FRAMES[grammar.language]:
-        framed = before + data + after
-        tree = parse(framed, grammar)
-        if not tree.root_node.has_error:
-            return framed, (len(before), len(after)), tree
-    return None
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
@@ -79,31 +72,26 @@ def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
 
 
 def _fix(evidence: Evidence, data: bytes, frame: tuple[int, int], tree: Tree, grammar: Grammar) -> bytes | None:
-    if evidence.label not in _FIXERS:
+    if evidence.label in python.FIXERS and grammar.language != "python":
         return None
-    if evidence.label in _PYTHON_ONLY and grammar.language != "python":
+    try:
+        edits = _FIXERS[evidence.label][0](SmellInstance(data, grammar.language, tree, evidence))
+    except NotFixableError:
         return None
-    edits = _FIXERS[evidence.label][0](SmellInstance(data, grammar.language, tree, evidence))
-    inside = edits and all(frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits)
+    inside = all(frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits)
     return applied(data, edits) if edits and inside else None
 
 
 def _is_verified(evidence: Evidence, smells: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:
     tree = parse(fixed, grammar)
-    if tree.root_node.has_error or not _compiles(fixed, grammar.language):
+    if tree.root_node.has_error:
         return False
+    if grammar.language == "python":
+        try:
+            ast.parse(textwrap.dedent(fixed.decode()))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
     before = Counter(smell.label for smell in smells)
     after = Counter(smell.label for smell in _evidence(tree, fixed, grammar))
     # what contained the smell may go with it, but nothing may come
     return after[evidence.label] < before[evidence.label] and all(after[label] <= before[label] for label in after)
-
-
-def _compiles(fixed: bytes, language: str) -> bool:
-    """Whether Python's own parser accepts the code too."""
-    if language != "python":
-        return True
-    try:
-        ast.parse(textwrap.dedent(fixed.decode()))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
