@@ -25,7 +25,7 @@ from cortex_pipelines.serving.http.schemas import LONGEST, encodable
 from cortex_pipelines.serving.requests import completion, infill, worker
 from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import Contexts, ProjectServices
+from cortex_pipelines.serving.services import ProjectServices
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
@@ -52,8 +52,23 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
     )
     for tool, annotations in _tools(open_gateway, services):
         server.add_tool(tool, annotations=annotations)
-    if services.context is not None:
-        server.add_prompt(Prompt.from_function(_worker_prompt(services, services.context)))
+    if (context_of := services.context) is not None:
+
+        async def work_on(task: Task, project: Name | None = None) -> UserMessage:
+            """A task with the code that it may be about, each piece under its path and lines.
+
+            task: what is to be done: a sentence, an error message or the text of an issue. project:
+            one project; without it all.
+            """
+
+            def render_prompt() -> Answer:
+                text = worker(services.templates(), task, context_of(task, project, 4_000))
+                return {"text": text.text, "template": str(text.made_by[0])}
+
+            answer = await _work(render_prompt, "data")
+            return UserMessage(TextContent(text=answer["text"], _meta={"template": answer["template"]}))
+
+        server.add_prompt(Prompt.from_function(work_on))
     return server
 
 
@@ -89,7 +104,13 @@ def _tools(
         """
         with _readable_errors():
             gateway = await run_in_threadpool(open_gateway)
-            return await _complete(gateway, prompt, model, suffix, max_tokens)
+            backend = await run_in_threadpool(gateway.backend_for, model)
+            builder = infill(prompt, suffix) if suffix else completion(prompt)
+            prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
+            (answer,) = await collect(gateway, prepared)  # cancelled with the agent's call
+        facts = {"text": answer.text, "finish": answer.finish, "tokens": answer.generated, **backend.identification}
+        notices = {"notice": backend.notice, "cut_tokens": prepared.cut, "flags": sorted(prepared.flags)}
+        return facts | {name: value for name, value in notices.items() if value}
 
     async def route_task(task: Task) -> Answer:
         """Say which master (specialised agent) a task belongs to, from where such tasks went.
@@ -97,7 +118,16 @@ def _tools(
         Gives master, confidence, alternatives and the past tasks that speak for it. With abstained
         true a person should decide.
         """
-        return await _work(lambda: _route(open_gateway(), task))
+
+        def route() -> Answer:
+            gateway = open_gateway()
+            routed: RoutedTask
+            (routed,) = gateway.router.submit([task]).result()
+            gateway.metrics.routed_tasks.labels(routed.decision.decided_by).inc()
+            answer = {**routed.decision.as_json(), "version": routed.decision.model_version}
+            return answer | ({"notice": routed.notice} if routed.notice else {})
+
+        return await _work(route)
 
     async def lineage(model: Name) -> Answer:
         """Show what a model was made from, as a tree: data sets, their versions, and commits.
@@ -205,64 +235,17 @@ def _tools(
         yield remember, _ADDS
 
 
-def _worker_prompt(services: ProjectServices, context_of: Contexts) -> Callable[..., Awaitable[UserMessage]]:
-    async def work_on(task: Task, project: Name | None = None) -> UserMessage:
-        """A task with the code that it may be about, each piece under its path and lines.
-
-        task: what is to be done: a sentence, an error message or the text of an issue. project:
-        one project; without it all.
-        """
-
-        def render_prompt() -> Answer:
-            text = worker(services.templates(), task, context_of(task, project, 4_000))
-            return {"text": text.text, "template": str(text.made_by[0])}
-
-        answer = await _work(render_prompt, "data")
-        content = TextContent(text=answer["text"], _meta={"template": answer["template"]})
-        return UserMessage(content)
-
-    return work_on
-
-
-async def _complete(gateway: Gateway, prompt: str, model: str | None, suffix: str | None, max_tokens: int) -> Answer:
-    backend = await run_in_threadpool(gateway.backend_for, model)
-    builder = infill(prompt, suffix) if suffix else completion(prompt)
-    prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
-    (answer_text,) = await collect(gateway, prepared)  # cancelled with the agent's call
-    answer = {
-        "text": answer_text.text,
-        "finish": answer_text.finish,
-        "tokens": answer_text.generated,
-        "model": backend.served.name,
-        "way": backend.way,
-        "version": backend.version,
-        "release": backend.release,
-    }
-    notices: Answer = {"notice": backend.notice, "cut_tokens": prepared.cut}
-    notices["flags"] = sorted(prepared.flags)
-    return answer | {name: value for name, value in notices.items() if value}
-
-
-def _route(gateway: Gateway, task: str) -> Answer:
-    routed: RoutedTask
-    (routed,) = gateway.router.submit([task]).result()
-    gateway.metrics.routed_tasks.labels(routed.decision.decided_by).inc()
-    answer = {**routed.decision.as_json(), "version": routed.decision.model_version}
-    return answer | ({"notice": routed.notice} if routed.notice else {})
-
-
 def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
     """Lineage of a model, as a tree if the project records one; UnknownModelError for an unknown name."""
     catalogue = gateway.source.current
     if name == ROUTER and catalogue.router is not None:
-        way, version, lineage = (catalogue.router["way"], catalogue.router["version"], catalogue.router.get("lineage"))
-        answer = {"model": ROUTER, "way": way, "version": version}
+        version, lineage = catalogue.router["version"], catalogue.router.get("lineage")
+        answer = {"model": ROUTER, "way": catalogue.router["way"], "version": version}
         project, adapter_version = None, None if version == RULES else version
     else:
         served = catalogue.find(name)
-        answer = {"model": served.name, "way": served.release.way, "version": served.version}
-        answer["release"] = served.release.version
-        lineage = served.details.get("lineage")
+        release, lineage = served.release, served.details.get("lineage")
+        answer = {"model": served.name, "way": release.way, "version": served.version, "release": release.version}
         project, adapter_version = served.details.get("project"), served.release.adapter
     if adapter_version is not None and services.lineage is not None:
         return {**answer, "tree": dict(services.lineage(project, adapter_version))}

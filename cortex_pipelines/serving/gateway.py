@@ -7,9 +7,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import InitVar, dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -52,6 +52,7 @@ _WITHOUT: Mapping[Condition, Condition] = {"context": "base", "both": "adapter",
 OpenExamples = Callable[[Path], SimilarExamples]
 
 
+@dataclass(eq=False)
 class Gateway:
     """Serves a catalogue of models with one engine.
 
@@ -63,35 +64,24 @@ class Gateway:
         pseudonym: Pseudonym of a user in the editors' events; None to omit users.
     """
 
-    def __init__(
-        self,
-        source: CatalogueSource,
-        engine: Engine,
-        settings: ServingSettings,
-        datasets: DatasetSettings,
-        open_examples: OpenExamples,
-        router: RouterBatcher,
-        state: Path,
-        output_filter: OutputFilter | None = None,
-        rollouts: Rollouts | None = None,
-        experiments: Experiments | None = None,
-        pseudonym: Callable[[str], str] | None = None,
-    ) -> None:
-        self.source = source
-        self.engine = engine
-        self.settings = settings
-        self.datasets = datasets
-        self.router = router
-        self.state = state
-        self.events = EventLog(state, pseudonym)
+    source: CatalogueSource
+    engine: Engine
+    settings: ServingSettings
+    datasets: DatasetSettings
+    open_examples: OpenExamples
+    router: RouterBatcher
+    state: Path
+    output_filter: OutputFilter | None = None
+    rollouts: Rollouts | None = None
+    experiments: Experiments | None = None
+    pseudonym: InitVar[Callable[[str], str] | None] = None
+
+    def __post_init__(self, pseudonym: Callable[[str], str] | None) -> None:
+        self.events = EventLog(self.state, pseudonym)
         self.metrics = Metrics()
-        self.response_cache: LruCache[tuple[TextDelta, ...]] = LruCache(settings.cached_mib * 2**20)
-        self.rollouts = rollouts
-        self.experiments = experiments
+        self.response_cache: LruCache[tuple[TextDelta, ...]] = LruCache(self.settings.cached_mib * 2**20)
         self.tracer: Tracer = NoOpTracer()
         self._shadows = threading.Semaphore(1)
-        self._output_filter = output_filter
-        self._open_examples = open_examples
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
         self._failures: dict[str, tuple[int, float, str]] = {}
         self._lock = threading.Lock()
@@ -141,13 +131,13 @@ class Gateway:
             record_exception=False,  # its message may quote the prompt
             set_status_on_exception=False,
         ) as span:
-            most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
             engine = self.engine
-            room, adder = engine.window - most, self._context_adder(backend)
-            text = builder(PromptTarget(engine.tokenizer, room, adder, backend.served.templates))
+            most = min(sampling.max_tokens, self.settings.max_tokens, engine.window // 2)
+            add_context = self._context_adder(backend)
+            text = builder(PromptTarget(engine.tokenizer, engine.window - most, add_context, backend.served.templates))
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)
-            prompt = self.engine.prompt(text.segments, most)
+            prompt = engine.prompt(text.segments, most)
             span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))
         request = PreparedRequest(backend, text, prompt, sampling, count)
         key = job_key(request.job, backend.release)
@@ -158,16 +148,6 @@ class Gateway:
 
     async def stream(self, request: PreparedRequest) -> AsyncIterator[TextDelta]:
         """Stream the answers; closing the iterator cancels the rest. Raises BusyError or EngineError."""
-        with self._recording_outcome(request):
-            async with aclosing(self._stream(request)) as deltas:
-                async for delta in deltas:
-                    yield delta
-
-    async def _stream(self, request: PreparedRequest) -> AsyncGenerator[TextDelta]:
-        if request.cached_deltas is not None:
-            for cached_delta in self._replay(request, request.cached_deltas):
-                yield cached_delta
-            return
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -177,25 +157,18 @@ class Gateway:
 
         began = time.perf_counter()
         first = True
-        with self._submitted(request, deliver) as receive:
+        with self._recording_outcome(request), self._submitted(request, deliver) as receive:
             while (event := await events.get()) is not None:
                 delta = receive(event)
-                if first:
+                if first and request.cached_deltas is None:
                     self.metrics.first_token.observe(time.perf_counter() - began)
-                    first = False
+                first = False
                 if delta is not None:
                     yield delta
 
     def stream_blocking(self, request: PreparedRequest) -> Iterator[TextDelta]:
-        with self._recording_outcome(request):
-            yield from self._stream_blocking(request)
-
-    def _stream_blocking(self, request: PreparedRequest) -> Iterator[TextDelta]:
-        if request.cached_deltas is not None:
-            yield from self._replay(request, request.cached_deltas)
-            return
         events: SimpleQueue[Event] = SimpleQueue()
-        with self._submitted(request, events.put) as receive:
+        with self._recording_outcome(request), self._submitted(request, events.put) as receive:
             while (event := events.get()) is not None:
                 if (delta := receive(event)) is not None:
                     yield delta
@@ -204,8 +177,8 @@ class Gateway:
     def _submitted(
         self, request: PreparedRequest, deliver: Callable[[Event], None]
     ) -> Iterator[Callable[[TextDelta | BaseException], TextDelta | None]]:
-        """Submit a request, cancelled on exit; yields what counts and filters its deltas."""
-        cancel = self._submit(request, self._counting_delivery(request, deliver))
+        """Submit a request, cancelled on exit, or replay its cached answer; yields what counts and filters deltas."""
+        cancel = self._submit(request, deliver)
         spend = current_principal().spend
         spend(len(request.prompt.ids))
         filter_delta = self._start_filter(request)
@@ -224,16 +197,12 @@ class Gateway:
             cancel()
             filter_delta.end(len(request.flags))
 
-    def _replay(self, request: PreparedRequest, deltas: Sequence[TextDelta]) -> Iterator[TextDelta]:
-        """Replay cached answers, counted and filtered like new ones."""
-        filter_delta = self._start_filter(request)
-        current_principal().spend(len(request.prompt.ids) + sum(delta.generated for delta in deltas))
-        for delta in deltas:
-            if (filtered := filter_delta(delta)) is not None:
-                yield filtered
-        filter_delta.end(len(request.flags))
-
     def _submit(self, request: PreparedRequest, deliver: Callable[[Event], None]) -> Callable[[], None]:
+        if request.cached_deltas is not None:
+            for event in (*request.cached_deltas, None):
+                deliver(event)
+            return lambda: None
+        deliver = self._counting_delivery(request, deliver)
         if request.key is not None:
             store = partial(self.response_cache.store, request.key)
             deliver = storing_delivery(deliver, request.count, store)
@@ -356,7 +325,7 @@ class Gateway:
         self.router.close()
 
     def _start_filter(self, request: PreparedRequest) -> ScreeningSpan:
-        if self._output_filter is None:
+        if self.output_filter is None:
             return ScreeningSpan(NoOpTracer(), lambda piece: piece)
 
         def note(rule: str) -> None:
@@ -364,7 +333,7 @@ class Gateway:
                 self.metrics.flagged.labels(rule).inc()
                 request.flags.add(rule)
 
-        return ScreeningSpan(self.tracer, StreamFilter(self._output_filter, request.text.text, note).add)
+        return ScreeningSpan(self.tracer, StreamFilter(self.output_filter, request.text.text, note).add)
 
     def _load(self, adapter: AdapterFiles) -> tuple[LoadedAdapter | None, str]:
         """Load an adapter; None and the reason if refused. Retries with exponential backoff."""
@@ -393,5 +362,5 @@ class Gateway:
         key = (folder, backend.served.release.index)
         with self._lock:
             if key not in self._examples:
-                self._examples[key] = self._open_examples(folder)
+                self._examples[key] = self.open_examples(folder)
         return self._examples[key].prepend_examples

@@ -1,6 +1,7 @@
 """Open a gateway over a project, or over an exported folder without its project."""
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +44,12 @@ def open_gateway(root: Path, default: str | None = None, engine: EngineName | No
     router = RouterBatcher(
         partial(open_served_router, project), partial(catalogue_stamp, root), params.serving.cached_mib * 2**20
     )
-    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_record_conclusion, root))
+
+    def record_conclusion(name: str, version: str, analysis: Analysis) -> None:
+        current_project = open_project(root)
+        conclude(current_project, find_model(current_project, ReleasedModel(ADAPTER, name).name), version, analysis)
+
+    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, record_conclusion)
     examples = partial(SimilarExamples, room=params.evaluation.retrieved_bytes)
     experiments = Experiments(experiment_log(root), partial(finish, root))
     return gateway_over(root, params, base, engine, source, examples, router, rollouts, experiments)
@@ -77,12 +83,6 @@ def gateway_over(
     )
 
 
-def _record_conclusion(root: Path, name: str, version: str, analysis: Analysis) -> None:
-    project = open_project(root)
-    model = find_model(project, ReleasedModel(ADAPTER, name).name)
-    conclude(project, model, version, analysis)
-
-
 def open_exported(folder: Path, key: Path | None = None, engine: EngineName | None = None) -> Gateway:
     """Open the gateway over a folder that ``cortex export`` wrote as ``peft`` or ``merged``; trusts ``key``."""
     root = served_root()
@@ -100,10 +100,17 @@ def open_exported(folder: Path, key: Path | None = None, engine: EngineName | No
     if not is_merged:  # a merged model always contains its adapter
         models[name] = with_ways(served, None, None)
         models[BASE] = ServedModel(BASE, Release("base", digest), details={"base": details["base"]})
+
+    def no_examples(_folder: Path) -> SimilarExamples:
+        raise LookupError("an exported folder holds no examples")
+
+    def no_router() -> LoadedRouter:
+        raise RouterError("an exported adapter is served without a router")
+
     catalogue = Catalogue(models, name, base.name)
     source = CatalogueSource(lambda: catalogue, lambda: None)
-    router = RouterBatcher(_no_router, lambda: None)
-    return gateway_over(root, load_parameters_anywhere(), base, engine, source, _no_examples, router)
+    router = RouterBatcher(no_router, lambda: None)
+    return gateway_over(root, load_parameters_anywhere(), base, engine, source, no_examples, router)
 
 
 def served_root() -> Path:
@@ -120,43 +127,29 @@ def served_root() -> Path:
 
 
 def _base(folder: Path, manifest: Manifest, root: Path) -> tuple[BaseModel, bool]:
+    """The base of an exported adapter, or the folder itself if the adapter was merged into it."""
     if (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
         return BaseModel(folder, manifest.model, manifest.version), True
-    required_base = manifest.base or {}
+    merged = f"`cortex export {manifest.model} --format merged` writes"
     if not (folder / CONFIGURATION).is_file():
         raise ProjectError(
-            f"{folder} is neither a merged model nor an adapter for PEFT; "
-            f"`cortex export {manifest.model} --format merged` writes one that stands alone"
+            f"{folder} is neither a merged model nor an adapter for PEFT; {merged} one that stands alone"
         )
-    pinned = _pinned(required_base.get("name", ""), root, manifest)
+    required_base = manifest.base or {}
+    name = required_base.get("name", "")
+    pinned: PinnedModel | None = None
+    if name.startswith("pypi:"):
+        source = ModelSource(wheel=name.removeprefix("pypi:"))
+        pinned = PinnedModel(source, resolve_model_pin(source, root))
+    else:
+        with suppress(ProjectError):
+            pinned = pinned_base(open_project(find_root()))
+    if pinned is None or (not name.startswith("pypi:") and base_name(pinned) != name):
+        raise ProjectError(
+            f"{manifest.model} belongs on {name}, which cannot be found from here; {merged} a model that stands alone"
+        )
     if base_digest(pinned) != required_base.get("digest"):
         raise UntrustedModelError(
-            f"{manifest.model} belongs on another {required_base.get('name')} than the one here; "
-            f"`cortex export {manifest.model} --format merged` writes a model that stands alone"
+            f"{manifest.model} belongs on another {name or None} than the one here; {merged} a model that stands alone"
         )
     return resolve_base(pinned, root), False
-
-
-def _pinned(name: str, root: Path, manifest: Manifest) -> PinnedModel:
-    kind, _, wheel = name.partition(":")
-    if kind == "pypi":
-        source = ModelSource(wheel=wheel)
-        return PinnedModel(source, resolve_model_pin(source, root))
-    try:
-        pinned = pinned_base(open_project(find_root()))
-        if base_name(pinned) == name:
-            return pinned
-    except ProjectError:
-        pass
-    raise ProjectError(
-        f"{manifest.model} belongs on {name}, which cannot be found from here; "
-        f"`cortex export {manifest.model} --format merged` writes a model that stands alone"
-    )
-
-
-def _no_examples(_folder: Path) -> SimilarExamples:
-    raise LookupError("an exported folder holds no examples")
-
-
-def _no_router() -> LoadedRouter:
-    raise RouterError("an exported adapter is served without a router")

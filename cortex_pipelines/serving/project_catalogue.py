@@ -98,8 +98,15 @@ class _ProjectAdapter:
         self._name = str(model.partition)
         self._ledger = moves(project.root, model)
         self._examples_of = cache(self._read_examples)
-        self._metrics, self._measured = self._evaluation()
         self.state: Mapping[str, Any] = model_roles(project.root, model)
+        folder = project.output(f"{ADAPTER}_evaluation", model.partition)
+        self._metrics: dict[str, Any] = {}
+        self._measured: str | None = None
+        try:
+            version = str(read_json(folder / "comparison.json")["challenger"]["version"])
+            self._metrics, self._measured = read_json(folder / "metrics.json"), version
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # not evaluated yet
 
     def served_models(self) -> Iterator[ServedModel]:
         """Under the project's name, its roles and its release numbers."""
@@ -114,12 +121,11 @@ class _ProjectAdapter:
         names |= {f"{self._name}@{number}": version for version, number in self.state["numbers"].items()}
         for name, version in names.items():
             served = self._served(name, version)
-            served = replace(served, patterns=patterns, details={**served.details, "patterns": files})
-            yield replace(served, split=split) if name == self._name else served
+            details = {**served.details, "patterns": files}
+            yield replace(served, patterns=patterns, details=details, split=split if name == self._name else None)
 
     def _served(self, name: str, version: str | None) -> ServedModel:
-        state, templates = self.state, self._templates
-        metrics = self._metrics
+        state, templates, metrics = self.state, self._templates, self._metrics
         is_evaluated = version is not None and self._measured == version
         describes_evaluation = is_evaluated or version is None
         index = self._data_version("completion_dataset")
@@ -185,15 +191,6 @@ class _ProjectAdapter:
 
         # the version is unique per task only if there is one adapter per task
         return AdapterFiles(f"{version}:{task}" if self._per_task else version, locate, self._name)
-
-    def _evaluation(self) -> tuple[dict[str, Any], str | None]:
-        """Metrics of the latest evaluation and the version it evaluated."""
-        folder = self._project.output(f"{ADAPTER}_evaluation", self._model.partition)
-        try:
-            version = read_json(folder / "comparison.json")["challenger"]["version"]
-            return read_json(folder / "metrics.json"), str(version)
-        except (OSError, ValueError, LookupError, TypeError):
-            return {}, None
 
     def _data_version(self, asset: str) -> str | None:
         return locked_version(locked_stages(self._project.root), stage_address(asset, self._model.partition))

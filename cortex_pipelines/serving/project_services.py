@@ -1,6 +1,6 @@
 """Services of a project: lineage, outcome prediction, code search, packed contexts and so on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
@@ -40,7 +40,7 @@ from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.reviews import review_queue
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import CodeEncoder, ProjectServices, ServiceError
+from cortex_pipelines.serving.services import Answer, CodeEncoder, ProjectServices, ServiceError
 from cortex_pipelines.signing.manifest import open_verified_output
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 from cortex_pipelines.tracking.lineage import lineage_of
@@ -102,14 +102,21 @@ class ContextSource:
 def project_services(root: Path) -> ProjectServices:
     code = _ProjectCode(root)
     params = load_parameters(root)
+    pin = look_up(read_yaml(root / "sources.lock"), "models.encoder")
+    encoder = PinnedModel(params.models.encoder, pin or {})
+    locate = partial(weights_folder, encoder.source, encoder.pin, root)
+
+    def lineage(name: str | None, version: str) -> Answer:
+        return lineage_of(open_project(root), ROUTER if name is None else _ADAPTER, name, version).to_json()
+
     return ProjectServices(
         expect=partial(_predict_outcome, root),
         score=partial(_score_records, root),
         search=code.search,
         context=code.context,
         relations=code.relations,
-        encoder=code_encoder(root),
-        lineage=partial(_lineage, root),
+        encoder=CodeEncoder(base_digest(encoder), locate, params.serving.threads),
+        lineage=lineage,
         templates=partial(project_templates, root),
         redact=partial(redacted, params.privacy),
         notes=partial(open_notes, root),
@@ -117,40 +124,25 @@ def project_services(root: Path) -> ProjectServices:
     )
 
 
-def code_encoder(root: Path) -> CodeEncoder:
-    project = open_project(root)
-    params = load_parameters(root)
-    pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
-    pinned = PinnedModel(params.models.encoder, pin or {})
-    locate = partial(weights_folder, pinned.source, pinned.pin, root)
-    return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
-
-
-def _predict_outcome(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
+def _predict_outcome(root: Path, task: str, master: str | None) -> Answer:
     project = open_project(root)
     tables, evaluation = (project.output(name, None) for name in ("coordination_tables", "outcome_evaluation"))
-    settings = load_parameters(root).log_tables
     try:
         predictors, version = open_verified_output(project, "outcome_predictors")
+        settings = load_parameters(root).log_tables
         rows = expect(task, master, datetime.now(UTC), tables, predictors, evaluation, settings)
     except (ProjectError, PredictorError) as error:
         raise ServiceError(str(error)) from error
     return {"expected": rows, "version": version}
 
 
-def _score_records(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    project = open_project(root)
+def _score_records(root: Path, log: str, records: Sequence[Answer]) -> Answer:
     try:
-        detectors, version = open_verified_output(project, "worker_anomalies")
+        detectors, version = open_verified_output(open_project(root), "worker_anomalies")
         watched = score_new_records(records, log, detectors, load_parameters(root))
     except (ProjectError, DetectorError, CoordinationError) as error:
         raise ServiceError(str(error)) from error
     return {**watched.as_json(), "version": version}
-
-
-def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
-    asset = ROUTER if name is None else _ADAPTER
-    return lineage_of(open_project(root), asset, name, version).to_json()
 
 
 class _ProjectCode:
@@ -162,28 +154,22 @@ class _ProjectCode:
         self._graphs: dict[str | None, tuple[object, CodeGraph]] = {}
         self._search_lock, self._graph_lock = Lock(), Lock()
 
-    def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
-        def make() -> tuple[dict[str, Any], bool]:
-            with self._search_lock:  # two threads would build the same index
-                source, versions = self._source(name)
-                notice = source.notice()
-                results = source.searcher.search(query, k)
-            rows = [result.as_json() for result in results]
-            return {"results": rows, "notice": notice, "versions": versions}, not source.searcher.note
+    def search(self, query: str, name: str | None, k: int) -> Answer:
+        def make(source: ContextSource) -> dict[str, Any]:
+            notice = source.notice()
+            return {"results": [result.as_json() for result in source.searcher.search(query, k)], "notice": notice}
 
         return self._cached_answer("search", name, [query, k], make)
 
-    def context(self, task: str, name: str | None, tokens: int) -> Mapping[str, Any]:
-        def make() -> tuple[dict[str, Any], bool]:
-            with self._search_lock:
-                source, versions = self._source(name)
-                packed = source.context(task, tokens).as_json()
+    def context(self, task: str, name: str | None, tokens: int) -> Answer:
+        def make(source: ContextSource) -> dict[str, Any]:
+            packed = source.context(task, tokens).as_json()
             del packed["task"]
-            return {**packed, "versions": versions}, not source.searcher.note
+            return packed
 
         return self._cached_answer("context", name, [task, tokens, _FORMAT_VERSION], make)
 
-    def relations(self, question: str, symbol: str, to: str | None, name: str | None, depth: int) -> Mapping[str, Any]:
+    def relations(self, question: str, symbol: str, to: str | None, name: str | None, depth: int) -> Answer:
         project = open_project(self._root)
         versions = _versions(project, "code_graph", name)
         with self._graph_lock:
@@ -193,25 +179,25 @@ class _ProjectCode:
         return {**graph.ask(question, symbol, to, depth).as_json(), "versions": versions}
 
     def _cached_answer(
-        self, kind: str, name: str | None, request_key: list[Any], make: Callable[[], tuple[dict[str, Any], bool]]
-    ) -> Mapping[str, Any]:
+        self, kind: str, name: str | None, request_key: list[Any], make: Callable[[ContextSource], dict[str, Any]]
+    ) -> Answer:
         """Answer from the project's cache, per caller: timing reveals no one else's queries."""
-        if name is None:
-            return make()[0]
-        try:
-            notes = open_notes(self._root, name)
-        except ProjectError as error:
-            raise ServiceError(str(error)) from error
-        return notes.cached_answer(kind, [current_principal().name, *request_key], make)
 
-    def _source(self, name: str | None) -> tuple[ContextSource, dict[str, str | None]]:
+        def make_current() -> tuple[dict[str, Any], bool]:
+            with self._search_lock:  # two threads would build the same index
+                project = open_project(self._root)
+                versions = _versions(project, "search_documents", name)
+                made_from = (versions, _versions(project, "code_embeddings", name))
+                if name not in self._sources or self._sources[name][0] != made_from:
+                    self._sources[name] = made_from, project_context(project, name, load_parameters(self._root))
+                source = self._sources[name][1]
+                return {**make(source), "versions": versions}, not source.searcher.note
+
         try:
-            project = open_project(self._root)
-            versions = _versions(project, "search_documents", name)
-            made_from = (versions, _versions(project, "code_embeddings", name))
-            if name not in self._sources or self._sources[name][0] != made_from:
-                self._sources[name] = made_from, project_context(project, name, load_parameters(self._root))
-            return self._sources[name][1], versions
+            if name is None:
+                return make_current()[0]
+            notes = open_notes(self._root, name)
+            return notes.cached_answer(kind, [current_principal().name, *request_key], make_current)
         except ProjectError as error:
             raise ServiceError(str(error)) from error
 
@@ -248,36 +234,25 @@ def index_context(folder: Path, params: Parameters) -> ContextSource:
 
 def project_context(project: Project, name: str | None, params: Parameters) -> ContextSource:
     """Contexts of one project, or of all (``name`` None), whose names then prefix the paths."""
-    searcher = open_project_searcher(project, name, params)
-    recall = _recall(project, [name] if name else list(project.partitions), params)
-    return ContextSource(searcher, _project_texts(project, name), _counter(project), recall)
-
-
-def _recall(project: Project, names: Sequence[str], params: Parameters) -> Callable[[str], PastWork]:
-    """Recall a task from projects' notes; attempts come from the logs, so are the same for each."""
-    project_notes = [ProjectNotes(project, name, params) for name in names]
+    project_notes = [ProjectNotes(project, each, params) for each in ([name] if name else project.partitions)]
 
     def recall(task: str) -> PastWork:
-        recalled_by_project = [notes.recall(task) for notes in project_notes]
-        attempts = recalled_by_project[0].attempts if recalled_by_project else ()
-        return PastWork(attempts, tuple(note for recalled in recalled_by_project for note in recalled.notes))
+        recalled = [notes.recall(task) for notes in project_notes]
+        attempts = recalled[0].attempts if recalled else ()  # from the logs, so the same for each project
+        return PastWork(attempts, tuple(note for each in recalled for note in each.notes))
 
-    return recall
-
-
-def _project_texts(project: Project, name: str | None) -> ReadText:
     @cache
-    def table(owner: str) -> dict[str, str]:
+    def texts(owner: str) -> dict[str, str]:
         file = project.output("repository_files", owner) / "files.parquet"
         return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
 
     def read(path: str) -> str | None:
-        if name is not None:
-            return table(name).get(path)
-        owner, _, inner_path = path.partition("/")
-        return table(owner).get(inner_path)
+        owner, inner_path = name, path
+        if owner is None:
+            owner, _, inner_path = path.partition("/")
+        return texts(owner).get(inner_path)
 
-    return read
+    return ContextSource(open_project_searcher(project, name, params), read, _counter(project), recall)
 
 
 def _counter(project: Project) -> TokenCounter:
@@ -298,9 +273,4 @@ def _counter(project: Project) -> TokenCounter:
     from tokenizers import Tokenizer
 
     encoder = TextEncoder(Tokenizer.from_file(str(folder / _TOKENIZER)))
-
-    def count(text: str) -> int:
-        (ids,) = encoder.ids([text])
-        return len(ids)
-
-    return TokenCounter(f"tokenizer of {base_name(pinned)}", count)
+    return TokenCounter(f"tokenizer of {base_name(pinned)}", lambda text: len(encoder.ids([text])[0]))

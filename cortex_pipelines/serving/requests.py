@@ -54,8 +54,13 @@ farthest from the cursor.
 
 def completion(text: str) -> PromptBuilder:
     """A text to continue, or a gap if the text contains the gap tokens of some base model."""
-    marked = _marked_gap(text)
-    return infill(*marked) if marked else _continuation(as_segments(text))
+    for before, between, end in GAP_TOKENS:
+        head, _, after_prefix = text.partition(before)
+        is_marked_once = all(text.count(mark) == 1 for mark in (before, between, end))  # otherwise they are code
+        if is_marked_once and between in after_prefix and after_prefix.endswith(end):
+            prefix, _, suffix = after_prefix.removesuffix(end).partition(between)
+            return infill(head + prefix, suffix)
+    return _continuation(as_segments(text))
 
 
 def _continuation(segments: Segments) -> PromptBuilder:
@@ -103,17 +108,23 @@ def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") 
     def build(target: PromptTarget) -> RenderedPrompt:
         instructions = target.templates.render("instructions", project=project, context=context).strip()
         made_by = (target.templates["instructions"],) if instructions else ()
-        conversation = _with_instructions(messages, instructions)
-        if getattr(target.tokenizer, "chat_template", None):
-            segments = _fold(partial(chat_segments, target.tokenizer), conversation)
-            return RenderedPrompt(segments, made_by=made_by)
+        conversation = list(messages)
+        if instructions and messages[0].role in ("system", "developer"):
+            conversation[0] = replace(messages[0], content=f"{instructions}\n\n{messages[0].content}")
+        elif instructions:
+            conversation.insert(0, ChatMessage("system", instructions))
+        has_template = bool(getattr(target.tokenizer, "chat_template", None))
 
-        def plain(turns: Sequence[Turn]) -> Segments:
+        def rendered(turns: Sequence[Turn]) -> Segments:
+            if has_template:
+                return chat_segments(target.tokenizer, turns)
             return render(target.tokenizer, partial(target.templates.render, "chat"), turns=turns)
 
-        segments = _fold(plain, conversation)
-        stop = ("\n\nuser:", "\n\nsystem:")
-        return RenderedPrompt(segments, stop, (*made_by, target.templates["chat"]))
+        # folded so that every message's text is in the result
+        segments = rendered(fold_turns(lambda turns: as_text(rendered(turns)), conversation))
+        if has_template:
+            return RenderedPrompt(segments, made_by=made_by)
+        return RenderedPrompt(segments, ("\n\nuser:", "\n\nsystem:"), (*made_by, target.templates["chat"]))
 
     return build
 
@@ -132,33 +143,6 @@ def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Render
     """Prompt for an agent's worker: its task, and ``known``, ``pieces`` and ``notice`` of a packed context."""
     text = templates.render("worker", task=task, context=context_text(packed), notice=packed["notice"])
     return RenderedPrompt(as_segments(text), made_by=(templates["worker"],))
-
-
-def _fold(template: Callable[[Sequence[Turn]], Segments], messages: Sequence[ChatMessage]) -> Segments:
-    """Render a conversation, folded so that every message's text is in the result."""
-    return template(fold_turns(lambda turns: as_text(template(turns)), messages))
-
-
-def _with_instructions(messages: Sequence[ChatMessage], instructions: str) -> Sequence[ChatMessage]:
-    if not instructions:
-        return messages
-    first = messages[0]
-    if first.role in ("system", "developer"):
-        content = f"{instructions}\n\n{first.content}"
-        return [replace(first, content=content), *messages[1:]]
-    return [ChatMessage("system", instructions), *messages]
-
-
-def _marked_gap(text: str) -> tuple[str, str] | None:
-    """Code before and after a gap marked with some base's gap tokens; None without a gap."""
-    for marks in GAP_TOKENS:
-        before, between, end = marks
-        head, _, after_prefix = text.partition(before)
-        # a mark that occurs twice belongs to the code
-        if between in after_prefix and after_prefix.endswith(end) and all(text.count(mark) == 1 for mark in marks):
-            prefix, _, suffix = after_prefix.removesuffix(end).partition(between)
-            return head + prefix, suffix
-    return None
 
 
 @dataclass(frozen=True)
@@ -213,21 +197,19 @@ class Backend:
         release = self.served.release
         index = release.index if shows_context(self.way) else None
         adapter = release.adapter if self._adapted else None
-        upstream = self.upstream or None
-        effective_release = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
+        version = replace(release, way=self.way, adapter=adapter, index=index, upstream=self.upstream or None).version
         template_version = self.served.templates.version
         if not template_version:  # the package's templates are covered by the format number in the release
-            return effective_release.version
-        return hashlib.sha256(f"{effective_release.version} {template_version}".encode()).hexdigest()[:32]
+            return version
+        return hashlib.sha256(f"{version} {template_version}".encode()).hexdigest()[:32]
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        return {
-            "cortex.model": self.served.name,
-            "cortex.way": self.way,
-            "cortex.version": self.version,
-            "cortex.release": self.release,
-        }
+        return {f"cortex.{name}": value for name, value in self.identification.items()}
+
+    @property
+    def identification(self) -> dict[str, str]:
+        return {"model": self.served.name, "way": self.way, "version": self.version, "release": self.release}
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ Texts are stored without private values, and deleted once the task is decided.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import logs_folder
@@ -66,13 +65,9 @@ class ReviewQueue:
 
         A task that is already waiting only gets the new decision; a decided task is skipped.
         """
-        pairs, asked_at = (
-            zip(texts, decisions, strict=True),
-            asked_at or datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        pending = [
-            _pending_review(self._redact(text), decision, asked_at) for text, decision in pairs if decision.abstained
-        ]
+        asked_at = asked_at or datetime.now(UTC).isoformat(timespec="seconds")
+        pairs = zip(texts, decisions, strict=True)
+        pending = [_pending_review(self._redact(text), each, asked_at) for text, each in pairs if each.abstained]
         if not pending:
             return
         with open_for_append(self._path) as file:
@@ -163,12 +158,8 @@ def review_queue(root: Path) -> ReviewQueue:
 def waiting_rows(root: Path) -> list[tuple[str, ...]]:
     """Rows of open tasks with columns ``WAITING``, the most informative first."""
     return [
-        (
-            *(task.id, task.text, task.guess or "–"),
-            *(f"{share:.0%}" for share in (task.uncertainty, task.disagreement)),
-            str(task.asked),
-        )
-        for task in review_queue(root).open()
+        (each.id, each.text, each.guess or "–", f"{each.uncertainty:.0%}", f"{each.disagreement:.0%}", str(each.asked))
+        for each in review_queue(root).open()
     ]
 
 
@@ -204,7 +195,15 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
             "reviewed_by": reviewer,
         }
-        recorded_master = _append_once(path, record)["ideal_expert"]
+        with open_for_append(path) as file:
+            file.seek(0)
+            for previous in filter(None, map(json_object, stripped_lines(file))):
+                if previous.get("task_id") == record["task_id"]:
+                    recorded_master = previous["ideal_expert"]
+                    return
+            file.write(line_start(file) + json.dumps(record).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     close_review(root, identity, keep)
     if recorded_master != master:
@@ -218,16 +217,3 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
 def close_review(root: Path, identity: str, keep: Callable[[PendingReview], None] | None = None) -> None:
     if not review_queue(root).close(identity, keep):
         raise ProjectError(f"no open task {identity}; `cortex review` lists them")
-
-
-def _append_once(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Append a task's record unless it exists; returns the record in the log."""
-    with open_for_append(path) as file:
-        file.seek(0)
-        for previous in filter(None, map(json_object, stripped_lines(file))):
-            if previous.get("task_id") == record["task_id"]:
-                return previous
-        file.write(line_start(file) + json.dumps(record).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return record

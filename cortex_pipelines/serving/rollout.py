@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -46,10 +46,12 @@ class Rollouts:
     """Counts the variants' answers in a file, and concludes canaries."""
 
     def __init__(self, path: Path, conclude: Conclude) -> None:
-        self._path = path
-        self._conclude = conclude
+        self._path, self._conclude = path, conclude
         self._lock = threading.Lock()
-        self._counts: dict[str, dict[str, Any]] = _read(path)
+        self._counts: dict[str, dict[str, Any]] = {}
+        with suppress(OSError, ValueError):
+            counts = json.loads(path.read_text(encoding="utf-8"))
+            self._counts = counts if isinstance(counts, dict) else {}
         self._ending: dict[str, threading.Thread] = {}
         self._written = 0.0
 
@@ -120,14 +122,6 @@ class Rollouts:
         self._written = time.monotonic()
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
 _UNTRAINED = ("base", "context")
 
 
@@ -175,35 +169,30 @@ def start_experiment(
 
 
 def arm_of(models: Mapping[str, ServedModel], project: str, reference: str) -> ServedModel:
-    plain, _, variant = reference.partition("+")
-    if variant:
-        return _with_variant(arm_of(models, project, plain), variant, reference)
-    name, _, way = reference.partition(":")
+    """The model of an arm; ``+VARIANT@VERSION`` requires that version of the variant's templates."""
+    release, _, variant = reference.partition("+")
+    name, _, way = release.partition(":")
     if name in _UNTRAINED and not way:
-        return _served_way(_served(models, project), name, reference)
-    if (served := models.get(f"{project}@{name}")) is None or "number" not in served.details:
+        served, way = _served(models, project), name
+    elif f"{project}@{name}" in models and "number" in models[f"{project}@{name}"].details:
+        served = models[f"{project}@{name}"]
+        if served.details["number"] is None:
+            raise ExperimentError(f"{project}@{name} is not released; `cortex promote` releases it")
+    else:
         versions = [key.partition("@")[2] for key in sorted(models) if key.startswith(f"{project}@")]
         released = [version for version in versions if version[:1].isdigit() or version == "champion"]
         available = ", ".join((*released, *_UNTRAINED))
-        raise ExperimentError(f"{project} has no release {reference}; there is: {available}")
-    if served.details["number"] is None:
-        raise ExperimentError(f"{project}@{name} is not released; `cortex promote` releases it")
-    return _served_way(served, way, reference) if way else served
-
-
-def _served_way(served: ServedModel, way: str, reference: str) -> ServedModel:
-    ways = ways_of(served)
-    for way_name, model in ways.items():
-        if way_name == way:
-            return model
-    raise ExperimentError(f"{reference}: no way {way}; ways: {', '.join(ways)}")
-
-
-def _with_variant(served: ServedModel, variant: str, reference: str) -> ServedModel:
-    """The model with the templates of a variant; ``@VERSION`` requires that version of them."""
-    name, _, version = variant.partition("@")
+        raise ExperimentError(f"{project} has no release {release}; there is: {available}")
+    if way:
+        ways: dict[str, ServedModel] = dict(ways_of(served).items())
+        if way not in ways:
+            raise ExperimentError(f"{release}: no way {way}; ways: {', '.join(ways)}")
+        served = ways[way]
+    if not variant:
+        return served
+    variant_name, _, version = variant.partition("@")
     try:
-        templates = served.templates.variant(name)
+        templates = served.templates.variant(variant_name)
     except PromptFileError as error:
         raise ExperimentError(f"{reference}: {error}") from error
     if version not in ("", templates.version):

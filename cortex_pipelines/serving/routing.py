@@ -39,33 +39,13 @@ class RoutedTask:
 
 
 @dataclass
-class _PendingDecisions:
-    """Decisions of one request, delivered together once all are made."""
+class _Request:
+    """Tasks of one request, routed together; ``routed`` has the cached decisions at first."""
 
-    routed: list[RoutedTask | None]
-    remaining: int
+    texts: Sequence[str]
+    keys: Sequence[bytes | None]
+    routed: dict[int, RoutedTask]
     future: "Future[list[RoutedTask]]" = field(default_factory=Future)
-
-    def add(self, index: int, routed: RoutedTask) -> None:
-        self.routed[index] = routed
-        self.remaining -= 1
-        self.finish()
-
-    def fail(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def finish(self) -> None:
-        if not self.remaining and not self.future.done():
-            self.future.set_result([task for task in self.routed if task is not None])
-
-
-@dataclass(frozen=True)
-class _Task:
-    text: str
-    key: bytes | None
-    pending: _PendingDecisions
-    index: int
 
 
 class RouterBatcher:
@@ -77,34 +57,28 @@ class RouterBatcher:
     """
 
     def __init__(self, load: Callable[[], LoadedRouter], stamp: Callable[[], Any], cached: int = 0) -> None:
-        self._load = load
-        self._stamp = stamp
+        self._load, self._stamp = load, stamp
         self._last_stamp: Any = None
         self._loaded_router: LoadedRouter | None = None
         self._decision_cache: LruCache[RoutedTask] = LruCache(cached)
-        self._work: queue.Queue[_Task | None] = queue.Queue()
+        self._work: queue.Queue[_Request | None] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
     def submit(self, texts: Sequence[str]) -> "Future[list[RoutedTask]]":
         """Future decisions in the order of the texts; NoRouterError without a router."""
-        current = self._loaded_router is not None and self._stamp() == self._last_stamp
-        pending = _PendingDecisions([None] * len(texts), 0)
-        new_tasks = []
-        for index, text in enumerate(texts):
-            key = task_key(text)
-            cached_task = self._decision_cache.get(key) if current and key is not None else None
-            if cached_task is None:
-                new_tasks.append(_Task(text, key, pending, index))
-            else:
-                pending.routed[index] = replace(cached_task, cached=True)
-        pending.remaining = len(new_tasks)
-        pending.future.set_running_or_notify_cancel()  # a caller that leaves early cancels nothing
-        for task in new_tasks:
-            self._work.put(task)
-        if not new_tasks:
-            pending.finish()
-        return pending.future
+        is_current = self._loaded_router is not None and self._stamp() == self._last_stamp
+        request = _Request(texts, [task_key(text) for text in texts], {})
+        for index, key in enumerate(request.keys):
+            cached_task = self._decision_cache.get(key) if is_current and key is not None else None
+            if cached_task is not None:
+                request.routed[index] = replace(cached_task, cached=True)
+        request.future.set_running_or_notify_cancel()  # a caller that leaves early cancels nothing
+        if len(request.routed) == len(texts):
+            request.future.set_result([request.routed[index] for index in range(len(texts))])
+        else:
+            self._work.put(request)
+        return request.future
 
     def close(self) -> None:
         self._work.put(None)
@@ -114,44 +88,37 @@ class RouterBatcher:
         stopping = False
         while not stopping:
             batch = [self._work.get()]
-            while len(batch) < _AT_ONCE and not self._work.empty():
+            while not self._work.empty():
                 batch.append(self._work.get())
             stopping = None in batch
-            self._decide([task for task in batch if task is not None])
+            if requests := [request for request in batch if request is not None]:
+                self._answer(requests)
 
-    def _decide(self, tasks: "Sequence[_Task]") -> None:
-        if not tasks:
-            return
+    def _answer(self, requests: Sequence[_Request]) -> None:
+        tasks = [(each, index) for each in requests for index in range(len(each.texts)) if index not in each.routed]
         try:
-            opened = self._current()
-            decisions = opened.router.route([task.text for task in tasks])
+            stamp = self._stamp()
+            if self._loaded_router is None or stamp != self._last_stamp:
+                self._decision_cache.clear()
+                self._loaded_router = self._load()
+                self._last_stamp = stamp
+            loaded = self._loaded_router
+            for start in range(0, len(tasks), _AT_ONCE):
+                batch = tasks[start : start + _AT_ONCE]
+                decisions = loaded.router.route([request.texts[index] for request, index in batch])
+                for (request, index), decision in zip(batch, decisions, strict=True):
+                    routed = request.routed[index] = RoutedTask(decision, loaded.notice)
+                    key = request.keys[index]
+                    if key is not None and not loaded.notice:
+                        # approximate bytes, without the evidence, which the router owns
+                        self._decision_cache.store(key, routed, 2_000 + 100 * len(decision.probabilities))
         except BaseException as error:  # noqa: BLE001 - raised in the callers
-            for task in tasks:
-                task.pending.fail(_as_serving_error(error))
+            failure: Exception = EngineError(f"the router failed: {type(error).__name__}: {error}")
+            if isinstance(error, RouterError):
+                failure = NoRouterError(str(error))
+            failure.__cause__ = error
+            for request in requests:
+                request.future.set_exception(failure)
             return
-        for task, decision in zip(tasks, decisions, strict=True):
-            routed = RoutedTask(decision, opened.notice)
-            if task.key is not None and not opened.notice:
-                self._decision_cache.store(task.key, routed, _size(decision))
-            task.pending.add(task.index, routed)
-
-    def _current(self) -> LoadedRouter:
-        stamp = self._stamp()
-        if self._loaded_router is None or stamp != self._last_stamp:
-            self._decision_cache.clear()
-            self._loaded_router = self._load()
-            self._last_stamp = stamp
-        return self._loaded_router
-
-
-def _size(decision: Decision) -> int:
-    """Approximate bytes of a decision, without its evidence, which the router owns."""
-    return 2_000 + 100 * len(decision.probabilities)
-
-
-def _as_serving_error(error: BaseException) -> BaseException:
-    if isinstance(error, RouterError):
-        return NoRouterError(str(error))
-    wrapped = EngineError(f"the router failed: {type(error).__name__}: {error}")
-    wrapped.__cause__ = error
-    return wrapped
+        for request in requests:
+            request.future.set_result([request.routed[index] for index in range(len(request.texts))])

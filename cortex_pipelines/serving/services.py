@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,80 +34,63 @@ class CodeEncoder:
     """The encoder, loaded by the first request; ``locate`` returns its verified folder."""
 
     def __init__(self, version: str, locate: Callable[[], Path], threads: int) -> None:
-        self.version = version
-        self._locate = locate
-        self._threads = threads
-        self._loaded: tuple[SentenceEncoder, TextEncoder, int] | None = None
+        self.version, self._locate, self._threads = version, locate, threads
         self._lock = threading.Lock()
 
     def __call__(self, texts: Sequence[str]) -> EmbeddingResult:
         """Embed texts; a vector is bit-identical whatever texts are embedded with it."""
         with self._lock:  # it already uses all threads
-            encoder, reader, max_tokens = self._open()
+            encoder, reader, max_tokens = self._model
             truncated = [text[: (max_tokens + 1) * _CHARACTERS_A_TOKEN] for text in texts]
             lengths = [len(ids) for ids in reader.ids(truncated, add_special_tokens=True)]
             vectors = sentence_part(encoder.encode(texts))
         read_tokens = sum(min(length, max_tokens) for length in lengths)
         return EmbeddingResult(vectors, read_tokens, sum(length > max_tokens for length in lengths))
 
-    def _open(self) -> tuple[SentenceEncoder, TextEncoder, int]:
-        if self._loaded is None:
-            from tokenizers import Tokenizer
+    @cached_property
+    def _model(self) -> tuple[SentenceEncoder, TextEncoder, int]:
+        from tokenizers import Tokenizer
 
-            folder = self._locate()
-            reader = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")))
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            max_tokens = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
-            encoder = SentenceEncoder(folder, MAX_TOKENS, _BATCH, self._threads, "auto")
-            self._loaded = encoder, reader, max_tokens
-        return self._loaded
-
-
-Expect = Callable[[str, str | None], Mapping[str, Any]]
-"""(task, master or None for all) to predicted outcomes and ``version``."""
-
-Search = Callable[[str, str | None, int], Mapping[str, Any]]
-"""(query, project or None for all, result limit) to ``results``, ``notice`` and ``versions``."""
-
-Contexts = Callable[[str, str | None, int], Mapping[str, Any]]
-"""(task, project or None for all, token limit) to the packed context and ``versions``."""
-
-Relations = Callable[[str, str, str | None, str | None, int], Mapping[str, Any]]
-"""(question, name, other end of a path, project or None for all, step limit) to the code graph's
-answer and ``versions``."""
-
-Lineage = Callable[[str | None, str], Mapping[str, Any]]
-"""(project or None for the router, version of its model) to its lineage tree."""
-
-Score = Callable[[str, Sequence[Mapping[str, Any]]], Mapping[str, Any]]
-"""(monitored log, its new records) to ``log``, ``windows``, ``alerts`` and ``version``."""
-
-Redact = Callable[[str], tuple[str, int]]
-"""Text to redacted text and number of private values."""
-
-
-OpenNotes = Callable[[str | None], ProjectNotes]
-"""Project, or None for the only one, to its notes."""
+        folder = self._locate()
+        reader = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        max_tokens = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
+        return SentenceEncoder(folder, MAX_TOKENS, _BATCH, self._threads, "auto"), reader, max_tokens
 
 
 class ServiceError(LookupError):
     """A requested service or output does not exist. The message says what to do."""
 
 
+Answer = Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class ProjectServices:
-    """Services of a project besides its models; each None if not available."""
+    """Services of a project besides its models; each None if not available. A project of None stands for all.
 
-    expect: Expect | None = None
-    score: Score | None = None
-    search: Search | None = None
-    context: Contexts | None = None
-    relations: Relations | None = None
+    Args:
+        expect: (task, master or None for all) to predicted outcomes and ``version``.
+        score: (monitored log, its new records) to ``log``, ``windows``, ``alerts`` and ``version``.
+        search: (query, project, result limit) to ``results``, ``notice`` and ``versions``.
+        context: (task, project, token limit) to the packed context and ``versions``.
+        relations: (question, name, other end of a path, project, step limit) to the code graph's answer and
+            ``versions``.
+        lineage: (project or None for the router, version of its model) to its lineage tree.
+        redact: Text to redacted text and number of private values.
+        notes: Project, or None for the only one, to its notes.
+    """
+
+    expect: Callable[[str, str | None], Answer] | None = None
+    score: Callable[[str, Sequence[Answer]], Answer] | None = None
+    search: Callable[[str, str | None, int], Answer] | None = None
+    context: Callable[[str, str | None, int], Answer] | None = None
+    relations: Callable[[str, str, str | None, str | None, int], Answer] | None = None
     encoder: CodeEncoder | None = None
-    lineage: Lineage | None = None
+    lineage: Callable[[str | None, str], Answer] | None = None
     templates: Callable[[], Templates] = package_templates
-    redact: Redact | None = None
-    notes: OpenNotes | None = None
+    redact: Callable[[str], tuple[str, int]] | None = None
+    notes: Callable[[str | None], ProjectNotes] | None = None
     review: Callable[[Sequence[str], Sequence[Decision]], None] | None = None
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -14,10 +14,10 @@ from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
 from cortex_pipelines.evaluation.metrics.grading import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.prompts.examples import StopRule, cut, extent_of_test, is_complete
-from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, TextDelta
+from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.schemas import LongText, ShortText
-from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.serving.requests import task as asked_as
 
 _ALTERNATIVE_TEMPERATURE = 0.8
@@ -117,7 +117,11 @@ def suggest(
     best, *sampled = [answer for request in requests for answer in _answers(gateway, request, extent)]
     distinct = {other.result: other for other in sampled if other.result.strip() and other.result != best.result}
     flags = {rule for request in requests for rule in request.flags}
-    flags |= _pattern_flags(backend, task, task_input, best.result, context)
+    if backend.served.patterns is not None and task in CODE:
+        before = task_input if task == "completion" else ""
+        checks = backend.served.patterns()
+        broken_names = broken_patterns(checks, task, before, best.result, _language(context), context.path)
+        flags |= {f"pattern:{name}" for name in broken_names or ()}
     return Suggestion(
         best.result,
         best.confidence,
@@ -133,15 +137,6 @@ def suggest(
     )
 
 
-def _pattern_flags(backend: Backend, task: str, task_input: str, result: str, context: TaskContext) -> set[str]:
-    if backend.served.patterns is None or task not in CODE:
-        return set()
-    before = task_input if task == "completion" else ""
-    checks = backend.served.patterns()
-    broken_names = broken_patterns(checks, task, before, result, _language(context), context.path)
-    return {f"pattern:{name}" for name in broken_names or ()}
-
-
 @dataclass(frozen=True)
 class _Complete:
     """Whether an answer is complete; its repr is part of cache keys."""
@@ -153,49 +148,33 @@ class _Complete:
 
 
 def _answers(gateway: Gateway, request: PreparedRequest, extent: StopRule) -> list[Alternative]:
-    deltas: list[list[TextDelta]] = [[] for _ in range(request.count)]
+    texts = [""] * request.count
+    logprobs: list[list[float]] = [[] for _ in texts]
     for delta in gateway.stream_blocking(request):
-        deltas[delta.index].append(delta)
+        texts[delta.index] += delta.text
+        logprobs[delta.index] += [-math.inf if token.logprob is None else token.logprob for token in delta.tokens]
     return [
-        Alternative(
-            cut("".join(delta.text for delta in answer_deltas), extent),
-            _confidence([token for delta in answer_deltas for token in delta.tokens]),
-        )
-        for answer_deltas in deltas
+        Alternative(cut(text, extent), round(math.exp(math.fsum(values) / len(values)), 6) if values else 0.0)
+        for text, values in zip(texts, logprobs, strict=True)
     ]
-
-
-def _confidence(tokens: Sequence[GeneratedToken]) -> float:
-    logprobs = [token.logprob for token in tokens if token.logprob is not None]
-    if not logprobs or len(logprobs) < len(tokens):
-        return 0.0
-    return round(math.exp(math.fsum(logprobs) / len(logprobs)), 6)
 
 
 def _completion_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     values = {
         "given": task_input,
         "path": context.path,
-        "comment": _comment(context) if context.path else "",
+        "comment": LINE_COMMENTS[_language(context)] if context.path else "",
         "code": context.code.rstrip("\n"),
     }
-    end = task_input.rstrip()
-    if end.endswith(":"):
-        return values, "indented"
-    return values, "braced" if end.endswith("{") else "statement"
+    last_character = task_input.rstrip()[-1:]
+    extents: Mapping[str, StopRule] = {":": "indented", "{": "braced"}
+    return values, extents.get(last_character, "statement")
 
 
 def _refactoring_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
-    if not task_input.strip():
-        raise TaskError("input: the code to change is missing")
-    values = {
-        "given": task_input.rstrip(),
-        "path": context.path,
-        "comment": _comment(context),
-        "smell": context.smell,
-        "request": context.request,
-    }
-    return values, "unit" if _language(context) == "python" else "braced_unit"
+    values = _unit_values(task_input, context, "the code to change")
+    extent: StopRule = "unit" if _language(context) == "python" else "braced_unit"
+    return values | {"smell": context.smell, "request": context.request}, extent
 
 
 def _naming_prompt(task_input: str, context: TaskContext, settings: DatasetSettings) -> TaskPrompt:
@@ -231,10 +210,12 @@ def _tests_prompt(task_input: str, context: TaskContext, _settings: DatasetSetti
     return values, extent_of_test(_language(context))
 
 
-def _unit_values(task_input: str, context: TaskContext) -> dict[str, str]:
+def _unit_values(
+    task_input: str, context: TaskContext, subject: str = "the function, method or class"
+) -> dict[str, str]:
     if not task_input.strip():
-        raise TaskError("input: the function, method or class is missing")
-    return {"given": task_input.rstrip(), "path": context.path, "comment": _comment(context)}
+        raise TaskError(f"input: {subject} is missing")
+    return {"given": task_input.rstrip(), "path": context.path, "comment": LINE_COMMENTS[_language(context)]}
 
 
 TASKS: dict[str, Callable[[str, TaskContext, DatasetSettings], TaskPrompt]] = {
@@ -254,7 +235,3 @@ def _language(context: TaskContext) -> str:
     if language not in LINE_COMMENTS:
         raise TaskError(f"context.language: {language[:40]} is not one of {', '.join(LINE_COMMENTS)}")
     return language
-
-
-def _comment(context: TaskContext) -> str:
-    return LINE_COMMENTS[_language(context)]

@@ -38,7 +38,7 @@ from cortex_pipelines.monitoring.anomalies.windows import Scale, all_series, div
 from cortex_pipelines.monitoring.assets import worker_anomalies
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
 from cortex_pipelines.serving.http.errors import add_error_handlers
-from cortex_pipelines.serving.http.project_routes import logs_router
+from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5
 
@@ -311,7 +311,7 @@ def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: py
 
     app = FastAPI()
     add_error_handlers(app)
-    app.include_router(logs_router(project_services(tmp_path)))
+    app.include_router(services_router(project_services(tmp_path)))
     client = TestClient(app)
     request = {"log": "heartbeat-history.jsonl", "records": lines}
     answer = client.post("/anomalies/score", json=request)

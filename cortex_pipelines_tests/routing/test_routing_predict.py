@@ -17,7 +17,7 @@ from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.http.errors import add_error_handlers
-from cortex_pipelines.serving.http.project_routes import logs_router
+from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.command import cortex
@@ -122,7 +122,7 @@ def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
 def test_the_gateway_answers_what_the_command_prints(ask: Ask, data: Path) -> None:
     app = FastAPI()
     add_error_handlers(app)
-    app.include_router(logs_router(project_services(data.parent)))
+    app.include_router(services_router(project_services(data.parent)))
     client = TestClient(app)
     answer = client.post("/outcomes/predict", json={"task": "Fix it", "master": "security"})
     body = answer.json()

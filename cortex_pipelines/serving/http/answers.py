@@ -38,19 +38,14 @@ class PartialAnswer:
 def headers_of(*requests: PreparedRequest) -> dict[str, str]:
     """Headers that identify the backend of requests to one model."""
     backend, made_by = requests[0].backend, requests[0].text.made_by
-    headers = {
-        "x-cortex-model": backend.served.name,
-        "x-cortex-way": backend.way,
-        "x-cortex-version": backend.version,
-        "x-cortex-release": backend.release,
+    cut = max(request.cut for request in requests)
+    facts = backend.identification | {
+        "notice": backend.notice,
+        "templates": ", ".join(map(str, made_by)),
+        "cut": f"{cut} tokens" if cut else "",
     }
-    if backend.notice:
-        headers["x-cortex-notice"] = plain(backend.notice)
-    if made_by:
-        headers["x-cortex-templates"] = ", ".join(map(str, made_by))
-    if cut := max(request.cut for request in requests):
-        headers["x-cortex-cut"] = f"{cut} tokens"
-    return {name: plain(value) for name, value in headers.items()}
+    always = backend.identification
+    return {f"x-cortex-{name}": plain(value) for name, value in facts.items() if value or name in always}
 
 
 def cache_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
@@ -92,17 +87,18 @@ async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request 
         async for delta in gateway.stream(prepared):
             answers[delta.index].add(delta)
 
-    if prepared.cached_deltas is not None:  # nothing to wait for
-        await read()
-        _count(gateway, prepared, answers)
-        return answers
+    async def watch(request: Request) -> None:
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.1)
+
     reading = asyncio.ensure_future(read())
-    watching = asyncio.ensure_future(_client_disconnected(request)) if request is not None else None
-    waited = [task for task in (reading, watching) if task is not None]
+    waited = [reading]
+    if request is not None and prepared.cached_deltas is None:
+        waited.append(asyncio.ensure_future(watch(request)))
     try:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            raise ClientGoneError
+            raise ClientGoneError("the client closed the connection")
         await reading
     finally:
         for task in waited:
@@ -110,11 +106,6 @@ async def collect(gateway: Gateway, prepared: PreparedRequest, request: Request 
         await asyncio.gather(*waited, return_exceptions=True)
     _count(gateway, prepared, answers)
     return answers
-
-
-async def _client_disconnected(request: Request) -> None:
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.1)
 
 
 def usage_of(requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]) -> dict[str, int]:
@@ -143,17 +134,19 @@ def streaming_response(
     gateway: Gateway,
     requests: Sequence[PreparedRequest],
     frame: dict[str, Any],
-    choice: Callable[[int, TextDelta], list[dict[str, Any]]],
-    include_usage: bool,
+    choice: Callable[[int, str, Sequence[GeneratedToken], str | None], dict[str, Any]],
     headers: dict[str, str],
+    include_usage: bool = True,
+    with_logprobs: bool = False,
     first: Sequence[dict[str, Any]] = (),
 ) -> Response:
     """Stream answers as server-sent events; BusyError if too many requests wait.
 
     Args:
         frame: Fields common to all chunks.
-        choice: Builds the choices of a chunk from the index of an answer and a delta.
+        choice: Builds the choice of a chunk from the index of an answer, text and tokens, or the finish reason.
         include_usage: Whether a last chunk has the token counts.
+        with_logprobs: Whether to send tokens without text, too.
         first: Choices sent before the first delta.
     """
     if not cache_of(requests):
@@ -169,8 +162,12 @@ def streaming_response(
                 prompt_answers = [PartialAnswer() for _ in range(prepared.count)]
                 async for delta in gateway.stream(prepared):
                     prompt_answers[delta.index].add(delta)
-                    for entry in choice(prompt_index * prepared.count + delta.index, delta):
-                        yield _event({**frame, "choices": [entry], **nothing})
+                    index = prompt_index * prepared.count + delta.index
+                    if delta.text or (with_logprobs and delta.tokens):
+                        part = choice(index, delta.text, delta.tokens, None)
+                        yield _event({**frame, "choices": [part], **nothing})
+                    if delta.finish:
+                        yield _event({**frame, "choices": [choice(index, "", (), delta.finish)], **nothing})
                 _count(gateway, prepared, prompt_answers)
                 answers += prompt_answers
             if include_usage:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
@@ -145,10 +146,6 @@ class Authenticator:
             requests.spend(1)
         return metered, None
 
-    def asks_provider(self, headers: Headers) -> bool:
-        """Whether the provider's keys may have to be fetched; other requests must not wait."""
-        return self.provider is not None and "." in headers.get("authorization", "")
-
     def _principal(self, authorization: str) -> Principal:
         # once there were keys, revoking the last one must not open the gateway
         self._closed = self._closed or any(key.revoked is None for key in self.keys.keys)
@@ -165,25 +162,26 @@ class Authenticator:
         return Principal(key.name, key.allowed, key.projects, key.models)
 
 
+@dataclass
 class AuditMiddleware:
     """Authenticate each request and record it in the audit log before answering."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
-        self._app = app
-        self._authenticator = authenticator
-        self._fetching = CapacityLimiter(4)  # waiting requests must not occupy threads that others need
+    app: ASGIApp
+    authenticator: Authenticator
+    fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
+    """Waiting requests must not occupy threads that others need."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if self._authenticator.asks_provider(headers):
-            principal, refusal = await to_thread.run_sync(
-                self._authenticator.authenticate, scope["path"], headers, limiter=self._fetching
-            )
+        authenticate = partial(self.authenticator.authenticate, scope["path"], headers)
+        if self.authenticator.provider is not None and "." in headers.get("authorization", ""):
+            # the provider's keys may have to be fetched; other requests must not wait
+            principal, refusal = await to_thread.run_sync(authenticate, limiter=self.fetching)
         else:
-            principal, refusal = self._authenticator.authenticate(scope["path"], headers)
+            principal, refusal = authenticate()
         audit_failed = False
 
         async def send_recorded(message: Message) -> None:
@@ -203,7 +201,7 @@ class AuditMiddleware:
             await refusal(scope, receive, send_recorded)
             return
         with acting_as(principal):
-            await self._app(scope, receive, send_recorded)
+            await self.app(scope, receive, send_recorded)
 
     def _record(self, scope: Scope, principal: Principal, start: Message) -> None:
         """Append to the audit log; never contains a path invented by the client."""
@@ -211,7 +209,7 @@ class AuditMiddleware:
         if path not in ROUTE_SCOPES and path not in OPEN:
             path = next((prefix for prefix in _BELOW if path.startswith(prefix)), "none")
         route = getattr(scope.get("route"), "path", path)
-        if self._authenticator.audit is None or (route in LOOKED_AT and start["status"] < 400):
+        if self.authenticator.audit is None or (route in LOOKED_AT and start["status"] < 400):
             return
         response_headers = Headers(raw=start["headers"])
         entry = {
@@ -224,4 +222,4 @@ class AuditMiddleware:
         }
         if trace := trace_id():
             entry["trace"] = trace
-        self._authenticator.audit.add(entry)
+        self.authenticator.audit.add(entry)

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken, Sampling, TextDelta
+from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
     collect,
@@ -24,16 +24,7 @@ from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.project_routes import pack_context, require_project
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
-from cortex_pipelines.serving.requests import (
-    Backend,
-    PreparedRequest,
-    PromptBuilder,
-    chat,
-    citations,
-    completion,
-    context_text,
-    infill,
-)
+from cortex_pipelines.serving.requests import PreparedRequest, chat, citations, completion, context_text, infill
 from cortex_pipelines.serving.services import ProjectServices
 
 _USUAL_TOKENS = 16
@@ -74,37 +65,32 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     """Continue each prompt, or fill the gap before ``suffix``."""
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
     sampling = form.sampling(most, form.logprobs or 0)
+    texts = form.prompts
+    with_logprobs = form.logprobs is not None
 
     def prepare_all() -> list[PreparedRequest]:
         backend = gateway.backend_for(form.model, for_user=form.user)
         forms = (infill(text, form.suffix) if form.suffix else completion(text) for text in texts)
         return [gateway.prepare(backend, each, sampling, form.n or 1) for each in forms]
 
-    texts = form.prompts
+    def choice(index: int, text: str, tokens: Sequence[GeneratedToken], finish: str | None) -> dict[str, Any]:
+        scores = None
+        if with_logprobs and (tokens or finish is None):
+            scores = {
+                "tokens": [token.text for token in tokens],
+                "token_logprobs": [token.logprob for token in tokens],
+                "top_logprobs": [_likeliest(token) for token in tokens],
+                "text_offset": [token.offset for token in tokens],
+            }
+        return {"text": text, "index": index, "logprobs": scores, "finish_reason": finish}
+
     requests = await run_in_threadpool(prepare_all)
-    backend = requests[0].backend
-    headers = headers_of(*requests)
-    frame = envelope("text_completion", "cmpl", backend)
-    with_logprobs = form.logprobs is not None
+    frame, headers = envelope("text_completion", "cmpl", requests[0].backend), headers_of(*requests)
     if form.stream:
-
-        def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
-            parts = []
-            if delta.text or (with_logprobs and delta.tokens) or not delta.finish:
-                parts.append(_text_choice(index, delta.text, delta.tokens, with_logprobs, None))
-            if delta.finish:
-                parts.append(_text_choice(index, "", (), with_logprobs, delta.finish))
-            return parts
-
-        return streaming_response(gateway, requests, frame, choices, form.wants_usage, headers)
+        return streaming_response(gateway, requests, frame, choice, headers, form.wants_usage, with_logprobs)
     answers = [answer for prepared in requests for answer in await collect(gateway, prepared, request)]
-    entries = [
-        _text_choice(index, answer.text, answer.tokens, with_logprobs, answer.finish)
-        for index, answer in enumerate(answers)
-    ]
-    return JSONResponse(
-        {**frame, "choices": entries, "usage": usage_of(requests, answers)}, headers=headers | outcome_of(requests)
-    )
+    frame["choices"] = [choice(index, each.text, each.tokens, each.finish) for index, each in enumerate(answers)]
+    return JSONResponse({**frame, "usage": usage_of(requests, answers)}, headers=headers | outcome_of(requests))
 
 
 async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request) -> Response:
@@ -118,10 +104,17 @@ async def converse(gateway: Gateway, services: ProjectServices, form: ChatForm, 
         require_project(project or None)
         code_context = await run_in_threadpool(pack_context, services, form.question, project or None, form.context)
     turns = chat([turn.as_chat_message() for turn in form.messages], project, context_text(code_context))
-    prepared = await run_in_threadpool(_prepare_chat, gateway, backend, turns, sampling, form.n or 1)
-    return await _chat_response(
-        gateway, form, prepared, bool(form.logprobs), request, citations(code_context["pieces"])
-    )
+    prepared = await run_in_threadpool(gateway.prepare, backend, turns, sampling, form.n or 1)
+    if prepared.prompt.cut:  # a conversation must not be cut
+        room = len(prepared.prompt.ids)
+        raise RequestError(
+            f"the conversation has {room + prepared.prompt.cut} tokens, and with its answer the window has room "
+            f"for {room}; send fewer or shorter messages",
+            "messages",
+            code="context_length_exceeded",
+        )
+    sources = citations(code_context["pieces"])
+    return await _chat_response(gateway, form, prepared, bool(form.logprobs), request, sources)
 
 
 async def _chat_response(
@@ -137,24 +130,20 @@ async def _chat_response(
         headers["x-cortex-context"] = plain(", ".join(sources))
     if form.stream:
         frame = envelope("chat.completion.chunk", "chatcmpl", prepared.backend)
-        first = [
-            _delta(index, {"role": "assistant", "content": ""}, (), False, None) for index in range(prepared.count)
-        ]
+        empty = {"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+        first = [{"index": index, **empty} for index in range(prepared.count)]
 
-        def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
-            parts = []
-            if delta.text or (with_logprobs and delta.tokens):
-                parts.append(_delta(index, {"content": delta.text}, delta.tokens, with_logprobs, None))
-            if delta.finish:
-                parts.append(_delta(index, {}, (), False, delta.finish))
-            return parts
+        def choice(index: int, text: str, tokens: Sequence[GeneratedToken], finish: str | None) -> dict[str, Any]:
+            scores = _turn_scores(tokens) if with_logprobs and not finish else None
+            delta = {} if finish else {"content": text}
+            return {"index": index, "delta": delta, "logprobs": scores, "finish_reason": finish}
 
-        return streaming_response(gateway, [prepared], frame, choices, form.wants_usage, headers, first)
+        return streaming_response(gateway, [prepared], frame, choice, headers, form.wants_usage, with_logprobs, first)
     frame = envelope("chat.completion", "chatcmpl", prepared.backend)
     if sources:
         frame["context"] = list(sources)
     answers = await collect(gateway, prepared, request)
-    messages = [
+    frame["choices"] = [
         {
             "index": index,
             "message": {"role": "assistant", "content": answer.text, "refusal": None},
@@ -163,39 +152,7 @@ async def _chat_response(
         }
         for index, answer in enumerate(answers)
     ]
-    return JSONResponse(
-        {**frame, "choices": messages, "usage": usage_of([prepared], answers)}, headers=headers | outcome_of([prepared])
-    )
-
-
-def _prepare_chat(
-    gateway: Gateway, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int
-) -> PreparedRequest:
-    """Prepare a conversation; RequestError if it exceeds the window, as it must not be cut."""
-    prepared = gateway.prepare(backend, builder, sampling, count)
-    if prepared.prompt.cut:
-        total_tokens = len(prepared.prompt.ids) + prepared.prompt.cut
-        raise RequestError(
-            f"the conversation has {total_tokens} tokens, and with its answer the window has room "
-            f"for {len(prepared.prompt.ids)}; send fewer or shorter messages",
-            "messages",
-            code="context_length_exceeded",
-        )
-    return prepared
-
-
-def _text_choice(
-    index: int, text: str, tokens: Sequence[GeneratedToken], with_logprobs: bool, finish: str | None
-) -> dict[str, Any]:
-    scores = None
-    if with_logprobs and (tokens or finish is None):
-        scores = {
-            "tokens": [token.text for token in tokens],
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [_likeliest(token) for token in tokens],
-            "text_offset": [token.offset for token in tokens],
-        }
-    return {"text": text, "index": index, "logprobs": scores, "finish_reason": finish}
+    return JSONResponse({**frame, "usage": usage_of([prepared], answers)}, headers=headers | outcome_of([prepared]))
 
 
 def _likeliest(token: GeneratedToken) -> dict[str, float | None]:
@@ -206,18 +163,9 @@ def _likeliest(token: GeneratedToken) -> dict[str, float | None]:
     return top_logprobs
 
 
-def _delta(
-    index: int, delta: dict[str, Any], tokens: Sequence[GeneratedToken], with_logprobs: bool, finish: str | None
-) -> dict[str, Any]:
-    scores = _turn_scores(tokens) if with_logprobs else None
-    return {"index": index, "delta": delta, "logprobs": scores, "finish_reason": finish}
-
-
 def _turn_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
-    return {"content": [_turn_score(token) for token in tokens], "refusal": None}
+    def score(token: GeneratedToken | Alternative) -> dict[str, Any]:
+        return {"token": token.text, "logprob": token.logprob, "bytes": list(token.raw)}
 
-
-def _turn_score(token: GeneratedToken) -> dict[str, Any]:
-    tokens: tuple[GeneratedToken | Alternative, ...] = (token, *token.top)
-    scored, *likeliest = [{"token": each.text, "logprob": each.logprob, "bytes": list(each.raw)} for each in tokens]
-    return {**scored, "top_logprobs": likeliest}
+    content = [{**score(token), "top_logprobs": [score(top) for top in token.top]} for token in tokens]
+    return {"content": content, "refusal": None}

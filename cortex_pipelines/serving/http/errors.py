@@ -48,7 +48,7 @@ def error_response(
     return JSONResponse(error_body(message, status, param, code), status, headers)
 
 
-_ANSWERS: Mapping[type[Exception], tuple[int, str | None, str, dict[str, str] | None]] = {
+_ANSWERS: Mapping[type[Exception], tuple[int, str | None, str | None, dict[str, str] | None]] = {
     UnknownModelError: (404, "model", "model_not_found", None),
     ForbiddenModelError: (403, "model", "model_not_allowed", None),
     BusyError: (429, None, "busy", {"retry-after": "1"}),
@@ -57,13 +57,14 @@ _ANSWERS: Mapping[type[Exception], tuple[int, str | None, str, dict[str, str] | 
     ChatError: (400, "messages", "chat_template", None),
     PromptFileError: (503, None, "template_failed", None),
     EngineError: (503, None, "engine_failed", {"retry-after": "2"}),
+    ClientGoneError: (_CLOSED, None, None, None),
 }
 """Status, parameter, code and headers of the answer to an error."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
     async def answer(
-        status: int, param: str | None, code: str, headers: dict[str, str] | None, _: Request, error: Exception
+        status: int, param: str | None, code: str | None, headers: dict[str, str] | None, _: Request, error: Exception
     ) -> JSONResponse:
         if isinstance(error, EngineError):
             _LOG.error("%s", error, exc_info=None if isinstance(error, UnavailableError) else error)
@@ -79,11 +80,9 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         problems = error.errors()
-        cause = _cause(problems[0])
-        parts = (_location(problems[0]), cause.param if cause else None)
-        param = ".".join(filter(None, parts)) or None
-        if problems[0]["type"] == "json_invalid":
-            param = None
+        cause, param = _cause(problems[0]), None
+        if problems[0]["type"] != "json_invalid":
+            param = ".".join(filter(None, (_location(problems[0]), cause.param if cause else None))) or None
         code = (cause.code if cause else None) or "invalid_value"
         return error_response(sentences_of(problems), 400, param, code)
 
@@ -97,10 +96,6 @@ def add_error_handlers(app: FastAPI) -> None:
         elif error.status_code == 400:  # FastAPI's only message for an undecodable body
             sentence = "the body cannot be read: JSON in UTF-8 is expected"
         return error_response(sentence, error.status_code, headers=dict(error.headers or {}))
-
-    @app.exception_handler(ClientGoneError)
-    async def client_gone(_: Request, _error: ClientGoneError) -> JSONResponse:
-        return error_response("the client closed the connection", _CLOSED)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:

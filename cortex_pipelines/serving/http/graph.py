@@ -6,6 +6,7 @@ through the runs of a project.
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Optional
 
 import strawberry
@@ -41,20 +42,20 @@ class QueryForm(Form):
     operationName: Annotated[LongText, Field(max_length=200)] | None = None  # noqa: N815 - GraphQL's
 
 
+@dataclass
 class _QueryContext:
-    def __init__(self, gateway: Gateway, services: ProjectServices) -> None:
-        self.gateway = gateway
-        self.services = services
-        self._trees: dict[str, Mapping[str, Any] | None] = {}
+    gateway: Gateway
+    services: ProjectServices
+    trees: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
     def lineage(self, name: str) -> Mapping[str, Any] | None:
         if refusal := current_principal().refusal(["lineage"]):
             raise GraphQLError(refusal, extensions={"code": "insufficient_scope"})
-        if name not in self._trees:
-            if len(self._trees) >= LINEAGES:
+        if name not in self.trees:
+            if len(self.trees) >= LINEAGES:
                 raise GraphQLError(f"more than {LINEAGES} lineages in one query; ask for single models by name")
-            self._trees[name] = lineage_of(self.gateway, self.services, name)["tree"]
-        return self._trees[name]
+            self.trees[name] = lineage_of(self.gateway, self.services, name)["tree"]
+        return self.trees[name]
 
 
 Info = strawberry.Info[_QueryContext, None]
@@ -186,9 +187,8 @@ def _unexpected(error: GraphQLError) -> bool:
 def _model(facts: Mapping[str, Any]) -> Model:
     names = ("name", "way", "version", "release", "project", "number", "verdict", "bits_per_byte", "notice")
     fields: dict[str, Any] = {name: facts.get(name) for name in names}
-    return Model(
-        **fields, roles=list(facts.get("roles") or ()), scores=[Score(**score) for score in facts.get("scores") or ()]
-    )
+    scores = [Score(**score) for score in facts.get("scores") or ()]
+    return Model(**fields, roles=list(facts.get("roles") or ()), scores=scores)
 
 
 def _node(name: str, tree: Mapping[str, Any]) -> Node:
@@ -209,9 +209,7 @@ def _node(name: str, tree: Mapping[str, Any]) -> Node:
 
 def _runs(node: Node) -> Iterator[Run]:
     if node.run_id is not None:
-        version = str(node.version)
-        yield Run(
-            run_id=node.run_id, name=node.name, partition=node.partition, version=version, git_commit=node.git_commit
-        )
+        same = {name: getattr(node, name) for name in ("run_id", "name", "partition", "git_commit")}
+        yield Run(**same, version=str(node.version))
     for child in node.made_from:
         yield from _runs(child)

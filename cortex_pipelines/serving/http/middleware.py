@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
@@ -23,15 +24,15 @@ USER = "x-cortex-user"
 LARGEST_BODY = 4 * 2**20
 
 
+@dataclass
 class BodyLimit:
     """Rejects bodies that are too large, with or without a content-length."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
         messages: list[Message] = []
@@ -53,14 +54,14 @@ class BodyLimit:
         async def replay() -> Message:
             return next(pending_messages, None) or await receive()
 
-        await self._app(scope, replay, send)
+        await self.app(scope, replay, send)
 
 
+@dataclass
 class RequestOptions:
     """Applies the request headers ``x-cortex-cache: no`` and ``x-cortex-user``."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
@@ -69,7 +70,7 @@ class RequestOptions:
                 options.enter_context(cache_disabled())
             if user := headers.get(USER):
                 options.enter_context(answering_user(user))
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
 
 REQUESTS = logging.getLogger("cortex_pipelines.requests")
@@ -84,17 +85,17 @@ _W3C = TraceContextTextMapPropagator()
 _SENT = ("traceparent", "tracestate")
 
 
+@dataclass
 class RequestObserver:
     """Counts and logs each request, and creates its span (W3C); never records paths or bodies."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._tracer = tracer
+    app: ASGIApp
+    metrics: Metrics
+    tracer: Tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         above = _W3C.extract({name: headers[name] for name in _SENT if name in headers})
@@ -107,11 +108,11 @@ class RequestObserver:
                 status, response_headers = message["status"], Headers(raw=message["headers"])
             await send(message)
 
-        with self._tracer.start_as_current_span(
+        with self.tracer.start_as_current_span(
             method, above, SpanKind.SERVER, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
-                await self._app(scope, receive, send_observed)
+                await self.app(scope, receive, send_observed)
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 answer_facts = {name: response_headers.get(f"x-cortex-{name}", "") for name in NAMED}
@@ -127,8 +128,8 @@ class RequestObserver:
                 if status >= 500:
                     span.set_status(StatusCode.ERROR)
                 seconds = time.perf_counter() - began
-                self._metrics.requests.labels(route, answer_facts["model"], answer_facts["way"], str(status)).inc()
-                self._metrics.seconds.labels(route).observe(seconds)
+                self.metrics.requests.labels(route, answer_facts["model"], answer_facts["way"], str(status)).inc()
+                self.metrics.seconds.labels(route).observe(seconds)
                 if REQUESTS.isEnabledFor(logging.INFO):
                     line = {
                         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
@@ -43,7 +44,7 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         if name == ENCODER and services.encoder is not None:
             return _encoder_entry(services.encoder)
         served = catalogue.find(name)
-        return _model_entry(served) | {"cortex": _facts(served) | _visible_facts(served.details)}
+        return _model_entry(served, served.details)
 
     @router.get("/healthz")
     def healthz() -> Response:
@@ -81,6 +82,54 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         gateway.metrics.cache_bytes.set(gateway.response_cache.size)
         return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
 
+    waiting = 0
+    limiter = CapacityLimiter(1)  # waiting requests must not occupy threads that others need
+
+    @router.post("/v1/embeddings")
+    async def embeddings(form: EmbeddingForm) -> Response:
+        nonlocal waiting
+        encoder = services.encoder
+        if encoder is None:
+            raise UnknownModelError(f"{ENCODER} is not available: an exported folder has no encoder")
+        if form.model not in (None, "", ENCODER):
+            model = form.model[:100]
+            raise UnknownModelError(f"{model} makes no embeddings; the nearest model that does is {ENCODER}")
+        if waiting >= gateway.settings.waiting:
+            raise BusyError(f"{waiting} requests wait already; try again in a second")
+        waiting += 1
+        try:
+            texts = [form.input] if isinstance(form.input, str) else form.input
+            result = await to_thread.run_sync(encoder, texts, limiter=limiter)
+        except WeightsError as error:
+            raise ServiceError(str(error)) from error
+        finally:
+            waiting -= 1
+        width = result.vectors.shape[1]
+        if form.dimensions not in (None, width):
+            raise RequestError(
+                f"dimensions: {ENCODER} has vectors of {width} numbers, which cannot be "
+                "shortened; leave dimensions out",
+                "dimensions",
+                code="unsupported_parameter",
+            )
+        current_principal().spend(result.tokens)
+        gateway.metrics.tokens.labels(ENCODER, "read").inc(result.tokens)
+        vectors: list[Any] = [
+            base64.b64encode(row.tobytes()).decode() if form.encoding_format == "base64" else row.tolist()
+            for row in result.vectors.astype("<f4")
+        ]
+        body = {
+            "object": "list",
+            "data": [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)],
+            "model": ENCODER,
+            "system_fingerprint": encoder.version,
+            "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
+        }
+        headers = {"x-cortex-model": ENCODER, "x-cortex-version": encoder.version}
+        if result.cut:
+            headers["x-cortex-cut"] = f"{result.cut} texts at the end"
+        return JSONResponse(body, headers=headers)
+
     return router
 
 
@@ -93,18 +142,15 @@ def _entry(name: str, created: int, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": "cortex", "cortex": facts}
 
 
-def _model_entry(served: ServedModel) -> dict[str, Any]:
-    return _entry(served.name, served.created, _facts(served))
-
-
-def _facts(served: ServedModel) -> dict[str, Any]:
-    return {
+def _model_entry(served: ServedModel, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    facts = {
         "way": served.release.way,
         "version": served.version,
         "release": served.release.version,
         "number": served.details.get("number"),
         "notice": served.notice or None,
     }
+    return _entry(served.name, served.created, facts | _visible_facts(more))
 
 
 def _router_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,63 +173,3 @@ class EmbeddingForm(OpenAIForm):
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
-
-
-def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    router = APIRouter()
-    waiting = 0
-    limiter = CapacityLimiter(1)  # waiting requests must not occupy threads that others need
-
-    @router.post("/v1/embeddings")
-    async def embeddings(form: EmbeddingForm) -> Response:
-        nonlocal waiting
-        encoder = services.encoder
-        if (form.model or ENCODER) != ENCODER or encoder is None:
-            raise UnknownModelError(
-                f"{ENCODER} is not available: an exported folder has no encoder"
-                if encoder is None
-                else f"{(form.model or ENCODER)[:100]} makes no embeddings; the nearest model that does is {ENCODER}"
-            )
-        if waiting >= gateway.settings.waiting:
-            raise BusyError(f"{waiting} requests wait already; try again in a second")
-        texts = [form.input] if isinstance(form.input, str) else form.input
-        waiting += 1
-        try:
-            result = await to_thread.run_sync(encoder, texts, limiter=limiter)
-        except WeightsError as error:
-            raise ServiceError(str(error)) from error
-        finally:
-            waiting -= 1
-        width = result.vectors.shape[1]
-        if form.dimensions not in (None, width):
-            raise RequestError(
-                f"dimensions: {ENCODER} has vectors of {width} numbers, which cannot be "
-                "shortened; leave dimensions out",
-                "dimensions",
-                code="unsupported_parameter",
-            )
-        current_principal().spend(result.tokens)
-        gateway.metrics.tokens.labels(ENCODER, "read").inc(result.tokens)
-        rows = result.vectors.astype("<f4")
-        as_text = form.encoding_format == "base64"
-        data: list[dict[str, Any]] = [
-            {
-                "object": "embedding",
-                "index": index,
-                "embedding": base64.b64encode(row.tobytes()).decode() if as_text else row.tolist(),
-            }
-            for index, row in enumerate(rows)
-        ]
-        body = {
-            "object": "list",
-            "data": data,
-            "model": ENCODER,
-            "system_fingerprint": encoder.version,
-            "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
-        }
-        headers = {"x-cortex-model": ENCODER, "x-cortex-version": encoder.version}
-        if result.cut:
-            headers["x-cortex-cut"] = f"{result.cut} texts at the end"
-        return JSONResponse(body, headers=headers)
-
-    return router

@@ -1,7 +1,7 @@
 """``/``: the web page (three files without external resources), its data, and the playground."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.catalogue import ServedModel, ways_of
-from cortex_pipelines.serving.engines.engine import Sampling, TextDelta
+from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import envelope, headers_of, streaming_response
 from cortex_pipelines.serving.http.errors import RequestError
@@ -23,7 +23,12 @@ from cortex_pipelines.serving.response_cache import cache_disabled
 from cortex_pipelines.serving.rollout import request_user
 
 _FOLDER = Path(__file__).parent / "page"
-_TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
+_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page/page.css": ("page.css", "text/css"),
+    "/page/page.js": ("page.js", "text/javascript"),
+}
+"""Path to file and type."""
 
 HEADERS = {
     "content-security-policy": (
@@ -38,29 +43,9 @@ HEADERS = {
 """The page shows model output, and no script in it may run."""
 
 
-def page_router() -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-
-    @router.get("/")
-    def index() -> Response:
-        return FileResponse(_FOLDER / "index.html", headers=HEADERS)
-
-    for name, kind in _TYPES.items():
-        router.add_api_route(f"/page/{name}", _file(name, kind), methods=["GET"])
-    return router
-
-
-def _file(name: str, kind: str) -> Callable[[], Response]:
-    def answer() -> Response:
-        return FileResponse(_FOLDER / name, media_type=kind, headers=HEADERS)
-
-    return answer
-
-
 LOOKED_AT = frozenset(
-    {"none", "/", "/page/page.css", "/page/page.js", "/overview", "/load", "/metrics"}
-    | {"/healthz", "/readyz", "/health", "/v1/health", "/v1/models", "/version", "/docs"}
-    | {"/openapi.json"}
+    {"none", *_FILES, "/overview", "/load", "/metrics", "/healthz", "/readyz", "/health", "/v1/health"}
+    | {"/v1/models", "/version", "/docs", "/openapi.json"}
 )
 """Routes that use no model; excluded from the load."""
 
@@ -74,16 +59,23 @@ _COUNTERS = {
 _DETAIL_COLUMNS = ("project", "number", "roles", "plan", "verdict", "reason", "bits_per_byte", "scores")
 
 
-def overview_router(gateway: Gateway) -> APIRouter:
+def page_router(gateway: Gateway) -> APIRouter:
     router = APIRouter()
+
+    def add_file(path: str, name: str, kind: str) -> None:
+        @router.get(path, include_in_schema=False)
+        def file() -> Response:
+            return FileResponse(_FOLDER / name, media_type=kind, headers=HEADERS)
+
+    for path, (name, kind) in _FILES.items():
+        add_file(path, name, kind)
 
     @router.get("/overview")
     async def overview() -> dict[str, Any]:
         catalogue = await run_in_threadpool(lambda: gateway.source.current)
-        router_facts = None
-        if catalogue.router is not None:
-            hidden = ("created", "lineage")
-            router_facts = {name: value for name, value in catalogue.router.items() if name not in hidden}
+        router_facts = catalogue.router and {
+            name: value for name, value in catalogue.router.items() if name not in ("created", "lineage")
+        }
         return {
             "version": version("cortex-pipelines"),
             "base": catalogue.base,
@@ -96,6 +88,18 @@ def overview_router(gateway: Gateway) -> APIRouter:
     @router.get("/load")
     def load() -> dict[str, Any]:
         return {"at": time.monotonic(), **gateway.engine.state(), **load_counters(gateway)}
+
+    @router.post("/playground")
+    async def play(form: PlaygroundForm) -> Response:
+        prepared = await run_in_threadpool(_prepare, gateway, form)
+        frame = envelope("text_completion", "cmpl", prepared.backend)
+        event = offered_event(str(frame["id"]), prepared.backend) | {"from": "page"}
+        await run_in_threadpool(gateway.events.add, event, request_user())
+
+        def choice(index: int, text: str, _: Sequence[GeneratedToken], finish: str | None) -> dict[str, Any]:
+            return {"index": index, "text": text, "finish_reason": finish}
+
+        return streaming_response(gateway, [prepared], frame, choice, headers_of(prepared))
 
     return router
 
@@ -147,24 +151,6 @@ class PlaygroundForm(Form):
     model: ModelName | None = None
     suffix: LongText | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1024)] = 48
-
-
-def playground_router(gateway: Gateway) -> APIRouter:
-    router = APIRouter()
-
-    @router.post("/playground")
-    async def play(form: PlaygroundForm) -> Response:
-        prepared = await run_in_threadpool(_prepare, gateway, form)
-        frame = envelope("text_completion", "cmpl", prepared.backend)
-        event = offered_event(str(frame["id"]), prepared.backend) | {"from": "page"}
-        await run_in_threadpool(gateway.events.add, event, request_user())
-
-        def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
-            return [{"index": index, "text": delta.text, "finish_reason": delta.finish}]
-
-        return streaming_response(gateway, [prepared], frame, choices, True, headers_of(prepared))
-
-    return router
 
 
 def _prepare(gateway: Gateway, form: PlaygroundForm) -> PreparedRequest:

@@ -1,7 +1,6 @@
 """Routes on a project's data: search, agents' logs, notes, votes, the audit log."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -41,52 +40,6 @@ class ContextForm(Form):
     tokens: Budget = 4_000
 
 
-def search_router(services: ProjectServices) -> APIRouter:
-    """Both routes; each answer names the versions of the files behind it."""
-    router = APIRouter()
-
-    @router.post("/search")
-    async def search(form: SearchForm) -> Response:
-        if services.search is None:
-            raise ServiceError("no code to search; start `cortex serve` in a project")
-        require_project(form.project)
-        try:
-            answer = await run_in_threadpool(services.search, form.query, form.project, form.k)
-        except ValueError as error:
-            raise RequestError(str(error), "query") from error
-        return json_response(answer)
-
-    @router.post("/context")
-    async def context(form: ContextForm) -> Response:
-        require_project(form.project)
-        return json_response(await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens))
-
-    return router
-
-
-def pack_context(services: ProjectServices, task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
-    if services.context is None:
-        raise ServiceError("no code to show; start `cortex serve` in a project")
-    try:
-        return services.context(task, project, tokens)
-    except ValueError as error:
-        raise RequestError(str(error), "task") from error
-
-
-def require_project(project: str | None) -> None:
-    """RequestError unless the caller may read a project's code."""
-    principal = current_principal()
-    refusal = principal.refusal(["data"])
-    if not refusal and principal.limited and project not in principal.projects:
-        allowed_projects = ", ".join(principal.projects) or "none"
-        refusal = f"{principal.name} may not read {project or 'all projects'}; projects: {allowed_projects}"
-    if refusal:
-        raise RequestError(refusal, "project", 403, "insufficient_scope")
-
-
-_NO_PROJECT = "an exported folder has no {}; start `cortex serve` in the project"
-
-
 class OutcomeForm(Form):
     """``POST /outcomes/predict``: a task, and the master it may be routed to."""
 
@@ -99,29 +52,6 @@ class AnomalyForm(Form):
 
     log: ShortText
     records: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=10_000)]
-
-
-def logs_router(services: ProjectServices) -> APIRouter:
-    """Both routes; each answer names the version of the asset behind it."""
-    router = APIRouter()
-
-    @router.post("/outcomes/predict")
-    async def outcomes(form: OutcomeForm) -> Response:
-        if services.expect is None:
-            raise ServiceError(_NO_PROJECT.format("outcome predictors"))
-        return _versioned(await run_in_threadpool(services.expect, form.task, form.master), "outcome_predictors")
-
-    @router.post("/anomalies/score")
-    async def anomalies(form: AnomalyForm) -> Response:
-        if services.score is None:
-            raise ServiceError(_NO_PROJECT.format("detectors"))
-        return _versioned(await run_in_threadpool(services.score, form.log, form.records), "worker_anomalies")
-
-    return router
-
-
-def _versioned(answer: Mapping[str, Any], model: str) -> Response:
-    return json_response(answer, {"x-cortex-model": model, "x-cortex-version": str(answer["version"])})
 
 
 Text = Annotated[LongText, Field(max_length=LONGEST)]
@@ -156,9 +86,41 @@ class ForgetForm(Form):
     ids: Annotated[list[NoteId], Field(min_length=1, max_length=1000)]
 
 
-def notes_router(services: ProjectServices) -> APIRouter:
-    """The routes. Only the key that added an exchange can read it, and only it may delete notes."""
+_NO_PROJECT = "an exported folder has no {}; start `cortex serve` in the project"
+
+
+def services_router(services: ProjectServices) -> APIRouter:
+    """Search, agents' logs and notes; each answer names the versions of what it rests on."""
     router = APIRouter()
+
+    @router.post("/search")
+    async def search(form: SearchForm) -> Response:
+        if services.search is None:
+            raise ServiceError("no code to search; start `cortex serve` in a project")
+        require_project(form.project)
+        try:
+            return json_response(await run_in_threadpool(services.search, form.query, form.project, form.k))
+        except ValueError as error:
+            raise RequestError(str(error), "query") from error
+
+    @router.post("/context")
+    async def context(form: ContextForm) -> Response:
+        require_project(form.project)
+        return json_response(await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens))
+
+    @router.post("/outcomes/predict")
+    async def outcomes(form: OutcomeForm) -> Response:
+        if services.expect is None:
+            raise ServiceError(_NO_PROJECT.format("outcome predictors"))
+        return _versioned(await run_in_threadpool(services.expect, form.task, form.master), "outcome_predictors")
+
+    @router.post("/anomalies/score")
+    async def anomalies(form: AnomalyForm) -> Response:
+        if services.score is None:
+            raise ServiceError(_NO_PROJECT.format("detectors"))
+        return _versioned(await run_in_threadpool(services.score, form.log, form.records), "worker_anomalies")
+
+    # only the key that added an exchange can read it, and only it may delete notes
 
     @router.post("/memory")
     async def add(form: NoteForm) -> Mapping[str, Any]:
@@ -169,8 +131,8 @@ def notes_router(services: ProjectServices) -> APIRouter:
     async def show(project: ModelName | None = None) -> Mapping[str, Any]:
         return await _work(services, project, lambda notes, author: notes.show(author))
 
-    @router.post("/memory/search")
-    async def search(form: NoteQueryForm) -> Mapping[str, Any]:
+    @router.post("/memory/search", name="search")
+    async def search_notes(form: NoteQueryForm) -> Mapping[str, Any]:
         query_fields = (form.query, form.k, form.kind, form.history)
         return await _work(services, form.project, lambda notes, author: notes.search(author, *query_fields))
 
@@ -182,6 +144,30 @@ def notes_router(services: ProjectServices) -> APIRouter:
         )
 
     return router
+
+
+def _versioned(answer: Mapping[str, Any], model: str) -> Response:
+    return json_response(answer, {"x-cortex-model": model, "x-cortex-version": str(answer["version"])})
+
+
+def pack_context(services: ProjectServices, task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
+    if services.context is None:
+        raise ServiceError("no code to show; start `cortex serve` in a project")
+    try:
+        return services.context(task, project, tokens)
+    except ValueError as error:
+        raise RequestError(str(error), "task") from error
+
+
+def require_project(project: str | None) -> None:
+    """RequestError unless the caller may read a project's code."""
+    principal = current_principal()
+    refusal = principal.refusal(["data"])
+    if not refusal and principal.limited and project not in principal.projects:
+        allowed_projects = ", ".join(principal.projects) or "none"
+        refusal = f"{principal.name} may not read {project or 'all projects'}; projects: {allowed_projects}"
+    if refusal:
+        raise RequestError(refusal, "project", 403, "insufficient_scope")
 
 
 async def _work(
@@ -224,36 +210,29 @@ class FeedbackForm(Form):
 
 
 def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
+    """Votes, and the audit log."""
     router = APIRouter()
+    path = gateway.state / audit.FILE
 
     @router.post("/feedback")
     async def feedback(form: FeedbackForm) -> dict[str, int]:
         event = {"type": "feedback", **form.model_dump(exclude_none=True)}
         redacted = 0
-        if form.correction is not None:
-            if services.redact is None:
-                raise RequestError(
-                    "a correction is kept only in a project, which can take secrets out of it; "
-                    "send the vote without it",
-                    "correction",
-                )
-            for name in ("original", "correction"):
-                if name in event:
-                    event[name], count = await run_in_threadpool(services.redact, event[name])
-                    redacted += count
+        if form.correction is not None and services.redact is None:
+            raise RequestError(
+                "a correction is kept only in a project, which can take secrets out of it; send the vote without it",
+                "correction",
+            )
+        for name in ("original", "correction"):
+            if services.redact is not None and name in event:
+                event[name], count = await run_in_threadpool(services.redact, event[name])
+                redacted += count
         await run_in_threadpool(gateway.events.add, event, request_user())
         if form.vote == "down" and form.version is not None:
             await run_in_threadpool(gateway.vote_down, form.version)
         if form.completion_id is not None:
             await run_in_threadpool(gateway.record_vote, form.completion_id, form.vote)
         return {"redacted": redacted}
-
-    return router
-
-
-def audit_router(state: Path) -> APIRouter:
-    router = APIRouter()
-    path = state / audit.FILE
 
     @router.get("/audit")
     def read(last: Annotated[int, Query(ge=1, le=1000)] = 100, verify: bool = False) -> dict[str, Any]:

@@ -17,15 +17,9 @@ from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.graph import graph_router
 from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.middleware import BodyLimit, RequestObserver, RequestOptions, log_requests
-from cortex_pipelines.serving.http.models import embeddings_router, models_router
-from cortex_pipelines.serving.http.page import overview_router, page_router, playground_router
-from cortex_pipelines.serving.http.project_routes import (
-    audit_router,
-    feedback_router,
-    logs_router,
-    notes_router,
-    search_router,
-)
+from cortex_pipelines.serving.http.models import models_router
+from cortex_pipelines.serving.http.page import page_router
+from cortex_pipelines.serving.http.project_routes import feedback_router, services_router
 from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
 from cortex_pipelines.serving.security.audit import AuditLog
@@ -70,16 +64,10 @@ def create_app(
         llama_router(gateway),
         tabby_router(gateway),
         models_router(gateway, services),
-        embeddings_router(gateway, services),
-        overview_router(gateway),
-        playground_router(gateway),
         feedback_router(gateway, services),
-        logs_router(services),
-        notes_router(services),
-        search_router(services),
-        audit_router(gateway.state),
+        services_router(services),
         graph_router(gateway, services),
-        page_router(),
+        page_router(gateway),
     ):
         app.include_router(router)
     app.router.routes.extend(agent_routes)

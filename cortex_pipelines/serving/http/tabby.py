@@ -113,9 +113,7 @@ def tabby_router(gateway: Gateway) -> APIRouter:
             "cpu_count": gateway.settings.threads,
             "cuda_devices": [],
             "version": {
-                "build_date": "",
-                "build_timestamp": "",
-                "git_sha": "",
+                **dict.fromkeys(("build_date", "build_timestamp", "git_sha"), ""),
                 "git_describe": version("cortex-pipelines"),
             },
         }
@@ -141,11 +139,10 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     sampling = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
     gap = infill(cursor.prefix, cursor.suffix or "", extra)
     prepared = await prepare(gateway, form.model, form.user, gap, sampling)
-    backend = prepared.backend
     began = time.perf_counter()
     (answer,) = await collect(gateway, prepared, request)
-    identity = f"cmpl-{backend.identity}"
-    event = offered_event(identity, backend) | {
+    identity = f"cmpl-{prepared.backend.identity}"
+    event = offered_event(identity, prepared.backend) | {
         "tokens": answer.generated,
         "characters": len(answer.text),
         "latency_ms": round(1000 * (time.perf_counter() - began), 3),
@@ -156,8 +153,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     }
     await run_in_threadpool(gateway.events.add, event, request_user(form.user))
     body = {"id": identity, "choices": [{"index": 0, "text": answer.text}]}
-    headers = headers_of(prepared)
-    return JSONResponse(body, headers=headers | outcome_of([prepared]))
+    return JSONResponse(body, headers=headers_of(prepared) | outcome_of([prepared]))
 
 
 def offered_event(identity: str, backend: Backend) -> dict[str, Any]:
@@ -166,10 +162,7 @@ def offered_event(identity: str, backend: Backend) -> dict[str, Any]:
     return {
         "type": "offered",
         "completion_id": identity,
-        "model": backend.served.name,
-        "way": backend.way,
-        "version": backend.version,
-        "release": backend.release,
+        **backend.identification,
         "project": backend.served.details.get("project"),
         "arm": arm,
         "propensity": propensity,
