@@ -103,7 +103,7 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     with tinygateway.web_client(gateway) as client:
 
         def make_client(policy: Any) -> TestClient:
-            monkeypatch.setattr(gateway, "_output_filter", OutputFilter(PRIVACY, policy))
+            monkeypatch.setattr(gateway, "output_filter", OutputFilter(PRIVACY, policy))
             return client
 
         yield make_client

@@ -24,7 +24,6 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     LoadedAdapter,
     RefusedAdapterError,
-    Sampling,
     ScoredToken,
     TextDelta,
 )
@@ -51,13 +50,11 @@ class LlamaEngine(QueuedEngine):
 
     def __init__(self, base: BaseModel, settings: ServingSettings, cache: Path) -> None:
         tokenizer = load_tokenizer(base)
-        config = model_file(base, "config.json")
-        generation = model_file(base, "generation_config.json")
-        self._ends = end_tokens(generation.get("eos_token_id"), tokenizer)
+        self._ends = end_tokens(model_file(base, "generation_config.json").get("eos_token_id"), tokenizer)
         self._processes: OrderedDict[str | None, LlamaProcess] = OrderedDict()
         self._loaded: dict[str, LoadedAdapter] = {}
         self._starting = threading.Lock()
-        context_window = window(config.get("max_position_embeddings"), settings)
+        context_window = window(model_file(base, "config.json").get("max_position_embeddings"), settings)
         self._limits = context_window, settings.threads
         width: Width = "fp32" if settings.precision == "fp32" else "fp16"
         self._bound = _BOUNDS[width]
@@ -105,9 +102,6 @@ class LlamaEngine(QueuedEngine):
     def _resident(self) -> list[str]:
         return [version for version in self._processes if version is not None]
 
-    def _reset_after_failure(self) -> None:
-        """Nothing to reset: a process that ended is restarted by the next request."""
-
     def _start(self, adapter: GgufFile | None) -> LlamaProcess:
         return LlamaProcess(self._base.path, adapter.path if adapter else None, *self._limits)
 
@@ -137,12 +131,10 @@ class LlamaEngine(QueuedEngine):
         return process
 
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
-        if work.cancelled.is_set():
-            return
         for index in range(work.job.count):
-            yield from self._generate_answer(work, index)
             if work.cancelled.is_set():
                 return
+            yield from self._generate_answer(work, index)
 
     def _generate_answer(self, work: QueuedRequest, index: int) -> Iterator[TextDelta]:
         job = work.job
@@ -185,10 +177,14 @@ class LlamaEngine(QueuedEngine):
         def is_abandoned() -> bool:
             return work.cancelled.is_set() or self._closed
 
-        payload = {
+        payload: dict[str, Any] = {
             "n_predict": sampling.max_tokens,
             "cache_prompt": sampling.reuse or index > 0,
-            **_sampling(sampling, seed),
+            "n_probs": max(sampling.top, 1),
+            "seed": seed % 2**31,
+            "temperature": max(sampling.temperature, 0.0),
+            "top_p": sampling.top_p,
+            "samplers": ["temperature", "top_p"],
         }
         if not sampling.presence and not sampling.frequency:
             yield from process.generate(job.prompt.ids, payload | _start_grammar(job.prompt.start), is_abandoned)
@@ -197,7 +193,8 @@ class LlamaEngine(QueuedEngine):
         ids: list[int] = []
         while len(ids) < sampling.max_tokens:
             generated_text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-            payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": _penalties(sampling, ids)}
+            biases = [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]
+            payload |= {"n_predict": 1, "seed": (seed + len(ids)) % 2**31, "logit_bias": biases}
             payload |= {"grammar": ""} | _start_grammar(job.prompt.start[len(generated_text) :])
             step = next(process.generate([*job.prompt.ids, *ids], payload, is_abandoned), None)
             if step is None:
@@ -209,7 +206,12 @@ class LlamaEngine(QueuedEngine):
     def _probe(self, process: LlamaProcess, adapter: GgufFile) -> None:
         """Compare a process's answers with torch's; RefusedAdapterError names the fault."""
         answers = self._answers(process)
-        effect = _largest_difference(_likeliest(adapter.expected_logprobs), self._base.expected_logprobs)
+        likeliest_ids = np.argsort(adapter.expected_logprobs)[:, -_LIKELIEST:]
+        likeliest = [
+            {int(token): float(row[token]) for token in tokens}
+            for row, tokens in zip(adapter.expected_logprobs, likeliest_ids, strict=True)
+        ]
+        effect = _largest_difference(likeliest, self._base.expected_logprobs)
         if effect <= _NO_CHANGE:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
         allowed = min(self._bound, _SHARE * effect)
@@ -230,13 +232,6 @@ class LlamaEngine(QueuedEngine):
         return [dict(step.top) for ids in self._probes for step in process.generate(ids, payload, lambda: False)]
 
 
-def _likeliest(expected: Chances) -> list[dict[int, float]]:
-    likeliest_ids = np.argsort(expected)[:, -_LIKELIEST:]
-    return [
-        {int(token): float(row[token]) for token in tokens} for row, tokens in zip(expected, likeliest_ids, strict=True)
-    ]
-
-
 def _largest_difference(answers: list[dict[int, float]], expected: Chances) -> float:
     if len(answers) != len(expected):
         return float("inf")
@@ -247,20 +242,6 @@ def _largest_difference(answers: list[dict[int, float]], expected: Chances) -> f
     )
 
 
-def _sampling(sampling: Sampling, seed: int) -> dict[str, Any]:
-    return {
-        "n_probs": max(sampling.top, 1),
-        "seed": seed % 2**31,
-        "temperature": max(sampling.temperature, 0.0),
-        "top_p": sampling.top_p,
-        "samplers": ["temperature", "top_p"],
-    }
-
-
 def _start_grammar(start: str) -> dict[str, str]:
     letters = "".join(f"\\U{ord(letter):08X}" for letter in start)
     return {"grammar": f'root ::= "{letters}" .*'} if start else {}
-
-
-def _penalties(sampling: Sampling, ids: list[int]) -> list[list[float]]:
-    return [[token, -(sampling.presence + sampling.frequency * ids.count(token))] for token in set(ids)]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,8 @@ class LlamaProcess:
         self._folder = Path(tempfile.mkdtemp(prefix="cortex-llama-"))
         self._socket = self._folder / "llama.sock"  # llama.cpp recognises a socket by this suffix
         self._adapter = adapter
-        options = {
-            "base": str(base),
-            "adapter": None if adapter is None else str(adapter),
-            "socket": str(self._socket),
-            "window": window,
-            "threads": threads,
-        }
+        files = {"base": str(base), "adapter": None if adapter is None else str(adapter), "socket": str(self._socket)}
+        options = {**files, "window": window, "threads": threads}
         # spinning threads would take the CPU from those they wait for
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
         with (self._folder / "errors").open("wb") as errors:
@@ -200,21 +196,18 @@ class LlamaProcess:
             connection.close()
 
     def _await_ready(self) -> None:
+        def drain(pipe: Any) -> None:
+            with suppress(OSError, ValueError):  # closed with the process
+                while pipe.read1(4096):
+                    pass
+
         out = self._process.stdout
         if out is None or not select.select([out], [], [], _PATIENCE)[0] or not out.readline():
             lines = (self._folder / "errors").read_text("utf-8", errors="replace").splitlines()
             reason = lines[-1] if lines else f"nothing within {_PATIENCE:g} seconds"
             raise EngineError(f"llama.cpp cannot be started: {reason}")
         # a full pipe would block it
-        threading.Thread(target=_drain, args=(out,), daemon=True).start()
-
-
-def _drain(pipe: Any) -> None:
-    try:
-        while pipe.read1(4096):
-            pass
-    except (OSError, ValueError):
-        pass  # closed with the process
+        threading.Thread(target=drain, args=(out,), daemon=True).start()
 
 
 def _steps(response: http.client.HTTPResponse) -> Iterator[ScoredToken]:

@@ -10,6 +10,7 @@ adds the matrices' product to the base's layers, and with the base's logits from
 import json
 import math
 import queue
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -43,10 +44,7 @@ class QueuedRequest:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-@dataclass
-class _Load:
-    make: Callable[[], LoadedAdapter]
-    future: "Future[LoadedAdapter]"
+_Load = tuple[Callable[[], LoadedAdapter], Future[LoadedAdapter]]
 
 
 class QueuedEngine(ABC):
@@ -69,11 +67,10 @@ class QueuedEngine(ABC):
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...
 
     @abstractmethod
-    def _reset_after_failure(self) -> None:
-        """Discard state that a failed request may have left."""
-
-    @abstractmethod
     def _resident(self) -> list[str]: ...
+
+    def _reset_after_failure(self) -> None:  # noqa: B027 - most have no state
+        """Discard state that a failed request may have left."""
 
     def _thread_context(self) -> AbstractContextManager[Any]:
         return nullcontext()
@@ -94,13 +91,12 @@ class QueuedEngine(ABC):
         return request.cancelled.set
 
     def state(self) -> Mapping[str, Any]:
-        alive = self._thread.is_alive() and not self._closed
         return {
             "waiting": self._waiting,
             "busy": self._busy,
             "written": self._generated_tokens,
             "resident": self._resident(),
-            "alive": alive,
+            "alive": self._thread.is_alive() and not self._closed,
             "down": "",
         }
 
@@ -113,7 +109,7 @@ class QueuedEngine(ABC):
     def _run_between_requests(self, make: Callable[[], LoadedAdapter]) -> LoadedAdapter:
         """Load an adapter in the engine's thread, between two requests."""
         future: Future[LoadedAdapter] = Future()
-        self._enter(_Load(make, future))
+        self._enter((make, future))
         return future.result()
 
     def _enter(self, work: QueuedRequest | _Load) -> None:
@@ -125,34 +121,31 @@ class QueuedEngine(ABC):
     def _serve(self) -> None:
         with self._thread_context():
             while not self._closed and (work := self._work.get()) is not None:
-                if isinstance(work, _Load):
+                if isinstance(work, tuple):
+                    make, future = work
                     try:
-                        work.future.set_result(work.make())
+                        future.set_result(make())
                     except BaseException as error:  # noqa: BLE001 - raised in the caller
-                        work.future.set_exception(error)
-                else:
-                    with self._lock:
-                        self._waiting -= 1
-                    self._busy = True
-                    self._answer(work)
-                    self._busy = False
+                        future.set_exception(error)
+                    continue
+                with self._lock:
+                    self._waiting -= 1
+                self._busy = True
+                work.job.on_start()
+                try:
+                    for delta in self._deltas(work):
+                        work.deliver(delta)
+                    work.deliver(None)
+                except BaseException as error:  # noqa: BLE001 - delivered to the caller
+                    self._reset_after_failure()
+                    work.deliver(error)
+                self._busy = False
         while not self._work.empty():
-            abandoned = self._work.get()
-            closed = EngineError("the engine was closed")
-            if isinstance(abandoned, _Load):
-                abandoned.future.set_exception(closed)
+            closed, abandoned = EngineError("the engine was closed"), self._work.get()
+            if isinstance(abandoned, tuple):
+                abandoned[1].set_exception(closed)
             elif abandoned is not None:
                 abandoned.deliver(closed)
-
-    def _answer(self, work: QueuedRequest) -> None:
-        work.job.on_start()
-        try:
-            for delta in self._deltas(work):
-                work.deliver(delta)
-            work.deliver(None)
-        except BaseException as error:  # noqa: BLE001 - delivered to the caller
-            self._reset_after_failure()
-            work.deliver(error)
 
 
 def prompt_of(tokenizer: Any, max_tokens: int, text: str | Segments, room: int) -> Prompt:
@@ -166,10 +159,7 @@ def prompt_of(tokenizer: Any, max_tokens: int, text: str | Segments, room: int) 
 
 def model_file(base: BaseModel, name: str) -> dict[str, Any]:
     path = base.folder / name
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def window(base_window: int | None, settings: ServingSettings) -> int:
@@ -187,19 +177,20 @@ PROMPTS = (
     "class History:\n    def __init__(self, size):",
     "# Settings of the service\nimport os\n\nPORT =",
 )
-_BOUND = 1e-3
-"""Largest relative difference of logits: the same sums in another order."""
-
 _SAME = 1e-6
 """The base's logits must return exactly, except for the order of sums across threads."""
 
 
 class Probe:
-    """Compares an engine's logits with the expected ones; no adapter may be active at first."""
+    """Compares an engine's logits with the expected ones; no adapter may be active at first.
+
+    The largest relative difference is that of the same sums in another order.
+    """
 
     def __init__(self, resident: ResidentBase) -> None:
         self._resident = resident
         self._model = resident.model.get_base_model()
+        self._bound = 1e-3 if str(self._model.dtype) == "torch.float32" else 0.05
         self._base_answers = self._answers()
 
     def require(self, lora: Lora) -> None:
@@ -211,13 +202,12 @@ class Probe:
             answers = self._answers()
         finally:
             self._resident.remove_adapter()
-        if _difference(answers, expected) > _bound(self._model):
-            has_no_effect = _difference(answers, self._base_answers) <= _SAME
+        if (difference := _difference(answers, expected)) > self._bound:
+            if _difference(answers, self._base_answers) <= _SAME:
+                raise RefusedAdapterError("the adapter has no effect in this engine")
             raise RefusedAdapterError(
-                "the adapter has no effect in this engine"
-                if has_no_effect
-                else f"the adapter answers {_difference(answers, expected):.2g} apart from what "
-                f"its matrices give (at most {_bound(self._model):g} is allowed)"
+                f"the adapter answers {difference:.2g} apart from what its matrices give "
+                f"(at most {self._bound:g} is allowed)"
             )
         if _difference(expected, self._base_answers) <= _SAME:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
@@ -257,7 +247,11 @@ class Probe:
 
 def _addition_hook(lora: Lora, name: str) -> Callable[[Any, Any, Any], Any]:
     a, b = lora.tensors[name + A], lora.tensors[name + B]
-    factor = _factor(lora, name)
+    configuration, rank = lora.configuration, a.shape[0]
+    patterns = configuration.get("alpha_pattern") or {}
+    overrides = [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", name)]
+    alpha = float(overrides[0] if overrides else configuration["lora_alpha"])
+    factor = alpha / (math.sqrt(rank) if configuration.get("use_rslora") else rank)
 
     def hook(_module: Any, inputs: Any, output: Any) -> Any:
         first, second = a.to(output.device), b.to(output.device)
@@ -265,23 +259,6 @@ def _addition_hook(lora: Lora, name: str) -> Callable[[Any, Any, Any], Any]:
         return output + (factor * update).to(output.dtype)
 
     return hook
-
-
-def _factor(lora: Lora, name: str) -> float:
-    import re
-
-    configuration = lora.configuration
-    patterns = configuration.get("alpha_pattern") or {}
-    overrides = [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", name)]
-    alpha = float(overrides[0] if overrides else configuration["lora_alpha"])
-    rank = lora.tensors[name + A].shape[0]
-    return alpha / (math.sqrt(rank) if configuration.get("use_rslora") else rank)
-
-
-def _bound(model: Any) -> float:
-    import torch
-
-    return _BOUND if model.dtype == torch.float32 else 0.05
 
 
 def _difference(first: list[Any], second: list[Any]) -> float:

@@ -9,7 +9,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import dataclass
 from itertools import takewhile
 from operator import eq
 from typing import Any
@@ -48,32 +47,19 @@ class Sampler:
         if sampling.temperature <= 0:
             token = int(scores.argmax())
         else:
-            chances = _nucleus((scores / sampling.temperature).softmax(-1), sampling.top_p)
+            chances = (scores / sampling.temperature).softmax(-1)
+            if sampling.top_p < 1:  # zero all but the likeliest tokens that together reach it; keeps at least one
+                ranked, token_ids = chances.sort(descending=True)
+                ranked = torch.where(ranked.cumsum(-1) - ranked < sampling.top_p, ranked, 0.0)
+                ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
+                chances = torch.zeros_like(chances).scatter_(0, token_ids, ranked)
             token = int(torch.multinomial(chances, 1, generator=self._generator))
         self._counts[token] += 1
         return token
 
 
-def _nucleus(chances: Any, share: float) -> Any:
-    """Zero all but the likeliest tokens that together reach ``share``; keeps at least one."""
-    import torch
-
-    if share >= 1:
-        return chances
-    ranked, token_ids = chances.sort(descending=True)
-    ranked = torch.where(ranked.cumsum(-1) - ranked < share, ranked, 0.0)
-    ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
-    return torch.zeros_like(chances).scatter_(0, token_ids, ranked)
-
-
 _CHUNK = 256
 """Tokens of a prompt between checks whether the request was cancelled."""
-
-
-@dataclass
-class _ForwardPass:
-    ids: tuple[int, ...]
-    memory: Any
 
 
 class TorchEngine(QueuedEngine):
@@ -89,7 +75,8 @@ class TorchEngine(QueuedEngine):
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
         self._active_version: str | None = None
-        self._passes: LRUCache[str | None, _ForwardPass] = LRUCache(settings.adapters + 1)
+        self._passes: LRUCache[str | None, tuple[tuple[int, ...], Any]] = LRUCache(settings.adapters + 1)
+        """Tokens and KV cache of each adapter's last answer."""
         base_window = getattr(self._model.config, "max_position_embeddings", None)
         super().__init__(tokenizer, window(base_window, settings), settings)
 
@@ -153,7 +140,7 @@ class TorchEngine(QueuedEngine):
             yield from self._generate_answer(work, index, logits, answer_memory, generated_ids)
             if last:
                 ids = (*job.prompt.ids, *generated_ids)[: answer_memory.get_seq_length()]
-                self._passes[key] = _ForwardPass(ids, answer_memory)
+                self._passes[key] = ids, answer_memory
             if work.cancelled.is_set():
                 return
 
@@ -164,15 +151,13 @@ class TorchEngine(QueuedEngine):
 
         ids = job.prompt.ids
         # the last token is run again: its logits are needed
-        cached_pass = self._passes.pop(key, None) if job.sampling.reuse else None
-        shared = sum(takewhile(bool, map(eq, cached_pass.ids, ids[:-1]))) if cached_pass else 0
-        memory: Any
-        if cached_pass is not None and shared:
-            memory = cached_pass.memory
-            if excess := memory.get_seq_length() - shared:
-                memory.crop(-excess)
-        else:
+        none: tuple[tuple[int, ...], Any] = (), None
+        cached_ids, memory = self._passes.pop(key, none) if job.sampling.reuse else none
+        shared = sum(takewhile(bool, map(eq, cached_ids, ids[:-1])))
+        if not shared:
             memory = DynamicCache()
+        elif excess := memory.get_seq_length() - shared:
+            memory.crop(-excess)
         logits = None
         for start in range(shared, len(ids), _CHUNK):
             if cancelled.is_set():
@@ -191,10 +176,7 @@ class TorchEngine(QueuedEngine):
         sampler = Sampler(job.sampling, index, self._model.device)
         forced = ForcedStart(self.tokenizer, len(job.prompt.ids), job.prompt.start)
         answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
-        while True:
-            if len(generated_ids) >= job.sampling.max_tokens:
-                yield answer.end(index, "length")
-                return
+        while len(generated_ids) < job.sampling.max_tokens:
             scores = logits.clone()
             if not answer.begun:
                 row = torch.tensor([[*job.prompt.ids, *generated_ids]])
@@ -214,6 +196,7 @@ class TorchEngine(QueuedEngine):
             step = torch.tensor([[token]], device=self._model.device)
             out = self._model(input_ids=step, past_key_values=memory, use_cache=True)
             logits = out.logits[0, -1].float()
+        yield answer.end(index, "length")
 
     def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
         chances = logits.log_softmax(-1)

@@ -145,11 +145,17 @@ class UpstreamEngine:
 
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
         self.tokenizer = load_tokenizer(base)
-        base_window = model_file(base, "config.json").get("max_position_embeddings")
-        self.window = window(base_window, settings)
+        self.window = window(model_file(base, "config.json").get("max_position_embeddings"), settings)
         self._settings = settings
         self._server: UpstreamSettings = settings.upstream
-        self._headers = _headers(self._server)
+        self._headers: dict[str, str] = {}
+        if (variable := settings.upstream.key) is not None:
+            if not (key := os.environ.get(variable)):
+                raise EngineError(
+                    f"serving.upstream.key: the environment variable {variable} is not set; it has to "
+                    "hold the key of the upstream server"
+                )
+            self._headers["authorization"] = f"Bearer {key}"
         self._loaded: dict[str, LoadedAdapter] = {}
         self._tasks: dict[asyncio.Task[Any], _Request] = {}
         self._lock = threading.Lock()
@@ -167,14 +173,17 @@ class UpstreamEngine:
         loaded = self._loaded.get(adapter.version)
         if loaded is not None:
             return loaded
-        name = self._name_of(adapter)
+        if self._server.adapter is None:
+            raise RefusedAdapterError("the upstream server has no adapters (serving.upstream)")
+        version = adapter.version.replace(":", "-")  # of a model with one adapter per task
+        name = self._server.adapter.format(project=adapter.project, version=version)
         names = self._run(self._models())
-        if not _holds(names, name) and self._settings.engine == "vllm":
-            folder = adapter.locate()
-            self._run(self._load_adapter(name, str(folder.resolve())))
-        elif not _holds(names, name):
-            available = ", ".join(sorted(names)) or "none"
-            raise RefusedAdapterError(f"the upstream server has no model {name} (it has {available})")
+        if name not in names and f"{name}:latest" not in names:  # Ollama's name of a model without a tag
+            if self._settings.engine != "vllm":
+                available = ", ".join(sorted(names)) or "none"
+                raise RefusedAdapterError(f"the upstream server has no model {name} (it has {available})")
+            body = {"lora_name": name, "lora_path": str(adapter.locate().resolve())}
+            self._run(self._load_adapter(body))
         loaded_adapter = self._loaded[adapter.version] = LoadedAdapter(adapter.version, name)
         return loaded_adapter
 
@@ -229,7 +238,8 @@ class UpstreamEngine:
         self._stop = asyncio.Event()
         self._room = asyncio.Semaphore(self._server.at_once)
         limits = httpx2.Timeout(self._server.seconds, connect=_QUICK)
-        async with httpx2.AsyncClient(headers=self._headers, timeout=limits) as self._client:
+        url = self._server.url
+        async with httpx2.AsyncClient(headers=self._headers, timeout=limits, base_url=url) as self._client:
             started.set_result(None)
             watching = asyncio.create_task(self._watch())
             await self._stop.wait()
@@ -359,7 +369,7 @@ class UpstreamEngine:
     async def _stream_request(self, body: Mapping[str, Any]) -> AsyncGenerator[AnswerChunk]:
         """Send one request and stream its chunks; UnavailableError and BusyError pass, EngineError does not."""
         try:
-            async with self._client.stream("POST", self._url("completions"), json=body) as answer:
+            async with self._client.stream("POST", "completions", json=body) as answer:
                 if answer.status_code != httpx2.codes.OK:
                     raise self._error_for(answer.status_code, await answer.aread(), body["model"])
                 async for line in answer.aiter_lines():
@@ -395,7 +405,7 @@ class UpstreamEngine:
 
     async def _models(self) -> list[str]:
         try:
-            answer = await self._client.get(self._url("models"), timeout=_QUICK)
+            answer = await self._client.get("models", timeout=_QUICK)
             if answer.status_code != httpx2.codes.OK:
                 raise self._error_for(answer.status_code, answer.content, "the list of models")
             names = [str(model["id"]) for model in answer.json()["data"]]
@@ -406,48 +416,21 @@ class UpstreamEngine:
         self._set_down("")
         return names
 
-    async def _load_adapter(self, name: str, folder: str) -> None:
+    async def _load_adapter(self, body: Mapping[str, str]) -> None:
         """Make vLLM load an adapter; requires VLLM_ALLOW_RUNTIME_LORA_UPDATING=True there."""
-        body = {"lora_name": name, "lora_path": folder}
         try:
-            answer = await self._client.post(self._url("load_lora_adapter"), json=body)
+            answer = await self._client.post("load_lora_adapter", json=body)
         except httpx2.HTTPError as error:
             raise _connection_error(error) from error
         if answer.status_code != httpx2.codes.OK:
-            message = message_of(answer.content)
             raise RefusedAdapterError(
-                f"vLLM does not load {name} ({answer.status_code}: {message}); it "
+                f"vLLM does not load {body['lora_name']} ({answer.status_code}: {message_of(answer.content)}); it "
                 "has to be started with --enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and "
                 "the project's folder at the same path"
             )
-
-    def _name_of(self, adapter: AdapterFiles) -> str:
-        if self._server.adapter is None:
-            raise RefusedAdapterError("the upstream server has no adapters (serving.upstream)")
-        version = adapter.version.replace(":", "-")  # of a model with one adapter per task
-        return self._server.adapter.format(project=adapter.project, version=version)
-
-    def _url(self, path: str) -> str:
-        return f"{self._server.url}/{path}"
-
-
-def _headers(server: UpstreamSettings) -> dict[str, str]:
-    if server.key is None:
-        return {}
-    key = os.environ.get(server.key, "")
-    if not key:
-        raise EngineError(
-            f"serving.upstream.key: the environment variable {server.key} is not set; it has to "
-            "hold the key of the upstream server"
-        )
-    return {"authorization": f"Bearer {key}"}
 
 
 def _connection_error(error: httpx2.HTTPError) -> EngineError:
     kind = "does not answer in time" if isinstance(error, httpx2.TimeoutException) else "is away"
     detail = f"{type(error).__name__}: {error}".rstrip(": ")
     return UnavailableError(f"the upstream server {kind} ({detail}); the next request tries it again")
-
-
-def _holds(names: Sequence[str], name: str) -> bool:
-    return name in names or f"{name}:latest" in names  # Ollama's name of a model without a tag
