@@ -170,24 +170,28 @@ class CatalogueSource:
 
 def with_ways(served: ServedModel, index: str | None, examples: Path | None) -> ServedModel:
     """A served model with its variants under every condition; ``index`` is DVC's hash of the examples."""
-    adapter = served.release.adapter
-    ways: dict[Condition, tuple[str | None, bool]] = {"base": (None, False)}
-    has_examples = index is not None and examples is not None
-    if has_examples:
-        ways["context"] = (None, True)
-    if adapter is not None:
-        ways["adapter"] = (adapter, False)
-        if has_examples:
-            ways["both"] = (adapter, True)
+    conditions: dict[Condition, tuple[bool, bool]] = {
+        "base": (False, False),
+        "context": (False, True),
+        "adapter": (True, False),
+        "both": (True, True),
+    }
+    has_adapter, has_examples = served.release.adapter is not None, index is not None and examples is not None
     by_way = {
         way: replace(
             served,
-            release=replace(served.release, way=way, adapter=version, index=index if context else None),
-            adapter=served.adapter if version else None,
+            release=replace(
+                served.release,
+                way=way,
+                adapter=served.release.adapter if adapted else None,
+                index=index if context else None,
+            ),
+            adapter=served.adapter if adapted else None,
             examples=examples if context else None,
             notice="",
         )
-        for way, (version, context) in ways.items()
+        for way, (adapted, context) in conditions.items()
+        if has_adapter >= adapted and has_examples >= context
     }
     return replace(served, by_way=by_way)
 

@@ -84,12 +84,9 @@ def storing_delivery(
         if isinstance(event, TextDelta):
             deltas.append(event)
         elif event is None and sum(delta.finish in ("stop", "length") for delta in deltas) == count:
-            store(tuple(deltas), sum(map(_size, deltas)))
+            token_count = sum(1 + len(token.top) for delta in deltas for token in delta.tokens)
+            text_size = sum(len(delta.text.encode(errors="replace")) for delta in deltas)
+            store(tuple(deltas), _EACH * (len(deltas) + token_count) + text_size)
         deliver(event)
 
     return deliver_and_store
-
-
-def _size(delta: TextDelta) -> int:
-    scored_count = sum(1 + len(token.top) for token in delta.tokens)
-    return _EACH * (1 + scored_count) + len(delta.text.encode(errors="replace"))

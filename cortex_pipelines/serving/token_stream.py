@@ -1,7 +1,6 @@
 """Tokens as bytes, and their streaming to text: whole characters, without the forced start, up to a stop string."""
 
 import codecs
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -76,15 +75,10 @@ def _vocabulary_kind(tokenizer: Any) -> Literal["byte level", "byte fallback", "
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or backend.decoder is None:
         return "text"
-    kinds = _decoder_kinds(json.loads(backend.decoder.__getstate__()))
-    if "ByteLevel" in kinds:
+    kinds = re.findall(rb'"type":\s*"(\w+)"', backend.decoder.__getstate__())
+    if b"ByteLevel" in kinds:
         return "byte level"
-    return "byte fallback" if "ByteFallback" in kinds else "text"
-
-
-def _decoder_kinds(decoder: Any) -> set[str]:
-    inner = (_decoder_kinds(each) for each in decoder.get("decoders", ()))
-    return {decoder["type"]}.union(*inner)
+    return "byte fallback" if b"ByteFallback" in kinds else "text"
 
 
 @lru_cache(1)
@@ -134,15 +128,23 @@ class StreamedAnswer:
         raw = token_bytes(self._tokenizer, scored.token)
         state = self._decoder.getstate()
         text = None if raw is None else self._decoder.decode(raw)
-        if text is None or not _continues(decoded, self._decoded_text + text):
+        full_text = self._decoded_text + (text or "")
+        # it continues with this text, followed at most by incomplete characters
+        if text is None or not decoded.startswith(full_text) or decoded[len(full_text) :].strip(_HALF):
             self._decoder.reset()
             self._forget_half()
             state = self._decoder.getstate()
             text = decoded.rstrip(_HALF)[len(self._decoded_text) :]
             raw = text.encode(errors="replace")
-        token = GeneratedToken(text, scored.logprob, (), raw or b"")
+        raw = raw or b""
+        tops = tuple(
+            Alternative(text, logprob, raw)
+            if number == scored.token
+            else alternative(alternative_bytes(self._tokenizer, number), logprob)
+            for number, logprob in scored.top
+        )
         half = len(decoded) > len(self._decoded_text) + len(text)
-        self._append(self._with_alternatives(token, scored), text, state, half)
+        self._append(GeneratedToken(text, scored.logprob, tops, raw), text, state, half)
         yield from self._ready(index)
 
     def grow(self, index: int, full_text: str, tokens: Sequence[GeneratedToken]) -> Iterator[TextDelta]:
@@ -178,20 +180,11 @@ class StreamedAnswer:
     def _base(self) -> int:
         return len(self._decoded_text) - len(self._text)
 
-    def _with_alternatives(self, token: GeneratedToken, scored: ScoredToken) -> GeneratedToken:
-        tops = (
-            Alternative(token.text, logprob, token.raw)
-            if number == scored.token
-            else alternative(alternative_bytes(self._tokenizer, number), logprob)
-            for number, logprob in scored.top
-        )
-        return replace(token, top=tuple(tops))
-
     def _append(self, token: GeneratedToken, text: str, state: tuple[bytes, int], half: bool) -> None:
-        start, end = len(self._decoded_text), len(self._decoded_text) + len(text)
-        placed_token = _PlacedToken(replace(token, text=text), start, end, end + half, state)
-        self._unsent.append(placed_token)
+        start = len(self._decoded_text)
         self._decoded_text += text
+        end = len(self._decoded_text)
+        self._unsent.append(_PlacedToken(replace(token, text=text), start, end, end + half, state))
 
     def _forget_half(self) -> None:
         """Replace the bytes of an invalid character by those of its text."""
@@ -206,15 +199,18 @@ class StreamedAnswer:
         self.begun = self.begun or len(self._decoded_text) >= len(self._start)
         if not self.begun:
             return
-        text = self._text
-        end = _first(text, self._sampling.stop, max(self._sent - max(map(len, self._sampling.stop), default=0), 0))
+        text, stop = self._text, self._sampling.stop
+        start = max(self._sent - max(map(len, stop), default=0), 0)
+        end = min((position for mark in stop if (position := text.find(mark, start)) >= 0), default=None)
         if end is None and self._sampling.finished is not None and self._sampling.finished(text):
             end = len(text)
         if end is not None:
             self.stopped = True
             yield self._delta(index, end, "stop")
             return
-        ready = len(text) - _pending(text, self._sampling.stop)
+        # the longest suffix that is a prefix of a stop string may still become one
+        prefixes = (mark[:size] for mark in stop for size in range(1, min(len(mark) - 1, len(text)) + 1))
+        ready = len(text) - max((len(prefix) for prefix in prefixes if text.endswith(prefix)), default=0)
         held_starts = (each.start for each in self._unsent if each.until > self._base + ready)
         ready = min(ready, next(held_starts, self._base + ready) - self._base)
         if ready > self._sent:
@@ -255,11 +251,6 @@ def _decoder() -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder("utf-8")("replace")
 
 
-def _continues(decoded: str, text: str) -> bool:
-    """Whether a decoded answer is this text, followed at most by incomplete characters."""
-    return decoded.startswith(text) and not decoded[len(text) :].strip(_HALF)
-
-
 def _shorten(placed_token: _PlacedToken, limit: int) -> _PlacedToken:
     """Shorten a token's text; its probabilities stay."""
     text = placed_token.token.text[: limit - placed_token.start]
@@ -277,16 +268,3 @@ def _shorten(placed_token: _PlacedToken, limit: int) -> _PlacedToken:
     )
     token = replace(placed_token.token, text=text, raw=raw, top=tops)
     return replace(placed_token, token=token, end=limit, until=limit)
-
-
-def _first(text: str, stop: tuple[str, ...], start: int) -> int | None:
-    positions = [position for mark in stop if (position := text.find(mark, start)) >= 0]
-    return min(positions, default=None)
-
-
-def _pending(text: str, stop: tuple[str, ...]) -> int:
-    """Length of the longest suffix of a text that is a prefix of a stop string."""
-    return max(
-        (size for mark in stop for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])),
-        default=0,
-    )

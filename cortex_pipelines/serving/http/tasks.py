@@ -21,7 +21,6 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, json_response, plain
 from cortex_pipelines.serving.http.errors import RequestError, sentences_of
 from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
-from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines.serving.tasks import Suggestion, TaskContext, TaskError, suggest
 
@@ -82,11 +81,14 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             headers[CACHE] = "hit"
         if first.notice:
             headers["x-cortex-notice"] = plain(first.notice)
-        rows = [_row(task, form) for task in routed]
-        body: dict[str, Any] = rows[0]
-        if form.task is None:
-            body = {"decisions": rows, "version": first.decision.model_version}
-        return json_response(body, headers)
+        rows = []
+        for task in routed:
+            decision = task.decision
+            routing = send(decision, form.explore, _CHANCE)
+            rows.append({**decision.as_json(), **routing.as_json(), "version": decision.model_version})
+        if form.task is not None:
+            return json_response({"task_id": form.task_id, **rows[0]}, headers)
+        return json_response({"decisions": rows, "version": first.decision.model_version}, headers)
 
     @router.post("/predict")
     async def predict(form: PredictForm) -> Response:
@@ -94,13 +96,9 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             suggestion = await run_in_threadpool(answer_task, gateway, form)
         except TaskError as error:
             raise RequestError(str(error), str(error).partition(":")[0]) from error
-        headers = {
-            "x-cortex-model": suggestion.model,
-            "x-cortex-way": suggestion.way,
-            "x-cortex-version": suggestion.version,
-            "x-cortex-release": suggestion.release,
-            "x-cortex-templates": suggestion.template,
-        }
+        identification = ("model", "way", "version", "release")
+        headers = {f"x-cortex-{name}": getattr(suggestion, name) for name in identification}
+        headers["x-cortex-templates"] = suggestion.template
         if suggestion.cached:
             headers[CACHE] = "hit"
         if suggestion.flags:
@@ -116,32 +114,20 @@ def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:
     return suggest(gateway, form.model, form.task, form.input, task_context, form.alternatives)
 
 
-def _row(routed: RoutedTask, form: RouteForm) -> dict[str, Any]:
-    decision = routed.decision
-    routing = send(decision, form.explore, _CHANCE)
-    answer = {**decision.as_json(), **routing.as_json(), "version": decision.model_version}
-    return {"task_id": form.task_id, **answer} if form.task is not None else answer
-
-
 def answer_lines(gateway: Gateway, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Answer lines of JSON, each a body of ``POST /predict``; an invalid line does not affect the others.
 
     Yields the line number (``line``, from 1) with the answer, or ``error``.
     """
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield {"line": number, **_answer(gateway, line)}
-
-
-def _answer(gateway: Gateway, line: bytes) -> dict[str, Any]:
-    try:
-        form = PredictForm.model_validate(json.loads(line))
-        return asdict(answer_task(gateway, form))
-    except ValidationError as error:
-        return {"error": sentences_of(error.errors())}
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, TaskError | PromptFileError):
-            return {"error": str(error)}
-        return {"error": f"the line is not JSON in UTF-8: {error}"}
-    except (UnknownModelError, EngineError) as error:
-        return {"error": str(error.args[0])}
+        if not line.strip():
+            continue
+        try:
+            answer = asdict(answer_task(gateway, PredictForm.model_validate(json.loads(line))))
+        except (TaskError, PromptFileError, UnknownModelError, EngineError) as error:
+            answer = {"error": str(error.args[0])}
+        except ValidationError as error:
+            answer = {"error": sentences_of(error.errors())}
+        except (ValueError, RecursionError) as error:
+            answer = {"error": f"the line is not JSON in UTF-8: {error}"}
+        yield {"line": number, **answer}

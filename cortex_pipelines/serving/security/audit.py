@@ -101,12 +101,13 @@ def verify(path: Path, head: str | None = None) -> ChainCheck:
             if entry is None:
                 torn = torn + b"\n" + line if torn else line
                 continue
+            problem = ""
             if entry.get("torn") != (_hash(torn) if torn else None):
-                explanation = f"line {number}: the text before it is not a torn entry"
-                return ChainCheck(count, previous, explanation)
-            if entry["previous"] != previous:
-                explanation = "the one before was changed, or lines between were taken out or put in"
-                return ChainCheck(count, previous, f"line {number} does not follow: {explanation}")
+                problem = ": the text before it is not a torn entry"
+            elif entry["previous"] != previous:
+                problem = " does not follow: the one before was changed, or lines between were taken out or put in"
+            if problem:
+                return ChainCheck(count, previous, f"line {number}{problem}")
             if "was" in entry:
                 redacted.setdefault(str(entry.get("redacted")), []).append(_hash(line))
             if "tombstone" in entry:
@@ -114,7 +115,7 @@ def verify(path: Path, head: str | None = None) -> ChainCheck:
             previous, count, torn = _link(entry, line), count + 1, b""
             head_found = head_found or previous == head
     problem = "" if head_found else f"no line has the hash {head}: lines at the end were taken out"
-    if {name: _digest(hashes) for name, hashes in redacted.items()} != bound:
+    if {name: _hash("".join(hashes).encode()) for name, hashes in redacted.items()} != bound:
         problem = "redacted entries do not match their tombstone"
     return ChainCheck(count, previous, problem, bool(torn), sum(map(len, redacted.values())))
 
@@ -162,7 +163,7 @@ def _redact_lines(lines: Iterator[bytes], is_subject: Callable[[str], bool]) -> 
         torn = False
         yield line
     if hashes:
-        bound = {"tombstone": name, "redacted": len(hashes), "digest": _digest(hashes)}
+        bound = {"tombstone": name, "redacted": len(hashes), "digest": _hash("".join(hashes).encode())}
         yield _line(bound, previous)
 
 
@@ -178,10 +179,6 @@ def _encoded(entry: Mapping[str, Any]) -> bytes:
 def _link(entry: Mapping[str, Any], line: bytes) -> str:
     """Hash that the next entry refers to: of the line before redaction."""
     return str(entry["was"]) if "was" in entry else _hash(line)
-
-
-def _digest(hashes: list[str]) -> str:
-    return _hash("".join(hashes).encode())
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.serving.security.access import DEFAULT_ROLE, ROLES, SCOPES, scopes_of
@@ -171,14 +170,22 @@ class KeyRing:
         raise ApiKeyError("the API key is not known here; `cortex keys create NAME` makes one")
 
     def _read(self) -> tuple[ApiKey, ...]:
+        keys = []
         try:
-            rows = json.loads(self._path.read_text(encoding="utf-8"))["keys"]
-            return tuple(_key(row) for row in rows)
+            for row in json.loads(self._path.read_text(encoding="utf-8"))["keys"]:
+                values = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
+                values |= {name: tuple(values.get(name, ())) for name in ("scopes", "projects", "models")}
+                key = ApiKey(**values)
+                key.state(datetime.now(UTC))  # raises on an invalid time
+                scopes_of([key.role] if key.role else [])  # or role
+                bytes.fromhex(key.salt)
+                keys.append(key)
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise KeysDamagedError(
                 f"{self._path} cannot be read ({type(error).__name__}: {error}); bring it back, or "
                 "delete it, which ends all keys"
             ) from error
+        return tuple(keys)
 
     @contextmanager
     def _changing(self) -> Iterator[list[ApiKey]]:
@@ -194,16 +201,6 @@ class KeyRing:
                 scratch.write_text(json.dumps({"keys": rows}, indent=1) + "\n", encoding="utf-8")
         finally:
             os.close(handle)
-
-
-def _key(row: dict[str, Any]) -> ApiKey:
-    values = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
-    lists = ("scopes", "projects", "models")
-    key = ApiKey(**values | {name: tuple(values.get(name, ())) for name in lists})
-    key.state(datetime.now(UTC))  # raises on an invalid time
-    scopes_of([key.role] if key.role else [])  # or role
-    bytes.fromhex(key.salt)
-    return key
 
 
 def _digest(token: str, salt: bytes) -> str:

@@ -48,9 +48,8 @@ class Provider:
     """Verifies tokens of one provider; a key file is relative to ``root``."""
 
     def __init__(self, settings: OidcSettings, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
+        self._settings, self._clock = settings, clock
         self._file = None if "://" in settings.jwks else root / settings.jwks
-        self._clock = clock
         self._lock = threading.Lock()
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._fetched_at = self._attempted_at = -_STALE * 2
@@ -87,16 +86,13 @@ class Provider:
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except jwt.ExpiredSignatureError as error:
-            raise TokenError("the token has expired; ask the provider for a new one") from error
-        except jwt.InvalidAudienceError as error:
-            expectation = f"it has to be for {self._settings.audience}"
-            raise TokenError(f"the token is for another audience (aud); {expectation}") from error
-        except jwt.InvalidIssuerError as error:
-            expectation = f"it has to be of {self._settings.issuer}"
-            raise TokenError(f"the token is of another issuer (iss); {expectation}") from error
         except jwt.PyJWTError as error:
-            raise TokenError(f"the token is not valid: {error}") from error
+            reasons: dict[type, str] = {
+                jwt.ExpiredSignatureError: "has expired; ask the provider for a new one",
+                jwt.InvalidAudienceError: f"is for another audience (aud); it has to be for {self._settings.audience}",
+                jwt.InvalidIssuerError: f"is of another issuer (iss); it has to be of {self._settings.issuer}",
+            }
+            raise TokenError(f"the token {reasons.get(type(error), f'is not valid: {error}')}") from error
         return claims
 
     def _key(self, kid: str) -> jwt.PyJWK:
