@@ -141,7 +141,7 @@ class EventReader:
         """The events that a record stands for; EventError if it is of no known form."""
         if not isinstance(record, dict):
             raise EventError("is not a JSON object")
-        return [parse_event(self._completed(fields)) for fields in _reader_for(record)(record)]
+        return [parse_event(self._completed(fields)) for fields in _fields(record)]
 
     def _completed(self, fields: dict[str, Any]) -> dict[str, Any]:
         user = fields.pop("user", None)
@@ -152,24 +152,26 @@ class EventReader:
         if isinstance(fields.get("path"), str):
             fields["path"] = repository_path(fields["path"], fields["project"])
         if fields.get("completion_id") is None and fields["kind"] == "corrected":
-            fields["completion_id"] = _correction_id(fields)
+            # of a correction that names no completion: two people's, or two files', are two
+            texts = _identity(fields.get("original"), fields.get("corrected"))
+            owner = (fields.get(name) for name in ("project", "path", "unit"))
+            fields["completion_id"] = f"correction-{_identity(texts, *owner)}"
         return {name: value for name, value in fields.items() if value is not None}
 
 
-def _reader_for(record: Record) -> Callable[[Record], Iterator[dict[str, Any]]]:
+def _fields(record: Record) -> Iterator[dict[str, Any]]:
     if "at" in record and "type" in record:
-        return _gateway
+        return _gateway(record)
     if "ts" in record and isinstance(record.get("event"), dict):
-        return _tabby
+        return _tabby(record)
     if isinstance(record.get("data"), dict) and "name" in record:  # as Continue posts it
-        data = {"eventName": record["name"], "schema": record.get("schema"), **record["data"]}
-        return lambda _: _continue(data)
+        return _continue({"eventName": record["name"], "schema": record.get("schema"), **record["data"]})
     if "completion_id" in record and "type" in record:
-        return _gateway
+        return _gateway(record)
     if "completionId" in record or "sessionId" in record or "previousCode" in record:
-        return _continue
+        return _continue(record)
     if "corrected" in record:
-        return _corrections
+        return _corrections(record)
     raise EventError(
         "is of no known form; expected the gateway's log (at, type), Tabby's (ts, event), "
         "Continue's development data (completionId), or a correction (original, corrected)"
@@ -246,7 +248,8 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
     if version not in _VERSIONS:
         raise EventError(f"schema: expected {' or '.join(_VERSIONS)}")
     file_path = record.get("filepath") or record.get("fileUri")
-    project = _project(record.get("gitRepo"))
+    repository = repository_name(str(record.get("gitRepo") or ""))
+    project = repository if PROJECT_NAME.fullmatch(repository) else None
     path = repository_path(file_path, project) if isinstance(file_path, str) else None
     moment = record.get("timestamp", record.get("createdAt"))
     completion = _text(record.get("completion"))
@@ -298,12 +301,6 @@ def _corrections(record: Record) -> Iterator[dict[str, Any]]:
     }
 
 
-def _correction_id(fields: Mapping[str, Any]) -> str:
-    """Name of a correction that names no completion: two people's, or two files', are two."""
-    texts = _identity(fields.get("original"), fields.get("corrected"))
-    return f"correction-{_identity(texts, *(fields.get(name) for name in ('project', 'path', 'unit')))}"
-
-
 def _identity(*parts: Any) -> str:
     """Name of what has none: by its content, so that it is the same one each time."""
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32]
@@ -321,8 +318,3 @@ def _moment(value: Any) -> str:
         return read_timestamp(value).at.isoformat()
     except TimestampError as error:
         raise EventError(f"time stamp: expected ISO 8601 or a time since 1970: {error}") from error
-
-
-def _project(repository: Any) -> str | None:
-    name = repository_name(str(repository or ""))
-    return name if PROJECT_NAME.fullmatch(name) else None

@@ -29,16 +29,17 @@ def retained_in_commits(interactions: Iterable[dict[str, Any]], repository: Path
     for row in interactions:
         if row["outcome"] != "accepted" or None in (row["original"], row["path"], row["first_at"]):
             continue
-        commit = _next_commit(repository, row["path"], row["first_at"])
-        if commit is None:
+        since, file = f"--since={int(row['first_at'].timestamp()) + 1}", f":(literal){row['path']}"
+        log = run_git(repository, "log", "--reverse", "--format=%H %cI", since, "HEAD", "--", file)
+        if not log:
             continue
-        name, committed_at = commit
+        name, committed_at = log.splitlines()[0].split()
         yield FeedbackEvent(
             completion_id=row["completion_id"],
             kind="retained",
             source="git",
             simulated=row["simulated"],
-            at=committed_at,
+            at=datetime.fromisoformat(committed_at),
             project=row["project"],
             characters=surviving_characters(
                 row["original"],
@@ -78,15 +79,6 @@ def surviving_characters(completion: str, text: str, before: str = "") -> int:
         elif number in (0, len(lines) - 1) and any(stripped in other for other in +line_counts):
             surviving += len(line)
     return surviving
-
-
-def _next_commit(repository: Path, path: str, after: datetime) -> tuple[str, datetime] | None:
-    since = f"--since={int(after.timestamp()) + 1}"
-    log = run_git(repository, "log", "--reverse", "--format=%H %cI", since, "HEAD", "--", f":(literal){path}")
-    if not log:
-        return None
-    name, committed_at = log.splitlines()[0].split()
-    return name, datetime.fromisoformat(committed_at)
 
 
 def file_at_commit(repository: Path, commit: str, path: str) -> str:
@@ -153,7 +145,10 @@ def simulate(
         suggest = suggester(change)
         clock = change.at - timedelta(hours=2)
         lines = change.after.splitlines(keepends=True)
-        for number in _added_lines(change):
+        old, new = change.before.splitlines(), change.after.splitlines()
+        changed = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        added = (range(begin, end) for kind, _, _, begin, end in changed if kind in ("replace", "insert"))
+        for number in (number for lines_added in added for number in lines_added if new[number].strip()):
             actual, before = lines[number], "".join(lines[:number])
             suggested, completion_id = suggest(before, "".join(lines[number + 1 :]))
             identity = completion_id or f"sim-{draw.getrandbits(128):032x}"
@@ -188,29 +183,16 @@ def _events(suggested: str, actual: str, final: str) -> Iterator[dict[str, Any]]
     accepted = suggested if part is None else suggested.strip()[:part]
     kind = {"select_kind": "line", "characters": part} if part is not None else {}
     yield {"type": "select", "elapsed": round(1000 * delay), "wait": delay, **kind}
-    retained = len(accepted) if action != "correct" else _common_characters(suggested, actual)
+    if action == "correct":
+        blocks = SequenceMatcher(None, suggested, actual, autojunk=False).get_matching_blocks()
+        retained = surviving = sum(block.size for block in blocks)
+    else:
+        retained, surviving = len(accepted), min(len(accepted), surviving_characters(accepted, final))
     yield {"type": "retained", "after": 30, "characters": retained, "wait": 30.0}
     if action == "correct":
         corrected = {"original": suggested, "correction": actual.strip("\n")}
         yield {"type": "feedback", "vote": "up", "wait": 1.0, **corrected}
-    yield {
-        "type": "retained",
-        "after": 3600,
-        "characters": min(retained, surviving_characters(accepted, final)) if action != "correct" else retained,
-        "wait": 0.0,
-    }
-
-
-def _added_lines(change: FileRevision) -> Iterator[int]:
-    old, new = change.before.splitlines(), change.after.splitlines()
-    for kind, _, _, begin, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind in ("replace", "insert"):
-            yield from (number for number in range(begin, end) if new[number].strip())
-
-
-def _common_characters(suggested: str, actual: str) -> int:
-    blocks = SequenceMatcher(None, suggested, actual, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks)
+    yield {"type": "retained", "after": 3600, "characters": surviving, "wait": 0.0}
 
 
 def from_before(change: FileRevision) -> Suggest:
@@ -230,8 +212,7 @@ def from_gateway(post: Post, project: str) -> Suggest:
 
     def suggest(before: str, after: str) -> tuple[str, str]:
         segments = {"prefix": before[-_WINDOW:], "suffix": after[:_WINDOW]}
-        body = {"model": project, "user": "simulation", "segments": segments}
-        answer = post("/v1/completions", body)
+        answer = post("/v1/completions", {"model": project, "user": "simulation", "segments": segments})
         text = str(answer["choices"][0]["text"]).lstrip("\n")
         return text.partition("\n")[0], str(answer["id"])
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from io import BufferedIOBase, TextIOWrapper
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -119,32 +119,21 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    def refuse_constant(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
     with open_unpacked(path) as file:
-        for number, line in enumerate(_bounded(file), start=1):
-            if line is None:
+        lines = iter(lambda: file.readline(_LONGEST), b"")
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n") and len(line) == _LONGEST:
+                while not line.endswith(b"\n") and len(line) == _LONGEST:
+                    line = file.readline(_LONGEST)
                 yield number, EventError(f"is longer than {_LONGEST >> 20} MiB")
             elif line.strip():
-                yield number, _value(line.removeprefix(codecs.BOM_UTF8))
-
-
-def _bounded(file: BufferedIOBase) -> Iterator[bytes | None]:
-    """Lines; None for one that is too long, which is passed over in pieces."""
-    while line := file.readline(_LONGEST):
-        too_long = not line.endswith(b"\n") and len(line) == _LONGEST
-        while not line.endswith(b"\n") and len(line) == _LONGEST:
-            line = file.readline(_LONGEST)
-        yield None if too_long else line
-
-
-def _value(line: bytes) -> Any:
-    try:
-        return json.loads(line, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return EventError("is not JSON")
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+                try:
+                    yield number, json.loads(line.removeprefix(codecs.BOM_UTF8), parse_constant=refuse_constant)
+                except (ValueError, RecursionError):
+                    yield number, EventError("is not JSON")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:

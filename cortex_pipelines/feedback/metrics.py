@@ -5,6 +5,7 @@ characters that were shown is the first figure, and acceptance one of several be
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from math import exp, log
 from typing import Any
 from zlib import crc32
@@ -50,29 +51,23 @@ def compute_metrics(
     """
     if project is not None:
         interactions = interactions.filter(pl.col("project") == project)
-    return [
-        _group(rows.to_dicts(), simulated, by, value)
-        for simulated in (False, True)
-        for by in groups
-        for (value,), rows in sorted(
-            interactions.filter(pl.col("simulated") == simulated)
-            .with_columns(pl.col(by).fill_null("unknown"))
-            .group_by(by)
-        )
-    ]
-
-
-def _group(rows: Sequence[dict[str, Any]], simulated: bool, by: str, value: object) -> dict[str, Any]:
-    sorted_rows = sorted(rows, key=lambda row: str(row["completion_id"]))
-    return {
-        "simulated": simulated,
-        "by": by,
-        "value": value,
-        "interactions": len(sorted_rows),
-        "users": len({row["user"] for row in sorted_rows} - {None}),
-        "contradictory": sum(row["contradictory"] for row in sorted_rows),
-        "figures": {name: _metric(name, sorted_rows) for name in METRICS},
-    }
+    metrics = []
+    for simulated, by in product((False, True), groups):
+        selected = interactions.filter(pl.col("simulated") == simulated).with_columns(pl.col(by).fill_null("unknown"))
+        for (value,), frame in sorted(selected.group_by(by)):
+            rows = frame.sort("completion_id").to_dicts()
+            metrics.append(
+                {
+                    "simulated": simulated,
+                    "by": by,
+                    "value": value,
+                    "interactions": len(rows),
+                    "users": len({row["user"] for row in rows} - {None}),
+                    "contradictory": sum(row["contradictory"] for row in rows),
+                    "figures": {name: _metric(name, rows) for name in METRICS},
+                }
+            )
+    return metrics
 
 
 def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -84,8 +79,9 @@ def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     items = [(row["user"] or row["completion_id"], value, weight) for row, value, weight in weighted_rows]
     if not items:
         return None
-    names, values, weights = zip(*items, strict=True)
-    clusters = _pooled(names)
+    clusters, values, weights = zip(*items, strict=True)
+    if len(set(clusters)) > _MOST_CLUSTERS:  # pooled users stay independent and cost less to draw
+        clusters = tuple(str(crc32(name.encode()) % _MOST_CLUSTERS) for name in clusters)
     interval = paired_bootstrap(
         values, weights=weights, clusters=clusters, resamples=_RESAMPLES, confidence=_CONFIDENCE, seed=0
     )
@@ -97,13 +93,6 @@ def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return {"value": value, "low": low, "high": high, "count": len(items)}
 
 
-def _pooled(names: Sequence[str]) -> list[str]:
-    """Clusters of users; many are pooled, which stay independent and cost less to draw."""
-    if len(set(names)) <= _MOST_CLUSTERS:
-        return list(names)
-    return [str(crc32(name.encode()) % _MOST_CLUSTERS) for name in names]
-
-
 def _retained_of_shown(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], float, float]]:
     """Interaction, share retained, and weight, of what was shown.
 
@@ -113,7 +102,8 @@ def _retained_of_shown(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapp
     """
     shown_rows = [row for row in rows if row["shown"] and row["characters"]]
     accepted_rows = [row for row in shown_rows if _is_accepted(row)]
-    observed = [(row, count) for row in accepted_rows if (count := _latest(row)) is not None]
+    latest = [next((row[name] for name in LATEST_FIRST if row[name] is not None), None) for row in accepted_rows]
+    observed = [(row, count) for row, count in zip(accepted_rows, latest, strict=True) if count is not None]
     if accepted_rows and not observed:
         return
     observed_characters = sum(row["characters"] for row, _ in observed)
@@ -127,10 +117,6 @@ def _retained_of_shown(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapp
 
 def _is_accepted(row: Mapping[str, Any]) -> bool:
     return bool(row["accepted"] or row["partly_accepted"])
-
-
-def _latest(row: Mapping[str, Any]) -> int | None:
-    return next((row[name] for name in LATEST_FIRST if row[name] is not None), None)
 
 
 def _item(name: str, row: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
@@ -194,7 +180,5 @@ def format_metric(name: str, metric: dict[str, Any] | None) -> str:
     if metric is None:
         return "–"
     form = "{:.1f} s" if name == "seconds_to_accept" else "{:.0%}"
-    text = form.format(metric["value"])
-    if metric["low"] is None:
-        return text
-    return f"{text} ({form.format(metric['low'])} to {form.format(metric['high'])})"
+    value, *ends = (None if metric[key] is None else form.format(metric[key]) for key in ("value", "low", "high"))
+    return str(value) if ends[0] is None else f"{value} ({' to '.join(map(str, ends))})"

@@ -32,26 +32,30 @@ def build_interactions(events: Iterable[FeedbackEvent], consent: Collection[str]
     by_completion: defaultdict[str, set[FeedbackEvent]] = defaultdict(set)
     for event in events:
         by_completion[event.completion_id].add(event)
-    settled = (_interaction(name, sorted(by_completion[name], key=_event_order)) for name in sorted(by_completion))
-    return INTERACTIONS.frame([row for row in settled if row["project"] in consent])
+    rows = (_interaction(name, by_completion[name]) for name in sorted(by_completion))
+    return INTERACTIONS.frame([row for row in rows if row["project"] in consent])
 
 
-def _event_order(event: FeedbackEvent) -> tuple[datetime, str]:
-    """By time, those without one last; then by content, which is the same everywhere."""
-    return event.at or _LAST, event.line
-
-
-def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
+def _interaction(name: str, unordered: Iterable[FeedbackEvent]) -> dict[str, Any]:
+    # by time, those without one last; then by content, which is the same everywhere
+    events = sorted(unordered, key=lambda event: (event.at or _LAST, event.line))
     kinds = {event.kind for event in events}
     was_shown = not kinds.isdisjoint(_OF_READERS)
     outcome_kinds = kinds | ({"shown"} if was_shown else {"offered"})
-    facts = _facts(events)
+    # whoever wrote the completion knows best what it is, then who said so first
+    trusted = sorted(events, key=lambda event: (event.kind != "offered", event.source != "gateway"))
+    facts = {fact: _first(trusted, fact) for fact in _FACTS}
+    facts["characters"] = _first((event for event in trusted if event.kind in _OF_WHOLE), "characters")
     accepted, partly = (kind in kinds for kind in _ACCEPTED)
     accepted_characters = _accepted_characters(events, facts["characters"]) if accepted or partly else None
     retained = _retained(events, accepted_characters) if accepted or partly else {}
-    correction = _correction(events)
+    # the last ones that have a time; without any, the last by content, and a vote down where two come at once
+    corrections = [event for event in events if event.kind == "corrected" and event.corrected is not None]
+    correction = max(corrections, key=lambda event: (event.at or _FIRST, event.line), default=None)
     original = correction.original if correction and correction.original is not None else facts["original"]
     corrected = correction.corrected if correction else None
+    votes = [event for event in events if event.rating is not None]
+    vote = max(votes, key=lambda event: (event.at or _FIRST, event.rating == "down"), default=None)
     shrunk = any(accepted_characters is not None and count < accepted_characters for count in retained.values())
     changed = accepted and corrected is not None and corrected != original
     return {
@@ -72,19 +76,11 @@ def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
         "accepted_characters": accepted_characters,
         **{column: retained.get(column) for column in (*_COLUMNS.values(), "retained_commit")},
         "seconds_to_accept": _seconds_to_accept(events),
-        "rating": _rating(events),
+        "rating": vote.rating if vote else None,
         "original": original,
         "corrected": corrected,
         "events": len(events),
     }
-
-
-def _facts(events: Sequence[FeedbackEvent]) -> dict[str, Any]:
-    """What is known of the completion: whoever wrote it knows best, then who said so first."""
-    trusted = sorted(events, key=lambda event: (event.kind != "offered", event.source != "gateway"))
-    facts = {name: _first(trusted, name) for name in _FACTS}
-    whole_events = [event for event in trusted if event.kind in _OF_WHOLE]
-    return {**facts, "characters": _first(whole_events, "characters")}
 
 
 def _first(events: Iterable[FeedbackEvent], name: str) -> Any:
@@ -123,19 +119,6 @@ def _retained(events: Iterable[FeedbackEvent], accepted_characters: int | None) 
     return retained
 
 
-def _correction(events: Iterable[FeedbackEvent]) -> FeedbackEvent | None:
-    """The last one that has a time; without any, the last by content."""
-    corrections = [e for e in events if e.kind == "corrected" and e.corrected is not None]
-    return max(corrections, key=lambda e: (e.at or _FIRST, e.line), default=None)
-
-
-def _rating(events: Iterable[FeedbackEvent]) -> str | None:
-    """The last word; a vote down where two come at once."""
-    votes = [event for event in events if event.rating is not None]
-    last = max(votes, key=lambda e: (e.at or _FIRST, e.rating == "down"), default=None)
-    return last.rating if last else None
-
-
 def _seconds_to_accept(events: Sequence[FeedbackEvent]) -> float | None:
     """As the editor measured it, else between two time stamps; unknown if a clock went back.
 
@@ -146,11 +129,8 @@ def _seconds_to_accept(events: Sequence[FeedbackEvent]) -> float | None:
     elapsed = [event.elapsed_ms for event in acceptances if event.elapsed_ms is not None]
     if elapsed:
         return min(elapsed) / 1000
-    accepted_at = [event.at for event in acceptances if event.at is not None]
-    shown_at = [
-        event.at for event in events if event.kind == "shown" and event.at is not None and event.source != "continue"
-    ]
-    if not accepted_at or not shown_at:
+    accepted_at = _first(acceptances, "at")
+    shown_at = _first((event for event in events if event.kind == "shown" and event.source != "continue"), "at")
+    if accepted_at is None or shown_at is None:
         return None
-    seconds = (accepted_at[0] - shown_at[0]).total_seconds()
-    return seconds if seconds > 0 else None
+    return max((accepted_at - shown_at).total_seconds(), 0.0) or None

@@ -60,19 +60,17 @@ class EventStore:
                 if self._is_new(line):
                     new[f"{_month(event.at or received_at)}.jsonl"].append(line + b"\n")
             for name, lines in sorted(new.items()):
-                path = self._folder / name
-                with path.open("ab") as file:
+                with (self._folder / name).open("ab") as file:
                     file.write(b"".join(lines))
-                self._record_size(name, path.stat().st_size)
+                    self._record_size(name, file.tell())
         return sum(map(len, new.values()))
 
     def forget_before(self, moment: datetime) -> list[str]:
         """Delete the files of months that ended before a moment; returns their names."""
-        first_kept_month = _month(moment)
-        expired = [path for path in self._files() if path.stem < first_kept_month]
+        expired = [path for path in self._files() if path.stem < _month(moment)]
+        for path in expired:
+            path.unlink()
         if expired:
-            for path in expired:
-                path.unlink()
             self._update_index()
         return [path.name for path in expired]
 
