@@ -1,15 +1,18 @@
 """Interface of the engines: jobs in, text deltas out; ``open_engine`` opens one by name."""
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
-from cortex_pipelines.tokenization.text_encoder import Segments
+from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
 
 Finish = Literal["stop", "length", "cancelled"]
 
@@ -157,33 +160,73 @@ Event = TextDelta | BaseException | None
 """A delta, an error, or None at the end."""
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """A base model in memory that answers with and without adapters."""
 
-    tokenizer: Any
-    window: int
+    _thread: threading.Thread
+    """Of which the work is done; ``deliver`` is called from it."""
 
+    def __init__(self, tokenizer: Any, window: int | None, settings: ServingSettings) -> None:
+        self.tokenizer = tokenizer
+        self.window = min(settings.window, int(window)) if window else settings.window
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._waiting = self._busy = self._generated_tokens = 0
+        self._closed = False
+        self._down = ""
+
+    @abstractmethod
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         """Load, verify and probe an adapter; blocks. UntrustedModelError, ProjectError or UnavailableError."""
 
-    def upstream_model(self, adapter: LoadedAdapter | None) -> str:
-        """Name of the upstream server's unverified model; empty if the weights are in this engine."""
-
-    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        """Encode a prompt, leaving ``room`` tokens for the answer; a string never becomes control tokens."""
-
+    @abstractmethod
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """Start a request; returns a function that cancels it. BusyError if the queue is full.
 
-        ``deliver`` receives deltas, then None; it is called from the engine's thread.
+        ``deliver`` receives deltas, then None.
         """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Shut down; waiting requests get an EngineError."""
+
+    @abstractmethod
+    def _resident(self) -> list[str]:
+        """Versions of the adapters in memory."""
+
+    def upstream_model(self, _adapter: LoadedAdapter | None) -> str:
+        """Name of the upstream server's unverified model; empty if the weights are in this engine."""
+        return ""
+
+    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
+        """Encode a prompt, leaving ``room`` tokens for the answer; a string never becomes control tokens."""
+        context, space = divide_segments(as_segments(text))
+        (ids,) = token_ids(self.tokenizer, [context])
+        ids = ids or [start_token(self.tokenizer)]
+        most = max(self.window - room, 1)
+        return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in
         memory), ``alive``, and ``down``: why it cannot answer now; empty if it can."""
+        return {
+            "waiting": self._waiting,
+            "busy": bool(self._busy),
+            "written": self._generated_tokens,
+            "resident": self._resident(),
+            "alive": self._thread.is_alive() and not self._closed,
+            "down": self._down,
+        }
 
-    def close(self) -> None:
-        """Shut down; waiting requests get an EngineError."""
+    def _count_waiting(self) -> None:
+        with self._lock:
+            if self._waiting >= self._settings.waiting:
+                raise BusyError(f"{self._waiting} requests wait already; try again in a second")
+            self._waiting += 1
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineError("the engine is closed")
 
 
 CACHE = Path(".cortex", "cache", "llama")

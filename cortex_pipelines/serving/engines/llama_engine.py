@@ -10,7 +10,6 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from cortex_pipelines.serving.engines.engine import (
     TextDelta,
 )
 from cortex_pipelines.serving.engines.llama_files import Chances, EndedError, GgufFile, LlamaFiles, LlamaProcess
-from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest, end_tokens, model_file, window
+from cortex_pipelines.serving.engines.queued import PROMPTS, QueuedEngine, QueuedRequest, model_file
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -50,12 +49,12 @@ class LlamaEngine(QueuedEngine):
 
     def __init__(self, base: BaseModel, settings: ServingSettings, cache: Path) -> None:
         tokenizer = load_tokenizer(base)
-        self._ends = end_tokens(model_file(base, "generation_config.json").get("eos_token_id"), tokenizer)
         self._processes: OrderedDict[str | None, LlamaProcess] = OrderedDict()
         self._loaded: dict[str, LoadedAdapter] = {}
         self._starting = threading.Lock()
-        context_window = window(model_file(base, "config.json").get("max_position_embeddings"), settings)
-        self._limits = context_window, settings.threads
+        ends = model_file(base, "generation_config.json").get("eos_token_id")
+        super().__init__(tokenizer, model_file(base, "config.json").get("max_position_embeddings"), ends, settings)
+        self._limits = self.window, settings.threads
         width: Width = "fp32" if settings.precision == "fp32" else "fp16"
         self._bound = _BOUNDS[width]
         self._files = LlamaFiles(base, width, cache)
@@ -72,7 +71,7 @@ class LlamaEngine(QueuedEngine):
                 f"llama.cpp answers {difference:.2g} nats apart from torch with {base.name} alone "
                 f"(at most {self._bound:g} are allowed); `--engine torch` serves it"
             )
-        super().__init__(tokenizer, context_window, settings)
+        self._thread.start()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         loaded = self._loaded.get(adapter.version)
@@ -134,26 +133,8 @@ class LlamaEngine(QueuedEngine):
         for index in range(work.job.count):
             if work.cancelled.is_set():
                 return
-            yield from self._generate_answer(work, index)
-
-    def _generate_answer(self, work: QueuedRequest, index: int) -> Iterator[TextDelta]:
-        job = work.job
-        answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
-        token_count = 0
-        for step in self._steps(work, index):
-            if step.token in self._ends:
-                break
-            token_count += 1
-            self._generated_tokens += 1
-            yield from answer.add(index, replace(step, top=step.top[: job.sampling.top]))
-            if answer.stopped:
-                return
-            if work.cancelled.is_set() or self._closed:
-                break
-        if work.cancelled.is_set() or self._closed:
-            yield answer.end(index, "cancelled")
-        else:
-            yield answer.end(index, "length" if token_count >= job.sampling.max_tokens else "stop")
+            answer = StreamedAnswer(self.tokenizer, work.job.prompt.start, work.job.sampling)
+            yield from self._stream(work, index, answer, self._steps(work, index))
 
     def _steps(self, work: QueuedRequest, index: int) -> Iterator[ScoredToken]:
         """Tokens of an answer; retries with a new process if one ends before the first token."""

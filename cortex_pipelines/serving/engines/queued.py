@@ -12,29 +12,29 @@ import math
 import queue
 import re
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cortex_pipelines.adapters.data.packing import divide_segments, start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.exports.source import relative_difference
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import (
-    BusyError,
+    Engine,
     EngineError,
     Event,
     Job,
     LoadedAdapter,
-    Prompt,
     RefusedAdapterError,
+    ScoredToken,
     TextDelta,
 )
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.tokenization.text_encoder import Segments, as_segments, token_ids
+from cortex_pipelines.serving.token_stream import StreamedAnswer
+from cortex_pipelines.tokenization.text_encoder import token_ids
 
 
 @dataclass
@@ -47,64 +47,57 @@ class QueuedRequest:
 _Load = tuple[Callable[[], LoadedAdapter], Future[LoadedAdapter]]
 
 
-class QueuedEngine(ABC):
-    """See ``engine.Engine``, whose ``load`` the engines add."""
+class QueuedEngine(Engine):
+    """An engine with one thread; the engines on it add ``load`` and ``_deltas``."""
 
-    def __init__(self, tokenizer: Any, window: int, settings: ServingSettings) -> None:
-        self.tokenizer = tokenizer
-        self.window = window
-        self._settings = settings
+    def __init__(self, tokenizer: Any, window: int | None, declared_ends: Any, settings: ServingSettings) -> None:
+        """``declared_ends`` is ``eos_token_id`` of the base's generation settings; the engine starts the thread."""
+        super().__init__(tokenizer, window, settings)
+        every = declared_ends if isinstance(declared_ends, list) else [declared_ends]
+        self._ends = frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)
         self._work: queue.Queue[QueuedRequest | _Load | None] = queue.Queue()
-        self._waiting = 0
-        self._lock = threading.Lock()
-        self._busy = False
-        self._generated_tokens = 0
-        self._closed = False
         self._thread = threading.Thread(target=self._serve, name="model", daemon=True)
-        self._thread.start()
 
     @abstractmethod
     def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]: ...
 
-    @abstractmethod
-    def _resident(self) -> list[str]: ...
-
-    def _reset_after_failure(self) -> None:  # noqa: B027 - most have no state
+    def _reset_after_failure(self) -> None:
         """Discard state that a failed request may have left."""
 
     def _thread_context(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        return prompt_of(self.tokenizer, self.window, text, room)
-
-    def upstream_model(self, _ready: LoadedAdapter | None) -> str:
-        return ""
-
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
-        with self._lock:
-            if self._waiting >= self._settings.waiting:
-                raise BusyError(f"{self._waiting} requests wait already; try again in a second")
-            self._waiting += 1
+        self._count_waiting()
         request = QueuedRequest(job, deliver)
         self._enter(request)
         return request.cancelled.set
-
-    def state(self) -> Mapping[str, Any]:
-        return {
-            "waiting": self._waiting,
-            "busy": self._busy,
-            "written": self._generated_tokens,
-            "resident": self._resident(),
-            "alive": self._thread.is_alive() and not self._closed,
-            "down": "",
-        }
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
             self._work.put(None)
         self._thread.join()
+
+    def _stream(
+        self, work: QueuedRequest, index: int, answer: StreamedAnswer, steps: Iterator[ScoredToken]
+    ) -> Iterator[TextDelta]:
+        """Stream an answer from its tokens, up to one that ends it."""
+        sampling, count = work.job.sampling, 0
+        for step in steps:
+            if step.token in self._ends:
+                break
+            count += 1
+            self._generated_tokens += 1
+            yield from answer.add(index, replace(step, top=step.top[: sampling.top]))
+            if answer.stopped:
+                return
+            if work.cancelled.is_set() or self._closed:
+                break
+        if work.cancelled.is_set() or self._closed:
+            yield answer.end(index, "cancelled")
+        else:
+            yield answer.end(index, "length" if count >= sampling.max_tokens else "stop")
 
     def _run_between_requests(self, make: Callable[[], LoadedAdapter]) -> LoadedAdapter:
         """Load an adapter in the engine's thread, between two requests."""
@@ -114,8 +107,7 @@ class QueuedEngine(ABC):
 
     def _enter(self, work: QueuedRequest | _Load) -> None:
         with self._lock:  # nothing may follow the end of the queue, where it would never be answered
-            if self._closed:
-                raise EngineError("the engine is closed")
+            self._require_open()
             self._work.put(work)
 
     def _serve(self) -> None:
@@ -130,7 +122,7 @@ class QueuedEngine(ABC):
                     continue
                 with self._lock:
                     self._waiting -= 1
-                self._busy = True
+                self._busy = 1
                 work.job.on_start()
                 try:
                     for delta in self._deltas(work):
@@ -139,7 +131,7 @@ class QueuedEngine(ABC):
                 except BaseException as error:  # noqa: BLE001 - delivered to the caller
                     self._reset_after_failure()
                     work.deliver(error)
-                self._busy = False
+                self._busy = 0
         while not self._work.empty():
             closed, abandoned = EngineError("the engine was closed"), self._work.get()
             if isinstance(abandoned, tuple):
@@ -148,28 +140,9 @@ class QueuedEngine(ABC):
                 abandoned.deliver(closed)
 
 
-def prompt_of(tokenizer: Any, max_tokens: int, text: str | Segments, room: int) -> Prompt:
-    """See ``Engine.prompt``, with a window of ``max_tokens`` tokens."""
-    context, space = divide_segments(as_segments(text))
-    (ids,) = token_ids(tokenizer, [context])
-    ids = ids or [start_token(tokenizer)]
-    max_tokens = max(max_tokens - room, 1)
-    return Prompt(tuple(ids[-max_tokens:]), space, max(len(ids) - max_tokens, 0))
-
-
 def model_file(base: BaseModel, name: str) -> dict[str, Any]:
     path = base.folder / name
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def window(base_window: int | None, settings: ServingSettings) -> int:
-    return min(settings.window, int(base_window)) if base_window else settings.window
-
-
-def end_tokens(declared: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends an answer; ``declared`` is ``eos_token_id`` of the base's generation settings."""
-    every = declared if isinstance(declared, list) else [declared]
-    return frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)
 
 
 PROMPTS = (

@@ -19,44 +19,9 @@ from cortex_pipelines.adapters.data.packing import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, LoadedAdapter, Sampling, ScoredToken, TextDelta
-from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest, end_tokens, window
+from cortex_pipelines.serving.engines.queued import Probe, QueuedEngine, QueuedRequest
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
-
-
-class Sampler:
-    """Samples the tokens of one answer, each with its own seed."""
-
-    def __init__(self, sampling: Sampling, index: int, device: Any) -> None:
-        import torch
-
-        self._sampling = sampling
-        self._counts: Counter[int] = Counter()
-        self._generator = torch.Generator(device=device)
-        seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
-        self._generator.manual_seed(seed % 2**63)
-
-    def choose(self, scores: Any) -> int:
-        """Choose a token by its logits, shape (vocabulary,), which are modified in place."""
-        import torch
-
-        sampling = self._sampling
-        if sampling.presence or sampling.frequency:
-            for token, count in self._counts.items():
-                scores[token] -= sampling.presence + sampling.frequency * count
-        if sampling.temperature <= 0:
-            token = int(scores.argmax())
-        else:
-            chances = (scores / sampling.temperature).softmax(-1)
-            if sampling.top_p < 1:  # zero all but the likeliest tokens that together reach it; keeps at least one
-                ranked, token_ids = chances.sort(descending=True)
-                ranked = torch.where(ranked.cumsum(-1) - ranked < sampling.top_p, ranked, 0.0)
-                ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
-                chances = torch.zeros_like(chances).scatter_(0, token_ids, ranked)
-            token = int(torch.multinomial(chances, 1, generator=self._generator))
-        self._counts[token] += 1
-        return token
-
 
 _CHUNK = 256
 """Tokens of a prompt between checks whether the request was cancelled."""
@@ -68,9 +33,7 @@ class TorchEngine(QueuedEngine):
 
         torch.set_num_threads(settings.threads)
         self._base = ResidentBase(base, settings.precision)
-        tokenizer = self._base.tokenizer
         self._model = self._base.model.get_base_model()
-        self._ends = end_tokens(getattr(self._model.generation_config, "eos_token_id", None), tokenizer)
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
@@ -78,7 +41,9 @@ class TorchEngine(QueuedEngine):
         self._passes: LRUCache[str | None, tuple[tuple[int, ...], Any]] = LRUCache(settings.adapters + 1)
         """Tokens and KV cache of each adapter's last answer."""
         base_window = getattr(self._model.config, "max_position_embeddings", None)
-        super().__init__(tokenizer, window(base_window, settings), settings)
+        ends = getattr(self._model.generation_config, "eos_token_id", None)
+        super().__init__(self._base.tokenizer, base_window, ends, settings)
+        self._thread.start()
 
     def load(self, adapter: AdapterFiles) -> LoadedAdapter:
         loaded = self._adapters.get(adapter.version)
@@ -137,7 +102,10 @@ class TorchEngine(QueuedEngine):
             last = index == job.count - 1
             answer_memory = memory if last else deepcopy(memory)
             generated_ids: list[int] = []
-            yield from self._generate_answer(work, index, logits, answer_memory, generated_ids)
+            answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
+            yield from self._stream(
+                work, index, answer, self._steps(job, index, answer, logits, answer_memory, generated_ids)
+            )
             if last:
                 ids = (*job.prompt.ids, *generated_ids)[: answer_memory.get_seq_length()]
                 self._passes[key] = ids, answer_memory
@@ -167,36 +135,44 @@ class TorchEngine(QueuedEngine):
             logits = out.logits[0, -1].float()
         return logits, memory
 
-    def _generate_answer(
-        self, work: QueuedRequest, index: int, logits: Any, memory: Any, generated_ids: list[int]
-    ) -> Iterator[TextDelta]:
+    def _steps(
+        self, job: Job, index: int, answer: StreamedAnswer, logits: Any, memory: Any, generated_ids: list[int]
+    ) -> Iterator[ScoredToken]:
+        """Sample the tokens of an answer, which continue ``generated_ids``, with a seed of its own."""
         import torch
 
-        job = work.job
-        sampler = Sampler(job.sampling, index, self._model.device)
+        sampling, device = job.sampling, self._model.device
+        seed = random.SystemRandom().getrandbits(63) if sampling.seed is None else sampling.seed + index
+        generator = torch.Generator(device=device).manual_seed(seed % 2**63)
         forced = ForcedStart(self.tokenizer, len(job.prompt.ids), job.prompt.start)
-        answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
-        while len(generated_ids) < job.sampling.max_tokens:
+        while len(generated_ids) < sampling.max_tokens:
             scores = logits.clone()
             if not answer.begun:
                 row = torch.tensor([[*job.prompt.ids, *generated_ids]])
                 scores = forced(row, scores[None])[0]
-            token = sampler.choose(scores)
-            if token in self._ends:
-                yield answer.end(index, "stop")
-                return
+            if sampling.presence or sampling.frequency:
+                for token, count in Counter(generated_ids).items():
+                    scores[token] -= sampling.presence + sampling.frequency * count
+            token = self._sample(scores, sampling, generator)
             generated_ids.append(token)
-            self._generated_tokens += 1
-            yield from answer.add(index, self._scored(logits, token, job.sampling.top))
-            if answer.stopped:
-                return
-            if work.cancelled.is_set() or self._closed:
-                yield answer.end(index, "cancelled")
-                return
-            step = torch.tensor([[token]], device=self._model.device)
+            yield self._scored(logits, token, sampling.top)
+            step = torch.tensor([[token]], device=device)
             out = self._model(input_ids=step, past_key_values=memory, use_cache=True)
             logits = out.logits[0, -1].float()
-        yield answer.end(index, "length")
+
+    def _sample(self, scores: Any, sampling: Sampling, generator: Any) -> int:
+        """A token by its logits, shape (vocabulary,)."""
+        import torch
+
+        if sampling.temperature <= 0:
+            return int(scores.argmax())
+        chances = (scores / sampling.temperature).softmax(-1)
+        if sampling.top_p < 1:  # zero all but the likeliest tokens that together reach it; keeps at least one
+            ranked, token_ids = chances.sort(descending=True)
+            ranked = torch.where(ranked.cumsum(-1) - ranked < sampling.top_p, ranked, 0.0)
+            ranked[0] = ranked[0].clamp(min=torch.finfo(ranked.dtype).tiny)
+            chances = torch.zeros_like(chances).scatter_(0, token_ids, ranked)
+        return int(torch.multinomial(chances, 1, generator=generator))
 
     def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
         chances = logits.log_softmax(-1)

@@ -23,21 +23,21 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
+    Engine,
     EngineError,
     Event,
     Finish,
     GeneratedToken,
     Job,
     LoadedAdapter,
-    Prompt,
     RefusedAdapterError,
     TextDelta,
     UnavailableError,
 )
-from cortex_pipelines.serving.engines.queued import model_file, prompt_of, window
+from cortex_pipelines.serving.engines.queued import model_file
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer, alternative, unspelled
-from cortex_pipelines.tokenization.text_encoder import Segments, continuation_ids, text_for_servers
+from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_for_servers
 
 _SHOWN = 300
 """Longest part of a server's error message that is passed on."""
@@ -140,13 +140,12 @@ class _Request:
                 self.running.cancel()
 
 
-class UpstreamEngine:
-    """See ``engine.Engine``; only the base's tokenizer is loaded. EngineError without the server's key."""
+class UpstreamEngine(Engine):
+    """See ``Engine``; only the base's tokenizer is loaded. EngineError without the server's key."""
 
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
-        self.tokenizer = load_tokenizer(base)
-        self.window = window(model_file(base, "config.json").get("max_position_embeddings"), settings)
-        self._settings = settings
+        base_window = model_file(base, "config.json").get("max_position_embeddings")
+        super().__init__(load_tokenizer(base), base_window, settings)
         self._server: UpstreamSettings = settings.upstream
         self._headers: dict[str, str] = {}
         if (variable := settings.upstream.key) is not None:
@@ -158,10 +157,6 @@ class UpstreamEngine:
             self._headers["authorization"] = f"Bearer {key}"
         self._loaded: dict[str, LoadedAdapter] = {}
         self._tasks: dict[asyncio.Task[Any], _Request] = {}
-        self._lock = threading.Lock()
-        self._waiting = self._busy = self._generated_tokens = 0
-        self._closed = False
-        self._down = ""
         started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="upstream", daemon=True)
         self._thread.start()
@@ -190,29 +185,13 @@ class UpstreamEngine:
     def upstream_model(self, adapter: LoadedAdapter | None) -> str:
         return str(adapter.weights) if adapter else self._server.model
 
-    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        return prompt_of(self.tokenizer, self.window, text, room)
-
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """See ``Engine.submit``; up to ``at_once`` requests run concurrently."""
         self._require_open()
-        with self._lock:
-            if self._waiting >= self._settings.waiting:
-                raise BusyError(f"{self._waiting} requests wait already; try again in a second")
-            self._waiting += 1
+        self._count_waiting()
         request = _Request(job, deliver)
         self._soon(self._begin, request)
         return lambda: self._soon(request.cancel)
-
-    def state(self) -> Mapping[str, Any]:
-        return {
-            "waiting": self._waiting,
-            "busy": bool(self._busy),
-            "written": self._generated_tokens,
-            "resident": list(self._loaded),
-            "alive": self._thread.is_alive() and not self._closed,
-            "down": self._down,
-        }
 
     def close(self) -> None:
         if not self._closed:
@@ -220,11 +199,10 @@ class UpstreamEngine:
             self._soon(self._stop.set)
         self._thread.join()
 
-    # The methods below run in the engine's thread, except for the first three.
+    def _resident(self) -> list[str]:
+        return list(self._loaded)
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise EngineError("the engine is closed")
+    # The methods below run in the engine's thread, except for the first two.
 
     def _soon(self, act: Callable[..., Any], *arguments: Any) -> None:
         if self._thread.is_alive():

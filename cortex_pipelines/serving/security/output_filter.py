@@ -5,7 +5,7 @@ scanned along, since ``password = `` is what makes the rest of the line a secret
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -26,24 +26,14 @@ _LONGEST_LINE = 400
 _BLOCK, _BLOCK_END = "-----BEGIN ", "-----END "
 
 
-@dataclass(frozen=True)
-class FilteredAnswer:
-    text: str
-    rules: tuple[str, ...]
-
-
 class OutputFilter:
     def __init__(self, settings: PrivacySettings, policy: Policy) -> None:
-        self._settings = settings
+        self._settings, self.policy = settings, policy
         self._key = logs_key(settings)
-        self._cached_filter = lru_cache(_CACHED_ANSWERS)(self._filter)
-        self.policy = policy
+        self.filtered = lru_cache(_CACHED_ANSWERS)(self._filter)
 
-    def __call__(self, before: str, text: str) -> FilteredAnswer:
-        """Filter ``text``, which follows ``before``."""
-        return self._cached_filter(before, text)
-
-    def _filter(self, before: str, text: str) -> FilteredAnswer:
+    def _filter(self, before: str, text: str) -> tuple[str, tuple[str, ...]]:
+        """``text``, which follows ``before``, without private values, and the rules that matched."""
         rules: set[str] = set()
         for _ in range(_PASSES):
             full_text = before + text
@@ -59,7 +49,7 @@ class OutputFilter:
                 start, end = max(span.start - len(before), 0), span.end - len(before)
                 text = text[:start] + placeholder_of(span, value, self._key) + text[end:]
                 rules.add(span.rule)
-        return FilteredAnswer(text, tuple(sorted(rules)))
+        return text, tuple(sorted(rules))
 
 
 class StreamFilter:
@@ -84,35 +74,26 @@ class StreamFilter:
         index = delta.index
         text = self._texts[index] = self._texts.get(index, "") + delta.text
         if self._output_filter.policy == "flag":
-            if delta.finish:
-                self._report_rules(self._output_filter(self._before, text))
+            for rule in self._output_filter.filtered(self._before, text)[1] if delta.finish else ():
+                self._note(rule)
             return delta
-        tokens = self._held.get(index, ()) + delta.tokens
+        held = self._held.get(index, ()) + delta.tokens
         ready = text if delta.finish else _whole_lines(text)
         sent_text = self._sent_texts.get(index, "")
-        filtered = self._output_filter(self._before, ready)
-        if not delta.finish and len(filtered.text) <= len(sent_text):
-            self._held[index] = tokens
+        filtered, rules = self._output_filter.filtered(self._before, ready)
+        if not delta.finish and len(filtered) <= len(sent_text):
+            self._held[index] = held
             return None
-        tokens, self._held[index] = _divided(tokens, len(text if delta.finish else ready))
-        self._report_rules(filtered)
+        for rule in rules:
+            self._note(rule)
+        count = sum(token.offset + len(token.text) <= len(ready) for token in held)
+        tokens, self._held[index] = held[:count], held[count:]
         # only text consistent with what was sent before can follow it
-        new_text = filtered.text[len(sent_text) :] if filtered.text.startswith(sent_text) else ""
+        new_text = filtered[len(sent_text) :] if filtered.startswith(sent_text) else ""
         self._sent_texts[index] = sent_text + new_text
-        if filtered.rules:  # a token's text would reveal what was cut
+        if rules:  # a token's text would reveal what was cut
             tokens = tuple(replace(token, text="", top=(), raw=b"", offset=len(sent_text)) for token in tokens)
         return replace(delta, text=new_text, tokens=tokens)
-
-    def _report_rules(self, filtered: FilteredAnswer) -> None:
-        for rule in filtered.rules:
-            self._note(rule)
-
-
-def _divided(
-    tokens: tuple[GeneratedToken, ...], end: int
-) -> tuple[tuple[GeneratedToken, ...], tuple[GeneratedToken, ...]]:
-    count = sum(token.offset + len(token.text) <= end for token in tokens)
-    return tokens[:count], tokens[count:]
 
 
 def _whole_lines(text: str) -> str:
