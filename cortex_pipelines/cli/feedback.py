@@ -3,15 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cortex_pipelines.cli.console import AS_JSON, FILE, PATH, print_json, print_table, say
 from cortex_pipelines.versioning.root import find_root
-
-if TYPE_CHECKING:
-    pass
 
 _SHOWN = 20
 
@@ -35,8 +31,7 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     from contextlib import ExitStack
 
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.feedback.importing import ImportSummary
-    from cortex_pipelines.feedback.project_feedback import gateway_log, import_files
+    from cortex_pipelines.feedback.project_feedback import ImportSummary, gateway_log, import_files
 
     root = find_root()
     summary = ImportSummary()

@@ -1,25 +1,180 @@
 """Import feedback, pin it, and compute its metrics."""
 
+import codecs
+import csv
+import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.feedback.importing import Importer, ImportSummary, RejectedLine
+from cortex_pipelines.feedback.events import EventError, EventReader, FeedbackEvent, parse_event
+from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import (
     FILE,
+    EventStore,
     FeedbackError,
     events_folder,
     oldest_kept,
     open_store,
     take_feedback_pin,
 )
+from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked, separator_of
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, is_forgotten_event, logs_key
+from cortex_pipelines.privacy.records import RecordRedactor
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.feedback import INTERACTIONS
+
+_LONGEST = 4 << 20
+"""Bytes of a line; Continue's hold the whole prompt."""
+
+_BATCH = 1000
+_REASONS = 100
+_AHEAD = timedelta(days=1)
+"""How far a clock may be ahead."""
+
+
+@dataclass(frozen=True)
+class RejectedLine:
+    """A rejected line; the reason has none of its content that could be private."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass
+class ImportSummary:
+    """Counts of an import: lines that are not empty, those taken, and events that were new or repeated."""
+
+    lines: int = 0
+    taken: int = 0
+    new: int = 0
+    repeated: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, reason: str) -> None:
+        """Count a refused line; forged ones may give any number of reasons."""
+        is_listed = reason in self.refused or len(self.refused) < _REASONS
+        self.refused[reason if is_listed else "other reasons"] += 1
+
+
+@dataclass(frozen=True)
+class Importer:
+    """Imports files into a store; ``project`` is that of lines that name none."""
+
+    store: EventStore
+    settings: FeedbackSettings
+    privacy: PrivacySettings
+    project: str | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def read(self, path: Path, summary: ImportSummary) -> Iterator[RejectedLine]:
+        """Import a file; yields the lines that were refused while it goes. FeedbackError if it does not exist."""
+        key = logs_key(self.privacy)
+        reader = EventReader(self.project, lambda user: author_pseudonym(user, key))
+        lines = _lines(path)
+        while batch := list(islice(lines, _BATCH)):
+            redact = RecordRedactor(self.privacy, key)  # its memory is that of one batch
+            events: list[FeedbackEvent] = []
+            for number, value in batch:
+                summary.lines += 1
+                try:
+                    if isinstance(value, EventError):
+                        raise value
+                    events += self._checked_events(reader.read(value), redact)
+                    summary.taken += 1
+                except ValueError as error:
+                    is_event_error = isinstance(error, EventError)  # others may quote what is private
+                    reason = str(error) if is_event_error else "holds a value that cannot be read"
+                    summary.refuse(reason)
+                    yield RejectedLine(path.name, number, reason)
+            new = self.store.add(events, self.now)
+            summary.new += new
+            summary.repeated += len(events) - new
+
+    def _checked_events(self, events: Sequence[FeedbackEvent], redact: RecordRedactor) -> list[FeedbackEvent]:
+        if not self.settings.consent:
+            raise EventError("no project has consented; feedback.consent in params.yaml names them")
+        oldest = oldest_kept(self.now, self.settings.keep_days)
+        for event in events:
+            if is_forgotten_event(self.privacy, event.project, event.path, event.unit):
+                raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
+            if event.project is not None and event.project not in self.settings.consent:
+                raise EventError(
+                    f"project {event.project} has not consented; feedback.consent in params.yaml names those that have"
+                )
+            if event.at is not None and event.at > self.now + _AHEAD:
+                raise EventError("lies more than a day in the future; a clock is wrong")
+            if event.at is not None and event.at < oldest:
+                raise EventError(f"is older than feedback.keep_days ({self.settings.keep_days})")
+        records = (event.model_dump(mode="json", exclude_defaults=True) for event in events)
+        return [parse_event(redact(record).value) for record in records]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Number and value of each line that is not empty; an EventError for one without a value."""
+    if not path.is_file():
+        raise FeedbackError(f"no such file: {path}; expected JSON lines, or a CSV of corrections")
+    try:
+        is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
+        yield from _rows(path) if is_csv else _json_lines(path)
+    except UNPACKING_ERRORS as error:
+        raise FeedbackError(f"{path} cannot be unpacked: {error}") from error
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    def refuse_constant(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
+    with open_unpacked(path) as file:
+        lines = iter(lambda: file.readline(_LONGEST), b"")
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n") and len(line) == _LONGEST:
+                while not line.endswith(b"\n") and len(line) == _LONGEST:
+                    line = file.readline(_LONGEST)
+                yield number, EventError(f"is longer than {_LONGEST >> 20} MiB")
+            elif line.strip():
+                try:
+                    yield number, json.loads(line.removeprefix(codecs.BOM_UTF8), parse_constant=refuse_constant)
+                except (ValueError, RecursionError):
+                    yield number, EventError("is not JSON")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Rows as Excel and pandas write them: with a byte order mark, other separators, an index."""
+    csv.field_size_limit(_LONGEST)
+    separator = separator_of(path)
+    with TextIOWrapper(open_unpacked(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows = csv.DictReader(file, delimiter=separator)
+        try:
+            if "corrected" not in (rows.fieldnames or ()):
+                raise FeedbackError(
+                    f"{path} has no column corrected; expected corrected, and as far as known "
+                    "original, completion_id, project, language, task, version, user, path, at"
+                )
+            while True:
+                try:
+                    row = next(rows)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield rows.line_num, EventError(f"is not a row of a CSV ({error})")
+                    continue
+                full = None in row  # no column is called so, not even that of pandas' index
+                yield rows.line_num, EventError("has too many cells") if full else row
+        except csv.Error as error:
+            raise FeedbackError(f"{path} is not a CSV: {error}") from error
+
 
 _LOG = logging.getLogger("cortex_pipelines")
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cortex_pipelines.feedback.assets import interactions
-from cortex_pipelines.feedback.importing import Importer, ImportSummary, RejectedLine
+from cortex_pipelines.feedback.project_feedback import Importer, ImportSummary, RejectedLine
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import FeedbackError, FeedbackSource, open_store, take_feedback_pin
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.routing.outcomes.assets import outcome_evaluation, outcome_predictors
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
-from cortex_pipelines.serving.http.errors import add_error_handlers
+from cortex_pipelines.serving.http.answers import add_error_handlers
 from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5

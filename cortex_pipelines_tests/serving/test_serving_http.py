@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.feedback.store import FILE
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.middleware import LARGEST_BODY
+from cortex_pipelines.serving.http.authentication import LARGEST_BODY
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway

@@ -22,7 +22,7 @@ from opentelemetry.trace import NoOpTracer
 
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.middleware import REQUESTS
+from cortex_pipelines.serving.http.authentication import REQUESTS
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.serving.telemetry import ENDPOINTS, Metrics, TracingError, tracer_of_environment

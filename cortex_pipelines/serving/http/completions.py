@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
+    RequestError,
     collect,
     envelope,
     headers_of,
@@ -20,7 +21,6 @@ from cortex_pipelines.serving.http.answers import (
     streaming_response,
     usage_of,
 )
-from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.project_routes import pack_context, require_project
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby

@@ -17,12 +17,12 @@ from cortex_pipelines.serving.http.answers import (
     PartialAnswer,
     cache_of,
     collect,
+    error_body,
     flag_events,
     headers_of,
     outcome_of,
     prepare,
 )
-from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText
 from cortex_pipelines.serving.requests import PreparedRequest, completion, infill

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
 from cortex_pipelines.serving.engines.engine import Sampling
-from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.answers import RequestError
 from cortex_pipelines.serving.http.openai_fields import (
     CHAT_FIELDS,
     COMPLETION_FIELDS,

@@ -11,12 +11,20 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.authentication import AuditMiddleware, Authenticator, hosts_of, is_loopback
+from cortex_pipelines.serving.http.answers import add_error_handlers
+from cortex_pipelines.serving.http.authentication import (
+    AuditMiddleware,
+    Authenticator,
+    BodyLimit,
+    RequestObserver,
+    RequestOptions,
+    hosts_of,
+    is_loopback,
+    log_requests,
+)
 from cortex_pipelines.serving.http.completions import completions_router
-from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.graph import graph_router
 from cortex_pipelines.serving.http.llama_cpp import llama_router
-from cortex_pipelines.serving.http.middleware import BodyLimit, RequestObserver, RequestOptions, log_requests
 from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.page import page_router
 from cortex_pipelines.serving.http.project_routes import feedback_router, services_router
