@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
@@ -102,11 +103,9 @@ class _ProjectAdapter:
         folder = project.output(f"{ADAPTER}_evaluation", model.partition)
         self._metrics: dict[str, Any] = {}
         self._measured: str | None = None
-        try:
+        with suppress(OSError, ValueError, LookupError, TypeError):  # not evaluated yet
             version = str(read_json(folder / "comparison.json")["challenger"]["version"])
             self._metrics, self._measured = read_json(folder / "metrics.json"), version
-        except (OSError, ValueError, LookupError, TypeError):
-            pass  # not evaluated yet
 
     def served_models(self) -> Iterator[ServedModel]:
         """Under the project's name, its roles and its release numbers."""
@@ -169,10 +168,10 @@ class _ProjectAdapter:
 
     def _read_examples(self, version: str | None) -> tuple[Path | None, str]:
         """Folder of a version's examples, verified by hash; else None and the reason."""
-        if not version:
-            return None, "no completion_dataset is made"
         try:
-            return model_folder(self._project, "completion_dataset", self._model.partition, version), ""
+            if version:
+                return model_folder(self._project, "completion_dataset", self._model.partition, version), ""
+            return None, "no completion_dataset is made"
         except ProjectError as error:
             return None, str(error)
 
@@ -198,14 +197,12 @@ class _ProjectAdapter:
 
 def score_rows(metrics: Mapping[str, float | None], scores: Scores) -> list[dict[str, Any]]:
     """Measured headline metrics with their intervals."""
-    return [
-        {
-            **{"name": name, "label": label, "unit": unit, "value": value},
-            **{"low": metrics.get(f"{name}_low"), "high": metrics.get(f"{name}_high")},
-        }
-        for name, label, unit in scores
-        if (value := metrics.get(name)) is not None
-    ]
+    rows = []
+    for name, label, unit in scores:
+        value, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low", "_high"))
+        if value is not None:
+            rows.append({"name": name, "label": label, "unit": unit, "value": value, "low": low, "high": high})
+    return rows
 
 
 def _released(entries: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:
@@ -245,20 +242,16 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
     entry = _released(moves(project.root, model), version)
     scores = []
     if version == state["challenger"]:  # which the latest evaluation is of
-        try:
+        with suppress(OSError, ValueError):
             metrics = read_json(project.output(f"{ROUTER}_evaluation", None) / "metrics.json")
             scores = score_rows(metrics, _ROUTER_SCORES)
-        except (OSError, ValueError):
-            pass
     return {
         "version": version or "rules",
         "way": "model" if version else "rules",
         "number": state["numbers"].get(version),
         "created": _created(entry),
         "roles": {role: state[role] for role in ROLES},
-        "plan": state["plan"],
-        "verdict": state["verdict"],
-        "reason": state["reason"],
+        **{name: state[name] for name in ("plan", "verdict", "reason")},
         "scores": scores,
         "lineage": _lineage(project, model, version, entry if version else None),
     }
@@ -270,9 +263,7 @@ def catalogue_stamp(root: Path) -> tuple[tuple[int, int], ...]:
     paths = [root / name for name in (FILE, "dvc.lock", "sources.lock")]
     prompts = root / FOLDER
     for path in (*paths, experiment_log(root).path, prompts, *prompts.rglob("*")):
-        try:
+        with suppress(FileNotFoundError):
             stat = path.stat()
-        except FileNotFoundError:
-            continue
-        stamps.append((stat.st_mtime_ns, stat.st_size))
+            stamps.append((stat.st_mtime_ns, stat.st_size))
     return tuple(stamps)

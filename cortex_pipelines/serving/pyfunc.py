@@ -6,6 +6,7 @@ enclosing project, or from the one that ``CORTEX_ROOT`` names.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
 from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.routing.serving.router import Router, open_trained
-from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
+from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import verify
 from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines.tracking.model_file import SIGNATURE, read_metadata
@@ -28,9 +29,9 @@ Texts = Any
 """Input of a model: a frame or dictionary with its column, a list of strings, or a string."""
 
 
+@dataclass(frozen=True)
 class RouterModel:
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    router: Router
 
     def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
         """Route each task (column ``task`` of a frame).
@@ -40,7 +41,7 @@ class RouterModel:
         """
         import pandas as pd
 
-        decisions = self._router.route(texts(data, "task"))
+        decisions = self.router.route(texts(data, "task"))
         return pd.DataFrame(
             {
                 "master": [decision.master for decision in decisions],
@@ -50,10 +51,10 @@ class RouterModel:
         )
 
 
+@dataclass(frozen=True)
 class AdapterModel:
-    def __init__(self, resident: ResidentBase, max_new_tokens: int) -> None:
-        self._resident = resident
-        self._max_new_tokens = max_new_tokens
+    resident: ResidentBase
+    max_new_tokens: int
 
     def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
         """Complete each prompt (column ``prompt`` of a frame) by greedy decoding.
@@ -63,14 +64,14 @@ class AdapterModel:
         """
         import pandas as pd
 
-        most = int((params or {}).get("max_new_tokens", self._max_new_tokens))
+        most = int((params or {}).get("max_new_tokens", self.max_new_tokens))
         completions = [self._complete(prompt, most) for prompt in texts(data, "prompt")]
         return pd.DataFrame({"completion": completions})
 
     def _complete(self, prompt: str, most: int) -> str:
         import torch
 
-        model, tokenizer = self._resident.model, self._resident.tokenizer
+        model, tokenizer = self.resident.model, self.resident.tokenizer
         context, space = divide(prompt)
         (prompt_ids,) = token_ids(tokenizer, [context])
         ids = torch.tensor([prompt_ids or [start_token(tokenizer)]], device=model.device)
@@ -95,17 +96,14 @@ def texts(data: Texts, column: str) -> list[str]:
     if hasattr(data, "columns") or isinstance(data, Mapping):
         names = list(data.columns if hasattr(data, "columns") else data)
         if column not in names:
-            raise ValueError(
-                f"expected a column {column!r} or a list of strings; the columns are "
-                f"{', '.join(map(repr, names)) or 'none'}"
-            )
+            columns = ", ".join(map(repr, names)) or "none"
+            raise ValueError(f"expected a column {column!r} or a list of strings; the columns are {columns}")
         values = data[column]
     rows: Sequence[Any] = [values] if isinstance(values, str) else list(values)
     rows = [row.get(column) if isinstance(row, Mapping) else row for row in rows]
-    invalid_rows = [number for number, row in enumerate(rows) if not isinstance(row, str)]
-    if invalid_rows:
-        first = rows[invalid_rows[0]]
-        raise ValueError(f"row {invalid_rows[0]} of {column!r} is a {type(first).__name__}, where a string is expected")
+    for number, row in enumerate(rows):
+        if not isinstance(row, str):
+            raise ValueError(f"row {number} of {column!r} is a {type(row).__name__}, where a string is expected")
     return list(rows)
 
 
@@ -117,12 +115,6 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ro
     if asset == "task_router":
         return RouterModel(open_trained(folder, root, version))
     config = dict(model_config or {})
-    resident = _base_of(root, manifest)
-    resident.apply(read_lora(adapter_folder(folder, config.get("task") or None)))
-    return AdapterModel(resident, int(config["max_new_tokens"]))
-
-
-def _base_of(root: Path, manifest: Manifest) -> ResidentBase:
     base = resolve_base(pinned_base(open_project(root)), root)
     trained_base = dict(manifest.base or {})
     if trained_base.get("digest") != base.digest:
@@ -131,4 +123,6 @@ def _base_of(root: Path, manifest: Manifest) -> ResidentBase:
             f"this project's {base.name}; run from the project it was trained in, or set "
             "models.base in params.yaml to its base"
         )
-    return ResidentBase(base)
+    resident = ResidentBase(base)
+    resident.apply(read_lora(adapter_folder(folder, config.get("task") or None)))
+    return AdapterModel(resident, int(config["max_new_tokens"]))

@@ -67,8 +67,7 @@ class AnswerSpans:
     """Spans of an answer: time queued (``queue``), time generating (``engine``)."""
 
     def __init__(self, tracer: Tracer, attributes: Attributes) -> None:
-        self._tracer = tracer
-        self._attributes = attributes
+        self._tracer, self._attributes = tracer, attributes
         self._context = contexts.get_current()
         self._lock = threading.Lock()
         self._written = 0
@@ -106,24 +105,21 @@ class ScreeningSpan:
     """Span over the filtering of an answer, from its first to its last delta."""
 
     def __init__(self, tracer: Tracer, filter_delta: Callable[[TextDelta], TextDelta | None]) -> None:
-        self._tracer = tracer
-        self._screened = filter_delta
+        self._tracer, self._filter_delta = tracer, filter_delta
         self._context = contexts.get_current()
-        self._began = 0
-        self._spent = 0
+        self._began = self._spent = 0
 
     def __call__(self, delta: TextDelta) -> TextDelta | None:
         began = time.perf_counter_ns()
         self._began = self._began or time.time_ns()
-        filtered = self._screened(delta)
+        filtered = self._filter_delta(delta)
         self._spent += time.perf_counter_ns() - began
         return filtered
 
     def end(self, flags: int) -> None:
         if self._began:
             attributes: Attributes = {"cortex.screening.seconds": self._spent / 1e9, "cortex.screening.flags": flags}
-            span = self._tracer.start_span("screening", self._context, attributes=attributes, start_time=self._began)
-            span.end()
+            self._tracer.start_span("screening", self._context, attributes=attributes, start_time=self._began).end()
 
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)

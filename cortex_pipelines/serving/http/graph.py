@@ -35,8 +35,6 @@ _PACKAGE = f"{__package__.partition('.')[0]}."
 
 
 class QueryForm(Form):
-    """``POST /graphql``."""
-
     query: Annotated[LongText, Field(max_length=20_000)]
     variables: dict[str, Any] | None = None
     operationName: Annotated[LongText, Field(max_length=200)] | None = None  # noqa: N815 - GraphQL's
@@ -209,7 +207,7 @@ def _node(name: str, tree: Mapping[str, Any]) -> Node:
 
 def _runs(node: Node) -> Iterator[Run]:
     if node.run_id is not None:
-        same = {name: getattr(node, name) for name in ("run_id", "name", "partition", "git_commit")}
-        yield Run(**same, version=str(node.version))
+        shared_fields = {name: getattr(node, name) for name in ("run_id", "name", "partition", "git_commit")}
+        yield Run(**shared_fields, version=str(node.version))
     for child in node.made_from:
         yield from _runs(child)

@@ -57,15 +57,11 @@ class InfillForm(LlamaForm):
 
 
 class TokeniseForm(Form):
-    """``POST /tokenize``."""
-
     content: LongText
     with_pieces: bool = False
 
 
 class DetokeniseForm(Form):
-    """``POST /detokenize``."""
-
     tokens: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=100_000)]
 
 

@@ -143,8 +143,6 @@ def load_counters(gateway: Gateway) -> dict[str, float]:
 
 
 class PlaygroundForm(Form):
-    """``POST /playground``."""
-
     prompt: LongText
     way: Literal["base", "context", "adapter", "both"]
     model: ModelName | None = None

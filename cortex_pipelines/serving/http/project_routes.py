@@ -24,16 +24,12 @@ Budget = Annotated[int, Field(ge=200, le=100_000)]
 
 
 class SearchForm(Form):
-    """``POST /search``."""
-
     query: TaskText
     project: ShortText | None = None
     k: Annotated[int, Field(ge=1, le=100)] = 10
 
 
 class ContextForm(Form):
-    """``POST /context``."""
-
     task: TaskText
     project: ShortText | None = None
     tokens: Budget = 4_000
@@ -69,8 +65,6 @@ class NoteForm(Form):
 
 
 class NoteQueryForm(Form):
-    """``POST /memory/search``."""
-
     project: ModelName | None = None
     query: TaskText
     k: Annotated[int, Field(ge=1, le=100)] = 10

@@ -45,8 +45,6 @@ class RouteForm(Form):
 
 
 class PredictForm(Form):
-    """``POST /predict``."""
-
     model: ModelName | None = None
     task: Literal["completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"]
     input: LongText

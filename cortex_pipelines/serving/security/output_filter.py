@@ -77,17 +77,17 @@ class StreamFilter:
             for rule in self._output_filter.filtered(self._before, text)[1] if delta.finish else ():
                 self._note(rule)
             return delta
-        held = self._held.get(index, ()) + delta.tokens
+        held_tokens = self._held.get(index, ()) + delta.tokens
         ready = text if delta.finish else _whole_lines(text)
         sent_text = self._sent_texts.get(index, "")
         filtered, rules = self._output_filter.filtered(self._before, ready)
         if not delta.finish and len(filtered) <= len(sent_text):
-            self._held[index] = held
+            self._held[index] = held_tokens
             return None
         for rule in rules:
             self._note(rule)
-        count = sum(token.offset + len(token.text) <= len(ready) for token in held)
-        tokens, self._held[index] = held[:count], held[count:]
+        count = sum(token.offset + len(token.text) <= len(ready) for token in held_tokens)
+        tokens, self._held[index] = held_tokens[:count], held_tokens[count:]
         # only text consistent with what was sent before can follow it
         new_text = filtered[len(sent_text) :] if filtered.startswith(sent_text) else ""
         self._sent_texts[index] = sent_text + new_text
