@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import polars as pl
 
 from cortex_pipelines.ingestion.entries import SkippedFile
+from cortex_pipelines.privacy.detect.findings import PlacedRedaction
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
-from cortex_pipelines.privacy.paths import IN_PATH, NameRedaction, PathRedactor
+from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import is_forgotten
-from cortex_pipelines.privacy.redaction import RedactedText, redact_text
+from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.ingestion import REDACTIONS
 
@@ -25,24 +26,9 @@ REDACTION: pl.DataType = pl.List(
 """Type of the column with a text's redactions."""
 
 
-def redaction_rows(redacted: RedactedText) -> list[dict[str, Any]]:
-    return [
-        {
-            "line": redaction.finding.line,
-            "start": redaction.finding.start,
-            "end": redaction.finding.end,
-            "category": redaction.finding.category,
-            "rule": redaction.finding.rule,
-            "severity": redaction.finding.severity,
-            "placeholder": redaction.placeholder,
-        }
-        for redaction in redacted.redactions
-    ]
-
-
-def name_rows(names: Iterable[NameRedaction], offset: int = 0) -> list[dict[str, Any]]:
-    """Redactions of a path, whose text stands ``offset`` characters into the redacted one."""
-    return [asdict(span) | {"line": IN_PATH, "start": offset + span.start, "end": offset + span.end} for span in names]
+def redaction_rows(redactions: Iterable[PlacedRedaction], offset: int = 0) -> list[dict[str, Any]]:
+    """Redactions of a text that stands ``offset`` characters into the redacted one."""
+    return [asdict(span) | {"start": offset + span.start, "end": offset + span.end} for span in redactions]
 
 
 def without_private_errors(

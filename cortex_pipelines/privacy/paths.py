@@ -7,10 +7,9 @@ whole name private: it gets a placeholder of 64 bits, so that different names st
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.findings import PERSONAL, PlacedRedaction, Span
 from cortex_pipelines.privacy.detect.scanning import spans_of
 from cortex_pipelines.privacy.pseudonyms import name_pseudonym
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -24,24 +23,12 @@ _ENDING = re.compile(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{0,11}$", re.DOTALL)
 _MATERIAL = re.compile(r"[A-Za-z0-9]{14}")
 _ADDRESS = re.compile(r"(?<!\d)(?<!\d\.)(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)")
 _ASSIGNED = frozenset({"password", "assigned-secret"})
-# Numbers of versions are small; of a thousand public addresses 23 have no number this large.
+# Four small numbers are more likely a version; of a thousand public addresses 23 have no number this large.
 _ADDRESS_NUMBER = 100
 _OWN = re.compile(r"redacted-[0-9a-f]{16}(?:\.\w+)?")
 # Words and numbers too short for a key, that are neither a phone's number nor an address.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9]{1,11}(?:[-_]+|\.|$))*", re.ASCII)
 _NUMBERS = re.compile(r"\d{3}[-_]+\d{3}[-_]+\d{4}|\d\.\d+\.\d+\.\d", re.ASCII)
-
-
-@dataclass(frozen=True)
-class NameRedaction:
-    """A name redacted in a path, and where its placeholder stands in the redacted path."""
-
-    start: int
-    end: int
-    category: str
-    rule: str
-    severity: str
-    placeholder: str
 
 
 class PathRedactor:
@@ -60,31 +47,25 @@ class PathRedactor:
     def __call__(self, path: str) -> str:
         return self.redact(path)[0]
 
-    def redact(self, path: str) -> tuple[str, tuple[NameRedaction, ...]]:
+    def redact(self, path: str) -> tuple[str, tuple[PlacedRedaction, ...]]:
         """The redacted path, and its redactions."""
-        parts: list[str] = []
-        redactions: list[NameRedaction] = []
-        offset = 0
-        for part in _SEPARATORS.split(path):
-            redacted_name, span = self._name(part)
-            if span is not None:
-                facts = (span.category, span.rule, span.severity)
-                redactions.append(NameRedaction(offset, offset + len(redacted_name), *facts, redacted_name))
-            parts.append(redacted_name)
-            offset += len(redacted_name)
-        return "".join(parts), tuple(redactions)
-
-    def _name(self, name: str) -> tuple[str, Span | None]:
-        cached = self._known.get(name)
-        if cached is None:
-            if _OWN.fullmatch(name):
+        redacted_path = ""
+        redactions: list[PlacedRedaction] = []
+        for name in _SEPARATORS.split(path):
+            if name not in self._known:
                 ending = _ENDING.search(name)
-                redacted_name = name_pseudonym(name, self._key) + (ending[0] if ending else "")
-                cached = redacted_name, Span(0, len(name), PERSONAL, "placeholder", "low")
-            else:
-                cached = redact_name(name, self._settings, self._key)
-            self._known[name] = cached
-        return cached
+                if _OWN.fullmatch(name):
+                    placeholder = name_pseudonym(name, self._key) + (ending[0] if ending else "")
+                    self._known[name] = placeholder, Span(0, len(name), PERSONAL, "placeholder", "low")
+                else:
+                    self._known[name] = redact_name(name, self._settings, self._key)
+            placeholder, span = self._known[name]
+            start = len(redacted_path)
+            redacted_path += placeholder
+            if span is not None:
+                facts = (span.category, span.rule, span.severity, placeholder)
+                redactions.append(PlacedRedaction(*facts, IN_PATH, start, len(redacted_path)))
+        return redacted_path, tuple(redactions)
 
 
 def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, Span | None]:
@@ -106,7 +87,11 @@ def _private_part(name: str, settings: PrivacySettings) -> Span | None:
             counts = assigned or span.rule not in _ASSIGNED
             if counts and span.rule != "ipv4" and span.category in settings.redact:
                 return span
-    return _network_address(name, settings)
+    for match in _ADDRESS.finditer(name) if PERSONAL in settings.redact else ():
+        if max(map(int, match[0].split("."))) >= _ADDRESS_NUMBER:
+            for span in spans_of(match[0], "", settings):
+                return span
+    return None
 
 
 def _variants(name: str) -> Iterator[tuple[str, bool]]:
@@ -128,17 +113,6 @@ def _variants(name: str) -> Iterator[tuple[str, bool]]:
                 yield suffix, False
                 for cut in [match.start() for match in re.finditer("[_.-]", suffix)][-4:]:
                     yield suffix[:cut], False
-
-
-def _network_address(name: str, settings: PrivacySettings) -> Span | None:
-    """A public IP address; four small numbers are more likely a version."""
-    if PERSONAL not in settings.redact:
-        return None
-    for match in _ADDRESS.finditer(name):
-        if max(map(int, match[0].split("."))) >= _ADDRESS_NUMBER:
-            for span in spans_of(match[0], "", settings):
-                return span
-    return None
 
 
 _LONGEST_PATH = 200

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from cortex_pipelines.privacy.detect import names
-from cortex_pipelines.privacy.detect.findings import PERSONAL, SECRET, Span
+from cortex_pipelines.privacy.detect.findings import PERSONAL, SECRET, Redaction, Span
 from cortex_pipelines.privacy.detect.rules.assignments import member_secret
 from cortex_pipelines.privacy.detect.text.wording import word_set
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
@@ -58,22 +58,12 @@ _SOMEBODY = re.compile(r"@?[^\W\d_][\w.'’-]*(?: [^\W\d_][\w.'’-]*){0,3}")
 _FEWEST_DIGITS = 7
 
 
-@dataclass(frozen=True, order=True)
-class RecordRedaction:
-    """A value redacted in a record."""
-
-    category: str
-    rule: str
-    severity: str
-    placeholder: str
-
-
 @dataclass(frozen=True)
 class RedactedRecord:
     """A record without private values; the same object if it had none. One redaction an occurrence."""
 
     value: Any
-    redactions: tuple[RecordRedaction, ...]
+    redactions: tuple[Redaction, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,7 @@ class _Key:
     """
 
     redacted_name: str
-    redactions: tuple[RecordRedaction, ...]
+    redactions: tuple[Redaction, ...]
     telling_name: str
     may_be_phone: bool
     is_generic: bool
@@ -109,15 +99,15 @@ class RecordRedactor:
     def __init__(self, settings: PrivacySettings, key: bytes) -> None:
         self._settings = settings
         self._key = key
-        self._known: dict[tuple[str, str], tuple[str, tuple[RecordRedaction, ...]]] = {}
+        self._known: dict[tuple[str, str], tuple[str, tuple[Redaction, ...]]] = {}
         self._keys: dict[str, _Key] = {}
 
     def __call__(self, record: Any) -> RedactedRecord:
-        redactions: list[RecordRedaction] = []
+        redactions: list[Redaction] = []
         value = self._value(record, self._read(""), redactions, 0)
         return RedactedRecord(value if redactions else record, tuple(redactions))
 
-    def _value(self, value: Any, key: _Key, redactions: list[RecordRedaction], depth: int) -> Any:
+    def _value(self, value: Any, key: _Key, redactions: list[Redaction], depth: int) -> Any:
         if isinstance(value, str):
             return self._text(value, key.telling_name, redactions)
         if depth > _DEEPEST:
@@ -126,33 +116,30 @@ class RecordRedactor:
             return self._members(value, key, redactions, depth + 1)
         if isinstance(value, (list, tuple)):
             return [self._value(item, key, redactions, depth + 1) for item in value]
-        return self._number(value, redactions) if key.may_be_phone else value
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_phone = key.may_be_phone and is_number and abs(value) >= 10**_FEWEST_DIGITS
+        if not is_phone or PERSONAL not in self._settings.redact:
+            return value
+        redactions.append(Redaction(PERSONAL, "phone", "medium", self._person(str(value))))
+        return redactions[-1].placeholder
 
-    def _members(
-        self, members: dict[Any, Any], outer: _Key, redactions: list[RecordRedaction], depth: int
-    ) -> dict[str, Any]:
+    def _members(self, members: dict[Any, Any], outer: _Key, redactions: list[Redaction], depth: int) -> dict[str, Any]:
         redacted = {}
         for name, value in members.items():
             key = self._keys.get(name) or self._read(str(name))
             redactions += key.redactions
+            value_key = key
             if key.is_generic:  # {"name": "PASSWORD", "value": …}
-                redacted[key.redacted_name] = self._value(value, self._key_of_value(members, outer), redactions, depth)
-            else:
-                redacted[key.redacted_name] = self._value(value, key, redactions, depth)
+                names_beside = [members[name] for name in _MEMBER_NAMES if isinstance(members.get(name), str)]
+                value_key = self._read(names_beside[0]) if names_beside else outer
+            redacted[key.redacted_name] = self._value(value, value_key, redactions, depth)
         return redacted
-
-    def _key_of_value(self, members: dict[Any, Any], outer: _Key) -> _Key:
-        """Key of a value: the name in another member, else the object's own key."""
-        named_by = (members.get(name) for name in _MEMBER_NAMES)
-        name = next((name for name in named_by if isinstance(name, str)), None)
-        return outer if name is None else self._read(name)
 
     def _read(self, name: str) -> _Key:
         """Properties of a key; placeholders of keys stay distinct."""
-        inside: list[RecordRedaction] = []
-        redacted_name = name
-        if self._text(name, "", inside) != name:
-            redacted_name = name_pseudonym(name, self._key)
+        inside: list[Redaction] = []
+        is_private = self._text(name, "", inside) != name
+        redacted_name = name_pseudonym(name, self._key) if is_private else name
         key = _Key(
             redacted_name=redacted_name,
             redactions=tuple(replace(redaction, placeholder=redacted_name) for redaction in inside),
@@ -164,7 +151,7 @@ class RecordRedactor:
             self._keys[name] = key
         return key
 
-    def _text(self, text: str, name: str, redactions: list[RecordRedaction]) -> str:
+    def _text(self, text: str, name: str, redactions: list[Redaction]) -> str:
         if not name and (not text or (_HARMLESS.fullmatch(text) and not _TELLING.search(text))):
             return text
         cache_key = (name, text)
@@ -177,56 +164,42 @@ class RecordRedactor:
         redactions += cached[1]
         return cached[0]
 
-    def _redacted(self, text: str, name: str) -> tuple[str, tuple[RecordRedaction, ...]]:
+    def _redacted(self, text: str, name: str) -> tuple[str, tuple[Redaction, ...]]:
         member_redaction = self._by_name(text, name)
         if member_redaction is not None:
             return member_redaction.placeholder, (member_redaction,)
         if len(text) <= _LONGEST_NAME and not any(map(str.isspace, text)) and "://" not in text:
             return self._names(text)
         redacted = redact_text(text, "", None, self._settings, self._key)
-        redactions = [
-            RecordRedaction(
-                redaction.finding.category, redaction.finding.rule, redaction.finding.severity, redaction.placeholder
-            )
-            for redaction in redacted.redactions
-        ]
-        redacted_text = _PART.sub(lambda part: self._part(part[0], redactions), redacted.text)
-        return redacted_text, tuple(redactions)
+        redactions = [Redaction(r.category, r.rule, r.severity, r.placeholder) for r in redacted.redactions]
 
-    def _part(self, part: str, redactions: list[RecordRedaction]) -> str:
-        # a longer word is no name, and the scan of the text has seen it
-        if len(part) > _LONGEST_NAME or "://" in part or PLACEHOLDER.search(part):
-            return part
-        return self._text(part, "", redactions)
+        def redact_word(word: re.Match[str]) -> str:
+            # a longer word is no name, and the scan of the text has seen it
+            is_name = len(word[0]) <= _LONGEST_NAME and "://" not in word[0] and not PLACEHOLDER.search(word[0])
+            return self._text(word[0], "", redactions) if is_name else word[0]
 
-    def _names(self, text: str) -> tuple[str, tuple[RecordRedaction, ...]]:
+        return _PART.sub(redact_word, redacted.text), tuple(redactions)
+
+    def _names(self, text: str) -> tuple[str, tuple[Redaction, ...]]:
         parts, redactions = [], []
         for part in _SLASH.split(text):
             redacted_name, span = redact_name(part, self._settings, self._key)
             parts.append(redacted_name)
             if span is not None:
-                redactions.append(RecordRedaction(span.category, span.rule, span.severity, redacted_name))
+                redactions.append(Redaction(span.category, span.rule, span.severity, redacted_name))
         return "".join(parts), tuple(redactions)
 
-    def _by_name(self, text: str, name: str) -> RecordRedaction | None:
+    def _by_name(self, text: str, name: str) -> Redaction | None:
         """Placeholder of a value that its key marks as private."""
         if PLACEHOLDER.search(text):
             return None
         rule = member_secret(name, text, self._settings) if name else None
         if rule is not None and SECRET in self._settings.redact:
             span = Span(0, len(text), SECRET, rule, "high")
-            return RecordRedaction(SECRET, rule, "high", placeholder_of(span, text, self._key))
+            return Redaction(SECRET, rule, "high", placeholder_of(span, text, self._key))
         if PERSONAL in self._settings.redact and _is_personal(text, name):
-            return RecordRedaction(PERSONAL, "person", "medium", self._person(text))
+            return Redaction(PERSONAL, "person", "medium", self._person(text))
         return None
-
-    def _number(self, value: Any, redactions: list[RecordRedaction]) -> Any:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or abs(value) < 10**_FEWEST_DIGITS or PERSONAL not in self._settings.redact:
-            return value
-        placeholder = self._person(str(value))
-        redactions.append(RecordRedaction(PERSONAL, "phone", "medium", placeholder))
-        return placeholder
 
     def _person(self, text: str) -> str:
         return f"redacted-{author_pseudonym(text.removeprefix('@'), self._key)}"

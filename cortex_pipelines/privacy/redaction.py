@@ -3,9 +3,9 @@
 import ipaddress
 import re
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
-from cortex_pipelines.privacy.detect.findings import PERSONAL, Finding, Span, findings_of
+from cortex_pipelines.privacy.detect.findings import PERSONAL, PlacedRedaction, Span, findings_of
 from cortex_pipelines.privacy.detect.scanning import spans_of
 from cortex_pipelines.privacy.pseudonyms import pseudonym
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -17,19 +17,11 @@ _DOCUMENTATION = tuple(int(ipaddress.IPv4Address(net)) for net in ("192.0.2.0", 
 
 
 @dataclass(frozen=True)
-class Redaction:
-    """A redacted value, at the position of its placeholder; a block of lines has one for each line."""
-
-    finding: Finding
-    placeholder: str
-
-
-@dataclass(frozen=True)
 class RedactedText:
     """A text without private values; the same object if it had none."""
 
     text: str
-    redactions: tuple[Redaction, ...]
+    redactions: tuple[PlacedRedaction, ...]
 
 
 def redact_text(text: str, path: str, language: str | None, settings: PrivacySettings, key: bytes) -> RedactedText:
@@ -46,8 +38,11 @@ def redact_text(text: str, path: str, language: str | None, settings: PrivacySet
             break
         text, redactions = _replace(text, spans, redactions, key)
     findings = findings_of(text, (span for span, _ in redactions))
-    placeholders = [placeholder for _, placeholder in sorted(redactions)]
-    return RedactedText(text, tuple(map(Redaction, findings, placeholders)))
+    placed = [
+        PlacedRedaction(placeholder=placeholder, **asdict(finding))
+        for finding, (_, placeholder) in zip(findings, sorted(redactions), strict=True)
+    ]
+    return RedactedText(text, tuple(placed))
 
 
 def _replace(
@@ -61,19 +56,20 @@ def _replace(
     for span in spans:
         value = text[span.start : span.end]
         placeholder = placeholder_of(span, value, key)
-        new = _redacted_block(value, placeholder) if "\n" in value else placeholder
+        new = placeholder
+        if "\n" in value:
+            # The first and last line of a private key are armour and stay; so does the text around the material
+            # (quotes, comment marks, operators), so that the lines still parse.
+            first, *body, last = value.split("\n")
+            new = "\n".join([first, *(_KEY_MATERIAL.sub(placeholder, line) for line in body), last])
         parts += (text[position : span.start], new)
         start = length + span.start - position
         length = start + len(new)
         position = span.end
-        redactions.append((_move_span(span, start, length), placeholder))
+        redactions.append((replace(span, start=start, end=length), placeholder))
         moves.append((span.end, length - position))
     parts.append(text[position:])
     return "".join(parts), sorted([*_shift_redactions(previous, spans, moves), *redactions])
-
-
-def _move_span(span: Span, start: int, end: int) -> Span:
-    return Span(start, end, span.category, span.rule, span.severity)
 
 
 def _shift_redactions(
@@ -85,10 +81,9 @@ def _shift_redactions(
     for span, placeholder in previous:
         # spans are in order and none is over another, so one that ends later also begins later
         past = bisect_right(ends, span.start)
-        if past < bisect_left(starts, span.end):
-            continue
-        shift = moves[past - 1][1] if past else 0
-        shifted.append((_move_span(span, span.start + shift, span.end + shift), placeholder))
+        if past >= bisect_left(starts, span.end):
+            shift = moves[past - 1][1] if past else 0
+            shifted.append((replace(span, start=span.start + shift, end=span.end + shift), placeholder))
     return shifted
 
 
@@ -108,14 +103,3 @@ def placeholder_of(span: Span, value: str, key: bytes) -> str:
     if span.rule == "phone":
         return f"+1-202-555-01{number % 100:02}"
     return f"redacted-{digits}"
-
-
-def _redacted_block(value: str, placeholder: str) -> str:
-    """A block of key material with a placeholder for each line's part of it.
-
-    The first and last line are armour and stay; so does the text around the material (quotes,
-    comment marks, operators), so that the lines still parse.
-    """
-    lines = value.split("\n")
-    body = [_KEY_MATERIAL.sub(placeholder, line) for line in lines[1:-1]]
-    return "\n".join([lines[0], *body, lines[-1]])

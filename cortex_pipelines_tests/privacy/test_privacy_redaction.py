@@ -54,9 +54,8 @@ def check_promises(text: str, language: str, settings: PrivacySettings) -> Redac
     assert syntax_errors(result.text, language) <= syntax_errors(text, language)
     lines = result.text.split("\n")
     for redaction in result.redactions:
-        finding = redaction.finding
-        if finding.rule != "private-key":
-            assert lines[finding.line - 1][finding.start : finding.end] == redaction.placeholder
+        if redaction.rule != "private-key":
+            assert lines[redaction.line - 1][redaction.start : redaction.end] == redaction.placeholder
     return result
 
 
@@ -99,7 +98,7 @@ def test_what_is_planted_is_gone(language: str, settings: PrivacySettings) -> No
 )
 def test_private_keys_keep_their_lines(language: str, text: str, settings: PrivacySettings) -> None:
     result = redacted(text, settings)
-    assert [redaction.finding.rule for redaction in result.redactions] == ["private-key"]
+    assert [redaction.rule for redaction in result.redactions] == ["private-key"]
     assert result.text.count("\n") == text.count("\n")
     assert "MIIEow7Qk2hT0xVb9" not in result.text
     assert syntax_errors(result.text, language) == syntax_errors(text, language) == 0
@@ -128,7 +127,7 @@ def test_same_value_same_placeholder_in_a_project_and_only_there(settings: Priva
 def test_places_are_those_of_the_sanitised_text(settings: PrivacySettings) -> None:
     text = 'x = ["ann@acmecorp.com", "93.184.216.34"]\n'
     result = redacted(text, settings)
-    mail, address = (redaction.finding for redaction in result.redactions)
+    mail, address = result.redactions
     assert (mail.line, mail.start, mail.rule) == (1, 6, "email")
     assert result.text[mail.start : mail.end] == result.redactions[0].placeholder
     assert result.text[address.start : address.end] == result.redactions[1].placeholder

@@ -27,7 +27,7 @@ from cortex_pipelines.ingestion.redactions import (
     forgotten_by_author,
     forgotten_file,
     frame_of,
-    name_rows,
+    redaction_rows,
     redaction_table,
     without_private_errors,
 )
@@ -157,7 +157,7 @@ def _without_private_names(tables: dict[str, pl.DataFrame], redactor: PathRedact
     path_redactions = [
         {"source": source, "path": path, **row}
         for source, path, names in dict.fromkeys(redacted_paths)
-        for row in name_rows(names)
+        for row in redaction_rows(names)
     ]
     if not path_redactions:
         return tables

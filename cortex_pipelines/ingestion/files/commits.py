@@ -22,7 +22,6 @@ from cortex_pipelines.ingestion.redactions import (
     REDACTION,
     drop_forgotten_commits,
     frame_of,
-    name_rows,
     redaction_rows,
     redaction_table,
     without_private_errors,
@@ -109,7 +108,7 @@ def _rows(mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySet
             "subject": subject.rstrip(),
             "body": body.strip("\n").rstrip(),
             "paths": names,
-            "redactions": [*path_redactions, *redaction_rows(redacted)],
+            "redactions": [*path_redactions, *redaction_rows(redacted.redactions)],
         }
 
 
@@ -118,6 +117,6 @@ def _redact_paths(paths: Iterable[str], redactor: PathRedactor) -> tuple[list[st
     redacted = sorted(redactor.redact(path) for path in paths)
     offset = 0
     for path, names in redacted:
-        rows += name_rows(names, offset)
+        rows += redaction_rows(names, offset)
         offset += len(path) + 1
     return [path for path, _ in redacted], rows

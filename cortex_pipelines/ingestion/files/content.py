@@ -101,7 +101,7 @@ def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings
         "stated": licences.folder,
         "stated_by": licences.origin,
         "text": redacted.text,
-        "redactions": redaction_rows(redacted),
+        "redactions": redaction_rows(redacted.redactions),
     }
 
 

@@ -1,5 +1,6 @@
 """Scanner findings: locations of private values, never the values."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,34 +32,37 @@ class Finding:
     severity: str
 
 
-class LineIndex:
-    """Line and column of a character; lines end at line feeds only."""
+@dataclass(frozen=True, order=True)
+class Redaction:
+    """A value that was replaced."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._starts = [0]
-        newline = text.find("\n")
-        while newline >= 0:
-            self._starts.append(newline + 1)
-            newline = text.find("\n", newline + 1)
+    category: str
+    rule: str
+    severity: str
+    placeholder: str
 
-    def location(self, start: int, end: int) -> tuple[int, int, int]:
-        """Line from 1, and first and last column (from 0, exclusive) in that line, of a span."""
-        line = bisect_right(self._starts, start)
-        first = self._starts[line - 1]
-        stop = self._starts[line] - 1 if line < len(self._starts) else len(self._text)
-        return line, start - first, min(end, stop) - first
+
+@dataclass(frozen=True, order=True)
+class PlacedRedaction(Redaction):
+    """A value that was replaced, where its placeholder stands; in a block of lines each has one."""
+
+    line: int
+    start: int
+    end: int
 
 
 def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
-    """Convert spans to findings, in text order."""
+    """Convert spans to findings, in text order; lines end at line feeds only."""
     sorted_spans = sorted(spans)
-    if not sorted_spans:
-        return []
-    lines = LineIndex(text)
-    return [
-        Finding(*lines.location(span.start, span.end), span.category, span.rule, span.severity) for span in sorted_spans
-    ]
+    starts = [0, *(match.end() for match in re.finditer("\n", text))] if sorted_spans else []
+    findings = []
+    for span in sorted_spans:
+        line = bisect_right(starts, span.start)
+        first = starts[line - 1]
+        stop = starts[line] - 1 if line < len(starts) else len(text)
+        columns = span.start - first, min(span.end, stop) - first
+        findings.append(Finding(line, *columns, span.category, span.rule, span.severity))
+    return findings
 
 
 def without_overlaps(spans: Iterable[Span]) -> list[Span]:
