@@ -1,4 +1,4 @@
-"""Names of expressions: variables, attributes, keys and look-ups by name."""
+"""Literals, and names of expressions: variables, attributes, keys and look-ups by name."""
 
 import re
 from collections.abc import Iterator
@@ -22,45 +22,51 @@ _LONGEST = 120
 _WRAPPERS = ("parenthesized_expression", "reference_expression", "non_null_expression")
 
 
-def names_in(node: Node | None, data: bytes, depth: int = _DEPTH) -> Iterator[str]:
-    """Names of an expression, target or key."""
+def names_in(node: Node | None, text: str, depth: int = _DEPTH) -> Iterator[str]:
+    """Names of an expression, target or key; ``depth`` levels of it are followed."""
     if node is None or not depth:
         return
     if node.type in STRINGS:
-        text = text_of(node, data)
-        if text and len(text) <= _LONGEST:
-            yield text
+        segments = segments_of(node, text)
+        is_constant = len(segments) == 1 and not any(child.type in INTERPOLATIONS for child in node.named_children)
+        if is_constant and 0 < len(segments[0].value) <= _LONGEST:
+            yield segments[0].value
     elif node.type in MEMBERS:
-        yield _member(node, data)
+        yield _member(node, text)
     elif node.type in SUBSCRIPTS:
-        yield from _subscript(node, data, depth)
+        value, index = SUBSCRIPTS[node.type]
+        key = node.child_by_field_name(index) or node.named_children[-1]
+        is_name = key.type in STRINGS or key.type in MEMBERS
+        of = key if is_name else node.child_by_field_name(value) or node.named_children[0]
+        yield from names_in(of, text, depth - 1)
     elif node.type in CALLS:
-        yield from _looked_up(node, data, depth)
+        yield from _looked_up(node, text, depth)
     elif not node.named_child_count or node.type == "private_property_identifier":
-        yield _text(node, data)
+        yield _text(node, text)
     else:
         for child in node.named_children[:_BREADTH]:
-            yield from names_in(child, data, depth - 1)
+            yield from names_in(child, text, depth - 1)
 
 
-def target_names(target: Node | None, path: list[tuple[int, int]], data: bytes) -> Iterator[str]:
-    """Names in the target of an assignment that a literal reaches."""
+def target_names(target: Node | None, path: list[tuple[int, int]], text: str) -> Iterator[str]:
+    """Names in the target of an assignment, a name or a pattern, that a literal reaches.
+
+    ``path`` is index and number of elements of the lists that the literal is in, outermost last.
+    """
     while target is not None and target.type in PATTERNS and path:
         index, size = path[-1]
         if target.named_child_count != size:
             break
         target, path = target.named_children[index], path[:-1]
-    yield from names_in(target, data)
+    yield from names_in(target, text)
 
 
-def callee(call: Node, data: bytes) -> str:
+def callee(call: Node, text: str) -> str:
     """The callee as written; a long expression by its last name."""
     node = call.child_by_field_name(CALLS[call.type])
     while node is not None and node.type in ("generic_function", "generic_type"):
         node = node.named_children[0]
-    if node is None:
-        return ""
-    return _member(node, data) if node.type in MEMBERS else _text(node, data)
+    return _member(node, text) if node is not None and node.type in MEMBERS else _text(node, text)
 
 
 def arguments(call: Node) -> list[Node]:
@@ -69,14 +75,14 @@ def arguments(call: Node) -> list[Node]:
     return [child for child in node.named_children if not child.is_extra] if node else []
 
 
-def unwrapped(node: Node, data: bytes) -> Node:
+def unwrapped(node: Node, text: str) -> Node:
     """An expression without conversions: ``"password"`` of ``"password".to_string()``."""
     for _ in range(_DEPTH):
-        if node.type in CALLS and callee(node, data).rpartition(".")[2].lower() in CONVERSIONS:
-            inner = [*arguments(node)[:1], receiver(node)]
-            inside = next((part for part in inner if part is not None), None)
-        else:
-            inside = node.named_children[0] if node.type in _WRAPPERS else None
+        inside: Node | None = None
+        if node.type in CALLS and callee(node, text).rpartition(".")[2].lower() in CONVERSIONS:
+            inside = next(iter(arguments(node)), None) or receiver(node)
+        elif node.type in _WRAPPERS:
+            inside = node.named_children[0]
         if inside is None:
             break
         node = inside
@@ -93,44 +99,33 @@ def receiver(call: Node) -> Node | None:
     return function.child_by_field_name(MEMBERS[function.type][0])
 
 
-def _member(node: Node, data: bytes) -> str:
+def _member(node: Node, text: str) -> str:
     """An attribute with its owner; the attribute alone if the owner is not a name."""
-    full_text = _text(node, data)
+    full_text = _text(node, text)
     if len(full_text) <= _LONGEST and not set(full_text) & set("([{'\"` \n"):
         return full_text.replace("?.", ".").replace("::", ".").replace("#", "")
-    return _text(node.child_by_field_name(MEMBERS[node.type][1]), data)
+    return _text(node.child_by_field_name(MEMBERS[node.type][1]), text)
 
 
-def _subscript(node: Node, data: bytes, depth: int) -> Iterator[str]:
-    value, index = SUBSCRIPTS[node.type]
-    key = node.child_by_field_name(index) or node.named_children[-1]
-    if key.type in STRINGS or key.type in MEMBERS:
-        yield from names_in(key, data, depth - 1)
-    else:
-        of = node.child_by_field_name(value) or node.named_children[0]
-        yield from names_in(of, data, depth - 1)
-
-
-def _looked_up(call: Node, data: bytes, depth: int) -> Iterator[str]:
+def _looked_up(call: Node, text: str, depth: int) -> Iterator[str]:
     """Names of a look-up: its key, its callee and its converted argument."""
-    inside = unwrapped(call, data)
+    inside = unwrapped(call, text)
     if inside != call:
-        yield from names_in(inside, data, depth - 1)
+        yield from names_in(inside, text, depth - 1)
         return
-    yield callee(call, data)
+    yield callee(call, text)
     for argument in arguments(call)[:1]:
         if argument.type in STRINGS:
-            yield from names_in(argument, data, depth - 1)
-    yield from names_in(receiver(call), data, depth - 1)
+            yield from names_in(argument, text, depth - 1)
+    yield from names_in(receiver(call), text, depth - 1)
 
 
-def _text(node: Node | None, data: bytes) -> str:
-    if node is None or node.end_byte - node.start_byte > _LONGEST:
-        return ""
-    return data[node.start_byte : node.end_byte].decode("utf-8", "replace")
+def _text(node: Node | None, text: str) -> str:
+    is_short = node is not None and node.end_byte - node.start_byte <= _LONGEST
+    return text[node.start_byte : node.end_byte] if node is not None and is_short else ""
 
 
-_OPENING = re.compile(rb"([A-Za-z]{0,3}#{0,255})(\"\"\"|'''|[\"'`])")
+_OPENING = re.compile("([A-Za-z]{0,3}#{0,255})(\"\"\"|'''|[\"'`])")
 _ESCAPE = re.compile(
     r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(\r?\n)|(.))", re.DOTALL
 )
@@ -141,35 +136,42 @@ _MOST_LINES = 200
 
 @dataclass(frozen=True)
 class StringSegment:
-    """Contents of a literal, or of it up to the next interpolation: byte span and value."""
+    """Contents of a literal, or of it up to the next interpolation, with the span of each line that is not blank.
+
+    The lines of the value are joined without line ends and indentation.
+    """
 
     start: int
-    end: int
     text: str
-    is_raw: bool
+    value: str
+    spans: list[tuple[int, int]]
 
-    @property
-    def value(self) -> str:
-        """Value of the contents; several lines are joined without line ends and indentation."""
-        return "".join(self._resolved(text) for _, text in self._lines())
 
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        """Byte span of each line that is not blank."""
-        return [(start, start + len(text.encode("utf-8", "replace"))) for start, text in self._lines()]
+def segments_of(literal: Node, text: str) -> list[StringSegment]:
+    """The contents of a literal, divided where code is interpolated."""
+    opening = _OPENING.match(text, literal.start_byte, literal.end_byte)
+    if opening is None:
+        return []
+    prefix, quote = opening.groups()
+    end = literal.end_byte - len(quote) - prefix.count("#")
+    is_raw = "r" in prefix.lower() or literal.type == "raw_string_literal"
+    holes = [node for node in literal.named_children if node.type in INTERPOLATIONS]
+    starts = [opening.end(), *(hole.end_byte for hole in holes)]
+    ends = [*(hole.start_byte for hole in holes), end]
+    return [_segment(start, text[start:stop], is_raw) for start, stop in zip(starts, ends, strict=True) if start < stop]
 
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        if "\n" not in self.text:
-            yield self.start, self.text
-            return
-        for number, line in enumerate(_LINE.finditer(self.text)):
-            text = line[0].rstrip("\\" if not self.is_raw else "").strip()
-            if text and number < _MOST_LINES:
-                before = self.text[: line.start()] + line[0][: line[0].index(text)]
-                yield self.start + len(before.encode("utf-8", "replace")), text
 
-    def _resolved(self, text: str) -> str:
-        return text if self.is_raw or "\\" not in text else _ESCAPE.sub(_character, text)
+def _segment(start: int, contents: str, is_raw: bool) -> StringSegment:
+    if "\n" not in contents:
+        lines = [(start, contents)]
+    else:
+        lines = []
+        for number, match in enumerate(_LINE.finditer(contents)):
+            line = match[0].rstrip("" if is_raw else "\\").strip()
+            if line and number < _MOST_LINES:
+                lines.append((start + match.start() + match[0].index(line), line))
+    values = [line if is_raw or "\\" not in line else _ESCAPE.sub(_character, line) for _, line in lines]
+    return StringSegment(start, contents, "".join(values), [(first, first + len(line)) for first, line in lines])
 
 
 def _character(escape: re.Match[str]) -> str:
@@ -182,56 +184,32 @@ def _character(escape: re.Match[str]) -> str:
     return "" if line else _NAMED_ESCAPES.get(other, other)
 
 
-def segments_of(literal: Node, data: bytes) -> list[StringSegment]:
-    """The contents of a literal, divided where code is interpolated."""
-    opening = _OPENING.match(data, literal.start_byte, literal.end_byte)
-    if opening is None:
-        return []
-    prefix, quote = opening.groups()
-    end = literal.end_byte - len(quote) - prefix.count(b"#")
-    is_raw = b"r" in prefix.lower() or literal.type == "raw_string_literal"
-    holes = [node for node in literal.named_children if node.type in INTERPOLATIONS]
-    starts = [opening.end(), *(hole.end_byte for hole in holes)]
-    ends = [*(hole.start_byte for hole in holes), end]
-    return [
-        StringSegment(start, stop, data[start:stop].decode("utf-8", "replace"), is_raw)
-        for start, stop in zip(starts, ends, strict=True)
-        if start < stop
-    ]
-
-
-def text_of(literal: Node, data: bytes) -> str | None:
-    """Value of a literal; None if code is interpolated."""
-    segments = segments_of(literal, data)
-    is_constant = len(segments) == 1 and not any(node.type in INTERPOLATIONS for node in literal.named_children)
-    return segments[0].value if is_constant else None
-
-
 _CONCATENATED = ("concatenated_string", "binary_operator", "binary_expression")
 _INNER = roles.LISTS | {
     *_CONCATENATED,
-    "parenthesized_expression",
-    "literal_element",
-    "composite_literal",
-    "array_creation_expression",
-    "token_tree",
+    *("parenthesized_expression", "literal_element", "composite_literal", "array_creation_expression", "token_tree"),
 }
 _TYPES = ("slice_type", "array_type", "dimensions", "implicit_length_array_type")
 _MOST = 400
 
 
-def whole_value(literal: Node, data: bytes) -> tuple[Node, list[Node], bool]:
+def whole_value(literal: Node, text: str) -> tuple[Node, list[Node], bool]:
     """The expression around a literal, its literals, and whether it consists of literals alone."""
     top, node = literal, literal.parent
     while node is not None and _is_concatenation(node):
         top, node = node, node.parent
-    list_join = _joined_list(top, data)
-    if list_join is not None:
-        top, call = list_join
-    literals = list(_leaves(top))
-    are_all = all(leaf.type in roles.STRINGS for leaf in literals) and len(literals) <= _MOST
-    strings = [leaf for leaf in literals if leaf.type in roles.STRINGS]
-    return (call if list_join is not None else top), strings, are_all
+    joined_list, call = _joined_list(top, text) or (top, top)
+    leaves: list[Node] = []
+    stack = [joined_list]
+    while stack:
+        part = stack.pop()
+        if part.type in _INNER:
+            children = [child for child in part.named_children if child.type not in _TYPES]
+            stack += reversed([child for child in children if not child.is_extra])
+        else:
+            leaves.append(part)
+    strings = [leaf for leaf in leaves if leaf.type in roles.STRINGS]
+    return call, strings, len(strings) == len(leaves) <= _MOST
 
 
 def _is_concatenation(node: Node) -> bool:
@@ -242,7 +220,7 @@ def _is_concatenation(node: Node) -> bool:
     return node.type in _CONCATENATED and any(part.type == "+" for part in node.children)
 
 
-def _joined_list(element: Node, data: bytes) -> tuple[Node, Node] | None:
+def _joined_list(element: Node, text: str) -> tuple[Node, Node] | None:
     """The list that an expression is an element of, and the call that joins its elements."""
     node = element.parent
     while node is not None and node.type in _INNER and node.type not in _CONCATENATED:
@@ -258,18 +236,7 @@ def _joined_list(element: Node, data: bytes) -> tuple[Node, Node] | None:
             call = parent if parent.type == "method_invocation" else None
         if call is not None and call.type in roles.CALLS:
             inside = parent.type in roles.ARGUMENTS or receiver(call) == node
-            verb = callee(call, data).rpartition(".")[2].lower()
+            verb = callee(call, text).rpartition(".")[2].lower()
             return (node, call) if inside and verb in roles.JOINS else None
         node = parent
     return None
-
-
-def _leaves(node: Node) -> Iterator[Node]:
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if part.type in _INNER:
-            children = [child for child in part.named_children if child.type not in _TYPES]
-            stack += reversed([child for child in children if not child.is_extra])
-        else:
-            yield part

@@ -1,13 +1,13 @@
-"""Read literals and their names from a syntax tree."""
+"""Syntax trees of parts of a text: their literals, under the names that they may reach."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tree_sitter import Node
 
 from cortex_pipelines.privacy.detect.code import roles
-from cortex_pipelines.privacy.detect.code.climb import ReachedName
 from cortex_pipelines.privacy.detect.code.expressions import StringSegment, names_in, segments_of, whole_value
 from cortex_pipelines.privacy.detect.code.naming import reached_names
 from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
@@ -15,9 +15,6 @@ from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
 from cortex_pipelines.syntax.unparsable import skip_reason
-
-"""Names at a node; what it returns is the node to continue from, None at the end."""
-
 
 # A text of that many characters is parsed as it is.
 _SMALL = 6_000
@@ -60,10 +57,8 @@ def excerpts(text: str, positions: list[int]) -> Iterator[Excerpt]:
 def _start(text: str, position: int) -> int:
     low = max(0, position - _BEFORE)
     declarations = [match.end() for match in _DECLARATION.finditer(text, low, position)]
-    if declarations:
-        return declarations[-1]
-    if not low:
-        return low
+    if declarations or not low:
+        return declarations[-1] if declarations else 0
     line = text.find("\n", low, position)
     if line >= 0:
         return line + 1
@@ -85,6 +80,7 @@ def _end(text: str, position: int) -> int:
 
 _MAX_BYTES = 4_000_000
 _NEAR = 4
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the
 # default in a tag of Go.
 _FALLBACKS = (
@@ -100,25 +96,30 @@ class CodeTree:
     """A syntax tree of a part of a text."""
 
     def __init__(self, text: str, excerpt: Excerpt, grammar: Grammar) -> None:
-        self._text, self._grammar = text[excerpt.start : excerpt.end], grammar
+        self._text = text[excerpt.start : excerpt.end]
         self._first, self._positions = excerpt.start, excerpt.positions
-        self._data = self._text.encode("utf-8", "replace")
-        self._is_ascii = len(self._data) == len(self._text)
-        self._root = self._parse()
+        self._root: Node | None = None
+        # a letter for each other character, so that bytes of the tree are characters of the text
+        data = _NOT_ASCII.sub("x", self._text.replace("\ufeff", " ")).encode()
+        if skip_reason(data, grammar, _MAX_BYTES) is None:
+            with suppress(TooManyStepsError):
+                self._root = parse_counted(data, grammar).tree.root_node
 
     def values(self) -> Iterator[NamedValue]:
         """The literals, under each name that they may reach."""
         visited_ids: set[int] = set()
         for position in self._positions:
-            literal = self._literal_at(position - self._first)
-            if literal is not None and literal.id not in visited_ids:
-                expression, literals, are_all = whole_value(literal, self._data)
+            node = self._node_at(position)
+            while node is not None and node.type not in roles.STRINGS:
+                node = node.parent
+            if node is not None and node.id not in visited_ids:
+                expression, literals, are_all = whole_value(node, self._text)
                 visited_ids.update(each.id for each in literals)
                 yield from self._of_expression(expression, literals, are_all)
 
     def decides_on(self, position: int) -> bool:
         """Whether a value that begins at a character is code or a whole literal, not part of prose."""
-        node = self._node_at(position - self._first)
+        node = self._node_at(position)
         if node is None:
             return False
         literal, ancestors = None, [node]
@@ -138,76 +139,42 @@ class CodeTree:
             return False  # further away, it is an excerpt that begins in the middle
         if literal is None:
             return True
-        first = next(iter(segments_of(literal, self._data)), None)
-        is_whole = first is None or self._characters(first.start, first.start)[0] == position
+        first = next(iter(segments_of(literal, self._text)), None)
+        is_whole = first is None or self._first + first.start == position
         is_statement = literal.parent is not None and literal.parent.type == roles.STATEMENT
-        return is_whole and not is_statement and whole_value(literal, self._data)[0] == literal
-
-    def _parse(self) -> Node | None:
-        """The tree's root; None if parsing exceeds its time limit."""
-        if skip_reason(self._data, self._grammar, _MAX_BYTES) is not None:
-            return None
-        try:
-            return parse_counted(self._data, self._grammar).tree.root_node
-        except TooManyStepsError:
-            return None
+        return is_whole and not is_statement and whole_value(literal, self._text)[0] == literal
 
     def _node_at(self, position: int) -> Node | None:
-        if self._root is None:
-            return None
-        byte = position if self._is_ascii else len(self._text[:position].encode("utf-8", "replace"))
-        return self._root.descendant_for_byte_range(byte, byte + 1)
-
-    def _literal_at(self, position: int) -> Node | None:
-        node = self._node_at(position)
-        while node is not None and node.type not in roles.STRINGS:
-            node = node.parent
-        return node
+        start = position - self._first
+        return self._root.descendant_for_byte_range(start, start + 1) if self._root is not None else None
 
     def _of_expression(self, expression: Node, literals: list[Node], are_all: bool) -> Iterator[NamedValue]:
         """The literals of an expression: one value if it consists of literals, else one each."""
-        by_literal = [segments_of(literal, self._data) for literal in literals]
+        by_literal = [segments_of(literal, self._text) for literal in literals]
         is_whole = are_all and all(len(group) == 1 for group in by_literal)
-        reached = dict.fromkeys(reached_names(expression, self._data, is_whole))
+        reached = dict.fromkeys(reached_names(expression, self._text, is_whole))
         segments = [segment for group in by_literal for segment in group]
         for group in [segments] if is_whole else [[segment] for segment in segments]:
             if all(len(segment.spans) == 1 or _KEY.fullmatch(segment.value) for segment in group):
-                yield from self._under(reached, group)
-        inner = [*(name.name for name in reached), *self._tagged(expression)]
+                value = "".join(segment.value for segment in group)
+                parts = [(self._first + a, self._first + b) for segment in group for a, b in segment.spans]
+                scheme = SCHEME.match(value)
+                is_random = is_strong_secret(value[scheme.end() :] if scheme else value)
+                for name in reached:
+                    if parts and (name.is_certain or (is_random and name_strength(name.name) == STRONG)):
+                        several = tuple(parts) if len(parts) > 1 else ()
+                        yield NamedValue(name.name, value, parts[0][0], parts[-1][1], quoted=True, parts=several)
+        names = [name.name for name in reached]
+        field = expression.parent
+        if field is not None and field.type == "field_declaration":  # a tag of Go
+            names += names_in(field.child_by_field_name("name"), self._text)
         for segment in segments:
-            yield from self._fallbacks(segment, inner)
-
-    def _under(self, reached: Iterable[ReachedName], segments: list[StringSegment]) -> Iterator[NamedValue]:
-        value = "".join(segment.value for segment in segments)
-        parts = tuple(self._characters(*span) for segment in segments for span in segment.spans)
-        scheme = SCHEME.match(value)
-        is_random = is_strong_secret(value[scheme.end() :] if scheme else value)
-        for name in reached:
-            if parts and (name.is_certain or (is_random and _is_strong(name.name))):
-                start, end = parts[0][0], parts[-1][1]
-                several = parts if len(parts) > 1 else ()
-                yield NamedValue(name.name, value, start, end, quoted=True, parts=several)
+            yield from self._fallbacks(segment, names)
 
     def _fallbacks(self, segment: StringSegment, names: list[str]) -> Iterator[NamedValue]:
         for pattern in _FALLBACKS:
             for match in pattern.finditer(segment.text):
-                before = len(segment.text[: match.start("value")].encode("utf-8", "replace"))
-                size = len(match["value"].encode("utf-8", "replace"))
-                span = self._characters(segment.start + before, segment.start + before + size)
+                start, end = match.span("value")
+                first = self._first + segment.start
                 for name in (match["name"], *names):
-                    yield NamedValue(name, match["value"], *span, quoted=True)
-
-    def _tagged(self, tag: Node) -> Iterator[str]:
-        field = tag.parent
-        if field is not None and field.type == "field_declaration":
-            yield from names_in(field.child_by_field_name("name"), self._data)
-
-    def _characters(self, start: int, end: int) -> tuple[int, int]:
-        if self._is_ascii:
-            return self._first + start, self._first + end
-        first = self._first + len(self._data[:start].decode("utf-8", "replace"))
-        return first, first + len(self._data[start:end].decode("utf-8", "replace"))
-
-
-def _is_strong(name: str) -> bool:
-    return name_strength(name) == STRONG
+                    yield NamedValue(name, match["value"], first + start, first + end, quoted=True)

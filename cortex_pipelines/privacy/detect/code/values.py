@@ -31,61 +31,6 @@ _START = re.compile(r"[\w$-]*")  # backwards
 _NAME_CHARS = 60
 
 
-class NearbyNames:
-    """The suspicious names of a text: of passwords, strong, and weak ones."""
-
-    def __init__(self, indexed: IndexedText) -> None:
-        self._length = len(indexed.text)
-        self._weak: list[int] = []
-        self._strong: list[int] = []
-        self._of_passwords: list[int] = []
-        for position, strength, of_password in _names(indexed):
-            self._weak.append(position)
-            if strength == names.STRONG:
-                self._strong.append(position)
-                if of_password:
-                    self._of_passwords.append(position)
-
-    def windows(self) -> Iterator[tuple[int, int]]:
-        """Start and end of the parts of the text that are near a name."""
-        start = end = 0
-        for position in self._weak:
-            if position - _AFTER > end:
-                if end:
-                    yield start, end
-                start = max(0, position - _AFTER)
-            end = min(self._length, position + _BEFORE)
-        if end:
-            yield start, end
-
-    def is_near(self, position: int) -> bool:
-        """Whether a strong name is near, under which a value of few characters may be a secret."""
-        return _has_between(self._strong, position)
-
-    def is_near_password(self, position: int) -> bool:
-        """Whether a name of a password is near, whose value a person may have chosen."""
-        return _has_between(self._of_passwords, position)
-
-
-def _has_between(positions: list[int], position: int) -> bool:
-    index = bisect_left(positions, position - _BEFORE)
-    return index < len(positions) and positions[index] < position + _AFTER
-
-
-def _names(indexed: IndexedText) -> Iterator[tuple[int, int, bool]]:
-    """Position and strength of each suspicious name, and whether it is a password's."""
-    text, end = indexed.text, 0
-    for start, suspect_end in indexed.suspects:
-        if start >= end:
-            tail = _REST.match(text, suspect_end)
-            end = tail.end() if tail else suspect_end
-            head = _START.match(text[max(0, start - _NAME_CHARS) : start][::-1])
-            name = text[start - (head.end() if head else 0) : end]
-            strength = names.suspicion(name)
-            if strength:
-                yield start, strength, PASSWORD_NAME.search(name) is not None
-
-
 _LANGUAGES = {
     ending: language
     for language, endings in {
@@ -144,14 +89,44 @@ def _grammar(path: str, language: str | None) -> Grammar | None:
 
 
 def _candidates(indexed: IndexedText) -> Iterator[int]:
-    nearby = NearbyNames(indexed)
-    for start, end in nearby.windows():
+    """Where values begin that could be secrets, near a name whose kind allows it."""
+    suspicious_names = list(_names(indexed))
+    strong = [position for position, strength, _ in suspicious_names if strength == names.STRONG]
+    passwords = [
+        position for position, strength, of_password in suspicious_names if strength == names.STRONG and of_password
+    ]
+    windows: list[tuple[int, int]] = []
+    for position, _, _ in suspicious_names:
+        start = max(0, position - _AFTER)
+        if windows and start <= windows[-1][1]:
+            start = windows.pop()[0]
+        windows.append((start, min(len(indexed.text), position + _BEFORE)))
+    for start, end in windows:
         for match in _CANDIDATE.finditer(indexed.text, start, end):
             position = match.start(1)
             is_long = match.end() - position >= _LEAST_WEAK_CHARS
-            kind = _kind(match[1]) if is_long or nearby.is_near(position) else _NOTHING
-            if kind == _RANDOM or (kind == _CHOSEN and nearby.is_near_password(position)):
+            kind = _kind(match[1]) if is_long or _is_near(strong, position) else _NOTHING
+            if kind == _RANDOM or (kind == _CHOSEN and _is_near(passwords, position)):
                 yield position
+
+
+def _is_near(positions: list[int], position: int) -> bool:
+    index = bisect_left(positions, position - _BEFORE)
+    return index < len(positions) and positions[index] < position + _AFTER
+
+
+def _names(indexed: IndexedText) -> Iterator[tuple[int, int, bool]]:
+    """Position and strength of each suspicious name, and whether it is a password's."""
+    text, end = indexed.text, 0
+    for start, suspect_end in indexed.suspects:
+        if start >= end:
+            tail = _REST.match(text, suspect_end)
+            end = tail.end() if tail else suspect_end
+            head = _START.match(text[max(0, start - _NAME_CHARS) : start][::-1])
+            name = text[start - (head.end() if head else 0) : end]
+            strength = names.suspicion(name)
+            if strength:
+                yield start, strength, PASSWORD_NAME.search(name) is not None
 
 
 @lru_cache(maxsize=1 << 14)
