@@ -91,15 +91,15 @@ def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings
         except NotebookError as error:
             return fields | {"reason": "damaged_notebook", "detail": str(error)}
         language, text = notebook.language, notebook.text
-    licences = stated_licences(file.path, language, text, settings.licence_head_lines)
+    header, stated, stated_by = stated_licences(file.path, language, text, settings.licence_head_lines)
     redacted = redact_text(text, file.path, language, privacy, key)
     return fields | {
         "language": language,
         "generated": is_generated(file.path, language, text, settings),
         "notebook": is_notebook,
-        "header": licences.header,
-        "stated": licences.folder,
-        "stated_by": licences.origin,
+        "header": header,
+        "stated": stated,
+        "stated_by": stated_by,
         "text": redacted.text,
         "redactions": redaction_rows(redacted.redactions),
     }

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD, all_of, families, spdx
-from cortex_pipelines.ingestion.licences.manifests import declared_licence, is_manifest
+from cortex_pipelines.ingestion.licences.manifests import declared_licence
 from cortex_pipelines.ingestion.licences.texts import licence_of_header, licence_of_text
 
 _TOML, _DEP5 = "REUSE.toml", ".reuse/dep5"
@@ -53,10 +53,9 @@ def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
 def annotated_licence(path: str, header: str | None, candidates: Iterable[Annotation]) -> str | None:
     """Licence of a file by its annotations and header; None if they state none."""
     matching = [annotation for annotation in candidates if annotation.applies_to(path)]
-    outermost = next((annotation for annotation in matching if annotation.precedence == OVERRIDE), None)
-    if outermost is not None:
-        same_folder = [annotation for annotation in matching if annotation.folder == outermost.folder]
-        return [annotation for annotation in same_folder if annotation.precedence == OVERRIDE][-1].licence
+    overriding = [annotation for annotation in matching if annotation.precedence == OVERRIDE]
+    if overriding:
+        return [annotation for annotation in overriding if annotation.folder == overriding[0].folder][-1].licence
     if not matching:
         return header
     nearest = matching[-1]
@@ -75,9 +74,7 @@ def _toml(path: str, text: str) -> Iterator[Annotation]:
         precedence = entry.get("precedence", CLOSEST) if isinstance(entry, dict) else CLOSEST
         if licences:
             for pattern in _strings(entry, "path"):
-                regex = _regex(pattern, _OF_TOML)
-                folder = path.rpartition("/")[0]
-                yield Annotation(folder, regex, _expression(licences), str(precedence))
+                yield Annotation(_parent(path), _regex(pattern, _OF_TOML), _expression(licences), str(precedence))
 
 
 def _dep5(text: str) -> Iterator[Annotation]:
@@ -86,8 +83,7 @@ def _dep5(text: str) -> Iterator[Annotation]:
         licence = fields.get("License", "").split("\n")[0].strip()
         if licence:
             for pattern in fields.get("Files", "").split():
-                regex = _regex(pattern, _OF_DEP5)
-                yield Annotation("", regex, _expression([licence]), AGGREGATE)
+                yield Annotation("", _regex(pattern, _OF_DEP5), _expression([licence]), AGGREGATE)
 
 
 def _expression(licences: list[str]) -> str:
@@ -140,29 +136,22 @@ _COLLECTED = "LICENSES"
 _LONGEST_TEXT = 200_000
 
 
-@dataclass(frozen=True)
-class DeclaredLicences:
-    """Licences that one file states for itself and its folder, from a licence file (``file``) or a ``manifest``."""
-
-    header: str | None
-    folder: str | None
-    origin: str | None
-
-
-def stated_licences(path: str, language: str | None, text: str, head_lines: int) -> DeclaredLicences:
+def stated_licences(
+    path: str, language: str | None, text: str, head_lines: int
+) -> tuple[str | None, str | None, str | None]:
+    """Licences that one file states for itself and for its folder, the latter as licence ``file`` or ``manifest``."""
     *folders, name = path.split("/")
     if folders and folders[-1] == _COLLECTED:
-        return DeclaredLicences(None, None, None)
+        return None, None, None
     if language in _PROSE and _LICENCE_FILE.fullmatch(name):
         licence = licence_of_text(text[:_LONGEST_TEXT])
         # a page on copyright need not be about licences
         if licence == NOT_UNDERSTOOD and name.lower().startswith("copyright"):
             licence = None
-        return DeclaredLicences(None, licence, "file" if licence else None)
+        return None, licence, "file" if licence else None
     head = "\n".join(line[:400] for line in text.split("\n", head_lines)[:head_lines])
-    header = licence_of_header(head)
-    declared = declared_licence(path, text) if is_manifest(path) else None
-    return DeclaredLicences(header, declared, "manifest" if declared else None)
+    declared = declared_licence(path, text)
+    return licence_of_header(head), declared, "manifest" if declared else None
 
 
 class FolderLicences:
@@ -171,19 +160,17 @@ class FolderLicences:
         manifests: dict[str, list[str]] = defaultdict(list)
         for path, licence, kind in sorted(statements):
             (texts if kind == "file" else manifests)[_parent(path)].append(licence)
-        self._by_folder = {
-            folder: _combine(texts.get(folder, []), manifests.get(folder, [])) for folder in {*texts, *manifests}
+        self._by_folder: dict[str, str | None] = {
+            folder: _combine(texts[folder], manifests[folder]) for folder in {*texts, *manifests}
         }
-        self._cache: dict[str, str | None] = {}
 
     def nearest(self, path: str) -> str | None:
         folder, visited = _parent(path), []
-        while folder not in self._by_folder and folder not in self._cache and folder:
+        while folder not in self._by_folder and folder:
             visited.append(folder)
             folder = _parent(folder)
-        licence = self._by_folder.get(folder) or self._cache.get(folder)
-        for subfolder in visited:
-            self._cache[subfolder] = licence
+        licence = self._by_folder.get(folder)
+        self._by_folder.update(dict.fromkeys(visited, licence))
         return licence
 
 

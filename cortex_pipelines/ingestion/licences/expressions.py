@@ -15,6 +15,7 @@ RESTRICTED = "LicenseRef-Restricted"
 _LONGEST = 1000
 _DEEPEST = 20
 _TOKENS = re.compile(r"[()]|[^\s()]+")
+_NAME = re.compile(r"\b(?!AND\b|OR\b)[^\s()]+")
 _FAMILY = re.compile(r"(?:-only|-or-later|\+)$")
 
 
@@ -57,30 +58,17 @@ def permitted(expression: str, allowed: Collection[str]) -> bool:
     only adds permissions; "or any later version" counts as the version itself. Names in the list are without "-only",
     unless that is meant.
     """
-    return _holds(_TOKENS.findall(expression), frozenset(allowed))
 
+    def value(name: re.Match[str]) -> str:
+        return str(int(name[0] in allowed or _FAMILY.sub("", name[0]) in allowed))
 
-def _holds(tokens: list[str], allowed: frozenset[str]) -> bool:
-    values: list[bool] = []
-    waiting: list[str] = []
-
-    def settle(until: tuple[str, ...]) -> None:
-        while waiting and waiting[-1] not in until:
-            rhs, lhs = values.pop(), values.pop()
-            values.append(lhs and rhs if waiting.pop() == "AND" else lhs or rhs)
-
-    before = ""
-    for word in tokens:
-        if word == "(":
-            waiting.append(word)
-        elif word == ")":
-            settle(("(",))
-            waiting.pop()
-        elif word in ("AND", "OR"):
-            settle(("(",) if word == "OR" else ("(", "OR"))
-            waiting.append(word)
-        elif word != "WITH" and before != "WITH":
-            values.append(word in allowed or _FAMILY.sub("", word) in allowed)
-        before = word
-    settle(())
-    return values[-1] if values else False
+    values = _NAME.sub(value, re.sub(r" WITH [^\s()]+", "", expression))
+    while len(values) > 1:
+        shorter = re.sub(r"\(([01])\)", r"\1", values)
+        shorter = re.sub(r"([01]) AND ([01])", lambda pair: min(pair[1], pair[2]), shorter)
+        if shorter == values:  # AND binds tighter
+            shorter = re.sub(r"(?<!AND )([01]) OR ([01])(?! AND)", lambda pair: max(pair[1], pair[2]), values)
+        if shorter == values:
+            return False
+        values = shorter
+    return values == "1"

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from email.parser import HeaderParser
@@ -62,20 +62,12 @@ def licence_named(text: str) -> str | None:
         if form.fullmatch(words):
             return name
     gnu = _GNU.fullmatch(words)
-    return _gnu_name(gnu) if gnu else NOT_UNDERSTOOD
-
-
-def licence_classifiers(classifiers: list[str]) -> list[str]:
-    leaves = [text.removeprefix(_CLASSIFIER) for text in classifiers if text.startswith(_CLASSIFIER)]
-    return [licence_named(leaf) or NOT_UNDERSTOOD for leaf in leaves if leaf != "OSI Approved"]
-
-
-def _gnu_name(match: re.Match[str]) -> str:
-    kind, letter, version, minor, later = match.groups()
+    if not gnu:
+        return NOT_UNDERSTOOD
+    kind, letter, version, minor, later = gnu.groups()
     before = {"affero ": "A", "lesser ": "L", "library ": "L"}.get(kind or "", (letter or "").upper())
-    later = later or "+" * ("+" in match[0] or "later" in match[0])
-    text = f"{before}GPL-{version}.{minor or 0}-{'or-later' if later else 'only'}"
-    return spdx(text) or NOT_UNDERSTOOD
+    is_open = later or "+" in words or "later" in words
+    return spdx(f"{before}GPL-{version}.{minor or 0}-{'or-later' if is_open else 'only'}") or NOT_UNDERSTOOD
 
 
 _LONGEST = 200_000
@@ -96,17 +88,9 @@ def declared_licence(path: str, text: str) -> str | None:
     if read is None or len(text) > _LONGEST:
         return None
     try:
-        return _first_recognised(read(text))
+        licences = [licence_named(name) for name in read(text) if isinstance(name, str)]
     except (ValueError, TypeError, RecursionError, ConfigError):
         return None
-
-
-def is_manifest(path: str) -> bool:
-    return PurePosixPath(path).name in _READERS
-
-
-def _first_recognised(names: Iterable[Any]) -> str | None:
-    licences = [licence_named(name) for name in names if isinstance(name, str)]
     recognised = [name for name in licences if name]
     return next((name for name in recognised if name != NOT_UNDERSTOOD), recognised[0] if recognised else None)
 
@@ -119,7 +103,8 @@ def _table(values: Any, *keys: str) -> dict[str, Any]:
 
 def _classified(classifiers: Any) -> list[str]:
     lines = [line for line in classifiers if isinstance(line, str)] if isinstance(classifiers, list) else []
-    conjunction = all_of(licence_classifiers(lines))
+    leaves = [line.removeprefix(_CLASSIFIER) for line in lines if line.startswith(_CLASSIFIER)]
+    conjunction = all_of(licence_named(leaf) or NOT_UNDERSTOOD for leaf in leaves if leaf != "OSI Approved")
     return [conjunction] if conjunction else []
 
 
@@ -158,9 +143,8 @@ def _setup_cfg(text: str) -> list[Any]:
 
 
 def _setup_py(text: str) -> list[Any]:
-    head = text[:_LONGEST]
-    classifiers = [match[2] for match in _SETUP_CLASSIFIER.finditer(head)]
-    return [*_classified(classifiers), *(match[2] for match in _SETUP_LICENCE.finditer(head))]
+    classifiers = [match[2] for match in _SETUP_CLASSIFIER.finditer(text)]
+    return [*_classified(classifiers), *(match[2] for match in _SETUP_LICENCE.finditer(text))]
 
 
 def _package_json(text: str) -> list[Any]:
@@ -174,8 +158,7 @@ def _package_json(text: str) -> list[Any]:
 
 def _cargo(text: str) -> list[Any]:
     values = _toml(text)
-    shared = _table(values, "workspace", "package").get("license")
-    return [_table(values, "package").get("license"), shared]
+    return [_table(values, *keys).get("license") for keys in (("package",), ("workspace", "package"))]
 
 
 def _pom(text: str) -> list[Any]:
