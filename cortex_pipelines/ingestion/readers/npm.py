@@ -39,22 +39,19 @@ def fetch_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
         files = list(Path(folder).iterdir())
         if len(files) != 1 or not isinstance(facts, dict) or facts.get("name") != source.name:
             raise SourceError(f"{source.label}: npm returned no archive for {spec}")
-        return _store_archive(source, facts, files[0], cache / "downloads")
-
-
-def _store_archive(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path) -> dict[str, str]:
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha512").digest()
-    integrity = "sha512-" + base64.b64encode(digest).decode()
-    if str(facts.get("integrity")) != integrity:
-        raise SourceError(
-            f"{source.label}: the archive has integrity {integrity}, npm says "
-            f"{facts.get('integrity')}; run `cortex update` again"
-        )
-    sha256 = file_sha256(file)
-    with atomic_file(downloads / sha256, durable=False) as scratch:
-        shutil.copyfile(file, scratch)
-    return {"version": str(facts.get("version")), "file": file.name, "integrity": integrity, "sha256": sha256}
+        file = files[0]
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha512").digest()
+        integrity = "sha512-" + base64.b64encode(digest).decode()
+        if str(facts.get("integrity")) != integrity:
+            raise SourceError(
+                f"{source.label}: the archive has integrity {integrity}, npm says "
+                f"{facts.get('integrity')}; run `cortex update` again"
+            )
+        sha256 = file_sha256(file)
+        with atomic_file(cache / "downloads" / sha256, durable=False) as scratch:
+            shutil.copyfile(file, scratch)
+        return {"version": str(facts.get("version")), "file": file.name, "integrity": integrity, "sha256": sha256}
 
 
 def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceLimits) -> Entries:
@@ -87,15 +84,11 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
             "the network and `npm config get registry`"
         ) from error
     if process.returncode:
+        failure = answer.get("error") if isinstance(answer, dict) else None
+        message = process.stderr.decode("utf-8", "replace").strip()[-500:] or "npm failed"
+        if isinstance(failure, dict):
+            message = f"{failure.get('code')}: {failure.get('summary')}"
         raise SourceError(
-            f"{source.label}: {_error_text(answer, process.stderr)}; check the name, the "
-            "version, the network and `npm config get registry`"
+            f"{source.label}: {message}; check the name, the version, the network and `npm config get registry`"
         )
     return answer
-
-
-def _error_text(answer: Any, errors: bytes) -> str:
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict):
-        return f"{error.get('code')}: {error.get('summary')}"
-    return errors.decode("utf-8", "replace").strip()[-500:] or "npm failed"

@@ -41,12 +41,6 @@ class SourceDistribution:
     link: Any
 
 
-@dataclass(frozen=True)
-class PackageReleases:
-    releases: tuple[SourceDistribution, ...]
-    problems: tuple[str, ...]
-
-
 def pip_options() -> dict[str, list[str]]:
     # this interpreter's own pip, with fixed arguments
     listing = subprocess.run(  # nosec B603
@@ -59,16 +53,10 @@ def pip_options() -> dict[str, list[str]]:
     if listing.returncode:  # an environment without pip
         values = {name: os.environ.get("PIP_" + name.upper().replace("-", "_"), "") for name in _OPTIONS}
         return {name: value.split() for name, value in values.items() if value}
-    configured = dict(_config_lines(listing.stdout))
+    pairs = [line.partition("=") for line in listing.stdout.splitlines() if "=" in line]
+    configured = {key: str(ast.literal_eval(value)) for key, _, value in pairs}
     option_values = [(name, configured.get(f"{section}.{name}")) for section in _SECTIONS for name in _OPTIONS]
     return {name: value.split() for name, value in option_values if value}
-
-
-def _config_lines(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals:
-            yield key, str(ast.literal_eval(value))
 
 
 class Indexes:
@@ -92,7 +80,10 @@ class Indexes:
         )
         self._session.auth = MultiDomainBasicAuth(prompting=False, index_urls=urls)
 
-    def list_releases(self, package: str) -> PackageReleases:
+    def list_releases(self, package: str) -> tuple[list[SourceDistribution], str]:
+        """Releases, newest first, and what to say of indexes that are out of reach."""
+        from unearth.link import Link
+
         releases: list[SourceDistribution] = []
         problems: list[str] = []
         for kind, url in self._locations:
@@ -101,10 +92,10 @@ class Indexes:
                     releases += self._find_releases(kind, url, package)
             except _network_errors() as error:
                 warned = [str(error) or type(error).__name__]
-            problems += (f"{_public(url)}: {message}" for message in warned)
+            problems += (f"{Link(url).redacted}: {message}" for message in warned)
         # the sort is stable: of the same version, the index that is configured first
         releases.sort(key=lambda release: release.version, reverse=True)
-        return PackageReleases(tuple(releases), tuple(problems))
+        return releases, f"; could not be asked: {'; '.join(problems)}; check the network" if problems else ""
 
     def _find_releases(self, kind: str, url: str, package: str) -> Iterator[SourceDistribution]:
         from unearth import PackageFinder
@@ -124,9 +115,7 @@ class Indexes:
         try:
             with scratch_folder(folder) as scratch:
                 with (scratch / "file").open("wb") as file:
-                    hashes = self._copy(release, file)
-                self._compare(release, hashes)
-                sha256: str = hashes["sha256"].hexdigest()
+                    sha256 = self._copy(release, file)
                 publish(scratch / "file", folder / sha256)
             return sha256
         except _network_errors() as error:
@@ -135,7 +124,7 @@ class Indexes:
                 "the network, then run `cortex update` again"
             ) from error
 
-    def _copy(self, release: SourceDistribution, file: Any) -> dict[str, Any]:
+    def _copy(self, release: SourceDistribution, file: Any) -> str:
         expected = release.link.hash_option or {}
         hashes = {name: hashlib.new(name) for name in {"sha256", *expected}}
         with self._session.get_stream(release.link.normalized) as response:
@@ -148,21 +137,13 @@ class Indexes:
                 file.write(chunk)
                 for digest in hashes.values():
                     digest.update(chunk)
-        return hashes
-
-    def _compare(self, release: SourceDistribution, hashes: dict[str, Any]) -> None:
-        for name, values in (release.link.hash_option or {}).items():
+        for name, values in expected.items():
             if hashes[name].hexdigest() not in values:
                 raise SourceError(
                     f"{release.file}: its {name} is {hashes[name].hexdigest()}, the index says "
                     f"{', '.join(values)}; the download is damaged: run `cortex update` again"
                 )
-
-
-def _public(location: str) -> str:
-    from unearth.link import Link
-
-    return str(Link(location).redacted)
+        return hashes["sha256"].hexdigest()
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
@@ -195,48 +176,39 @@ def _warnings() -> Iterator[list[str]]:
 
 
 def fetch_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
+    """Download an exact version; or the newest that is not yanked, and a pre-release only if no other exists."""
     indexes = Indexes(pip_options())
-    available = indexes.list_releases(source.name)
-    release = _newest(source, available) if source.version == "latest" else _exact(source, available)
+    releases, problems = indexes.list_releases(source.name)
+    unknown = f"the indexes that pip is configured for have no source distribution of {source.name}"
+    if source.version == "latest":
+        if problems:  # an index that is out of reach might have a newer one
+            raise SourceError(f"{source.label}: cannot determine the latest version{problems}")
+        usable = [release for release in releases if not release.link.is_yanked]
+        candidates = [release for release in usable if not release.version.is_prerelease] or usable
+        failure = unknown
+    else:
+        candidates = [release for release in releases if release.version == Version(source.version)]
+        versions = ", ".join(sorted({str(release.version) for release in releases[:8]}))
+        failure = f"not found: {f'source distributions are there of {versions}' if versions else unknown}{problems}"
+    if not candidates:
+        raise SourceError(f"{source.label}: {failure}")
+    release = candidates[0]
     sha256 = indexes.download(release, cache / "downloads")
     return {"version": str(release.version), "file": release.file, "sha256": sha256}
-
-
-def _newest(source: SdistSource, package: PackageReleases) -> SourceDistribution:
-    """The newest version that is not yanked; a pre-release only if no other exists."""
-    if package.problems:  # an index that is out of reach might have a newer one
-        raise SourceError(f"{source.label}: cannot determine the latest version{_index_problems(package)}")
-    releases = [release for release in package.releases if not release.link.is_yanked]
-    final = [release for release in releases if not release.version.is_prerelease]
-    if not releases:
-        raise SourceError(f"{source.label}: {_unknown(source)}")
-    return (final or releases)[0]
-
-
-def _exact(source: SdistSource, package: PackageReleases) -> SourceDistribution:
-    version = Version(source.version)
-    for release in package.releases:
-        if release.version == version:
-            return release
-    versions = ", ".join(sorted({str(release.version) for release in package.releases[:8]}))
-    detail = f"source distributions are there of {versions}" if versions else _unknown(source)
-    raise SourceError(f"{source.label}: not found: {detail}{_index_problems(package)}")
-
-
-def _unknown(source: SdistSource) -> str:
-    return f"the indexes that pip is configured for have no source distribution of {source.name}"
-
-
-def _index_problems(package: PackageReleases) -> str:
-    if not package.problems:
-        return ""
-    return "; could not be asked: " + "; ".join(package.problems) + "; check the network"
 
 
 def read_sdist(source: SdistSource, pin: dict[str, Any], cache: Path, limits: SourceLimits) -> Entries:
     path = cache / "downloads" / str(pin["sha256"])
     if not path.is_file() or file_sha256(path) != pin["sha256"]:
-        _download_again(source, pin, cache)
+        indexes = Indexes(pip_options())
+        releases, problems = indexes.list_releases(source.name)
+        matches = [release for release in releases if release.file == pin["file"]]
+        if not any(indexes.download(release, cache / "downloads") == pin["sha256"] for release in matches):
+            raise SourceError(
+                f"{source.label}: {pin['file']} {'has other content' if matches else 'is missing'} "
+                f"where pip looks, sources.lock has sha256 {pin['sha256']}{problems}; "
+                "`cortex update` pins the current release"
+            )
     return below_top(list(read_archive(path, source.label, limits)))
 
 
@@ -248,17 +220,3 @@ def below_top(entries: list[File | SkippedFile]) -> Entries:
     top = folders.pop() + "/" if strip else ""
     for entry in entries:
         yield replace(entry, path=entry.path.removeprefix(top))
-
-
-def _download_again(source: SdistSource, pin: dict[str, Any], cache: Path) -> None:
-    indexes = Indexes(pip_options())
-    available = indexes.list_releases(source.name)
-    matches = [release for release in available.releases if release.file == pin["file"]]
-    for release in matches:
-        if indexes.download(release, cache / "downloads") == pin["sha256"]:
-            return
-    raise SourceError(
-        f"{source.label}: {pin['file']} {'has other content' if matches else 'is missing'} "
-        f"where pip looks, sources.lock has sha256 {pin['sha256']}{_index_problems(available)}; "
-        "`cortex update` pins the current release"
-    )
