@@ -49,11 +49,7 @@ def without_private_errors(
 def redact_message(message: str, privacy: PrivacySettings, key: bytes) -> str:
     text = redact_text(message, "", None, privacy, key).text
     redactor = PathRedactor(privacy, key)
-    return _WORD.sub(lambda word: _redact_word(word[0], redactor), text)
-
-
-def _redact_word(word: str, path_redactor: PathRedactor) -> str:
-    return word if PLACEHOLDER.search(word) else path_redactor(word)
+    return _WORD.sub(lambda word: word[0] if PLACEHOLDER.search(word[0]) else redactor(word[0]), text)
 
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import partial
@@ -39,7 +40,7 @@ def _fetch_rows(source: DltSource) -> Iterator[tuple[str, Row]]:
     variables = _Variables(source)
     open_table = _sql_opener(source, variables) if source.sql else _rest_opener(source, variables)
     for name, table in source.tables.items():
-        rows = variables.call_source(name, partial(_all, open_table, name))
+        rows = variables.call_source(name, partial(open_table, name))
         if not rows:
             _LOG.warning(
                 "%s: %s has no rows now; if it should have, correct its %s in params.yaml and run "
@@ -47,10 +48,6 @@ def _fetch_rows(source: DltSource) -> Iterator[tuple[str, Row]]:
                 *(source.label, name, "name" if source.sql else "endpoint"),
             )
         yield from ((name, row) for row in _extract_rows(f"{source.label}: {name}", table, rows))
-
-
-def _all(open_table: Callable[[str], Any], name: str) -> list[Any]:
-    return list(open_table(name))
 
 
 class _Variables:
@@ -95,22 +92,17 @@ class _Variables:
             error = error.__cause__
         text = " ".join(str(error).split()) or type(error).__name__
         for name, value in self._secrets.items():
-            for private in (value, _password(value)):
-                text = text.replace(private, f"${{{name}}}") if private else text
+            text = text.replace(value, f"${{{name}}}")
+            with suppress(ValueError):  # no URL
+                password = urlsplit(value).password
+                text = text.replace(password, f"${{{name}}}") if password else text
         return text[:_MAX_MESSAGE_CHARS]
 
 
-def _password(url: str) -> str | None:
-    try:
-        return urlsplit(url).password
-    except ValueError:
-        return None
-
-
-def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
+def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], list[Any]]:
     url = variables[str(source.sql)]
 
-    def open_table(name: str) -> Any:
+    def open_table(name: str) -> list[Any]:
         from dlt.sources.sql_database import sql_table
         from sqlalchemy import create_engine, inspect
 
@@ -126,12 +118,12 @@ def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], Any
             inspector = inspect(engine)
             table_names = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
             if table not in table_names:
-                raise SourceError(_not_found_message(source, "table", name, table_names))
+                raise _not_found(source, "table", name, table_names)
             columns = [column["name"] for column in inspector.get_columns(table, schema or None)]
         finally:
             engine.dispose()
         included_columns = _columns_to_load(source.tables[name], columns)
-        return sql_table(credentials=url, table=table, schema=schema or None, included_columns=included_columns)
+        return list(sql_table(credentials=url, table=table, schema=schema or None, included_columns=included_columns))
 
     return open_table
 
@@ -155,24 +147,24 @@ def _columns_to_load(table: DltTable, available: Sequence[str]) -> list[str] | N
     return sorted({column for columns in column_matches.values() for column in columns})
 
 
-def _rest_opener(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
+def _rest_opener(source: DltSource, variables: _Variables) -> Callable[[str], list[Any]]:
     from dlt.sources.rest_api import rest_api_resources
 
     config = variables.substitute(source.rest)
     endpoints = variables.call_source("rest", lambda: list(rest_api_resources(config)))
     resources = {str(resource.name): resource for resource in endpoints}
 
-    def open_table(name: str) -> Any:
+    def open_table(name: str) -> list[Any]:
         if name not in resources:
-            raise SourceError(_not_found_message(source, "resource", name, list(resources)))
-        return resources[name]
+            raise _not_found(source, "resource", name, list(resources))
+        return list(resources[name])
 
     return open_table
 
 
-def _not_found_message(source: DltSource, kind: str, name: str, candidates: Sequence[str]) -> str:
+def _not_found(source: DltSource, kind: str, name: str, candidates: Sequence[str]) -> SourceError:
     names = ", ".join(sorted(candidates)[:20]) or "none"
-    return f"{source.label}: no {kind} {name}; available: {names}; correct params.yaml"
+    return SourceError(f"{source.label}: no {kind} {name}; available: {names}; correct params.yaml")
 
 
 def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[Row]:

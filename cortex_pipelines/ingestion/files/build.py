@@ -68,14 +68,10 @@ def _licences(
         project_licence,
         annotations(files.filter(pl.Series(reuse_mask, dtype=pl.Boolean))["path", "text"].iter_rows()),
     )
-    silent = source.kind in settings.trainable_without_licence
-    allowed = {None: silent} | {
-        licence: permitted(licence, settings.trainable_licences) for licence in licences if licence
-    }
-    trainable = [
-        allowed[licence] and not generated for licence, generated in zip(licences, files["generated"], strict=True)
-    ]
-    return [pl.Series("licence", licences, pl.String), pl.Series("trainable", trainable, pl.Boolean)]
+    allowed = {licence: permitted(licence, settings.trainable_licences) for licence in licences if licence}
+    allowed_silent = source.kind in settings.trainable_without_licence
+    is_allowed = pl.Series([allowed[licence] if licence else allowed_silent for licence in licences], dtype=pl.Boolean)
+    return [pl.Series("licence", licences, pl.String), (is_allowed & ~files["generated"]).alias("trainable")]
 
 
 _LISTING = pl.Schema({"source": pl.String, "path": pl.String, "size_bytes": pl.Int64, "cache_key": pl.String})
@@ -120,7 +116,10 @@ def _read(
 ) -> dict[str, pl.DataFrame]:
     """The tables with original names, which language and licence detection need."""
     inventory = _list_sources(source, project, settings, privacy, root)
-    listing = pl.DataFrame(list(_listing_rows(inventory)), schema=_LISTING, orient="row")
+    listed = [
+        (label, file.path, file.size, key) for label, files in inventory.files.items() for key, file in files.items()
+    ]
+    listing = pl.DataFrame(listed, schema=_LISTING, orient="row")
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         rows = _contents(inventory, set(missing), settings, privacy, key)
@@ -145,7 +144,12 @@ def _read(
     file_key = ["source", "path"]
     return {
         "files": REPOSITORY_FILES.conform(files.join(forgotten, on=file_key, how="anti")),
-        "skipped_files": SKIPPED_FILES.frame(list(_skipped_rows(inventory))),
+        "skipped_files": SKIPPED_FILES.frame(
+            [
+                {"source": label, "path": path, "reason": reason, "detail": entry.detail, "size_bytes": entry.size}
+                for (label, path, reason), entry in inventory.skipped.items()
+            ]
+        ),
         "redactions": redaction_table(texts.join(forgotten, on=file_key, how="anti")),
     }
 
@@ -209,12 +213,6 @@ def _key(file: FileRef) -> str:
     return hashlib.sha256(f"{file.content} {file.path}".encode()).hexdigest()
 
 
-def _listing_rows(inventory: _Inventory) -> Iterator[tuple[str, str, int, str]]:
-    for label, files in inventory.files.items():
-        for key, file in files.items():
-            yield label, file.path, file.size, key
-
-
 def _contents(
     inventory: _Inventory, missing: set[str], settings: IngestionSettings, privacy: PrivacySettings, key: bytes
 ) -> Iterator[dict[str, Any]]:
@@ -226,11 +224,6 @@ def _contents(
             if file.path != listed_file.path or row["blob"] != listed_file.content:
                 raise SourceError(f"{label}: {file.path} changed while it was read; run it again")
             yield row | {"cache_key": _key(listed_file)}
-
-
-def _skipped_rows(inventory: _Inventory) -> Iterator[dict[str, Any]]:
-    for (label, path, reason), entry in inventory.skipped.items():
-        yield {"source": label, "path": path, "reason": reason, "detail": entry.detail, "size_bytes": entry.size}
 
 
 def _no_files_message(project: str, inventory: _Inventory) -> str:

@@ -79,10 +79,14 @@ _LARGE_FILE_POINTER = b"version https://git-lfs."
 def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings, key: bytes) -> dict[str, Any]:
     """Columns of ``CONTENT`` for one file, without the key."""
     fields: dict[str, Any] = dict.fromkeys(CONTENT) | {"blob": blob_id(file.data)}
-    problem = _not_text_reason(file.data)
-    if problem:
-        return fields | dict(zip(("reason", "detail"), problem, strict=True))
-    text = file.data.decode("utf-8")
+    if b"\0" in file.data:
+        return fields | {"reason": "binary", "detail": "holds NUL bytes"}
+    if file.data.startswith(_LARGE_FILE_POINTER):
+        return fields | {"reason": "large_file_pointer", "detail": "stands for a file kept elsewhere"}
+    try:
+        text = file.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return fields | {"reason": "not_utf8", "detail": f"not UTF-8 at byte {error.start}"}
     language = language_of(file.path, text)
     is_notebook = language == "jupyter"
     if is_notebook:
@@ -103,15 +107,3 @@ def content_of(file: File, settings: IngestionSettings, privacy: PrivacySettings
         "text": redacted.text,
         "redactions": redaction_rows(redacted.redactions),
     }
-
-
-def _not_text_reason(data: bytes) -> tuple[str, str] | None:
-    if b"\0" in data:
-        return "binary", "holds NUL bytes"
-    if data.startswith(_LARGE_FILE_POINTER):
-        return "large_file_pointer", "stands for a file kept elsewhere"
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return "not_utf8", f"not UTF-8 at byte {error.start}"
-    return None

@@ -84,13 +84,9 @@ def language_of(path: str, text: str) -> str | None:
     by_path = _NAMES.get(name) or _ENDINGS.get(ending)
     if by_path == "typescript" and text.lstrip("\ufeff \r\n\t").startswith("<"):
         return "xml"  # Qt's translations end in .ts too
-    return by_path or _by_shebang(text)
-
-
-def _by_shebang(text: str) -> str | None:
-    match = _SHEBANG.match(text.removeprefix("\ufeff").partition("\n")[0])
+    match = None if by_path else _SHEBANG.match(text.removeprefix("\ufeff").partition("\n")[0])
     if not match:
-        return None
+        return by_path
     words = [match[1], *match[2].split()]
     if PurePosixPath(words[0]).name == "env":
         # options and assignments of variables stand before the interpreter

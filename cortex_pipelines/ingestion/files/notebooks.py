@@ -57,39 +57,24 @@ def without_magics(cell: str) -> str:
 
 
 def _comment_line_magics(lines: list[str], head: int) -> str:
-    segments = _split_at_magics(lines)
-    commented = "".join(segment.commented for segment in segments)
-    if _parses(commented):
-        return commented
-    # a magic in a statement that goes on, such as `if x: y = !ls` before an `else`
-    called = "".join(segment.called for segment in segments)
-    if _parses(called):
-        return called
+    # with magics as comments, and with the calls that IPython makes of them, which a magic in a statement that goes on
+    # needs, such as `if x: y = !ls` before an `else`
+    commented = called = ""
+    remaining = lines
+    while (magic := _first_magic(remaining)) is not None:
+        before, statement = "".join(remaining[: magic.start]), remaining[magic.start : magic.end]
+        commented += before + _as_comment(statement)
+        called += before + magic.call + "".join(_comment(line, _indent(magic.call)) for line in statement[1:])
+        remaining = remaining[magic.end :]
+    commented += "".join(remaining)
+    called += "".join(remaining)
+    for text in (commented, called):
+        if _parses(text):
+            return text
     word = lines[head].strip().partition(" ")[0] if head < len(lines) else ""
     if word.removeprefix("%") in _WHOLE_CELL and word.startswith("%"):
         return "".join(map(_comment, lines))
     return commented
-
-
-@dataclass(frozen=True)
-class _CellSegment:
-    """Lines of a cell in two versions: with the magic as a comment, and with the call that IPython makes of it."""
-
-    commented: str
-    called: str
-
-
-def _split_at_magics(lines: list[str]) -> list[_CellSegment]:
-    segments: list[_CellSegment] = []
-    remaining = lines
-    while (magic := _first_magic(remaining)) is not None:
-        before, statement = remaining[: magic.start], remaining[magic.start : magic.end]
-        text = "".join(before)
-        calls = [magic.call, *(_comment(line, _indent(magic.call)) for line in statement[1:])]
-        segments.append(_CellSegment(text + _as_comment(statement), text + "".join(calls)))
-        remaining = remaining[magic.end :]
-    text = "".join(remaining)
-    return [*segments, _CellSegment(text, text)]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 _FAMILIES = {"python": "python", "javascript": "web", "typescript": "web", "java": "java", "go": "go", "rust": "rust"}
@@ -16,20 +17,8 @@ _NAMES = {
 }
 _PATTERNS = {family: tuple(map(re.compile, forms)) for family, forms in _NAMES.items()}
 _TEST_FOLDERS = frozenset(
-    {
-        "test",
-        "tests",
-        "__tests__",
-        "spec",
-        "specs",
-        "testing",
-        "unit",
-        "integration",
-        "unittests",
-        "unit_tests",
-        "integration_tests",
-        "e2e",
-    }
+    {"test", "tests", "__tests__", "spec", "specs", "testing", "unit", "integration", "unittests", "unit_tests", "e2e"}
+    | {"integration_tests"}
 )
 _SOURCE_FOLDERS = frozenset({"src", "lib", "main", "java", "source", "pkg", "app"})
 # Files that stand for their folder.
@@ -116,10 +105,7 @@ def _folders(path: str) -> list[str]:
 
 
 def _common_prefix_length(first: list[str], second: list[str]) -> int:
-    for length, (first_folder, second_folder) in enumerate(zip(first, second, strict=False)):
-        if first_folder != second_folder:
-            return length
-    return min(len(first), len(second))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def _mentions(text: str, path: str) -> bool:
@@ -185,18 +171,11 @@ def _is_copy(
         below = stem.split("/")[depth:]
         if (package, "/".join(below)) in typed:
             return True
-        if below[0] in _BUILT and any((package, suffix) in sources for suffix in _suffixes(below[1:])):
+        suffixes = ("/".join(below[start:]) for start in range(1, len(below)))
+        if below[0] in _BUILT and any((package, suffix) in sources for suffix in suffixes):
             return True
     return False
 
 
-def _suffixes(names: list[str]) -> Iterator[str]:
-    for start in range(len(names)):
-        yield "/".join(names[start:])
-
-
 def _strip_ending(path: str, endings: tuple[str, ...]) -> str | None:
-    for ending in endings:
-        if path.endswith(ending):
-            return path.removesuffix(ending)
-    return None
+    return next((path.removesuffix(ending) for ending in endings if path.endswith(ending)), None)

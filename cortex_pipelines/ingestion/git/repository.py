@@ -41,7 +41,11 @@ def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Pat
         if _holds(mirror, revision, commits):
             return mirror
         with _refreshed(mirror) as fresh:
-            _fetch_pinned(source, root, fresh, revision)
+            name = _full_name(source.ref, _list_refs(source, root))
+            if name:
+                _fetch(source, root, fresh, f"+{name}:{_FETCHED_REF}")
+            if not _commit_in(fresh, revision) and not _fetch_id(source, root, fresh, revision):
+                _fetch(source, root, fresh, *_EVERYTHING)
             if _holds(fresh, revision, commits):
                 run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
         if _holds(mirror, revision, commits):
@@ -103,11 +107,15 @@ def _address(source: GitSource, root: Path) -> str:
 def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
     refs = _list_refs(source, root)
     name = _full_name(source.ref, refs)
+    commit = None
     if name:
         _fetch(source, root, mirror, f"+{name}:{_FETCHED_REF}")
         commit = _commit_in(mirror, _FETCHED_REF)
-    else:
-        commit = _find_commit(source, root, mirror)
+    elif _COMMIT_ID.match(source.ref):
+        _fetch(source, root, mirror, *_EVERYTHING)
+        commit = _commit_in(mirror, source.ref)
+        if commit is None and _fetch_id(source, root, mirror, source.ref):
+            commit = _commit_in(mirror, source.ref)
     if commit is None:
         heads = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
         raise SourceError(
@@ -123,25 +131,6 @@ def _full_name(ref: str, refs: list[str]) -> str | None:
         return heads[0]  # a bundle need not say which branch is the default one
     names = (f"refs/heads/{ref}", f"refs/tags/{ref}", ref)
     return next((name for name in names if name in refs), None)
-
-
-def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
-    if not _COMMIT_ID.match(source.ref):
-        return None
-    _fetch(source, root, mirror, *_EVERYTHING)
-    commit = _commit_in(mirror, source.ref)
-    if commit is None and _fetch_id(source, root, mirror, source.ref):
-        commit = _commit_in(mirror, source.ref)
-    return commit
-
-
-def _fetch_pinned(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
-    name = _full_name(source.ref, _list_refs(source, root))
-    if name:
-        _fetch(source, root, mirror, f"+{name}:{_FETCHED_REF}")
-    if _commit_in(mirror, revision) or _fetch_id(source, root, mirror, revision):
-        return
-    _fetch(source, root, mirror, *_EVERYTHING)
 
 
 def _commit_in(mirror: Path, name: str) -> str | None:
@@ -171,7 +160,11 @@ def _fetch(source: GitSource, root: Path, mirror: Path, *refspecs: str) -> None:
     try:
         run_git(None, "init", "--quiet", "--bare", "--template=", str(mirror))
         if is_bundle(Path(address)):
-            _unbundle(address, mirror)
+            # git refuses a bundle made in a shallow clone, as it lacks the parents of its first commits
+            run_git(mirror, "bundle", "unbundle", address)
+            first = _first_commits(mirror)
+            if first:
+                (mirror / "shallow").write_text("".join(f"{commit}\n" for commit in first))
         _fetch_quietly(address, mirror, *refspecs)
     except SourceError as error:
         raise _unreachable(source, address, error) from None
@@ -192,22 +185,12 @@ def _fetch_id(source: GitSource, root: Path, mirror: Path, commit: str) -> bool:
     return True
 
 
-def _unbundle(bundle: str, mirror: Path) -> None:
-    """Unpack a bundle and record where its history begins.
-
-    git refuses a bundle made in a shallow clone, as it lacks the parents of its first commits.
-    """
-    run_git(mirror, "bundle", "unbundle", bundle)
-    first = sorted(commit for commit, parents in _parents(mirror).items() if parents)
-    if first:
-        (mirror / "shallow").write_text("".join(f"{commit}\n" for commit in first))
-
-
-def _parents(mirror: Path) -> dict[str, list[str]]:
+def _first_commits(mirror: Path) -> list[str]:
+    """Commits whose parents are not in a mirror."""
     listing = ("--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
     objects = run_git(mirror, "cat-file", *listing).split()
     commits = [name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"]
-    present_commits, absent_parents = set(commits), {}
+    present_commits, first = set(commits), []
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
         for commit in commits:
             ask.write(commit.encode() + b"\n")
@@ -215,8 +198,9 @@ def _parents(mirror: Path) -> dict[str, list[str]]:
             size = int(answer.readline().split()[2])
             head = answer.read(size + 1).partition(b"\n\n")[0].decode("ascii", "replace")
             parents = [line[7:] for line in head.splitlines() if line.startswith("parent ")]
-            absent_parents[commit] = [parent for parent in parents if parent not in present_commits]
-    return absent_parents
+            if not present_commits.issuperset(parents):
+                first.append(commit)
+    return sorted(first)
 
 
 def _unreachable(source: GitSource, url: str, error: SourceError) -> SourceError:

@@ -8,16 +8,7 @@ from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.connectors.snapshot import read_rows
-from cortex_pipelines.ingestion.entries import (
-    Entries,
-    File,
-    FileRef,
-    Listing,
-    SkippedFile,
-    SourceError,
-    SourceLimits,
-    blob_id,
-)
+from cortex_pipelines.ingestion.entries import Entries, File, FileRef, Listing, SourceError, SourceLimits, blob_id
 from cortex_pipelines.ingestion.git.history import Pseudonym, last_authors, list_tree, read_blobs
 from cortex_pipelines.ingestion.git.repository import fetch_revision, open_revision
 from cortex_pipelines.ingestion.project_sources import (
@@ -68,24 +59,21 @@ def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Pat
     return OpenSource(
         next(iter(source.declaration)),
         str(pin.get("version", pin["sha256"])),
-        lambda: map(_file_ref, _walk(source, pin, SourceLimits(settings), root)),
+        lambda: (
+            FileRef(entry.path, blob_id(entry.data), len(entry.data)) if isinstance(entry, File) else entry
+            for entry in _walk(source, pin, SourceLimits(settings), root)
+        ),
+        # in a second pass: cheaper than keeping all bytes
         lambda wanted: _select_files(_walk(source, pin, SourceLimits(settings), root), wanted),
         lambda paths, pseudonym: {},
     )
 
 
-def _file_ref(entry: File | SkippedFile) -> FileRef | SkippedFile:
-    if isinstance(entry, SkippedFile):
-        return entry
-    return FileRef(entry.path, blob_id(entry.data), len(entry.data))
-
-
 def _select_files(entries: Entries, selected: Sequence[FileRef]) -> Iterator[File]:
-    """The wanted files, in a second pass: cheaper than keeping all bytes."""
-    if not selected:
-        return
     paths = {file.path for file in selected}
-    yield from (entry for entry in entries if isinstance(entry, File) and entry.path in paths)
+    for entry in entries if paths else ():
+        if isinstance(entry, File) and entry.path in paths:
+            yield entry
 
 
 def _walk(source: _Files, pin: Pin, limits: SourceLimits, root: Path) -> Entries:
