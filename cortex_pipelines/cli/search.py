@@ -259,6 +259,7 @@ def graph(
     if as_json:
         print_json(answer.as_json())
         return
+    click.echo(answer.summary)
     for step in answer.steps:
         click.echo(_line(step, answer))
     if answer.notice:

@@ -39,6 +39,7 @@ from cortex_pipelines.schemas.datasets import (
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, REFACTORING_PAIRS, TEST_CASES
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning import versioned_asset
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -189,6 +190,7 @@ def documentation_dataset(
 def tests_dataset(
     annotated_units: Path,
     code_units: Path,
+    code_graph: Path,
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
@@ -199,8 +201,8 @@ def tests_dataset(
     """Code with the test case that is closest to it, on the side of the test's file."""
     tables = paired_tests.paired_test_tables(
         read_project(annotated_units, repository_files, unit_splits, datasets),
-        ANNOTATED_UNITS.read(annotated_units, *paired_tests.UNIT_COLUMNS),
-        TEST_CASES.read(code_units, *paired_tests.TEST_CASE_COLUMNS),
+        TEST_CASES.read(code_units),
+        CODE_GRAPH.read(code_graph, *paired_tests.EDGE_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *paired_tests.FILE_COLUMNS),
         load_fingerprints(root, datasets),
         datasets,

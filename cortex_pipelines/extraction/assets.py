@@ -38,7 +38,7 @@ def code_units(
 ) -> dict[str, pl.DataFrame]:
     """Functions, methods, types, imports and declarations of six languages, with exact spans.
 
-    Large units also come in parts, and units with the tests that exercise them.
+    Large units also come in parts; test cases that are no units have a table of their own.
     """
     files = REPOSITORY_FILES.read(repository_files)
     extracted = extract(files, extraction, project, cache)

@@ -33,7 +33,7 @@ from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.test_pairing import pair_tests, select_test_cases
+from cortex_pipelines.extraction.test_cases import select_test_cases
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.extraction import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
@@ -121,8 +121,6 @@ def extract(
     definitions = rows.filter(pl.col("reason").is_null())
     tests = select_test_cases(definitions)
     units = definitions.filter(pl.col("kind") != "test").with_columns(project=pl.lit(project))
-    units = units.join(pair_tests(units, tests, parsed_files), on="unit_id", how="left")
-    units = units.with_columns(pl.col("tests").fill_null([]))
     return Extraction(
         CODE_UNITS.conform(units),
         UNIT_CHUNKS.conform(_chunks(units)),

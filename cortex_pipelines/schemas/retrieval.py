@@ -72,7 +72,7 @@ EMBEDDINGS = Table(
 RELATIONS = ("calls", "imports", "inherits", "tests", "configures", "changes_with")
 """What an edge of the graph says of its two ends."""
 
-RESOLUTIONS = (*("scope", "import", "type", "unique name"), *("paired", "path", "history"))
+RESOLUTIONS = (*("scope", "import", "type", "unique name"), *("path", "history"))
 """What an edge rests on, of calls the surest first."""
 
 NODE_KINDS = (*UNIT_KINDS, "test", "file", "folder")

@@ -16,13 +16,17 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.paired_tests import card_notes, dedent_code, paired_test_tables
+from cortex_pipelines.extraction.architecture.build import architecture_facts
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.datasets import TESTS_DATASET, UNIT_SPLITS
 from cortex_pipelines.schemas.extraction import TEST_CASES
-from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 
@@ -56,6 +60,7 @@ class Paired:
     project: ProjectUnits
     units: pl.DataFrame
     cases: pl.DataFrame
+    edges: pl.DataFrame
     files: pl.DataFrame
 
     def tables(self, settings: DatasetSettings, *benchmarks: Any, **changes: Any) -> Tables:
@@ -72,7 +77,7 @@ class Paired:
                 units=project.units.with_columns(split_columns),
                 splits=project.splits.with_columns(split_columns),
             )
-        return paired_test_tables(project, other.units, other.cases, other.files, benchmarks, settings)
+        return paired_test_tables(project, other.cases, other.edges, other.files, benchmarks, settings)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +88,14 @@ def paired(
     texts |= {f"tests/test_{word}.py": _test(word, number) for number, word in enumerate(WORDS)}
     files = make_files(texts)
     units = make_units(files)
-    cases = extract(files, ExtractionSettings(**sections()["extraction"]), "", None).tests
-    return Paired(project_maker(units, files, settings).inputs, units, cases, files)
+    parameters = sections()
+    extraction = ExtractionSettings(**parameters["extraction"])
+    architecture = ArchitectureSettings(**parameters["architecture"])
+    cases = extract(files, extraction, "", None).tests
+    facts = architecture_facts(files, units, architecture, extraction)
+    inputs = GraphTables(files, units, cases, facts, REPOSITORY_COMMITS.empty())
+    edges = code_graph(inputs, architecture, extraction)
+    return Paired(project_maker(units, files, settings).inputs, units, cases, edges, files)
 
 
 def test_a_unit_is_shown_and_its_test_asked_for_in_a_named_file(paired: Paired, settings: DatasetSettings) -> None:
@@ -156,30 +167,33 @@ def test_a_test_that_may_not_be_trained_on_is_left_out(paired: Paired, settings:
     benchmark = fingerprints_of([code], settings.contamination_tokens)
     manifest = paired.tables(settings, benchmark, splits={"": "train"})["manifest"]
     assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
-    crate = pl.col("path") == "tests/test_crate.py"
-    outer = paired.cases.filter(crate)
-    inner = outer.with_columns(pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1)
-    unit = pl.col("name") == "pack_crate"
-    only_inner = pl.when(unit).then(pl.lit(["inner"])).otherwise("tests").alias("tests")
+    crate = paired.cases.filter(pl.col("path") == "tests/test_crate.py")
+    inner = crate.with_columns(pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1)
+    of_inner = pl.col("from_path") == "tests/test_crate.py"
+    lines = {name: pl.when(of_inner).then(inner[name].item()) for name in ("start_line", "end_line")}
     manifest = paired.tables(
         settings,
         splits={"": "train"},
         cases=pl.concat([paired.cases, inner]),
-        units=paired.units.with_columns(only_inner),
+        edges=paired.edges.with_columns(
+            chosen.otherwise(f"from_{name}").alias(f"from_{name}") for name, chosen in lines.items()
+        ),
     )["manifest"]
     assert manifest["left_out"].drop_nulls().to_list() == ["tests_nested"]
 
 
 def test_the_closest_test_that_may_be_asked_for_is_taken(paired: Paired, settings: DatasetSettings) -> None:
     ids = dict(paired.cases.select("path", "unit_id").iter_rows())
-    both = [ids["tests/test_letter.py"], ids["tests/test_crate.py"]]
-    unit = pl.col("name") == "pack_crate"
-    two = pl.when(unit).then(pl.lit(both)).otherwise("tests").alias("tests")
-    crate = pl.col("prompt").str.contains("# shop/pack_crate.py")
-    for split, expected in (("train", both[0]), ("test", both[1])):
-        splits = {"shop/pack_crate.py": split, "tests/test_crate.py": split}
-        tables = paired.tables(settings, units=paired.units.with_columns(two), splits=splits)
-        assert tables[split].filter(crate)["test_id"].to_list() == [expected]
+    own, other = "tests/test_crate.py", "tests/test_letter.py"
+    of_tests = paired.edges.filter(pl.col("relation") == "tests")
+    crate = of_tests.filter(pl.col("from_path") == own).select(pl.col("^to_.*$"))
+    of_other = of_tests.filter(pl.col("from_path") == other).with_columns(crate)
+    edges = pl.concat([paired.edges, of_other])
+    for unit, named_after, closest in (("train", "train", own), ("test", "train", other)):
+        splits = {"shop/pack_crate.py": unit, own: named_after, other: "test"}
+        tables = paired.tables(settings, edges=edges, splits=splits)
+        rows = tables[splits[closest]].filter(pl.col("prompt").str.contains("# shop/pack_crate.py"))
+        assert rows["test_id"].to_list() == [ids[closest]]
 
 
 @pytest.mark.parametrize(
@@ -198,13 +212,10 @@ def test_a_test_is_moved_to_the_margin(code: str, indent: str, dedented: str) ->
 def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
     paired: Paired, settings: DatasetSettings, tmp_path: Path, tested: bool
 ) -> None:
-    cases = paired.cases if tested else TEST_CASES.empty()
-    units = paired.units
-    if not tested:
-        units = units.with_columns(pl.lit([], pl.List(pl.String)).alias("tests"))
     inputs = {
-        "annotated": {ANNOTATED_UNITS: units},
-        "code": {TEST_CASES: cases},
+        "annotated": {ANNOTATED_UNITS: paired.units},
+        "code": {TEST_CASES: paired.cases if tested else TEST_CASES.empty()},
+        "graph": {CODE_GRAPH: paired.edges},
         "files": {REPOSITORY_FILES: paired.files, REDACTIONS: REDACTIONS.empty()},
         "splits": {UNIT_SPLITS: UNIT_SPLITS.conform(paired.project.splits)},
         "out": {},
@@ -213,7 +224,7 @@ def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
         (tmp_path / folder).mkdir()
         for table, frame in frames.items():
             frame.write_parquet(tmp_path / folder / f"{table.name}.parquet")
-    read = (tmp_path / folder for folder in ("annotated", "code", "files", "splits"))
+    read = (tmp_path / folder for folder in ("annotated", "code", "graph", "files", "splits"))
     tables = assets.tests_dataset(*(*read, settings, tmp_path, tmp_path / "out"), RowCache(tmp_path / "cache", "v"))
     card = (tmp_path / "out" / "card.md").read_text()
     assert card_notes(tables)[0] in card

@@ -16,9 +16,9 @@ from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
-from cortex_pipelines.retrieval.graph.build import LEAST_TOGETHER, GraphTables, changed_together, code_graph
+from cortex_pipelines.retrieval.graph.build import LEAST_TOGETHER, GraphNode, GraphTables, changed_together, code_graph
 from cortex_pipelines.retrieval.graph.open_graph import project_graph
-from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
+from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError, is_public
 from cortex_pipelines.retrieval.graph.references import expression, plain_type
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.project_services import project_services
@@ -54,7 +54,7 @@ def edges(texts: dict[str, str], *relations: str) -> set[tuple[str, str, str]]:
 
 def test_other_relations_of_python() -> None:
     assert edges(PYTHON, "inherits") == {("Price", "Base", "import")}
-    assert edges(PYTHON, "tests") == {("test_rounded", "rounded", "paired")}
+    assert edges(PYTHON, "tests") == {("test_rounded", "rounded", "import")}
     assert edges(PYTHON, "configures") == {
         ("pyproject.toml", "run", "path"),
         (".github/workflows/ci.yaml", "shop/prices.py", "path"),
@@ -64,7 +64,7 @@ def test_other_relations_of_python() -> None:
     assert ("shop/cli.py", "shop/__init__.py", "import") in imports
 
 
-@pytest.mark.parametrize("language", SOURCES)
+@pytest.mark.parametrize("language", [name for name in SOURCES if name != "meant"])
 def test_calls_and_bases_by_scope_import_type_and_unique_name(language: str) -> None:
     relations = ("calls",) if language == "python" else ("calls", "inherits")
     expected = {tuple(edge) for edge in SOURCES[language]["edges"]}
@@ -158,6 +158,49 @@ def test_the_path_between_two_places_and_back() -> None:
     assert "nor back" in none.notice
 
 
+MEANT = SOURCES["meant"]["files"]
+
+
+@pytest.mark.parametrize(
+    ("question", "names", "places"),
+    [
+        ("callers", ["as_list"], {"merge"}),  # not of the stub of an overload
+        ("callers", ["Jar.size"], {"merge"}),  # a property is read
+        ("breaks", ["_list"], {"as_text", "merge"}),  # registered for a function that is called
+        ("callers", ["HttpAdapter.send"], {"fetch", "direct"}),  # also through the base
+        ("callers", ["Jar.__init__"], {"merge"}),
+        ("callers", ["disk.go:Disk.Put"], {"Fill"}),  # an interface of Go
+        ("path", ["fetch", "HttpAdapter.connect"], {"fetch", "HttpAdapter.send"}),
+        ("path", ["merge", "Jar.update"], set()),  # constructing a type calls no method of it
+    ],
+)
+def test_names_resolve_to_what_a_reader_means(question: str, names: list[str], places: set[str]) -> None:
+    assert {step.name for step in graph(MEANT).ask(question, *names).steps if step.name} == places
+
+
+def test_an_answer_begins_with_its_counts() -> None:
+    code = graph(MEANT | {"tests/test_a.py": "from shop.use import fetch\n\n\ndef test_fetch():\n    fetch(1)\n"})
+    send = code.ask("callers", "HttpAdapter.send").summary
+    assert send.endswith("HttpAdapter.send has 2 callers: 2 in product code (2 public), 0 in tests; "
+                         "also through BaseAdapter.send.")  # fmt: skip
+    assert code.ask("tests", "fetch").summary == "shop/use.py:fetch has 1 test."
+    assert "2 places that may break: 0 in product code (0 public), 2 in tests" in code.ask("breaks", "fetch").summary
+    assert code.ask("path", "fetch", "BaseAdapter.send").summary.startswith("1 step from shop/use.py:fetch to")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "signature", "public"),
+    [
+        *(("a.py", "Jar.keys", "", True), ("a.py", "_Jar.keys", "", False), ("a.py", "Jar.__len__", "", True)),
+        *(("a.go", "Jar.Put", "", True), ("a.go", "Jar.put", "", False), ("a.rs", "f", "pub fn f()", True)),
+        *(("a.rs", "f", "fn f()", False), ("A.java", "A.f", "public int f()", True), ("a.ts", "A.#f", "", False)),
+        *(("A.java", "A.f", "int f()", False), ("a.ts", "A.f", "private f()", False), ("a.ts", "A.f", "f()", True)),
+    ],
+)
+def test_what_is_public(path: str, name: str, signature: str, public: bool) -> None:
+    assert is_public(GraphNode(path, name, "method"), signature) is public
+
+
 def test_names_that_nothing_or_several_places_have() -> None:
     texts = PYTHON | {"other.py": "def rounded():\n    pass\n", "tests/test_x.py": "def run(): 1\n"}
     code = graph(texts)
@@ -184,6 +227,7 @@ def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
     result = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out)])
     assert result.exit_code == 0, result.stderr
     line = "shop/prices.py:9-11  Price.total  calls shop/prices.py:rounded, line 11 [scope]"
+    assert result.stdout.startswith("shop/prices.py:rounded has 3 callers: 2 in product code (2 public), 1 in tests.")
     assert line in result.stdout.splitlines()
     (graph_folder,) = out.glob("graph-*")
     (folder / "shop" / "more.py").write_text("from shop.prices import rounded\n\nrounded(1)\n")

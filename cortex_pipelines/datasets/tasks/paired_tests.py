@@ -20,10 +20,9 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import TEST_REQUEST, TESTS_DATASET
 
 NAME = "tests_dataset"
-UNIT_COLUMNS = ("unit_id", "tests", "start_byte", "end_byte")
-"""Columns read from ANNOTATED_UNITS in addition to those of all data sets."""
-TEST_CASE_COLUMNS = ("unit_id", "source", "path", "language", "start_line", "end_line", "code")
-"""Columns read from TEST_CASES."""
+_EDGE_END = ("to_path", "to_kind", "to_start_line", "to_end_line")
+EDGE_COLUMNS = (*("source", "relation", "from_path", "from_start_line", "from_end_line"), *_EDGE_END)
+"""Columns read from CODE_GRAPH."""
 FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "generated")
 """Columns read from REPOSITORY_FILES."""
 
@@ -31,7 +30,7 @@ _NONE = "tests_none"
 _S = pl.String
 _NOTHING = (
     "There is no example: no test case was paired with a function, method or class of this project "
-    "(column tests of annotated_units)."
+    "(relation tests of code_graph)."
 )
 _MEANING = (
     "The test case that is closest to each unit, on the side of its own file; the unit that is "
@@ -56,16 +55,19 @@ class TestCase:
 
 def paired_test_tables(
     project: ProjectUnits,
-    units: pl.DataFrame,
     cases: pl.DataFrame,
+    edges: pl.DataFrame,
     files: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
     """Tables of the data set of tests; without paired tests, the manifest says so."""
-    located_cases = _locate_cases(cases, units, files, project.splits)
-    paired = _pair_units(project, units, _test_cases(located_cases, project, benchmarks, settings), settings)
+    located_cases = _locate_cases(cases, files, project.splits)
+    test_cases = _test_cases(located_cases, project, benchmarks, settings)
+    tested_units = _closest_tests(project.units, cases, edges)
+    rows = [_example(unit, test_cases, settings) for unit in tested_units.iter_rows(named=True)]
+    paired = pl.DataFrame(rows, schema=_PAIRED, orient="row")
     of_case = located_cases.select(
         *(pl.col(name) for name in _CASE_FIELDS),
         pl.col("unit_id").alias("test_id"),
@@ -91,15 +93,13 @@ def dedent_code(code: str, indent: str) -> str:
     return code.replace(f"\n{indent}", "\n") if indent else code
 
 
-def _locate_cases(cases: pl.DataFrame, units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
+def _locate_cases(cases: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
     split_rows = [(source, path, split, reason) for (source, path), (split, reason) in splits_by_file(splits).items()]
     schema = dict.fromkeys(("source", "path", "split", "split_reason"), _S)
     of_files = pl.DataFrame(split_rows, schema=schema, orient="row")
     sorted_cases = cases.sort("unit_id")
     in_files = _left_join(_left_join(sorted_cases, files, "source", "path"), of_files, "source", "path")
-    spans = units.select("unit_id", "start_byte", "end_byte")
-    clusters = splits.select("unit_id", "cluster", "cluster_size", "left_out")
-    return _left_join(_left_join(in_files, spans, "unit_id"), clusters, "unit_id")
+    return _left_join(in_files, splits.select("unit_id", "cluster", "cluster_size", "left_out"), "unit_id")
 
 
 def _left_join(rows: pl.DataFrame, other: pl.DataFrame, *on: str) -> pl.DataFrame:
@@ -148,13 +148,24 @@ def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSett
     return None if settings.min_body_bytes <= size <= settings.max_body_bytes else "body_size"
 
 
-def _pair_units(
-    project: ProjectUnits, units: pl.DataFrame, cases: Mapping[str, TestCase], settings: DatasetSettings
-) -> pl.DataFrame:
-    paired = units.select("unit_id", "tests").filter(pl.col("tests").list.len() > 0)
-    tested_units = project.units.drop("tests", strict=False).join(paired, on="unit_id", maintain_order="left")
-    rows = [_example(unit, cases, settings) for unit in tested_units.iter_rows(named=True)]
-    return pl.DataFrame(rows, schema=_PAIRED, orient="row")
+def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
+    """Units with the tests that call them: those named after the unit first, then those of the fewest units."""
+    tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
+    tests = tests.select(
+        "source", "path", "start_line", "end_line", pl.col("unit_id", "name", "code").name.prefix("test_")
+    )
+    ends = {f"from_{name}": name for name in ("path", "start_line", "end_line")}
+    called = edges.filter(pl.col("relation") == "tests").rename(ends).join(tests, on=["source", *ends.values()])
+    called = called.with_columns(pl.len().over("test_unit_id").alias("units_called"))
+    unit_place, place = ["source", "path", "kind", "start_line", "end_line"], ["source", *_EDGE_END]
+    pairs = units.join(called.drop(*ends.values()), left_on=unit_place, right_on=place, maintain_order="left")
+    letters = {
+        column: pl.col(column).str.replace_all("[_ ]", "").str.to_lowercase() for column in ("name", "test_name")
+    }
+    is_named_after = letters["test_name"].str.contains(letters["name"], literal=True)
+    pairs = pairs.sort(~is_named_after, "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id")
+    closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").alias("tests"))
+    return units.join(closest, on="unit_id", maintain_order="left")
 
 
 def _example(

@@ -13,8 +13,17 @@ from cortex_pipelines.extraction.architecture.resolvers.index import join_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
-from cortex_pipelines.retrieval.graph.references import BASE, CALL, IMPLEMENTS, PACKAGE, Reference, read_references
-from cortex_pipelines.retrieval.graph.resolution import INTERNAL, ReferenceResolver, Targets
+from cortex_pipelines.retrieval.graph.references import (
+    BASE,
+    CALL,
+    IMPLEMENTS,
+    PACKAGE,
+    READ,
+    WRITE,
+    Reference,
+    read_references,
+)
+from cortex_pipelines.retrieval.graph.resolution import INTERNAL, SCOPE, TYPE, UNIQUE, ReferenceResolver, Targets
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH, RESOLUTIONS
 
@@ -44,6 +53,7 @@ def changed_together(commits: Iterable[Sequence[str]], paths: frozenset[str]) ->
     }
 
 
+CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "constructor")
 CONFIGURATION = (*("yaml", "toml", "ini", "json", "xml", "dockerfile", "make", "cmake", "go-module", "terraform"),)
 """Languages of files that configure."""
 
@@ -93,7 +103,7 @@ class MentionFinder:
 
 GRAPH_FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 FACT_COLUMNS = ("source", "path", "start_line", "fact", "object", "scope")
-TEST_COLUMNS = ("unit_id", "source", "path", "name", "start_line", "end_line")
+TEST_COLUMNS = ("unit_id", "source", "path", "language", "name", "start_byte", "end_byte", "start_line", "end_line")
 GRAPH_COMMIT_COLUMNS = ("source", "paths")
 _DEPENDENCY = "module-dependency"
 
@@ -138,7 +148,8 @@ class _SourceGraph:
         self._tables = tables
         self._edges: dict[tuple[str, GraphNode, GraphNode], tuple[int, set[int], int]] = {}
         self._references: dict[str, list[Reference]] = defaultdict(list)
-        for path, *values in references.drop("source").iter_rows():
+        is_access = pl.col("kind").is_in((READ, WRITE))
+        for path, *values in references.filter(~is_access).drop("source").iter_rows():
             self._references[path].append(Reference(*values))
         packages = {
             path: reference.name
@@ -151,14 +162,17 @@ class _SourceGraph:
         self._facts = tables.facts.filter(pl.col("fact") == _DEPENDENCY)
         for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
             self._targets[path, line].append((target, scope))
-        self._symbols = SymbolTable(tables.units, packages)
+        self._symbols = SymbolTable(tables.units, tables.tests, packages)
         self._resolver = ReferenceResolver(self._symbols, self._references, self._targets, self._paths)
+        properties = {self._symbols.units[number].name for number in self._resolver.properties}
+        self._accesses = references.filter(is_access & pl.col("name").is_in(sorted(properties))).drop("source")
 
     def rows(self) -> Iterator[dict[str, Any]]:
         self._inherits()
+        self._implements()
+        self._overrides()
         self._calls()
         self._imports()
-        self._tests()
         self._configures()
         self._changes_with()
         for (relation, start, end), (resolution, lines, weight) in self._edges.items():
@@ -207,16 +221,71 @@ class _SourceGraph:
                 self._add("inherits", *ends, base[1], line, weight=1)
         resolver.reset()
 
+    def _implements(self) -> None:
+        """In Go a type implements each interface whose methods it has, with as many parameters."""
+        resolver, symbols = self._resolver, self._symbols
+        methods: dict[int, set[tuple[str, int]]] = {}
+        for number, unit in enumerate(symbols.units):
+            if unit.is_type and unit.family == "go":
+                members = (
+                    (name, symbols.member(each, name))
+                    for each in resolver.with_bases([number])
+                    for name in symbols.member_names(each)
+                )
+                methods[number] = {(name, len(symbols.parameters(member))) for name, member in members}
+        interfaces = [number for number in methods if symbols.units[number].kind == "interface" and methods[number]]
+        for number in methods:
+            for interface in interfaces:
+                if symbols.units[number].kind != "interface" and methods[interface] <= methods[number]:
+                    line = symbols.units[number].start_line
+                    self._add("inherits", self._unit(number), self._unit(interface), TYPE, line)
+                    resolver.bases[number].append(interface)
+        resolver.reset()
+
+    def _overrides(self) -> None:
+        """Methods of a type inherit from those that they stand for where the type is known as its base."""
+        resolver, symbols = self._resolver, self._symbols
+        for number in sorted(resolver.bases):
+            for name in symbols.member_names(number):
+                method = symbols.member(number, name)
+                inherited = (symbols.member(base, name) for base in resolver.with_bases(resolver.bases[number]))
+                base = next((base for base in inherited if base >= 0), -1)
+                if base >= 0 and symbols.units[method].kind == symbols.units[base].kind and name not in CONSTRUCTORS:
+                    line = symbols.units[method].start_line
+                    self._add("inherits", self._unit(method), self._unit(base), TYPE, line)
+
     def _calls(self) -> None:
+        resolver, symbols = self._resolver, self._symbols
         for path in sorted(self._references):
             for reference in self._references[path]:
-                if reference.kind != CALL:
-                    continue
-                enclosing_unit = self._symbols.unit_at(path, reference.byte)
-                callee = self._resolver.resolve_call(path, enclosing_unit, reference)
-                if callee is not None:
-                    start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
-                    self._add("calls", start, self._unit(callee[0]), callee[1], reference.start_line)
+                if reference.kind == CALL:
+                    enclosing_unit = symbols.unit_at(path, reference.byte)
+                    self._call(path, enclosing_unit, reference, resolver.resolve_call(path, enclosing_unit, reference))
+        for path, *values in self._accesses.iter_rows():
+            reference = Reference(*values)
+            enclosing_unit = symbols.unit_at(path, reference.byte)
+            self._call(path, enclosing_unit, reference, resolver.resolve_property(path, enclosing_unit, reference))
+        for number, reference in resolver.dispatched:
+            function = resolver.resolve_dispatch(number, reference)
+            if function >= 0:
+                unit = self._unit(number)
+                line = reference.start_line if symbols.units[function].path == unit.path else 0
+                self._add("calls", self._unit(function), unit, SCOPE, line, weight=1)
+
+    def _call(self, path: str, enclosing_unit: int, reference: Reference, callee: tuple[int, str] | None) -> None:
+        if callee is None:
+            return
+        number, resolution = callee
+        symbols, line = self._symbols, reference.start_line
+        numbers = symbols.overload(number, reference.arguments)
+        start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
+        end = self._unit(numbers[0])
+        self._add("calls", start, end, resolution, line)
+        case = next((unit for unit in symbols.enclosing_units(enclosing_unit) if symbols.units[unit].is_case), None)
+        is_sure = len(numbers) == 1 and resolution != UNIQUE
+        is_product = not any(symbols.units[unit].is_test for unit in symbols.enclosing_units(numbers[0]))
+        if case is not None and is_sure and is_product:
+            self._add("tests", self._unit(case), end, resolution, line)
 
     def _imports(self) -> None:
         for path, line, target, scope in self._facts.select("path", "start_line", "object", "scope").iter_rows():
@@ -228,20 +297,6 @@ class _SourceGraph:
                 number = self._resolver.imported_unit(binding)
                 if number >= 0:
                     self._add("imports", GraphNode(path), self._unit(number), "import", binding.line)
-
-    def _tests(self) -> None:
-        symbols = self._symbols
-        cases = {row[0]: GraphNode(row[2], row[3], "test", *row[4:])
-                 for row in self._tables.tests.select(TEST_COLUMNS).iter_rows()}  # fmt: skip
-        for unit_id, tests in self._tables.units.select("unit_id", "tests").iter_rows():
-            number = symbols.numbers.get(unit_id)
-            if number is None:
-                continue
-            for test in tests:
-                test_number = symbols.numbers.get(test)
-                case = cases.get(test) if test_number is None else self._unit(test_number)
-                if case is not None:
-                    self._add("tests", case, self._unit(number), "paired", case.start_line)
 
     def _configures(self) -> None:
         code = self._symbols.families.keys()

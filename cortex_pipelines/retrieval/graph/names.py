@@ -1,5 +1,6 @@
 """Where the names of a source are defined: units by file, package and type, and what is around."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from posixpath import dirname
@@ -7,18 +8,19 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cortex_pipelines.extraction.test_pairing import in_test_file
+from cortex_pipelines.extraction.test_cases import in_test_code
 
 FUNCTIONS = ("function", "method")
 TYPES = ("class", "struct", "trait", "interface", "enum")
 GRAPH_UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "qualified_name"),
-    *("start_byte", "end_byte", "start_line", "end_line", "signature", "body_start_byte", "tests"),
+    *("start_byte", "end_byte", "start_line", "end_line", "signature", "body_start_byte", "context"),
 )  # columns of ``CODE_UNITS`` that a graph is made from
 
 _FAMILY = {"typescript": "javascript"}
 _LAST = {"python"}  # languages where the last of several definitions holds (the others are overloads)
 
+_BRACKETED = re.compile(r"<[^<>]*>|\([^()]*\)|\[[^\[\]]*\]")
 _INNER = {"python", "javascript"}  # languages where what is inside of another definition is not known outside of it
 
 
@@ -34,7 +36,8 @@ class GraphUnit(NamedTuple):
     end_line: int
     signature: str
     has_body: bool
-    is_test: bool
+    is_test: bool  # in a test file, or a module of tests
+    is_case: bool  # a test case
 
     @property
     def owner(self) -> str:
@@ -60,47 +63,51 @@ class SymbolTable:
     ``packages`` are those that Java and Go files say they are of, by path.
     """
 
-    def __init__(self, units: pl.DataFrame, packages: dict[str, str]) -> None:
-        self.units: list[GraphUnit] = []
+    def __init__(self, units: pl.DataFrame, tests: pl.DataFrame, packages: dict[str, str]) -> None:
         self.paths: set[str] = set()
-        self.numbers: dict[str, int] = {}
         self.families: dict[str, str] = {}
+        self.parents: list[int] = []
+        self.secondary: set[int] = set()  # stubs of overloads and setters: another definition stands for the name
+        self.overloads: dict[tuple[str, str], list[int]] = {}  # definitions of a qualified name in a file
         self._in_file: dict[str, NumbersByName] = {}
         self._in_package: dict[str, NumbersByName] = {}
         self._members: dict[tuple[str, str], NumbersByName] = {}
         self._methods: dict[str, NumbersByName] = {}
         self._unit_starts: dict[str, tuple[list[int], list[int]]] = {}
-        self.parents: list[int] = []
         self._packages = packages
         definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
-        definitions = definitions.sort("path", "start_byte", "end_byte", descending=[False, False, True])
-        definitions = definitions.select(*GRAPH_UNIT_COLUMNS, in_test_file().alias("is_test"))
-        for row in definitions.iter_rows(named=True):
-            self._add(row)
+        calls = tests.join(units, on="unit_id", how="anti").with_columns(  # it("…", …) is no unit
+            kind=pl.lit("test"), qualified_name="name", signature=pl.lit(""), context=pl.lit(""),
+            body_start_byte="start_byte",
+        )  # fmt: skip
+        columns = [pl.col(name) for name in GRAPH_UNIT_COLUMNS]
+        is_case = pl.col("unit_id").is_in(tests["unit_id"].to_list())
+        rows = pl.concat([definitions.select(columns), calls.select(columns)], how="vertical_relaxed")
+        rows = rows.sort("path", "start_byte", "end_byte", descending=[False, False, True]).select(
+            "path", pl.col("language").replace(_FAMILY), "kind", "name", "qualified_name", "start_byte", "end_byte",
+            "start_line", "end_line", "signature", pl.col("body_start_byte").is_not_null(),
+            (in_test_code() | is_case).alias("is_test"), is_case.alias("is_case"),
+        )  # fmt: skip
+        self.units = [GraphUnit(*row) for row in rows.iter_rows()]
+        for number in range(len(self.units)):
+            self._index(number)
         self._nest()
 
-    def _add(self, row: dict[str, object]) -> None:
-        path, language = str(row["path"]), str(row["language"])
-        family = _FAMILY.get(language, language)
-        unit = GraphUnit(
-            path, family, str(row["kind"]), str(row["name"]), str(row["qualified_name"]),
-            int(str(row["start_byte"])), int(str(row["end_byte"])),
-            int(str(row["start_line"])), int(str(row["end_line"])),
-            str(row["signature"]), row["body_start_byte"] is not None, bool(row["is_test"]),
-        )  # fmt: skip
-        number = len(self.units)
-        self.units.append(unit)
-        self.numbers[str(row["unit_id"])] = number
-        self.families[path] = family
+    def _index(self, number: int) -> None:
+        unit = self.units[number]
+        self.families[unit.path] = unit.family
+        if unit.kind == "test":
+            return
+        self.overloads.setdefault((unit.path, unit.qualified_name), []).append(number)
         if unit.kind != "method" and unit.is_visible:
-            self._in_file.setdefault(path, {}).setdefault(unit.name, []).append(number)
-            package = self.package(path)
+            self._in_file.setdefault(unit.path, {}).setdefault(unit.name, []).append(number)
+            package = self.package(unit.path)
             if package:
                 self._in_package.setdefault(package, {}).setdefault(unit.name, []).append(number)
         else:
-            self._methods.setdefault(family, {}).setdefault(unit.name, []).append(number)
+            self._methods.setdefault(unit.family, {}).setdefault(unit.name, []).append(number)
         if unit.owner:
-            members = self._members.setdefault((family, unit.owner), {})
+            members = self._members.setdefault((unit.family, unit.owner), {})
             members.setdefault(unit.name, []).append(number)
 
     def _nest(self) -> None:
@@ -144,8 +151,14 @@ class SymbolTable:
             yield number
             number = self.parents[number]
 
-    def in_file(self, path: str, name: str) -> int:
-        return self._pick_definition(self._in_file.get(path, {}).get(name, ()), outermost=True)
+    def in_file(self, path: str, name: str, near: int = -1) -> int:
+        """The definition of a name in a file; in Rust the one of the nearest module around a unit."""
+        numbers = self._in_file.get(path, {}).get(name, [])
+        if near >= 0 and len(numbers) > 1 and self.units[near].family == "rust":
+            scopes = [f"{self.units[number].qualified_name}."[: -len(name) - 1] for number in numbers]
+            around = [scope for scope in scopes if self.units[near].qualified_name.startswith(scope)]
+            numbers = [n for n, scope in zip(numbers, scopes, strict=True) if scope == max(around, key=len, default="")]
+        return self._pick_definition(numbers, outermost=True)
 
     def nested(self, number: int, name: str) -> int:
         unit = self.units[number]
@@ -172,6 +185,34 @@ class SymbolTable:
         ]
         return self._pick_definition(same_package)
 
+    def member_names(self, number: int) -> list[str]:
+        owner = self.units[number]
+        names = self._members.get((owner.family, owner.name), {})
+        return sorted(name for name in names if self.member(number, name) >= 0)
+
+    def overload(self, number: int, arguments: int) -> list[int]:
+        """Definitions of a unit's name in its file that a call may mean: of Java, those that take its arguments."""
+        unit = self.units[number]
+        if unit.family != "java" or arguments < 0:
+            return [number]
+        others = self.overloads[unit.path, unit.qualified_name]
+        fitting = []
+        for other in others:
+            parameters = self.parameters(other)
+            is_open = bool(parameters) and "..." in parameters[-1]
+            if arguments == len(parameters) or (is_open and arguments >= len(parameters) - 1):
+                fitting.append(other)
+        return fitting or [number]
+
+    def parameters(self, number: int) -> list[str]:
+        """The parameters of a function of Java or Go, without what is in brackets."""
+        unit = self.units[number]
+        start = re.search(rf"\b{re.escape(unit.name)}\s*\(", unit.signature)
+        text = unit.signature[start.end() :] if start else ""
+        while (shorter := _BRACKETED.sub("", text)) != text:
+            text = shorter
+        return [part for part in text.partition(")")[0].split(",") if part.strip()]
+
     def only_method(self, family: str, name: str) -> int:
         """The only method of a name in a language outside of tests; -1 if not unique."""
         candidates = self._methods.get(family, {}).get(name, ())
@@ -183,6 +224,7 @@ class SymbolTable:
         """Of several definitions of one name the one in effect; -1 for none."""
         units = self.units
         definitions = list(numbers)
+        definitions = [number for number in definitions if number not in self.secondary] or definitions
         if outermost and len(definitions) > 1:
             fewest_dots = min(units[number].qualified_name.count(".") for number in definitions)
             definitions = [number for number in definitions if units[number].qualified_name.count(".") == fewest_dots]

@@ -1,6 +1,7 @@
 """Questions over the graph of a project's code: callers, what breaks, tests, the path between."""
 
 import difflib
+import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.detector import is_test
-from cortex_pipelines.retrieval.graph.build import GraphNode
+from cortex_pipelines.retrieval.graph.build import CONSTRUCTORS, GraphNode
 from cortex_pipelines.retrieval.graph.names import FUNCTIONS, TYPES
 
 QUESTIONS = ("callers", "breaks", "tests", "path")
@@ -56,10 +57,14 @@ class AnswerStep:
 
 @dataclass(frozen=True)
 class GraphAnswer:
-    """Places, the nearest first; of a path in its order. ``of`` is what the name stands for, as typed."""
+    """Places, the nearest first; of a path in its order. ``of`` is what the name stands for, as typed.
+
+    ``summary`` counts the places, in a sentence.
+    """
 
     question: str
     of: tuple[str, ...]
+    summary: str
     steps: tuple[AnswerStep, ...]
     notice: str
 
@@ -82,8 +87,8 @@ class CodeGraph:
 
     Args:
         edges: Rows of ``CODE_GRAPH``; paths may begin with a project's name.
-        units: Columns ``path``, ``qualified_name``, ``kind``, ``start_line``, ``end_line`` of
-            ``CODE_UNITS``: what may be asked about even if nothing is known of it.
+        units: Columns ``path``, ``qualified_name``, ``kind``, ``start_line``, ``end_line``, ``signature``
+            of ``CODE_UNITS``: what may be asked about even if nothing is known of it.
         paths: All files.
     """
 
@@ -94,7 +99,10 @@ class CodeGraph:
         nodes: dict[GraphNode, None] = {GraphNode(path): None for path in sorted(paths)}
         definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
         columns = ("path", "qualified_name", "kind", "start_line", "end_line")
-        nodes |= dict.fromkeys(GraphNode(*row) for row in definitions.select(columns).iter_rows())
+        self._signatures = {
+            GraphNode(*row): signature for *row, signature in definitions.select(*columns, "signature").iter_rows()
+        }
+        nodes |= dict.fromkeys(self._signatures)
         for row in edges.iter_rows(named=True):
             start, end = (
                 GraphNode(*(row[f"{prefix}_{name}"] for name in GraphNode._fields)) for prefix in ("from", "to")
@@ -134,7 +142,21 @@ class CodeGraph:
             steps = [step for step in steps if step.kind == "test" or is_test(step.path)]
         if question == "breaks":
             steps += self._changed_together(start)
-        return GraphAnswer(question, (node_name(start),), tuple(steps), _notice(question, start, steps))
+        summary = self._summary(question, start, steps)
+        return GraphAnswer(question, (node_name(start),), summary, tuple(steps), _notice(question, start, steps))
+
+    def _summary(self, question: str, start: GraphNode, steps: Iterable[AnswerStep]) -> str:
+        """How many places there are, in tests, in product code, and of these how many are public."""
+        places = {GraphNode(step.path, step.name, step.kind, step.start_line, step.end_line) for step in steps}
+        product = [place for place in places if place.kind != "test" and not is_test(place.path)]
+        public = sum(is_public(place, self._signatures.get(place, "")) for place in product)
+        tests, plural = len(places) - len(product), "s" * (len(places) != 1)
+        noun = {"callers": f"caller{plural}", "breaks": f"place{plural} that may break", "tests": f"test{plural}"}
+        counts = f": {len(product)} in product code ({public} public), {tests} in tests" if question != "tests" else ""
+        inside = {node_name(node) for node in self._inside_of(start)}
+        others = {step.of for step in steps if step.distance == 1 and step.relation == "calls"} - inside
+        also = f"; also through {', '.join(sorted(name.rpartition(':')[2] for name in others))}" if others else ""
+        return f"{node_name(start)} has {len(places)} {noun[question]}{counts}{also}."
 
     def find_node(self, name: str) -> GraphNode:
         """The node that a name refers to; one outside of tests goes before those of the same name in tests."""
@@ -162,7 +184,8 @@ class CodeGraph:
             return []
         path, colon, inner = name.rpartition(":")
         if colon:
-            return _first_definitions([node for node in self._inside.get(path, ()) if node.name == inner])
+            paths = [path] if path in self._inside else [each for each in self._inside if each.endswith(f"/{path}")]
+            return _first_definitions([node for each in paths for node in self._inside[each] if node.name == inner])
         exact = [node for node in self._nodes if name in (node.path, node.name) and node.kind]
         files = [node for node in exact if not node.name]
         if files:
@@ -174,23 +197,38 @@ class CodeGraph:
             return _first_definitions(ending)
         return [node for node in self._nodes if not node.name and node.path.endswith(f"/{name}")]
 
-    def _with_members(self, node: GraphNode) -> Iterator[GraphNode]:
-        """A place, and what is inside of it: asking about a type asks about its methods too."""
+    def _inside_of(self, node: GraphNode) -> Iterator[GraphNode]:
+        """A place with all definitions of its name, and what is inside: asking about a type asks about its methods."""
+        if node.name:
+            is_leaf = node.kind in FUNCTIONS or node.kind == "test"
+            for other in self._inside.get(node.path, ()):
+                if other.name == node.name or (not is_leaf and other.name.startswith(f"{node.name}.")):
+                    yield other
+            return
         yield node
-        if node.kind in FUNCTIONS or node.kind == "test":
-            return
-        if not node.name:
-            yield from self._inside.get(node.path, ())
-            if node.kind == "file":  # Go imports folders, Java all of a package
-                yield GraphNode(dirname(node.path), kind="folder")
-            return
-        for other in self._inside.get(node.path, ()):
-            if other.name.startswith(f"{node.name}."):
-                yield other
+        yield from self._inside.get(node.path, ())
+        if node.kind == "file":  # Go imports folders, Java all of a package
+            yield GraphNode(dirname(node.path), kind="folder")
+
+    def _stands_for(self, node: GraphNode, question: str) -> Iterator[GraphNode]:
+        """What calls of a place name: its definitions, the methods that it overrides, the type that it constructs."""
+        pending = list(self._inside_of(node))
+        yielded = set(pending)
+        for name in pending:
+            yield name
+            others = [self._type_of(name)] if name.name.rpartition(".")[2] in CONSTRUCTORS else []
+            if name.kind == "method" and question != "tests":
+                others += [edge.end for edge in self._outgoing.get(name, ()) if edge.relation == "inherits"]
+            pending += [other for other in others if other is not None and other not in yielded]
+            yielded.update(pending)
+
+    def _type_of(self, method: GraphNode) -> GraphNode | None:
+        owner = method.name.rpartition(".")[0]
+        return next((node for node in self._inside[method.path] if node.name == owner and node.kind in TYPES), None)
 
     def _reaching(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:
         relations = _FOLLOWED[question]
-        first = list(self._with_members(start))
+        first = list(self._stands_for(start, question))
         visited = set(first)
         queue = deque((node, 1) for node in first)
         while queue:
@@ -224,11 +262,12 @@ class CodeGraph:
                 notice += ", nor back"
             else:
                 notice += "; this is the way back"
-        return GraphAnswer("path", (node_name(start), node_name(end)), tuple(steps or ()), notice)
+        summary = f"{len(steps or ())} step{'s' * (len(steps or ()) != 1)} from {node_name(start)} to {node_name(end)}."
+        return GraphAnswer("path", (node_name(start), node_name(end)), summary, tuple(steps or ()), notice)
 
     def _shortest(self, start: GraphNode, end: GraphNode) -> list[AnswerStep] | None:
-        ends = set(self._with_members(end))
-        previous_edges: dict[GraphNode, _Edge | None] = dict.fromkeys(self._with_members(start))
+        ends = set(self._inside_of(end))
+        previous_edges: dict[GraphNode, _Edge | None] = dict.fromkeys(self._inside_of(start))
         queue = deque(previous_edges)
         while queue:
             node = queue.popleft()
@@ -236,12 +275,33 @@ class CodeGraph:
                 return _path_steps(previous_edges, node)
             for edge in sorted(self._outgoing.get(node, ()), key=_edge_order):
                 if edge.relation != _HISTORY and edge.end not in previous_edges:
-                    inside = [member for member in self._with_members(edge.end) if member not in previous_edges]
-                    is_type = edge.end.kind in TYPES  # who makes one runs its methods
-                    reached = inside if is_type else [edge.end]
+                    reached = [other for other in self._run_by(edge.end) if other not in previous_edges]
                     previous_edges |= dict.fromkeys(reached, edge)
                     queue.extend(reached)
         return None
+
+    def _run_by(self, node: GraphNode) -> Iterator[GraphNode]:
+        """A place that is called, with what this runs: constructors of a type, methods that override a method."""
+        yield from dict.fromkeys((node, *(other for other in self._inside[node.path] if other.name == node.name)))
+        if node.kind in TYPES:
+            constructors = {f"{node.name}.{name}" for name in CONSTRUCTORS}
+            yield from (other for other in self._inside[node.path] if other.name in constructors)
+        if node.kind == "method":
+            overrides = (edge for edge in self._incoming.get(node, ()) if edge.relation == "inherits")
+            yield from sorted(edge.start for edge in overrides)
+
+
+def is_public(node: GraphNode, signature: str) -> bool:
+    """Whether code outside may use a name, by the rules of its language as far as a signature shows them."""
+    ending, parts = node.path.rpartition(".")[2], node.name.split(".")
+    if ending == "go":
+        return parts[-1][:1].isupper()
+    if ending == "rs":
+        return signature.startswith("pub")
+    if ending == "java":
+        return "public " in signature
+    hidden = any(part.startswith(("_", "#")) and not part.endswith("__") for part in parts)
+    return bool(node.name) and not hidden and not re.match(r"(private|protected)\b", signature)
 
 
 def node_name(node: GraphNode) -> str:
@@ -249,7 +309,7 @@ def node_name(node: GraphNode) -> str:
 
 
 def _first_definitions(nodes: list[GraphNode]) -> list[GraphNode]:
-    """Of overloads and conditional definitions in one file the first; they are one to a reader."""
+    """Of overloads and conditional definitions in one file the first: they are one to a reader, and one question."""
     first_nodes: dict[tuple[str, str], GraphNode] = {}
     for node in nodes:
         first_nodes.setdefault((node.path, node.name), node)

@@ -42,6 +42,7 @@ _IMPORTS: dict[str, Reader] = {
 }
 _LONGEST = 200  # characters of an expression that is looked at; longer ones are chains of unknown types
 _ARGUMENTS = re.compile(r"\([^()]*\)")
+_OPERANDS = ("identifier", "self", "crate", "super")
 _LITERAL = re.compile(r"[A-Za-z]{0,2}[\"'`\d\[{]")
 _MEMBERS = ("attribute", "property", "field", "name")
 _OWNERS = ("object", "operand", "value", "path", "package")
@@ -51,15 +52,17 @@ UNKNOWN = "?"  # an expression that says nothing
 CALL, BASE, IMPLEMENTS, VARIABLE, FIELD, IMPORTED, PACKAGE = (
     *("call", "base", "implements", "variable", "field", "import", "package"),
 )
+READ, WRITE, DECORATOR, RESULT, YIELD, DEFAULT = "read", "write", "decorator", "result", "yield", "default"
 
 
 class Reference(NamedTuple):
     """Something that a file refers to.
 
-    ``name`` is what is called, the variable or field, the local name of an import, the type that
-    implements, the name of the package. ``about`` is what it is called on, the base, the trait, the
-    type (followed by ``()`` if it is what a call gives; empty if not known), or the name that the
-    imported module gives it.
+    ``name`` is what is called, read or written, the variable or field, the local name of an import,
+    the type that implements, the name of the package. ``about`` is what it is called on, the base,
+    the trait, the type (followed by ``()`` if it is what a call gives; empty if not known), what a
+    function returns or yields or a module exports by default, or the name that the imported module
+    gives it. ``arguments`` are those of a call of Java, where they choose the overload; else -1.
     """
 
     kind: str
@@ -69,12 +72,13 @@ class Reference(NamedTuple):
     start_line: int
     end_line: int
     byte: int
+    arguments: int = -1
 
 
 REFERENCES = pl.Schema(
     {
         **dict.fromkeys(("kind", "name", "about", "module"), pl.String),
-        **dict.fromkeys(("start_line", "end_line", "byte"), pl.Int64),
+        **dict.fromkeys(("start_line", "end_line", "byte", "arguments"), pl.Int64),
     }
 )
 
@@ -163,13 +167,11 @@ def _import_references(file: _ReferenceFile) -> Iterator[Reference]:
 def _syntax_references(file: _ReferenceFile) -> Iterator[Reference]:
     for captures in file.captures.get("call", ()):
         yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0])), "")
-    for captures in file.captures.get("member", ()):
-        node = captures["member"][0]
-        name, owner = _first(node, _MEMBERS), _first(node, _OWNERS)
-        if name is None and node.named_child_count > 1:  # a qualified type of Go or Rust
-            owner, name = node.named_children[0], node.named_children[-1]
-        if name is not None and not _LITERAL.match(text(owner)):
-            yield _reference(CALL, name, text(name), expression(owner))
+    for kind in (CALL, READ, WRITE, DECORATOR):
+        for captures in file.captures.get("member" if kind == CALL else kind, ()):
+            yield from _member_reference(kind, next(iter(captures.values()))[0])
+    for captures in file.captures.get("macro", ()):
+        yield from _macro_reference(captures["macro"][0])
     for captures in file.captures.get("base", ()):
         node = captures["base"][0]
         yield _reference(BASE, node, "", plain_type(text(node)))
@@ -179,6 +181,36 @@ def _syntax_references(file: _ReferenceFile) -> Iterator[Reference]:
     for kind in (VARIABLE, FIELD):
         for captures in file.captures.get(kind, ()):
             yield _typed_reference(kind, captures)
+    for kind in (RESULT, YIELD, DEFAULT):
+        for captures in file.captures.get(kind, ()):
+            yield _reference(kind, captures[kind][0], "", expression(captures[kind][0]))
+
+
+def _member_reference(kind: str, node: Node) -> Iterator[Reference]:
+    name, owner = _first(node, _MEMBERS), _first(node, _OWNERS)
+    if name is None and node.named_child_count > 1:  # a qualified type of Go or Rust
+        owner, name = node.named_children[0], node.named_children[-1]
+    if name is None:
+        name = node if kind == DECORATOR else None
+    if name is None or _LITERAL.match(text(owner)):
+        return
+    arguments = node.child_by_field_name("arguments") if node.type == "method_invocation" else None
+    count = sum(not child.type.endswith("comment") for child in arguments.named_children) if arguments else -1
+    yield _reference(kind, name, text(name), expression(owner))._replace(arguments=count)
+
+
+def _macro_reference(node: Node) -> Iterator[Reference]:
+    """A call in a macro of Rust, whose arguments the grammar leaves as tokens."""
+    arguments, before, owner = node.next_sibling, node.prev_sibling, list[str]()
+    if (before is not None and before.type == "fn") or not text(arguments).startswith("("):
+        return
+    while before is not None and before.type in (".", "::"):
+        operand = before.prev_sibling
+        called = CALLED if operand is not None and operand.type == "token_tree" else ""
+        operand = operand.prev_sibling if operand is not None and called else operand
+        owner.append(text(operand) + called if operand is not None and operand.type in _OPERANDS else UNKNOWN)
+        before = operand.prev_sibling if operand is not None else None
+    yield _reference(CALL, node, text(node), ".".join(reversed(owner)))
 
 
 def _typed_reference(kind: str, captures: Captures) -> Reference:

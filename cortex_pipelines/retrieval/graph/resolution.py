@@ -17,10 +17,15 @@ from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL as
 from cortex_pipelines.retrieval.graph.names import SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
     CALLED,
+    DECORATOR,
+    DEFAULT,
     FIELD,
     IMPORTED,
+    RESULT,
     UNKNOWN,
     VARIABLE,
+    WRITE,
+    YIELD,
     Reference,
     plain_type,
 )
@@ -31,6 +36,10 @@ RESOLUTIONS = (SCOPE, IMPORT, TYPE, UNIQUE)  # how a name was resolved, the sure
 _TYPED = frozenset({"java"})  # languages where what has a type of the source says so: what is left is of libraries
 _SELF_NAMES = frozenset({"self", "cls", "this", "Self"})
 _SUPER = frozenset({"super", "super()"})
+_PROPERTIES = frozenset({"property", "cached_property", "abstractproperty", "hybrid_property"})
+_SECONDARY = frozenset({"overload", "setter", "deleter"})
+_GETTER = re.compile(r"(^|\s)get\s+[\w$#]+\s*\(")
+_NOTHING = frozenset({"None", "null", "undefined"})
 _DEPTH = 8  # bases, re-exports and types of variables that are followed one after the other
 _STEM = re.compile(r"(/__init__|/index|/mod|/lib)?(\.d)?\.\w+$")
 
@@ -106,22 +115,52 @@ class ReferenceResolver:
         self._variables: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(dict)
         self._fields: dict[int, dict[str, list[str]]] = defaultdict(dict)
         self.bases: dict[int, list[int]] = defaultdict(list)
+        self.properties = {
+            number
+            for number, unit in enumerate(symbols.units)
+            if unit.family == "javascript" and unit.kind == "method" and _GETTER.search(unit.signature)
+        }
+        self.dispatched: list[tuple[int, Reference]] = []  # implementations that are registered for a function
+        self._fixtures: dict[tuple[str, str], int] = {}
+        self._defaults: dict[str, str] = {}
+        self._results: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._resolved: dict[tuple[str, int, str], ResolvedSymbol | None] = {}
         self._in_progress: set[tuple[str, int, str]] = set()
         self._folders: dict[str, str] = {}
         for path, inside in references.items():
             self._bind(path, [reference for reference in inside if reference.kind == IMPORTED], targets)
+            self._decorate(path, [reference for reference in inside if reference.kind == DECORATOR])
             self._declare(path, inside)
 
     def reset(self) -> None:
         """Clear resolved expressions, after bases became known."""
         self._resolved.clear()
 
+    def _decorate(self, path: str, decorators: Iterable[Reference]) -> None:
+        for reference in decorators:
+            number = self._symbols.unit_at(path, reference.byte)
+            if number < 0:
+                continue
+            if reference.name in _PROPERTIES:
+                self.properties.add(number)
+            elif reference.name in _SECONDARY:
+                self._symbols.secondary.add(number)
+            elif reference.name == "fixture":
+                self._fixtures[path, self._symbols.units[number].name] = number
+            elif reference.name == "register" and reference.about:
+                self.dispatched.append((number, reference))
+
     def _declare(self, path: str, references: Iterable[Reference]) -> None:
         for reference in references:
-            if reference.kind not in (VARIABLE, FIELD):
+            if reference.kind == DEFAULT:
+                self._defaults[path] = reference.about
+            if reference.kind not in (VARIABLE, FIELD, RESULT, YIELD):
                 continue
             enclosing_unit = self._symbols.unit_at(path, reference.byte)
+            if reference.kind in (RESULT, YIELD):
+                if reference.about not in _NOTHING:
+                    self._results[reference.kind, enclosing_unit].append(reference.about)
+                continue
             owner = self.enclosing_type(enclosing_unit)
             in_type = enclosing_unit >= 0 and self._symbols.units[enclosing_unit].is_type
             if reference.kind == VARIABLE:
@@ -180,6 +219,29 @@ class ReferenceResolver:
             return None
         return resolved.symbol.number, RESOLUTIONS[resolved.rank]
 
+    def resolve_property(self, path: str, enclosing_unit: int, reference: Reference) -> tuple[int, str] | None:
+        """The getter that a read of an attribute runs, or the setter that a write does."""
+        resolved = self._member(self.evaluate(reference.about, path, enclosing_unit, 0), reference.name, 0)
+        if resolved is None or resolved.symbol.number not in self.properties or resolved.symbol.kind != "unit":
+            return None
+        unit = self._symbols.units[resolved.symbol.number]
+        setters = (
+            number
+            for number in self._symbols.overloads[unit.path, unit.qualified_name]
+            if number in self._symbols.secondary
+        )
+        number = next(setters, resolved.symbol.number) if reference.kind == WRITE else resolved.symbol.number
+        return number, RESOLUTIONS[resolved.rank]
+
+    def resolve_dispatch(self, number: int, reference: Reference) -> int:
+        """The function that an implementation is registered for; -1 if it is not of the source."""
+        unit = self._symbols.units[number]
+        same_owner = unit.qualified_name[: -len(unit.name)] + reference.about
+        resolved = self.evaluate(reference.about, unit.path, self._symbols.parents[number], 0)
+        symbol = resolved.symbol if resolved else _EXTERNAL
+        in_file = self._symbols.overloads.get((unit.path, same_owner), [-1])
+        return symbol.number if symbol.kind == "unit" and not self._symbols.units[symbol.number].is_type else in_file[0]
+
     def resolve_type(self, name: str, path: str, enclosing_unit: int) -> tuple[int, str] | None:
         resolved = self.evaluate(name, path, enclosing_unit, 0) if name else None
         if resolved is None or resolved.symbol.kind != "unit":
@@ -227,7 +289,8 @@ class ReferenceResolver:
                 return None
             name = part.removesuffix(CALLED)
             resolved = self._member(resolved, name, depth + 1)
-            if part != name:
+            is_property = resolved is not None and resolved.symbol.number in self.properties
+            if part != name or (is_property and resolved and resolved.symbol.kind == "unit"):
                 resolved = self._result(resolved, depth + 1)
         return resolved
 
@@ -255,7 +318,12 @@ class ReferenceResolver:
         for unit in symbols.enclosing_units(enclosing_unit):
             declared = self._variables.get((path, unit), {}).get(name)
             if declared is not None and not symbols.units[unit].is_type:
-                return self._declared_value(declared, path, unit, depth)
+                fixture = -1 if any(declared) else self._fixture(path, name)
+                return (
+                    self._returned(fixture, (YIELD, RESULT), depth)
+                    if fixture >= 0
+                    else self._declared_value(declared, path, unit, depth)
+                )
             nested = symbols.nested(unit, name) if not symbols.units[unit].is_type else -1
             if nested >= 0:
                 return ResolvedSymbol(Symbol("unit", nested), rank)
@@ -263,7 +331,7 @@ class ReferenceResolver:
                 member = self._member(ResolvedSymbol(Symbol("value", unit), rank), name, depth + 1)
                 if member is not None:
                     return member
-        number = symbols.in_file(path, name)
+        number = symbols.in_file(path, name, enclosing_unit)
         if number < 0 and symbols.package(path):
             number = symbols.in_package(symbols.package(path), name)
         if number >= 0:
@@ -280,6 +348,23 @@ class ReferenceResolver:
                 return resolved
         # types begin with a capital in all six languages, and this one is not of the source
         return ResolvedSymbol(_EXTERNAL, rank) if name[:1].isupper() else None
+
+    def _fixture(self, path: str, name: str) -> int:
+        """The fixture of pytest that a parameter of a test is named after; -1 for none."""
+        folder = path
+        places = [path]
+        while folder:
+            folder = dirname(folder)
+            places.append(f"{folder}/conftest.py".lstrip("/"))
+        return next((self._fixtures[place, name] for place in places if (place, name) in self._fixtures), -1)
+
+    def _returned(self, number: int, kinds: Sequence[str], depth: int) -> ResolvedSymbol | None:
+        """What all results of a function are, as far as its code says it."""
+        path = self._symbols.units[number].path
+        expressions = next((self._results[kind, number] for kind in kinds if (kind, number) in self._results), [])
+        values = {self.evaluate(expression, path, number, depth + 1) for expression in dict.fromkeys(expressions)}
+        symbols = {value.symbol for value in values if value is not None and value.symbol.kind == "value"}
+        return ResolvedSymbol(symbols.pop(), RESOLUTIONS.index(TYPE)) if len(symbols) == 1 == len(values) else None
 
     def _declared_value(self, declared: list[str], path: str, enclosing_unit: int, depth: int) -> ResolvedSymbol | None:
         """A value of the type that a variable is declared with, unless it has several."""
@@ -320,8 +405,12 @@ class ReferenceResolver:
         same_named = symbols.in_file(target, stem)
         if symbols.families.get(target) == "java" and same_named >= 0:  # a static import
             return self._member(ResolvedSymbol(Symbol("unit", same_named), rank), name, depth + 1)
-        if name == "default" and same_named >= 0:
-            return ResolvedSymbol(Symbol("unit", same_named), rank)
+        if name == "default" and target in self._defaults:
+            about = self._defaults[target]
+            default = self.evaluate(about, target, -1, depth + 1)
+            if default is None:  # an object made in place has the names of its module
+                return None if about == UNKNOWN else ResolvedSymbol(_EXTERNAL, rank)
+            return ResolvedSymbol(default.symbol, max(rank, default.rank))
         binding = self.bindings.get(target, {}).get(name)
         if binding is not None:
             return self._resolve_binding(binding, depth)
@@ -333,7 +422,7 @@ class ReferenceResolver:
             for path in (f"{folder}/{name}.py", f"{folder}/{name}/__init__.py"):
                 if path in self._paths:
                     return ResolvedSymbol(Symbol("module", path=path), rank)
-        for star in self._stars.get(target, ()):
+        for star in self._stars.get(target, ()) if name != "default" else ():
             resolved = self._in_module(star, name, depth + 1)
             if resolved is not None:
                 return resolved
@@ -358,7 +447,7 @@ class ReferenceResolver:
         if not self._symbols.units[symbol.number].is_type:
             return None
         types = self.bases.get(symbol.number, []) if symbol.kind == "super" else [symbol.number]
-        for type_number in self._with_bases(types):
+        for type_number in self.with_bases(types):
             number = self._symbols.member(type_number, name)
             if number >= 0:
                 return ResolvedSymbol(Symbol("unit", number), rank)
@@ -368,7 +457,7 @@ class ReferenceResolver:
                 return self._declared_value(declared, path, type_number, depth)
         return None
 
-    def _with_bases(self, types: Sequence[int]) -> list[int]:
+    def with_bases(self, types: Sequence[int]) -> list[int]:
         lineage = list(types)
         for type_number in lineage:
             if len(lineage) > 100:
@@ -384,6 +473,8 @@ class ReferenceResolver:
         if unit.is_type:
             return ResolvedSymbol(Symbol("value", number), resolved.rank)
         return_type = result_type(unit.signature, unit.family)
+        if not return_type:
+            return self._returned(number, (RESULT,), depth)
         if return_type in _SELF_NAMES:
             owner = self.enclosing_type(number)
             value = ResolvedSymbol(Symbol("value", owner), 0) if owner >= 0 else None

@@ -76,13 +76,15 @@ def javascript_imports(file: SourceFile) -> Iterator[Fact]:
 def _imported_names(node: Node) -> list[tuple[str, str]]:
     """Pairs of exported and local name; ``default`` and ``*`` as in the language."""
     names: list[tuple[str, str]] = []
-    clause = next((c for c in node.named_children if c.type.endswith("clause")), None)
-    for part in named_children(clause):
+    clause = next((c for c in node.named_children if c.type.endswith(("clause", "namespace_export"))), None)
+    if clause is not None and clause.type == "namespace_export":
+        return [("*", text(name)) for name in clause.named_children]
+    for part in [clause] if clause is not None and clause.type == "export_clause" else named_children(clause):
         if part.type == "identifier":
             names.append(("default", text(part)))
         elif part.type == "namespace_import":
             names += [("*", text(name)) for name in part.named_children[-1:]]
-        elif part.type == "named_imports":
+        elif part is not None and part.type in ("named_imports", "export_clause"):
             names += [(name_of(name), child_text(name, "alias") or name_of(name)) for name in part.named_children]
     return names
 

@@ -14,3 +14,16 @@
 (variable_declarator name: (identifier) @variable value: (call_expression function: (_) @_made))
 (assignment_expression left: [(identifier) (member_expression)] @variable
   right: (new_expression constructor: (_) @_made))
+
+(member_expression) @read
+(assignment_expression left: (member_expression) @write)
+(function_declaration body: (statement_block (return_statement (_) @result)))
+(method_definition body: (statement_block (return_statement (_) @result)))
+(variable_declarator value: (arrow_function body: [
+  (statement_block (return_statement (_) @result))
+  (new_expression) @result
+  (call_expression) @result]))
+
+(export_statement "default" value: (_) @default)
+(export_statement "default" declaration: (_ name: (_) @default))
+((assignment_expression left: (member_expression) @_left right: (_) @default) (#eq? @_left "module.exports"))

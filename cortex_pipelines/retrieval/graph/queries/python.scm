@@ -14,3 +14,9 @@
 (assignment left: [(identifier) (attribute)] @variable right: (call function: (_) @_made))
 (as_pattern (call function: (_) @_made) alias: (as_pattern_target (identifier) @variable))
 (for_statement left: (identifier) @variable)
+
+(decorator [(identifier) @decorator (attribute) @decorator (call function: (_) @decorator)])
+(attribute) @read
+(assignment left: (attribute) @write)
+(return_statement (_) @result)
+(yield (_) @yield)

@@ -20,3 +20,4 @@
 (let_declaration pattern: (identifier) @variable value: (call_expression function: (_) @_made))
 (let_declaration pattern: (identifier) @variable value: (struct_expression name: (_) @_type))
 (field_declaration name: (field_identifier) @field type: (_) @_type)
+(token_tree (identifier) @macro . (token_tree))

@@ -1,0 +1,52 @@
+"""Which code is a test, and which of its functions and calls are test cases."""
+
+import polars as pl
+
+from cortex_pipelines.schemas.extraction import TEST_CASES
+
+# Python: pytest and unittest. Go: go test. JavaScript: folders and endings that jest, mocha,
+# vitest and node's runner look for. Java: surefire's and failsafe's patterns.
+_FILES = {
+    "python": r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.pyi?$|(^|/)tests?/",
+    "javascript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|specs?)/",
+    "typescript": r"[._-](test|spec|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|specs?)/",
+    "java": (
+        r"(^|/)src/(test|it|integrationTest)/"
+        r"|(^|/)(Test[A-Z][^/]*|[^/]*(Tests?|IT|TestCase))\.java$"
+    ),
+    "go": r"_test\.go$",
+    "rust": r"(^|/)(tests?|benches)(/|\.rs$)|_tests?\.rs$",
+}
+_NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
+# An annotation or attribute makes it a test, in whatever file it is.
+_MARKERS = {
+    "java": r"@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b",
+    "rust": r"#\[\s*(\w+\s*::\s*)*(test|test_case|rstest|quickcheck|proptest)\b",
+}
+# Markers precede the function, so its body is not searched.
+_HEAD_CHARS = 400
+
+
+def in_test_file() -> pl.Expr:
+    """Whether a unit's path is a test file in its language."""
+    matches = (
+        (pl.col("language") == language) & pl.col("path").str.contains(pattern) for language, pattern in _FILES.items()
+    )
+    return pl.any_horizontal(*matches)
+
+
+def in_test_code() -> pl.Expr:
+    """Whether a unit is in a test file, or in a module of tests in the file that they test, as in Rust."""
+    return in_test_file() | ((pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod (\w+_)?tests?(_\w+)?\b"))
+
+
+def select_test_cases(definitions: pl.DataFrame) -> pl.DataFrame:
+    """The test cases among definitions, whose ``kind`` may be ``test``."""
+    head = pl.col("code").str.head(_HEAD_CHARS)
+    has_test_name, has_marker = (
+        pl.any_horizontal(*((pl.col("language") == name) & text.str.contains(rule) for name, rule in rules.items()))
+        for text, rules in ((pl.col("name"), _NAMES), (head, _MARKERS))
+    )
+    function = pl.col("kind").is_in(("function", "method")) & (has_test_name & in_test_file() | has_marker)
+    call = (pl.col("kind") == "test") & in_test_file()
+    return definitions.filter(function | call).select(list(TEST_CASES.schema))
