@@ -37,7 +37,9 @@ def in_test_file() -> pl.Expr:
 
 def in_test_code() -> pl.Expr:
     """Whether a unit is in a test file, or in a module of tests in the file that they test, as in Rust."""
-    return in_test_file() | ((pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod (\w+_)?tests?(_\w+)?\b"))
+    return in_test_file() | (
+        (pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod (\w+_)?tests?(_\w+)?\b")
+    )
 
 
 def select_test_cases(definitions: pl.DataFrame) -> pl.DataFrame:
