@@ -42,10 +42,11 @@ def write_card(
     """Write an adapter's model card next to its verdict."""
     training, metrics = _json(adapter / TRAINING), _json(evaluation / "metrics.json")
     comparison, verdict = _json(evaluation / "comparison.json"), read_verdict(out) or {}
+    settings = [f"{name}: {json.dumps(value)}" for name, value in sorted((training.get("settings") or {}).items())]
     parts = [
         ("", _summary(model, version, training, verdict)),
         ("What it was trained on", _data_set_table(data)),
-        ("How it was trained", _settings(training)),
+        ("How it was trained", ["```yaml", "\n".join(settings), "```"]),
         ("What was measured", _metrics_table(metrics, comparison)),
         ("What it was not shown to do", _not_shown(metrics, verdict, data)),
         ("Limits", [f"- {line}" for line in _LIMITS]),
@@ -77,14 +78,11 @@ def _data_set_table(data: Sequence[TrainingDataSet]) -> list[str]:
     lines = ["| data set | version | examples | licences of the files |", "| --- | --- | --- | --- |"]
     for source in data:
         rows = _train_entries(source)
-        counts = (
-            rows.group_by(pl.col("licence").fill_null("not known"))
-            .len()
-            .sort(["len", "licence"], descending=[True, False])
-        )
+        counts = rows.group_by(pl.col("licence").fill_null("not known")).len()
+        counts = counts.sort(["len", "licence"], descending=[True, False])
         licences = ", ".join(f"{name} ({count})" for name, count in counts.iter_rows()) or "none"
         simulated = rows.filter(pl.col("origin") == SIMULATION).height
-        count = f"{rows.height}, {simulated} of them simulated" if simulated else f"{rows.height}"
+        count = f"{rows.height}" + (f", {simulated} of them simulated" if simulated else "")
         lines.append(f"| {source.name} | `{source.version}` | {count} | {licences} |")
     note = "Examples are those of the train split; a token budget may have taken a sample of them."
     return [*lines, "", note]
@@ -95,22 +93,12 @@ def _train_entries(source: TrainingDataSet) -> pl.DataFrame:
     return manifest.filter(pl.col("split") == "train")
 
 
-def _settings(training: Mapping[str, Any]) -> list[str]:
-    settings = training.get("settings") or {}
-    lines = "\n".join(f"{name}: {json.dumps(settings[name])}" for name in sorted(settings))
-    return ["```yaml", lines, "```"]
-
-
 def _metrics_table(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list[str]:
-    reference = (comparison.get("reference") or {}).get("version")
-    against = f"the champion `{reference}`" if reference else "the base alone"
-    note = (comparison.get("reference") or {}).get("note")
-    lines = [
-        f"On held-out code of the project; the reference is {against}." + (f" {note}" if note else ""),
-        "",
-        "| figure | value | interval |",
-        "| --- | --- | --- |",
-    ]
+    reference = comparison.get("reference") or {}
+    against = f"the champion `{reference['version']}`" if reference.get("version") else "the base alone"
+    note = f" {reference['note']}" if reference.get("note") else ""
+    lines = [f"On held-out code of the project; the reference is {against}.{note}", ""]
+    lines += ["| figure | value | interval |", "| --- | --- | --- |"]
     for name in sorted(metrics):
         if metrics[name] is not None and not name.endswith(("_low", "_high")):
             interval = _interval(metrics, name)

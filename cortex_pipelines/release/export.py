@@ -1,6 +1,5 @@
 """Export a released adapter in other programs' formats, verified and signed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,21 +38,13 @@ def export(
     base_gguf: Path | None = None,
     openssf: bool = False,
 ) -> Exported:
-    """Export a released adapter, reload it, compare it, and sign it.
+    """Export a released adapter to an absent or empty folder, reload it, compare it, and sign it.
 
-    Args:
-        project: The project.
-        reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
-        form: Format of the export.
-        out: Output folder, absent or empty; unchanged if a check fails.
-        task: Task of the adapter, for models with one adapter per task.
-        base_gguf: GGUF file of the base for ``ollama``; None for the pinned base's.
-        openssf: Also sign in OpenSSF's format.
-
-    Raises:
-        LookupError: unknown version, or no version was released.
-        UntrustedModelError: its files differ from the released ones.
-        ExportError: the format does not support it, or the export answers differently.
+    ``reference``: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``. ``task``: of the adapter, for models
+    with one adapter per task. ``base_gguf``: GGUF file of the base for ``ollama``; None for the pinned base's.
+    ``openssf``: also sign in OpenSSF's format. Raises ``LookupError`` for an unknown version or where none was
+    released, ``UntrustedModelError`` if its files differ from the released ones, ``ExportError`` if the format does not
+    support it or the export answers differently; ``out`` is then unchanged.
     """
     if openssf:
         require_signer()
@@ -68,39 +59,24 @@ def export(
             f"{model.name} ({version}) was trained on {source_version.base['name']}, models.base "
             f"in params.yaml is {base_name(pinned)}; set it to that base and run `cortex update`"
         )
+    card = verdict_folder(project.root, model) / CARD
+    card_text = card.read_text(encoding="utf-8") if card.is_file() else ""
     source = Source(
         model=model.name,
         version=version,
         number=numbers(moves(project.root, model)).get(version, ""),
         folder=adapter_folder(source_version.folder, task),
         base=resolve_base(pinned, project.root),
-        card=_card(verdict_folder(project.root, model) / CARD, version),
+        card=card_text if version in card_text else "",
     )
-
-    def ollama(source: Source, folder: Path) -> ExportChecks:
-        gguf = base_gguf or _only_gguf(weights_folder(pinned.source, pinned.pin, project.root))
-        return write_ollama(source, gguf, folder)
-
-    writers: dict[str, Callable[[Source, Path], ExportChecks]] = {
-        "peft": write_peft,
-        "merged": write_merged,
-        "gguf": write_gguf,
-        "ollama": ollama,
-    }
     with staging_folder(out) as staging:
-        checked = writers[form](source, staging)
+        if form == "ollama":
+            files = sorted(weights_folder(pinned.source, pinned.pin, project.root).glob("*.gguf"))
+            checked = write_ollama(source, base_gguf or (files[0] if len(files) == 1 else None), staging)
+        else:
+            checked = {"peft": write_peft, "merged": write_merged, "gguf": write_gguf}[form](source, staging)
         manifest = make_manifest(staging, model.name, version, source_version.base)
         write_signed(project.root, manifest, staging)
     if openssf:  # this signature contains the folder's name, so sign it in its final location
         sign_openssf(project.root, out)
     return Exported(model.name, version, checked)
-
-
-def _only_gguf(folder: Path) -> Path | None:
-    files = sorted(folder.glob("*.gguf"))
-    return files[0] if len(files) == 1 else None
-
-
-def _card(path: Path, version: str) -> str:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return text if version in text else ""

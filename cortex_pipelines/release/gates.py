@@ -61,35 +61,27 @@ class GateError(ValueError):
 def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     """The gate's verdict on an evaluation.
 
-    Args:
-        metrics: Flat metrics of the evaluation. The gate's ``figure`` with ``_low`` and ``_high`` compares the
-            challenger with its reference; ``items``, or ``clusters`` if items are not independent, is the sample
-            size; guarded metrics go by their names; ``hand_written_sample`` is mentioned in the reason.
-        gate: Requirements.
-
-    Raises:
-        GateError: items were measured, but the gate's ``figure`` is missing from the metrics.
+    Of the flat metrics the gate's ``figure`` with ``_low`` and ``_high`` compares the challenger with its reference;
+    ``items``, or ``clusters`` if items are not independent, is the sample size; guarded metrics go by their names;
+    ``hand_written_sample`` is mentioned in the reason. Raises ``GateError`` if items were measured, but not the figure.
     """
-    support = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
-    improvement = _improvement(metrics, gate) if support.get("items") else {}
-    guards = tuple(_check_guard(name, limits, metrics) for name, limits in sorted(gate.guards.items()))
-    figures = support | improvement | {"smallest_improvement": gate.smallest_improvement}
+    figures = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
+    if figures.get("items"):
+        names = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
+        missing = [name for name in names.values() if name not in metrics]
+        if missing:
+            raise GateError(
+                f"the evaluation's metrics.json has no {', '.join(missing)}; correct `figure` in the "
+                f"release section of params.yaml to one of its names: {', '.join(sorted(metrics))}"
+            )
+        figures |= {name: float(metrics[key]) for name, key in names.items()}
+    guards = tuple(_check_guard(name, limits, metrics.get(name)) for name, limits in sorted(gate.guards.items()))
+    figures["smallest_improvement"] = gate.smallest_improvement
     verdict, reason = _judge(figures, gate, guards)
     if metrics.get("hand_written_sample"):
         reason += f". {SAMPLE}"
         figures["hand_written_sample"] = 1.0
     return Verdict(verdict, reason, figures, guards)
-
-
-def _improvement(metrics: Mapping[str, float], gate: GateSettings) -> dict[str, float]:
-    figures = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
-    missing = [name for name in figures.values() if name not in metrics]
-    if missing:
-        raise GateError(
-            f"the evaluation's metrics.json has no {', '.join(missing)}; correct `figure` in the "
-            f"release section of params.yaml to one of its names: {', '.join(sorted(metrics))}"
-        )
-    return {name: float(metrics[key]) for name, key in figures.items()}
 
 
 def _judge(
@@ -99,9 +91,10 @@ def _judge(
     if support < gate.smallest_items:
         return "kept", (f"{support} independent held-out items, {gate.smallest_items} are needed to compare")
     broken = [guard for guard in guards if not guard.passed]
-    refusing = [_describe_guard(guard) for guard in broken if not _asks_to_show(guard)]
+    # a guard that an interval has to lie above a limit asks for evidence
+    refusing = [guard for guard in broken if not guard.name.endswith("_low") or guard.at_least is None]
     if refusing:
-        return "refused", f"guard broken: {'; '.join(refusing)}"
+        return "refused", f"guard broken: {'; '.join(map(_describe_guard, refusing))}"
     low, high = figures["improvement_low"], figures["improvement_high"]
     interval = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
     smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
@@ -115,8 +108,7 @@ def _judge(
     return "kept", f"no sufficient improvement: {interval} does not lie above {smallest}"
 
 
-def _check_guard(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> GuardResult:
-    value = metrics.get(name)
+def _check_guard(name: str, limits: GuardSettings, value: float | None) -> GuardResult:
     passed = (
         value is not None
         and (limits.at_least is None or value >= limits.at_least)
@@ -125,28 +117,14 @@ def _check_guard(name: str, limits: GuardSettings, metrics: Mapping[str, float])
     return GuardResult(name, value, limits.at_least, limits.at_most, passed)
 
 
-def _asks_to_show(guard: GuardResult) -> bool:
-    """Whether a guard requires an interval to lie above a limit."""
-    return guard.name.endswith("_low") and guard.at_least is not None
-
-
 def _describe_guard(guard: GuardResult) -> str:
+    name = f"{guard.name} ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else guard.name
     if guard.value is None:
         remedy = _WAYS_TO_MEASURE.get(guard.name, "have the evaluation measure it")
-        return (
-            f"{guard.name}{_meaning(guard)} was not measured: {remedy}; or take the guard out of "
-            "the release section of params.yaml"
-        )
-    limits = [
-        f"{words} {limit:g}"
-        for words, limit in (("at least", guard.at_least), ("at most", guard.at_most))
-        if limit is not None
-    ]
-    return f"{guard.name}{_meaning(guard)} is {guard.value:.4g}, must be {' and '.join(limits)}"
-
-
-def _meaning(guard: GuardResult) -> str:
-    return f" ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else ""
+        return f"{name} was not measured: {remedy}; or take the guard out of the release section of params.yaml"
+    limits = (("at least", guard.at_least), ("at most", guard.at_most))
+    limits_text = " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
+    return f"{name} is {guard.value:.4g}, must be {limits_text}"
 
 
 FILE = "verdict.json"
@@ -154,10 +132,8 @@ FILE = "verdict.json"
 
 def judge(metrics: Mapping[str, float | None], model_version: str, gate: GateSettings, out: Path) -> Verdict:
     """Apply the gate to an evaluation and write the verdict."""
-    figures = {name: value for name, value in metrics.items() if value is not None}
-    verdict = decide(figures, gate)
-    content = {"model_version": model_version, **verdict.as_dict()}
-    text = json.dumps(content, indent=1, sort_keys=True)
+    verdict = decide({name: value for name, value in metrics.items() if value is not None}, gate)
+    text = json.dumps({"model_version": model_version, **verdict.as_dict()}, indent=1, sort_keys=True)
     (out / FILE).write_text(text + "\n", encoding="utf-8")
     return verdict
 
@@ -169,9 +145,7 @@ def read_metrics(evaluation: Path) -> dict[str, float | None]:
 
 def read_verdict(folder: Path) -> dict[str, Any] | None:
     path = folder / FILE
-    if not path.exists():
-        return None
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    loaded: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return loaded
 
 
@@ -204,16 +178,17 @@ def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysi
     """Analyse a canary; None while it has to continue."""
     min_answers, max_answers = int(rules["least_answers"]), int(rules["most_answers"])
     look = look_of(min(canary.answered, champion.answered), min_answers)
+    shares = [f"{count.failed} of {count.answered} answers" for count in (canary, champion)]
+    words = f"fails in {shares[0]}, the champion {shares[1]}"
     if look:
         low, high = _difference(canary, champion, 1 - _ERROR / 2**look)
-        comparison = f"{_share(canary)}, the champion {_share(champion)}: {low:+.1%} to {high:+.1%}"
+        comparison = f"{words}: {low:+.1%} to {high:+.1%}"
         if low > 0:
-            return Analysis("failure", f"fails in {comparison}")
+            return Analysis("failure", comparison)
         if high < float(rules["margin"]):
-            return Analysis("success", f"fails in {comparison}, within {rules['margin']:.1%}")
+            return Analysis("success", f"{comparison}, within {rules['margin']:.1%}")
     if canary.answered >= max_answers:
-        comparison = f"{_share(canary)}, the champion {_share(champion)}"
-        return Analysis("inconclusive", f"fails in {comparison}, which decides nothing")
+        return Analysis("inconclusive", f"{words}, which decides nothing")
     return None
 
 
@@ -225,7 +200,3 @@ def _difference(canary: Count, champion: Count, confidence: float) -> tuple[floa
     below = math.hypot(first.estimate - first.low, second.high - second.estimate)
     above = math.hypot(first.high - first.estimate, second.estimate - second.low)
     return difference - below, difference + above
-
-
-def _share(count: Count) -> str:
-    return f"{count.failed} of {count.answered} answers"

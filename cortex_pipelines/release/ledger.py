@@ -123,14 +123,17 @@ def ensure_keys(root: Path, models: list[ReleasedModel]) -> None:
     lock = read_yaml(root / FILE)
     champions: dict[str, Any] = {}
     for model in sorted(models, key=lambda m: m.name):
-        value = look_up(lock, model.key)
-        if model.partition:
-            champions.setdefault(model.asset, {})[model.partition] = value
-        else:
-            champions[model.asset] = value
+        _set(champions, model, look_up(lock, model.key))
     updated = {"champions": champions, "ledger": lock.get("ledger") or []}
     if lock != updated:
         write_yaml(root / FILE, updated)
+
+
+def _set(champions: dict[str, Any], model: ReleasedModel, value: Any) -> None:
+    if model.partition:
+        champions.setdefault(model.asset, {})[model.partition] = value
+    else:
+        champions[model.asset] = value
 
 
 def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntry) -> None:
@@ -140,12 +143,7 @@ def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntr
     """
     lock = read_yaml(root / FILE)
     if load_pin(None, look_up(lock, model.key)) != pin:  # rewriting a key counts as a change
-        champions = lock.setdefault("champions", {})
-        value = {"champion": pin.champion, "previous": pin.previous}
-        if model.partition:
-            champions.setdefault(model.asset, {})[model.partition] = value
-        else:
-            champions[model.asset] = value
+        _set(lock.setdefault("champions", {}), model, {"champion": pin.champion, "previous": pin.previous})
     lock.setdefault("ledger", []).append(entry.as_dict())
     write_yaml(root / FILE, lock)
 
@@ -174,10 +172,7 @@ def archived(lines: Sequence[LedgerEntry], current: str | None) -> list[str]:
 
 
 def previous_champion(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
-    for line in lines:
-        if line.action == "promote" and line.version == version:
-            return line.previous
-    return None
+    return next((line.previous for line in lines if line.action == "promote" and line.version == version), None)
 
 
 def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
@@ -191,20 +186,21 @@ def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
     return False
 
 
-def made_from(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | None:
-    inputs = [e.made_from for e in lines if e.version == version and e.made_from]
-    return inputs[-1] if inputs else None
+def latest(lines: Sequence[LedgerEntry], version: str | None, name: str) -> Any:
+    """The latest record of a version under a name, such as ``plan``; None if there is none."""
+    recorded = (getattr(e, name) for e in reversed(lines) if version and e.version == version)
+    return next((value for value in recorded if value), None)
 
 
 def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | None:
     """Versions of the assets that a released version was made from; None if not recorded."""
-    recorded = [e.inputs for e in lines if e.version == version and e.inputs]
-    return recorded[-1] if recorded else None
+    inputs: dict[str, str] | None = latest(lines, version, "inputs")
+    return inputs
 
 
 def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
-    releases = [e.release for e in lines if version and e.version == version and e.release]
-    return Release(**releases[-1]) if releases else None
+    release = latest(lines, version, "release")
+    return Release(**release) if release else None
 
 
 def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:
@@ -223,17 +219,14 @@ def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, st
         return FIRST, "the first release"
     # after a rollback to the baseline, compare with the newest release
     reference = current if current in number_by_version else list(number_by_version)[-1]
-    step, reason = classify_change(made_from(lines, reference), version_inputs(root, model.address, version))
+    step, reason = classify_change(latest(lines, reference, "made_from"), version_inputs(root, model.address, version))
     return next_free_number(number_by_version[reference], step, number_by_version.values()), f"{step}: {reason}"
 
 
 def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
-    """A former champion by its semantic version or (abbreviated) DVC hash.
+    """A former champion by its semantic version or (abbreviated) DVC hash; ``baseline`` stands for no champion.
 
-    ``baseline`` stands for no champion.
-
-    Raises:
-        LookupError: no version matches, or several do; lists the known ones.
+    Raises ``LookupError`` if no version matches, or several do.
     """
     if reference == BASELINE:
         return None
@@ -244,8 +237,3 @@ def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
         problem = "matches more than one version" if matches else "was never champion"
         raise LookupError(f"{reference} {problem}; known versions: {BASELINE}, {version_list}")
     return matches[0]
-
-
-def plan_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, Any] | None:
-    plans = [e.plan for e in lines if e.version == version and e.plan]
-    return plans[-1] if plans and version else None

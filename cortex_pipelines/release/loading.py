@@ -36,18 +36,15 @@ class Lora:
         return sorted(name.removesuffix(A) for name in self.tensors if name.endswith(A))
 
     @cached_property
-    def _config(self) -> Any:
+    def peft_config(self) -> Any:
         from peft import LoraConfig
 
         return LoraConfig.from_peft_type(**dict(self.configuration))
 
-    def require_valid_configuration(self) -> None:
-        _ = self._config
-
     def scale(self, layer: str) -> float:
         from peft.utils.other import get_pattern_key
 
-        config = self._config
+        config = self.peft_config
         alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern.keys(), layer), config.lora_alpha)
         rank = self.tensors[layer + A].shape[0]
         # rank-stabilised LoRA (arXiv 2312.03732) divides by the root of the rank
@@ -62,19 +59,31 @@ class ResidentBase:
     """
 
     def __init__(self, base: BaseModel, precision: Precision = "fp32") -> None:
-        self.base = base
-        self.tokenizer = load_tokenizer(base)
-        self.model = _with_layers(load_causal_model(base, precision))
+        from peft import LoraConfig, get_peft_model
+
+        self.base, self.tokenizer = base, load_tokenizer(base)
+        config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
+        with warnings.catch_warnings():  # transformers warns peft 0.21 about a renamed attribute
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+            self.model: Any = get_peft_model(load_causal_model(base, precision), config).eval()
         self._layers = {name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")}
         self.remove_adapter()
 
     def apply(self, adapter: Lora) -> None:
-        """Apply an adapter in place of the current one. Raises UntrustedModelError: the adapter's layers or shapes
-        do not match the base.
+        """Apply an adapter in place of the current one.
+
+        Raises ``UntrustedModelError`` if its layers or shapes do not match the base.
         """
         from torch.nn import Parameter
 
-        self._require_fit(adapter)
+        for name in adapter.layers:
+            layer = self._layers.get(name)
+            shape = (adapter.tensors[name + A].shape[1], adapter.tensors[name + B].shape[0])
+            if layer is None or shape != (layer.in_features, layer.out_features):
+                raise UntrustedModelError(
+                    f"the adapter does not match {self.base.name}, which has no {name} with "
+                    f"{shape[0]} inputs and {shape[1]} outputs"
+                )
         changed = set(adapter.layers)
         for name, module in self._layers.items():
             module.scaling[_NAME] = adapter.scale(name) if name in changed else 0.0
@@ -84,32 +93,14 @@ class ResidentBase:
                     matrix[_NAME].weight = Parameter(tensor, requires_grad=False)
         self.model.enable_adapter_layers()
 
-    def _require_fit(self, adapter: Lora) -> None:
-        for name in adapter.layers:
-            module = self._layers.get(name)
-            shape = (adapter.tensors[name + A].shape[1], adapter.tensors[name + B].shape[0])
-            if module is None or shape != (module.in_features, module.out_features):
-                raise UntrustedModelError(
-                    f"the adapter does not match {self.base.name}, which has no {name} with "
-                    f"{shape[0]} inputs and {shape[1]} outputs"
-                )
-
     def remove_adapter(self) -> None:
         self.model.disable_adapter_layers()
 
 
-def _with_layers(model: Any) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
-    with warnings.catch_warnings():  # transformers warns peft 0.21 about a renamed attribute
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-        return get_peft_model(model, config).eval()
-
-
 def read_lora(folder: Path) -> Lora:
-    """Read the adapter in a folder, from safetensors only. Raises UntrustedModelError: the adapter is missing, or
-    uses features beyond plain LoRA.
+    """Read the adapter in a folder, from safetensors only.
+
+    Raises ``UntrustedModelError`` if it is missing, or uses features beyond plain LoRA.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -139,16 +130,14 @@ def read_lora(folder: Path) -> Lora:
             raise UntrustedModelError(f"{folder / WEIGHTS}: {name} contains NaN or infinity")
     lora = Lora(configuration, tensors)
     try:
-        lora.require_valid_configuration()
+        lora.peft_config  # noqa: B018 - peft checks it
     except (TypeError, ValueError) as error:
         raise UntrustedModelError(f"{folder / CONFIGURATION} is not valid for peft: {error}") from error
     return lora
 
 
 def adapter_folder(folder: Path, task: str | None) -> Path:
-    """Folder of an adapter, for models with one per task or one for all. Raises LookupError: the model has one
-    adapter per task, and ``task`` is not one of them.
-    """
+    """Folder of an adapter, for models with one per task (``LookupError`` if ``task`` is not one) or one for all."""
     if (folder / WEIGHTS).is_file():
         return folder
     tasks = sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}"))

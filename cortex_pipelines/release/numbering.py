@@ -18,7 +18,6 @@ Change = Literal["major", "minor", "patch"]
 FIRST = "1.0.0"
 
 TASK_FORMAT = 1  # version of the prompt and answer format; increase it when callers have to change
-_FORMAT_SETTINGS = ("adapters.per_task",)  # settings that are part of this format; a missing one counts as off
 
 
 @dataclass(frozen=True)
@@ -41,46 +40,42 @@ def version_inputs(root: Path, address: str, version: str) -> VersionInputs | No
     stage = _stage(root, address, version)
     if stage is None:
         return None
-    deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
-    data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
+    code, data = _dependencies(stage)
     files = stage.get("params") or {}
     parts = [values for file, values in files.items() if file.startswith(f"{FOLDER}/")]
     params = {key: value for values in parts for key, value in values.items()}
-    pins = dict(files.get("sources.lock") or {})
+    pins = sorted(dict(files.get("sources.lock") or {}).items())
+    form = {
+        "number": TASK_FORMAT,
+        "data sets": sorted(path.split("/")[1] for path in data),
+        # a setting that is part of the format; a missing one counts as off
+        "settings": {"adapters.per_task": bool((params.get("adapters") or {}).get("per_task"))},
+    }
+    settings = {key: value for key, value in params.items() if not key.startswith("models.")}
     return VersionInputs(
-        base=value_md5({key: _files(pin) for key, pin in sorted(pins.items())}),
-        format=value_md5(
-            {
-                "number": TASK_FORMAT,
-                "data sets": sorted(path.split("/")[1] for path in data),
-                "settings": {key: bool(_value(params, key)) for key in _FORMAT_SETTINGS},
-            }
-        ),
+        base=value_md5({key: pin.get("files", pin) if isinstance(pin, dict) else pin for key, pin in pins}),
+        format=value_md5(form),
         data=value_md5(data),
-        method=value_md5(
-            {
-                "code": {path: md5 for path, md5 in deps.items() if path not in data},
-                "settings": {key: v for key, v in params.items() if not key.startswith("models.")},
-            }
-        ),
+        method=value_md5({"code": code, "settings": settings}),
     )
 
 
 def inputs_of(root: Path, address: str, version: str) -> dict[str, str] | None:
-    """Versions of the assets that a model's version was made from, by name, from ``dvc.lock``.
-
-    Args and None as for ``version_inputs``.
-    """
+    """Versions of the assets that a model's version was made from, by name; None as for ``version_inputs``."""
     stage = _stage(root, address, version)
-    if stage is None:
-        return None
-    deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
-    return {path.split("/")[1]: md5 for path, md5 in deps.items() if path.startswith("data/")}
+    return stage and {path.split("/")[1]: md5 for path, md5 in _dependencies(stage)[1].items()}
 
 
 def _stage(root: Path, address: str, version: str) -> dict[str, Any] | None:
     stage: Any = (read_yaml(root / "dvc.lock").get("stages") or {}).get(address)
     return stage if stage and str(stage["outs"][0]["md5"]) == version else None
+
+
+def _dependencies(stage: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Code and data of a stage, each as hashes by path."""
+    deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
+    data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
+    return {path: md5 for path, md5 in deps.items() if path not in data}, data
 
 
 def classify_change(before: Mapping[str, str] | None, current: VersionInputs | None) -> tuple[Change, str]:
@@ -110,13 +105,3 @@ def next_free_number(number: str, step: Change, used_numbers: Collection[str]) -
         candidate = f"{major}.{minor}.{patch}"
         if candidate not in used_numbers:
             return candidate
-
-
-def _files(pin: Any) -> Any:
-    return pin.get("files", pin) if isinstance(pin, dict) else pin
-
-
-def _value(params: Mapping[str, Any], dotted: str) -> Any:
-    section, _, key = dotted.partition(".")
-    settings = params.get(section)
-    return settings.get(key) if isinstance(settings, dict) else None

@@ -43,41 +43,30 @@ class LoadedModel:
 def open_adapter(
     project: Project, reference: str, task: str | None = None, resident: ResidentBase | None = None
 ) -> LoadedModel:
-    """Load a released adapter on the project's base for inference.
+    """Load a released adapter on the project's base, or on a loaded one (``resident``), for inference.
 
-    Args:
-        project: The project.
-        reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
-        task: Task of the adapter, for models with one adapter per task.
-        resident: A loaded base to apply the adapter to; None loads it.
-
-    Returns:
-        The base with the adapter; without adapter, with a notice, if the model has no champion yet or the adapter was
-        trained on another base.
-
-    Raises:
-        ProjectError: unknown model, or its files are missing.
-        LookupError: unknown version or task.
-        UntrustedModelError: a file was changed since the release, or its signer is unknown.
+    ``reference``: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``. ``task``: of the adapter, for models
+    with one adapter per task. The base is without adapter, with a notice, if the model has no champion yet or the
+    adapter was trained on another base. Raises ``ProjectError`` for an unknown model or missing files, ``LookupError``
+    for an unknown version or task, ``UntrustedModelError`` if a file was changed since the release, or its signer is
+    unknown.
     """
     pinned = pinned_base(project)
     resident = resident or ResidentBase(resolve_base(pinned, project.root))
     model, version = find_released(project, reference)
-    if version is None:
-        resident.remove_adapter()
-        notice = f"{model.name} has no champion yet: {base_name(pinned)} is used without adapter"
-        return LoadedModel(resident, False, None, notice)
-    released = open_verified(project, model, version)
-    if released.base is None or released.base["digest"] != resident.base.digest:
-        resident.remove_adapter()
+    notice = f"{model.name} has no champion yet: {base_name(pinned)} is used without adapter"
+    if version is not None:
+        released = open_verified(project, model, version)
+        if released.base is not None and released.base["digest"] == resident.base.digest:
+            resident.apply(read_lora(adapter_folder(released.folder, task)))
+            return LoadedModel(resident, True, version, "")
         trained = (released.base or {}).get("name", "no base")
         notice = (
             f"{model.name} ({version}) was trained on {trained}, which is not this "
             f"{resident.base.name}: the base is used without adapter"
         )
-        return LoadedModel(resident, False, None, notice)
-    resident.apply(read_lora(adapter_folder(released.folder, task)))
-    return LoadedModel(resident, True, version, "")
+    resident.remove_adapter()
+    return LoadedModel(resident, False, None, notice)
 
 
 def pinned_base(project: Project) -> PinnedModel:
@@ -86,14 +75,9 @@ def pinned_base(project: Project) -> PinnedModel:
 
 
 def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str | None]:
-    """Resolve a model reference by ``releases.lock`` and the registry.
+    """Resolve a model reference; the version is None if the champion is requested and the model has none.
 
-    Returns:
-        The version is None if the champion is requested and the model has none.
-
-    Raises:
-        ProjectError: unknown model.
-        LookupError: unknown version.
+    Raises ``ProjectError`` for an unknown model, ``LookupError`` for an unknown version.
     """
     name, _, alias = reference.partition("@")
     name, _, number = name.partition("/")
@@ -110,11 +94,10 @@ def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str 
 
 
 def open_verified(project: Project, model: ReleasedModel, version: str) -> VerifiedModel:
-    """The verified files of a version.
+    """The files of a version, verified.
 
-    Raises:
-        ProjectError: the files are neither in the workspace nor in DVC's cache.
-        UntrustedModelError: the files are unsigned, or differ from the signed ones.
+    Raises ``ProjectError`` if they are neither in the workspace nor in DVC's cache, ``UntrustedModelError`` if they are
+    unsigned, or differ from the signed ones.
     """
     folder = model_folder(project, model.asset, model.partition, version)
     signed = signed_folder(project.root, model.name, version)
@@ -125,10 +108,7 @@ def open_verified(project: Project, model: ReleasedModel, version: str) -> Verif
 def open_router(project: Project) -> Router:
     """The champion task router, or the keyword rules without a champion.
 
-    Raises:
-        ProjectError: the champion's files are missing.
-        UntrustedModelError: the files differ from the released ones.
-        RouterError: neither a champion nor a file of rules exists.
+    Raises what ``open_verified`` does, and ``RouterError`` if neither a champion nor a file of rules exists.
     """
     (model,) = [model for model in project_models(project) if model.asset == "task_router"]
     version = champion(project.root, model).champion

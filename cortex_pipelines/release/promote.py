@@ -51,7 +51,7 @@ def promote(
     except PromptFileError as error:
         raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
     custom_templates = templates.project_versions if model.partition else None
-    with _release_lock(project), _release_in_progress(project):
+    with _release_in_progress(project):
         entry = promotion.promote(project.root, model, _current_action(reason), settings, report, custom_templates)
         if entry:
             _apply_release(project, model, entry)
@@ -88,7 +88,7 @@ def promote_passed(
 
 
 def rollback(project: Project, model: ReleasedModel, reason: str, to: str | None) -> LedgerEntry | None:
-    with _release_lock(project), _release_in_progress(project):
+    with _release_in_progress(project):
         entry = promotion.rollback(project.root, model, _current_action(reason), to)
         if entry:
             _apply_release(project, model, entry)
@@ -106,9 +106,8 @@ def conclude(project: Project, model: ReleasedModel, version: str, analysis: Ana
     Repeating it changes nothing, since only the current canary is changed.
     """
     act = _current_action(f"{analysis.conclusion}: {analysis.reason}")
-    with _release_lock(project), _release_in_progress(project):
-        running = promotion.model_roles(project.root, model)["canary"]
-        if running != version:
+    with _release_in_progress(project):
+        if promotion.model_roles(project.root, model)["canary"] != version:
             return None
         if analysis.conclusion == "success":
             entry = promotion.advance(project.root, model, act, version)
@@ -122,38 +121,27 @@ def conclude(project: Project, model: ReleasedModel, version: str, analysis: Ana
 
 
 def sign_released_versions(project: Project) -> int:
-    """Sign unsigned challengers, canaries and champions that are present.
+    """Sign unsigned challengers, canaries and champions that are present; returns how many.
 
     Their expected content is given by DVC's hash in dvc.lock and releases.lock, which are in git.
-
-    Returns:
-        Number of signed versions.
     """
     count = 0
     for model in project_models(project):
         roles = promotion.model_roles(project.root, model)
         for version in sorted({roles[role] for role in _ROLES} - {None}):
-            count += _sign(project, model, version)
+            try:
+                folder = model_folder(project, model.asset, model.partition, version)
+                verify(project.root, folder, signed_folder(project.root, model.name, version), model.name, version)
+            except ProjectError:
+                continue  # not fetched; `dvc pull` and another sync sign it
+            except UntrustedModelError:
+                sign_version(project.root, folder, model.name, version, base_of(folder))
+                count += 1
     return count
 
 
-def _sign(project: Project, model: ReleasedModel, version: str) -> bool:
-    try:
-        folder = model_folder(project, model.asset, model.partition, version)
-    except ProjectError:
-        return False  # not fetched; `dvc pull` and another sync sign it
-    try:
-        verify(project.root, folder, signed_folder(project.root, model.name, version), model.name, version)
-    except UntrustedModelError:
-        sign_version(project.root, folder, model.name, version, base_of(folder))
-        return True
-    return False
-
-
 def finish_release(project: Project) -> str | None:
-    """Update the registry from the ledger after an interrupted promotion or rollback. Returns a message; None if a
-    release is in progress or nothing was unfinished.
-    """
+    """Update the registry after an interrupted promotion or rollback; None if nothing was, or one is in progress."""
     try:
         with _release_lock(project).acquire(timeout=0):
             if not (project.root / RELEASING).exists():
@@ -168,13 +156,14 @@ def finish_release(project: Project) -> str | None:
 @contextmanager
 def _release_in_progress(project: Project) -> Iterator[None]:
     mark = project.root / RELEASING
-    mark.touch()
-    try:
-        yield
-    except (ReleaseError, LookupError):  # refused: nothing changed
+    with _release_lock(project):
+        mark.touch()
+        try:
+            yield
+        except (ReleaseError, LookupError):  # refused: nothing changed
+            mark.unlink()
+            raise
         mark.unlink()
-        raise
-    mark.unlink()
 
 
 def _release_lock(project: Project) -> FileLock:

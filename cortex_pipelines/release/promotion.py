@@ -33,24 +33,25 @@ def promote(
     report: Callable[[str], None] = lambda _: None,
     prompts: Mapping[str, str] | None = None,
 ) -> LedgerEntry | None:
-    """Promote a challenger that passed its gate, to champion or canary.
+    """Promote a challenger that passed its gate, to champion or canary; None if it already is champion, or this canary.
 
-    Returns:
-        The new ledger entry; None if the challenger already is champion, or this canary.
-
-    Raises:
-        ReleaseError: the verdict is missing or not ``promoted``, the model's code is not committed, or the model is
-            too large for the target. Nothing is changed.
+    Raises ``ReleaseError``, and changes nothing, if the verdict is missing or not ``promoted``, the model's code is not
+    committed, or the model is too large for the target.
     """
-    version = _passed_version(root, model)
+    verdict = read_verdict(verdict_folder(root, model))
+    if verdict is None:
+        raise ReleaseError(f"{model.name}: no verdict yet; run `cortex run` first")
+    version = str(verdict["model_version"])
     current, lines = champion(root, model), moves(root, model)
     plan = deployment.plan() if deployment else None
-    if version == current.champion:
-        return None
+    tried = plan is not None and plan["strategy"] in ("canary", "shadow")
     running = ledger.canary(lines)
-    if _is_canary(plan) and running and (running.version, running.plan) == (version, plan):
+    if version == current.champion or (tried and running and (running.version, running.plan) == (version, plan)):
         return None
-    _require_gate(root, model)
+    if verdict["verdict"] != "promoted":
+        raise ReleaseError(
+            f"{model.name}: the gate's verdict is {verdict['verdict']}: {verdict['reason']}; the champion stays"
+        )
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
     number, _ = ledger.next_number(root, model, version)
@@ -58,85 +59,72 @@ def promote(
     answering = read_release(verdict_folder(root, model))
     entry = LedgerEntry(
         **vars(act),
-        action="canary" if _is_canary(plan) else "promote",
+        action="canary" if tried else "promote",
         model=model.name,
         version=version,
         previous=current.champion,
         number=number,
-        made_from=made_from.as_dict() if made_from else ledger.made_from(lines, version),
+        made_from=made_from.as_dict() if made_from else ledger.latest(lines, version, "made_from"),
         plan=plan,
         release=answering.as_dict() if answering and answering.adapter == version else None,
         prompts=dict(prompts) if prompts else None,
         inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
     )
-    pin = current if _is_canary(plan) else ChampionPin(version, current.champion)
-    record(root, model, pin, entry)
+    record(root, model, current if tried else ChampionPin(version, current.champion), entry)
     return entry
 
 
 def advance(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
-    """Make a running canary champion after an analysis of its answers. Returns the new ledger entry; None if
-    ``version`` is no longer the canary.
-    """
-    current, running = champion(root, model), ledger.canary(moves(root, model))
+    """Make a running canary champion after an analysis of its answers; None if ``version`` is no longer the canary."""
+    running = ledger.canary(moves(root, model))
     if running is None or running.version != version:
         return None
+    previous = champion(root, model).champion
     planned = {name: value for name, value in (running.plan or {}).items() if name == "target"}
-    entry = replace(
-        running, **vars(act), action="promote", previous=current.champion, plan={"strategy": "immediate", **planned}
-    )
-    record(root, model, ChampionPin(version, current.champion), entry)
+    plan = {"strategy": "immediate", **planned}
+    entry = replace(running, **vars(act), action="promote", previous=previous, plan=plan)
+    record(root, model, ChampionPin(version, previous), entry)
     return entry
 
 
 def leave_undecided(root: Path, model: ReleasedModel, act: ReleaseAction, version: str) -> LedgerEntry | None:
-    current, running = champion(root, model), ledger.canary(moves(root, model))
+    running = ledger.canary(moves(root, model))
     if running is None or running.version != version:
         return None
     entry = replace(
         running, **vars(act), action="undecided", made_from=None, plan=None, release=None, prompts=None, inputs=None
     )
-    record(root, model, current, entry)
+    record(root, model, champion(root, model), entry)
     return entry
 
 
 def rollback(root: Path, model: ReleasedModel, act: ReleaseAction, to: str | None = None) -> LedgerEntry | None:
-    """End the running canary, else reinstate the previous champion.
+    """End the running canary, else reinstate the previous champion; None if nothing was to be done.
 
-    A second rollback does nothing, so it is safe to repeat; ``to`` goes further back.
-
-    Returns:
-        The new ledger entry; None if nothing was to be done.
-
-    Raises:
-        ReleaseError: the model has no champion.
-        LookupError: ``to`` was never champion.
+    A second rollback does nothing, so it is safe to repeat; ``to`` goes further back. Raises ``ReleaseError`` if the
+    model has no champion, ``LookupError`` if ``to`` was never champion.
     """
-    current, lines = champion(root, model), moves(root, model)
+    pin, lines = champion(root, model), moves(root, model)
     running = ledger.canary(lines)
+    replaced = pin.champion
     if to is None and lines and lines[-1].action == ledger.ROLLED_BACK:
         return None
     if to is None and running:
-        return _roll_back_to(root, model, act, running.version, current)
-    if current.champion is None:
-        raise ReleaseError(f"{model.name}: no champion to roll back")
-    target = ledger.resolve(lines, to) if to else current.previous
-    if target == current.champion:
-        return None
-    pin = ChampionPin(target, ledger.previous_champion(lines, target))
-    return _roll_back_to(root, model, act, current.champion, pin)
-
-
-def _roll_back_to(
-    root: Path, model: ReleasedModel, act: ReleaseAction, replaced: str | None, pin: ChampionPin
-) -> LedgerEntry:
+        replaced = running.version
+    else:
+        if replaced is None:
+            raise ReleaseError(f"{model.name}: no champion to roll back")
+        target = ledger.resolve(lines, to) if to else pin.previous
+        if target == replaced:
+            return None
+        pin = ChampionPin(target, ledger.previous_champion(lines, target))
     entry = LedgerEntry(
         **vars(act),
         action=ledger.ROLLED_BACK,
         model=model.name,
         version=pin.champion,
         previous=replaced,
-        number=ledger.numbers(moves(root, model)).get(pin.champion or ""),
+        number=ledger.numbers(lines).get(pin.champion or ""),
     )
     record(root, model, pin, entry)
     return entry
@@ -144,13 +132,11 @@ def _roll_back_to(
 
 def may_be_promoted(root: Path, model: ReleasedModel) -> bool:
     """Whether a nightly run may promote the challenger: it passed and was not rolled back."""
-    verdict = read_verdict(verdict_folder(root, model))
-    if verdict is None or verdict["verdict"] != "promoted":
+    verdict = read_verdict(verdict_folder(root, model)) or {}
+    version = verdict.get("model_version")
+    if verdict.get("verdict") != "promoted" or version == champion(root, model).champion:
         return False
-    version = str(verdict["model_version"])
-    if version == champion(root, model).champion:
-        return False
-    return not ledger.was_rolled_back(moves(root, model), version)
+    return not ledger.was_rolled_back(moves(root, model), str(version))
 
 
 def verdict_folder(root: Path, model: ReleasedModel) -> Path:
@@ -181,27 +167,8 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
         "next_number": number,
         "next_reason": number_reason,
         "archived": ledger.archived(lines, pin.champion),
-        "plan": ledger.plan_of(lines, canary or pin.champion),
+        "plan": ledger.latest(lines, canary or pin.champion, "plan"),
     }
-
-
-def _is_canary(plan: dict[str, Any] | None) -> bool:
-    return plan is not None and plan["strategy"] in ("canary", "shadow")
-
-
-def _passed_version(root: Path, model: ReleasedModel) -> str:
-    verdict = read_verdict(verdict_folder(root, model))
-    if verdict is None:
-        raise ReleaseError(f"{model.name}: no verdict yet; run `cortex run` first")
-    return str(verdict["model_version"])
-
-
-def _require_gate(root: Path, model: ReleasedModel) -> None:
-    verdict = read_verdict(verdict_folder(root, model)) or {}
-    if verdict["verdict"] != "promoted":
-        raise ReleaseError(
-            f"{model.name}: the gate's verdict is {verdict['verdict']}: {verdict['reason']}; the champion stays"
-        )
 
 
 def _require_committed(root: Path, model: ReleasedModel, version: str, report: Callable[[str], None]) -> None:
@@ -211,8 +178,7 @@ def _require_committed(root: Path, model: ReleasedModel, version: str, report: C
     if not addresses or version_inputs(root, model.address, version) is None:
         report(f"{model.name}: not in dvc.lock, so its code version was not checked")
         return
-    code = code_of(stages, addresses)
-    dirty = uncommitted(root, code)
+    dirty = uncommitted(root, code_of(stages, addresses))
     if dirty is None:
         report(f"{model.name}: no git repository, so whether its code is committed was not checked")
         return
@@ -236,8 +202,7 @@ def _require_size(root: Path, model: ReleasedModel, version: str, deployment: De
     if size > limit:
         raise ReleaseError(
             f"{model.name}: its files take {size:.1f} MiB, the target {deployment.target} "
-            f"allows {limit:g} (deployment.model_mib in params.yaml); "
-            "the champion stays"
+            f"allows {limit:g} (deployment.model_mib in params.yaml); the champion stays"
         )
 
 

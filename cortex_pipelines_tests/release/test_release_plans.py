@@ -16,9 +16,9 @@ from cortex_pipelines.release.ledger import (
     canary,
     champion,
     ensure_keys,
+    latest,
     moves,
     numbers,
-    plan_of,
     resolve,
 )
 from cortex_pipelines.release.promotion import (
@@ -151,7 +151,7 @@ def test_a_plan_reaches_the_ledger_and_not_the_pin(tmp_path: Path) -> None:
     # evaluations depend on this key: with more in it, they would be stale
     assert lock["champions"]["code_adapter"]["demo"] == {"champion": "a", "previous": None}
     assert lock["ledger"][0]["plan"]["target"] == "edge"
-    assert plan_of(moves(tmp_path, MODEL), "a") == lock["ledger"][0]["plan"]
+    assert latest(moves(tmp_path, MODEL), "a", "plan") == lock["ledger"][0]["plan"]
     ensure_keys(tmp_path, [MODEL])
     assert read_yaml(tmp_path / "releases.lock") == lock
 

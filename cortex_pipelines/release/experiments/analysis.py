@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,13 +41,14 @@ class _Answer:
     seconds: float
     vote: str | None = None
 
-    def has(self, plan: ExperimentSpec) -> tuple[bool, bool, bool, bool]:
-        failed = self.became == "failed"
+    def measures(self, plan: ExperimentSpec) -> dict[str, bool]:
         served = self.became in ("answered", "left")
-        good = self.vote == "up" if plan.metric == "accepted" else served and self.vote != "down"
-        withheld = self.became == "refused" or self.flagged
-        slow = plan.slowest is not None and self.seconds > plan.slowest
-        return good, failed, withheld, slow
+        return {
+            "good": self.vote == "up" if plan.metric == "accepted" else served and self.vote != "down",
+            "failed": self.became == "failed",
+            "withheld": self.became == "refused" or self.flagged,
+            "slow": plan.slowest is not None and self.seconds > plan.slowest,
+        }
 
 
 @dataclass
@@ -85,20 +86,17 @@ class ExperimentCounts:
         """
         name = line["id"]
         earlier = self._answers.get(name)
-        if "vote" in line:
-            if earlier is not None:
-                self._replace(name, earlier, _Answer(**{**vars(earlier), "vote": line["vote"]}))
-        elif earlier is None:
-            parts = ("arm", "unit", "became", "flagged", "seconds")
-            answer = _Answer(**{part: line[part] for part in parts})
+        if ("vote" in line) == (earlier is None):
+            return
+        if earlier is None:
+            answer = _Answer(**{part: line[part] for part in ("arm", "unit", "became", "flagged", "seconds")})
             self._arms[answer.arm].seconds.append(answer.seconds)
-            self._replace(name, None, answer)
-
-    def _replace(self, name: str, old: _Answer | None, new: _Answer) -> None:
-        old_measures = old.has(self.plan) if old else (False,) * len(_MEASURES)
-        steps = {m: has - was for m, has, was in zip(_MEASURES, new.has(self.plan), old_measures, strict=True)}
-        self._arms[new.arm].change(new.unit or name, 0 if old else 1, steps)
-        self._answers[name] = new
+        else:
+            answer = replace(earlier, vote=line["vote"])
+        before = earlier.measures(self.plan) if earlier else dict.fromkeys(_MEASURES, False)
+        steps = {measure: has - before[measure] for measure, has in answer.measures(self.plan).items()}
+        self._arms[answer.arm].change(answer.unit or name, 0 if earlier else 1, steps)
+        self._answers[name] = answer
 
     def sums(self, measure: str) -> tuple[UnitSums, UnitSums]:
         first, second = (self._arms[arm].sums[measure] for arm in ARMS)
@@ -134,20 +132,13 @@ class ExperimentCounts:
 
     def result(self) -> ExperimentOutcome | None:
         """The outcome by the stopping rule; None while the experiment continues."""
-        return self._invalid_outcome() or self._guardrail_outcome() or self._comparison_outcome()
-
-    def _invalid_outcome(self) -> ExperimentOutcome | None:
-        if self.ratio() <= 1 / _RATIO_ERROR:
-            return None
-        first, second = (len(self._arms[arm].units) for arm in ARMS)
-        return ExperimentOutcome(
-            "invalid",
-            f"{second} of {first + second} users got b, where {self.plan.share:.0%} were planned: "
-            "requests are lost or counted twice, so nothing can be concluded",
-        )
-
-    def _guardrail_outcome(self) -> ExperimentOutcome | None:
-        plan = self.plan
+        plan, good = self.plan, self.sums("good")
+        if self.ratio() > 1 / _RATIO_ERROR:
+            first, second = (len(self._arms[arm].units) for arm in ARMS)
+            words = f"{second} of {first + second} users got b, where {plan.share:.0%} were planned"
+            return ExperimentOutcome(
+                "invalid", f"{words}: requests are lost or counted twice, so nothing can be concluded"
+            )
         for measure in ("failed", "withheld"):
             low, high = self.interval(measure, _GUARD_ERROR, 2)
             if low > plan.tolerance:
@@ -157,18 +148,14 @@ class ExperimentCounts:
         if lower_share(slow, _GUARD_ERROR, 2 * plan.smallest) > _TAIL:
             words = f"{slow.y} of {slow.n} answers of b took longer than {plan.slowest:g} s"
             return ExperimentOutcome("guardrail", f"{words}, where {_TAIL:.0%} may")
-        return None
-
-    def _comparison_outcome(self) -> ExperimentOutcome | None:
-        plan, first = self.plan, self.sums("good")
         low, high = self.interval("good")
         words = f"{self._shares('good')}: {low:+.1%} to {high:+.1%}"
         if low > 0 or high < 0:
             return ExperimentOutcome("better" if low > 0 else "worse", words)
         # without votes both shares are 0 and nothing was compared
-        if -plan.smallest < low and high < plan.smallest and any(sums.y for sums in first):
+        if -plan.smallest < low and high < plan.smallest and any(sums.y for sums in good):
             return ExperimentOutcome("no difference", f"{words}, within {plan.smallest:.1%}")
-        if sum(sums.n for sums in first) >= plan.most_answers:
+        if sum(sums.n for sums in good) >= plan.most_answers:
             return ExperimentOutcome("inconclusive", f"{words}, which decides nothing")
         return None
 

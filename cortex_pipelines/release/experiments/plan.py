@@ -121,11 +121,12 @@ class ExperimentLog:
         """All experiments; unfinished lines of killed processes are ignored."""
         plans: dict[str, ExperimentSpec] = {}
         ends: dict[str, ExperimentEnd] = {}
-        for line in _lines(self.path):
-            if "outcome" in line:
-                ends.setdefault(line["id"], ExperimentEnd(**line))
-            else:
-                plans.setdefault(line["id"], ExperimentSpec(**line))
+        for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():
+            entry = decode_line(line)
+            if entry is not None and "outcome" in entry:
+                ends.setdefault(entry["id"], ExperimentEnd(**entry))
+            elif entry is not None:
+                plans.setdefault(entry["id"], ExperimentSpec(**entry))
         return [ExperimentRecord(plan, ends.get(name)) for name, plan in plans.items()]
 
     def running(self, project: str) -> ExperimentSpec | None:
@@ -138,12 +139,9 @@ class ExperimentLog:
         return self.state / FOLDER / f"{plan.id}.jsonl"
 
     def forget(self, user: str, project: str | None) -> int:
-        """Replace a user's pseudonym by a random one; counts do not change.
+        """Replace a user's pseudonym by a random one, and return how often; counts do not change.
 
         Lines keep their length, so a gateway that reads the file can continue.
-
-        Returns:
-            Number of replaced pseudonyms.
         """
         count = 0
         for plan in (entry.plan for entry in self.entries()):
@@ -164,14 +162,6 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
     """Append a line of JSON, separated from an unfinished line of a killed process."""
     with open_for_append(path) as file:
         file.write(line_start(file) + json.dumps(line, sort_keys=True).encode() + b"\n")
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    return [line for line in map(decode_line, lines) if line is not None]
 
 
 def decode_line(line: bytes) -> dict[str, Any] | None:

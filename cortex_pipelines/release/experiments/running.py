@@ -146,14 +146,11 @@ def experiment_log(root: Path) -> ExperimentLog:
 
 
 def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
-    """End the running experiment of a project and return its record. Raises ExperimentError: no experiment is
-    running.
-    """
+    """End the running experiment of a project and return its record; ``ExperimentError`` if none is running."""
     plan = experiment_log(root).running(project)
     if plan is None:
         raise ExperimentError(f"no experiment is under way on {project}; nothing to stop")
-    end = finish(root, plan, ExperimentOutcome("stopped", reason), getpass.getuser())
-    return ExperimentRecord(plan, end)
+    return ExperimentRecord(plan, finish(root, plan, ExperimentOutcome("stopped", reason), getpass.getuser()))
 
 
 def finish(root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway") -> ExperimentEnd:

@@ -1,7 +1,7 @@
 """Adapters and base models as GGUF, for llama.cpp and programs based on it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cortex_pipelines.adapters.data.packing import token_texts
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
-from cortex_pipelines.release.exports.source import CARD, ExportChecks, ExportError, Source
+from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
 from cortex_pipelines.release.loading import A, B, Lora, read_lora
 
 Array = npt.NDArray[np.float32]
@@ -70,14 +70,31 @@ class Pair:
 
 
 def write_gguf(source: Source, out: Path) -> ExportChecks:
-    """Write an adapter as GGUF and compare every tensor with the safetensors. Raises ExportError: the base's
-    architecture is not supported, a layer has no GGUF name, or the file differs from the adapter.
+    """Write an adapter as GGUF and compare every tensor with the safetensors.
+
+    GGUF readers divide the file's alpha by the rank only, so for a rank-stabilised adapter it is the configured alpha
+    times the root of the rank. It is that of the first layer; others are rescaled to it. Raises ``ExportError`` if the
+    base's architecture is not supported, a layer has no GGUF name, or the file differs from the adapter.
     """
+    import gguf
+
     layout, pairs = layout_of(source.base.folder), read_pairs(read_lora(source.folder))
-    alpha = _alpha(pairs)
-    _write(source, layout, pairs, alpha, out / ADAPTER)
-    if source.card:
-        (out / CARD).write_text(source.card, encoding="utf-8")
+    if not pairs:
+        raise ExportError("the adapter has no layers")
+    alpha = float(pairs[0].scale * pairs[0].a.shape[0])
+    writer = gguf.GGUFWriter(out / ADAPTER, layout.architecture)
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+    writer.add_name(source.model)
+    writer.add_version(source.number or source.version)
+    for pair in pairs:
+        name = _name(layout, pair.layer)
+        b = pair.b[layout.rows(pair.layer, pair.b.shape[0])] * np.float32(pair.scale * pair.a.shape[0] / alpha)
+        writer.add_tensor(f"{name}.lora_a", np.ascontiguousarray(pair.a, dtype=np.float32))
+        writer.add_tensor(f"{name}.lora_b", np.ascontiguousarray(b, dtype=np.float32))
+    _finish(writer)
+    source.write_card(out)
     largest = compare_gguf(out / ADAPTER, layout, pairs)
     return ExportChecks(
         (f"read again, all {2 * len(pairs)} tensors are those of the safetensors",),
@@ -86,26 +103,25 @@ def write_gguf(source: Source, out: Path) -> ExportChecks:
     )
 
 
+def _finish(writer: Any) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def read_pairs(adapter: Lora) -> list[Pair]:
+    tensors = adapter.tensors
     return [
-        Pair(
-            layer.removeprefix(_PREFIX),
-            adapter.tensors[layer + A].numpy(),
-            adapter.tensors[layer + B].numpy(),
-            adapter.scale(layer),
-        )
+        Pair(layer.removeprefix(_PREFIX), tensors[layer + A].numpy(), tensors[layer + B].numpy(), adapter.scale(layer))
         for layer in adapter.layers
     ]
 
 
 def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
-    """Read a GGUF adapter back and compare it with the original matrices.
+    """Largest difference of a value of a GGUF adapter, relative to the largest value of its tensor.
 
-    Returns:
-        Largest difference of a value, relative to the largest value of its tensor.
-
-    Raises:
-        ExportError: a tensor is missing, unexpected, or differs.
+    Raises ``ExportError`` if a tensor is missing, unexpected, or differs.
     """
     tensors, alpha = read_gguf(path)
     expected_names = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
@@ -137,45 +153,6 @@ def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
     return tensors, alpha
 
 
-def _alpha(pairs: list[Pair]) -> float:
-    """The file's alpha, from its first layer; other layers are rescaled to it.
-
-    GGUF readers divide it by the rank only, so for a rank-stabilised adapter it is the configured alpha times the root
-    of the rank.
-    """
-    if not pairs:
-        raise ExportError("the adapter has no layers")
-    return float(pairs[0].scale * pairs[0].a.shape[0])
-
-
-def _write(source: Source, layout: GgufLayout, pairs: list[Pair], alpha: float, path: Path) -> None:
-    import gguf
-
-    writer = gguf.GGUFWriter(path, layout.architecture)
-    writer.add_type(gguf.GGUFType.ADAPTER)
-    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
-    writer.add_name(source.model)
-    writer.add_version(source.number or source.version)
-    for name, tensor in _tensors(layout, pairs, alpha).items():
-        writer.add_tensor(name, tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def _tensors(layout: GgufLayout, pairs: list[Pair], alpha: float) -> Mapping[str, Array]:
-    tensors: dict[str, Array] = {}
-    for pair in pairs:
-        name = _name(layout, pair.layer)
-        factor = np.float32(pair.scale * pair.a.shape[0] / alpha)
-        b = pair.b[layout.rows(pair.layer, pair.b.shape[0])] * factor
-        tensors[f"{name}.lora_a"] = np.ascontiguousarray(pair.a, dtype=np.float32)
-        tensors[f"{name}.lora_b"] = np.ascontiguousarray(b, dtype=np.float32)
-    return tensors
-
-
 def _name(layout: GgufLayout, layer: str) -> str:
     tensor_name = layout.name_of(layer)
     if tensor_name is None:
@@ -193,10 +170,7 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
     """Write a base's weights and the texts of its tokens.
 
     The file is for programs that send token ids: it has the text of each token, complete characters only, but no
-    tokenisation rules.
-
-    Raises:
-        ExportError: its architecture is not supported, or a layer has no GGUF name.
+    tokenisation rules. Raises ``ExportError`` if its architecture is not supported, or a layer has no GGUF name.
     """
     import gguf
 
@@ -206,7 +180,7 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
     writer.add_name(base.name)
     _add_shape(writer, config)
     _add_tokens(writer, load_tokenizer(base), int(config["vocab_size"]))
-    for name, tensor in _weights(base.folder):
+    for name, tensor in weights_of(base.folder):
         end = _WEIGHT if name.endswith(_WEIGHT) else _BIAS
         layer = name.removesuffix(end)
         if layer == "lm_head" and config.get("tie_word_embeddings"):
@@ -217,10 +191,7 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
         rows = tensor[layout.rows(layer, tensor.shape[0])]
         short = width == "fp16" and rows.ndim > 1
         writer.add_tensor(gguf_name + end, rows.astype(np.float16) if short else rows)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    _finish(writer)
 
 
 def _add_shape(writer: Any, config: dict[str, Any]) -> None:
@@ -256,7 +227,9 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     """
     import gguf
 
-    letters = _byte_letters()
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    substitutes = iter(range(256, 512))
+    letters = [chr(byte) if byte in plain else chr(next(substitutes)) for byte in range(256)]
     used_names: set[str] = set()
     names, kinds = [], []
     for token, text in enumerate(token_texts(tokenizer, size)):
@@ -277,16 +250,13 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     writer.add_add_bos_token(False)
 
 
-def _byte_letters() -> list[str]:
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    substitutes = iter(range(256, 512))
-    return [chr(byte) if byte in plain else chr(next(substitutes)) for byte in range(256)]
-
-
-def _weights(folder: Path) -> Iterator[tuple[str, Array]]:
+def weights_of(folder: Path, ends: tuple[str, ...] = ("",)) -> Iterator[tuple[str, Array]]:
+    """Tensors of a folder's safetensors files with such names, one at a time."""
     from safetensors import safe_open
 
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            for name in sorted(file.keys()):
-                yield name, file.get_tensor(name).float().numpy()
+            names = file.keys()
+            for name in sorted(names):
+                if name.endswith(ends):
+                    yield name, file.get_tensor(name).float().numpy()

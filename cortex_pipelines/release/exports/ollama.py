@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortex_pipelines.release.exports.gguf_files import ADAPTER, Array, layout_of, write_gguf
+from cortex_pipelines.release.exports.gguf_files import ADAPTER, layout_of, weights_of, write_gguf
 from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
 
 PROMPT = "def read_lines(path):\n    "
@@ -18,11 +18,8 @@ _SECONDS = 300
 def generate(base: Path, adapter: Path) -> str | None:
     """Greedy completion of a fixed prompt by base and adapter in llama.cpp.
 
-    Returns:
-        None if llama.cpp is not installed: neither ``llama-cli`` on the PATH nor the Python package ``llama_cpp``.
-
-    Raises:
-        ExportError: llama.cpp cannot load the files, or generates nothing.
+    None without llama.cpp: neither ``llama-cli`` on the PATH nor the Python package ``llama_cpp``. Raises
+    ``ExportError`` if llama.cpp cannot load the files, or generates nothing.
     """
     program = shutil.which("llama-cli")
     text = _by_program(program, base, adapter) if program else _by_package(base, adapter)
@@ -33,14 +30,9 @@ def generate(base: Path, adapter: Path) -> str | None:
 
 def _by_program(program: str, base: Path, adapter: Path) -> str:
     options = ["-m", str(base), "--lora", str(adapter), "-p", PROMPT, "-n", str(_TOKENS)]
-    generation_options = ["--temp", "0", "--no-display-prompt", "-no-cnv"]
+    options += ["--temp", "0", "--no-display-prompt", "-no-cnv"]
     process = subprocess.run(  # nosec B603
-        [program, *options, *generation_options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
+        [program, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
     )
     if process.returncode:
         raise ExportError(f"llama-cli cannot load them: {process.stderr.strip()[-500:]}")
@@ -67,9 +59,7 @@ _MIN_CORRELATION = 0.9  # minimum correlation of the base's rows in GGUF with th
 
 
 def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
-    """Write base, adapter and Modelfile after checking that base and adapter match. Raises ExportError: the GGUF
-    file is missing, or of another model.
-    """
+    """Write base, adapter and Modelfile; raises ``ExportError`` if the GGUF file is missing, or of another model."""
     if base is None:
         raise ExportError(
             f"{source.base.name} has no GGUF file; give one with --base, or export with "
@@ -80,13 +70,12 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
     shutil.copyfile(base, out / BASE)
     (out / MODELFILE).write_text(modelfile(source), encoding="utf-8")
     text = generate(out / BASE, out / ADAPTER)
-    rows_check = f"the rows of {base.name} are those that the adapter was trained on"
-    skipped_check = "not checked by generation: neither llama-cli nor llama_cpp is installed"
-    return ExportChecks(
-        (*adapter.passed, rows_check, *(("llama.cpp generates with it",) if text is not None else ())),
-        () if text is not None else (skipped_check,),
-        {**adapter.metrics, "base_likeness": correlation},
-    )
+    passed = (*adapter.passed, f"the rows of {base.name} are those that the adapter was trained on")
+    metrics = {**adapter.metrics, "base_likeness": correlation}
+    if text is None:
+        skipped = "not checked by generation: neither llama-cli nor llama_cpp is installed"
+        return ExportChecks(passed, (skipped,), metrics)
+    return ExportChecks((*passed, "llama.cpp generates with it"), (), metrics)
 
 
 def modelfile(source: Source) -> str:
@@ -107,17 +96,15 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
     """Smallest correlation of a query or key layer in GGUF with that in safetensors.
 
     llama.cpp stores the rows of these layers in another order; if they agree, so do the rows that an adapter is added
-    to.
-
-    Raises:
-        ExportError: the layers differ, or the file has other layers.
+    to. Raises ``ExportError`` if the layers differ, or the file has other layers.
     """
     import gguf
 
     layout = layout_of(folder)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
     correlations = []
-    for layer, weights in _rotated(folder, tuple(layout.heads)):
+    for weight_name, weights in weights_of(folder, tuple(f"{end}.weight" for end in layout.heads)):
+        layer = weight_name.removesuffix(".weight")
         name = f"{layout.name_of(layer)}.weight"
         if name not in tensors:
             raise ExportError(f"{gguf_file.name} is a different model: it has no {name}")
@@ -134,16 +121,3 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
             "needed"
         )
     return min(correlations)
-
-
-def _rotated(folder: Path, ends: tuple[str, ...]) -> list[tuple[str, Array]]:
-    from safetensors import safe_open
-
-    rotated = []
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                layer = name.removesuffix(".weight")
-                if name.endswith(".weight") and layer.endswith(ends):
-                    rotated.append((layer, file.get_tensor(name).float().numpy()))
-    return rotated

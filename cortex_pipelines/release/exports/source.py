@@ -26,6 +26,10 @@ class Source:
     base: BaseModel
     card: str
 
+    def write_card(self, out: Path) -> None:
+        if self.card:
+            (out / CARD).write_text(self.card, encoding="utf-8")
+
 
 @dataclass(frozen=True)
 class ExportChecks:
@@ -38,9 +42,7 @@ class ExportChecks:
 
 @contextmanager
 def staging_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder for an export, moved to ``out`` once it is verified. Raises ExportError: ``out`` exists and
-    is not empty.
-    """
+    """A temporary folder for an export, moved to ``out``, which may not hold anything, once it is verified."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} is not empty; choose another folder with --out")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
 """Exports that transformers and peft load: the adapter's folder, or merged weights."""
 
+import math
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,6 @@ from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_mo
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
 from cortex_pipelines.progress import quiet_transformers
 from cortex_pipelines.release.exports.source import (
-    CARD,
     ExportChecks,
     ExportError,
     Source,
@@ -23,8 +24,9 @@ _TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 
 
 def write_merged(source: Source, out: Path) -> ExportChecks:
-    """Merge an adapter into its base in float32 and save in the base's own type. Raises ExportError: the base's
-    weights are not floating point, or the merged model's logits differ from base and adapter.
+    """Merge an adapter into its base in float32 and save in the base's own type.
+
+    Raises ``ExportError`` if the base's weights are not floating point, or the merged model's logits differ.
     """
     import torch
 
@@ -40,41 +42,32 @@ def write_merged(source: Source, out: Path) -> ExportChecks:
     with quiet_transformers():
         merged.to(types[kind]).save_pretrained(out)
     tokenizer.save_pretrained(out)
-    if source.card:
-        (out / CARD).write_text(source.card, encoding="utf-8")
+    source.write_card(out)
     reloaded = load_causal_model(BaseModel(out, source.model, ""), "fp32")
-    difference, effect = (
-        relative_difference(with_adapter, logits(reloaded, ids)),
-        relative_difference(with_adapter, alone),
-    )
+    difference = relative_difference(with_adapter, logits(reloaded, ids))
+    effect = relative_difference(with_adapter, alone)
     if difference > _TOLERANCE[kind]:
         raise ExportError(
             f"logits of the merged model differ from base and adapter by {difference:.2g}; "
             f"{_TOLERANCE[kind]:g} is allowed for weights in {kind}"
         )
-    return ExportChecks(
-        (
-            f"loaded again, its logits are within {difference:.2g} of base and adapter "
-            f"(the adapter itself moves them by {effect:.2g}; both relative to the largest)",
-        ),
-        (),
-        {"logits_apart": difference, "adapter_effect": effect},
+    words = (
+        f"loaded again, its logits are within {difference:.2g} of base and adapter "
+        f"(the adapter itself moves them by {effect:.2g}; both relative to the largest)"
     )
+    return ExportChecks((words,), (), {"logits_apart": difference, "adapter_effect": effect})
 
 
 def _kind(base: BaseModel) -> str:
     from safetensors import safe_open
 
-    kinds: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for path in sorted(base.folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 part: Any = file.get_slice(name)
-                size = 1
-                for length in part.get_shape():
-                    size *= length
-                kinds[part.get_dtype()] = kinds.get(part.get_dtype(), 0) + size
-    commonest = max(kinds, key=lambda kind: kinds[kind])
+                sizes[part.get_dtype()] += math.prod(part.get_shape())
+    ((commonest, _),) = sizes.most_common(1)
     if commonest not in _TOLERANCE:
         raise ExportError(f"{base.name} has weights in {commonest}; merging supports F32, F16, BF16")
     return commonest
@@ -87,8 +80,7 @@ def write_peft(source: Source, out: Path) -> ExportChecks:
     training = source.folder / TRAINING
     if training.is_file():  # with one adapter per task the record is in the parent folder
         shutil.copyfile(training, out / TRAINING)
-    if source.card:
-        (out / CARD).write_text(source.card, encoding="utf-8")
+    source.write_card(out)
     resident = ResidentBase(source.base)
     ids = probe(resident.tokenizer)
     resident.apply(read_lora(source.folder))
