@@ -49,7 +49,10 @@ def main(plan_end: int, news_end: int, parent: int) -> NoReturn:
     try:
         _libc.syscall(plan["join_session_keyring"], _JOIN_SESSION, None)  # where it is forbidden the filter suffices
         _make_folders(plan["limits"]["folder_bytes"], plan["readable"])
-        _restrict_namespaces()
+        # what waits in buffers of connections counts for nobody, so not even the loopback may work
+        _check(_libc.unshare(_NEW_NETWORK), "no network of its own")
+        with contextlib.suppress(OSError):  # where bubblewrap shows it read-only, the filter suffices
+            Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
         command = os.fork()
         if command == 0:
             _become_command(plan, news_end)
@@ -97,14 +100,6 @@ def _make_folders(size: int, readable: list[str]) -> None:
         _check(_libc.umount2(folder.encode(), _DETACH), f"{folder} cannot be left")
 
 
-def _restrict_namespaces() -> None:
-    """Leave the network that bubblewrap brought up, and forbid further user namespaces."""
-    # what waits in buffers of connections counts for nobody, so not even the loopback may work
-    _check(_libc.unshare(_NEW_NETWORK), "no network of its own")
-    with contextlib.suppress(OSError):  # where bubblewrap shows it read-only, the filter suffices
-        Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
-
-
 def _become_command(plan: dict[str, Any], news_end: int) -> NoReturn:
     try:
         os.chdir(BOX)
@@ -120,7 +115,9 @@ def _become_command(plan: dict[str, Any], news_end: int) -> NoReturn:
         _limit(plan["limits"])
         _check(_libc.prctl(_SET_AMBIENT, _CLEAR_ALL, 0, 0, 0), "capabilities")
         _check(_libc.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "privileges")
-        _install_filter(base64.b64decode(plan["filter"]))
+        code = base64.b64decode(plan["filter"])
+        status = _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(_Program(len(code) // 8, code)), 0, 0)
+        _check(status, "system calls cannot be filtered (seccomp)")
         command = plan["command"]
         try:
             os.execvpe(command[0], command, plan["environment"])  # nosec B606
@@ -134,12 +131,6 @@ class _Program(ctypes.Structure):
     """``struct sock_fprog``."""
 
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
-
-
-def _install_filter(code: bytes) -> None:
-    program = _Program(len(code) // 8, code)
-    status = _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
-    _check(status, "system calls cannot be filtered (seccomp)")
 
 
 def _limit(limits: dict[str, int]) -> None:

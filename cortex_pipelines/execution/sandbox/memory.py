@@ -75,20 +75,16 @@ def _new_group(groups: Path, first: int) -> Path | None:
 
     The group that this process is in cannot be divided: one with processes has no divided children.
     """
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
+    lines = _read("self", "cgroup").decode().splitlines()
     group_name = next((line[3:] for line in lines if line.startswith("0::")), None)
     if group_name is None:
         return None
     own_group = groups / group_name.lstrip("/")
     for above in (own_group, *own_group.parents):
-        if not above.is_relative_to(groups):
-            return None
         try:
-            controllers = (above / "cgroup.subtree_control").read_text(encoding="ascii").split()
-            if "memory" in controllers:
+            if not above.is_relative_to(groups):
+                return None
+            if "memory" in (above / "cgroup.subtree_control").read_text(encoding="ascii").split():
                 group = above / f"cortex-sandbox-{first}"
                 group.mkdir()
                 return group
@@ -106,9 +102,11 @@ class ProcessTreeMemory:
 
     def exceeded(self) -> bool:
         processes = list(_descendants(self._first))
+        sockets = max(0, _read(self._first, "net/unix").count(b"\n") - 1)
         used_bytes = sum(len(_list_proc(process, "fd")) for process in processes) * _PIPE_BYTES
-        used_bytes += self._sockets() * self._socket_bytes + _mappings(processes)
-        if used_bytes + sum(map(_address_space, processes)) <= self._most:
+        used_bytes += sockets * self._socket_bytes + _mappings(processes)
+        pages = sum(int(words[0]) for process in processes if (words := _read(process, "statm").split()))
+        if used_bytes + pages * _PAGE <= self._most:
             return False
         for process in processes:
             used_bytes += _status(process, "VmPTE") + _status(process, "VmSwap")
@@ -118,9 +116,6 @@ class ProcessTreeMemory:
 
     def close(self) -> None:
         pass
-
-    def _sockets(self) -> int:
-        return max(0, _read(self._first, "net/unix").count(b"\n") - 1)
 
 
 def _mappings(processes: list[int]) -> int:
@@ -151,11 +146,6 @@ def _list_proc(process: int, name: str) -> list[str]:
         return []
 
 
-def _address_space(process: int) -> int:
-    words = _read(process, "statm").split()
-    return int(words[0]) * _PAGE if words else 0
-
-
 def _status(process: int, name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+)".encode(), _read(process, "status"), re.MULTILINE)
     return int(match[1]) * _KIB if match else 0
@@ -167,7 +157,7 @@ def _share(process: int) -> int:
     return int(match[1]) * _KIB if match else _status(process, "RssAnon")
 
 
-def _read(process: int, name: str) -> bytes:
+def _read(process: int | str, name: str) -> bytes:
     try:
         return Path(f"/proc/{process}/{name}").read_bytes()
     except OSError:

@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.execution.sandbox import first_process, memory, seccomp
@@ -68,15 +67,13 @@ class CommandResult:
 @cache
 def unavailable() -> str | None:
     """Reason why no sandbox works on this machine, found by trying; None if one does."""
-    limits = ResourceLimits(
-        wall_seconds=20,
-        cpu_seconds=10,
-        memory_bytes=1 << 30,
-        address_bytes=1 << 30,
-        processes=16,
-        folder_bytes=1 << 20,
-        output_bytes=1 << 16,
-    )
+    memory_limits = {
+        "memory_bytes": 1 << 30,
+        "address_bytes": 1 << 30,
+        "folder_bytes": 1 << 20,
+        "output_bytes": 1 << 16,
+    }
+    limits = ResourceLimits(wall_seconds=20, cpu_seconds=10, processes=16, **memory_limits)
     try:
         with temporary_folder("probe") as folder:
             result = run([sys.executable, "-I", "-c", "print(1)"], folder, limits)
@@ -95,18 +92,11 @@ def run(
     environment: Mapping[str, str] | None = None,
     readable: Sequence[Path] = (),
 ) -> CommandResult:
-    """Run a command on a copy of a folder; only its output comes back.
+    """Run a command on a copy of a folder, which is its working folder; only its output comes back.
 
-    Args:
-        command: Program and arguments. Relative paths are those of the folder.
-        folder: Folder whose copy is the working folder. The original does not change.
-        limits: Resource limits.
-        environment: Variables in addition to PATH, HOME, LANG and TMPDIR.
-        readable: Readable folders in addition to the system's and Python's.
-
-    Raises:
-        SandboxError: the sandbox could not be set up, or the program is missing. The command is
-            never run without a sandbox.
+    The environment is in addition to PATH, HOME, LANG and TMPDIR; readable folders are in addition to the system's and
+    Python's. Raises ``SandboxError`` if the sandbox could not be set up, or the program is missing: a command is never
+    run without a sandbox.
     """
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"namespaces require Linux, this is {sys.platform}")
@@ -118,28 +108,20 @@ def run(
     except seccomp.UnknownMachineError as error:
         raise SandboxError(str(error)) from error
     readable_paths = _readable(readable)
+    variables = {
+        "PATH": ":".join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
+        **{"HOME": first_process.BOX, "PWD": first_process.BOX, "LANG": "C.UTF-8", "TMPDIR": first_process.SCRATCH},
+        **{"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
+    }
     plan = {
         "command": list(command),
         "readable": list(map(str, readable_paths)),
-        "environment": {**_environment(), **(environment or {})},
+        "environment": {**variables, **(environment or {})},
         "limits": vars(limits),
         "filter": code,
         "join_session_keyring": seccomp.numbers()["keyctl"],
     }
     return _run_plan([*_bubblewrap(program, folder, readable_paths)], plan, limits)
-
-
-def _environment() -> dict[str, str]:
-    programs = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
-    return {
-        "PATH": ":".join(programs),
-        "HOME": first_process.BOX,
-        "PWD": first_process.BOX,
-        "LANG": "C.UTF-8",
-        "TMPDIR": first_process.SCRATCH,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-    }
 
 
 def _readable(extra: Sequence[Path]) -> list[Path]:
@@ -207,8 +189,11 @@ def _run_plan(bubblewrap: list[str], plan: Mapping[str, object], limits: Resourc
                 os.close(end)
         with process:
             try:
-                first = _first_process(info)
-                if first is not None:
+                text = b""  # with the id, outside of the sandbox, of its first process
+                while b"}" not in text and (chunk := info.read(_CHUNK)):
+                    text += chunk
+                if text:
+                    first = int(json.loads(text)["child-pid"])
                     _map_ids(first)
                     watch = memory.watch(first, limits)
                     with contextlib.suppress(BrokenPipeError):  # then the news or bubblewrap say why
@@ -231,14 +216,6 @@ def _run_plan(bubblewrap: list[str], plan: Mapping[str, object], limits: Resourc
         reason = words[1:] or err.decode(errors="replace").strip()[-300:]
         raise SandboxError(reason or "bubblewrap ended before the command started")
     return CommandResult(-1 if stopped else status, out, err, stopped)
-
-
-def _first_process(info: IO[bytes]) -> int | None:
-    """Its id outside of the sandbox; None if bubblewrap ended without making it."""
-    text = b""
-    while b"}" not in text and (chunk := info.read(_CHUNK)):
-        text += chunk
-    return int(json.loads(text)["child-pid"]) if text else None
 
 
 def _map_ids(process: int) -> None:

@@ -13,7 +13,7 @@ import shutil
 import subprocess  # nosec B404
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -64,24 +64,18 @@ def open_environment(environment: PinnedEnvironment | None, root: Path) -> Inter
         problem = "is missing" if content is None else "is another one than was pinned"
         raise EnvironmentNotMadeError(
             f"{environment.requirements} {problem}: restore it, or run "
-            "`cortex test-environment PROJECT` "
-            "again, which pins what it writes"
+            "`cortex test-environment PROJECT` again, which pins what it writes"
         )
     version = ".".join(map(str, sys.version_info[:3]))
     folder = root / _MADE / f"{environment.sha256[:16]}-{version}"
     with folder_lock(root / _MADE):
         if not folder.is_dir():
             with scratch_folder(root / _MADE) as scratch:
-                _make(pinned, scratch / "new")
+                run_uv("venv", "--relocatable", "--python", sys.executable, str(scratch / "new"))
+                python = str(scratch / "new" / "bin" / "python")
+                run_uv("pip", "sync", WHEELS_ONLY, "--require-hashes", "--python", python, str(pinned))
                 (scratch / "new").rename(folder)
     return Interpreter(folder / "bin" / "python", folder)
-
-
-def _make(pinned: Path, folder: Path) -> None:
-    run_uv("venv", "--relocatable", "--python", sys.executable, str(folder))
-    python = str(folder / "bin" / "python")
-    sync = ("pip", "sync", WHEELS_ONLY, "--require-hashes", "--python", python)
-    run_uv(*sync, str(pinned))
 
 
 def run_uv(*arguments: str, stdin: str | None = None) -> str:
@@ -110,20 +104,19 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Requirements (PEP 508) that a project's files declare for it and its tests, and the lines that were skipped."""
-    requirements: dict[str, None] = {}
-    skipped: dict[str, None] = {}
+    requirements, skipped = set(), set()
     own_name = canonicalize_name(project_name(texts) or "")
     for line in _declared(texts):
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
-            skipped[line] = None
+            skipped.add(line)
             continue
+        marker, requirement.marker = requirement.marker, None
         if requirement.url or canonicalize_name(requirement.name) == own_name:
-            skipped[line] = None
-        elif _applies(requirement):
-            requirement.marker = None
-            requirements[str(requirement)] = None
+            skipped.add(line)
+        elif marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *_TESTING)):
+            requirements.add(str(requirement))
     return sorted(requirements), sorted(skipped)
 
 
@@ -159,7 +152,7 @@ def _declared(texts: Mapping[str, str]) -> Iterator[str]:
     yield from _setup_cfg(texts.get("setup.cfg", ""))
     for path in sorted(texts):
         if _LISTS.match(path):
-            yield from _lines(texts[path].splitlines())
+            yield from _lines(texts[path])
 
 
 def _groups(groups: Mapping[str, Any]) -> Iterator[str]:
@@ -184,24 +177,16 @@ def _setup_cfg(text: str) -> Iterator[str]:
         parser.read_string(text)
     except (configparser.Error, ValueError):
         return
-    yield from _lines(parser.get("options", "install_requires", fallback="").splitlines())
-    yield from _lines(parser.get("options", "tests_require", fallback="").splitlines())
-    for name in _TESTING:
-        extra_requirements = parser.get("options.extras_require", name, fallback="")
-        yield from _lines(extra_requirements.splitlines())
+    options = [("options", "install_requires"), ("options", "tests_require")]
+    for section, name in (*options, *(("options.extras_require", name) for name in _TESTING)):
+        yield from _lines(parser.get(section, name, fallback=""))
 
 
-def _lines(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
+def _lines(text: str) -> Iterator[str]:
+    for line in text.splitlines():
         requirement = _COMMENT.sub("", line).strip()
         if requirement and not requirement.startswith("-"):
             yield requirement
-
-
-def _applies(requirement: Requirement) -> bool:
-    if requirement.marker is None:
-        return True
-    return any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *_TESTING))
 
 
 def _metadata(texts: Mapping[str, str]) -> Any:

@@ -1,11 +1,13 @@
 """Check which mutants of Python code are killed by tests."""
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.atomic import temporary_folder
@@ -66,30 +68,22 @@ def _run(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(text.encode())
         (folder / "jobs.json").write_text(json.dumps(task), encoding="utf-8")
-        script = Path(test_run.__file__).read_text(encoding="utf-8")
-        (folder / "trial.py").write_text(script, encoding="utf-8")
+        shutil.copyfile(test_run.__file__, folder / "trial.py")
         command = [str(interpreter.program), "trial.py"]
-        readable_paths = interpreter.readable_paths
         try:
-            result = sandbox.run(command, folder, limits, interpreter.variables, readable_paths)
+            result = sandbox.run(command, folder, limits, interpreter.variables, interpreter.readable_paths)
         except sandbox.SandboxError as error:
             return {}, f"the sandbox failed: {error}"
-    answers = dict(_answers(result.stdout))
+    answers = {}
+    for line in result.stdout.decode(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be cut
+            row = json.loads(line)
+            if str(row["result"]) in ("yes", "no", "unknown"):
+                answers[str(row["mutant_id"])] = (str(row["result"]), str(row["detail"]))
     if result.stopped:
         return answers, f"not reached: the sandbox was stopped by its limit of {result.stopped}"
     words = result.stderr.decode(errors="replace").strip().splitlines()
     return answers, f"the trial ended early: {words[-1] if words else result.status}"
-
-
-def _answers(output: bytes) -> list[tuple[str, Answer]]:
-    answers = []
-    for line in output.decode(errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-            answers.append((str(row["mutant_id"]), (str(row["result"]), str(row["detail"]))))
-        except (ValueError, KeyError, TypeError):
-            continue  # the last line may be cut
-    return [answer for answer in answers if answer[1][0] in ("yes", "no", "unknown")]
 
 
 def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
@@ -176,7 +170,17 @@ def run_single_tests(
     unavailable = sandbox.unavailable()
     if unavailable is not None or not tests:
         return [TestOutcome(None, 0, unavailable or "") for _ in tests]
-    jobs = [job for test in tests for job in _jobs(test)]
+    jobs = []
+    for test in tests:
+        job = {
+            "path": test.path,
+            "files": {test.test_path: test.test_file},
+            "tests": [test.node],
+            "naming": [test.node],
+        }
+        jobs.append({**job, "mutant_id": f"{test.name}:right"})
+        for index, mutant in enumerate(test.mutants):
+            jobs.append({**job, "mutant_id": f"{test.name}:{index}", "buggy_file": mutant})
     answers = run_jobs(jobs, texts, settings, interpreter)
     verdicts = []
     for test in tests:
@@ -187,10 +191,3 @@ def run_single_tests(
             passes, detail = None, answers[f"{test.name}:{results.index('unknown')}"][1]
         verdicts.append(TestOutcome(passes, results.count("yes") if passes else 0, detail))
     return verdicts
-
-
-def _jobs(test: SingleTest) -> Iterator[dict[str, Any]]:
-    job = {"path": test.path, "files": {test.test_path: test.test_file}, "tests": [test.node], "naming": [test.node]}
-    yield {**job, "mutant_id": f"{test.name}:right"}
-    for index, mutant in enumerate(test.mutants):
-        yield {**job, "mutant_id": f"{test.name}:{index}", "buggy_file": mutant}
