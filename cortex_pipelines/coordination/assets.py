@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.coordination.incremental import TABLES
 from cortex_pipelines.coordination.logs import (
     CoordinationSettings,
     CoordinationSource,
@@ -26,10 +27,7 @@ from cortex_pipelines.schemas.coordination import (
     DECISIONS,
     FEATURES,
     OUTCOMES,
-    REDACTED_EVENTS,
-    REJECTED_EVENTS,
     SYSTEM_METRICS,
-    UNREAD_FIELDS,
     WORKER_METRICS,
 )
 from cortex_pipelines.versioning import versioned_asset
@@ -49,7 +47,7 @@ def build_tables(
     }
 
 
-@versioned_asset(tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS), partitioned=False)
+@versioned_asset(tables=TABLES, partitioned=False)
 def coordination_events(
     coordination_source: CoordinationSource,
     privacy: PrivacySettings,
@@ -66,12 +64,8 @@ def coordination_events(
     report = check_logs(logs.events, logs.redacted, privacy)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     (out / "compliance.json").write_text(text + "\n", encoding="utf-8")
-    return {
-        COORDINATION_EVENTS.name: logs.events,
-        REJECTED_EVENTS.name: logs.rejected,
-        REDACTED_EVENTS.name: logs.redacted,
-        UNREAD_FIELDS.name: logs.unread,
-    }
+    frames = (logs.events, logs.rejected, logs.redacted, logs.unread)
+    return {table.name: frame for table, frame in zip(TABLES, frames, strict=True)}
 
 
 @versioned_asset(tables=COORDINATION_TABLES, partitioned=False)

@@ -16,7 +16,7 @@ SpanKind = Literal["record", "empty", "blank", "rejected", "waiting"]
 WAITING = "truncated; waits for the next run"
 MAX_DEPTH = 200  # deepest nesting of a record. Real ones have five levels; far more only exhausts the stack.
 _BLANKS = " \t\r\n"
-_BOM = "\xef\xbb\xbf"
+_BLANK = re.compile(r"(?:\A\xef\xbb\xbf)?[ \t\r\n]*")  # with a byte order mark at the beginning
 # Inside one object a brace never follows a closing one without a comma, and pretty printers indent
 # nested ones: so both of these begin a new record.
 _BOUNDARY = re.compile(r"\}[ \t\r\n]*\{|\n\{")
@@ -30,15 +30,11 @@ _CUT_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
 
 @dataclass(frozen=True)
 class ByteSpan:
-    """A span of a file, from ``start`` up to ``end`` (bytes).
+    """A span of a file, from ``start`` up to ``end`` (bytes); ``value`` is the object of a record.
 
-    Args:
-        kind: ``record``: an object; ``empty``: ``{}``; ``blank``: white space; ``rejected``: not
-            understood; ``waiting``: the beginning of a record whose rest is not there yet.
-        value: The object of a record.
-        reason: Why the span was rejected or waits.
-        settled: Whether it stays as it is whatever is appended to the log. A broken object that
-            reaches to the end may yet be closed, and take in records that were found inside it.
+    ``rejected`` is not understood, ``waiting`` the beginning of a record whose rest is not there yet (``reason`` says
+    why), ``empty`` is ``{}``. ``settled``: it stays as it is whatever is appended to the log. A broken object that
+    reaches to the end may yet be closed, and take in records that were found inside it.
     """
 
     start: int
@@ -77,48 +73,32 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def scan(data: bytes, position: int = 0) -> Iterator[ByteSpan]:
-    """Split a log into spans, in order, without gaps or overlaps.
+    """Split a log into spans, in order, without gaps or overlaps; linear in the size, on any bytes at all.
 
-    Works in time linear in the size, on any bytes at all.
-
-    Args:
-        data: The whole log.
-        position: Where to begin: 0, or the end of spans that were all settled when the log was
-            shorter; what follows is then the same as in a scan from the beginning.
+    ``position`` is 0, or the end of spans that were all settled when the log was shorter; what follows is then the same
+    as in a scan from the beginning.
     """
     # One character a byte: the C parser gives positions in characters, we need them in bytes.
     text = _Text(data.decode("latin-1"))
     boundary = -1
     while position < len(text):
-        blank = _blank_end(text, position)
-        if blank > position:
-            yield ByteSpan(position, blank, "blank", settled=blank < len(text))
-            position = blank
+        blank = _BLANK.match(text, position)
+        if blank and blank.end() > position:
+            position = blank.end()
+            yield ByteSpan(blank.start(), position, "blank", settled=position < len(text))
         elif text[position] != "{":
-            yield (junk := _junk(text, position))
-            position = junk.end
+            # text up to the next line or object; brackets of a list count as such text
+            junk = _JUNK.match(text, position)
+            end = position + len(junk.group().rstrip(_BLANKS)) if junk else position + 1
+            settled = junk is not None and junk.end() < len(text)
+            yield ByteSpan(position, end, "rejected", reason="text outside of a JSON object", settled=settled)
+            position = end
         else:
             if boundary <= position:
                 match = _BOUNDARY.search(text, position + 1)
                 boundary = match.end() - 1 if match else len(text)
             yield (item := _object(data, text, position, boundary))
             position = item.end
-
-
-def _blank_end(text: str, position: int) -> int:
-    if position == 0 and text.startswith(_BOM):
-        position = len(_BOM)
-    while position < len(text) and text[position] in _BLANKS:
-        position += 1
-    return position
-
-
-def _junk(text: str, start: int) -> ByteSpan:
-    """Text up to the next line or object; brackets of a list count as such text."""
-    match = _JUNK.match(text, start)
-    end = start + len(match.group().rstrip(_BLANKS)) if match else start + 1
-    settled = match is not None and match.end() < len(text)
-    return ByteSpan(start, end, "rejected", reason="text outside of a JSON object", settled=settled)
 
 
 def _object(data: bytes, text: str, start: int, boundary: int) -> ByteSpan:
@@ -134,7 +114,8 @@ def _object(data: bytes, text: str, start: int, boundary: int) -> ByteSpan:
         return ByteSpan(start, end, "empty")
     raw = data[start:end]
     try:
-        _check_depth(raw)
+        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+            _check_depth(raw)
         # The first pass took bytes for characters, which only ASCII forgives.
         parsed = value if raw.isascii() else json.loads(raw.decode("utf-8"))
         json.dumps(parsed, allow_nan=False)
@@ -154,8 +135,6 @@ def _error_reason(error: Exception) -> str:
 
 
 def _check_depth(raw: bytes) -> None:
-    if raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
-        return
     depth = 0
     for token in _STRUCTURE.finditer(raw.decode("latin-1")):
         depth += (token.group() in "{[") - (token.group() in "}]")
@@ -167,7 +146,9 @@ def _broken_span(text: str, start: int, boundary: int, error: json.JSONDecodeErr
     reason = f"not JSON: {error.msg} at byte {error.pos - start} of the record"
     if _is_cut_off(text, start, error):
         return ByteSpan(start, len(text), "waiting", reason=WAITING, settled=False)
-    settled = _is_decided(text, error)
+    # whether the parser would stop here for this reason however the log continues
+    token = _TOKEN.match(text, error.pos)
+    settled = not error.msg.startswith("Unterminated string") and token is not None and token.end() < len(text)
     if error.pos >= boundary or text[error.pos] != "{":
         settled = settled and boundary < len(text)
         return ByteSpan(start, _end(text, start, boundary), "rejected", reason=reason, settled=settled)
@@ -177,14 +158,6 @@ def _broken_span(text: str, start: int, boundary: int, error: json.JSONDecodeErr
         end = run.end() - 1 if run else end
     end = start + len(text[start:end].rstrip(_BLANKS))
     return ByteSpan(start, end, "rejected", reason=reason, settled=settled)
-
-
-def _is_decided(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether the parser would stop here for this reason however the log continues."""
-    if error.msg.startswith("Unterminated string"):
-        return False
-    token = _TOKEN.match(text, error.pos)
-    return token is not None and token.end() < len(text)
 
 
 def _is_cut_off(text: str, start: int, error: json.JSONDecodeError) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from pydantic import field_validator
 
-from cortex_pipelines.coordination.incremental import LogReader, first_of_each
+from cortex_pipelines.coordination.incremental import TABLES, LogReader, joined
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.ingestion.connectors.declared import DltSource
@@ -20,7 +20,6 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REDACTED_EVENTS, REJECTED_EVENTS, UNREAD_FIELDS
 from cortex_pipelines.settings import Regex, Row, Settings, Text
 
 
@@ -28,20 +27,17 @@ def connector_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple
     """Each table of a pinned snapshot as a log, one record a line, with its name."""
     lines: dict[str, list[str]] = {name: [] for name in sorted(source.tables)}
     for table, row in snapshot_rows(source, sha256, root):
-        lines[table].append(canonical(_record(row)) + "\n")
+        record: Mapping[str, Any] = row
+        for value in (row.get("success"), row.get("outcome")):
+            success = read_outcome(value).success
+            if success is not None:
+                outcome = row.get("outcome") or (value if isinstance(value, str) else None)
+                read = {**row, "outcome": outcome, "success": success}
+                record = {name: field for name, field in read.items() if field is not None}
+                break
+        lines[table].append(canonical(record) + "\n")
     for table, table_lines in lines.items():
         yield f"dlt/{source.dlt}/{table}.jsonl", "".join(table_lines).encode("ascii")
-
-
-def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    success, outcome = row.get("success"), row.get("outcome")
-    for value in (success, outcome):
-        reading = read_outcome(value)
-        if reading.success is not None:
-            word = value if isinstance(value, str) else None
-            normalised = {"outcome": outcome or word, "success": reading.success}
-            return {name: value for name, value in {**row, **normalised}.items() if value is not None}
-    return row
 
 
 LOG_ENDINGS = (".jsonl", ".ndjson")
@@ -106,28 +102,21 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) ->
     """Pin every log in a folder by size and SHA-256, for ``sources.lock``."""
     logs_root = logs_folder(str(folder), root)
     redact_path = PathRedactor(privacy, logs_key(privacy))
-    return {"files": [_pin_of(path, logs_root, redact_path) for path in log_files(logs_root)]}
+    files = []
+    for path in log_files(logs_root):
+        name = path.relative_to(logs_root).as_posix()
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CoordinationError(f"coordination logs: rename {redact_path(name)!r}, it is not UTF-8") from error
+        data = path.read_bytes()
+        files.append({"path": redact_path(name), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    return {"files": files}
 
 
 def log_files(folder: Path) -> list[Path]:
-    return sorted(
-        (
-            path
-            for path in folder.rglob("*")
-            if (path.suffix in LOG_ENDINGS or path.name == RULES_FILE) and path.is_file()
-        ),
-        key=lambda path: os.fsencode(path.relative_to(folder)),
-    )
-
-
-def _pin_of(path: Path, folder: Path, redact_path: PathRedactor) -> dict[str, Any]:
-    name = path.relative_to(folder).as_posix()
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise CoordinationError(f"coordination logs: rename {redact_path(name)!r}, it is not UTF-8") from error
-    data = path.read_bytes()
-    return {"path": redact_path(name), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    paths = (path for path in folder.rglob("*") if path.suffix in LOG_ENDINGS or path.name == RULES_FILE)
+    return sorted((path for path in paths if path.is_file()), key=lambda path: os.fsencode(path.relative_to(folder)))
 
 
 def read_logs(
@@ -143,24 +132,18 @@ def read_logs(
     if not pin or "files" not in pin:
         raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
     reader = LogReader(settings.aliases, settings.test_rows, privacy, cache)
-    files_by_name = _files_by_name(folder, privacy)
-    read = [
-        reader.read(*_pinned(folder, item, files_by_name))
-        for item in track(list(pin["files"]), "Reading coordination logs")
-    ]
+    redact_path = PathRedactor(privacy, logs_key(privacy))
+    names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
+    names_by_path = {redact_path(name): name for name in names}
+    read = []
+    for item in track(list(pin["files"]), "Reading coordination logs"):
+        name = names_by_path.get(item["path"], str(item["path"]))
+        read.append(reader.read(name, _pinned_bytes(folder, name, item)))
     read += [reader.read(name, data) for name, data in connected]
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
-    events = pl.concat([COORDINATION_EVENTS.empty(), *(rows.events for rows in read)])
-    rejected = pl.concat([REJECTED_EVENTS.empty(), *(rows.rejected for rows in read)])
-    redacted = pl.concat([REDACTED_EVENTS.empty(), *(rows.redacted for rows in read)])
-    unread = pl.concat([UNREAD_FIELDS.empty(), *(rows.unread for rows in read)])
-    return Logs(
-        COORDINATION_EVENTS.conform(first_of_each(events)),
-        REJECTED_EVENTS.conform(rejected),
-        REDACTED_EVENTS.conform(redacted),
-        UNREAD_FIELDS.conform(unread),
-    )
+    frames = joined(rows.frames for rows in read)
+    return Logs(*(table.conform(frame) for table, frame in zip(TABLES, frames, strict=True)))
 
 
 def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[str, bytes]]:
@@ -176,17 +159,9 @@ def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[st
         yield from connector_logs(dlt_source, pin["sha256"], root)
 
 
-def _files_by_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
-    redact_path = PathRedactor(privacy, logs_key(privacy))
-    names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
-    return {redact_path(name): name for name in names}
-
-
-def _pinned(folder: Path, item: Mapping[str, Any], files_by_name: Mapping[str, str]) -> tuple[str, bytes]:
-    name = files_by_name.get(item["path"], str(item["path"]))
-    path = folder / name
+def _pinned_bytes(folder: Path, name: str, item: Mapping[str, Any]) -> bytes:
     try:
-        with path.open("rb") as file:
+        with (folder / name).open("rb") as file:
             data = file.read(int(item["size"]))
     except OSError as error:
         raise CoordinationError(
@@ -198,4 +173,4 @@ def _pinned(folder: Path, item: Mapping[str, Any], files_by_name: Mapping[str, s
             f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
             "was pinned (logs may only grow); run `cortex update` to pin its current content"
         )
-    return name, data
+    return data

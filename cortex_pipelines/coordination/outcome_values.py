@@ -152,14 +152,11 @@ def _verdict(words: list[str]) -> OutcomeReading:
         if sign is not None:
             signs.add(sign)
             denial = ""
-    return _OF_SIGNS.get(frozenset(signs) if not denial else frozenset(), _unclear(signs))
-
-
-def _unclear(signs: set["_Sign"]) -> OutcomeReading:
+    if not denial and (clear := _OF_SIGNS.get(frozenset(signs))):
+        return clear
     if "unknown" in signs or not signs:
         return OutcomeReading(None, UNKNOWN_WORD)
-    both = {"good", "bad"} <= signs
-    return OutcomeReading(None, CONTRADICTION if both else PARTLY)
+    return OutcomeReading(None, CONTRADICTION if {"good", "bad"} <= signs else PARTLY)
 
 
 _Sign = Literal["good", "bad", "open", "clean", "partly", "unknown"]
@@ -181,13 +178,6 @@ def _sign(word: str, denial: str) -> _Sign | None:
     if word in _SUCCEEDED:
         return ("partly" if denial == "0" else "bad") if denial else "good"
     if word in _FAILED | _FAULTS:
-        return _fault(word, denial)
+        none_of_it = denial == "0" or (word in _FAULTS and denial in ("no", "without", "zero"))
+        return "bad" if not denial else "clean" if none_of_it else "partly"
     return None if word in _FILLERS or word[0].isdigit() else "unknown"
-
-
-def _fault(word: str, denial: str) -> _Sign:
-    if not denial:
-        return "bad"
-    if denial == "0":
-        return "clean"
-    return "clean" if word in _FAULTS and denial in ("no", "without", "zero") else "partly"

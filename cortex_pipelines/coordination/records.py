@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 from cortex_pipelines.coordination.outcome_values import OutcomeReading, read_outcome
@@ -79,14 +80,14 @@ def event(
 
 
 def is_test_row(record: Mapping[str, Any], rules: Sequence[re.Pattern[str]]) -> bool:
-    names = [_text(_first(record, _TASK_ID)), *(_text(_value_at(record, key)) for key in _MADE_BY)]
+    names = [_text(_first(record, _TASK_ID)), *(_text(value_at(record, key)) for key in _MADE_BY)]
     return any(name and rule.search(name) for name in names for rule in rules)
 
 
 def kind_of(record: Mapping[str, Any], file: str) -> str:
     """Kind of a record by its keys, or by its file where the keys are only counters."""
     for kind, needed in _KINDS:
-        if all(_value_at(record, key) is not None for key in needed):
+        if all(value_at(record, key) is not None for key in needed):
             return kind
     name = file.rsplit("/", 1)[-1]
     if name.startswith("worker"):
@@ -148,7 +149,9 @@ def _outcome(record: Mapping[str, Any]) -> tuple[str | None, bool | None]:
     outcome = _word(logged[1]) if logged else None
     for field, value, reading in _readings(record):
         if reading.success is not None:
-            return outcome or _implied(field, value), reading.success
+            if outcome is None and field not in _SUCCESS:
+                outcome = f"exit code {_word(value)}" if field in _EXIT_CODE else _word(value)
+            return outcome, reading.success
         if field in _OUTCOME and reading.problem is None:
             break  # it is open, whatever else is said
     return outcome, None
@@ -167,21 +170,11 @@ def _unread_outcomes(record: Mapping[str, Any]) -> Iterator[UnreadField]:
 
 def _readings(record: Mapping[str, Any]) -> Iterator[tuple[str, Any, OutcomeReading]]:
     """Fields that say whether a task succeeded, in the order in which they are believed."""
-    for field, value in _scalars(record, _SUCCESS):
-        yield field, value, read_outcome(value)
-    for field, value in islice(_scalars(record, _OUTCOME), 1):
-        yield field, value, read_outcome(value)
-    for field, value in _scalars(record, _MORE_OUTCOMES):
+    outcome = islice(_scalars(record, _OUTCOME), 1)
+    for field, value in chain(_scalars(record, _SUCCESS), outcome, _scalars(record, _MORE_OUTCOMES)):
         yield field, value, read_outcome(value)
     for field, value in _scalars(record, _EXIT_CODE):
         yield field, value, read_outcome(value, "exit_code")
-
-
-def _implied(field: str, value: Any) -> str | None:
-    """The outcome where no field of that name holds one."""
-    if field in _SUCCESS:
-        return None
-    return f"exit code {_word(value)}" if field in _EXIT_CODE else _word(value)
 
 
 def _word(value: Any) -> str | None:
@@ -193,29 +186,23 @@ def _shortened(value: Any) -> str:
     return (_word(value) or "")[:_LONGEST_VALUE]
 
 
-def _value_at(record: Mapping[str, Any], dotted: str) -> Any:
+def value_at(record: Mapping[str, Any], dotted: str) -> Any:
     node: Any = record
-    for part in _PARTS[dotted]:
+    for part in _parts(dotted):
         if not isinstance(node, dict):
             return None
         node = node.get(part)
     return node
 
 
-class _Parts(dict[str, tuple[str, ...]]):
-    """Cached parts of dotted names, for some forty look-ups per record."""
-
-    def __missing__(self, dotted: str) -> tuple[str, ...]:
-        parts = self[dotted] = tuple(dotted.split("."))
-        return parts
-
-
-_PARTS = _Parts()
+@cache  # some forty look-ups per record
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.split("."))
 
 
 def _scalars(record: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, Any]]:
     for key in keys:
-        field = _value_at(record, key)
+        field = value_at(record, key)
         if field is not None and not isinstance(field, (dict, list)) and field != "":
             yield key, field
 
@@ -231,11 +218,16 @@ def _text(value: Any) -> str | None:
     return str(value).encode("utf-8", "replace").decode("utf-8").strip() or None
 
 
-def _number(value: Any, most: float) -> float | None:
+def finite_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if 0.0 <= number <= most and math.isfinite(number) else None
+    return number if math.isfinite(number) else None
+
+
+def _number(value: Any, most: float) -> float | None:
+    number = finite_number(value)
+    return number if number is not None and 0.0 <= number <= most else None

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.coordination.records import finite_number, value_at
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 
 MOST_LABEL = 200  # characters of a label that are kept: labels are words such as ``stuck``, not texts
@@ -26,31 +26,14 @@ def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str
     return hashlib.sha256(json.dumps([kind, task, master]).encode()).hexdigest()
 
 
-def value_at(record: Mapping[str, Any], dotted: str) -> Any:
-    node: Any = record
-    for part in dotted.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node
-
-
 def first_text(record: Mapping[str, Any], paths: Sequence[str]) -> str | None:
     texts = (value_at(record, path) for path in paths)
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def first_number(record: Mapping[str, Any], paths: Sequence[str]) -> float | None:
-    numbers = (number(value_at(record, path)) for path in paths)
+    numbers = (finite_number(value_at(record, path)) for path in paths)
     return next((value for value in numbers if value is not None), None)
-
-
-def number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        parsed = float(value)
-    except OverflowError:
-        return None
-    return parsed if math.isfinite(parsed) else None
 
 
 def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,7 +49,7 @@ def number_or_label(value: Any) -> tuple[float | None, str | None]:
     """A field as a number or else as a label; booleans are 1 or 0."""
     if isinstance(value, bool):
         return float(value), None
-    quantity = number(value)
+    quantity = finite_number(value)
     if quantity is not None or value is None:
         return quantity, None
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
@@ -96,7 +79,7 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
 
 def _decision_row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     scores = _scores(record, aliases)
-    propensity = next((value for path in _PROPENSITY if (value := number(value_at(record, path))) is not None), None)
+    propensity = first_number(record, _PROPENSITY)
     copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
     return {name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")} | {
         "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
@@ -112,11 +95,12 @@ def _decision_row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: 
 def decided_at(event: Mapping[str, Any]) -> datetime | None:
     """Time of the decision; outcomes are logged at the end, so their duration is subtracted."""
     when: datetime | None = event["occurred_at"]
-    if event["kind"] != "outcome" or when is None:
-        return when
-    seconds = event["duration_seconds"]
+    return _moved(when, event["duration_seconds"], -1) if event["kind"] == "outcome" else when
+
+
+def _moved(when: datetime | None, seconds: float | None, direction: int) -> datetime | None:
     try:
-        return None if seconds is None else when - timedelta(seconds=seconds)
+        return when + direction * timedelta(seconds=seconds) if when is not None and seconds is not None else None
     except OverflowError:
         return None
 
@@ -126,7 +110,7 @@ def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, 
     scores = {
         aliases.get(name, name): value
         for name, score in sorted(raw_scores.items())
-        if (value := number(score)) is not None
+        if (value := finite_number(score)) is not None
     }
     return dict(sorted(scores.items()))
 
@@ -152,7 +136,6 @@ def outcomes(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _outcome_row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    quality = first_number(record, _QUALITY)
     tokens = first_number(record, _TOKENS)
     copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "outcome", "success")
     more = ("duration_seconds", "ideal_master", "file", "byte_offset", "test_row")
@@ -160,7 +143,7 @@ def _outcome_row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[st
         "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
         "known_at": known_at(event),
         "tokens": tokens if tokens is not None and tokens >= 0 else None,
-        "quality": quality,
+        "quality": first_number(record, _QUALITY),
         "complexity": first_text(record, _COMPLEXITY),
         "complexity_score": first_number(record, _COMPLEXITY_SCORE),
         "model": first_text(record, ("model",)),
@@ -174,10 +157,4 @@ def known_at(event: Mapping[str, Any]) -> datetime | None:
     An outcome entered into a decision keeps the decision's time, at which it was not known yet.
     """
     when: datetime | None = event["occurred_at"]
-    if event["kind"] in ("outcome", "model_selection") or when is None:
-        return when
-    seconds = event["duration_seconds"]
-    try:
-        return None if seconds is None else when + timedelta(seconds=seconds)
-    except OverflowError:
-        return None
+    return when if event["kind"] in ("outcome", "model_selection") else _moved(when, event["duration_seconds"], 1)

@@ -5,9 +5,8 @@ before the decision; outcomes or decisions without a known time do not count.
 """
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
@@ -39,20 +38,22 @@ def features(decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTable
     """Feature rows, one per task and master, also for tasks of which no decision was logged."""
     attempts = _attempts(decisions, outcomes)
     masters = _records(outcomes)
-    times_by_master = _times_by(attempts, "master")
+    times_by_master: dict[str, list[datetime]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt["decided_at"] is not None and not attempt["test_row"]:
+            insort(times_by_master[attempt["master"]], attempt["decided_at"])
     rows = []
     for attempt in attempts:
-        when, master = attempt["decided_at"], attempt["master"]
-        rows.append(
-            attempt
-            | _of_text(attempt["text"])
-            | _of_record(masters.get(master, _TrackRecord()), when, settings.recent)
-            | {
-                "hour": when.hour if when else None,
-                "weekday": when.isoweekday() if when else None,
-                "seconds_since_last": _gap(times_by_master[master], when),
-            }
-        )
+        row = dict.fromkeys(FEATURES.schema) | attempt | _of_text(attempt["text"])
+        when = attempt["decided_at"]
+        if when is not None:
+            row |= {"hour": when.hour, "weekday": when.isoweekday()}
+            row["earlier_outcomes"], seconds = masters[attempt["master"]].before(when, settings.recent)
+            row["recent_seconds"] = median(seconds) if seconds else None
+            times = times_by_master[attempt["master"]]
+            if earlier := bisect_left(times, when):
+                row["seconds_since_last"] = (when - times[earlier - 1]).total_seconds()
+        rows.append(row)
     return FEATURES.frame(rows)
 
 
@@ -77,21 +78,13 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
         attempt = attempts.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
         attempt |= {name: row[name] for name in _FILLED if attempt[name] is None}
         attempt["test_row"] = attempt["test_row"] or row["test_row"]
-    texts = _texts(rows)
+    texts: dict[str | None, set[str]] = defaultdict(set)  # a task id that is used again has several
+    for task_id, text in rows.select("task_id", "text").drop_nulls().iter_rows():
+        texts[task_id].add(text)
     for attempt in attempts.values():
-        if attempt["text"] is None and len(messages := texts.get(attempt["task_id"], [])) == 1:
+        if attempt["text"] is None and len(messages := texts.get(attempt["task_id"], set())) == 1:
             (attempt["text"],) = messages
     return list(attempts.values())
-
-
-def _texts(rows: pl.DataFrame) -> dict[str | None, list[str]]:
-    """Distinct texts of each task id; a reused id has several."""
-    texts: dict[str | None, list[str]] = defaultdict(list)
-    for row in rows.iter_rows(named=True):
-        if row["text"] is not None and row["text"] not in texts[row["task_id"]]:
-            texts[row["task_id"]].append(row["text"])
-    texts.pop(None, None)
-    return dict(texts)
 
 
 _FILLED = ("task_id", "text", "priority", "confidence", "margin")
@@ -114,7 +107,7 @@ def _records(outcomes: pl.DataFrame) -> dict[str, _TrackRecord]:
         record = masters[row["master"]]
         record.times.append(row["known_at"])
         record.seconds.append(row["duration_seconds"] or None)
-    return dict(masters)
+    return masters
 
 
 def _of_text(text: str | None) -> dict[str, int | None]:
@@ -126,23 +119,3 @@ def _of_text(text: str | None) -> dict[str, int | None]:
         "code_words": len(_CODE.findall(text)),
         "question": int(text.rstrip().endswith("?")),
     }
-
-
-def _of_record(track_record: _TrackRecord, when: datetime | None, most: int) -> dict[str, float | int | None]:
-    if when is None:
-        return dict.fromkeys(("earlier_outcomes", "recent_seconds"))
-    count, seconds = track_record.before(when, most)
-    return {"earlier_outcomes": count, "recent_seconds": median(seconds) if seconds else None}
-
-
-def _times_by(attempts: Iterable[Mapping[str, Any]], key: str) -> dict[str, list[datetime]]:
-    times_by_key: dict[str, list[datetime]] = defaultdict(list)
-    for attempt in attempts:
-        if attempt["decided_at"] is not None and not attempt["test_row"]:
-            times_by_key[attempt[key]].append(attempt["decided_at"])
-    return defaultdict(list, {name: sorted(times) for name, times in times_by_key.items()})
-
-
-def _gap(times: list[datetime], when: datetime | None) -> float | None:
-    count = bisect_left(times, when) if when is not None else 0
-    return (when - times[count - 1]).total_seconds() if when is not None and count else None
