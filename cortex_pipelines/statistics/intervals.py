@@ -76,17 +76,11 @@ def two_sample_bootstrap(
 
 
 def _expanded_percentile(estimate: float, ratios: np.ndarray, confidence: float, clusters: int) -> Interval:
-    tail = _expanded_tail(confidence, clusters)
+    tail = (1 - confidence) / 2
+    if clusters > 1:
+        tail = NormalDist().cdf(stdtrit(clusters - 1, tail) * sqrt(clusters / (clusters - 1)))
     low, high = np.quantile(ratios, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)
-
-
-def _expanded_tail(confidence: float, clusters: int) -> float:
-    tail = (1 - confidence) / 2
-    if clusters < 2:
-        return tail
-    wider = stdtrit(clusters - 1, tail) * sqrt(clusters / (clusters - 1))
-    return NormalDist().cdf(wider)
 
 
 def wilson(successes: int, trials: int, confidence: float) -> Interval:
@@ -117,13 +111,14 @@ def cluster_sums(
             f"paired_bootstrap: {len(values)} differences, {len(sizes)} weights and "
             f"{len(names)} clusters; one of each per item is expected"
         )
+    numbers = cluster_numbers(names)
+    return np.bincount(numbers, weights=values * sizes), np.bincount(numbers, weights=sizes)
+
+
+def cluster_numbers(names: Sequence[str]) -> np.ndarray:
+    """The number of each item's cluster, in the order in which they first come."""
     numbers: dict[str, int] = {}
-    cluster_index = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-    count = len(numbers)
-    return (
-        np.bincount(cluster_index, weights=values * sizes, minlength=count),
-        np.bincount(cluster_index, weights=sizes, minlength=count),
-    )
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
 def _resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from math import fsum
 import numpy as np
 
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.statistics.intervals import Interval
+from cortex_pipelines.statistics.intervals import Interval, cluster_numbers
 
 _CHUNK = 256
 
@@ -66,56 +66,58 @@ def evaluate_policy(
     if items < support.min_items:
         return Refusal(f"{items} decisions with a known outcome; at least {support.min_items} are needed", items, None)
     logged_propensities = [p for p in logged.propensities if p is not None]
-    if len(logged_propensities) < items:
-        return Refusal(
-            f"{items - len(logged_propensities)} of {items} decisions were logged without "
-            "their propensity, the probability with which the router chose that master",
-            items,
-            None,
-        )
     propensities = np.array(logged_propensities)
-    if (propensities == 1.0).all():
-        return Refusal(
-            "the router that took the decisions never tried anything else: every propensity is 1", items, None
+    if len(propensities) < items:
+        problem = (
+            f"{items - len(propensities)} of {items} decisions were logged without "
+            "their propensity, the probability with which the router chose that master"
         )
+        return Refusal(problem, items, None)
+    if (propensities == 1.0).all():
+        problem = "the router that took the decisions never tried anything else: every propensity is 1"
+        return Refusal(problem, items, None)
     target = np.array([w.get(a, 0.0) for w, a in zip(target_policy, logged.actions, strict=True)])
-    return _estimate(logged, target_policy, target / propensities, support, settings)
+    weights = target / propensities
+    squares = float((weights**2).sum())
+    effective = float(weights.sum() ** 2 / squares) if squares else 0.0
+    if effective < support.min_effective:
+        problem = (
+            f"the log is worth {effective:.1f} decisions of the new router (effective sample size), at least "
+            f"{support.min_effective:g} are needed: it seldom tried what the new one wants"
+        )
+        return Refusal(problem, items, effective)
+    return _estimate(logged, target_policy, weights, effective, settings)
 
 
 def _estimate(
     logged: LoggedDecisions,
     target_policy: Sequence[dict[str, float]],
     weights: np.ndarray,
-    support: Support,
+    effective: float,
     settings: EvaluationSettings,
 ) -> Estimate | Refusal:
-    rewards = np.asarray(logged.rewards, dtype=np.float64)
-    items = len(rewards)
-    squares = float((weights**2).sum())
-    effective = float(weights.sum() ** 2 / squares) if squares else 0.0
-    if effective < support.min_effective:
-        return Refusal(
-            f"the log is worth {effective:.1f} decisions of the new router (effective sample "
-            f"size), at least {support.min_effective:g} are needed: it seldom tried what the new "
-            "one wants",
-            items,
-            effective,
-        )
-    draws = _draws(logged.clusters, settings)
+    rewards, cluster_index = np.asarray(logged.rewards, dtype=np.float64), cluster_numbers(logged.clusters)
+    items, clusters = len(rewards), int(cluster_index.max()) + 1
 
     def interval(statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
         """Interval of a statistic of resample counts, shape (resamples, decisions)."""
-        return _interval(statistic, items, draws, settings)
+        random = np.random.default_rng(settings.seed)
+        values = []
+        for start in range(0, settings.resamples, _CHUNK):
+            size = min(_CHUNK, settings.resamples - start)
+            counts = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=size)
+            values.append(statistic(counts[:, cluster_index].astype(np.float64)))
+        tail = (1 - settings.confidence) / 2
+        low, high = np.quantile(np.concatenate(values), [tail, 1 - tail])
+        return Interval(float(statistic(np.ones((1, items)))[0]), float(low), float(high), settings.confidence)
 
     mean_weight = interval(lambda n: (n @ weights) / n.sum(axis=1))
     if not mean_weight.low <= 1.0 <= mean_weight.high:
-        return Refusal(
-            f"the weights have a mean of {mean_weight.estimate:.2f} ({mean_weight.low:.2f} to "
-            f"{mean_weight.high:.2f}) and should have one of 1: the propensities are not those of "
-            "the decisions, or the new router wants what was never tried",
-            items,
-            effective,
+        problem = (
+            f"the weights have a mean of {mean_weight:.2f} and should have one of 1: the propensities are not those of "
+            "the decisions, or the new router wants what was never tried"
         )
+        return Refusal(problem, items, effective)
     direct, predicted = _outcome_model(logged, target_policy)
     robust = direct + weights * (rewards - predicted)
     return Estimate(
@@ -129,9 +131,7 @@ def _estimate(
 
 
 def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> None:
-    lengths = {
-        len(part) for part in (*(logged.actions, logged.rewards, logged.propensities, logged.clusters), target_policy)
-    }
+    lengths = {len(part) for part in (*vars(logged).values(), target_policy)}
     if len(lengths) != 1:
         raise ValueError(f"evaluate_policy: parts of different lengths {sorted(lengths)}")
     if any(not 0 <= reward <= 1 for reward in logged.rewards):
@@ -170,31 +170,6 @@ def _outcome_model(logged: LoggedDecisions, target_policy: Sequence[dict[str, fl
         for probabilities, cluster in zip(target_policy, logged.clusters, strict=True)
     ]
     return np.array(direct), np.array(predicted)
-
-
-def _draws(clusters: Sequence[str], settings: EvaluationSettings) -> tuple[np.ndarray, int, int]:
-    numbers: dict[str, int] = {}
-    cluster_index = np.array([numbers.setdefault(name, len(numbers)) for name in clusters])
-    return cluster_index, len(numbers), settings.seed
-
-
-def _interval(
-    statistic: Callable[[np.ndarray], np.ndarray],
-    items: int,
-    draws: tuple[np.ndarray, int, int],
-    settings: EvaluationSettings,
-) -> Interval:
-    cluster_index, clusters, seed = draws
-    random = np.random.default_rng(seed)
-    values = []
-    for start in range(0, settings.resamples, _CHUNK):
-        size = min(_CHUNK, settings.resamples - start)
-        counts = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=size)
-        values.append(statistic(counts[:, cluster_index].astype(np.float64)))
-    tail = (1 - settings.confidence) / 2
-    low, high = np.quantile(np.concatenate(values), [tail, 1 - tail])
-    estimate = float(statistic(np.ones((1, items)))[0])
-    return Interval(estimate, float(low), float(high), settings.confidence)
 
 
 MIN_EFFECTIVE = 10.0  # effective sample size below which intervals covered less than 95 % in simulations
@@ -248,26 +223,21 @@ def value_of_policy(
         return PolicyValue(nothing, nothing, 0.0, reason)
     shares = weights / weights.max()  # squares of tiny weights would be 0
     effective = float(shares.sum() ** 2 / (shares**2).sum())
-    ends = bounds or _range(rewards)
+    # rewards that are 0 or 1 stay in that range, whichever of them were seen
+    seen = (0.0, 1.0) if np.isin(rewards, (0.0, 1.0)).all() else (float(rewards.min()), float(rewards.max()))
+    ends = bounds or seen
     snips, ips = (_estimate_interval(rewards, weights, effective, ends, normalised=n) for n in (True, False))
     return PolicyValue(
         snips=ValueEstimate(*snips),
         ips=ValueEstimate(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
         effective=effective,
-        refused=_reason(weights, effective) or (None if bounds else _no_spread(rewards)),
+        refused=_reason(rewards, weights, effective, bounds),
     )
 
 
-def _no_spread(rewards: np.ndarray) -> str | None:
-    if rewards.min() < rewards.max():
-        return None
-    return (
-        f"every decision has the same reward, {rewards[0]:g}, so nothing is known of their spread: "
-        "give the smallest and the largest possible one (--low and --high)"
-    )
-
-
-def _reason(weights: np.ndarray, effective: float) -> str | None:
+def _reason(
+    rewards: np.ndarray, weights: np.ndarray, effective: float, bounds: tuple[float, float] | None
+) -> str | None:
     if effective < MIN_EFFECTIVE:
         return (
             f"the log is worth {effective:.1f} decisions of the new policy (effective sample "
@@ -279,6 +249,11 @@ def _reason(weights: np.ndarray, effective: float) -> str | None:
         return (
             f"the weights have a mean of {mean:.2f} and should have one of 1: {cause} propensities "
             "are not those of the decisions"
+        )
+    if bounds is None and rewards.min() == rewards.max():
+        return (
+            f"every decision has the same reward, {rewards[0]:g}, so nothing is known of their spread: "
+            "give the smallest and the largest possible one (--low and --high)"
         )
     return None
 
@@ -325,9 +300,3 @@ def _estimate_interval(
     else:
         first, last = first + missing * min(low, 0.0), last + missing * max(high, 0.0)
     return float(value), float(min(first, value)), float(max(last, value))
-
-
-def _range(rewards: np.ndarray) -> tuple[float, float]:
-    if np.isin(rewards, (0.0, 1.0)).all():
-        return 0.0, 1.0
-    return float(rewards.min()), float(rewards.max())

@@ -71,10 +71,7 @@ def difference(
     first_variance, second_variance = first.variance, second.variance
     estimable = np.isfinite(first_variance) & np.isfinite(second_variance)
     estimable &= np.minimum(first.units, second.units) >= min_units
-    first_variance, second_variance = (
-        np.where(estimable, first_variance, 1.0),
-        np.where(estimable, second_variance, 1.0),
-    )
+    first_variance, second_variance = (np.where(estimable, v, 1.0) for v in (first_variance, second_variance))
     variance = first_variance + second_variance
     parts = first_variance**2 / np.maximum(first.units - 1, 1) + second_variance**2 / np.maximum(second.units - 1, 1)
     half = _radius(variance, variance**2 / parts, error, scale)

@@ -135,12 +135,10 @@ def sign_flip_p(paired: PairedDifferences, resamples: int, seed: int) -> float:
     """
     sums, _ = cluster_sums(paired.differences, paired.weights, paired.clusters)
     count = len(sums)
-    if count <= _MOST_EXACT:
-        numbers = np.arange(1 << count, dtype=np.int64)
-        signs = 1 - 2 * ((numbers[:, None] >> np.arange(count)) & 1)
-        reached = np.abs(signs @ sums) >= abs(sums.sum()) * (1 - _ROUNDING)
-        return float(reached.mean())
-    random = np.random.default_rng(seed)
-    signs = 1 - 2 * random.integers(0, 2, size=(resamples, count))
-    reached = np.abs(signs @ sums) >= abs(sums.sum()) * (1 - _ROUNDING)
-    return float((reached.sum() + 1) / (resamples + 1))
+    exact = count <= _MOST_EXACT
+    if exact:
+        flipped = (np.arange(1 << count, dtype=np.int64)[:, None] >> np.arange(count)) & 1
+    else:
+        flipped = np.random.default_rng(seed).integers(0, 2, size=(resamples, count))
+    reached = np.abs((1 - 2 * flipped) @ sums) >= abs(sums.sum()) * (1 - _ROUNDING)
+    return float(reached.mean()) if exact else float((reached.sum() + 1) / (resamples + 1))
