@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess  # nosec B404
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,12 @@ def back_up(
     """Add a snapshot of a project to a backup, creating the backup if needed.
 
     A backup holds one project, since the latest snapshot is restored and earlier ones are deleted. Snapshots are tagged
-    with the project's id, and restic records their folder.
+    with the project's id, and restic records their folder. Nothing else should write to the project meanwhile.
 
     Args:
-        project: The project; nothing else should write to it meanwhile.
         repository: Folder, or any other location that restic supports.
         password_file: File with the password; None to use restic's variables.
         everything: Include outputs and caches, all except keys; by default exactly reproducible files are excluded.
-        forget_earlier: Delete all earlier snapshots and their data.
         moved_from: Former folders of this project, whose snapshots belong to it.
 
     Raises:
@@ -79,7 +77,8 @@ def back_up(
             f"{', '.join(projects_elsewhere)}; name another place, or, if that was this project, "
             f"add --moved-from {projects_elsewhere[0]}"
         )
-    excluded = (_KEYS, *(() if everything else _REPRODUCIBLE + tuple(_exact_outputs(project))))
+    exact_outputs = [f"data/{asset.name}" for asset in project.graph.order if asset.determinism == "exact"]
+    excluded = (_KEYS, *(() if everything else (*_REPRODUCIBLE, *exact_outputs)))
     escaped_root = re.sub(r"([\\*?\[\]])", r"\\\1", str(root.resolve()))  # literally, not as a pattern
     exclude_options = [f"--exclude={escaped_root}/{path}" for path in excluded]
     run("backup", "--quiet", "--tag", f"{_TAG},{project_tag}", *exclude_options, ".")
@@ -103,13 +102,6 @@ def restore(repository: str, into: Path, password_file: Path | None = None, path
         raise BackupError(f"{repository} holds backups of these folders: {folder_list}; choose one by --path")
     into.mkdir(parents=True, exist_ok=True)
     run("restore", candidates[-1]["id"], "--verify", "--target", str(into.resolve()))
-
-
-def _exact_outputs(project: Project) -> Iterator[str]:
-    """Outputs that have the same bytes on every machine."""
-    for asset in project.graph.order:
-        if asset.determinism == "exact":
-            yield f"data/{asset.name}"
 
 
 class _Restic:
@@ -136,10 +128,8 @@ class _Restic:
 
     def snapshots(self) -> list[dict[str, Any]]:
         entries = json.loads(self("snapshots", "--tag", _TAG, "--json")) or []
-        return [
-            {**snapshot, "folder": Path(snapshot["paths"][0]).resolve()}
-            for snapshot in sorted(entries, key=lambda one: datetime.fromisoformat(one["time"]))
-        ]
+        entries.sort(key=lambda entry: datetime.fromisoformat(entry["time"]))
+        return [{**entry, "folder": Path(entry["paths"][0]).resolve()} for entry in entries]
 
     def succeeds(self, *arguments: str) -> bool:
         """Whether a command succeeds. Raises BackupError: the password is wrong."""

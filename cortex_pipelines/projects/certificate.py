@@ -30,7 +30,6 @@ from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.project import Project, ProjectError
 
-_FOLDER = "deletions"
 _COPIES = (
     "exported models and data sets, and backups: where somebody has put them",
     "checkouts and remotes of this project's git repository, with tombstones and lock files",
@@ -67,15 +66,13 @@ def record_deletion(
 
 def record_purge(project: Project, counts: Mapping[str, Any]) -> None:
     purge = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **counts}
-    for path in _folder(project).glob("*.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for record in read_deletions(project):
         record["purges"].append(purge)
-        write_whole(path, json.dumps(record, indent=1))
+        write_whole(_folder(project) / f"{record['id']}.json", json.dumps(record, indent=1))
 
 
 def read_deletions(project: Project) -> list[dict[str, Any]]:
-    paths = sorted(_folder(project).glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(_folder(project).glob("*.json"))]
 
 
 def deletion_requested_since(project: Project, model: ReleasedModel, trained: datetime | None) -> bool:
@@ -113,13 +110,14 @@ def certify(project: Project, path: Path, name: str | None = None) -> dict[str, 
     ]
     models = [_model_row(project, model, current, stale) for model in record["models"]]
     outstanding = [sentence for row in (*outputs, *models) for sentence in row.pop("outstanding")]
+    audit_log = gateway_log(project.root).parent / audit.FILE
     certificate = {
         "certificate": "cortex-pipelines deletion 1",
         **record,
         "issued": datetime.now(UTC).isoformat(timespec="seconds"),
         "outputs": outputs,
         "models": models,
-        "audit_log": _verify_audit_log(project.root),
+        "audit_log": asdict(audit.verify(audit_log)) if audit_log.exists() else None,
         "outstanding": outstanding,
         "copies_may_remain": [*_remaining_copies(project), *_COPIES],
     }
@@ -129,7 +127,7 @@ def certify(project: Project, path: Path, name: str | None = None) -> dict[str, 
 
 
 def _folder(project: Project) -> Path:
-    return project.state / _FOLDER
+    return project.state / "deletions"
 
 
 def _versions(project: Project, stones: list[Tombstone]) -> dict[str, str]:
@@ -213,11 +211,6 @@ def _model_row(
 
 def _address(project: Project, view: DvcView) -> str:
     return project.address(view.asset, view.partition)
-
-
-def _verify_audit_log(root: Path) -> dict[str, Any] | None:
-    path = gateway_log(root).parent / audit.FILE
-    return asdict(audit.verify(path)) if path.exists() else None
 
 
 def _remaining_copies(project: Project) -> list[str]:

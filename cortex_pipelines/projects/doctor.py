@@ -33,36 +33,30 @@ class CheckResult:
 
 
 def check_machine(root: Path) -> Iterator[CheckResult]:
-    yield from _programs()
-    yield from _merge_driver(root)
-    yield from check_stores(root)
-    yield from _packages(root)
-    yield from _parameters(root)
-    yield from _weights(root)
-    yield _disk(root)
-    yield _sandbox()
-    yield gateway_packages()
-    yield _backups()
-
-
-def _programs() -> Iterator[CheckResult]:
     for name, needed_for in (("git", "git sources"), ("dvc", "dvc repro and dvc pull")):
         path = shutil.which(name)
         remedy = f"install {name} and put it on the PATH (needed for {needed_for})"
         yield CheckResult(name, path is not None, path or "not on the PATH", remedy)
-
-
-def _merge_driver(root: Path) -> Iterator[CheckResult]:
-    if not git_merge.is_repository(root):
-        return
-    yield CheckResult(
-        "git merge driver",
-        git_merge.has_attributes(root) and git_merge.has_driver(root),
-        f"joins lock files of two branches ({git_merge.ATTRIBUTES}, merge.{git_merge.DRIVER})",
-        f"bring {git_merge.ATTRIBUTES} back from git; in a clone that has it, any command that "
-        "writes, such as `cortex update`, sets the driver up",
-        needed=False,
-    )
+    if git_merge.is_repository(root):
+        yield CheckResult(
+            "git merge driver",
+            git_merge.has_attributes(root) and git_merge.has_driver(root),
+            f"joins lock files of two branches ({git_merge.ATTRIBUTES}, merge.{git_merge.DRIVER})",
+            f"bring {git_merge.ATTRIBUTES} back from git; in a clone that has it, any command that "
+            "writes, such as `cortex update`, sets the driver up",
+            needed=False,
+        )
+    yield from check_stores(root)
+    yield from _packages(root)
+    yield from _parameters(root)
+    yield from _weights(root)
+    free = shutil.disk_usage(root).free / 2**30
+    yield CheckResult("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
+    yield _sandbox()
+    yield gateway_packages()
+    restic = shutil.which("restic")
+    detail = restic or "`cortex backup` needs restic"
+    yield CheckResult("backups", restic is not None, detail, backups.REMEDY, needed=False)
 
 
 def check_stores(root: Path) -> Iterator[CheckResult]:
@@ -139,10 +133,9 @@ def _parameters(root: Path) -> Iterator[CheckResult]:
     project = open_project(root)
     try:
         stages.check(project)
+        yield CheckResult("dvc.yaml", True, "up to date with the asset graph")
     except ProjectError as error:
         yield CheckResult("dvc.yaml", False, str(error), "run `cortex dvc-yaml`")
-    else:
-        yield CheckResult("dvc.yaml", True, "up to date with the asset graph")
     try:
         undeclared = find_undeclared(project)
     except ProjectError:
@@ -168,31 +161,18 @@ def _weights(root: Path) -> Iterator[CheckResult]:
     for name in ("base", "encoder"):
         try:
             weights_folder(getattr(models, name), pins.get(name) or {}, root)
+            yield CheckResult(f"weights: {name}", True, "there, and as pinned")
         except WeightsError as error:
             yield CheckResult(f"weights: {name}", False, "not usable", str(error))
-        else:
-            yield CheckResult(f"weights: {name}", True, "there, and as pinned")
-
-
-def _disk(root: Path) -> CheckResult:
-    free = shutil.disk_usage(root).free / 2**30
-    return CheckResult("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
 
 
 def _sandbox() -> CheckResult:
     from cortex_pipelines.execution.sandbox import sandbox
 
     problem = sandbox.unavailable()
-    if problem is not None:
-        consequence = "tests and generated code are not run here, so their results will be missing"
-        return CheckResult("sandbox", False, f"{problem}; {consequence}", sandbox.REMEDY, needed=False)
-    return CheckResult("sandbox", True, "works", sandbox.REMEDY, needed=False)
-
-
-def _backups() -> CheckResult:
-    path = shutil.which("restic")
-    detail = path or "`cortex backup` needs restic"
-    return CheckResult("backups", path is not None, detail, backups.REMEDY, needed=False)
+    consequence = "tests and generated code are not run here, so their results will be missing"
+    detail = "works" if problem is None else f"{problem}; {consequence}"
+    return CheckResult("sandbox", problem is None, detail, sandbox.REMEDY, needed=False)
 
 
 def gateway_packages() -> CheckResult:

@@ -62,11 +62,14 @@ def erase(root: Path, params: Parameters, stones: list[Tombstone], person: str |
     counts["API keys"] = KeyRing(keys_folder(root)).forget(belongs_to_user)
     counts["pseudonyms in experiments"] = 0
     author_tombstones: list[Tombstone] = []
-    for stone in stones if person else ():
-        if stone.user and stone.path is stone.source is None:
-            counts["pseudonyms in experiments"] += experiment_log(root).forget(str(person), stone.project)
-        if stone.user:
-            author_tombstones += _author_tombstones(stone, str(person), params)
+    for stone in stones:
+        if not (person and stone.user):
+            continue
+        if stone.path is stone.source is None:
+            counts["pseudonyms in experiments"] += experiment_log(root).forget(person, stone.project)
+        for name in [stone.project] if stone.project else sorted(params.projects):
+            author = author_pseudonym(person, project_key(name, privacy))
+            author_tombstones.append(Tombstone(project=name, source=stone.source, path=stone.path, author=author))
     counts["entries of memories"] = project_notes.apply_tombstones(
         open_project(root), [*stones, *author_tombstones], emptied
     )
@@ -134,19 +137,18 @@ def drop_mirrors(root: Path) -> int:
     params, cache = load_parameters(root), root / CACHE
     stones = [stone for stone in params.privacy.forgotten if stone.user is None]
     lock = read_yaml(root / "sources.lock")
-    untouched = {
-        mirror_folder(source, root, cache).name
-        for name, project in params.projects.items()
-        for source in project.sources
-        if isinstance(source, GitSource) and not any(_concerns(stone, name, source.label) for stone in stones)
-    }
+    untouched = set()
+    for name, project in params.projects.items():
+        for source in project.sources:
+            concerned = any(s.project in (None, name) and s.source in (None, source.label) for s in stones)
+            if isinstance(source, GitSource) and not concerned:
+                untouched.add(mirror_folder(source, root, cache).name)
     archives = []
     snapshots = [pin["sha256"] for pin in (lock.get("coordination") or {}).get("sources", ())]
     # identify pins by their own fields: params.yaml may be in another order until `cortex update`
     pinned = [(name, pin) for name, pins in (lock.get("projects") or {}).items() for pin in pins]
     for name, pin in pinned:
-        labels = [f"{kind}:{location}" for kind, location in pin.items()]
-        forgotten = any(is_forgotten(params.privacy, name, label) for label in labels)
+        forgotten = any(is_forgotten(params.privacy, name, f"{kind}:{where}") for kind, where in pin.items())
         if "dlt" in pin and not forgotten:
             snapshots.append(pin["sha256"])
         elif "dlt" not in pin and "sha256" in pin and forgotten:
@@ -161,23 +163,6 @@ def drop_mirrors(root: Path) -> int:
         path.unlink()
     # without a lock it is unknown which snapshots are pinned
     return len(mirrors) + len(existing) + (prune_snapshots(root, snapshots) if lock else 0)
-
-
-def _concerns(stone: Tombstone, project: str, source: str) -> bool:
-    return stone.project in (None, project) and stone.source in (None, source)
-
-
-def _author_tombstones(stone: Tombstone, person: str, params: Parameters) -> list[Tombstone]:
-    names = [stone.project] if stone.project else sorted(params.projects)
-    return [
-        Tombstone(
-            project=name,
-            source=stone.source,
-            path=stone.path,
-            author=author_pseudonym(person, project_key(name, params.privacy)),
-        )
-        for name in names
-    ]
 
 
 def _erase_stored_events(root: Path, params: Parameters, covers: Covers) -> int:

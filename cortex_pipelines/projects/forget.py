@@ -168,18 +168,11 @@ def models_trained_on(project: Project, partitions: Iterable[str], feedback: Ite
         if not tags.keys() >= _RELEASE_TAGS:
             continue
         tree = lineage(project, f"{version.name}/{version.version}")
-        used = {str(node.partition) for node in _nodes(tree) if is_affected(node)}
+        used = tuple(sorted({str(node.partition) for node in _nodes(tree) if is_affected(node)}))
         if used:
-            models.append(
-                TrainedModel(
-                    str(version.name),
-                    str(version.version),
-                    tags["model_asset"],
-                    tags["partition"] or None,
-                    tuple(sorted(used)),
-                    tags["dvc_md5"],
-                )
-            )
+            asset, partition = tags["model_asset"], tags["partition"] or None
+            name, number = str(version.name), str(version.version)
+            models.append(TrainedModel(name, number, asset, partition, used, tags["dvc_md5"]))
     return sorted(models, key=lambda model: (model.name, int(model.number)))
 
 
@@ -189,9 +182,8 @@ def mark_models(project: Project, models: Iterable[TrainedModel], by: str, times
         client.set_model_version_tag(model.name, model.number, FORGOTTEN_TAG, ",".join(model.projects))
         released_model = ledger.ReleasedModel(model.asset, model.partition)
         pin = ledger.champion(project.root, released_model)
-        line = ledger.LedgerEntry(
-            timestamp, by, "forget", model.name, pin.champion, pin.champion, f"{model.number}: {reason}"
-        )
+        why = f"{model.number}: {reason}"
+        line = ledger.LedgerEntry(timestamp, by, "forget", model.name, pin.champion, pin.champion, why)
         ledger.record(project.root, released_model, pin, line)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
@@ -29,11 +29,7 @@ class _Representer(RoundTripRepresenter):
     """A separate class, since representers are per class and DVC uses the default one."""
 
 
-def _null(representer: RoundTripRepresenter, _value: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(type(None), _null)
+_Representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
 
 
 def round_trip() -> YAML:
@@ -69,7 +65,13 @@ def without_project(text: str, name: str) -> str:
     Raises:
         ProjectError: another project refers to this one by a YAML alias.
     """
-    expected = _drop_project(round_trip().load(text), name)
+    expected = round_trip().load(text)
+    del expected["projects"][name]
+    consent = (expected.get("feedback") or {}).get("consent") or []
+    if name in consent:
+        consent.remove(name)
+    for section in (expected, *expected["projects"].values()):
+        ((section.get("adapters") or {}).get("parents") or {}).pop(name, None)
     shortened = _without_lines(text, name)
     try:
         if shortened is not None and _plain(round_trip().load(shortened)) == _plain(expected):
@@ -81,16 +83,6 @@ def without_project(text: str, name: str) -> str:
             f"{FILE}: another project repeats values of projects.{name} by an alias; write them out, then remove {name}"
         ) from error
     return rendered
-
-
-def _drop_project(values: Any, name: str) -> Any:
-    del values["projects"][name]
-    consent = (values.get("feedback") or {}).get("consent") or []
-    if name in consent:
-        consent.remove(name)
-    for section in (values, *values["projects"].values()):
-        ((section.get("adapters") or {}).get("parents") or {}).pop(name, None)
-    return values
 
 
 def _plain(values: Any) -> Any:
@@ -123,19 +115,10 @@ def _without_lines(text: str, name: str) -> str | None:
         while end < len(lines) and not lines[end].strip():
             end += 1
     remaining = lines[:begin] + lines[end:]
-    return "".join(remaining) if _has_entry(remaining, top) else _with_empty_section(remaining, top)
-
-
-def _has_entry(lines: list[str], top: int) -> bool:
-    for line in lines[top + 1 :]:
-        if line.strip() and not line.lstrip().startswith("#"):
-            return line[0] in " \t"
-    return False
-
-
-def _with_empty_section(lines: list[str], top: int) -> str:
-    lines[top] = lines[top].replace(":", ": {}", 1)
-    return "".join(lines)
+    entries = (line for line in remaining[top + 1 :] if line.strip() and not line.lstrip().startswith("#"))
+    if next(entries, "#")[0] not in " \t":  # another section, or nothing
+        remaining[top] = remaining[top].replace(":", ": {}", 1)
+    return "".join(remaining)
 
 
 def _indent(line: str) -> int:
@@ -155,20 +138,19 @@ class Origin:
 def origins(root: Path, effective: Effective, section: str, project: str | None = None) -> list[Origin]:
     files = _parameter_files(root, effective, section, project)
     return [
-        Origin(".".join(keys), _json(value), _source(files, keys), meaning)
+        Origin(".".join(keys), json.dumps(value, ensure_ascii=False), _source(files, keys), meaning)
         for keys, value, meaning in _leaves(effective.section(section, project))
     ]
 
 
-@dataclass(frozen=True)
-class ParameterFile:
+class _ParameterFile(NamedTuple):
     name: str
     values: Any
-    lines: Mapping[tuple[str, ...], int] | None = None
+    lines: Mapping[tuple[str, ...], int] = {}
     prefix: tuple[str, ...] = ()
 
 
-def _parameter_files(root: Path, effective: Effective, section: str, project: str | None) -> list[ParameterFile]:
+def _parameter_files(root: Path, effective: Effective, section: str, project: str | None) -> list[_ParameterFile]:
     layout, parameters = effective.layout, effective.parameters
     text = (root / FILE).read_text(encoding="utf-8-sig")
     values, lines = read_yaml(root / FILE), lines_of(text)
@@ -177,23 +159,23 @@ def _parameter_files(root: Path, effective: Effective, section: str, project: st
         entry = values["projects"][project]
         profile = entry.get("profile") or profile
         above = ("projects", project, section)
-        files.append(ParameterFile(f"project {project}, {FILE}", entry.get(section), lines, above))
-    files.append(ParameterFile(FILE, values.get(section), lines, (section,)))
+        files.append(_ParameterFile(f"project {project}, {FILE}", entry.get(section), lines, above))
+    files.append(_ParameterFile(FILE, values.get(section), lines, (section,)))
     folder = layout.folder(root)
     for name in dict.fromkeys((profile, STANDARD)):
         of_profile = read_yaml(folder / f"{name}.yaml").get(section)
-        files.append(ParameterFile(f"profile {name}", of_profile))
+        files.append(_ParameterFile(f"profile {name}", of_profile))
     return files
 
 
-def _source(files: list[ParameterFile], keys: tuple[str, ...]) -> str:
+def _source(files: list[_ParameterFile], keys: tuple[str, ...]) -> str:
     for file in files:
         value, depth = file.values, 0
         while depth < len(keys) and isinstance(value, Mapping) and keys[depth] in value:
             value, depth = value[keys[depth]], depth + 1
         # a value that is not a mapping replaces all below it
         if depth == len(keys) and file.values is not None:
-            line = file.lines and file.lines.get((*file.prefix, *keys))
+            line = file.lines.get((*file.prefix, *keys))
             return f"{file.name}:{line}" if line else file.name
     return "default"
 
@@ -215,18 +197,9 @@ def docstrings(model: type[BaseModel]) -> dict[str, str]:
     meanings: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         if issubclass(cls, BaseModel) and cls is not BaseModel:
-            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-            meanings |= dict(_field_docstrings(body))
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+            for field, text in itertools.pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
+                match field, text:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(meaning))):
+                        meanings[name] = " ".join(meaning.split())
     return meanings
-
-
-def _field_docstrings(body: ast.stmt) -> Iterator[tuple[str, str]]:
-    statements = body.body if isinstance(body, ast.ClassDef) else []
-    for field, text in itertools.pairwise(statements):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(meaning))):
-                yield name, " ".join(meaning.split())
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

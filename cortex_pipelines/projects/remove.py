@@ -18,8 +18,6 @@ from cortex_pipelines.versioning.lock_file import locked_stages, split_address
 from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
 
-_DOCS = "data_docs"
-
 
 @dataclass(frozen=True)
 class Removal:
@@ -47,13 +45,11 @@ class Removal:
         purgeable = (
             f"DVC's cache, MLflow's runs and weights, row caches, {notes}feedback, copies of sources, Dagster's history"
         )
-        retained = [f"{record}, tombstones of `cortex forget`", *([] if purge else [purgeable])]
-        return [
-            *(f"to remove: {line}" for line in removed),
-            *([f"to delete, with former versions of all projects: {purgeable}"] if purge else []),
-            *(f"to keep for the record: {line}" for line in retained[:1]),
-            *(f"to keep until `--purge`: {line}" for line in retained[1:]),
-        ]
+        lines = [f"to remove: {line}" for line in removed]
+        if purge:
+            lines.append(f"to delete, with former versions of all projects: {purgeable}")
+        lines.append(f"to keep for the record: {record}, tombstones of `cortex forget`")
+        return lines if purge else [*lines, f"to keep until `--purge`: {purgeable}"]
 
 
 def plan_removal(project: Project, name: str) -> Removal:
@@ -74,6 +70,7 @@ def plan_removal(project: Project, name: str) -> Removal:
         for asset in project.graph.order
         if asset.partitioned and (folder := project.output(asset.name, name)).is_dir()
     )
+    models = {model.name for model in project_models(project) if model.partition == name}
     return Removal(
         name=name,
         sources=len(params.projects[name].sources),
@@ -81,7 +78,7 @@ def plan_removal(project: Project, name: str) -> Removal:
         size=sum(f.stat().st_size for output in outputs for f in output.rglob("*") if f.is_file()),
         stages=tuple(a for a in locked_stages(root) if split_address(a)[1] == name),
         pinned=name in (read_yaml(root / "sources.lock").get("projects") or {}),
-        releases=sum(line.model in _models_of(project, name) for line in ledger(root)),
+        releases=sum(line.model in models for line in ledger(root)),
         notes=bool(project_notes.notes_files(root, name)),
     )
 
@@ -100,14 +97,10 @@ def remove_project(project: Project, removal: Removal) -> Project:
         for folder in removal.outputs:
             discard(folder)
         drop_indexes(project)
-        for pages in (project.state / _DOCS).glob(f"*@{name}"):
+        for pages in (project.state / "data_docs").glob(f"*@{name}"):
             shutil.rmtree(pages)
     remaining = open_project(root)
     take_out_undeclared(remaining)
     ensure_keys(root, project_models(remaining))
     stages.write(remaining)
     return remaining
-
-
-def _models_of(project: Project, name: str) -> set[str]:
-    return {model.name for model in project_models(project) if model.partition == name}

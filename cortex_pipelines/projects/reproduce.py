@@ -147,7 +147,9 @@ class _RegisteredModel:
 
     @cached_property
     def registered_stages(self) -> dict[str, Any]:
-        return dict(_yaml(self.locks["dvc.lock"]).get("stages") or {})
+        from ruamel.yaml import YAML
+
+        return dict((YAML(typ="safe").load(self.locks["dvc.lock"]) or {}).get("stages") or {})
 
     def required_assets(self, data_only: bool) -> Iterator[Any]:
         graph = self.project.graph
@@ -308,12 +310,6 @@ def _describe_metric_difference(entry: _RegisteredModel, output_folder: Path, re
         and not registered_metrics[f"{name}_low"] <= reproduced_metrics[name] <= registered_metrics[f"{name}_high"]
     ]
     return f"out of the interval: {'; '.join(out_of_interval)}" if out_of_interval else "figures within their intervals"
-
-
-def _yaml(text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-
-    return dict(YAML(typ="safe").load(text) or {})
 
 
 def _git(folder: Path, *arguments: str) -> str:

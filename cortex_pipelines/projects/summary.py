@@ -11,8 +11,6 @@ from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.project import Project
 
-_REPORT = "report.html"
-
 
 @dataclass(frozen=True)
 class ProjectData:
@@ -78,77 +76,48 @@ def model_scores(project: Project) -> Iterator[ModelScores]:
         )
 
 
+_COMPLETION_GAIN = "completion_improvement_over_base"
+_FORMS = {
+    "accuracy": ("{:.0%}", 100, "{:+.0f}", " points"),
+    "bits_per_byte": ("{:.3f}", 1, "{:+.3f}", ""),
+    "perplexity": ("{:.2f}", 1, "{:+.1f}", " %"),
+}
+"""Of each measure the form of a value; factor, form and unit of a difference."""
+
+
 def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
-    if metrics.get("team_items"):
-        yield HeldOutScore(
-            "questions answered correctly",
-            _percent(metrics["team_challenger_accuracy"]),
-            _percent(metrics["team_base_accuracy"]),
-            "base model",
-            _points(metrics, "team_difference"),
-            int(metrics["team_items"]),
-        )
-    if metrics.get("completion_items"):
-        yield HeldOutScore(
-            "bits per byte of completions (less is better)",
-            f"{metrics['completion_challenger_bits_per_byte']:.3f}",
-            f"{metrics['completion_base_bits_per_byte']:.3f}",
-            "base model",
-            _interval(metrics, "completion_improvement_over_base", "{:+.3f}"),
-            int(metrics["completion_items"]),
-        )
-    if metrics.get("general_items"):
-        yield HeldOutScore(
-            "perplexity on other code (less is better)",
-            f"{metrics['general_challenger_perplexity']:.2f}",
-            f"{metrics['general_base_perplexity']:.2f}",
-            "base model",
-            _forgetting(metrics),
-            int(metrics["general_items"]),
-        )
+    # forgetting is a rise; improvement has the opposite sign, which swaps the interval's ends
+    ends = {"": "forgetting", "_low": "forgetting_high", "_high": "forgetting_low"}
+    metrics = {**metrics, **{f"other_code{end}": -100 * metrics[name] for end, name in ends.items() if name in metrics}}
+    for what, items, measure, difference in (
+        ("questions answered correctly", "team", "accuracy", "team_difference"),
+        ("bits per byte of completions (less is better)", "completion", "bits_per_byte", _COMPLETION_GAIN),
+        ("perplexity on other code (less is better)", "general", "perplexity", "other_code"),
+    ):
+        if count := metrics.get(f"{items}_items"):
+            values = (metrics[f"{items}_{model}_{measure}"] for model in ("challenger", "base"))
+            ours, base = map(_FORMS[measure][0].format, values)
+            yield HeldOutScore(what, ours, base, "base model", _interval(metrics, difference, measure), int(count))
 
 
 def _router_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
-    for against, name, difference in (
-        ("keyword rules", "baseline", "baseline_difference"),
-        ("TF-IDF", "tfidf", "tfidf_difference"),
-    ):
+    for against, name in (("keyword rules", "baseline"), ("TF-IDF", "tfidf")):
         if metrics.get(name) is not None:
-            yield HeldOutScore(
-                "tasks sent to the right master",
-                _percent(metrics["challenger"]),
-                _percent(metrics[name]),
-                against,
-                _points(metrics, difference),
-                int(metrics["items"]),
-            )
+            ours, reference = f"{metrics['challenger']:.0%}", f"{metrics[name]:.0%}"
+            difference = _interval(metrics, f"{name}_difference", "accuracy")
+            what, items = "tasks sent to the right master", int(metrics["items"])
+            yield HeldOutScore(what, ours, reference, against, difference, items)
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
-
-
-def _points(metrics: Mapping[str, Any], name: str) -> str:
-    scaled = {key: 100 * value for key, value in metrics.items() if key.startswith(name) and value is not None}
-    return _interval(scaled, name, "{:+.0f}") + " points"
-
-
-def _forgetting(metrics: Mapping[str, Any]) -> str:
-    # forgetting is a rise; improvement has the opposite sign, which swaps the interval's ends
-    percent = {
-        "": -100 * metrics["forgetting"],
-        "_low": -100 * metrics["forgetting_high"],
-        "_high": -100 * metrics["forgetting_low"],
-    }
-    return _interval(percent, "", "{:+.1f}") + " %"
-
-
-def _interval(metrics: Mapping[str, Any], name: str, form: str) -> str:
+def _interval(metrics: Mapping[str, Any], name: str, measure: str) -> str:
+    _, factor, form, unit = _FORMS[measure]
     low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-    text = form.format(metrics[name])
-    return text if low is None or high is None else f"{text} ({form} to {form})".format(low, high)
+    text = form.format(factor * metrics[name])
+    if low is not None and high is not None:
+        text += f" ({form} to {form})".format(factor * low, factor * high)
+    return text + unit
 
 
 def _report(project: Project, asset: str, partition: str | None) -> str | None:
-    path = project.output(asset, partition) / _REPORT
+    path = project.output(asset, partition) / "report.html"
     return path.relative_to(project.root).as_posix() if path.exists() else None

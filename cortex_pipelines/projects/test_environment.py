@@ -59,7 +59,10 @@ def pin_environment(project: Project, name: str, extra_requirements: Sequence[st
     write_whole(project.root / path, text)
     environment = PinnedEnvironment(requirements=str(path), sha256=hashlib.sha256(text.encode()).hexdigest())
     open_environment(environment, project.root)
-    _set_environment(project, name, environment)
+    values: Any = read_values(project.root)
+    values["projects"][name].setdefault("augmentation", {})["test_environment"] = environment.model_dump()
+    write_values(project.root, values)
+    follow_projects(project)
     packages = sum(1 for line in text.splitlines() if "==" in line and line[:1].isalnum())
     return PinnedRequirements(str(path), requested, unavailable, packages)
 
@@ -83,11 +86,3 @@ def _declared_requirements(folder: Path) -> tuple[list[str], list[str]]:
         for into, lines in zip((available, unavailable), declared_packages(texts), strict=True):
             into.update(dict.fromkeys(lines))
     return sorted(available), sorted(unavailable)
-
-
-def _set_environment(project: Project, name: str, pinned: PinnedEnvironment) -> None:
-    values: Any = read_values(project.root)
-    section = values["projects"][name].setdefault("augmentation", {})
-    section["test_environment"] = pinned.model_dump()
-    write_values(project.root, values)
-    follow_projects(project)

@@ -1,7 +1,7 @@
 """``cortex update``: move the pins in ``sources.lock``; apply authors' deletions to what they bring."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def add_author_tombstones(root: Path) -> list[Tombstone]:
     """
     params = load_parameters(root)
     tombstones_by_pseudonym = {
-        stone.author: stone for stone in params.privacy.forgotten if _applies_to_all_projects(stone)
+        stone.author: stone for stone in params.privacy.forgotten if stone.project is None and stone.author is not None
     }
     if not tombstones_by_pseudonym:
         return []
@@ -63,27 +63,18 @@ def add_author_tombstones(root: Path) -> list[Tombstone]:
     return new
 
 
-def _applies_to_all_projects(stone: Tombstone) -> bool:
-    return stone.project is None and stone.author is not None
-
-
 def _authors(root: Path, params: Parameters, project: str) -> set[str]:
     pins = (read_yaml(root / "sources.lock").get("projects") or {}).get(project)
     if not pins:
         return set()
     source = ProjectSource(params.projects[project], tuple(pins))
-    return {
-        address
-        for entry, pin in matching_pins(source, project)
-        if isinstance(entry, GitSource)
-        for address in _addresses(open_revision(entry, pin, root, root / CACHE), pin["revision"])
-    }
-
-
-def _addresses(mirror: Path, revision: str) -> Iterator[str]:
     log = ("log", "--no-mailmap", "--no-show-signature", "--format=%ae", "--end-of-options")
-    with stream(mirror, *log, revision) as (_, answer):
-        yield from {line.decode("utf-8", "replace").strip() for line in answer} - {""}
+    addresses = set()
+    for entry, pin in matching_pins(source, project):
+        if isinstance(entry, GitSource):
+            with stream(open_revision(entry, pin, root, root / CACHE), *log, pin["revision"]) as (_, answer):
+                addresses |= {line.decode("utf-8", "replace").strip() for line in answer}
+    return addresses - {""}
 
 
 FILE = "sources.lock"
