@@ -1,8 +1,8 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -23,9 +23,19 @@ def destroyed(mini: MiniProject) -> MiniProject:
     return mini
 
 
-def status_of(mini: MiniProject) -> list[dict[str, Any]]:
-    """In a process of its own: this one has the databases open that were destroyed."""
-    return list(json.loads(run_in(mini.root, "cortex", "status", "--json")))
+ONE_AFTER_THE_OTHER = """
+import json, sys
+from click.testing import CliRunner
+from cortex_pipelines.cli.main import main
+results = [CliRunner().invoke(main, words) for words in json.loads(sys.argv[1])]
+assert not any(result.exit_code for result in results), [result.output for result in results]
+print(json.dumps([result.stdout for result in results]))
+"""
+
+
+def outputs_of(mini: MiniProject, *commands: tuple[str, ...]) -> list[str]:
+    """In another process: this one has the databases open that were destroyed."""
+    return list(json.loads(run_in(mini.root, sys.executable, "-P", "-c", ONE_AFTER_THE_OTHER, json.dumps(commands))))
 
 
 def bytes_below(folder: Path) -> bytes:
@@ -43,7 +53,7 @@ def test_a_destroyed_project_comes_back_as_it_was(
     begun.cortex("run", *MADE)
     begun.cortex("memory", "add", NOTE, "--project", "beta")
     private_key(begun.root)
-    query = ("quollbook", "--project", "beta")
+    status, query = ("status", "--json"), ("memory", "search", "quollbook", "--project", "beta")
     before, lock = begun.status(), (begun.root / "dvc.lock").read_bytes()
     assert any(row["fresh"] for row in before)
 
@@ -63,28 +73,28 @@ def test_a_destroyed_project_comes_back_as_it_was(
     result = CliRunner().invoke(main, ["restore", repository, str(project.root), *password_options])
     assert result.exit_code == 0, result.output
     assert not (project.root / ".cortex" / "keys").exists()
-    assert status_of(project) == before
-    assert "quollbook" in run_in(project.root, "cortex", "memory", "search", *query)
+    backup = ("backup", repository, *password_options)  # only what nothing makes again
+    rows, entries, _ = outputs_of(project, status, query, backup)
+    assert json.loads(rows) == before
+    assert "quollbook" in entries
 
-    run_in(project.root, "cortex", "backup", repository, *password_options)  # only what nothing makes again
     destroyed(project)
     result = CliRunner().invoke(main, ["restore", repository, str(project.root), *password_options])
     assert result.exit_code == 0, result.output
     assert not (project.root / ".dvc" / "cache").exists()
     assert not (project.root / "data" / "repository_files").exists()
-    assert "quollbook" in run_in(project.root, "cortex", "memory", "search", *query)
-    run_in(project.root, "cortex", "run", *MADE)
+    entries, _, rows = outputs_of(project, query, ("run", *MADE), status)
+    assert "quollbook" in entries
     assert (project.root / "dvc.lock").read_bytes() == lock, "the same versions"
-    assert [row["dvc_md5"] for row in status_of(project)] == [row["dvc_md5"] for row in before]
-    assert [row["fresh"] for row in status_of(project)] == [row["fresh"] for row in before]
+    assert [(row["dvc_md5"], row["fresh"]) for row in json.loads(rows)] == [
+        (row["dvc_md5"], row["fresh"]) for row in before
+    ]
 
     full = CliRunner().invoke(main, ["restore", repository, str(project.root), *password_options])
     assert "is not an empty folder" in full.output
     password.write_text("guessed")
-    assert (
-        "the password is not that of this backup"
-        in project.cortex("backup", repository, *password_options, status=1).stderr
-    )
+    refused = project.cortex("backup", repository, *password_options, status=1).stderr
+    assert "the password is not that of this backup" in refused
 
 
 @needs_restic
