@@ -17,6 +17,9 @@ from pydantic import BaseModel
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cortex_pipelines"
@@ -96,16 +99,7 @@ def test_commands_and_their_options_exist(name: str) -> None:
     assert [problem for line in command_lines(name) for problem in problems(line)] == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "cortex bake",
-        "cortex run --fast",
-        "cortex router untrain logs",
-        "cortex update one two",
-        "cortex export shop --formats gguf",
-    ],
-)
+@pytest.mark.parametrize("line", CASES["commands_that_do_not_exist_are_noticed"])
 def test_commands_that_do_not_exist_are_noticed(line: str) -> None:
     assert list(problems(line))
 

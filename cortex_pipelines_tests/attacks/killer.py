@@ -19,35 +19,20 @@ from pathlib import Path
 from typing import IO, Any
 from unittest import mock
 
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
+
 _LONGEST = 300
 """Seconds after which a command is ended that does not end."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3.connect"}
-_LOADED = (
-    "cortex_pipelines.orchestration.location",
-    "cortex_pipelines.release.promote",
-    "cortex_pipelines.projects.create",
-    "cortex_pipelines.orchestration.runs",
-    "cortex_pipelines.cli.main",
-    "dvc.cli",
-    "dvc.commands.repro",
-    "dvc.repo",
-    "mlflow.tracking.client",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.store.model_registry.sqlalchemy_store",
-)
+_LOADED = CASES["_LOADED"]
 
 
 @dataclass(frozen=True)
 class CommandOutcome:
-    """Outcome of a command.
-
-    Args:
-        status: Exit status; negative: the signal that ended it.
-        output: What it wrote to stdout and stderr.
-        events: Writes, renames and the like that it came to; 0 if it was killed.
-        seconds: Processor time of it and of what it started.
-    """
+    """Outcome of a command."""
 
     status: int
     output: str
@@ -56,11 +41,7 @@ class CommandOutcome:
 
 
 class Killer:
-    """The process that the commands are forks of.
-
-    Args:
-        temporary: Folder for the commands' temporary files.
-    """
+    """The process that the commands are forks of."""
 
     def __init__(self, temporary: Path) -> None:
         temporary.mkdir(parents=True, exist_ok=True)
@@ -84,14 +65,7 @@ class Killer:
         )
 
     def run(self, root: Path, *words: str, kill_at: int = 0, delay: float = 0.0) -> CommandOutcome:
-        """Run a command in a project.
-
-        Args:
-            root: The project.
-            words: ``cortex …`` or ``dvc …``.
-            kill_at: Which event to kill it at; 0 for never.
-            delay: Seconds between that event and the kill.
-        """
+        """Run a command in a project."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout

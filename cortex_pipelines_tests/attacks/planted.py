@@ -25,11 +25,7 @@ def random_text(count: int, letters: str = _LETTERS) -> str:
 
 
 class Planted:
-    """One set of private values, so that a leak tells where it came from.
-
-    Args:
-        marker: Names what holds the values, uniquely; part of each name.
-    """
+    """One set of private values, so that a leak tells where it came from."""
 
     def __init__(self, marker: str) -> None:
         self.marker = marker

@@ -15,16 +15,7 @@ from cortex_pipelines_tests.parameters import load_cases
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack.
-
-    Args:
-        name: What it tries.
-        body: The function's body.
-        control: It succeeds for any user outside of the sandbox.
-        alone: It may only be run in a sandbox of its own.
-        stops: Ways in which the sandbox may end it instead of an answer: what ``Result.stopped``
-            says, or ``killed`` by a signal.
-    """
+    """One attack."""
 
     name: str
     body: str

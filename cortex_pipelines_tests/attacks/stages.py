@@ -19,16 +19,7 @@ _PASSED, _FAILED = 0, 1
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage came to.
-
-    Args:
-        code: `code_version` of what was attacked.
-        status: Exit status of pytest; 0 or 1 if it came to its end.
-        held: Attacks that came to nothing.
-        broken: Tests that failed; each counts as one attack that got through.
-        skipped: Tests that this machine cannot run.
-        minutes: Wall time.
-    """
+    """What a stage came to."""
 
     code: str
     status: int
@@ -45,12 +36,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Stage:
-    """A file of attacks.
-
-    Args:
-        file: The test file.
-        folder: Where results and pytest's output are kept.
-    """
+    """A file of attacks."""
 
     file: Path
     folder: Path

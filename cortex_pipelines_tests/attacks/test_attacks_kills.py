@@ -36,14 +36,7 @@ MODEL = "task_router"
 
 @dataclass(frozen=True)
 class Scene:
-    """A command that is killed, and what a person types next.
-
-    Args:
-        command: The command.
-        after: The commands that follow; each has to end well, and they end the work.
-        begin: Brings the project into the state in which the command has something to do.
-        like: The scene that ends in the same state; None if it has to be found out.
-    """
+    """A command that is killed, and what a person types next."""
 
     command: tuple[str, ...]
     after: tuple[tuple[str, ...], ...]
@@ -138,15 +131,7 @@ def left_over(mini: MiniProject) -> list[str]:
 
 
 class Attack:
-    """Kills in one scene, each chain of them on a project of its own.
-
-    Args:
-        killer: Runs the commands.
-        scene: What is killed.
-        start: The project, with something to do for the command.
-        events: About how many events the command comes to.
-        expected: The state that every run has to reach.
-    """
+    """Kills in one scene, each chain of them on a project of its own."""
 
     def __init__(
         self, killer: Killer, scene: Scene, start: MiniProject, events: int, expected: dict[str, object]

@@ -46,12 +46,7 @@ STATE: tuple[Words, ...] = (("status", "--json"), ("status",), ("sync",), ("doct
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind and the commands that read them.
-
-    Args:
-        files: Patterns below the project's root.
-        commands: Sequences of commands, one of which follows the damage.
-    """
+    """Files of one kind and the commands that read them."""
 
     files: tuple[str, ...]
     commands: tuple[tuple[Words, ...], ...]
@@ -129,12 +124,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Restorer:
-    """A project, and what it has to look like before each attack.
-
-    Args:
-        made: The project as it was made; never changed.
-        root: The copy that is attacked.
-    """
+    """A project, and what it has to look like before each attack."""
 
     made: Path
     root: Path
@@ -182,12 +172,7 @@ def _looks(root: Path) -> dict[str, tuple[int, ...]]:
 
 
 class FinishedProject:
-    """A tiny project of which everything is made.
-
-    Args:
-        mini: The project; never changed.
-        killer: Runs commands.
-    """
+    """A tiny project of which everything is made."""
 
     def __init__(self, mini: MiniProject, killer: Killer) -> None:
         self.mini, self._killer = mini, killer
@@ -195,13 +180,7 @@ class FinishedProject:
         self.states = states(self._last((("status", "--json"),)).output)
 
     def seconds(self, commands: tuple[Words, ...], name: str) -> float:
-        """Processor time of the last of some commands in it.
-
-        Args:
-            commands: The commands, one after the other.
-            name: A file. Its outputs are recomputed when it is empty, too, so the larger of
-                both times counts, with it as it was and empty.
-        """
+        """Processor time of the last of some commands in it."""
         return max(self._last(commands, emptied).seconds for emptied in (None, name))
 
     def _last(self, commands: tuple[Words, ...], emptied: str | None = None) -> CommandOutcome:
@@ -253,13 +232,7 @@ def texts(root: Path) -> dict[str, str]:
 
 
 class Attack:
-    """One file damaged, one sequence of commands.
-
-    Args:
-        finished_project: The project as it was made.
-        root: The copy that is attacked.
-        number: Chooses file, damage and commands.
-    """
+    """One file damaged, one sequence of commands."""
 
     def __init__(self, finished_project: FinishedProject, root: Path, number: int) -> None:
         chance = random.Random(number)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -18,23 +19,13 @@ import pytest
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines_tests.attacks import tiny
 from cortex_pipelines_tests.integration.miniproject import write_beta
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 25
-PAIRS = [
-    (
-        {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C", "LISTING": "forwards"},
-        {"PYTHONHASHSEED": "77", "TZ": "Pacific/Chatham", "LC_ALL": "C.UTF-8", "LISTING": "backwards"},
-    ),
-    (
-        {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "POSIX", "LISTING": "forwards"},
-        {"PYTHONHASHSEED": "3", "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "LISTING": "forwards"},
-    ),
-    (
-        {"PYTHONHASHSEED": "4", "TZ": "UTC", "LC_ALL": "tr_TR.UTF-8", "LISTING": "backwards"},
-        {"PYTHONHASHSEED": "5", "TZ": "UTC", "LC_ALL": "de_DE.UTF-8", "LISTING": "forwards"},
-    ),
-]
+PAIRS = CASES["PAIRS"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +67,7 @@ def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
 def projects(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """Hashes of the outputs of the same project, made in each of the surroundings."""
     work = tmp_path_factory.mktemp("projects")
-    return [whole_project(work / str(number), surroundings) for number, surroundings in enumerate(sum(PAIRS, ()))]
+    return [whole_project(work / str(number), surroundings) for number, surroundings in enumerate(chain(*PAIRS))]
 
 
 def whole_project(folder: Path, surroundings: dict[str, str]) -> dict[str, str]:

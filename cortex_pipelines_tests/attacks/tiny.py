@@ -47,11 +47,7 @@ OTHERS = {
 
 
 def create(root: Path, backwards: bool = False) -> MiniProject:
-    """A project with its pins taken; nothing is made yet.
-
-    Args:
-        backwards: Whether its files are written in the reverse order of their names.
-    """
+    """A project with its pins taken; nothing is made yet."""
     return MiniProject.create(root, lambda sources: write(sources, backwards), make_tiny)
 
 

@@ -28,7 +28,10 @@ from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.parameters import FOLDER
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import begin_dvc
+
+CASES = load_cases(__file__)
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -39,36 +42,7 @@ COMMITS = (("extraction",), ("annotation", "datasets"), ("ingestion",))
 EXACT = tuple(asset.name for asset in ASSETS if asset.determinism == "exact")
 """Assets that come out the same everywhere: all that needs no neural network."""
 
-SMALL: dict[str, dict[str, Any]] = {
-    "models": {"base": {"directory": "models/base"}},
-    "datasets": {"max_train": 60, "max_validation": 12, "max_test": 12, "max_body_bytes": 500, "max_prompt_bytes": 600},
-    "general": {"project": None},
-    "adapters": {
-        "max_tokens": 6000,
-        "max_length": 640,
-        "evaluation_steps": 6,
-        "validation_tokens": 1500,
-        "rank": 4,
-        "threads": 1,
-        "checks": {"min_examples": 1, "max_file_share": None, "max_kind_share": None, "max_leaks": 0, "max_secrets": 0},
-    },
-    "evaluation": {
-        "items": 6,
-        "general_items": 2,
-        "choices": 3,
-        "generated_items": 1,
-        "tested_items": 1,
-        "max_new_tokens": 12,
-        "max_test_tokens": 12,
-        "memorised": 3,
-        "retrieved_choices": 1,
-        "max_length": 640,
-        "resamples": 200,
-        "threads": 1,
-    },
-    "retrieval": {"max_tokens": 16},
-    "routing": {"trials": 2, "epochs": 3, "kernel_features": 128, "resamples": 500, "max_tokens": 48},
-}
+SMALL: dict[str, dict[str, Any]] = CASES["SMALL"]
 
 # The gates: an accuracy above nothing is promoted, an adapter with so few items is kept.
 GATES: dict[str, dict[str, Any]] = {
@@ -76,99 +50,13 @@ GATES: dict[str, dict[str, Any]] = {
     "code_adapter": {"smallest_items": 100000, "guards": {}},
 }
 
-GO = """// Package stack holds values last in, first out.
-package stack
+GO = CASES["GO"]
 
-import "errors"
+JAVASCRIPT = CASES["JAVASCRIPT"]
 
-// ErrEmpty is returned by Pop if there is nothing to take.
-var ErrEmpty = errors.New("stack: empty")
+JAVA = CASES["JAVA"]
 
-// Stack is a last in, first out store of integers.
-type Stack struct {
-	values []int
-}
-
-// Push puts a value on top of the stack.
-func (s *Stack) Push(value int) {
-	s.values = append(s.values, value)
-}
-
-// Pop takes the value on top of the stack.
-func (s *Stack) Pop() (int, error) {
-	if len(s.values) == 0 {
-		return 0, ErrEmpty
-	}
-	last := len(s.values) - 1
-	value := s.values[last]
-	s.values = s.values[:last]
-	return value, nil
-}
-"""
-
-JAVASCRIPT = """import { readFile } from 'node:fs/promises';
-
-/** Reads a file of lines and gives those that are not empty. */
-export async function readLines(path) {
-  const text = await readFile(path, 'utf8');
-  const lines = text.split('\\n');
-  return lines.filter((line) => line.trim().length > 0);
-}
-
-export function countWords(text) {
-  const counts = new Map();
-  for (const word of text.toLowerCase().split(/\\W+/)) {
-    if (word) {
-      counts.set(word, (counts.get(word) ?? 0) + 1);
-    }
-  }
-  return counts;
-}
-"""
-
-JAVA = """package org.example;
-
-import java.util.ArrayList;
-import java.util.List;
-
-/** Keeps the newest values. */
-public class History {
-    private final int capacity;
-    private final List<String> values = new ArrayList<>();
-
-    public History(int capacity) {
-        this.capacity = capacity;
-    }
-
-    /** Adds a value and forgets the oldest if there are too many. */
-    public void add(String value) {
-        values.add(value);
-        if (values.size() > capacity) {
-            values.remove(0);
-        }
-    }
-}
-"""
-
-RUST = """//! Temperatures.
-
-/// Degrees Fahrenheit of a temperature in degrees Celsius.
-pub fn fahrenheit(celsius: f64) -> f64 {
-    let scaled = celsius * 9.0 / 5.0;
-    scaled + 32.0
-}
-
-/// The largest of some numbers; None if there are none.
-pub fn largest(numbers: &[i64]) -> Option<i64> {
-    let mut best = None;
-    for &number in numbers {
-        if best.map_or(true, |current| number > current) {
-            best = Some(number);
-        }
-    }
-    best
-}
-"""
+RUST = CASES["RUST"]
 
 
 class MiniProject:
@@ -185,14 +73,7 @@ class MiniProject:
         edit: Callable[[Any], None] | None = None,
         base: Callable[[Path], object] = write_tiny_base,
     ) -> "MiniProject":
-        """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet.
-
-        Args:
-            root: Where.
-            sources: Writes what it is made of into a folder; by default alpha and beta.
-            edit: Edits its parameters.
-            base: Writes the base model into a folder.
-        """
+        """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet."""
         mini = cls(root)
         shutil.copytree(
             REPOSITORY / "cortex_pipelines", root / "cortex_pipelines", ignore=shutil.ignore_patterns("__pycache__")

@@ -60,12 +60,7 @@ def room(name: str) -> list[Path]:
 
 
 class Team:
-    """People at the gateway: each line of a change is typed by the next of them.
-
-    Args:
-        client: Asks the gateway.
-        people: Their names, as their editors send them.
-    """
+    """People at the gateway: each line of a change is typed by the next of them."""
 
     def __init__(self, client: TestClient, people: Iterable[str]) -> None:
         self._client = client

@@ -23,12 +23,7 @@ def postgres_programs() -> Path | None:
 
 
 class Postgres:
-    """A PostgreSQL server with a password.
-
-    Args:
-        programs: The folder of its programs.
-        home: An empty folder, for its files.
-    """
+    """A PostgreSQL server with a password."""
 
     def __init__(self, programs: Path, home: Path) -> None:
         self._programs, self._home = programs, home

@@ -13,6 +13,9 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 pytestmark = pytest.mark.slow
 
@@ -26,19 +29,7 @@ def fails(mini: MiniProject, *words: str) -> str:
     return errors
 
 
-@pytest.mark.parametrize(
-    ("section", "key", "value", "words"),
-    [
-        ("extraction", "max_nestin", 3, "extraction.max_nestin: Extra inputs are not permitted"),
-        ("extraction", "max_nesting", "deep", "extraction.max_nesting: "),
-        ("automation", "time_zone", "Mars/Base", "no time zone Mars/Base; a name is like Europe"),
-        ("release", "task_router", None, "release.task_router: "),
-        ("projects", "alpha", {"sources": []}, "projects.alpha.sources: "),
-        ("projects", "alpha", {"sources": [{"svn": "x"}]}, "exactly one of the keys git"),
-        ("projects", "two words", {"sources": [{"directory": "x"}]}, "letters, digits, - and _"),
-        ("models", "base", {"wheel": "name"}, "must be name==version"),
-    ],
-)
+@pytest.mark.parametrize(("section", "key", "value", "words"), CASES["a_wrong_value_in_params_names_the_key"])
 def test_a_wrong_value_in_params_names_the_key(
     data_made: MiniProject, section: str, key: str, value: Any, words: str
 ) -> None:

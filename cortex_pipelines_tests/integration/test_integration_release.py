@@ -10,6 +10,9 @@ from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 pytestmark = pytest.mark.slow
 
@@ -220,15 +223,7 @@ def test_lineage_walks_from_an_adapter_to_its_commits_and_base(finished: MiniPro
     assert nodes["base_model"]["version"]["directory"] == "models/base"
 
 
-@pytest.mark.parametrize(
-    ("reference", "words"),
-    [
-        ("router", "no model router in the registry; models: code_adapter-alpha"),
-        ("task_router@best", "model task_router has no version named best"),
-        ("task_router/99", "model task_router has no version 99"),
-        ("task_router/new", "a version is a number"),
-    ],
-)
+@pytest.mark.parametrize(("reference", "words"), CASES["a_lineage_of_what_is_not_there"])
 def test_a_lineage_of_what_is_not_there(finished: MiniProject, reference: str, words: str) -> None:
     assert words in finished.cortex("lineage", reference, status=1).stderr
 

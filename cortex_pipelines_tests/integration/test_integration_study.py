@@ -33,6 +33,9 @@ from cortex_pipelines.projects.parameter_file import round_trip
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 
 @pytest.mark.long
@@ -121,13 +124,7 @@ def test_a_study_that_was_cut_short_when_it_began_goes_on(sources: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "sentence"),
-    [
-        ("params.yaml", "", "params.yaml is empty"),
-        ("params.yaml", "projects: [\n", "params.yaml cannot be read"),
-        ("params.yaml", "projects: []\n", "params.yaml: line 1: projects"),
-        ("study.json", "{", "is not a study.json of this version"),
-    ],
+    ("file", "content", "sentence"), CASES["what_was_begun_and_is_damaged_is_said_before_hours_of_work"]
 )
 def test_what_was_begun_and_is_damaged_is_said_before_hours_of_work(
     sources: Path, file: str, content: str, sentence: str
@@ -177,18 +174,7 @@ def _fail(*_: Any) -> None:
     raise OSError("out of reach")
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--project", "nothing"], "no project nothing in the study; there is: itsdangerous"),
-        (["--project", "flask"], "no project flask in the study"),
-        (["--repo", "mine=/nowhere"], "--repo mine: no folder /nowhere"),
-        (["--repo", "/nowhere"], "give NAME=PATH"),
-        (["--repo", "a=.", "--repo", "a=/"], "give each NAME once"),
-        (["--repo", "my shop=."], "--repo my shop: a project's name has 1 to 64 letters"),
-        (["--repo", "express=."], "--repo express: the study has another project of that name"),
-    ],
-)
+@pytest.mark.parametrize(("words", "sentence"), CASES["what_cannot_be_studied_is_said_before_anything_is_made"])
 def test_what_cannot_be_studied_is_said_before_anything_is_made(
     words: list[str], sentence: str, tmp_path: Path
 ) -> None:
@@ -261,15 +247,7 @@ def test_a_smaller_budget_is_not_measured_again(finished_copy: MiniProject, monk
     assert studied_projects == [("beta", "alpha", 500), ("alpha", "beta", 1000), ("beta", "alpha", 1000)]
 
 
-@pytest.mark.parametrize(
-    ("words", "names"),
-    [
-        ([], ["alpha", "beta", "shop"]),
-        (["--project", "alpha"], ["alpha"]),
-        (["--project", "alpha", "--repo", "shop=../shop"], ["alpha", "shop"]),
-        (["--repo", "shop=../shop"], ["alpha", "beta", "shop"]),
-    ],
-)
+@pytest.mark.parametrize(("words", "names"), CASES["projects_that_were_not_chosen_wait"])
 def test_projects_that_were_not_chosen_wait(
     words: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

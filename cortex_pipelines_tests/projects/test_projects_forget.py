@@ -40,7 +40,10 @@ from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import git
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
+
+CASES = load_cases(__file__)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -339,16 +342,7 @@ def test_what_tombstones_cover_of_events(root: Path) -> None:
     assert erase.emptied_projects(load_parameters(root)) == {"cortex"}
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("--weights", "--path", "a"), "--weights goes with --purge"),
-        (("--author", "a@b.org", "--user", "a"), "are two requests"),
-        ((), "say what to forget: --author ADDRESS, --user NAME"),
-        (("--path", "src\\legacy"), "write / between folders"),
-        (("--path", "/"), "write ** for everything"),
-    ],
-)
+@pytest.mark.parametrize(("words", "sentence"), CASES["what_is_asked_wrongly_gets_a_sentence"])
 def test_what_is_asked_wrongly_gets_a_sentence(
     root: Path, words: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
