@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 def load_parameters(folder: str | Path | None = None) -> "Parameters":
     """The parameters of the project; outside of any project, those of the ``standard`` profile.
 
-    Args:
-        folder: A folder in the project.
-
     Returns:
         All sections of ``params.yaml``, checked; ``load_parameters().extraction`` is one.
 
@@ -41,15 +38,12 @@ def load_parameters(folder: str | Path | None = None) -> "Parameters":
 def open_project(folder: str | Path | None = None) -> "Project":
     """The project in a folder: its assets, where their outputs lie, and their versions.
 
-    Args:
-        folder: A folder in the project.
-
     Raises:
         ProjectError: the folder is not in a project.
     """
     from cortex_pipelines import catalog
 
-    return catalog.open_project(_root(folder))
+    return catalog.open_project(find_root(None if folder is None else Path(folder)))
 
 
 def extract_units(path: str | Path, folder: str | Path | None = None) -> "pl.DataFrame":
@@ -109,7 +103,6 @@ def search_code(
         query: Words, an identifier, a line of code, an error message, or the text of an issue.
         index: Folder of `cortex index`. Without it the files of the project in ``folder`` are
             searched, as its assets have them.
-        folder: A folder in the project.
         k: Most results.
         by: ``unit`` for places, ``file`` for files; None decides by the query.
 
@@ -140,7 +133,6 @@ def read_table(asset: str, table: str, project: str | None = None, folder: str |
         asset: Name of the asset, for example ``annotated_units``.
         table: Name of its table, for example ``units``.
         project: Only this project; None takes every project in which the asset is made.
-        folder: A folder in the project.
 
     Returns:
         The table; of an asset made for each project with the further column ``project``.
@@ -201,7 +193,6 @@ def load_adapter(model: str, task: str | None = None, folder: str | Path | None 
         model: ``code_adapter-NAME`` for the champion, or with ``@challenger``, ``@canary``,
             ``/NUMBER`` or ``/1.0.0`` appended.
         task: Task of the adapter, for models with one adapter per task.
-        folder: A folder in the project.
 
     Returns:
         The base with the adapter: ``resident.model`` and ``resident.tokenizer``. Without adapter,
@@ -222,7 +213,6 @@ def lineage(model: str, folder: str | Path | None = None) -> "LineageNode":
 
     Args:
         model: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
-        folder: A folder in the project.
 
     Raises:
         LookupError: the registry has no such model, alias or version.
@@ -231,7 +221,3 @@ def lineage(model: str, folder: str | Path | None = None) -> "LineageNode":
     from cortex_pipelines.tracking.lineage import lineage as walk
 
     return walk(open_project(folder), model)
-
-
-def _root(folder: str | Path | None) -> Path:
-    return find_root(None if folder is None else Path(folder))

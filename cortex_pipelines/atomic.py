@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -46,7 +47,11 @@ def atomic_file(path: Path, durable: bool = True, staging: Path | None = None) -
             os.fsync(handle)
         scratch.replace(path)
         if durable:
-            _sync(path.parent)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     finally:
         os.close(handle)
         scratch.unlink(missing_ok=True)
@@ -81,7 +86,13 @@ def follow_umask(path: Path) -> None:
 
     Some libraries (safetensors) write through temporary files that only their owner may read.
     """
-    allowed = ~_umask()
+    status = Path("/proc/self/status")
+    if status.exists():  # os.umask would change it for a moment, where other threads may write
+        mask = int(re.findall(r"^Umask:\s*(\d+)", status.read_text(encoding="utf-8"), re.MULTILINE)[0], 8)
+    else:  # not Linux
+        mask = os.umask(0o077)
+        os.umask(mask)
+    allowed = ~mask
     for entry in (path, *path.rglob("*")):
         if entry.is_symlink():
             continue
@@ -168,10 +179,8 @@ def temporary_files() -> Iterator[None]:
         yield
         return
     base = str(lasting_folder())
-    previous_tempdir, previous_environment = (
-        tempfile.tempdir,
-        {k: os.environ.get(k) for k in ("TMPDIR", _BASE, _OWNER)},
-    )
+    previous_tempdir = tempfile.tempdir
+    previous_environment = {name: os.environ.get(name) for name in ("TMPDIR", _BASE, _OWNER)}
     with scratch_folder(Path(base), _TEMPORARY) as folder:
         os.environ |= {"TMPDIR": str(folder), _BASE: base, _OWNER: str(os.getpid())}
         tempfile.tempdir = str(folder)
@@ -219,25 +228,6 @@ def _remove(entry: Path) -> None:
         shutil.rmtree(entry, ignore_errors=True)
     else:
         entry.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The umask of this process, without changing it where other threads may write."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
-    except (OSError, StopIteration):  # not Linux
-        mask = os.umask(0o077)
-        os.umask(mask)
-        return mask
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 _AT_FDCWD = -100

@@ -1,6 +1,5 @@
 """``params.yaml`` as typed, validated objects."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -50,10 +49,8 @@ class AutomationSettings(Settings):
 
     nightly: CronExpression
     """Cron expression of the nightly run."""
-
     weekly: CronExpression
     """Cron expression of the weekly run, which may train for longer."""
-
     time_zone: Text
     """IANA time zone of both expressions."""
 
@@ -72,7 +69,6 @@ class Models(Settings):
 
     base: ModelSource
     """Language model that the adapters are trained on."""
-
     encoder: ModelSource
     """Sentence encoder of the task router."""
 
@@ -96,43 +92,30 @@ class ProjectEntry(ProjectSettings):
 
     profile: Profile | None = None
     """Profile of this project; without one that of all."""
-
     ingestion: IngestionSettings | None = None
     """Limits of what is read, for this project."""
-
     extraction: ExtractionSettings | None = None
     """Units of code, for this project."""
-
     refactoring: RefactoringSettings | None = None
     """Refactorings between two versions, for this project."""
-
     pairs: PairSettings | None = None
     """Refactorings from history, for this project."""
-
     architecture: ArchitectureSettings | None = None
     """Facts of a project's structure, for this project."""
-
     annotation: AnnotationSettings | None = None
     """Labels and measures of units, for this project."""
-
     augmentation: AugmentationSettings | None = None
     """Renamed and broken variants of units, for this project."""
-
     datasets: DatasetSettings | None = None
     """Filters, splits and sizes of the data sets, for this project."""
-
     architecture_examples: ArchitectureExampleSettings | None = None
     """Dependency rules and examples of architecture, for this project."""
-
     feedback_examples: FeedbackExampleSettings | None = None
     """What of its feedback is trained on."""
-
     adapters: AdapterSettings | None = None
     """LoRA training, for this project."""
-
     evaluation: EvaluationSettings | None = None
     """How its adapter is measured."""
-
     release: ReleaseSettings | None = None
     """What its adapter has to reach to be promoted."""
 
@@ -142,91 +125,62 @@ class Parameters(Settings):
 
     profile: Profile
     """Profile that holds wherever nothing else is written."""
-
     projects: dict[NewProjectName, ProjectEntry]
     """Project by name; each is a partition."""
-
     coordination: CoordinationSettings
     """The agent system's logs."""
-
     log_tables: LogTableSettings
     """Tables made of the logs."""
-
     models: Models
     """Pretrained models."""
-
     automation: AutomationSettings
     """When the nightly and the weekly run are."""
-
     ingestion: IngestionSettings
     """Limits of what is read."""
-
     privacy: PrivacySettings
     """Secrets and personal data."""
-
     extraction: ExtractionSettings
     """Units of code."""
-
     refactoring: RefactoringSettings
     """Refactorings between two versions."""
-
     pairs: PairSettings
     """Refactorings from history."""
-
     architecture: ArchitectureSettings
     """Facts of a project's structure."""
-
     annotation: AnnotationSettings
     """Labels and measures of units."""
-
     augmentation: AugmentationSettings
     """Renamed and broken variants of units."""
-
     datasets: DatasetSettings
     """Filters, splits and sizes of the data sets."""
-
     architecture_examples: ArchitectureExampleSettings
     """Dependency rules, and what becomes an example of the architecture data set."""
-
     feedback_examples: FeedbackExampleSettings
     """What of people's feedback is trained on."""
-
     general: GeneralSettings
     """Code that is not a project's own."""
-
     retrieval: RetrievalSettings
     """Embeddings of code and commits."""
-
     routing: RoutingSettings
     """The task router."""
-
     predictors: PredictorSettings
     """Outcomes of tasks before they are sent."""
-
     anomalies: AnomalySettings
     """Unusual behaviour of workers."""
-
     adapters: AdapterSettings
     """LoRA training."""
-
     evaluation: EvaluationSettings
     """How models are measured."""
-
     audit: AuditSettings
     """What an estimate from logs, or a warning, has to rest on."""
-
     release: ReleaseSettings
     """What a model has to reach to be promoted."""
-
     deployment: DeploymentSettings
     """How what is promoted is to be put to use."""
-
     serving: ServingSettings
     """What the gateway may use."""
-
     feedback: FeedbackSettings
     """What is kept of people's reactions to completions."""
-
     retraining: RetrainingSettings
     """When a model is trained again."""
 
@@ -240,10 +194,8 @@ class Parameters(Settings):
     @field_validator("general")
     @classmethod
     def _require_project(cls, general: GeneralSettings, info: ValidationInfo) -> GeneralSettings:
-        projects = info.data.get("projects")
-        if projects is None:  # that field reports its own error
-            return general
-        if general.project is not None and general.project not in projects:
+        projects = info.data.get("projects")  # without it, that field reports its own error
+        if projects is not None and general.project not in (None, *projects):
             names = ", ".join(projects) or "none yet"
             raise ValueError(f"no project {general.project}; projects: {names}; or null for none")
         return general
@@ -302,43 +254,32 @@ def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
 
 def _refuse_private_locations(params: Parameters) -> None:
     """Raise on private source locations: they are copied verbatim to locks and histories."""
-    redactor = PathRedactor(params.privacy, logs_key(params.privacy))
-    for key, location in _locations(params):
+    key = logs_key(params.privacy)
+    redactor = PathRedactor(params.privacy, key)
+    locations = {"coordination.logs": params.coordination.logs, "feedback.events": params.feedback.events}
+    tables = {f"coordination.sources.{number}": source for number, source in enumerate(params.coordination.sources)}
+    for name, project in params.projects.items():
+        for number, source in enumerate(project.sources):
+            place = f"projects.{name}.sources.{number}"
+            for field, location in source.declaration.items():
+                # the part of a URL before the host is git's account
+                if field in ("ref", "directory", "archive") or (field == "git" and not is_url(location)):
+                    locations[f"{place}.{field}"] = location
+            if isinstance(source, DltSource):
+                tables[place] = source
+    for place, location in locations.items():
         _, redactions = redactor.redact(location)
         if redactions:
             raise ProjectError(
-                f"params.yaml: {key} contains what looks private ({redactions[0].rule}) and would "
+                f"params.yaml: {place} contains what looks private ({redactions[0].rule}) and would "
                 "be copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
                 "folder, or name a commit, another path or a symbolic link; a name that is "
                 "harmless goes into privacy.allowed"
             )
-    for key, source in _dlt_sources(params):
-        private = redact_record(source.rest, params.privacy, logs_key(params.privacy)).redactions
-        if private:
+    for place, table in tables.items():
+        if private := redact_record(table.rest, params.privacy, key).redactions:
             raise ProjectError(
-                f"params.yaml: {key}.rest contains what looks private ({private[0].rule}) and "
+                f"params.yaml: {place}.rest contains what looks private ({private[0].rule}) and "
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )
-
-
-def _dlt_sources(params: Parameters) -> Iterator[tuple[str, DltSource]]:
-    """The sources that dlt reads, each with its key."""
-    for name, project in params.projects.items():
-        for number, source in enumerate(project.sources):
-            if isinstance(source, DltSource):
-                yield f"projects.{name}.sources.{number}", source
-    for number, source in enumerate(params.coordination.sources):
-        yield f"coordination.sources.{number}", source
-
-
-def _locations(params: Parameters) -> Iterator[tuple[str, str]]:
-    """Names of branches, tags and folders in ``params.yaml``, each with its key."""
-    for name, project in params.projects.items():
-        for number, source in enumerate(project.sources):
-            for key, location in source.declaration.items():
-                # the part of a URL before the host is git's account
-                if key in ("ref", "directory", "archive") or (key == "git" and not is_url(location)):
-                    yield f"projects.{name}.sources.{number}.{key}", location
-    yield "coordination.logs", params.coordination.logs
-    yield "feedback.events", params.feedback.events

@@ -8,7 +8,7 @@ therefore saved as JSON lines here and restored by Optuna's public interface.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,7 @@ class Trial:
 
     def row(self) -> dict[str, Any]:
         """The trial as plain values, with the steps as ordered pairs."""
-        return {
-            "number": self.number,
-            "state": self.state,
-            "parameters": dict(self.parameters),
-            "value": self.value,
-            "steps": [[step, value] for step, value in sorted(self.steps.items())],
-        }
+        return asdict(self) | {"steps": [[step, value] for step, value in sorted(self.steps.items())]}
 
 
 @dataclass(frozen=True)
@@ -77,8 +71,11 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(pruner=optuna.pruners.MedianPruner(_STARTUP, warm_up))
     trials_file.parent.mkdir(parents=True, exist_ok=True)
-    for line in _saved_trials(trials_file)[:trials]:
-        study.add_trial(_restored(line))
+    if trials_file.exists():  # an interrupted search; its last line may be truncated
+        complete_lines = trials_file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        trials_file.write_text("".join(f"{line}\n" for line in complete_lines), encoding="utf-8")
+        for line in complete_lines[:trials]:
+            study.add_trial(_restored(json.loads(line)))
     for number in track(range(len(study.trials), trials), description):
         study.sampler = optuna.samplers.TPESampler(seed=seed + number)
         proposed = study.ask()
@@ -87,23 +84,15 @@ def search(
         except optuna.TrialPruned:
             study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
         _save_trial(trials_file, study.trials[number])
-    outcome = SearchResult(
-        tuple(_trial(number, frozen) for number, frozen in enumerate(study.trials)), _importance(study, seed), seed
-    )
+    finished = []
+    for number, frozen in enumerate(study.trials):
+        parameters, steps = dict(sorted(frozen.params.items())), dict(frozen.intermediate_values)
+        finished.append(Trial(number, frozen.state.name.lower(), parameters, frozen.value, steps))
+    outcome = SearchResult(tuple(finished), _importance(study, seed), seed)
     trials_file.unlink(missing_ok=True)
     if all(trial.state != "complete" for trial in outcome.trials):
         raise ValueError(f"none of the {trials} trials of the search finished with a finite value")
     return outcome
-
-
-def _trial(number: int, frozen: Any) -> Trial:
-    return Trial(
-        number,
-        frozen.state.name.lower(),
-        dict(sorted(frozen.params.items())),
-        frozen.value,
-        dict(frozen.intermediate_values),
-    )
 
 
 def _importance(study: Any, seed: int) -> dict[str, float]:
@@ -130,15 +119,6 @@ def _save_trial(trials_file: Path, frozen: Any) -> None:
     }
     with trials_file.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _saved_trials(trials_file: Path) -> list[dict[str, Any]]:
-    """Finished trials of an interrupted search, without a truncated last line."""
-    if not trials_file.exists():
-        return []
-    complete_lines = trials_file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    trials_file.write_text("".join(f"{line}\n" for line in complete_lines), encoding="utf-8")
-    return [json.loads(line) for line in complete_lines]
 
 
 def _restored(line: Mapping[str, Any]) -> Any:

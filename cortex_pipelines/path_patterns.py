@@ -82,7 +82,11 @@ def _normalise(text: str) -> str:
     """A pattern in git's form: without ``.`` and double slashes, special characters escaped."""
     _check(text)
     segments = text.strip().split("/")
-    names = [_segment(segment) for segment in segments if segment not in ("", ".")]
+    names = [
+        segment if segment == "**" else _LITERAL.sub(r"\\\1", re.sub(r"\*{2,}", "*", segment))
+        for segment in segments
+        if segment not in ("", ".")
+    ]
     if not names:
         raise PathPatternError(f"{text!r} names no file or folder; write ** for everything")
     anchored = segments[0] in ("", ".") or len(names) > 1
@@ -102,7 +106,7 @@ def _check(text: str) -> None:
         problem = "it leaves the root; write the path relative to the root, such as src/**/*.py"
     elif len(text) > _MAX_CHARS or re.search(r"[\x00-\x1f\x7f]", text):
         problem = f"it has control characters, or more than {_MAX_CHARS:,} of all"
-    elif any(_is_ambiguous(bracket) for bracket in _CLASS.findall(_LITERAL.sub("", text))):
+    elif any(map(_is_ambiguous, _CLASS.findall(_LITERAL.sub("", text)))):
         problem = "brackets hold single characters and ranges such as [a-z0-9_]"
     if problem is not None:
         raise PathPatternError(f"{text!r} is not a pattern of paths: {problem}")
@@ -116,9 +120,3 @@ def _is_ambiguous(bracket: str) -> bool:
         return bracket[1] not in "!^" and re.match(bracket, "/") is not None
     except re.error:
         return True
-
-
-def _segment(segment: str) -> str:
-    if segment == "**":
-        return segment
-    return _LITERAL.sub(r"\\\1", re.sub(r"\*{2,}", "*", segment))

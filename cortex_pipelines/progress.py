@@ -7,8 +7,8 @@ are written when standard error is not a terminal.
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from rich.progress import Progress
@@ -19,9 +19,22 @@ _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(items: Sequence[T], description: str, detail: Callable[[], str] | None = None) -> Iterable[T]:
+def track(items: Sequence[T], description: str, detail: Callable[[], str] | None = None) -> Iterator[T]:
     """Iterate with a progress report; ``detail`` gives text to add at each update, such as the throughput."""
-    return (_show_bar if sys.stderr.isatty() else _log_lines)(items, description, detail)
+    bar = Progress(transient=True) if sys.stderr.isatty() else None
+    last = time.monotonic()
+    with bar or nullcontext():
+        task = bar.add_task(description, total=len(items)) if bar else None
+        for number, item in enumerate(items, start=1):
+            yield item
+            current = time.monotonic()
+            if bar is None and current - last < _SECONDS_BETWEEN_LINES:
+                continue
+            last, more = current, f" ({detail()})" if detail else ""
+            if bar is not None and task is not None:
+                bar.update(task, completed=number, description=f"{description}{more}")
+            else:
+                _LOG.info("%s: %d of %d%s", description, number, len(items), more)
 
 
 @contextmanager
@@ -35,23 +48,3 @@ def quiet_transformers() -> Iterator[None]:
     finally:
         if was_enabled:
             logging.enable_progress_bar()
-
-
-def _show_bar(items: Sequence[T], description: str, detail: Callable[[], str] | None) -> Iterator[T]:
-    with Progress(transient=True) as bar:
-        task = bar.add_task(description, total=len(items))
-        for item in items:
-            yield item
-            text = f"{description} ({detail()})" if detail else description
-            bar.update(task, advance=1, description=text)
-
-
-def _log_lines(items: Sequence[T], description: str, detail: Callable[[], str] | None) -> Iterator[T]:
-    last = time.monotonic()
-    for index, item in enumerate(items):
-        yield item
-        current = time.monotonic()
-        if current - last >= _SECONDS_BETWEEN_LINES:
-            last = current
-            more = f" ({detail()})" if detail else ""
-            _LOG.info("%s: %d of %d%s", description, index + 1, len(items), more)

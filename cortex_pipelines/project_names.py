@@ -15,21 +15,15 @@ BASELINE = "baseline"
 ROLES = ("champion", "canary", "challenger")
 """Roles of a model's version."""
 
-_SERVED = {
+MEANINGS: Mapping[str, str] = {
     BASE: "the base model without an adapter, in `GET /v1/models`",
     ROUTER: "the task router, in `GET /v1/models`",
     ENCODER: "the encoder of code, in `GET /v1/models`",
-}
-_ROLES = {
     **{role: f"a role of a model's version (NAME@{role})" for role in ROLES},
     BASELINE: "what `cortex rollback --to` calls no champion",
-}
-_WORDS = {
     "all": "all projects together",
     "general": "code that is not a project's own (general.project in params.yaml)",
 }
-
-MEANINGS: Mapping[str, str] = {**_SERVED, **_ROLES, **_WORDS}
 """Reserved name to its meaning, without the asset graph."""
 
 
@@ -45,10 +39,7 @@ def graph_meanings(assets: Iterable[str], models: Iterable[str], pins: Iterable[
 def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] = ()) -> str | None:
     """Why a name is not allowed for a project, with a suggestion; None if it is allowed.
 
-    Args:
-        name: The name.
-        meanings: Reserved names.
-        models: Partitioned models, which are prefixes of registered names.
+    ``meanings``: of reserved names. ``models``: partitioned models, which are prefixes of registered names.
     """
     reserved = {_normalise(word): meaning for word, meaning in meanings.items()}
     normalised = _normalise(name)

@@ -68,44 +68,22 @@ def _cron(text: str) -> str:
     return text
 
 
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""Seed valid for numpy, torch and scikit-learn."""
-
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # Seed valid for numpy, torch and scikit-learn.
 PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
 
-Bytes = Annotated[int, Field(ge=1, le=2**40)]
-"""A size of at most a tebibyte."""
-
-Threads = Annotated[int, Field(ge=1, le=1024)]
-"""Threads or processes of one machine."""
-
-Rank = Annotated[int, Field(ge=1, le=4096)]
-"""LoRA rank; no common model has wider layers."""
-
-Length = Annotated[int, Field(ge=16, le=2**20)]
-"""Sequence length in tokens."""
-
-Batch = Annotated[int, Field(ge=1, le=65536)]
-"""Batch size in rows."""
-
+Bytes = Annotated[int, Field(ge=1, le=2**40)]  # A size of at most a tebibyte.
+Threads = Annotated[int, Field(ge=1, le=1024)]  # Threads or processes of one machine.
+Rank = Annotated[int, Field(ge=1, le=4096)]  # LoRA rank; no common model has wider layers.
+Length = Annotated[int, Field(ge=16, le=2**20)]  # Sequence length in tokens.
+Batch = Annotated[int, Field(ge=1, le=65536)]  # Batch size in rows.
 Folds = Annotated[int, Field(ge=2, le=100)]
 
-Share = Annotated[float, Field(ge=0, le=1)]
-"""0 to 1, both included."""
-
-PositiveShare = Annotated[float, Field(gt=0, le=1)]
-"""Above 0, up to 1."""
-
-OpenShare = Annotated[float, Field(gt=0, lt=1)]
-"""Between 0 and 1, neither included."""
-
-PartShare = Annotated[float, Field(ge=0, lt=1)]
-"""From 0, below 1."""
-
-HeldOutShare = Annotated[float, Field(gt=0, lt=0.5)]
-"""A held-out share below one half."""
-
+Share = Annotated[float, Field(ge=0, le=1)]  # 0 to 1, both included.
+PositiveShare = Annotated[float, Field(gt=0, le=1)]  # Above 0, up to 1.
+OpenShare = Annotated[float, Field(gt=0, lt=1)]  # Between 0 and 1, neither included.
+PartShare = Annotated[float, Field(ge=0, lt=1)]  # From 0, below 1.
+HeldOutShare = Annotated[float, Field(gt=0, lt=0.5)]  # A held-out share below one half.
 PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
 NonNegativeFloat = Annotated[float, Field(ge=0, le=MOST)]
 Finite = Annotated[float, Field(ge=-MOST, le=MOST)]
@@ -114,17 +92,12 @@ LearningRate = Annotated[float, Field(gt=0, le=100)]
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
-Regex = Annotated[str, Field(max_length=4096), AfterValidator(_compiles)]
-"""A regular expression of Python's ``re``."""
-
-CronExpression = Annotated[str, Field(max_length=200), AfterValidator(_cron)]
-"""Minute, hour, day, month and weekday."""
-
+Regex = Annotated[str, Field(max_length=4096), AfterValidator(_compiles)]  # A regular expression of Python's ``re``.
+CronExpression = Annotated[str, Field(max_length=200), AfterValidator(_cron)]  # Minute, hour, day, month and weekday.
 ProjectName = Annotated[str, AfterValidator(_project_name)]
 
 # YAML has lists only, which strict types do not take for a tuple
-Row = Annotated[tuple[T, ...], Field(strict=False)]
-"""A list of any length."""
+Row = Annotated[tuple[T, ...], Field(strict=False)]  # A list of any length.
 
 
 def _rises(pair: tuple[float, float]) -> tuple[float, float]:

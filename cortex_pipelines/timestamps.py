@@ -195,19 +195,16 @@ def _day(text: str) -> tuple[date, str | None]:
             raise TimestampError(IMPOSSIBLE)
         return day_of_year, None
     if match := _YEAR_LAST.fullmatch(text):
-        return _day_from_numbers(int(match[1]), int(match[3]), int(match[4]), match[2])
+        # one of the two numbers before the year can only be a day; dots are day first
+        first, second, year = int(match[1]), int(match[3]), int(match[4])
+        if first > 12 or first == second:
+            return date(year, second, first), None
+        if match[2] == ".":
+            return date(year, second, first), DAY_FIRST
+        if second > 12:
+            return date(year, first, second), None
+        raise TimestampError(AMBIGUOUS)
     return _day_from_words(text), None
-
-
-def _day_from_numbers(first: int, second: int, year: int, sign: str) -> tuple[date, str | None]:
-    """Day and month before a year, where one of them can only be a day; dots are day first."""
-    if first > 12 or first == second:
-        return date(year, second, first), None
-    if second > 12 and sign != ".":
-        return date(year, first, second), None
-    if sign == ".":
-        return date(year, second, first), DAY_FIRST
-    raise TimestampError(AMBIGUOUS)
 
 
 def _day_from_words(text: str) -> date:

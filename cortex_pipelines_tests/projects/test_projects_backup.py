@@ -97,12 +97,20 @@ def test_a_destroyed_project_comes_back_as_it_was(
     assert "the password is not that of this backup" in refused
 
 
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("initialised") / "project"
+    assert CliRunner().invoke(main, ["init", str(root)]).exit_code == 0
+    return root
+
+
 @needs_restic
-def test_a_backup_that_helps_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_that_helps_nobody_is_refused(
+    initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND"):
         monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "project"
-    assert CliRunner().invoke(main, ["init", str(root)]).exit_code == 0
+    root = shutil.copytree(initialised, tmp_path / "project")
     monkeypatch.chdir(root)
     repository = str(tmp_path / "kept")
     assert "no password: name a file" in CliRunner().invoke(main, ["backup", repository]).output
@@ -119,11 +127,9 @@ def test_a_backup_that_helps_nobody_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "shop"
-    assert CliRunner().invoke(main, ["init", str(root)]).exit_code == 0
+def shop(initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RESTIC_PASSWORD", "x")
-    return root
+    return shutil.copytree(initialised, tmp_path / "shop")
 
 
 @needs_restic
@@ -145,7 +151,9 @@ def test_keys_stay_out_of_a_backup_that_is_made_through_a_link(
 
 
 @needs_restic
-def test_a_backup_is_of_one_project(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_is_of_one_project(
+    initialised: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repository, new_location, new = str(tmp_path / "kept"), tmp_path / "moved", tmp_path / "new"
 
     def output_of(root: Path, *words: str, status: int = 0) -> str:
@@ -161,7 +169,7 @@ def test_a_backup_is_of_one_project(shop: Path, tmp_path: Path, monkeypatch: pyt
 
     (shop / "note").write_text("shop")
     output_of(shop, "backup", repository)
-    output_of(tmp_path, "init", str(new_location))
+    shutil.copytree(initialised, new_location)
     sentence = f"holds backups of another project, from {shop}; name another place"
     assert sentence in output_of(new_location, "backup", repository, "--forget-earlier", status=1)
     identity = shop / ".mlflow" / "workspace"
