@@ -254,32 +254,32 @@ def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
 
 def _refuse_private_locations(params: Parameters) -> None:
     """Raise on private source locations: they are copied verbatim to locks and histories."""
-    key = logs_key(params.privacy)
-    redactor = PathRedactor(params.privacy, key)
+    pseudonym_key = logs_key(params.privacy)
+    redactor = PathRedactor(params.privacy, pseudonym_key)
     locations = {"coordination.logs": params.coordination.logs, "feedback.events": params.feedback.events}
     tables = {f"coordination.sources.{number}": source for number, source in enumerate(params.coordination.sources)}
     for name, project in params.projects.items():
         for number, source in enumerate(project.sources):
-            place = f"projects.{name}.sources.{number}"
+            key = f"projects.{name}.sources.{number}"
             for field, location in source.declaration.items():
                 # the part of a URL before the host is git's account
                 if field in ("ref", "directory", "archive") or (field == "git" and not is_url(location)):
-                    locations[f"{place}.{field}"] = location
+                    locations[f"{key}.{field}"] = location
             if isinstance(source, DltSource):
-                tables[place] = source
-    for place, location in locations.items():
+                tables[key] = source
+    for key, location in locations.items():
         _, redactions = redactor.redact(location)
         if redactions:
             raise ProjectError(
-                f"params.yaml: {place} contains what looks private ({redactions[0].rule}) and would "
+                f"params.yaml: {key} contains what looks private ({redactions[0].rule}) and would "
                 "be copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
                 "folder, or name a commit, another path or a symbolic link; a name that is "
                 "harmless goes into privacy.allowed"
             )
-    for place, table in tables.items():
-        if private := redact_record(table.rest, params.privacy, key).redactions:
+    for key, table in tables.items():
+        if private := redact_record(table.rest, params.privacy, pseudonym_key).redactions:
             raise ProjectError(
-                f"params.yaml: {place}.rest contains what looks private ({private[0].rule}) and "
+                f"params.yaml: {key}.rest contains what looks private ({private[0].rule}) and "
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )

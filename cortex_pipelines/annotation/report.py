@@ -78,9 +78,9 @@ def _quantiles(functions: pl.DataFrame) -> str:
         selected = functions if language is None else functions.filter(pl.col("language") == language)
         if selected.height:
             last = selected.height - 1
-            ordered = [selected[name].sort().to_list() for name in _FIGURES]
+            sorted_values = [selected[name].sort().to_list() for name in _FIGURES]
             positions = (last // 2, last * 9 // 10, last)
-            spans = [" / ".join(f"{values[position]:,.0f}" for position in positions) for values in ordered]
+            spans = [" / ".join(f"{values[position]:,.0f}" for position in positions) for values in sorted_values]
             rows.append([language or "all", selected.height, *spans])
     return table(("language", "functions", *(name.replace("_", " ") for name in _FIGURES)), rows)
 

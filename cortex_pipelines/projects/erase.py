@@ -148,7 +148,7 @@ def drop_mirrors(root: Path) -> int:
     # identify pins by their own fields: params.yaml may be in another order until `cortex update`
     pinned = [(name, pin) for name, pins in (lock.get("projects") or {}).items() for pin in pins]
     for name, pin in pinned:
-        forgotten = any(is_forgotten(params.privacy, name, f"{kind}:{where}") for kind, where in pin.items())
+        forgotten = any(is_forgotten(params.privacy, name, f"{kind}:{path}") for kind, path in pin.items())
         if "dlt" in pin and not forgotten:
             snapshots.append(pin["sha256"])
         elif "dlt" not in pin and "sha256" in pin and forgotten:

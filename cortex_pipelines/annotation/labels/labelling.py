@@ -147,7 +147,7 @@ def _findings(
         if is_repeated:
             continue
         end = item.start + len(data[item.start : item.end].rstrip())
-        start_line, end_line = (bisect_left(ends, place) + 1 for place in (item.start, max(end - 1, item.start)))
+        start_line, end_line = (bisect_left(ends, byte) + 1 for byte in (item.start, max(end - 1, item.start)))
         span = {"start_byte": item.start, "end_byte": end, "start_line": start_line, "end_line": end_line}
         findings[unit["unit_id"]].append({"label": item.label, **span})
     return findings, labels

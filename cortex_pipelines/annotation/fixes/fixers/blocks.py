@@ -138,9 +138,9 @@ def _typeof(smell: SmellInstance) -> list[Edit]:
 
 def _string_identity(smell: SmellInstance) -> list[Edit]:
     comparison = smell.outermost("binary_expression")
-    left, right = part(comparison, "left"), part(comparison, "right")
+    left_operand, right = part(comparison, "left"), part(comparison, "right")
     negated = b"!" if text(child(comparison, "operator")) == "!=" else b""
-    code = b"%s%s.equals(%s)" % (negated, smell.text(right), smell.text(left))
+    code = b"%s%s.equals(%s)" % (negated, smell.text(right), smell.text(left_operand))
     return [replaced(comparison, code)] if right.type == "string_literal" else []
 
 
