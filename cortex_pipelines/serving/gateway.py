@@ -56,12 +56,8 @@ OpenExamples = Callable[[Path], SimilarExamples]
 class Gateway:
     """Serves a catalogue of models with one engine.
 
-    Args:
-        datasets: Mask and bounds of the prompts of tasks.
-        open_examples: Opens the examples for retrieved context.
-        state: Folder for the gateway's state, such as the editors' events.
-        output_filter: Filters answers; None to pass them unchanged.
-        pseudonym: Pseudonym of a user in the editors' events; None to omit users.
+    ``datasets`` holds mask and bounds of the prompts of tasks, ``state`` is a folder. Without ``output_filter``
+    answers pass unchanged, without ``pseudonym`` the editors' events name no users.
     """
 
     source: CatalogueSource
@@ -301,20 +297,18 @@ class Gateway:
             raise BusyError(f"{waiting} requests wait already; try again in a second")
 
     def vote_down(self, version: str) -> None:
-        if self.rollouts is None:
-            return
-        for served in self.source.current.models.values():
-            split = served.split
-            if split is not None and version in (split.version, served.version):
-                self.rollouts.vote_down(split, version)
+        for served in self.source.current.models.values() if self.rollouts else ():
+            if self.rollouts and served.split and version in (served.split.version, served.version):
+                self.rollouts.vote_down(served.split, version)
 
     def record_vote(self, answer: str, vote: Vote) -> None:
-        if self.experiments is None:
-            return
         identity = answer.rpartition("-")[2]
-        for running in filter(None, (served.experiment for served in self.source.current.models.values())):
-            if (arm := self.experiments.vote(running.plan, identity, vote)) is not None:
-                self.metrics.experiment_votes.labels(running.plan.project, arm, vote).inc()
+        for served in self.source.current.models.values():
+            if self.experiments is None or served.experiment is None:
+                continue
+            plan = served.experiment.plan
+            if (arm := self.experiments.vote(plan, identity, vote)) is not None:
+                self.metrics.experiment_votes.labels(plan.project, arm, vote).inc()
 
     def close(self) -> None:
         if self.rollouts is not None:

@@ -27,13 +27,10 @@ LARGEST = 16 << 20
 
 @dataclass(frozen=True)
 class PendingReview:
-    """A task that waits for a person.
+    """A task that waits for a person, first requested ``at``; the text has no private values.
 
     Args:
-        id: Hash of its text, which has no private values.
-        at: Time of the first request, ISO 8601 in UTC.
-        guess: The router's best guess; None if no master has support.
-        masters: The router's masters, best first.
+        guess: None if no master has support; ``masters`` has the best first.
         uncertainty: 1 minus the margin between the two best masters; 1 if unknown.
         disagreement: Share of similar past tasks that went to another master than the guess.
         asked: Number of requests.

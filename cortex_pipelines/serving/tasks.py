@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from pydantic import ConfigDict
@@ -109,7 +110,7 @@ def suggest(
     values, extent = TASKS[task](task_input, context, gateway.datasets)
     builder = asked_as(task, **values)
     backend = gateway.backend_for(model, task, context=task == "completion")
-    sampling = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))
+    sampling = Sampling(gateway.settings.max_tokens, finished=partial(is_complete, extent=extent))
     requests = [gateway.prepare(backend, builder, sampling)]
     if alternative_count:
         varied = replace(sampling, temperature=_ALTERNATIVE_TEMPERATURE, seed=1)
@@ -135,16 +136,6 @@ def suggest(
         tuple(sorted(flags)),
         all(request.cached_deltas is not None for request in requests),
     )
-
-
-@dataclass(frozen=True)
-class _Complete:
-    """Whether an answer is complete; its repr is part of cache keys."""
-
-    extent: StopRule
-
-    def __call__(self, text: str) -> bool:
-        return is_complete(text, self.extent)
 
 
 def _answers(gateway: Gateway, request: PreparedRequest, extent: StopRule) -> list[Alternative]:

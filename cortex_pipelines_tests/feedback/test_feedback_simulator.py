@@ -28,17 +28,13 @@ from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.serving.http.server import create_app
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
-BEFORE = """\
-def total(items):
-    result = 0
-    for item in items:
-        result += item
-    return result
-"""
+BEFORE = CASES["BEFORE"]
 ADDED = """\
 def mean(items):
     result = 0
@@ -48,17 +44,7 @@ def mean(items):
 CHANGE = FileRevision("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + ADDED)
 
 
-@pytest.mark.parametrize(
-    ("suggested", "actual", "does"),
-    [
-        ("return total", "    return total\n", "select"),
-        ("", "x = 1", "dismiss"),
-        ("   ", "x = 1", "dismiss"),
-        ("return totals", "return total", "correct"),
-        ("for item in sorted(things, key=price):", "for item in sort()", "part"),
-        ("import os", "x = 1", "typed"),
-    ],
-)
+@pytest.mark.parametrize(("suggested", "actual", "does"), CASES["the_rule_of_acceptance"])
 def test_the_rule_of_acceptance(suggested: str, actual: str, does: str) -> None:
     assert reaction(suggested, actual) == does
 

@@ -24,6 +24,11 @@ def gateway(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
     close()
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("state")

@@ -32,7 +32,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
-
 ADDRESS = "http://127.0.0.1:8008"
 
 
@@ -76,61 +75,57 @@ def sentence(result: CallToolResult) -> str:
     return str(part.text)  # type: ignore[union-attr]
 
 
-def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
-    async def ask() -> None:
-        async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-            assert set(tools) == {
-                *("complete", "route_task", "lineage", "predict_outcome"),
-                *("search_code", "context", "code_graph"),
-            }
-            assert all(tool.description for tool in tools.values())
-            arguments = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
-            completion_result = content(await client.call_tool("complete", arguments))
-            assert (completion_result["way"], completion_result["version"]) == ("adapter", "shop.dir")
-            assert len(completion_result["release"]) == 32
-            assert completion_result["text"] == generate_text(gateway, "shop", "def f():\n", 6)
-            gap = arguments | {"suffix": "\n    return x\n"}
-            filled = content(await client.call_tool("complete", gap))
-            assert filled["version"] == "shop.dir"
+@pytest.mark.anyio
+async def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
+    async with Client(agents_server(lambda: gateway, SERVICES)) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {
+            *("complete", "route_task", "lineage", "predict_outcome"),
+            *("search_code", "context", "code_graph"),
+        }
+        assert all(tool.description for tool in tools.values())
+        arguments = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
+        completion_result = content(await client.call_tool("complete", arguments))
+        assert (completion_result["way"], completion_result["version"]) == ("adapter", "shop.dir")
+        assert len(completion_result["release"]) == 32
+        assert completion_result["text"] == generate_text(gateway, "shop", "def f():\n", 6)
+        gap = arguments | {"suffix": "\n    return x\n"}
+        filled = content(await client.call_tool("complete", gap))
+        assert filled["version"] == "shop.dir"
 
-            task = {"task": "The leaked secret key"}
-            routed = content(await client.call_tool("route_task", task))
-            assert (routed["master"], routed["version"]) == ("security", "rules")
-            prediction = content(await client.call_tool("predict_outcome", task | {"master": "security"}))
-            assert prediction["version"] == "made.dir"
-            matches = content(await client.call_tool("search_code", {"query": "f", "project": "shop"}))
-            assert matches == {
-                "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
-            }  # fmt: skip
-            context = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
-            assert (context["pieces"][0]["name"], context["budget"]) == ("f", 4000)
-            path = {"question": "path", "name": "f", "to": "g", "project": "shop"}
-            graph = content(await client.call_tool("code_graph", path))
-            assert (graph["of"], graph["versions"]) == (["f", "g"], {"shop": 3})
-            lineage = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
-            assert (lineage["model"], lineage["version"]) == ("shop@1.2.0", "shop.dir")
-
-    asyncio.run(ask())
+        task = {"task": "The leaked secret key"}
+        routed = content(await client.call_tool("route_task", task))
+        assert (routed["master"], routed["version"]) == ("security", "rules")
+        prediction = content(await client.call_tool("predict_outcome", task | {"master": "security"}))
+        assert prediction["version"] == "made.dir"
+        matches = content(await client.call_tool("search_code", {"query": "f", "project": "shop"}))
+        assert matches == {
+            "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
+        }  # fmt: skip
+        context = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
+        assert (context["pieces"][0]["name"], context["budget"]) == ("f", 4000)
+        path = {"question": "path", "name": "f", "to": "g", "project": "shop"}
+        graph = content(await client.call_tool("code_graph", path))
+        assert (graph["of"], graph["versions"]) == (["f", "g"], {"shop": 3})
+        lineage = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
+        assert (lineage["model"], lineage["version"]) == ("shop@1.2.0", "shop.dir")
 
 
-def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None:
-    async def ask() -> None:
-        async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-            (listed_prompt,) = (await client.list_prompts()).prompts
-            assert (listed_prompt.name, [each.name for each in listed_prompt.arguments or ()]) == (
-                "work_on",
-                ["task", "project"],
-            )
-            prompt = await client.get_prompt("work_on", {"task": "Fix f", "project": "shop"})
-            (message,) = prompt.messages
-            assert message.content.type == "text"
-            assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
-            assert "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n" in message.content.text
-            expected_meta = {"template": str(package_templates()["worker"])}
-            assert message.content.meta == expected_meta
-
-    asyncio.run(ask())
+@pytest.mark.anyio
+async def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None:
+    async with Client(agents_server(lambda: gateway, SERVICES)) as client:
+        (listed_prompt,) = (await client.list_prompts()).prompts
+        assert (listed_prompt.name, [each.name for each in listed_prompt.arguments or ()]) == (
+            "work_on",
+            ["task", "project"],
+        )
+        prompt = await client.get_prompt("work_on", {"task": "Fix f", "project": "shop"})
+        (message,) = prompt.messages
+        assert message.content.type == "text"
+        assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
+        assert "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n" in message.content.text
+        expected_meta = {"template": str(package_templates()["worker"])}
+        assert message.content.meta == expected_meta
 
 
 def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
@@ -141,6 +136,7 @@ def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
     return "".join(delta.text for delta in gateway.stream_blocking(request))
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
@@ -157,71 +153,65 @@ def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
         ("code_graph", {"question": "tests", "name": "f", "depth": 0}, "code_graph: depth: Input"),
     ],
 )
-def test_what_is_asked_wrongly_gets_a_sentence(
+async def test_what_is_asked_wrongly_gets_a_sentence(
     gateway: Gateway, tool: str, arguments: dict[str, Any], words: str
 ) -> None:
-    async def ask() -> None:
-        async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-            message = sentence(await client.call_tool(tool, arguments))
-            assert words in message
-            assert "http" not in message, "an address of pydantic's"
-            assert len(message) < 500, "what was sent is not sent back"
-            content(await client.call_tool("route_task", {"task": "fix the bug"}))
-
-    asyncio.run(ask())
+    async with Client(agents_server(lambda: gateway, SERVICES)) as client:
+        message = sentence(await client.call_tool(tool, arguments))
+        assert words in message
+        assert "http" not in message, "an address of pydantic's"
+        assert len(message) < 500, "what was sent is not sent back"
+        content(await client.call_tool("route_task", {"task": "fix the bug"}))
 
 
-def test_what_an_agent_cancels_is_not_written_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.anyio
+async def test_what_an_agent_cancels_is_not_written_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway = tinygateway.open_tiny(home, tmp_path)
 
     def tokens() -> int:
         return int(gateway.engine.state()["written"])
 
-    async def ask() -> None:
-        async with Client(agents_server(lambda: gateway, NOTHING)) as client:
-            arguments = {"model": "docs", "prompt": "def f():\n", "max_tokens": 128}
-            content(await client.call_tool("complete", arguments))
-            full_tokens = tokens()
-            assert full_tokens > 64
-            monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.05))
-            call = asyncio.create_task(client.call_tool("complete", arguments))
-            while tokens() == full_tokens:
-                await asyncio.sleep(0.005)
-            call.cancel()
-            while gateway.engine.state()["busy"]:
-                await asyncio.sleep(0.005)
-            assert tokens() - full_tokens < full_tokens
-
-    asyncio.run(ask())
+    async with Client(agents_server(lambda: gateway, NOTHING)) as client:
+        arguments = {"model": "docs", "prompt": "def f():\n", "max_tokens": 128}
+        content(await client.call_tool("complete", arguments))
+        full_tokens = tokens()
+        assert full_tokens > 64
+        monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.05))
+        call = asyncio.create_task(client.call_tool("complete", arguments))
+        while tokens() == full_tokens:
+            await asyncio.sleep(0.005)
+        call.cancel()
+        while gateway.engine.state()["busy"]:
+            await asyncio.sleep(0.005)
+        assert tokens() - full_tokens < full_tokens
     gateway.close()
 
 
-def test_what_a_gateway_without_a_project_cannot_answer_is_no_tool(gateway: Gateway) -> None:
-    async def names() -> set[str]:
-        async with Client(agents_server(lambda: gateway, NOTHING)) as client:
-            return {tool.name for tool in (await client.list_tools()).tools}
+@pytest.mark.anyio
+async def test_what_a_gateway_without_a_project_cannot_answer_is_no_tool(gateway: Gateway) -> None:
+    async with Client(agents_server(lambda: gateway, NOTHING)) as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+    assert names == {"complete", "route_task", "lineage"}
 
-    assert asyncio.run(names()) == {"complete", "route_task", "lineage"}
 
-
-def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
     app = create_app(tinygateway.open_tiny(home, tmp_path), SERVICES)
-
-    async def ask() -> None:
-        transport = httpx2.ASGITransport(app)
-        async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http:
-            wire = streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
-            async with Client(wire) as client:
-                result = content(await client.call_tool("complete", {"prompt": "x", "model": "docs"}))
-                assert (result["way"], result["version"]) == ("both", "docs.dir")
-            foreign_headers = {"host": "elsewhere.example", "accept": "application/json"}
-            refused = await http.post("/mcp", json={}, headers=foreign_headers)
-            assert refused.status_code == 421, "another site's name for this machine"
-
-    asyncio.run(ask())
+    transport = httpx2.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http:
+        wire = streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
+        async with Client(wire) as client:
+            result = content(await client.call_tool("complete", {"prompt": "x", "model": "docs"}))
+            assert (result["way"], result["version"]) == ("both", "docs.dir")
+        foreign_headers = {"host": "elsewhere.example", "accept": "application/json"}
+        refused = await http.post("/mcp", json={}, headers=foreign_headers)
+        assert refused.status_code == 421, "another site's name for this machine"
 
 
-def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> None:
+@pytest.mark.anyio
+async def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> None:
     command = StdioServerParameters(
         command=str(Path(sys.executable)),
         args=[str(BIN / "cortex"), "mcp"],
@@ -229,24 +219,20 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
         env={"PYTHONPATH": str(tinygateway.ROOT), "PATH": str(BIN), "HF_HUB_OFFLINE": "1"},
     )
     adapter = finished.version("code_adapter@alpha")
-
-    async def ask() -> None:
-        async with Client(stdio_client(command)) as client:
-            arguments = {"model": "alpha@challenger", "prompt": "def f():\n", "max_tokens": 4}
-            result = content(await client.call_tool("complete", arguments))
-            assert result["version"] == adapter
-            lineage = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))
-            tree = lineage["tree"]
-            assert (tree["name"], tree["version"]) == ("code_adapter", adapter)
-            made_from = {node["name"]: node["version"] for node in tree["made_from"]}
-            assert made_from["completion_dataset"] == finished.version("completion_dataset@alpha")
-            assert "repository_files" in json.dumps(tree), "down to the files of the project"
-            task = {"task": "Rotate the leaked API key"}
-            prediction = content(await client.call_tool("predict_outcome", task))
-            assert prediction["version"] == finished.version("outcome_predictors")
-            assert {row["master"] for row in prediction["expected"]}
-
-    asyncio.run(ask())
+    async with Client(stdio_client(command)) as client:
+        arguments = {"model": "alpha@challenger", "prompt": "def f():\n", "max_tokens": 4}
+        result = content(await client.call_tool("complete", arguments))
+        assert result["version"] == adapter
+        lineage = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))
+        tree = lineage["tree"]
+        assert (tree["name"], tree["version"]) == ("code_adapter", adapter)
+        made_from = {node["name"]: node["version"] for node in tree["made_from"]}
+        assert made_from["completion_dataset"] == finished.version("completion_dataset@alpha")
+        assert "repository_files" in json.dumps(tree), "down to the files of the project"
+        task = {"task": "Rotate the leaked API key"}
+        prediction = content(await client.call_tool("predict_outcome", task))
+        assert prediction["version"] == finished.version("outcome_predictors")
+        assert {row["master"] for row in prediction["expected"]}
 
 
 _LOADING = CASES["_LOADING"]

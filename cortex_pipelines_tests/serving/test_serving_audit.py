@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from cortex_pipelines.serving.security.audit import FILE, FIRST, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 SECRET = "the_prompt_that_nobody_keeps"
 ASKED = {"model": "shop", "prompt": f"# {SECRET}", "max_tokens": 1}
 
@@ -135,15 +137,7 @@ def test_a_kill_in_the_middle_of_a_line_breaks_nothing(
         assert check.entries >= whole_entries
 
 
-WRITING = """
-import sys
-from pathlib import Path
-from cortex_pipelines.serving.security.audit import AuditLog
-
-log = AuditLog(Path(sys.argv[1]))
-for number in range(50):
-    log.add({"key": "a", "status": number})
-"""
+WRITING = CASES["WRITING"]
 
 
 def writer(folder: Path) -> "subprocess.Popen[bytes]":

@@ -10,8 +10,10 @@ import pytest
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.serving import open_gateway, tasks
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 NAMING = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
 LINES = (
     json.dumps({**NAMING, "alternatives": 0}),
@@ -73,16 +75,7 @@ def loaded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["tests", "def f(): pass"], "--test-path: the file that the test goes into is missing"),
-        (["architecture", "a shop"], "--request: the line that asks is missing"),
-        (["naming", "def f(): pass"], "or name it as --name, which has to stand in the code"),
-        (["documentation", "f", "--path", "a.txt"], "--path: text is not one of python"),
-        (["documentation", "--file", "gone.py"], "File 'gone.py' does not exist"),
-    ],
-)
+@pytest.mark.parametrize(("words", "sentence"), CASES["what_is_wrong_is_named_by_its_option"])
 def test_what_is_wrong_is_named_by_its_option(words: list[str], sentence: str) -> None:
     result = cortex("suggest", *words, status=2 if "gone.py" in words else 1)
     assert sentence in result.stderr

@@ -11,19 +11,11 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.graph import ALIASES, LINEAGES, SCHEMA
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
-TREE = {
-    "name": "code_adapter", "partition": "shop", "version": "shop.dir", "run_id": "r1",
-    "git_commit": "c1", "made_from": [
-        {"name": "completion_dataset", "partition": "shop", "version": "d.dir", "run_id": "r2",
-         "git_commit": "c1", "made_from": [
-             {"name": "sources", "partition": "shop", "version": {"commit": "abc"},
-              "run_id": None, "git_commit": "", "made_from": []}]},
-        {"name": "completion_dataset", "partition": "shop", "version": "d.dir", "run_id": "r2",
-         "git_commit": "c1", "made_from": []},
-    ],
-}  # fmt: skip
+CASES = load_cases(__file__)
+TREE = CASES["TREE"]  # fmt: skip
 NODE = "name partition version runId gitCommit"
 
 

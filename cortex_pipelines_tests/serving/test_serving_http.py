@@ -21,7 +21,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
-
 SECRET = "the_prompt_that_nobody_keeps"
 
 

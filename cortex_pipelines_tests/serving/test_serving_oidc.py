@@ -27,23 +27,18 @@ from cortex_pipelines.serving.security.oidc import Provider, ProviderError, Toke
 from cortex_pipelines.serving.settings import OidcSettings
 from cortex_pipelines.versioning.parameters import SHARED
 from cortex_pipelines_tests import parameters
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.tinygateway import bearing
 
+CASES = load_cases(__file__)
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 CURVE = ec.generate_private_key(ec.SECP256R1())
 SHARED_KEY = b"everybody knows this" * 2
 EDWARDS = ed25519.Ed25519PrivateKey.generate()
-GIVEN = {
-    "issuer": "https://id.example",
-    "audience": "cortex",
-    "jwks": "keys.json",
-    "role_claim": "realm_access.roles",
-    "roles": None,
-    "project_claim": None,
-}
+GIVEN = CASES["GIVEN"]
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
 
 

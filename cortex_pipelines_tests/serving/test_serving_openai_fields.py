@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
-import yaml
 from fastapi.testclient import TestClient
 from openai.types import completion_create_params as completion_types
 from openai.types import embedding_create_params as embedding_types
@@ -25,26 +24,18 @@ from openai.types.chat import (
 from openai.types.chat import completion_create_params as chat_types
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
-from cortex_pipelines.serving.http.openai_fields import (
-    CHAT_FIELDS,
-    COMPLETION_FIELDS,
-    EMBEDDING_FIELDS,
-    LLAMA_CPP_FIELDS,
-    MESSAGE_FIELDS,
-    STREAM_OPTION_FIELDS,
-    RequestField,
-    fields_as_markdown,
-)
+from cortex_pipelines.serving.http.openai_fields import FIELDS, RequestField, fields_as_markdown
 from cortex_pipelines.serving.services import CodeEncoder, ProjectServices
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 PAGE = tinygateway.ROOT / "docs" / "guides" / "openai-api.md"
 TEXT = {"model": "base", "max_tokens": 2}
 COMPLETION = {**TEXT, "prompt": "x"}
 CHAT = {**TEXT, "messages": [{"role": "user", "content": "x"}]}
 EMBEDDING = {"model": "code_encoder", "input": "x"}
-CASES = yaml.safe_load(Path(__file__).with_name("openai_fields.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +60,14 @@ def names_of(*params: Any) -> set[str]:
     ("fields", "params"),
     [
         (
-            COMPLETION_FIELDS,
+            FIELDS["completions"],
             (completion_types.CompletionCreateParamsNonStreaming, completion_types.CompletionCreateParamsStreaming),
         ),
-        (CHAT_FIELDS, (chat_types.CompletionCreateParamsNonStreaming, chat_types.CompletionCreateParamsStreaming)),
-        (EMBEDDING_FIELDS, (embedding_types.EmbeddingCreateParams,)),
-        (STREAM_OPTION_FIELDS, (chat_completion_stream_options_param.ChatCompletionStreamOptionsParam,)),
+        (FIELDS["chats"], (chat_types.CompletionCreateParamsNonStreaming, chat_types.CompletionCreateParamsStreaming)),
+        (FIELDS["embeddings"], (embedding_types.EmbeddingCreateParams,)),
+        (FIELDS["stream_options"], (chat_completion_stream_options_param.ChatCompletionStreamOptionsParam,)),
         (
-            MESSAGE_FIELDS,
+            FIELDS["messages"],
             (
                 chat_completion_user_message_param.ChatCompletionUserMessageParam,
                 chat_completion_assistant_message_param.ChatCompletionAssistantMessageParam,
@@ -95,9 +86,9 @@ def test_the_table_has_the_fields_of_the_official_client(
 
 def calls() -> Iterator[Any]:
     for kind, base, fields in (
-        ("completions", COMPLETION, COMPLETION_FIELDS),
-        ("chat", CHAT, CHAT_FIELDS),
-        ("embeddings", EMBEDDING, EMBEDDING_FIELDS),
+        ("completions", COMPLETION, FIELDS["completions"]),
+        ("chat", CHAT, FIELDS["chats"]),
+        ("embeddings", EMBEDDING, FIELDS["embeddings"]),
     ):
         for field in fields:
             special = {
@@ -150,7 +141,7 @@ def test_what_is_not_in_a_table_or_goes_with_others_is_refused(http: TestClient,
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, case["param"])
 
 
-@pytest.mark.parametrize("field", [field for field in LLAMA_CPP_FIELDS if field.neutral])
+@pytest.mark.parametrize("field", [field for field in FIELDS["llama_cpp"] if field.neutral])
 def test_llama_cpp_s_clients_may_say_what_happens_anyway(http: TestClient, field: RequestField) -> None:
     for value in (None, *field.neutral):
         body = {"prompt": "x", "n_predict": 1, "top_k": 40, field.name: value}
@@ -221,20 +212,7 @@ def test_what_is_too_long_says_so(http: TestClient) -> None:
     assert answer.headers["x-cortex-cut"] == "1 texts at the end"
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "words"),
-    [
-        ({"input": "x", "model": "code_encodr"}, 404, "the nearest model that does is code_enc"),
-        ({"input": "x", "model": "shop"}, 404, "code_encoder"),
-        ({"input": "x", "dimensions": 8}, 400, "leave dimensions out"),
-        ({"input": "x", "encoding_format": "hex"}, 400, "encoding_format"),
-        ({"input": ""}, 400, "input"),
-        ({"input": []}, 400, "input"),
-        ({"input": [1, 2]}, 400, "input"),
-        ({"input": "\ud800"}, 400, "input: "),
-        ({}, 400, "input: Field required"),
-    ],
-)
+@pytest.mark.parametrize(("body", "status", "words"), CASES["what_cannot_be_embedded_gets_a_sentence"])
 def test_what_cannot_be_embedded_gets_a_sentence(
     http: TestClient, body: dict[str, object], status: int, words: str
 ) -> None:

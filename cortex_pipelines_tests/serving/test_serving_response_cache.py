@@ -13,8 +13,10 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.response_cache import LruCache, cache_disabled, storing_delivery
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.access import Principal, acting_as
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 4}
 
 
@@ -56,20 +58,7 @@ def test_the_same_question_is_answered_from_memory_but_not_without_a_seed(client
     assert [complete(client, temperature=0.9)[1] for _ in range(2)] == [None, None]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"model": "docs"},
-        {"model": "base"},
-        {"max_tokens": 5},
-        {"stop": ["a"]},
-        {"seed": 1, "temperature": 0.7},
-        {"suffix": "x"},
-        {"n": 2},
-        {"logprobs": 1},
-        {"prompt": "def f():\n "},
-    ],
-)
+@pytest.mark.parametrize("other", CASES["another_question_is_not"])
 def test_another_question_is_not(client: TestClient, other: dict[str, Any]) -> None:
     complete(client)
     assert complete(client, **other)[1] is None

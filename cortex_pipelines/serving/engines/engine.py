@@ -66,17 +66,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Decoding parameters.
+    """Decoding parameters; greedy without a temperature, and with a new seed each time without one.
 
     Args:
-        temperature: 0 is greedy decoding.
-        seed: None for a new one each time.
-        stop: Stop strings; not part of the answer.
         top: Alternatives reported with each token.
-        presence: Penalty on the logit of each token that the answer contains.
-        frequency: The same for each occurrence.
+        presence: Penalty on the logit of each token that the answer contains; ``frequency`` for each occurrence.
         reuse: Whether to reuse the KV cache of an earlier prompt with the same prefix.
-        finished: Whether a partial answer is complete; its ``repr`` identifies it in cache keys.
+        finished: Whether a partial answer is complete; a ``partial``, by whose ``repr`` answers are cached.
     """
 
     max_tokens: int

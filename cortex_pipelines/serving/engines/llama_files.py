@@ -30,7 +30,7 @@ from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS
 from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.release.exports.gguf_files import ADAPTER, Width, write_base, write_gguf
 from cortex_pipelines.release.exports.source import Source
-from cortex_pipelines.release.loading import ResidentBase, read_lora
+from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
 from cortex_pipelines.serving.engines import llama_server
 from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
 from cortex_pipelines.serving.engines.queued import Probe
@@ -58,47 +58,35 @@ class LlamaFiles:
         self._folder = folder / _key(str(_FORMAT_VERSION), base.digest, width)
 
     def base(self) -> GgufFile:
-        def write(out: Path) -> None:
-            write_base(self._base_model, out / _BASE, self._width)
-            self._write_expected(out, None)
-
-        return _read(self._cached_folder("base", write), _BASE)
+        return self._cached_file("base", _BASE, lambda out: write_base(self._base_model, out / _BASE, self._width))
 
     def adapter(self, folder: Path) -> GgufFile:
         lora = read_lora(folder)
         key = _key(*(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (CONFIGURATION, WEIGHTS)))
+        source = Source(folder.name, key, "", folder, self._base_model, "")
+        return self._cached_file(key, ADAPTER, lambda out: write_gguf(source, out), lora)
 
-        def write(out: Path) -> None:
-            write_gguf(Source(folder.name, key, "", folder, self._base_model, ""), out)
-            self._write_expected(out, lora)
-
-        return _read(self._cached_folder(key, write), ADAPTER)
-
-    def _write_expected(self, out: Path, lora: Any) -> None:
-        import torch
-
-        resident = ResidentBase(self._base_model)
-        logits = Probe(resident).expected_logits(lora)
-        chances = torch.stack([each[-1] for each in logits]).log_softmax(-1)
-        np.save(out / _EXPECTED, chances.numpy().astype(np.float32))
-
-    def _cached_folder(self, name: str, write: Callable[[Path], None]) -> Path:
-        """The cached folder of this name; written once, under a lock."""
-        folder = self._folder / name
+    def _cached_file(self, key: str, name: str, write: Callable[[Path], object], lora: Lora | None = None) -> GgufFile:
+        """A file in the cached folder of this key, which is written once, under a lock."""
+        folder = self._folder / key
         if not folder.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._folder / f"{name}.lock"):
+            with FileLock(self._folder / f"{key}.lock"):
                 if not folder.is_dir():
-                    with scratch_folder(self._folder, f".{name}.") as scratch:
+                    with scratch_folder(self._folder, f".{key}.") as scratch:
                         output = scratch / "made"
                         output.mkdir()
                         write(output)
+                        self._write_expected(output, lora)
                         publish(output, folder)
-        return folder
+        return GgufFile(folder / name, np.load(folder / _EXPECTED))
 
+    def _write_expected(self, out: Path, lora: Lora | None) -> None:
+        import torch
 
-def _read(folder: Path, name: str) -> GgufFile:
-    return GgufFile(folder / name, np.load(folder / _EXPECTED))
+        logits = Probe(ResidentBase(self._base_model)).expected_logits(lora)
+        chances = torch.stack([each[-1] for each in logits]).log_softmax(-1)
+        np.save(out / _EXPECTED, chances.numpy().astype(np.float32))
 
 
 def _key(*parts: str) -> str:

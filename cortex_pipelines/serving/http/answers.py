@@ -276,12 +276,8 @@ def streaming_response(
 ) -> Response:
     """Stream answers as server-sent events; BusyError if too many requests wait.
 
-    Args:
-        frame: Fields common to all chunks.
-        choice: Builds the choice of a chunk from the index of an answer, text and tokens, or the finish reason.
-        include_usage: Whether a last chunk has the token counts.
-        with_logprobs: Whether to send tokens without text, too.
-        first: Choices sent before the first delta.
+    ``frame`` has the fields common to all chunks; ``choice`` builds the choice of a chunk from the index of an
+    answer, text and tokens, or the finish reason; ``with_logprobs`` sends tokens without text, too.
     """
     if not cache_of(requests):
         gateway.require_room(requests[0])

@@ -23,7 +23,7 @@ from cortex_pipelines.serving.http.answers import (
     outcome_of,
     prepare,
 )
-from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
+from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, LongText
 from cortex_pipelines.serving.requests import PreparedRequest, completion, infill
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -41,7 +41,7 @@ class ExtraFile(Form):
 class LlamaForm(Generation):
     """``POST /completion``."""
 
-    api_fields = LLAMA_CPP_FIELDS
+    api_fields = FIELDS["llama_cpp"]
     refuses_unknown = False
     prompt: LongText = ""
     n_predict: Annotated[int, Field(ge=-2, le=1_000_000)] | None = None

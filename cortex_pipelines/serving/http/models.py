@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping
 from importlib.metadata import version
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
@@ -17,33 +16,34 @@ from cortex_pipelines.serving.catalogue import ServedModel, UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import RequestError
-from cortex_pipelines.serving.http.openai_fields import EMBEDDING_FIELDS
+from cortex_pipelines.serving.http.openai_fields import FIELDS
 from cortex_pipelines.serving.http.schemas import LongText, ModelName, OpenAIForm
 from cortex_pipelines.serving.security.access import current_principal
-from cortex_pipelines.serving.services import CodeEncoder, ProjectServices, ServiceError
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
 
 def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     router = APIRouter()
 
+    def router_and_encoder() -> dict[str, dict[str, Any]]:
+        entries = {}
+        if (facts := gateway.source.current.router) is not None:
+            more = {name: value for name, value in facts.items() if name != "created"}
+            entries[ROUTER] = _entry(ROUTER, facts["created"], _visible_facts(more))
+        if services.encoder is not None:
+            entries[ENCODER] = _entry(ENCODER, 0, {"way": "encoder", "version": services.encoder.version})
+        return entries
+
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
-        catalogue = gateway.source.current
-        entries = {name: _model_entry(served) for name, served in sorted(catalogue.models.items())}
-        if catalogue.router is not None:
-            entries[ROUTER] = _router_entry(catalogue.router)
-        if services.encoder is not None:
-            entries[ENCODER] = _encoder_entry(services.encoder)
-        return {"object": "list", "data": list(entries.values())}
+        entries = [_model_entry(served, {}) for _, served in sorted(gateway.source.current.models.items())]
+        return {"object": "list", "data": [*entries, *router_and_encoder().values()]}
 
     @router.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
-        catalogue = gateway.source.current
-        if name == ROUTER and catalogue.router is not None:
-            return _router_entry(catalogue.router)
-        if name == ENCODER and services.encoder is not None:
-            return _encoder_entry(services.encoder)
-        served = catalogue.find(name)
+        if (entry := router_and_encoder().get(name)) is not None:
+            return entry
+        served = gateway.source.current.find(name)
         return _model_entry(served, served.details)
 
     @router.get("/healthz")
@@ -142,7 +142,7 @@ def _entry(name: str, created: int, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": "cortex", "cortex": facts}
 
 
-def _model_entry(served: ServedModel, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+def _model_entry(served: ServedModel, more: Mapping[str, Any]) -> dict[str, Any]:
     facts = {
         "way": served.release.way,
         "version": served.version,
@@ -153,22 +153,13 @@ def _model_entry(served: ServedModel, more: Mapping[str, Any] = MappingProxyType
     return _entry(served.name, served.created, facts | _visible_facts(more))
 
 
-def _router_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
-    visible_facts = _visible_facts({name: value for name, value in facts.items() if name != "created"})
-    return _entry(ROUTER, facts["created"], visible_facts)
-
-
-def _encoder_entry(encoder: CodeEncoder) -> dict[str, Any]:
-    return _entry(ENCODER, 0, {"way": "encoder", "version": encoder.version})
-
-
 Input = Annotated[LongText, Field(min_length=1)]
 
 
 class EmbeddingForm(OpenAIForm):
     """``POST /v1/embeddings``; accepts as many texts as OpenAI's interface."""
 
-    api_fields = EMBEDDING_FIELDS
+    api_fields = FIELDS["embeddings"]
     input: Input | Annotated[list[Input], Field(min_length=1, max_length=2048)]
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] | None = None

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cortex_pipelines.serving.http.answers import RequestError
 
@@ -44,21 +44,13 @@ class RequestField:
         return f"leave {self.name} out, or send {values}"
 
 
-Fields = tuple[RequestField, ...]
-
-
-def _fields(table: str) -> Fields:
-    return tuple(RequestField(name, row[0], row[1], tuple(row[2:])) for name, row in _TABLES[table].items())
-
-
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-GENERATION_FIELDS = _fields("generation")
-COMPLETION_FIELDS = (*_fields("completions"), *GENERATION_FIELDS)
-CHAT_FIELDS = (*_fields("chats"), *GENERATION_FIELDS)
-MESSAGE_FIELDS = _fields("messages")
-STREAM_OPTION_FIELDS = _fields("stream_options")
-EMBEDDING_FIELDS = _fields("embeddings")
-LLAMA_CPP_FIELDS = _fields("llama_cpp")
+FIELDS: Final[dict[str, tuple[RequestField, ...]]] = {
+    table: tuple(RequestField(name, kind, note, tuple(neutral)) for name, (kind, note, *neutral) in rows.items())
+    for table, rows in _TABLES.items()
+}
+for _table in ("completions", "chats"):
+    FIELDS[_table] += FIELDS["generation"]
 
 
 def require_supported(
@@ -86,12 +78,12 @@ def require_supported(
 
 def fields_as_markdown() -> str:
     tables = (
-        ("`/v1/completions`", COMPLETION_FIELDS),
-        ("`/v1/chat/completions`", CHAT_FIELDS),
-        ("`messages`", MESSAGE_FIELDS),
-        ("`stream_options`", STREAM_OPTION_FIELDS),
-        ("`/v1/embeddings`", EMBEDDING_FIELDS),
-        ("`/completion`, `/infill` (llama.cpp)", LLAMA_CPP_FIELDS),
+        ("`/v1/completions`", FIELDS["completions"]),
+        ("`/v1/chat/completions`", FIELDS["chats"]),
+        ("`messages`", FIELDS["messages"]),
+        ("`stream_options`", FIELDS["stream_options"]),
+        ("`/v1/embeddings`", FIELDS["embeddings"]),
+        ("`/completion`, `/infill` (llama.cpp)", FIELDS["llama_cpp"]),
     )
     lines = []
     for title, fields in tables:

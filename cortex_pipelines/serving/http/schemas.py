@@ -8,15 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.http.answers import RequestError
-from cortex_pipelines.serving.http.openai_fields import (
-    CHAT_FIELDS,
-    COMPLETION_FIELDS,
-    GENERATION_FIELDS,
-    MESSAGE_FIELDS,
-    STREAM_OPTION_FIELDS,
-    RequestField,
-    require_supported,
-)
+from cortex_pipelines.serving.http.openai_fields import FIELDS, RequestField, require_supported
 
 LONGEST = 2_000_000
 """Longest text in characters; far beyond any window, short enough to tokenize at once."""
@@ -66,14 +58,14 @@ class OpenAIForm(Form):
 class StreamOptions(OpenAIForm):
     """Options of a stream."""
 
-    api_fields = STREAM_OPTION_FIELDS
+    api_fields = FIELDS["stream_options"]
     include_usage: bool | None = None
 
 
 class Generation(OpenAIForm):
     """Fields common to all requests for text."""
 
-    api_fields = GENERATION_FIELDS
+    api_fields = FIELDS["generation"]
     model: ModelName | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -119,7 +111,7 @@ class Generation(OpenAIForm):
 class CompletionForm(Generation):
     """``POST /v1/completions``."""
 
-    api_fields = COMPLETION_FIELDS
+    api_fields = FIELDS["completions"]
     prompt: LongText | Annotated[list[LongText], Field(min_length=1, max_length=16)]
     suffix: LongText | None = None
     max_tokens: Tokens | None = None
@@ -183,7 +175,7 @@ _LEGACY_CALL = "function_call"
 class Message(OpenAIForm):
     """A turn of a conversation."""
 
-    api_fields = MESSAGE_FIELDS
+    api_fields = FIELDS["messages"]
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: LongText | Annotated[list[Part], Field(max_length=1000)] | None = None
     name: ShortText | None = None
@@ -232,7 +224,7 @@ class Message(OpenAIForm):
 class ChatForm(Generation):
     """``POST /v1/chat/completions``."""
 
-    api_fields = CHAT_FIELDS
+    api_fields = FIELDS["chats"]
     messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
     max_tokens: Tokens | None = None
     max_completion_tokens: Tokens | None = None

@@ -46,13 +46,6 @@ def opens(has: frozenset[str], scope: str) -> bool:
     return scope in has or "admin" in has
 
 
-def remedy(missing: Iterable[str]) -> str:
-    scopes = sorted(missing)
-    roles = [role for role, has in ROLES.items() if all(opens(has, scope) for scope in scopes)]
-    word = "scope" if len(scopes) == 1 else "scopes"
-    return f"the {word} {', '.join(scopes)}, which the role {' or '.join(roles)} has"
-
-
 class TokenBucket:
     """Token bucket that refills continuously, up to one minute's allowance; ``clock`` is in seconds."""
 
@@ -110,11 +103,12 @@ class Principal:
 
     def refusal(self, scopes: Iterable[str]) -> str:
         """Reason for refusing a request that requires scopes; empty if all are granted."""
-        missing = [scope for scope in scopes if not self.may(scope)]
+        missing = sorted(scope for scope in scopes if not self.may(scope))
         if not missing:
             return ""
-        has = ", ".join(sorted(self.scopes or ())) or "none"
-        return f"{self.name} lacks {remedy(missing)} (it has {has})"
+        roles = " or ".join(role for role, has in ROLES.items() if all(opens(has, scope) for scope in missing))
+        lacks = f"the scope{'s' * (len(missing) > 1)} {', '.join(missing)}, which the role {roles} has"
+        return f"{self.name} lacks {lacks} (it has {', '.join(sorted(self.scopes or ())) or 'none'})"
 
     def spend(self, tokens: int) -> None:
         if self.tokens is not None:

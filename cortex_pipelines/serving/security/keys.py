@@ -44,10 +44,7 @@ class KeysDamagedError(ApiKeyError):
 class ApiKey:
     """A stored key; times in ISO 8601, salt and digest in hexadecimal.
 
-    Args:
-        scopes: From ``SCOPES``, in addition to those of its role.
-        projects: Projects whose models it may use; all if ``models`` is empty, too.
-        models: Further served names that it may use.
+    ``scopes`` add to those of the role. Without ``projects`` and ``models``, all models may be used.
     """
 
     name: str
