@@ -34,18 +34,14 @@ def rendered(template: str | None, *messages: ChatMessage) -> str:
     return chat(messages)(PromptTarget(tokenizer_with(text), 1000)).text
 
 
-@pytest.mark.parametrize(
-    ("template", "messages", "expected"), CASES["a_conversation_is_folded_until_the_template_renders_all_of_it"]
-)
+@pytest.mark.parametrize(("template", "messages", "expected"), CASES["folded"])
 def test_a_conversation_is_folded_until_the_template_renders_all_of_it(
     template: str | None, messages: str, expected: str
 ) -> None:
     assert rendered(template, *(MESSAGES[name] for name in messages.split())) == expected
 
 
-@pytest.mark.parametrize(
-    ("template", "messages", "words"), CASES["what_the_template_cannot_render_is_refused_with_the_reason"]
-)
+@pytest.mark.parametrize(("template", "messages", "words"), CASES["refused"])
 def test_what_the_template_cannot_render_is_refused_with_the_reason(
     template: str | None, messages: str, words: str
 ) -> None:
