@@ -1,19 +1,11 @@
 """Savings of the adapter over the best condition without training, selected on other files."""
 
 import random
-from math import exp
 
-import numpy as np
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.evaluation.adapter.measures.conditions import (
-    TokenNgrams,
-    condition_metrics,
-    cross_selected_bits,
-    mix_nats,
-)
+from cortex_pipelines.evaluation.adapter.measures.conditions import condition_metrics, cross_selected_bits
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 from cortex_pipelines_tests.parameters import sections
@@ -25,7 +17,7 @@ def table(
     bits: dict[str, list[float]], clusters: list[str], lines: dict[str, list[bool]] | None = None
 ) -> pl.DataFrame:
     lines = {way: [False] * len(clusters) for way in ("base", "adapter")} | (lines or {})
-    always = ("base", "adapter", "cache", "base_cache", "adapter_cache")
+    always = ("base", "adapter", "base_file", "base_memory", "adapter_memory")
     bits = {way: [20.0] * len(clusters) for way in always} | bits
     rows = [
         {"example_id": str(index), "path": cluster, "language": "python", "cluster": cluster}
@@ -90,44 +82,3 @@ def test_first_lines_and_gaps_have_figures_of_their_own() -> None:
     none = condition_metrics(table(bits, ["a", "b", "c"], lines), CHOSEN)
     assert none["gap_items"] == 0
     assert "gap_base_bits_per_byte" not in none
-
-
-VOCABULARY = 12
-LEARNT = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [7, 2, 3, 4]]
-
-
-def tokenised_example(prompt: list[int], completion: list[int]) -> TokenisedExample:
-    ids = (*prompt, *completion, 0)
-    return TokenisedExample("e", "completion", ids, len(prompt), len(completion), 1)
-
-
-def chance(ngrams: TokenNgrams, prompt: list[int], token: int) -> float:
-    (nats,) = ngrams.nats(tokenised_example(prompt, [token]))
-    return exp(-nats)
-
-
-@pytest.mark.parametrize("prompt", [[1, 2, 3], [9, 9, 9], [8, 1, 2], [1, 2, 3, 4, 5, 6]])
-def test_the_probabilities_of_all_tokens_sum_to_one(prompt: list[int]) -> None:
-    ngrams = TokenNgrams.fit(LEARNT, VOCABULARY)
-    total = sum(chance(ngrams, prompt, token) for token in range(VOCABULARY))
-    assert total == pytest.approx(1)
-
-
-def test_what_followed_in_training_or_in_the_example_is_likelier() -> None:
-    ngrams = TokenNgrams.fit(LEARNT, VOCABULARY)
-    assert chance(ngrams, [1, 2, 3], 6) > chance(ngrams, [7, 2, 3], 6)
-    assert chance(ngrams, [7, 2, 3], 4) > 0.5
-    untrained = TokenNgrams.fit([], VOCABULARY)
-    assert chance(untrained, [2, 3], 4) < 1 / VOCABULARY
-    ngrams = TokenNgrams.fit([], VOCABULARY)
-    assert chance(ngrams, [4, 5, 9, 4], 5) > 10 * chance(ngrams, [4, 8, 9, 4], 5)
-    first, *_, again = ngrams.nats(tokenised_example([9], [4, 5, 4, 5]))
-    assert again < first
-
-
-def test_a_mixture_lies_between_its_parts() -> None:
-    first, second = np.array([0.1, 3.0]), np.array([2.0, 0.5])
-    assert mix_nats(first, second, 0.0).tolist() == first.tolist()
-    expected = [-np.log(0.75 * exp(-a) + 0.25 * exp(-b)) for a, b in ((0.1, 2.0), (3.0, 0.5))]
-    assert mix_nats(first, second, 0.25) == pytest.approx(expected)
-    assert np.isfinite(mix_nats(np.array([900.0]), np.array([1000.0]), 0.5)).all()

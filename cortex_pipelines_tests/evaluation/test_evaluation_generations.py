@@ -287,15 +287,17 @@ def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(workshop: Work
     assert tables["memorised"].filter(split="test").is_empty()
 
 
-def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(workshop: Workshop) -> None:
+def test_a_memory_of_the_project_saves_bits_without_training(workshop: Workshop) -> None:
     tables, metrics = workshop.tables(workshop.trained)
     ways = tables["ways"]
     assert ways["context_bits"].null_count() == ways.height > 0
     assert "retrieval_items" not in metrics
     # the tiny data sets repeat names and bodies, and an untrained base knows neither
-    assert metrics["ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
-    assert metrics["base_with_ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
-    assert "without a network" in workshop.read()
+    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_with_memory", "base_with_file", "completion_base")]
+    assert bits == sorted(bits)
+    assert metrics["memory_saved_low"] > metrics["project_memory_saved_low"] > 0
+    assert metrics["adapter_with_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
+    assert "memories of the open file and the project" in workshop.read()
 
 
 def test_documentation_is_compared_with_that_of_other_items() -> None:

@@ -252,6 +252,7 @@ def _measure_all(
     tests = WrittenTests(repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python)
     generation_items = select_items(inputs.datasets, repository, tests, settings)
     other = inputs.other.folder if inputs.other else None
+    foreign = None if inputs.general_project in (None, inputs.project) else inputs.general_code
     problems = read_problems(root, settings.benchmarks)
     patterns = project_checks(inputs.repository_files)
     tables = {
@@ -262,7 +263,9 @@ def _measure_all(
             items.questions, items.questions_with_context, models, other, scorer, settings.retrieved_window
         ),
         "ways": condition_table(
-            ConditionInputs(items.completions, items.retrieved, completion, models.challenger, other), scorer, settings
+            ConditionInputs(items.completions, items.retrieved, completion, foreign, models.challenger, other),
+            scorer,
+            settings,
         ),
         "memorised": memorised_table(items.attempts, models, scorer),
         "canaries": canary_table(models, scorer, settings),

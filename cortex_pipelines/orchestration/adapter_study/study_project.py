@@ -46,11 +46,11 @@ _CONDITION_METRICS = {
     "adapter": "completion_challenger_bits_per_byte",
     "both": "adapter_with_retrieval_bits_per_byte",
     "other adapter": "other_adapter_bits_per_byte",
-    "n-grams": "ngrams_bits_per_byte",
-    "base, n-grams": "base_with_ngrams_bits_per_byte",
-    "adapter, n-grams": "adapter_with_ngrams_bits_per_byte",
-    "context, n-grams": "retrieval_with_ngrams_bits_per_byte",
-    "both, n-grams": "both_with_ngrams_bits_per_byte",
+    "base, memory": "base_with_memory_bits_per_byte",
+    "base, other memory": "base_with_other_memory_bits_per_byte",
+    "adapter, memory": "adapter_with_memory_bits_per_byte",
+    "context, memory": "retrieval_with_memory_bits_per_byte",
+    "both, memory": "both_with_memory_bits_per_byte",
 }
 """Condition to its metric on held-out completions."""
 _SERVABLE = ("base", "context", "adapter", "both")
@@ -60,9 +60,12 @@ _COMPARISONS = {
     "adapter over base": ("adapter", "base"),
     "adapter over context": ("adapter", "context"),
     "both over context": ("both", "context"),
-    "both over context, n-grams beside": ("both_cache", "context_cache"),
+    "both over context, memory beside": ("both_memory", "context_memory"),
     "adapter over other adapter": ("adapter", "other_adapter"),
-    "adapter over n-grams": ("adapter", "cache"),
+    "memory over base": ("base_memory", "base"),
+    "memory of the project over that of the file": ("base_memory", "base_file"),
+    "memory of other code over that of the file": ("base_other_memory", "base_file"),
+    "adapter over memory": ("adapter", "base_memory"),
 }
 """Comparison to its conditions in ``ways.parquet``."""
 

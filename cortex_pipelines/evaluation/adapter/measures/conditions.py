@@ -1,131 +1,76 @@
 """Conditions, with and without training: bits of held-out completions under each.
 
 In addition to the base and the adapter: similar training examples before the prompt, for either;
-another project's adapter; n-grams of the project without a network, alone and mixed into either.
+another project's adapter; either mixed with a memory of the open file and of the project's tokens.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, inf, log
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from cortex_pipelines.adapters.data.packing import TokenisedExample
+from cortex_pipelines.adapters.data.corpus import GENERAL
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, bits_saved
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.memory import (
+    Matches,
+    Nats,
+    TokenMemory,
+    learn_weights,
+    match_answers,
+    mix,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.prompts.examples import Example, read_examples, sampled, shuffled
+from cortex_pipelines.prompts.examples import Example, read_examples, sampled
 from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
-
-_CONTEXT = 4
-"""Maximum tokens of context; longer contexts seldom occur twice."""
-_MOST_TOKENS = 500_000
-"""Limit on counted tokens, about 300 MB."""
-
-Context = tuple[int, ...]
-Counts = dict[Context, dict[int, int]]
-Nats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TokenNgrams:
-    """Interpolated n-grams of tokens, smoothed after Witten and Bell (1991), with a cache of the prompt.
-
-    Code repeats itself locally, so counts over the project and the preceding text predict it well (Hellendoorn and
-    Devanbu, FSE 2017). An adapter has to beat this, and mixing both is almost free.
-    """
-
-    counts: Counts
-    totals: dict[Context, int]
-    vocabulary: int
-
-    @classmethod
-    def fit(cls, texts: Iterable[Sequence[int]], vocabulary: int) -> "TokenNgrams":
-        counts: Counts = defaultdict(dict)
-        token_count = 0
-        for text in texts:
-            for position in range(len(text)):
-                _count(counts, text, position)
-            token_count += len(text)
-            if token_count >= _MOST_TOKENS:
-                break
-        totals = {context: sum(following.values()) for context, following in counts.items()}
-        return cls(dict(counts), totals, vocabulary)
-
-    def nats(self, example: TokenisedExample) -> Nats:
-        """Negative log probability of each token of a completion, counting the tokens before it, too."""
-        text = example.ids[: example.prompt_tokens + example.text_tokens]
-        local_counts: Counts = defaultdict(dict)
-        context_totals: Counter[Context] = Counter()
-        costs = []
-        for position, token in enumerate(text):
-            if position >= example.prompt_tokens:
-                costs.append(-log(self._probability(local_counts, context_totals, text[:position], token)))
-            context_totals.update(_count(local_counts, text, position))
-        return np.array(costs)
-
-    def _probability(
-        self, local_counts: Counts, context_totals: Counter[Context], before: Sequence[int], token: int
-    ) -> float:
-        chance = 1 / self.vocabulary
-        for size in range(min(_CONTEXT, len(before)) + 1):
-            context = tuple(before[len(before) - size :])
-            total = self.totals.get(context, 0) + context_totals[context]
-            if not total:
-                break  # no longer context was seen either
-            following, local = self.counts.get(context, {}), local_counts.get(context, {})
-            kinds = len(following) + sum(other not in following for other in local)
-            count = following.get(token, 0) + local.get(token, 0)
-            chance = (count + kinds * chance) / (total + kinds)
-        return chance
-
-
-def mix_nats(first: Nats, second: Nats, weight: float) -> Nats:
-    """Nats of a mixture of two models, token by token; ``weight`` is the second's, below 1."""
-    if not weight:
-        return first
-    mixture: Nats = -np.logaddexp(np.log1p(-weight) - first, np.log(weight) - second)
-    return mixture
-
-
-def _count(counts: Counts, text: Sequence[int], position: int) -> list[Context]:
-    contexts = [tuple(text[position - size : position]) for size in range(min(_CONTEXT, position) + 1)]
-    for context in contexts:
-        following = counts[context]
-        following[text[position]] = following.get(text[position], 0) + 1
-    return contexts
-
 
 CONDITION_METRICS = {
     "context": "retrieval",
     "both": "adapter_with_retrieval",
     "other_adapter": "other_adapter",
-    "cache": "ngrams",
-    "base_cache": "base_with_ngrams",
-    "adapter_cache": "adapter_with_ngrams",
-    "context_cache": "retrieval_with_ngrams",
-    "both_cache": "both_with_ngrams",
+    "base_file": "base_with_file",
+    "base_memory": "base_with_memory",
+    "base_other_memory": "base_with_other_memory",
+    "adapter_memory": "adapter_with_memory",
+    "context_memory": "retrieval_with_memory",
+    "both_memory": "both_with_memory",
 }
 """Condition to the prefix of its metrics; those of base and adapter come from the scores."""
 
-_WITH_EXAMPLES = {"base": "context", "adapter": "both"}
-"""Condition to the same with similar training examples; both use one n-gram weight."""
+_MEMORY_GAINS = {
+    "memory_saved": ("base", "base_memory"),
+    "project_memory_saved": ("base_file", "base_memory"),
+    "other_memory_saved": ("base_file", "base_other_memory"),
+}
+"""What a memory saves without training; another project's is the control, which should save nothing."""
 
-_WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""Candidate n-gram weights; the best on validation items is used."""
+_MEMORIES = {
+    "base_file": ("base", ("file",)),
+    "base_memory": ("base", ("file", "project")),
+    "base_other_memory": ("base", ("file", "other")),
+    "adapter_memory": ("adapter", ("file", "project")),
+    "context_memory": ("context", ("file", "project")),
+    "both_memory": ("both", ("file", "project")),
+}
+"""Condition to the one that it adds memories to, one after the other."""
+
+_WITHOUT_EXAMPLES = {"context": "base", "both": "adapter"}
+"""Condition to the same without similar training examples, on which its weights are learned."""
 
 
 @dataclass(frozen=True)
 class ConditionInputs:
-    """Held-out completions, the same after similar training examples (may be empty), and the models' folders."""
+    """Held-out completions, the same after similar training examples (may be empty), and the models' folders;
+    ``general``: data set of code that is not the project's.
+    """
 
     items: Sequence[Example]
     retrieved: Sequence[Example]
     dataset: Path
+    general: Path | None
     challenger: Path
     other: Path | None
 
@@ -147,24 +92,7 @@ def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: Evalu
             lines[condition] = _correct_lines(inputs.retrieved, scores[condition], lengths)
     if inputs.other is not None:
         bits["other_adapter"] = [score.bits for score in scorer.scores(items, inputs.other)]
-    # of the training split, from which the adapter learnt too
-    train = scorer.tokenised(shuffled(read_examples(inputs.dataset, "completion", "train"), settings.seed), window)
-    ngrams = TokenNgrams.fit((example.ids for example in train), scorer.vocabulary)
-    costs = _costs(ngrams, items, scorer, window)
-    bits["cache"] = [_bits(cost) for cost in costs]
-    validation = sampled(read_examples(inputs.dataset, "completion", "validation"), settings.items, settings.seed)
-    validation_costs = _costs(ngrams, validation, scorer, window)
-    retrieval_costs = _costs(ngrams, inputs.retrieved, scorer, retrieval_window) if inputs.retrieved else []
-    for condition, folder in plain.items():
-        weight = _best_weight(scorer.scores(validation, folder), validation_costs)
-        mixtures = {condition: costs}
-        if inputs.retrieved:
-            mixtures[_WITH_EXAMPLES[condition]] = retrieval_costs
-        for name, ngram_costs in mixtures.items():
-            bits[f"{name}_cache"] = [
-                _bits(mix_nats(_nats(score), cost, weight))
-                for score, cost in zip(scores[name], ngram_costs, strict=True)
-            ]
+    bits |= _memory_bits(inputs, scores, scorer, settings)
     rows = [
         {
             **{name: getattr(item, name) for name in ("example_id", "path", "language", "cluster")},
@@ -177,6 +105,45 @@ def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: Evalu
         if scores["base"][index].bytes
     ]
     return CONDITION_SCORES.frame(rows)
+
+
+def _memory_bits(
+    inputs: ConditionInputs, scores: Mapping[str, Sequence[ItemScore]], scorer: ItemScorer, settings: EvaluationSettings
+) -> dict[str, list[float]]:
+    """Bits of each item under the conditions with a memory; the weights are the best on validation items."""
+    # of the training split, from which the adapter learnt too
+    memories = {"file": None, "project": _memory(inputs.dataset, "completion", scorer, settings.max_length)}
+    if inputs.general is not None:
+        memories["other"] = _memory(inputs.general, GENERAL, scorer, settings.max_length)
+
+    def match(items: Sequence[Example], window: int) -> dict[str, Matches]:
+        examples = [example for example in scorer.tokenised(items, window) if example.text_bytes]
+        return {name: match_answers(examples, memory) for name, memory in memories.items()}
+
+    validation = sampled(read_examples(inputs.dataset, "completion", "validation"), settings.items, settings.seed)
+    validation_nats = {
+        condition: _nats(scorer.scores(validation, folder))
+        for condition, folder in {"base": None, "adapter": inputs.challenger}.items()
+    }
+    validation_matches = match(validation, settings.max_length)
+    matches = {"plain": match(inputs.items, settings.max_length)}
+    if inputs.retrieved:
+        matches["retrieved"] = match(inputs.retrieved, settings.retrieved_window)
+    bits = {}
+    for name, (condition, chain) in _MEMORIES.items():
+        if condition not in scores or not memories.keys() >= set(chain):
+            continue
+        nats, known_nats = _nats(scores[condition]), validation_nats[_WITHOUT_EXAMPLES.get(condition, condition)]
+        for memory in chain:
+            weights = learn_weights(known_nats, validation_matches[memory])
+            known_nats = mix(known_nats, validation_matches[memory], weights)
+            nats = mix(nats, matches["retrieved" if condition in _WITHOUT_EXAMPLES else "plain"][memory], weights)
+        bits[name] = _bits_of_items(nats, scores[condition])
+    return bits
+
+
+def _memory(dataset: Path, task: str, scorer: ItemScorer, window: int) -> TokenMemory:
+    return TokenMemory(example.ids for example in scorer.tokenised(read_examples(dataset, task, "train"), window))
 
 
 def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -194,6 +161,11 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         )
         gain = bits_saved(with_best, "untrained", settings, "trained").interval(**settings.bootstrap)
         metrics |= gain.as_metrics("gain_over_untrained") | _line_and_gap_metrics(table)
+    for name, (reference, condition) in _MEMORY_GAINS.items():
+        rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
+        if rows.height:
+            gain = bits_saved(rows, reference, settings, condition).interval(**settings.bootstrap)
+            metrics |= gain.as_metrics(name)
     for condition, name in CONDITION_METRICS.items():
         rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
         if rows.height:
@@ -240,27 +212,11 @@ def _correct_lines(items: Sequence[Example], scores: Sequence[ItemScore], length
     return [score.greedy >= lengths.get(item.example_id, inf) for item, score in zip(items, scores, strict=True)]
 
 
-def _best_weight(scores: Sequence[ItemScore], costs: Sequence[Nats]) -> float:
-    """The n-gram weight that needs the fewest nats on validation items."""
-    total_nats = {
-        weight: fsum(
-            float(mix_nats(_nats(score), cost, weight).sum()) for score, cost in zip(scores, costs, strict=True)
-        )
-        for weight in _WEIGHTS
-    }
-    return min(total_nats, key=lambda weight: (total_nats[weight], weight))
+def _nats(scores: Sequence[ItemScore]) -> Nats:
+    """Nats of the tokens of all items, in order."""
+    return np.array([nats for score in scores for nats in score.token_nats])
 
 
-def _costs(ngrams: TokenNgrams, items: Sequence[Example], scorer: ItemScorer, window: int) -> list[Nats]:
-    tokenised: Mapping[str, Nats] = {
-        example.example_id: ngrams.nats(example) for example in scorer.tokenised(items, window)
-    }
-    return [tokenised.get(item.example_id, np.zeros(0)) for item in items]
-
-
-def _nats(score: ItemScore) -> Nats:
-    return np.array(score.token_nats)
-
-
-def _bits(nats: Nats) -> float:
-    return float(nats.sum()) / log(2)
+def _bits_of_items(nats: Nats, scores: Sequence[ItemScore]) -> list[float]:
+    ends = np.cumsum([len(score.token_nats) for score in scores])
+    return [fsum(part) / log(2) for part in np.split(nats, ends[:-1])]

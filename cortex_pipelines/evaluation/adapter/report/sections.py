@@ -171,11 +171,12 @@ def baselines_section(inputs: ReportInputs) -> list[str]:
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
         "other_adapter": f"adapter {inputs.comparison['other_adapter']} of another project",
-        "ngrams": "n-grams of the project and of the prompt, without a network",
-        "base_with_ngrams": "base mixed with the n-grams",
-        "adapter_with_ngrams": "the challenger mixed with the n-grams",
-        "retrieval_with_ngrams": "the base with similar training examples, mixed with the n-grams",
-        "both_with_ngrams": "the challenger with both",
+        "base_with_file": "base with a memory of the open file",
+        "base_with_memory": "base with memories of the open file and the project",
+        "base_with_other_memory": "base with memories of the open file and of other code, the control",
+        "adapter_with_memory": "the challenger with memories of the open file and the project",
+        "retrieval_with_memory": "the base with similar training examples and the memories",
+        "both_with_memory": "the challenger with both",
     }
     rows = [
         [
