@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cortex_pipelines.adapters.build import ParentAdapter, TrainingInputs, build_adapter
+from cortex_pipelines.adapters.build import TrainingInputs, build_adapter, parent_adapter
 from cortex_pipelines.adapters.data.checks import check_training
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
@@ -47,12 +47,11 @@ def code_adapter(
         "feedback": feedback_dataset,
     }
     check_training(training_data, adapters, datasets, privacy, ingestion.trainable_licences)
-    version = adapters.parents.get(project)
     inputs = TrainingInputs(
         project,
         training_data,
         None if general.project in (None, project) else general_code,
         base_model,
-        ParentAdapter(version, load_version("code_adapter", project, version)) if version else None,
+        parent_adapter(adapters, project, load_version),
     )
     build_adapter(inputs, adapters, out, root, observe)

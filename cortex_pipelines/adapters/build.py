@@ -94,6 +94,13 @@ class ParentAdapter:
     folder: Path
 
 
+def parent_adapter(
+    settings: AdapterSettings, project: str, load_version: Callable[[str, str, str], Path]
+) -> ParentAdapter | None:
+    version = settings.parents.get(project)
+    return ParentAdapter(version, load_version("code_adapter", project, version)) if version else None
+
+
 @dataclass(frozen=True)
 class TrainingInputs:
     name: str
@@ -101,6 +108,9 @@ class TrainingInputs:
     general: Path | None
     base: PinnedModel
     parent: ParentAdapter | None
+    splits: tuple[str, ...] = ("train",)
+    until: float = 1.0
+    """Share of the planned steps after which the training ends."""
 
 
 def build_adapter(
@@ -116,7 +126,7 @@ def build_adapter(
     settings = settings.model_copy(update={"precision": resolve_precision(settings)})
     base = resolve_base(inputs.base, root)
     if not settings.per_task:
-        _build(inputs, base, settings, out, root, observe, "")
+        train_adapter(inputs, base, settings, out, root, observe, "")
         return
     metrics: dict[str, Any] = {}
     shares = _nonempty_tasks(inputs, settings)
@@ -125,7 +135,7 @@ def build_adapter(
         tokens = int(settings.max_tokens * share / total_share)
         task_settings = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
         (out / task).mkdir()
-        _build(inputs, base, task_settings, out / task, root, observe, task)
+        train_adapter(inputs, base, task_settings, out / task, root, observe, task)
         task_metrics = json.loads((out / task / "metrics.json").read_text())
         metrics |= {f"{task}/{name}": value for name, value in task_metrics.items()}
         metrics["partial"] = max(metrics.get("partial", 0.0), task_metrics["partial"])
@@ -145,7 +155,7 @@ def _nonempty_tasks(inputs: TrainingInputs, settings: AdapterSettings) -> dict[T
     return nonempty or settings.task_shares
 
 
-def _build(
+def train_adapter(
     inputs: TrainingInputs,
     base: BaseModel,
     settings: AdapterSettings,
@@ -158,7 +168,7 @@ def _build(
     parent = _parent_folder(inputs, task)
 
     def corpus_for(variant: AdapterSettings) -> Corpus:
-        return read_corpus(inputs.datasets, tokenizer, variant, inputs.general)
+        return read_corpus(inputs.datasets, tokenizer, variant, inputs.general, inputs.splits)
 
     corpus = corpus_for(settings)
 
@@ -174,7 +184,9 @@ def _build(
         final_corpus = corpus_for(final_settings)
     checkpoints = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, final_corpus, final_settings))
     events = root / ".cortex" / "tensorboard" / "-".join(filter(None, ("code_adapter", inputs.name, task)))
-    result = run_training(TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events))
+    result = run_training(
+        TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events, inputs.until)
+    )
     write_json(out / TRAINING, _input_record(inputs, base, final_settings) | _result_record(result, final_settings))
     write_json(out / SEEN, example_ids_by_task(final_corpus))
     write_json(out / "metrics.json", run_metrics(result, final_corpus))
@@ -207,6 +219,7 @@ def _result_record(result: TrainingResult, settings: AdapterSettings) -> dict[st
     return {
         "packed": result.packed,
         "best_step": result.best_step,
+        "planned_steps": result.planned,
         "partial": result.partial,
         "stopped_early": result.stopped_early,
         "canaries": canary_records(settings.canaries, settings.seed),

@@ -199,6 +199,10 @@ class AdapterSettings(Settings):
     validation_tokens: NonNegativeInt
     """Tokens of the validation split to evaluate; 0 skips validation and keeps the last weights."""
 
+    refit: bool
+    """Train an adapter that passed its gate once more on the rows of all splits, by the judged recipe, and serve these
+    weights; the model card says how far they are from the judged ones."""
+
     checks: TrainingChecks
     """Checks of the data before training."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.release.ledger import FILE as RELEASES
+from cortex_pipelines.release.ledger import ReleasedModel, moves, refit_of
 from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.registry import locks_of, resolve
 from cortex_pipelines.tracking.runs import processor_type
@@ -151,9 +152,18 @@ class _RegisteredModel:
 
         return dict((YAML(typ="safe").load(self.locks["dvc.lock"]) or {}).get("stages") or {})
 
+    @cached_property
+    def refit_release(self) -> list[str]:
+        """The release whose weights are served in place of the version's own, if any."""
+        model = ReleasedModel(self.asset, self.partition)
+        refit = refit_of(moves(self.project.root, model), self.version)
+        address = stage_address(f"{self.asset}_release", self.partition)
+        same = refit is not None and locked_version(self.registered_stages, address) == refit
+        return [f"{self.asset}_release"] if same else []
+
     def required_assets(self, data_only: bool) -> Iterator[Any]:
         graph = self.project.graph
-        required = {self.asset} if data_only else {self.asset, self.evaluation}
+        required = {self.asset} if data_only else {self.asset, self.evaluation, *self.refit_release}
         for asset in reversed(graph.order):
             if asset.name in required:
                 required |= {other.name for other in graph.wiring(asset.name).assets}

@@ -1,14 +1,25 @@
 """Assets of releases: gate verdicts on challengers, and registry entries."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from cortex_pipelines.adapters.build import TrainingInputs, parent_adapter
 from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
+from cortex_pipelines.adapters.refit import refit_adapter
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.datasets.settings import GeneralSettings
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.prompts.examples import datasets_to_measure
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import TrainingDataSet, has_replay, write_card
 from cortex_pipelines.release.gates import judge, read_metrics
+from cortex_pipelines.release.refit import REFIT, record_difference
 from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.champions import model_name
 
 
@@ -24,12 +35,20 @@ def code_adapter_release(
     tests_dataset: Path,
     feedback_dataset: Path,
     general_code: Path,
+    base_model: PinnedModel,
+    adapters: AdapterSettings,
+    evaluation: EvaluationSettings,
+    general: GeneralSettings,
     release: ReleaseSettings,
     versions: dict[str, str],
+    load_version: LoadVersion,
     project: str,
     out: Path,
+    root: Path,
+    cache: RowCache,
+    observe: Callable[[str, float], None],
 ) -> None:
-    """Gate verdict on a project's adapter, and the way in which the project is best answered."""
+    """Gate verdict on a project's adapter, how the project is best answered, and the weights that are served."""
     version = versions["code_adapter"]
     metrics = read_metrics(code_adapter_evaluation)
     verdict = judge(metrics, version, release.code_adapter, out)
@@ -49,9 +68,17 @@ def code_adapter_release(
         "tests": tests_dataset,
         "feedback": feedback_dataset,
     }
+    measured = datasets_to_measure(folders, trained_tasks(code_adapter))
+    if adapters.refit and verdict.verdict == "promoted":
+        foreign = None if general.project in (None, project) else general_code
+        parent = parent_adapter(adapters, project, load_version)
+        inputs = TrainingInputs(project, folders, foreign, base_model, parent)
+        refit_adapter(code_adapter, inputs, out / REFIT, root, observe)
+        scorer = ItemScorer(base_model, root, evaluation, cache)
+        record_difference(code_adapter, out / REFIT, version, measured, scorer, evaluation)
     data = [
         TrainingDataSet(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
-        for name, folder in datasets_to_measure(folders, trained_tasks(code_adapter)).items()
+        for name, folder in measured.items()
     ]
     if has_replay(code_adapter):
         data.append(TrainingDataSet("general_code", versions["general_code"], general_code, "general"))

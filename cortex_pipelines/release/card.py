@@ -10,6 +10,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.release.gates import read_verdict
+from cortex_pipelines.release.refit import REFIT, read_difference
 from cortex_pipelines.schemas.datasets import MANIFEST, SIMULATION
 
 CARD = "model_card.md"
@@ -47,6 +48,7 @@ def write_card(
         ("", _summary(model, version, training, verdict)),
         ("What it was trained on", _data_set_table(data)),
         ("How it was trained", ["```yaml", "\n".join(settings), "```"]),
+        ("Which weights are served", _served(version, read_difference(out))),
         ("What was measured", _metrics_table(metrics, comparison)),
         ("What it was not shown to do", _not_shown(metrics, verdict, data)),
         ("Limits", [f"- {line}" for line in _LIMITS]),
@@ -91,6 +93,23 @@ def _data_set_table(data: Sequence[TrainingDataSet]) -> list[str]:
 def _train_entries(source: TrainingDataSet) -> pl.DataFrame:
     manifest = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet")
     return manifest.filter(pl.col("split") == "train")
+
+
+def _served(version: str, refit: Mapping[str, Any] | None) -> list[str]:
+    if refit is None:
+        return [f"Those that were judged, of version `{version}`."]
+    lines = [
+        f"Judged were the weights of version `{version}`, trained on the train split. Served are those in `{REFIT}` of "
+        "the release, trained by the same recipe on the rows of all splits: the figures below are of the judged ones."
+    ]
+    if refit["items"]:
+        lines += [
+            "",
+            f"On {refit['items']} rows of validation ({refit['tokens']} tokens), which only the served weights were "
+            f"trained on, the log probability of a token differs by {refit['mean_difference']:.4g} nats in the mean, "
+            f"at most {refit['bound']:.4g} (upper end of its interval), and rises by {refit['mean_gain']:.4g}.",
+        ]
+    return lines
 
 
 def _metrics_table(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list[str]:

@@ -59,7 +59,8 @@ def project_models(project: Project) -> list[ReleasedModel]:
 class LedgerEntry:
     """``action``: ``promote``, ``canary`` (a share of the requests, the champion stays), ``rollback`` (from a
     champion, or from a canary), ``undecided`` (a canary continues), ``forget`` or ``merge`` (two branches decided:
-    the later decision holds); the last three change no champion. ``version`` is None for the baseline.
+    the later decision holds); the last three change no champion. ``version`` is None for the baseline; ``refit`` is
+    the version of the release whose weights are served in its place.
     """
 
     at: str
@@ -75,9 +76,10 @@ class LedgerEntry:
     release: dict[str, Any] | None = None
     prompts: dict[str, str] | None = None
     inputs: dict[str, str] | None = None
+    refit: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        optional = ("number", "made_from", "plan", "release", "prompts", "inputs")
+        optional = ("number", "made_from", "plan", "release", "prompts", "inputs", "refit")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def describe(self) -> str:
@@ -201,6 +203,12 @@ def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | No
 def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
     release = latest(lines, version, "release")
     return Release(**release) if release else None
+
+
+def refit_of(lines: Sequence[LedgerEntry], version: str) -> str | None:
+    """Version of the release whose refit weights stand for a version; None if its own are served."""
+    refits = [e.refit for e in lines if e.version == version and e.refit]
+    return refits[-1] if refits else None
 
 
 def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:

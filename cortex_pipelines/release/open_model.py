@@ -8,10 +8,11 @@ from cortex_pipelines.adapters.model.base_model import base_name, resolve_base
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import logs_folder
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.release.ledger import ReleasedModel, champion, project_models
+from cortex_pipelines.release.ledger import ReleasedModel, champion, moves, project_models, refit_of
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
 from cortex_pipelines.release.promote import find_model
 from cortex_pipelines.release.promotion import model_roles
+from cortex_pipelines.release.refit import REFIT
 from cortex_pipelines.routing.serving.router import Router, open_trained
 from cortex_pipelines.routing.serving.tasks import find_rules
 from cortex_pipelines.signing.signatures import signed_folder, verify
@@ -94,15 +95,18 @@ def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str 
 
 
 def open_verified(project: Project, model: ReleasedModel, version: str) -> VerifiedModel:
-    """The files of a version, verified.
+    """The verified files that answer for a version: its own, or those of its refit.
 
     Raises ``ProjectError`` if they are neither in the workspace nor in DVC's cache, ``UntrustedModelError`` if they are
     unsigned, or differ from the signed ones.
     """
-    folder = model_folder(project, model.asset, model.partition, version)
-    signed = signed_folder(project.root, model.name, version)
-    manifest = verify(project.root, folder, signed, model.name, version)
-    return VerifiedModel(model, version, folder, dict(manifest.base) if manifest.base else None)
+    refit = refit_of(moves(project.root, model), version)
+    asset, signed_version = (f"{model.asset}_release", refit) if refit else (model.asset, version)
+    folder = model_folder(project, asset, model.partition, signed_version)
+    signed = signed_folder(project.root, model.name, signed_version)
+    manifest = verify(project.root, folder, signed, model.name, signed_version)
+    files = folder / REFIT if refit else folder
+    return VerifiedModel(model, version, files, dict(manifest.base) if manifest.base else None)
 
 
 def open_router(project: Project) -> Router:

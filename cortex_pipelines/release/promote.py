@@ -13,9 +13,18 @@ from cortex_pipelines.prompts.templates import PromptFileError, project_template
 from cortex_pipelines.release import promotion
 from cortex_pipelines.release.experiments.running import stop_for_release
 from cortex_pipelines.release.gates import Analysis
-from cortex_pipelines.release.ledger import RELEASING, LedgerEntry, ReleasedModel, ReleaseError, project_models
+from cortex_pipelines.release.ledger import (
+    RELEASING,
+    LedgerEntry,
+    ReleasedModel,
+    ReleaseError,
+    moves,
+    project_models,
+    refit_of,
+)
 from cortex_pipelines.release.loading import base_of
 from cortex_pipelines.release.promotion import ReleaseAction, may_be_promoted
+from cortex_pipelines.release.refit import REFIT
 from cortex_pipelines.release.settings import DeploymentSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import sign_version, signed_folder, verify
@@ -97,6 +106,8 @@ def rollback(project: Project, model: ReleasedModel, reason: str, to: str | None
 
 def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -> None:
     follow_ledger(project, model)
+    if entry.refit:
+        _sign(project, model, f"{model.asset}_release", entry.refit)
     stop_for_release(project.root, model.partition, entry.describe())
 
 
@@ -129,15 +140,24 @@ def sign_released_versions(project: Project) -> int:
     for model in project_models(project):
         roles = promotion.model_roles(project.root, model)
         for version in sorted({roles[role] for role in _ROLES} - {None}):
-            try:
-                folder = model_folder(project, model.asset, model.partition, version)
-                verify(project.root, folder, signed_folder(project.root, model.name, version), model.name, version)
-            except ProjectError:
-                continue  # not fetched; `dvc pull` and another sync sign it
-            except UntrustedModelError:
-                sign_version(project.root, folder, model.name, version, base_of(folder))
-                count += 1
+            refit = refit_of(moves(project.root, model), version)
+            count += _sign(project, model, model.asset, version)
+            count += refit is not None and _sign(project, model, f"{model.asset}_release", refit)
     return count
+
+
+def _sign(project: Project, model: ReleasedModel, asset: str, version: str) -> bool:
+    """Sign a version, or the release with its refit weights, unless it is signed; False also if it is not here."""
+    try:
+        folder = model_folder(project, asset, model.partition, version)
+        verify(project.root, folder, signed_folder(project.root, model.name, version), model.name, version)
+    except ProjectError:
+        return False  # not fetched; `dvc pull` and another sync sign it
+    except UntrustedModelError:
+        weights = folder if asset == model.asset else folder / REFIT
+        sign_version(project.root, folder, model.name, version, base_of(weights))
+        return True
+    return False
 
 
 def finish_release(project: Project) -> str | None:

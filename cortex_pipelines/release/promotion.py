@@ -10,6 +10,7 @@ from cortex_pipelines.release.answering import read_release
 from cortex_pipelines.release.gates import read_verdict
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ReleaseError, champion, moves, record
 from cortex_pipelines.release.numbering import inputs_of, version_inputs
+from cortex_pipelines.release.refit import read_difference
 from cortex_pipelines.release.settings import DeploymentSettings, mebibytes
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.content import content_md5
@@ -69,6 +70,7 @@ def promote(
         release=answering.as_dict() if answering and answering.adapter == version else None,
         prompts=dict(prompts) if prompts else None,
         inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
+        refit=_refit_version(root, model, version),
     )
     record(root, model, current if tried else ChampionPin(version, current.champion), entry)
     return entry
@@ -91,9 +93,8 @@ def leave_undecided(root: Path, model: ReleasedModel, act: ReleaseAction, versio
     running = ledger.canary(moves(root, model))
     if running is None or running.version != version:
         return None
-    entry = replace(
-        running, **vars(act), action="undecided", made_from=None, plan=None, release=None, prompts=None, inputs=None
-    )
+    forgotten: dict[str, Any] = dict.fromkeys(("made_from", "plan", "release", "prompts", "inputs", "refit"))
+    entry = replace(running, **vars(act), **forgotten, action="undecided")
     record(root, model, champion(root, model), entry)
     return entry
 
@@ -137,6 +138,12 @@ def may_be_promoted(root: Path, model: ReleasedModel) -> bool:
     if verdict.get("verdict") != "promoted" or version == champion(root, model).champion:
         return False
     return not ledger.was_rolled_back(moves(root, model), str(version))
+
+
+def _refit_version(root: Path, model: ReleasedModel, version: str) -> str | None:
+    folder = verdict_folder(root, model)
+    record = read_difference(folder)
+    return content_md5(folder) if record and record["judged"] == version else None
 
 
 def verdict_folder(root: Path, model: ReleasedModel) -> Path:

@@ -7,10 +7,12 @@ import pytest
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.prompts.examples import DATASETS as NAMES
 from cortex_pipelines.release.answering import Release, read_release
 from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, TrainingDataSet, write_card
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 
 ROOT = Path(__file__).parents[2]
@@ -124,9 +126,18 @@ def test_a_card_lists_the_licences_of_replayed_code(tmp_path: Path, metrics: dic
         for file, value in files.items():
             (folders[name] / file).write_text(json.dumps(value))
     (tmp_path / "out").mkdir()
+    parameters = load_parameters(ROOT)
     code_adapter_release(
         **folders,
-        release=load_parameters(ROOT).release,
+        base_model=PinnedModel(ModelSource(directory="base"), {}),
+        adapters=parameters.adapters.model_copy(update={"refit": True}),
+        evaluation=parameters.evaluation,
+        general=parameters.general,
+        release=parameters.release,
+        load_version=lambda _model, _project, version: Path(version),
+        root=tmp_path,
+        cache=RowCache(tmp_path / "rows", "1"),
+        observe=lambda _name, _value: None,
         versions=dict.fromkeys(folders, "v.dir"),
         project="demo",
         out=tmp_path / "out",

@@ -58,15 +58,19 @@ class Corpus:
 
 
 def read_corpus(
-    datasets: Mapping[str, Path], tokenizer: Any, settings: AdapterSettings, general: Path | None = None
+    datasets: Mapping[str, Path],
+    tokenizer: Any,
+    settings: AdapterSettings,
+    general: Path | None = None,
+    splits: Sequence[str] = ("train",),
 ) -> Corpus:
-    """Examples of all tasks within the token budgets, sampled by the seed.
+    """Examples of all tasks within the token budgets, sampled by the seed; those of ``splits`` are trained on.
 
     Raises ``NoExamplesError`` if the train splits are empty, or the budget is below one example.
     """
 
-    def sample(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
-        return _fill_shares(tokenizer, _budget_shares(datasets, split, settings), tokens, settings)
+    def sample(splits: Sequence[str], tokens: int) -> tuple[TokenisedExample, ...]:
+        return _fill_shares(tokenizer, _budget_shares(datasets, splits, settings), tokens, settings)
 
     def sample_general(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
         if general is None or not tokens:
@@ -77,10 +81,10 @@ def read_corpus(
     budget = settings.max_tokens // settings.epochs
     canaries = tuple(tokenise(tokenizer, make_canaries(settings.canaries, settings.seed), settings.max_length))
     # a small project's unused budget is not filled with other projects' code
-    project_tokens = token_count(sample("train", budget)) + token_count(canaries)
+    project_tokens = token_count(sample(splits, budget)) + token_count(canaries)
     tokens_per_epoch = min(budget, int(project_tokens / (1 - settings.replay_share)))
     replayed = sample_general("train", int(tokens_per_epoch * settings.replay_share))
-    train = sample("train", budget - token_count(replayed) - token_count(canaries))
+    train = sample(splits, budget - token_count(replayed) - token_count(canaries))
     if not train:
         names = ", ".join(f"{task}_dataset" for task in settings.task_shares)
         raise NoExamplesError(
@@ -91,7 +95,7 @@ def read_corpus(
         )
     return Corpus(
         train=(*train, *replayed, *canaries),
-        validation=sample("validation", settings.validation_tokens),
+        validation=sample(("validation",), settings.validation_tokens),
         replayed=replayed,
         general=sample_general("validation", settings.validation_tokens),
     )
@@ -103,18 +107,21 @@ class BudgetShare:
     examples: Sequence[Example]
 
 
-def _budget_shares(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) -> dict[str, BudgetShare]:
+def _budget_shares(
+    datasets: Mapping[str, Path], splits: Sequence[str], settings: AdapterSettings
+) -> dict[str, BudgetShare]:
     """Shares in order of tasks; gaps and feedback are separate from the task's other examples."""
+
+    def read(name: str) -> list[Example]:
+        return [example for split in splits for example in read_examples(datasets[name], name, split)]
+
     shares: dict[str, BudgetShare] = {}
     for task in (task for task in TASKS if task in settings.task_shares):
         share = settings.task_shares[task]
-        examples = read_examples(datasets[task], task, split)
+        examples = read(task)
         complete = [example for example in examples if example.suffix is None]
         gaps = [example for example in examples if example.suffix is not None]
-        feedback_datasets = [name for name, of in DATASETS.items() if of == task != name]
-        feedback = [
-            correction for name in feedback_datasets for correction in read_examples(datasets[name], name, split)
-        ]
+        feedback = [row for name, of in DATASETS.items() if of == task != name for row in read(name)]
         infilling = settings.fim_rate if task == "completion" else 0.0
         correcting = settings.feedback_rate if feedback else 0.0
         shares[task] = BudgetShare(share * (1 - infilling - correcting), complete)

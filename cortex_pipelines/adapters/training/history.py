@@ -54,31 +54,22 @@ class TrainingResult:
     steps: tuple[LossPoint, ...]
     validations: tuple[Validation, ...]
     seconds: float
+    planned: int
     partial: str | None = None
-    stopped_early: bool = False
     general: tuple[float, float] | None = None
 
+    @property
+    def stopped_early(self) -> bool:
+        return self.partial is None and len(self.steps) < self.planned
+
     @classmethod
-    def from_progress(
-        cls,
-        progress: Progress,
-        *,
-        packed: bool,
-        planned: int,
-        seconds: float,
-        partial: str | None,
-        general: tuple[float, float] | None,
-    ) -> "TrainingResult":
+    def from_progress(cls, progress: Progress, **others: Any) -> "TrainingResult":
         return cls(
             weights=progress.weights,
             best_step=progress.best_step,
-            packed=packed,
             steps=tuple(progress.steps),
             validations=tuple(progress.validations),
-            seconds=seconds,
-            partial=partial,
-            stopped_early=partial is None and len(progress.steps) < planned,
-            general=general,
+            **others,
         )
 
     def curve(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class TrainingJob:
     out: Path | None = None
     checkpoints: Checkpoints | None = None
     events: Path | None = None
+    until: float = 1.0
 
 
 def run_training(training: TrainingJob, report: ValidationCallback | None = None) -> TrainingResult:
@@ -82,7 +83,7 @@ def _train_in_group(training: TrainingJob, group: ProcessGroup, report: Validati
             _LOG.warning("fp16 is meant for GPUs; on a CPU it is many times slower than fp32")
         if training.parent:
             load_parent(model, training.parent, training.base)
-        arguments = (training.corpus, settings, training.checkpoints, report, monitor, group)
+        arguments = (training.corpus, settings, training.checkpoints, report, monitor, group, training.until)
         if settings.trainer == "trl":
             from cortex_pipelines.adapters.training.trl_trainer import train_with_trl
 

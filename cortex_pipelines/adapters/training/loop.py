@@ -51,8 +51,9 @@ def train(
     report: ValidationCallback | None = None,
     monitor: TrainingMonitor | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
+    until: float = 1.0,
 ) -> TrainingResult:
-    """Train the adapter on a model; reproducible inside ``pinned_torch``.
+    """Train the adapter on a model, for a share of the planned steps; reproducible inside ``pinned_torch``.
 
     An interrupted training resumes from its last checkpoint. All processes of a group call this with the same
     arguments and take the same decisions, as these depend on sums over the group. Raises ``TrainingDivergedError``
@@ -69,22 +70,18 @@ def train(
         # the reentrant kind finds no gradient where the base is frozen
         model.activation_checkpointing_enable({"use_reentrant": False})
     steps = plan_steps(build_rows(corpus.train, settings, packed), settings)
+    last = max(1, round(until * len(steps)))
     validation = build_rows(corpus.validation, settings, packed)
     worker = _make_worker(model, settings, group)
     progress, started, partial = Progress(), time.monotonic(), None
     with use_fast_kernels(model, settings, separate):
         try:
-            _run(worker, steps, validation, progress, checkpoints, report, monitor or TrainingMonitor())
+            _run(worker, steps, last, validation, progress, checkpoints, report, monitor or TrainingMonitor())
         except TrainingDivergedError as error:
             partial = partial_reason(error, progress, settings)
         general = general_losses(model, build_rows(corpus.general, settings, packed), progress, group)
     return TrainingResult.from_progress(
-        progress,
-        packed=packed,
-        planned=len(steps),
-        seconds=time.monotonic() - started,
-        partial=partial,
-        general=general,
+        progress, packed=packed, planned=last, seconds=time.monotonic() - started, partial=partial, general=general
     )
 
 
@@ -111,6 +108,7 @@ def _make_worker(model: Any, settings: AdapterSettings, group: ProcessGroup) -> 
 def _run(
     worker: _Worker,
     steps: list[list[Batch]],
+    last: int,
     validation: list[PackedRow],
     progress: Progress,
     checkpoints: Checkpoints | None,
@@ -125,7 +123,7 @@ def _run(
         validate(model, validation, 0, progress, settings, worker.group)
     completed_steps, epoch_steps = len(progress.steps), len(steps) // settings.epochs
     description = "Training the adapter"
-    for number, batches in enumerate(track(steps, description, monitor.summary) if first else steps):
+    for number, batches in enumerate(track(steps[:last], description, monitor.summary) if first else steps[:last]):
         if number < completed_steps:
             continue
         if out_of_patience(progress, settings):
@@ -136,12 +134,12 @@ def _run(
         progress.steps.append(_step(worker, batches, number + 1, rate))
         monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
-        validated = is_due(settings, settings.evaluation_strategy, number + 1, epoch_steps, len(steps))
+        validated = is_due(settings, settings.evaluation_strategy, number + 1, epoch_steps, last)
         if validated:
             validate(model, validation, number + 1, progress, settings, worker.group)
             report_validation(progress, monitor, report if first else None)
         improved = validated and progress.best_step == number + 1
-        if checkpoints and first and save_is_due(settings, number + 1, epoch_steps, len(steps), improved):
+        if checkpoints and first and save_is_due(settings, number + 1, epoch_steps, last, improved):
             checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
 
 

@@ -52,6 +52,7 @@ def train_with_trl(
     report: ValidationCallback | None = None,
     monitor: TrainingMonitor | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
+    until: float = 1.0,
 ) -> TrainingResult:
     """Train the adapter on a model; arguments, result and errors are those of ``loop.train``.
 
@@ -60,7 +61,7 @@ def train_with_trl(
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
     packed = settings.packing and separate
-    callback = _MonitorCallback(model, corpus, packed, settings, checkpoints, report, monitor, group)
+    callback = _MonitorCallback(model, corpus, packed, settings, checkpoints, report, monitor, group, until)
     started, partial, progress = time.monotonic(), None, callback.progress
     with ExitStack() as stack:
         folder = checkpoints.trainer if checkpoints else stack.enter_context(temporary_folder("trl"))
@@ -82,7 +83,7 @@ def train_with_trl(
     return TrainingResult.from_progress(
         progress,
         packed=packed,
-        planned=trainer.state.max_steps,
+        planned=callback.last_step(trainer.state.max_steps),
         seconds=time.monotonic() - started,
         partial=partial,
         general=general,
@@ -100,7 +101,9 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
         report: ValidationCallback | None,
         monitor: TrainingMonitor | None,
         group: ProcessGroup,
+        until: float,
     ) -> None:
+        self._until = until
         self.progress = Progress()
         self._model = model
         self._rows = build_rows(corpus.validation, settings, packed)
@@ -128,14 +131,13 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
         progress.steps.append(LossPoint(number, float(logs["loss"]), norm, rate, tokens))
         self._monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
-        epoch = -(-state.max_steps // settings.epochs)
-        validated = is_due(settings, settings.evaluation_strategy, number, epoch, state.max_steps)
+        epoch, last = -(-state.max_steps // settings.epochs), self.last_step(state.max_steps)
+        validated = is_due(settings, settings.evaluation_strategy, number, epoch, last)
         if validated:
             self._validate(number)
         improved = validated and progress.best_step == number
-        control.should_save = bool(self._checkpoints) and save_is_due(
-            settings, number, epoch, state.max_steps, improved
-        )
+        control.should_save = bool(self._checkpoints) and save_is_due(settings, number, epoch, last, improved)
+        control.should_training_stop = number >= last
         if out_of_patience(progress, settings):
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
             control.should_training_stop = True
@@ -144,6 +146,9 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
         if self._checkpoints and self._group.is_first:
             follow_umask(self._checkpoints.trainer)
             self._checkpoints.save(progress_state(self.progress))
+
+    def last_step(self, planned: int) -> int:
+        return max(1, round(self._until * planned))
 
     def _validate(self, number: int) -> None:
         progress = self.progress

@@ -1,0 +1,58 @@
+"""Train a judged recipe once more on the rows of all splits, for the weights that are served.
+
+A verdict needs rows that the training did not see; once it is given, they are the newest code and worth learning.
+Nothing is chosen anew: the steps grow with the rows, and end at the share of the schedule at which the judged weights
+were the best by validation.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.build import TrainingInputs, train_adapter
+from cortex_pipelines.adapters.model.base_model import resolve_base
+from cortex_pipelines.adapters.model.lora import TRAINING, WEIGHTS
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.prompts.examples import DATASETS
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+
+def refit_adapter(
+    judged: Path, inputs: TrainingInputs, out: Path, root: Path, observe: Callable[[str, float], None]
+) -> None:
+    """Write an adapter like the ``judged`` one, or one per task, to ``out``; ``inputs`` are those of its training."""
+    base = resolve_base(inputs.base, root)
+
+    def observe_refit(name: str, value: float) -> None:
+        observe(f"refit_{name}", value)
+
+    for folder in sorted(path.parent for path in judged.glob(f"**/{WEIGHTS}")):
+        task = "" if folder == judged else folder.name
+        record = json.loads((folder / TRAINING).read_text())
+        settings = _for_all_rows(AdapterSettings.model_validate(record["settings"]), inputs)
+        until = record["best_step"] / record["planned_steps"]
+        refit = replace(inputs, name=f"{inputs.name}-refit", splits=SPLITS, until=until)
+        (out / task).mkdir(parents=True, exist_ok=True)
+        train_adapter(
+            refit, base, settings, out / task, root, lambda name, value: observe(f"refit_{name}", value), task
+        )
+    if not (out / TRAINING).exists():
+        shutil.copy(judged / TRAINING, out / TRAINING)
+
+
+def _for_all_rows(settings: AdapterSettings, inputs: TrainingInputs) -> AdapterSettings:
+    """The judged settings with as many more tokens as there are rows more, and nothing left to choose."""
+    rows = {split: _rows(settings, inputs, split) for split in SPLITS}
+    tokens = settings.max_tokens * sum(rows.values()) // max(1, rows["train"])
+    search = settings.search.model_copy(update={"trials": 0})
+    changes = {"max_tokens": tokens, "validation_tokens": 0, "patience": None, "search": search}
+    return settings.model_copy(update=changes)
+
+
+def _rows(settings: AdapterSettings, inputs: TrainingInputs, split: str) -> int:
+    folders = [folder for name, folder in inputs.datasets.items() if DATASETS[name] in settings.task_shares]
+    return sum(pl.scan_parquet(folder / f"{split}.parquet").select(pl.len()).collect().item() for folder in folders)
