@@ -167,13 +167,7 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
 @patterns.command(epilog="Example: cortex patterns learn --project shop")
 @click.option("--project", required=True, help="What this project has made.")
 @click.option("--out", type=PATH, default=Path("patterns/proposed"), show_default=True, help="Where to.")
-@click.option(
-    "--least",
-    type=click.IntRange(min=2),
-    default=3,
-    show_default=True,
-    help="Fewest commits or files that a pattern is seen in.",
-)
+@click.option("--least", type=click.IntRange(min=2), default=3, show_default=True, help="Fewest commits or files.")
 @click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Most patterns of either kind.")
 def learn(project: str, out: Path, least: int, most: int) -> None:
     """Propose patterns from shapes that recur in a project's history and code.

@@ -23,16 +23,10 @@ def keys() -> None:
 @keys.command(epilog="Example: cortex keys create anna --role user --project shop")
 @click.argument("name")
 @click.option(
-    "--role",
-    type=click.Choice(tuple(ROLES)),
-    help=f"What it may ask for, as a set of scopes; without role and scopes {DEFAULT_ROLE}.",
+    "--role", type=click.Choice(tuple(ROLES)), help=f"A set of scopes; without role and scopes {DEFAULT_ROLE}."
 )
 @click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(tuple(SCOPES)),
-    help="What it may ask for besides the role; several times.",
+    "--scope", "scopes", multiple=True, type=click.Choice(tuple(SCOPES)), help="Besides the role; several times."
 )
 @click.option("--project", "projects", multiple=True, help="Only models of this project; several times.")
 @click.option("--model", "models", multiple=True, help="Only this model, such as shop@1.2.0; several times.")
@@ -165,9 +159,7 @@ def experiment() -> None:
     help="Share of requests to compare: answers accepted, or answered without failure.",
 )
 @click.option("--smallest", type=float, default=0.05, show_default=True, help="Smallest difference that matters.")
-@click.option(
-    "--most-answers", type=int, default=20_000, show_default=True, help="Answers after which it ends in any case."
-)
+@click.option("--most-answers", type=int, default=20_000, show_default=True, help="Answers after which it always ends.")
 @click.option(
     "--tolerance",
     type=float,

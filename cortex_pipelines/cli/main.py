@@ -115,9 +115,7 @@ for _group in _COMMANDS:
 @main.command(epilog="Example: cortex add flask pypi:flask==3.1.3")
 @click.argument("name")
 @click.argument("source")
-@click.option(
-    "--control", is_flag=True, help="The project stands for all other code: gains on it are not the project's own."
-)
+@click.option("--control", is_flag=True, help="It stands for all other code: gains on it are not the project's own.")
 def add(name: str, source: str, control: bool) -> None:
     """Add a project called NAME with the source SOURCE.
 

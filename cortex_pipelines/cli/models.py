@@ -64,10 +64,7 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
 @click.command(epilog="Example: cortex verify shop-ollama")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--trust",
-    "key",
-    type=EXISTING_FILE,
-    help="Public key to trust from now on, such as a colleague's .cortex/keys/signing.pub.",
+    "--trust", "key", type=EXISTING_FILE, help="Public key to trust from now on, such as .cortex/keys/signing.pub."
 )
 def verify(folder: Path, key: Path | None) -> None:
     """Verify that an exported FOLDER is unchanged and signed by a trusted key.
@@ -111,7 +108,7 @@ class _Declared(click.Choice[str]):
 @click.option("--strategy", type=_Declared("Strategy"), help="Deployment strategy.")
 @click.option("--target", type=_Declared("Target"), help="Deployment target.")
 @click.option(
-    "--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of requests routed to the canary."
+    "--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="The canary's share of requests."
 )
 def promote(model: str | None, why: str, strategy: str | None, target: str | None, share: float | None) -> None:
     """Promote the challenger of MODEL to champion; without MODEL, all that passed their gates.

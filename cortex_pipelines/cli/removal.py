@@ -128,9 +128,7 @@ def _purge(weights: bool) -> None:
 @click.argument("project")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--purge", is_flag=True, help="Also delete its notes, feedback, weights, and former versions of all projects."
-)
+@click.option("--purge", is_flag=True, help="Also its notes, feedback, weights, and former versions of all projects.")
 def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     """Take PROJECT out of params.yaml, the locks, data/, the indexes and Dagster's partitions.
 

@@ -233,9 +233,7 @@ def context(
 @click.argument("to", required=False)
 @_INDEX
 @_PROJECT
-@click.option(
-    "--depth", type=click.IntRange(1, 20), default=3, show_default=True, help="Most steps of breaks and tests."
-)
+@click.option("--depth", type=click.IntRange(1, 20), default=3, show_default=True, help="Most steps (breaks, tests).")
 @AS_JSON
 def graph(
     question: str, name: str, to: str | None, index_folder: Path | None, project: str | None, depth: int, as_json: bool

@@ -12,95 +12,10 @@ from tree_sitter import Node, Tree
 
 from cortex_pipelines.annotation.complexity.syntax import BODIES, BODY_FIELDS, FRAMES, INTERPOLATIONS, LABELS, syntax_of
 
+_DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "guard"})
 _SELVES = frozenset({b"self", b"this", b"cls", b"Self"})
 _OWNERS = ("object", "operand", "value", "path")
 _PARTS = ("attribute", "property", "field", "name")
-
-
-@dataclass
-class _Function:
-    start: int
-    name: bytes
-    method: bool
-    selves: frozenset[bytes]
-    is_recursive: bool = False
-
-
-@dataclass
-class Callers:
-    """Stack of functions around the current node of a walk."""
-
-    language: str  # language as tables call it
-    _around: list[_Function | None] = field(default_factory=list)
-    _by_name: dict[bytes, list[_Function]] = field(default_factory=dict)
-
-    def enter(self, node: Node, parent: Node | None) -> None:
-        receiver = node.child_by_field_name("receiver")
-        method = (bool(self._around) and self._around[-1] is None) or receiver is not None
-        selves = _SELVES if receiver is None else frozenset({_receiver_name(receiver)})
-        function = _Function(node.start_byte, _name(node, parent), method, selves)
-        self._around.append(function)
-        self._by_name.setdefault(function.name, []).append(function)
-
-    def enter_type(self) -> None:
-        self._around.append(None)
-
-    def leave(self) -> None:
-        function = self._around.pop()
-        if function is not None:
-            self._by_name[function.name].pop()
-
-    def calls_itself(self, call: Node) -> int | None:
-        """Start of the function that a call makes recursive, on its first such call."""
-        owner, name = _callee(call) if self._around else (None, None)
-        function = next(iter(self._by_name.get(name or b"", [])[-1:]), None)
-        if not name or function is None or function.is_recursive:
-            return None
-        # only in Java is a bare name a method of the same object
-        bare = owner is None and (self.language == "java" or not function.method)
-        if not bare and not (function.method and owner in function.selves):
-            return None
-        function.is_recursive = True
-        return function.start
-
-
-def _name(function: Node, parent: Node | None) -> bytes:
-    name = function.child_by_field_name("name")
-    if name is None and parent is not None and parent.type == "variable_declarator":
-        name = parent.child_by_field_name("name")  # const f = () => f()
-    return (name.text if name is not None else None) or b""
-
-
-def _receiver_name(receiver: Node) -> bytes:
-    for parameter in receiver.named_children:
-        name = parameter.child_by_field_name("name")
-        if name is not None:
-            return name.text or b""
-    return b""
-
-
-def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
-    name_node = call.child_by_field_name("name")
-    if name_node is not None:
-        owner = call.child_by_field_name("object")
-        return (owner.text if owner is not None else None), name_node.text
-    function = call.child_by_field_name("function")
-    if function is None:
-        return None, None
-    if function.type == "identifier":
-        return None, function.text
-    owner, part = _first(function, _OWNERS), _first(function, _PARTS)
-    if owner is None or part is None or owner.child_count:
-        return None, None
-    return owner.text, part.text
-
-
-def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
-    children = (node.child_by_field_name(name) for name in fields)
-    return next((child for child in children if child is not None), None)
-
-
-_DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "guard"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,55 +55,60 @@ class WalkResult:
     visits: dict[str, list[NodeVisit]] = field(default_factory=dict)  # nodes of the requested types, by type
 
 
-class _NodeContext(NamedTuple):
-    """Effect of a node on its children; ``group`` is its ``and``/``or`` chain."""
+class _Frame(NamedTuple):
+    """A node that encloses the current one, and its effect on what it holds."""
 
-    role: str
-    level: int
-    group: int = 0
+    node: Node | None
+    role: str = ""
+    level: int = 0
+    group: int = 0  # its chain of ``and`` and ``or``
+    loops: int = 0
+
+
+@dataclass
+class _Function:
+    node: Node
+    name: bytes
+    method: bool
+    selves: frozenset[bytes]
+    is_recursive: bool = False
 
 
 def walk(tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str] = ()) -> WalkResult:
-    return _Walker(tree, data, language, offsets, types).run()
+    return _Walker(tree, data, language).run(set(offsets), types)
 
 
 class _Walker:
-    def __init__(
-        self, tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str]
-    ) -> None:
+    def __init__(self, tree: Tree, data: bytes, language: str) -> None:
         self._tree, self._data, self._language = tree, data, language
         self._syntax = syntax_of(language, tree.language)
-        self._places = set(offsets)
-        self._wanted = {kind for kind, name in self._syntax.names.items() if name in types}
         self._walk = WalkResult()
-        # what encloses the current node, outermost first; two roots, for the first grandparent
-        self._roles, self._levels, self._groups = ["", ""], [0, 0], [0, 0]
-        self._nodes: list[Node | None] = [None, None]
-        self._loops = [0, 0]
+        self._frames = [_Frame(None), _Frame(None)]  # outermost first; two roots, for the first grandparent
         self._passed_else: set[int] = set()  # depths
-        self._callers = Callers(language)
-        self._functions: list[Node] = []
+        self._around: list[_Function | None] = []  # functions, and None for a type
+        self._functions: list[_Function] = []
+        self._by_name: dict[bytes, list[_Function]] = {}
         self._frame_functions: dict[int, bool] = {}
         self._last_operator: dict[int, int] = {}
         self._texts: dict[bytes, int] = {}
 
-    def run(self) -> WalkResult:
-        cursor, counts, nodes = self._tree.walk(), self._walk, self._nodes
-        roles, levels, groups, loop_counts = self._roles, self._levels, self._groups, self._loops
+    def run(self, offsets: set[int], types: Collection[str]) -> WalkResult:
+        cursor, counts, frames = self._tree.walk(), self._walk, self._frames
         flow, sorts = self._syntax.flow, self._syntax.token
-        offsets, kept_types = self._places, self._wanted
+        requested_kinds = {kind for kind, name in self._syntax.names.items() if name in types}
         while True:
             node = cursor.node
             if node is None:
                 return counts
-            kind, start, level, loops = node.kind_id, node.start_byte, levels[-1], loop_counts[-1]
-            if roles[-1] in _DEEPENING and (cursor.field_name in BODY_FIELDS or node.type in BODIES):
-                level, loops = level + 1, loops + (roles[-1] == "loop")
+            frame = frames[-1]
+            kind, start, level, loops = node.kind_id, node.start_byte, frame.level, frame.loops
+            if frame.role in _DEEPENING and (cursor.field_name in BODY_FIELDS or node.type in BODIES):
+                level, loops = level + 1, loops + (frame.role == "loop")
             if start in offsets:
                 counts.levels.setdefault(start, level)
-            if kind in kept_types:
-                function = self._functions[-1] if self._functions else None
-                visit = NodeVisit(node, nodes[-1], nodes[-2], loops, function)
+            if kind in requested_kinds:
+                function = self._functions[-1].node if self._functions else None
+                visit = NodeVisit(node, frame.node, frames[-2].node, loops, function)
                 counts.visits.setdefault(node.type, []).append(visit)
             role, sort = flow.get(kind, ""), sorts.get(kind, "")
             inside, group = level, 0
@@ -199,12 +119,8 @@ class _Walker:
             elif (
                 sort != "literal" or any(child.type in INTERPOLATIONS for child in node.named_children)
             ) and cursor.goto_first_child():
-                roles.append(role)
-                levels.append(inside)
-                groups.append(group)
-                nodes.append(node)
-                loop_counts.append(0 if role == "function" else loops)
-                counts.depth = max(counts.depth, len(nodes))
+                frames.append(_Frame(node, role, inside, group, 0 if role == "function" else loops))
+                counts.depth = max(counts.depth, len(frames))
                 continue
             elif sort != "delimiter":
                 self._add_token(node, kind, start, sort)
@@ -215,20 +131,15 @@ class _Walker:
                 self._leave()
 
     def _leave(self) -> None:
-        if self._passed_else:
-            self._passed_else.discard(len(self._roles))
-        role = self._roles.pop()
-        self._levels.pop()
-        self._groups.pop()
-        self._nodes.pop()
-        self._loops.pop()
+        self._passed_else.discard(len(self._frames))
+        role = self._frames.pop().role
         if role in ("function", "type"):
-            self._callers.leave()
+            self._around.pop()
             if role == "function":
-                self._functions.pop()
+                self._by_name[self._functions.pop().name].pop()
 
     def _add_token(self, node: Node, kind: int, start: int, sort: str) -> None:
-        end, parent = node.end_byte, self._nodes[-1]
+        end, parent = node.end_byte, self._frames[-1].node
         if start == end or (sort == "literal" and parent is not None and _is_docstring(parent)):
             return
         if sort == "keyword" or not node.is_named:
@@ -239,7 +150,9 @@ class _Walker:
             self._walk.operands.append(start)
             self._walk.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
 
-    def _enter(self, node: Node, role: str, level: int) -> _NodeContext:
+    def _enter(self, node: Node, role: str, level: int) -> tuple[str, int, int]:
+        """Role, level and group of what a node holds."""
+        frame = self._frames[-1]
         match role:
             case "if" | "elif" | "loop" | "catch" | "ternary" | "switch":
                 return self._construct(node, role, level)
@@ -247,29 +160,33 @@ class _Walker:
                 if node.child_by_field_name("alternative") is not None:
                     return self._construct(node, role, level)
             case "function":
-                self._callers.enter(node, self._nodes[-1])
-                deeper = bool(self._functions) and not self._is_framed(self._functions[-1], node)
-                self._functions.append(node)
-                return _NodeContext(role, level + deeper)
+                deeper = bool(self._functions) and not self._is_framed(self._functions[-1].node, node)
+                receiver = node.child_by_field_name("receiver")
+                method = (bool(self._around) and self._around[-1] is None) or receiver is not None
+                function = _Function(node, _function_name(node, frame.node), method, _selves(receiver))
+                self._around.append(function)
+                self._functions.append(function)
+                self._by_name.setdefault(function.name, []).append(function)
+                return role, level + deeper, 0
             case "type":
-                self._callers.enter_type()
-                return _NodeContext(role, level)
+                self._around.append(None)
+                return role, level, 0
             case "boolean":
                 operator = node.child_by_field_name("operator")
                 if operator is None or operator.kind_id in self._syntax.logical:
-                    return _NodeContext(role, level, self._groups[-1] or node.start_byte + 1)
+                    return role, level, frame.group or node.start_byte + 1
             case "parentheses":
-                return _NodeContext("", level, self._groups[-1])
+                return "", level, frame.group
             case "case":
                 pattern = node.child_by_field_name("pattern")
                 guarded = pattern is not None and pattern.child_by_field_name("condition") is not None
                 self._step(node, level, (not _is_default(node, pattern)) + guarded)
             case "else":
-                owner = self._roles[-2] if self._roles[-1] == "alternative" else self._roles[-1]
+                owner = self._frames[-2].role if frame.role == "alternative" else frame.role
                 if owner not in ("guard", "ternary"):
                     # Python: without a jump out of the loop, or an exception, `else` is one way more
                     self._step(node, level, owner not in ("if", "elif"), owner != "")
-                    self._passed_else.add(len(self._roles))
+                    self._passed_else.add(len(self._frames))
             case "decision":
                 self._step(node, level, 1)
             case "default":
@@ -280,30 +197,42 @@ class _Walker:
                 if any(child.type == label for child in node.named_children):
                     self._step(node, level, 0, True)
             case "logical":
-                if self._roles[-1] == "boolean":
-                    group = self._groups[-1]
-                    changed = self._last_operator.get(group) != node.kind_id
-                    self._last_operator[group] = node.kind_id
+                if frame.role == "boolean":
+                    changed = self._last_operator.get(frame.group) != node.kind_id
+                    self._last_operator[frame.group] = node.kind_id
                     self._step(node, level, 1, changed and self._syntax.logical[node.kind_id])
             case "call":
-                start = self._callers.calls_itself(node)
+                start = self._recursion(node)
                 if start is not None:
                     self._walk.steps.append(FlowStep(start, node.end_byte, level, 0, True))
             case _:
-                return _NodeContext(role, level)
-        return _NodeContext("", level)
+                return role, level, 0
+        return "", level, 0
 
     def _step(self, node: Node, level: int, decisions: int, reading: bool = False, deepens: bool = False) -> None:
         self._walk.steps.append(FlowStep(node.start_byte, node.end_byte, level, decisions, reading, deepens))
 
-    def _construct(self, node: Node, role: str, level: int) -> _NodeContext:
-        chained = role == "if" and len(self._roles) in self._passed_else
+    def _construct(self, node: Node, role: str, level: int) -> tuple[str, int, int]:
+        chained = role == "if" and len(self._frames) in self._passed_else
         if chained or role == "elif":
             # on the level of the `if` that it continues; an `else` before it has been counted
             self._step(node, level - 1, 1, not chained)
-            return _NodeContext("elif", level - 1)
+            return "elif", level - 1, 0
         self._step(node, level, role != "switch", True, True)
-        return _NodeContext(role, level)
+        return role, level, 0
+
+    def _recursion(self, call: Node) -> int | None:
+        """Start of the function that a call makes recursive, on its first such call."""
+        owner, name = _callee(call) if self._around else (None, None)
+        function = next(iter(self._by_name.get(name or b"", [])[-1:]), None)
+        if not name or function is None or function.is_recursive:
+            return None
+        # only in Java is a bare name a method of the same object
+        bare = owner is None and (self._language == "java" or not function.method)
+        if not bare and not (function.method and owner in function.selves):
+            return None
+        function.is_recursive = True
+        return function.node.start_byte
 
     def _is_framed(self, outer: Node, inner: Node) -> bool:
         """Whether the enclosing function only wraps others, so that nesting does not grow."""
@@ -316,6 +245,41 @@ class _Walker:
                 child.type in allowed or child.is_extra or _is_docstring(child) for child in body.named_children
             )
         return self._frame_functions[outer.id]
+
+
+def _function_name(function: Node, parent: Node | None) -> bytes:
+    name = function.child_by_field_name("name")
+    if name is None and parent is not None and parent.type == "variable_declarator":
+        name = parent.child_by_field_name("name")  # const f = () => f()
+    return (name.text if name is not None else None) or b""
+
+
+def _selves(receiver: Node | None) -> frozenset[bytes]:
+    if receiver is None:
+        return _SELVES
+    names = (parameter.child_by_field_name("name") for parameter in receiver.named_children)
+    return frozenset({next((name.text or b"" for name in names if name is not None), b"")})
+
+
+def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
+    name_node = call.child_by_field_name("name")
+    if name_node is not None:
+        owner = call.child_by_field_name("object")
+        return (owner.text if owner is not None else None), name_node.text
+    function = call.child_by_field_name("function")
+    if function is None:
+        return None, None
+    if function.type == "identifier":
+        return None, function.text
+    owner, part = _first(function, _OWNERS), _first(function, _PARTS)
+    if owner is None or part is None or owner.child_count:
+        return None, None
+    return owner.text, part.text
+
+
+def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
+    children = (node.child_by_field_name(name) for name in fields)
+    return next((child for child in children if child is not None), None)
 
 
 def _is_default(case: Node, pattern: Node | None) -> bool:
