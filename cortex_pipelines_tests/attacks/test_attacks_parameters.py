@@ -15,49 +15,12 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.settings import PROJECT_NAME_WORDS
 from cortex_pipelines.versioning.project import ProjectError
-from cortex_pipelines_tests.parameters import whole_file
+from cortex_pipelines_tests.parameters import load_cases, whole_file
 
 MINUTES = 2
 REAL = whole_file()
 
-NUMBERS = ("true", "'3'", ".inf", ".nan", "-7", "99999999999999", "[1]", "{a: 1}", "2026-01-01")
-WHOLE = (*NUMBERS, "1.5")
-TEXTS = ("5", "true", "[a]", "''")
-FLAGS = ("1", "'yes'", "[true]")
-CHOICES = ("none_such", "1", "null")
-PATTERNS = ("['(']", "['a{2,1}']", "[3]", "'.*'")
-CRONS = ("never", "61 2 * * *", "0 2 * *", "0 0 31 2 *", "0 0 * * mon-", "'*/0 * * * *'", "5")
-
-TABLE = {
-    "adapters.rank": (*WHOLE, "1000000000", "0"),
-    "adapters.learning_rate": (*NUMBERS, "0"),
-    "adapters.dropout": (*NUMBERS, "1.0"),
-    "adapters.packing": FLAGS,
-    "adapters.precision": CHOICES,
-    "adapters.parents": ("[a]", "{../x: y}"),
-    "adapters.threads": ("0", "5000"),
-    "adapters.search.ranks": ("[]", "[true]", "[0]", "8"),
-    "adapters.search.learning_rate": ("[0.1]", "[0.2, 0.1]", "[.inf, 1]"),
-    "ingestion.max_files": (*WHOLE, "0"),
-    "ingestion.trainable_licences": ("[Nobody-1.0]", "MIT"),
-    "privacy.allowed": PATTERNS,
-    "privacy.salt": TEXTS,
-    "coordination.test_rows": PATTERNS,
-    "log_tables.gauges": PATTERNS,
-    "automation.nightly": CRONS,
-    "automation.weekly": CRONS,
-    "automation.time_zone": ("Mars/Base", "5"),
-    "routing.seed": ("-1", "1.5", "99999999999"),
-    "routing.confidence": ("0", "1", ".inf"),
-    "datasets.split_by": CHOICES,
-    "datasets.mask": TEXTS,
-    "general.project": ("nobody", "-rf", "3"),
-    "models.base.wheel": ("unversioned", "3"),
-    "release.task_router.guards": ("{ece: {at_least: .nan, at_most: null}}", "[]"),
-    "deployment.share": ("0", "1", "'a'"),
-    "predictors.complexity_words": ("{low: .inf}", "{3: 1}"),
-}
-CASES = [(key, value) for key, values in TABLE.items() for value in values]
+CASES = [(key, value) for key, values in load_cases(__file__)["WRONG"].items() for value in values]
 
 
 @cache

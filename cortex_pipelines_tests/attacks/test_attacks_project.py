@@ -7,10 +7,12 @@ at, and then the project is put back as it was.
 
 import json
 import random
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -20,6 +22,9 @@ from cortex_pipelines_tests.attacks import test_attacks_commands, tiny
 from cortex_pipelines_tests.attacks.damaging import damaged
 from cortex_pipelines_tests.attacks.killer import CommandOutcome, Killer
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 MINUTES = 22
 COUNT, PARTS = 200, 10
@@ -29,97 +34,29 @@ MORE_SECONDS = 5.0
 Words = tuple[str, ...]
 ROUTER, ADAPTER = "task_router", f"code_adapter-{tiny.PROJECT}"
 FILES_AND_UNITS = ("run", "repository_files", "code_units")
-EXPORT = ("export", f"{ADAPTER}@challenger", "--out", "exported again")
-MODELS: tuple[Words, ...] = (
-    ("lineage", ROUTER),
-    ("lineage", f"{ADAPTER}@challenger", "--json"),
-    ("releases",),
-    # the folder is not empty: refused once all that the registry says of the model is read
-    ("reproduce", ROUTER, "--into", "data"),
-    ("promote", ROUTER, "--why", "attack"),
-    ("promote",),
-    ("rollback", ROUTER),
-    EXPORT,
-)
-STATE: tuple[Words, ...] = (("status", "--json"), ("status",), ("sync",), ("doctor",))
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Files of one kind and the commands that read them."""
+class Kind(NamedTuple):
+    """Patterns of files of one kind, and sequences of commands that read them, one of which follows the damage."""
 
-    files: tuple[str, ...]
-    commands: tuple[tuple[Words, ...], ...]
-
-
-def each(*commands: Words) -> tuple[tuple[Words, ...], ...]:
-    return tuple((words,) for words in commands)
+    files: list[str]
+    commands: list[tuple[Words, ...]]
 
 
-KINDS = {
-    "settings": Kind(
-        (
-            *("params.yaml", "dvc.yaml", ".dvc/config", ".dvcignore", ".gitignore"),
-            *("constraints.txt", ".dagster/dagster.yaml"),
-        ),
-        (
-            *each(*STATE, *MODELS, ("update",), ("run", "coordination_events")),
-            *each(("dvc-yaml",), ("dvc-yaml", "--check"), ("dictionary",), ("tune-machine",)),
-            *each(("forget", "--path", "a/**"), ("add", "beta", "sources/beta"), ("scan", ".")),
-        ),
-    ),
-    "locks": Kind(
-        ("sources.lock", "releases.lock", "dvc.lock", ".cortex/kept/*", ".dvc/tmp/*"),
-        each(*STATE, *MODELS, ("update", tiny.PROJECT), ("run", "repository_files")),
-    ),
-    "databases": Kind(
-        (".mlflow/mlflow.db", ".dagster/**/*.db"),
-        (*each(*STATE, *MODELS, ("run", "coordination_events")), (("sync",), ("status",))),
-    ),
-    "kept": Kind(
-        (".cortex/cache/**/*", ".dvc/cache/**/*", ".cortex/keys/**/*", ".mlflow/**/*"),
-        (
-            *each(*STATE, *MODELS, ("predict", "scan the repository"), ("route", "scan it")),
-            *((FILES_AND_UNITS,), (("update",), FILES_AND_UNITS)),
-            *each(("verify", "exported"), ("forget", "--purge")),
-        ),
-    ),
-    "git": Kind(
-        (".git/HEAD", ".git/index", ".git/config", ".git/refs/heads/*", ".git/objects/**/*"),
-        each(*STATE, *MODELS, ("run", "coordination_events"), ("update",)),
-    ),
-    "outputs": Kind(
-        ("data/**/*",),
-        (
-            *each(*STATE, *MODELS, ("predict", "scan the repository"), ("route", "scan it")),
-            *each(("run", "annotated_units"), ("run", "coordination_tables"), ("run", "compliance")),
-            *each(("run", "outcome_predictors"), ("dictionary", "--check")),
-        ),
-    ),
-    "sources": Kind(
-        ("sources/beta/*", "sources/gamma.tar.gz", "sources/alpha/.git/**/*"),
-        (
-            (("update",), FILES_AND_UNITS),
-            (("update", tiny.PROJECT), FILES_AND_UNITS),
-            (("update",), ("run", "repository_files", "architecture_facts", "compliance")),
-            *each(FILES_AND_UNITS, ("scan", "sources"), ("extract", "sources", "--out", "u.parquet")),
-            *each(("add", "gamma", "sources/gamma.tar.gz"), ("refactorings", "sources", "sources")),
-        ),
-    ),
-    "logs": Kind(
-        ("sources/logs/**/*.*",),
-        (
-            (("update",), ("run", "coordination_events", "coordination_tables")),
-            *each(("run", "coordination_events"), ("logs", "sources/logs", "--json")),
-            *each(("router", "train", "sources/logs", "--out", "trained")),
-        ),
-    ),
-    "models": Kind(
-        ("models/**/*",),
-        each(("doctor",), ("update",), ("route", "scan it"), ("export", f"{ADAPTER}@challenger", "--out", "again")),
-    ),
-    "bundle": Kind(("exported/**/*",), each(("verify", "exported"))),
-}
+def sequences(lines: list[str]) -> list[tuple[Words, ...]]:
+    """Commands as a person types them, those that follow one another separated by `; `."""
+    names = {
+        "ROUTER": ROUTER,
+        "ADAPTER": ADAPTER,
+        "PROJECT": tiny.PROJECT,
+        "FILES_AND_UNITS": " ".join(FILES_AND_UNITS),
+    }
+    texts = [line for text in lines for line in CASES["COMMANDS"].get(text, [text])]
+    filled = (text.format_map(names) for text in texts)
+    return [tuple(tuple(shlex.split(command)) for command in text.split("; ")) for text in filled]
+
+
+KINDS = {name: Kind(kind["files"], sequences(kind["commands"])) for name, kind in CASES["KINDS"].items()}
 
 
 @dataclass(frozen=True)

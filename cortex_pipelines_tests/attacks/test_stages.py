@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines_tests.attacks import stages
-from cortex_pipelines_tests.attacks.__main__ import main
-from cortex_pipelines_tests.attacks.stages import code_version, stages_in
+from cortex_pipelines_tests.attacks.__main__ import code_version, main, stages_in
 from cortex_pipelines_tests.integration.miniproject import git
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -107,7 +105,7 @@ def test_the_version_of_the_code_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 
 def test_every_file_of_attacks_is_a_stage_that_says_what_it_is() -> None:
-    attacks_folder = Path(stages.__file__).parent
+    attacks_folder = Path(__file__).parent
     for stage in stages_in(attacks_folder, attacks_folder):
         assert stage.summary.endswith("."), stage.file
         assert stage.estimate(), f"{stage.file} does not say how many MINUTES it takes"
