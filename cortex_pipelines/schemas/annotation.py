@@ -14,10 +14,7 @@ ANNOTATED_UNITS = Table(
         Column("category", pl.String, "What it is for (authentication, data-access, test-case, ...)"),
         Column("category_source", pl.String, "Where the label comes from", one_of=("rule", "default")),
         Column(
-            "category_confidence",
-            pl.Float64,
-            "How often such a label is right, by the hand-labelled sample",
-            between=(0, 1),
+            "category_confidence", pl.Float64, "How often such a label is right, by a labelled sample", between=(0, 1)
         ),
         Column("patterns", pl.List(pl.String), "Labels of the findings in its span, sorted"),
         Column("quality", pl.Float64, "Monotone function of named features", between=(0, 1)),
@@ -53,9 +50,7 @@ UNIT_FINDINGS = Table(
         Column("start_line", pl.Int64, "First line of the evidence, from 1"),
         Column("end_line", pl.Int64, "Last line of the evidence, from 1, inclusive"),
         Column("label_source", pl.String, "Where the label comes from", one_of=("rule",)),
-        Column(
-            "confidence", pl.Float64, "How often such a finding is right, by the hand-labelled sample", between=(0, 1)
-        ),
+        Column("confidence", pl.Float64, "How often such a finding is right, by a labelled sample", between=(0, 1)),
         Column("explanation", pl.String, "Explanation of the label, in a sentence"),
     ),
     ("unit_id", "start_byte", "end_byte", "label"),

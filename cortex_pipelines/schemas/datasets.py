@@ -17,12 +17,7 @@ EXAMPLE = (
     Column("completion", pl.String, "Expected model output"),
     Column("cluster", pl.String, "Near-duplicate cluster; a cluster is in one split"),
     Column("split_reason", pl.String, "Rule that decided the split"),
-    Column(
-        "weight",
-        pl.Float64,
-        "Sampling priority under a cap in train: quality of its unit, 1 if unknown",
-        between=(0, 1),
-    ),
+    Column("weight", pl.Float64, "Sampling priority under a cap: quality of its unit, or 1", between=(0, 1)),
 )
 
 
@@ -143,12 +138,7 @@ FEEDBACK_DATASET = (
         "feedback_dataset",
         "What a person made of a model's text, or kept of it",
         example_columns(
-            Column(
-                "kind",
-                pl.String,
-                "What a person put instead of a model's text, or a model's text that people kept",
-                one_of=(CORRECTION, RETAINED),
-            ),
+            Column("kind", pl.String, "Text put in place of a model's, or kept", one_of=(CORRECTION, RETAINED)),
             Column("origin", pl.String, "Who wrote the completion", one_of=(PERSON, MODEL, SIMULATION)),
         ),
     ),

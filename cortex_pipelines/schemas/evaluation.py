@@ -123,12 +123,7 @@ GENERATIONS = Table(
         Column("codebleu", pl.Float64, "CodeBLEU without data flow", True, between=(0, 1)),
         Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
         Column("word_f1", pl.Float64, "F1 of the words of documentation", True, between=(0, 1)),
-        Column(
-            "broken_patterns",
-            pl.List(pl.String),
-            "Patterns of the project that the output breaks; null where none is for its language",
-            True,
-        ),
+        Column("broken_patterns", pl.List(pl.String), "Project's patterns that it breaks; null if none applies", True),
         Column("tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")),
         Column("tests_detail", pl.String, "What failed, or why no test was run; null if none was tried", True),
     ),
@@ -140,12 +135,7 @@ WRITTEN_TESTS = Table(
     "One test in the place of a held-out one: the repository's own, or what a model wrote.",
     (
         Column("example_id", pl.String, "Held-out example"),
-        Column(
-            "role",
-            pl.String,
-            "Who wrote it; that of the repository shows what the others can reach",
-            one_of=("repository", "base", "challenger"),
-        ),
+        Column("role", pl.String, "Who wrote it", one_of=("repository", "base", "challenger")),
         Column("path", pl.String, "Test file"),
         Column("mutants", pl.Int64, "Mutants of the unit that it was run with"),
         Column("passes", pl.Boolean, "Whether it passes with the right code; null if it could not be run", True),
@@ -194,9 +184,7 @@ CANARIES = Table(
         Column("task", pl.String, "Task whose adapter is asked", one_of=_ADAPTER_TASKS),
         Column("prefix", pl.String, "Prompt of the models"),
         Column("secret", pl.String, "Continuation in training"),
-        Column(
-            "exposure", pl.Float64, "Bits by how much likelier training made it than its alternatives", between=(0, 64)
-        ),
+        Column("exposure", pl.Float64, "Bits that training made it likelier than its alternatives", between=(0, 64)),
     ),
     ("task", "canary"),
 )

@@ -67,6 +67,8 @@ TEST_CASES = Table(
     ("unit_id",),
 )
 
+UNPARSED = ("too_large", "too_deep", "garbage", "unreadable", "ambiguous", "too_many_steps", "damaged")
+
 UNPARSED_FILES = Table(
     "unparsed_files",
     "One file in a supported language that was not parsed.",
@@ -74,12 +76,7 @@ UNPARSED_FILES = Table(
         Column("source", pl.String, "Source in the project"),
         Column("path", pl.String, "Path relative to the source's root"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
-        Column(
-            "reason",
-            pl.String,
-            "Short code",
-            one_of=("too_large", "too_deep", "garbage", "unreadable", "ambiguous", "too_many_steps", "damaged"),
-        ),
+        Column("reason", pl.String, "Short code", one_of=UNPARSED),
         Column("detail", pl.String, "Explanation, with the limit exceeded"),
     ),
     ("source", "path"),
@@ -118,6 +115,8 @@ ARCHITECTURE_KINDS = (
     *("module", "module-dependency", "route", "api", "schema", "deployment", "service", "service-dependency"),
 )
 
+SCOPES = ("internal", "external", "standard", "unresolved")
+
 ARCHITECTURE_FACTS = Table(
     "architecture_facts",
     "One fact of a project's structure, with the place that shows it.",
@@ -133,13 +132,7 @@ ARCHITECTURE_FACTS = Table(
         Column("subject", pl.String, "Subject (file, METHOD /path, table, service, ...)"),
         Column("relation", pl.String, "How they belong together (imports, handled-by, column, ...)"),
         Column("object", pl.String, "Object (file, handler, column, image, port, ...)"),
-        Column(
-            "scope",
-            pl.String,
-            "Of a dependency: whether the other side is of this source",
-            True,
-            ("internal", "external", "standard", "unresolved"),
-        ),
+        Column("scope", pl.String, "Of a dependency: what the other side is", True, SCOPES),
         Column("technology", pl.String, "Format or framework that states it", True),
         Column("description", pl.String, "Documentation, white space folded", True),
         Column("description_source", pl.String, "Where: docstring, comment, summary, manifest", True),

@@ -41,9 +41,7 @@ SEARCHED_DOCUMENTS = Table(
         Column("signature", pl.String, "Signature; empty if none"),
         Column("documentation", pl.String, "Doc comment or docstring; empty if none"),
         Column("body", pl.String, "Its text, without that of other documents inside of it"),
-        Column(
-            "embedded", pl.UInt64, "Hash of the text that is embedded; null where it is found by its words alone", True
-        ),
+        Column("embedded", pl.UInt64, "Hash of the text that is embedded; null if only words find it", True),
         Column("category", pl.String, "Purpose of the unit; null for other documents", True),
         Column("complexity", pl.Int64, "Cyclomatic complexity of the unit; null if none", True),
     ),
@@ -94,16 +92,8 @@ CODE_GRAPH = Table(
         Column("to_kind", pl.String, "Kind of the second place", one_of=NODE_KINDS),
         Column("to_start_line", pl.Int64, "Its first line, from 1; 0 for a file"),
         Column("to_end_line", pl.Int64, "Its last line, inclusive; 0 for a file"),
-        Column(
-            "lines", pl.List(pl.Int64), "Lines of from_path that show it, sorted; none of history"
-        ),
-        Column(
-            "weight", pl.Int64, "Lines that show it; of changes_with, commits together",
-            between=(1, 1e9),
-        ),
+        Column("lines", pl.List(pl.Int64), "Lines of from_path that show it, sorted; none of history"),
+        Column("weight", pl.Int64, "Lines that show it; of changes_with, commits together", between=(1, 1e9)),
     ),
-    (
-        *("source", "relation", "from_path", "from_name", "from_start_line"),
-        *("to_path", "to_name", "to_start_line"),
-    ),
-)  # fmt: skip
+    (*("source", "relation", "from_path", "from_name", "from_start_line"), *("to_path", "to_name", "to_start_line")),
+)

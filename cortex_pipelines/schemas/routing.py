@@ -44,16 +44,13 @@ ROUTING_SCORES = Table(
     ("example_id",),
 )
 
+ESTIMATORS = ("logged", "ips", "snips", "doubly_robust", "none")
+
 OFF_POLICY = Table(
     "off_policy",
     "Off-policy estimate of the router's success rate, or the reason for refusing one.",
     (
-        Column(
-            "estimator",
-            pl.String,
-            "Estimator; logged is the router that took the decisions, none a refusal",
-            one_of=("logged", "ips", "snips", "doubly_robust", "none"),
-        ),
+        Column("estimator", pl.String, "logged: the router that decided; none: refused", one_of=ESTIMATORS),
         Column("items", pl.Int64, "Logged decisions about held-out tasks, outcome known"),
         Column("effective", pl.Float64, "Effective sample size, in decisions of the router", True),
         Column("estimate", pl.Float64, "Estimated success rate", True),
