@@ -73,5 +73,5 @@ def coordination_tables(
     coordination_events: Path, coordination: CoordinationSettings, log_tables: LogTableSettings
 ) -> dict[str, pl.DataFrame]:
     """Decisions, outcomes, features known before each decision, and metrics."""
-    events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")
+    events = COORDINATION_EVENTS.read(coordination_events)
     return build_tables(events, coordination.aliases, log_tables)

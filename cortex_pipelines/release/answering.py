@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,9 +38,9 @@ class Release:
     template: int = TASK_FORMAT
     upstream: str | None = None
 
-    @property
+    @cached_property  # every answer names it twice
     def version(self) -> str:
-        return _version_of(self)
+        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
     @property
     def shows_context(self) -> bool:
@@ -55,11 +55,6 @@ class Release:
         if self.upstream is None:  # existing releases keep their versions
             del content["upstream"]
         return content
-
-
-@lru_cache(1024)  # every answer names it twice
-def _version_of(release: Release) -> str:
-    return hashlib.sha256(release.text.encode()).hexdigest()[:32]
 
 
 def shows_context(condition: Condition) -> bool:
@@ -89,6 +84,4 @@ def write_release(release: Release, out: Path) -> None:
 
 def read_release(folder: Path) -> Release | None:
     path = folder / FILE
-    if not path.exists():
-        return None
-    return Release(**json.loads(path.read_text(encoding="utf-8")))
+    return Release(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None

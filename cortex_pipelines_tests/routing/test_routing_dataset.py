@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.routing.dataset.build import TooFewTasksError, build_dataset, logged_rules, split_of
-from cortex_pipelines.routing.dataset.labels import LabelledTask, WeakLabeller, labelled_tasks, normalised, weak_tasks
+from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks, normalised, weak_master, weak_tasks
 from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
 from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
@@ -210,7 +210,7 @@ RULES = [
 
 @pytest.mark.parametrize(("subject", "paths", "master"), CASES["paths_and_subject_decide_the_weak_label"])
 def test_paths_and_subject_decide_the_weak_label(subject: str, paths: list[str], master: str | None) -> None:
-    assert WeakLabeller(RULES).master(subject, paths) == master
+    assert weak_master(RULES, subject, paths) == master
 
 
 def test_weak_tasks_are_capped_and_leave_out_merges_and_empty_words() -> None:

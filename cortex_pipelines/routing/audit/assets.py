@@ -104,10 +104,8 @@ def routing_audit(
     out: Path,
 ) -> dict[str, pl.DataFrame]:
     """Off-policy estimate of the router's success from logs, and a fairness audit by group."""
-    decisions, outcomes, features = (
-        pl.read_parquet(coordination_tables / f"{table.name}.parquet") for table in (DECISIONS, OUTCOMES, FEATURES)
-    )
-    scores = pl.read_parquet(task_router_evaluation / f"{ROUTING_SCORES.name}.parquet")
+    decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
+    scores = ROUTING_SCORES.read(task_router_evaluation)
     test = pl.read_parquet(routing_dataset / "test.parquet")
     logged, policy = logged_decisions(attempts(decisions, outcomes, features, predictors), decisions, scores)
     support = Support(audit.min_items, audit.min_effective)

@@ -20,11 +20,8 @@ def routing_dataset(
     coordination_events: Path, repository_commits: dict[str, Path], routing: RoutingSettings, out: Path
 ) -> dict[str, pl.DataFrame]:
     """Tasks labelled with their master: train, validation and test; with rules.json."""
-    events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")
-    commits = {
-        project: pl.read_parquet(folder / f"{REPOSITORY_COMMITS.name}.parquet")
-        for project, folder in repository_commits.items()
-    }
+    events = COORDINATION_EVENTS.read(coordination_events)
+    commits = {project: REPOSITORY_COMMITS.read(folder) for project, folder in repository_commits.items()}
     rules = logged_rules(events)
     if rules is not None:
         text = json.dumps(rules, indent=2, sort_keys=True, ensure_ascii=False)

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.routing.dataset.labels import LabelledTask, WeakTask, labelled_tasks, normalised, weak_tasks
+from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks, normalised, weak_tasks
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.routing import ROUTING_DATASET
@@ -34,29 +34,23 @@ def build_dataset(
     logged = _deduplicated(labelled_tasks(events))
     for key, task in sorted(logged.items()):
         split = split_of(key, settings)
-        if task.source == "outcome":
-            splits[split].append(_row(task, "outcome", 1.0))
-        elif split == "train":
-            splits[split].append(_row(task, "decision", settings.decision_weight))
+        if task.source == "outcome" or split == "train":
+            splits[split].append(_row(task, settings))
     _require_enough(splits, settings)
-    weak_by_text: dict[str, WeakTask] = {}
+    weak_by_text: dict[str, LabelledTask] = {}
     for project, frame in sorted(commits.items()):
         for weak in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
             weak_by_text.setdefault(normalised(weak.text), weak)
     for key, commit in sorted(weak_by_text.items()):
         if key not in logged:
-            splits["train"].append(_row(commit, "weak:commit", settings.weak_weight))
+            splits["train"].append(_row(commit, settings))
     return {split: table.frame(splits[split]) for split, table in zip(SPLITS, ROUTING_DATASET, strict=True)}
 
 
 def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
     """All labelled tasks of logs, without weak labels or a test split: the router is evaluated out of fold."""
     logged = _deduplicated(labelled_tasks(events))
-    rows = [
-        _row(task, "outcome", 1.0) if task.source == "outcome" else _row(task, "decision", settings.decision_weight)
-        for _, task in sorted(logged.items())
-    ]
-    return ROUTING_DATASET[0].frame(rows)
+    return ROUTING_DATASET[0].frame([_row(task, settings) for _, task in sorted(logged.items())])
 
 
 def split_of(key: str, settings: RoutingSettings) -> str:
@@ -80,34 +74,21 @@ def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
 
 def _deduplicated(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
     """Keep the most often confirmed label, then the latest."""
-    by_text: dict[str, list[LabelledTask]] = defaultdict(list)
-    for task in tasks:
-        by_text[normalised(task.text)].append(task)
-    return {key: _most_certain(group) for key, group in by_text.items()}
-
-
-def _most_certain(group: Sequence[LabelledTask]) -> LabelledTask:
-    counts = Counter((task.source == "outcome", task.master) for task in group)
+    counts = Counter((normalised(task.text), task.source == "outcome", task.master) for task in tasks)
 
     def certainty(task: LabelledTask) -> tuple[bool, int, str, str, str]:
         confirmed = task.source == "outcome"
         when = task.occurred_at.isoformat() if task.occurred_at else ""
-        return confirmed, counts[confirmed, task.master], when, task.master, task.text
+        return confirmed, counts[normalised(task.text), confirmed, task.master], when, task.master, task.text
 
-    return max(group, key=certainty)
+    return {normalised(task.text): task for task in sorted(tasks, key=certainty)}
 
 
-def _row(task: LabelledTask | WeakTask, source: str, weight: float) -> dict[str, Any]:
+def _row(task: LabelledTask, settings: RoutingSettings) -> dict[str, Any]:
     identity = hashlib.sha256(f"{normalised(task.text)}\n{task.master}".encode()).hexdigest()
-    return {
-        "example_id": identity,
-        "text": task.text,
-        "master": task.master,
-        "label_source": source,
-        "weight": weight,
-        "origin": task.origin,
-        "occurred_at": task.occurred_at,
-    }
+    weights = {"outcome": 1.0, "decision": settings.decision_weight, "weak:commit": settings.weak_weight}
+    shared = {name: getattr(task, name) for name in ("text", "master", "origin", "occurred_at")}
+    return {"example_id": identity, **shared, "label_source": task.source, "weight": weights[task.source]}
 
 
 def _require_enough(splits: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """``source`` is ``outcome`` if the label was confirmed, ``decision`` if the task was only sent there."""
+    """``source``: ``outcome`` if the label was confirmed, ``decision`` if the task was only sent, ``weak:commit``."""
 
     text: str
     master: str
@@ -46,20 +46,18 @@ def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in records.sort("file", "byte_offset").iter_rows(named=True):
         by_id[row["task_id"] or f"\n{row['text']}"].append(row)
-    return [task for rows in by_id.values() for task in _tasks_of(rows)]
-
-
-def _tasks_of(rows: Sequence[dict[str, Any]]) -> Iterable[LabelledTask]:
-    texts: dict[str, str] = {}
-    for row in rows:
-        if row["text"]:
-            texts.setdefault(normalised(row["text"]), row["text"])
-    for key, text in texts.items():
-        task_rows = [row for row in rows if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)]
-        task_rows.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
-        label = _label(task_rows)
-        if label:
-            yield LabelledTask(text, *label, task_rows[-1]["file"], task_rows[-1]["occurred_at"])
+    tasks = []
+    for rows in by_id.values():
+        texts: dict[str, str] = {}
+        for row in rows:
+            if row["text"]:
+                texts.setdefault(normalised(row["text"]), row["text"])
+        for key, text in texts.items():
+            steps = [row for row in rows if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)]
+            steps.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
+            if label := _label(steps):
+                tasks.append(LabelledTask(text, *label, steps[-1]["file"], steps[-1]["occurred_at"]))
+    return tasks
 
 
 def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
@@ -85,47 +83,31 @@ def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
 FEWEST_WORDS = 3  # least words of a subject; shorter ones ("fix", "wip") carry no information
 
 
-@dataclass(frozen=True)
-class WeakTask:
-    text: str
-    master: str
-    origin: str
-    occurred_at: datetime
+def weak_master(rules: Sequence[WeakRule], subject: str, paths: Sequence[str]) -> str | None:
+    """Label of a commit: by its subject, else by most of its paths; None on a tie."""
+    for rule in rules:
+        if any(re.search(pattern, subject, re.IGNORECASE) for pattern in rule.subjects):
+            return rule.master
+    votes: Counter[str] = Counter()
+    for path in paths:  # the first rule that matches a path has its vote
+        matching = (rule.master for rule in rules if any(re.search(pattern, path) for pattern in rule.paths))
+        votes.update([name] if (name := next(matching, None)) else [])
+    ranked = votes.most_common(2)
+    tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
+    return ranked[0][0] if ranked and not tied else None
 
 
-class WeakLabeller:
-    """The first rule that matches a path has its vote."""
-
-    def __init__(self, rules: Sequence[WeakRule]) -> None:
-        self._paths = [(r.master, [re.compile(p) for p in r.paths]) for r in rules]
-        self._subjects = [(r.master, [re.compile(p, re.I) for p in r.subjects]) for r in rules]
-
-    def master(self, subject: str, paths: Sequence[str]) -> str | None:
-        """Label of a commit: by its subject, else by most of its paths; None on a tie."""
-        for master, patterns in self._subjects:
-            if any(pattern.search(subject) for pattern in patterns):
-                return master
-        votes: Counter[str] = Counter()
-        for path in paths:
-            matching = (name for name, patterns in self._paths if any(p.search(path) for p in patterns))
-            votes.update([name] if (name := next(matching, None)) else [])
-        ranked = votes.most_common(2)
-        tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
-        return ranked[0][0] if ranked and not tied else None
-
-
-def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int) -> list[WeakTask]:
+def weak_tasks(commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int) -> list[LabelledTask]:
     """At most ``per_master`` tasks of each master, chosen by hash so that growth keeps most of them; no merges."""
-    labeller = WeakLabeller(rules)
-    by_master: dict[str, dict[str, WeakTask]] = defaultdict(dict)
+    by_master: dict[str, dict[str, LabelledTask]] = defaultdict(dict)
     for row in commits.sort("source", "commit").iter_rows(named=True):
         text = row["subject"].strip()
         key = normalised(text)
         if len(row["parents"]) > 1 or len(key.split()) < FEWEST_WORDS:
             continue
-        master = labeller.master(text, row["paths"])
+        master = weak_master(rules, text, row["paths"])
         if master:
-            task = WeakTask(text, master, f"{project}/{row['source']}", row["committed_at"])
+            task = LabelledTask(text, master, "weak:commit", f"{project}/{row['source']}", row["committed_at"])
             by_master[master].setdefault(key, task)
 
     def by_hash(text: str) -> str:

@@ -1,7 +1,6 @@
 """Evaluation of the task router in the asset graph."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -45,9 +44,22 @@ def task_router_evaluation(
     texts = test["text"].to_list()
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
     router = Router.load(task_router, encoder, versions["task_router"])
-    baseline, known_masters, notes = _baseline(router, routing_dataset, texts)
-    champion, remark = _champion(reference, root, texts)
-    train = pl.concat([pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")])
+    notes = [f"Version {router.version}."]
+    train, validation = (pl.read_parquet(routing_dataset / f"{split}.parquet") for split in ("train", "validation"))
+    if router.rules is not None:
+        baseline, known_masters = [router.by_rules(text).master for text in texts], router.rules.masters
+    else:
+        commonest = str(train["master"].value_counts(sort=True).sort("count", "master")["master"][-1])
+        baseline, known_masters = [commonest] * len(texts), ()
+        notes.append(f"The logs hold no keyword rules; in their place stands the commonest master, {commonest}.")
+    champion = None
+    if reference is not None:
+        try:
+            answers = champion_decisions(reference.folder, reference.version, root, texts)
+            champion = [decision.master for decision in answers]
+        except UnreadableChampionError as error:
+            notes.append(f"{error}; the router is compared with the rules instead.")
+    train = pl.concat([train, validation])
     decisions, requests = router.route(texts), held_out_requests()
     scope_decisions = router.route(requests)
     tfidf_masters = tfidf_predictions(router, train, test, routing)
@@ -64,7 +76,7 @@ def task_router_evaluation(
         scores,
         metrics,
         known_masters,
-        [f"Version {router.version}.", *notes, *remark],
+        notes,
         json.loads((task_router / "candidates.json").read_text(encoding="utf-8")),
         learning_curve(router, train, test, routing),
         [
@@ -75,26 +87,3 @@ def task_router_evaluation(
     )
     (out / "report.html").write_text(page, encoding="utf-8")
     return {ROUTING_SCORES.name: scores}
-
-
-def _baseline(
-    router: Router, dataset: Path, texts: Sequence[str]
-) -> tuple[list[str | None], tuple[str, ...], list[str]]:
-    if router.rules is not None:
-        return [router.by_rules(text).master for text in texts], router.rules.masters, []
-    train = pl.read_parquet(dataset / "train.parquet")
-    master = str(train["master"].value_counts(sort=True).sort("count", "master")["master"][-1])
-    note = f"The logs hold no keyword rules; in their place stands the commonest master, {master}."
-    return [master] * len(texts), (), [note]
-
-
-def _champion(
-    reference: ReferenceModel | None, root: Path, texts: Sequence[str]
-) -> tuple[list[str | None] | None, list[str]]:
-    if reference is None:
-        return None, []
-    try:
-        decisions = champion_decisions(reference.folder, reference.version, root, texts)
-    except UnreadableChampionError as error:
-        return None, [f"{error}; the router is compared with the rules instead."]
-    return [decision.master for decision in decisions], []

@@ -24,9 +24,7 @@ def outcome_predictors(
 ) -> dict[str, pl.DataFrame]:
     """Predict success, duration, tokens and complexity of tasks; evaluated on the latest."""
     began = monotonic()
-    decisions, outcomes, features = (
-        pl.read_parquet(coordination_tables / f"{table.name}.parquet") for table in (DECISIONS, OUTCOMES, FEATURES)
-    )
+    decisions, outcomes, features = (table.read(coordination_tables) for table in (DECISIONS, OUTCOMES, FEATURES))
     rows = attempts(decisions, outcomes, features, predictors)
     models, tables = build_predictors(rows, predictors)
     models.save(out)
@@ -43,8 +41,8 @@ def outcome_evaluation(
     out: Path,
 ) -> None:
     """Compare each outcome predictor with the simplest model on later tasks."""
-    targets = pl.read_parquet(outcome_predictors / f"{PREDICTED_TARGETS.name}.parquet")
-    predictions = pl.read_parquet(outcome_predictors / f"{PREDICTIONS.name}.parquet")
+    targets = PREDICTED_TARGETS.read(outcome_predictors)
+    predictions = PREDICTIONS.read(outcome_predictors)
     scores = score_predictions(predictions, evaluation)
     metrics = outcome_metrics(scores, coordination.sample)
     write_json(out / "metrics.json", metrics)
