@@ -174,15 +174,12 @@ def _is_cut_off(text: str, start: int, error: json.JSONDecodeError) -> bool:
 
 
 def _end(text: str, start: int, boundary: int) -> int:
-    return _balanced_end(text, start, boundary) or start + len(text[start:boundary].rstrip(_BLANKS))
-
-
-def _balanced_end(text: str, start: int, stop: int) -> int | None:
+    """Where the brackets of an object are closed, else where the next one may begin."""
     depth = 0
-    for token in _STRUCTURE.finditer(text, start, stop):
+    for token in _STRUCTURE.finditer(text, start, boundary):
         if token.group() == '"':  # a string that is not closed on its line: no counting on
-            return None
+            break
         depth += (token.group() in "{[") - (token.group() in "}]")
         if depth <= 0:
             return token.end()
-    return None
+    return start + len(text[start:boundary].rstrip(_BLANKS))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.release.settings import GateSettings, GuardSettings
+from cortex_pipelines.release.settings import GateSettings
 from cortex_pipelines.statistics.intervals import wilson
 
 _MEANINGS = {
@@ -75,7 +75,11 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
                 f"release section of params.yaml to one of its names: {', '.join(sorted(metrics))}"
             )
         figures |= {name: float(metrics[key]) for name, key in names.items()}
-    guards = tuple(_check_guard(name, limits, metrics.get(name)) for name, limits in sorted(gate.guards.items()))
+    guards = tuple(
+        GuardResult(name, value, limits.at_least, limits.at_most, limits.allows(value))
+        for name, limits in sorted(gate.guards.items())
+        for value in [metrics.get(name)]
+    )
     figures["smallest_improvement"] = gate.smallest_improvement
     verdict, reason = _judge(figures, gate, guards)
     if metrics.get("hand_written_sample"):
@@ -106,15 +110,6 @@ def _judge(
     if low >= gate.smallest_improvement and low > 0:
         return "promoted", f"significantly better: {interval} lies above {smallest}"
     return "kept", f"no sufficient improvement: {interval} does not lie above {smallest}"
-
-
-def _check_guard(name: str, limits: GuardSettings, value: float | None) -> GuardResult:
-    passed = (
-        value is not None
-        and (limits.at_least is None or value >= limits.at_least)
-        and (limits.at_most is None or value <= limits.at_most)
-    )
-    return GuardResult(name, value, limits.at_least, limits.at_most, passed)
 
 
 def _describe_guard(guard: GuardResult) -> str:

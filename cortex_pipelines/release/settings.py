@@ -34,6 +34,10 @@ class GuardSettings(Settings):
     at_most: Finite | None
     """Largest value allowed; null for none."""
 
+    def allows(self, value: float | None) -> bool:
+        above = self.at_least is None or (value is not None and value >= self.at_least)
+        return value is not None and above and (self.at_most is None or value <= self.at_most)
+
 
 class GateSettings(Settings):
     """Gate of one model."""

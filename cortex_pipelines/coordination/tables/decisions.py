@@ -64,21 +64,19 @@ _MODEL = ("model_version", "decision.model_version", "routing.model_version")
 
 
 def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
-    decision_events = events.filter(
-        pl.col("master").is_not_null() & pl.col("kind").is_in(["decision", "event", "outcome"])
-    )
-    read = [(event, json.loads(event["payload"])) for event in decision_events.iter_rows(named=True)]
-    return DECISIONS.frame(
-        [
-            _decision_row(event, record, aliases)
-            for event, record in read
-            if event["kind"] != "outcome" or value_at(record, "routing.primary_expert") is not None
-        ]
-    )
+    kinds = pl.col("kind").is_in(["decision", "event", "outcome"])
+    rows = []
+    for event in events.filter(pl.col("master").is_not_null() & kinds).iter_rows(named=True):
+        record = json.loads(event["payload"])
+        if event["kind"] != "outcome" or value_at(record, "routing.primary_expert") is not None:
+            rows.append(_decision_row(event, record, aliases))
+    return DECISIONS.frame(rows)
 
 
 def _decision_row(event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
-    scores = _scores(record, aliases)
+    raw_scores = next((value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {})
+    scores = {aliases.get(name, name): finite_number(score) for name, score in sorted(raw_scores.items())}
+    scores = {name: score for name, score in sorted(scores.items()) if score is not None}
     propensity = first_number(record, _PROPENSITY)
     copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
     return {name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")} | {
@@ -103,16 +101,6 @@ def _moved(when: datetime | None, seconds: float | None, direction: int) -> date
         return when + direction * timedelta(seconds=seconds) if when is not None and seconds is not None else None
     except OverflowError:
         return None
-
-
-def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
-    raw_scores = next((value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {})
-    scores = {
-        aliases.get(name, name): value
-        for name, score in sorted(raw_scores.items())
-        if (value := finite_number(score)) is not None
-    }
-    return dict(sorted(scores.items()))
 
 
 _QUALITY = ("outcome.quality_score", "quality_score", "quality")

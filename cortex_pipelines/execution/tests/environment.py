@@ -7,6 +7,7 @@ starts its Python.
 """
 
 import configparser
+import contextlib
 import hashlib
 import re
 import shutil
@@ -144,42 +145,30 @@ def own_metadata(texts: Mapping[str, str]) -> dict[str, str]:
 def _declared(texts: Mapping[str, str]) -> Iterator[str]:
     yield from _metadata(texts).get_all("Requires-Dist", [])
     project = _project(texts)
-    yield from _strings(project.get("dependencies"))
     extras = _table(project.get("optional-dependencies"))
-    for name in _TESTING:
-        yield from _strings(extras.get(name))
-    yield from _groups(_table(_pyproject(texts).get("dependency-groups")))
-    yield from _setup_cfg(texts.get("setup.cfg", ""))
-    for path in sorted(texts):
-        if _LISTS.match(path):
-            yield from _lines(texts[path])
-
-
-def _groups(groups: Mapping[str, Any]) -> Iterator[str]:
+    for value in (project.get("dependencies"), *(extras.get(name) for name in _TESTING)):
+        yield from (item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    groups = _table(_pyproject(texts).get("dependency-groups"))
     waiting = [name for name in _TESTING if name in groups]
     visited: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in visited:
-            continue
+        entries = () if name in visited else groups.get(name)
         visited.add(name)
-        entries = groups.get(name)
         for entry in entries if isinstance(entries, list) else ():
             if isinstance(entry, str):
                 yield entry
             elif isinstance(entry, dict) and isinstance(entry.get("include-group"), str):
                 waiting.append(entry["include-group"])
-
-
-def _setup_cfg(text: str) -> Iterator[str]:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(text)
-    except (configparser.Error, ValueError):
-        return
-    options = [("options", "install_requires"), ("options", "tests_require")]
-    for section, name in (*options, *(("options.extras_require", name) for name in _TESTING)):
-        yield from _lines(parser.get(section, name, fallback=""))
+    with contextlib.suppress(configparser.Error, ValueError):
+        parser.read_string(texts.get("setup.cfg", ""))
+        options = [("options", "install_requires"), ("options", "tests_require")]
+        for section, name in (*options, *(("options.extras_require", name) for name in _TESTING)):
+            yield from _lines(parser.get(section, name, fallback=""))
+    for path in sorted(texts):
+        if _LISTS.match(path):
+            yield from _lines(texts[path])
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -206,7 +195,3 @@ def _pyproject(texts: Mapping[str, str]) -> Mapping[str, Any]:
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _strings(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

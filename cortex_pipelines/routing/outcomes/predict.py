@@ -51,20 +51,16 @@ def expect(
     missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())
     left_out = dict(missing.select("target", "left_out").iter_rows()) | losing
     used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
-    return [
-        {"master": row["master"], **_predictions(models, row), "models": used, "left_out": left_out}
-        for row in predictions.iter_rows(named=True)
-    ]
-
-
-def _predictions(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = {}
-    for name, predictor in sorted(models.predictors.items()):
-        answer[name] = row[name]
-        if predictor.target.kind == "amount":
-            interval = {"median": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
-            answer[name] = interval | {"unit": predictor.target.unit}
-    return answer
+    answers = []
+    for row in predictions.iter_rows(named=True):
+        answer: dict[str, Any] = {"master": row["master"]}
+        for name, predictor in sorted(models.predictors.items()):
+            answer[name] = row[name]
+            if predictor.target.kind == "amount":
+                interval = {"median": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+                answer[name] = interval | {"unit": predictor.target.unit}
+        answers.append({**answer, "models": used, "left_out": left_out})
+    return answers
 
 
 def _losing(evaluation: Path) -> dict[str, str]:

@@ -104,23 +104,28 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
 
     ``version`` is its DataVersion; None computes it of all files in the folder.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     config = load_config(folder)
     try:
-        grouped = _tensors(folder / WEIGHTS_FILE)
+        grouped: dict[str, dict[str, Floats]] = {}
+        for name, value in load_file(folder / WEIGHTS_FILE).items():
+            group, _, part = name.partition(".")
+            grouped.setdefault(group, {})[part] = value
         vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
         text = (folder / NEIGHBOURS_FILE).read_text(encoding="utf-8")
-        neighbours = [json.loads(line) for line in text.splitlines()]
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
         return RouterBundle(
             config,
             FeatureExtractor(grouped["extractor"], vocabulary),
             _candidates(config, grouped, rules),
             OutOfScopeModel(grouped["scope"]["requests"], *config.scope, config.in_scope),
-            neighbours,
+            [json.loads(line) for line in text.splitlines()],
             rules,
             version or str(content_md5(folder)),
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RouterError(
             f"{folder} contains no complete router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, "
             f"{NEIGHBOURS_FILE}: {type(error).__name__}: {error}); train it again with "
@@ -156,18 +161,3 @@ def _candidates(
         else:
             candidates[name] = KeywordRules(rules, config.masters, config.fallback_master)
     return candidates
-
-
-def _tensors(path: Path) -> dict[str, dict[str, Floats]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is not a safetensors file: {error}") from error
-    grouped: dict[str, dict[str, Floats]] = {}
-    for name, value in tensors.items():
-        group, _, part = name.partition(".")
-        grouped.setdefault(group, {})[part] = value
-    return grouped
