@@ -102,7 +102,7 @@ def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck
         write_whole(profile_file, json.dumps(profile(frame)))
     for warning in report.warnings:
         _LOG.warning("%s, table %s: %s", pages.name, table.name, warning)
-    return ContractCheck(table.name, frame.height, report.failures, report.warnings, str(page))
+    return ContractCheck(table.name, frame.height, report.failures, report.warnings, str(page) if page else None)
 
 
 def open_location(root: Path) -> tuple[Project, dg.Definitions]:

@@ -21,6 +21,9 @@ from cortex_pipelines.schemas.table import Table
 Profile = Mapping[str, Any]
 """What a later version is held against: ``rows`` and, by column, shares of values, quartiles or missing values."""
 
+Declared = tuple[str, dict[str, Any]]
+"""Class and arguments of an expectation."""
+
 _COMPARED_FROM = 200  # rows, or present values of a column; distributions of fewer say little
 _VOLUME = 2.0  # a version has at least half and at most twice as many rows as the one before
 _DIVERGENCE = 0.2  # nats of Kullback-Leibler divergence between the shares of a column's values
@@ -35,7 +38,9 @@ _LOST_VALUES = 0.05  # a value with at least this share has to be there again
 class ExpectationReport:
     failures: tuple[str, ...]  # broken relations, in words
     warnings: tuple[str, ...]  # shifts against the version before, in words
-    document: Any = field(repr=False, compare=False)  # Great Expectations' own result, for its Data Docs
+    document: Any = field(
+        repr=False, compare=False
+    )  # Great Expectations' own result; None if there was nothing to check
 
 
 def profile(frame: pl.DataFrame) -> Profile:
@@ -58,26 +63,26 @@ def _column_profile(values: pl.Series) -> dict[str, Any]:
 
 
 def validate(frame: pl.DataFrame, table: Table, before: Profile | None) -> ExpectationReport:
-    """Hold a frame against the relations of its table and the version before.
-
-    Args:
-        frame: Rows that keep the table's schema.
-        table: Its contract.
-        before: The profile of the version before, if any.
+    """Hold a frame, whose rows keep the table's schema, against the relations of its table and the profile of the
+    version before, if any. Great Expectations is loaded only where there is something to check.
     """
-    great_expectations = _great_expectations()
-    context = great_expectations.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    expectations = [*_relations(table, frame), *_shifts(frame, before)]
-    used = {name for expectation in expectations for name in _columns_of(expectation)}
+    declared = [*_relations(table, frame), *_shifts(frame, before)]
+    if not declared:
+        return ExpectationReport((), (), None)
+    frames = _data_source()
+    from great_expectations import ExpectationSuite, expectations
+
+    used = {kwargs[key] for _, kwargs in declared for key in ("column", "column_A", "column_B") if key in kwargs}
     rows = frame.select([name for name in frame.columns if name in used] or frame.columns[:1])
-    batch = (
-        context.data_sources.add_pandas("frames")
-        .add_dataframe_asset(table.name)
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch({"dataframe": rows.with_columns(pl.col(pl.Boolean).cast(pl.String)).to_pandas()})
-    )
-    report = batch.validate(great_expectations.ExpectationSuite(name=table.name, expectations=expectations))
+    suite = ExpectationSuite(table.name, [getattr(expectations, kind)(**kwargs) for kind, kwargs in declared])
+    asset = frames.add_dataframe_asset(table.name)
+    try:
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
+            {"dataframe": rows.with_columns(pl.col(pl.Boolean).cast(pl.String)).to_pandas()}
+        )
+        report = batch.validate(suite)
+    finally:
+        frames.delete_asset(table.name)
     for result in report.results:
         observed = result.result.get("observed_value")
         if isinstance(observed, np.generic):  # which its pages cannot show
@@ -91,58 +96,45 @@ def validate(frame: pl.DataFrame, table: Table, before: Profile | None) -> Expec
     )
 
 
-def _relations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
-    from great_expectations import expectations as gx
-
+def _relations(table: Table, frame: pl.DataFrame) -> Iterator[Declared]:
     for low, high in table.ascending:
         if frame[low].count() and frame[high].count():
-            yield gx.ExpectColumnPairValuesAToBeGreaterThanB(
-                column_A=high, column_B=low, or_equal=True, ignore_row_if="either_value_is_missing"
-            )
+            columns = {"column_A": high, "column_B": low, "or_equal": True}
+            yield "ExpectColumnPairValuesAToBeGreaterThanB", columns | {"ignore_row_if": "either_value_is_missing"}
 
 
-def _shifts(frame: pl.DataFrame, before: Profile | None) -> Iterator[Any]:
-    from great_expectations import expectations as gx
-
+def _shifts(frame: pl.DataFrame, before: Profile | None) -> Iterator[Declared]:
     if before is None or before["rows"] < _COMPARED_FROM:
         return
-    rows = before["rows"]
-    yield gx.ExpectTableRowCountToBeBetween(
-        min_value=int(rows / _VOLUME), max_value=int(rows * _VOLUME), severity="warning"
-    )
-    if frame.height < _COMPARED_FROM:
-        return
-    for name, figures in before["columns"].items():
+
+    def warning(kind: str, **kwargs: Any) -> Declared:
+        return kind, {**kwargs, "severity": "warning"}
+
+    low, high = int(before["rows"] / _VOLUME), int(before["rows"] * _VOLUME)
+    yield warning("ExpectTableRowCountToBeBetween", min_value=low, max_value=high)
+    for name, figures in before["columns"].items() if frame.height >= _COMPARED_FROM else ():
         if name not in frame.columns:
             continue
         missing = figures.get("missing", 0.0)
         if missing or frame[name].null_count():
-            yield gx.ExpectColumnProportionOfNonNullValuesToBeBetween(
-                column=name,
-                min_value=max((1 - missing) / 2, 1 - missing - _MISSING),
-                max_value=min(1.0, 1 - missing + _MISSING),
-                severity="warning",
-            )
+            low, high = max((1 - missing) / 2, 1 - missing - _MISSING), min(1.0, 1 - missing + _MISSING)
+            kind = "ExpectColumnProportionOfNonNullValuesToBeBetween"
+            yield warning(kind, column=name, min_value=low, max_value=high)
         if frame[name].count() < _COMPARED_FROM:
             continue
         if "quartiles" in figures:
             low, high = figures["quartiles"]
-            yield gx.ExpectColumnMedianToBeBetween(column=name, min_value=low, max_value=high, severity="warning")
-        if "shares" in figures:
-            shares = figures["shares"]
+            yield warning("ExpectColumnMedianToBeBetween", column=name, min_value=low, max_value=high)
+        if shares := figures.get("shares"):
             common = [value for value, share in shares.items() if share >= _LOST_VALUES]
-            yield gx.ExpectColumnDistinctValuesToContainSet(column=name, value_set=common, severity="warning")
-            yield gx.ExpectColumnKLDivergenceToBeLessThan(
+            yield warning("ExpectColumnDistinctValuesToContainSet", column=name, value_set=common)
+            yield warning(
+                "ExpectColumnKLDivergenceToBeLessThan",
                 column=name,
                 partition_object={"values": list(shares), "weights": list(shares.values())},
                 threshold=_DIVERGENCE,
                 tail_weight_holdout=_NEW_VALUES,
-                severity="warning",
             )
-
-
-def _columns_of(expectation: Any) -> set[str]:
-    return {getattr(expectation, key) for key in ("column", "column_A", "column_B") if hasattr(expectation, key)}
 
 
 def _describe(result: Any) -> str:
@@ -170,9 +162,12 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "infinite"
 
 
-def write_data_docs(report: ExpectationReport, page: Path) -> Path:
-    """Write Great Expectations' page of a table; it holds the time of the check, so outputs do not contain it."""
-    _great_expectations()
+def write_data_docs(report: ExpectationReport, page: Path) -> Path | None:
+    """Write Great Expectations' page of a table, if it checked anything; outputs do not contain it, since it holds the
+    time of the check.
+    """
+    if report.document is None:
+        return None
     from great_expectations.render.renderer import ValidationResultsPageRenderer
 
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -189,11 +184,13 @@ def _page_view() -> Any:
 
 
 @cache
-def _great_expectations() -> Any:
-    """Import Great Expectations when it is needed (it takes seconds), without its analytics."""
+def _data_source() -> Any:
+    """Great Expectations with its context, loaded once a process (it takes seconds), without its analytics."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 
     # It logs its temporary folders, and sets its log level itself on import.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
-    return great_expectations
+    context = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    return context.data_sources.add_pandas("frames")

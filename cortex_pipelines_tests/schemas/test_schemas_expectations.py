@@ -8,6 +8,7 @@ import pytest
 
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.orchestration.location import check_table
+from cortex_pipelines.schemas import expectations
 from cortex_pipelines.schemas.expectations import profile, validate
 from cortex_pipelines.schemas.table import Column, Table
 
@@ -56,6 +57,17 @@ def test_the_first_version_is_held_against_its_relations_alone() -> None:
     report = validate(frame(), TABLE, None)
     assert (report.failures, report.warnings) == ((), ())
     assert report.document.statistics["evaluated_expectations"] == 1
+
+
+def test_great_expectations_is_not_loaded_where_there_is_nothing_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_EXPECTATIONS", "on")
+    monkeypatch.setattr(expectations, "_data_source", lambda: pytest.fail("loaded, which takes seconds"))
+    table = Table("things", "A thing.", tuple(c for c in TABLE.columns if c.name != "end_line"), ("name",))
+    check = check_table(frame().drop("end_line"), table, tmp_path)
+    assert (check.failures, check.warnings, check.page) == ((), (), None)
+    assert (tmp_path / "things.json").is_file(), "the next version is held against this one"
 
 
 SHIFTS = {
