@@ -47,10 +47,8 @@ def champions_data(
 ) -> tuple[str, Path]:
     """Version of the champion, and the folder with an asset's version that it was trained on.
 
-    The ledger names that version, and a version never changes, so the pin decides the answer.
-
-    Raises:
-        NothingToCompareError: no champion, or its training data is unknown or missing.
+    The ledger names that version, and a version never changes, so the pin decides the answer. Raises
+    NothingToCompareError: no champion, or its training data is unknown or missing.
     """
     if pin.champion is None:
         raise NothingToCompareError(f"{model.name} has no champion yet, so there is nothing to compare with.")
@@ -191,22 +189,18 @@ def worker_anomalies(
     )
     watchers, tables = fit_and_score(metrics, anomalies)
     save_detectors(out, watchers, anomalies.window)
+    latest = tables[ANOMALY_WINDOWS.name].filter(pl.col("part") == "latest")
+    shares = latest.group_by("file").agg(pl.col("alert").mean())
     figures = {
         "hand_written_sample": float(coordination.sample),
         "watched_logs": float(tables[ANOMALY_SERIES.name]["chosen"].count()),
         "left_out_logs": float(tables[ANOMALY_SERIES.name]["left_out"].count()),
         "alerts": float(tables[ANOMALY_ALERTS.name].height),
-        "alarmed_logs": float(_alarmed(tables[ANOMALY_WINDOWS.name], anomalies.alarm_share)),
+        # with more anomalies in their latest windows than the false alarm rate allows
+        "alarmed_logs": float(shares.filter(pl.col("alert") > anomalies.alarm_share).height),
     }
     (out / "metrics.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     report = anomaly_report(tables, anomalies.alarm_share, coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
     observe("watch_seconds", monotonic() - began)
     return tables
-
-
-def _alarmed(windows: pl.DataFrame, alarm_share: float) -> int:
-    """Logs with more anomalies in their latest windows than the false alarm rate allows."""
-    latest = windows.filter(pl.col("part") == "latest")
-    shares = latest.group_by("file").agg(pl.col("alert").mean())
-    return shares.filter(pl.col("alert") > alarm_share).height

@@ -16,7 +16,6 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 _FILES = 20
 _FILE = ["source", "path"]
 _MIN_COMPLETIONS = 10  # completions of which it must be known what was retained before that spends an error budget
-
 _ACCEPTED = pl.col("accepted") | pl.col("partly_accepted")
 _RETAINED = pl.coalesce(LATEST_FIRST)
 _INTERACTIONS = (
@@ -67,7 +66,9 @@ def compare_code(
         parts.append(table(("file", "new examples", "new file", "last commit"), rows))
     if new.is_empty() or training.is_empty():
         return figures, parts
-    drift, evidence = compare_with_examples(_records(training), _records(new), encode)
+    columns = ("language", "kind", pl.col("completion").str.len_chars().alias("characters"))
+    before, since = (examples.select(*columns, text="completion").to_dicts() for examples in (training, new))
+    drift, evidence = compare_with_examples(before, since, encode)
     figures["drifting"] = float(sum(feature.drift for feature in drift.features))
     return figures, [*parts, heading("The new examples beside those from then"), *evidence]
 
@@ -89,11 +90,6 @@ def _files(training: pl.DataFrame, current: pl.DataFrame, new: pl.DataFrame, com
         .with_columns(added=pl.col("known").is_null())
         .sort("examples", *_FILE, descending=[True, False, False])
     )
-
-
-def _records(examples: pl.DataFrame) -> list[dict[str, Any]]:
-    characters = pl.col("completion").str.len_chars().alias("characters")
-    return examples.select("language", "kind", characters, text="completion").to_dicts()
 
 
 def unseen_corrections(training: Path | None, current: Path) -> int:
@@ -121,7 +117,11 @@ def summarise_interactions(
     champions = project_rows.filter(version=champion)
     answered = interaction_figures(champions, groups=("version",))
     retained = answered[0]["figures"]["retained_of_shown"] if answered else None
-    if retained is not None and _informative_completions(champions) >= _MIN_COMPLETIONS:
+    shown_rows = champions.filter(pl.col("shown"), pl.col("characters") > 0)
+    accepted = shown_rows.filter(_ACCEPTED)
+    # those that were checked again after acceptance; all that were shown, if none was accepted
+    informative = shown_rows if accepted.is_empty() else accepted.filter(_RETAINED.is_not_null())
+    if retained is not None and informative.height >= _MIN_COMPLETIONS:
         figures["errors_since"] = 1 - retained["value"]
         if retained["high"] is not None:
             figures["errors_since_low"] = 1 - retained["high"]
@@ -147,13 +147,6 @@ def _shares(rows: pl.DataFrame) -> pl.DataFrame:
         "first_at", share=pl.when(_ACCEPTED).then(looked_at.fill_null(looked_at.mean())).otherwise(0)
     )
     return shares.clear() if shares["share"].has_nulls() else shares
-
-
-def _informative_completions(rows: pl.DataFrame) -> int:
-    """Number of completions checked again after acceptance; of those shown if none was accepted."""
-    shown_rows = rows.filter(pl.col("shown"), pl.col("characters") > 0)
-    accepted = shown_rows.filter(_ACCEPTED)
-    return shown_rows.height if accepted.is_empty() else accepted.filter(_RETAINED.is_not_null()).height
 
 
 def _day(moment: Any) -> str:

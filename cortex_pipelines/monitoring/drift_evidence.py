@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
-from cortex_pipelines.monitoring.drift.kinds import Drift, Feature, as_values
+from cortex_pipelines.monitoring.drift.kinds import Drift, as_values
 from cortex_pipelines.pages import code, collapsible, paragraph, table
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -37,20 +37,19 @@ def compare_with_examples(before: Records, since: Records, encode: Encode) -> tu
         return np.stack([embedding_of[text] for text in cut])
 
     drift = compare(before, since, encode_new)
-    rows = [_row(feature, before, since) for feature in drift.features]
+    rows = []
+    for feature in drift.features:
+        chance = "" if feature.p_value is None else f"{feature.p_value:.2g}"
+        values = [[row[feature.name] for row in sample] for sample in (before, since)]
+        summaries = _sample_summaries(feature.kind, *values)
+        drifts = "yes" if feature.drift else ""
+        rows.append([feature.name, feature.kind, feature.test or "not compared", chance, drifts, *summaries])
     head = ("column", "kind", "test", "p", "drift", "then", "since")
     parts = [paragraph(_HOW), table(head, rows)]
     for feature in drift.features:
         if feature.drift and feature.kind == "text":
             parts += _least_similar(feature.name, before, since, embedding_of)
     return drift, parts
-
-
-def _row(feature: Feature, before: Records, since: Records) -> list[str]:
-    chance = "" if feature.p_value is None else f"{feature.p_value:.2g}"
-    values = [[row[feature.name] for row in rows] for rows in (before, since)]
-    test, drift = feature.test or "not compared", "yes" if feature.drift else ""
-    return [feature.name, feature.kind, test, chance, drift, *_sample_summaries(feature.kind, *values)]
 
 
 def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:
@@ -76,14 +75,11 @@ def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[s
 def _least_similar(name: str, before: Records, since: Records, embedding_of: dict[str, np.ndarray]) -> Iterator[str]:
     """Texts since then whose nearest text from before is furthest away, of those compared."""
     old, new = (sorted({row[name][:CHARACTERS] for row in rows} & embedding_of.keys()) for rows in (before, since))
-    nearest = (_matrix(new, embedding_of) @ _matrix(old, embedding_of).T).max(axis=1)
+    vectors = [np.stack([embedding_of[text] for text in texts]) for texts in (new, old)]
+    nearest = (vectors[0] @ vectors[1].T).max(axis=1)
     order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
     examples = [code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN]) for index in order]
     yield collapsible(f"{name}: the least like what was there before", examples, "bad")
-
-
-def _matrix(texts: Sequence[str], embedding_of: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack([embedding_of[text] for text in texts])
 
 
 _DELTA = 0.002  # of ADWIN (Bifet and Gavaldà 2007): its bound on the chance of a false alarm at a check

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
 Occasion = Literal["nightly", "weekly", "person"]  # who asks, which decides how long a training may take
-
 _LOG = Path(".cortex") / "retraining.jsonl"
 
 
@@ -73,19 +72,19 @@ class RetrainingInputs:
 def should_retrain(inputs: RetrainingInputs, rule: RetrainingRule, most_minutes: int | None) -> RetrainingDecision:
     """Decide whether a model whose inputs changed is trained again.
 
-    A model without a champion is trained as often as there is something new: nothing else can get
-    it past its gate. What a person changed in the settings, or asked to be forgotten, is obeyed.
-    Otherwise there has to be a reason, the last training has to be some days ago, and the cost has
-    to be within the budget.
-
-    Args:
-        inputs: What is known.
-        rule: What calls for a training.
-        most_minutes: Longest training that may begin now; None for any.
+    A model without a champion is trained as often as there is something new: nothing else can get it past its gate.
+    What a person changed in the settings, or asked to be forgotten, is obeyed. Otherwise there has to be a reason, the
+    last training has to be some days ago, and the cost has to be within the budget. ``most_minutes`` is the longest
+    training that may begin now, None for any.
     """
     for_it = _reasons(inputs, rule)
     if not for_it:
-        return RetrainingDecision(False, (_no_reason(inputs, rule),))
+        if inputs.new is None or inputs.new_share is None:
+            words = "what the champion has not seen is not known, and nothing else calls for a training"
+        else:
+            words = f"{inputs.new:,} new ({inputs.new_share:.1%}, at {rule.new_share:.0%} it trains)"
+            words += "" if inputs.drifting else ", no drift"
+        return RetrainingDecision(False, (words,))
     obeyed = not inputs.champion or bool(inputs.settings) or inputs.forgotten
     if not obeyed and inputs.days is not None and inputs.days < rule.rest_days:
         too_recent = f"but it was trained {inputs.days:.1f} days ago, and rests for {rule.rest_days}"
@@ -123,10 +122,3 @@ def _reasons(inputs: RetrainingInputs, rule: RetrainingRule) -> tuple[str, ...]:
     if inputs.new and inputs.days is not None and inputs.days >= rule.most_days:
         reasons.append(f"the last training is {inputs.days:.0f} days ago, and {inputs.new} new")
     return tuple(reasons)
-
-
-def _no_reason(inputs: RetrainingInputs, rule: RetrainingRule) -> str:
-    if inputs.new is None or inputs.new_share is None:
-        return "what the champion has not seen is not known, and nothing else calls for a training"
-    words = f"{inputs.new:,} new ({inputs.new_share:.1%}, at {rule.new_share:.0%} it trains)"
-    return words if inputs.drifting else f"{words}, no drift"

@@ -19,7 +19,6 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.statistics.intervals import two_sample_bootstrap, wilson
 
 Decide = Callable[[Sequence[str]], list[Decision]]
-
 _OUTCOME = "outcome"
 _ESTIMATED = (
     "Without outcomes, the mean of the champion's calibrated probabilities estimates its accuracy; "
@@ -56,12 +55,15 @@ def compare_tasks(
     }
     if later.is_empty() or training.is_empty():
         return figures, [paragraph("No task was logged since that was not known then.")]
-    drift, evidence = compare_with_examples(_records(training), _records(later), encode)
+    words = pl.col("text").str.split(" ").list.len().alias("words")
+    before, since = (tasks.select("text", words, "master", "label_source").to_dicts() for tasks in (training, later))
+    drift, evidence = compare_with_examples(before, since, encode)
+    first: Any = later["occurred_at"].min()
     figures["drifting"] = float(sum(feature.drift for feature in drift.features))
     parts = [
         paragraph(
             f"{training.height:,} tasks were known then, {later.height:,} came since"
-            f"{_since(later['occurred_at'].min())}."
+            f"{'' if first is None else f', the first on {_day(first)}'}."
         ),
         heading("Tasks"),
         *evidence,
@@ -73,11 +75,6 @@ def compare_tasks(
         realised = {}
         decision_parts = [paragraph(f"{error}, so its decisions are not known.", warning=True)]
     return figures | realised, parts + decision_parts
-
-
-def _records(tasks: pl.DataFrame) -> list[dict[str, Any]]:
-    words = pl.col("text").str.split(" ").list.len().alias("words")
-    return tasks.select("text", words, "master", "label_source").to_dicts()
 
 
 def _realised_quality(
@@ -144,10 +141,6 @@ def _realised_quality(
 def stream_table(stream: Sequence[MeanShift], times: Sequence[datetime | None]) -> str:
     rows = [(_day(times[change.noticed]), f"{change.before:.1%}", f"{change.since:.1%}") for change in stream]
     return table(("change noticed", "mean before", "mean since"), rows)
-
-
-def _since(moment: Any) -> str:
-    return "" if moment is None else f", the first on {_day(moment)}"
 
 
 def _day(moment: datetime | None) -> str:

@@ -1,7 +1,6 @@
 """Score windows of all logs; thresholds, alerts and their report."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from cortex_pipelines.monitoring.anomalies.detectors import (
     choose_detector,
     fit_detectors,
 )
-from cortex_pipelines.monitoring.anomalies.windows import Scale, Series, Windows, all_series, divide
+from cortex_pipelines.monitoring.anomalies.windows import Scale, Windows, all_series, divide
 from cortex_pipelines.monitoring.settings import AnomalySettings
 from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
 from cortex_pipelines.routing.outcomes.training import conformal_reach
@@ -41,40 +40,42 @@ class FittedDetectors:
 def fit_and_score(
     metrics: pl.DataFrame, settings: AnomalySettings
 ) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
-    """Score the windows of every log that has enough of them.
-
-    Returns:
-        The detectors by log, and frames of ``schemas.ANOMALY_SERIES``,
-        ``schemas.ANOMALY_WINDOWS`` and ``schemas.ANOMALY_ALERTS`` by name.
+    """Score the windows of every log that has enough of them. Returns the detectors by log, and frames of
+    ``schemas.ANOMALY_SERIES``, ``schemas.ANOMALY_WINDOWS`` and ``schemas.ANOMALY_ALERTS`` by name.
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
-        return _watch(metrics, settings)
-
-
-def _watch(
-    metrics: pl.DataFrame, settings: AnomalySettings
-) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
     logs, windows, alerts = [], [], []
     fitted: dict[str, FittedDetectors] = {}
-    for log in all_series(metrics, settings.metrics_present):
-        parts = divide(log, settings)
-        reason = _too_few(parts, settings)
-        counters = tuple(sorted({name for series in log for name in series.counters}))
-        fitted_log = None if reason else fit_log(log[0].metrics, counters, parts, settings)
-        logs.append(_log_row(log, parts, fitted_log, reason))
-        if fitted_log is not None:
-            fitted[log[0].file] = fitted_log
-            for part, windows_of_part in parts.items():
-                if len(windows_of_part):
-                    scores = {
-                        n: d.score(fitted_log.scale.apply(windows_of_part.values))
-                        for n, d in fitted_log.detectors.items()
-                    }
-                    windows += _window_rows(log[0].file, part, windows_of_part, fitted_log, scores)
-                    # what trained a detector is its usual
-                    alerts += alert_rows(log[0].file, windows_of_part, fitted_log) if part == "latest" else []
+    with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
+        for log in all_series(metrics, settings.metrics_present):
+            file, parts = log[0].file, divide(log, settings)
+            reason = None if parts["threshold"] else "no window left to choose a detector and set its threshold by"
+            if len(parts["train"]) < settings.min_windows:
+                reason = (
+                    f"{len(parts['train'])} windows of {settings.window} records to learn from; at least "
+                    f"{settings.min_windows} (anomalies.min_windows) are needed"
+                )
+            counters = tuple(sorted({name for series in log for name in series.counters}))
+            watcher = None if reason else fit_log(log[0].metrics, counters, parts, settings)
+            logs.append(
+                {
+                    "file": file,
+                    "subjects": sorted(series.subject for series in log),
+                    "metrics": list(log[0].metrics),
+                    "records": sum(len(series.times) for series in log),
+                    "chosen": watcher.chosen if watcher else None,
+                    "criterion": json.dumps(watcher.criterion, sort_keys=True) if watcher else None,
+                    "threshold": watcher.threshold if watcher else None,
+                    "left_out": reason,
+                }
+            )
+            if watcher is not None:
+                fitted[file] = watcher
+                for part, windows_of_part in parts.items():
+                    windows += _window_rows(file, part, windows_of_part, watcher)
+                # what trained a detector is its usual
+                alerts += alert_rows(file, parts["latest"], watcher)
     return fitted, {
         ANOMALY_SERIES.name: ANOMALY_SERIES.frame(logs),
         ANOMALY_WINDOWS.name: ANOMALY_WINDOWS.frame(windows),
@@ -100,41 +101,15 @@ def fit_log(
     return FittedDetectors(metrics, counters, scale, detectors, name, criterion, threshold)
 
 
-def _too_few(parts: dict[str, Windows], settings: AnomalySettings) -> str | None:
-    train_windows, threshold_windows = len(parts["train"]), len(parts["threshold"])
-    if train_windows < settings.min_windows:
-        return (
-            f"{train_windows} windows of {settings.window} records to learn from; at least "
-            f"{settings.min_windows} (anomalies.min_windows) are needed"
-        )
-    return None if threshold_windows else "no window left to choose a detector and set its threshold by"
-
-
-def _log_row(
-    log: Sequence[Series], parts: dict[str, Windows], watcher: FittedDetectors | None, reason: str | None
-) -> dict[str, Any]:
-    return {
-        "file": log[0].file,
-        "subjects": sorted(series.subject for series in log),
-        "metrics": list(log[0].metrics),
-        "records": sum(len(series.times) for series in log),
-        "chosen": watcher.chosen if watcher else None,
-        "criterion": json.dumps(watcher.criterion, sort_keys=True) if watcher else None,
-        "threshold": watcher.threshold if watcher else None,
-        "left_out": reason,
-    }
-
-
-def _window_rows(
-    file: str, part: str, log_windows: Windows, watcher: FittedDetectors, scores: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
+def _window_rows(file: str, part: str, log_windows: Windows, watcher: FittedDetectors) -> list[dict[str, Any]]:
+    if not len(log_windows):
+        return []
+    scaled = watcher.scale.apply(log_windows.values)
+    scores = {name: detector.score(scaled) for name, detector in watcher.detectors.items()}
     return [
         {
             "file": file,
-            "subject": log_windows.subjects[index],
-            "start": log_windows.starts[index],
-            "end": log_windows.ends[index],
-            "place": index,
+            **log_windows.row(index),
             "part": part,
             **{name: float(scores[name][index]) for name in DETECTORS},
             "score": float(scores[watcher.chosen][index]),
@@ -159,10 +134,7 @@ def alert_rows(file: str, log_windows: Windows, watcher: FittedDetectors) -> lis
         rows.append(
             {
                 "file": file,
-                "subject": log_windows.subjects[index],
-                "start": log_windows.starts[index],
-                "end": log_windows.ends[index],
-                "place": index,
+                **log_windows.row(index),
                 "score": float(scores[index]),
                 "threshold": watcher.threshold,
                 "metric": watcher.metrics[metric],
@@ -198,35 +170,25 @@ def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: 
             parts.append(paragraph(f"Not watched: {row['left_out']}."))
             continue
         latest = windows.filter((pl.col("file") == row["file"]) & (pl.col("part") == "latest"))
-        parts.append(_choice(row["criterion"], row["chosen"]))
+        criterion = sorted(json.loads(row["criterion"]).items(), key=lambda item: -item[1])
+        detectors = [(name + (" (used)" if name == row["chosen"] else ""), f"{value:.3f}") for name, value in criterion]
+        parts.append(table(("detector", "disturbed windows found"), detectors))
         parts.append(
             paragraph(
                 f"{latest['alert'].sum()} of {latest.height} of the latest windows are above the "
                 f"threshold {row['threshold']:.4g}; {alarm_share:.0%} of usual ones may be."
             )
         )
-        parts.append(_alerts(alerts.filter(pl.col("file") == row["file"])))
-    return page("Unusual behaviour of workers", parts)
-
-
-def _choice(criterion: str, selected: str) -> str:
-    rows = [
-        (name + (" (used)" if name == selected else ""), f"{value:.3f}")
-        for name, value in sorted(json.loads(criterion).items(), key=lambda item: -item[1])
-    ]
-    return table(("detector", "disturbed windows found"), rows)
-
-
-def _alerts(alerts: pl.DataFrame) -> str:
-    rows = [
-        (
-            row["subject"],
-            f"{row['start']:%Y-%m-%d %H:%M:%S}",
-            f"{row['score']:.4g}",
-            row["metric"],
-            f"{row['observed']:.4g}",
-            f"{row['usual']:.4g}",
+        shown = (
+            alerts.filter(pl.col("file") == row["file"]).sort("score", "start", descending=[True, False]).head(_MOST)
         )
-        for row in alerts.sort("score", "start", descending=[True, False]).head(_MOST).iter_rows(named=True)
-    ]
-    return table(("worker", "from (UTC)", "score", "stands out", "observed", "usual"), rows)
+        head = ("worker", "from (UTC)", "score", "stands out", "observed", "usual")
+        cells = [
+            (
+                *(alert["subject"], f"{alert['start']:%Y-%m-%d %H:%M:%S}", f"{alert['score']:.4g}", alert["metric"]),
+                *(f"{alert['observed']:.4g}", f"{alert['usual']:.4g}"),
+            )
+            for alert in shown.iter_rows(named=True)
+        ]
+        parts.append(table(head, cells))
+    return page("Unusual behaviour of workers", parts)

@@ -26,7 +26,6 @@ from cortex_pipelines.schemas.monitoring import ANOMALY_ALERTS
 
 DETECTORS_FILE = "detectors.json"
 WEIGHTS_FILE = "detectors.safetensors"
-
 _SINGLE = ("pca", "forest", "autoencoder")
 
 
@@ -63,10 +62,8 @@ def save_detectors(folder: Path, fitted_logs: Mapping[str, FittedDetectors], win
 
 
 def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
-    """Load window length and detectors by log, as saved by ``save_detectors``.
-
-    Raises:
-        DetectorError: a file is missing or is not what was written.
+    """Load window length and detectors by log, as saved by ``save_detectors``. Raises DetectorError: a file is missing
+    or is not what was written.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -75,7 +72,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
         stored = json.loads((folder / DETECTORS_FILE).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS_FILE)
         detectors = {
-            file: _restored(values, _log_tensors(tensors, number))
+            file: _restored(values, number, tensors)
             for number, (file, values) in enumerate(sorted(stored["logs"].items()))
         }
         return int(stored["window"]), detectors
@@ -111,16 +108,12 @@ def _arrays(part: Any) -> dict[str, np.ndarray]:
     return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
-def _log_tensors(tensors: Mapping[str, np.ndarray], number: int) -> dict[str, dict[str, np.ndarray]]:
-    parts: dict[str, dict[str, np.ndarray]] = {}
+def _restored(values: Mapping[str, Any], number: int, tensors: Mapping[str, np.ndarray]) -> FittedDetectors:
+    arrays: dict[str, dict[str, np.ndarray]] = {}
     for name, array in tensors.items():
         log, part, tensor = name.split(".", 2)
         if log == str(number):
-            parts.setdefault(part, {})[tensor] = array
-    return parts
-
-
-def _restored(values: Mapping[str, Any], arrays: Mapping[str, dict[str, np.ndarray]]) -> FittedDetectors:
+            arrays.setdefault(part, {})[tensor] = array
     layers = arrays["autoencoder"]
     single: dict[str, AnomalyDetector] = {
         "pca": PcaDetector(**arrays["pca"]),
@@ -156,11 +149,8 @@ class DetectorScores:
 
 
 def score_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> DetectorScores:
-    """Score the records of a file by the detectors of a log; None goes by the name of the file.
-
-    Raises:
-        DetectorError: no detectors are fitted, or none for the log.
-        CoordinationError: the file is missing or is not a log.
+    """Score the records of a file by the detectors of a log; None goes by the name of the file. Raises DetectorError:
+    no detectors are fitted, or none for the log. Raises CoordinationError: the file is missing or is not a log.
     """
     window, fitted_logs = load_detectors(detectors)
     log_name = _log_of(path.name, log, sorted(fitted_logs))

@@ -25,13 +25,14 @@ class AnomalyDetector(Protocol):
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Score of each window, from scaled values of shape (windows, records, metrics)."""
+        return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
         """Contribution of each metric to the score, shape (windows, metrics)."""
 
 
 @dataclass(frozen=True)
-class PcaDetector:
+class PcaDetector(AnomalyDetector):
     """Principal component analysis; the score is the squared reconstruction error.
 
     Axes have the shape (components, records * metrics).
@@ -49,9 +50,6 @@ class PcaDetector:
         # at least one direction is left out, or nothing would ever be unusual
         count = min(int(np.searchsorted(explained, settings.variance_kept)) + 1, flat.shape[1] - 1)
         return cls(mean, axes[:count])
-
-    def score(self, windows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
         flat = windows.reshape(len(windows), -1) - self.mean
@@ -138,7 +136,7 @@ def _average_path_length(samples: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class Autoencoder(AnomalyDetector):
     """Autoencoder with a bottleneck, tanh between its layers; the score is the reconstruction error."""
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -174,9 +172,6 @@ class Autoencoder:
             torch.set_num_threads(threads)
         arrays = [(linear_layer.weight.detach().numpy(), linear_layer.bias.detach().numpy()) for linear_layer in linear]
         return cls(tuple((w.astype(np.float64), b.astype(np.float64)) for w, b in arrays))
-
-    def score(self, windows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
         values = windows.reshape(len(windows), -1)
@@ -238,7 +233,6 @@ def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, A
 _ERRORS = 2.0
 """Standard errors that count as a gain. On 34 labelled public series (SKAB) a single one chose
 worse than any fixed detector but the forest."""
-
 DISTURBANCES = ("spike", "shift", "trend", "still")
 
 
@@ -282,11 +276,10 @@ def choose_detector(
 ) -> tuple[str, dict[str, float]]:
     """The detector to use, and every detector's area under the ROC curve.
 
-    Logs seldom say what was unusual. So held-out windows are scored twice, as they are and disturbed,
-    and a detector is better the more often it scores the disturbed window higher (the injection
-    criterion of Goswami and others, ICLR 2023). Another than the first is taken only if it gains more
-    than two standard errors. Windows that overlap are not independent: as many as they have records
-    count for one.
+    Logs seldom say what was unusual. So held-out windows are scored twice, as they are and disturbed, and a detector is
+    better the more often it scores the disturbed window higher (the injection criterion of Goswami and others, ICLR
+    2023). Another than the first is taken only if it gains more than two standard errors. Windows that overlap are not
+    independent: as many as they have records count for one.
     """
     changed = disturbed(windows, settings)
     shares = {name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()}

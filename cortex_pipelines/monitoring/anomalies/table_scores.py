@@ -1,16 +1,14 @@
 """Score the records of a table of measurements, and raise alarms.
 
-A record is as anomalous as the window that ends with it is far from the nearest window that was
-learnt from (a discord: Yankov and others 2008), for several lengths of windows: a spike shows in a
-short one, a beat that is missing in a long one. On 90 simulated series of six families
-the mean of these distances had an average precision of .54, a windowed isolation forest .28
-(``docs/guides/watching.md``).
+A record is as anomalous as the window that ends with it is far from the nearest window that was learnt from (a discord:
+Yankov and others 2008), for several lengths of windows: a spike shows in a short one, a beat that is missing in a long
+one. On 90 simulated series of six families the mean of these distances had an average precision of .54, a windowed
+isolation forest .28 (``docs/guides/watching.md``).
 """
 
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,20 +24,15 @@ from cortex_pipelines.timestamps import moment
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-
 LENGTHS = (5, 10, 20, 40, 80)
 """Records of a window; a factor of 2 apart, because nobody knows how long an anomaly lasts."""
-
 _LEARNT_A_WINDOW = 8  # shortest learnt part, in windows: a longer window than that has nothing to be like
-
 _LEAST_LEARNT = 40
 _MOST_SPREADS = 20.0
 _LIBRARY = 1_500  # windows that a record is compared with; more find little and cost in proportion
-
 _DELAY = 2
 """Learnt parts after which later windows count as usual too. An anomaly that lasts longer than that
 is the new usual."""
-
 _CHUNK = 256
 _FLOOR = 1e-2
 _LEAST_SPREAD = 0.05
@@ -68,8 +61,7 @@ def score_series(values: np.ndarray, learnt: int) -> Scores:
         values: Shape (records, metrics), in time order, without gaps.
         learnt: Records at the beginning that are usual.
 
-    Raises:
-        TableError: too few records are learnt from.
+    Raises TableError: too few records are learnt from.
     """
     if learnt < _LEAST_LEARNT:
         raise TableError(
@@ -83,18 +75,14 @@ def score_series(values: np.ndarray, learnt: int) -> Scores:
     calibrated = learnt - learnt // 3
     lengths = [length for length in LENGTHS if length * _LEARNT_A_WINDOW <= learnt]
     with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
-        parts = [
-            _standardised(distances, calibrated, learnt)
-            for length in lengths
-            for distances in _distances(scaled, length, calibrated, learnt)
-        ]
+        parts = []
+        for length in lengths:
+            for distances in _distances(scaled, length, calibrated, learnt):
+                floor = _FLOOR * float(np.median(distances[calibrated:learnt])) + 1e-9
+                logs = np.log(distances + floor)
+                low, centre, high = np.percentile(logs[calibrated:learnt], [16, 50, 84])
+                parts.append((logs - centre) / max((high - low) / 2, _LEAST_SPREAD))
     return Scores(np.mean(parts, axis=0), calibrated)
-
-
-def _windows(scaled: Floats, length: int) -> Floats:
-    """Window that ends with each record, flat; the first record stands for what came before."""
-    padded = np.concatenate([np.repeat(scaled[:1], length - 1, axis=0), scaled])
-    return np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)
 
 
 def _distances(scaled: Floats, length: int, calibrated: int, learnt: int) -> tuple[Doubles, Doubles]:
@@ -103,22 +91,19 @@ def _distances(scaled: Floats, length: int, calibrated: int, learnt: int) -> tup
     Records from ``calibrated`` up to ``learnt`` are compared only with those before ``calibrated``,
     as if they came later: a window that was learnt from is nearer to its kind than a new one.
     """
-    windows = _windows(scaled, length)
+    # the window that ends with each record; the first record stands for what came before
+    padded = np.concatenate([np.repeat(scaled[:1], length - 1, axis=0), scaled])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)
     fixed, adapted = np.empty(len(windows)), np.empty(len(windows))
-    for part in _chunks(len(windows), (calibrated, learnt)):
+    borders = {0, calibrated, learnt, len(windows)}
+    edges = sorted(borders.union(*(range(begin, end, _CHUNK) for begin, end in pairwise(sorted(borders)))))
+    for part in (slice(begin, end) for begin, end in pairwise(edges)):
         chunk_windows = windows[part].reshape(part.stop - part.start, -1)
         until = calibrated if part.start < learnt else learnt
         fixed[part] = _nearest(windows, chunk_windows, part, range(length - 1, until), length)
         past = range(learnt, max(learnt, part.start - _DELAY * learnt))
         adapted[part] = np.minimum(fixed[part], _nearest(windows, chunk_windows, part, past, length))
     return fixed, adapted
-
-
-def _chunks(count: int, borders: Sequence[int]) -> Iterator[slice]:
-    edges = [0, *borders, count]
-    for begin, end in pairwise(edges):
-        for start in range(begin, end, _CHUNK):
-            yield slice(start, min(start + _CHUNK, end))
 
 
 def _nearest(windows: Floats, queries: Floats, part: slice, library: range, length: int) -> Doubles:
@@ -133,22 +118,11 @@ def _nearest(windows: Floats, queries: Floats, part: slice, library: range, leng
     return np.asarray(np.maximum(squares.min(axis=1), 0.0), dtype=np.float64)
 
 
-def _standardised(distances: Doubles, calibrated: int, learnt: int) -> Doubles:
-    usual = distances[calibrated:learnt]
-    floor = _FLOOR * float(np.median(usual)) + 1e-9
-    logs = np.log(distances + floor)
-    low, centre, high = np.percentile(logs[calibrated:learnt], [16, 50, 84])
-    return np.asarray((logs - centre) / max((high - low) / 2, _LEAST_SPREAD))
-
-
 _ALARM_RATE = 0.01  # share of alarms to keep to
-
 _STEP = 0.002  # how far an alarm moves the rank. Five alarms in a row spend what the rate allows.
-
 _MAX_RATE = 0.1
 """Highest share that is allowed after a long time without an alarm: one in the highest tenth of the
 latest records is the least that an alarm has to be."""
-
 _WINDOW = 2_000  # latest records that a score is compared with
 
 
@@ -192,10 +166,8 @@ class ScoringSummary:
 
 
 def score_table(path: Path, fit_share: float, out: Path) -> ScoringSummary:
-    """Score the records of a CSV file and write ``timestamp,score,alarm``, a line for a line.
-
-    Raises:
-        TableError: the file is not such a table, has too few records, or is the output itself.
+    """Score the records of a CSV file and write ``timestamp,score,alarm``, a line for a line. Raises TableError: the
+    file is not such a table, has too few records, or is the output itself.
     """
     if is_same_file(out, path):
         raise TableError(f"{out} is the table itself; name another file with --out")

@@ -1,8 +1,9 @@
 """Series of workers' metrics, and their windows, split by time and scaled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import polars as pl
 from cortex_pipelines.monitoring.settings import AnomalySettings
 
 EVERYONE = "all"  # subject of records without a worker
+_MEASURED = pl.when("counter").then("rate").otherwise("value")
 
 
 @dataclass(frozen=True)
@@ -30,64 +32,49 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     A missing value is filled by the one before it, or else by the median of the log. Metrics that are
     not numbers or stand in less than this share of the log's records are left out.
     """
-    return [
-        series
-        for _, log in sorted(metrics.group_by("file"), key=lambda item: str(item[0]))
-        if (series := list(_of_log(log, present)))
-    ]
+    logs = []
+    for _, log in sorted(metrics.group_by("file"), key=lambda item: str(item[0])):
+        dated = log.filter(pl.col("occurred_at").is_not_null())
+        least = present * max(dated["event_id"].n_unique(), 1)
+        counts = dated.group_by("metric").agg(count=_MEASURED.count())
+        if used_metrics := counts.filter(pl.col("count") >= least)["metric"].sort().to_list():
+            logs.append(series_of(log, used_metrics))
+    return logs
 
 
 def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[Series]:
     """The series of a log with gaps filled; a metric that never occurs is NaN."""
-    return list(_series(_timed(log), str(log["file"][0]), list(metrics))) if log.height else []
-
-
-def _timed(log: pl.DataFrame) -> pl.DataFrame:
-    measured = pl.when("counter").then("rate").otherwise("value")
-    return log.filter(pl.col("occurred_at").is_not_null()).with_columns(
-        measured.alias("measured"), pl.col("worker").fill_null(EVERYONE)
+    used_rows = log.filter(pl.col("occurred_at").is_not_null(), pl.col("metric").is_in(metrics)).with_columns(
+        pl.col("worker").fill_null(EVERYONE), measured=_MEASURED
     )
-
-
-def _of_log(log: pl.DataFrame, present: float) -> Iterator[Series]:
-    timed = _timed(log)
-    records = timed["event_id"].n_unique()
-    counts = timed.group_by("metric").agg(pl.col("measured").count().alias("count"))
-    used_metrics = counts.filter(pl.col("count") >= present * max(records, 1))["metric"].sort().to_list()
-    if used_metrics:
-        yield from _series(timed, str(log["file"][0]), used_metrics)
-
-
-def _series(timed: pl.DataFrame, file: str, used_metrics: list[str]) -> Iterator[Series]:
-    used_rows = timed.filter(pl.col("metric").is_in(used_metrics))
     counters = used_rows.filter("counter")["metric"].unique().sort().to_list()
     wide = used_rows.pivot("metric", index=["worker", "occurred_at", "byte_offset"], values="measured")
-    missing = [name for name in used_metrics if name not in wide.columns]
+    missing = [name for name in metrics if name not in wide.columns]
     wide = (
         wide.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
         .sort("worker", "occurred_at", "byte_offset")
-        .with_columns(pl.col(used_metrics).forward_fill().over("worker"))
-        .with_columns(pl.col(used_metrics).fill_null(pl.col(used_metrics).median()))
+        .with_columns(pl.col(metrics).forward_fill().over("worker"))
+        .with_columns(pl.col(metrics).fill_null(pl.col(metrics).median()))
     )
-    for (worker,), rows in wide.group_by("worker", maintain_order=True):
-        yield Series(
-            file=file,
+    return [
+        Series(
+            file=str(log["file"][0]),
             subject=str(worker),
-            metrics=tuple(used_metrics),
+            metrics=tuple(metrics),
             times=tuple(rows["occurred_at"]),
-            values=rows.select(used_metrics).to_numpy().astype(np.float64),
+            values=rows.select(metrics).to_numpy().astype(np.float64),
             counters=tuple(counters),
         )
+        for (worker,), rows in wide.group_by("worker", maintain_order=True)
+    ]
 
 
 PARTS = ("train", "threshold", "latest")
 MOST_SPREADS = 50.0  # clip for scaled values, so that a wrong unit does not dominate all other values
-
 _STILL_SPREADS = 4.0
 """Clip for a metric that never moved. How much is much for it is not known, so each movement counts
 as this: enough to be found beside 30 noisy metrics, and not enough to hide a spike in them if it
 moves now and then from then on, as counts of errors do (``docs/guides/watching.md``)."""
-
 _ROUNDING = 1e-9
 _LEAST_SPREAD = 1e-12
 """Least spread as a share of the largest value, and where all of them are 0. Differences of that
@@ -137,6 +124,10 @@ class Windows:
     def __len__(self) -> int:
         return len(self.subjects)
 
+    def row(self, index: int) -> dict[str, Any]:
+        times = {"start": self.starts[index], "end": self.ends[index]}
+        return {"subject": self.subjects[index], **times, "place": index}
+
 
 def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Windows]:
     """Split a log's windows by time into ``PARTS``.
@@ -162,10 +153,9 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
 
 def all_windows(log: Sequence[Series], size: int) -> Windows:
     windows = [
-        (series.subject, series.times[start], series.times[start + size - 1], values)
+        (series.subject, series.times[start], series.times[start + size - 1], series.values[start : start + size])
         for series in log
         for start in range(len(series.times) - size + 1)
-        for values in [series.values[start : start + size]]
     ]
     return _stack_windows(windows, (0, size, len(log[0].metrics)))
 

@@ -20,10 +20,8 @@ from cortex_pipelines.monitoring.drift.kinds import (
 from cortex_pipelines.statistics.significance import holm
 
 Doubles = npt.NDArray[np.float64]
-
 _NEIGHBOURS = 10
 _LEVELLED = 30  # largest eigenvalues of the graph that are cut to the size of the last of them
-
 _EMBEDDING_WEIGHT = 2.0
 _CHARACTERS = 4_000
 _CHUNK = 512
@@ -34,14 +32,13 @@ def compare_texts(
 ) -> TwoSampleTest:
     """Test whether the first texts and the others are of one distribution.
 
-    A permutation test, so its rate of false alarms is exact whatever the texts are. The statistic is
-    the agreement of labels over a graph of nearest neighbours (Schilling 1986; Henze 1988), corrected
-    for hubs (CSLS: Conneau and others 2018), which finds topics that only one sample has. The largest
-    eigenvalues of the graph are cut to one size (a spectral filter, as in Hagrass and others 2024):
-    they belong to what most texts share, such as their form, and would drown the rest. Texts are
-    compared by sentence embeddings and by character n-grams: either misses what the other sees. Over
-    five development corpora this found more than the graph as it is, kernel ridge regression, clusters,
-    and maximum mean discrepancy with several bandwidths.
+    A permutation test, so its rate of false alarms is exact whatever the texts are. The statistic is the agreement of
+    labels over a graph of nearest neighbours (Schilling 1986; Henze 1988), corrected for hubs (CSLS: Conneau and others
+    2018), which finds topics that only one sample has. The largest eigenvalues of the graph are cut to one size (a
+    spectral filter, as in Hagrass and others 2024): they belong to what most texts share, such as their form, and would
+    drown the rest. Texts are compared by sentence embeddings and by character n-grams: either misses what the other
+    sees. Over five development corpora this found more than the graph as it is, kernel ridge regression, clusters, and
+    maximum mean discrepancy with several bandwidths.
 
     Args:
         embeddings: One row a text, of length 1.
@@ -60,7 +57,11 @@ def compare_texts(
         form = _spectral_filter(_neighbours(*parts))
         # both sum to 0 over all texts, so that unequal sizes do no harm
         labels = np.where(order < first, -1 / first, 1 / (len(texts) - first))
-        statistics = _standardised(_statistics(form, labels, permutations, random))
+        statistics = _statistics(form, labels, permutations, random)
+    # in standard deviations; 0 where all are alike, but for rounding
+    spread = float(statistics.std())
+    varied = spread > 1e-9 * float(np.abs(statistics).max())
+    statistics = (statistics - statistics.mean()) / spread if varied else np.zeros_like(statistics)
     reached = float((statistics >= statistics[0] - 1e-9).mean())
     return TwoSampleTest("nearest neighbours, permuted", float(statistics[0]), reached)
 
@@ -120,26 +121,13 @@ def _statistics(form: Doubles, labels: Doubles, permutations: int, random: np.ra
     return np.concatenate(statistics)
 
 
-def _standardised(values: Doubles) -> Doubles:
-    """Values in standard deviations; 0 where all are alike, but for rounding."""
-    spread = float(values.std())
-    if spread <= 1e-9 * float(np.abs(values).max()):
-        return np.zeros_like(values)
-    return np.asarray((values - values.mean()) / spread)
-
-
 LEVEL = 0.01  # chance of any false alarm if nothing has changed
-
 _SEED = 1
 _LEAST_PERMUTATIONS = 1_999
 _PERMUTATIONS_A_COLUMN = 200  # A p-value after Holm's correction can then be half of the level
-
 _MOST_TEXTS = 1_000  # texts of each sample that are compared; the cost grows with their cube
-
 CHARACTERS = 800  # characters of a text that are embedded: about 200 tokens, which bounds the cost
-
 _EXPECTED = 5.0  # smallest expected count of a level for the chi-squared distribution to hold (Cochran 1954)
-
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
@@ -151,7 +139,10 @@ def compare(reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any
     """
     samples = [[flat(record) for record in sample] for sample in (reference, current)]
     names = sorted({name for sample in samples for record in sample for name in record})
-    columns = {name: _column(name, *samples) for name in names}
+    columns = {}
+    for name in names:
+        values = as_values([record.get(name) for sample in samples for record in sample])
+        columns[name] = values[: len(reference)], values[len(reference) :]
     kinds = {name: kind_of(name, *map(_present, column)) for name, column in columns.items()}
     permutations = max(_LEAST_PERMUTATIONS, _PERMUTATIONS_A_COLUMN * len(names) - 1)
     tests = {name: _compare_column(*columns[name], kind, encode, permutations) for name, kind in kinds.items()}
@@ -163,13 +154,6 @@ def compare(reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any
         used, statistic, p_value = (test.test, test.statistic, test.p_value) if test else (None, None, None)
         features.append(Feature(name, kinds[name], used, statistic, p_value, name in drifting))
     return Drift(bool(drifting), len(drifting) / max(len(tested), 1), tuple(features))
-
-
-def _column(
-    name: str, reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]]
-) -> tuple[list[Any], list[Any]]:
-    values = as_values([record.get(name) for record in (*reference, *current)])
-    return values[: len(reference)], values[len(reference) :]
 
 
 def _present(values: Sequence[Any]) -> list[Any]:
@@ -198,30 +182,27 @@ def _compare_values(
     reference: list[Any], current: list[Any], kind: Kind, encode: Encode, permutations: int
 ) -> TwoSampleTest:
     if kind == "number":
-        return _compare_numbers(reference, current)
+        from scipy.stats import ks_2samp
+
+        # an integer may have more digits than a floating-point number can hold
+        numbers = [[min(max(value, -1e300), 1e300) for value in values] for values in (reference, current)]
+        result = ks_2samp(*(np.array(values, dtype=np.float64) for values in numbers))
+        return TwoSampleTest("Kolmogorov-Smirnov", float(result.statistic), float(result.pvalue))
     if kind == "category":
         return _compare_categories(reference, current)
-    first, second = _sampled(reference), _sampled(current)
+    first, second = ([values[n] for n in sampled_rows(len(values), _MOST_TEXTS)] for values in (reference, current))
     texts = [as_text(value) for value in (*first, *second)]
     text_rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     embeddings = encode(list(text_rows))[[text_rows[text] for text in texts]]
     return compare_texts(texts, embeddings, len(first), permutations, _SEED)
 
 
-def _sampled(values: list[Any]) -> list[Any]:
-    if len(values) <= _MOST_TEXTS:
-        return values
-    indices = np.random.default_rng(_SEED).choice(len(values), _MOST_TEXTS, replace=False)
-    return [values[n] for n in np.sort(indices)]
-
-
-def _compare_numbers(reference: list[float], current: list[float]) -> TwoSampleTest:
-    from scipy.stats import ks_2samp
-
-    # an integer may have more digits than a floating-point number can hold
-    samples = [[min(max(value, -1e300), 1e300) for value in values] for values in (reference, current)]
-    result = ks_2samp(*(np.array(values, dtype=np.float64) for values in samples))
-    return TwoSampleTest("Kolmogorov-Smirnov", float(result.statistic), float(result.pvalue))
+def sampled_rows(count: int, most: int) -> list[int]:
+    """Rows to compare, in order: all, or so many drawn by a fixed seed."""
+    if count <= most:
+        return list(range(count))
+    indices = np.random.default_rng(_SEED).choice(count, most, replace=False)
+    return [int(index) for index in np.sort(indices)]
 
 
 def _compare_categories(reference: list[Any], current: list[Any]) -> TwoSampleTest:

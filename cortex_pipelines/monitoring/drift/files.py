@@ -10,13 +10,11 @@ import polars as pl
 
 from cortex_pipelines.config import load_parameters_anywhere
 from cortex_pipelines.ingestion.cache import UNPACKING_ERRORS, open_unpacked
-from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
+from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare, sampled_rows
 from cortex_pipelines.monitoring.drift.kinds import Drift
 from cortex_pipelines.retrieval.open_index import open_encoder
 
 _MOST_ROWS = 20_000  # rows of a file that are compared, drawn by a fixed seed
-
-_PARQUET = b"PAR1"
 
 
 class RecordFileError(ValueError):
@@ -24,43 +22,31 @@ class RecordFileError(ValueError):
 
 
 def drift_between(reference: Path, current: Path) -> Drift:
-    """Test which columns have drifted between two files: JSON lines, also packed by gzip, or Parquet.
-
-    Raises:
-        RecordFileError: a file is missing, is neither, or holds no record.
-        WeightsError: a column holds text and the sentence encoder is not on this machine.
+    """Test which columns have drifted between two files: JSON lines, also packed by gzip, or Parquet. Raises
+    RecordFileError: a file is missing, is neither, or holds no record. Raises WeightsError: a column holds text and the
+    sentence encoder is not on this machine.
     """
-    return compare(_records(reference), _records(current), _encode)
 
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        encoder = open_encoder(load_parameters_anywhere())
+        return np.asarray(encoder.encode([text[:CHARACTERS] for text in texts]))
 
-def _encode(texts: Sequence[str]) -> np.ndarray:
-    encoder = open_encoder(load_parameters_anywhere())
-    return np.asarray(encoder.encode([text[:CHARACTERS] for text in texts]))
+    return compare(_records(reference), _records(current), encode)
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise RecordFileError(f"no such file: {path}; expected JSON lines or Parquet")
     with path.open("rb") as file:
-        records = _parquet(path) if file.read(4) == _PARQUET else _json_lines(path)
+        is_parquet = file.read(4) == b"PAR1"
+    try:
+        frame = pl.read_parquet(path) if is_parquet else None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RecordFileError(f"{path} begins like Parquet but cannot be read: {error}") from error
+    records = _json_lines(path) if frame is None else frame[sampled_rows(frame.height, _MOST_ROWS)].to_dicts()
     if not records:
         raise RecordFileError(f"{path} holds no record; at least one is needed")
     return records
-
-
-def _sampled_rows(count: int) -> list[int]:
-    if count <= _MOST_ROWS:
-        return list(range(count))
-    indices = np.random.default_rng(1).choice(count, _MOST_ROWS, replace=False)
-    return [int(index) for index in np.sort(indices)]
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise RecordFileError(f"{path} begins like Parquet but cannot be read: {error}") from error
-    return frame[_sampled_rows(frame.height)].to_dicts()
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
@@ -70,7 +56,7 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
     except UNPACKING_ERRORS as error:
         raise RecordFileError(f"{path} cannot be unpacked: {error}") from error
     records = []
-    for index in _sampled_rows(len(numbered)):
+    for index in sampled_rows(len(numbered), _MOST_ROWS):
         number, line = numbered[index]
         try:
             record = json.loads(line)

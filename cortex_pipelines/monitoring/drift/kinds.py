@@ -52,12 +52,9 @@ class Drift:
 
 
 _FEW = 10  # different numbers up to which a number is a category, like a grade or a status
-
 _FEW_TEXTS = 30
 _REPEATED = 0.1  # different texts, and share of different texts, up to which a text is a category
-
 _NAMES = 0.5  # share of different words up to which a single word is a category, like a city
-
 _IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*")
 _LONGEST_NUMBER = 40
@@ -90,21 +87,14 @@ def as_values(values: Sequence[Any]) -> list[Any]:
     Numbers that stand as text in both samples, in one, or here and there are numbers, and `true` is
     a truth value. Beside numbers, an empty text or a word for nothing is a missing value.
     """
-    if all(_is_truth(value) for value in values if value is not None):
+    if all(str(value).lower() in ("true", "false") for value in values if value is not None):
         return [str(value).lower() == "true" if value is not None else None for value in values]
-    plain = [None if _is_nothing(value) else value for value in values]
+    plain = [None if isinstance(value, str) and value.strip().lower() in _NOTHING else value for value in values]
     present = [value for value in plain if value is not None]
     if not present or not all(_is_number(value) for value in present):
         return list(values)
-    return [None if value is None else _number(value) for value in plain]
-
-
-def _is_truth(value: Any) -> bool:
-    return isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false"))
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING)
+    whole = re.compile(r"\s*[+-]?\d+\s*").fullmatch
+    return [(int(value) if whole(value) else float(value)) if isinstance(value, str) else value for value in plain]
 
 
 def _is_number(value: Any) -> bool:
@@ -118,12 +108,6 @@ def _is_number(value: Any) -> bool:
     )
 
 
-def _number(value: Any) -> int | float:
-    if isinstance(value, int | float):
-        return value
-    return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else float(value)
-
-
 def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
     """Kind of a column; its name tells a time stamp in seconds from another number."""
     values = [*reference, *current]
@@ -133,34 +117,26 @@ def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind
     if all(isinstance(value, date | time | timedelta) for value in values):
         return "time"
     if all(_is_number(value) and not isinstance(value, str) for value in values):
-        if _counts(reference) and _counts(current):
+        # each a whole number above the one before it: a key or a counter
+        if all(
+            len(sample) > _FEW
+            and all(isinstance(value, int) for value in sample)
+            and all(before < after for before, after in pairwise(sample))
+            for sample in (reference, current)
+        ):
             return "identifier"
         if _stamps(name, reference, current):
             return "time"
         return "category" if different <= _FEW else "number"
     if all(is_timestamp(value) for value in values):
         return "time"
-    return _kind_of_words([as_text(value) for value in values], different)
-
-
-def _kind_of_words(values: Sequence[str], different: int) -> Kind:
-    if different <= max(_FEW_TEXTS, _REPEATED * len(values)) and different < _NAMES * len(values):
+    texts = [as_text(value) for value in values]
+    if different <= max(_FEW_TEXTS, _REPEATED * len(texts)) and different < _NAMES * len(texts):
         return "category"
-    if all(_IDENTIFIER.fullmatch(value) for value in values):
+    if all(_IDENTIFIER.fullmatch(text) for text in texts):
         return "identifier"
-    several_words = sum(len(value.split()) > 1 for value in values) / len(values)
-    if several_words < _NAMES and different <= _NAMES * len(values):
-        return "category"
-    return "text"
-
-
-def _counts(values: Sequence[Any]) -> bool:
-    """Whether each number is a whole one above the one before it: a key or a counter."""
-    return (
-        len(values) > _FEW
-        and all(isinstance(value, int) for value in values)
-        and all(before < after for before, after in pairwise(values))
-    )
+    several_words = sum(len(text.split()) > 1 for text in texts) / len(texts)
+    return "category" if several_words < _NAMES and different <= _NAMES * len(texts) else "text"
 
 
 def _stamps(name: str, *samples: Sequence[Any]) -> bool:
