@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks.growth import project_names
 from benchmarks.timing import Spent, Timing, repeat, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.orchestration.nightly import plan_retraining
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines_tests.versioning.growth import begin, project_names
-from cortex_pipelines_tests.versioning.toy import Workbench
+from cortex_pipelines_tests.versioning.toy import Workbench, begin_made
 
 FEW, MANY = 10, 40
 _PEER = "dvc status"
@@ -22,7 +22,7 @@ _PEER = "dvc status"
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Two toy projects, made and committed outside of the timing."""
-    few, many = (dict(_acts(begin(work.root / str(n), project_names(n)), repeats)) for n in (FEW, MANY))
+    few, many = (dict(_acts(begin_made(work.root / str(n), project_names(n)), repeats)) for n in (FEW, MANY))
     return [
         timing
         for action in few

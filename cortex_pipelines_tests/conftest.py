@@ -4,7 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
@@ -14,6 +14,9 @@ from sqlalchemy import Engine, event
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
+
+if TYPE_CHECKING:
+    from cortex_pipelines_tests.versioning.toy import Workbench
 
 # loading Great Expectations takes seconds of each process; its own tests turn it on
 os.environ.setdefault("CORTEX_EXPECTATIONS", "off")
@@ -64,6 +67,14 @@ def default_base(tmp_path_factory: pytest.TempPathFactory) -> tuple[PinnedModel,
     root = of_all_workers(tmp_path_factory) / "default_base"
     root.mkdir(exist_ok=True)
     return PinnedModel(source, resolve_model_pin(source, root)), root
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> "Workbench":
+    """A toy project of its own."""
+    from cortex_pipelines_tests.versioning.toy import Workbench  # which loads Dagster
+
+    return Workbench.create(tmp_path / "p")
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def prompts(name: str | None, variant: str | None, register: bool, as_json: bool
     templates = project_set.variant(variant) if variant else project_set
     numbers: dict[str, int] = {}
     if register:
-        from cortex_pipelines.tracking.prompts import register_templates
+        from cortex_pipelines.tracking.registry import register_templates
 
         numbers = register_templates(root, project_set)
     if name is not None:

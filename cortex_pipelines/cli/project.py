@@ -93,7 +93,7 @@ def resolve() -> None:
 def merge_driver(base: Path, ours: Path, theirs: Path, file: str) -> None:
     """Join BASE, OURS and THEIRS, versions of FILE, into OURS, as git asks a driver to."""
     from cortex_pipelines.versioning.merging.conflicts import Versions
-    from cortex_pipelines.versioning.merging.dvc_lock import join_file
+    from cortex_pipelines.versioning.merging.git_merge import join_file
 
     texts = (path.read_bytes().decode("utf-8") for path in (base, ours, theirs))
     text, notes = join_file(file, Versions(*texts))

@@ -91,7 +91,7 @@ def _certify(path: Path, deletion: str | None) -> None:
 
 
 def _purge(weights: bool) -> None:
-    from cortex_pipelines.orchestration.syncing import sync_project
+    from cortex_pipelines.orchestration.location import sync_project
     from cortex_pipelines.projects import certificate, erase, forget
     from cortex_pipelines.retrieval.notes import project_notes
 
@@ -158,7 +158,7 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
 
 def _sync_and_purge(name: str, purge: bool) -> None:
     """Update Dagster, and purge earlier versions if requested."""
-    from cortex_pipelines.orchestration.syncing import sync_project
+    from cortex_pipelines.orchestration.location import sync_project
     from cortex_pipelines.projects import forget
 
     project, definitions, instance = open_workspace()

@@ -37,7 +37,7 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
     NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
     """
     from cortex_pipelines.orchestration import runs
-    from cortex_pipelines.orchestration.syncing import sync_project
+    from cortex_pipelines.orchestration.location import sync_project
 
     assets, partition = _split_addresses(assets, partition)
     if only_plan:
@@ -75,7 +75,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
     without it all are decided.
     """
     from cortex_pipelines.orchestration import runs
-    from cortex_pipelines.orchestration.syncing import sync_project
+    from cortex_pipelines.orchestration.location import sync_project
     from cortex_pipelines.release.ledger import project_models
     from cortex_pipelines.release.promote import find_model
 
@@ -155,7 +155,7 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
 @click.command(epilog="Example: dvc repro && cortex sync")
 def sync() -> None:
     """Synchronise Dagster, MLflow and the registry's aliases with DVC."""
-    from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
+    from cortex_pipelines.orchestration.location import sync_aliases, sync_project
     from cortex_pipelines.release.promote import sign_released_versions
 
     project, definitions, instance = open_workspace()

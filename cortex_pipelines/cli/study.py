@@ -95,8 +95,7 @@ def table(files: tuple[Path, ...], pictures: Path | None) -> None:
 
     FILES are the study.json of each. Gains are corrected for the number of all their projects.
     """
-    from cortex_pipelines.orchestration.adapter_study.results import read_results
-    from cortex_pipelines.orchestration.adapter_study.tables import answered_picture, saved_picture
+    from cortex_pipelines.orchestration.adapter_study.results import answered_picture, read_results, saved_picture
 
     results = read_results(files)
     _print_tables(results)
@@ -109,6 +108,6 @@ def _print_tables(results: "list[ProjectResult]") -> None:
     if not results:
         say("no project has results yet")
         return
-    from cortex_pipelines.orchestration.adapter_study.tables import TABLES
+    from cortex_pipelines.orchestration.adapter_study.results import TABLES
 
     click.echo("\n\n".join(text for table in TABLES if (text := table(results))))

@@ -1,10 +1,12 @@
-"""Dagster code location: assets, jobs, schedules and the sync sensor of one project."""
+"""Dagster code location of one project: assets, jobs, schedules, and the sync that follows what happened elsewhere."""
 
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -14,23 +16,77 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import AutomationSettings, load_parameters
 from cortex_pipelines.orchestration.nightly import WEEKLY_TAG, nightly_job
 from cortex_pipelines.orchestration.recovery import recover
-from cortex_pipelines.orchestration.syncing import sync_project
+from cortex_pipelines.orchestration.runs import close_dead_runs
+from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.schemas.expectations import profile, validate, write_data_docs
 from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.tracking.experiments import end_dead_runs, find_run, restore_runs
+from cortex_pipelines.tracking.recorded_versions import Key, known_versions
+from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.runs import MlflowTracker
+from cortex_pipelines.tracking.store import entered_again, lost, uses_own_database
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.dagster.instance import follow_projects
+from cortex_pipelines.versioning.dagster.metadata import describe
+from cortex_pipelines.versioning.dagster.staleness import Staleness
+from cortex_pipelines.versioning.dvc.reconcile import DvcView, sync
+from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
-from cortex_pipelines.versioning.materialise import ContractCheck
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
+from cortex_pipelines.versioning.materialise import ContractCheck, Version
+from cortex_pipelines.versioning.project import Project, Stage
 
-_SWITCH = "CORTEX_EXPECTATIONS"
-"""Variable that turns Great Expectations off with ``off``; loading it takes seconds of each process."""
 
-_WATCHED = ("dvc.lock", "params.yaml", "sources.lock", "releases.lock", "dvc.yaml")
+def sync_project(
+    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance, thorough: bool = False
+) -> int:
+    """Report missing versions to Dagster and MLflow; returns the number of events."""
+    close_dead_runs(instance)
+    end_dead_runs(project.root)
+    if sentence := take_out_undeclared(project):
+        _LOG.warning(sentence)
+    ensure_keys(project.root, project_models(project))
+    root, stages = project.root, locked_stages(project.root)
+    missing, entered = set[Key](), set[Key]()
+    # a server is only asked where that is wanted or its records were lost: it may hold many runs
+    if thorough or lost(root) or uses_own_database(root):
+        missing = {
+            (asset.name, partition or "", str(version))
+            for asset in project.graph.order
+            for partition in project.partitions_of(asset)
+            if (version := locked_version(stages, project.address(asset, partition)))
+        } - known_versions(root).keys()
+        if missing and restore_runs(root, missing):
+            missing -= known_versions(root).keys()
 
-Open = Callable[[], tuple[Project, dg.Definitions]]
-Sync = Callable[[Project, dg.Definitions, dg.DagsterInstance], int]
+    def unknown(view: DvcView) -> bool:
+        key = (view.asset.name, view.partition or "", str(view.locked))
+        if view.version != view.locked or key not in missing:
+            return False
+        entered.add(key)
+        return True
+
+    def describe_again(view: DvcView) -> dict[str, Any]:
+        if view.version != view.locked or view.version is None:
+            return {}  # edited by hand: no run made these bytes
+        stage = Stage(project, view.asset, view.partition)
+        run = find_run(root, view.asset.name, view.partition, view.version)
+        version, tracker = Version(view.version, view.made_from, computed=True), MlflowTracker()
+        run_id = run[0] if run else tracker.record(stage, version, "")
+        links = {"mlflow/run_id": run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))}
+        return describe(stage, view.version) | links
+
+    events = sync(project, instance, Staleness(instance, definitions), describe_again, unknown=unknown)
+    if entered:
+        _LOG.warning("MLflow had no run of %d versions of the workspace; they are entered again", len(entered))
+    if lost(root):
+        sync_aliases(project)
+        entered_again(root)
+    return events
+
+
+def sync_aliases(project: Project) -> int:
+    return sum(follow_ledger(project, model) for model in project_models(project))
 
 
 def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.ScheduleDefinition]:
@@ -47,17 +103,7 @@ def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.Sc
     ]
 
 
-def project_job(project: Project) -> dg.Definitions:
-    names = [asset.name for asset in project.graph.order if asset.partitioned]
-    job = dg.define_asset_job(
-        "project_path",
-        selection=dg.AssetSelection.assets(*names),
-        description="All assets of one project, from its repository to the release.",
-    )
-    return dg.Definitions(jobs=[job])
-
-
-def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
+def sync_sensor(root: Path) -> dg.SensorDefinition:
     """Report changes by ``dvc repro``, ``dvc pull`` or a checkout to Dagster."""
 
     @dg.sensor(
@@ -67,12 +113,12 @@ def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
         description="Brings Dagster's view into line with dvc.lock and the workspace.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        project, definitions = open_again()
+        project, definitions = open_location(root)
         follow_projects(context.instance, project)
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:
             return dg.SkipReason("nothing changed since the last check")
-        events = sync(project, definitions, context.instance)
+        events = sync_project(project, definitions, context.instance)
         context.update_cursor(mark)
         return dg.SkipReason(f"{events} versions reported")
 
@@ -81,7 +127,7 @@ def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
 
 def fingerprint(root: Path, names: Sequence[str]) -> str:
     """Fingerprint of lock files and outputs by file metadata, without reading content."""
-    paths = [root / name for name in _WATCHED]
+    paths = [root / name for name in ("dvc.lock", "params.yaml", "sources.lock", "releases.lock", "dvc.yaml")]
     for name in names:
         folder = root / "data" / name
         paths += [folder, *(sorted(folder.iterdir()) if folder.is_dir() else [])]
@@ -92,8 +138,10 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
-    """Hold a table against its relations and the version before, and write the page that says how."""
-    if os.environ.get(_SWITCH) == "off":
+    """Hold a table against its relations and the version before, and write the page that says how; the variable
+    ``CORTEX_EXPECTATIONS`` turns this off, because Great Expectations takes seconds to load.
+    """
+    if os.environ.get("CORTEX_EXPECTATIONS") == "off":
         return ContractCheck(table.name, frame.height)
     profile_file = pages / f"{table.name}.json"
     report = validate(frame, table, read_json(profile_file) or None)
@@ -111,16 +159,17 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
     settings = load_parameters(root).automation
     project = open_project(root)
 
-    def open_again() -> tuple[Project, dg.Definitions]:
-        return open_location(root)
-
     tracker = MlflowTracker()
-    job = nightly_job(project, open_again, tracker, check_table)
-    location = dg.Definitions(
+    job = nightly_job(project, partial(open_location, root), tracker, check_table)
+    project_job = dg.define_asset_job(
+        "project_path",
+        selection=dg.AssetSelection.assets(*(asset.name for asset in project.graph.order if asset.partitioned)),
+        description="All assets of one project, from its repository to the release.",
+    )
+    return project, dg.Definitions(
         assets=build_assets(project, tracker, check_table),
-        jobs=[job],
+        jobs=[job, project_job],
         schedules=schedules(job, settings),
-        sensors=[sync_sensor(open_again, sync_project)],
+        sensors=[sync_sensor(root)],
         executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
-    return project, dg.Definitions.merge(location, project_job(project))

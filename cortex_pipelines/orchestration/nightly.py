@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, log_decision
-from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, decide
+from cortex_pipelines.orchestration.planning import ANYWAY, decide
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
@@ -28,17 +28,13 @@ from cortex_pipelines.versioning.dagster.staleness import Staleness, observe_pin
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import Validate
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, Stage
 
 JOB = "nightly"
 REASON = "nightly run"
 PINS, PLAN, PROMOTE = "move_pins", "plan", "promote"
-OVERRIDE_TAG = {"cortex/retrain": "anyway"}
-"""Run tag that overrides the retraining policy."""
-
-WEEKLY_TAG = {"cortex/schedule": "weekly"}
-"""Run tag of the weekly schedule, which allows longer trainings."""
-
+OVERRIDE_TAG = {"cortex/retrain": "anyway"}  # run tag that overrides the retraining policy
+WEEKLY_TAG = {"cortex/schedule": "weekly"}  # run tag of the weekly schedule, which allows longer trainings
 Open = Callable[[], tuple[Project, dg.Definitions]]
 
 
@@ -53,11 +49,7 @@ def plan_retraining(project: Project, views: list[DvcView]) -> dict[str | None, 
     outdated: set[tuple[str, str | None]] = set()
     for view in views:
         name, partition = view.asset.name, view.partition
-        if view.changed or any(
-            (other.name, key) in outdated
-            for other in project.graph.wiring(name).assets
-            for key in ([partition] if other.partitioned and partition else project.partitions_of(other))
-        ):
+        if view.changed or not outdated.isdisjoint(project.inputs_of(name, partition)):
             outdated.add((name, partition))
     return {
         partition: frozenset(name for name, key in outdated if key == partition)
@@ -96,6 +88,8 @@ class NightlyContext:
     ) -> RetrainingDecision | None:
         """The decision not to retrain the model that an asset is or depends on, or None."""
         project, staleness = self.open_project(context)
+        tags = context.run.tags.items()
+        occasion: Occasion = "weekly" if WEEKLY_TAG.items() <= tags else "nightly"
         for asset in models_of(project.graph):
             model = ReleasedModel(asset, partition)
             is_counterpart = project.graph.assets[asset].partitioned == (partition is not None)
@@ -104,11 +98,13 @@ class NightlyContext:
             key = (context.run_id, model)
             if key not in self._decisions:
                 # let Dagster observe current pins, so it notices settings that changed since
-                pins = project.graph.wiring(asset).pins
-                observe_pins(context.instance, project, pins, partition)
+                observe_pins(context.instance, project, project.graph.wiring(asset).pins, partition)
                 if not staleness.stale(asset, partition):
                     continue  # trained by the run that this one resumes
-                self._decisions[key] = _decide(context, project, model)
+                decision = ANYWAY if OVERRIDE_TAG.items() <= tags else decide(project, model, occasion)
+                log_decision(project.root, model.name, decision, occasion)
+                context.log.info(f"{model.name}: {decision.in_words()}")
+                self._decisions[key] = decision
             if not self._decisions[key].retrain:
                 return self._decisions[key]
         return None
@@ -117,9 +113,12 @@ class NightlyContext:
         self, context: dg.OpExecutionContext, name: str, partition: str | None
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
         project, staleness = self.open_project(context)
-        asset = project.graph.assets[name]
-        is_fresh = partial(_is_fresh, staleness, name, partition)
-        for result in run_step(context, project, asset, partition, self._tracker, self._validate, is_fresh):
+        stage = Stage(project, project.graph.assets[name], partition)
+
+        def is_fresh() -> bool:
+            return not staleness.stale(name, partition)
+
+        for result in run_step(context, stage, self._tracker, self._validate, is_fresh):
             if isinstance(result, dg.AssetCheckResult):
                 yield _evaluation(name, result)
                 continue
@@ -131,19 +130,6 @@ class NightlyContext:
 def models_of(graph: Graph) -> list[str]:
     registered = {asset.registers for asset in graph.order}
     return [asset.name for asset in graph.order if asset.name in registered]
-
-
-def _decide(context: dg.OpExecutionContext, project: Project, model: ReleasedModel) -> RetrainingDecision:
-    tags = context.run.tags.items()
-    occasion: Occasion = "weekly" if WEEKLY_TAG.items() <= tags else "nightly"
-    decision = ANYWAY if OVERRIDE_TAG.items() <= tags else decide(project, model, occasion)
-    log_decision(project.root, model.name, decision, occasion)
-    context.log.info(f"{model.name}: {decision.in_words()}")
-    return decision
-
-
-def _is_fresh(staleness: Staleness, name: str, partition: str | None) -> bool:
-    return not staleness.stale(name, partition)
 
 
 def _evaluation(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
@@ -162,6 +148,7 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
     steps = {asset.name: _asset_op(asset, graph, nightly) for asset in graph.order}
     gates = {asset.name: _promote_op(asset, graph, nightly) for asset in graph.order if asset.registers}
     pins_op, plan_op = _pins_op(project), _plan_op(nightly)
+    of_models = graph.downstream(models_of(graph))
 
     # One process for all steps: separate ones would each spend seconds on imports.
     @dg.job(
@@ -172,7 +159,8 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
     def job() -> None:
         planned = plan_op(pins_op())
         outputs: dict[str, Any] = {}
-        for asset in _monitoring_first(graph):
+        # monitors of a model come before it
+        for asset in sorted(graph.order, key=lambda asset: asset.name in of_models):
             step = partial(_connect_step, steps[asset.name].alias(asset.name), asset, graph, outputs)
             partitioned = asset.partitioned
             outputs[asset.name] = planned.projects.map(step) if partitioned else step(planned.shared)
@@ -182,12 +170,6 @@ def nightly_job(project: Project, open_again: Open, tracker: Tracker, validate: 
                 planned.projects.map(promote) if partitioned else promote(planned.shared)
 
     return job
-
-
-def _monitoring_first(graph: Graph) -> list[VersionedAsset]:
-    """The assets ordered so that monitors of a model come before it."""
-    downstream = graph.downstream(models_of(graph))
-    return sorted(graph.order, key=lambda asset: asset.name in downstream)
 
 
 def _prerequisites(asset: VersionedAsset, graph: Graph) -> list[VersionedAsset]:
@@ -268,28 +250,25 @@ def _asset_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> d
         tags={"cortex/asset": asset.name},
     )
     def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
-        materialised = False
-        decision = nightly.decision_to_skip(context, asset.name, todo.project) if asset.name in todo.names else None
-        if decision is not None:
-            yield dg.AssetObservation(asset.name, partition=todo.project, metadata={"retraining": decision.in_words()})
-            yield dg.Output(None, metadata={"made": materialised, "retraining": decision.in_words()})
-            return
+        metadata: dict[str, Any] = {"made": False}
         if asset.name in todo.names:
-            for event in nightly.refresh(context, asset.name, todo.project):
-                materialised = materialised or isinstance(event, dg.AssetMaterialization)
-                yield event
-        yield dg.Output(None, metadata={"made": materialised})
+            if decision := nightly.decision_to_skip(context, asset.name, todo.project):
+                reasons = {"retraining": decision.in_words()}
+                yield dg.AssetObservation(asset.name, partition=todo.project, metadata=reasons)
+                metadata |= reasons
+            else:
+                for event in nightly.refresh(context, asset.name, todo.project):
+                    metadata["made"] |= isinstance(event, dg.AssetMaterialization)
+                    yield event
+        yield dg.Output(None, metadata=metadata)
 
     return op
 
 
 def _promote_op(asset: VersionedAsset, graph: Graph, nightly: NightlyContext) -> dg.OpDefinition:
     gate_inputs = [other.name for other in graph.order if asset.registers in (other.champion_of, other.watches)]
-    downstream = [
-        other.name
-        for other in graph.order
-        if other.name in graph.downstream(gate_inputs) and other.partitioned in (asset.partitioned, False)
-    ]
+    reached = graph.downstream(gate_inputs)
+    downstream = [o.name for o in graph.order if o.name in reached and o.partitioned in (asset.partitioned, False)]
 
     @dg.op(
         name=f"{JOB}_{PROMOTE}_{asset.registers}",

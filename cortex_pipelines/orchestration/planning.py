@@ -1,34 +1,35 @@
-"""Plan of `cortex run`: stages, their durations, and data excluded by limits."""
+"""Plans of runs: stages, their durations, data excluded by limits, and whether a model is retrained."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.monitoring.policy import Occasion, RetrainingDecision, RetrainingInputs, should_retrain
+from cortex_pipelines.projects.certificate import deletion_requested_since
 from cortex_pipelines.projects.status import count_rows
 from cortex_pipelines.prompts.examples import DATASETS
+from cortex_pipelines.release.ledger import ReleasedModel, champion
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines.tracking.recorded_versions import last_seconds
+from cortex_pipelines.tracking.recorded_versions import last_ends, last_seconds
+from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
-from cortex_pipelines.versioning.lock_file import split_address
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.lock_file import locked_stages, split_address
+from cortex_pipelines.versioning.parameters import CODE, PACKAGES
+from cortex_pipelines.versioning.project import Project, Stage
+from cortex_pipelines.versioning.snapshot import Snapshot
 
-TRAINING_TOKENS_PER_SECOND = 230
-"""Default base in fp32 on two cores; bf16 instructions more than double it."""
-
-TEXTS_PER_SECOND = 4
-"""Texts of an evaluation that the default base scores in fp32 on two cores."""
-
+TRAINING_TOKENS_PER_SECOND = 230  # default base in fp32 on two cores; bf16 instructions more than double it
+TEXTS_PER_SECOND = 4  # texts of an evaluation that the default base scores in fp32 on two cores
 _TEXTS_PER_CHOICE = 26
 """Three kinds of questions with about three answers each, under base and adapter, some again with
 similar code: 7,000 texts if `evaluation.choices` is 266."""
-
 _CONTROL = "general_code"
-
-_CHARACTERS_PER_TOKEN = 3.4
-"""Of prompts and completions under the default base's tokenizer."""
+_CHARACTERS_PER_TOKEN = 3.4  # of prompts and completions under the default base's tokenizer
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,12 @@ def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]
         for partition in project.partitions_of(asset):
             if (asset.name, partition) not in selected:
                 continue
-            inputs = {
-                (other.name, part)
-                for other in project.graph.wiring(asset.name).assets
-                for part in project.partitions_of(other)
-                if partition is None or part in (None, partition)
-            }
-            if (asset.name, partition) in stale or inputs & to_make:
+            inputs = project.inputs_of(asset.name, partition)
+            if (asset.name, partition) in stale or not to_make.isdisjoint(inputs):
                 to_make.add((asset.name, partition))
                 seconds, basis = _estimate_seconds(project, asset.name, partition, durations)
-                rows = _rows_read(project, asset.name, partition)
+                counts = [count_rows(project, *key) for key in inputs if project.output(*key).is_dir()]
+                rows = sum(counts) if counts else None
                 steps.append(PlannedStage(project.address(asset, partition), rows, seconds, basis))
     return steps
 
@@ -94,17 +91,6 @@ def expected_seconds(project: Project, names: Iterable[str], partition: str | No
     durations = last_seconds(project.root)
     durations_of_assets = [_estimate_seconds(project, name, partition, durations)[0] for name in sorted(names)]
     return sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
-
-
-def _rows_read(project: Project, name: str, partition: str | None) -> int | None:
-    counts = [
-        count_rows(project, other.name, part)
-        for other in project.graph.wiring(name).assets
-        for part in project.partitions_of(other)
-        if partition is None or part in (None, partition)
-        if project.output(other.name, part).is_dir()
-    ]
-    return sum(counts) if counts else None
 
 
 def _estimate_seconds(
@@ -161,7 +147,8 @@ def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
             limits: Any = project.effective.section("datasets", name)
             metrics = read_json(project.output(f"{kind}_dataset", name) / "metrics.json")
             count = int(metrics.get("left_out_sample") or 0)
-            if count and _limited(limits, f"{kind}_dataset"):
+            by_kind = limits.max_by_kind.get(f"{kind}_dataset")
+            if count and (by_kind or {limits.max_train, limits.max_validation, limits.max_test} != {None}):
                 yield (
                     f"{name}: {count:,} rows are left out of {kind}_dataset; under "
                     f"projects.{name}.datasets max_train, max_validation, max_test: null and "
@@ -185,38 +172,28 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
             files = pl.read_parquet(
                 folder / "files.parquet", columns=["language", "generated", "licence", "trainable"]
             ).filter(pl.col("language").is_in(LANGUAGES))
-            skipped = pl.read_parquet(folder / "skipped_files.parquet")
-            reasons = [*_untrainable_files(files, name), *_skipped_files(skipped)]
+            reasons = []
+            if generated := int(files["generated"].sum()):
+                words = "generated, compiled, vendored or minified; add the source of what they are made from"
+                reasons.append(f"{generated:,} {words}")
+            unlicensed = files.filter(~pl.col("generated") & ~pl.col("trainable"))
+            licences = unlicensed["licence"].fill_null("none stated").value_counts(sort=True)
+            if licences.height:
+                licence_counts = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
+                reasons.append(
+                    f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences "
+                    f"({licence_counts}); if you may train on them, write it to "
+                    f"projects.{name}.ingestion.trainable_licences"
+                )
+            skipped = pl.read_parquet(folder / "skipped_files.parquet").sort("reason", "path")
+            for (reason,), rows in skipped.group_by("reason", maintain_order=True):
+                first = rows.row(0, named=True)
+                reasons.append(f"{rows.height:,} {reason} (such as {first['path']}: {first['detail']})")
             explanation = f"; left out: {'; '.join(reasons)}" if reasons else ""
             yield (
                 f"{name}: {int(files['trainable'].sum()):,} of its files are code to train on "
                 f"({', '.join(LANGUAGES)}){explanation}"
             )
-
-
-def _untrainable_files(files: pl.DataFrame, name: str) -> Iterator[str]:
-    if generated := int(files["generated"].sum()):
-        yield (f"{generated:,} generated, compiled, vendored or minified; add the source of what they are made from")
-    unlicensed = files.filter(~pl.col("generated") & ~pl.col("trainable"))
-    licences = unlicensed["licence"].fill_null("none stated").value_counts(sort=True)
-    if licences.height:
-        licence_counts = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
-        yield (
-            f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences "
-            f"({licence_counts}); if you may train on them, write it to "
-            f"projects.{name}.ingestion.trainable_licences"
-        )
-
-
-def _skipped_files(skipped: pl.DataFrame) -> Iterator[str]:
-    for (reason,), rows in skipped.sort("reason", "path").group_by("reason", maintain_order=True):
-        path, detail = rows.row(0, named=True)["path"], rows.row(0, named=True)["detail"]
-        yield f"{rows.height:,} {reason} (such as {path}: {detail})"
-
-
-def _limited(settings: Any, name: str) -> bool:
-    limits = (settings.max_train, settings.max_validation, settings.max_test)
-    return limits != (None, None, None) or bool(settings.max_by_kind.get(name))
 
 
 def missing_control(project: Project, name: str) -> Iterator[str]:
@@ -234,3 +211,42 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+FRESH = RetrainingDecision(False, ("nothing that it is made from has changed",))
+ANYWAY = RetrainingDecision(True, ("a person overruled the policy",))
+
+
+def decide(project: Project, model: ReleasedModel, occasion: Occasion) -> RetrainingDecision:
+    settings = load_parameters(project.root).retraining
+    minutes_limit = {"nightly": settings.nightly_minutes, "weekly": settings.weekly_minutes, "person": None}
+    rule = getattr(settings, model.asset)
+    return should_retrain(collect_inputs(project, model), rule, minutes_limit[occasion])
+
+
+def collect_inputs(project: Project, model: ReleasedModel) -> RetrainingInputs:
+    monitor = next(asset for asset in project.graph.order if asset.watches == model.asset)
+    part = model.partition if monitor.partitioned else None
+    metrics: dict[str, Any] = read_json(project.output(monitor.name, part) / "metrics.json")
+    training_end = last_ends(project.root).get((model.asset, model.partition or ""))
+    seconds = expected_seconds(project, project.graph.downstream([model.asset]), model.partition)
+    errors, at_least = metrics.get("errors_since"), metrics.get("errors_since_low")
+    stage = locked_stages(project.root).get(model.address, {})
+    current = snapshot.take(Stage(project, project.graph.assets[model.asset], model.partition))
+    locked = Snapshot({}, stage.get("params") or {})
+    changed = locked.differences(Snapshot({}, current.params)) if stage else []
+    settings = tuple(name.split(":")[-1] for name in changed if name.split(":")[0] not in (CODE, PACKAGES))
+    return RetrainingInputs(
+        trained=project.output(model.asset, model.partition).is_dir(),
+        champion=champion(project.root, model).champion is not None,
+        settings=settings,
+        days=None if training_end is None else (datetime.now(UTC) - training_end).total_seconds() / 86400,
+        new=None if "new" not in metrics else round(metrics["new"]),
+        new_share=metrics.get("new_share"),
+        drifting=round(metrics.get("drifting", 0)),
+        worse=bool(metrics.get("worse")),
+        errors=None if errors is None or at_least is None else (errors, at_least),
+        corrections=None if "corrections" not in metrics else round(metrics["corrections"]),
+        forgotten=deletion_requested_since(project, model, training_end),
+        minutes=None if seconds is None else seconds / 60,
+    )

@@ -45,10 +45,8 @@ _SCRATCH = (
 def recover(root: Path) -> list[str]:
     """Clean up after killed processes; returns a message for each step.
 
-    Files of running processes are not touched.
-
-    Raises:
-        ProjectError: a file is truncated and has no intact copy; gives the command that helps.
+    Files of running processes are not touched. Raises ProjectError: a file is truncated and has no intact copy; gives
+    the command that helps.
     """
     for pattern in _SCRATCH:
         for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
@@ -62,7 +60,14 @@ def recover(root: Path) -> list[str]:
         messages.append(SET_UP)
     messages += renew_databases(root)
     messages += renew_database(root)
-    return [*messages, *_finish_release(root)]
+    if (root / RELEASING).exists():
+        # imported here, since the catalog and MLflow take seconds to load
+        from cortex_pipelines.catalog import open_project
+        from cortex_pipelines.release.promote import finish_release
+
+        if sentence := finish_release(open_project(root)):
+            messages.append(sentence)
+    return messages
 
 
 def _sweep_training(cache: Path) -> None:
@@ -81,14 +86,3 @@ def _sweep_training(cache: Path) -> None:
                 return
         for folder in unfinished:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _finish_release(root: Path) -> list[str]:
-    if not (root / RELEASING).exists():
-        return []
-    # imported here, since the catalog and MLflow take seconds to load
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.release.promote import finish_release
-
-    sentence = finish_release(open_project(root))
-    return [sentence] if sentence else []

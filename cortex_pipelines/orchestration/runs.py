@@ -4,14 +4,14 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 import psutil
 
 from cortex_pipelines.monitoring.policy import RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.nightly import models_of, plan_retraining
-from cortex_pipelines.orchestration.planning import stages_of
-from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, FRESH, decide
+from cortex_pipelines.orchestration.planning import ANYWAY, FRESH, decide, stages_of
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.versioning.dagster.instance import follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
@@ -52,7 +52,9 @@ def run_assets(
         tags={_PROCESS: str(os.getpid())},
     )
     failures = result.get_step_failure_events()
-    if any(map(_is_interrupt, failures)):  # Dagster reports Ctrl-C like any other step failure
+    interrupt = dg.DagsterExecutionInterruptedError.__name__
+    # Dagster reports Ctrl-C like any other step failure
+    if any(error.cls_name == interrupt for event in failures for error in _causes(event)):
         raise KeyboardInterrupt
     failed = {stage_address(str(event.step_key), partition): _message(event) for event in failures}
     materialised = [stage_address(name, partition) for name in names if result.asset_materializations_for_node(name)]
@@ -71,21 +73,19 @@ def close_dead_runs(instance: dg.DagsterInstance) -> int:
     return len(dead)
 
 
-def _is_interrupt(event: dg.DagsterEvent) -> bool:
+def _causes(event: dg.DagsterEvent) -> Iterator[Any]:
     error = event.step_failure_data.error
-    while error and error.cls_name != dg.DagsterExecutionInterruptedError.__name__:
+    while error:
+        yield error
         error = error.cause
-    return error is not None
 
 
 def _message(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return str(data.user_failure_data.description)
-    error = data.error
-    while error and error.cause:
-        error = error.cause
-    return str(error.message).strip() if error else "failed for an unknown reason"
+    *_, first = (None, *_causes(event))
+    return str(first.message).strip() if first else "failed for an unknown reason"
 
 
 def split_by_partitioning(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:
@@ -99,8 +99,7 @@ def split_by_partitioning(project: Project, names: Iterable[str]) -> list[tuple[
         for partitioned in (True, False):
             group: list[str] = []
             for asset in list(remaining):
-                upstream = {other.name for other in project.graph.wiring(asset.name).assets}
-                blocked = upstream & {other.name for other in remaining}
+                blocked = not set(project.graph.wiring(asset.name).assets).isdisjoint(remaining)
                 if asset.partitioned == partitioned and not blocked:
                     group.append(asset.name)
                     remaining.remove(asset)
@@ -131,30 +130,16 @@ def run_stale(
             selected_names = [n for n in names if (n, partition) in selected]
             outdated = project.graph.downstream(n for n in selected_names if (n, partition) in stale)
             outdated = {n for n in selected_names if n in outdated}
-            blocked = _blocked_assets(project, names, partition, missing)
-            runnable = [n for n in names if n in outdated - blocked]
+            unavailable = set(missing)
+            for name in names:
+                if unavailable & {stage_address(*key) for key in project.inputs_of(name, partition)}:
+                    unavailable.add(stage_address(name, partition))
+            runnable = [n for n in names if n in outdated and stage_address(n, partition) not in unavailable]
             if runnable:
                 report(f"{partition or 'all projects'}: {', '.join(runnable)}")
                 outcome += run_assets(project, definitions, instance, runnable, partition)
             missing |= {stage_address(n, partition) for n in outdated} - set(outcome.made)
     return outcome
-
-
-def _blocked_assets(project: Project, names: Iterable[str], partition: str | None, missing: set[str]) -> set[str]:
-    unavailable = set(missing)
-    for name in names:
-        if unavailable & _input_addresses(project, name, partition):
-            unavailable.add(stage_address(name, partition))
-    return {name for name in names if stage_address(name, partition) in unavailable}
-
-
-def _input_addresses(project: Project, name: str, partition: str | None) -> set[str]:
-    return {
-        stage_address(other.name, part)
-        for other in project.graph.wiring(name).assets
-        for part in project.partitions_of(other)
-        if partition is None or part in (None, partition)
-    }
 
 
 def describe_plan(project: Project, models: Sequence[ReleasedModel], anyway: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex_pipelines.projects import backups
-from cortex_pipelines.tracking import schema
+from cortex_pipelines.tracking import store
 from cortex_pipelines.tracking.store import database, is_deleted
 from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.dagster.instance import DATABASES, deleted_databases
@@ -40,7 +40,7 @@ def check_machine(root: Path) -> Iterator[CheckResult]:
     if git_merge.is_repository(root):
         yield CheckResult(
             "git merge driver",
-            git_merge.has_attributes(root) and git_merge.has_driver(root),
+            not git_merge.missing_attributes(root) and git_merge.has_driver(root),
             f"joins lock files of two branches ({git_merge.ATTRIBUTES}, merge.{git_merge.DRIVER})",
             f"bring {git_merge.ATTRIBUTES} back from git; in a clone that has it, any command that "
             "writes, such as `cortex update`, sets the driver up",
@@ -79,7 +79,7 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("whole: .mlflow/mlflow.db", False, "was deleted", reset_remedy)
     for name in deleted_databases(root):
         yield CheckResult(f"whole: .dagster/{name}", False, "was deleted", reset_remedy)
-    if mismatch := schema.mismatch(database(root)):
+    if mismatch := store.mismatch(database(root)):
         remedy = "any other command upgrades it, or says which MLflow is needed"
         yield CheckResult("schema of .mlflow/mlflow.db", False, mismatch, remedy)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]

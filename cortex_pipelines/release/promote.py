@@ -28,8 +28,7 @@ from cortex_pipelines.release.refit import REFIT
 from cortex_pipelines.release.settings import DeploymentSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import sign_version, signed_folder, verify
-from cortex_pipelines.tracking.prompts import register_templates
-from cortex_pipelines.tracking.registry import follow_ledger
+from cortex_pipelines.tracking.registry import follow_ledger, register_templates
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 

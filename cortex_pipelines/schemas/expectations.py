@@ -20,10 +20,7 @@ from cortex_pipelines.schemas.table import Table
 
 Profile = Mapping[str, Any]
 """What a later version is held against: ``rows`` and, by column, shares of values, quartiles or missing values."""
-
-Declared = tuple[str, dict[str, Any]]
-"""Class and arguments of an expectation."""
-
+Declared = tuple[str, dict[str, Any]]  # class and arguments of an expectation
 _COMPARED_FROM = 200  # rows, or present values of a column; distributions of fewer say little
 _VOLUME = 2.0  # a version has at least half and at most twice as many rows as the one before
 _DIVERGENCE = 0.2  # nats of Kullback-Leibler divergence between the shares of a column's values

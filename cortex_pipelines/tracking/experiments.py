@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -15,10 +15,7 @@ from cortex_pipelines.atomic import began_before, write_whole
 from cortex_pipelines.tracking.recorded_versions import Key
 from cortex_pipelines.tracking.store import DATABASES, artifact_root, open_client, tracking_uri
 
-FORGOTTEN = "forgotten"
-"""Tag of runs that were deleted for good reason: they are never restored."""
-
-_DELETED = "deleted"
+FORGOTTEN = "forgotten"  # tag of runs that were deleted for good reason: they are never restored
 _LOG = logging.getLogger("cortex_pipelines")
 
 
@@ -30,7 +27,7 @@ def experiment_id(root: Path, name: str) -> str:
     """
     client = open_client(root)
     experiment = client.get_experiment_by_name(name)
-    if experiment and _is_usable(root, experiment):
+    if experiment and not is_deleted(experiment) and _has_usable_artifacts(root, experiment):
         return str(experiment.experiment_id)
     with FileLock(root / ".mlflow" / ".experiment.lock"):
         experiment = client.get_experiment_by_name(name)
@@ -39,20 +36,34 @@ def experiment_id(root: Path, name: str) -> str:
         if experiment and _has_usable_artifacts(root, experiment):
             return str(experiment.experiment_id)
         if experiment:
-            _rename(client, experiment)
-        return str(client.create_experiment(name, artifact_location=_artifacts(root, name)))
+            names = (f"{name} ({number})" for number in count(2))
+            free = next(free for free in names if client.get_experiment_by_name(free) is None)
+            client.rename_experiment(experiment.experiment_id, free)
+            _LOG.warning(
+                "MLflow: the experiment %s was created by hand and keeps its artifacts where only MLflow's "
+                "page can write (%s); it is now called %s",
+                *(name, experiment.artifact_location, free),
+            )
+        location = None  # a server's own
+        if tracking_uri(root).startswith(DATABASES):  # its default would be a folder in the current directory
+            artifact_base = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or artifact_root(root)
+            location = f"{artifact_base.rstrip('/')}/{name}"
+        return str(client.create_experiment(name, artifact_location=location))
 
 
 def experiment_ids(root: Path) -> list[str]:
-    return [str(experiment.experiment_id) for experiment in _all(root) if not is_deleted(experiment)]
+    return [number for number, experiment in all_experiments(root).items() if not is_deleted(experiment)]
 
 
 def all_experiments(root: Path) -> dict[str, Any]:
-    return {str(experiment.experiment_id): experiment for experiment in _all(root)}
+    from mlflow.entities import ViewType
+
+    experiments = pages(open_client(root).search_experiments, view_type=ViewType.ALL, max_results=1000)
+    return {str(experiment.experiment_id): experiment for experiment in experiments}
 
 
 def is_deleted(entity: Any) -> bool:
-    return bool(entity.lifecycle_stage == _DELETED)
+    return bool(entity.lifecycle_stage == "deleted")
 
 
 def restore_experiment(root: Path, experiment: Any) -> None:
@@ -64,35 +75,28 @@ def restore_experiment(root: Path, experiment: Any) -> None:
     _LOG.warning("MLflow: the experiment %s had been deleted; it is restored with its runs", experiment.name)
 
 
+def pages(search: Callable[..., Any], **query: Any) -> Iterator[Any]:
+    """All results of a search by MLflow's client."""
+    token = None
+    while True:
+        page = search(**query, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def deleted_runs(root: Path, experiments: list[str], tag: str) -> Iterator[Any]:
     """The deleted runs of some experiments that have a tag, newest first."""
     from mlflow.entities import ViewType
 
-    token: str | None = ""
-    while token is not None:
-        page = open_client(root).search_runs(
-            experiments,
-            filter_string=f"tags.`{tag}` != ''",
-            run_view_type=ViewType.DELETED_ONLY,
-            max_results=500,
-            page_token=token or None,
-        )
-        token = page.token or None
-        yield from page
-
-
-def _all(root: Path) -> Iterator[Any]:
-    from mlflow.entities import ViewType
-
-    token: str | None = ""
-    while token is not None:
-        page = open_client(root).search_experiments(ViewType.ALL, max_results=1000, page_token=token or None)
-        token = page.token or None
-        yield from page
-
-
-def _is_usable(root: Path, experiment: Any) -> bool:
-    return not is_deleted(experiment) and _has_usable_artifacts(root, experiment)
+    return pages(
+        open_client(root).search_runs,
+        experiment_ids=experiments,
+        filter_string=f"tags.`{tag}` != ''",
+        run_view_type=ViewType.DELETED_ONLY,
+        max_results=500,
+    )
 
 
 def _has_usable_artifacts(root: Path, experiment: Any) -> bool:
@@ -103,32 +107,7 @@ def _has_usable_artifacts(root: Path, experiment: Any) -> bool:
     return ":" in location and not location.startswith("mlflow-artifacts:")
 
 
-def _rename(client: Any, experiment: Any) -> None:
-    names = (f"{experiment.name} ({number})" for number in count(2))
-    free = next(name for name in names if client.get_experiment_by_name(name) is None)
-    client.rename_experiment(experiment.experiment_id, free)
-    _LOG.warning(
-        "MLflow: the experiment %s was created by hand and keeps its artifacts where only MLflow's "
-        "page can write (%s); it is now called %s",
-        experiment.name,
-        experiment.artifact_location,
-        free,
-    )
-
-
-def _artifacts(root: Path, experiment: str) -> str | None:
-    """Artifact location of an experiment; None for a server's own.
-
-    A database has none: MLflow's default would be a folder in the current directory.
-    """
-    if tracking_uri(root).startswith(DATABASES):
-        if artifact_base := os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT"):
-            return f"{artifact_base.rstrip('/')}/{experiment}"
-        return f"{artifact_root(root)}{experiment}"
-    return None
-
-
-_VERSION, _MISSING = "dvc_md5", "RESOURCE_DOES_NOT_EXIST"
+_VERSION = "dvc_md5"
 
 
 def find_run(root: Path, name: str, partition: str | None, version: str) -> tuple[str, dict[str, str]] | None:
@@ -144,12 +123,16 @@ def find_run(root: Path, name: str, partition: str | None, version: str) -> tupl
 
 def get_run(root: Path, run_id: str) -> Any | None:
     """A run, deleted or not; None if it is gone for good."""
+    return unless_missing(lambda: open_client(root).get_run(run_id))
+
+
+def unless_missing(get: Callable[[], Any]) -> Any | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return open_client(root).get_run(run_id)
+        return get()
     except MlflowException as error:
-        if error.error_code != _MISSING:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
 

@@ -2,13 +2,12 @@
 
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cortex_pipelines.tracking.experiments import find_run, restore_runs
 from cortex_pipelines.tracking.recorded_versions import Key
 from cortex_pipelines.tracking.registry import resolve
-from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.project import Project
 
@@ -27,14 +26,7 @@ class LineageNode:
     made_from: list["LineageNode"] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "partition": self.partition,
-            "version": self.version,
-            "run_id": self.run_id,
-            "git_commit": self.git_commit,
-            "made_from": [node.to_json() for node in self.made_from],
-        }
+        return asdict(self)
 
 
 def lineage(project: Project, reference: str) -> LineageNode:
@@ -48,63 +40,46 @@ def lineage(project: Project, reference: str) -> LineageNode:
 
 def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> LineageNode:
     while True:
-        walk = LineageWalker(project)
-        tree = walk.node(asset, partition, version)
-        if not restore_runs(project.root, walk.missing):
+        missing: set[Key] = set()
+        tree = _node(project, asset, partition, version, set(), missing)
+        if not restore_runs(project.root, missing):
             break
-    if walk.missing:
+    if missing:
         _LOG.warning(
             "MLflow has no run of %s, so what it was made from is unknown; `cortex sync` enters "
             "again what is in the workspace",
-            ", ".join(sorted(stage_address(name, part or None) for name, part, _ in walk.missing)),
+            ", ".join(sorted(stage_address(name, part or None) for name, part, _ in missing)),
         )
     return tree
 
 
-class LineageWalker:
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._seen: set[tuple[str, str | None, str]] = set()
-        self.missing: set[Key] = set()
-
-    def node(self, name: str, partition: str | None, version: str) -> LineageNode:
-        run = find_run(self._project.root, name, partition, version)
-        if run is None:
-            self.missing.add((name, partition or "", version))
-            return LineageNode(name, partition, version)
-        run_id, tags = run
-        node = LineageNode(name, partition, version, run_id, tags.get("git_commit", ""))
-        if (name, partition, version) in self._seen:
-            return node
-        self._seen.add((name, partition, version))
-        node.made_from = [*self._inputs(tags, name, partition), *self._pins(tags, partition)]
-        if "parent" in tags:  # an earlier version of the same model
-            node.made_from.append(self.node(name, partition, tags["parent"]))
+def _node(
+    project: Project, name: str, partition: str | None, version: str, seen: set[Key], missing: set[Key]
+) -> LineageNode:
+    key = (name, partition or "", version)
+    run = find_run(project.root, name, partition, version)
+    if run is None:
+        missing.add(key)
+        return LineageNode(name, partition, version)
+    run_id, tags = run
+    node = LineageNode(name, partition, version, run_id, tags.get("git_commit", ""))
+    if key in seen:
         return node
-
-    def _inputs(self, tags: dict[str, str], name: str, partition: str | None) -> list[LineageNode]:
-        graph: Graph = self._project.graph
-        nodes = []
-        for other in graph.wiring(name).assets:
-            parts = {
-                key.partition("/")[2]: value
-                for key, value in sorted(tags.items())
-                if key.startswith(f"input.{other.name}/")
-            }
-            if parts:
-                nodes += [self.node(other.name, part, value) for part, value in parts.items()]
-            elif f"input.{other.name}" in tags:
-                input_partition = partition if other.partitioned else None
-                nodes.append(self.node(other.name, input_partition, tags[f"input.{other.name}"]))
-        return nodes
-
-    def _pins(self, tags: dict[str, str], partition: str | None) -> list[LineageNode]:
-        pins = self._project.graph.pins
-        return [
-            LineageNode(name, partition if pins[name].partitioned else None, json.loads(value))
-            for key, value in sorted(tags.items())
-            if (name := key.removeprefix("pin.")) in pins
-        ]
+    seen.add(key)
+    inputs: list[tuple[str, str | None, str]] = []
+    for other in project.graph.wiring(name).assets:
+        prefix = f"input.{other.name}/"
+        parts = [(other.name, tag.removeprefix(prefix), tags[tag]) for tag in sorted(tags) if tag.startswith(prefix)]
+        if not parts and f"input.{other.name}" in tags:
+            parts = [(other.name, (partition or "") if other.partitioned else "", tags[f"input.{other.name}"])]
+        inputs += [(input_name, part or None, value) for input_name, part, value in parts]
+    node.made_from = [_node(project, *each, seen, missing) for each in inputs]
+    for tag, value in sorted(tags.items()):
+        if pin := project.graph.pins.get(tag.removeprefix("pin.")):
+            node.made_from.append(LineageNode(pin.name, partition if pin.partitioned else None, json.loads(value)))
+    if "parent" in tags:  # an earlier version of the same model
+        node.made_from.append(_node(project, name, partition, tags["parent"], seen, missing))
+    return node
 
 
 def render(node: LineageNode, indent: str = "") -> str:

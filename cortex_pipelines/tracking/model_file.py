@@ -8,7 +8,6 @@ from typing import Any
 
 _EXAMPLE = "input_example.json"
 _LOADER = "cortex_pipelines.serving.pyfunc"
-
 FILES, SIGNATURE = "files", "signature"
 """Folders beside ``MLmodel``: what DVC versions, and what proves that it is that."""
 

@@ -17,7 +17,7 @@ from cortex_pipelines.release.loading import base_of, parent_of
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.signing.manifest import MANIFEST, Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import SIGNED, sign_version, signed_folder
-from cortex_pipelines.tracking.experiments import experiment_id, find_run
+from cortex_pipelines.tracking.experiments import experiment_id, find_run, unless_missing
 from cortex_pipelines.tracking.model_file import (
     FILES,
     SIGNATURE,
@@ -34,13 +34,9 @@ from cortex_pipelines.versioning.project import Project
 
 DIGEST, ASSET, PARTITION = "dvc_md5", "model_asset", "partition"
 """Tags that say what a version is; the others say what was thought of it."""
-
-LOCKS = ("params.yaml", "sources.lock", "dvc.lock")
-"""Files that a version is reproduced from, logged to its run."""
-
+LOCKS = ("params.yaml", "sources.lock", "dvc.lock")  # files that a version is reproduced from, logged to its run
 _MODEL_FILE = "MLmodel"
 _DELETED_WEIGHTS = "weights"  # tag of a version whose files `cortex forget` deleted
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
 _LOG = logging.getLogger("cortex_pipelines")
 
 
@@ -94,7 +90,12 @@ def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
     """
     number = find_version(project, model.name, md5)
     if number is None:
-        number = enter_version(project, model, md5, _run_of(project, model, md5))
+        folder = verdict_folder(project.root, model)
+        verdict = read_verdict(folder)
+        release = content_md5(folder) if verdict and verdict["model_version"] == md5 else None
+        run = release and find_run(project.root, f"{model.asset}_release", model.partition, release)
+        run = run or find_run(project.root, model.asset, model.partition, md5)
+        number = enter_version(project, model, md5, run[0] if run else None)
         _LOG.warning(
             "MLflow's registry lacked version %s of %s; it is entered as %s/%s", *(md5, model.name, model.name, number)
         )
@@ -151,28 +152,11 @@ def log_model(root: Path, metadata: ModelMetadata, folder: Path, signed: Path) -
 
 
 def find_logged_model(client: Any, model_id: str) -> Any | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_logged_model(model_id)
-    except MlflowException as error:
-        if error.error_code != _MISSING:
-            raise
-        return None
+    return unless_missing(lambda: client.get_logged_model(model_id))
 
 
 def parent_tag(folder: Path) -> dict[str, str]:
-    parent = parent_of(folder)
-    return {"parent": parent} if parent else {}
-
-
-def _run_of(project: Project, model: ReleasedModel, md5: str) -> str | None:
-    folder = verdict_folder(project.root, model)
-    verdict = read_verdict(folder)
-    release = content_md5(folder) if verdict and verdict["model_version"] == md5 else None
-    run = release and find_run(project.root, f"{model.asset}_release", model.partition, release)
-    run = run or find_run(project.root, model.asset, model.partition, md5)
-    return run[0] if run else None
+    return {"parent": parent} if (parent := parent_of(folder)) else {}
 
 
 def _own_tags(model: ReleasedModel, md5: str) -> dict[str, str]:
@@ -184,10 +168,8 @@ def _set_missing(project: Project, version: Any, tags: Mapping[str, str]) -> dic
     for key, value in missing.items():
         open_client(project.root).set_model_version_tag(version.name, version.version, key, value)
     if missing:
-        _LOG.warning(
-            "MLflow's registry: the tags %s of %s/%s had been removed; they are set again",
-            *(", ".join(sorted(missing)), version.name, version.version),
-        )
+        words = (", ".join(sorted(missing)), version.name, version.version)
+        _LOG.warning("MLflow's registry: the tags %s of %s/%s had been removed; they are set again", *words)
     return missing
 
 
@@ -225,7 +207,13 @@ def _restore_files(project: Project, model: ReleasedModel, version: Any, md5: st
     if str(version.source).startswith("runs:"):
         return  # nothing that a release entered
     artifacts = _artifacts(project.root, version)
-    if not _expected_files(project.root, model, md5) - set(_list_files(artifacts)):
+    expected = {f"{SIGNATURE}/{name}" for name in SIGNED} | ({_MODEL_FILE} if model.asset in SIGNATURES else set())
+    try:
+        manifest = (signed_folder(project.root, model.name, md5) / MANIFEST).read_bytes()
+        expected |= {f"{FILES}/{name}" for name in Manifest.from_bytes(manifest).files}
+    except (OSError, UntrustedModelError):
+        pass  # without a manifest, nothing says which files there were
+    if expected <= set(_list_files(artifacts)):
         return
     folder = model_folder(project, model.asset, model.partition, md5)
     signed = sign_version(project.root, folder, model.name, md5, base_of(folder))
@@ -240,18 +228,6 @@ def _restore_files(project: Project, model: ReleasedModel, version: Any, md5: st
         "MLflow's registry: files of %s/%s were missing; they are copied there again from DVC",
         *(model.name, version.version),
     )
-
-
-def _expected_files(root: Path, model: ReleasedModel, md5: str) -> set[str]:
-    """Paths that a version's artifacts have to hold, as far as its manifest is there."""
-    expected = {f"{SIGNATURE}/{name}" for name in SIGNED}
-    if model.asset in SIGNATURES:
-        expected.add(_MODEL_FILE)
-    try:
-        manifest = Manifest.from_bytes((signed_folder(root, model.name, md5) / MANIFEST).read_bytes())
-    except (OSError, UntrustedModelError):
-        return expected
-    return expected | {f"{FILES}/{name}" for name in manifest.files}
 
 
 def _list_files(artifacts: Any, folder: str | None = None) -> Iterator[str]:

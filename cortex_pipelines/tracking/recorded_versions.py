@@ -8,8 +8,7 @@ from typing import Any
 
 from cortex_pipelines.tracking.store import database, database_uri, tracking_uri
 
-Key = tuple[str, str, str]
-"""Asset, partition (empty if it has none) and version."""
+Key = tuple[str, str, str]  # asset, partition (empty if it has none) and version
 
 _RUNS = """
 SELECT asset.value, partition.value, version.value, runs.run_uuid
@@ -39,44 +38,43 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
     """
     if tracking_uri(root) != database_uri(root):
         return _versions_from_client(root)
+    runs, output_digests = _rows(root, "inputs", _RUNS, _DIGESTS)
+    digests = dict(output_digests)
+    return {(asset, partition, version): (run, digests.get(run)) for asset, partition, version, run in runs}
+
+
+def _rows(root: Path, table: str, *queries: str) -> list[list[Any]]:
+    """What queries to the project's own database find; nothing if runs are elsewhere."""
     path = database(root)
-    if not path.exists():
-        return {}
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'inputs'").fetchone():
-            return {}  # a process is about to create it
-        digests = dict(connection.execute(_DIGESTS))
-        versions: dict[Key, tuple[str, str | None]] = {}
-        for asset, partition, version, run in connection.execute(_RUNS):
-            versions[asset, partition, version] = (run, digests.get(run))
-    return versions
+    if tracking_uri(root) == database_uri(root) and path.exists():
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            # else a process is about to create it
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                return [connection.execute(query).fetchall() for query in queries]
+    return [[] for _ in queries]
 
 
 def _versions_from_client(root: Path) -> dict[Key, tuple[str, str | None]]:
-    from cortex_pipelines.tracking.experiments import experiment_ids
+    from cortex_pipelines.tracking.experiments import experiment_ids, pages
     from cortex_pipelines.tracking.store import open_client
 
     versions: dict[Key, tuple[str, str | None]] = {}
-    token: str | None = ""
-    while token is not None:
-        page = open_client(root).search_runs(
-            experiment_ids(root),
-            filter_string="attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time ASC"],
-            max_results=500,
-            page_token=token or None,
-        )
-        token = page.token or None
-        for run in page:
-            tags = run.data.tags
-            if "dvc_md5" in tags and "asset_key" in tags:
-                digests = [
-                    dataset_input.dataset.digest
-                    for dataset_input in (run.inputs.dataset_inputs if run.inputs else ())
-                    if any(tag.value == "output" for tag in dataset_input.tags)
-                ]
-                key = (tags["asset_key"], tags.get("partition", ""), tags["dvc_md5"])
-                versions[key] = (str(run.info.run_id), digests[0] if digests else None)
+    for run in pages(
+        open_client(root).search_runs,
+        experiment_ids=experiment_ids(root),
+        filter_string="attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time ASC"],
+        max_results=500,
+    ):
+        tags = run.data.tags
+        if "dvc_md5" in tags and "asset_key" in tags:
+            digests = [
+                dataset_input.dataset.digest
+                for dataset_input in (run.inputs.dataset_inputs if run.inputs else ())
+                if any(tag.value == "output" for tag in dataset_input.tags)
+            ]
+            key = (tags["asset_key"], tags.get("partition", ""), tags["dvc_md5"])
+            versions[key] = (str(run.info.run_id), digests[0] if digests else None)
     return versions
 
 
@@ -88,8 +86,7 @@ JOIN tags AS partition ON partition.run_uuid = runs.run_uuid AND partition.key =
 WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED' AND runs.end_time IS NOT NULL
 ORDER BY runs.start_time, runs.run_uuid
 """
-_SHORTEST = 0.5
-"""Shorter runs were recorded afterwards, for what `dvc repro` made."""
+_SHORTEST = 0.5  # shorter runs were recorded afterwards, for what `dvc repro` made
 
 
 def last_seconds(root: Path) -> dict[tuple[str, str], float]:
@@ -97,20 +94,11 @@ def last_seconds(root: Path) -> dict[tuple[str, str], float]:
 
     Runs that MLflow keeps on a server are not looked at: they may be those of other machines.
     """
-    rows = _finished(root)
+    (rows,) = _rows(root, "tags", _SECONDS)
     return {(asset, part): seconds for asset, part, seconds, _ in rows if seconds >= _SHORTEST}
 
 
 def last_ends(root: Path) -> dict[tuple[str, str], datetime]:
     """When the last run of each asset and partition ended, as far as it was run here."""
-    return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end in _finished(root)}
-
-
-def _finished(root: Path) -> list[Any]:
-    path = database(root)
-    if tracking_uri(root) != database_uri(root) or not path.exists():
-        return []
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tags'").fetchone():
-            return []
-        return connection.execute(_SECONDS).fetchall()
+    (rows,) = _rows(root, "tags", _SECONDS)
+    return {(asset, part): datetime.fromtimestamp(end / 1000, UTC) for asset, part, _, end in rows}

@@ -1,4 +1,4 @@
-"""The model registry, written by releases and promotions, never read by assets."""
+"""The registries of models and prompts, written by releases and promotions, never read by assets."""
 
 import logging
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cortex_pipelines.prompts.templates import Templates
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import model_roles, verdict_folder
 from cortex_pipelines.tracking.experiments import get_run
@@ -22,32 +23,28 @@ from cortex_pipelines.tracking.model_versions import (
     restore_version,
 )
 from cortex_pipelines.tracking.store import open_client
-from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.materialise import Version
-from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.project import Project, ProjectError, Stage
 
 CHALLENGER, CANARY, CHAMPION = "challenger", "canary", "champion"
 _ALIASES = (CHALLENGER, CANARY, CHAMPION)
 _GAIN = ("improvement", "improvement_low", "improvement_high")
 """Figures of a verdict that become tags: the gain over the reference, with its interval."""
-
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def register(project: Project, asset: VersionedAsset, partition: str | None, version: Version, run_id: str) -> str:
+def register(stage: Stage, version: Version, run_id: str) -> str:
     """Register a model with its files and the files needed to reproduce it.
 
-    A version that is registered already (same DVC hash) only gets the new verdict.
-
-    Returns:
-        The version's number in the registry.
+    A version that is registered already (same DVC hash) only gets the new verdict. Returns the version's number in the
+    registry.
     """
-    model = str(asset.registers)
+    project, partition, model = stage.project, stage.partition, str(stage.asset.registers)
     name = model_name(model, partition)
-    verdict = read_json(project.output(asset.name, partition) / "verdict.json")
+    verdict = read_json(stage.output / "verdict.json")
     md5 = str(verdict["model_version"])
     client = open_client(project.root)
     number = enter_version(project, ReleasedModel(model, partition), md5, run_id)
@@ -68,12 +65,9 @@ def _verdict_tags(verdict: Mapping[str, Any], release: str) -> dict[str, str]:
 
 
 def evolution(project: Project, model: ReleasedModel) -> Iterator[tuple[str, str, str, str, str]]:
-    """The registered versions of a model, the newest first.
-
-    Yields:
-        Name with number, when it was registered (ISO 8601 in UTC), the version that its training continued from, its
-        gain over what it was compared with (with the interval), and what became of it: its stage, or else the gate's
-        verdict.
+    """The registered versions of a model, the newest first. Yields name with number, when it was registered (ISO 8601
+    in UTC), the version that its training continued from, its gain over what it was compared with (with the interval),
+    and what became of it: its stage, or else the gate's verdict.
     """
     client = open_client(project.root)
     versions = client.search_model_versions(f"name = '{model.name}'")
@@ -94,56 +88,40 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     """Set aliases and tags from releases.lock and the newest verdict.
 
     Every released version has the tags ``semantic_version`` and ``stage``: ``champion``, ``canary``, or ``archived``.
-    Versions that have an alias are restored if somebody deleted them.
-
-    Returns:
-        How many aliases moved.
+    Versions that have an alias are restored if somebody deleted them. Returns how many aliases moved.
     """
     ledger_roles = model_roles(project.root, model)
-    roles = {alias: _restored(project, model, ledger_roles[alias]) for alias in _ALIASES}
+    roles: dict[str, str | None] = {}
+    for alias in _ALIASES:
+        md5 = ledger_roles[alias]
+        try:
+            roles[alias] = restore_version(project, model, md5) if md5 else None
+        except ProjectError as error:
+            _LOG.warning("MLflow's registry cannot hold %s: %s", model.name, error)
+            roles[alias] = find_version(project, model.name, md5)
     challenger = roles.pop(CHALLENGER)
     if challenger:  # else not judged here, but perhaps elsewhere
         roles[CHALLENGER] = challenger
-        _restore_verdict(project, model, challenger)
-    moved_aliases = sum(_point(project, model.name, alias, number) for alias, number in roles.items())
+        folder = verdict_folder(project.root, model)
+        tags = _verdict_tags(read_json(folder / "verdict.json"), str(content_md5(folder)))
+        if not tags.keys() <= open_client(project.root).get_model_version(model.name, challenger).tags.keys():
+            _set_tags(open_client(project.root), model.name, challenger, tags)
+    client, moved_aliases = open_client(project.root), 0
+    for alias, number in roles.items():
+        if _alias(client, model.name, alias) != number:
+            moved_aliases += 1
+            if number is None:
+                client.delete_registered_model_alias(model.name, alias)
+            else:
+                client.set_registered_model_alias(model.name, alias, number)
     stages = dict.fromkeys(ledger_roles["numbers"], "archived")
     stages |= {ledger_roles[alias]: alias for alias in (CANARY, CHAMPION) if ledger_roles[alias]}
     for version, stage in stages.items():
         number = find_version(project, model.name, version)
         if number is not None:  # else released elsewhere, or its files are gone
             tags = {"stage": stage, "semantic_version": ledger_roles["numbers"].get(version, "")}
-            _set_tags(open_client(project.root), model.name, number, tags)
+            _set_tags(client, model.name, number, tags)
     return moved_aliases
-
-
-def _restored(project: Project, model: ReleasedModel, md5: str | None) -> str | None:
-    if md5 is None:
-        return None
-    try:
-        return restore_version(project, model, md5)
-    except ProjectError as error:
-        _LOG.warning("MLflow's registry cannot hold %s: %s", model.name, error)
-        return find_version(project, model.name, md5)
-
-
-def _restore_verdict(project: Project, model: ReleasedModel, number: str) -> None:
-    client, folder = open_client(project.root), verdict_folder(project.root, model)
-    tags = _verdict_tags(read_json(folder / "verdict.json"), str(content_md5(folder)))
-    present = client.get_model_version(model.name, number).tags
-    if not tags.keys() <= present.keys():
-        _set_tags(client, model.name, number, tags)
-
-
-def _point(project: Project, name: str, alias: str, number: str | None) -> bool:
-    client = open_client(project.root)
-    current = _alias(client, name, alias)
-    if current == number:
-        return False
-    if number is None:
-        client.delete_registered_model_alias(name, alias)
-    else:
-        client.set_registered_model_alias(name, alias, number)
-    return True
 
 
 def _set_tags(client: Any, name: str, number: str, tags: Mapping[str, str]) -> None:
@@ -154,13 +132,8 @@ def _set_tags(client: Any, name: str, number: str, tags: Mapping[str, str]) -> N
 def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]:
     """Find a model version by ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
 
-    Without alias or number: the champion if there is one, else the challenger.
-
-    Returns:
-        Name, number and tags.
-
-    Raises:
-        LookupError: no such model, alias or version; names the existing ones.
+    Without alias or number: the champion if there is one, else the challenger. Returns name, number and tags. Raises
+    LookupError: no such model, alias or version; names the existing ones.
     """
     client = open_client(project.root)
     name, alias, number = _parse(reference)
@@ -228,3 +201,28 @@ def _alias(client: Any, name: str, alias: str) -> str | None:
     models = client.search_registered_models(f"name = '{name}'")
     number = models[0].aliases.get(alias) if models else None
     return str(number) if number is not None else None
+
+
+_TAG = "template"  # tag of a prompt's version: the template's version, which answers name, too
+
+
+def register_templates(root: Path, templates: Templates) -> dict[str, int]:
+    """Enter each template, those of variants too, unless its content is there already; returns the registry's number
+    of each.
+    """
+    client, numbers = open_client(root), {}
+    templates_by_name = {f"prompt-{name}": template for name, template in templates.by_name.items()}
+    for variant, changed in templates.variants.items():
+        for name, template in changed.by_name.items():
+            if template != templates[name]:
+                templates_by_name[f"prompt-{name}-{variant}"] = template
+    for name, template in templates_by_name.items():
+        is_known = any(prompt.name == name for prompt in client.search_prompts(f"name = '{name}'"))
+        versions = client.search_prompt_versions(name) if is_known else ()
+        number = next((entry.version for entry in versions if entry.tags.get(_TAG) == template.version), None)
+        if number is None:
+            message = f"{template} of {template.origin}"
+            tags = {_TAG: template.version}
+            number = client.register_prompt(name, template.text, commit_message=message, tags=tags).version
+        numbers[name] = int(number)
+    return numbers

@@ -36,7 +36,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.materialise import Version, input_versions
 from cortex_pipelines.versioning.parameters import CODE, PACKAGES
 from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 OUTPUT, INPUT = "output", "input"
@@ -45,19 +45,10 @@ OUTPUT, INPUT = "output", "input"
 def data_set(asset: VersionedAsset, partition: str | None, digest: str, folder: Path, context: str) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    parts = ("data", asset.name, partition)
-    uri = "/".join(part for part in parts if part)
-    return DatasetInput(
-        Dataset(
-            name=asset.name,
-            digest=digest,
-            source_type="local",
-            source=json.dumps({"uri": uri}),
-            schema=_schema(asset),
-            profile=_profile(asset, folder),
-        ),
-        tags=[InputTag("mlflow.data.context", context)],
-    )
+    source = json.dumps({"uri": "/".join(filter(None, ("data", asset.name, partition)))})
+    schema, profile = _schema(asset), _profile(asset, folder)
+    described = Dataset(asset.name, digest, source_type="local", source=source, schema=schema, profile=profile)
+    return DatasetInput(described, tags=[InputTag("mlflow.data.context", context)])
 
 
 def _schema(asset: VersionedAsset) -> str | None:
@@ -79,11 +70,12 @@ def _schema(asset: VersionedAsset) -> str | None:
 
 
 def _profile(asset: VersionedAsset, folder: Path) -> str | None:
-    rows = {
-        table.name: sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files)
-        for table in asset.tables
-        if (files := _files(folder, table.name))
-    }
+    rows: dict[str, int] = {}
+    for table in asset.tables:
+        single_file = folder / f"{table.name}.parquet"
+        files = [single_file] if single_file.exists() else sorted(folder.glob(f"*/{table.name}.parquet"))
+        if files:
+            rows[table.name] = sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files)
     if not rows:
         return None
     elements = sum(rows.get(table.name, 0) * len(table.columns) for table in asset.tables)
@@ -91,9 +83,15 @@ def _profile(asset: VersionedAsset, folder: Path) -> str | None:
     return json.dumps({**profile, **{f"rows/{name}": count for name, count in rows.items()}})
 
 
-def _files(folder: Path, table: str) -> list[Path]:
-    single_file = folder / f"{table}.parquet"
-    return [single_file] if single_file.exists() else sorted(folder.glob(f"*/{table}.parquet"))
+_MLFLOW_TYPES: dict[Any, str] = {
+    **dict.fromkeys((pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16), "integer"),
+    **dict.fromkeys((pl.Int64, pl.UInt32, pl.UInt64), "long"),
+    pl.Float32: "float",
+    pl.Float64: "double",
+    pl.Boolean: "boolean",
+    pl.Binary: "binary",
+    **dict.fromkeys((pl.Date, pl.Datetime), "datetime"),
+}
 
 
 def _type(dtype: Any) -> Any:
@@ -104,56 +102,31 @@ def _type(dtype: Any) -> Any:
         return Array(_type(dtype.inner))
     if isinstance(dtype, pl.Struct):
         return Object([Property(field.name, _type(field.dtype)) for field in dtype.fields])
-    if dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16):
-        return DataType.integer
-    if dtype.is_integer():
-        return DataType.long
-    mlflow_types = {
-        pl.Float32: DataType.float,
-        pl.Float64: DataType.double,
-        pl.Boolean: DataType.boolean,
-        pl.Binary: DataType.binary,
-    }
-    if isinstance(dtype, pl.Date | pl.Datetime) or dtype in (pl.Date, pl.Datetime):
-        return DataType.datetime
-    return next((data_type for kind, data_type in mlflow_types.items() if dtype == kind), DataType.string)
+    return DataType[_MLFLOW_TYPES.get(dtype.base_type(), "string")]
 
 
 _ARTIFACTS = (
-    "metrics.json",
-    "verdict.json",
-    "report.html",
-    "card.md",
-    "model_card.md",
-    "compliance.json",
-    "comparison.json",
-    "training.json",
+    *("metrics.json", "verdict.json", "report.html", "card.md"),
+    *("model_card.md", "compliance.json", "comparison.json", "training.json"),
 )
 """Small output files that are logged as artifacts."""
-
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 5000
-
 _LOG = logging.getLogger("cortex_pipelines")
 
 
 class MlflowTracker:
-    def begin(
-        self, project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
-    ) -> "OpenRun":
+    def begin(self, stage: Stage, made_from: Snapshot, dagster_run_id: str) -> "OpenRun":
         """Open the run of a materialisation and log system metrics meanwhile.
 
         Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, processor``, ``input.<asset>`` with the
         hash of each input, ``pin.<name>`` with each pin as JSON, and MLflow's own of git and of the source; who ran it
         is nowhere.
         """
-        return _open(project, asset, partition, made_from, dagster_run_id, live=True)
+        return _open(stage, made_from, dagster_run_id, live=True)
 
-    def record(
-        self, project: Project, asset: VersionedAsset, partition: str | None, version: Version, dagster_run_id: str
-    ) -> str:
-        opened = _open(project, asset, partition, version.made_from, dagster_run_id, live=False)
-        return opened.finish(version)
+    def record(self, stage: Stage, version: Version, dagster_run_id: str) -> str:
+        return _open(stage, version.made_from, dagster_run_id, live=False).finish(version)
 
     def link(self, run_id: str) -> str:
         root, experiment = _RUN_LOCATIONS.get(run_id, (Path(), "0"))
@@ -165,9 +138,7 @@ _RUN_LOCATIONS: dict[str, tuple[Path, str]] = {}
 
 @dataclass
 class OpenRun:
-    project: Project
-    asset: VersionedAsset
-    partition: str | None
+    stage: Stage
     run_id: str
     experiment: str
     live: LiveMetrics
@@ -178,38 +149,38 @@ class OpenRun:
         """Record the output, and register its model if it is a release.
 
         Tags are added: ``dvc_md5`` and, of a model, ``parent`` with the version that its training started from, if it
-        did.
-
-        Returns:
-            The run's id.
+        did. Returns the run's id.
         """
         from mlflow.entities import Metric, RunTag
 
         self.watching.close()
         self._require_active(version.made_from)
         client, run_id = self.live.client, self.run_id
-        folder = self.project.output(self.asset.name, self.partition)
+        asset, folder = self.stage.asset, self.stage.output
         timestamp = int(time.time() * 1000)
         tags = {"dvc_md5": version.value, **parent_tag(folder)}
+        figures = {name: value for name, value in read_json(folder / "metrics.json").items() if value is not None}
+        figures |= {f"rows/{check.table}": check.rows for check in version.checks}
+        figures |= {f"observed/{name}": value for name, value in version.observations.items()}
         client.log_batch(
             run_id,
-            metrics=[Metric(k, v, timestamp, 0) for k, v in _metrics(folder, version)],
-            tags=[RunTag(k, v) for k, v in tags.items()],
+            metrics=[Metric(name, float(value), timestamp, 0) for name, value in figures.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
         )
-        client.log_inputs(run_id, [data_set(self.asset, self.partition, version.value, folder, OUTPUT)])
+        client.log_inputs(run_id, [data_set(asset, self.stage.partition, version.value, folder, OUTPUT)])
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 client.log_artifact(run_id, str(folder / name))
         record_curves(client, run_id, timestamp, folder, self.live.written)
         record_trials(client, self.experiment, run_id, folder)
-        if self.asset.registers:
-            register(self.project, self.asset, self.partition, version, run_id)
+        if asset.registers:
+            register(self.stage, version, run_id)
         self._end("FINISHED")
         return run_id
 
     def _require_active(self, made_from: Snapshot) -> None:
         """Restore the run if somebody deleted it meanwhile, or open another in its place."""
-        root = self.project.root
+        root = self.stage.project.root
         run = get_run(root, self.run_id)
         if run is not None and not is_deleted(run.info):
             return
@@ -218,7 +189,7 @@ class OpenRun:
             _LOG.warning("MLflow: run %s was deleted meanwhile; it is restored", self.run_id)
             return
         run_marker(root, self.run_id).unlink(missing_ok=True)
-        new = _open(self.project, self.asset, self.partition, made_from, self.dagster_run_id, live=False)
+        new = _open(self.stage, made_from, self.dagster_run_id, live=False)
         _LOG.warning(
             "MLflow: run %s was deleted for good meanwhile; run %s records what it made", self.run_id, new.run_id
         )
@@ -231,7 +202,7 @@ class OpenRun:
         """
         from mlflow.exceptions import MlflowException
 
-        words = f"{type(error).__name__}: {error}".replace(str(self.project.root), ".")
+        words = f"{type(error).__name__}: {error}".replace(str(self.stage.project.root), ".")
         try:
             self.watching.close()
             for tag in ("error", "mlflow.note.content"):
@@ -242,77 +213,81 @@ class OpenRun:
 
     def _end(self, status: str) -> None:
         self.live.client.set_terminated(self.run_id, status)
-        run_marker(self.project.root, self.run_id).unlink(missing_ok=True)
+        run_marker(self.stage.project.root, self.run_id).unlink(missing_ok=True)
 
 
-def _open(
-    project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str, live: bool
-) -> OpenRun:
+def _open(stage: Stage, made_from: Snapshot, dagster_run_id: str, live: bool) -> OpenRun:
     from mlflow.entities import Param
 
-    client, address = open_client(project.root), project.address(asset, partition)
-    run = client.create_run(
-        experiment_id(project.root, experiment_name(project, asset, partition)),
-        run_name=address,
-        tags=run_tags(project, asset, partition, made_from, dagster_run_id),
-    )
-    run_id, experiment = str(run.info.run_id), str(run.info.experiment_id)
-    _RUN_LOCATIONS[run_id] = (project.root, experiment)
-    note_process(project.root, run_id)
-    metrics = LiveMetrics(client, run_id, f"{asset.name}-{partition}" if partition else asset.name)
-    opened = OpenRun(project, asset, partition, run_id, experiment, metrics, ExitStack(), dagster_run_id)
+    root, partition = stage.project.root, stage.partition
+    client = open_client(root)
+    experiment = experiment_id(root, experiment_name(stage))
+    run = client.create_run(experiment, run_name=stage.address, tags=run_tags(stage, made_from, dagster_run_id))
+    params = [
+        Param(name, str(value)[:_LONGEST_PARAM])
+        for file, values in made_from.params.items()
+        if file.startswith(f"{PARAMETERS}/") and file not in (CODE, PACKAGES)
+        for name, value in _flat(values)
+    ]
+    versions = input_versions(stage, made_from)
+    run_id = str(run.info.run_id)
+    _RUN_LOCATIONS[run_id] = (root, experiment)
+    note_process(root, run_id)
+    metrics = LiveMetrics(client, run_id, model_name(stage.asset.name, partition))
+    opened = OpenRun(stage, run_id, experiment, metrics, ExitStack(), dagster_run_id)
     try:
-        client.log_batch(run_id, params=[Param(k, v) for k, v in _params(made_from)])
-        client.log_inputs(run_id, list(_inputs(project, asset, partition, made_from)))
+        client.log_batch(run_id, params=params)
+        inputs = []
+        for other in stage.wiring.assets:
+            part, folder = partition if other.partitioned else None, root / stage.input_path(other)
+            inputs.append(data_set(other, part, versions[other.name], folder, INPUT))
+        client.log_inputs(run_id, inputs)
         if live:
-            opened.watching.enter_context(live_metrics(metrics, tracking_uri(project.root)))
+            opened.watching.enter_context(live_metrics(metrics, tracking_uri(root)))
     except BaseException as error:
         opened.fail(error)
         raise
     return opened
 
 
-def experiment_name(project: Project, asset: VersionedAsset, partition: str | None) -> str:
+def experiment_name(stage: Stage) -> str:
     """MLflow experiment of an asset.
 
     A model's own runs, and those that judge and release it, are together under the model's name, ``task_router`` or
     ``code_adapter-<project>``; all others are under ``data``, or ``data-<project>``.
     """
-    models = {other.registers for other in project.graph.order if other.registers}
-    for model in sorted(models):
-        family = set(project.graph.downstream([model]))
-        if asset.name in family and project.graph.assets[model].partitioned == asset.partitioned:
-            return model_name(model, partition)
-    return model_name("data", partition)
+    graph, asset = stage.project.graph, stage.asset
+    for model in sorted({other.registers for other in graph.order if other.registers}):
+        if asset.name in graph.downstream([model]) and graph.assets[model].partitioned == asset.partitioned:
+            return model_name(model, stage.partition)
+    return model_name("data", stage.partition)
 
 
-def run_tags(
-    project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot, dagster_run_id: str
-) -> dict[str, str]:
+def run_tags(stage: Stage, made_from: Snapshot, dagster_run_id: str) -> dict[str, str]:
     """Tags that suffice to walk a lineage."""
-    wiring = project.graph.wiring(asset.name)
+    project, asset, partition, wiring = stage.project, stage.asset, stage.partition, stage.wiring
     tags = {
         "dagster_run_id": dagster_run_id,
         "asset_key": asset.name,
         "partition": partition or "",
         "git_commit": git_commit(project.root),
-        "code_version": snapshot.code_version(asset, made_from, wiring.sections),
+        "code_version": snapshot.code_version(stage, made_from),
         "determinism": asset.determinism,
         "processor": processor_type(),
         "workspace": workspace_id(project.root),
         **source_tags(project.root, asset.name, partition),
     }
-    for name, value in input_versions(project, asset, partition, made_from).items():
+    for name, value in input_versions(stage, made_from).items():
         tags[f"input.{name}"] = value
     for other in wiring.assets:
         if other.partitioned and not asset.partitioned:
             for name in project.partitions:
-                part = content_md5(project.output(other.name, name))
-                if part:
+                if part := content_md5(project.output(other.name, name)):
                     tags[f"input.{other.name}/{name}"] = part
-    for pin in (pin for pin in wiring.pins if pin.lock):
-        _, pin_value = snapshot.pinned(pin, made_from, partition)
-        tags[f"pin.{pin.name}"] = json.dumps(pin_value, sort_keys=True)
+    for pin in wiring.pins:
+        if pin.lock:
+            _, pin_value = snapshot.pinned(pin, made_from, partition)
+            tags[f"pin.{pin.name}"] = json.dumps(pin_value, sort_keys=True)
     return tags
 
 
@@ -328,21 +303,22 @@ def processor_type() -> str:
 def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
     """MLflow's standard tags for git and entry point, without credentials and user."""
     command = f"cortex run {name}" + (f" --project {partition}" if partition else "")
+    remote = _git(root, "remote", "get-url", "origin")
+    if not is_url(remote):
+        remote = ""
+    elif "://" in remote:
+        parts = urlsplit(remote)
+        remote = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    else:
+        remote = remote.rpartition("@")[2]
     tags = {
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": command,
         "mlflow.source.git.commit": git_commit(root),
         "mlflow.source.git.branch": _git(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
-        "mlflow.source.git.repoURL": _public(_git(root, "remote", "get-url", "origin")),
+        "mlflow.source.git.repoURL": remote,
     }
     return {key: value for key, value in tags.items() if value}
-
-
-def _public(remote: str) -> str:
-    if not is_url(remote) or "://" not in remote:
-        return remote.rpartition("@")[2] if is_url(remote) else ""
-    parts = urlsplit(remote)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 @lru_cache(maxsize=8)
@@ -355,34 +331,9 @@ def _git(root: Path, *words: str) -> str:
     return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
-def _metrics(folder: Path, version: Version) -> Iterator[tuple[str, float]]:
-    for name, value in read_json(folder / "metrics.json").items():
-        if value is not None:
-            yield name, float(value)
-    for check in version.checks:
-        yield f"rows/{check.table}", float(check.rows)
-    for name, value in version.observations.items():
-        yield f"observed/{name}", float(value)
-
-
-def _params(made_from: Snapshot) -> Iterator[tuple[str, str]]:
-    for file, values in made_from.params.items():
-        if file.startswith(f"{PARAMETERS}/") and file not in (CODE, PACKAGES):
-            for name, value in _flat(values):
-                yield name, str(value)[:_LONGEST_PARAM]
-
-
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _inputs(project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot) -> Iterator[Any]:
-    versions = input_versions(project, asset, partition, made_from)
-    for other in project.graph.wiring(asset.name).assets:
-        input_partition = partition if other.partitioned else None
-        folder = project.root / snapshot.input_path(other, asset, partition)
-        yield data_set(other, input_partition, versions[other.name], folder, INPUT)

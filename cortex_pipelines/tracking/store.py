@@ -10,13 +10,13 @@ import os
 import sqlite3
 import uuid
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.tracking import schema
 from cortex_pipelines.versioning import damaged_files
 from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import STAGE
@@ -25,19 +25,74 @@ from cortex_pipelines.versioning.root import ProjectError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_LOG = logging.getLogger("cortex_pipelines")
+_CHECKED = ".schema"  # file beside the database: the MLflow version and the schema that fits it
 
+
+def upgrade_schema(path: Path) -> list[str]:
+    """Bring a local database of an older schema up to date, with a copy beside it of what was there. Returns what was
+    done, in sentences; empty if the schema fits. To know that, MLflow is imported only after it was updated or the
+    schema changed. Raises ProjectError: a newer MLflow wrote it.
+    """
+    revision = read_revision(path)
+    if revision is None or schema_problem(path, revision) is None:
+        return []
+    import sqlalchemy
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db import utils
+
+    migrations: Any = utils
+    scripts = ScriptDirectory.from_config(migrations._get_alembic_config(""))
+    latest, messages = str(scripts.get_current_head()), []
+    if revision != latest:
+        try:
+            scripts.get_revision(revision)
+        except CommandError as error:
+            raise ProjectError(
+                f"{path} has the schema {revision}, which MLflow {version('mlflow')} does not know: "
+                "install the MLflow that wrote it, or move the file away and run `cortex sync`, which "
+                "enters the versions of the workspace into a new one"
+            ) from error
+        copy = path.with_name(f"mlflow-{revision}.db")
+        with contextlib.closing(sqlite3.connect(path)) as records, contextlib.closing(sqlite3.connect(copy)) as target:
+            records.backup(target)
+        for name in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        migrations._upgrade_db(sqlalchemy.create_engine(f"sqlite:///{path.resolve()}", poolclass=sqlalchemy.NullPool))
+        messages = [f"{path.name} had an older schema and was upgraded; {copy.name} beside it is a copy"]
+    write_whole(path.with_name(_CHECKED), f"{version('mlflow')} {latest}")
+    return messages
+
+
+def read_revision(path: Path) -> str | None:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as records:
+            row = records.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error:
+        return None
+    return str(row[0]) if row else None
+
+
+def schema_problem(path: Path, revision: str) -> str | None:
+    """Why a schema may not fit, in words, as far as that is known without importing MLflow."""
+    mark = path.with_name(_CHECKED)
+    checked = mark.exists() and mark.read_text(encoding="utf-8") == f"{version('mlflow')} {revision}"
+    return None if checked else f"{revision} was not checked with MLflow {version('mlflow')}"
+
+
+def mismatch(path: Path) -> str | None:
+    """The problem of a database's schema that was checked once; None if there is none."""
+    revision = read_revision(path)
+    return schema_problem(path, revision) if revision and path.with_name(_CHECKED).exists() else None
+
+
+_LOG = logging.getLogger("cortex_pipelines")
 UI = "http://127.0.0.1:5000"
 """Address of ``make ui``'s MLflow."""
 
-
 _SERVED = ("postgresql", "mysql", "mssql")
-DATABASES = ("sqlite:", *_SERVED)
-"""Beginnings of tracking URIs that name a database instead of a server."""
-
-_WAIT_SECONDS = 30.0
-"""For a database that something else writes to."""
-
+DATABASES = ("sqlite:", *_SERVED)  # beginnings of tracking URIs that name a database instead of a server
+_WAIT_SECONDS = 30.0  # for a database that something else writes to
 _READY, _LOCK, _LOST = ".initialised", ".initialise.lock", ".lost"
 _LOCATIONS = (
     ("experiments", "artifact_location"),
@@ -56,13 +111,8 @@ def database(root: Path) -> Path:
 def renew_database(root: Path) -> list[str]:
     """Prepare MLflow's database after damage, a deletion or an update of MLflow.
 
-    A damaged one is set aside, a deleted one is noted, and one of an older schema is upgraded.
-
-    Returns:
-        What was done, in sentences.
-
-    Raises:
-        ProjectError: a newer MLflow wrote the database.
+    A damaged one is set aside, a deleted one is noted, and one of an older schema is upgraded. Returns what was done,
+    in sentences. Raises ProjectError: a newer MLflow wrote the database.
     """
     home = root / ".mlflow"
     if not (home / _READY).exists():
@@ -70,7 +120,7 @@ def renew_database(root: Path) -> list[str]:
     with FileLock(home / _LOCK):
         deleted = is_deleted(root)
         if not deleted and damaged_files.database_damage(database(root)) is None:
-            return schema.upgrade(database(root))
+            return upgrade_schema(database(root))
         (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
         if deleted:
             (home / _READY).unlink(missing_ok=True)
@@ -114,13 +164,17 @@ def registry_uri(root: Path) -> str:
 def open_client(root: Path) -> "MlflowClient":
     """MLflow's client for the project.
 
-    First use of a database is serialised: of three processes that create one at once, two fail.
-
-    Raises:
-        ProjectError: the server of the database cannot be used.
+    First use of a database is serialised: of three processes that create one at once, two fail. Raises ProjectError:
+    the server of the database cannot be used.
     """
-    if uses_own_database(root) and not _is_ready(root):
-        _drop_clients()
+    if uses_own_database(root) and not ((root / ".mlflow" / _READY).exists() and database(root).exists()):
+        # the clients of this process would not create the tables of a deleted database
+        connect.cache_clear()
+        from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
+        from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
+
+        for stores in (TrackingStoreRegistry, ModelRegistryStoreRegistry):
+            stores._get_store_with_resolved_uri.cache_clear()
         for sentence in renew_database(root):
             _LOG.warning(sentence)
     return connect(root, tracking_uri(root), registry_uri(root))
@@ -128,20 +182,6 @@ def open_client(root: Path) -> "MlflowClient":
 
 def uses_own_database(root: Path) -> bool:
     return tracking_uri(root) == database_uri(root)
-
-
-def _is_ready(root: Path) -> bool:
-    return (root / ".mlflow" / _READY).exists() and database(root).exists()
-
-
-def _drop_clients() -> None:
-    """Drop the clients of this process, which would not create the tables of a deleted database."""
-    connect.cache_clear()
-    from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
-    from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
-
-    for stores in (TrackingStoreRegistry, ModelRegistryStoreRegistry):
-        stores._get_store_with_resolved_uri.cache_clear()
 
 
 @lru_cache(maxsize=8)
@@ -162,7 +202,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     if tracking != database_uri(root):
         writable = os.access(home, os.W_OK)
         with FileLock(home / _LOCK) if writable else contextlib.nullcontext():
-            return _connect_elsewhere(tracking, registry)
+            return _connect_server(tracking, registry)
     if ready.exists():
         if database(root).exists():
             _follow_folder(root)
@@ -177,27 +217,36 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
-        schema.upgrade(database(root))  # it is new: only noted, so that no command has to look
+        upgrade_schema(database(root))  # it is new: only noted, so that no command has to look
         write_whole(ready, artifact_root(root))
     return client
 
 
-def _connect_elsewhere(tracking: str, registry: str) -> "MlflowClient":
+def _connect_server(tracking: str, registry: str) -> "MlflowClient":
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     for uri in {tracking, registry}:
         if uri.startswith(_SERVED):
-            _reach(uri)
-    with schema.schema_errors():
+            _require_server(uri)
+    try:
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         if tracking.startswith(DATABASES):
             client.search_experiments(max_results=1)
         if registry.startswith(DATABASES):
             client.search_registered_models(max_results=1)
+    except MlflowException as error:
+        if "database schema" not in str(error):
+            raise
+        raise ProjectError(
+            f"the database that MLFLOW_TRACKING_URI names has a schema of another MLflow than "
+            f"{version('mlflow')}: have it backed up, then run "
+            '`mlflow db upgrade "$MLFLOW_TRACKING_URI"` and the same command again'
+        ) from error
     return client
 
 
-def _reach(uri: str) -> None:
+def _require_server(uri: str) -> None:
     """Connect to the server of a database once; MLflow itself would try for minutes."""
     import sqlalchemy
 
@@ -239,35 +288,27 @@ def _follow_folder(root: Path) -> None:
 
     MLflow keeps absolute addresses: the records of a copy would name the original's artifacts, and what is deleted in
     the copy would be deleted there. Those of other projects that keep their records in this database stay. Nothing is
-    written to a project that is read-only.
-
-    Raises:
-        ProjectError: the database cannot be written to now.
+    written to a project that is read-only. Raises ProjectError: the database cannot be written to now.
     """
     ready, current = root / ".mlflow" / _READY, artifact_root(root)
-    if ready.read_text() == current or not os.access(database(root), os.W_OK):
+    if ready.read_text() in ("", current) or not os.access(database(root), os.W_OK):
         return
-    with FileLock(root / ".mlflow" / _LOCK):
-        former = ready.read_text()
-        if former:  # written from the first version on that follows its folder
-            _rename_artifacts(root, former, current)
-        write_whole(ready, current)
-
-
-def _rename_artifacts(root: Path, former: str, current: str) -> None:
     replacement = "{1} = ? || substr({1}, ?) WHERE substr({1}, 1, ?) = ?"
     changes = [("UPDATE {0} SET " + replacement).format(*column) for column in _LOCATIONS]  # nosec B608
-    try:
-        with contextlib.closing(sqlite3.connect(database(root), _WAIT_SECONDS)) as records, records:
-            for change in changes:
-                records.execute(change, (current, len(former) + 1, len(former), former))
-    except sqlite3.OperationalError as error:
-        raise ProjectError(
-            f"this project came from another folder, and {database(root).relative_to(root)} cannot "
-            f"be made to name its files here ({error}): try again when nothing else uses it"
-        ) from error
-    except sqlite3.DatabaseError:
-        return  # damaged: whoever reads it next says so
+    with FileLock(root / ".mlflow" / _LOCK):
+        former = ready.read_text()
+        try:
+            with contextlib.closing(sqlite3.connect(database(root), _WAIT_SECONDS)) as records, records:
+                for change in changes:
+                    records.execute(change, (current, len(former) + 1, len(former), former))
+        except sqlite3.OperationalError as error:
+            raise ProjectError(
+                f"this project came from another folder, and {database(root).relative_to(root)} cannot "
+                f"be made to name its files here ({error}): try again when nothing else uses it"
+            ) from error
+        except sqlite3.DatabaseError:
+            pass  # damaged: whoever reads it next says so
+        write_whole(ready, current)
 
 
 def artifact_root(root: Path) -> str:

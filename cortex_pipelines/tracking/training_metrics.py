@@ -20,9 +20,13 @@ from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_WRITES = 5.0
 _SYSTEM_METRICS = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+Point = tuple[str, int]  # A metric's name and step
 
-Point = tuple[str, int]
-"""A metric's name and step."""
+
+def batched(metrics: list[Any]) -> Iterator[list[Any]]:
+    """Parts of as many metrics as MLflow takes in one call."""
+    for start in range(0, len(metrics), 1000):
+        yield metrics[start : start + 1000]
 
 
 @dataclass
@@ -41,10 +45,6 @@ class LiveMetrics:
     _rejected: bool = False
     _last: float = field(default_factory=time.monotonic)
 
-    def writer(self, folder: Path, tensorboard_writer: Any) -> "LiveWriter":
-        task = folder.name.removeprefix(self.label).strip("-")
-        return LiveWriter(self, f"{task}/" if task else "", tensorboard_writer)
-
     def add(self, name: str, value: float, step: int) -> None:
         from mlflow.entities import Metric
 
@@ -56,8 +56,7 @@ class LiveMetrics:
         from mlflow.exceptions import MlflowException
 
         waiting, self._waiting, self._last = self._waiting, [], time.monotonic()
-        for start in range(0, len(waiting), 1000):  # as many as MLflow takes in one call
-            part = waiting[start : start + 1000]
+        for part in batched(waiting):
             try:
                 self.client.log_batch(self.run_id, metrics=part)
             except MlflowException as error:
@@ -104,31 +103,25 @@ def live_metrics(metrics: LiveMetrics, uri: str) -> Iterator[None]:
     make_tensorboard_writer = getattr(launch, name)
 
     def writer(folder: Path) -> LiveWriter:
-        return metrics.writer(folder, make_tensorboard_writer(folder))
+        task = folder.name.removeprefix(metrics.label).strip("-")
+        return LiveWriter(metrics, f"{task}/" if task else "", make_tensorboard_writer(folder))
 
     with ExitStack() as stack:
         stack.callback(metrics.flush)
         stack.enter_context(mock.patch.object(launch, name, writer))
         if os.environ.get(_SYSTEM_METRICS, "true").strip().lower() not in ("false", "0"):
-            stack.callback(_system_metrics(metrics.run_id, uri).finish)
+            # it logs its start and end, which is noise on a terminal
+            logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            untyped: Any = SystemMetricsMonitor
+            monitor = untyped(metrics.run_id, tracking_uri=uri)
+            monitor.start()
+            stack.callback(monitor.finish)
         yield
 
 
-def _system_metrics(run_id: str, uri: str) -> Any:
-    # it logs its start and end, which is noise on a terminal
-    logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    untyped: Any = SystemMetricsMonitor
-    monitor = untyped(run_id, tracking_uri=uri)
-    monitor.start()
-    return monitor
-
-
-TRAINING_FILE = "training.json"
-"""File with a training's curves in an output: lists of measurements with steps."""
-
-_BATCH = 1000  # metrics that MLflow takes in one call
+TRAINING_FILE = "training.json"  # file with a training's curves in an output: lists of measurements with steps
 
 
 def record_curves(
@@ -139,24 +132,21 @@ def record_curves(
     """
     from mlflow.entities import Metric
 
-    metrics = [
-        Metric(name, value, timestamp, step)
-        for file in sorted(folder.glob(f"**/{TRAINING_FILE}"))
-        for name, value, step in _measurements(file, file.parent.relative_to(folder).as_posix())
-        if (name, step) not in logged
-    ]
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run, metrics=metrics[start : start + _BATCH])
-
-
-def _measurements(file: Path, part: str) -> Iterator[tuple[str, float, int]]:
-    prefix = "" if part == "." else f"{part}/"
-    for name, rows in json.loads(file.read_text(encoding="utf-8")).items():
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, dict) and "step" in row:
-                for key, value in row.items():
-                    if key != "step" and isinstance(value, int | float):
-                        yield f"{prefix}{name}/{key}", float(value), int(row["step"])
+    metrics = []
+    for file in sorted(folder.glob(f"**/{TRAINING_FILE}")):
+        for name, rows in json.loads(file.read_text(encoding="utf-8")).items():
+            prefix = (file.parent.relative_to(folder) / name).as_posix()
+            for row in rows if isinstance(rows, list) else ():
+                if not isinstance(row, dict) or "step" not in row:
+                    continue
+                step = int(row["step"])
+                metrics += [
+                    Metric(f"{prefix}/{key}", float(value), timestamp, step)
+                    for key, value in row.items()
+                    if key != "step" and isinstance(value, int | float) and (f"{prefix}/{key}", step) not in logged
+                ]
+    for part in batched(metrics):
+        client.log_batch(run, metrics=part)
 
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}

@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 PROVIDED = frozenset({"project", "out", "cache", "root", "observe", "versions", "reference", "load_version"})
 """Parameters that the platform fills; none of them alone changes an output's bytes."""
-
 LoadVersion = Callable[[str, str | None, str], Path]
 """What ``load_version`` receives: takes an asset, a project (None if it has none) and a version
 that ``params.yaml`` names, and gives the folder with the files of that version."""
-
 Determinism = Literal["exact", "machine"]
 
 

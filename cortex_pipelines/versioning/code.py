@@ -32,10 +32,8 @@ sections of ``params.yaml`` count as code where an asset reads them, and their v
 def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
     """Files and folders that a function depends on, relative to the package's parent.
 
-    A folder stands for all its files where all of them count. Sorted.
-
-    Raises:
-        ValueError: the function is not a part of this package.
+    A folder stands for all its files where all of them count. Sorted. Raises ValueError: the function is not a part of
+    this package.
     """
     if not compute.__module__.startswith(f"{PACKAGE}."):
         raise ValueError(f"{compute.__module__}: only code of {PACKAGE} can be looked up")
@@ -98,7 +96,11 @@ def _named_by(module: str, function: str) -> Iterator[str]:
     defined: dict[str, ast.AST] = {}
     for statement in _syntax(module).body:
         imported |= dict(_import_names(statement))
-        defined |= dict.fromkeys(_definition_names(statement), statement)
+        match statement:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                defined[name] = statement
+            case ast.Assign(targets=targets):
+                defined |= {target.id: statement for target in targets if isinstance(target, ast.Name)}
     waiting, visited = [function], set[str]()
     while waiting:
         name = waiting.pop()
@@ -125,16 +127,6 @@ def _import_names(node: ast.AST) -> Iterator[tuple[str, str]]:
         for alias in node.names:
             if alias.name.startswith(f"{PACKAGE}."):
                 yield alias.asname or alias.name.split(".")[0], alias.name
-
-
-def _definition_names(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return [node.target.id]
-    return []
 
 
 @cache

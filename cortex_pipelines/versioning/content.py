@@ -8,7 +8,6 @@ from typing import Any
 
 IGNORED = frozenset({"__pycache__", ".git", ".hg", ".dvc", ".ipynb_checkpoints"})
 """Ignored names; ``.dvcignore`` lists those that DVC does not ignore by itself."""
-
 _CHUNK = 1 << 20
 
 

@@ -24,10 +24,11 @@ DVC_LOCK = "dvc.lock"
 BY_MACHINE = (DVC_LOCK, "sources.lock", "releases.lock")
 BY_HAND = ("params.yaml",)
 FILES = BY_MACHINE + BY_HAND
+_COPIES = Path(".cortex") / "kept"
 
 
 def keep(root: Path, name: str) -> None:
-    text, copy = (root / name).read_bytes(), _copy(root, name)
+    text, copy = (root / name).read_bytes(), root / _COPIES / name
     if not copy.exists() or copy.read_bytes() != text:
         write_whole(copy, text)
 
@@ -35,20 +36,16 @@ def keep(root: Path, name: str) -> None:
 def mend(root: Path, name: str) -> str | None:
     """Back up a good file, or restore the last good copy of a truncated one.
 
-    For ``dvc.lock`` DVC's own lock has to be held: DVC could be writing it.
-
-    Returns:
-        What was done, in a sentence; None if the file was good.
-
-    Raises:
-        ProjectError: it was cut off, and no good copy exists.
+    For ``dvc.lock`` DVC's own lock has to be held: DVC could be writing it. Returns what was done, in a sentence; None
+    if the file was good. Raises ProjectError: it was cut off, and no good copy exists.
     """
-    problem = damage(root, name)
+    path, copy, problem = root / name, root / _COPIES / name, damage(root, name)
     if problem is None:
-        if (root / name).is_file() and not _in_conflict(root / name):
+        if path.is_file() and marker_line(path.read_bytes()) is None:
             keep(root, name)
         return None
-    path, good = root / name, _last_good(root, name)
+    good = copy.read_bytes() if copy.exists() else _of_git(root, f"HEAD:./{name}")
+    good = good if good and _parsed(good) is not None else None
     if good is None and name != DVC_LOCK:
         raise ProjectError(
             f"{path} {problem}, and there is no good copy of it, neither in .cortex/kept nor in "
@@ -67,11 +64,11 @@ def damage(root: Path, name: str) -> str | None:
 
     A merge conflict is not damage, nor is a mistake in a hand-edited ``params.yaml``.
     """
-    path, copy = root / name, _copy(root, name)
+    path, copy = root / name, root / _COPIES / name
     if not path.is_file():
         return None
     text, good = path.read_bytes(), copy.read_bytes() if copy.exists() else b""
-    if text == good or _in_conflict(path):
+    if text == good or marker_line(text) is not None:
         return None
     if not text.strip():
         return "is empty"
@@ -97,14 +94,6 @@ def set_aside(root: Path, path: Path, move: bool = True) -> Path:
     return target
 
 
-def _copy(root: Path, name: str) -> Path:
-    return root / ".cortex" / "kept" / name
-
-
-def _in_conflict(path: Path) -> bool:
-    return marker_line(path.read_bytes()) is not None
-
-
 def _ends_early(values: dict[str, Any], good: dict[str, Any]) -> bool:
     """Whether a ``dvc.lock`` was truncated between two lines."""
     stages, good_stages = values.get("stages") or {}, good.get("stages") or {}
@@ -128,30 +117,18 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _last_good(root: Path, name: str) -> bytes | None:
-    copy = _copy(root, name)
-    good = copy.read_bytes() if copy.exists() else _of_git(root, f"HEAD:./{name}")
-    return good if good and _parsed(good) is not None else None
-
-
 def _of_git(root: Path, revision: str) -> bytes | None:
     """A file in git's index (``:``) or last commit (``HEAD:``); None if missing."""
+    command = ["git", "-C", str(root), "show", revision]
     try:
-        process = subprocess.run(  # nosec B603 B607
-            ["git", "-C", str(root), "show", revision], capture_output=True, check=False
-        )
+        process = subprocess.run(command, capture_output=True, check=False)  # nosec B603
     except FileNotFoundError:
         return None
     return process.stdout if process.returncode == 0 else None
 
 
-_BESIDE = ("-wal", "-shm", "-journal")
-
-
 def database_damage(path: Path, thorough: bool = False) -> str | None:
-    """Damage in words; None if intact or missing. ``thorough`` reads every page, otherwise size, first page and
-    schema.
-    """
+    """Damage in words; None if intact or missing. ``thorough`` reads every page, else size, first page and schema."""
     if not path.is_file():
         return None
     if not path.stat().st_size:
@@ -173,17 +150,14 @@ def renew(root: Path, path: Path, ready: Path) -> str | None:
     """Set a damaged database aside, so that its owner creates an empty one; returns what was wrong and where it is.
     Without the mark ``ready`` there is nothing to lose yet.
     """
-    if not ready.exists():
-        return None
-    problem = database_damage(path)
-    if problem is None:
+    if not ready.exists() or (problem := database_damage(path)) is None:
         return None
     ready.unlink(missing_ok=True)
     return f"{path.relative_to(root)} {problem}; it is now {set_aside_all(root, path)}"
 
 
 def set_aside_all(root: Path, path: Path) -> Path:
-    for end in _BESIDE:  # first: what is left of a journal must not meet a new database
+    for end in ("-wal", "-shm", "-journal"):  # first: what is left of a journal must not meet a new database
         journal = path.with_name(path.name + end)
         if journal.exists():
             set_aside(root, journal)

@@ -43,19 +43,6 @@ class Pin:
         return keys
 
 
-def section_pin(name: str, model: type[Settings]) -> Pin:
-    return Pin(
-        name=f"{name}_parameters",
-        lock=None,
-        lock_key="",
-        params_key=name,
-        partitioned=True,
-        load=lambda values, _: model.model_validate(values),
-        description=f"Section {name} of the parameters, as effective for a project.",
-        parameter=name,
-    )
-
-
 @dataclass(frozen=True)
 class Wiring:
     assets: tuple[VersionedAsset, ...]
@@ -73,9 +60,8 @@ class Graph:
         per_project: Those of them that may differ by project; a partitioned asset receives them as its project has
             them.
 
-    Raises:
-        GraphError: a parameter names nothing known, an exact asset reads a machine one, a partitioned asset reads one
-            that is made from all projects, or there is a cycle.
+    Raises GraphError: a parameter names nothing known, an exact asset reads a machine one, a partitioned asset reads
+    one that is made from all projects, or there is a cycle.
     """
 
     def __init__(
@@ -90,7 +76,17 @@ class Graph:
         partitioned = [asset for asset in self.assets.values() if asset.partitioned]
         parameter_names = {name for asset in partitioned for name in asset.parameters}
         self._of_project = {
-            name: section_pin(name, self.sections[name]) for name in sorted(parameter_names & set(per_project))
+            name: Pin(
+                name=f"{name}_parameters",
+                lock=None,
+                lock_key="",
+                params_key=name,
+                partitioned=True,
+                load=lambda values, _, model=self.sections[name]: model.model_validate(values),  # type: ignore[misc]
+                description=f"Section {name} of the parameters, as effective for a project.",
+                parameter=name,
+            )
+            for name in sorted(parameter_names & set(per_project))
         }
         self.pins = {pin.name: pin for pin in (*pins, *self._of_project.values())}
         self._wirings = {name: self._wire(asset) for name, asset in self.assets.items()}
@@ -169,10 +165,3 @@ class Plot:
 class AssetMetrics:
     metrics: tuple[str, ...] = ("metrics.json",)
     plots: tuple[Plot, ...] = ()
-
-
-def plot_entry(plot: Plot, address: str, folder: str) -> dict[str, Any]:
-    """The ``dvc.yaml`` entry for a plot of one output."""
-    file = f"{folder}/{plot.file}"
-    layout = {"template": plot.template, "title": f"{address}: {plot.title}"}
-    return {f"{address}/{plot.title}": {"x": plot.x, "y": {file: plot.y}} | layout}

@@ -8,6 +8,7 @@ end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,8 @@ from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.yaml_files import look_up
 from cortex_pipelines.versioning.parameters import ENTRY, FOLDER, PACKAGES
-from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines.versioning.snapshot import Snapshot, input_path
+from cortex_pipelines.versioning.project import Project, ProjectError, Stage
+from cortex_pipelines.versioning.snapshot import Snapshot
 
 _LOG = logging.getLogger("cortex_pipelines")
 _ROWS_PER_GROUP = 65_536
@@ -53,9 +54,7 @@ Validate = Callable[[pl.DataFrame, Table, Path], ContractCheck]
 
 @dataclass(frozen=True)
 class Version:
-    """``made_from``: hashes of its inputs; ``observations``: timings and the like, in MLflow only, never in an
-    output.
-    """
+    """``made_from``: hashes of its inputs; ``observations``: timings and the like, in MLflow only."""
 
     value: str
     made_from: Snapshot
@@ -72,51 +71,46 @@ class BrokenContractError(ContractError):
 
 
 def materialise(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    validate: Validate | None = None,
-    watch: Callable[[Snapshot], None] = lambda _: None,
+    stage: Stage, validate: Validate | None = None, watch: Callable[[Snapshot], None] = lambda _: None
 ) -> Version:
-    """Bring one asset and partition up to date.
-
-    Raises:
-        InputMovedError: code, parameters or an input changed while it was computed.
-        BrokenContractError: a table breaks its contract.
-        ProjectError: an input is missing, dvc.yaml is out of date, or DVC refuses.
+    """Bring one asset and partition up to date. Raises InputMovedError: code, parameters or an input changed while it
+    was computed. Raises BrokenContractError: a table breaks its contract. Raises ProjectError: an input is missing,
+    dvc.yaml is out of date, or DVC refuses.
     """
+    project, asset = stage.project, stage.asset
     stages.check_stages(project)
-    address = project.address(asset, partition)
-    by_dvc = dvc_store.under_dvc(address)
+    by_dvc = dvc_store.under_dvc(stage.address)
     if not by_dvc:
         dvc_store.write_parameters(project)
-    begin = snapshot.take(project, asset, partition)
+    begin = snapshot.take(stage)
     _require_own_parameters(project, begin)
-    _require_own_code(project, asset, begin)
+    if snapshot.code_version(stage, begin) != project.code_versions[asset.name]:
+        raise InputMovedError(
+            f"{asset.name}: its code or its section of params.yaml changed on disk after this "
+            "process loaded it; reload the code location (or run the command again)"
+        )
     if not by_dvc:
-        unchanged = dvc_store.unchanged_version(project, address)
+        unchanged = dvc_store.unchanged_version(project, stage.address)
         if unchanged is not None:
             return Version(unchanged, begin, computed=False)
-    _require_inputs(begin)
+    if missing := [path for path, value in begin.deps.items() if value is None]:
+        raise ProjectError(
+            f"missing: {', '.join(missing)}; make the upstream assets first "
+            "(`cortex run NAME --upstream`), or fetch it (`dvc pull`)"
+        )
     watch(begin)
     observations: dict[str, float] = {}
     with temporary_files(), scratch_folder(project.state / "tmp") as scratch:
         out = scratch / "out"
         out.mkdir()
-        tables = _compute(project, asset, partition, begin, out, observations, hold=not by_dvc)
-        pages = project.state / "data_docs" / address
-        checks = _write_tables(asset, tables, out, pages, validate)
-        value = _end(project, asset, partition, begin, out, by_dvc)
+        keywords = arguments(stage, begin, out, observations)
+        inputs = [path for path in begin.deps if path not in asset.code]
+        # dvc repro holds the inputs already
+        with nullcontext() if by_dvc else dvc_store.reading(project.root, inputs):
+            tables = asset.compute(**keywords) or {}
+        checks = _write_tables(asset, tables, out, project.state / "data_docs" / stage.address, validate)
+        value = _end(stage, begin, out, by_dvc)
     return Version(value, begin, True, checks, observations)
-
-
-def _require_own_code(project: Project, asset: VersionedAsset, current: Snapshot) -> None:
-    sections = project.graph.wiring(asset.name).sections
-    if snapshot.code_version(asset, current, sections) != project.code_versions[asset.name]:
-        raise InputMovedError(
-            f"{asset.name}: its code or its section of params.yaml changed on disk after this "
-            "process loaded it; reload the code location (or run the command again)"
-        )
 
 
 def _require_own_parameters(project: Project, current: Snapshot) -> None:
@@ -138,90 +132,50 @@ def _require_own_parameters(project: Project, current: Snapshot) -> None:
             )
 
 
-def _require_inputs(current: Snapshot) -> None:
-    missing = [path for path, value in current.deps.items() if value is None]
-    if missing:
-        raise ProjectError(
-            f"missing: {', '.join(missing)}; make the upstream assets first "
-            "(`cortex run NAME --upstream`), or fetch it (`dvc pull`)"
-        )
-
-
-def _compute(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    begin: Snapshot,
-    out: Path,
-    observations: dict[str, float],
-    hold: bool,
-) -> Mapping[str, pl.DataFrame]:
-    keywords = arguments(project, asset, partition, begin, out, observations)
-    if not hold:  # dvc repro holds the inputs already
-        return asset.compute(**keywords) or {}
-    outputs = [path for path in begin.deps if path not in asset.code]
-    with dvc_store.reading(project.root, outputs):
-        return asset.compute(**keywords) or {}
-
-
-def arguments(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    begin: Snapshot,
-    out: Path,
-    observations: dict[str, float],
-) -> dict[str, Any]:
-    graph = project.graph
+def arguments(stage: Stage, begin: Snapshot, out: Path, observations: dict[str, float]) -> dict[str, Any]:
+    project, asset, partition, wiring = stage.project, stage.asset, stage.partition, stage.wiring
+    versions = input_versions(stage, begin)
+    rows = RowCache(project.state / "cache" / "rows" / asset.name, rows_version(stage, begin))
     keywords: dict[str, Any] = {
         "project": partition,
         "out": out,
         "root": project.root,
         "observe": observations.__setitem__,
-        "versions": input_versions(project, asset, partition, begin),
+        "versions": versions,
         "load_version": partial(model_folder, project, named_in="params.yaml or releases.lock"),
-        "cache": RowCache(project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)).scoped(
-            partition or ""
-        ),
+        "cache": rows.scoped(partition or ""),
     }
-    for other in graph.wiring(asset.name).assets:
-        keywords[other.name] = _input_folders(project, other, asset, partition)
-    for pin in graph.wiring(asset.name).pins:
+    for other in wiring.assets:
+        keywords[other.name] = project.output(other.name, partition if other.partitioned else None)
+        if other.partitioned and not asset.partitioned:
+            # A project whose part is not made yet is not part of the version that is read; once it is
+            # made, the folder has another hash and what reads it is stale.
+            folders = {name: project.output(other.name, name) for name in project.partitions}
+            keywords[other.name] = {name: folder for name, folder in folders.items() if folder.is_dir()}
+    for pin in wiring.pins:
         keywords[pin.parameter or pin.name] = pin.load(*snapshot.pinned(pin, begin, partition))
-    for name in graph.wiring(asset.name).sections:
-        keywords[name] = project.section(name)
-    if asset.champion_of:
-        keywords["reference"] = _reference(project, asset, partition, keywords)
+    keywords |= {name: project.section(name) for name in wiring.sections}
+    if model := asset.champion_of:
+        pin = keywords[f"{model}_champion"]
+        keywords["reference"] = find_reference(project, model, partition, versions[model], pin)
     return {name: keywords[name] for name in asset.parameters}
 
 
-def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> str:
-    project_sections = {
+def rows_version(stage: Stage, begin: Snapshot) -> str:
+    """What cached rows depend on: the code, and the sections that hold for the project."""
+    sections = {
         key: value
         for file, values in begin.params.items()
         if file.startswith(f"{FOLDER}/projects/")
         for key, value in values.items()
         if key != ENTRY
     }
-    return value_md5({"code": project.code_versions[asset.name], "sections": project_sections})
+    return value_md5({"code": stage.project.code_versions[stage.asset.name], "sections": sections})
 
 
-def input_versions(project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot) -> dict[str, str]:
+def input_versions(stage: Stage, begin: Snapshot) -> dict[str, str]:
     """Version of each upstream asset; for a fan-in the version of the whole folder."""
-    return {
-        other.name: str(begin.deps[input_path(other, asset, partition)])
-        for other in project.graph.wiring(asset.name).assets
-    }
-
-
-def _input_folders(
-    project: Project, other: VersionedAsset, asset: VersionedAsset, partition: str | None
-) -> Path | dict[str, Path]:
-    if other.partitioned and not asset.partitioned:
-        # A project whose part is not made yet is not part of the version that is read; once it is
-        # made, the folder has another hash and what reads it is stale.
-        return {name: folder for name in project.partitions if (folder := project.output(other.name, name)).is_dir()}
-    return project.output(other.name, partition if other.partitioned else None)
+    return {other.name: str(begin.deps[stage.input_path(other)]) for other in stage.wiring.assets}
 
 
 def _write_tables(
@@ -230,63 +184,48 @@ def _write_tables(
     declared = {table.name for table in asset.tables}
     if tables.keys() != declared:
         raise ContractError(f"{asset.name}: returned tables {sorted(tables)}, expected {sorted(declared)}")
-    checks = tuple(_write_table(t, tables[t.name], out, pages, validate) for t in asset.tables)
+    checks = []
+    for table in asset.tables:
+        frame = tables[table.name]
+        try:
+            frame = table.conform(frame)
+        except ContractError as error:
+            checks.append(ContractCheck(table.name, frame.height, (str(error),)))
+            continue
+        # One compression, level and row-group size for all, or the same rows give other bytes.
+        path = out / f"{table.name}.parquet"
+        frame.write_parquet(path, compression="zstd", compression_level=3, row_group_size=_ROWS_PER_GROUP)
+        checks.append(validate(frame, table, pages) if validate else ContractCheck(table.name, frame.height))
     if any(check.failures for check in checks):
-        raise BrokenContractError(checks)
-    return checks
+        raise BrokenContractError(tuple(checks))
+    return tuple(checks)
 
 
-def _write_table(table: Table, frame: pl.DataFrame, out: Path, pages: Path, validate: Validate | None) -> ContractCheck:
-    try:
-        conforming = table.conform(frame)
-    except ContractError as error:
-        return ContractCheck(table.name, frame.height, (str(error),))
-    # One compression, level and row-group size for all, or the same rows give other bytes.
-    conforming.write_parquet(
-        out / f"{table.name}.parquet", compression="zstd", compression_level=3, row_group_size=_ROWS_PER_GROUP
-    )
-    if validate:
-        return validate(conforming, table, pages)
-    return ContractCheck(table.name, conforming.height)
-
-
-def _end(
-    project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot, out: Path, by_dvc: bool
-) -> str:
-    output = project.output(asset.name, partition)
+def _end(stage: Stage, begin: Snapshot, out: Path, by_dvc: bool) -> str:
+    project, name, output = stage.project, stage.asset.name, stage.output
     value = content_md5(out)
 
     def check() -> None:
         if not by_dvc:
             project.resolve().write(project.root)
-        differences = begin.differences(snapshot.take(project, asset, partition))
+        differences = begin.differences(snapshot.take(stage))
         if differences:
             raise InputMovedError(
-                f"{asset.name}: {', '.join(differences)} changed while it was being made; "
-                "nothing was published, run it again"
+                f"{name}: {', '.join(differences)} changed while it was being made; nothing was published, run it again"
             )
 
     if by_dvc:
         check()
         replace_folder(out, output)
         return str(value)
-    committed, recorded = dvc_store.commit(
-        project.root,
-        project.address(asset, partition),
-        output.relative_to(project.root).as_posix(),
-        check,
-        lambda: replace_folder(out, output),
-    )
+    path = output.relative_to(project.root).as_posix()
+    publish = partial(replace_folder, out, output)
+    committed, recorded = dvc_store.commit(project.root, stage.address, path, check, publish)
     differences = begin.differences(recorded)
     if committed != value or differences:
         raise InputMovedError(
-            f"{asset.name}: DVC recorded a version other than the computed one "
+            f"{name}: DVC recorded a version other than the computed one "
             f"({committed} for {value}; {', '.join(differences) or 'same inputs'}); run it again"
         )
-    _LOG.info("%s is now %s", project.address(asset, partition), committed)
+    _LOG.info("%s is now %s", stage.address, committed)
     return committed
-
-
-def _reference(project: Project, asset: VersionedAsset, partition: str | None, keywords: Mapping[str, Any]) -> Any:
-    model = str(asset.champion_of)
-    return find_reference(project, model, partition, keywords["versions"][model], keywords[f"{model}_champion"])

@@ -9,11 +9,8 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-PYTHON = "python"
-"""Name under which the interpreter stands: its minor version, of assets that parse Python with it."""
-
+PYTHON = "python"  # name under which the interpreter stands: its minor version, of assets that parse Python with it
 PARSERS_OF_PYTHON = frozenset({"ast", "tokenize"})
-
 _GRAMMARS = tuple(f"tree-sitter-{name}" for name in ("go", "java", "javascript", "python", "rust", "typescript"))
 
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
@@ -56,9 +53,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
 }
 """Distributions, by normalised name, of each module that is imported. A test sees that none is forgotten."""
 
-ABSENT = "absent"
-"""In place of the version of an optional package that is not installed."""
-
+ABSENT = "absent"  # in place of the version of an optional package that is not installed
 UNRELATED = frozenset(
     {"cryptography", "filelock", "httpx2", "huggingface_hub", "psutil", "pydantic", "pydantic_core", "pytest"}
     | {"rich", "sqlalchemy", "threadpoolctl"}
@@ -76,13 +71,11 @@ def distributions(modules: frozenset[str]) -> tuple[str, ...]:
 def installed() -> dict[str, str]:
     """Version of each distribution in ``DISTRIBUTIONS``, and of Python."""
     names = {name for distributed in DISTRIBUTIONS.values() for name in distributed}
-    python = ".".join(map(str, sys.version_info[:2]))
-    return {PYTHON: python} | {name: _version(name) for name in sorted(names)}
-
-
-def _version(name: str) -> str:
-    """Without the build: PyTorch for the processor and for CUDA are one version."""
-    try:
-        return version(name).partition("+")[0]
-    except PackageNotFoundError:
-        return ABSENT
+    versions = {PYTHON: ".".join(map(str, sys.version_info[:2]))}
+    for name in sorted(names):
+        try:
+            # without the build: PyTorch for the processor and for CUDA are one version
+            versions[name] = version(name).partition("+")[0]
+        except PackageNotFoundError:
+            versions[name] = ABSENT
+    return versions

@@ -30,25 +30,15 @@ FOLDER = "data/parameters"
 SHARED = f"{FOLDER}/shared.json"
 STAGE = "parameters"
 COMMAND = "cortex params --write"
-STANDARD = "standard"
-"""The profile with every key; the others override parts of it."""
-
-DEMO = "demo"
-"""The profile of this repository's own projects, small enough to try out."""
-
-ENTRY = "project"
-"""Key of a project's file with its sources."""
-
+STANDARD = "standard"  # the profile with every key; the others override parts of it
+DEMO = "demo"  # the profile of this repository's own projects, small enough to try out
+ENTRY = "project"  # key of a project's file with its sources
 _LARGEST = 2**20
 PACKAGE = "cortex_pipelines"
 PACKAGE_PARENT = Path(__file__).parents[2]
 
-
-CODE = f"{FOLDER}/code.json"
-"""Digest of each asset's code, where the package is installed outside the project."""
-
-PACKAGES = f"{FOLDER}/packages.json"
-"""Versions of the installed packages on which outputs depend."""
+CODE = f"{FOLDER}/code.json"  # digest of each asset's code, where the package is installed outside the project
+PACKAGES = f"{FOLDER}/packages.json"  # versions of the installed packages on which outputs depend
 
 
 def project_file(name: str) -> str:
@@ -131,28 +121,28 @@ class Effective:
 
     def write(self, root: Path) -> bool:
         """Update ``data/parameters``; returns whether anything changed."""
-        changed = False
-        texts = {name: json_text(values) for name, values in self.files.items()}
-        for path in (root / FOLDER).rglob("*"):
-            if path.is_file() and path.relative_to(root).as_posix() not in texts:
-                path.unlink()
-                changed = True
+        texts, on_disk = self._texts(), _texts_in(root)
+        staging = root / ".cortex" / "tmp"
+        staging.mkdir(parents=True, exist_ok=True)
+        for name in on_disk.keys() - texts.keys():
+            (root / name).unlink()
         for name, text in texts.items():
-            path = root / name
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
+            if on_disk.get(name) != text:
                 # DVC hashes the folder: nothing else may lie in it, however briefly
-                with atomic_file(path, staging=_scratch(root)) as scratch:
+                with atomic_file(root / name, staging=staging) as scratch:
                     scratch.write_text(text, encoding="utf-8")
-                changed = True
-        return changed
+        return on_disk != texts
 
     def is_written(self, root: Path) -> bool:
-        on_disk = {
-            path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
-            for path in (root / FOLDER).rglob("*")
-            if path.is_file()
-        }
-        return on_disk == {name: json_text(values) for name, values in self.files.items()}
+        return _texts_in(root) == self._texts()
+
+    def _texts(self) -> dict[str, str]:
+        return {name: json_text(values) for name, values in self.files.items()}
+
+
+def _texts_in(root: Path) -> dict[str, str]:
+    paths = (path for path in (root / FOLDER).rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Effective:
@@ -181,9 +171,17 @@ def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[
     base = layout.profile(root, user_values.get("profile", STANDARD))
     values = {"profile": STANDARD} | merged(base, user_values, layout.model)
     if isinstance(values.get("projects"), dict):
-        values["projects"] = {
-            name: _entry(root, layout, user_values, entry) for name, entry in values["projects"].items()
-        }
+        values["projects"] = dict(values["projects"])
+        for name, entry in values["projects"].items():
+            if not isinstance(entry, dict):
+                continue
+            profile = entry.get("profile")
+            overridden = layout.per_project if profile is not None else layout.per_project & entry.keys()
+            base = layout.profile(root, profile or user_values.get("profile", STANDARD))
+            top = merged(base, user_values, layout.model)
+            sections = {key: top[key] for key in overridden if key in top}
+            overrides = {key: entry[key] for key in overridden if key in entry}
+            values["projects"][name] = entry | merged(sections, overrides, layout.model)
     try:
         return Effective(layout.model.model_validate(values), layout)
     except ValidationError as error:
@@ -191,29 +189,13 @@ def _resolved(root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[
         raise ProjectError(f"{FILE}: {words}") from error
 
 
-def _entry(root: Path, layout: ParameterLayout, user_values: Mapping[str, Any], entry: Any) -> Any:
-    if not isinstance(entry, dict):
-        return entry
-    overridden = layout.per_project & entry.keys()
-    profile = entry.get("profile")
-    if profile is not None:
-        overridden = layout.per_project
-    base = layout.profile(root, profile or user_values.get("profile", STANDARD))
-    top = merged(base, user_values, layout.model)
-    overrides = {name: entry[name] for name in overridden if name in entry}
-    return entry | merged({name: top[name] for name in overridden if name in top}, overrides, layout.model)
-
-
 def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> dict[str, Any]:
     """Settings with overrides: sections merged by key, other values replaced."""
     values = dict(base)
     for key, value in change.items():
-        inner = settings_in(model, key)
-        under = base.get(key)
-        if inner is not None and isinstance(under, Mapping) and isinstance(value, Mapping):
-            values[key] = merged(under, value, inner)
-        else:
-            values[key] = value
+        inner, below = settings_in(model, key), base.get(key)
+        mergeable = inner is not None and isinstance(below, Mapping) and isinstance(value, Mapping)
+        values[key] = merged(below, value, inner) if mergeable else value  # type: ignore[arg-type]
     return values
 
 
@@ -246,9 +228,3 @@ def _plain(settings: Settings, names: Any = None) -> dict[str, Any]:
 
 def json_text(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _scratch(root: Path) -> Path:
-    folder = root / ".cortex" / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import look_up as look_up
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml as peek_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
-from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin
+from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Wiring
 from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.packages import installed
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
@@ -74,6 +74,15 @@ class Project:
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:
         return self.partitions if asset.partitioned else (None,)
 
+    def inputs_of(self, name: str, partition: str | None) -> list[tuple[str, str | None]]:
+        """Assets and partitions that one of an asset reads; of a fan-in those of every project."""
+        return [
+            (other.name, part)
+            for other in self.graph.wiring(name).assets
+            for part in self.partitions_of(other)
+            if partition is None or part in (None, partition)
+        ]
+
     def section(self, name: str) -> Settings:
         return self.graph.sections[name].model_validate(self.effective.files[SHARED][name])
 
@@ -111,6 +120,32 @@ class Project:
             code = {PACKAGE: self._installed_code[asset.name]}
         code |= {name: installed().get(name) for name in asset.packages}
         return code_version_of(code, {name: values.get(name) for name in self.graph.wiring(asset.name).sections})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An asset of a project, for a partition if it has any: what DVC runs, and Dagster materialises, at once."""
+
+    project: Project
+    asset: VersionedAsset
+    partition: str | None
+
+    @property
+    def address(self) -> str:
+        return self.project.address(self.asset, self.partition)
+
+    @property
+    def output(self) -> Path:
+        return self.project.output(self.asset.name, self.partition)
+
+    @property
+    def wiring(self) -> Wiring:
+        return self.project.graph.wiring(self.asset.name)
+
+    def input_path(self, other: VersionedAsset) -> str:
+        """Of another asset's output, from the root; of a fan-in the folder of all projects."""
+        folder = f"data/{other.name}"
+        return f"{folder}/{self.partition}" if other.partitioned and self.asset.partitioned else folder
 
 
 def code_version_of(code: Mapping[str, str | None], params: Mapping[str, Any]) -> str:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dvc.yaml_files import look_up, read_values
 from cortex_pipelines.versioning.graph import Pin
 from cortex_pipelines.versioning.parameters import CODE, PACKAGE, PACKAGES, SHARED
-from cortex_pipelines.versioning.project import Project, code_version_of
+from cortex_pipelines.versioning.project import Stage, code_version_of
 
 
 @dataclass(frozen=True)
@@ -32,47 +31,44 @@ class Snapshot:
         return sorted(changed)
 
 
-def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -> list[str]:
-    upstream = [input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets]
-    code = asset.code if project.depends_on_files(asset) else ()
-    return sorted([*code, *upstream])
+def stage_deps(stage: Stage) -> list[str]:
+    code = stage.asset.code if stage.project.depends_on_files(stage.asset) else ()
+    return sorted([*code, *map(stage.input_path, stage.wiring.assets)])
 
 
-def stage_params(project: Project, asset: VersionedAsset, partition: str | None) -> dict[str, list[str]]:
-    wiring = project.graph.wiring(asset.name)
+def stage_params(stage: Stage) -> dict[str, list[str]]:
+    asset, wiring = stage.asset, stage.wiring
     keys: dict[str, set[str]] = {}
     if wiring.sections:
         keys[SHARED] = set(wiring.sections)
-    if not project.depends_on_files(asset):
+    if not stage.project.depends_on_files(asset):
         keys[CODE] = {asset.name}
     if asset.packages:
         keys[PACKAGES] = set(asset.packages)
     for pin in wiring.pins:
-        for file, names in pin.keys(partition).items():
+        for file, names in pin.keys(stage.partition).items():
             keys.setdefault(file, set()).update(names)
     return {file: sorted(names) for file, names in sorted(keys.items())}
 
 
-def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snapshot:
-    files = stage_params(project, asset, partition)
-    return Snapshot(
-        deps={path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)},
-        params={
-            file: {key: copy.deepcopy(look_up(values, key)) for key in keys}
-            for file, keys in files.items()
-            for values in [read_values(project.root / file)]
-        },
-    )
+def take(stage: Stage) -> Snapshot:
+    root = stage.project.root
+    params = {}
+    for file, keys in stage_params(stage).items():
+        values = read_values(root / file)
+        params[file] = {key: copy.deepcopy(look_up(values, key)) for key in keys}
+    return Snapshot({path: content_md5(root / path) for path in stage_deps(stage)}, params)
 
 
-def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str, ...]) -> str:
+def code_version(stage: Stage, snapshot: Snapshot) -> str:
     """Version of code and parameters in a snapshot; the asset's own if nothing changed."""
+    asset = stage.asset
     values = snapshot.params.get(SHARED, {})
     code = {path: snapshot.deps.get(path) for path in asset.code}
     if CODE in snapshot.params:
         code = {PACKAGE: snapshot.params[CODE].get(asset.name)}
     code |= {name: snapshot.params.get(PACKAGES, {}).get(name) for name in asset.packages}
-    return code_version_of(code, {name: values.get(name) for name in sections})
+    return code_version_of(code, {name: values.get(name) for name in stage.wiring.sections})
 
 
 def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
@@ -83,13 +79,6 @@ def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
             for key in keys
         }
     )
-
-
-def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | None) -> str:
-    folder = f"data/{other.name}"
-    if other.partitioned and asset.partitioned:
-        return f"{folder}/{partition}"
-    return folder
 
 
 def pinned(pin: Pin, snapshot: Snapshot, partition: str | None) -> tuple[Any, Any]:

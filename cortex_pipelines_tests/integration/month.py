@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.feedback import project_feedback, store
 from cortex_pipelines.feedback.git_history import FileRevision, from_gateway, simulate
 from cortex_pipelines.monitoring import policy
-from cortex_pipelines.orchestration import retraining_inputs
+from cortex_pipelines.orchestration import planning
 from cortex_pipelines.projects import certificate
 from cortex_pipelines.release import promote
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject, run_in
 
-_TELL_TIME = (certificate, policy, store, project_feedback, project_feedback, promote, retraining_inputs)
+_TELL_TIME = (certificate, policy, store, project_feedback, project_feedback, promote, planning)
 """Modules of the package that ask for the present in this story."""
 
 _HISTORY_BEGAN = datetime.fromtimestamp(1_700_000_000, UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.orchestration.syncing import sync_aliases
+from cortex_pipelines.orchestration.location import sync_aliases
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 

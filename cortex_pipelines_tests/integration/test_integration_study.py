@@ -20,13 +20,13 @@ from cortex_pipelines.orchestration.adapter_study.results import (
     ProjectResult,
     QuestionResults,
     corrected_p_values,
+    curve_table,
     means,
     read_recorded_results,
     read_results,
     write_results,
 )
 from cortex_pipelines.orchestration.adapter_study.study_project import create_study
-from cortex_pipelines.orchestration.adapter_study.tables import curve_table
 from cortex_pipelines.orchestration.runs import RunOutcome
 from cortex_pipelines.projects import update_pins
 from cortex_pipelines.projects.parameter_file import round_trip

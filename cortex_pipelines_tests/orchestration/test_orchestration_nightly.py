@@ -19,7 +19,6 @@ ALL = {
     "words[a]", "words[b]", "loud[a]", "loud[b]", "tally", "digest", "page[a]", "page[b]"
 }  # fmt: skip
 
-
 MORE = {name: {"title": name} for name in ("new-one", "new_one")}
 
 

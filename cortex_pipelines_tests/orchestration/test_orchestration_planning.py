@@ -26,8 +26,7 @@ def addresses(bench: Workbench, only: str | None = None) -> list[str]:
     return [step.address for step in plan_stages(bench.project(), only)]
 
 
-def test_what_is_stale_and_what_depends_on_it_in_order(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_what_is_stale_and_what_depends_on_it_in_order(bench: Workbench) -> None:
     every = ["words@a", "words@b", "loud@a", "loud@b", "tally", "digest", "page@a", "page@b"]
     assert addresses(bench) == every
     bench.repro()

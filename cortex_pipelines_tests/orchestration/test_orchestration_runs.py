@@ -1,7 +1,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -10,11 +9,6 @@ from cortex_pipelines.orchestration.location import fingerprint
 from cortex_pipelines.orchestration.runs import RunOutcome, run_assets, run_stale, split_by_partitioning
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines_tests.versioning.toy import Workbench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    return Workbench.create(tmp_path / "p")
 
 
 def stale(bench: Workbench, only: str | None = None) -> tuple[RunOutcome, list[str]]:
@@ -87,14 +81,13 @@ def test_an_interrupt_ends_everything(
         os.kill(os.getpid(), number)
         time.sleep(20)  # the signal ends this
 
-    monkeypatch.setattr(materialise, "_compute", interrupted)
+    monkeypatch.setattr(materialise, "arguments", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_stale(project, definitions, instance, None, messages.append)
     assert messages == ["a: words, loud"]  # nothing else was begun
 
 
-def test_an_error_that_nobody_expected_is_told_in_its_own_words(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_an_error_that_nobody_expected_is_told_in_its_own_words(bench: Workbench) -> None:
     bench.edit("sources.lock", lambda v: v["projects"].update(a=[1]))  # no words
     project = bench.project()
     definitions = bench.definitions(project)
@@ -114,11 +107,6 @@ def test_a_failed_contract_is_a_failed_check_in_the_ui(bench: Workbench) -> None
         if record.event
     }
     assert passed == {True, False}
-
-
-def test_outcomes_add_up() -> None:
-    total = RunOutcome(("a",), {"b": "x"}) + RunOutcome(("c",), {"d": "y"})
-    assert total == RunOutcome(("a", "c"), {"b": "x", "d": "y"})
 
 
 def test_the_fingerprint_moves_with_locks_and_outputs_alone(bench: Workbench) -> None:

@@ -38,7 +38,7 @@ from cortex_pipelines.signing.signatures import verify_file
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.materialise import Version
-from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines.versioning.project import ProjectError, Stage, read_yaml
 from cortex_pipelines_tests.integration.miniproject import git
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
@@ -121,7 +121,7 @@ def record(bench: Workbench, name: str, partition: str | None) -> str:
     project = bench.project()
     recorded = Version(version.value, version.made_from, True)
     asset = project.graph.assets[name]
-    return MlflowTracker().record(project, asset, partition, recorded, "dagster-1")
+    return MlflowTracker().record(Stage(project, asset, partition), recorded, "dagster-1")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.tracking import schema, store
+from cortex_pipelines.tracking import store
 from cortex_pipelines.tracking.experiments import (
     FORGOTTEN,
     experiment_id,
@@ -20,6 +20,7 @@ from cortex_pipelines.tracking.experiments import (
 from cortex_pipelines.tracking.recorded_versions import known_versions
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.versioning.materialise import Version
+from cortex_pipelines.versioning.project import Stage
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.versioning.toy import Workbench
 
@@ -105,13 +106,12 @@ def test_deleted_runs_come_back_except_the_forgotten(tmp_path: Path, caplog: pyt
 
 @pytest.mark.parametrize("for_good", [False, True])
 def test_a_run_that_is_deleted_while_it_goes_records_its_output(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, for_good: bool
+    bench: Workbench, caplog: pytest.LogCaptureFixture, for_good: bool
 ) -> None:
-    bench = Workbench.create(tmp_path / "p")
     version = bench.make("words", "a")
     project = bench.project()
-    asset = project.graph.assets["words"]
-    opened = MlflowTracker().begin(project, asset, "a", version.made_from, "dagster-1")
+    stage = Stage(project, project.graph.assets["words"], "a")
+    opened = MlflowTracker().begin(stage, version.made_from, "dagster-1")
     first = opened.run_id
     client: Any = store.open_client(bench.root)
     opened.live.add("steps/loss", 2.0, 1)
@@ -157,16 +157,16 @@ def test_a_database_of_an_older_mlflow_is_upgraded_and_copied(tmp_path: Path, mo
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head-1")
     engine.dispose()
-    before = schema.read_revision(path)
+    before = store.read_revision(path)
     (sentence,) = store.renew_database(tmp_path)
     assert "had an older schema and was upgraded" in sentence
-    assert schema.read_revision(path) != before
-    assert schema.read_revision(path.with_name(f"mlflow-{before}.db")) == before
+    assert store.read_revision(path) != before
+    assert store.read_revision(path.with_name(f"mlflow-{before}.db")) == before
     assert store.renew_database(tmp_path) == []
     assert experiment_id(tmp_path, NAME)
     with closing(sqlite3.connect(path)) as records, records:
         records.execute("UPDATE alembic_version SET version_num = 'f00'")
-    assert schema.mismatch(path)
+    assert store.mismatch(path)
     with pytest.raises(ProjectError, match=r"schema f00, which MLflow .* does not know: install"):
         store.renew_database(tmp_path)
     shared = Path(shutil.copy(path, tmp_path / "shared.db"))

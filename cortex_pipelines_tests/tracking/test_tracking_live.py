@@ -26,6 +26,7 @@ from cortex_pipelines.tracking.training_metrics import LiveMetrics, live_metrics
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
+from cortex_pipelines.versioning.project import Stage
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.versioning.toy import Workbench
 
@@ -47,9 +48,8 @@ def all_runs(bench: Workbench) -> list[Any]:
 
 
 def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Workbench.create(tmp_path / "p")
     bench.git("remote", "add", "origin", "https://name:secret@example.org/team/code.git")
     messages: list[str] = []
 
@@ -178,8 +178,7 @@ def test_a_server_that_is_gone_does_not_end_a_training(tmp_path: Path, caplog: p
     assert "MLflow takes no metrics" in caplog.text
 
 
-def test_data_sets_have_schema_and_profile(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_data_sets_have_schema_and_profile(bench: Workbench) -> None:
     for stage in (("words", "a"), ("loud", "a")):
         assert run_tracked(bench, *stage).success
     version = bench.lock()["loud@a"]["outs"][0]["md5"]
@@ -214,7 +213,7 @@ def test_experiments_go_by_model_and_project() -> None:
     project = open_project(ROOT)
 
     def name(asset: str, partition: str | None) -> str:
-        return experiment_name(project, project.graph.assets[asset], partition)
+        return experiment_name(Stage(project, project.graph.assets[asset], partition))
 
     assert name("code_adapter", "click") == "code_adapter-click"
     assert name("code_adapter_release", "click") == "code_adapter-click"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.prompts.templates import project_templates
-from cortex_pipelines.tracking.prompts import register_templates
+from cortex_pipelines.tracking.registry import register_templates
 from cortex_pipelines.tracking.store import open_client
 
 

@@ -10,8 +10,8 @@ import pytest
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.serving import pyfunc
-from cortex_pipelines.tracking import model_versions, registry
-from cortex_pipelines.tracking.experiments import experiment_id, find_run
+from cortex_pipelines.tracking import registry
+from cortex_pipelines.tracking.experiments import find_run
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
 from cortex_pipelines.tracking.model_file import SIGNATURES, ModelMetadata, read_metadata, write_model_file
 from cortex_pipelines.tracking.recorded_versions import known_versions
@@ -19,7 +19,7 @@ from cortex_pipelines.tracking.runs import MlflowTracker, git_commit
 from cortex_pipelines.tracking.store import database_uri, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
@@ -43,7 +43,7 @@ def record(
     if metrics:  # as a model's folder holds them
         (project.output(name, partition) / file).write_text(metrics)
     version = Version(version.value, version.made_from, True, **changes)
-    return MlflowTracker().record(project, project.graph.assets[name], partition, version, "dagster-1")
+    return MlflowTracker().record(Stage(project, project.graph.assets[name], partition), version, "dagster-1")
 
 
 def output_digest(root: Path, run_id: str) -> str | None:
@@ -81,8 +81,7 @@ def test_digests_and_runs_are_found_by_version(tracked_runs: tuple[Workbench, di
     assert MlflowTracker().link(runs["loud", "b"]).endswith(f"/runs/{runs['loud', 'b']}")
 
 
-def test_metrics_rows_observations_and_parameters_are_kept(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_metrics_rows_observations_and_parameters_are_kept(bench: Workbench) -> None:
     bench.edit("params.yaml", lambda v: v["loudness"].update(suffix="!" * 7000))
     bench.make("words", "a")
     run_id = record(
@@ -100,11 +99,6 @@ def test_metrics_rows_observations_and_parameters_are_kept(tmp_path: Path) -> No
 
 def test_outside_git_there_is_no_commit(tmp_path: Path) -> None:
     assert git_commit(tmp_path) == ""
-
-
-def test_an_experiment_is_made_once(tmp_path: Path) -> None:
-    assert experiment_id(tmp_path, "words") == experiment_id(tmp_path, "words")
-    assert experiment_id(tmp_path, "words") != experiment_id(tmp_path, "loud")
 
 
 def test_processes_that_come_first_together_find_one_database(tmp_path: Path) -> None:
@@ -199,8 +193,7 @@ def test_a_lineage_shows_each_version_once(tracked_runs: tuple[Workbench, dict[A
     assert sum("words[a]" in line for line in lines) == 2, "met twice, opened once"
 
 
-def test_a_warm_start_leads_to_its_parent(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_a_warm_start_leads_to_its_parent(bench: Workbench) -> None:
     parent = bench.make("words", "a").value
     first = record(bench, "words", "a", json.dumps({"parent": None}), "training.json")
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
@@ -216,14 +209,6 @@ def test_a_warm_start_leads_to_its_parent(tmp_path: Path) -> None:
     assert (node_found.partition, node_found.version, node_found.run_id) == ("a", parent, first)
 
 
-def test_a_registered_version_names_its_parent(tmp_path: Path) -> None:
-    assert model_versions.parent_tag(tmp_path) == {}
-    (tmp_path / "training.json").write_text(json.dumps({"parent": None}))
-    assert model_versions.parent_tag(tmp_path) == {}
-    (tmp_path / "training.json").write_text(json.dumps({"parent": "1f.dir"}))
-    assert model_versions.parent_tag(tmp_path) == {"parent": "1f.dir"}
-
-
 def test_what_no_run_made_ends_the_branch(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")
@@ -231,8 +216,7 @@ def test_what_no_run_made_ends_the_branch(tracked_runs: tuple[Workbench, dict[An
     assert tree.made_from == [LineageNode("page", "a", "2" * 32)]
 
 
-def test_the_course_of_a_training_is_shown_step_by_step(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_the_course_of_a_training_is_shown_step_by_step(bench: Workbench) -> None:
     bench.make("words", "a")
     bench.make("loud", "a")
     steps = [{"step": n, "loss": 1 / n, "tokens": 10 * n} for n in range(1, 700)]
@@ -246,8 +230,7 @@ def test_the_course_of_a_training_is_shown_step_by_step(tmp_path: Path) -> None:
     assert len(client.get_metric_history(run, "steps/loss")) == 699
 
 
-def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_trials_of_a_search_are_nested_runs_with_a_picture(bench: Workbench) -> None:
     bench.make("words", "a")
     bench.make("loud", "a")
     children = {

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +11,6 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench, toy_parameters
 
 METRICS = "data/digest/digest.json"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    return Workbench.create(tmp_path / "project")
 
 
 def one_word_more(values: dict[str, Any]) -> None:

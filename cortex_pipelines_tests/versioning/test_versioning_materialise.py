@@ -15,15 +15,10 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import BrokenContractError, ContractCheck, InputMovedError, materialise
-from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.project import Project, ProjectError, Stage
 from cortex_pipelines_tests.versioning.toy import WORDS, Workbench, note_pin, toy_parameters
 
 Compute = Callable[..., Any]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    return Workbench.create(tmp_path / "p")
 
 
 def words_asset(compute: Compute, **given: Any) -> VersionedAsset:
@@ -37,7 +32,7 @@ def make(bench: Workbench, asset: VersionedAsset, **given: Any) -> Any:
 
     project = Project(bench.root, Graph([asset], [note_pin()], {}), toy_parameters)
     stages.write(project)
-    return materialise(project, asset, "a", **given)
+    return materialise(Stage(project, asset, "a"), **given)
 
 
 def frame(*words: str) -> dict[str, pl.DataFrame]:
@@ -66,7 +61,7 @@ def test_code_that_changed_after_it_was_loaded_makes_nothing(bench: Workbench) -
     project = bench.project()
     (bench.root / "toy" / "words.py").write_text("x")
     with pytest.raises(InputMovedError, match="changed on disk after this process loaded it"):
-        materialise(project, project.graph.assets["words"], "a")
+        materialise(Stage(project, project.graph.assets["words"], "a"))
     assert set(bench.lock()) <= {"parameters"}
 
 
@@ -218,10 +213,10 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(bench:
 
     project = Project(bench.root, Graph([borrowed, lost], [], {}), toy_parameters)
     stages.write(project)
-    materialise(project, borrowed, "b")
+    materialise(Stage(project, borrowed, "b"))
     assert (bench.root / "data" / "borrowed" / "b" / "b").read_bytes() == before
     with pytest.raises(ProjectError, match=r"of words-b, named in params.yaml or releases.lock, .* or name there"):
-        materialise(project, lost, "a")
+        materialise(Stage(project, lost, "a"))
 
 
 def test_a_fan_in_reads_every_project(bench: Workbench) -> None:

@@ -20,8 +20,7 @@ from cortex_pipelines.versioning.merging.conflicts import (
     require_no_conflicts,
     split_versions,
 )
-from cortex_pipelines.versioning.merging.dvc_lock import join_dvc_locks
-from cortex_pipelines.versioning.merging.git_merge import resolve
+from cortex_pipelines.versioning.merging.git_merge import join_dvc_locks, resolve
 from cortex_pipelines.versioning.merging.pin_locks import join_releases_locks, join_sources_locks
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.command import cortex
@@ -401,7 +400,7 @@ def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -
     bench.edit("params.yaml", lambda params: params["projects"].pop("a"))
     undeclared = find_undeclared(bench.project())
     assert undeclared.stages == ("words@a", "loud@a", "page@a")
-    assert undeclared.pins == (("sources.lock", "projects.a"),)
+    assert undeclared.pins == {"sources.lock": ("projects.a",)}
     untouched = {name: entry for name, entry in bench.lock().items() if "@a" not in name}
     sentence = take_out_undeclared(bench.project())
     assert sentence is not None

@@ -12,15 +12,10 @@ from cortex_pipelines.versioning import materialise, snapshot
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file, settings_in
-from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import ProjectError, Stage, read_yaml, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    return Workbench.create(tmp_path / "p")
 
 
 def stale(bench: Workbench) -> set[str]:
@@ -250,10 +245,8 @@ def test_rows_that_were_kept_belong_to_the_sections_of_their_project(bench: Work
     def versions() -> dict[str, str]:
         project = bench.project()
         dvc_store.write_parameters(project)
-        asset = project.graph.assets["loud"]
-        return {
-            name: materialise._rows_version(project, asset, snapshot.take(project, asset, name)) for name in ("a", "b")
-        }
+        loud = [Stage(project, project.graph.assets["loud"], name) for name in ("a", "b")]
+        return {str(stage.partition): materialise.rows_version(stage, snapshot.take(stage)) for stage in loud}
 
     before = versions()
     edit_project(bench, "a", loudness={"suffix": "?!"})

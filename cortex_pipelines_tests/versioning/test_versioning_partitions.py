@@ -4,12 +4,11 @@ from dvc_objects.fs import MemoryFileSystem
 
 from cortex_pipelines.versioning.dagster.instance import NAME, follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines_tests.versioning.growth import begin
-from cortex_pipelines_tests.versioning.toy import Workbench
+from cortex_pipelines_tests.versioning.toy import Workbench, begin_made
 
 
 def test_a_loaded_location_sees_projects_come_and_go(tmp_path: Path) -> None:
-    bench = begin(tmp_path / "p", ("a", "b"))
+    bench = begin_made(tmp_path / "p", ("a", "b"))
     bench.sync()
     loaded = bench.project()
     assert bench.ui_status(loaded)("tally", None) == "FRESH"
@@ -40,7 +39,7 @@ def test_partitions_follow_once(tmp_path: Path) -> None:
 
 
 def test_what_dvc_says_leaves_nothing_in_its_memory(tmp_path: Path) -> None:
-    bench = begin(tmp_path / "p", ("a", "b"))
+    bench = begin_made(tmp_path / "p", ("a", "b"))
     store = MemoryFileSystem().fs.store
     before = set(store)
     assert not any(view.changed for view in dvc_views(bench.project()))

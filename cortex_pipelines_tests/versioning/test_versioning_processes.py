@@ -29,8 +29,9 @@ def test_twelve_at_once_lose_no_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["computing", "publishing", "committing"])
-def test_a_killed_run_leaves_no_half_version_and_the_next_completes(tmp_path: Path, moment: str) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_a_killed_run_leaves_no_half_version_and_the_next_completes(
+    bench: Workbench, tmp_path: Path, moment: str
+) -> None:
     bench.run_all()
     before = bench.lock()
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))

@@ -53,8 +53,7 @@ def test_dotted_keys() -> None:
     assert look_up({"a": 1}, "a.b") is None
 
 
-def test_a_section_with_wrong_keys_names_them(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_a_section_with_wrong_keys_names_them(bench: Workbench) -> None:
     bench.edit("params.yaml", lambda v: v["loudness"].update(prefix="x"))
     with pytest.raises(ProjectError, match=r"loudness\.prefix: Extra inputs .* \(found 'x'\)"):
         bench.project()
@@ -63,8 +62,7 @@ def test_a_section_with_wrong_keys_names_them(tmp_path: Path) -> None:
         bench.project()
 
 
-def test_a_project_name_that_no_stage_can_have(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_a_project_name_that_no_stage_can_have(bench: Workbench) -> None:
     bench.edit("params.yaml", lambda v: v["projects"].update({"a@b": {}}))
     with pytest.raises(ProjectError, match=r"projects\.a@b: a project's name has 1 to 64"):
         bench.project()

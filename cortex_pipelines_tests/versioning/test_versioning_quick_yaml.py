@@ -49,9 +49,8 @@ def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not slow
 
 
-def test_a_lock_that_is_updated_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
+def test_a_lock_that_is_updated_is_written_as_dvc_writes_it(bench: Workbench) -> None:
     quicken_dvc()
-    bench = Workbench.create(tmp_path / "toy")
     bench.run_all()
     text = (bench.root / "dvc.lock").read_text()
     in_dvcs_way = ruamel.yaml.YAML().load(text)
@@ -152,8 +151,7 @@ def test_the_real_lock_is_read_and_written_as_by_dvc() -> None:
     assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text
 
 
-def test_a_lock_of_another_form_is_still_refused(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "toy")
+def test_a_lock_of_another_form_is_still_refused(bench: Workbench) -> None:
     bench.run_all()
     lock = bench.root / "dvc.lock"
     original = lock.read_text()

@@ -11,49 +11,32 @@ from dagster._core.definitions.observe import observe
 from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster.dagster_assets import _alarm_result, _check_specs, build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import _check_specs, _figure_results, build_assets
 from cortex_pipelines.versioning.dvc.reconcile import _reasons
 from cortex_pipelines.versioning.parameters import FILE, FOLDER, SHARED
+from cortex_pipelines.versioning.project import Stage
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 
 def test_three_doors_give_one_version(tmp_path: Path) -> None:
-    by_dagster = Workbench.create(tmp_path / "dagster")
-    by_dvc = Workbench.create(tmp_path / "dvc")
-    by_hand = Workbench.create(tmp_path / "hand")
+    by_dagster, by_dvc, by_hand = (Workbench.create(tmp_path / door) for door in ("dagster", "dvc", "hand"))
     by_dagster.run_all()
     by_dvc.repro()
     for name, partition in by_hand.all_stages():
         by_hand.make(name, partition)
     assert by_dagster.lock() == by_dvc.lock() == by_hand.lock()
     assert len(by_dagster.lock()) == 8
-
-
-def test_after_each_door_dagster_is_fresh_where_dvc_is_unchanged(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
-    bench.repro()
-    assert bench.sync() == 12  # eight outputs, two notes and the loudness of two projects
-    staleness = bench.staleness()
-    assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
-    assert bench.sync() == 0
-
-
-def test_a_dagster_run_needs_no_sync(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
-    bench.run_all()
-    assert bench.sync() == 0
-
-
-def test_content_hash_is_the_hash_in_dvc_lock(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
-    bench.run_all()
-    for entry in bench.lock().values():
+    for entry in by_dagster.lock().values():
         for item in [*entry["deps"], *entry["outs"]]:
-            assert content_md5(bench.root / item["path"]) == item["md5"]
+            assert content_md5(by_dagster.root / item["path"]) == item["md5"]
+    assert by_dagster.sync() == 0, "a run by Dagster needs no sync"
+    assert by_dvc.sync() == 12  # eight outputs, two notes and the loudness of two projects
+    staleness = by_dvc.staleness()
+    assert {staleness.status(*stage)[0] for stage in by_dvc.all_stages()} == {"FRESH"}
+    assert by_dvc.sync() == 0
 
 
-def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(bench: Workbench) -> None:
     project = bench.project()
     note = build_assets(project, NoTracker())[0]
     assert isinstance(note, dg.SourceAsset)
@@ -81,15 +64,14 @@ def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("alarms", [0, 2])
-def test_an_alarm_is_a_check_that_warns(tmp_path: Path, alarms: int) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_an_alarm_is_a_check_that_warns(bench: Workbench, alarms: int) -> None:
     project = bench.project()
     folder = project.output("digest", None)
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps({"alarms": alarms, "others": 7}))
     asset = replace(project.graph.assets["digest"], alarm="alarms")
     assert [spec.name for spec in _check_specs(asset)] == ["alarms"]
-    (result,) = _alarm_result(project, asset, None)
+    (result,) = _figure_results(Stage(project, asset, None))
     assert result.passed == (alarms == 0)
     assert result.severity == dg.AssetCheckSeverity.WARN
     assert result.metadata["alarms"].value == alarms
@@ -105,8 +87,7 @@ PARAMETER_EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
+def test_parameters_are_compared_as_dvc_compares_them(bench: Workbench) -> None:
     bench.repro(["page@a"])
     path = bench.root / SHARED
     parameters = path.read_text()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -24,18 +25,18 @@ import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.settings import ProjectName, Settings
-from cortex_pipelines.versioning import VersionedAsset
+from cortex_pipelines.versioning import VersionedAsset, snapshot
 from cortex_pipelines.versioning.asset import versioned_asset
-from cortex_pipelines.versioning.content import value_md5
+from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.dagster.instance import follow_projects, open_instance
 from cortex_pipelines.versioning.dagster.staleness import Staleness
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.graph import AssetMetrics, Graph, Pin, Plot
-from cortex_pipelines.versioning.materialise import Version, materialise
-from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, ParameterLayout, resolve
-from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
+from cortex_pipelines.versioning.materialise import Version, _write_tables, arguments, materialise
+from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, ParameterLayout, resolve
+from cortex_pipelines.versioning.project import Project, Stage, read_yaml, write_yaml
 
 WORDS = Table("words", "A word", (Column("word", pl.String, "The word"),), ("word",))
 TALLY = Table(
@@ -73,11 +74,9 @@ class ToyParameters(Settings):
 
 
 LAYOUT = ParameterLayout(ToyParameters, "profiles")
+
+toy_parameters = partial(resolve, layout=LAYOUT)
 SECTIONS: dict[str, type[Settings]] = {"loudness": LoudSettings, "pages": PageSettings}
-
-
-def toy_parameters(root: Path) -> Effective:
-    return resolve(root, LAYOUT)
 
 
 def note_pin() -> Pin:
@@ -137,22 +136,16 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
 class NoRun:
     """Stands for a run that is open: in the end its tracker is told as of one that was not."""
 
-    tracker: "NoTracker"
-    given: tuple[Any, ...]
-    dagster_run: str
+    finish: Callable[[Version], str]
 
-    def finish(self, version: Version) -> str:
-        return self.tracker.record(*self.given, version, self.dagster_run)
-
-    def fail(self, error: BaseException) -> None:
-        pass
+    def fail(self, error: BaseException) -> None: ...
 
 
 class NoTracker:
-    def begin(self, project: Any, asset: Any, partition: Any, made_from: Any, run: str) -> NoRun:
-        return NoRun(self, (project, asset, partition), run)
+    def begin(self, stage: Stage, made_from: Any, run: str) -> NoRun:
+        return NoRun(lambda version: self.record(stage, version, run))
 
-    def record(self, project: Any, asset: Any, partition: Any, version: Any, run: str) -> str:
+    def record(self, stage: Stage, version: Any, run: str) -> str:
         return "0" * 32
 
     def link(self, run_id: str) -> str:
@@ -252,7 +245,7 @@ class Workbench:
 
     def make(self, name: str, partition: str | None) -> Version:
         project = self.project()
-        return materialise(project, project.graph.assets[name], partition)
+        return materialise(Stage(project, project.graph.assets[name], partition))
 
     def repro(self, targets: list[str] | None = None) -> None:
         """``dvc repro``, the stages' commands called in this process instead of a new one."""
@@ -346,18 +339,38 @@ def begin_dvc(root: Path) -> None:
     shutil.copy(Path(__file__).parents[2] / ".dvc" / "config", root / ".dvc" / "config")
 
 
+def begin_made(root: Path, projects: tuple[str, ...]) -> Workbench:
+    """A toy project with these projects, all made and committed."""
+    from dvc.repo import Repo, lock_repo
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    bench = Workbench.create(root, projects)
+    project = bench.project()
+    for name, partition in bench.all_stages():
+        asset = project.graph.assets[name]
+        out = project.output(name, partition)
+        out.mkdir(parents=True)
+        stage = Stage(project, asset, partition)
+        keywords = arguments(stage, snapshot.take(stage), out, {})
+        _write_tables(asset, asset.compute(**keywords) or {}, out, root, None)
+    with contextlib.chdir(root), Repo(str(root)) as repo, lock_repo(repo):
+        lock: dict[str, Any] = {}
+        for stage in repo.index.stages:
+            stage.save()
+            stage.commit()
+            lock[stage.name] = to_single_stage_lockfile(stage)
+    write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": json.loads(json.dumps(lock))})
+    return bench
+
+
 def recomputed(bench: Workbench, name: str, partition: str | None, scratch: Path) -> str | None:
     """Version of the output computed from nothing out of what is in the workspace now."""
-    from cortex_pipelines.versioning import snapshot
-    from cortex_pipelines.versioning.content import content_md5
-    from cortex_pipelines.versioning.materialise import _write_tables, arguments
-
     project = bench.project()
     asset = project.graph.assets[name]
-    begin = snapshot.take(project, asset, partition)
+    stage = Stage(project, asset, partition)
     out = scratch / value_md5([name, partition])
     out.mkdir(parents=True)
-    tables = asset.compute(**arguments(project, asset, partition, begin, out, {})) or {}
+    tables = asset.compute(**arguments(stage, snapshot.take(stage), out, {})) or {}
     _write_tables(asset, tables, out, scratch, None)
     value = content_md5(out)
     shutil.rmtree(out)

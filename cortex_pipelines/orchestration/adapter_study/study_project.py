@@ -13,7 +13,6 @@ from cortex_pipelines.catalog import project_name_refusal
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_saved
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
-from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.orchestration.adapter_study.results import (
     BitsSaved,
@@ -83,12 +82,8 @@ def create_study(
         limits: Section and key to a value that overrides the standard profile. An existing study must have been
             created with the same values.
 
-    Yields:
-        A message for each step.
-
-    Raises:
-        ProjectError: unknown project or folder, a repository with a name that is taken or not allowed, or an existing
-            study that is damaged or has other limits.
+    Yields a message for each step. Raises ProjectError: unknown project or folder, a repository with a name that is
+    taken or not allowed, or an existing study that is damaged or has other limits.
     """
     template = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
     exists = (folder / "params.yaml").exists()
@@ -210,65 +205,46 @@ def _project_result(
     bits = {condition: metrics[metric] for condition, metric in _CONDITION_METRICS.items() if metric in metrics}
     servable = [condition for condition in _SERVABLE if condition in bits]
     adapter = project.output("code_adapter", name)
-    training_metrics = read_json(adapter / "metrics.json") or {}
-    settings = (read_json(adapter / TRAINING) or {}).get("settings", {})
+    settings = read_json(adapter / TRAINING).get("settings", {})
     seconds = last_seconds(project.root).get(("code_adapter", name))
-    return ProjectResult(
-        name,
-        language,
-        lines,
-        int(settings.get("max_tokens", 0)),
-        int(training_metrics.get("train_tokens", 0)),
-        None if seconds is None else seconds / 60,
-        condition_bits.height,
-        int(condition_bits["gap"].sum()),
-        bits,
-        _metrics_by_condition(metrics, "gap_{}_bits_per_byte"),
-        _metrics_by_condition(metrics, "line_{}"),
-        _questions(metrics),
-        _gains(condition_bits, load_parameters(project.root).evaluation),
-        _with_interval(metrics, "forgetting"),
-        min(servable, key=lambda condition: bits[condition], default="base"),
-    )
-
-
-def _metrics_by_condition(metrics: Mapping[str, float], pattern: str) -> dict[str, float]:
-    values = {condition: metrics.get(pattern.format(condition)) for condition in _SERVABLE}
-    return {condition: value for condition, value in values.items() if value is not None}
-
-
-def _questions(metrics: Mapping[str, float]) -> dict[str, QuestionResults]:
-    prefixes = {"all": "team_", **{kind: f"choice_{kind}_" for kind in KINDS}, "shown": "shown_"}
-    return {
-        question_set: QuestionResults(
-            int(metrics[f"{prefix}items"]),
-            {
-                condition: metrics[metric]
+    questions = {}
+    for question_set, prefix in {"all": "team", **{kind: f"choice_{kind}" for kind in KINDS}, "shown": "shown"}.items():
+        if f"{prefix}_items" in metrics:
+            accuracies = {
+                condition: f"{prefix}_{_QUESTION_NAMES.get(condition, condition)}_accuracy"
                 for condition in (*_SERVABLE, "other adapter")
-                if (metric := f"{prefix}{_QUESTION_NAMES.get(condition, condition)}_accuracy") in metrics
-            },
-        )
-        for question_set, prefix in prefixes.items()
-        if f"{prefix}items" in metrics
-    }
-
-
-def _with_interval(metrics: Mapping[str, float], name: str) -> tuple[float, float, float] | None:
-    if name not in metrics:
-        return None
-    return metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"]
-
-
-def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, BitsSaved]:
+            }
+            correct = {condition: metrics[key] for condition, key in accuracies.items() if key in metrics}
+            questions[question_set] = QuestionResults(int(metrics[f"{prefix}_items"]), correct)
+    evaluation = load_parameters(project.root).evaluation
     gains = {}
-    for name, (condition, reference) in _COMPARISONS.items():
-        rows = table.drop_nulls([f"{condition}_bits", f"{reference}_bits"])
+    for comparison, (condition, reference) in _COMPARISONS.items():
+        rows = condition_bits.drop_nulls([f"{condition}_bits", f"{reference}_bits"])
         if rows.height:
-            paired = bits_saved(rows, reference, settings, condition)
-            interval = paired.interval(settings.resamples, settings.confidence, settings.seed)
-            p = sign_flip_p(paired, settings.resamples, settings.seed)
-            gains[name] = BitsSaved(interval.estimate, interval.low, interval.high, p)
-    return gains
+            paired = bits_saved(rows, reference, evaluation, condition)
+            interval = paired.interval(evaluation.resamples, evaluation.confidence, evaluation.seed)
+            p = sign_flip_p(paired, evaluation.resamples, evaluation.seed)
+            gains[comparison] = BitsSaved(interval.estimate, interval.low, interval.high, p)
+    forgetting = None
+    if "forgetting" in metrics:
+        forgetting = (metrics["forgetting"], metrics["forgetting_low"], metrics["forgetting_high"])
+    return ProjectResult(
+        name=name,
+        language=language,
+        lines=lines,
+        budget=int(settings.get("max_tokens", 0)),
+        tokens=int(read_json(adapter / "metrics.json").get("train_tokens", 0)),
+        minutes=None if seconds is None else seconds / 60,
+        items=condition_bits.height,
+        gaps=int(condition_bits["gap"].sum()),
+        bits=bits,
+        gap_bits={c: metrics[key] for c in _SERVABLE if (key := f"gap_{c}_bits_per_byte") in metrics},
+        first_lines={c: metrics[key] for c in _SERVABLE if (key := f"line_{c}") in metrics},
+        questions=questions,
+        gains=gains,
+        forgetting=forgetting,
+        best=min(servable, key=lambda condition: bits[condition], default="base"),
+    )
 
 
 def _language(project: Project, name: str) -> tuple[str, int]:
@@ -303,8 +279,7 @@ def run_study(
         report: Receives progress messages.
         only: Names of the projects to evaluate; empty for all.
 
-    Returns:
-        Stages that ran and that failed; a failed project does not stop the others.
+    Returns stages that ran and that failed; a failed project does not stop the others.
     """
     project, _ = open_location(root)
     all_projects = studied_projects(project)

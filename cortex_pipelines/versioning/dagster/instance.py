@@ -12,7 +12,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
 from cortex_pipelines.versioning.project import Project
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, DynamicPartitionsDefinition
+    from dagster import DagsterInstance
 
 _SETTINGS = "telemetry:\n  enabled: false\n"
 _STORAGE = ("storage", "run_storage", "event_log_storage")
@@ -76,13 +76,7 @@ def open_instance(root: Path) -> "DagsterInstance":
     return instance
 
 
-NAME = "projects"
-
-
-def partitions_definition() -> "DynamicPartitionsDefinition":
-    import dagster as dg
-
-    return dg.DynamicPartitionsDefinition(name=NAME)
+NAME = "projects"  # of Dagster's partitions
 
 
 def follow_projects(instance: "DagsterInstance", project: Project) -> int:

@@ -10,21 +10,19 @@ from cortex_pipelines.charts import chart
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Stage
 
 _PREVIEW_ROWS = 5
 _PREVIEW_CHARACTERS = 60
-
 _PLOTTED = ("language", "kind", "category", "reason", "operator", "master", "label_source")
 """Categorical columns that characterise a table."""
 _MOST_BARS = 12
 _MOST_CHARS = 28
-_BAR, _LONGEST = "█", 20
-"""A bar of text, and the length of the longest: a chart for each column costs seconds a run."""
+_BAR, _LONGEST = "█", 20  # A bar of text, and the length of the longest: a chart for each column costs seconds a run
 
 
-def describe(project: Project, asset: VersionedAsset, partition: str | None, version: str) -> dict[str, Any]:
-    folder = project.output(asset.name, partition)
+def describe(stage: Stage, version: str) -> dict[str, Any]:
+    project, asset, folder = stage.project, stage.asset, stage.output
     metadata: dict[str, Any] = {"dvc_md5": version, "dagster/uri": folder.relative_to(project.root).as_posix()}
     rows = 0
     for table in asset.tables:
@@ -34,20 +32,26 @@ def describe(project: Project, asset: VersionedAsset, partition: str | None, ver
             rows += count
         metadata[f"{table.name}/rows"] = count
         metadata[f"{table.name}/preview"] = dg.MetadataValue.md(preview(frame.head(_PREVIEW_ROWS).collect()))
-        plots = table_plots(table, frame)
-        metadata |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
+        for column in [name for name in _PLOTTED if name in table.schema]:
+            counts = frame.group_by(column).len().sort(["len", column], descending=[True, False]).head(_MOST_BARS)
+            if bars := {str(value): int(count) for value, count in counts.collect().iter_rows()}:
+                metadata[f"{table.name}/by {column}"] = dg.MetadataValue.md(bar_table(column, bars))
     if asset.tables:
         metadata["dagster/row_count"] = rows
         metadata["dagster/column_schema"] = column_schema(asset.tables[0])
-        metadata["dagster/column_lineage"] = column_lineage(asset.tables[0], project.graph.wiring(asset.name).assets)
+        metadata["dagster/column_lineage"] = column_lineage(asset.tables[0], stage.wiring.assets)
     numbers = read_json(folder / "metrics.json")
     metadata |= {f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None}
     verdict = read_json(folder / "verdict.json")
     if verdict:
         metadata |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
-    metadata |= {
-        name: dg.MetadataValue.md(picture) for name, picture in curves(read_json(folder / "training.json")).items()
+    training = read_json(folder / "training.json")
+    losses = {
+        name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
+        for name, key in (("training loss", "steps"), ("validation loss", "validation"))
     }
+    if any(losses.values()):
+        metadata["loss curve"] = dg.MetadataValue.md(f"![loss by optimiser step]({line_chart(losses)})")
     if (folder / "report.html").exists():
         metadata["report"] = dg.MetadataValue.path(str(folder / "report.html"))
     return metadata
@@ -55,14 +59,9 @@ def describe(project: Project, asset: VersionedAsset, partition: str | None, ver
 
 def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.dtype),
-                column.meaning,
-                constraints=dg.TableColumnConstraints(nullable=column.nullable),
-            )
-            for column in table.columns
+        [
+            dg.TableColumn(c.name, str(c.dtype), c.meaning, constraints=dg.TableColumnConstraints(nullable=c.nullable))
+            for c in table.columns
         ]
     )
 
@@ -89,29 +88,6 @@ def preview(frame: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
-    plots = {}
-    for column in _PLOTTED:
-        if column in table.schema:
-            counts = (
-                frame.group_by(column).len().sort(["len", column], descending=[True, False]).head(_MOST_BARS).collect()
-            )
-            if counts.height:
-                bars = {str(value): int(count) for value, count in counts.iter_rows()}
-                plots[f"{table.name}/by {column}"] = bar_table(column, bars)
-    return plots
-
-
-def curves(training: Mapping[str, Any]) -> dict[str, str]:
-    series = {
-        name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
-        for name, key in (("training loss", "steps"), ("validation loss", "validation"))
-    }
-    if not any(series.values()):
-        return {}
-    return {"loss curve": _markdown(line_chart(series), "loss by optimiser step")}
-
-
 def bar_table(column: str, bars: Mapping[str, int]) -> str:
     most = max(bars.values())
     lines = [f"| {column} | rows | |", "| --- | ---: | --- |"]
@@ -129,7 +105,3 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         axes.legend(loc="upper right")
 
     return chart(draw, 6, 2.5)
-
-
-def _markdown(picture: str, alt: str) -> str:
-    return f"![{alt}]({picture})"

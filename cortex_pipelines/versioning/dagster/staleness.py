@@ -14,8 +14,8 @@ from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.snapshot import Snapshot, input_path
+from cortex_pipelines.versioning.project import Project, Stage
+from cortex_pipelines.versioning.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -39,33 +39,23 @@ def latest_record(
 
 
 def recorded_version(record: "EventLogRecord | None") -> str | None:
-    if record is None:
-        return None
-    return (record.event_log_entry.tags or {}).get(DATA_VERSION)
+    return (record.event_log_entry.tags or {}).get(DATA_VERSION) if record else None
 
 
-def event_tags(
-    instance: "DagsterInstance",
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    made_from: Snapshot,
-    version: str,
-) -> dict[str, str]:
-    wiring = project.graph.wiring(asset.name)
+def event_tags(instance: "DagsterInstance", stage: Stage, made_from: Snapshot, version: str) -> dict[str, str]:
     tags = {
         DATA_VERSION: version,
         "dagster/data_version_is_user_provided": "true",
-        CODE_VERSION: snapshot.code_version(asset, made_from, wiring.sections),
+        CODE_VERSION: snapshot.code_version(stage, made_from),
     }
-    for other in wiring.assets:
-        consumed = made_from.deps.get(input_path(other, asset, partition))
+    for other in stage.wiring.assets:
+        consumed = made_from.deps.get(stage.input_path(other))
         tags[INPUT_VERSION + other.name] = consumed or NOTHING
-        tags[INPUT_POINTER + other.name] = _asset_pointer(instance, project, other, asset, partition, consumed)
-    for pin in wiring.pins:
-        consumed = snapshot.pin_version(pin, made_from, partition)
+        tags[INPUT_POINTER + other.name] = _asset_pointer(instance, stage, other, consumed)
+    for pin in stage.wiring.pins:
+        consumed = snapshot.pin_version(pin, made_from, stage.partition)
         tags[INPUT_VERSION + pin.name] = consumed
-        record = latest_record(instance, pin.name, _partition_of(pin, partition), observed=True)
+        record = latest_record(instance, pin.name, stage.partition if pin.partitioned else None, observed=True)
         tags[INPUT_POINTER + pin.name] = (
             str(record.storage_id) if record and recorded_version(record) == consumed else BEFORE_ALL
         )
@@ -87,7 +77,7 @@ def observe_pins(
 
     reported = 0
     for pin in pins:
-        key = _partition_of(pin, partition)
+        key = partition if pin.partitioned else None
         version = project.pin_version(pin, key)
         if (known_version or latest)(pin.name, key) != version:
             instance.report_runless_asset_event(
@@ -97,24 +87,13 @@ def observe_pins(
     return reported
 
 
-def _partition_of(node: Pin | VersionedAsset, partition: str | None) -> str | None:
-    return partition if node.partitioned else None
-
-
-def _asset_pointer(
-    instance: "DagsterInstance",
-    project: Project,
-    other: VersionedAsset,
-    asset: VersionedAsset,
-    partition: str | None,
-    consumed: str | None,
-) -> str:
-    if content_md5(project.root / input_path(other, asset, partition)) != consumed:
+def _asset_pointer(instance: "DagsterInstance", stage: Stage, other: VersionedAsset, consumed: str | None) -> str:
+    project = stage.project
+    if content_md5(project.root / stage.input_path(other)) != consumed:
         return BEFORE_ALL
-    if other.partitioned and not asset.partitioned:
+    versions: dict[str | None, str | None] = {stage.partition if other.partitioned else None: consumed}
+    if other.partitioned and not stage.asset.partitioned:
         versions = {name: content_md5(project.output(other.name, name)) for name in project.partitions}
-    else:
-        versions = {_partition_of(other, partition): consumed}  # type: ignore[dict-item]
     newest = [0]
     for name, version in versions.items():
         record = latest_record(instance, other.name, name)
@@ -126,11 +105,7 @@ def _asset_pointer(
 
 _SKIPPED_FROM = 100
 """Partition count from which Dagster ignores an input; ``sync`` says `dvc-changed:` there."""
-_UNKNOWN = "INITIAL"
-"""Version that Dagster assumes for an input that was never observed."""
-
-Newest = Callable[..., "dg.EventLogRecord | None"]
-"""Returns an asset's newest event, as ``latest_record``."""
+_UNKNOWN = "INITIAL"  # version that Dagster assumes for an input that was never observed
 
 
 class Staleness:
@@ -140,31 +115,45 @@ class Staleness:
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """FRESH, STALE or MISSING with reasons, from the current events."""
-        return StatusSnapshot(self._instance, self._graph, latest_record).status(name, partition)
+        return StatusSnapshot(self._instance, self._graph, partial(latest_record, self._instance)).status(
+            name, partition
+        )
 
     def snapshot(self) -> "StatusSnapshot":
         """The status of many assets, from one reading of the events.
 
         The newest events of all its partitions are read at once and kept: two queries an asset.
         """
-        return StatusSnapshot(self._instance, self._graph, _AtOnce().newest)
+        records = cache(partial(_of_all_partitions, self._instance))
+
+        def latest(name: str, partition: str | None, observed: bool) -> "EventLogRecord | None":
+            if partition is None:
+                return latest_record(self._instance, name, None, observed)
+            return records(name, observed).get(partition)
+
+        return StatusSnapshot(self._instance, self._graph, latest)
 
     def stale(self, name: str, partition: str | None) -> bool:
         return self.status(name, partition)[0] != "FRESH"
 
 
 class StatusSnapshot:
-    def __init__(self, instance: "dg.DagsterInstance", graph: Any, newest: Newest) -> None:
+    def __init__(
+        self,
+        instance: "dg.DagsterInstance",
+        graph: Any,
+        latest: Callable[[str, str | None, bool], "EventLogRecord | None"],
+    ) -> None:
         self._instance = instance
         self._graph = graph
-        self._latest = cache(partial(newest, instance))
+        self._latest = cache(latest)
 
     def version(self, name: str, partition: str | None, observed: bool = False) -> str | None:
         return recorded_version(self._latest(name, partition, observed))
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         record = self._latest(name, partition, False)
-        if record is None or _version(record) == NOTHING:
+        if record is None or recorded_version(record) == NOTHING:
             return "MISSING", ()
         causes = tuple(self._causes(name, partition, record))
         return "STALE" if causes else "FRESH", causes
@@ -181,8 +170,13 @@ class StatusSnapshot:
             yield f"{other} removed dependency on {other}"
         for other in inputs:
             for part in self._parts(other, partition):
-                if not has_code_version:
-                    newer_reason = self._newer(other, part, record)
+                if not has_code_version:  # such an event does not say what was read: compared by time
+                    newest = self._latest(other, part, False)
+                    newer_reason = None if newest else "has a new input"
+                    if newest and newest.timestamp > record.timestamp:
+                        newer_reason = "has a new dependency materialization"
+                    if self._node(other).is_external:
+                        newer_reason = None
                 elif not {INPUT_VERSION + other, INPUT_POINTER + other} <= tags.keys():
                     newer_reason = f"has a new dependency on {other}"
                 else:
@@ -200,44 +194,27 @@ class StatusSnapshot:
         return sorted(keys) if len(keys) < _SKIPPED_FROM else []
 
     def _updated(self, other: str, part: str | None, tags: Mapping[str, str]) -> str | None:
+        import dagster as dg
+
         outside = self._node(other).is_external
         if part is None:
             before: str | None = tags[INPUT_VERSION + other]
             record = self._latest(other, None, outside)
-            current: str | None = _version(record) if record else _UNKNOWN if outside else NOTHING
+            unknown = _UNKNOWN if outside or record else NOTHING
+            current: str | None = recorded_version(record) or unknown
         else:
             pointer = tags[INPUT_POINTER + other]
             pointer_id = None if pointer == NOTHING else int(pointer)
             record = self._latest(other, part, outside)
             if record is None or (pointer_id is not None and record.storage_id <= pointer_id):
                 return None
-            before, current = (self._version_before(other, part, pointer_id), recorded_version(record))
+            cursor = pointer_id + 1 if pointer_id else None
+            key = dg.AssetKey(other)
+            before = recorded_version(self._instance.get_latest_data_version_record(key, outside, part, cursor))
+            current = recorded_version(record)
         if before == current or (before == _UNKNOWN and current == NOTHING):
             return None
         return "has a new dependency data version"
-
-    def _newer(self, other: str, part: str | None, record: "dg.EventLogRecord") -> str | None:
-        """The same by time, for an event without input versions."""
-        if self._node(other).is_external:
-            return None
-        newest = self._latest(other, part, False)
-        if newest is None:
-            return "has a new input"
-        newer = newest.timestamp > record.timestamp
-        return "has a new dependency materialization" if newer else None
-
-    def _version_before(self, other: str, part: str, pointer_id: int | None) -> str | None:
-        """Newest version at the time of an event."""
-        import dagster as dg
-
-        return recorded_version(
-            self._instance.get_latest_data_version_record(
-                dg.AssetKey(other),
-                is_source=self._node(other).is_external,
-                partition_key=part,
-                before_cursor=pointer_id + 1 if pointer_id else None,
-            )
-        )
 
     def _node(self, name: str) -> Any:
         import dagster as dg
@@ -245,26 +222,11 @@ class StatusSnapshot:
         return self._graph.get(dg.AssetKey(name))
 
 
-class _AtOnce:
-    def __init__(self) -> None:
-        self._read: dict[tuple[str, bool], dict[str, dg.EventLogRecord]] = {}
-
-    def newest(
-        self, instance: "dg.DagsterInstance", name: str, partition: str | None, observed: bool = False
-    ) -> "dg.EventLogRecord | None":
-        if partition is None:
-            return latest_record(instance, name, None, observed)
-        if (name, observed) not in self._read:
-            self._read[name, observed] = _of_all_partitions(instance, name, observed)
-        return self._read[name, observed].get(partition)
-
-
 def _of_all_partitions(instance: "dg.DagsterInstance", name: str, observed: bool) -> "dict[str, dg.EventLogRecord]":
     import dagster as dg
 
-    key, kind = dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
-    if observed:
-        kind = dg.DagsterEventType.ASSET_OBSERVATION
+    key, kinds = dg.AssetKey(name), dg.DagsterEventType
+    kind = kinds.ASSET_OBSERVATION if observed else kinds.ASSET_MATERIALIZATION
     ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
     if not ids:
         return {}
@@ -272,7 +234,3 @@ def _of_all_partitions(instance: "dg.DagsterInstance", name: str, observed: bool
     fetch = instance.fetch_observations if observed else instance.fetch_materializations
     records = fetch(records_filter, limit=len(ids)).records
     return {str(record.partition_key): record for record in records}
-
-
-def _version(record: "dg.EventLogRecord") -> str:
-    return recorded_version(record) or _UNKNOWN

@@ -27,7 +27,6 @@ from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 T = TypeVar("T")
-
 _LOG = logging.getLogger(__name__)
 _LOCK_PATIENCE_SECONDS = 1800.0
 _LOCK_POLL_SECONDS = 0.2
@@ -52,7 +51,8 @@ def locked_repo(root: Path) -> Iterator[Any]:
     quicken_dvc()
     file_system = _atomic_file_system()
     with Repo(str(root), fs=file_system, _wait_for_lock=True) as repo, lock_repo(repo):
-        mend_lockfile(root, _LOG.warning)
+        if sentence := damaged_files.mend(root, damaged_files.DVC_LOCK):
+            _LOG.warning(sentence)
         yield repo
 
 
@@ -60,19 +60,16 @@ def locked_repo(root: Path) -> Iterator[Any]:
 def _atomic_file_system() -> Any:
     from dvc.fs import LocalFileSystem
 
+    @contextmanager
+    def atomic_write(path: Path) -> Iterator[Any]:
+        with atomic_file(path) as scratch, scratch.open("w+", encoding="utf-8") as file:
+            yield file
+
     class WholeFiles(LocalFileSystem):  # type: ignore[misc]
         def open(self, path: Any, mode: str = "r", **kwargs: Any) -> Any:
-            if mode in ("w", "w+"):
-                return _atomic_write(Path(path))
-            return super().open(path, mode=mode, **kwargs)
+            return atomic_write(Path(path)) if mode in ("w", "w+") else super().open(path, mode=mode, **kwargs)
 
     return WholeFiles()
-
-
-@contextmanager
-def _atomic_write(path: Path) -> Iterator[Any]:
-    with atomic_file(path) as scratch, scratch.open("w+", encoding="utf-8") as file:
-        yield file
 
 
 def forget_listings() -> None:
@@ -88,60 +85,40 @@ def forget_listings() -> None:
         del store[path]
 
 
-def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
-    if sentence := damaged_files.mend(root, damaged_files.DVC_LOCK):
-        report(sentence)
-
-
 def mend_unless_busy(root: Path) -> list[str]:
     """Repair ``dvc.lock`` and DVC's rwlock; returns what was done, in sentences.
 
     Nothing is looked at while another process holds the lock that it writes them under.
     """
+    import zc.lockfile
+
     messages: list[str] = []
     if not (root / ".dvc").is_dir():
         return messages
     temporary = root / ".dvc" / "tmp"
     temporary.mkdir(exist_ok=True)
-    with _unless_busy(temporary / "lock") as free:
-        if free:
-            mend_lockfile(root, messages.append)
-    with _unless_busy(temporary / "rwlock.lock") as free:
-        if free:
-            messages += _mend_rwlock(root, temporary / "rwlock")
+    with contextlib.suppress(zc.lockfile.LockError), contextlib.closing(zc.lockfile.LockFile(temporary / "lock")):
+        if sentence := damaged_files.mend(root, damaged_files.DVC_LOCK):
+            messages.append(sentence)
+    path = temporary / "rwlock"
+    with contextlib.suppress(zc.lockfile.LockError), contextlib.closing(zc.lockfile.LockFile(f"{path}.lock")):
+        if not path.exists():
+            return messages
+        if problem := rwlock_damage(path):
+            remains = damaged_files.set_aside(root, path)
+            return [*messages, f".dvc/tmp/rwlock {problem}: DVC creates a new one; the damaged file is {remains}"]
+        locks = _held_locks(path)
+        # DVC drops a lock itself if no process has its owner's number, not if another has it by now
+        living = [lock for lock in locks if began_before(int(lock[2]["pid"]), path) is not False]
+        if living != locks:
+            values: dict[str, Any] = {"write": {}, "read": {}}
+            for mode, locked_path, process in living:
+                if mode == "write":
+                    values[mode][locked_path] = process
+                else:
+                    values[mode].setdefault(locked_path, []).append(process)
+            write_whole(path, json.dumps(values))
     return messages
-
-
-@contextmanager
-def _unless_busy(path: Path) -> Iterator[bool]:
-    import zc.lockfile
-
-    try:
-        lock = zc.lockfile.LockFile(str(path))
-    except zc.lockfile.LockError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.close()
-
-
-def _mend_rwlock(root: Path, path: Path) -> list[str]:
-    """Set a truncated rwlock aside, and drop entries of dead processes.
-
-    DVC drops a lock itself if no process has its owner's number, not if another has it by now.
-    """
-    if not path.exists():
-        return []
-    if problem := rwlock_damage(path):
-        remains = damaged_files.set_aside(root, path)
-        return [f".dvc/tmp/rwlock {problem}: DVC creates a new one; the damaged file is {remains}"]
-    locks = _held_locks(path)
-    living = [lock for lock in locks if began_before(int(lock[2]["pid"]), path) is not False]
-    if living != locks:
-        write_whole(path, _as_rwlock(living))
-    return []
 
 
 def rwlock_damage(path: Path) -> str | None:
@@ -153,11 +130,8 @@ def rwlock_damage(path: Path) -> str | None:
     return None
 
 
-_HeldLock = tuple[str, str, dict[str, Any]]
-"""``write`` or ``read``, a path, and the holding process: ``pid`` and ``cmd``."""
-
-
-def _held_locks(path: Path) -> list[_HeldLock]:
+def _held_locks(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """``write`` or ``read``, a path, and the holding process: ``pid`` and ``cmd``."""
     values = json.loads(path.read_text(encoding="utf-8"))
     locks = [("write", locked_path, process) for locked_path, process in values.get("write", {}).items()]
     locks += [
@@ -166,16 +140,6 @@ def _held_locks(path: Path) -> list[_HeldLock]:
     for _, _, process in locks:
         int(process["pid"])
     return locks
-
-
-def _as_rwlock(locks: list[_HeldLock]) -> str:
-    values: dict[str, Any] = {"write": {}, "read": {}}
-    for mode, path, process in locks:
-        if mode == "write":
-            values[mode][path] = process
-        else:
-            values[mode].setdefault(path, []).append(process)
-    return json.dumps(values)
 
 
 def retry_while_locked(root: Path, act: Callable[[], T]) -> T:
@@ -192,17 +156,25 @@ def retry_while_locked(root: Path, act: Callable[[], T]) -> T:
         except LockError as error:
             if time.monotonic() > deadline:
                 raise ProjectError(f"DVC's lock stayed busy: {error}") from error
-            time.sleep(_LOCK_POLL_SECONDS)
         except (RWLockFileCorruptedError, RWLockFileFormatError) as error:
-            # a dvc that ran beside this process was killed
-            mended = mend_unless_busy(root)
+            mended = mend_unless_busy(root)  # a dvc that ran beside this process was killed
             if not mended and time.monotonic() > deadline:
                 raise ProjectError(
                     f"{error}; if no dvc or cortex process is running, delete .dvc/tmp/rwlock"
                 ) from error
             for sentence in mended:
                 _LOG.warning(sentence)
-            time.sleep(_LOCK_POLL_SECONDS)
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def with_repo(root: Path, act: Callable[[Any], T]) -> T:
+    """Call ``act`` with DVC's locked repository, retried while another process holds its locks."""
+
+    def attempt() -> T:
+        with locked_repo(root) as repo:
+            return act(repo)
+
+    return retry_while_locked(root, attempt)
 
 
 def cache_folder(root: Path) -> str:
@@ -228,12 +200,8 @@ def find_stage(repo: Any, address: str) -> Any:
 
 
 def write_parameters(project: Project) -> None:
-    def act() -> None:
-        with locked_repo(project.root) as repo:
-            record_parameters(project, repo)
-
     if not project.resolve().is_written(project.root):
-        retry_while_locked(project.root, act)
+        with_repo(project.root, lambda repo: record_parameters(project, repo))
 
 
 def record_parameters(project: Project, repo: Any) -> None:
@@ -258,18 +226,16 @@ def locked_snapshot(stage: Any) -> Snapshot:
 
 
 def locked_version(stage: Any) -> str | None:
-    info = stage.outs[0].hash_info
-    return str(info.value) if info else None
+    return str(info.value) if (info := stage.outs[0].hash_info) else None
 
 
 def unchanged_version(project: Project, address: str) -> str | None:
-    def ask() -> str | None:
-        with locked_repo(project.root) as repo:
-            record_parameters(project, repo)
-            stage = find_stage(repo, address)
-            return None if stage.changed() else locked_version(stage)
+    def ask(repo: Any) -> str | None:
+        record_parameters(project, repo)
+        stage = find_stage(repo, address)
+        return None if stage.changed() else locked_version(stage)
 
-    return retry_while_locked(project.root, ask)
+    return with_repo(project.root, ask)
 
 
 @contextmanager
@@ -286,15 +252,10 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
 
     temporary = root / ".dvc" / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    with rwlock(
-        str(temporary),
-        _atomic_file_system(),
-        # The same words as DVC uses itself: its own locks inside commit() are then no strangers.
-        " ".join(sys.argv),
-        [str(root / path) for path in read],
-        [str(root / path) for path in write],
-        False,
-    ):
+    # The same words as DVC uses itself: its own locks inside commit() are then no strangers.
+    command = " ".join(sys.argv)
+    paths = ([str(root / path) for path in some] for some in (read, write))
+    with rwlock(str(temporary), _atomic_file_system(), command, *paths, False):
         yield
 
 
@@ -305,16 +266,16 @@ def commit(
     what DVC recorded as made from.
     """
 
-    def act() -> tuple[str, Snapshot]:
+    def act(repo: Any) -> tuple[str, Snapshot]:
         # DVC's run cache resolves dvc.yaml against the working directory, whatever the root is.
-        with locked_repo(root) as repo, _rwlock(root, read=[], write=[output]), contextlib.chdir(root):
+        with _rwlock(root, read=[], write=[output]), contextlib.chdir(root):
             check()
             publish()
             (stage,) = repo.commit(address, force=True)
             damaged_files.keep(root, damaged_files.DVC_LOCK)
             return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
 
-    return retry_while_locked(root, act)
+    return with_repo(root, act)
 
 
 def restore(root: Path, version: str, target: Path) -> bool:
@@ -329,10 +290,6 @@ def restore(root: Path, version: str, target: Path) -> bool:
         cache = repo.cache.local
         try:
             stored = load(cache, HashInfo("md5", version))
-        except FileNotFoundError:
-            _LOG.info("version %s is not in the DVC cache", version)
-            return False
-        try:
             checkout(str(target), LocalFileSystem(), stored, cache, force=True)
         except (FileNotFoundError, CheckoutError):
             return False

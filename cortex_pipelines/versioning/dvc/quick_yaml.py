@@ -18,13 +18,9 @@ from yaml.constructor import ConstructorError, SafeConstructor
 
 _TEXTS = 8
 """``dvc.yaml`` and ``dvc.lock``, before and after the last few commits."""
-
-_STAGES = 10_000
-"""Stages whose text is remembered; a lock of a hundred is some 300 kB."""
-
+_STAGES = 10_000  # stages whose text is remembered; a lock of a hundred is some 300 kB
 _LOCK = re.compile(r"(schema: [^\n]*\n)stages:\n((?:  [^\n]*\n)+)")
 _STAGE = re.compile(r"  [^ \n][^\n]*\n(?:   [^\n]*\n)*")
-
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 

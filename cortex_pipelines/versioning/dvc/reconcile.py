@@ -30,7 +30,6 @@ from cortex_pipelines.versioning.dagster.staleness import (
     MADE_BY_DVC,
     NOTHING,
     Staleness,
-    StatusSnapshot,
     event_tags,
     observe_pins,
 )
@@ -38,13 +37,14 @@ from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.repair import restore_outputs
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, Stage
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _LOG = logging.getLogger(__name__)
+_DELETED = object()
 
 
 @dataclass(frozen=True)
@@ -62,52 +62,31 @@ class DvcView:
     made_from: Snapshot
 
 
-Describe = Callable[[DvcView], dict[str, Any]]
-_DependencyReasons = dict[tuple[str, str | None], list[str]]
-
-
 def dvc_views(project: Project) -> list[DvcView]:
     """DVC's view of every asset and partition, in topological order. Raises ProjectError: dvc.yaml is out of date,
     so DVC speaks of another graph.
     """
     stages.check_stages(project)
 
-    def ask() -> list[DvcView]:
-        with dvc_store.locked_repo(project.root) as repo:
-            dvc_store.record_parameters(project, repo)
-            stages_by_address = dvc_store.stages_by_address(repo)
-            reasons_by_dependency: _DependencyReasons = {}
-            return [
-                _view(project, asset, partition, stages_by_address, reasons_by_dependency)
-                for asset in project.graph.order
-                for partition in project.partitions_of(asset)
-            ]
+    def ask(repo: Any) -> list[DvcView]:
+        dvc_store.record_parameters(project, repo)
+        stages_by_address = dvc_store.stages_by_address(repo)
+        reasons_by_dependency: dict[tuple[str, str | None], list[str]] = {}
+        views = []
+        for asset in project.graph.order:
+            for partition in project.partitions_of(asset):
+                stage = stages_by_address[project.address(asset, partition)]
+                reasons = tuple(_reasons(project.root, stage, reasons_by_dependency))
+                dvc_store.forget_listings()
+                version = content_md5(project.output(asset.name, partition))
+                locked, made_from = dvc_store.locked_version(stage), dvc_store.locked_snapshot(stage)
+                views.append(DvcView(asset, partition, bool(reasons), reasons, version, locked, made_from))
+        return views
 
-    return dvc_store.retry_while_locked(project.root, ask)
-
-
-def _view(
-    project: Project,
-    asset: VersionedAsset,
-    partition: str | None,
-    stages_by_address: dict[str, Any],
-    reasons_by_dependency: _DependencyReasons,
-) -> DvcView:
-    stage = stages_by_address[project.address(asset, partition)]
-    reasons = _reasons(project.root, stage, reasons_by_dependency)
-    dvc_store.forget_listings()
-    return DvcView(
-        asset=asset,
-        partition=partition,
-        changed=bool(reasons),
-        reasons=tuple(reasons),
-        version=content_md5(project.output(asset.name, partition)),
-        locked=dvc_store.locked_version(stage),
-        made_from=dvc_store.locked_snapshot(stage),
-    )
+    return dvc_store.with_repo(project.root, ask)
 
 
-def _reasons(root: Path, stage: Any, reasons_by_dependency: _DependencyReasons) -> list[str]:
+def _reasons(root: Path, stage: Any, reasons_by_dependency: dict[tuple[str, str | None], list[str]]) -> list[str]:
     from dvc.dependency.param import ParamsDependency
 
     reasons = ["command changed"] if stage.changed_stage() else []
@@ -139,35 +118,25 @@ def _changed_parameters(root: Path, entry: Any) -> list[str]:
     locked, current = entry.hash_info.value, read_values(root / entry.def_path)
     changes = []
     for key in sorted(entry.params):
-        is_present, value = _look_up(current, key)
-        if not is_present:
-            changes.append(f"{file}:{key} deleted")
-        elif key not in locked:
-            changes.append(f"{file}:{key} new")
-        elif value != locked[key]:
-            changes.append(f"{file}:{key} modified")
+        value: Any = current
+        for part in key.split("."):
+            value = value.get(part, _DELETED) if isinstance(value, dict) else _DELETED
+        state = "deleted" if value is _DELETED else "new" if key not in locked else "modified"
+        if state != "modified" or value != locked[key]:
+            changes.append(f"{file}:{key} {state}")
     return changes
-
-
-def _look_up(values: Any, dotted: str) -> tuple[bool, Any]:
-    for part in dotted.split("."):
-        if not isinstance(values, dict) or part not in values:
-            return False, None
-        values = values[part]
-    return True, values
 
 
 def sync(
     project: Project,
     instance: "DagsterInstance",
     staleness: Staleness,
-    describe: Describe | None = None,
+    describe: Callable[[DvcView], dict[str, Any]] = lambda _: {},
     emit_inputs: bool = True,
     unknown: Callable[[DvcView], bool] = lambda _: False,
 ) -> int:
     """Reconcile Dagster's view with DVC's; returns the number of events. ``emit_inputs=False`` leaves out tags about
-    code and inputs, to show in a test that they matter; ``unknown`` asks whether nothing remembers a version any
-    more.
+    code and inputs, to show in a test that they matter; ``unknown`` asks whether nothing remembers a version any more.
     """
     remove_stray_partitions(project)
     follow_projects(instance, project)
@@ -177,33 +146,27 @@ def sync(
         for pin in project.graph.pins.values()
         for partition in project.partitions_of(pin)
     )
+    current = dvc_views(project)
+    if any(
+        view.version
+        and view.version == view.locked
+        and any(reason.endswith(" not in cache") for reason in view.reasons)
+        for view in current
+    ) and restore_outputs(project):
+        current = dvc_views(project)
     status_snapshot, read_at = staleness.snapshot(), events
-    for _, views in groupby(_cached_views(project), key=lambda view: view.asset.name):
+    for _, views in groupby(current, key=lambda view: view.asset.name):
         if events != read_at:  # reported of an asset before, which changes what is said of this
             status_snapshot, read_at = staleness.snapshot(), events
         for view in views:
-            if unknown(view) or not _agree(status_snapshot, view):
+            name, partition = view.asset.name, view.partition
+            dagster_version = status_snapshot.version(name, partition)
+            agree = dagster_version is None and view.version is None
+            if not agree and dagster_version == (view.version or NOTHING):
+                agree = (status_snapshot.status(name, partition)[0] != "FRESH") == view.changed
+            if unknown(view) or not agree:
                 events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
     return events
-
-
-def _cached_views(project: Project) -> list[DvcView]:
-    views = dvc_views(project)
-    lost = any(view.version and view.version == view.locked and any(map(_is_uncached, view.reasons)) for view in views)
-    return dvc_views(project) if lost and restore_outputs(project) else views
-
-
-def _is_uncached(reason: str) -> bool:
-    return reason.endswith(" not in cache")
-
-
-def _agree(status_snapshot: StatusSnapshot, view: DvcView) -> bool:
-    name, partition = view.asset.name, view.partition
-    dagster_version = status_snapshot.version(name, partition)
-    if dagster_version is None and view.version is None:
-        return True
-    stale = status_snapshot.status(name, partition)[0] != "FRESH"
-    return dagster_version == (view.version or NOTHING) and stale == view.changed
 
 
 def remove_stray_partitions(project: Project) -> None:
@@ -225,32 +188,28 @@ def _sync_one(
     instance: "DagsterInstance",
     view: DvcView,
     staleness: Staleness,
-    describe: Describe | None,
+    describe: Callable[[DvcView], dict[str, Any]],
     emit_inputs: bool,
-) -> int:
-    version = view.version or NOTHING
-    tags = event_tags(instance, project, view.asset, view.partition, view.made_from, version)
-    if not emit_inputs:
-        tags = {key: value for key, value in tags.items() if key.startswith("dagster/data_version")}
-    events = _report(project, instance, view, tags, describe)
-    if emit_inputs and view.changed and not staleness.stale(view.asset.name, view.partition):
-        tags[CODE_VERSION] = MADE_BY_DVC + value_md5(view.reasons)
-        events += _report(project, instance, view, tags, describe)
-    return events
-
-
-def _report(
-    project: Project, instance: "DagsterInstance", view: DvcView, tags: dict[str, str], describe: Describe | None
 ) -> int:
     import dagster as dg
 
+    name, partition = view.asset.name, view.partition
     metadata: dict[str, Any] = {"cortex/reported_by": "sync"}
     if view.reasons:
         metadata["cortex/dvc_says"] = "; ".join(view.reasons)
-    if describe and view.version:
-        metadata |= describe(view)
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(view.asset.name, partition=view.partition, tags=tags, metadata=metadata)
-    )
-    _LOG.info("%s: Dagster now has %s", project.address(view.asset, view.partition), tags.get("dagster/data_version"))
-    return 1
+
+    def report(tags: dict[str, str]) -> None:
+        described = describe(view) if view.version else {}
+        event = dg.AssetMaterialization(name, partition=partition, tags=tags, metadata=metadata | described)
+        instance.report_runless_asset_event(event)
+        _LOG.info("%s: Dagster now has %s", project.address(view.asset, partition), tags["dagster/data_version"])
+
+    tags = event_tags(instance, Stage(project, view.asset, partition), view.made_from, view.version or NOTHING)
+    if not emit_inputs:
+        report({key: value for key, value in tags.items() if key.startswith("dagster/data_version")})
+        return 1
+    report(tags)
+    if not view.changed or staleness.stale(name, partition):
+        return 1
+    report(tags | {CODE_VERSION: MADE_BY_DVC + value_md5(view.reasons)})
+    return 2

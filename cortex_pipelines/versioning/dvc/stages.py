@@ -9,43 +9,40 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import parameters
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dvc.yaml_files import yaml_text
-from cortex_pipelines.versioning.graph import AssetMetrics, plot_entry
-from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.graph import AssetMetrics
+from cortex_pipelines.versioning.project import Project, ProjectError, Stage
 from cortex_pipelines.versioning.snapshot import stage_deps, stage_params
 
 HEADER = "# Generated from the asset graph by `cortex dvc-yaml`; do not edit.\n"
 WIDTH = 1000
 """Characters of a line of ``dvc.yaml``."""
-
 _KEY = "${key}"
+_OUTDATED = "dvc.yaml is out of date: run `cortex dvc-yaml` and commit the result"
 
 
 def stages(project: Project) -> dict[str, Any]:
-    stages_by_name = {asset.name: _stage(project, asset) for asset in project.graph.order}
-    return {"stages": {parameters.STAGE: _parameters_stage(project), **stages_by_name}}
-
-
-def _parameters_stage(project: Project) -> dict[str, Any]:
     layout = project.effective.layout
     profile_folders = [layout.profiles] if (project.root / layout.profiles).is_dir() else []
-    return {
+    parameters_stage = {
         "cmd": parameters.COMMAND,
         "desc": "What params.yaml and its profile come to, for all and for each project.",
         "deps": sorted([*profile_folders, parameters.FILE]),
         # in git, where a change is seen; and never deleted, so that nobody finds it missing
         "outs": [{parameters.FOLDER: {"cache": False, "persist": True}}],
     }
+    stages_by_name = {asset.name: _stage(project, asset) for asset in project.graph.order}
+    return {"stages": {parameters.STAGE: parameters_stage, **stages_by_name}}
 
 
 def _stage(project: Project, asset: VersionedAsset) -> dict[str, Any]:
-    key = _KEY if asset.partitioned else None
+    stage = Stage(project, asset, _KEY if asset.partitioned else None)
     # Any difference in cmd, even a trailing space, marks a stage as changed: keep it constant.
     body = {
-        "cmd": f"cortex run {asset.name}" + (f" --project {key}" if key else ""),
+        "cmd": f"cortex run {asset.name}" + (f" --project {_KEY}" if asset.partitioned else ""),
         "desc": asset.description.splitlines()[0] if asset.description else asset.name,
-        "deps": stage_deps(project, asset, key),
-        "params": [{file: keys} for file, keys in stage_params(project, asset, key).items()],
-        "outs": [f"data/{asset.name}" + (f"/{key}" if key else "")],
+        "deps": stage_deps(stage),
+        "params": [{file: keys} for file, keys in stage_params(stage).items()],
+        "outs": [stage.output.relative_to(project.root).as_posix()],
     }
     body = {name: value for name, value in body.items() if value}
     return {"foreach": "${projects}", "do": body} if asset.partitioned else body
@@ -64,21 +61,26 @@ def figures(project: Project) -> dict[str, Any]:
             address = project.address(asset, partition)
             folder = f"data/{asset.name}" + (f"/{partition}" if partition else "")
             metrics += [f"{folder}/{file}" for file in declared.metrics]
-            plots += [plot_entry(plot, address, folder) for plot in declared.plots]
+            for plot in declared.plots:
+                title = f"{address}: {plot.title}"
+                layout = {
+                    "x": plot.x,
+                    "y": {f"{folder}/{plot.file}": plot.y},
+                    "template": plot.template,
+                    "title": title,
+                }
+                plots.append({f"{address}/{plot.title}": layout})
     fields: dict[str, Any] = {"metrics": metrics, "plots": plots}
     return {key: value for key, value in fields.items() if value}
 
 
 def render(project: Project) -> str:
-    return _stages_text(project) + _text(figures(project))
+    shown = figures(project)
+    return _stages_text(project) + (_quoted(json.dumps(shown)) if shown else "")
 
 
 def _stages_text(project: Project) -> str:
-    return HEADER + _text(stages(project))
-
-
-def _text(values: dict[str, Any]) -> str:
-    return _quoted(json.dumps(values)) if values else ""
+    return HEADER + _quoted(json.dumps(stages(project)))
 
 
 @lru_cache(maxsize=8)
@@ -97,21 +99,19 @@ def write(project: Project) -> Path:
 
 
 def check(project: Project) -> None:
-    """Raise if ``dvc.yaml`` differs from what the graph and the projects give. Raises ProjectError: it is out of
-    date.
-    """
-    _require(_read(project) == render(project))
+    """Raises ProjectError: ``dvc.yaml`` differs from what the graph and the projects give."""
+    path = project.root / "dvc.yaml"
+    if not path.exists() or path.read_text(encoding="utf-8") != render(project):
+        raise ProjectError(_OUTDATED)
 
 
 def check_stages(project: Project) -> None:
-    """Raise if the stages in ``dvc.yaml`` differ from the asset graph.
+    """Raises ProjectError: the stages in ``dvc.yaml`` differ from the asset graph.
 
     What DVC shows may be behind: it names the projects, and no version depends on it.
-
-    Raises:
-        ProjectError: they are out of date.
     """
-    _require(_has_stages(project))
+    if not _has_stages(project):
+        raise ProjectError(_OUTDATED)
 
 
 def follow_projects(project: Project) -> None:
@@ -124,16 +124,7 @@ def follow_projects(project: Project) -> None:
 
 
 def _has_stages(project: Project) -> bool:
-    text = _stages_text(project)
-    tops = [line for line in _read(project)[len(text) :].splitlines() if not line.startswith((" ", "-"))]
-    return _read(project).startswith(text) and set(tops) <= {"metrics:", "plots:"}
-
-
-def _read(project: Project) -> str:
-    path = project.root / "dvc.yaml"
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _require(good: bool) -> None:
-    if not good:
-        raise ProjectError("dvc.yaml is out of date: run `cortex dvc-yaml` and commit the result")
+    path, expected = project.root / "dvc.yaml", _stages_text(project)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    tops = [line for line in text[len(expected) :].splitlines() if not line.startswith((" ", "-"))]
+    return text.startswith(expected) and set(tops) <= {"metrics:", "plots:"}

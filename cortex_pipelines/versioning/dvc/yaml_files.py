@@ -23,13 +23,10 @@ from cortex_pipelines.versioning.dvc.quick_yaml import parsed_lock
 from cortex_pipelines.versioning.merging.conflicts import Conflict, marker_line
 from cortex_pipelines.versioning.root import ProjectError
 
-LARGEST = 64 * 2**20
-"""Size limit of a YAML file, in bytes; a lock file of ten thousand stages has a tenth of that."""
-
+LARGEST = 64 * 2**20  # size limit of a YAML file, in bytes; a lock file of ten thousand stages has a tenth of that
 _DEEPEST = 60
 _SHOWN = 80
 _NAMED = 5
-
 _ALIASES = "write the values out instead of repeating them by aliases (&name, *name)"
 _NESTING = f"nested deeper than {_DEEPEST} levels; no file of a project needs more than ten"
 
@@ -90,24 +87,25 @@ def _parsed(text: str, name: str) -> Any:
     """A YAML text as plain values; copying is far cheaper than parsing."""
     try:
         loaded = parsed_lock(text) or YAML(typ="safe").load(text)
-    except DuplicateKeyError as error:
-        words = f"{_sentence(error.problem)}; leave one of the two out"
-        raise YamlTextError(name, words, _line(error)) from error
     except MarkedYAMLError as error:
-        words = _sentence(" ".join(filter(None, (error.context, error.problem))))
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else None
+        if isinstance(error, DuplicateKeyError):
+            raise YamlTextError(name, f"{_words(error.problem)}; leave one of the two out", line) from error
+        words = _words(" ".join(filter(None, (error.context, error.problem))))
         hint = "; indent with spaces" if "\\t" in words or "tab" in words else ""
-        raise YamlTextError(name, f"{words}{hint}; correct that line", _line(error)) from error
+        raise YamlTextError(name, f"{words}{hint}; correct that line", line) from error
     except RecursionError as error:
         raise YamlTextError(name, f"it is {_NESTING}") from error
     except (YAMLError, ValueError, TypeError, OverflowError) as error:
-        raise YamlTextError(name, f"{_sentence(error)}; correct that value") from error
+        raise YamlTextError(name, f"{_words(error)}; correct that value") from error
     _require_small(loaded, len(text), name)
     return loaded
 
 
 def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *prefix: str) -> str:
     """Describe validation errors: line, value and expected type of each key."""
-    tree = _composed(text)
+    tree = _syntax_tree(text)
     phrases = []
     for item in error.errors(include_url=False)[:_NAMED]:
         loc = [part for part in item["loc"] if part != "[key]"]
@@ -124,9 +122,16 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
     return "; ".join(phrases) + (f"; and {more} more" if more > 0 else "")
 
 
+def _syntax_tree(text: str) -> Node | None:
+    try:
+        return YAML().compose(text)  # type: ignore[no-any-return]
+    except (YAMLError, RecursionError):
+        return None  # lines are a help, no more
+
+
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
-    waiting: list[tuple[tuple[str, ...], Node | None]] = [((), _composed(text))]
+    waiting: list[tuple[tuple[str, ...], Node | None]] = [((), _syntax_tree(text))]
     while waiting:
         above, tree = waiting.pop()
         for key, value in tree.value if isinstance(tree, MappingNode) else ():
@@ -156,16 +161,14 @@ def _siblings(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
             inside = inside.model_fields[str(part)].annotation
         else:
             return []
-        inside = next(filter(_is_model, get_args(inside)), inside) if _is_union(inside) else inside
+        inside = (
+            next(filter(_is_model, get_args(inside)), inside) if get_origin(inside) in (Union, UnionType) else inside
+        )
     return list(inside.model_fields) if _is_model(inside) else []
 
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, UnionType)
 
 
 def _require_small(value: Any, chars: int, name: str) -> None:
@@ -187,14 +190,6 @@ def _require_small(value: Any, chars: int, name: str) -> None:
         waiting.extend((part, depth + 1) for part in inside)
 
 
-def _composed(text: str) -> Node | None:
-    try:
-        tree: Node | None = YAML().compose(text)
-    except (YAMLError, RecursionError):
-        return None  # lines are a help, no more
-    return tree
-
-
 def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
     line = None
     for key in keys:
@@ -208,13 +203,8 @@ def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
     return line
 
 
-def _line(error: MarkedYAMLError) -> int | None:
-    mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark is not None else None
-
-
-def _sentence(words: Any) -> str:
-    return _short(" ".join(str(words).split()), 3 * _SHOWN, str)
+def _words(text: Any) -> str:
+    return _short(" ".join(str(text).split()), 3 * _SHOWN, str)
 
 
 def _short(value: Any, most: int = _SHOWN, as_text: Any = repr) -> str:
@@ -282,7 +272,5 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    loaded = json.loads(path.read_text(encoding="utf-8"))
+    loaded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return loaded if isinstance(loaded, dict) else {}

@@ -5,15 +5,12 @@ is of the styles ``merge``, ``diff3`` or ``zdiff3``.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cortex_pipelines.versioning.root import ProjectError
 
-GENERATED = "data/parameters"
-"""Folder of the effective parameters, which follow from params.yaml."""
-
+GENERATED = "data/parameters"  # folder of the effective parameters, which follow from params.yaml
 LOCKS = ("dvc.lock", "sources.lock", "releases.lock")
 RESOLVED = (*LOCKS, "dvc.yaml")
 """Files that ``cortex resolve`` joins, beside the generated parameters."""
@@ -27,7 +24,6 @@ _READ = (
 
 _READ_TEXTS = ("prompts/**/*", "patterns/**/*", "environments/*")
 """Templates and rules: only a whole conflict counts, since a rule may be about conflicts."""
-
 _MARKER = re.compile(rb"^(?:<{7,}|\|{7,}|>{7,})(?:[ \t][^\n]*)?\r?$|^={7,}\r?$", re.MULTILINE)
 _WHOLE = re.compile(
     rb"^(<{7,})(?:[ \t][^\n]*)?\r?\n(?:.*\n)*?={7,}\r?\n(?:.*\n)*?>{7,}(?:[ \t][^\n]*)?\r?$", re.MULTILINE
@@ -76,7 +72,17 @@ def marker_line(data: bytes) -> int | None:
 
 
 def find_conflicts(root: Path) -> list[Conflict]:
-    return sorted(_find(root), key=lambda conflict: conflict.file)
+    conflicts = []
+    for pattern in (*_READ, *_READ_TEXTS):
+        for path in root.glob(pattern):
+            data = path.read_bytes() if path.is_file() else b""
+            line = marker_line(data)
+            if line is not None and pattern in _READ_TEXTS:
+                whole = _WHOLE.search(data)
+                line = data.count(b"\n", 0, whole.start()) + 1 if whole else None
+            if line is not None:
+                conflicts.append(Conflict(path.relative_to(root).as_posix(), line))
+    return sorted(conflicts, key=lambda conflict: conflict.file)
 
 
 def require_no_conflicts(root: Path) -> None:
@@ -87,69 +93,37 @@ def require_no_conflicts(root: Path) -> None:
         raise ConflictError("; ".join(map(str, conflicts)))
 
 
-def _find(root: Path) -> Iterator[Conflict]:
-    for pattern in _READ:
-        for path in root.glob(pattern):
-            line = marker_line(path.read_bytes()) if path.is_file() else None
-            if line is not None:
-                yield Conflict(path.relative_to(root).as_posix(), line)
-    for pattern in _READ_TEXTS:
-        for path in root.glob(pattern):
-            data = path.read_bytes() if path.is_file() else b""
-            if b"<<<<<<<" in data and (match := _WHOLE.search(data)):
-                line = data.count(b"\n", 0, match.start()) + 1
-                yield Conflict(path.relative_to(root).as_posix(), line)
-
-
 def split_versions(text: str) -> Versions:
     """The versions in a text with conflict markers; a text without any is all of them. Raises ConflictError: the
     markers do not belong together; gives the line.
     """
-    splitter = _Splitter()
+    texts: dict[str, list[str]] = {"ours": [], "base": [], "theirs": []}
+    side: str | None = None
+    size = opened = 0
+    has_base = True
     # not splitlines(), which also divides at characters that stand within a value
     for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
-        splitter.add(line, number)
-    return splitter.versions()
-
-
-class _Splitter:
-    def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {"ours": [], "base": [], "theirs": []}
-        self._side: str | None = None
-        self._size = 0
-        self._opened = 0
-        self._based = True
-
-    def add(self, line: str, number: int) -> None:
-        if not self._is_marker(line):
-            for name, lines in self._texts.items():
-                if self._side in (None, name):
+        # the markers of a conflict in the base itself are longer
+        if not _MARKER.match(line.encode()) or (side and len(line.split()[0]) != size):
+            for name, lines in texts.items():
+                if side in (None, name):
                     lines.append(line)
-            return
-        kind = line[0]
-        expected = {None: "<", "ours": "|=", "base": "=", "theirs": ">"}[self._side]
-        if kind not in expected:
+            continue
+        kind, marker = line[0], line.split()[0]
+        if kind not in {None: "<", "ours": "|=", "base": "=", "theirs": ">"}[side]:
             raise ConflictError(
-                f"line {number}: conflict marker {line.split()[0]} without the one before it; put "
+                f"line {number}: conflict marker {marker} without the one before it; put "
                 "it back, or keep one side and delete the markers by hand"
             )
         if kind == "<":
-            self._size, self._opened = len(line.split()[0]), number
+            size, opened = len(marker), number
         # unless each conflict has a base, its full text is unknown
-        self._based &= not (kind == "=" and self._side == "ours")
-        self._side = {"<": "ours", "|": "base", "=": "theirs", ">": None}[kind]
-
-    def _is_marker(self, line: str) -> bool:
-        if not _MARKER.match(line.encode()):
-            return False
-        # those of a conflict in the base itself are longer
-        return self._side is None or len(line.split()[0]) == self._size
-
-    def versions(self) -> Versions:
-        if self._side is not None:
-            raise ConflictError(
-                f"line {self._opened}: a conflict begins here and does not end; put the missing "
-                "markers back, or keep one side and delete the markers by hand"
-            )
-        texts = {name: "".join(lines) for name, lines in self._texts.items()}
-        return Versions(texts["base"] if self._based else None, texts["ours"], texts["theirs"])
+        has_base &= not (kind == "=" and side == "ours")
+        side = {"<": "ours", "|": "base", "=": "theirs", ">": None}[kind]
+    if side is not None:
+        raise ConflictError(
+            f"line {opened}: a conflict begins here and does not end; put the missing "
+            "markers back, or keep one side and delete the markers by hand"
+        )
+    ours, base, theirs = ("".join(lines) for lines in texts.values())
+    return Versions(base if has_base else None, ours, theirs)

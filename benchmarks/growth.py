@@ -1,11 +1,10 @@
-"""How the spine's costs grow with the number of projects: in a command ``growth 10 100 1000``.
+"""How the spine's costs grow with the number of projects: in a command ``python -m benchmarks.growth 10 100 1000``.
 
 The toy graph has three assets with a partition a project, and two that are made from all. Every
 project begins made and committed; that state is written in one go, because committing one stage
 at a time rewrites ``dvc.lock`` each time. Given are seconds of the processor.
 """
 
-import contextlib
 import json
 import logging
 import sys
@@ -13,37 +12,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cortex_pipelines.orchestration.nightly import plan_retraining
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.materialise import _write_tables, arguments
-from cortex_pipelines.versioning.project import write_yaml
-from cortex_pipelines.versioning.snapshot import take
-from cortex_pipelines_tests.versioning.toy import Workbench
-
-
-def begin(root: Path, projects: tuple[str, ...]) -> Workbench:
-    """A toy project with these projects, all made and committed."""
-    from dvc.repo import Repo, lock_repo
-    from dvc.stage.serialize import to_single_stage_lockfile
-
-    bench = Workbench.create(root, projects)
-    project = bench.project()
-    for name, partition in bench.all_stages():
-        asset = project.graph.assets[name]
-        out = project.output(name, partition)
-        out.mkdir(parents=True)
-        keywords = arguments(project, asset, partition, take(project, asset, partition), out, {})
-        _write_tables(asset, asset.compute(**keywords) or {}, out, root, None)
-    with contextlib.chdir(root), Repo(str(root)) as repo, lock_repo(repo):
-        lock: dict[str, Any] = {}
-        for stage in repo.index.stages:
-            stage.save()
-            stage.commit()
-            lock[stage.name] = to_single_stage_lockfile(stage)
-    write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": json.loads(json.dumps(lock))})
-    return bench
+from cortex_pipelines_tests.versioning.toy import Workbench, begin_made
 
 
 def project_names(number: int) -> tuple[str, ...]:
@@ -81,7 +53,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     for number in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder:
-            bench = begin(Path(folder) / "p", project_names(number))
+            bench = begin_made(Path(folder) / "p", project_names(number))
             print(number, json.dumps(measure(bench)), flush=True)
 
 
