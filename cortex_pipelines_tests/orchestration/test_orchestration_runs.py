@@ -39,12 +39,6 @@ def test_all_that_is_stale_is_made_and_then_nothing_is(bench: Workbench) -> None
     assert stale(bench) == (RunOutcome(), [])
 
 
-def test_nothing_is_made_among_no_assets(bench: Workbench) -> None:
-    project = bench.project()
-    outcome = run_stale(project, bench.definitions(project), bench.instance(), among=())
-    assert outcome == RunOutcome()
-
-
 def test_only_what_depends_on_a_moved_pin_is_made(bench: Workbench) -> None:
     stale(bench)
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "two", "three"]))

@@ -20,6 +20,7 @@ from cortex_pipelines.tracking.store import database_uri, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
 from cortex_pipelines.versioning.project import Project, Stage
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
@@ -233,24 +234,7 @@ def test_the_course_of_a_training_is_shown_step_by_step(bench: Workbench) -> Non
 def test_trials_of_a_search_are_nested_runs_with_a_picture(bench: Workbench) -> None:
     bench.make("words", "a")
     bench.make("loud", "a")
-    children = {
-        "objective": "loss",
-        "seed": 1,
-        "best": 0,
-        "importance": {"rate": 0.75, "decay": 0.25},
-        "trials": [
-            {
-                **{"number": 0, "state": "complete", "value": 0.25},
-                **{"parameters": {"rate": 0.1, "decay": 1}, "steps": [[1, 0.5], [2, 0.25]]},
-            },
-            {
-                **{"number": 1, "state": "pruned", "value": 0.75},
-                **{"parameters": {"rate": 0.2, "decay": 2}, "steps": [[1, 0.75]]},
-            },
-            {**{"number": 2, "state": "fail", "value": None}, **{"parameters": {"rate": 0.3, "decay": 3}, "steps": []}},
-        ],
-    }
-    parent = record(bench, "loud", "a", json.dumps(children), "trials.json")
+    parent = record(bench, "loud", "a", json.dumps(load_cases(__file__)["TRIALS"]), "trials.json")
     client = open_client(bench.root)
     artifacts = {file.path for file in client.list_artifacts(parent)}
     assert {"trials.json", "importance.png"} <= artifacts

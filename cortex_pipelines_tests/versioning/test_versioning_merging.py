@@ -108,13 +108,6 @@ def copied(bench: Workbench, root: Path) -> Workbench:
     return Workbench(root)
 
 
-def generate(bench: Workbench) -> Callable[[], None]:
-    def write() -> None:
-        stages.write(bench.project())
-
-    return write
-
-
 def attempt(bench: Workbench, *words: str) -> None:
     subprocess.run(["git", *words], cwd=bench.root, check=False, capture_output=True)
 
@@ -164,7 +157,7 @@ def test_resolve_joins_afterwards_what_git_left_in_conflict(
         dvc_views(bench.project())
     if not from_index:  # markers that somebody committed
         bench.commit()
-    resolution = resolve(bench.root, generate(bench))
+    resolution = resolve(bench.root, lambda: stages.write(bench.project()))
     assert "dvc.lock" in resolution.files
     assert resolution.remaining == ()
     assert resolution.staged == (resolution.files if from_index else ())
@@ -178,7 +171,7 @@ def test_resolve_takes_the_entry_that_fits_the_merged_inputs(branched: Branches)
     attempt(bench, *GIT["merge"])
     bench.git("checkout", "--theirs", "sources.lock")
     bench.git("add", "sources.lock")
-    resolve(bench.root, generate(bench))
+    resolve(bench.root, lambda: stages.write(bench.project()))
     assert bench.lock()["words@a"] == theirs
 
 
@@ -197,7 +190,7 @@ def test_params_in_conflict_are_left_to_a_person(bench: Workbench) -> None:
     bench.commit()
     attempt(bench, "merge", "else")
     before = (bench.root / "params.yaml").read_bytes()
-    resolution = resolve(bench.root, generate(bench))
+    resolution = resolve(bench.root, lambda: stages.write(bench.project()))
     (conflict,) = resolution.remaining
     assert str(conflict).startswith("params.yaml line 7: conflict markers of a git merge; edit it")
     assert (bench.root / "params.yaml").read_bytes() == before

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file, settings_in
 from cortex_pipelines.versioning.project import ProjectError, Stage, read_yaml, write_yaml
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
 
 ROOT = Path(__file__).parents[2]
@@ -184,34 +184,12 @@ def test_what_may_differ_by_project_is_read_by_assets_of_a_project() -> None:
     assert (read & SECTIONS.keys()) - of_all == PER_PROJECT
 
 
-WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda v: v.update(profile="quick"), r"line \d: profile: .* 'standard', 'demo' or 'thorough'"),
-    (lambda v: v["projects"]["a"].update(profile=1), r"line \d: projects\.a\.profile: .*found 1"),
-    (
-        lambda v: v["projects"]["a"].update(datasets={"max_trian": 1}),
-        r"line 6: projects\.a\.datasets\.max_trian: .* \(found 1\); did you mean max_train\?",
-    ),
-    (
-        lambda v: v["projects"]["a"].update(datasets={"test_share": 2}),
-        r"line 6: projects\.a\.datasets\.test_share: .* \(found 2\); give less than 0.5",
-    ),
-    (lambda v: v["projects"]["a"].update(datasets=5), r"line 5: projects\.a\.datasets: .*give k"),
-    (
-        lambda v: v["projects"]["a"].update(routing={"seed": 1}),
-        r"line 5: projects\.a\.routing: .*at the top of params.yaml",
-    ),
-    (lambda v: v["projects"]["a"].update(dataset={}), r"line 5: projects\.a\.dataset: .*did you mean datasets\?"),
-]
-
-
-@pytest.mark.parametrize(("edit", "words"), WRONG)
-def test_what_is_wrong_in_a_project_is_named_with_its_line(
-    tmp_path: Path, edit: Callable[[dict[str, Any]], object], words: str
-) -> None:
-    values = read_yaml(params(tmp_path) / "params.yaml")
-    edit(values)
+@pytest.mark.parametrize("case", load_cases(__file__)["WRONG"], ids=lambda case: case["words"][:40])
+def test_what_is_wrong_in_a_project_is_named_with_its_line(tmp_path: Path, case: dict[str, Any]) -> None:
+    values = read_yaml(params(tmp_path) / "params.yaml") | case.get("top", {})
+    values["projects"]["a"] |= case.get("a", {})
     write_yaml(tmp_path / "params.yaml", values)
-    with pytest.raises(ProjectError, match=f"^params.yaml: {words}"):
+    with pytest.raises(ProjectError, match=f"^params.yaml: {case['words']}"):
         resolve(tmp_path)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.versioning.content import content_md5, value_md5
-from cortex_pipelines.versioning.project import ProjectError, find_root, look_up, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import ProjectError, find_root, read_yaml, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
@@ -45,12 +45,6 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, data: bytes, words: str) -> N
     file.write_bytes(data)
     with pytest.raises(ProjectError, match=words):
         read_yaml(file)
-
-
-def test_dotted_keys() -> None:
-    assert look_up({"a": {"b": 1}}, "a.b") == 1
-    assert look_up({"a": {"b": 1}}, "a.c.d") is None
-    assert look_up({"a": 1}, "a.b") is None
 
 
 def test_a_section_with_wrong_keys_names_them(bench: Workbench) -> None:
