@@ -121,7 +121,6 @@ class Unit(NamedTuple):
     code: str
     body_start_byte: int | None
     context: str
-    calls: list[str]
     has_error: bool
     chunks: list[Chunk]
 
@@ -221,7 +220,6 @@ def _units(
     end_line = widest.end_point[0] + 1 - data.count(b"\n", end, last)
     docstring, body_start = _documentation(file, definition, doc_end)
     code = data[start:end].decode(errors="replace")
-    calls = sorted({name for _, name in _between(file.outline.calls, start, end)})
     # a table of numbers is not worth splitting
     chunks = [] if kind in DECLARATIONS else split_unit(data, widest, start, end, file.settings)
     constant = constants(definition.settings.get("constant", "")) if kind == "variable" else None
@@ -230,7 +228,7 @@ def _units(
         Unit(
             "constant" if constant and constant.match(name) else kind, name, parent.path + name, start, end,
             start_line, end_line, (line_node or node).start_point[0] + 1, "" if kind == "import" else header,
-            docstring, code, body_start, parent.context, calls, widest.has_error, chunks,
+            docstring, code, body_start, parent.context, widest.has_error, chunks,
         )
         for name, node in names
         if name

@@ -15,13 +15,10 @@ The captures of ``queries/<language>.scm``:
 * ``@comment``: it documents what follows if it begins with one of the words of the pattern's
   ``#set! doc``; ``@attribute``: a decorator, annotation or attribute; ``@trailing``: what may end
   a node and not its last statement;
-* ``@docstring`` in ``@documented``: documentation inside of a body, with the ``@implementation``;
-* ``@call``: the simple name of what is called; ``@member``: what is called where the pattern's
-  ``#set! field`` names the field with the simple name. A pattern for the name itself would wait for
-  it through all nodes before it, and in ``x.a().b().c()`` every link of the chain would.
+* ``@docstring`` in ``@documented``: documentation inside of a body, with the ``@implementation``.
 
-``#set! body`` names the field of a definition with its body, for the same reason: each name of
-``var a, b, c`` would wait for the value.
+``#set! body`` names the field of a definition with its body: in a pattern for the body itself each
+name of ``var a, b, c`` would wait for the value.
 """
 
 import re
@@ -72,10 +69,10 @@ class Definition:
 
 @dataclass(slots=True)
 class Outline:
-    """Definitions of a file by the id of their node, with comments, attributes, wrappers and calls.
+    """Definitions of a file by the id of their node, with comments, attributes and wrappers.
 
     A wrapper extends the span of a node; ``documented`` has captures by the id of the body. Comments,
-    docs, attributes and what may trail are end byte to start byte; calls are in order of position.
+    docs, attributes and what may trail are end byte to start byte.
     """
 
     definitions: dict[int, Definition] = field(default_factory=dict)
@@ -85,7 +82,6 @@ class Outline:
     docs: dict[int, int] = field(default_factory=dict)
     attributes: dict[int, int] = field(default_factory=dict)
     trailing: dict[int, int] = field(default_factory=dict)
-    calls: list[tuple[int, str]] = field(default_factory=list)
 
     def widest(self, node: Node) -> Node:
         while wrapper := self.wrappers.get(node.id):
@@ -95,21 +91,10 @@ class Outline:
 
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     result = Outline()
-    calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []
     settings, doc_words = _settings(grammar), _doc_words(grammar)
     for pattern, captures in matches(grammar, root, _QUERIES):
-        # by far the most frequent, so first and without a detour
-        if "call" in captures:
-            node = captures["call"][0]
-            start = node.start_byte
-            calls.append((start, data[start : node.end_byte]))
-        elif "member" in captures:
-            member = captures["member"][0].child_by_field_name(settings[pattern]["field"])
-            if member is not None:
-                start = member.start_byte
-                calls.append((start, data[start : member.end_byte]))
-        elif "comment" in captures:
+        if "comment" in captures:
             _add_comment(result, captures["comment"][0], data, doc_words[pattern])
         elif "wrapper" in captures:
             result.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
@@ -126,8 +111,6 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     for node_id in grouped:
         result.wrappers.pop(node_id, None)
     result.wrappers |= _sole_declarations(result.definitions.values())
-    words = {name: name.decode(errors="replace") for _, name in calls}
-    result.calls = sorted((start, words[name]) for start, name in calls)
     return result
 
 

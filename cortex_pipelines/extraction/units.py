@@ -69,7 +69,6 @@ _CACHED_FILE_COLUMNS = ("source", "path", "blob", "language")
 _FILE_COLUMNS = {**{name: name for name in ("generated", "licence", "trainable", "author")}, "revision": "commit"}
 _UNIT_COLUMNS = tuple(name for name in Unit._fields if name != "chunks")
 _CHUNKS = {"starts": pl.List(pl.Int64), "ends": pl.List(pl.Int64), "codes": pl.List(pl.String)}
-_SEPARATOR = "\0"
 _REASON_COLUMNS = SkipReason._fields
 _SCHEMA = {
     _KEY: pl.String,
@@ -152,10 +151,8 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
                 columns[name] += [value] * len(units)
             columns["unit_id"] += [unit_id(source, path, blob, unit) for unit in units]
             _add_units(columns, units)
-    schema = {name: _SCHEMA[name] for name in columns} | {"calls": pl.String}
-    unit_rows = pl.DataFrame(columns, schema=schema).with_columns(
-        pl.col("calls").str.split(_SEPARATOR).fill_null([]), pl.col(list(_CHUNKS)).fill_null([])
-    )
+    schema = {name: _SCHEMA[name] for name in columns}
+    unit_rows = pl.DataFrame(columns, schema=schema).with_columns(pl.col(list(_CHUNKS)).fill_null([]))
     reasons = {name: _SCHEMA[name] for name in (_KEY, *_CACHED_FILE_COLUMNS, *_REASON_COLUMNS)}
     unparsed_rows = pl.DataFrame(unparsed, schema=reasons, orient="row")
     return pl.concat([unit_rows, unparsed_rows], how="diagonal").select(list(_SCHEMA))
@@ -168,10 +165,8 @@ def _read(text: str, language: str, path: str, settings: ExtractionSettings) -> 
 
 def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
     for name, values in zip(Unit._fields, zip(*units, strict=True), strict=False):
-        if name not in ("calls", "chunks"):
+        if name != "chunks":
             columns[name] += values
-    # a list object a row costs more than the parser
-    columns["calls"] += [_SEPARATOR.join(unit.calls) or None for unit in units]
     for index, name in enumerate(_CHUNKS):
         columns[name] += [[chunk[index] for chunk in unit.chunks] or None for unit in units]
 

@@ -16,13 +16,12 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.damage import CAUSES, SkipReason
 from cortex_pipelines.extraction.architecture.collect import facts_in_file
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract, read_code
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for, parse_counted, weighed
 from cortex_pipelines.syntax.unparsable import syntax_tree
-from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
+from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape
 
 MINUTES = 5
 SMALL, LARGE = 3_000, 200_000
@@ -144,25 +143,6 @@ def test_nodes_of_a_counted_tree_know_their_text() -> None:
     for _ in range(2_000):
         assert root.children[1].text == b"y = 1"
     assert root.text == data
-
-
-@pytest.mark.parametrize(
-    ("language", "shape", "call"),
-    [
-        ("python", repeated(".b()", "x"), "b"),
-        ("javascript", repeated(".b()", "x"), "b"),
-        ("typescript", repeated(".b()", "x"), "b"),
-        ("java", repeated(".b()", "class A { A a = x", "; }"), "b"),
-        ("go", repeated(".b()", "package a\nfunc f() { x", " }"), "b"),
-        ("rust", repeated(".b()", "fn f() { x", "; }"), "b"),
-    ],
-)
-def test_every_call_of_a_long_chain_is_seen(language: str, shape: Shape, call: str) -> None:
-    # longer than the limit of matches that wait
-    data = shape(8_000).encode()
-    grammar = grammar_for(language)
-    file_outline = outline(parse_counted(data, grammar).tree.root_node, grammar, data)
-    assert [name for _, name in file_outline.calls] == [call] * (data.count(b".b()"))
 
 
 def test_every_name_of_a_long_declaration_is_a_unit(parameters: Parameters) -> None:

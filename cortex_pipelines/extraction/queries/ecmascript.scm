@@ -5,11 +5,6 @@
 (decorator) @attribute
 (export_statement declaration: (_) @wrapped) @wrapper
 
-(call_expression function: (identifier) @call)
-((call_expression function: (member_expression) @member) (#set! field property))
-(new_expression constructor: [
-  (identifier) @call (member_expression property: (property_identifier) @call)])
-
 ; A test case of jest, mocha, vitest or node's runner; no unit, but what units are paired with.
 ((call_expression
   function: [(identifier) @_runner (member_expression object: (identifier) @_runner)]

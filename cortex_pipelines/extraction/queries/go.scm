@@ -2,10 +2,6 @@
 ; Of patterns that match one definition, the first in this file wins.
 
 ((comment) @comment (#set! doc ""))
-(call_expression function: [
-  (identifier) @call
-  (type_instantiation_expression type: (type_identifier) @call)])
-((call_expression function: (selector_expression) @member) (#set! field field))
 (type_declaration "type" . [(type_spec) (type_alias)] @wrapped .) @wrapper
 (const_declaration "const" . (const_spec) @wrapped .) @wrapper
 (var_declaration "var" . (var_spec) @wrapped .) @wrapper

@@ -8,12 +8,6 @@
 (field_declaration type: (_) . declarator: (variable_declarator) @wrapped .) @wrapper
 (constant_declaration type: (_) . declarator: (variable_declarator) @wrapped .) @wrapper
 
-((method_invocation) @member (#set! field name))
-(object_creation_expression type: [
-  (type_identifier) @call
-  (generic_type (type_identifier) @call)
-  (scoped_type_identifier (type_identifier) @call .)])
-
 (lambda_expression) @scope.function
 (object_creation_expression (class_body)) @scope.type
 

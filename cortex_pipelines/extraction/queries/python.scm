@@ -6,9 +6,6 @@
 (block ";" @trailing .)
 (decorated_definition definition: (_) @wrapped) @wrapper
 
-(call function: (identifier) @call)
-((call function: (attribute) @member) (#set! field attribute))
-
 (function_definition
   "def" @keyword name: (identifier) @name body: (block) @body) @definition.function
 (class_definition

@@ -5,17 +5,6 @@
 ((block_comment) @comment (#set! doc "/**"))
 (attribute_item) @attribute
 
-(call_expression function: [
-  (identifier) @call (generic_function function: (identifier) @call)])
-((call_expression function: [
-  (scoped_identifier) @member (generic_function function: (scoped_identifier) @member)])
-  (#set! field name))
-((call_expression function: [
-  (field_expression) @member (generic_function function: (field_expression) @member)])
-  (#set! field field))
-(macro_invocation macro: (identifier) @call)
-((macro_invocation macro: (scoped_identifier) @member) (#set! field name))
-
 (closure_expression) @scope.function
 (mod_item name: (identifier) @name body: (_) @body) @scope.module
 (impl_item type: [
