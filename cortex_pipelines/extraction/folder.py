@@ -63,7 +63,7 @@ def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any]
         return None
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
     row = {"source": "directory:.", "path": name.encode(errors="replace").decode(), "blob": blob, "language": language}
-    constant_columns = {"generated": False, "trainable": False, "notebook": False, "tested_paths": []}
+    constant_columns = {"generated": False, "trainable": False, "notebook": False}
     return {**row, **constant_columns, "size_bytes": len(data), "revision": "", "text": text}
 
 

@@ -24,7 +24,6 @@ REPOSITORY_FILES = Table(
         Column("revision", pl.String, "Commit id, version or content hash of the source, as pinned"),
         Column("licence", pl.String, "SPDX expression; NOASSERTION if not understood; null if none", True),
         Column("trainable", pl.Boolean, "Written by hand, under a licence on the allow list"),
-        Column("tested_paths", pl.List(pl.String), "Paths of this source that it tests; empty if no test"),
         Column("notebook", pl.Boolean, "The text is made of a notebook's code cells"),
         Column("author", pl.String, "Keyed pseudonym of who changed the path last; null if unknown", True),
         Column("text", pl.String, "Sanitised UTF-8 text, line ends as they are; spans refer to it"),

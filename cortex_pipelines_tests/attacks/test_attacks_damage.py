@@ -94,7 +94,7 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
                 columns
                 | {"source": SOURCE, "path": path, "size_bytes": len(data), "revision": "one"}
                 | {"licence": "MIT", "trainable": True, "author": None}
-                | {"tested_paths": [], "text": content["text"]}
+                | {"text": content["text"]}
             )
     return REPOSITORY_FILES.frame(rows)
 

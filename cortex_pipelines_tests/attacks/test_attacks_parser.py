@@ -159,7 +159,7 @@ def files_of(text: str, language: str) -> pl.DataFrame:
     """Rows of ``REPOSITORY_FILES`` for a project of one file."""
     row = dict.fromkeys(REPOSITORY_FILES.schema) | {
         "source": "directory:a", "path": "a", "blob": "b", "language": language,
-        "generated": False, "trainable": True, "notebook": False, "tested_paths": [],
+        "generated": False, "trainable": True, "notebook": False,
         "size_bytes": len(text), "revision": "", "text": text,
     }  # fmt: skip
     return pl.DataFrame([row], schema=REPOSITORY_FILES.schema)

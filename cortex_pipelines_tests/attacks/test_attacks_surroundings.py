@@ -123,7 +123,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
             | {"source": "directory:.", "path": path, "text": texts[path].decode()}
             | {"blob": blob, "language": language, "size_bytes": len(texts[path])}
             | {"generated": False, "trainable": True, "notebook": False}
-            | {"tested_paths": [], "revision": "one"}
+            | {"revision": "one"}
             for path, blob, language in unit_rows.select("path", "blob", "language")
             .unique(maintain_order=True)
             .iter_rows()

@@ -68,7 +68,6 @@ def files_frame(texts: dict[str, str]) -> pl.DataFrame:
                 "revision": "one",
                 "licence": "MIT",
                 "trainable": not path.startswith("vendor/"),
-                "tested_paths": [],
                 "notebook": False,
                 "author": None,
                 "text": text,

@@ -58,7 +58,7 @@ class Workshop:
 
     def repository(self, files: dict[str, str]) -> tuple[Path, Path]:
         """Folders of a repository's files and of its units."""
-        same = {"source": SOURCE, "blob": "b", "revision": "r", "trainable": True, "tested_paths": []}
+        same = {"source": SOURCE, "blob": "b", "revision": "r", "trainable": True}
         same |= {"generated": False, "notebook": False}
         texts = [
             {"path": path, "language": "yaml" if path.endswith(".yaml") else "python", "size_bytes": len(text)}

@@ -15,5 +15,5 @@ def repository_files(texts: dict[str, str | tuple[str | None, str]], **columns: 
     for path, entry in texts.items():
         language, text = (language_of(path, entry), entry) if isinstance(entry, str) else entry
         values = {"path": path, "language": language, "size_bytes": len(text.encode()), "text": text}
-        rows.append({**shared, "blob": f"{len(text):040d}", "licence": "MIT", "tested_paths": [], **values, **columns})
+        rows.append({**shared, "blob": f"{len(text):040d}", "licence": "MIT", **values, **columns})
     return REPOSITORY_FILES.frame(rows)

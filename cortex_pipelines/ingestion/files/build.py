@@ -15,8 +15,8 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.entries import FileRef, SkippedFile, SourceError
+from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
-from cortex_pipelines.ingestion.files.related_files import compiled_copies, tested_paths
 from cortex_pipelines.ingestion.git.history import pseudonyms
 from cortex_pipelines.ingestion.licences.detect import FolderLicences, annotations, is_reuse, licences_of
 from cortex_pipelines.ingestion.licences.expressions import permitted
@@ -45,12 +45,9 @@ def add_source_metadata(
     paths = files["path"].to_list()
     files = files.with_columns(pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths))))
     authors = source.authors(set(paths), pseudonyms(key))
-    rows = {path: row for row, path in enumerate(paths)}
-    tested = tested_paths(zip(paths, files["language"], strict=True), lambda path: str(files["text"][rows[path]]))
     return files.with_columns(
         pl.lit(source.revision).alias("revision"),
         pl.Series("author", [authors.get(path) for path in paths], pl.String),
-        pl.Series("tested_paths", [tested.get(path, []) for path in paths], pl.List(pl.String)),
         *_licences(files, source, project_licence, settings),
     ).select(list(REPOSITORY_FILES.schema))
 
@@ -170,8 +167,6 @@ def _without_private_names(tables: dict[str, pl.DataFrame], redactor: PathRedact
         paths = [redactor(path) for path in frame["path"]]
         return frame.with_columns(pl.Series("path", paths, dtype=pl.String))
 
-    tested = [[redactor(path) for path in paths] for paths in files["tested_paths"]]
-    files = files.with_columns(pl.Series("tested_paths", tested, dtype=pl.List(pl.String)))
     return {
         "files": REPOSITORY_FILES.conform(redact_paths(files)),
         "skipped_files": SKIPPED_FILES.conform(redact_paths(skipped)),

@@ -126,7 +126,7 @@ def _build_tables(
                 **{"source": "", "path": file.path, "blob": "", "language": language},
                 **{"size_bytes": file.size, "revision": "", "trainable": False, "notebook": False},
                 "generated": is_generated(file.path, language, text, params.ingestion),
-                **{"tested_paths": [], "text": text},
+                "text": text,
             }
         )
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
