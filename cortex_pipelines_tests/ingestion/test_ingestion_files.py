@@ -12,9 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import SourceError, blob_id
+from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
 from cortex_pipelines.ingestion.files.content import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines_tests.parameters import load_cases
