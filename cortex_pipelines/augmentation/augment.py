@@ -9,8 +9,7 @@ import polars as pl
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.parallel import Work, in_processes
 from cortex_pipelines.augmentation.renaming.rename import rename_locals
-from cortex_pipelines.augmentation.rewriting.reformatting import is_drawn, reformatted
-from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten, rewritten
+from cortex_pipelines.augmentation.rewriting.rewrite_units import rewritten
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.rowcache import RowCache, row_keys
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
@@ -24,16 +23,7 @@ def renamed_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterat
 
 
 def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    if not settings.rewrites_per_unit:
-        return iter([[] for _ in units])
-    reformatted_ids = {
-        unit["unit_id"] for unit in units if is_drawn(settings.reformatted_share, settings.seed, unit["unit_id"])
-    }
-    reformatted_units = reformatted([unit for unit in units if unit["unit_id"] in reformatted_ids], settings.seed)
-    return (
-        _rewritten(unit, settings, unit["unit_id"] in reformatted_ids, reformatted_units.get(unit["unit_id"]))
-        for unit in units
-    )
+    return (_rewritten(unit, settings) for unit in units)
 
 
 def injected_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
@@ -57,24 +47,12 @@ def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
     return rows
 
 
-def _rewritten(unit: Row, settings: AugmentationSettings, is_drawn: bool, formatted: Rewritten | None) -> list[Row]:
-    variants = [formatted] if formatted else []
-    more = settings.rewrites_per_unit - len(variants)
-    rewrites = rewritten(
-        unit["code"],
-        unit["language"],
-        unit["kind"],
-        unit["path"],
-        more and settings.rewrites_per_unit,
-        settings.seed,
-        unit["unit_id"],
-        first="layout" if is_drawn else None,
-    )
-    variants += [variant for variant in rewrites if not formatted or variant.code != formatted.code][:more]
+def _rewritten(unit: Row, settings: AugmentationSettings) -> list[Row]:
+    context = (unit["language"], unit["kind"], unit["path"])
+    variants = rewritten(unit["code"], *context, settings.rewrites_per_unit, settings.seed, unit["unit_id"])
     return [
         _unit_columns(unit)
-        | {"variant": number, "rewrite": variant.rewrite, "family": variant.family}
-        | {"rewritten_code": variant.code}
+        | {"variant": number, "rewrite": variant.rewrite, "family": variant.family, "rewritten_code": variant.code}
         for number, variant in enumerate(variants)
     ]
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
-from cortex_pipelines.settings import MOST, Bytes, NonNegativeInt, PositiveFloat, Seed, Settings, Share, Text
+from cortex_pipelines.settings import MOST, Bytes, NonNegativeInt, PositiveFloat, Seed, Settings, Text
 
 
 class PinnedEnvironment(Settings):
@@ -28,13 +28,8 @@ class AugmentationSettings(Settings):
     renamed_variants: NonNegativeInt
     """Variants with renamed local variables per function or method; 0 turns renaming off."""
     rewrites_per_unit: NonNegativeInt
-    """Maximum number of equivalent variants (comments, layout, structure) per function or method; 0
-    turns them off."""
-    reformatted_share: Share
-    """Share of the functions and methods whose first equivalent variant is reformatted: by a
-    formatter (Ruff for Python, clang-format for Java, JavaScript and TypeScript), or by a
-    token-preserving layout change where it has none or equivalence cannot be verified. 0 leaves
-    the kind of the first variant to chance."""
+    """Maximum number of equivalent variants (comments, layout) per function or method; 0 turns them
+    off."""
     mutants_per_unit: NonNegativeInt
     """Maximum number of mutants per function or method, with one injected bug each, drawn by
     operator weight (frequency of real bugs: ManySStuBs4J); 0 turns injection off."""

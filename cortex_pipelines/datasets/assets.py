@@ -18,9 +18,9 @@ from cortex_pipelines.datasets.settings import (
 from cortex_pipelines.datasets.splitting.unit_splits import FILE_COLUMNS, UNIT_COLUMNS, split_units
 from cortex_pipelines.datasets.tasks import documentation, feedback, paired_tests
 from cortex_pipelines.datasets.tasks.changes import REVIEW_FILE_COLUMNS, pattern_rows, review_rows
-from cortex_pipelines.datasets.tasks.completion import RENAMED_COLUMNS, REWRITTEN_COLUMNS
 from cortex_pipelines.datasets.tasks.naming import conventions, train_names
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, cached_fixes, refactoring_tables
+from cortex_pipelines.datasets.tasks.variants import RENAMED_COLUMNS, REWRITTEN_COLUMNS
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS

@@ -37,13 +37,13 @@ INJECTED_ERRORS = Table(
 
 REWRITTEN_UNITS = Table(
     "rewritten_units",
-    "One function rewritten (comments, layout, structure), behaviour unchanged.",
+    "One function with other comments or another layout, its tokens unchanged.",
     (
         Column("unit_id", pl.String, "Unit it was made from"),
         Column("variant", pl.Int64, "Number of the variant, from 0"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
-        Column("rewrite", pl.String, "Kind of rewrite (comments_removed, inverted_branches, ...)"),
-        Column("family", pl.String, "What the rewrite changes", one_of=("comments", "layout", "structure")),
+        Column("rewrite", pl.String, "Kind of rewrite (comments_removed, one_argument_a_line, ...)"),
+        Column("family", pl.String, "What the rewrite changes", one_of=("comments", "layout")),
         Column("rewritten_code", pl.String, "Rewritten code"),
     ),
     ("unit_id", "variant"),

@@ -29,7 +29,7 @@ def test_json_is_a_list_of_mutants_of_which_a_limit_samples(file: Path) -> None:
     result = invoke(file, "--json")
     rows = json.loads(result.stdout)
     data = file.read_bytes()
-    assert len(rows) > 8
+    assert len(rows) >= 8
     for row in rows:
         assert list(row) == KEYS
         assert data[row["start_byte"] : row["end_byte"]].decode() == row["fixed_code"]

@@ -189,7 +189,7 @@ def test_only_train_is_augmented_and_at_most_by_its_share(tables: dict[str, Tabl
     for name, rewrites in (("completion_dataset", {"rewritten"}), ("naming_dataset", set())):
         train = tables[name]["train"]
         origins = set(train["origin"].str.replace(":.*", ""))
-        assert origins == {"original", "renamed"} | rewrites
+        assert {"original"} < origins <= {"original", "renamed"} | rewrites
         share = train.filter(pl.col("origin") != "original").height / train.height
         assert 0 < share <= settings.max_augmented_share
         for split in ("validation", "test"):
@@ -199,15 +199,12 @@ def test_only_train_is_augmented_and_at_most_by_its_share(tables: dict[str, Tabl
     assert "shown_entries" not in set(tables["naming_dataset"]["train"]["completion"])
 
 
-def test_a_variant_is_written_for_the_body_of_its_unit(data: SimpleNamespace) -> None:
-    train = data.tables["completion_dataset"]["train"]
-    variants = train.filter(pl.col("origin").str.starts_with("rewritten:"))
-    codes = data.rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
-    with_codes = variants.join(codes, on=["unit_id", "origin"]).join(data.units.select("unit_id", "code"), on="unit_id")
-    assert with_codes.height == variants.height
+def test_a_variant_has_an_answer_of_its_unit(data: SimpleNamespace) -> None:
+    variants = data.tables["completion_dataset"]["train"].filter(pl.col("origin") != "original")
+    with_codes = variants.join(data.units.select("unit_id", "code"), on="unit_id")
+    assert with_codes.height == variants.height > 0
     for row in with_codes.iter_rows(named=True):
-        assert row["rewritten_code"].rstrip().endswith(row["completion"])
-        assert not row["code"].rstrip().endswith(row["completion"])
+        assert row["completion"] in row["code"]
     assert variants["split_reason"].str.ends_with("; variant of a train unit").all()
 
 

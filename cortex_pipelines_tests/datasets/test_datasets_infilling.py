@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.completion import (
-    code_after,
-    code_before,
-    map_offset,
-    renamed_variants,
-    rewritten_variants,
-    statement_candidates,
-    train_variants,
-)
+from cortex_pipelines.datasets.tasks.completion import code_after, code_before, statement_candidates
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates, statement_span
+from cortex_pipelines.datasets.tasks.variants import gap_variants, variant_codes
 from cortex_pipelines.datasets.unit_text import RepositoryContext, calls_of, file_bytes, fold_whitespace, with_layout
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -201,55 +194,26 @@ def test_room_is_kept(offset: int, room: int) -> None:
     assert text[offset:].decode().startswith(code_after(text, offset, room))
 
 
-def test_where_the_body_begins_moves_with_the_names() -> None:
-    code = "func f(ab int, c int) int {\n\treturn ab + c\n}"
-    renamed = "func f(first int, second int) int {\n\treturn first + second\n}"
-    offset = map_offset(code, renamed, code.index("{"))
-    assert offset == renamed.index("{")
-    assert map_offset(code, code, 5) == 5
-    assert map_offset(code, "func f() {}", code.index("{")) is None
-
-
-def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
-    code = "func f(ab int) int {\n\treturn ab\n}"
-    units = pl.DataFrame(
+def test_a_variant_changes_what_stands_around_an_answer_alone() -> None:
+    code = "def f(ab):\n    c = ab  # now\n    return 1\n    # end\n"
+    gaps = pl.DataFrame(
         {
-            "unit_id": ["a", "b"], "split": ["train", "train"], "code": [code, code],
-            "weight": [0.8, 0.8], "start_byte": [100, 100],
-            "body_start_byte": [100 + code.index("{")] * 2,
-        }
+            "unit_id": ["a", "b"], "split": ["train", "test"], "code": [code, code], "not_made": [None, None],
+            "prompt": ["# a.py\n\ndef f(ab):\n    c = ab  # now\n"] * 2,
+            "completion": ["    return 1"] * 2, "suffix": ["\n    # end\nnext()"] * 2,
+        },
+        schema_overrides={"not_made": pl.String},
     )  # fmt: skip
     renamed = pl.DataFrame(
         {
-            "unit_id": ["a", "b"],
-            "variant": [0, 0],
-            "renamed_code": [code.replace("ab", "value"), "func f(value int) {}"],
+            "unit_id": ["a", "a", "b"],
+            "renamed_code": [code.replace("ab", "part"), code.replace("1", "one"), code.replace("ab", "part")],
         }
     )
-    variants = train_variants(units, renamed_variants(renamed))
-    assert variants["unit_id"].to_list() == ["a"]
-    body = variants["code"][0].encode()[variants["body_start_byte"][0] - 100 :]
-    assert body.startswith(b"{\n\treturn value")
-
-
-def test_a_variant_in_another_layout_weighs_less() -> None:
-    code = "def f(ab):\n    return ab\n"
-    units = pl.DataFrame(
-        {
-            "unit_id": ["a"], "split": ["train"], "code": [code], "weight": [0.8],
-            "start_byte": [0], "body_start_byte": [code.index("return")],
-        }
-    )  # fmt: skip
-    changes = (
-        ("a", "reindented", "layout", code.replace("    ", "  ")),
-        ("a", "ruff_wide", "layout", code.rstrip()),
-        ("a", "returned_variable", "structure", "def f(ab):\n    x = ab\n    return x\n"),
-    )
-    schema = ["unit_id", "rewrite", "family", "rewritten_code"]
-    rewritten = pl.DataFrame(changes, schema=schema, orient="row")
-    variants = train_variants(units, rewritten_variants(rewritten))
-    assert dict(variants.select("origin", "weight").iter_rows()) == {
-        "rewritten:reindented": 0.2,
-        "rewritten:ruff_wide": 0.2,
-        "rewritten:returned_variable": 0.8,
-    }
+    comments = ("a", "comments_removed", code.replace("  # now", "").replace("    # end\n", ""))
+    rewritten = pl.DataFrame([comments], schema=["unit_id", "rewrite", "rewritten_code"], orient="row")
+    variants = gap_variants(gaps, variant_codes(renamed, rewritten))
+    assert variants.select("origin", "prompt", "completion", "suffix").rows() == [
+        ("renamed", "# a.py\n\ndef f(part):\n    c = part  # now\n", "    return 1", "\n    # end\nnext()"),
+        ("rewritten:comments_removed", "# a.py\n\ndef f(ab):\n    c = ab\n", "    return 1", "\nnext()"),
+    ]

@@ -46,8 +46,6 @@ def _has_no_effect(operator: str, change: TextEdit, view: NodeTable) -> bool:
         return bool(re.search(r"[-+|]=\s*0$|[*/]=\s*1$", change.right))
     if operator == "similar_method" and change.old in ("split", "rsplit"):
         return "," not in change.right.rpartition(change.old)[2]
-    if operator == "removed_fallback":
-        return ".get(" in change.right and change.old == "None"
     before = view.between(max(0, change.start - _BEFORE), change.start)
     return any(name == operator and change.old in old and pattern.search(before) for name, pattern, old in _NO_EFFECT)
 

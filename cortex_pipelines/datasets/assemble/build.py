@@ -26,13 +26,11 @@ from cortex_pipelines.datasets.tasks.completion import (
     FUNCTIONS,
     STATEMENTS,
     completion_candidates,
-    renamed_variants,
-    rewritten_variants,
     statement_candidates,
-    train_variants,
 )
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import draw_for_infilling, infilling_candidates
 from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, NAMED, local_names, naming_candidates
+from cortex_pipelines.datasets.tasks.variants import gap_variants, renamed_units, variant_codes
 from cortex_pipelines.datasets.unit_text import FileKey, RepositoryContext, file_bytes
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
@@ -67,8 +65,8 @@ def completion_tables(
     completions = [completion_candidates(functions, settings, cache), statements]
     complete_statements = statements.filter(pl.col("completion").is_not_null())
     gap_units = {"functions": functions, "statements": complete_statements}
-    gaps = [
-        infilling_candidates(
+    gaps = {
+        group: infilling_candidates(
             draw_for_infilling(group_units, settings),
             project.context,
             project.texts,
@@ -76,17 +74,14 @@ def completion_tables(
             cache and cache.scoped(group),
         )
         for group, group_units in gap_units.items()
-    ]
-    variant_codes = pl.concat([renamed_variants(renamed), rewritten_variants(rewritten)])
-    variants = completion_candidates(
-        train_variants(functions, variant_codes), settings, cache and cache.scoped("variants")
-    )
+    }
+    variants = gap_variants(gaps["functions"], variant_codes(renamed, rewritten))
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
         [
             *(_label(rows, ORIGINAL, "completion").with_columns(no_suffix) for rows in completions),
-            *(_label(rows, ORIGINAL, "fim") for rows in gaps),
-            variants.with_columns(pl.lit("completion").alias("task"), no_suffix),
+            *(_label(rows, ORIGINAL, "fim") for rows in gaps.values()),
+            variants.with_columns(pl.lit("fim").alias("task")),
         ],
         how="diagonal",
     )
@@ -104,11 +99,9 @@ def naming_tables(
     """
     units = project.units.filter(pl.col("kind").is_in(NAMED))
     name_rows = naming_candidates(units, local_names(renamed), project.texts, settings, cache)
-    variants = train_variants(units, renamed_variants(renamed)).drop("origin")
-    no_local_names = LOCAL_NAMES.to_frame()
-    variant_name_rows = naming_candidates(
-        variants, no_local_names, project.texts, settings, cache and cache.scoped("variants")
-    )
+    variants = renamed_units(units, renamed)
+    variant_cache = cache and cache.scoped("variants")
+    variant_name_rows = naming_candidates(variants, LOCAL_NAMES.to_frame(), project.texts, settings, variant_cache)
     candidates = pl.concat(
         [_with_unit_columns(units, name_rows, ORIGINAL), _with_unit_columns(units, variant_name_rows, RENAMED)],
         how="diagonal",

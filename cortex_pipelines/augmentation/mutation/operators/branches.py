@@ -1,4 +1,4 @@
-"""Branching bugs: missing guards, swapped branches, missing ``else`` or ``break``."""
+"""Branching bugs: swapped branches, a missing ``break`` or ``return``."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,42 +9,8 @@ from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, 
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["control_flow"] = "control_flow"
-_JUMPS = split_words(
-    "return_statement raise_statement continue_statement break_statement throw_statement "
-    "return_expression continue_expression break_expression"
-)
 _HOLDERS = split_words("block statement_block statement_list expression_statement else_clause")
 _IF = everywhere("if_statement", rust="if_expression")
-
-
-class RemovedGuard(Operator):
-    name = "removed_guard"
-    error_type = _FAMILY
-    weight = 4
-    places = _IF
-    explanation = "the check {right} is missing: the code below runs when it must not. Put it back."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        body = node.child_by_field_name("consequence")
-        if body is None or node.child_by_field_name("alternative") is not None:
-            return
-        if _only_jumps(body):
-            yield from remove_statement(view, statement_of(node, view))
-
-
-def statement_of(node: Node, view: NodeTable) -> Node:
-    """The statement around a Rust expression; otherwise the node itself."""
-    parent = view.parent(node)
-    return parent if parent is not None and parent.type == "expression_statement" else node
-
-
-def _only_jumps(body: Node) -> bool:
-    while body.type not in _JUMPS:
-        parts = [part for part in body.named_children if part.type not in COMMENTS]
-        if len(parts) != 1 or body.type not in _HOLDERS:
-            return False
-        body = parts[0]
-    return True
 
 
 def branches(node: Node) -> tuple[Node, Node] | None:
@@ -93,65 +59,6 @@ class SwappedBranches(Operator):
 
 def _first_line(block: str) -> str:
     return block.strip("{} \n\t").partition("\n")[0]
-
-
-class RemovedElse(Operator):
-    name = "removed_else"
-    error_type = _FAMILY
-    weight = 2
-    places = _IF
-    explanation = "the other case of {right} is missing; put back {old}."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        pair = branches(node)
-        if pair is None or not _is_statement(node, view):
-            return
-        consequence, alternative = pair
-        inner = [part for part in alternative.named_children if part.type not in COMMENTS]
-        if len(inner) == 1 and inner[0].type == "pass_statement":
-            return
-        end = node.child_by_field_name("alternative")
-        stop = end.end_byte if end is not None else alternative.end_byte
-        head = view.between(node.start_byte, consequence.start_byte).rstrip("{ \n")
-        old = "else " + _first_line(view.code(alternative))
-        yield TextEdit(consequence.end_byte, stop, "", head, head, old, "")
-
-
-def _is_statement(node: Node, view: NodeTable) -> bool:
-    """Whether the value of an ``if`` is unused, unlike Rust's tail expressions."""
-    if view.language != "rust":
-        return True
-    parent = view.parent(node)
-    return parent is not None and parent.type == "expression_statement"
-
-
-class RemovedElseIf(Operator):
-    name = "removed_case"
-    error_type = _FAMILY
-    weight = 1
-    places = on(
-        python="elif_clause case_clause",
-        javascript="switch_case",
-        typescript="switch_case",
-        java="switch_block_statement_group",
-        go="expression_case",
-        rust="match_arm",
-    )
-    explanation = "the case {right} is missing; put it back."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        parent = view.parent(node)
-        last = parent.named_children[-1] if parent is not None else node
-        if parent is None or (view.language == "rust" and last.id == node.id):
-            return
-        cases = [part for part in parent.named_children if part.type == node.type]
-        if len(cases) < 2 and node.type != "elif_clause":
-            return
-        if view.language == "java" and ":" not in view.code(node):
-            return
-        text = view.code(node)
-        start, end = view.lines(node) or (node.start_byte, node.end_byte)
-        yield TextEdit(start, end, "", text.partition("\n")[0], "", text.partition("\n")[0], "")
 
 
 class MissingBreak(Operator):

@@ -1,5 +1,6 @@
 """Argument bugs: swapped or missing arguments, swapped keyword values."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
@@ -27,7 +28,6 @@ from cortex_pipelines.augmentation.mutation.operator import (
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _FAMILY: Literal["identifier"] = "identifier"
-_REMOVAL: Literal["removal"] = "removal"
 _NOT_POSITIONAL = COMMENTS | split_words(
     "keyword_argument list_splat dictionary_splat spread_element variadic_argument "
     "parenthesized_expression generator_expression"
@@ -37,6 +37,15 @@ _NOT_POSITIONAL = COMMENTS | split_words(
 def _enclosing_call(node: Node, view: NodeTable) -> Node | None:
     call = view.parent(node)
     return None if call is None or call.type == "class_definition" else call
+
+
+# Words of functions that take their arguments in any order, or in one that their names do not tell.
+_SYMMETRIC = split_words(
+    "add all any append approx assert close combine compare concat difference distance eq equal equals format gcd "
+    "hypot intersect intersection is join lcm log logger max merge min mul multiply overlap overlaps print println "
+    "same sum swap union zip"
+)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 class ArgumentSwap(Operator):
@@ -50,31 +59,16 @@ class ArgumentSwap(Operator):
         call = _enclosing_call(node, view)
         if call is None:
             return
+        name = callee_name(call)
+        words = _WORD.findall(view.code(name)) if name is not None else ()
+        if any(word.lower() in _SYMMETRIC for word in words):
+            return
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
         for left, right in pairwise(arguments):
             if view.code(left) != view.code(right):
                 between = view.between(left.end_byte, right.start_byte)
                 swapped = view.code(right) + between + view.code(left)
                 yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
-
-
-class ArgumentDrop(Operator):
-    name = "argument_drop"
-    error_type = _REMOVAL
-    weight = 3
-    places = on(python="argument_list", javascript="arguments", typescript="arguments")
-    explanation = "{wrong} lacks the argument {old}; write {right}."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        call = _enclosing_call(node, view)
-        arguments = [part for part in node.named_children if part.type not in COMMENTS]
-        if call is None or len(arguments) < 2:
-            return
-        for before, part in pairwise(arguments):
-            if part is arguments[-1] or part.type == "keyword_argument":
-                start, end = before.end_byte, part.end_byte
-                change = replace_span(view, call, start, end, "")
-                yield TextEdit(start, end, "", change.right, change.wrong, view.code(part), "")
 
 
 class KeywordSwap(Operator):

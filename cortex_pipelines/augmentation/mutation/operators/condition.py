@@ -11,14 +11,12 @@ from cortex_pipelines.augmentation.mutation.operator import (
     TokenSwap,
     everywhere,
     on,
-    replace_node,
     replace_span,
     swapping,
 )
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
 _OPERATOR: Literal["operator"] = "operator"
-_REMOVAL: Literal["removal"] = "removal"
 _CONTROL: Literal["control_flow"] = "control_flow"
 _BINDS = split_words("named_expression let_condition let_chain")
 _BOOLEAN = everywhere("binary_expression", python="boolean_operator")
@@ -40,37 +38,6 @@ class BooleanConnective(TokenSwap):
 
     def applies(self, node: Node, view: NodeTable) -> bool:
         return all(part.type not in _BINDS for part in node.named_children)
-
-
-class RemovedCondition(Operator):
-    name = "removed_condition"
-    error_type = _REMOVAL
-    weight = 3
-    places = _BOOLEAN
-    explanation = "the condition {wrong} leaves out {old}; write {right}."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        sign = node.child_by_field_name("operator")
-        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-        if sign is None or left is None or right is None or sign.type not in _CONNECTIVES:
-            return
-        if sign.type in ("or", "||") and view.parent_type(node) not in _TESTS:  # then it gives a default value
-            yield _drop_operand(view, node, right, left.end_byte, node.end_byte)
-            return
-        yield _drop_operand(view, node, right, left.end_byte, node.end_byte)
-        yield _drop_operand(view, node, left, node.start_byte, right.start_byte)
-
-
-def _drop_operand(view: NodeTable, node: Node, part: Node, start: int, end: int) -> TextEdit:
-    change = replace_span(view, node, start, end, "")
-    return TextEdit(start, end, "", change.right, change.wrong, view.code(part), "")
-
-
-_CONNECTIVES = ("and", "or", "&&", "||")
-_TESTS = split_words(
-    "if_statement elif_clause while_statement if_expression while_expression boolean_operator "
-    "binary_expression parenthesized_expression not_operator unary_expression if_clause"
-)
 
 
 class NegatedCondition(Operator):
@@ -137,29 +104,6 @@ class RemovedNegation(Operator):
         if node.type not in (argument.type, view.parent_type(node)):
             text = view.code(argument)
             yield TextEdit(node.start_byte, node.end_byte, text, view.code(node), text, sign.type, text)
-
-
-class ConstantCondition(Operator):
-    name = "constant_condition"
-    error_type = _CONTROL
-    weight = 1
-    places = on(
-        python="if_statement elif_clause",
-        javascript="if_statement",
-        typescript="if_statement",
-        java="if_statement",
-        go="if_statement",
-        rust="if_expression",
-    )
-    explanation = "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        inner = bare(condition_of(node))
-        if inner is None or inner.type in _BINDS | {"true", "false", "boolean_literal"}:
-            return
-        if any(part.type in _BINDS for part in view.descendants(inner)):
-            return
-        yield replace_node(view, inner, "True" if view.language == "python" else "true")
 
 
 class SwappedTernary(Operator):

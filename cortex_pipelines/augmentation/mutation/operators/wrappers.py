@@ -5,15 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.mutation.operator import (
-    Operator,
-    TextEdit,
-    on,
-    reindented,
-    remove_statement,
-    replace_node,
-    replace_span,
-)
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_node, replace_span
 from cortex_pipelines.augmentation.mutation.operators.calls import CALLS, callee_name
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 
@@ -65,57 +57,6 @@ class RemovedErrorPropagation(Operator):
         inner = node.children[0]
         yield unwrapped(node, inner, view)
         yield replace_span(view, node, inner.end_byte, node.end_byte, ".unwrap()")
-
-
-class RemovedFallback(Operator):
-    name = "removed_fallback"
-    error_type = _FAMILY
-    weight = 2
-    places = on(
-        python="call",
-        javascript="binary_expression",
-        typescript="binary_expression",
-        java="method_invocation",
-        rust="call_expression",
-    )
-    explanation = "{wrong} has no value where there is none; {old} gives one: write {right}."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        if node.type == "binary_expression":
-            value, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
-            if value is not None and sign is not None and sign.type == "??":
-                yield replace_span(view, node, value.end_byte, node.end_byte, "")
-            return
-        name, arguments = callee_name(node), node.child_by_field_name("arguments")
-        if name is None or arguments is None:
-            return
-        parts = [part for part in arguments.named_children if part.type not in COMMENTS]
-        shorter = _FALLBACKS.get((view.language, view.code(name), len(parts)))
-        if shorter is None:
-            return
-        if view.language == "python":
-            start = parts[-2].end_byte
-            change = replace_span(view, node, start, parts[-1].end_byte, "")
-            lost = view.code(parts[-1])
-            yield TextEdit(start, parts[-1].end_byte, "", change.right, change.wrong, lost, "")
-        else:
-            start = name.start_byte
-            first = view.code(parts[0]) if view.language == "java" and len(parts) == 2 else ""
-            yield replace_span(view, node, start, node.end_byte, f"{shorter}({first})")
-
-
-_FALLBACKS = {
-    ("python", "get", 2): "get",
-    ("python", "getattr", 3): "getattr",
-    ("python", "pop", 2): "pop",
-    ("python", "next", 2): "next",
-    ("java", "getOrDefault", 2): "get",
-    ("java", "orElse", 1): "get",
-    ("java", "orElseGet", 1): "get",
-    ("rust", "unwrap_or", 1): "unwrap",
-    ("rust", "unwrap_or_else", 1): "unwrap",
-    ("rust", "unwrap_or_default", 0): "unwrap",
-}
 
 
 class RemovedConversion(Operator):
@@ -172,81 +113,3 @@ _CLEANERS = {
     "go": split_words("TrimSpace ToLower ToUpper"),
     "rust": split_words("clone trim abs to_lowercase to_uppercase rev unwrap"),
 }
-
-
-class RemovedWrapper(Operator):
-    name = "removed_wrapper"
-    error_type = _FAMILY
-    weight = 2
-    places = on(
-        python="with_statement try_statement",
-        javascript="try_statement",
-        typescript="try_statement",
-        java="try_statement synchronized_statement",
-        go="defer_statement go_statement",
-        rust="unsafe_block",
-    )
-    explanation = "the code runs without {old} around it; put it back: {right}."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        head = view.code(node).partition("\n")[0]
-        if view.language == "go":
-            word = node.children[0]
-            start, end = word.start_byte, node.named_children[0].start_byte
-            following = view.between(end, node.end_byte)
-            yield TextEdit(start, end, "", view.code(node), following, word.type, "")
-            return
-        body = node.child_by_field_name("body")
-        if body is None:
-            body = next((part for part in node.named_children if part.type == "block"), None)
-        if body is None or (view.language == "python" and _binds(node)):
-            return
-        old = head.partition("{")[0].rstrip(": ")
-        text = _block_text(node, body, view)
-        if text is not None:
-            yield TextEdit(node.start_byte, node.end_byte, text, view.code(node), text, old, text)
-
-
-def _binds(node: Node) -> bool:
-    return node.type == "with_statement" and any(
-        item.named_children and item.named_children[0].type == "as_pattern"
-        for clause in node.named_children
-        if clause.type == "with_clause"
-        for item in clause.named_children
-    )
-
-
-def _block_text(node: Node, body: Node, view: NodeTable) -> str | None:
-    if view.language != "python":
-        return view.code(body)
-    lines = view.text.rfind(b"\n", 0, node.start_byte) + 1
-    inner = view.text.rfind(b"\n", 0, body.start_byte) + 1
-    outside, inside = view.between(lines, node.start_byte), view.between(inner, body.start_byte)
-    if outside.strip() or inside.strip() or '"""' in view.code(body) or "'''" in view.code(body):
-        return None  # on one line, or a string whose lines must not move
-    return reindented(view, view.code(body), inside, outside)
-
-
-class RemovedCleanup(Operator):
-    name = "removed_cleanup"
-    error_type = _FAMILY
-    weight = 2
-    places = on(
-        python="finally_clause",
-        javascript="finally_clause",
-        typescript="finally_clause",
-        java="finally_clause",
-        go="defer_statement",
-    )
-    explanation = "{right} is missing, so nothing is cleaned up after an error; put it back."
-
-    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        if node.type == "defer_statement":
-            yield from remove_statement(view, node)
-            return
-        parent = view.parent(node)
-        if parent is None or not any(part.type in ("except_clause", "catch_clause") for part in parent.named_children):
-            return
-        text = view.code(node)
-        start = len(view.text[: node.start_byte].rstrip())
-        yield TextEdit(start, node.end_byte, "", text, "", text, "")

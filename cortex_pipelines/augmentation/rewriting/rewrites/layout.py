@@ -1,9 +1,7 @@
 """Change the layout of tokens without a formatter, identically on every machine."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
 
 from tree_sitter import Node
 
@@ -12,60 +10,6 @@ from cortex_pipelines.augmentation.rewriting.rewrite_units import Edit, Rewrite
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "parameter_list")
-
-
-class Reindented(Rewrite):
-    """Two columns for four, four for two or a tab. The first line keeps what indents the unit as a whole."""
-
-    name = "reindented"
-    family = "layout"
-    languages = LANGUAGES
-
-    def edits(self, view: NodeTable) -> Iterator[Edit]:
-        unit_indent = own_indent(view)
-        if unit_indent is None:
-            return
-        inside = [
-            (node.start_byte, node.end_byte)
-            for node in view.nodes
-            if node.start_point[0] != node.end_point[0] and _is_text(node)
-        ]
-        starts = [start for start, _ in inside]
-        lines = _lines(view)
-        step = _step([width for _, width in lines])
-        for start, width in lines:
-            index = bisect_right(starts, start) - 1
-            if width.startswith(unit_indent) and not (index >= 0 and start < inside[index][1]):
-                more = _restyled(width[len(unit_indent) :], step)
-                yield Edit(start, start + len(width), unit_indent + more)
-
-
-def _is_text(node: Node) -> bool:
-    kind = node.type
-    return "string" in kind or kind in COMMENTS or kind in ("jsx_text", "template_literal")
-
-
-def _lines(view: NodeTable) -> list[tuple[int, str]]:
-    shift, lines, start = len(view.snippet.prefix), [], 0
-    for line in view.snippet.code.split(b"\n"):
-        if start and line.strip():
-            lines.append((shift + start, line[: len(line) - len(line.lstrip())].decode("ascii", "replace")))
-        start += len(line) + 1
-    return lines
-
-
-def _step(widths: list[str]) -> str:
-    if any(width.startswith("\t") for width in widths):
-        return "\t"
-    steps = {abs(len(before) - len(after)) for before, after in pairwise(widths)} - {0, 1}
-    return " " * min(steps, default=4)
-
-
-def _restyled(width: str, step: str) -> str:
-    other = "    " if step == "\t" or len(step) == 2 else "  "
-    levels = len(width) - len(width.lstrip(step)) if step == "\t" else len(width) // len(step)
-    alignment = width.lstrip("\t") if step == "\t" else width[levels * len(step) :]
-    return other * levels + alignment
 
 
 class OneArgumentALine(Rewrite):
