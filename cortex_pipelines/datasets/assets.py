@@ -111,6 +111,7 @@ def refactoring_dataset(
     annotated_units: Path,
     augmented_units: Path,
     refactoring_pairs: Path,
+    repository_commits: Path,
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
@@ -134,6 +135,7 @@ def refactoring_dataset(
         load_fingerprints(root, datasets),
         datasets,
         cache,
+        REPOSITORY_COMMITS.read(repository_commits, "commit").height,
     )
     purpose = "To find what is wrong with code and to improve it, with the reason."
     write_card(out, "refactoring_dataset", purpose, tables, datasets)

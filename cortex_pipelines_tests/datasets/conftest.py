@@ -34,12 +34,12 @@ def _python(noun: str, number: int) -> str:
         parts.append(
             f"    def {verb}_{noun}(self, {other}, limit={step}):\n"
             f'        """{verb.title()} each {noun} of a {other}."""\n'
-            f"        {verb}ed = []\n"
+            f"        # All.\n        {verb}ed = []\n"
             f"        for {noun}_{step} in store.{verb}({other}, {number * 7 + step}):\n"
-            f"            {'if' if step % 2 else 'while'} {noun}_{step}.{other}_size > limit:\n"
+            f"            {'if' if step % 2 else 'while'} {noun}_{step}.{other}.size > limit:\n"
             f"                {verb}ed.append(json.{call}({noun}_{step}))\n"
             f"                {'break' if number % 3 else 'limit += 1'}\n"
-            f"        return self.{other}_{verb}({verb}ed, {step} * {number})\n\n"
+            f"        return self.{other}.{verb}({verb}ed, {step} * {number})\n\n"
         )
     return "".join(parts)
 

@@ -156,7 +156,7 @@ def _bound(node: Node, view: NodeTable) -> _NamePositions:
             binding = [
                 (_visible_from(identifier, view), identifier)
                 for identifier in view.descendants(home)
-                if identifier.type == "identifier" and _binds(identifier, view)
+                if identifier.type == "identifier" and is_bound(identifier, view)
             ]
             for position, identifier in sorted(binding, key=lambda pair: pair[0]):
                 bound_names.add(position, view.code(identifier))
@@ -190,7 +190,8 @@ def _declared_type(name: Node, view: NodeTable) -> str:
     return ""
 
 
-def _binds(node: Node, view: NodeTable) -> bool:
+def is_bound(node: Node, view: NodeTable) -> bool:
+    """Whether an identifier is where a local name is bound: a parameter, a target, a loop's variable."""
     parent = view.parent(node)
     if parent is None or parent.type not in _BINDERS:
         return False

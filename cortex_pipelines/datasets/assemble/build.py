@@ -1,10 +1,12 @@
 """Build the tables of a data set from prepared units: train, validation, test and manifest."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.datasets.answerable import PLACEHOLDER, REDACTED, ProjectWords, naming_reasons, unanswerable
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
@@ -51,6 +53,10 @@ class ProjectUnits:
     context: RepositoryContext  # signatures of the whole project
     texts: dict[FileKey, bytes]
 
+    @cached_property
+    def words(self) -> ProjectWords:
+        return ProjectWords(self.texts.values())
+
 
 def completion_tables(
     project: ProjectUnits,
@@ -62,7 +68,7 @@ def completion_tables(
     units = project.units
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, cache)
-    completions = [completion_candidates(functions, settings, cache), statements]
+    completions = {"bodies": completion_candidates(functions, settings, cache), "statements": statements}
     complete_statements = statements.filter(pl.col("completion").is_not_null())
     gap_units = {"functions": functions, "statements": complete_statements}
     gaps = {
@@ -75,16 +81,14 @@ def completion_tables(
         )
         for group, group_units in gap_units.items()
     }
-    variants = gap_variants(gaps["functions"], variant_codes(renamed, rewritten))
     no_suffix = pl.lit("").alias("suffix")
-    candidates = pl.concat(
-        [
-            *(_label(rows, ORIGINAL, "completion").with_columns(no_suffix) for rows in completions),
-            *(_label(rows, ORIGINAL, "fim") for rows in gaps.values()),
-            variants.with_columns(pl.lit("fim").alias("task")),
-        ],
-        how="diagonal",
-    )
+    originals = {
+        **{f"{group} after": _label(rows, ORIGINAL, "completion", no_suffix) for group, rows in completions.items()},
+        **{f"{group} around": _label(rows, ORIGINAL, "fim") for group, rows in gaps.items()},
+    }
+    judged = {group: judged_rows(rows, project, cache and cache.scoped(group)) for group, rows in originals.items()}
+    variants = gap_variants(judged["functions around"], variant_codes(renamed, rewritten))
+    candidates = pl.concat([*judged.values(), variants], how="diagonal")
     kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
     return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds)
 
@@ -106,21 +110,26 @@ def naming_tables(
         [_with_unit_columns(units, name_rows, ORIGINAL), _with_unit_columns(units, variant_name_rows, RENAMED)],
         how="diagonal",
     )
+    candidates = candidates.with_columns(naming_reasons(candidates, project.words).alias("not_made"))
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
     return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds)
 
 
-def _label(rows: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
-    return rows.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"))
+def _label(rows: pl.DataFrame, origin: str, task: str, *more: pl.Expr) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"), *more)
+
+
+def judged_rows(rows: pl.DataFrame, project: ProjectUnits, cache: RowCache | None) -> pl.DataFrame:
+    """Candidates, with ``not_made`` where the answer cannot be known. ``rows``: ``INPUTS``, but for the answer."""
+    is_usable = pl.col("not_made").is_null()
+    usable = rows.filter(is_usable)
+    reasons = unanswerable(usable.with_columns(pl.col("completion").alias("answer")), project.words, cache)
+    return pl.concat([usable.with_columns(reasons.alias("not_made")), rows.filter(~is_usable)])
 
 
 def _with_unit_columns(units: pl.DataFrame, name_rows: pl.DataFrame, origin: str) -> pl.DataFrame:
     rows = name_rows.join(units, on="unit_id", maintain_order="left")
-    return rows.with_columns(
-        pl.col("name_kind").alias("kind"),
-        pl.lit(origin).alias("origin"),
-        pl.lit(None, dtype=pl.String).alias("not_made"),
-    )
+    return rows.with_columns(pl.col("name_kind").alias("kind"), pl.lit(origin).alias("origin"))
 
 
 def finish_tables(
@@ -142,7 +151,12 @@ def finish_tables(
     texts = texts or COMPARED[name]
     reason = pl.col("split_reason")
     of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
-    rows = candidates.with_columns(of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0))
+    is_redacted = pl.col("completion").str.contains(PLACEHOLDER) & pl.col("not_made").is_null()
+    rows = candidates.with_columns(
+        of_variant.otherwise(reason).alias("split_reason"),
+        pl.col("weight").fill_null(1.0),
+        pl.when(is_redacted).then(pl.lit(REDACTED)).otherwise("not_made").alias("not_made"),
+    )
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
     join = IncrementalSimilarityJoin(cache, settings)
     selected = select_rows(usable, name, texts, settings, join)

@@ -273,6 +273,6 @@ def _filters(reason: str | None) -> pl.Expr:
     if reason and reason.startswith(("review_", "pattern_", "feedback_")):
         passed = ()
     # excluded before the row filters
-    if reason and reason.startswith(("documentation_", "tests_")):
+    if reason and reason.startswith(("documentation_", "tests_", "unanswerable")):
         passed = FILTERS
     return pl.lit(list(passed), dtype=pl.List(pl.String)).alias("filters")

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.labels.vocabulary import words_of
+from cortex_pipelines.datasets.answerable import only_refers
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
 from cortex_pipelines.datasets.assemble.selection import is_empty
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -143,6 +144,8 @@ def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings
     words = _WORD.findall(_INLINE_TAG.sub("", text))
     if _NOT_PROSE.match(text) or (not words and _SECTION.match(unit["docstring"])):
         return "documentation_no_prose"
+    if only_refers(text):
+        return "unanswerable_reference"
     if len(words) + unseparated_words(text) < _FEWEST_WORDS:
         return "documentation_short"
     if len(text.encode()) > settings.max_body_bytes:

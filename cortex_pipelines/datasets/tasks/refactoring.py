@@ -1,6 +1,6 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
-Five sources: injected bugs, code smells with a mechanical fix, changes from history, code reviews, and patterns. Bugs
+Five sources: changes from history, code reviews, patterns, code smells with a mechanical fix, and injected bugs. Bugs
 and smells are in the split of their unit; a change from history or a review is in the split of its resulting file or,
 where that is gone, of the hash of its path. A pattern is guidance, not code to hold out, so it is always in train.
 """
@@ -13,7 +13,8 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
-from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables, judged_rows
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import (
@@ -42,14 +43,22 @@ FixesByUnit = Mapping[str, Sequence[SmellFix]]
 _FIX = ("smell", "purpose", "before", "after", "explanation")
 
 
-def error_candidates(units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+_MUCH_HISTORY = 200
+"""Commits from which a project's own changes lead, and injected errors are at most as many; elsewhere they are called
+``repair``, a kind of which a mix takes little."""
+_SHARE_OF_ERRORS = 0.45
+
+
+def error_candidates(
+    units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings, commits: int = 0
+) -> pl.DataFrame:
     changes = errors.select(
         *("unit_id", "error_type", "explanation"),
         pl.col("buggy_code").alias("before"),
         pl.col("fixed_code").alias("after"),
         pl.lit("This code has an error.").alias("request"),
         pl.lit("The code put right:").alias("title"),
-        pl.lit("error").alias("kind"),
+        pl.lit("error" if commits >= _MUCH_HISTORY else "repair").alias("kind"),
         pl.lit("injected_error").alias("origin"),
         pl.lit("correctness").alias("purpose"),
     )
@@ -99,7 +108,7 @@ def pair_candidates(
         pl.col("purpose").alias("kind"),
         pl.lit("history").alias("origin"),
         pl.lit("").alias("indent"),
-        pl.format("Refactor this code: {}.", "type").alias("request"),
+        pl.format("Refactor this code: {}. {}", "type", "description").alias("request"),
         pl.lit("The refactored code:").alias("title"),
     ).hstack(location_columns)
     exclusion = pl.when(is_contaminated).then(pl.lit("contaminated")).when(~pl.col("trainable")).then(pl.lit("licence"))
@@ -152,18 +161,46 @@ def refactoring_tables(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
     cache: RowCache | None = None,
+    commits: int = 0,
 ) -> Tables:
-    candidates = pl.concat(
+    """Tables of the refactoring data set. ``commits``: number of commits in the history of the project."""
+    own_changes = pl.concat(
         [
-            error_candidates(project.units, errors, settings),
             smell_candidates(project.units, fixes, settings),
             pair_candidates(pairs, files, project.splits, benchmarks, settings),
             review_candidates(reviews, files, project.splits, benchmarks, settings),
             pattern_candidates(patterns, files, project.splits, benchmarks, settings),
         ]
     )
+    own_changes = _judged(own_changes, project, cache)
+    injected = error_candidates(project.units, errors, settings, commits)
+    if commits >= _MUCH_HISTORY:
+        injected = _bounded(injected, own_changes, settings.seed)
+    candidates = pl.concat([own_changes, injected])
     # units are excluded per derived candidate, and most have nothing to fix
     return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache)
+
+
+def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None) -> pl.DataFrame:
+    """Changes, without those whose result has a name that neither the code before nor the project shows."""
+    columns = changes.with_columns(pl.col("completion").alias("code"), pl.lit("").alias("suffix"))
+    judged = judged_rows(columns.with_columns(pl.col("kind").fill_null("")), project, cache and cache.scoped("changes"))
+    return judged.drop("code", "suffix")
+
+
+def _bounded(injected: pl.DataFrame, own_changes: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Injected errors, in each split fewer than the project's own changes; drawn by hash."""
+    is_usable = pl.col("not_made").is_null()
+    ratio = _SHARE_OF_ERRORS / (1 - _SHARE_OF_ERRORS)
+    limits = {
+        split: int(count * ratio) for split, count in own_changes.filter(is_usable)["split"].value_counts().iter_rows()
+    }
+    ranks = [draw(seed, "injected", *row) for row in injected.select("unit_id", "explanation").iter_rows()]
+    ranked = injected.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64)).sort("rank")
+    limit = pl.col("split").replace_strict(limits, default=0, return_dtype=pl.Int64)
+    is_over = is_usable & (is_usable.cum_sum().over("split") > limit)
+    reason = pl.when(is_over).then(pl.lit("injected_share")).otherwise("not_made")
+    return ranked.with_columns(reason.alias("not_made")).drop("rank")
 
 
 _KINDS = ("function", "method", "class")

@@ -1,0 +1,207 @@
+"""Whether an answer can be known from its prompt, its project or its language.
+
+A row is left out, with a reason that begins with ``unanswerable``, if its answer uses a name that stands in neither
+(``unanswerable_name``), consists too much of text or numbers that nobody could foresee (``unanswerable_literal``),
+holds a placeholder of redaction (``unanswerable_redacted``), is a name that the code does not tell
+(``unanswerable_naming``), or documentation without a statement (``unanswerable_reference``).
+
+What an answer itself binds, such as its local variables, is its own choice. A name of the project counts if it stands
+outside of the unit, since retrieval may show it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.namespaces import is_bound
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
+from cortex_pipelines.augmentation.snippets import parse_file, parse_unit
+from cortex_pipelines.rowcache import RowCache, unit_rows
+
+REDACTED = "unanswerable_redacted"
+_NAME, _LITERAL, _IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
+PLACEHOLDER = "REDACTED_[A-Z]"
+"""Pattern of what stands for redacted text."""
+_WORD = re.compile(r"[^\W\d]\w*")
+_TOKEN = re.compile(r"\w+")
+_DEFINITIONS = ("definition", "declaration", "item", "signature")
+_FROM = re.compile(r"\bfrom\s*['\"]")
+_PATH = re.compile(r"(?:[.:/]|\bimport\b)+")
+_NAMES = Path(__file__).parent / "names"
+_FORESEEABLE = frozenset({"0", "1", "2", "-1", "10", "100", "0.0", "1.0", "0.5"})
+_LONGEST_WORDS = 3
+"""More words in one string are prose; where it does not stand elsewhere nobody could write the same."""
+_KNOWN_ELSEWHERE = 0.5
+"""Weight of a short literal of words that stand elsewhere in the project."""
+_MOST_UNFORESEEN = 0.2
+"""Share of an answer in literals and comments that nobody could foresee (docs/concepts.md)."""
+_TEXT = re.compile(r"string|char|regex|template|heredoc")
+_NUMBER = re.compile(r"integer|float|number|int_literal|imaginary")
+
+INPUTS = ("unit_id", "code", "language", "kind", "path", "prompt", "answer", "suffix")
+"""Columns of rows to judge: ``code`` is the unit with the answer, ``suffix`` what follows a gap or an empty text."""
+_NEEDS = pl.Schema([("names", pl.List(pl.String)), ("words", pl.List(pl.String)), ("unforeseen", pl.Int64)])
+
+
+class ProjectWords:
+    """How often each word stands in the files of a project."""
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        self._counts: Counter[str] = Counter()
+        for text in texts:
+            self._counts.update(_TOKEN.findall(text.decode("utf-8", "replace")))
+
+    def is_custom(self, name: str, unit: str) -> bool:
+        return self._counts[name] - unit.count(name) >= _CUSTOMARY
+
+    def stands_outside(self, word: str, unit: Mapping[str, int]) -> bool:
+        return self._counts[word] > unit.get(word, 0)
+
+
+def unanswerable(rows: pl.DataFrame, project: ProjectWords, cache: RowCache | None) -> pl.Series:
+    """Reason why the answer of a row cannot be known; null if it can. ``rows``: ``INPUTS``."""
+    needs = unit_rows(cache, "answers", rows.select(INPUTS), _needs_of)
+    reasons = [_reason(row, project) for row in rows.select(INPUTS).hstack(needs).iter_rows(named=True)]
+    return pl.Series("unanswerable", reasons, dtype=pl.String)
+
+
+def _needs_of(batch: pl.DataFrame) -> pl.DataFrame:
+    rows = [_needs(row) for row in batch.select(INPUTS).iter_rows(named=True)]
+    return pl.DataFrame(rows, schema=_NEEDS, orient="row")
+
+
+def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
+    answer: str = row["answer"]
+    if row["kind"] == "import" and not _imported(answer) & {*_TOKEN.findall(row["suffix"])}:
+        return _IMPORT
+    unit = Counter(_TOKEN.findall(row["code"])) if row["names"] or row["words"] else Counter[str]()
+    if not all(project.stands_outside(name, unit) for name in row["names"]):
+        return _NAME
+    shares = (_KNOWN_ELSEWHERE if project.stands_outside(word, unit) else 1.0 for word in row["words"])
+    unforeseen = row["unforeseen"] + sum(len(word) * share for word, share in zip(row["words"], shares, strict=True))
+    return _LITERAL if unforeseen > _MOST_UNFORESEEN * len(answer.strip()) else None
+
+
+def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
+    """Names and words of literals that neither prompt nor language shows, and the length of what nobody foresees."""
+    code, answer, shown = row["code"], row["answer"], f"{row['prompt']}\n{row['suffix']}"
+    start = len(code[: max(code.rfind(answer), 0)].encode())
+    view = _parsed(code, row["language"], row["kind"], row["path"])
+    visible = {*_TOKEN.findall(shown)}
+    names, words, unforeseen = dict[str, None](), list[str](), 0
+    bound = set[str]()
+    for node in _parts(view, start, start + len(answer.encode())):
+        text = view.code(node)
+        if node.type.endswith("identifier"):
+            if is_bound(node, view) or _is_defined(node, view):
+                bound.add(text)
+            if text not in visible and text not in language_names(row["language"]):
+                names[text] = None
+        elif node.type in COMMENTS or _TEXT.search(node.type):
+            unforeseen += _unforeseen_text(text, shown, words)
+        elif _NUMBER.search(node.type) and text not in _FORESEEABLE and text not in visible:
+            words.append(text)
+    return [name for name in names if name not in bound], words, unforeseen
+
+
+def _is_defined(node: Node, view: NodeTable) -> bool:
+    return view.field(node) == "name" and view.parent_type(node).endswith(
+        ("definition", "declaration", "item", "signature")
+    )
+
+
+def _unforeseen_text(text: str, shown: str, words: list[str]) -> int:
+    inside = text.strip("\"'`/#*! \n\t")
+    own = _TOKEN.findall(inside)
+    if not own or inside in shown:
+        return 0
+    if len(own) > _LONGEST_WORDS or len(inside) > 2 * sum(map(len, own)):
+        return len(text)
+    words += own
+    return 0
+
+
+def _imported(statement: str) -> set[str]:
+    """Names that an import makes known; of a path the last part."""
+    names = _FROM.split(statement)[0] if _FROM.search(statement) else _PATH.split(statement)[-1]
+    return {*_WORD.findall(names or statement)} - {"as", "type"}
+
+
+def _parsed(code: str, language: str, kind: str, path: str) -> NodeTable:
+    data = code.encode()
+    return NodeTable(parse_unit(data, language, kind, path) or parse_file(data, language, path))
+
+
+def _parts(view: NodeTable, start: int, end: int) -> Iterator[Node]:
+    """Names and literals of a span, literals and comments as a whole unless code stands within them."""
+    shift, whole_until = len(view.snippet.prefix), -1
+    for node in view.nodes:
+        first, last = node.start_byte - shift, node.end_byte - shift
+        if first < start or last > end or node.start_byte < whole_until:
+            continue
+        if node.type in COMMENTS or (_TEXT.search(node.type) and not _holds_code(node)):
+            whole_until = node.end_byte
+            yield node
+        elif not node.child_count and node.is_named:
+            yield node
+
+
+def _holds_code(node: Node) -> bool:
+    return any("interpolation" in part.type or "substitution" in part.type for part in node.named_children)
+
+
+@cache
+def language_names(language: str) -> frozenset[str]:
+    """Keywords, builtins and names of the standard library that are in common use."""
+    name = "javascript" if language == "typescript" else language
+    file = _NAMES / f"{name}.txt"
+    return frozenset(file.read_text().split()) if file.exists() else frozenset()
+
+
+_NAMING = "unanswerable_naming"
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_STEM = 4
+_TELLING_SHARE, _TELLING_SHARE_OF_TESTS = 0.5, 0.75
+"""Share of the words of a name that stand in the code that it is masked in."""
+_CUSTOMARY = 5
+"""Uses outside of the unit that make a name a custom of the project, such as ``rv`` or ``run``."""
+_FILLERS = split_words(
+    "a an and as at by can does for from get has if in is it no not of on only or set should test tests that the to "
+    "when with without"
+)
+
+
+def naming_reasons(rows: pl.DataFrame, project: ProjectWords) -> pl.Series:
+    """Reason why a masked name (``completion``) cannot be known from ``prompt``; null if it can."""
+    reasons = [
+        None if _tells_name(prompt, name) or project.is_custom(name, code) else _NAMING
+        for prompt, name, code in rows.select("prompt", "completion", "code").iter_rows()
+    ]
+    return pl.Series("unanswerable", reasons, dtype=pl.String)
+
+
+def _tells_name(prompt: str, name: str) -> bool:
+    words = [word.lower() for word in _PART.findall(name)]
+    telling = [word for word in words if word not in _FILLERS] or words
+    if not words or words[-1].isdecimal():
+        return False
+    stems = {word.lower()[:_STEM] for word in _PART.findall(prompt)}
+    share = _TELLING_SHARE_OF_TESTS if words[0] == "test" else _TELLING_SHARE
+    return sum(word[:_STEM] in stems for word in telling) >= share * len(telling)
+
+
+_REFERENCE = re.compile(
+    r"https?://\S+|[\w./-]*#\d+|\b[A-Z]{2,}-\d+|:\w+:`[^`]*`|\b(?:see|cf|issue|bug|ticket|pull|request|link|refs?)\b",
+    re.I,
+)
+
+
+def only_refers(text: str) -> bool:
+    """Whether documentation is only a link or a ticket."""
+    return bool(_REFERENCE.search(text)) and len(_WORD.findall(_REFERENCE.sub("", text))) < 3
