@@ -32,7 +32,7 @@ class AugmentationSettings(Settings):
     off."""
     mutants_per_unit: NonNegativeInt
     """Maximum number of mutants per function or method, with one injected bug each, drawn by
-    operator weight (frequency of real bugs: ManySStuBs4J); 0 turns injection off."""
+    operator weight (frequency of real one-line fixes); 0 turns injection off."""
 
     verification_seconds: PositiveFloat
     """Time limit for one project's tests in the sandbox, in seconds; the remaining ones are

@@ -1,5 +1,4 @@
 import re
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 LINE_COMMENTS = {"python": "#"} | dict.fromkeys(LANGUAGES[1:], "//")
 
 _BLANKS = " \t"
-_WITH_IMPORTS = ("function", "method")
+_WITH_BEGINNING = ("function", "method")
+_CLOSED = re.compile(rb"[^\n]*(?:\n[ \t]*\)[^\n]*)?")
+_LEADING_COMMENTS = re.compile(r"\A(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 FileKey = tuple[str, str]
 """Source and path of a file."""
 
@@ -92,54 +93,70 @@ def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Serie
 def with_layout(units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings) -> pl.DataFrame:
     """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
-    Returns the units, sorted by ``unit_id``; for functions and methods ``imports`` lists the code of the file's
-    imports outside of functions.
+    Returns the units, sorted by ``unit_id``; for functions and methods ``imports`` lists the lines of the file up to
+    its imports.
     """
     rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
     indents = [
         _indent(texts.get((source, path), b""), start)
         for source, path, start in rows.select("source", "path", "start_byte").iter_rows()
     ]
-    file_imports = [
-        (*file_key, _fitting_imports(imports, settings.max_prompt_bytes))
-        for file_key, imports in _imports_by_file(units).items()
-    ]
+    beginnings = _beginnings(units, texts, settings.max_prompt_bytes)
     schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
-    with_imports = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
-        pl.DataFrame(file_imports, schema=schema, orient="row"),
-        on=["source", "path"],
-        how="left",
-        maintain_order="left",
+    with_beginnings = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
+        pl.DataFrame(beginnings, schema=schema, orient="row"), on=["source", "path"], how="left", maintain_order="left"
     )
-    visible_imports = pl.when(pl.col("kind").is_in(_WITH_IMPORTS)).then("imports").fill_null([])
-    return with_imports.with_columns(visible_imports.alias("imports"))
+    visible = pl.when(pl.col("kind").is_in(_WITH_BEGINNING)).then("imports").fill_null([])
+    return with_beginnings.with_columns(visible.alias("imports"))
 
 
-def _fitting_imports(imports: Sequence[str], max_chars: int) -> list[str]:
-    sizes = accumulate(map(len, imports))
-    return [text for text, size in zip(imports, sizes, strict=True) if size <= max_chars]
+def _beginnings(
+    units: pl.DataFrame, texts: Mapping[FileKey, bytes], max_bytes: int
+) -> list[tuple[str, str, list[str]]]:
+    """Lines of each file up to its last import before the first definition, without a licence."""
+    is_definition = pl.col("kind").is_in(_KINDS)
+    first_definition = pl.col("start_byte").filter(is_definition).min().fill_null(pl.col("end_byte").max())
+    is_first = (pl.col("kind") == "import") & (pl.col("start_byte") < pl.col("first_definition"))
+    ends = (
+        units.with_columns(first_definition.over("source", "path").alias("first_definition"))
+        .filter(is_first)
+        .group_by("source", "path", maintain_order=True)
+        .agg(pl.col("end_byte").max(), pl.col("first_definition").first())
+    )
+    return [
+        (source, path, _beginning(texts.get((source, path), b"")[:first], end, max_bytes))
+        for source, path, end, first in ends.iter_rows()
+    ]
 
 
-def _imports_by_file(units: pl.DataFrame) -> dict[FileKey, list[str]]:
-    function_spans: dict[FileKey, list[tuple[int, int]]] = {}
-    for source, path, start, end in (
-        units.filter(pl.col("kind").is_in(["function", "method"]))
-        .select("source", "path", "start_byte", "end_byte")
-        .sort("start_byte")
-        .iter_rows()
-    ):
-        function_spans.setdefault((source, path), []).append((start, end))
-    starts = {file_key: [start for start, _ in spans] for file_key, spans in function_spans.items()}
-    ends = {file_key: list(accumulate((end for _, end in spans), max)) for file_key, spans in function_spans.items()}
-    by_file: dict[FileKey, dict[tuple[int, str], str]] = {}
-    rows = units.filter(pl.col("kind") == "import").sort("start_byte", "name", "unit_id")
-    for source, path, start, code in rows.select("source", "path", "start_byte", "code").iter_rows():
-        file_key = (source, path)
-        before = bisect_right(starts.get(file_key, []), start)
-        if not before or ends[file_key][before - 1] <= start:
-            # One statement that imports several names may be several units.
-            by_file.setdefault(file_key, {})[start, code] = code
-    return {file_key: list(imports.values()) for file_key, imports in by_file.items()}
+def _beginning(text: bytes, end: int, max_bytes: int) -> list[str]:
+    closed = _CLOSED.match(text, end)  # the rest of the line, and the bracket that closes a list of imports
+    code = text[: closed.end() if closed else end].decode("utf-8", "replace")
+    comments = _LEADING_COMMENTS.match(code)
+    is_licence = comments is not None and re.search("copyright|licen[cs]e", comments[0], re.IGNORECASE)
+    lines = code[comments.end() if comments and is_licence else 0 :].strip("\n").split("\n")
+    sizes = accumulate(len(line.encode()) + 1 for line in lines)
+    return [line for line, size in zip(lines, sizes, strict=True) if size <= max_bytes]
+
+
+def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
+    """Columns ``visible_from`` and ``visible_until``: the code around a unit that its split may show.
+
+    Code of validation and test is hidden from train, that of test from validation. ``units``: those of the project with
+    their ``split``.
+    """
+    hiding: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    columns = ("source", "path", "split", "start_byte", "end_byte")
+    for source, path, split, start, end in units.filter(pl.col("kind").is_in(_HIDDEN)).select(columns).iter_rows():
+        for other in _HIDDEN_FROM.get(split, ()):
+            hiding[source, path, other].append((start, end))
+    spans = [_visible(hiding.get(key[:3], ()), *key[3:]) for key in units.select(columns).iter_rows()]
+    return pl.DataFrame(spans, schema={"visible_from": pl.Int64, "visible_until": pl.Int64}, orient="row")
+
+
+def _visible(hidden: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int | None]:
+    before = max((last for _, last in hidden if last <= start), default=0)
+    return before, min((first for first, _ in hidden if first >= end), default=None)
 
 
 def _indent(text: bytes, start: int) -> str:
@@ -150,6 +167,8 @@ def _indent(text: bytes, start: int) -> str:
 _KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 _CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
 _SELF = ("self", "cls", "this", "Self", "super")
+_HIDDEN = ("function", "method", "import", "variable", "constant")
+_HIDDEN_FROM = {"validation": ("train",), "test": ("train", "validation")}
 # Names defined dozens of times in a code base (`run`, `get`) carry no information.
 _MOST_HOMONYMS = 8
 

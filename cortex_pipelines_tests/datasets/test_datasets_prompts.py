@@ -73,7 +73,7 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(candidates:
     examples = candidates("shop/prices.py", PYTHON)
     method = examples["total_price"]
     assert method["prompt"] == (
-        "# shop/prices.py\nimport decimal\nfrom typing import (\n    Any,\n)\n\n"
+        '# shop/prices.py\n"""Prices."""\n\nimport decimal\nfrom typing import (\n    Any,\n)\n\n'
         "class Shop:\n    class Till:\n        @property\n"
         "        def total_price(self, *items: Any) -> int:\n"
         '            """The total price."""\n'

@@ -37,9 +37,9 @@ class Operator(ABC):
     places: ClassVar[Mapping[str, frozenset[str]]]
     """Language to node types on which the operator works; its keys are the languages claimed."""
     weight: ClassVar[int]
-    """How often it is drawn against the others that a unit has a place for, however many places
-    there are. The order is that of real one-statement bugs: a wrong identifier far ahead, then a
-    wrong function, missing or wrong modifier, number, operator, argument (ManySStuBs4J)."""
+    """How often it is drawn against the others that a unit has a place for, however many places there are. The order
+    is that of one-line fixes in the history of requests, cobra, ky and ripgrep: of 511 that an operator can undo, 287
+    change a variable, 126 a function, 32 a conversion, 29 an attribute and 37 anything else."""
     explanation: ClassVar[str]
     """What is wrong and what puts it right; ``{right}``, ``{wrong}``, ``{old}``, ``{new}`` stand
     for the quoted fields of the change."""

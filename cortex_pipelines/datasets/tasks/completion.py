@@ -49,9 +49,9 @@ def completion_candidates(
 
 
 def unit_prompt(unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()) -> str | None:
-    """Prompt: path, imports, context, enclosing headers, doc comment and header.
+    """Prompt: path, the file's beginning, context, enclosing headers, doc comment and header.
 
-    Prompts that are too long lose context first, then imports. Returns the prompt; None if the header does not fit.
+    Prompts that are too long lose context first, then the beginning. None if the header does not fit.
     """
     comment = LINE_COMMENTS[unit["language"]]
     header = enclosing_headers(unit["context"], unit["indent"], unit["language"])
@@ -119,7 +119,7 @@ def statement_candidates(
         return pl.DataFrame(rows, schema=CANDIDATE_COLUMNS, orient="row")
 
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
-    inputs = units.select(*columns, text_hashes(units, texts))
+    inputs = units.select(*columns, pl.col("^visible_from$"), text_hashes(units, texts))
     return units.hstack(unit_rows(cache, "statements", inputs, make))
 
 
@@ -151,6 +151,7 @@ def _statement_example(
     room = settings.max_prompt_bytes - len((head + code[:split_at]).encode())
     if room < 0:
         return None, None, "prompt_size"
+    room = min(room, unit["start_byte"] - unit.get("visible_from", 0))
     prompt = head + code_before(text, unit["start_byte"], room) + code[:split_at]
     if fold_whitespace(completion) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"

@@ -35,7 +35,7 @@ _CONTEXT_LINES = "shown"
 _COLUMNS = (
     *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),
     *OF_FUNCTION,
-    *("prompt", "completion"),
+    *("prompt", "completion", "visible_until"),
 )
 _TRIES = 6
 _CLOSE = ")]}"
@@ -84,7 +84,7 @@ def _context_lines(units: pl.DataFrame, context: RepositoryContext, cache: RowCa
 
 
 def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _GapRow:
-    following = code_after(text, unit["end_byte"], settings.max_suffix_bytes)
+    following = code_after(text[: unit.get("visible_until")], unit["end_byte"], settings.max_suffix_bytes)
     if unit["kind"] in STATEMENTS:
         gap = (unit["prompt"], unit["completion"], following)
     else:

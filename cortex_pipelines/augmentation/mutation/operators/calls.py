@@ -51,7 +51,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 class ArgumentSwap(Operator):
     name = "argument_swap"
     error_type = _FAMILY
-    weight = 4
+    weight = 2
     places = everywhere("argument_list", javascript="arguments", typescript="arguments", rust="arguments")
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
@@ -74,7 +74,7 @@ class ArgumentSwap(Operator):
 class KeywordSwap(Operator):
     name = "keyword_swap"
     error_type = _FAMILY
-    weight = 2
+    weight = 1
     places = on(python="argument_list", javascript="object", typescript="object", rust="field_initializer_list")
     explanation = "{wrong} gives two names each other's value; write {right}."
 
@@ -182,7 +182,7 @@ CALLS = everywhere("call_expression", python="call", java="method_invocation")
 class SimilarMethod(Operator):
     name = "similar_method"
     error_type = _FAMILY
-    weight = 4
+    weight = 3
     places = CALLS
     explanation = "{wrong} calls {new} where {old} is needed; write {right}."
 
@@ -210,7 +210,7 @@ _MOST = 2
 class VariableMisuse(Operator):
     name = "variable_misuse"
     error_type = _FAMILY
-    weight = 12
+    weight = 24
     places = everywhere("identifier")
     explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
 
@@ -226,7 +226,7 @@ class VariableMisuse(Operator):
 class WrongCallee(Operator):
     name = "wrong_callee"
     error_type = _FAMILY
-    weight = 7
+    weight = 8
     places = CALLS
     explanation = "{wrong} calls {new} where {old} is meant; write {right}."
 
@@ -241,7 +241,7 @@ class WrongCallee(Operator):
 class WrongAttribute(Operator):
     name = "wrong_attribute"
     error_type = _FAMILY
-    weight = 6
+    weight = 4
     places = on(
         python="attribute",
         javascript="member_expression",
@@ -264,7 +264,7 @@ class LostReceiver(Operator):
 
     name = "lost_receiver"
     error_type = _FAMILY
-    weight = 2
+    weight = 1
     places = on(
         python="attribute",
         javascript="member_expression",

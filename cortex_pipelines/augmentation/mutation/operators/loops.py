@@ -31,7 +31,7 @@ def in_loop(node: Node, view: NodeTable) -> Node | None:
 class BreakContinue(Operator):
     name = "break_continue"
     error_type = _FAMILY
-    weight = 2
+    weight = 1
     places = everywhere("break_statement continue_statement", rust="break_expression continue_expression")
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
@@ -78,7 +78,7 @@ _LABELS = split_words("labeled_statement label")
 class EarlyReturn(Operator):
     name = "early_return"
     error_type = _FAMILY
-    weight = 2
+    weight = 1
     places = everywhere("return_statement", rust="return_expression")
     explanation = "{right} stands in the loop and ends it in its first pass; move it behind the loop."
 

@@ -25,7 +25,7 @@ def _content(node: Node) -> Node:
 class SwappedStatements(Operator):
     name = "swapped_statements"
     error_type = _CONTROL
-    weight = 3
+    weight = 2
     places = everywhere(
         "expression_statement",
         javascript="expression_statement lexical_declaration",

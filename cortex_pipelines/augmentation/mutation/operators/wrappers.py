@@ -19,7 +19,7 @@ def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
 class RemovedAwait(Operator):
     name = "removed_await"
     error_type = _FAMILY
-    weight = 3
+    weight = 1
     places = on(python="await", javascript="await_expression", typescript="await_expression", rust="await_expression")
     explanation = "{wrong} is not waited for; write {right}."
 
@@ -32,7 +32,7 @@ class RemovedAwait(Operator):
 class RemovedOptionalChain(Operator):
     name = "removed_optional_chain"
     error_type = _FAMILY
-    weight = 3
+    weight = 1
     places = on(
         javascript="member_expression call_expression subscript_expression",
         typescript="member_expression call_expression subscript_expression",
@@ -49,7 +49,7 @@ class RemovedOptionalChain(Operator):
 class RemovedErrorPropagation(Operator):
     name = "removed_error_propagation"
     error_type = _FAMILY
-    weight = 2
+    weight = 1
     places = on(rust="try_expression")
     explanation = "an error is not passed on by {wrong}; write {right}."
 
@@ -62,7 +62,7 @@ class RemovedErrorPropagation(Operator):
 class RemovedConversion(Operator):
     name = "removed_conversion"
     error_type = _FAMILY
-    weight = 3
+    weight = 4
     places = CALLS
     explanation = "{wrong} is used as it is, without {old}; write {right}."
 
