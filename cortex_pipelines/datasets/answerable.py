@@ -93,16 +93,14 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
     code, answer, shown = row["code"], row["answer"], f"{row['prompt']}\n{row['suffix']}"
     start = len(code[: max(code.rfind(answer), 0)].encode())
     view = _parsed(code, row["language"], row["kind"], row["path"])
-    visible = {*_TOKEN.findall(shown)}
-    names, words, unforeseen = dict[str, None](), list[str](), 0
-    bound = set[str]()
+    visible = language_names(row["language"]) | {*_TOKEN.findall(shown)}
+    names, words, bound, unforeseen = dict[str, None](), list[str](), set[str](), 0
     for node in _parts(view, start, start + len(answer.encode())):
         text = view.code(node)
-        if node.type.endswith("identifier"):
+        if node.type.endswith("identifier") or row["kind"] == "import":
             if is_bound(node, view) or _is_defined(node, view):
                 bound.add(text)
-            if text not in visible and text not in language_names(row["language"]):
-                names[text] = None
+            names.update(dict.fromkeys(word for word in _WORD.findall(text) if word not in visible))
         elif node.type in COMMENTS or _TEXT.search(node.type):
             unforeseen += _unforeseen_text(text, shown, words)
         elif _NUMBER.search(node.type) and text not in _FORESEEABLE and text not in visible:

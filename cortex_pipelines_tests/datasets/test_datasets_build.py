@@ -259,7 +259,7 @@ def test_refactoring_rows_say_what_is_wrong_and_are_of_trainable_code(tables: di
     rows = pl.concat([tables["refactoring_dataset"][split] for split in SPLITS])
     by_origin = {row["origin"]: row for row in rows.iter_rows(named=True)}
     error = by_origin["injected_error"]
-    assert error["kind"] == "error"
+    assert error["kind"] == "repair"
     assert error["error_type"] == "operator"
     assert "<" in error["prompt"]
     assert error["completion"].strip().startswith("def ")
@@ -395,7 +395,7 @@ def test_the_assets_read_folders_and_give_every_table(data: SimpleNamespace, tmp
         assert "Sizes" in (out / "report.html").read_text()
     out = write("refactoring")
     privacy = PrivacySettings.model_validate(sections()["privacy"])
-    first = (annotated, augmented, history, read, splits, data.settings, privacy)
+    first = (annotated, augmented, history, commits, read, splits, data.settings, privacy)
     data_set = refactoring_dataset(*first, "project", tmp_path, out, cache)
     assert data_set["test"].filter(pl.col("origin") == "injected_error").height > 0
     again = refactoring_dataset(*first, "project", tmp_path, out, cache)

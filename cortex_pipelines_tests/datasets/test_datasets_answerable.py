@@ -1,0 +1,90 @@
+"""An answer stays only if its prompt, the project or the language tells it."""
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.datasets.answerable import (
+    INPUTS,
+    ProjectWords,
+    language_names,
+    naming_reasons,
+    only_refers,
+    unanswerable,
+)
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+
+HELPER = b"def helper(): return 'known', 42\nimport fresh, github, com, spf13\n"
+PROJECT = ProjectWords([HELPER * 2, b"helper()\ncount = rv\n" * 5])
+NAME, LITERAL, IMPORT = "unanswerable_name", "unanswerable_literal", "unanswerable_import"
+
+# language, kind, prompt (the beginning of the code), answer, what follows, reason
+CASES = {
+    "names of prompt and language": ("python", "function", "def f(items):\n", "    return len(items)\n", "", None),
+    "a name of the project": ("python", "function", "def f(items):\n", "    return helper(items)\n", "", None),
+    "a name that stands nowhere": ("python", "function", "def f(items):\n", "    return blorb(items)\n", "", NAME),
+    "an attribute of no known thing": ("python", "function", "def f(a):\n", "    return a.blorb\n", "", NAME),
+    "a name that the answer binds": ("python", "function", "def f(a):\n", "    blorb = a\n    g = blorb\n", "", None),
+    "a function that the answer defines": (
+        "python", "function", "def f(a):\n", "    def blorb():\n        return a\n    return blorb\n", "", None
+    ),
+    "a name after the gap": ("python", "function", "def f(a):\n", "    a = blorb(a)\n", "    return blorb(a)\n", None),
+    "a long text": (
+        "python", "function", "def f(a):\n", "    raise ValueError('nobody could foresee this text')\n", "", LITERAL
+    ),
+    "a text of the prompt": ("python", "function", "def f(a='x y z w'):\n", "    return 'x y z w'\n", "", None),
+    "a number": ("python", "variable", "LIMIT", " = 86413\n", "", LITERAL),
+    "a word of the project in a long answer": (
+        "python", "function", "def f(items):\n", "    return helper(items, items, items, 'known')\n", "", None
+    ),
+    "an import that is used": ("python", "import", "from ", "fresh import thing", "\nthing()", None),
+    "an import that is not used": ("python", "import", "from ", "fresh import thing", "\nother()", IMPORT),
+    "an import of Go": ("go", "import", "", '"github.com/spf13/pflag"', "\npflag.Parse()", None),
+    "names of JavaScript": ("javascript", "function", "function f(a) {\n", "  return a.map(String);\n}", "", None),
+    "no name of TypeScript": ("typescript", "function", "function f(a) {\n", "  return a.blorb(1);\n}", "", NAME),
+    "names of Java": ("java", "method", "int f(String a) {\n", "  return a.length();\n}", "", None),
+    "names of Go": ("go", "function", "func f(a string) bool {\n", '\treturn strings.Contains(a, "")\n}', "", None),
+    "a variable of Go": ("go", "function", "func f(a int) int {\n", "\tblorb := a\n\treturn blorb\n}", "", None),
+    "names of Rust": ("rust", "function", "fn f(a: Option<u8>) -> u8 {\n", "    a.unwrap_or(0)\n}", "", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_is_known_or_says_why_not(case: str) -> None:
+    language, kind, prompt, answer, suffix, reason = CASES[case]
+    row = ("a", prompt + answer, language, kind, "", prompt, answer, suffix)
+    rows = pl.DataFrame([row], schema=INPUTS, orient="row")
+    assert unanswerable(rows, PROJECT, None).to_list() == [reason]
+
+
+NAMES = {
+    "words of the code": ("def <NAME>(user):\n    return user.email", "get_user_email", True),
+    "other words": ("def <NAME>(user):\n    return user.email", "contact_address", False),
+    "a custom of the project": ("<NAME> = f()", "rv", True),
+    "a number": ("<NAME> = app()", "app2", False),
+    "a test of half its words": ("def <NAME>():\n    assert sort([2, 1])", "test_sort_keeps_order", False),
+}
+
+
+@pytest.mark.parametrize(("prompt", "name", "known"), NAMES.values(), ids=NAMES)
+def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: bool) -> None:
+    rows = pl.DataFrame({"prompt": [prompt], "completion": [name], "code": [prompt]})
+    assert naming_reasons(rows, PROJECT).is_null().to_list() == [known]
+
+
+@pytest.mark.parametrize(
+    ("text", "refers"),
+    [
+        ("See https://example.org/spec", True),
+        ("Bug #4711.", True),
+        ("GH-12", True),
+        ("Sends a request to a host.", False),
+    ],
+)
+def test_a_link_or_a_ticket_documents_nothing(text: str, refers: bool) -> None:
+    assert only_refers(text) == refers
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_its_names(language: str) -> None:
+    assert {"return", "if"} <= language_names(language)
+    assert len(language_names(language)) > 500
