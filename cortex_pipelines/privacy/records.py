@@ -39,18 +39,18 @@ _SLASH = re.compile(r"([/\\])")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # A member of one of these names says who somebody is.
 _PERSON_KEYS = word_set(
-    "user username login author committer owner assignee reviewer reporter requester requestor "
-    "approver person people contact customer employee fullname firstname lastname surname "
-    "displayname nickname email mail phone telephone mobile"
+    "user username login author committer owner assignee reviewer reporter requester requestor approver person people "
+    "contact customer employee fullname firstname lastname surname displayname nickname email mail phone telephone "
+    "mobile"
 )
 _DONE_BY = word_set("created logged approved reviewed submitted requested reported assigned updated changed merged")
 _NAMED = word_set("user author owner first last full display given family real committer")
 _NUMBERED = word_set("phone telephone mobile")
 # Programs have accounts too; theirs are what logs are joined by.
 _PROGRAM = word_set(
-    "system admin root bot master worker agent daemon service router scheduler coordinator manager "
-    "operator pipeline ci cd cron api test tests anonymous unknown none null default automation "
-    "development security inventory cicd human user monitor runner server job task model"
+    "system admin root bot master worker agent daemon service router scheduler coordinator manager operator pipeline "
+    "ci cd cron api test tests anonymous unknown none null default automation development security inventory cicd "
+    "human user monitor runner server job task model"
 )
 _MEMBER_NAMES = ("name", "key", "variable", "header")
 _MEMBER_VALUES = frozenset({"value", "val", "secret_value", "default", "content"})

@@ -16,54 +16,45 @@ SUSPECT = re.compile(
 """Substrings, in lower case, without which a name is not examined."""
 
 _SECRETS = word_set(
-    "password passwd passwort passwrd passwords pswd psw pwd pw pass passphrase passcode "
-    "secret secrets token tokens apikey apitoken accesskey secretkey authkey authtoken "
-    "privatekey appsecret clientsecret accesstoken credential credentials cred creds bearer "
-    "authorization contrasena senha secrete passw psswrd passwd1 masterkey signingkey "
-    "licensekey psk requirepass storepass keypass bindpw rootpw userpass dbpass sshpass "
-    "storepassword"
+    "password passwd passwort passwrd passwords pswd psw pwd pw pass passphrase passcode secret secrets token tokens "
+    "apikey apitoken accesskey secretkey authkey authtoken privatekey appsecret clientsecret accesstoken credential "
+    "credentials cred creds bearer authorization contrasena senha secrete passw psswrd passwd1 masterkey signingkey "
+    "licensekey psk requirepass storepass keypass bindpw rootpw userpass dbpass sshpass storepassword"
 )
 _KEYS = frozenset(["key", "keys"])
 # What makes a key one that opens something.
 _OPENING = word_set(
-    "api access secret private auth encryption encrypt signing sign master account shared "
-    "license service application app client consumer admin subscription storage hmac jwt aes "
-    "ssh rsa security deploy webhook project server instrumentation integration crypto cipher "
-    "decryption developer dev oauth authorization user rest ingest write cert ssl tls "
-    "production prod live"
+    "api access secret private auth encryption encrypt signing sign master account shared license service application "
+    "app client consumer admin subscription storage hmac jwt aes ssh rsa security deploy webhook project server "
+    "instrumentation integration crypto cipher decryption developer dev oauth authorization user rest ingest write "
+    "cert ssl tls production prod live"
 )
 _WEAK = word_set(
     "auth authentication salt sas api login cookie session dsn webhook nonce sessionid sessid phpsessid jsessionid"
 )
 # A name that ends so holds something about the secret, not the secret.
 _ABOUT = word_set(
-    "rate ratio score percent through name names id ids url uri urls path paths file files "
-    "filename dir folder field fields label type types size length len count counts index idx "
-    "placeholder hint prompt message msg error errors regex pattern format expiry expires "
-    "expiration expire ttl timeout policy reset form input column endpoint host alias "
-    "algorithm alg version prefix suffix header headers param params parameter class event "
-    "press down up board frame ring pair word words store vault manager provider providers "
-    "handler callback validator generator location ref reference arn digest fingerprint "
-    "signature title description desc usage scope scopes issuer audience required enabled "
-    "disabled valid invalid missing exists env var variable list map dict set array object "
-    "mode method flow source kind state status page link selector mesh stone storetype code "
-    "codes spec template request response dialog button icon text limit max min number num "
-    "bits strength rotation age date time at on by is has attempts rule rules config settings "
-    "option options schema table model view service helper util utils test tests exception "
-    "change changed confirm confirmation check checker checksum rounds iterations bytes width "
-    "height columns tab tabs"
+    "rate ratio score percent through name names id ids url uri urls path paths file files filename dir folder field "
+    "fields label type types size length len count counts index idx placeholder hint prompt message msg error errors "
+    "regex pattern format expiry expires expiration expire ttl timeout policy reset form input column endpoint host "
+    "alias algorithm alg version prefix suffix header headers param params parameter class event press down up board "
+    "frame ring pair word words store vault manager provider providers handler callback validator generator location "
+    "ref reference arn digest fingerprint signature title description desc usage scope scopes issuer audience required "
+    "enabled disabled valid invalid missing exists env var variable list map dict set array object mode method flow "
+    "source kind state status page link selector mesh stone storetype code codes spec template request response dialog "
+    "button icon text limit max min number num bits strength rotation age date time at on by is has attempts rule "
+    "rules config settings option options schema table model view service helper util utils test tests exception "
+    "change changed confirm confirmation check checker checksum rounds iterations bytes width height columns tab tabs"
 )
 # A key or token that these describe opens nothing.
 _HARMLESS = word_set(
-    "public pub primary foreign sort partition cache hot translation next page pagination "
-    "cancellation cancel continuation bucket natural schema sequence index idx map group "
-    "lookup dict object hash range row column unique composite candidate join csrf xsrf "
-    "authenticity antiforgery parser lexer syntax first last current prev previous start end "
-    "eof left right up down arrow enter escape tab shift ctrl home delete space idempotency "
-    "routing message event item entry json yaml config setting settings option metadata "
-    "attribute query sample unknown word stop special pad mask eos bos sep cls unk registry "
-    "locale i18n trans issuer data field label menu node state count num max min accelerator "
-    "shortcut hotkey keyboard key random"
+    "public pub primary foreign sort partition cache hot translation next page pagination cancellation cancel "
+    "continuation bucket natural schema sequence index idx map group lookup dict object hash range row column unique "
+    "composite candidate join csrf xsrf authenticity antiforgery parser lexer syntax first last current prev previous "
+    "start end eof left right up down arrow enter escape tab shift ctrl home delete space idempotency routing message "
+    "event item entry json yaml config setting settings option metadata attribute query sample unknown word stop "
+    "special pad mask eos bos sep cls unk registry locale i18n trans issuer data field label menu node state count num "
+    "max min accelerator shortcut hotkey keyboard key random"
 )
 # Names of values that are not secrets, on purpose.
 _DISCLAIMED = word_set(

@@ -38,20 +38,18 @@ _SAMPLE = re.compile(
     re.VERBOSE,
 )
 _LITERALS = word_set(
-    "null none nil undefined true false yes no empty unknown default disabled enabled "
-    "required optional string number boolean object any password passwd secret token key "
-    "apikey value username user admin root guest hidden masked encrypted plain text bearer "
-    "basic digest on off n/a na void"
+    "null none nil undefined true false yes no empty unknown default disabled enabled required optional string number "
+    "boolean object any password passwd secret token key apikey value username user admin root guest hidden masked "
+    "encrypted plain text bearer basic digest on off n/a na void"
 )
 _NAMED_SO = re.compile(r"[a-z][-_. ](?:password|passphrase|passwd|secret|token)$")
 _DEFAULTS = word_set(
-    "password pass passwd pwd secret user username admin root guest test postgres mysql redis "
-    "token key foo bar baz tiger admin123 pass123 password1 passw0rd p4ssword p@ssw0rd changeit "
-    "devpassword testpass mypassword mypass userpass secretpassword somepassword "
-    "passwort wachtwoord contrasena senha heslo haslo parola salasana lozinka adgangskode passord "
-    "jelszo required confirmed hashed bcrypt argon2 scram sensitive expired reset changed prompt "
-    "repo scope prefix opensesame sesame "
-    "plaintext external trust ldap kerberos keyring keychain vault environment stdin nullable text"
+    "password pass passwd pwd secret user username admin root guest test postgres mysql redis token key foo bar baz "
+    "tiger admin123 pass123 password1 passw0rd p4ssword p@ssw0rd changeit devpassword testpass mypassword mypass "
+    "userpass secretpassword somepassword passwort wachtwoord contrasena senha heslo haslo parola salasana lozinka "
+    "adgangskode passord jelszo required confirmed hashed bcrypt argon2 scram sensitive expired reset changed prompt "
+    "repo scope prefix opensesame sesame plaintext external trust ldap kerberos keyring keychain vault environment "
+    "stdin nullable text"
 )
 # A word of these with a number is a name or a sample, also where settings are given.
 _COMMON_STEM = re.compile(

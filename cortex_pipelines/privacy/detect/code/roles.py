@@ -107,15 +107,13 @@ CALLED = ANONYMOUS | {"template_string", "parenthesized_expression"}
 """What is called where it is written, and the text of a tagged template."""
 
 THROUGH = word_set(
-    "parenthesized_expression as_expression satisfies_expression type_assertion "
-    "non_null_expression cast_expression type_cast_expression type_conversion_expression "
-    "await_expression await jsx_expression template_substitution interpolation "
-    "reference_expression unary_expression try_expression literal_element composite_literal "
-    "array_creation_expression dictionary object object_type sequence_expression spread_element "
-    "struct_expression field_initializer_list else_clause match_arm match_block match_expression "
-    "switch_expression switch_block switch_rule yield_statement list_comprehension "
-    "set_comprehension dictionary_comprehension generator_expression dictionary_splat "
-    "object_pattern unsafe_block const_block break_expression type type_parameter generic_type "
+    "parenthesized_expression as_expression satisfies_expression type_assertion non_null_expression cast_expression "
+    "type_cast_expression type_conversion_expression await_expression await jsx_expression template_substitution "
+    "interpolation reference_expression unary_expression try_expression literal_element composite_literal "
+    "array_creation_expression dictionary object object_type sequence_expression spread_element struct_expression "
+    "field_initializer_list else_clause match_arm match_block match_expression switch_expression switch_block "
+    "switch_rule yield_statement list_comprehension set_comprehension dictionary_comprehension generator_expression "
+    "dictionary_splat object_pattern unsafe_block const_block break_expression type type_parameter generic_type "
     "modifiers switch_block_statement_group tuple_struct_pattern or_pattern union_pattern"
 )
 """What passes on the value of what is inside."""
@@ -125,8 +123,8 @@ PARENTHESES = word_set("parenthesized_expression expression_list")
 STATEMENT = "expression_statement"
 
 GENERIC_KEYS = word_set(
-    "default value initial defaultvalue default_value fallback const defaultval server_default "
-    "default_factory factory example envdefault data text string"
+    "default value initial defaultvalue default_value fallback const defaultval server_default default_factory factory "
+    "example envdefault data text string"
 )
 """Keyword arguments whose value is that of what the call defines."""
 
@@ -137,50 +135,45 @@ VALUE_KEYS = word_set("value val secret default content")
 """Keys of such a value."""
 
 CONVERSIONS = word_set(
-    "string str bytes bytearray from of new some ok box arc rc cow just just buffer encode decode "
-    "tostring to_string to_owned into format valueof copyof secretstr secretbytes secret "
-    "secretstring secretvec zeroizing field column mapped_column charfield textfield stringfield "
-    "trim strip fromstring from_str ofnullable nonnull requirenonnull tobytes tochararray "
-    "atob btoa "
-    "b64decode b64encode base64 urlsafe_b64decode decodestring unhexlify fromhex dedent "
-    "pointer ptr "
-    "freeze identity cast unwrap expect ref computed usestate observable aslist list set tuple "
-    "array arrays sprintf sprint lazy lazylock oncelock new_unchecked optional final constant "
-    "from_static as_ref as_str intern memoryview textencoder unescape"
+    "string str bytes bytearray from of new some ok box arc rc cow just just buffer encode decode tostring to_string "
+    "to_owned into format valueof copyof secretstr secretbytes secret secretstring secretvec zeroizing field column "
+    "mapped_column charfield textfield stringfield trim strip fromstring from_str ofnullable nonnull requirenonnull "
+    "tobytes tochararray atob btoa b64decode b64encode base64 urlsafe_b64decode decodestring unhexlify fromhex dedent "
+    "pointer ptr freeze identity cast unwrap expect ref computed usestate observable aslist list set tuple array "
+    "arrays sprintf sprint lazy lazylock oncelock new_unchecked optional final constant from_static as_ref as_str "
+    "intern memoryview textencoder unescape"
 )
 """Calls, in lower case, whose value is that of their argument in another form."""
 
 FALLBACKS = word_set(
-    "unwrap_or unwrap_or_else or or_else orelse orelseget unwrap_or_default coalesce firstnonnull "
-    "firstnonempty first_non_empty defaultifempty defaultifblank defaultstring map_or map_or_else "
-    "getordefault get getenv getproperty environ env getstring get_or getornull getattr pop config "
-    "setdefault default getenvdefault getenvor envor getenvordefault get_env getconf envordefault "
-    "lookup option getvalue optstring read ifempty ifblank nvl isnull requirenonnullelse "
-    "requirenonnullelseget dict_get get_or_insert getoption or_insert or_insert_with putifabsent "
-    "get_or_init get_or_try_init "
-    "computeifabsent getstringor string stringvar getconfig read_env getsetting"
+    "unwrap_or unwrap_or_else or or_else orelse orelseget unwrap_or_default coalesce firstnonnull firstnonempty "
+    "first_non_empty defaultifempty defaultifblank defaultstring map_or map_or_else getordefault get getenv "
+    "getproperty environ env getstring get_or getornull getattr pop config setdefault default getenvdefault getenvor "
+    "envor getenvordefault get_env getconf envordefault lookup option getvalue optstring read ifempty ifblank nvl "
+    "isnull requirenonnullelse requirenonnullelseget dict_get get_or_insert getoption or_insert or_insert_with "
+    "putifabsent get_or_init get_or_try_init computeifabsent getstringor string stringvar getconfig read_env "
+    "getsetting"
 )
 """Calls, in lower case, that give a literal where nothing else is set."""
 
 LOOKUPS = word_set(
-    "get getenv getproperty environ env getstring get_or getornull getattr pop config setdefault "
-    "getenvdefault getenvor envor getenvordefault get_env getconf envordefault lookup option "
-    "getvalue optstring read stringvar getconfig read_env getsetting getordefault string"
+    "get getenv getproperty environ env getstring get_or getornull getattr pop config setdefault getenvdefault "
+    "getenvor envor getenvordefault get_env getconf envordefault lookup option getvalue optstring read stringvar "
+    "getconfig read_env getsetting getordefault string"
 )
 """Those whose first argument is a name."""
 
 PUTS = word_set(
-    "put set add header append setitem setproperty setenv set_var setattr with property attr field "
-    "entry of insert setheader addheader setrequestheader option env arg withentry pair setdefault "
-    "setstring setsecret store write register define param queryparam query formparam addparameter "
-    "addqueryparameter from set_header basic_auth basicauth setbasicauth postform parameter "
-    "config addproperty addfield setconfig putstring setcookie cookie tag"
+    "put set add header append setitem setproperty setenv set_var setattr with property attr field entry of insert "
+    "setheader addheader setrequestheader option env arg withentry pair setdefault setstring setsecret store write "
+    "register define param queryparam query formparam addparameter addqueryparameter from set_header basic_auth "
+    "basicauth setbasicauth postform parameter config addproperty addfield setconfig putstring setcookie cookie tag"
 )
 """Calls, in lower case, that take a key and its value."""
 
 EQUALS = word_set(
-    "equals equalsignorecase compare_digest equal equalfold eq ne isequal contentequals compare "
-    "timingsafeequal constanttimecompare compareto eq_ignore_ascii_case starts_with is"
+    "equals equalsignorecase compare_digest equal equalfold eq ne isequal contentequals compare timingsafeequal "
+    "constanttimecompare compareto eq_ignore_ascii_case starts_with is"
 )
 ASSERTS = re.compile(r"(?i)assert_?(?:equals?|eq|that|same)|strictequal|deepequal|tobe|toequal")
 JOINS = word_set("join concat")

@@ -78,26 +78,23 @@ _TASK = re.compile(
     r"([a-z][a-z0-9]{2,20}(?:[.-](?!team\b|up\b)[a-z][a-z0-9]{1,20})?)\)"
 )
 _NOT_A_PERSON = word_set(
-    "inc llc ltd limited gmbh corp corporation company co foundation author authors contributor "
-    "contributors team project developer developers university institute the google microsoft "
-    "facebook meta amazon apple oracle ibm intel redhat red hat lab labs software systems "
-    "technologies technology group association consortium community organization organisation "
-    "maintainers committers all rights reserved license licensed notice holder holders owner "
-    "owners department national research center centre school college ag bv sa sas srl licensing "
-    "microsystems pty plc free open source "
-    "apache mozilla linux gnu and or of for this that by in is to with from your name full first "
-    "last see file unless copyright version api bot collaboration authority ecosystem "
-    "uc eth s.a network society academy council alliance federation 著作権 作者 著者"
+    "inc llc ltd limited gmbh corp corporation company co foundation author authors contributor contributors team "
+    "project developer developers university institute the google microsoft facebook meta amazon apple oracle ibm "
+    "intel redhat red hat lab labs software systems technologies technology group association consortium community "
+    "organization organisation maintainers committers all rights reserved license licensed notice holder holders owner "
+    "owners department national research center centre school college ag bv sa sas srl licensing microsystems pty plc "
+    "free open source apache mozilla linux gnu and or of for this that by in is to with from your name full first last "
+    "see file unless copyright version api bot collaboration authority ecosystem uc eth s.a network society academy "
+    "council alliance federation 著作権 作者 著者"
 )
 
 
 # Topics and states that stand where a person's name may: ``TODO(perf)``.
 _TERMS = word_set(
-    "unassigned someone everyone anyone later future perf performance docs test tests testing "
-    "cleanup refactor security feature bug next release soon maybe note api typing types async "
-    "windows macos ios android python rust java node deprecated remove upstream backport doc "
-    "design optimize optimization optimise compiler someday style lint "
-    "flaky callbacks devtools infra build ci"
+    "unassigned someone everyone anyone later future perf performance docs test tests testing cleanup refactor "
+    "security feature bug next release soon maybe note api typing types async windows macos ios android python rust "
+    "java node deprecated remove upstream backport doc design optimize optimization optimise compiler someday style "
+    "lint flaky callbacks devtools infra build ci"
 )
 
 

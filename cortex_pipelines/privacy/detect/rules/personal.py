@@ -14,10 +14,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z
 # Country codes have two letters; longer endings are only those that addresses have in practice,
 # as `a@b.shape` is code.
 _ENDINGS = word_set(
-    "com org net edu gov mil int info biz name pro coop aero museum jobs mobi travel tel cat asia "
-    "app dev xyz online site tech store cloud email live company page blog work works team systems "
-    "solutions software digital agency studio design network group global world life health care "
-    "shop club space today zone center academy consulting engineering science community foundation"
+    "com org net edu gov mil int info biz name pro coop aero museum jobs mobi travel tel cat asia app dev xyz online "
+    "site tech store cloud email live company page blog work works team systems solutions software digital agency "
+    "studio design network group global world life health care shop club space today zone center academy consulting "
+    "engineering science community foundation"
 )
 _FILES = word_set("js ts py md rs sh go cc hh mm vb xx ii th nd st")
 _NO_MAIL = re.compile(

@@ -14,14 +14,14 @@ MAX_DEPTH = 200
 """Deepest nesting that is read; real files have a dozen levels."""
 
 NAME_KEYS = word_set(
-    "name key id variable var parameterkey parameter_key field option setting property header "
-    "param envname env_name env"
+    "name key id variable var parameterkey parameter_key field option setting property header param envname env_name "
+    "env"
 )
 """Keys whose value names the value beside them, as in lists of environment variables."""
 
 VALUE_KEYS = word_set(
-    "value val parametervalue parameter_value stringvalue string_value secret secretvalue "
-    "secret_value default defaultvalue default_value content current initial_value plaintext"
+    "value val parametervalue parameter_value stringvalue string_value secret secretvalue secret_value default "
+    "defaultvalue default_value content current initial_value plaintext"
 )
 """Keys of such a value."""
 
