@@ -6,7 +6,7 @@ data.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -45,7 +45,7 @@ def check_compliance(
     """
     remaining = _count_remaining(files, commits, project, settings, cache)
     without_licence = files.filter(pl.col("trainable") & pl.col("licence").is_null()).height
-    problems = [*_describe_remaining(remaining)]
+    problems = _describe_remaining(remaining)
     if without_licence:
         problems.append(
             f"{without_licence} files without a licence may be trained on, by "
@@ -58,14 +58,22 @@ def check_compliance(
         "problems": problems,
         "left": remaining,
         "action": _action(settings),
-        "found": _count_rows(redactions, ["category", "rule", "severity"], "places"),
+        "found": _count_rows(redactions, _RULE, "places"),
         "files": {
             "published": files.height,
             "trainable": int(files["trainable"].sum()),
             "trainable_without_licence": without_licence,
             "redacted": redactions.select("source", "path").n_unique(),
         },
-        "licences": _licences(files),
+        "licences": files.with_columns(pl.col("licence").fill_null("none"))
+        .group_by("licence")
+        .agg(
+            files=pl.len().cast(pl.Int64),
+            bytes=pl.col("size_bytes").sum(),
+            trainable=pl.col("trainable").sum().cast(pl.Int64),
+        )
+        .sort("files", "licence", descending=[True, False])
+        .to_dicts(),
         "left_out": _count_rows(skipped, ["reason"], "files"),
         "forgotten": len(settings.forgotten),
         "places": redactions.sort("source", "path", "line", "start")
@@ -82,15 +90,24 @@ def check_logs(events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySe
         rule and severity), ``action``, and ``records`` (counts). Records are scanned again only
         where a category is not taken out: redaction finds nothing more in its own result.
     """
-    keys = list(_RULE)
-    remaining = _count_remaining_in_records(events, settings)
-    counts = redacted.group_by(keys).agg(pl.col("places").sum())
+    remaining: list[dict[str, Any]] = []
+    if not set(settings.redact) >= set(_CATEGORIES):
+        scan = RecordRedactor(settings.model_copy(update={"redact": _CATEGORIES}), b"")
+        rows = [
+            (redaction.category, redaction.rule, redaction.severity)
+            for payload in events["payload"]
+            for redaction in scan(json.loads(payload)).redactions
+        ]
+        remaining = _count_rows(
+            pl.DataFrame(rows, schema=dict.fromkeys(_RULE, pl.String), orient="row"), _RULE, "places"
+        )
+    counts = redacted.group_by(_RULE).agg(pl.col("places").sum())
     return {
         "compliant": not remaining,
         "problems": _describe_remaining(remaining),
         "left": remaining,
         "action": _action(settings),
-        "found": counts.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
+        "found": counts.sort("places", *_RULE, descending=[True, False, False, False]).to_dicts(),
         "records": {"published": events.height, "redacted": redacted.select("file", "byte_offset").n_unique()},
     }
 
@@ -137,20 +154,7 @@ def _count_remaining(
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
     rows = cache.rows(f"compliance/{project}", keys, compute) if cache else compute(keys)
     occurrences = pl.DataFrame({"cache_key": text_keys}, schema={"cache_key": pl.String})
-    return _count_rows(occurrences.join(rows, on="cache_key"), [*_RULE], "places")
-
-
-def _count_remaining_in_records(events: pl.DataFrame, settings: PrivacySettings) -> list[dict[str, Any]]:
-    if set(settings.redact) >= set(_CATEGORIES):
-        return []
-    scan = RecordRedactor(settings.model_copy(update={"redact": _CATEGORIES}), b"")
-    rows = [
-        (redaction.category, redaction.rule, redaction.severity)
-        for payload in events["payload"]
-        for redaction in scan(json.loads(payload)).redactions
-    ]
-    remaining = pl.DataFrame(rows, schema=dict.fromkeys(_RULE, pl.String), orient="row")
-    return _count_rows(remaining, [*_RULE], "places")
+    return _count_rows(occurrences.join(rows, on="cache_key"), _RULE, "places")
 
 
 def _describe_remaining(counts: Iterable[dict[str, Any]]) -> list[str]:
@@ -171,16 +175,6 @@ def _action(settings: PrivacySettings) -> dict[str, str]:
     }
 
 
-def _licences(files: pl.DataFrame) -> list[dict[str, Any]]:
-    labelled = files.with_columns(pl.col("licence").fill_null("none"))
-    grouped = labelled.group_by("licence").agg(
-        files=pl.len().cast(pl.Int64),
-        bytes=pl.col("size_bytes").sum(),
-        trainable=pl.col("trainable").sum().cast(pl.Int64),
-    )
-    return grouped.sort("files", "licence", descending=[True, False]).to_dicts()
-
-
-def _count_rows(frame: pl.DataFrame, keys: list[str], name: str) -> list[dict[str, Any]]:
+def _count_rows(frame: pl.DataFrame, keys: Sequence[str], name: str) -> list[dict[str, Any]]:
     counts = frame.group_by(keys).agg(pl.len().cast(pl.Int64).alias(name))
     return counts.sort(name, *keys, descending=[True, *(False for _ in keys)]).to_dicts()

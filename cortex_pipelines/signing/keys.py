@@ -5,6 +5,7 @@ They are stored in ``.cortex/keys``, which git and DVC ignore.
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,7 @@ _OTHER_USERS = 0o077
 
 
 def private_key(root: Path) -> "Ed25519PrivateKey":
-    """This project's private key, created on first use.
-
-    Raises:
-        UntrustedModelError: others can read the key, it cannot be read, or ``signing.pub`` belongs
-            to another key.
-    """
+    """This project's private key, created on first use."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -53,14 +49,7 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
 
 
 def trust(root: Path, public_key: Path) -> str:
-    """Add another person's public key to the trusted keys.
-
-    Returns:
-        The key's fingerprint, to compare with the one that its owner gives you.
-
-    Raises:
-        UntrustedModelError: the file is not a public Ed25519 key.
-    """
+    """Add another person's public key (PEM) to the trusted ones; its fingerprint, to compare with its owner's."""
     data = public_key.read_bytes()
     mark = fingerprint(_read_public(data, public_key))
     folder = keys_folder(root) / "trusted"
@@ -81,7 +70,6 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
 
 
 def has_key(root: Path) -> bool:
-    """Whether a project has a private key."""
     return (keys_folder(root) / _PRIVATE_KEY).exists()
 
 
@@ -90,10 +78,6 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
 
     The project's own key is derived from its private key, not from ``signing.pub``, which anybody
     can write.
-
-    Raises:
-        UntrustedModelError: a key cannot be read, ``signing.pub`` has no private key here, or a
-            trusted key does not match its file name.
     """
     folder = keys_folder(root)
     public_path = folder / PUBLIC_KEY
@@ -118,16 +102,10 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
 
 
 def keys_folder(root: Path) -> Path:
-    """Folder of a project's keys."""
     return root / ".cortex" / "keys"
 
 
 def only_readable_here(path: Path) -> None:
-    """Raise if others on this machine can read a private key.
-
-    Raises:
-        UntrustedModelError: others can read it.
-    """
     if path.stat().st_mode & _OTHER_USERS:
         raise UntrustedModelError(
             f"others can read the signing key {path}; `chmod 600` it if nobody has read it, else "
@@ -144,12 +122,9 @@ def write_key(path: Path, key: "Ed25519PrivateKey | EllipticCurvePrivateKey") ->
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
         file.write(pem)
-    try:
+    with suppress(FileExistsError):  # another process made it meanwhile
         path.hardlink_to(temporary)
-    except FileExistsError:
-        pass  # another process made it meanwhile
-    finally:
-        temporary.unlink()
+    temporary.unlink()
 
 
 def _pem(key: "Ed25519PublicKey") -> bytes:

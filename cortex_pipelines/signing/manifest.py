@@ -1,4 +1,7 @@
-"""Manifest of a model's folder: name, version, and a checksum of every file."""
+"""Manifest of a model's folder: name, version, and a checksum of every file.
+
+Whatever is not as it was released raises `UntrustedModelError`, here and wherever signatures are checked.
+"""
 
 import json
 from collections.abc import Mapping
@@ -30,23 +33,16 @@ class Manifest:
     files: Mapping[str, str]
 
     def to_bytes(self) -> bytes:
-        """Canonical encoding that is written and signed."""
         return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
-        """Decode a manifest.
-
-        Raises:
-            UntrustedModelError: not a valid manifest.
-        """
         try:
             fields = json.loads(data)
             manifest = cls(fields["model"], fields["version"], fields["base"], dict(fields["files"]))
             is_canonical = manifest.to_bytes() == data
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            kind = type(error).__name__
-            raise UntrustedModelError(f"{MANIFEST} cannot be read ({kind})") from error
+            raise UntrustedModelError(f"{MANIFEST} cannot be read ({type(error).__name__})") from error
         if not is_canonical:
             raise UntrustedModelError(
                 f"{MANIFEST} is not in canonical form: it was modified; "
@@ -56,11 +52,7 @@ class Manifest:
 
 
 def make_manifest(folder: Path, model: str, version: str, base: Mapping[str, str] | None) -> Manifest:
-    """Build the manifest of the files currently in a folder.
-
-    Raises:
-        UntrustedModelError: the folder is empty, or a file is pickled.
-    """
+    """Build the manifest of the files currently in a folder."""
     files = checksums(folder)
     if not files:
         raise UntrustedModelError(f"{model}: no files in {folder}")
@@ -69,11 +61,6 @@ def make_manifest(folder: Path, model: str, version: str, base: Mapping[str, str
 
 
 def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
-    """Raise if a model has weights in a format other than safetensors.
-
-    Raises:
-        UntrustedModelError: a file's format runs code when loaded.
-    """
     pickled = [path for path in sorted(files) if Path(path).suffix.lower() in PICKLED]
     if pickled:
         raise UntrustedModelError(
@@ -83,25 +70,18 @@ def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
 
 def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
     """SHA-256 of every file below a folder, hidden ones too, by path, sorted."""
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or not path.is_dir()
-    }
+    files = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    names = [path.relative_to(folder).as_posix() for path in files]
+    # DVC may link to files in its cache; links to folders are not part of a model
     return {
-        # DVC may link to files in its cache; links to folders are not part of a model
         name: file_sha256(path) if path.is_file() else ""
-        for name, path in files.items()
+        for name, path in zip(names, files, strict=True)
         if name not in leave_out
     }
 
 
 def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -> None:
-    """Raise unless a folder holds exactly the files of a manifest.
-
-    Raises:
-        UntrustedModelError: a file was changed, is missing, or is unexpected; names it.
-    """
+    """Raise unless a folder holds exactly the files of a manifest."""
     current = checksums(folder, leave_out)
     released = manifest.files
     differences = {
@@ -122,10 +102,6 @@ def open_verified_output(project: Project, name: str) -> tuple[Path, str]:
     """Folder and DataVersion of an asset with one output that is not in the registry.
 
     A version that ``dvc.lock`` does not name was changed, or comes from elsewhere.
-
-    Raises:
-        ProjectError: the output was not made yet.
-        UntrustedModelError: its files were changed.
     """
     folder = project.output(name, None)
     version = content_md5(folder)

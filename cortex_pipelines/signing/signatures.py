@@ -27,11 +27,6 @@ _PRIVATE_KEY = "openssf.key"
 
 
 def require_signer() -> None:
-    """Raise if the optional signing package is missing.
-
-    Raises:
-        UntrustedModelError: the package is not installed.
-    """
     if find_spec("model_signing") is None:
         raise UntrustedModelError(
             "signatures in OpenSSF's form need the package model-signing: `pip install 'cortex-pipelines[signing]'`"
@@ -39,14 +34,7 @@ def require_signer() -> None:
 
 
 def sign_openssf(root: Path, folder: Path) -> Path:
-    """Sign every file of a folder; the signature is ``model.sig`` in it.
-
-    Returns:
-        Path of the public key, in PEM, for those who verify.
-
-    Raises:
-        UntrustedModelError: the package is not installed, or others can read the key.
-    """
+    """Sign every file of a folder by ``model.sig`` in it; the path of the public key for those who verify."""
     require_signer()
     from model_signing import hashing, signing
 
@@ -59,7 +47,6 @@ def sign_openssf(root: Path, folder: Path) -> Path:
 
 
 def _keys(root: Path) -> tuple[Path, Path]:
-    """Paths of the private and public key files."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
@@ -77,55 +64,30 @@ SIGNATURE = "manifest.sig"
 SIGNED = (MANIFEST, SIGNATURE)
 
 
-def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
-    """Sign a model's folder and store manifest and signature.
-
-    Returns:
-        Folder with the two files of ``SIGNED``.
-
-    Raises:
-        UntrustedModelError: the files differ from the manifest.
-    """
-    compare(folder, manifest)
-    signature_folder = signed_folder(root, manifest.model, manifest.version)
-    signature_folder.mkdir(parents=True, exist_ok=True)
-    write_signed(root, manifest, signature_folder)
-    return signature_folder
-
-
 def sign_version(root: Path, folder: Path, model: str, version: str, base: dict[str, str] | None) -> Path:
-    """Sign the files of a version after checking its hash; see ``sign_model``.
-
-    Raises:
-        UntrustedModelError: the folder has another hash, or pickled weights.
-    """
+    """Sign the files of a version after checking its hash; the folder of the files in ``SIGNED``."""
     if content_md5(folder) != version:
         raise UntrustedModelError(f"{model}: {folder} no longer contains version {version}; it was not signed")
-    return sign_model(root, folder, make_manifest(folder, model, version, base))
+    signature_folder = signed_folder(root, model, version)
+    signature_folder.mkdir(parents=True, exist_ok=True)
+    write_signed(root, make_manifest(folder, model, version, base), signature_folder)
+    return signature_folder
 
 
 def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
     """Write a manifest and its signature by this project's key."""
-    key = private_key(root)
     data = manifest.to_bytes()
-    signature = _signature_bytes(fingerprint(key.public_key()), key.sign(data))
-    for name, content in ((MANIFEST, data), (SIGNATURE, signature)):
-        write_whole(out / name, content)
+    write_whole(out / MANIFEST, data)
+    write_whole(out / SIGNATURE, _signature_of(root, data))
 
 
 def sign_file(root: Path, path: Path) -> None:
     """Sign a file with this project's key; the signature is written next to it."""
-    key = private_key(root)
-    signature = key.sign(path.read_bytes())
-    write_whole(signature_path(path), _signature_bytes(fingerprint(key.public_key()), signature))
+    write_whole(signature_path(path), _signature_of(root, path.read_bytes()))
 
 
 def verify_file(root: Path, path: Path) -> bytes:
-    """Content of a file that is signed by a trusted key.
-
-    Raises:
-        UntrustedModelError: the signature is missing or wrong, or its key is unknown.
-    """
+    """Content of a file that is signed by a trusted key."""
     if not signature_path(path).is_file():
         raise UntrustedModelError(f"no {signature_path(path)}, the signature of {path.name}")
     data = path.read_bytes()
@@ -134,17 +96,11 @@ def verify_file(root: Path, path: Path) -> bytes:
 
 
 def signature_path(path: Path) -> Path:
-    """Path of a file's signature."""
     return path.with_name(f"{path.name}.sig")
 
 
 def verify(root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None) -> Manifest:
-    """Verify a model's files against a manifest signed by a trusted key.
-
-    Raises:
-        UntrustedModelError: manifest or signature is missing or was changed, the key is unknown,
-            the model or version differs, or a file was changed, is missing or is unexpected.
-    """
+    """Verify a model's files against a manifest signed by a trusted key."""
     missing = [name for name in SIGNED if not (signed / name).is_file()]
     if missing:
         raise UntrustedModelError(
@@ -163,12 +119,15 @@ def verify(root: Path, folder: Path, signed: Path, model: str | None = None, ver
 
 
 def signed_folder(root: Path, model: str, version: str) -> Path:
-    """Folder of a version's manifest and signature."""
     return root / ".cortex" / "signed" / model / version
 
 
+def _signature_of(root: Path, data: bytes) -> bytes:
+    key = private_key(root)
+    return _signature_bytes(fingerprint(key.public_key()), key.sign(data))
+
+
 def _signature_bytes(mark: str, signature: bytes) -> bytes:
-    """Canonical encoding of a signature."""
     value = {"algorithm": "ed25519", "key": mark, "signature": base64.b64encode(signature).decode()}
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 

@@ -95,7 +95,6 @@ _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 _VERB = re.compile(r"pass(?:e[sd]|ing)?", re.IGNORECASE)
 # The next argument, or the next in a list: not what the name is given.
 _CALLS = ("(", ",")
-_SETS = ("=", ":", "=>", ":=", "<-", "||=", "||", "??", "?=", "::=")
 _SETTER = re.compile(r"(?i)[\w.]*?(?:set|with|use)?_?(?:password|passwd|passphrase|pwd)")
 _COMPARED_CHARS = 30
 _EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&|[=!]=+\w")
@@ -107,18 +106,28 @@ def assigned_secrets(indexed: IndexedText, path: str, settings: PrivacySettings)
     """Secrets assigned to suspicious names; the path tells settings from code."""
     if not indexed.could_assign_secrets:
         return
-    text, scanned_end = indexed.text, 0
-    runs = _RunLimiter(text)
+    text = indexed.text
+    scanned_end = run_end = tries = 0
     for start, end in indexed.suspects:
         if start >= scanned_end:
             scanned_end = _end_of(text, end)
             operator = _OPERATOR.match(text, scanned_end)
             if "=" in text[max(0, start - _COMPARED_CHARS) : start]:
                 yield from _compared_with(text, start, scanned_end, settings)
-            if operator is not None and runs.worth_a_look(start, operator):
-                for secret in _values_after(text, start, scanned_end, operator, path, settings):
-                    yield secret
-                    scanned_end = secret.end
+            if operator is None:
+                continue
+            if operator["quote"] is None:
+                # In hostile text without blanks or quotes the value of each name is the rest of the run: each part of
+                # `key:key:key:` would be judged with the thousand characters after it.
+                if start >= run_end:
+                    run = _BARE.match(text, operator.start("value"))
+                    run_end, tries = run.end() if run else 0, 0
+                tries += 1
+                if tries > _MOST_TRIES:
+                    continue
+            for secret in _values_after(text, start, scanned_end, operator, path, settings):
+                yield secret
+                scanned_end = secret.end
 
 
 def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:
@@ -134,31 +143,7 @@ def member_secret(name: str, value: str, settings: PrivacySettings) -> str | Non
         return None
     if strength == names.STRONG and _PASSWORD.search(name):
         return None if is_reference(value) or is_masked(value) else "password"
-    if _is_secret(name, value, strength, operator, settings):
-        return "assigned-secret"
-    return None
-
-
-class _RunLimiter:
-    """Bounds repeated work on hostile text.
-
-    In a run without blanks or quotes the value of each suspicious name is the rest of the run: each
-    part of ``key:key:key:`` would be judged with the thousand characters after it.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._end = self._tries = 0
-
-    def worth_a_look(self, hit: int, operator: re.Match[str]) -> bool:
-        """Whether a candidate value is outside runs that were tried too often."""
-        if operator["quote"] is not None:
-            return True
-        if hit >= self._end:
-            run = _BARE.match(self._text, operator.start("value"))
-            self._end, self._tries = run.end() if run else 0, 0
-        self._tries += 1
-        return self._tries <= _MOST_TRIES
+    return "assigned-secret" if _is_secret(name, value, strength, operator, settings) else None
 
 
 def provided_secrets(indexed: IndexedText) -> Iterator[Span]:
@@ -172,10 +157,9 @@ def provided_secrets(indexed: IndexedText) -> Iterator[Span]:
             end = _end_of(text, start + len(provider))
             operator = _OPERATOR.match(text, end)
             span = operator and _extent(text, operator)
-            if span and shape.fullmatch(text, *span):
+            if span and shape.fullmatch(text, *span) and _names_provider(text, start, end, provider):
                 value = text[span[0] : span[1]]
-                is_provider_name = _names_provider(text, start, end, provider)
-                if is_provider_name and not is_masked(value) and is_drawn(value):
+                if not is_masked(value) and is_drawn(value):
                     yield Span(*span, SECRET, f"{provider}-key", "high")
             start = lower.find(provider, end)
 
@@ -287,17 +271,15 @@ def _is_set(
 
 def _is_assigned(text: str, start: int, name: str, operator: re.Match[str], path: str) -> bool:
     """Whether a quoted value is assigned to the name, not an argument next to it."""
-    op, code = operator["op"], is_code(path)
-    if op in _SETS or (op is None and operator["space"] is None):
-        return True
+    op = operator["op"]
     if op == "(":
         return _SETTER.fullmatch(name) is not None
     if op == ",":
         return operator["close"] is not None and (name.isupper() or path.endswith(".sql"))
-    if operator["space"] is not None:
+    if op is None and operator["space"] is not None:
         if operator["quote"] == "`" or _VERB.fullmatch(name):
             return False
-        return is_defined(text, start) if code else not is_prose(path)
+        return is_defined(text, start) if is_code(path) else not is_prose(path)
     return True
 
 
@@ -313,9 +295,7 @@ def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
         if element:
             return _strongest(text, element)
         bare = _BARE.match(text, start)
-        if bare is None:
-            return None
-        return start, bare.end()
+        return (start, bare.end()) if bare else None
     start = operator.end("value")
     closing = (_QUOTED.get(quote) or _ESCAPED[quote]).match(text, start)
     if closing is None:
@@ -353,10 +333,8 @@ def _is_secret(name: str, value: str, strength: int, operator: re.Match[str], se
         return True
     if not PASSWORD_NAME.search(name) or not is_password(value, quoted):
         return False
-    if quoted:
-        return True
-    spoken = name.startswith("--") or operator["op"] not in ("(", ",", ">", None)
-    return spoken and could_be_bare(value)
+    is_given = name.startswith("--") or operator["op"] not in ("(", ",", ">", None)
+    return quoted or (is_given and could_be_bare(value))
 
 
 def _compared_with(text: str, hit: int, end: int, settings: PrivacySettings) -> Iterator[Span]:
