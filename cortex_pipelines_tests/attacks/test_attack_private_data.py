@@ -207,9 +207,7 @@ def test_nothing_private_is_kept_outside_of_the_sources(attacked: tuple[MiniProj
 
 
 @pytest.mark.attack
-def test_nothing_private_is_kept_by_what_is_made_of_it(
-    attacked: tuple[MiniProject, str], tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_nothing_private_is_kept_by_what_is_made_of_it(attacked, tmp_path: Path, record_property) -> None:
     record_property("attacks", sum(len(item.values) for item in PLANTED.values()))
     mini = attacked[0].copy(tmp_path / "further")
     nothing_private_in(mini, attacked[1] + mini.cortex("run", *FURTHER).output)

@@ -267,13 +267,7 @@ def test_a_project_is_put_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.attack
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_damaged_file_costs_a_sentence(
-    part: int,
-    finished_project: FinishedProject,
-    killer: Killer,
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:
+def test_a_damaged_file_costs_a_sentence(part: int, finished_project, killer, tmp_path: Path, record_property) -> None:
     size = COUNT // PARTS
     attack(finished_project, killer, tmp_path, range(part * size, (part + 1) * size), print)
     record_property("attacks", size)

@@ -118,14 +118,7 @@ def damaged(folder: Path, out: Path, count: int) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.parametrize("count", DAMAGES)
 @pytest.mark.parametrize("signed", [True, False])
-def test_no_damaged_router_answers(
-    trained: Callable[[bool], Path],
-    tmp_path: Path,
-    count: int,
-    signed: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    record_property: Record,
-) -> None:
+def test_no_damaged_router_answers(trained, tmp_path, count: int, signed: bool, monkeypatch, record_property) -> None:
     record_property("attacks", count)
     folder = trained(signed)
     if not signed:
@@ -146,9 +139,7 @@ def test_a_router_without_its_manifest_is_refused(trained: Callable[[bool], Path
         open_model(copy)
 
 
-def test_a_router_signed_elsewhere_has_to_be_trusted(
-    trained: Callable[[bool], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_router_signed_elsewhere_has_to_be_trusted(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UntrustedModelError, match="no project here"):
         open_model(trained(True))
@@ -165,9 +156,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("count", DAMAGES)
-def test_no_damaged_adapter_is_verified(
-    project: Path, adapter: Path, tmp_path: Path, count: int, record_property: Record
-) -> None:
+def test_no_damaged_adapter_is_verified(project, adapter: Path, tmp_path: Path, count: int, record_property) -> None:
     record_property("attacks", count)
     version = str(content_md5(adapter))
     signature_path = sign_version(project, adapter, "code_adapter-demo", version, None)
@@ -179,9 +168,7 @@ def test_no_damaged_adapter_is_verified(
 
 
 @pytest.mark.parametrize("count", DAMAGES)
-def test_no_damaged_bundle_is_verified(
-    project: Path, adapter: Path, tmp_path: Path, count: int, record_property: Record
-) -> None:
+def test_no_damaged_bundle_is_verified(project, adapter: Path, tmp_path: Path, count: int, record_property) -> None:
     record_property("attacks", count)
     bundle = tmp_path / "bundle"
     shutil.copytree(adapter, bundle)
@@ -228,9 +215,7 @@ def with_(**changes: object) -> Callable[[dict[str, object]], str]:
         (with_(alpha_pattern={"(": 1}), "alpha_pattern"),
     ],
 )
-def test_an_adapters_configuration_is_read_strictly(
-    adapter: Path, tmp_path: Path, change: Callable[[dict[str, object]], str], words: str
-) -> None:
+def test_an_adapters_configuration_is_read_strictly(adapter: Path, tmp_path: Path, change, words: str) -> None:
     copy = tmp_path / "adapter"
     shutil.copytree(adapter, copy)
     was = read_configuration(copy)

@@ -77,9 +77,7 @@ def changed(source: dict[str, Any], table: str, **columns: str) -> dict[str, Any
     return {**source, "tables": {**tables, table: new}}
 
 
-def test_the_guides_database_becomes_issues_and_reviews(
-    tracker: Path, tmp_path: Path, read: Callable[..., Any], privacy: Any
-) -> None:
+def test_the_guides_database_becomes_issues_and_reviews(tracker: Path, tmp_path: Path, read, privacy: Any) -> None:
     tables = read(SQL)
     assert tables.texts["issues/tickets/7.md"] == (
         "# Vouchers are counted twice\n\nTwo vouchers of one order are both taken off the sum.\n"
@@ -97,9 +95,7 @@ def test_the_guides_database_becomes_issues_and_reviews(
     assert snapshot.stat().st_mode & 0o077 == 0
 
 
-def test_the_guides_interface_is_read_to_its_last_page(
-    forge: Forge, tmp_path: Path, read: Callable[..., Any], take: Callable[..., Any], privacy: Any
-) -> None:
+def test_the_guides_interface_is_read_to_its_last_page(forge: Forge, tmp_path: Path, read, take, privacy: Any) -> None:
     tables = read(REST)
     assert [path for path in tables.texts if path.startswith("issues/")] == [
         f"issues/issues/{number}.md" for number in (1, 2, 3)
@@ -144,13 +140,7 @@ def test_a_pin_is_of_one_declaration(tracker: Path, take: Callable[..., Any], re
         read_pinned(type(source)(other, source.pins))
 
 
-def test_what_is_pinned_is_read_when_its_places_are_gone(
-    tmp_path: Path,
-    tracker: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    take: Callable[..., Any],
-    read_pinned: Callable[..., Any],
-) -> None:
+def test_what_is_pinned_is_read_when_its_places_are_gone(tmp_path, tracker, monkeypatch, take, read_pinned) -> None:
     with serving(Forge({"pulls/comments": COMMENTS, "issues": ISSUES})) as forge:
         monkeypatch.setenv("FORGE_URL", forge.url)
         monkeypatch.setenv("FORGE_TOKEN", TOKEN)
@@ -164,9 +154,7 @@ def test_what_is_pinned_is_read_when_its_places_are_gone(
 
 
 @pytest.mark.usefixtures("one_attempt")
-def test_an_interface_that_is_gone_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
-) -> None:
+def test_an_interface_that_is_gone_is_a_sentence(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -202,27 +190,21 @@ def test_an_interface_that_is_gone_is_a_sentence(
         ({**SQL, "sql": "NO_SUCH_URL"}, "variable NO_SUCH_URL, which params.yaml names, is"),
     ],
 )
-def test_what_cannot_be_taken_is_said_in_a_sentence(
-    tracker: Path, take: Callable[..., Any], source: dict[str, Any], words: str
-) -> None:
+def test_what_cannot_be_taken_is_said_in_a_sentence(tracker: Path, take, source: dict[str, Any], words: str) -> None:
     with pytest.raises(SourceError, match=words) as raised:
         take(source)
     assert str(raised.value).startswith("dlt:tracker")
     assert "\n" not in str(raised.value)
 
 
-def test_a_database_that_is_not_there_is_said_and_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
-) -> None:
+def test_a_database_that_is_not_there_is_said_and_not_made(tmp_path: Path, monkeypatch, take) -> None:
     monkeypatch.setenv("TRACKER_URL", f"sqlite:///{tmp_path / 'trakcer.db'}")
     with pytest.raises(SourceError, match="the file that TRACKER_URL names does not exist; a relative path"):
         take(SQL)
     assert not (tmp_path / "trakcer.db").exists()
 
 
-def test_columns_without_a_type_are_read_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_columns_without_a_type_are_read_without_a_word(tmp_path: Path, monkeypatch, take, capfd) -> None:
     table = "CREATE TABLE tickets (number, subject); INSERT INTO tickets VALUES (7, 'Vouchers');"
     monkeypatch.setenv("TRACKER_URL", database(tmp_path / "untyped.db", table))
     columns = {"id": "number", "title": "subject"}
@@ -230,9 +212,7 @@ def test_columns_without_a_type_are_read_without_a_word(
     assert "WARNING" not in capfd.readouterr().err
 
 
-def test_a_column_that_is_not_named_is_not_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
-) -> None:
+def test_a_column_that_is_not_named_is_not_asked_for(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
     table = (
         "CREATE TABLE tickets (id INTEGER, title TEXT, closed TIMESTAMP);"
         "INSERT INTO tickets VALUES (7, 'Vouchers', 'never');"
@@ -242,9 +222,7 @@ def test_a_column_that_is_not_named_is_not_asked_for(
     assert pin["rows"] == 1
 
 
-def test_bytes_are_said_to_need_a_view(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
-) -> None:
+def test_bytes_are_said_to_need_a_view(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
     table = "CREATE TABLE tickets (id INTEGER, title BLOB); INSERT INTO tickets VALUES (7, x'41');"
     monkeypatch.setenv("TRACKER_URL", database(tmp_path / "bytes.db", table))
     with pytest.raises(SourceError, match="but bytes; name a view that casts it, or another one"):
@@ -277,9 +255,7 @@ def test_what_an_interface_lacks_is_said_in_a_sentence(forge: Forge, take: Calla
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nodb://kim:hidden-word@127.0.0.1/x"])
-def test_a_url_of_no_database_is_not_repeated(
-    monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any], url: str
-) -> None:
+def test_a_url_of_no_database_is_not_repeated(monkeypatch, take: Callable[..., Any], url: str) -> None:
     monkeypatch.setenv("TRACKER_URL", url)
     with pytest.raises(SourceError, match="dlt:tracker: tickets cannot be read") as raised:
         take(SQL)
@@ -390,9 +366,7 @@ def test_names_that_no_file_can_have_are_hashed(tracker: Path, read: Callable[..
     assert all(path.count("/") == 2 and ".." not in path for path in texts)
 
 
-def test_a_snapshot_that_is_gone_or_changed_is_said(
-    tmp_path: Path, tracker: Path, take: Callable[..., Any], read_pinned: Callable[..., Any]
-) -> None:
+def test_a_snapshot_that_is_gone_or_changed_is_said(tmp_path: Path, tracker: Path, take, read_pinned) -> None:
     source = take(SQL)
     (path,) = (tmp_path / SNAPSHOTS).iterdir()
     text = path.read_text()
@@ -415,9 +389,7 @@ def test_snapshots_that_nothing_names_can_be_deleted(tmp_path: Path, tracker: Pa
     assert prune_snapshots(tmp_path, []) == 1
 
 
-def test_nobody_else_is_called(
-    forge: Forge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
-) -> None:
+def test_nobody_else_is_called(forge: Forge, tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
     called = []
     connect = socket.socket.connect
 
@@ -452,9 +424,7 @@ def test_private_values_in_a_declaration_are_refused(tmp_path: Path, room: str, 
     assert "northgate" not in str(raised.value)
 
 
-def test_a_declaration_reaches_the_pin_as_it_is_written(
-    tmp_path: Path, tracker: Path, take: Callable[..., Any]
-) -> None:
+def test_a_declaration_reaches_the_pin_as_it_is_written(tmp_path: Path, tracker: Path, take) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(examples("yaml")[0])
     effective = resolve(ROOT, file)

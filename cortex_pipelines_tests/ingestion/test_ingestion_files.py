@@ -129,9 +129,7 @@ def test_compiled_copies_are_kept_and_not_trained_on(plain: Make, read: Any) -> 
         ("a.py", "x=1;" * 1000, False),
     ],
 )
-def test_generated_vendored_and_minified_code_is_marked(
-    settings: IngestionSettings, path: str, text: str, expected: bool
-) -> None:
+def test_generated_vendored_and_minified_code_is_marked(settings, path: str, text: str, expected: bool) -> None:
     assert is_generated(path, language_of(path, text), text, settings) is expected
 
 
@@ -161,9 +159,7 @@ TREES = st.dictionaries(
 
 @hypothesis_settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=TREES)
-def test_git_directory_and_archive_of_a_tree_hold_the_same(
-    tmp_path_factory: pytest.TempPathFactory, take: Any, read_pinned: Any, files: dict[str, bytes]
-) -> None:
+def test_git_directory_and_archive_of_a_tree_hold_the_same(tmp_path_factory, take, read_pinned: Any, files) -> None:
     root = tmp_path_factory.mktemp("tree")
     files = {**files, "a.py": b"a = 1\n"}
     with tarfile.open(root / "code.tar", "w") as archive:

@@ -23,9 +23,7 @@ def test_a_pin_is_a_revision_and_says_nothing_of_this_machine(repository: Any, t
     assert older["revision"] == first
 
 
-def test_files_are_those_of_the_pinned_revision_not_of_the_work_tree(
-    repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_files_are_those_of_the_pinned_revision_not_of_the_work_tree(repository, take: Any, read_pinned: Any) -> None:
     repository.commit({"a.py": "a = 1\n", "sub/b.go": "package b\n"})
     pinned = take(GIT)
     repository.commit({"a.py": "a = 2\n", "c.py": ""})
@@ -82,9 +80,7 @@ def test_odd_but_harmless_names_are_read(repository: Any, read: Any) -> None:
     assert read(GIT).texts == files
 
 
-def test_variables_of_an_outer_git_do_not_lead_astray(
-    repository: Any, read: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_of_an_outer_git_do_not_lead_astray(repository: Any, read: Any, monkeypatch) -> None:
     repository.commit({"a.py": "a = 1\n"})
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent")
@@ -94,9 +90,7 @@ def test_variables_of_an_outer_git_do_not_lead_astray(
     assert list(read(GIT).texts) == ["a.py"]
 
 
-def test_a_bundle_is_a_source_without_a_default_branch(
-    tmp_path: Path, repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_a_bundle_is_a_source_without_a_default_branch(tmp_path, repository: Any, take: Any, read_pinned: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
     revision = repository.commit({"a.py": "a = 2\n"})
     repository("bundle", "create", str(tmp_path / "code.bundle"), "main")
@@ -116,9 +110,7 @@ def shallow(tmp_path: Path, repository: Any) -> Path:
     return folder
 
 
-def test_a_shallow_clone_is_read_and_may_become_deeper(
-    shallow: Path, repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_a_shallow_clone_is_read_and_may_become_deeper(shallow, repository: Any, take: Any, read_pinned: Any) -> None:
     source = {"git": "shallow", "ref": "main"}
     before = take(source)
     assert before.pins[0]["commits"] == 1
@@ -136,9 +128,7 @@ def test_a_bundle_of_a_shallow_clone_is_read(shallow: Path, repository: Any, rea
     assert list(tables.texts) == ["a.py", "b.py"]
 
 
-def test_a_pinned_revision_outlives_a_rewritten_branch_and_a_lost_repository(
-    repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_a_pinned_revision_outlives_a_rewritten_branch_and_a_lost_repository(repository, take, read_pinned) -> None:
     repository.commit({"a.py": "a = 1\n"})
     pinned = take(GIT)
     repository("commit", "--quiet", "--amend", "-m", "rewritten")
@@ -147,9 +137,7 @@ def test_a_pinned_revision_outlives_a_rewritten_branch_and_a_lost_repository(
     assert read_pinned(pinned).texts == {"a.py": "a = 1\n"}
 
 
-def test_an_empty_cache_is_filled_again_for_a_pin_that_no_branch_holds(
-    tmp_path: Path, repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_an_empty_cache_is_filled_again_for_a_pin_that_no_branch_holds(tmp_path, repository, take, read_pinned) -> None:
     first = repository.commit({"a.py": "a = 1\n"})
     pinned = take(GIT)
     repository("switch", "--quiet", "--orphan", "other")
@@ -181,9 +169,7 @@ def test_a_killed_fetch_leaves_nothing_that_stops_the_next(tmp_path: Path, repos
     assert take(GIT).pins[0]["revision"] == newer
 
 
-def test_a_damaged_mirror_is_an_error_not_a_shorter_table(
-    tmp_path: Path, repository: Any, take: Any, read_pinned: Any
-) -> None:
+def test_a_damaged_mirror_is_an_error_not_a_shorter_table(tmp_path, repository, take: Any, read_pinned: Any) -> None:
     repository.commit({"a.py": "a = 1\n", "b.py": "b = 1\n"})
     pinned = take(GIT)
     blob = repository("rev-parse", "HEAD:b.py")
@@ -203,9 +189,7 @@ def test_a_damaged_mirror_is_an_error_not_a_shorter_table(
         ({"git": "http://127.0.0.1:9/a.git", "ref": "main"}, "cannot be fetched.*network"),
     ],
 )
-def test_what_cannot_be_taken_is_said(
-    tmp_path: Path, repository: Any, take: Any, source: dict[str, str], words: str
-) -> None:
+def test_what_cannot_be_taken_is_said(tmp_path: Path, repository: Any, take: Any, source, words: str) -> None:
     repository.commit({"a.py": "a = 1\n"})
     (tmp_path / "plain").mkdir()
     with pytest.raises(SourceError, match=words):

@@ -118,9 +118,7 @@ def bomb(repository: Any, leaf: bytes, levels: int) -> None:
     repository("update-ref", "refs/heads/main", repository("commit-tree", subtree.hex(), "-m", "bomb"))
 
 
-def test_a_tree_that_unfolds_without_end_is_cut_off(
-    repository: Any, read: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tree_that_unfolds_without_end_is_cut_off(repository: Any, read: Any, monkeypatch) -> None:
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, b"100644 x.py\0" + blob, 9)
     monkeypatch.setattr(command, "_MAX_MEMORY_BYTES", 12 << 20)
@@ -131,9 +129,7 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(
 
 
 @pytest.mark.parametrize(("leaf", "limit"), [(b"100644 x.py\0", "_MAX_MEMORY_BYTES"), (b"", "_MAX_CPU_SECONDS")])
-def test_the_history_of_such_a_tree_is_given_up(
-    repository: Any, history: Any, monkeypatch: pytest.MonkeyPatch, leaf: bytes, limit: str
-) -> None:
+def test_the_history_of_such_a_tree_is_given_up(repository: Any, history: Any, monkeypatch, leaf, limit: str) -> None:
     monkeypatch.setattr(command, limit, {"_MAX_MEMORY_BYTES": 12 << 20, "_MAX_CPU_SECONDS": 1}[limit])
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, leaf and leaf + blob, 9)

@@ -60,9 +60,7 @@ def test_only_changed_files_of_a_repository_are_read_again(
     assert_equal_tables(again, read(GIT))
 
 
-def test_only_changed_files_of_a_folder_are_made_again(
-    tmp_path: Path, take: Any, read_pinned: Any, read: Any, converted_paths: list[str]
-) -> None:
+def test_only_changed_files_of_a_folder_are_made_again(tmp_path, take, read_pinned, read: Any, converted_paths) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
     for name in ("a.py", "b.py", "c.py"):
@@ -75,9 +73,7 @@ def test_only_changed_files_of_a_folder_are_made_again(
     assert_equal_tables(again, read({"directory": "plain"}))
 
 
-def test_the_same_file_in_two_sources_is_made_once(
-    tmp_path: Path, repository: Any, read: Any, converted_paths: list[str]
-) -> None:
+def test_the_same_file_in_two_sources_is_made_once(tmp_path: Path, repository: Any, read: Any, converted_paths) -> None:
     repository.commit({"a.py": "a = 1\n", "b.py": "b = 1\n"})
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/a.py").write_text("a = 1\n")
@@ -90,9 +86,7 @@ def test_the_same_file_in_two_sources_is_made_once(
     ]
 
 
-def test_only_new_commits_are_read_again(
-    tmp_path: Path, repository: Any, take: Any, privacy: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_new_commits_are_read_again(tmp_path: Path, repository: Any, take: Any, privacy: Any, monkeypatch) -> None:
     looked_up: list[str] = []
     look_up = commits.look_up_commits
 
@@ -117,9 +111,7 @@ def test_only_new_commits_are_read_again(
     assert again["redactions"]["path"].to_list() == [first]
 
 
-def test_a_history_that_became_deeper_is_read_as_it_is_now(
-    tmp_path: Path, repository: Any, take: Any, privacy: Any
-) -> None:
+def test_a_history_that_became_deeper_is_read_as_it_is_now(tmp_path, repository: Any, take: Any, privacy: Any) -> None:
     repository.commit({"a.py": "1"})
     last = repository.commit({"b.py": "1"})
     shallow = repository.folder.parent / "shallow"

@@ -84,9 +84,7 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
         ({}, (None, True)),
     ],
 )
-def test_what_a_folder_says_is_put_together(
-    repository: Any, read: Any, files: dict[str, str], expected: tuple[Any, bool]
-) -> None:
+def test_what_a_folder_says_is_put_together(repository: Any, read: Any, files: dict[str, str], expected) -> None:
     repository.commit({"a.py": "a = 1\n", **files})
     assert licences(read(GIT))["a.py"] == expected
 

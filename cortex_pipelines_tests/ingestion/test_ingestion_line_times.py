@@ -130,9 +130,7 @@ def test_names_are_those_of_the_table_of_files(commit: Any, days: Any, privacy: 
     assert name.endswith(".py")
 
 
-def test_a_history_beyond_the_limits_has_no_times(
-    commit: Any, days: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_history_beyond_the_limits_has_no_times(commit: Any, days: Any, monkeypatch, tmp_path: Path) -> None:
     commit({"a.py": "a = 1\n"})
     commit({"b.py": "b = 1\n"})
     cache = RowCache(tmp_path / "cache", "1")

@@ -88,9 +88,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Regist
         thread.join()
 
 
-def test_a_version_is_found_pinned_and_read_without_running_it(
-    tmp_path: Path, registry: Registry, take: Any, read_pinned: Any
-) -> None:
+def test_a_version_is_found_pinned_and_read_without_running_it(tmp_path, registry, take: Any, read_pinned: Any) -> None:
     data = tarball("1.0.0", **{"lib/a.js": "exports.a = 1\n", "README.md": "# Demo\n"})
     registry.add("1.0.0", data)
     registry.add("2.0.0", tarball("2.0.0"))
@@ -132,9 +130,7 @@ def test_an_archive_that_is_not_what_the_registry_says_is_refused(registry: Regi
         take(DEMO)
 
 
-def test_a_lost_download_is_fetched_again_and_an_exchanged_one_refused(
-    tmp_path: Path, registry: Registry, take: Any, read_pinned: Any
-) -> None:
+def test_a_lost_download_is_fetched_again_and_an_exchanged_one_refused(tmp_path, registry, take, read_pinned) -> None:
     registry.add("1.0.0", tarball("1.0.0"))
     source = take(DEMO)
     cached = tmp_path / ".cortex/cache/downloads" / source.pins[0]["sha256"]

@@ -31,9 +31,7 @@ def peopled(repository: Any) -> Any:
     return repository
 
 
-def test_texts_messages_and_authors_are_not_what_they_were(
-    peopled: Any, tmp_path: Any, take: Any, read: Any, privacy: Any, cache: Any
-) -> None:
+def test_texts_messages_and_authors_are_not_what_they_were(peopled, tmp_path, take, read, privacy, cache: Any) -> None:
     tables = read(GIT)
     history = repository_commits(take(GIT), "demo", tmp_path, privacy, cache)
     ann, nobody = (author_pseudonym(mail, project_key("demo", privacy)) for mail in (MAIL, "nobody@example.org"))
@@ -73,17 +71,7 @@ def forget(privacy: PrivacySettings, *stones: Tombstone) -> PrivacySettings:
 
 
 @pytest.mark.parametrize(("what", "files", "subjects"), CASES["what_was_forgotten_stays_out"])
-def test_what_was_forgotten_stays_out(
-    peopled: Any,
-    tmp_path: Any,
-    take: Any,
-    settings: Any,
-    privacy: Any,
-    cache: Any,
-    what: dict[str, str],
-    files: list[str],
-    subjects: list[str],
-) -> None:
+def test_what_was_forgotten_stays_out(peopled, tmp_path, take, settings, privacy, cache, what, files, subjects) -> None:
     if "author" in what:
         what = {"author": author_pseudonym(MAIL, project_key("demo", privacy))}
     with_tombstone = forget(privacy, stone(**what))

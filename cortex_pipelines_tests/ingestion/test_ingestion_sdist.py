@@ -96,9 +96,7 @@ def test_a_preview_is_the_latest_where_there_is_nothing_else(index: Index, take:
     assert take({"pypi": "demo-lib==latest"}).pins[0]["version"] == "2.0rc1"
 
 
-def test_what_was_downloaded_once_is_read_without_an_index(
-    tmp_path: Path, index: Index, take: Any, read_pinned: Any
-) -> None:
+def test_what_was_downloaded_once_is_read_without_an_index(tmp_path: Path, index, take: Any, read_pinned: Any) -> None:
     index.add("demo_lib-1.0.tar.gz", sdist("1.0"))
     source = take(DEMO)
     shutil.rmtree(index.folder)
@@ -158,9 +156,7 @@ def test_what_is_not_there_is_said(index: Index, take: Any, wanted: str, words: 
         take({"pypi": wanted})
 
 
-def test_a_folder_of_files_serves_where_no_index_may_be_asked(
-    tmp_path: Path, pip: pytest.MonkeyPatch, read: Any
-) -> None:
+def test_a_folder_of_files_serves_where_no_index_may_be_asked(tmp_path: Path, pip, read: Any) -> None:
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels/demo_lib-1.0.tar.gz").write_bytes(sdist("1.0"))
     pip.setenv("PIP_NO_INDEX", "1")
@@ -202,9 +198,7 @@ def test_an_index_is_followed_where_it_sends(index: Index, pip: pytest.MonkeyPat
     assert list(read(DEMO).texts) == ["setup.py"]
 
 
-def test_an_index_that_refuses_is_named_without_its_password(
-    index: Index, pip: pytest.MonkeyPatch, server: str, take: Any
-) -> None:
+def test_an_index_that_refuses_is_named_without_its_password(index: Index, pip, server: str, take: Any) -> None:
     index.add("demo_lib-1.0.tar.gz", sdist("1.0"))
     pip.setenv("PIP_INDEX_URL", server.replace("//", "//me:hunter2@") + "/secret")
     # as migrations of MLflow's database leave every logger that they do not know

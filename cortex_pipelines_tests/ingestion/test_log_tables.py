@@ -144,9 +144,7 @@ def logged(steps: list[tuple[int, int, str, bool, bool]]) -> tuple[pl.DataFrame,
 
 @settings(max_examples=60, deadline=None)
 @given(_steps, st.integers(0, 600))
-def test_features_are_the_same_without_all_that_came_later(
-    steps: list[tuple[int, int, str, bool, bool]], minutes: int
-) -> None:
+def test_features_are_the_same_without_all_that_came_later(steps, minutes: int) -> None:
     decided, went = logged(steps)
     cutoff = START + timedelta(minutes=minutes)
     expected = features(decided, went, PARAMETERS.log_tables).filter(pl.col("decided_at") <= cutoff)

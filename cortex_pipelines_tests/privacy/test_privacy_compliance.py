@@ -126,9 +126,7 @@ STONE = {"project": None, "source": None, "path": None, "author": None}
 
 
 @pytest.mark.parametrize(("stone", "covered"), CASES["a_tombstone_covers_what_all_its_fields_name"])
-def test_a_tombstone_covers_what_all_its_fields_name(
-    stone: dict[str, str], covered: bool, settings: PrivacySettings
-) -> None:
+def test_a_tombstone_covers_what_all_its_fields_name(stone: dict[str, str], covered: bool, settings) -> None:
     stones = (Tombstone.model_validate({**STONE, **stone}),)
     with_tombstones = settings.model_copy(update={"forgotten": stones})
     assert is_forgotten(with_tombstones, "demo", "git:a", "src/secret/k.py", "0a1b") is covered

@@ -71,9 +71,7 @@ def test_a_files_path_is_its_name(folder: Path, run: CliRunner) -> None:
     assert run.invoke(scan, [str(clean)]).stdout == ""
 
 
-def test_what_is_not_there_or_cannot_be_read_is_said(
-    folder: Path, settings: PrivacySettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_there_or_cannot_be_read_is_said(folder: Path, settings: PrivacySettings, monkeypatch) -> None:
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         list(scan_path(folder / "nothing", settings))
 

@@ -15,9 +15,7 @@ _DRAWN = "kT9x2QvLw8Zr4Ns6"
 @pytest.mark.parametrize(
     ("name", "value", "in_code", "in_settings"), CASES["a_value_is_judged_by_its_name_and_where_it_stands"]
 )
-def test_a_value_is_judged_by_its_name_and_where_it_stands(
-    name: str, value: str, in_code: bool, in_settings: bool, settings: PrivacySettings
-) -> None:
+def test_a_value_is_judged_by_its_name_and_where_it_stands(name, value: str, in_code, in_settings, settings) -> None:
     values = [NamedValue(name, value, 0, len(value), quoted=True)]
     assert bool(list(judge_named_values(values, False, settings))) is in_code
     assert bool(list(judge_named_values(values, True, settings))) is in_settings

@@ -62,9 +62,7 @@ def check_promises(text: str, language: str, settings: PrivacySettings) -> Redac
 @pytest.mark.parametrize("language", sorted(CODE))
 @given(first=_PLANTED, second=_PLANTED, comment=_PLANTED)
 @example_settings(max_examples=PROPERTY_STEPS, deadline=None)
-def test_redacted_code_parses_and_hides_everything(
-    language: str, first: str, second: str, comment: str, settings: PrivacySettings
-) -> None:
+def test_redacted_code_parses_and_hides_everything(language, first: str, second: str, comment: str, settings) -> None:
     holes = {'"S"': first, "'S'": first, '"T"': second, "`T`": second, "C\n": f"{comment}\n"}
     text = CODE[language]
     for hole, value in holes.items():

@@ -56,9 +56,7 @@ def file_name(format: str) -> str:
 
 
 @pytest.mark.parametrize(("format", "template"), WAYS)
-def test_each_way_to_write_a_secret_is_seen_to_the_character(
-    format: str, template: str, settings: PrivacySettings
-) -> None:
+def test_each_way_to_write_a_secret_is_seen_to_the_character(format: str, template: str, settings) -> None:
     text, values = planted(template)
     spans = spans_of(text, file_name(format), settings)
     assert [text[span.start : span.end] for span in spans if span.category == "secret"] == values
@@ -154,9 +152,7 @@ _TREES = st.recursive(
 @given(tree=_TREES)
 @example_settings(max_examples=PROPERTY_STEPS, deadline=None)
 @pytest.mark.parametrize("format", ["json", "yaml"])
-def test_any_json_and_yaml_parses_alike_after_redaction(
-    format: str, tree: dict[str, Any], settings: PrivacySettings
-) -> None:
+def test_any_json_and_yaml_parses_alike_after_redaction(format: str, tree: dict[str, Any], settings) -> None:
     text = json.dumps(tree) if format == "json" else yaml.safe_dump(tree, allow_unicode=True)
     redacted = redact_text(text, f"a.{format}", None, settings, b"k" * 16).text
     parse = json.loads if format == "json" else yaml.safe_load
