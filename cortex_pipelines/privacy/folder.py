@@ -40,11 +40,11 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
         except OSError as error:
             yield FileScan(name, (), f"cannot be read: {error.strerror}")
             continue
-        text = _text_of(data)
-        if text is None:
+        encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+        if encoding is None and b"\0" in data[:_HEAD_BYTES]:
             yield FileScan(name, (), "binary")
         else:
-            yield FileScan(name, tuple(scan_text(text, name, settings)))
+            yield FileScan(name, tuple(scan_text(data.decode(encoding or "utf-8", "replace"), name, settings)))
 
 
 def files_below(path: Path) -> Iterator[Path]:
@@ -57,10 +57,3 @@ def files_below(path: Path) -> Iterator[Path]:
         for file in (Path(root) / name for name in sorted(names)):
             if file.is_file() and not file.is_symlink():
                 yield file
-
-
-def _text_of(data: bytes) -> str | None:
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    return None if b"\0" in data[:_HEAD_BYTES] else data.decode("utf-8", "replace")

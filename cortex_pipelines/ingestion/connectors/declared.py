@@ -104,7 +104,11 @@ class DltSource(Settings):
     @classmethod
     def _without_secrets(cls, config: dict[str, Any] | None) -> dict[str, Any] | None:
         config = _plain(config)
-        literal_secrets = [key for key, text in _texts("", config) if _is_secret(key, text)]
+        literal_secrets = [
+            key
+            for key, text in _texts("", config)
+            if not VARIABLE.search(text) and (_SECRET_KEY.search(key) or re.search(r"://[^/@\s]*:[^/@\s]*@", text))
+        ]
         if literal_secrets:
             raise UnquotedError(
                 f"{literal_secrets[0]} is written out; write ${{NAME}} there and set the "
@@ -158,9 +162,3 @@ def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _texts(key, inner)
     elif isinstance(value, str):
         yield key, value
-
-
-def _is_secret(key: str, text: str) -> bool:
-    if VARIABLE.search(text):
-        return False
-    return bool(_SECRET_KEY.search(key)) or bool(re.search(r"://[^/@\s]*:[^/@\s]*@", text))

@@ -24,7 +24,10 @@ Row = dict[str, Any]
 
 def write_snapshot(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, int]:
     """Write a snapshot, readable by its owner alone; returns its SHA-256 and how many rows are in it."""
-    lines = sorted({_line(table, row) for table, row in rows})
+    records = ({"table": table, "row": row} for table, row in rows)
+    lines = sorted(
+        {json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n" for record in records}
+    )
     data = "".join(lines).encode("ascii")
     sha256 = hashlib.sha256(data).hexdigest()
     path = snapshot_file(root, sha256)
@@ -65,11 +68,6 @@ def prune_snapshots(root: Path, pinned_hashes: Iterable[str]) -> int:
     for path in stale:
         path.unlink()
     return len(stale)
-
-
-def _line(table: str, row: Row) -> str:
-    record = {"table": table, "row": row}
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n"
 
 
 _ISSUES = "issues/"

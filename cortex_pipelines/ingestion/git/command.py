@@ -96,7 +96,10 @@ def stream(mirror: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]
     ):
         if git.stdin is None or git.stdout is None:
             raise SourceError("git was started without pipes")
-        _limit(git.pid)
+        if hasattr(resource, "prlimit"):  # Linux
+            with suppress(ProcessLookupError):
+                resource.prlimit(git.pid, resource.RLIMIT_DATA, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
+                resource.prlimit(git.pid, resource.RLIMIT_CPU, (_MAX_CPU_SECONDS, _MAX_CPU_SECONDS))
         try:
             yield git.stdin, git.stdout
             git.stdin.close()
@@ -114,13 +117,6 @@ def stream(mirror: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]
             stderr_file.seek(0)
             message = stderr_file.read().decode("utf-8", "replace").strip()
             raise _failure(arguments[0], git.returncode, message)
-
-
-def _limit(pid: int) -> None:
-    if hasattr(resource, "prlimit"):  # Linux
-        with suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
-            resource.prlimit(pid, resource.RLIMIT_CPU, (_MAX_CPU_SECONDS, _MAX_CPU_SECONDS))
 
 
 def _failure(subcommand: str, code: int, stderr: str) -> SourceError:

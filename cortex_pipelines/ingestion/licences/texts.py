@@ -164,10 +164,8 @@ def _by_text(words: str) -> list[str]:
 
 def _by_notice(words: str) -> list[str]:
     names = [name.format(*filter(None, match.groups())) for form, name in _NOTICES if (match := form.search(words))]
-    return names + [_gnu_name(*match.groups()) for match in _GNU.finditer(words)]
-
-
-def _gnu_name(kind: str | None, version: str, minor: str | None, later: str | None) -> str:
-    letters = {"affero": "AGPL", "lesser": "LGPL", "library": "LGPL"}.get(kind or "", "GPL")
-    name = f"{letters}-{version}.{minor or 0}-{'or-later' if later else 'only'}"
-    return spdx(name) or NOT_UNDERSTOOD
+    for kind, version, minor, later in (match.groups() for match in _GNU.finditer(words)):
+        letters = {"affero": "AGPL", "lesser": "LGPL", "library": "LGPL"}.get(kind or "", "GPL")
+        gnu = spdx(f"{letters}-{version}.{minor or 0}-{'or-later' if later else 'only'}")
+        names.append(gnu or NOT_UNDERSTOOD)
+    return names

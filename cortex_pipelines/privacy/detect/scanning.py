@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from cortex_pipelines.privacy.detect.code.values import code_values, outside_syntax
@@ -29,9 +30,15 @@ def scan_text(text: str, path: str, settings: PrivacySettings, language: str | N
 def spans_of(text: str, path: str, settings: PrivacySettings, language: str | None = None) -> list[Span]:
     """Character spans of private values, in order and without overlaps."""
     indexed = IndexedText(text)
+    # escapes of data and prose; parsers know those of code
+    unescaped = [
+        replace(span, start=view.starts[span.start], end=view.ends[span.end - 1])
+        for view in unescaped_lines(indexed, is_code(path))
+        for span in _plain_spans(IndexedText(view.text), "" if is_code(path) else path, settings)
+    ]
     spans = [
         *_plain_spans(indexed, path, settings, language),
-        *_unescaped_spans(indexed, path, settings),
+        *unescaped,
         *marked_secrets(indexed),
         *judge_named_values(code_values(indexed, path, language), False, settings),
         *judge_named_values(chain(settings_values(indexed, path), fenced_values(indexed, path)), True, settings),
@@ -49,14 +56,6 @@ def _plain_spans(
     yield from commanded_secrets(indexed, path)
     yield from outside_syntax(indexed.text, path, language, assigned_secrets(indexed, path, settings))
     yield from personal_data(indexed)
-
-
-def _unescaped_spans(indexed: IndexedText, path: str, settings: PrivacySettings) -> Iterator[Span]:
-    """The same in lines of data and prose without their escapes; parsers know those of code."""
-    for view in unescaped_lines(indexed, is_code(path)):
-        for span in _plain_spans(IndexedText(view.text), "" if is_code(path) else path, settings):
-            start, end = view.source_span(span.start, span.end)
-            yield Span(start, end, span.category, span.rule, span.severity)
 
 
 def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:

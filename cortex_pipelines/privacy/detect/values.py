@@ -1,7 +1,6 @@
 """Decide whether a value may be a secret: not a reference, sample, word or hash."""
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
@@ -129,32 +128,22 @@ def is_sequence(value: str) -> bool:
 
 def longest_run(value: str) -> int:
     """Length of the longest keyboard or alphabet sequence, in characters."""
-    return max(_runs(value), default=0)
-
-
-def _runs(value: str) -> Iterator[int]:
-    step, size = 0, 1
+    longest, step, size = 1, 0, 1
     for first, second in pairwise(value.lower().translate(_GUARDS)):
-        by = _ORDER.get(first + second, 0)
+        by = _STEPS.get(first + second, 0)
         if by and by == step:
             size += 1
         else:
-            yield size
             size = 2 if by else 1
-        step = by
-    yield size
+        longest, step = max(longest, size), by
+    return longest
 
 
-def _steps() -> dict[str, int]:
-    steps: dict[str, int] = {}
-    for number, run in enumerate(_RUNS, 1):
-        for first, second in pairwise(run):
-            steps.setdefault(first + second, number)
-            steps.setdefault(second + first, -number)
-    return steps
-
-
-_ORDER = _steps()
+_STEPS: dict[str, int] = {}
+for _number, _run in enumerate(_RUNS, 1):
+    for _first, _second in pairwise(_run):
+        _STEPS.setdefault(_first + _second, _number)
+        _STEPS.setdefault(_second + _first, -_number)
 
 
 def is_drawn(value: str) -> bool:
@@ -175,17 +164,17 @@ def is_random(value: str) -> bool:
     parts = subwords(value)
     if len(parts) == 1:
         return size >= 10 and parts[0].isalpha() and not is_lexical(parts[0])
-    return lexical_share(value) < 0.5 and _varied(value)
+    return lexical_share(value) < 0.5 and _kinds(value) >= 2
 
 
-def _varied(value: str) -> bool:
-    return sum(any(map(test, value)) for test in (str.isdigit, str.isupper, str.islower)) >= 2
+def _kinds(value: str) -> int:
+    """How many of digits, capitals and small letters a value has."""
+    return sum(any(map(kind, value)) for kind in (str.isdigit, str.isupper, str.islower))
 
 
 def is_mixed(value: str) -> bool:
     """Whether a value may be part of a random one: digits, capitals and small letters."""
-    kinds = (str.isdigit, str.isupper, str.islower)
-    return all(any(map(kind, value)) for kind in kinds) and lexical_share(value) < 0.5
+    return _kinds(value) == 3 and lexical_share(value) < 0.5
 
 
 def is_strong_secret(value: str) -> bool:
@@ -202,11 +191,11 @@ def is_garbled(value: str, quoted: bool) -> bool:
 
 def is_known(value: str) -> bool:
     """Whether a value is something other than a secret: a path, version, date or words."""
-    if _VERSION.search(value) or _DATE.match(value) or lexical_share(value) > 0.6:
+    share = lexical_share(value)
+    if _VERSION.search(value) or _DATE.match(value) or share > 0.6:
         return True
-    if _PATH.search(value) and not _is_base64(value):
-        return True
-    if _DOTTED.match(value) and lexical_share(value) > 0.5:
+    is_base64 = "/" in value and "." not in value and len(value) >= 24 and share < 0.4
+    if (_PATH.search(value) and not is_base64) or (_DOTTED.match(value) and share > 0.5):
         return True
     return _is_constant(value)
 
@@ -224,7 +213,8 @@ def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
         dotted = _DOTTED.match(value) is not None and lexical_share(value) > 0.7
         if in_data and digits and not dotted:
             return _COMMON_STEM.fullmatch(value) is None
-        return not dotted and not _is_numbered_word(value)
+        is_numbered_word = _NUMBERED_WORD.match(value) is not None and lexical_share(value) >= 0.6
+        return not dotted and not is_numbered_word
     return is_random(value)
 
 
@@ -237,15 +227,5 @@ def is_chosen_word(value: str) -> bool:
     return _COMMON_STEM.fullmatch(value) is None and not is_default(value)
 
 
-def _is_base64(value: str) -> bool:
-    long_enough = "/" in value and "." not in value and len(value) >= 24
-    return long_enough and lexical_share(value) < 0.4
-
-
 def _is_constant(value: str) -> bool:
     return "_" in value and len(value) < 40 and _CONSTANT.match(value) is not None
-
-
-def _is_numbered_word(value: str) -> bool:
-    """Whether it is an identifier: words with separators and a small final number."""
-    return _NUMBERED_WORD.match(value) is not None and lexical_share(value) >= 0.6

@@ -69,7 +69,8 @@ def argument_steps(child: Node, call: Node, climb: Climb) -> Steps:
             yield from climb.reach(names_in(node, climb.text), verb in roles.EQUALS)
         return None
     if climb.is_default:
-        yield from climb.reach(_strings(values, climb.text))
+        strings = (argument for argument in values if argument.type in STRINGS)
+        yield from climb.reach(name for argument in strings for name in names_in(argument, climb.text))
         yield from climb.reach(_named_elements(values, climb.text))
         yield from climb.reach([name])
         climb.is_default = False
@@ -77,7 +78,13 @@ def argument_steps(child: Node, call: Node, climb: Climb) -> Steps:
     sets = verb in roles.PUTS or verb in roles.FALLBACKS
     keys = values[:index] if verb.startswith(_FLAG) else values[max(0, index - 1) : index]
     for key in keys:
-        yield from climb.reach(_key_names(key, climb.text), sets or verb.startswith(_FLAG))
+        key = unwrapped(key, climb.text)
+        key_names = (
+            name
+            for name in names_in(key, climb.text)
+            if key.type in STRINGS or name.rpartition(".")[2].isupper()  # a constant
+        )
+        yield from climb.reach(key_names, sets or verb.startswith(_FLAG))
     if not index:
         yield from climb.reach([name], _is_setter(name))
     if verb in roles.CONVERSIONS:
@@ -113,12 +120,6 @@ def _fallback(verb: str, index: int, call: Node, climb: Climb) -> Steps:
     return call
 
 
-def _strings(values: list[Node], text: str) -> Iterator[str]:
-    for argument in values:
-        if argument.type in roles.STRINGS:
-            yield from names_in(argument, text)
-
-
 def _named_elements(values: list[Node], text: str) -> Iterator[str]:
     """The name of a setting in an annotation or call: ``name = "db.password"``."""
     for argument in values:
@@ -126,14 +127,6 @@ def _named_elements(values: list[Node], text: str) -> Iterator[str]:
         label = next(names_in(name, text), "") if argument.type in roles.NAMED else ""
         if contents and label.lower() in ("name", "env", "key"):
             yield from names_in(contents[0], text)
-
-
-def _key_names(argument: Node, text: str) -> Iterator[str]:
-    """Names of an argument that is a key: a literal or a constant."""
-    key = unwrapped(argument, text)
-    for name in names_in(key, text):
-        if key.type in roles.STRINGS or name.rpartition(".")[2].isupper():
-            yield name
 
 
 def _is_setter(name: str) -> bool:

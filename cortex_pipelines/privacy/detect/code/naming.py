@@ -40,7 +40,9 @@ def _steps(child: Node, node: Node, climb: Climb) -> Steps:
     if kind in roles.ARGUMENTS:
         return (yield from _passed(child, node, climb))
     if kind in roles.CALLS and child.type in roles.CALLED:
-        climb.is_certain &= child.type != "template_string" or _is_raw(node)
+        function = node.child_by_field_name("function")
+        is_raw = function is not None and function.text == b"String.raw"
+        climb.is_certain &= child.type != "template_string" or is_raw
         return node
     if kind in roles.MEMBERS or kind == "method_invocation":
         return (yield from receiver_steps(child, node, climb))
@@ -80,25 +82,16 @@ def _passed(child: Node, node: Node, climb: Climb) -> Steps:
     return None
 
 
-def _is_raw(call: Node) -> bool:
-    function = call.child_by_field_name("function")
-    return function is not None and function.text == b"String.raw"
-
-
 def _member_names(member: Node, text: str) -> Iterator[str]:
     name = next(names_in(member.named_children[0], text), "")
     node = member.parent
     while node is not None and node.type in roles.CLASS_PARTS:
         node = node.parent
-    if node is not None and node.type in roles.CLASSES and _is_enumeration(node):
-        for owner in names_in(node.child_by_field_name("name"), text):
-            yield f"{owner}.{name}"
-
-
-def _is_enumeration(node: Node) -> bool:
-    """Whether a class is an enumeration; in Python by its base class."""
-    bases = node.child_by_field_name("superclasses")
-    return node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b""))
+    if node is not None and node.type in roles.CLASSES:
+        bases = node.child_by_field_name("superclasses")  # of Python
+        if node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b"")):
+            for owner in names_in(node.child_by_field_name("name"), text):
+                yield f"{owner}.{name}"
 
 
 def _assignment_steps(child: Node, node: Node, climb: Climb) -> Steps:
@@ -166,18 +159,14 @@ def _operand_steps(child: Node, node: Node, climb: Climb) -> Steps:
         if operators & roles.FALLBACKS_BY_OPERATOR and child == node.named_children[-1]:
             yield from climb.reach(names_in(node.named_children[0], climb.text))
         return node if operators & roles.PASSING_OPERATORS else None
-    if child == _condition(node):
+    is_python = node.type == "conditional_expression"
+    condition = node.named_children[1] if is_python else node.child_by_field_name("condition")
+    if child == condition:
         return None
     for other in other_operands:
-        if other != _condition(node):
+        if other != condition:
             yield from climb.reach(names_in(other, climb.text))
     return node
-
-
-def _condition(node: Node) -> Node | None:
-    if node.type == "conditional_expression":
-        return node.named_children[1]
-    return node.child_by_field_name("condition")
 
 
 def _returned(node: Node, climb: Climb) -> Steps:

@@ -63,18 +63,16 @@ class MappedText:
         """Start and end in the source of each run of characters in one line, without its blanks."""
         parts: list[tuple[int, int]] = []
         for index in range(start, end):
-            if self.text[index] in " \t\r\n" and (not parts or self._is_last(index, end)):
-                continue
+            if self.text[index] in " \t\r\n":
+                line_tail = self.text[index:end].partition("\n")[0]
+                if not parts or not line_tail.strip():
+                    continue
             first, last = self.starts[index], self.ends[index]
-            if parts and (first == parts[-1][1] or first < parts[-1][1]):
+            if parts and first <= parts[-1][1]:
                 parts[-1] = parts[-1][0], max(last, parts[-1][1])
             else:
                 parts.append((first, last))
         return parts
-
-    def _is_last(self, index: int, end: int) -> bool:
-        line_tail = self.text[index:end].partition("\n")[0]
-        return not line_tail.strip()
 
 
 _BACKSLASH = re.compile(
@@ -130,7 +128,8 @@ def unescaped_lines(indexed: IndexedText, code: bool) -> Iterator[MappedText]:
     """Lines with escapes that may hold private values, one text per level of quoting; parsers know most of code's."""
     lines = _escaped_lines(indexed, _ESCAPES_IN_CODE if code else _ESCAPES)
     for _ in range(_MOST_LEVELS if lines.text else 0):
-        view = _one_level(lines)
+        plain = lines.replaced(COLOUR, lambda _: "").replaced(_ESCAPE_SIGN, _character)
+        view = entities_resolved(plain).replaced(_PERCENT, lambda match: chr(int(match[1], 16)))
         if view.text == lines.text:
             return
         yield view
@@ -152,11 +151,6 @@ def _escaped_lines(indexed: IndexedText, patterns: tuple[re.Pattern[str], ...]) 
         if may_hide_name or indexed.has_suspect(start, scanned_end) or _ADDRESS.search(text, start, scanned_end):
             parts.append(source.slice(start, scanned_end))
     return MappedText.concatenate(parts) if parts else source.slice(0, 0)
-
-
-def _one_level(lines: MappedText) -> MappedText:
-    plain = lines.replaced(COLOUR, lambda _: "").replaced(_ESCAPE_SIGN, _character)
-    return entities_resolved(plain).replaced(_PERCENT, lambda match: chr(int(match[1], 16)))
 
 
 def _character(match: re.Match[str]) -> str:
@@ -187,12 +181,8 @@ def key_lines(text: str, position: int) -> list[tuple[int, int]]:
 
 def pieces_after(text: str, end: int) -> Iterator[tuple[int, int]]:
     """Start and end of the contents of the literals concatenated to one that ends there."""
-    return _chain(text, end, _PLUS)
-
-
-def _chain(text: str, end: int, link: re.Pattern[str]) -> Iterator[tuple[int, int]]:
     for _ in range(_MOST):
-        between = link.match(text, end)
+        between = _PLUS.match(text, end)
         literal = _LITERAL.match(text, between.end()) if between else None
         if literal is None:
             return
