@@ -7,6 +7,7 @@ is never taken for its first word.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 Key = Literal["outcome", "exit_code"]
@@ -28,47 +29,13 @@ class OutcomeReading:
     problem: str | None = None
 
 
-def _word_set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_SUCCEEDED = _word_set(
-    "success succeed succeeds succeeded successful successfully ok okay pass passes passed passing "
-    "true t yes y good correct accomplished achieved ✓ ✔ ✅"
-)
-_COMPLETED = _word_set("complete completes completed done finished merged resolved solved fixed delivered deployed")
-_FAILED = _word_set(
-    "fail fails failed failing failure unsuccessful unsuccessfully error errored crash crashes "
-    "crashed abort aborted timeout timedout cancelled canceled killed rejected denied refused "
-    "declined exception panic panicked broken ko nok bad false f n rerouted reassigned oom expired "
-    "interrupted reverted incorrect invalid ✗ ✘ ❌"
-)
-_FAULTS = _word_set("error errors failure failures fault faults exception exceptions crash crashes")
-"""What there may be none of, unlike what a task may not have done."""
-_OPEN = _word_set(
-    "assigned pending queued running started starting scheduled waiting created open new todo "
-    "ongoing processing active assigning retrying paused blocked deferred submitted dispatched "
-    "routed delegated draft skipped unknown none null nan undefined idle wip planned accepted "
-    "received"
-)
-_PARTLY = _word_set(
-    "partial partially partly incomplete some almost nearly mostly mixed flaky unstable degraded "
-    "half warning warnings but however except only unless if maybe perhaps probably likely should "
-    "soon"
-)
-_FILLERS = _word_set(
-    "the a an all completely entirely task tasks job jobs run build test tests step steps worker "
-    "agent check checks execution process operation result status state outcome was were is "
-    "has have had been it high medium low quality fully cleanly normally everything and "
-    "with in after within time times "
-    "seconds second secs sec s ms minutes minute min m hours hour h"
-)
-_WHOLLY = _word_set("fully all everything completely entirely")
-_DENIALS = _word_set("no not without zero 0 never non nothing didn't didnt wasn't wasnt isn't isnt cannot")
-_DETAIL = _word_set("to with due because after on in at by since when while during")
-"""What may follow a failure and begin its cause, of which nothing but failure is known."""
-
-_NOTHING = _word_set("none null nil no 0 false n/a na")
+_LINES = (Path(__file__).parent / "outcome_words.txt").read_text(encoding="utf-8").splitlines()
+_WORDS = {name: frozenset(words.split()) for name, words in (line.split(": ") for line in _LINES)}
+_SUCCEEDED, _COMPLETED, _FAILED = _WORDS["succeeded"], _WORDS["completed"], _WORDS["failed"]
+_FAULTS = _WORDS["faults"]  # what there may be none of, unlike what a task may not have done
+_OPEN, _PARTLY, _FILLERS, _WHOLLY = _WORDS["open"], _WORDS["partly"], _WORDS["fillers"], _WORDS["wholly"]
+_DENIALS, _NOTHING = _WORDS["denials"], _WORDS["nothing"]
+_DETAIL = _WORDS["detail"]  # what may follow a failure and begin its cause, of which nothing but failure is known
 _PHRASES = (
     (re.compile(r"\btimed[\s_-]*out\b|\btime[\s_-]out\b"), "timeout"),
     (re.compile(r"\bre[\s_-]routed\b"), "rerouted"),

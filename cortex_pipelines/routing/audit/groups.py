@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -89,32 +90,12 @@ def largest_gap(groups: pl.DataFrame, attribute: str, min_items: int) -> float |
 
 
 _SCRIPTS = {
-    "CYRILLIC": "cyrillic",
-    "GREEK": "greek",
-    "ARABIC": "arabic",
-    "HEBREW": "hebrew",
-    "CJK": "chinese or japanese",
-    "HIRAGANA": "japanese",
-    "KATAKANA": "japanese",
-    "HANGUL": "korean",
-    "DEVANAGARI": "hindi",
-    "THAI": "thai",
+    **{script: script.lower() for script in ("CYRILLIC", "GREEK", "ARABIC", "HEBREW", "THAI")},
+    **{"CJK": "chinese or japanese", "HIRAGANA": "japanese", "KATAKANA": "japanese"},
+    **{"HANGUL": "korean", "DEVANAGARI": "hindi"},
 }
-_WORDS = {
-    "english": "the a an of to in on for and or is are not with from by when that this all be it "
-    "we does how what which why add fix after before without until into too",
-    "german": "der die das und oder ist sind nicht mit von für wenn dass ein eine den dem des zu "
-    "im auf bei nach vor ohne wird werden alle wie warum auch",
-    "french": "le la les des du et ou est sont pas avec dans pour par quand que qui une un aux "
-    "sur sans après avant tous comment pourquoi",
-    "spanish": "el los las del y es son con para por cuando que una un en sin después antes todos cómo porque al se lo",
-    "portuguese": "o os as do da dos das e é são não com para por quando que uma um em no na sem "
-    "depois antes todos como ao",
-    "italian": "il lo gli della del e è sono non con per quando che una un nel nella senza dopo "
-    "prima tutti come perché",
-    "dutch": "de het een en of is zijn niet met van voor als dat op bij na zonder alle hoe waarom",
-}
-_MARKER_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
+_LINES = (Path(__file__).parent / "marker_words.txt").read_text(encoding="utf-8").splitlines()
+_MARKER_WORDS = {name: frozenset(words.split()) for name, words in (line.split(": ") for line in _LINES)}
 
 
 # a weak label, for the audit only: short titles often contain no distinctive word
