@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # loading Great Expectations takes seconds of each process; its own tests turn it on
 os.environ.setdefault("CORTEX_EXPECTATIONS", "off")
+for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # of whoever runs the tests
+    os.environ.pop(variable, None)
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 

@@ -133,7 +133,7 @@ def records(file: Path, log: str | None) -> None:
 
     project = current_project()
     folder, version = open_verified_output(project, "worker_anomalies")
-    values = score_file(file, log, folder, load_parameters(project.root)).as_json()
+    values = score_file(file, log, folder, load_parameters(project.root))
     alerts = values.pop("alerts")
     for row in ({**values, "alerts": len(alerts), "model_version": version}, *alerts):
         click.echo(json.dumps(row, ensure_ascii=False))

@@ -142,7 +142,7 @@ def _score_records(root: Path, log: str, records: Sequence[Answer]) -> Answer:
         watched = score_new_records(records, log, detectors, load_parameters(root))
     except (ProjectError, DetectorError, CoordinationError) as error:
         raise ServiceError(str(error)) from error
-    return {**watched.as_json(), "version": version}
+    return {**watched, "version": version}
 
 
 class _ProjectCode:

@@ -17,7 +17,6 @@ ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("params.yaml", "dvc.lock", "data/words/a/words.parquet", "cache/ab/cd"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,11 @@
 from pathlib import Path
 
-import pytest
-
 from cortex_pipelines.prompts.templates import project_templates
 from cortex_pipelines.tracking.registry import register_templates
 from cortex_pipelines.tracking.store import open_client
 
 
-def test_each_content_is_registered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+def test_each_content_is_registered_once(tmp_path: Path) -> None:
     packaged = project_templates(tmp_path)
     first = register_templates(tmp_path, packaged)
     assert set(first) == {f"prompt-{name}" for name in packaged.by_name}

@@ -10,8 +10,6 @@ from cortex_pipelines.versioning.root import ProjectError
 
 
 def test_the_variables_of_mlflow_name_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     root, shared = tmp_path / "p", tmp_path / "shared.db"
     root.mkdir()
     project_experiment = experiments.experiment_id(root, "task_router")
@@ -93,7 +91,6 @@ def test_a_copy_whose_records_cannot_be_written_says_so(tmp_path: Path, monkeypa
 def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://team/mlflow/")
     experiment_id = experiments.experiment_id(tmp_path, "task_router")
     experiment = store.open_client(tmp_path).get_experiment(experiment_id)
@@ -120,7 +117,6 @@ def test_a_database_that_cannot_be_reached_is_said_at_once(
 def test_outputs_without_a_database_are_entered_by_the_next_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, lost: bool
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  {stage}:\n    cmd: x\n")
     assert store.lost(tmp_path) == lost
     store.open_client(tmp_path)  # another command comes before the sync

@@ -24,8 +24,10 @@ from cortex_pipelines.versioning.merging.git_merge import join_dvc_locks, resolv
 from cortex_pipelines.versioning.merging.pin_locks import join_releases_locks, join_sources_locks
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench, recomputed
 
+CASES = load_cases(__file__)
 Values = dict[str, Any]
 
 
@@ -214,26 +216,10 @@ def test_a_driver_that_cannot_run_leaves_the_markers_of_git(branched: Branches) 
     assert "dvc.lock" in {conflict.file for conflict in find_conflicts(bench.root)}
 
 
-NESTED = "<<<<<<<<< x\n0\n=========\n>>>>>>>>> y\n"
 CONFLICT = "a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> other\n"
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "line"),
-    [
-        ("params.yaml", CONFLICT, 2),
-        ("dvc.lock", CONFLICT.replace("\n", "\r\n"), 2),
-        ("sources.lock", CONFLICT.replace("<<<<<<<", "<<<<<<<<<<"), 2),
-        ("dvc.yaml", "a: 1\n>>>>>>> other\n", 2),  # half resolved
-        ("data/parameters/shared.json", CONFLICT, 2),
-        ("profiles/standard.yaml", "", None),
-        ("cortex_pipelines/profiles/standard.yaml", CONFLICT, 2),
-        ("prompts/worker.jinja", CONFLICT, 2),
-        ("prompts/review.md", "Title\n=======\n\na <<<<<<< b\n", None),
-        ("patterns/team/rule.yaml", "x: '<<<<<<< HEAD'\n", None),
-        ("releases.lock", "a: '======='\n", None),
-    ],
-)
+@pytest.mark.parametrize(("file", "text", "line"), CASES["MARKERS"])
 def test_markers_are_found_by_file_and_line(tmp_path: Path, file: str, text: str, line: int | None) -> None:
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_bytes(text.encode())
@@ -261,19 +247,9 @@ def test_reading_a_file_in_conflict_says_so(tmp_path: Path) -> None:
         read_yaml(tmp_path / "sources.lock")
 
 
-@pytest.mark.parametrize(
-    ("text", "versions"),
-    [
-        ("a\n", Versions("a\n", "a\n", "a\n")),
-        (CONFLICT, Versions(None, "a: 1\nb: 2\n", "a: 1\nb: 3\n")),
-        ("<<<<<<<\r\nx\r\n=======\r\n>>>>>>>\r\ny\r\n", Versions(None, "x\r\ny\r\n", "y\r\n")),
-        ("<<<<<<< o\n1\n||||||| b\n0\n=======\n2\n>>>>>>> t\n", Versions("0\n", "1\n", "2\n")),
-        (f"<<<<<<< o\n1\n||||||| b\n{NESTED}=======\n2\n>>>>>>> t", Versions(NESTED, "1\n", "2\n")),
-        (CONFLICT + CONFLICT, Versions(None, "a: 1\nb: 2\n" * 2, "a: 1\nb: 3\n" * 2)),
-    ],
-)
-def test_a_text_with_markers_is_its_versions(text: str, versions: Versions) -> None:
-    assert split_versions(text) == versions
+@pytest.mark.parametrize(("text", "versions"), CASES["VERSIONS"])
+def test_a_text_with_markers_is_its_versions(text: str, versions: list[Any]) -> None:
+    assert split_versions(text) == Versions(*versions)
 
 
 @pytest.mark.parametrize(

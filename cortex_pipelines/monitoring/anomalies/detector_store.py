@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -134,22 +134,9 @@ def _restored(values: Mapping[str, Any], number: int, tensors: Mapping[str, np.n
     )
 
 
-@dataclass(frozen=True)
-class DetectorScores:
-    log: str
-    windows: int
-    alerts: pl.DataFrame
-
-    def as_json(self) -> dict[str, Any]:
-        alerts = [
-            row | {name: row[name].isoformat() for name in ("start", "end")}
-            for row in self.alerts.iter_rows(named=True)
-        ]
-        return {"log": self.log, "windows": self.windows, "alerts": alerts}
-
-
-def score_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> DetectorScores:
-    """Score the records of a file by the detectors of a log; None goes by the name of the file. Raises DetectorError:
+def score_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> dict[str, Any]:
+    """Score the records of a file by the detectors of a log; None goes by the name of the file. Returns ``log``,
+    ``windows`` (how many there are) and ``alerts`` as JSON values. Raises DetectorError:
     no detectors are fitted, or none for the log. Raises CoordinationError: the file is missing or is not a log.
     """
     window, fitted_logs = load_detectors(detectors)
@@ -164,12 +151,15 @@ def score_file(path: Path, log: str | None, detectors: Path, params: Parameters)
     events = read_logs(folder, pin, params.coordination, params.privacy).events
     fitted_log = fitted_logs[log_name]
     metrics = metrics_with_counters(events, fitted_log.counters)
-    return DetectorScores(log_name, *score_records(metrics, log_name, fitted_log, window))
+    windows, frame = score_records(metrics, log_name, fitted_log, window)
+    times = ("start", "end")
+    alerts = [row | {name: row[name].isoformat() for name in times} for row in frame.iter_rows(named=True)]
+    return {"log": log_name, "windows": windows, "alerts": alerts}
 
 
 def score_new_records(
     records: Sequence[Mapping[str, Any]], log: str, detectors: Path, params: Parameters
-) -> DetectorScores:
+) -> dict[str, Any]:
     """The same for records, the oldest first, that are in no file."""
     fitted_logs = sorted(load_detectors(detectors)[1])
     log_name = _log_of(log, log if log in fitted_logs else None, fitted_logs)
