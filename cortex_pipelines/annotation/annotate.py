@@ -82,7 +82,14 @@ def _facts(
     project: str,
     cache: RowCache | None,
 ) -> pl.DataFrame:
-    keyed = _keys(units, texts)
+    read = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
+    keyed = read.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
+    keys = []
+    for source, path, blob, columns in keyed.iter_rows():
+        digest = blake2b(repr(((source, path, blob), columns)).encode(), digest_size=16)
+        digest.update(texts[source, path, blob].encode())
+        keys.append(digest.hexdigest())
+    keyed = keyed.select(_FILE).with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         missing_units = units.join(keyed.filter(pl.col("cache_key").is_in(missing.to_list())), on=_FILE, how="inner")
@@ -99,18 +106,6 @@ def _facts(
         return compute(keyed["cache_key"]).drop("cache_key")
     rows = cache.rows(f"annotated_units/{project}", keyed["cache_key"], compute)
     return rows.drop("cache_key")
-
-
-def _keys(units: pl.DataFrame, texts: Mapping[FileKey, str]) -> pl.DataFrame:
-    rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
-    read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
-    keys = []
-    for *file_key, columns in read.iter_rows():
-        key = (file_key[0], file_key[1], file_key[2])
-        digest = blake2b(repr((key, columns)).encode(), digest_size=16)
-        digest.update(texts[key].encode())
-        keys.append(digest.hexdigest())
-    return read.select(_FILE).with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
 
 def _findings(units: pl.DataFrame, agreed: Agreement) -> pl.DataFrame:

@@ -77,9 +77,13 @@ def error_sentence(error: BaseException) -> str:
     """The message of an error on one line."""
     if is_user_error(error):
         return _message_of(error)
-    error = _database_error(error) or error
-    message = _message_of(error)
-    names = _names(error)
+    cause: BaseException | None = error
+    while cause is not None:  # what PostgreSQL's driver says caused many a library's error
+        if _SERVER in _names(cause):
+            error = cause
+            break
+        cause = cause.__cause__ or cause.__context__
+    message, names = _message_of(error), _names(error)
     for name, label, remedy in _KINDS:
         if name in names:
             prefix = f"{label}: " if label else ""
@@ -95,21 +99,9 @@ def _names(error: BaseException) -> list[str]:
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
 
 
-def _database_error(error: BaseException | None) -> BaseException | None:
-    """The error of PostgreSQL's driver that caused a library's error, or None."""
-    while error is not None:
-        if _SERVER in _names(error):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def failure_message(error: BaseException, root: Path | None) -> str:
-    """Message for an error; the traceback of an unexpected one is written to a file.
-
-    Args:
-        error: The error.
-        root: The project's root; None outside of a project.
+    """Message for an error; the traceback of an unexpected one is written to a file, outside of a project in the
+    user's own folder.
     """
     message = error_sentence(error)
     if is_user_error(error):

@@ -44,7 +44,14 @@ def forget(
     if purge:
         _purge(weights)
     if certificate:
-        _certify(certificate, deletion)
+        from cortex_pipelines.projects.certificate import certify
+
+        content = certify(current_project(), certificate, deletion)
+        say(*(f"outstanding: {sentence}" for sentence in content["outstanding"]))
+        say(
+            f"{certificate} says what became of deletion {content['id']}; with {certificate}.sig beside it "
+            "`cortex verify` says whether it was changed"
+        )
     if purge or certificate:
         return
     if author and user:
@@ -76,17 +83,6 @@ def forget(
     say(
         f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked, "
         f"deleted: {counts} (deletion {name}); now `cortex run`, then `cortex forget --purge`"
-    )
-
-
-def _certify(path: Path, deletion: str | None) -> None:
-    from cortex_pipelines.projects.certificate import certify
-
-    certificate = certify(current_project(), path, deletion)
-    say(*(f"outstanding: {sentence}" for sentence in certificate["outstanding"]))
-    say(
-        f"{path} says what became of deletion {certificate['id']}; with {path}.sig beside it "
-        "`cortex verify` says whether it was changed"
     )
 
 
@@ -135,7 +131,8 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     The ledger of releases and the audit log keep what they say of it.
     """
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.projects import erase
+    from cortex_pipelines.orchestration.location import sync_project
+    from cortex_pipelines.projects import erase, forget
     from cortex_pipelines.projects.remove import plan_removal, remove_project
 
     workspace = current_project()
@@ -148,29 +145,20 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
         click.confirm(f"remove {project}?", abort=True, err=True)
     deleted = erase.erase_project(root, load_parameters(root), project) if purge else {}
     remove_project(workspace, removal)
-    _sync_and_purge(project, purge)
+    remaining, definitions, instance = open_workspace()
+    sync_project(remaining, definitions, instance)
+    if purge:
+        purged = forget.purge(remaining, instance)
+        weights = forget.drop_weights(remaining, lambda tags: tags["partition"] == project)
+        sync_project(remaining, definitions, instance)
+        say(
+            f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
+            f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of "
+            f"{len(weights)} models"
+        )
+        say(*(f"the remote {remote} ({url}) may still hold former versions" for remote, url in purged.remotes))
     counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count)
     say(
         f"{project} is removed{f'; deleted: {counts}' if counts else ''}; commit params.yaml, "
         "dvc.yaml, the locks and data/parameters"
     )
-
-
-def _sync_and_purge(name: str, purge: bool) -> None:
-    """Update Dagster, and purge earlier versions if requested."""
-    from cortex_pipelines.orchestration.location import sync_project
-    from cortex_pipelines.projects import forget
-
-    project, definitions, instance = open_workspace()
-    sync_project(project, definitions, instance)
-    if not purge:
-        return
-    purged = forget.purge(project, instance)
-    weights = forget.drop_weights(project, lambda tags: tags["partition"] == name)
-    sync_project(project, definitions, instance)
-    say(
-        f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
-        f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of "
-        f"{len(weights)} models"
-    )
-    say(*(f"the remote {remote} ({url}) may still hold former versions" for remote, url in purged.remotes))

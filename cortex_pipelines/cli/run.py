@@ -38,8 +38,14 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
     """
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.location import sync_project
+    from cortex_pipelines.versioning.lock_file import split_address
 
-    assets, partition = _split_addresses(assets, partition)
+    addresses = [split_address(asset) for asset in assets]
+    assets = tuple(name for name, _ in addresses)
+    projects = {part for part in (partition, *(part for _, part in addresses)) if part}
+    if len(projects) > 1:
+        raise ProjectError(f"name one project at a time, not {' and '.join(sorted(projects))}")
+    partition = next(iter(projects), None)
     if only_plan:
         workspace = current_project()
         _check_names(workspace, assets, partition)
@@ -129,17 +135,6 @@ def _show_plan(project: "Project", assets: Collection[str], partition: str | Non
         else "nothing is stale"
     )
     click.echo("".join(f"{sentence}\n" for sentence in data_left_out(project, partition)), nl=False)
-
-
-def _split_addresses(addresses: tuple[str, ...], partition: str | None) -> tuple[tuple[str, ...], str | None]:
-    """The assets' names, and the project named by the addresses or the option."""
-    from cortex_pipelines.versioning.lock_file import split_address
-
-    pairs = [split_address(address) for address in addresses]
-    projects = {part for _, part in pairs if part} | ({partition} if partition else set())
-    if len(projects) > 1:
-        raise ProjectError(f"name one project at a time, not {' and '.join(sorted(projects))}")
-    return tuple(name for name, _ in pairs), next(iter(projects), None)
 
 
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:

@@ -68,6 +68,7 @@ def state(row: dict[str, Any]) -> str:
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
     partitions = sorted({row["partition"] for row in rows if row["partition"]})
@@ -77,20 +78,14 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table.add_row(f"[bold]{partition or 'all projects'}")
         for row in rows:
             if row["partition"] == partition:
-                table.add_row(*_cells(row))
+                views_agree = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
+                version = (row["dvc_md5"] or "-")[:12] + ("" if views_agree else " (views differ)")
+                count, word = f"{row['rows']:,}" if row["rows"] else "", state(row)
+                cells = (f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}")
+                table.add_row(*cells, escape(row["reason"]))
         table.add_section()
     Console().print(table)
     click.echo(count_states(rows))
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    from rich.markup import escape
-
-    views_agree = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
-    version = (row["dvc_md5"] or "-")[:12] + ("" if views_agree else " (views differ)")
-    count = f"{row['rows']:,}" if row["rows"] else ""
-    word = state(row)
-    return f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}", escape(row["reason"])
 
 
 def count_states(rows: list[dict[str, Any]]) -> str:

@@ -104,10 +104,16 @@ def certify(project: Project, path: Path, name: str | None = None) -> dict[str, 
     stale = _stale_outputs(project, views)
     current = {_address(project, view): view.locked for view in views}
     cache = Path(cache_folder(project.root))
-    outputs = [
-        _output_row(address, before, current.get(address), stale, cache)
-        for address, before in record["outputs"].items()
-    ]
+    outputs: list[dict[str, Any]] = []
+    for address, before in record["outputs"].items():
+        version = current.get(address)
+        rebuilt = version is not None and address not in stale
+        in_cache = version != before and (cache / before[:2] / before[2:]).exists()
+        sentences = [] if rebuilt else [f"{address}: not rebuilt without it yet; `cortex run`"]
+        if in_cache:
+            sentences.append(f"{address}: version {before} is in DVC's cache; `cortex forget --purge`")
+        row = {"output": address, "before": before, "now": version, "rebuilt": rebuilt}
+        outputs.append(row | {"former_version_in_cache": in_cache, "outstanding": sentences})
     models = [_model_row(project, model, current, stale) for model in record["models"]]
     outstanding = [sentence for row in (*outputs, *models) for sentence in row.pop("outstanding")]
     audit_log = gateway_log(project.root).parent / audit.FILE
@@ -161,16 +167,6 @@ def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
             stale.add((view.asset.name, view.partition))
             addresses.add(_address(project, view))
     return addresses
-
-
-def _output_row(address: str, before: str, current: str | None, stale: set[str], cache: Path) -> dict[str, Any]:
-    rebuilt = current is not None and address not in stale
-    in_cache = current != before and (cache / before[:2] / before[2:]).exists()
-    outstanding = [] if rebuilt else [f"{address}: not rebuilt without it yet; `cortex run`"]
-    if in_cache:
-        outstanding.append(f"{address}: version {before} is in DVC's cache; `cortex forget --purge`")
-    row = {"output": address, "before": before, "now": current, "rebuilt": rebuilt}
-    return row | {"former_version_in_cache": in_cache, "outstanding": outstanding}
 
 
 def _model_row(

@@ -67,7 +67,12 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
         yield CheckResult(f"whole: {conflict.file}", False, detail, conflict.remedy)
     for name in damaged_files.FILES:
         if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
-            problem = damaged_files.damage(root, name) or _read_problem(root / name)
+            problem = damaged_files.damage(root, name)
+            try:
+                if problem is None and Path(name).name in damaged_files.BY_MACHINE:
+                    read_yaml(root / name)
+            except ProjectError as error:
+                problem = str(error)
             yield CheckResult(f"whole: {name}", problem is None, problem or "not cut off", restore_remedy)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
@@ -88,15 +93,6 @@ def check_stores(root: Path) -> Iterator[CheckResult]:
         if path.is_file() and (problem or path.parent.name != "runs" or path.name == "index.db"):
             relative_path = path.relative_to(root)
             yield CheckResult(f"whole: {relative_path}", problem is None, problem or "intact", reset_remedy)
-
-
-def _read_problem(path: Path) -> str | None:
-    try:
-        if path.name in damaged_files.BY_MACHINE:
-            read_yaml(path)
-    except ProjectError as error:
-        return str(error)
-    return None
 
 
 def _packages(root: Path) -> Iterator[CheckResult]:

@@ -52,9 +52,6 @@ FORGOTTEN_TAG = "forgotten"
 WEIGHTS_TAG = "weights"
 """Tag of model versions whose weights are deleted."""
 
-_RELEASE_TAGS = frozenset({"dvc_md5", "model_asset", "partition"})
-"""Tags that a release sets on a version; versions of others on a shared server may lack them."""
-
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -163,10 +160,7 @@ def models_trained_on(project: Project, partitions: Iterable[str], feedback: Ite
         return node.name in SOURCE_READERS and node.partition in source_projects
 
     models = []
-    for version in client.search_model_versions():
-        tags = _tags_of(project, version)
-        if not tags.keys() >= _RELEASE_TAGS:
-            continue
+    for version, tags in _released_versions(project):
         tree = lineage(project, f"{version.name}/{version.version}")
         used = tuple(sorted({str(node.partition) for node in _nodes(tree) if is_affected(node)}))
         if used:
@@ -193,8 +187,7 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     The current workspace stays; DVC's cache keeps nothing else, so earlier versions of all assets are deleted from this
     machine. Remotes are reported but not changed: others may store versions there that this workspace does not know.
     """
-    rows = project.state / "cache" / "rows"
-    folders = list(rows.iterdir()) if rows.is_dir() else []
+    folders = list((project.state / "cache" / "rows").glob("*"))
     for folder in folders:
         shutil.rmtree(folder)
     # adapters of former versions in another format
@@ -250,18 +243,12 @@ def _drop_opened_data(project: Project) -> None:
 
     Registered models are not touched: a person decides whether their weights stay.
     """
-    live_versions = set()
-    for version in open_client(project.root).search_model_versions():
-        tags = _tags_of(project, version)
-        live_versions.add(tags.get("dvc_md5"))
-        if tags.keys() >= _RELEASE_TAGS:
-            model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
-            used = _versions_in_use(project, model)
-            live_versions |= {
-                line.release.get("index")
-                for line in ledger.moves(project.root, model)
-                if line.release and line.version in used
-            }
+    versions = open_client(project.root).search_model_versions()
+    live_versions = {_tags_of(project, version).get("dvc_md5") for version in versions}
+    for _, tags in _released_versions(project):
+        model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
+        used, moves = _versions_in_use(project, model), ledger.moves(project.root, model)
+        live_versions |= {line.release.get("index") for line in moves if line.release and line.version in used}
     opened = project.state / "models"
     for folder in opened.iterdir() if opened.is_dir() else ():
         if folder.name not in live_versions:
@@ -272,9 +259,8 @@ def drop_weights(project: Project, is_selected: Callable[[dict[str, str]], bool]
     """Delete the weights of models without a role; their records stay."""
     client, uri = open_client(project.root), tracking_uri(project.root)
     deleted = []
-    for version in client.search_model_versions():
-        tags = _tags_of(project, version)
-        if not tags.keys() >= _RELEASE_TAGS or WEIGHTS_TAG in tags or not is_selected(tags):
+    for version, tags in _released_versions(project):
+        if WEIGHTS_TAG in tags or not is_selected(tags):
             continue
         model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
         if tags["dvc_md5"] in _versions_in_use(project, model):
@@ -284,6 +270,14 @@ def drop_weights(project: Project, is_selected: Callable[[dict[str, str]], bool]
         client.set_model_version_tag(version.name, version.version, WEIGHTS_TAG, "deleted")
         deleted.append(f"{version.name}/{version.version}")
     return tuple(sorted(deleted))
+
+
+def _released_versions(project: Project) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Registered versions that a release has entered, with their tags; a shared server has those of others, too."""
+    for version in open_client(project.root).search_model_versions():
+        tags = _tags_of(project, version)
+        if tags.keys() >= {"dvc_md5", "model_asset", "partition"}:
+            yield version, tags
 
 
 def _tags_of(project: Project, version: Any) -> dict[str, str]:

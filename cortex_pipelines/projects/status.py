@@ -104,17 +104,10 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
 
 def _models(project: Project) -> Iterator[tuple[str, ...]]:
     for model in project_models(project):
-        model_state = model_roles(project.root, model)
-        yield (
-            model.name,
-            *(_version_label(model_state["numbers"], model_state[role]) for role in ("champion", "canary")),
-            model_state["verdict"] or "none yet",
-            model_state["reason"] or "",
-        )
-
-
-def _version_label(numbers: Mapping[str, str], version: str | None) -> str:
-    return f"{numbers.get(version, '')} {version}".strip() if version else "–"
+        roles = model_roles(project.root, model)
+        versions = (roles[role] for role in ("champion", "canary"))
+        labels = (f"{roles['numbers'].get(v, '')} {v}".strip() if v else "–" for v in versions)
+        yield model.name, *labels, roles["verdict"] or "none yet", roles["reason"] or ""
 
 
 def _drift_rows(project: Project) -> Iterator[tuple[str, ...]]:

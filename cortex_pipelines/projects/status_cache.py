@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,12 @@ def collect_state(root: Path, caches: Iterable[str] = ()) -> DependencyState:
     singles = [root / name for name in _FILES]
     singles += [Path(installed), Path.home() / ".config" / "dvc" / "config"]
     trees = [_PACKAGE, *(root / name for name in _TREES), *map(Path, caches)]
-    for path, stamp in _file_stamps(singles, trees):
+    stamps = [(str(path), _stamp(path.stat())) for path in singles if path.exists()]
+    folders = (_folder_stamps(str(tree)) for tree in trees if tree.is_dir())
+    for path, stamp in chain(stamps, *folders):
         digest.update(f"{path}\0{stamp}\0".encode())
         newest = max(newest, stamp[3] / 1e9)
     return DependencyState(digest.hexdigest(), newest < started - _SETTLED_SECONDS, caches)
-
-
-def _file_stamps(singles: list[Path], trees: list[Path]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for path in singles:
-        if path.exists():
-            yield str(path), _stamp(path.stat())
-    for tree in trees:
-        if tree.is_dir():
-            yield from _folder_stamps(str(tree))
 
 
 def _folder_stamps(folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:

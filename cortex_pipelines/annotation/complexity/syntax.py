@@ -152,34 +152,24 @@ def types_of(role: str, language: str) -> frozenset[str]:
 @cache
 def syntax_of(name: str, language: Language) -> Syntax:
     """Build the role table of a grammar."""
-    types = _by_type(name)
+    roles: dict[str, list[str]] = {}
+    for role, names in _ROLES[name].items():
+        for node_type in names.split():
+            roles.setdefault(node_type, []).append(role)
     syntax = Syntax({}, {}, {}, {})
     for kind in range(language.node_kind_count):
         text = language.node_kind_for_id(kind) or ""
-        if not language.node_kind_is_named(kind):
-            _add_unnamed(syntax, kind, text)
-            continue
-        syntax.names[kind] = text
-        for role in types.get(text, ()):
-            (syntax.token if role in _TOKENS else syntax.flow)[kind] = role
+        if language.node_kind_is_named(kind):
+            syntax.names[kind] = text
+            for role in roles.get(text, ()):
+                (syntax.token if role in _TOKENS else syntax.flow)[kind] = role
+        elif text in _DELIMITERS:
+            syntax.token[kind] = "delimiter"
+        elif text == "else":
+            syntax.flow[kind] = "else"
+        elif text in _SHORTHANDS:
+            syntax.flow[kind] = "decision"
+        elif text in _LOGICAL:
+            syntax.flow[kind] = "logical"
+            syntax.logical[kind] = _LOGICAL[text]
     return syntax
-
-
-def _by_type(language: str) -> dict[str, list[str]]:
-    types: dict[str, list[str]] = {}
-    for role, names in _ROLES[language].items():
-        for name in names.split():
-            types.setdefault(name, []).append(role)
-    return types
-
-
-def _add_unnamed(syntax: Syntax, kind: int, text: str) -> None:
-    if text in _DELIMITERS:
-        syntax.token[kind] = "delimiter"
-    elif text == "else":
-        syntax.flow[kind] = "else"
-    elif text in _SHORTHANDS:
-        syntax.flow[kind] = "decision"
-    elif text in _LOGICAL:
-        syntax.flow[kind] = "logical"
-        syntax.logical[kind] = _LOGICAL[text]

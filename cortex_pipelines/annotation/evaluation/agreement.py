@@ -74,16 +74,6 @@ def cases(folder: Path = _SAMPLE) -> tuple[LabelledUnit, ...]:
 @cache
 def predict_sample(settings: AnnotationSettings, extraction: ExtractionSettings) -> tuple[Prediction, ...]:
     """Label each case by the rules. Raises SampleError: a case's file has no unit with its name."""
-    units, texts = _units(extraction)
-    rows = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}
-    return tuple(
-        Prediction(case, row["category"], row["category_score"], frozenset(row["patterns"]))
-        for number, case in enumerate(cases())
-        for row in [rows[f"{number}"]]
-    )
-
-
-def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, str]]:
     rows: list[dict[str, Any]] = []
     texts: dict[FileKey, str] = {}
     for number, case in enumerate(cases()):
@@ -98,7 +88,12 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
             identity = f"{number}" if unit is named_units[-1] else f"{number}.{index}"
             row = {column: getattr(unit, column, None) for column in _COLUMNS}
             rows.append({**row, **of_case, "unit_id": identity, "generated": False})
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts
+    labelled = label_units(pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts, settings)
+    by_unit = {row["unit_id"]: row for row in labelled.to_dicts()}
+    return tuple(
+        Prediction(case, row["category"], row["category_score"], frozenset(row["patterns"]))
+        for case, row in ((case, by_unit[f"{number}"]) for number, case in enumerate(cases()))
+    )
 
 
 _COLUMNS: dict[str, type[pl.DataType]] = {
