@@ -26,7 +26,7 @@ from cortex_pipelines.projects.forget import add_tombstones
 from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.versioning.dvc.repair import take_out_undeclared
 from cortex_pipelines.versioning.dvc.stages import follow_projects
-from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import ProjectError, look_up, read_yaml, write_yaml
 
 
 def add_author_tombstones(root: Path) -> list[Tombstone]:
@@ -114,12 +114,11 @@ def pin_sources(root: Path, project: str | None, params: Parameters, missing: bo
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):
-        already_pinned = missing and _pinned(lock, f"projects.{name}") is not None
+        already_pinned = missing and look_up(lock, f"projects.{name}") is not None
         if project in (None, name) and not already_pinned:
+            take = partial(resolve_pins, settings, root, root / CACHE)
             key = project_key(name, params.privacy)
-            take_project_pins = partial(resolve_pins, settings, root, root / CACHE)
-            taken_pins = without_private_errors(take_project_pins, SourceError, params.privacy, key)
-            pins[f"projects.{name}"] = taken_pins
+            pins[f"projects.{name}"] = without_private_errors(take, SourceError, params.privacy, key)
     other_pins = {
         "coordination": partial(_logs_pin, root, params),
         "feedback": partial(pin_feedback, root, params),
@@ -128,10 +127,10 @@ def pin_sources(root: Path, project: str | None, params: Parameters, missing: bo
             for name in ("base", "encoder")
         },
     }
-    for lock_key, take in other_pins.items():
-        if (project is None and not missing) or _pinned(lock, lock_key) is None:
+    for lock_key, take_pin in other_pins.items():
+        if (project is None and not missing) or look_up(lock, lock_key) is None:
             try:
-                pins[lock_key] = take()
+                pins[lock_key] = take_pin()
             except (CoordinationError, SourceError, WeightsError) as error:
                 if project is None:
                     raise
@@ -142,7 +141,7 @@ def pin_sources(root: Path, project: str | None, params: Parameters, missing: bo
 def repin_feedback(root: Path, params: Parameters) -> None:
     """Pin the current stored events if events are pinned; no other pin changes."""
     lock = read_yaml(root / FILE)
-    if _pinned(lock, "feedback"):
+    if look_up(lock, "feedback"):
         pin = take_feedback_pin(params.feedback, root, params.privacy)
         _write(root, lock, {"feedback": pin}, set(params.projects))
 
@@ -158,11 +157,6 @@ def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:
     return pin
 
 
-def _pinned(lock: Mapping[str, Any], key: str) -> Any:
-    section, _, name = key.partition(".")
-    return (lock.get(section) or {}).get(name) if name else lock.get(section)
-
-
 def _write(root: Path, lock: Mapping[str, Any], pins: Mapping[str, Any], projects: set[str]) -> list[str]:
     new: dict[str, Any] = {
         "projects": {k: v for k, v in (lock.get("projects") or {}).items() if k in projects},
@@ -173,13 +167,10 @@ def _write(root: Path, lock: Mapping[str, Any], pins: Mapping[str, Any], project
     changed = []
     for key, pin in pins.items():
         section, _, name = key.partition(".")
-        old = new[section].get(name) if name else new[section]
-        if old != pin:
+        values, field = (new[section], name) if name else (new, section)
+        if values.get(field) != pin:
             changed.append(key)
-        if name:
-            new[section][name] = pin
-        else:
-            new[section] = pin
+        values[field] = pin
     new["projects"] = dict(sorted(new["projects"].items()))
     if new != dict(lock):
         write_yaml(root / FILE, new)
