@@ -1,14 +1,19 @@
-"""Templates of prompts: the package's, a project's own, and what an answer says of them."""
+"""Templates of prompts and conversations: what is rendered, refused, and named in an answer."""
 
+import json
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.unit_text import prompt_about_unit
-from cortex_pipelines.prompts.chat_rendering import ChatMessage
+from cortex_pipelines.prompts.chat_rendering import ChatError, ChatMessage, ToolCall
 from cortex_pipelines.prompts.templates import PromptFileError, package_templates, project_templates
 from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_REQUEST, TEST_REQUEST
@@ -17,6 +22,7 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.requests import PromptTarget, chat, infill
 from cortex_pipelines.serving.tasks import TASKS, TaskContext
 from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 TEXT = st.text(alphabet="ab{}%#\n\t \u00e4", max_size=40)
@@ -195,3 +201,71 @@ def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
     short = gateway.prepare(gateway.backend_for("shop"), infill("x = ", after), Sampling(16))
     room = gateway.engine.window - 16 - len(short.prompt.ids)
     assert 0 <= room < len("after_100 = 1\n"), "what stands after it may use what is left"
+
+
+CASES = load_cases(__file__)
+TEMPLATES = CASES["templates"]
+S, D, U, A = (ChatMessage(role, role[0].upper()) for role in ("system", "developer", "user", "assistant"))
+CALL = ChatMessage("assistant", "", tool_calls=(ToolCall("call_abc", "look", '{"path": "a.py"}'),))
+CALL_AND_TEXT = ChatMessage("assistant", "Let me see.", tool_calls=CALL.tool_calls)
+RESULT = ChatMessage("tool", "x = 1", tool_call_id="call_abc")
+MESSAGES = {"S": S, "D": D, "U": U, "A": A, "V": ChatMessage("user", "V"), "ANN": ChatMessage("user", "U", name="ann")}
+MESSAGES |= {"CALL": CALL, "CALL_AND_TEXT": CALL_AND_TEXT, "RESULT": RESULT}
+
+
+def tokenizer_with(template: Any) -> Any:
+    tokenizer = deepcopy(tinymodel.byte_tokenizer())  # the others keep theirs without a template
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def rendered(template: str | None, *messages: ChatMessage) -> str:
+    text = TEMPLATES.get(template, template)
+    return chat(messages)(PromptTarget(tokenizer_with(text), 1000)).text
+
+
+@pytest.mark.parametrize(("template", "messages", "expected"), CASES["folded"])
+def test_a_conversation_is_folded_until_the_template_renders_all_of_it(
+    template: str | None, messages: str, expected: str
+) -> None:
+    assert rendered(template, *(MESSAGES[name] for name in messages.split())) == expected
+
+
+@pytest.mark.parametrize(("template", "messages", "words"), CASES["refused"])
+def test_what_the_template_cannot_render_is_refused_with_the_reason(
+    template: str | None, messages: str, words: str
+) -> None:
+    with pytest.raises(ChatError, match=words):
+        rendered(template, *(MESSAGES[name] for name in messages.split()))
+
+
+def conversations() -> Iterator[tuple[ChatMessage, ...]]:
+    for length in (1, 2, 3, 4):
+        for roles in product(("system", "developer", "user", "assistant", "tool"), repeat=length):
+            yield tuple(ChatMessage(role, f"text{n}") for n, role in enumerate(roles))
+
+
+@pytest.mark.parametrize("template", ["GEMMA", "LLAMA_2", "DROPS_SYSTEM", "CHATML", "TOOLS"])
+def test_no_text_of_any_order_of_roles_is_lost(template: str) -> None:
+    tokenizer = tokenizer_with(TEMPLATES[template])
+    lost = []
+    for messages in conversations():
+        try:
+            text = chat(messages)(PromptTarget(tokenizer, 1000)).text
+        except ChatError:
+            continue
+        positions = [text.find(message.content) for message in messages]
+        if -1 in positions or positions != sorted(positions):
+            lost.append((messages, text))
+    assert not lost
+
+
+def test_arguments_that_are_not_json_stay_as_the_model_wrote_them() -> None:
+    broken = ChatMessage("assistant", "", tool_calls=(ToolCall("c", "look", "{path: a"),))
+    assert "[look {path: a]" in rendered("TOOLS_AS_TEXT", U, broken)
+    assert json.dumps("{path: a") in rendered("TOOLS", U, broken)
+
+
+def test_a_template_may_be_one_of_several() -> None:
+    tokenizer = tokenizer_with({"default": TEMPLATES["GEMMA"], "tool_use": TEMPLATES["TOOLS"]})
+    assert chat([S, U])(PromptTarget(tokenizer, 1000)).text == "[user]S\n\nU[model]"
