@@ -187,9 +187,9 @@ def suggest(
     """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
     if (text is None) == (file is None):
         raise click.UsageError("give the text in quotes, or --file FILE")
+    from cortex_pipelines.serving.http.tasks import TaskContext, TaskError
+    from cortex_pipelines.serving.http.tasks import suggest as answered
     from cortex_pipelines.serving.open_gateway import open_gateway
-    from cortex_pipelines.serving.tasks import TaskContext, TaskError
-    from cortex_pipelines.serving.tasks import suggest as answered
 
     content = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
     context_path = path or (file.as_posix() if file is not None else "")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.serving import open_gateway, tasks
+from cortex_pipelines.serving import open_gateway
+from cortex_pipelines.serving.http import tasks
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
@@ -46,14 +47,12 @@ def test_each_line_gets_its_answer_or_its_error(batch: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_the_file_as_it_was(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cortex_pipelines.serving.http import tasks as answering
-
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     out = batch.with_name("made.jsonl")
     out.write_text("before")
-    monkeypatch.setattr(answering, "answer_task", interrupted)
+    monkeypatch.setattr(tasks, "answer_task", interrupted)
     cortex("predict-batch", str(batch), "--out", str(out), status=130)
     assert out.read_text() == "before"
     assert not list(batch.parent.glob(".made*"))

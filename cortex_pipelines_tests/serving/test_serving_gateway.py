@@ -19,11 +19,11 @@ from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, Event, Job, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.tasks import TaskContext, TaskError, suggest
 from cortex_pipelines.serving.requests import PromptTarget, chat, completion, infill
 from cortex_pipelines.serving.response_cache import LruCache, cache_disabled, storing_delivery
 from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.security.access import Principal, acting_as
-from cortex_pipelines.serving.tasks import TaskContext, TaskError, suggest
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, as_text
 from cortex_pipelines_tests.adapters import tinymodel

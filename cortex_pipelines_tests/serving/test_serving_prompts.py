@@ -19,8 +19,8 @@ from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.schemas.datasets import DOCUMENTATION_REQUEST, TEST_REQUEST
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.tasks import TASKS, TaskContext
 from cortex_pipelines.serving.requests import PromptTarget, chat, infill
-from cortex_pipelines.serving.tasks import TASKS, TaskContext
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway

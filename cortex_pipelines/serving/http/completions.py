@@ -21,9 +21,9 @@ from cortex_pipelines.serving.http.answers import (
     streaming_response,
     usage_of,
 )
+from cortex_pipelines.serving.http.editors import TabbyForm, suggest_for_tabby
 from cortex_pipelines.serving.http.project_routes import pack_context, require_project
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
-from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
 from cortex_pipelines.serving.requests import PreparedRequest, chat, citations, completion, context_text, infill
 from cortex_pipelines.serving.services import ProjectServices
 

@@ -23,12 +23,11 @@ from cortex_pipelines.serving.http.authentication import (
     log_requests,
 )
 from cortex_pipelines.serving.http.completions import completions_router
+from cortex_pipelines.serving.http.editors import editors_router
 from cortex_pipelines.serving.http.graph import graph_router
-from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.page import page_router
 from cortex_pipelines.serving.http.project_routes import feedback_router, services_router
-from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
@@ -69,8 +68,7 @@ def create_app(
     for router in (
         tasks_router(gateway, services),
         completions_router(gateway, services),
-        llama_router(gateway),
-        tabby_router(gateway),
+        editors_router(gateway),
         models_router(gateway, services),
         feedback_router(gateway, services),
         services_router(services),
