@@ -7,14 +7,12 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -25,31 +23,12 @@ from cortex_pipelines.feedback.store import FILE, EventLog
 from cortex_pipelines.serving.security.audit import FILE as AUDIT
 from cortex_pipelines.serving.security.audit import verify
 from cortex_pipelines_tests.serving import tinygateway
-from cortex_pipelines_tests.serving.test_serving_process import MODULE, await_answer, free_port
+from cortex_pipelines_tests.serving.test_serving_process import started
 
 MINUTES = 10
 COUNT = 40
 LONGEST_DELAY = 3.0
 ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 8, "temperature": 0}
-
-
-@contextmanager
-def started(home: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The gateway as a process that answers."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", MODULE, str(home), str(port)],
-        env={**os.environ, "PYTHONPATH": str(tinygateway.ROOT)},
-        cwd=tinygateway.ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        await_answer(url, process)
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -138,20 +138,7 @@ def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("tool", "arguments", "words"),
-    [
-        ("complete", {"model": "shpo", "prompt": "x"}, "the nearest is shop"),
-        ("complete", {"prompt": "x", "max_tokens": 10**9}, "max_tokens"),
-        ("complete", {}, "prompt"),
-        ("complete", {"prompt": "x" * 2_000_001}, "prompt"),
-        ("predict_outcome", {"task": "nothing trained"}, "`cortex run outcome_predictors`"),
-        ("search_code", {"query": "f", "k": 0}, "k"),
-        ("context", {"task": "f", "tokens": 10}, "tokens"),
-        ("code_graph", {"question": "callers", "name": "nothing"}, "like it: something"),
-        ("code_graph", {"question": "who", "name": "f"}, "question"),
-        ("code_graph", {"question": "path", "name": "f"}, "path needs two names"),
-        ("code_graph", {"question": "tests", "name": "f", "depth": 0}, "code_graph: depth: Input"),
-    ],
+    ("tool", "arguments", "words"), [*CASES["wrong_arguments"], ("complete", {"prompt": "x" * 2_000_001}, "prompt")]
 )
 async def test_what_is_asked_wrongly_gets_a_sentence(
     gateway: Gateway, tool: str, arguments: dict[str, Any], words: str

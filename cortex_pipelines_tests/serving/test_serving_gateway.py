@@ -30,6 +30,7 @@ from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 FIGURES = {
     "completion_base_bits_per_byte": 0.7,
     "retrieval_bits_per_byte": 0.6,
@@ -180,19 +181,12 @@ def test_tasks_are_asked_as_in_training(gateway: Gateway) -> None:
     assert documented.template.startswith("documentation@")
 
 
-@pytest.mark.parametrize(
-    ("task", "text", "context", "words"),
-    [
-        ("naming", "def f(a): pass", TaskContext(name="g"), "put <NAME> where the name belongs"),
-        ("architecture", "a service", TaskContext(), r"context\.request"),
-        ("tests", "def f(): pass", TaskContext("a.py"), r"context\.test_path: the file that the test goes into"),
-        ("documentation", " ", TaskContext("a.py"), "input: the function, method or class is missing"),
-        ("refactoring", "x", TaskContext(language="cobol"), "not one of python"),
-    ],
-)
-def test_what_a_task_lacks_is_named(gateway: Gateway, task: str, text: str, context: TaskContext, words: str) -> None:
+@pytest.mark.parametrize(("task", "text", "context", "words"), CASES["incomplete_tasks"])
+def test_what_a_task_lacks_is_named(
+    gateway: Gateway, task: str, text: str, context: dict[str, str], words: str
+) -> None:
     with pytest.raises(TaskError, match=words):
-        suggest(gateway, "shop", task, text, context)
+        suggest(gateway, "shop", task, text, TaskContext(**context))
 
 
 PATTERN = {
@@ -241,7 +235,6 @@ def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
         assert client.post("/predict", json=body).json()["flags"] == []
 
 
-CASES = load_cases(__file__)
 ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 4}
 
 
