@@ -62,11 +62,6 @@ class ImportSummary:
     repeated: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
-    def refuse(self, reason: str) -> None:
-        """Count a refused line; forged ones may give any number of reasons."""
-        is_listed = reason in self.refused or len(self.refused) < _REASONS
-        self.refused[reason if is_listed else "other reasons"] += 1
-
 
 @dataclass(frozen=True)
 class Importer:
@@ -96,7 +91,9 @@ class Importer:
                 except ValueError as error:
                     is_event_error = isinstance(error, EventError)  # others may quote what is private
                     reason = str(error) if is_event_error else "holds a value that cannot be read"
-                    summary.refuse(reason)
+                    # forged lines may give any number of reasons
+                    is_listed = reason in summary.refused or len(summary.refused) < _REASONS
+                    summary.refused[reason if is_listed else "other reasons"] += 1
                     yield RejectedLine(path.name, number, reason)
             new = self.store.add(events, self.now)
             summary.new += new

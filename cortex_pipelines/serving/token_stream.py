@@ -95,13 +95,12 @@ _HALF = "\N{REPLACEMENT CHARACTER}"
 class _PlacedToken:
     """A token with its position in characters.
 
-    ``until`` is the end of the last character that it is part of: after ``end`` for a token that ends
-    within a character. ``state`` is that of the decoder before its bytes.
+    ``until`` is the end of the last character that it is part of: after that of its text for a token that
+    ends within a character. ``state`` is that of the decoder before its bytes.
     """
 
     token: GeneratedToken
     start: int
-    end: int
     until: int
     state: tuple[bytes, int]
 
@@ -183,8 +182,8 @@ class StreamedAnswer:
     def _append(self, token: GeneratedToken, text: str, state: tuple[bytes, int], half: bool) -> None:
         start = len(self._decoded_text)
         self._decoded_text += text
-        end = len(self._decoded_text)
-        self._unsent.append(_PlacedToken(replace(token, text=text), start, end, end + half, state))
+        until = len(self._decoded_text) + half
+        self._unsent.append(_PlacedToken(replace(token, text=text), start, until, state))
 
     def _forget_half(self) -> None:
         """Replace the bytes of an invalid character by those of its text."""
@@ -267,4 +266,4 @@ def _shorten(placed_token: _PlacedToken, limit: int) -> _PlacedToken:
         for top in placed_token.token.top
     )
     token = replace(placed_token.token, text=text, raw=raw, top=tops)
-    return replace(placed_token, token=token, end=limit, until=limit)
+    return replace(placed_token, token=token, until=limit)

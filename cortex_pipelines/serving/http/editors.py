@@ -38,8 +38,6 @@ _ENDINGS = {"stop": "eos", "length": "limit", "cancelled": "limit"}
 
 
 class ExtraFile(Form):
-    """Code from another file, sent by the editor."""
-
     text: LongText = ""
     filename: LongText = ""
 
@@ -242,15 +240,11 @@ Number = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class CodeSnippet(Form):
-    """Code from another file, sent by the agent."""
-
     filepath: LongText = ""
     body: LongText = ""
 
 
 class CursorContext(Form):
-    """Code around the cursor."""
-
     prefix: LongText
     suffix: LongText | None = None
     filepath: LongText | None = None

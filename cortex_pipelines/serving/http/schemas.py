@@ -56,8 +56,6 @@ class OpenAIForm(Form):
 
 
 class StreamOptions(OpenAIForm):
-    """Options of a stream."""
-
     api_fields = FIELDS["stream_options"]
     include_usage: bool | None = None
 
@@ -130,15 +128,11 @@ class CompletionForm(Generation):
 
 
 class TextPart(Form):
-    """A part of a message."""
-
     type: Literal["text"]
     text: LongText
 
 
 class RefusalPart(Form):
-    """A refusal in an earlier answer."""
-
     type: Literal["refusal"]
     refusal: LongText
 
@@ -148,8 +142,6 @@ class RefusalPart(Form):
 
 
 class FunctionCall(Form):
-    """A call of a function in an earlier answer."""
-
     name: ShortText
     arguments: LongText
 

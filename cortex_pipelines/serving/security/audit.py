@@ -158,7 +158,7 @@ def _redact_lines(lines: Iterator[bytes], is_subject: Callable[[str], bool]) -> 
         previous = _link(entry, line)
         if torn or is_subject(entry.get("key", "")):
             remaining_fields = {key: value for key, value in entry.items() if key not in _PERSONAL}
-            line = _encoded({**remaining_fields, "redacted": name, "was": previous})
+            line = json.dumps({**remaining_fields, "redacted": name, "was": previous}, sort_keys=True).encode()
             hashes.append(_hash(line))
         torn = False
         yield line
@@ -169,11 +169,7 @@ def _redact_lines(lines: Iterator[bytes], is_subject: Callable[[str], bool]) -> 
 
 def _line(entry: Mapping[str, Any], previous: str) -> bytes:
     timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return _encoded({"at": timestamp, **entry, "previous": previous})
-
-
-def _encoded(entry: Mapping[str, Any]) -> bytes:
-    return json.dumps(entry, sort_keys=True).encode()
+    return json.dumps({"at": timestamp, **entry, "previous": previous}, sort_keys=True).encode()
 
 
 def _link(entry: Mapping[str, Any], line: bytes) -> str:
