@@ -240,8 +240,8 @@ LARGEST_BODY = 4 * 2**20
 
 
 @dataclass
-class BodyLimit:
-    """Rejects bodies that are too large, with or without a content-length."""
+class RequestReader:
+    """Rejects bodies that are too large, and applies the headers ``x-cortex-cache: no`` and ``x-cortex-user``."""
 
     app: ASGIApp
 
@@ -249,9 +249,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
         messages: list[Message] = []
-        size = int(length) if length.isdigit() else 0
+        size = int(length) if length.isdecimal() else 0
         while size <= LARGEST_BODY:
             message = await receive()
             messages.append(message)
@@ -269,23 +270,12 @@ class BodyLimit:
         async def replay() -> Message:
             return next(pending_messages, None) or await receive()
 
-        await self.app(scope, replay, send)
-
-
-@dataclass
-class RequestOptions:
-    """Applies the request headers ``x-cortex-cache: no`` and ``x-cortex-user``."""
-
-    app: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         with ExitStack() as options:
             if headers.get(CACHE, "").lower() == "no":
                 options.enter_context(cache_disabled())
             if user := headers.get(USER):
                 options.enter_context(answering_user(user))
-            await self.app(scope, receive, send)
+            await self.app(scope, replay, send)
 
 
 REQUESTS = logging.getLogger("cortex_pipelines.requests")

@@ -15,9 +15,8 @@ from cortex_pipelines.serving.http.answers import add_error_handlers
 from cortex_pipelines.serving.http.authentication import (
     AuditMiddleware,
     Authenticator,
-    BodyLimit,
     RequestObserver,
-    RequestOptions,
+    RequestReader,
     hosts_of,
     is_loopback,
     log_requests,
@@ -78,8 +77,7 @@ def create_app(
         app.include_router(router)
     app.router.routes.extend(agent_routes)
 
-    app.add_middleware(BodyLimit)
-    app.add_middleware(RequestOptions)
+    app.add_middleware(RequestReader)
     if authenticator is not None:
         app.add_middleware(AuditMiddleware, authenticator=authenticator)
     if origins := gateway.settings.origins:
