@@ -12,7 +12,7 @@ from typing import Any, Literal
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.project_names import ENCODER, ROUTER
 from cortex_pipelines.prompts.templates import Templates, package_templates
-from cortex_pipelines.release.answering import Condition, Release
+from cortex_pipelines.release.answering import Condition, Release, shows_context
 from cortex_pipelines.release.experiments.plan import Arm, ExperimentSpec
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.security.access import Principal, current_principal
@@ -170,29 +170,16 @@ class CatalogueSource:
 
 def with_ways(served: ServedModel, index: str | None, examples: Path | None) -> ServedModel:
     """A served model with its variants under every condition; ``index`` is DVC's hash of the examples."""
-    conditions: dict[Condition, tuple[bool, bool]] = {
-        "base": (False, False),
-        "context": (False, True),
-        "adapter": (True, False),
-        "both": (True, True),
-    }
-    has_adapter, has_examples = served.release.adapter is not None, index is not None and examples is not None
-    by_way = {
-        way: replace(
-            served,
-            release=replace(
-                served.release,
-                way=way,
-                adapter=served.release.adapter if adapted else None,
-                index=index if context else None,
-            ),
-            adapter=served.adapter if adapted else None,
-            examples=examples if context else None,
-            notice="",
-        )
-        for way, (adapted, context) in conditions.items()
-        if has_adapter >= adapted and has_examples >= context
-    }
+    by_way: dict[Condition, ServedModel] = {}
+    conditions: tuple[Condition, ...] = ("base", "context", "adapter", "both")
+    for way in conditions:
+        adapter = served.release.adapter if way in ("adapter", "both") else None
+        context = (index, examples) if shows_context(way) else (None, None)
+        if (way in ("adapter", "both") and adapter is None) or (shows_context(way) and None in context):
+            continue
+        release = replace(served.release, way=way, adapter=adapter, index=context[0])
+        files = served.adapter if adapter else None
+        by_way[way] = replace(served, release=release, adapter=files, examples=context[1], notice="")
     return replace(served, by_way=by_way)
 
 
