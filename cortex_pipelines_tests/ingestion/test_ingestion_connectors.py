@@ -204,29 +204,32 @@ def test_a_database_that_is_not_there_is_said_and_not_made(tmp_path: Path, monke
     assert not (tmp_path / "trakcer.db").exists()
 
 
-def test_columns_without_a_type_are_read_without_a_word(tmp_path: Path, monkeypatch, take, capfd) -> None:
-    table = "CREATE TABLE tickets (number, subject); INSERT INTO tickets VALUES (7, 'Vouchers');"
-    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "untyped.db", table))
-    columns = {"id": "number", "title": "subject"}
-    assert take({**SQL, "tables": {"tickets": {"rows": "issues", "columns": columns}}})
+@pytest.fixture
+def tickets(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> Callable[..., Any]:
+    """Take the issues of a table ``tickets`` that statements make."""
+
+    def pins(statements: str, **columns: str) -> Any:
+        monkeypatch.setenv("TRACKER_URL", database(tmp_path / "other.db", statements))
+        return take({**SQL, "tables": {"tickets": {"rows": "issues", "columns": columns}}}).pins
+
+    return pins
+
+
+def test_columns_without_a_type_are_read_without_a_word(tickets, capfd: pytest.CaptureFixture[str]) -> None:
+    sql = "CREATE TABLE tickets (number, subject); INSERT INTO tickets VALUES (7, 'Vouchers');"
+    assert tickets(sql, id="number", title="subject")
     assert "WARNING" not in capfd.readouterr().err
 
 
-def test_a_column_that_is_not_named_is_not_asked_for(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
-    table = (
-        "CREATE TABLE tickets (id INTEGER, title TEXT, closed TIMESTAMP);"
-        "INSERT INTO tickets VALUES (7, 'Vouchers', 'never');"
-    )
-    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "dates.db", table))
-    (pin,) = take({**SQL, "tables": {"tickets": {"rows": "issues"}}}).pins
+def test_a_column_that_is_not_named_is_not_asked_for(tickets) -> None:
+    sql = "CREATE TABLE tickets (id INTEGER, title TEXT, closed TIMESTAMP);"
+    (pin,) = tickets(sql + "INSERT INTO tickets VALUES (7, 'Vouchers', 'never');")
     assert pin["rows"] == 1
 
 
-def test_bytes_are_said_to_need_a_view(tmp_path: Path, monkeypatch, take: Callable[..., Any]) -> None:
-    table = "CREATE TABLE tickets (id INTEGER, title BLOB); INSERT INTO tickets VALUES (7, x'41');"
-    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "bytes.db", table))
+def test_bytes_are_said_to_need_a_view(tickets) -> None:
     with pytest.raises(SourceError, match="but bytes; name a view that casts it, or another one"):
-        take({**SQL, "tables": {"tickets": {"rows": "issues"}}})
+        tickets("CREATE TABLE tickets (id INTEGER, title BLOB); INSERT INTO tickets VALUES (7, x'41');")
 
 
 def test_a_table_without_rows_is_told(forge: Forge, take: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -244,11 +247,12 @@ def test_what_an_interface_lacks_is_said_in_a_sentence(forge: Forge, take: Calla
     with pytest.raises(SourceError, match="no resource remarks; available: comments, issues"):
         take({**REST, "tables": {"remarks": {"rows": "reviews"}}})
     forge.pages["issues"] = [{**ISSUES[0], "title": ["a"]}]
+    issues = {**REST, "tables": {"issues": REST["tables"]["issues"]}}
     with pytest.raises(SourceError, match=r"issues\.title holds no text or number but list"):
-        take({**REST, "tables": {"issues": REST["tables"]["issues"]}})
+        take(issues)
     del forge.pages["issues"]
     with pytest.raises(SourceError, match=r"issues cannot be read .*404"):
-        take({**REST, "tables": {"issues": REST["tables"]["issues"]}})
+        take(issues)
     client = {**REST["rest"]["client"], "paginator": {"type": "nonsense"}}
     with pytest.raises(SourceError, match="rest cannot be read"):
         take({**REST, "rest": {**REST["rest"], "client": client}})

@@ -9,6 +9,9 @@ import pytest
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import stream
 from cortex_pipelines.ingestion.git.history import walk_history
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 GIT = {"git": "repository", "ref": "main"}
 
@@ -82,11 +85,10 @@ def test_odd_but_harmless_names_are_read(repository: Any, read: Any) -> None:
 
 def test_variables_of_an_outer_git_do_not_lead_astray(repository: Any, read: Any, monkeypatch) -> None:
     repository.commit({"a.py": "a = 1\n"})
-    monkeypatch.setenv("GIT_DIR", "/nonexistent")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent")
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.bare")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "nonsense")
+    for name in ("GIT_DIR", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    for name, value in (("COUNT", "1"), ("KEY_0", "core.bare"), ("VALUE_0", "nonsense")):
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
     assert list(read(GIT).texts) == ["a.py"]
 
 
@@ -179,16 +181,7 @@ def test_a_damaged_mirror_is_an_error_not_a_shorter_table(tmp_path, repository, 
         read_pinned(pinned)
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({"git": "nowhere", "ref": "main"}, "no repository at"),
-        ({"git": "plain", "ref": "main"}, "cannot be fetched"),
-        ({"git": "repository", "ref": "nobranch"}, "no branch, tag or commit 'nobranch'.*main"),
-        ({"git": "repository", "ref": "0123456789abcdef"}, "no branch, tag or commit"),
-        ({"git": "http://127.0.0.1:9/a.git", "ref": "main"}, "cannot be fetched.*network"),
-    ],
-)
+@pytest.mark.parametrize(("source", "words"), CASES["what_cannot_be_taken_is_said"])
 def test_what_cannot_be_taken_is_said(tmp_path: Path, repository: Any, take: Any, source, words: str) -> None:
     repository.commit({"a.py": "a = 1\n"})
     (tmp_path / "plain").mkdir()
@@ -196,13 +189,10 @@ def test_what_cannot_be_taken_is_said(tmp_path: Path, repository: Any, take: Any
         take(source)
 
 
-def test_a_password_is_in_no_error(take: Any) -> None:
+def test_a_password_is_in_no_error_and_an_empty_repository_is_said_to_be_empty(repository: Any, take: Any) -> None:
     with pytest.raises(SourceError) as caught:
         take({"git": "http://me:hunter2@127.0.0.1:9/a.git", "ref": "main"})
     assert "hunter2" not in str(caught.value)
-
-
-def test_an_empty_repository_is_said_to_be_empty(repository: Any, take: Any) -> None:
     with pytest.raises(SourceError, match="no commits yet"):
         take(GIT)
 

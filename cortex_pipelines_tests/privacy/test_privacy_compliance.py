@@ -95,8 +95,7 @@ def test_training_on_files_without_a_licence_is_not_compliant(settings: PrivacyS
     report = check_compliance(unlicensed, commits(), redactions(), skipped(), "demo", settings)
     assert report["compliant"] is False
     assert report["problems"][0].startswith("2 files without a licence may be trained on")
-    page = report_page(report)
-    assert "2 files without a licence" in page
+    assert "2 files without a licence" in report_page(report)
 
 
 def test_logs_are_compliant_by_what_they_hold(settings: PrivacySettings) -> None:
@@ -116,9 +115,8 @@ def test_the_page_escapes_and_shows_empty_tables(settings: PrivacySettings) -> N
     page = report_page(check_compliance(files(), commits(), redactions(), skipped(), "demo", settings))
     assert "&lt;c&gt;.py" in page
     assert "<c>" not in page
-    empty = check_compliance(
-        files().clear(), commits().clear(), redactions().clear(), skipped().clear(), "none", settings
-    )
+    nothing = [frame.clear() for frame in (files(), commits(), redactions(), skipped())]
+    empty = check_compliance(*nothing, "none", settings)
     assert report_page(empty).count("<p>None.</p>") == 5
 
 
@@ -133,12 +131,9 @@ def test_a_tombstone_covers_what_all_its_fields_name(stone: dict[str, str], cove
 
 
 def test_only_a_whole_source_is_covered_where_no_path_is_asked_for(settings: PrivacySettings) -> None:
-    path = settings.model_copy(update={"forgotten": (Tombstone.model_validate({**STONE, "path": "**"}),)})
-    with_tombstone = settings.model_copy(
-        update={"forgotten": (Tombstone.model_validate({**STONE, "source": "git:a"}),)}
-    )
-    assert not is_forgotten(path, "demo", "git:a")
-    assert is_forgotten(with_tombstone, "demo", "git:a")
+    for field, value, covered in (("path", "**", False), ("source", "git:a", True)):
+        stones = (Tombstone.model_validate({**STONE, field: value}),)
+        assert is_forgotten(settings.model_copy(update={"forgotten": stones}), "demo", "git:a") is covered
     assert not is_forgotten(settings, "demo", "git:a", "a.py", "0a1b")
 
 
