@@ -122,14 +122,7 @@ def test_several_texts_hold_together() -> None:
     assert licence_of_text(both) == "Apache-2.0 AND MIT"
 
 
-@pytest.mark.parametrize(
-    "terms",
-    [
-        "The Software shall be used for Good, not Evil.",
-        "“Commons Clause” License Condition v1.0",
-        "For non-commercial use only.",
-    ],
-)
+@pytest.mark.parametrize("terms", CASES["terms_that_take_permissions_back_are_seen"])
 def test_terms_that_take_permissions_back_are_seen(terms: str) -> None:
     licence = licence_of_text(text_of("MIT") + "\n" + terms)
     assert licence == f"{RESTRICTED} AND MIT" or licence == f"MIT AND {RESTRICTED}"
@@ -141,12 +134,7 @@ def test_a_licence_file_may_say_little(text: str, expected: str | None) -> None:
     assert licence_of_text(text) == expected
 
 
-GNU_NOTICE = """\
-# This program is free software: you can redistribute it and/or modify
-# it under the terms of the GNU {} as published by
-# the Free Software Foundation, either version {} of the License, or
-# (at your option) any later version.
-"""
+GNU_NOTICE = CASES["GNU_NOTICE"]
 
 
 @pytest.mark.parametrize(("head", "expected"), CASES["a_header_says_what_its_file_is_under"])

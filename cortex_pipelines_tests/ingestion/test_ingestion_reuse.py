@@ -14,19 +14,9 @@ CASES = load_cases(__file__)
 
 
 TOML = CASES["TOML"]
-INNER = """version = 1
-[[annotations]]
-path = "*.py"
-SPDX-License-Identifier = "GPL-3.0-only"
-"""
+INNER = CASES["INNER"]
 _PLAIN = {"**": ".*", "*": "[^/]*", ".": "[.]"}
-DEP5 = """Format: machine-readable copyright 1.0
-
-Files: doc/*
-       src/?.c
-Copyright: someone
-License: CC-BY-4.0
-"""
+DEP5 = CASES["DEP5"]
 
 
 @pytest.mark.parametrize(("path", "header", "expected"), CASES["the_nearest_annotation_holds"])

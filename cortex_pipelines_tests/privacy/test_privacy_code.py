@@ -74,14 +74,7 @@ def test_escapes_belong_to_the_span(escaped: str, settings: PrivacySettings) -> 
     assert secrets_in("a.py", f'api_key = str("{escaped}")', settings) == [escaped]
 
 
-@pytest.mark.parametrize(
-    ("path", "filler", "form"),
-    [
-        ("a.py", "def f(x):\n    return [x, 'a']\n\n\n", '\n\napi_key: Final[str] = "{}"\n'),
-        ("a.js", "function f(x){return [x,'a']};", ';const q={{apiKey:await g("{}")}};'),
-        ("A.java", "  int f(int x) { return x; }\n", '  Optional<String> token = Optional.of("{}");\n'),
-    ],
-)
+@pytest.mark.parametrize(("path", "filler", "form"), CASES["far_from_the_beginning_of_a_large_text"])
 def test_far_from_the_beginning_of_a_large_text(path: str, filler: str, form: str, settings: PrivacySettings) -> None:
     text = filler * 1_000 + form.format(_DRAWN) + filler * 1_000
     assert secrets_in(path, text, settings) == [_DRAWN]

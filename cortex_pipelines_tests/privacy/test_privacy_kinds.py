@@ -41,14 +41,7 @@ def test_every_literal_of_a_split_secret_is_found(settings: PrivacySettings) -> 
     assert secrets_in("a.js", text, settings) == parts
 
 
-@pytest.mark.parametrize(
-    ("path", "form"),
-    [
-        ("key.yaml", "private_key: |\n  {}\nnext: 1\n"),
-        ("key.py", 'PRIVATE_KEY = """\n{}\n"""\n'),
-        ("key.js", "const privateKey = `\n{}`\n"),
-    ],
-)
+@pytest.mark.parametrize(("path", "form"), CASES["every_line_of_a_key_without_a_frame_is_found"])
 def test_every_line_of_a_key_without_a_frame_is_found(path: str, form: str, settings: PrivacySettings) -> None:
     digests = (hashlib.sha384(str(number).encode()).digest() for number in range(4))
     lines = [base64.b64encode(digest).decode() for digest in digests]
