@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.privacy.folder import scan_path
+from cortex_pipelines.privacy.detect.scanning import scan_path
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = Path(".ci") / "leaks.allowed"

@@ -18,7 +18,7 @@ from benchmarks.workspace import Workspace
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.extraction.folder import extract_path
-from cortex_pipelines.privacy.folder import scan_path
+from cortex_pipelines.privacy.detect.scanning import scan_path
 from cortex_pipelines.versioning.project import find_root
 
 MEGABYTES = 4.0

@@ -85,7 +85,7 @@ def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.Data
 
     import polars as pl
 
-    from cortex_pipelines.privacy.folder import scan_path
+    from cortex_pipelines.privacy.detect.scanning import scan_path
 
     scans = scan_path(Path(path), load_parameters(folder).privacy)
     rows = [{"path": scan.path, **asdict(finding)} for scan in scans for finding in scan.findings]

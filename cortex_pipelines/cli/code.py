@@ -114,7 +114,7 @@ def refactorings(before: Path, after: Path | None, commit: str | None, as_json: 
 def scan(path: Path, as_json: bool) -> None:
     """Locate secrets and personal data in PATH, a file or folder, without showing them."""
     from cortex_pipelines.api import load_parameters
-    from cortex_pipelines.privacy.folder import scan_path
+    from cortex_pipelines.privacy.detect.scanning import scan_path
 
     scans = list(scan_path(path, load_parameters().privacy))
     findings = [(file.path, finding) for file in scans for finding in file.findings]

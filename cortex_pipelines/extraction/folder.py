@@ -12,7 +12,7 @@ import polars as pl
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import Extraction, extract
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.privacy.folder import files_below
+from cortex_pipelines.privacy.detect.scanning import files_below
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import PARSED
 

@@ -110,7 +110,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.extraction.architecture.build import architecture_facts
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.extraction.units import extract
-    from cortex_pipelines.privacy.folder import scan_path
+    from cortex_pipelines.privacy.detect.scanning import scan_path
     from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
     from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
 

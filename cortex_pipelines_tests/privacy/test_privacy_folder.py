@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from cortex_pipelines import api
 from cortex_pipelines.cli.code import scan
-from cortex_pipelines.privacy.folder import scan_path
+from cortex_pipelines.privacy.detect.scanning import scan_path
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 _SECRET = "kT9x2QvLw8Zr4Ns6"

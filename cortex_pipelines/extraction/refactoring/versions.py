@@ -8,7 +8,7 @@ from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import records, run_git, stream
-from cortex_pipelines.privacy.folder import files_below
+from cortex_pipelines.privacy.detect.scanning import files_below
 from cortex_pipelines.syntax.grammars import PARSED
 
 Version = dict[str, str]

@@ -134,7 +134,7 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
                 yield limits.skip(clean_member_name(member.name), *reason, member.size)
                 return
             if member.type != tarfile.DIRTYPE:
-                yield _entry(archive, member, limits)
+                yield _member(archive, member, limits)
             if limits.full:
                 return
         # the end is a block of zeros; anything else is a damaged header or the end of the file
@@ -144,7 +144,7 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
             pass
 
 
-def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimits) -> File | SkippedFile:
+def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimits) -> File | SkippedFile:
     name = clean_member_name(member.name)
     if member.type in _LINKS:
         return limits.skip(name, "link", "a symbolic or hard link")

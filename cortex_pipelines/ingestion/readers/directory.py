@@ -26,7 +26,7 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
     """Every file in the order of its paths. Raises, after the last one, if the content is not the pinned one."""
     digest = hashlib.sha256()
     for path in _walk(folder):
-        entry = None if limits.full else _entry(folder, path, limits)
+        entry = None if limits.full else _read_entry(folder, path, limits)
         # what was read is what is hashed, even while somebody edits the folder
         digest.update(_fingerprint(folder, path, entry.data if isinstance(entry, File) else None))
         if entry:
@@ -76,7 +76,7 @@ def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
     return b"%d %s %s %s\n" % (len(name), name, kind, content.hexdigest().encode())
 
 
-def _entry(folder: Path, path: str, limits: SourceLimits) -> File | SkippedFile:
+def _read_entry(folder: Path, path: str, limits: SourceLimits) -> File | SkippedFile:
     full_path = folder / path
     facts = full_path.lstat()
     if stat.S_ISLNK(facts.st_mode):

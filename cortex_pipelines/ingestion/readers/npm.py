@@ -20,8 +20,8 @@ from cortex_pipelines.ingestion.project_sources import NpmSource
 from cortex_pipelines.ingestion.readers.archives import read_archive
 from cortex_pipelines.ingestion.readers.pypi import below_top
 
-_TIMEOUT_SECONDS = 300
-_OPTIONS = (
+_NPM_TIMEOUT_SECONDS = 300
+_NPM_OPTIONS = (
     *("--json", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
     *("--loglevel=error", "--logs-max=0", "--prefer-online", "--workspaces=false"),
     "--fetch-retry-mintimeout=500",
@@ -71,11 +71,11 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError(f"{source.label}: npm is not installed; install it (for example `apt install npm`)")
-    command = [npm, *arguments, *_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
+    command = [npm, *arguments, *_NPM_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
     try:
         # a list of arguments, its package checked in sources.py; no shell
         process = subprocess.run(  # nosec B603
-            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS
+            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_NPM_TIMEOUT_SECONDS
         )
         answer = json.loads(process.stdout or b"null")
     except (subprocess.TimeoutExpired, ValueError) as error:

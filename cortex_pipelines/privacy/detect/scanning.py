@@ -1,9 +1,11 @@
 """Scan a text for secrets and personal data."""
 
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 from cortex_pipelines.privacy.detect.code.values import code_values, outside_syntax
 from cortex_pipelines.privacy.detect.context import is_code
@@ -11,8 +13,7 @@ from cortex_pipelines.privacy.detect.findings import SECRET, Finding, Span, find
 from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.rules.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.rules.author_names import author_names
-from cortex_pipelines.privacy.detect.rules.commands import commanded_secrets, stated_secrets
-from cortex_pipelines.privacy.detect.rules.credentials import placed_secrets
+from cortex_pipelines.privacy.detect.rules.credentials import commanded_secrets, placed_secrets, stated_secrets
 from cortex_pipelines.privacy.detect.rules.personal import personal_data
 from cortex_pipelines.privacy.detect.settings.values import fenced_values, settings_values
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText
@@ -63,3 +64,53 @@ def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:
     if PLACEHOLDER.search(value) or (span.category == SECRET and is_example(value)):
         return True
     return any(re.fullmatch(pattern, value) for pattern in settings.allowed)
+
+
+_HEAD_BYTES = 8192
+_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """Findings in one file, in the order of its text, or the reason why it was not read."""
+
+    path: str
+    findings: tuple[Finding, ...]
+    skipped: str = ""
+
+
+def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
+    """Scan a file, or all files of a folder in path order.
+
+    Folders of version control and links are ignored; a binary file is reported as skipped.
+    Text that is not UTF-8 is read with replacement characters.
+
+    Raises:
+        FileNotFoundError: the path does not exist.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
+    for file in files_below(path):
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            yield FileScan(name, (), f"cannot be read: {error.strerror}")
+            continue
+        encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+        if encoding is None and b"\0" in data[:_HEAD_BYTES]:
+            yield FileScan(name, (), "binary")
+        else:
+            yield FileScan(name, tuple(scan_text(data.decode(encoding or "utf-8", "replace"), name, settings)))
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """The files of a folder in path order, or a file; without links and version control."""
+    if path.is_file():
+        yield path
+        return
+    for root, folders, names in os.walk(path):
+        folders[:] = sorted(set(folders) - {".git", ".hg", ".svn"})
+        for file in (Path(root) / name for name in sorted(names)):
+            if file.is_file() and not file.is_symlink():
+                yield file

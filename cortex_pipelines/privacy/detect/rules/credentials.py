@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.names import STRONG, suspicion
 from cortex_pipelines.privacy.detect.text.indexed_text import IndexedText, longest_word
 from cortex_pipelines.privacy.detect.tokens.formats import decoded
 from cortex_pipelines.privacy.detect.values import is_default, is_password, is_reference, is_sample, is_strong_secret
@@ -125,3 +126,120 @@ def _end_of_material(text: str, start: int, limit: int) -> int:
         elif line.strip() and end > start:
             break
     return min(end, limit)
+
+
+_VALUE = r"""(?:"([^"\n]{4,80})"|'([^'\n]{4,80})'|([^\s"'`|;&<>\\]{4,80}))"""
+_REST = r"[^\n|;&]{0,160}?"
+_COMMANDS: tuple[tuple[str, str], ...] = (
+    ("sshpass", rf"\bsshpass\s+(?:-e\s+)?-p\s*{_VALUE}"),
+    ("mysql", rf"\b(?:mysql|mysqldump|mysqladmin|mariadb)\b{_REST}\s-p{_VALUE}"),
+    ("login", rf"\b(?:docker|podman|helm|az|oc|buildah|skopeo)\b{_REST}\blogin\b{_REST}\s-p\s+{_VALUE}"),
+    ("smb", rf"\bsmb\w{{1,12}}\b{_REST}\s-U\s*[\"']?[\w.\\-]{{1,40}}%{_VALUE}"),
+    ("sqlplus", r"\bsqlplus\s+(?:-\w+\s+)*[\"']?\w{1,40}/([^\s@\"'/]{4,80})@"),
+    ("password 7 ", r"\bpassword 7 ([0-9A-F]{8,80})\b"),
+    ("redis-cli", rf"\bredis-cli\b{_REST}\s-a\s+{_VALUE}"),
+    ("pass:", rf"-(?:passin|passout|k)\s+[\"']?pass:{_VALUE}"),
+    ("ldap", rf"\bldap(?:search|add|modify|delete|whoami|passwd)\b{_REST}\s-w\s+{_VALUE}"),
+    ("htpasswd", rf"\bhtpasswd\s+(?:-\w+\s+)*-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+{_VALUE}"),
+    ("sudo", rf"\becho\s+(?:-\w+\s+)?{_VALUE}\s*\|\s*sudo\s+(?:-\w+\s+)*-S"),
+    ("--password-stdin", rf"\becho\s+(?:-\w+\s+)?{_VALUE}\s*\|[^\n|]{{0,80}}--password-stdin"),
+    ("chpasswd", r"\becho\s+(?:-\w+\s+)?[\"']?[\w.-]{1,40}:([^\s\"'|]{4,80})[\"']?\s*\|\s*(?:sudo\s+)?chpasswd"),
+    ("ConvertTo-SecureString", rf"ConvertTo-SecureString\s+(?:-\w+\s+)?{_VALUE}"),
+    ("net use", rf"\bnet\s+use\s+(?:\w:\s+)?\\\\\S+\s+(?!/){_VALUE}"),
+    ("auth-user-pass", r"<auth-user-pass>\s*\n\S+\n(\S{4,80})"),
+    ("login", rf"\blogin[ \t]+\S{{1,80}}\s+password[ \t]+{_VALUE}"),
+)
+_COMPILED = tuple((mark, longest_word(mark), re.compile(pattern)) for mark, pattern in _COMMANDS)
+_PGPASS = re.compile(r"(?m)^[^\s:#]{1,80}:(?:\d{1,5}|\*):[^\s:]{1,60}:[^\s:]{1,60}:(\S{4,80})$")
+_CRYPT = re.compile(r"(?m)^[\w.@-]{1,60}:([./0-9A-Za-z]{13})$")
+_ONE_VALUE = re.compile(r"\s*([A-Za-z0-9+/=_-]{20,200})\s*")
+_LONGEST_FILE = 300
+_WHOLE = re.compile(r"(?i)\.key$|secret|token|passw|credential")
+
+
+def commanded_secrets(indexed: IndexedText, path: str) -> Iterator[Span]:
+    """Passwords on command lines, and in files whose name announces them."""
+    text = indexed.text
+    for mark, word, pattern in _COMPILED:
+        if word in indexed.vocabulary and mark in text:
+            yield from _secret_arguments(pattern, text)
+    name = path.rpartition("/")[2].lower()
+    if "pgpass" in name:
+        yield from _secret_arguments(_PGPASS, text)
+    for match in _CRYPT.finditer(text) if "htpasswd" in name else ():
+        yield Span(*match.span(1), SECRET, "password-hash", "medium")
+    only_value = _ONE_VALUE.fullmatch(text) if len(text) <= _LONGEST_FILE and _WHOLE.search(name) else None
+    if only_value and is_strong_secret(only_value[1]) and not is_sample(only_value[1]):
+        yield Span(*only_value.span(1), SECRET, "assigned-secret", "high")
+
+
+def _secret_arguments(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    for match in pattern.finditer(text):
+        if _may_be(match[match.lastindex or 0]):
+            yield Span(*match.span(match.lastindex or 0), SECRET, "command-password", "high")
+
+
+def _may_be(value: str) -> bool:
+    return not (is_reference(value) or is_sample(value) or is_default(value))
+
+
+# Matched against the text in lower case: a pattern that begins with a word is fast.
+_QUOTED = r"""(?:n?\\?'([^'\n\\]{4,120})\\?'|\\?"([^"\n\\]{4,120})\\?")"""
+_IDENTIFIED = re.compile(
+    r"identified\s{1,9}(?:with\s{1,9}\S{1,60}\s{1,9})?(?:by|as)\s{1,9}(?:password\s{1,9})?"
+    rf"(?:{_QUOTED}|([\w!#$%^*-]{{6,80}})(?![\w.\[]))"
+)
+_PASSWORD = re.compile(rf"password\s{{0,9}}(?:=\s{{0,9}}|\(\s{{0,9}})?{_QUOTED}")
+_ACCOUNT = re.compile(
+    r"(?:create|alter|grant)\s{1,9}(?:user|role|login|group|[\w, ]{2,60}\bto)\s[^;]{0,200}\Z"
+    r"|set\s{1,9}password\s[^;\n]{0,80}\Z"
+)
+_BEFORE = 300
+_INSERT = re.compile(
+    r"insert\s{1,9}(?:ignore\s{1,9})?into\s{1,9}[\w.`\"\[\]]{1,80}\s{0,9}\(([^()]{1,1000})\)"
+    r"\s{0,40}values\s{0,40}"
+)
+_ROW = re.compile(r"\s*,?\s*\(")
+_CELL = re.compile(r"\s*(?:N?'((?:[^'\\\n]|\\.|'')*+)'|\"((?:[^\"\\\n]|\\.)*+)\"|([^,()'\"\n]*+(?:\([^()\n]*+\))?))\s*")
+_MOST_ROWS = 2000
+
+
+def stated_secrets(indexed: IndexedText) -> Iterator[Span]:
+    """Passwords in statements of SQL."""
+    text, lower, vocabulary = indexed.text, indexed.lower, indexed.vocabulary
+    for pattern, word in ((_IDENTIFIED, "identified"), (_PASSWORD, "password")):
+        for match in pattern.finditer(lower) if word in vocabulary else ():
+            start, end = match.span(match.lastindex or 0)
+            is_certain = pattern is _IDENTIFIED and match[3] is None and " " not in text[start:end]
+            is_of_account = is_certain or _ACCOUNT.search(lower, max(0, match.start() - _BEFORE), match.start())
+            if is_of_account and _may_be(text[start:end]):
+                yield Span(start, end, SECRET, "sql-password", "high")
+    if "insert " in vocabulary and "values" in vocabulary:
+        for match in _INSERT.finditer(lower):
+            yield from _in_rows(text, match)
+
+
+def _in_rows(text: str, insert: re.Match[str]) -> Iterator[Span]:
+    columns = [column.strip().strip('`"[]') for column in insert[1].split(",")]
+    secret_columns = {index for index, column in enumerate(columns) if suspicion(column) == STRONG}
+    position = insert.end()
+    for _ in range(_MOST_ROWS if secret_columns else 0):
+        row = _ROW.match(text, position)
+        if row is None:
+            return
+        position = row.end()
+        for column in range(len(columns)):
+            cell = _CELL.match(text, position)
+            if cell is None:
+                return
+            position = cell.end()
+            group = cell.lastindex or 0
+            value = cell[group] if column in secret_columns and group in (1, 2) else ""
+            if len(value) >= 6 and _may_be(value) and is_password(value, quoted=True, in_data=True):
+                yield Span(*cell.span(group), SECRET, "sql-password", "high")
+            if text[position : position + 1] != ",":
+                break
+            position += 1
+        if text[position : position + 1] != ")":
+            return
+        position += 1
