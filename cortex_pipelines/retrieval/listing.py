@@ -10,7 +10,7 @@ import pathspec
 
 from cortex_pipelines.ingestion.entries import SourceError, printable, unsafe_path_reason
 from cortex_pipelines.ingestion.git.command import run_git
-from cortex_pipelines.ingestion.readers.directory import MADE_BY_TOOLS, NOT_SOURCES
+from cortex_pipelines.ingestion.readers.files import MADE_BY_TOOLS, NOT_SOURCES
 
 _IGNORE = ".gitignore"
 _REPOSITORY = ".git"  # folder of a repository, or file that says where the repository of a submodule is

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_path_reason
-from cortex_pipelines.ingestion.readers.archives import read_archive
+from cortex_pipelines.ingestion.readers.files import read_archive
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS
 

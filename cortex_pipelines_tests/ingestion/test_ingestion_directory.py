@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.readers.directory import content_hash
+from cortex_pipelines.ingestion.readers.files import content_hash
 
 PLAIN = {"directory": "plain"}
 

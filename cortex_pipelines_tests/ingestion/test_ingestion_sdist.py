@@ -15,7 +15,7 @@ import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import SdistSource
-from cortex_pipelines.ingestion.readers.pypi import fetch_sdist, pip_options
+from cortex_pipelines.ingestion.readers.packages import fetch_sdist, pip_options
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)

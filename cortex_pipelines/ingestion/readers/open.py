@@ -21,10 +21,8 @@ from cortex_pipelines.ingestion.project_sources import (
     SdistSource,
     Source,
 )
-from cortex_pipelines.ingestion.readers.archives import archive_path, read_archive
-from cortex_pipelines.ingestion.readers.directory import content_hash, read_directory
-from cortex_pipelines.ingestion.readers.npm import fetch_npm, read_npm
-from cortex_pipelines.ingestion.readers.pypi import fetch_sdist, read_sdist
+from cortex_pipelines.ingestion.readers.files import archive_path, content_hash, read_archive, read_directory
+from cortex_pipelines.ingestion.readers.packages import fetch_npm, fetch_sdist, read_npm, read_sdist
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 _Files = DirectorySource | ArchiveSource | SdistSource | NpmSource | DltSource

@@ -1,15 +1,20 @@
-"""Client for the package indexes that pip is configured for.
+"""Packages as sources: resolved, pinned by hash, read as untrusted archives; nothing of them is run or installed.
 
-unearth lists and downloads files; nothing of a package is run, as building its metadata would.
+Indexes, registry, proxies and credentials are those that pip and npm are configured for. unearth lists and downloads
+source distributions, as building their metadata would run them.
 """
 
 import ast
+import base64
 import hashlib
+import json
 import logging
 import os
+import shutil
 import ssl
 import subprocess  # nosec B404
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,11 +24,11 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from cortex_pipelines.atomic import publish, scratch_folder
-from cortex_pipelines.ingestion.cache import file_sha256
+from cortex_pipelines.atomic import atomic_file, publish, scratch_folder
+from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.entries import Entries, File, SkippedFile, SourceError, SourceLimits
-from cortex_pipelines.ingestion.project_sources import SdistSource
-from cortex_pipelines.ingestion.readers.archives import read_archive
+from cortex_pipelines.ingestion.project_sources import NpmSource, SdistSource
+from cortex_pipelines.ingestion.readers.files import read_archive
 
 _TIMEOUT_SECONDS = 30.0
 _MOST_BYTES = 1 << 30
@@ -220,3 +225,77 @@ def below_top(entries: list[File | SkippedFile]) -> Entries:
     top = folders.pop() + "/" if strip else ""
     for entry in entries:
         yield replace(entry, path=entry.path.removeprefix(top))
+
+
+_NPM_TIMEOUT_SECONDS = 300
+_NPM_OPTIONS = (
+    *("--json", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
+    *("--loglevel=error", "--logs-max=0", "--prefer-online", "--workspaces=false"),
+    "--fetch-retry-mintimeout=500",
+)
+
+
+def fetch_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
+    """Resolve a package, download its archive to the cache and return its pin. A ``.npmrc`` in ``root`` counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = f"{source.name}@{source.version}"
+        packed = _npm(source, root, cache, "pack", spec, f"--pack-destination={folder}")
+        # a list; an object by name where npm is newer
+        packages = packed.values() if isinstance(packed, dict) else packed
+        facts = next(iter(packages or ()), None)
+        files = list(Path(folder).iterdir())
+        if len(files) != 1 or not isinstance(facts, dict) or facts.get("name") != source.name:
+            raise SourceError(f"{source.label}: npm returned no archive for {spec}")
+        file = files[0]
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha512").digest()
+        integrity = "sha512-" + base64.b64encode(digest).decode()
+        if str(facts.get("integrity")) != integrity:
+            raise SourceError(
+                f"{source.label}: the archive has integrity {integrity}, npm says "
+                f"{facts.get('integrity')}; run `cortex update` again"
+            )
+        sha256 = file_sha256(file)
+        with atomic_file(cache / "downloads" / sha256, durable=False) as scratch:
+            shutil.copyfile(file, scratch)
+        return {"version": str(facts.get("version")), "file": file.name, "integrity": integrity, "sha256": sha256}
+
+
+def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceLimits) -> Entries:
+    path = root / CACHE / "downloads" / str(pin["sha256"])
+    if not path.is_file() or file_sha256(path) != pin["sha256"]:
+        exact = NpmSource(npm=f"{source.name}@{pin['version']}")
+        package = fetch_npm(exact, root, root / CACHE)
+        if package["integrity"] != pin["integrity"]:
+            raise SourceError(
+                f"{source.label}: version {pin['version']} has integrity {package['integrity']}, "
+                f"sources.lock has {pin['integrity']}; `cortex update` pins the current package"
+            )
+    return below_top(list(read_archive(path, source.label, limits)))
+
+
+def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceError(f"{source.label}: npm is not installed; install it (for example `apt install npm`)")
+    command = [npm, *arguments, *_NPM_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
+    try:
+        # a list of arguments, its package checked in sources.py; no shell
+        process = subprocess.run(  # nosec B603
+            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_NPM_TIMEOUT_SECONDS
+        )
+        answer = json.loads(process.stdout or b"null")
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise SourceError(
+            f"{source.label}: npm returned no readable output ({type(error).__name__}); check "
+            "the network and `npm config get registry`"
+        ) from error
+    if process.returncode:
+        failure = answer.get("error") if isinstance(answer, dict) else None
+        message = process.stderr.decode("utf-8", "replace").strip()[-500:] or "npm failed"
+        if isinstance(failure, dict):
+            message = f"{failure.get('code')}: {failure.get('summary')}"
+        raise SourceError(
+            f"{source.label}: {message}; check the name, the version, the network and `npm config get registry`"
+        )
+    return answer
