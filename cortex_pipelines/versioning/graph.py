@@ -53,12 +53,8 @@ class Wiring:
 class Graph:
     """Assets, pins and parameter sections, checked for consistency.
 
-    Args:
-        assets: Every asset of the path.
-        pins: Every pin.
-        sections: Name to type of the sections of the parameters that assets may ask for.
-        per_project: Those of them that may differ by project; a partitioned asset receives them as its project has
-            them.
+    Of the sections, those in ``per_project`` may differ by project: a partitioned asset gets them as its project has
+    them.
 
     Raises GraphError: a parameter names nothing known, an exact asset reads a machine one, a partitioned asset reads
     one that is made from all projects, or there is a cycle.

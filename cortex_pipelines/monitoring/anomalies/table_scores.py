@@ -57,10 +57,7 @@ class Scores:
 def score_series(values: np.ndarray, learnt: int) -> Scores:
     """Scores of a series' records, each from itself and its past.
 
-    Args:
-        values: Shape (records, metrics), in time order, without gaps.
-        learnt: Records at the beginning that are usual.
-
+    ``values`` are of shape (records, metrics), in time order and without gaps; the ``learnt`` first ones are usual.
     Raises TableError: too few records are learnt from.
     """
     if learnt < _LEAST_LEARNT:

@@ -85,12 +85,9 @@ size are rounding; nearly any other one is then at the clip."""
 class Scale:
     """Centre and spread of each metric, from the training records.
 
-    Args:
-        centre: Median.
-        spread: Half of the distance between the 16th and 84th percentile, which for a normal
-            distribution is its standard deviation; else the standard deviation. Where nothing
-            varied it is hardly more than 0, so that any movement is at the clip.
-        most: Clip, in spreads.
+    The spread is half of the distance between the 16th and 84th percentile, which for a normal distribution is its
+    standard deviation; else the standard deviation. Where nothing varied it is hardly more than 0, so that any movement
+    is at the clip, which is ``most`` spreads.
     """
 
     centre: np.ndarray

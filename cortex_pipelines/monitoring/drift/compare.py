@@ -40,11 +40,7 @@ def compare_texts(
     sees. Over five development corpora this found more than the graph as it is, kernel ridge regression, clusters, and
     maximum mean discrepancy with several bandwidths.
 
-    Args:
-        embeddings: One row a text, of length 1.
-        first: Texts in the first sample.
-        permutations: Drawn labellings; the smallest p-value is 1 / (permutations + 1).
-        seed: Of the labellings, and of the order that decides between equal neighbours.
+    ``embeddings`` has a row of length 1 for each text. The smallest p-value is 1 / (permutations + 1).
     """
     from threadpoolctl import threadpool_limits
 

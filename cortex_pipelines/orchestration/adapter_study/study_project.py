@@ -74,13 +74,9 @@ def create_study(
 ) -> Iterator[str]:
     """Create the study's project folder, or resume an existing one.
 
-    Args:
-        folder: Folder of the study.
-        selected: Names of projects in the template or the study; missing ones are added. Empty for all of the
-            template, or in an existing study, for all it has.
-        repositories: Additional projects by name: repositories with their history.
-        limits: Section and key to a value that overrides the standard profile. An existing study must have been
-            created with the same values.
+    ``selected`` names projects in the template or the study, missing ones are added; none for all of the template, or
+    all that an existing study has. ``repositories`` are additional projects. ``limits`` override the standard profile
+    by section and key; an existing study must have been created with the same.
 
     Yields a message for each step. Raises ProjectError: unknown project or folder, a repository with a name that is
     taken or not allowed, or an existing study that is damaged or has other limits.
@@ -273,12 +269,8 @@ def run_study(
     A project is evaluated and recorded in ``study.json`` as soon as its adapter and its control adapter are trained, so
     an interrupted study leaves complete results.
 
-    Args:
-        root: Folder of the study, created by ``create_study``.
-        budgets: Maximum numbers of training tokens, run one after the other; empty for the value in params.yaml.
-        report: Receives progress messages.
-        only: Names of the projects to evaluate; empty for all.
-
+    ``budgets`` are maximum numbers of training tokens, run one after the other; none for the value in params.yaml.
+    ``only`` names the projects to evaluate; none for all.
     Returns stages that ran and that failed; a failed project does not stop the others.
     """
     project, _ = open_location(root)
