@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.prompts.templates import Templates
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import model_roles, verdict_folder
 from cortex_pipelines.tracking.experiments import get_run
@@ -28,6 +27,9 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc.yaml_files import read_json
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project, ProjectError, Stage
+
+if TYPE_CHECKING:
+    from cortex_pipelines.prompts.templates import Templates
 
 CHALLENGER, CANARY, CHAMPION = "challenger", "canary", "champion"
 _ALIASES = (CHALLENGER, CANARY, CHAMPION)
@@ -206,7 +208,7 @@ def _alias(client: Any, name: str, alias: str) -> str | None:
 _TAG = "template"  # tag of a prompt's version: the template's version, which answers name, too
 
 
-def register_templates(root: Path, templates: Templates) -> dict[str, int]:
+def register_templates(root: Path, templates: "Templates") -> dict[str, int]:
     """Enter each template, those of variants too, unless its content is there already; returns the registry's number
     of each.
     """
