@@ -22,14 +22,6 @@ class RulesError(ValueError):
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """From ``single`` an expert does the task alone, below ``minimum`` it is not considered; 0 to 1."""
-
-    single: float
-    minimum: float
-
-
-@dataclass(frozen=True)
 class Keyword:
     """A word of the rules; ``plain`` is it in lower case, empty beyond ASCII."""
 
@@ -45,22 +37,6 @@ class Keyword:
 
 
 @dataclass(frozen=True)
-class Expert:
-    name: str
-    keywords: tuple[Keyword, ...]
-    boosters: tuple[Keyword, ...]
-    negatives: tuple[Keyword, ...]
-
-    def score(self, text: str) -> float:
-        """Score, 0 to 1; each further match halves the rest.
-
-        One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the usual minimum of 0.3.
-        """
-        support = _hits(self.keywords, text) + BOOSTER * (_hits(self.boosters, text) > 0) - _hits(self.negatives, text)
-        return 1.0 - float(0.5 ** max(0.0, support))
-
-
-@dataclass(frozen=True)
 class RulesDecision:
     """``master`` is None if nothing speaks for any; the scores, 0 to 1, are no probabilities."""
 
@@ -72,27 +48,35 @@ class RulesDecision:
 
 @dataclass(frozen=True)
 class Rules:
-    """``source`` are the rules as read, to be written again."""
+    """Keywords, boosters and negative indicators of each master.
 
-    experts: tuple[Expert, ...]
-    thresholds: Thresholds
-    source: Mapping[str, Any]
+    From ``single`` on a master does the task alone, below ``minimum`` it is not considered; scores, 0 to 1.
+    """
+
+    experts: Mapping[str, Sequence[Sequence[Keyword]]]
+    single: float
+    minimum: float
 
     @property
     def masters(self) -> tuple[str, ...]:
-        return tuple(expert.name for expert in self.experts)
+        return tuple(self.experts)
 
     def decide(self, text: str) -> RulesDecision:
-        scores = {expert.name: expert.score(text) for expert in self.experts}
-        ranked = sorted(scores, key=lambda name: (-scores[name], name))
-        best = scores[ranked[0]]
-        if best < self.thresholds.minimum:
-            return RulesDecision(None, best, (), scores)
-        shared = [
-            name for name in ranked[1:] if scores[name] >= self.thresholds.minimum and best - scores[name] <= CLOSE
-        ]
-        alone = best >= self.thresholds.single
-        return RulesDecision(ranked[0], best, () if alone else tuple(shared), scores)
+        """Each further match halves the rest of a score.
+
+        One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the usual minimum of 0.3.
+        """
+        lowered = text.lower() if text.isascii() else ""
+        folded = lowered or fold(text)
+        scores = {}
+        for name, lists in self.experts.items():
+            hits, boosts, denials = (sum(keyword.occurs(folded, lowered) for keyword in words) for words in lists)
+            scores[name] = 1.0 - float(0.5 ** max(0.0, hits + BOOSTER * (boosts > 0) - denials))
+        best, *others = sorted(scores, key=lambda name: (-scores[name], name))
+        if scores[best] < self.minimum:
+            return RulesDecision(None, scores[best], (), scores)
+        close = [name for name in others if scores[name] >= self.minimum and scores[best] - scores[name] <= CLOSE]
+        return RulesDecision(best, scores[best], () if scores[best] >= self.single else tuple(close), scores)
 
 
 def load_rules(path: Path) -> Rules:
@@ -113,17 +97,11 @@ def parse_rules(value: Any, name: str) -> Rules:
         limit = limits.get(key)
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
             raise RulesError(f"{name}: thresholds.{key} must be a number from 0 to 1, is {limit!r}")
-    parsed_experts = []
+    keywords = {}
     for expert in sorted(experts):
         lists = _mapping(experts, expert, name)
-        parsed_experts.append(Expert(expert, *(_patterns(lists, key, f"{name}: experts.{expert}") for key in _LISTS)))
-    return Rules(tuple(parsed_experts), Thresholds(*(float(limits[key]) for key in _THRESHOLDS)), value)
-
-
-def _hits(keywords: Sequence[Keyword], text: str) -> int:
-    lowered = text.lower() if text.isascii() else ""
-    text = lowered or fold(text)
-    return sum(keyword.occurs(text, lowered) for keyword in keywords)
+        keywords[expert] = [_patterns(lists, key, f"{name}: experts.{expert}") for key in _LISTS]
+    return Rules(keywords, *(float(limits[key]) for key in _THRESHOLDS))
 
 
 def _mapping(value: Any, key: str, name: str) -> Mapping[str, Any]:

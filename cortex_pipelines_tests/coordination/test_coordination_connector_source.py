@@ -15,16 +15,12 @@ from cortex_pipelines.coordination.logs import (
     pinned_outcomes,
     read_logs,
 )
-from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.ingestion.connected import database, declared
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.routing.logs import PARAMETERS
 
 AGENTS = declared(2)
-PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
-TABLES = LogTableSettings.model_validate(sections()["log_tables"])
 ADDRESS = "bo.miller@northgate.dev"
 
 
@@ -41,7 +37,7 @@ def pinned(root: Path, *sources: dict[str, Any]) -> CoordinationSource:
 
 def read(source: CoordinationSource, root: Path) -> Logs:
     connected = list(pinned_outcomes(source, root))
-    return read_logs(root, source.pin, source.settings, PRIVACY, connected=connected)
+    return read_logs(root, source.pin, source.settings, PARAMETERS.privacy, connected=connected)
 
 
 @pytest.fixture
@@ -64,7 +60,7 @@ def test_outcomes_of_a_database_are_rows_of_the_table(agents: Path, tmp_path: Pa
     source = pinned(tmp_path, AGENTS)
     agents.unlink()  # what is pinned is enough
     logs = read(source, tmp_path)
-    tables = build_tables(logs.events, source.settings.aliases, TABLES)
+    tables = build_tables(logs.events, source.settings.aliases, PARAMETERS.log_tables)
     rows = {row["task_id"]: row for row in tables["outcomes"].iter_rows(named=True)}
     read_rows = [(name, row["master"], row["success"]) for name, row in sorted(rows.items())]
     assert read_rows == [("t-1", "development", True), ("t-2", "security", False), ("x-4", "development", True)]

@@ -9,23 +9,14 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.data_tables import logs
 from cortex_pipelines.coordination.assets import coordination_events
-from cortex_pipelines.coordination.logs import (
-    CoordinationError,
-    CoordinationSettings,
-    CoordinationSource,
-    read_logs,
-    take_coordination_pin,
-)
+from cortex_pipelines.coordination.logs import CoordinationError, CoordinationSource, read_logs, take_coordination_pin
 from cortex_pipelines.coordination.outcome_values import UNKNOWN_WORD
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.timestamps import AMBIGUOUS
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.routing.logs import PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "coordination"
-PARAMS = sections()
-SETTINGS = CoordinationSettings.model_validate(PARAMS["coordination"])
-PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
+SETTINGS, PRIVACY = PARAMETERS.coordination, PARAMETERS.privacy
 
 
 def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:

