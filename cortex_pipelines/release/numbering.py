@@ -5,7 +5,6 @@ again.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,23 +19,11 @@ FIRST = "1.0.0"
 TASK_FORMAT = 1  # version of the prompt and answer format; increase it when callers have to change
 
 
-@dataclass(frozen=True)
-class VersionInputs:
-    """Inputs of a version as hashes: ``format`` of the data sets' names and of prompts and answers, ``method`` of
-    settings and code.
+def version_inputs(root: Path, address: str, version: str) -> dict[str, str] | None:
+    """Inputs of a model's version as hashes; None if ``dvc.lock`` has another version.
+
+    ``base``, ``format`` (names of data sets, form of prompts and answers), ``data``, ``method`` (settings and code).
     """
-
-    base: str
-    format: str
-    data: str
-    method: str
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-
-def version_inputs(root: Path, address: str, version: str) -> VersionInputs | None:
-    """Inputs of a model's version; None if ``dvc.lock`` has another version."""
     stage = _stage(root, address, version)
     if stage is None:
         return None
@@ -52,12 +39,12 @@ def version_inputs(root: Path, address: str, version: str) -> VersionInputs | No
         "settings": {"adapters.per_task": bool((params.get("adapters") or {}).get("per_task"))},
     }
     settings = {key: value for key, value in params.items() if not key.startswith("models.")}
-    return VersionInputs(
-        base=value_md5({key: pin.get("files", pin) if isinstance(pin, dict) else pin for key, pin in pins}),
-        format=value_md5(form),
-        data=value_md5(data),
-        method=value_md5({"code": code, "settings": settings}),
-    )
+    return {
+        "base": value_md5({key: pin.get("files", pin) if isinstance(pin, dict) else pin for key, pin in pins}),
+        "format": value_md5(form),
+        "data": value_md5(data),
+        "method": value_md5({"code": code, "settings": settings}),
+    }
 
 
 def inputs_of(root: Path, address: str, version: str) -> dict[str, str] | None:
@@ -78,10 +65,10 @@ def _dependencies(stage: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, s
     return {path: md5 for path, md5 in deps.items() if path not in data}, data
 
 
-def classify_change(before: Mapping[str, str] | None, current: VersionInputs | None) -> tuple[Change, str]:
+def classify_change(before: Mapping[str, str] | None, current: Mapping[str, str] | None) -> tuple[Change, str]:
     if before is None or current is None:
         return "major", "it is not known what both were made from"
-    differing = {name for name, value in current.as_dict().items() if before.get(name) != value}
+    differing = {name for name, value in current.items() if before.get(name) != value}
     if "base" in differing:
         return "major", "another base"
     if "format" in differing:

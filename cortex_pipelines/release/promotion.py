@@ -56,7 +56,6 @@ def promote(
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
     number, _ = ledger.next_number(root, model, version)
-    made_from = version_inputs(root, model.address, version)
     answering = read_release(verdict_folder(root, model))
     entry = LedgerEntry(
         **vars(act),
@@ -65,7 +64,7 @@ def promote(
         version=version,
         previous=current.champion,
         number=number,
-        made_from=made_from.as_dict() if made_from else ledger.latest(lines, version, "made_from"),
+        made_from=version_inputs(root, model.address, version) or ledger.latest(lines, version, "made_from"),
         plan=plan,
         release=answering.as_dict() if answering and answering.adapter == version else None,
         prompts=dict(prompts) if prompts else None,

@@ -62,11 +62,9 @@ def test_the_number_says_what_changed(
     value = stage()
     edit(value)
     value["outs"][0]["md5"] = "new.dir"
-    change_and_reason = classify_change(
-        before.as_dict(), version_inputs(locked(tmp_path / "now", value), STAGE, "new.dir")
-    )
-    assert change_and_reason[0] == step
-    assert words in change_and_reason[1]
+    change, reason = classify_change(before, version_inputs(locked(tmp_path / "now", value), STAGE, "new.dir"))
+    assert change == step
+    assert words in reason
 
 
 def test_a_version_that_the_lock_does_not_hold_has_no_record(tmp_path: Path) -> None:
