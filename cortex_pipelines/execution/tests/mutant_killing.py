@@ -52,15 +52,8 @@ def run_jobs(
 ) -> dict[str, Answer]:
     roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
     task = {"jobs": jobs, "roots": roots, "test_seconds": settings.test_seconds}
-    answers, trouble = _run(task, texts, settings, interpreter)
-    mutant_ids = [job["mutant_id"] for job in jobs]
-    return {job: answers.get(job, ("unknown", trouble)) for job in mutant_ids}
-
-
-def _run(
-    task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings, interpreter: Interpreter
-) -> tuple[dict[str, Answer], str]:
     limits = settings.sandbox_limits(settings.verification_seconds)
+    answers = {}
     with temporary_folder("trial") as folder:
         for path, text in {**own_metadata(texts), **texts}.items():
             if ".." not in PurePosixPath(path).parts:
@@ -73,17 +66,17 @@ def _run(
         try:
             result = sandbox.run(command, folder, limits, interpreter.variables, interpreter.readable_paths)
         except sandbox.SandboxError as error:
-            return {}, f"the sandbox failed: {error}"
-    answers = {}
+            return {job["mutant_id"]: ("unknown", f"the sandbox failed: {error}") for job in jobs}
     for line in result.stdout.decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be cut
             row = json.loads(line)
             if str(row["result"]) in ("yes", "no", "unknown"):
                 answers[str(row["mutant_id"])] = (str(row["result"]), str(row["detail"]))
-    if result.stopped:
-        return answers, f"not reached: the sandbox was stopped by its limit of {result.stopped}"
     words = result.stderr.decode(errors="replace").strip().splitlines()
-    return answers, f"the trial ended early: {words[-1] if words else result.status}"
+    trouble = f"the trial ended early: {words[-1] if words else result.status}"
+    if result.stopped:
+        trouble = f"not reached: the sandbox was stopped by its limit of {result.stopped}"
+    return {job["mutant_id"]: answers.get(job["mutant_id"], ("unknown", trouble)) for job in jobs}
 
 
 def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:

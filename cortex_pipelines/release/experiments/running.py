@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -43,10 +43,13 @@ class Assignment:
 
 
 class AnswerLog:
+    """The log of a running experiment, read up to an offset; ``ending`` is the thread that records its end."""
+
     def __init__(self, plan: ExperimentSpec, path: Path) -> None:
-        self.counts = ExperimentCounts(plan)
-        self._path = path
-        self._offset = 0
+        self.counts, self.lock = ExperimentCounts(plan), threading.Lock()
+        self.ending: threading.Thread | None = None
+        self.ended = False
+        self._path, self._offset = path, 0
 
     def add(self, line: dict[str, Any]) -> None:
         append(self._path, line)
@@ -68,20 +71,12 @@ class AnswerLog:
         return self.counts
 
 
-@dataclass
-class _Running:
-    log: AnswerLog
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    ending: threading.Thread | None = None
-    ended: bool = False
-
-
 class Experiments:
     def __init__(self, experiments: ExperimentLog, finish: Finish) -> None:
         self._experiments = experiments
         self._finish = finish
         self._lock = threading.Lock()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, AnswerLog] = {}
 
     def add(self, assignment: Assignment, answer: str, outcome: RequestOutcome, flagged: bool, seconds: float) -> None:
         """Count an answer; a failure to write is logged and does not affect the caller."""
@@ -89,7 +84,7 @@ class Experiments:
         self._append(assignment.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
 
     def vote(self, plan: ExperimentSpec, answer: str, vote: Vote) -> Arm | None:
-        counts = self._running_experiment(plan).log.counts
+        counts = self._running_experiment(plan).counts
         if answer not in counts:
             return None
         self._append(plan, {"id": answer, "vote": vote})
@@ -98,18 +93,18 @@ class Experiments:
     def metrics(self, plan: ExperimentSpec) -> dict[str, Any]:
         running = self._running_experiment(plan)
         with running.lock:
-            return running.log.read().metrics()
+            return running.read().metrics()
 
     def close(self) -> None:
         for running in list(self._running.values()):
             if running.ending is not None:
                 running.ending.join()
 
-    def _running_experiment(self, plan: ExperimentSpec) -> _Running:
+    def _running_experiment(self, plan: ExperimentSpec) -> AnswerLog:
         with self._lock:
             if plan.id not in self._running:
-                running = _Running(AnswerLog(plan, self._experiments.answers(plan)))
-                running.log.read()
+                running = AnswerLog(plan, self._experiments.answers(plan))
+                running.read()
                 self._running[plan.id] = running
             return self._running[plan.id]
 
@@ -117,17 +112,17 @@ class Experiments:
         running = self._running_experiment(plan)
         with running.lock:
             try:
-                running.log.add(line)
+                running.add(line)
             except OSError as error:
                 _LOG.error("an answer of experiment %s was not counted (%s)", plan.id, error)
                 return
-            result = None if running.ended or running.ending else running.log.counts.result()
+            result = None if running.ended or running.ending else running.counts.result()
             if result is not None:
                 running.ending = threading.Thread(target=self._end, args=(running, result), name="experiment")
                 running.ending.start()
 
-    def _end(self, running: _Running, result: ExperimentOutcome) -> None:
-        plan = running.log.counts.plan
+    def _end(self, running: AnswerLog, result: ExperimentOutcome) -> None:
+        plan = running.counts.plan
         _LOG.warning("experiment %s: %s, %s", plan.id, result.outcome, result.reason)
         try:
             self._finish(plan, result)
