@@ -37,24 +37,23 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def digests(sources: Path, surroundings: dict[str, str]) -> dict[str, str]:
+def digests(surroundings: dict[str, str], *command: str) -> dict[str, str]:
     """Each output of a process in these surroundings, by its name."""
-    listing = surroundings["LISTING"]
     result = subprocess.run(
-        [sys.executable, __file__, str(sources), listing],
+        [sys.executable, *command, surroundings["LISTING"]],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | surroundings,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == 0, f"{result.stdout[-3000:]}{result.stderr[-3000:]}"
     digests_by_name: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
     return digests_by_name
 
 
 def compare(sources: Path, pair: tuple[dict[str, str], dict[str, str]]) -> None:
-    first, other = (digests(sources, surroundings) for surroundings in pair)
+    first, other = (digests(surroundings, __file__, str(sources)) for surroundings in pair)
     assert {"units", "facts", "annotated", "injected_errors", "splits", "style"} <= first.keys()
     assert first == other
 
@@ -67,22 +66,10 @@ def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
 def projects(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """Hashes of the outputs of the same project, made in each of the surroundings."""
     work = tmp_path_factory.mktemp("projects")
-    return [whole_project(work / str(number), surroundings) for number, surroundings in enumerate(chain(*PAIRS))]
-
-
-def whole_project(folder: Path, surroundings: dict[str, str]) -> dict[str, str]:
-    """Make a tiny project in a process in these surroundings."""
-    result = subprocess.run(
-        [sys.executable, "-m", tiny.__name__, str(folder), surroundings["LISTING"]],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | surroundings,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, f"{result.stdout[-3000:]}{result.stderr[-3000:]}"
-    outputs: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
-    return outputs
+    return [
+        digests(surroundings, "-m", tiny.__name__, str(work / str(number)))
+        for number, surroundings in enumerate(chain(*PAIRS))
+    ]
 
 
 @pytest.mark.attack

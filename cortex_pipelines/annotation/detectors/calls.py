@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from tree_sitter import Node
@@ -21,105 +20,96 @@ _CONSTANT = (
 _GLUED = r"\+|%|\bf[\"']|\.format\(|\$\{|\bSprintf\(|\bformat!"
 
 
-@dataclass(frozen=True)
-class CallRule:
-    label: str
-    languages: str  # its languages, separated by blanks
-    callee: str  # regular expression for the callee's full name
-    arguments: str = ""  # regular expression that the arguments must contain
-    in_loop: bool = False  # whether it only matters in a loop
-
-
-RULES = (
-    CallRule("dynamic-code", "python", r"eval|exec|builtins\.(eval|exec)"),
-    CallRule("dynamic-code", _SCRIPT, r"(window\.|globalThis\.)?eval|new Function"),
-    CallRule("dynamic-code", "java", r"(\w*[eE]ngine)\.eval"),
-    CallRule("shell-injection", "python", r"(subprocess|sp)\.\w+", r"\bshell\s*=\s*True\b"),
-    CallRule("shell-injection", "python", r"os\.(system|popen)", rf"{_GLUED}|^\(\s*[a-z_]\w*\s*\)"),
-    CallRule("shell-injection", _SCRIPT, r"(\w*\.)?(exec|execSync)", r"^\(\s*[^)]*(\$\{|[\"'`]\s*\+)"),
-    CallRule("shell-injection", "java", r".*(Runtime|runtime|rt)\S*\.exec", r"\+"),
-    CallRule("shell-injection", "go", r"exec\.Command(Context)?", r"\"(/bin/)?(ba)?sh\",\s*\"-c\""),
-    CallRule("shell-injection", "rust", r"Command::new", r"^\(\s*\"(/bin/)?(ba)?sh\""),
-    CallRule(
-        "weak-hash",
-        "python",
-        r"(hashlib\.)?(md5|sha1)|hashlib\.new",
-        r"^(?!.*usedforsecurity\s*=\s*False)(?!\(\s*[\"'](?!md5|sha1))",
+CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "dynamic-code": (
+        ("python", r"eval|exec|builtins\.(eval|exec)"),
+        (_SCRIPT, r"(window\.|globalThis\.)?eval|new Function"),
+        ("java", r"(\w*[eE]ngine)\.eval"),
     ),
-    CallRule("weak-hash", _SCRIPT, r"(\w+\.)?createHash|\w*[cC]rypto\w*\.createHash", r"(?i)[\"'](md5|sha-?1)[\"']"),
-    CallRule("weak-hash", "java", r"MessageDigest\.getInstance", r"(?i)\"(md5|sha-?1)\""),
-    CallRule("weak-hash", "java", r"DigestUtils\.(md5|sha1)\w*"),
-    CallRule("weak-hash", "go", r"(md5|sha1)\.(New|Sum)"),
-    CallRule("weak-hash", "rust", r"(md5::compute|Md5::(new|digest)|Sha1::(new|digest))"),
-    CallRule("unsafe-yaml", "python", r"yaml\.(load|load_all)", r"^(?!.*\b(Safe|CSafe|Base)Loader)"),
-    CallRule("unsafe-yaml", "python", r"yaml\.(unsafe_load|full_load)(_all)?"),
-    CallRule(
-        "unsafe-deserialization", "python", r"(c?[pP]ickle|dill|cloudpickle|shelve|marshal)\.(loads?|open|Unpickler)"
+    "shell-injection": (
+        ("python", r"(subprocess|sp)\.\w+", r"\bshell\s*=\s*True\b"),
+        ("python", r"os\.(system|popen)", rf"{_GLUED}|^\(\s*[a-z_]\w*\s*\)"),
+        (_SCRIPT, r"(\w*\.)?(exec|execSync)", r"^\(\s*[^)]*(\$\{|[\"'`]\s*\+)"),
+        ("java", r".*(Runtime|runtime|rt)\S*\.exec", r"\+"),
+        ("go", r"exec\.Command(Context)?", r"\"(/bin/)?(ba)?sh\",\s*\"-c\""),
+        ("rust", r"Command::new", r"^\(\s*\"(/bin/)?(ba)?sh\""),
     ),
-    CallRule("unsafe-deserialization", "java", r".*\.readObject|new ObjectInputStream"),
-    CallRule("unsafe-deserialization", _SCRIPT, r"(\w*[sS]erialize)\.unserialize|unserialize"),
-    CallRule(
-        "disabled-tls-verification",
-        "python",
-        r"(requests|httpx|session|self\.session|client)\.\w+|httpx\.\w*Client",
-        r"\bverify\s*=\s*False\b",
+    "weak-hash": (
+        (
+            "python",
+            r"(hashlib\.)?(md5|sha1)|hashlib\.new",
+            r"^(?!.*usedforsecurity\s*=\s*False)(?!\(\s*[\"'](?!md5|sha1))",
+        ),
+        (_SCRIPT, r"(\w+\.)?createHash|\w*[cC]rypto\w*\.createHash", r"(?i)[\"'](md5|sha-?1)[\"']"),
+        ("java", r"MessageDigest\.getInstance", r"(?i)\"(md5|sha-?1)\""),
+        ("java", r"DigestUtils\.(md5|sha1)\w*"),
+        ("go", r"(md5|sha1)\.(New|Sum)"),
+        ("rust", r"(md5::compute|Md5::(new|digest)|Sha1::(new|digest))"),
     ),
-    CallRule("disabled-tls-verification", "python", r"ssl\._create_unverified_context"),
-    CallRule("disabled-tls-verification", "rust", r".*\.danger_accept_invalid_(certs|hostnames)", r"true"),
-    CallRule("path-traversal", "python", r"open|io\.open|send_file|(\w+\.)?Path|os\.path\.join", _OUTSIDE),
-    CallRule(
-        "path-traversal",
-        _SCRIPT,
-        r"(fs\w*\.)?(promises\.)?(readFile|readFileSync|createReadStream|writeFile|unlink)|path\.(join|resolve)|res\.sendFile",
-        _OUTSIDE,
+    "unsafe-yaml": (
+        ("python", r"yaml\.(load|load_all)", r"^(?!.*\b(Safe|CSafe|Base)Loader)"),
+        ("python", r"yaml\.(unsafe_load|full_load)(_all)?"),
     ),
-    CallRule("path-traversal", "java", r"new (File|FileInputStream|FileReader)|Paths\.get|Path\.of", _OUTSIDE),
-    CallRule(
-        "path-traversal",
-        "go",
-        r"(os|ioutil)\.(Open|ReadFile|Create)|filepath\.Join|http\.ServeFile",
-        r"\br(eq)?\.(URL|FormValue|Form|PostForm)\b|\bc\.(Param|Query)\(",
+    "unsafe-deserialization": (
+        ("python", r"(c?[pP]ickle|dill|cloudpickle|shelve|marshal)\.(loads?|open|Unpickler)"),
+        ("java", r".*\.readObject|new ObjectInputStream"),
+        (_SCRIPT, r"(\w*[sS]erialize)\.unserialize|unserialize"),
     ),
-    CallRule("raw-html", _SCRIPT, r"document\.(write|writeln)|\w+\.insertAdjacentHTML"),
-    CallRule("debug-mode", "python", r"\w*app\.run", r"\bdebug\s*=\s*True\b"),
-    CallRule("insecure-temp-file", "python", r"(tempfile\.)?mktemp|os\.(tempnam|tmpnam)"),
-    CallRule("regex-compile-in-loop", "python", r"re\.compile", _CONSTANT, in_loop=True),
-    CallRule("regex-compile-in-loop", _SCRIPT, r"(new )?RegExp", _CONSTANT, in_loop=True),
-    CallRule("regex-compile-in-loop", "java", r"Pattern\.compile", _CONSTANT, in_loop=True),
-    CallRule("regex-compile-in-loop", "go", r"regexp\.(Must)?Compile(POSIX)?", _CONSTANT, in_loop=True),
-    CallRule("regex-compile-in-loop", "rust", r"(regex::)?Regex::new", _CONSTANT, in_loop=True),
-    CallRule(
-        "query-in-loop",
-        "python",
-        r"(\w+\.)*(cursor|cur|conn|connection|db|database|engine|session)\.(execute|query|scalar|scalars|get|fetch\w*)|.*\.objects\.(get|filter|all|first|create)|.*\.session\.(query|execute|get)(\(.*)?",
-        in_loop=True,
+    "disabled-tls-verification": (
+        ("python", r"(requests|httpx|session|self\.session|client)\.\w+|httpx\.\w*Client", r"\bverify\s*=\s*False\b"),
+        ("python", r"ssl\._create_unverified_context"),
+        ("rust", r".*\.danger_accept_invalid_(certs|hostnames)", r"true"),
     ),
-    CallRule(
-        "query-in-loop",
-        _SCRIPT,
-        r"(\w+\.)*(db|pool|client|conn|connection|knex|prisma\.\w+|\w*[rR]epository|\w*Model|[A-Z]\w+)\.(query|findOne|findById|findUnique|findFirst|findMany|findBy\w+|execute)",
-        in_loop=True,
+    "path-traversal": (
+        ("python", r"open|io\.open|send_file|(\w+\.)?Path|os\.path\.join", _OUTSIDE),
+        (
+            _SCRIPT,
+            r"(fs\w*\.)?(promises\.)?(readFile|readFileSync|createReadStream|writeFile|unlink)|path\.(join|resolve)|res\.sendFile",
+            _OUTSIDE,
+        ),
+        ("java", r"new (File|FileInputStream|FileReader)|Paths\.get|Path\.of", _OUTSIDE),
+        (
+            "go",
+            r"(os|ioutil)\.(Open|ReadFile|Create)|filepath\.Join|http\.ServeFile",
+            r"\br(eq)?\.(URL|FormValue|Form|PostForm)\b|\bc\.(Param|Query)\(",
+        ),
     ),
-    CallRule(
-        "query-in-loop",
-        "java",
-        r"(this\.)?(\w*[rR]epository|\w*[dD]ao|jdbcTemplate|entityManager|em|session|statement|stmt|connection|conn)\.(find\w*|get\w*By\w*|query\w*|executeQuery|createQuery|prepareStatement|load|getOne|save)",
-        in_loop=True,
+    "raw-html": ((_SCRIPT, r"document\.(write|writeln)|\w+\.insertAdjacentHTML"),),
+    "debug-mode": (("python", r"\w*app\.run", r"\bdebug\s*=\s*True\b"),),
+    "insecure-temp-file": (("python", r"(tempfile\.)?mktemp|os\.(tempnam|tmpnam)"),),
+    "regex-compile-in-loop": (
+        ("python", r"re\.compile", _CONSTANT),
+        (_SCRIPT, r"(new )?RegExp", _CONSTANT),
+        ("java", r"Pattern\.compile", _CONSTANT),
+        ("go", r"regexp\.(Must)?Compile(POSIX)?", _CONSTANT),
+        ("rust", r"(regex::)?Regex::new", _CONSTANT),
     ),
-    CallRule(
-        "query-in-loop",
-        "go",
-        r"(\w+\.)*(db|DB|tx|conn|pool)\.(Query|QueryRow|Exec|QueryContext|QueryRowContext|ExecContext|First|Find|Get|Select)",
-        in_loop=True,
+    "query-in-loop": (
+        (
+            "python",
+            r"(\w+\.)*(cursor|cur|conn|connection|db|database|engine|session)\.(execute|query|scalar|scalars|get|fetch\w*)|.*\.objects\.(get|filter|all|first|create)|.*\.session\.(query|execute|get)(\(.*)?",
+        ),
+        (
+            _SCRIPT,
+            r"(\w+\.)*(db|pool|client|conn|connection|knex|prisma\.\w+|\w*[rR]epository|\w*Model|[A-Z]\w+)\.(query|findOne|findById|findUnique|findFirst|findMany|findBy\w+|execute)",
+        ),
+        (
+            "java",
+            r"(this\.)?(\w*[rR]epository|\w*[dD]ao|jdbcTemplate|entityManager|em|session|statement|stmt|connection|conn)\.(find\w*|get\w*By\w*|query\w*|executeQuery|createQuery|prepareStatement|load|getOne|save)",
+        ),
+        (
+            "go",
+            r"(\w+\.)*(db|DB|tx|conn|pool)\.(Query|QueryRow|Exec|QueryContext|QueryRowContext|ExecContext|First|Find|Get|Select)",
+        ),
+        ("rust", r"(?s)sqlx::query\w*|.*\.(query_one|query_opt|fetch_one|query_row)"),
     ),
-    CallRule(
-        "query-in-loop", "rust", r"(?s)sqlx::query\w*|.*\.(query_one|query_opt|fetch_one|query_row)", in_loop=True
-    ),
-)
+}
+"""Of each label: languages, separated by blanks; a regular expression for the callee's full name, and one that the
+arguments must contain. What is wrong in a loop only has a label that says so."""
 
 
 @detector(
-    *{rule.label for rule in RULES},
+    *CALLS,
     python="call",
     script="call_expression new_expression",
     java="method_invocation object_creation_expression",
@@ -130,11 +120,11 @@ def unsafe_calls(visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
     name = called(visit.node)
     if not name or len(name) > 200:
         return
-    for rule, callee, arguments in _rules(context.language):
-        if (rule.in_loop and not visit.loops) or not callee.fullmatch(name):
+    for label, callee, arguments in _rules(context.language):
+        if (label.endswith("-in-loop") and not visit.loops) or not callee.fullmatch(name):
             continue
         if arguments.search(normalized_text(child(visit.node, "arguments"))):
-            yield evidence(rule.label, visit.node)
+            yield evidence(label, visit.node)
 
 
 def called(call: Node) -> str:
@@ -150,6 +140,10 @@ def called(call: Node) -> str:
 
 
 @cache
-def _rules(language: str) -> list[tuple[CallRule, re.Pattern[str], re.Pattern[str]]]:
-    rules = [rule for rule in RULES if language in rule.languages.split()]
-    return [(rule, re.compile(rule.callee), re.compile(rule.arguments)) for rule in rules]
+def _rules(language: str) -> list[tuple[str, re.Pattern[str], re.Pattern[str]]]:
+    return [
+        (label, re.compile(callee), re.compile("".join(arguments)))
+        for label, calls in CALLS.items()
+        for languages, callee, *arguments in calls
+        if language in languages.split()
+    ]
