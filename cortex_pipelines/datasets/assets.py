@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS as ARCHITECTURE_UNIT_COLUMNS
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
 from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables, read_project
 from cortex_pipelines.datasets.decontamination import load_fingerprints
@@ -145,6 +146,7 @@ def refactoring_dataset(
 @versioned_asset(tables=ARCHITECTURE_DATASET)
 def architecture_dataset(
     architecture_facts: Path,
+    annotated_units: Path,
     repository_files: Path,
     unit_splits: Path,
     architecture_examples: ArchitectureExampleSettings,
@@ -153,9 +155,10 @@ def architecture_dataset(
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Requirements with their structures, and imports to judge by learnt rules."""
+    """Where code belongs, who owns it, what it accepts, and imports to judge by learnt rules."""
     tables = architecture_tables(
         ARCHITECTURE_FACTS.read(architecture_facts),
+        ANNOTATED_UNITS.read(annotated_units, *ARCHITECTURE_UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files),
         REDACTIONS.read(repository_files),
         UNIT_SPLITS.read(unit_splits),
@@ -164,7 +167,7 @@ def architecture_dataset(
         datasets,
         cache,
     )
-    purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
+    purpose = "To know where code belongs and what it accepts, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)
     write_card(out, "architecture_dataset", purpose, tables, datasets, extra)
     return tables

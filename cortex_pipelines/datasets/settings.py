@@ -153,10 +153,10 @@ class ArchitectureExampleSettings(Settings):
     """Maximum number of examples per rule and origin (allowed, injected), chosen by hash."""
 
     min_description_words: PositiveInt
-    """Minimum number of words in a description that is used as a requirement."""
-
-    max_description_chars: PositiveInt
-    """Maximum description length in characters; longer ones are cut after a sentence or word."""
+    """Minimum number of words in the documentation of what is asked about."""
 
     max_listed: PositiveInt
-    """Maximum number of names per list in an outline, such as a module's declarations."""
+    """Maximum number of files, packages or imports that a prompt lists."""
+
+    min_rows: NonNegativeInt
+    """Minimum number of questions with a known answer; with fewer the task is left out."""

@@ -78,18 +78,18 @@ DEPENDENCY_RULES = Table(
     ("rule_id",),
 )
 
-ARCHITECTURE_EXAMPLES = ("boundary", "module", "api", "schema", "deployment", "violation")
+ARCHITECTURE_EXAMPLES = ("placement", "owner", "interface", "violation")
 
 ARCHITECTURE_DATASET = (
     *split_tables(
         "architecture_dataset",
-        "One requirement with the structure that answers it, or an import to judge",
+        "One question about the structure of a project: a place, an owner, an interface, or an import to judge",
         (
             *(column for column in EXAMPLE if column.name not in ("language", "kind")),
             Column("language", pl.String, "Language or format of the file"),
             Column("kind", pl.String, "Kind of question", one_of=ARCHITECTURE_EXAMPLES),
             Column("technology", pl.String, "Format or framework", True),
-            Column("description_source", pl.String, "Where the requirement stands; weak:rule if made"),
+            Column("description_source", pl.String, "What decides: docstring, code, or weak:rule"),
             Column("rule", pl.String, "Dependency rule that decides; null without one", True),
             Column("explanation", pl.String, "Why an import is allowed or not; empty for others"),
         ),

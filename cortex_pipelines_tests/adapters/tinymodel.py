@@ -38,7 +38,7 @@ EXTRA: dict[str, dict[str, str]] = {
     "completion": {"suffix": "", "task": "completion"},
     "refactoring": {"purpose": "correctness", "explanation": "The attribute is private."},
     "naming": {},
-    "architecture": {"kind": "deployment", "description_source": "comment", "explanation": ""},
+    "architecture": {"kind": "placement", "description_source": "docstring", "explanation": ""},
     "documentation": {},
     "tests": {"test_id": "t"},
     "feedback": {"origin": "person"},

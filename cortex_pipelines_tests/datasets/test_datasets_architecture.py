@@ -1,4 +1,4 @@
-"""Requirements to structures, dependency rules and imports to judge, from a made-up project."""
+"""Places, owners, interfaces, dependency rules and imports to judge, from a made-up project."""
 
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,19 @@ from cortex_pipelines.datasets.architecture.dependency_rules import (
     learn_rules,
     split_rules,
 )
-from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
+from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS
+from cortex_pipelines.datasets.architecture.tables import TOO_FEW, architecture_tables, missing_kinds
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, near_duplicate_pairs, texts_to_compare
 from cortex_pipelines.datasets.settings import ArchitectureExampleSettings, DatasetSettings
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, UNIT_SPLITS
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS
-from cortex_pipelines.schemas.ingestion import REDACTIONS
+from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 
@@ -41,14 +43,10 @@ def _files() -> dict[str, str]:
     """A shop in layers: web imports service, service imports store; one import is against it."""
     texts = {
         "pyproject.toml": '[project]\nname = "shop"\ndescription = "Sells the seats of halls"\n',
-        "Dockerfile": 'FROM python:3.12\nEXPOSE 80\nCMD ["python", "-m", "shop"]\n',
-        "licensed/compose.yaml": "services:\n  cache:\n    image: redis:7\n    ports: ['6379:6379']\n",
+        "tools/pyproject.toml": '[project]\nname = "tools"\ndescription = "Mends the halls"\n',
+        "tools/tools/broom.py": 'def sweep(floor):\n    """Sweep every floor of a building."""\n    return floor\n',
+        "licensed/keep.py": "def keep(cup, plate):\n    return cup + plate\n",
         "shop/__init__.py": "",
-        "compose.yaml": "services:\n"
-        + "".join(
-            f"  # Keeps every {t} for a night.\n  {t}s:\n    image: acme/{t}:1\n    restart: always\n"
-            for t in _THINGS[:3]
-        ),
     }
     for number, thing in enumerate(_THINGS):
         name = thing.title()
@@ -57,8 +55,7 @@ def _files() -> dict[str, str]:
             f"from fastapi import APIRouter\nfrom shop.service.{thing} import find_{thing}\n\n"
             f"router = APIRouter(prefix='/{thing}s')\n\n\n@router.get('/{{{thing}_id}}')\n"
             f"def show_{thing}({thing}_id: int) -> {name}:\n"
-            f'    """Show one {thing} with its {_THINGS[number - 1]} '
-            f'and {_THINGS[number - 2]}."""\n'
+            f'    """Show one {thing} {" ".join(6 * chr(97 + (number * 9 + letter) % 26) for letter in range(9))}."""\n'
             f"    return find_{thing}({thing}_id)\n"
         )
         texts[f"shop/service/{thing}.py"] = (
@@ -95,6 +92,12 @@ def _frame(texts: dict[str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, {name: pl.Boolean if name in flags else pl.String for name in columns})
 
 
+def _units(files: pl.DataFrame) -> pl.DataFrame:
+    missing = {name: dtype for name, dtype in REPOSITORY_FILES.schema.items() if name not in files.columns}
+    whole = files.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in missing.items())
+    return extract_units(whole, ExtractionSettings(**_PARAMETERS["extraction"])).select(UNIT_COLUMNS)
+
+
 def _facts(files: pl.DataFrame) -> pl.DataFrame:
     limits = ArchitectureSettings(**_PARAMETERS["architecture"])
     parsing = ExtractionSettings(**_PARAMETERS["extraction"])
@@ -119,7 +122,7 @@ def dataset_settings() -> DatasetSettings:
 
 @pytest.fixture(scope="module")
 def examples() -> ArchitectureExampleSettings:
-    return ArchitectureExampleSettings(**_PARAMETERS["architecture_examples"] | {"rule_agreement": 0.85})
+    return ArchitectureExampleSettings(**_PARAMETERS["architecture_examples"] | {"rule_agreement": 0.85, "min_rows": 1})
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +140,7 @@ def tables(
     facts: pl.DataFrame, files: pl.DataFrame, examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> Tables:
     redactions = REDACTIONS.empty()
-    return architecture_tables(facts, files, redactions, _splits(files), [], examples, dataset_settings)
+    return architecture_tables(facts, _units(files), files, redactions, _splits(files), [], examples, dataset_settings)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +149,7 @@ def rows(tables: Tables) -> pl.DataFrame:
 
 
 def test_every_kind_has_examples_and_every_table_keeps_its_contract(tables: Tables, rows: pl.DataFrame) -> None:
-    assert set(rows["kind"]) == {"boundary", "module", "api", "schema", "deployment", "violation"}
+    assert set(rows["kind"]) == {"placement", "owner", "interface", "violation"}
     assert tables.keys() == {table.name for table in ARCHITECTURE_DATASET}
     for table in ARCHITECTURE_DATASET:
         assert tables[table.name].equals(table.conform(tables[table.name]))
@@ -169,28 +172,24 @@ def test_a_file_is_on_the_side_of_its_units(tables: Tables, files: pl.DataFrame)
     assert files_with_units
 
 
-def test_a_requirement_is_what_people_wrote(rows: pl.DataFrame) -> None:
-    description_sources = {
-        (kind, source) for kind, source in rows.select("kind", "description_source").unique().iter_rows()
-    }
-    assert ("boundary", "manifest") in description_sources
-    assert ("module", "docstring") in description_sources
-    assert ("deployment", "comment") in description_sources
-    assert ("schema", "weak:rule") in description_sources
-    module = rows.filter(pl.col("kind") == "module").row(0, named=True)
-    assert module["prompt"].startswith("Pages where a ")
-    assert module["completion"].startswith("declares: ")
-    schema = rows.filter(pl.col("kind") == "schema").row(0, named=True)
-    assert schema["completion"].startswith("class ")
-    assert "mapped_column" not in schema["prompt"]
+def test_a_place_is_listed_and_shares_words_with_what_is_asked_about(rows: pl.DataFrame) -> None:
+    for row in rows.filter(pl.col("kind") == "placement").iter_rows(named=True):
+        assert row["completion"] == row["path"]
+        assert f"\n{row['path']}" in row["prompt"]
+        assert row["prompt"].endswith("\nIn which file does it belong?")
 
 
-def test_a_route_is_answered_by_its_path_handler_and_declaration(rows: pl.DataFrame) -> None:
-    for row in rows.filter(pl.col("kind") == "api").iter_rows(named=True):
-        first, decorator, *_ = row["completion"].split("\n")
-        assert first.startswith("GET /")
-        assert " -> show_" in first
-        assert decorator.startswith("@router.get(")
+def test_an_owner_is_the_package_of_the_file(rows: pl.DataFrame) -> None:
+    for row in rows.filter(pl.col("kind") == "owner").iter_rows(named=True):
+        assert row["completion"] == ("tools" if row["path"].startswith("tools/") else "shop")
+        assert "\nshop: " in row["prompt"]
+
+
+def test_what_a_function_accepts_is_told_by_its_body(rows: pl.DataFrame) -> None:
+    for row in rows.filter(pl.col("kind") == "interface").iter_rows(named=True):
+        assert "(...)" in row["prompt"]
+        assert row["prompt"].split("\n")[-1].startswith("What does ")
+        assert row["completion"].split(":")[0] in row["prompt"]
 
 
 def test_rules_are_learnt_from_counts_and_order(tables: Tables) -> None:
@@ -247,7 +246,7 @@ def test_a_rule_is_on_one_side(examples: ArchitectureExampleSettings, dataset_se
         for file in range(5):
             texts[f"app/part{layer}/file{file}.py"] = f"from app.part{layer + 1}.file{file} import thing{layer}{file}\n"
     files = _frame(texts)
-    tables = architecture_tables(_facts(files), files, *NOTHING, examples, dataset_settings)
+    tables = architecture_tables(_facts(files), _units(files), files, *NOTHING, examples, dataset_settings)
     rules = {split: set(tables[split]["rule"].drop_nulls()) for split in SPLITS}
     answers = {split: set(tables[split]["completion"]) for split in SPLITS}
     assert all(rules.values())
@@ -283,12 +282,12 @@ def test_the_manifest_names_spans_and_why_facts_are_left_out(
     assert manifest["left_out"].is_null().sum() == sum(tables[split].height for split in SPLITS)
     texts = dict(files.select("path", "text").iter_rows())
     evidence = dict(facts.select("fact_id", "evidence").iter_rows())
+    evidence |= dict(_units(files).select("unit_id", "code").iter_rows())
     inside = manifest.filter(pl.col("left_out").is_null())
     for unit, path, start, end in inside.select("unit_id", "path", "start_byte", "end_byte").rows():
-        assert texts[path].encode()[start:end].decode() == evidence[unit]
-    assert "Dockerfile" in set(inside["path"])
+        assert evidence[unit] in texts[path].encode()[start:end].decode()
     excluded = dict(manifest.filter(pl.col("left_out").is_not_null()).select("path", "left_out").iter_rows())
-    assert excluded["licensed/compose.yaml"] == "licence"
+    assert excluded["licensed/keep.py"] == "licence"
 
 
 def test_a_benchmark_and_long_answers_are_left_out(
@@ -298,13 +297,25 @@ def test_a_benchmark_and_long_answers_are_left_out(
     dataset_settings: DatasetSettings,
     rows: pl.DataFrame,
 ) -> None:
-    schema = rows.filter(pl.col("kind") == "schema").row(0, named=True)
+    row = rows.filter(pl.col("kind") == "violation").row(0, named=True)
     tokens = dataset_settings.contamination_tokens
-    benchmarks = [fingerprints_of([schema["completion"]], tokens)]
+    benchmarks = [fingerprints_of([row["completion"]], tokens)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
-    tables = architecture_tables(facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short)
+    tables = architecture_tables(
+        facts, _units(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short
+    )
     reasons = set(tables["manifest"]["left_out"].drop_nulls())
     assert {"contaminated", "prompt_size", "licence"} <= reasons
+
+
+def test_a_task_of_few_rows_is_left_out_and_says_so(
+    facts: pl.DataFrame, files: pl.DataFrame, examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
+) -> None:
+    many = examples.model_copy(update={"min_rows": 10_000})
+    tables = architecture_tables(facts, _units(files), files, *NOTHING, many, dataset_settings)
+    assert all(tables[split].is_empty() for split in SPLITS)
+    assert TOO_FEW in set(tables["manifest"]["left_out"])
+    assert any("too few questions" in str(block) for block in missing_kinds(tables).blocks)
 
 
 def test_the_same_input_gives_the_same_rows_in_any_order(
@@ -315,7 +326,9 @@ def test_the_same_input_gives_the_same_rows_in_any_order(
     tables: Tables,
 ) -> None:
     splits, none = _splits(files).reverse(), REDACTIONS.empty()
-    again = architecture_tables(facts.reverse(), files.reverse(), none, splits, [], examples, dataset_settings)
+    again = architecture_tables(
+        facts.reverse(), _units(files).reverse(), files.reverse(), none, splits, [], examples, dataset_settings
+    )
     for name, frame in tables.items():
         assert frame.equals(again[name])
 
@@ -324,10 +337,10 @@ def test_no_architecture_gives_empty_tables(
     examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> None:
     files = _frame({})
-    tables = architecture_tables(ARCHITECTURE_FACTS.empty(), files, *NOTHING, examples, dataset_settings)
+    tables = architecture_tables(ARCHITECTURE_FACTS.empty(), _units(files), files, *NOTHING, examples, dataset_settings)
     assert all(frame.is_empty() for frame in tables.values())
     words = " ".join(str(block) for block in missing_kinds(tables).blocks)
-    assert "boundary, module, api, schema, deployment, violation" in words
+    assert "placement, owner, interface, violation" in words
     assert "train, validation, test" in words
 
 
@@ -342,7 +355,7 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
     texts |= {f"src/core/base/{name}.ts": "" for name in ("one", "two", "three", "four", "five")}
     texts["src/main.ts"] = "import { go } from './pages/one';\n"
     files = _frame(texts)
-    tables = architecture_tables(_facts(files), files, *NOTHING, examples, dataset_settings)
+    tables = architecture_tables(_facts(files), _units(files), files, *NOTHING, examples, dataset_settings)
     rows = pl.concat([tables[split] for split in SPLITS])
     injected = rows.filter((pl.col("origin") == "injected") & (pl.col("rule").str.contains("core must")))
     assert injected.height
@@ -405,6 +418,7 @@ def test_the_assets_read_and_give_the_declared_tables(
     fact_rows.write_parquet(folders["facts"] / f"{ARCHITECTURE_FACTS.name}.parquet")
     tables = architecture_dataset(
         architecture_facts=folders["facts"],
+        annotated_units=folders["units"],
         repository_files=folders["files"],
         unit_splits=folders["splits"],
         architecture_examples=examples,

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.datasets.answerable import ProjectWords
 from cortex_pipelines.datasets.architecture.dependency_rules import (
     DependencyRule,
     RuleSplits,
@@ -14,9 +15,9 @@ from cortex_pipelines.datasets.architecture.dependency_rules import (
     split_rules,
     violation_examples,
 )
-from cortex_pipelines.datasets.architecture.structures import structure_examples
+from cortex_pipelines.datasets.architecture.questions import questions
 from cortex_pipelines.datasets.assemble.build import finish_tables
-from cortex_pipelines.datasets.assemble.selection import count_redactions
+from cortex_pipelines.datasets.assemble.selection import count_redactions, is_empty
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
@@ -29,6 +30,8 @@ from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, ARCHITECTURE
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"
+TOO_FEW = "too_few_rows"
+"""Reason for leaving out all rows of a data set of which there are fewer than ``min_rows``."""
 _COMPARED = (("target",), *COMPARED[NAME])
 """Columns compared across splits. ``target`` is an import with its file, without the listing."""
 
@@ -48,6 +51,7 @@ _SCHEMA = pl.Schema(
 
 def architecture_tables(
     facts: pl.DataFrame,
+    units: pl.DataFrame,
     files: pl.DataFrame,
     redactions: pl.DataFrame,
     splits: pl.DataFrame,
@@ -57,6 +61,8 @@ def architecture_tables(
     cache: RowCache | None = None,
 ) -> dict[str, pl.DataFrame]:
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
+    unit_rows = units.sort("source", "path", "start_byte", "unit_id").to_dicts()
+    words = ProjectWords(text.encode() for text in files["text"])
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = collect_imports(fact_rows)
     rules = learn_rules(imports.edges, examples)
@@ -67,13 +73,17 @@ def architecture_tables(
 
     rule_splits = RuleSplits(split_rules(rules, settings), split_of)
     example_rows = [
-        *structure_examples(fact_rows, {file_key: row["text"] for file_key, row in files_by_key.items()}, examples),
+        *questions(unit_rows, fact_rows, words, examples, settings.seed),
         *violation_examples(imports, rules, rule_splits, examples, settings.seed),
     ]
     line_starts: dict[tuple[str, str], list[int]] = {}
     rows = [_candidate(row, files_by_key, file_splits, split_of, line_starts) for row in example_rows]
     candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
+    is_usable = pl.col("not_made").is_null()
+    if with_redactions.filter(is_usable).height < examples.min_rows:
+        too_few = pl.when(is_usable).then(pl.lit(TOO_FEW)).otherwise("not_made")
+        with_redactions = with_redactions.with_columns(too_few.alias("not_made"))
     tables = finish_tables(NAME, ARCHITECTURE_DATASET, with_redactions, settings, cache, texts=_COMPARED)
     return tables | {DEPENDENCY_RULES.name: _rules_table(rules)}
 
@@ -83,8 +93,10 @@ def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
     absent = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
     empty = [split for split in SPLITS if tables[split].is_empty()]
     rules = tables[DEPENDENCY_RULES.name]
+    too_few = is_empty(tables, TOO_FEW)
     return CardSection(
         "Architecture",
+        *(["There are too few questions with a known answer: the task is left out."] if too_few else []),
         f"Kinds without an example in this project: {', '.join(absent) or 'none'}. "
         f"Sides without a row: {', '.join(empty) or 'none'}.",
         f"{rules.height} dependency rules were learnt, {int(rules['against'].sum())} imports are "
@@ -144,13 +156,12 @@ def _with_exclusions(rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], set
     cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
     crosses_split = [splits[first] != split for first, split in zip(clusters, splits, strict=True)]
     body, prompt = pl.col("completion").str.len_bytes(), pl.col("prompt").str.len_bytes()
-    bad_size = (body < settings.min_body_bytes) | (body > settings.max_body_bytes)
     return rows.with_columns(cluster_ids).with_columns(
         pl.len().over("cluster").cast(pl.Int64).alias("cluster_size"),
         pl.coalesce(
             "not_made",
             pl.when(is_contaminated).then(pl.lit("contaminated")),
-            pl.when(bad_size).then(pl.lit("body_size")),
+            pl.when(body > settings.max_body_bytes).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is in the split of its first member
             pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(pl.lit("near_duplicate_elsewhere")),

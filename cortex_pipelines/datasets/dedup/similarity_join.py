@@ -19,7 +19,7 @@ COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
     "naming_dataset": (("prompt",),),
     "refactoring_dataset": (("completion",), ("prompt",)),
     "feedback_dataset": (("completion",), ("prompt",)),
-    "architecture_dataset": (("completion",), ("prompt", "completion")),
+    "architecture_dataset": (("prompt", "completion"),),
     "documentation_dataset": (("completion",), ("prompt",)),
     "tests_dataset": (("completion",), ("prompt",)),
 }

@@ -98,7 +98,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
         for task in DATASETS:
             rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
             metrics |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
-        bugs = greedy.filter((pl.col("task") == "refactoring") & (pl.col("kind") == "error"))
+        bugs = greedy.filter((pl.col("task") == "refactoring") & pl.col("kind").is_in(["error", "repair"]))
         metrics[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
         rules = greedy.filter(pl.col("kind") == "violation")
         metrics[f"architecture_{role}_rule_accuracy"] = mean(list(rules.iter_rows(named=True)), "right")
