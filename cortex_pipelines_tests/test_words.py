@@ -25,15 +25,7 @@ def test_a_text_is_split_into_folded_parts(text: str, parts: str) -> None:
     assert [part for word in split_words(text) for part in parts_of_word(word)] == parts.split()
 
 
-@pytest.mark.parametrize(
-    ("text", "folded"),
-    [
-        ("Fix getUserByName, please", "fix getuserbyname please"),
-        ("snake_case v3.12", "snake_case v3.12"),
-        ("修复C#解析器与.NET在1.2.3版", "修复 csharp 解析 析器 器与 dotnet 在 1.2.3 版"),
-        ("naïveBayes", "naivebayes"),
-    ],
-)
+@pytest.mark.parametrize(("text", "folded"), CASES["whole_words_are_folded_and_not_split_at_their_humps"])
 def test_whole_words_are_folded_and_not_split_at_their_humps(text: str, folded: str) -> None:
     assert folded_words(text) == folded.split()
 

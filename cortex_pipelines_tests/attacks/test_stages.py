@@ -12,13 +12,7 @@ from cortex_pipelines_tests.parameters import load_cases
 CASES = load_cases(__file__)
 
 HELD = CASES["HELD"]
-BROKEN = """def test_window():
-    pass
-
-
-def test_roof():
-    assert False, "it is open"
-"""
+BROKEN = CASES["BROKEN"]
 
 
 @pytest.fixture

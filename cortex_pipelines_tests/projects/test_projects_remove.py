@@ -10,14 +10,7 @@ CASES = load_cases(__file__)
 BEFORE = CASES["BEFORE"]
 
 
-@pytest.mark.parametrize(
-    ("name", "removed_lines"),
-    [
-        ("shop", "  shop: # the web shop\n    sources:\n      - directory: src # flat\n"),
-        ("tools", "  # tools\n  tools: {sources: [{directory: t}]}\n"),
-        ("last", '  "last":\n    sources:\n    - directory: l\n    # deeper\n'),
-    ],
-)
+@pytest.mark.parametrize(("name", "removed_lines"), CASES["all_other_lines_stay_to_the_letter"])
 def test_all_other_lines_stay_to_the_letter(name: str, removed_lines: str) -> None:
     assert removed_lines in BEFORE
     assert without_project(BEFORE, name) == BEFORE.replace(removed_lines, "")

@@ -11,11 +11,7 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-PARAMETERS = """\
-profile: standard
-projects: {shop: {sources: [{directory: shop}]}}
-coordination: {logs: logs, sample: false}
-"""
+PARAMETERS = CASES["PARAMETERS"]
 ADAPTER = CASES["ADAPTER"]
 
 
