@@ -111,20 +111,17 @@ def summary() -> None:
         data.add_column(name, justify="right")
     data.add_column("report", overflow="fold")
     for row in project_data(project):
-        numbers = (f"{number:,}" for number in (row.files, row.units, row.examples))
-        data.add_row(row.name, *numbers, row.report or "not made yet")
+        data.add_row(*row)
     console.print(data)
     evaluated = list(model_scores(project))
     for model in evaluated:
         console.print(f"[bold]{model.name}[/bold]: {model.verdict or 'no verdict yet'}")
         if model.reason:
             click.echo(f"  {model.reason}")
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
-        for name in ("on held-out items", "model", "compared with", "improvement", "items"):
-            table.add_column(name)
+        head = ("on held-out items", "model", "compared with", "improvement", "items")
+        table = Table(*head, box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
         for score in model.scores:
-            compared = f"{score.against} {score.reference}"
-            table.add_row(score.what, score.model, compared, score.difference, f"{score.items:,}")
+            table.add_row(*score)
         console.print(table)
         click.echo(f"  {model.report}\n")
     if evaluated:

@@ -13,67 +13,36 @@ from cortex_pipelines.versioning.project import Project
 
 
 @dataclass(frozen=True)
-class ProjectData:
-    """Outputs made from one project's sources."""
-
-    name: str
-    files: int
-    units: int
-    examples: int
-    report: str | None
-
-
-@dataclass(frozen=True)
-class HeldOutScore:
-    """A metric on held-out items, compared with a baseline; a positive difference is better, with its 95 % interval."""
-
-    what: str
-    model: str
-    reference: str
-    against: str
-    difference: str
-    items: int
-
-
-@dataclass(frozen=True)
 class ModelScores:
     name: str
     verdict: str | None
     reason: str | None
-    scores: tuple[HeldOutScore, ...]
+    scores: tuple[tuple[str, ...], ...]  # what, model, compared with, improvement (95 % interval), items
     report: str | None
 
 
-def project_data(project: Project) -> Iterator[ProjectData]:
+def project_data(project: Project) -> Iterator[tuple[str, ...]]:
+    """Of each project: name, files, units of code, training examples, report."""
     for name in project.partitions:
         examples = sum(
             int(read_json(project.output(f"{kind}_dataset", name) / "metrics.json").get("rows_train", 0))
             for kind in DATASETS
         )
-        yield ProjectData(
-            name=name,
-            files=table_rows(project.output("repository_files", name) / "files.parquet"),
-            units=table_rows(project.output("code_units", name) / "units.parquet"),
-            examples=examples,
-            report=_report(project, "completion_dataset", name),
-        )
+        files = table_rows(project.output("repository_files", name) / "files.parquet")
+        units = table_rows(project.output("code_units", name) / "units.parquet")
+        report = _report(project, "completion_dataset", name) or "not made yet"
+        yield name, f"{files:,}", f"{units:,}", f"{examples:,}", report
 
 
 def model_scores(project: Project) -> Iterator[ModelScores]:
     for model in project_models(project):
         evaluation = f"{model.asset}_evaluation"
         metrics = read_json(project.output(evaluation, model.partition) / "metrics.json")
-        if not metrics:
-            continue
-        roles = model_roles(project.root, model)
-        scores = _router_scores if model.partition is None else _adapter_scores
-        yield ModelScores(
-            name=model.name,
-            verdict=roles["verdict"],
-            reason=roles["reason"],
-            scores=tuple(scores(metrics)),
-            report=_report(project, evaluation, model.partition),
-        )
+        if metrics:
+            roles = model_roles(project.root, model)
+            scores = (_router_scores if model.partition is None else _adapter_scores)(metrics)
+            report = _report(project, evaluation, model.partition)
+            yield ModelScores(model.name, roles["verdict"], roles["reason"], tuple(scores), report)
 
 
 _COMPLETION_GAIN = "completion_improvement_over_base"
@@ -85,10 +54,11 @@ _FORMS = {
 """Of each measure the form of a value; factor, form and unit of a difference."""
 
 
-def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
+def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     # forgetting is a rise; improvement has the opposite sign, which swaps the interval's ends
     ends = {"": "forgetting", "_low": "forgetting_high", "_high": "forgetting_low"}
-    metrics = {**metrics, **{f"other_code{end}": -100 * metrics[name] for end, name in ends.items() if name in metrics}}
+    measured = {end: metrics[name] for end, name in ends.items() if metrics.get(name) is not None}
+    metrics = {**metrics, **{f"other_code{end}": -100 * value for end, value in measured.items()}}
     for what, items, measure, difference in (
         ("questions answered correctly", "team", "accuracy", "team_difference"),
         ("bits per byte of completions (less is better)", "completion", "bits_per_byte", _COMPLETION_GAIN),
@@ -97,16 +67,15 @@ def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
         if count := metrics.get(f"{items}_items"):
             values = (metrics[f"{items}_{model}_{measure}"] for model in ("challenger", "base"))
             ours, base = map(_FORMS[measure][0].format, values)
-            yield HeldOutScore(what, ours, base, "base model", _interval(metrics, difference, measure), int(count))
+            yield what, ours, f"base model {base}", _interval(metrics, difference, measure), f"{int(count):,}"
 
 
-def _router_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
+def _router_scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for against, name in (("keyword rules", "baseline"), ("TF-IDF", "tfidf")):
         if metrics.get(name) is not None:
-            ours, reference = f"{metrics['challenger']:.0%}", f"{metrics[name]:.0%}"
+            shares = (f"{metrics['challenger']:.0%}", f"{against} {metrics[name]:.0%}")
             difference = _interval(metrics, f"{name}_difference", "accuracy")
-            what, items = "tasks sent to the right master", int(metrics["items"])
-            yield HeldOutScore(what, ours, reference, against, difference, items)
+            yield "tasks sent to the right master", *shares, difference, f"{int(metrics['items']):,}"
 
 
 def _interval(metrics: Mapping[str, Any], name: str, measure: str) -> str:

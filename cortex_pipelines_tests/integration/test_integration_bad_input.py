@@ -3,6 +3,7 @@ import io
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,30 +30,44 @@ def fails(mini: MiniProject, *words: str) -> str:
     return errors
 
 
+@pytest.fixture(scope="module")
+def shared_copy(exact_made: MiniProject, tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
+    return exact_made.copy(tmp_path_factory.mktemp("misconfigured") / "project")
+
+
+@pytest.fixture
+def misconfigured(shared_copy: MiniProject) -> Iterator[MiniProject]:
+    """A project of which a test may change params.yaml and nothing else; one copy serves them all."""
+    path = shared_copy.root / "params.yaml"
+    before = path.read_bytes()
+    yield shared_copy
+    path.write_bytes(before)
+
+
 @pytest.mark.parametrize(("section", "key", "value", "words"), CASES["a_wrong_value_in_params_names_the_key"])
 def test_a_wrong_value_in_params_names_the_key(
-    data_made: MiniProject, section: str, key: str, value: Any, words: str
+    misconfigured: MiniProject, section: str, key: str, value: Any, words: str
 ) -> None:
-    data_made.edit_params(lambda values: values[section].update({key: value}))
-    errors = fails(data_made, "run")
+    misconfigured.edit_params(lambda values: values[section].update({key: value}))
+    errors = fails(misconfigured, "run")
     assert "params.yaml" in errors
     assert words in errors
 
 
-def test_what_no_profile_can_know_is_asked_for(data_made: MiniProject) -> None:
-    data_made.edit_params(lambda values: values.pop("projects"))
-    assert "params.yaml: projects: Field required" in fails(data_made, "status")
+def test_what_no_profile_can_know_is_asked_for(misconfigured: MiniProject) -> None:
+    misconfigured.edit_params(lambda values: values.pop("projects"))
+    assert "params.yaml: projects: Field required" in fails(misconfigured, "status")
 
 
-def test_a_syntax_error_in_params_gives_line_and_column(data_made: MiniProject) -> None:
-    path = data_made.root / "params.yaml"
+def test_a_syntax_error_in_params_gives_line_and_column(misconfigured: MiniProject) -> None:
+    path = misconfigured.root / "params.yaml"
     path.write_text(path.read_text() + "release: [1, 2\n")
     lines = path.read_text().count("\n")
     for words in (["run"], ["add", "more", "sources/beta"], ["update"]):
-        errors = fails(data_made, *words)
+        errors = fails(misconfigured, *words)
         assert "params.yaml cannot be read" in errors
         assert f"line {lines + 1}" in errors or f"line {lines}" in errors
-    assert "MISSING params.yaml" in data_made.cortex("doctor", status=1).stdout
+    assert "MISSING params.yaml" in misconfigured.cortex("doctor", status=1).stdout
 
 
 def test_a_repository_that_is_gone(data_made: MiniProject) -> None:
