@@ -26,6 +26,19 @@ def page(title: str, parts: Iterable[str]) -> str:
     return rendered
 
 
+def render(template: Path, title: str, **values: Any) -> str:
+    """A page by a template whose lines are calls of this module's parts."""
+    from markupsafe import Markup
+
+    functions = (heading, paragraph, table, records, confusion, figure)
+    parts = (
+        _environment()
+        .from_string(template.read_text(encoding="utf-8"))
+        .render({function.__name__: function for function in functions} | values)
+    )
+    return page(title, [Markup(parts.rstrip("\n"))])
+
+
 def heading(text: str, level: int = 2) -> str:
     return _part("heading", text, level)
 

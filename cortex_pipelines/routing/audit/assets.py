@@ -8,7 +8,7 @@ import polars as pl
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.jsonl import write_json
-from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, records, table
+from cortex_pipelines.pages import SAMPLE, render
 from cortex_pipelines.routing.audit.groups import (
     ATTRIBUTES,
     PERSON,
@@ -32,64 +32,42 @@ _NAMES = {
     "snips": "self-normalised",
     "doubly_robust": "doubly robust",
 }
-_OFF_POLICY = (
-    "How many of the logged, held-out tasks would have succeeded had this router sent them. A log "
-    "supports that only if it says with which probability each decision was taken (propensity), "
-    "and if now and then another master was tried."
-)
-_LOG_IT = (
-    "To make it possible: let the router draw a small share of its decisions, and log the "
-    "probability of each under 'propensity', from the first day."
-)
-_GROUPS = (
-    "A group falls behind where the rest is served better by more than chance explains (Fisher's "
-    "exact test, Holm's correction over the groups of an attribute), or where the router is surer "
-    "than it is right. Groups below the smallest size are shown, not tested. The language is "
-    "guessed from commonest words: a weak label. The source is the log file."
-)
+_TEMPLATE = Path(__file__).parent / "report.html"
 
 
 def audit_report(
     off_policy: pl.DataFrame, groups: pl.DataFrame, abstained: int, deciding: Mapping[str, int], sample: bool
 ) -> str:
-    parts = [paragraph(SAMPLE, warning=True)] if sample else []
-    parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
     first = off_policy.row(0, named=True)
-    if first["refused"] is not None:
-        parts += [paragraph(f"Refused: {first['refused']}.", warning=True), paragraph(_LOG_IT)]
-    else:
-        support = f"{first['items']} decisions, worth {first['effective']:.1f} of this router"
-        estimates = [
-            (_NAMES[row["estimator"]], f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
-            for row in off_policy.iter_rows(named=True)
-        ]
-        parts += [
-            paragraph(f"{support}; {abstained} tasks that it leaves to a person are not among them."),
-            table(("estimated by", "success"), estimates),
-        ]
-    if deciding:
-        counts = [(version, str(count)) for version, count in deciding.items()]
-        parts.append(table(("logged decisions by the router", "decisions"), counts))
-    parts += [heading("Who is served how"), paragraph(_GROUPS)]
-    warned = groups.filter(pl.col("warnings").list.len() > 0)
-    for row in warned.iter_rows(named=True):
-        parts.append(paragraph(f"{row['attribute']} {row['value']}: {'; '.join(row['warnings'])}.", warning=True))
-    if warned.is_empty():
-        parts.append(paragraph("No group falls behind by more than chance explains."))
-    for (attribute,), group_rows in groups.group_by("attribute", maintain_order=True):
-        rows = [
-            {
-                "": row["value"],
-                "tasks": str(row["items"]),
-                "accuracy": f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})",
-                "confidence": f"{row['confidence']:.2f}",
-                "confidence less accuracy": f"{row['overconfidence']:.2f}",
-                "left to a person": f"{row['abstention']:.2f}",
-            }
-            for row in group_rows.iter_rows(named=True)
-        ]
-        parts += [heading(f"By {attribute}"), records(rows)]
-    return page("Audit of the task router", parts)
+    estimates = [
+        (_NAMES[row["estimator"]], f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+        for row in off_policy.filter(pl.col("refused").is_null()).iter_rows(named=True)
+    ]
+    warnings = [
+        f"{row['attribute']} {row['value']}: {'; '.join(row['warnings'])}."
+        for row in groups.filter(pl.col("warnings").list.len() > 0).iter_rows(named=True)
+    ]
+    rows_by_attribute: dict[str, list[dict[str, str]]] = {}
+    for row in groups.iter_rows(named=True):
+        cells = {
+            "": row["value"],
+            "tasks": str(row["items"]),
+            "accuracy": f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})",
+            "confidence": f"{row['confidence']:.2f}",
+            "confidence less accuracy": f"{row['overconfidence']:.2f}",
+            "left to a person": f"{row['abstention']:.2f}",
+        }
+        rows_by_attribute.setdefault(row["attribute"], []).append(cells)
+    return render(
+        _TEMPLATE,
+        "Audit of the task router",
+        **{"is_sample": sample, "sample": SAMPLE, "abstained": abstained},
+        **{name: first[name] for name in ("refused", "items", "effective")},
+        estimates=estimates,
+        deciding=[(version, str(count)) for version, count in deciding.items()],
+        warnings=warnings,
+        groups=rows_by_attribute.items(),
+    )
 
 
 @versioned_asset(tables=(OFF_POLICY, AUDIT_GROUPS), partitioned=False, determinism="machine")
