@@ -85,6 +85,8 @@ def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str 
     parts = unit_parts(unit)
     if parts is None:
         return None, None, "no_body"
+    if unit["indent"] and not unit["context"]:  # within a callback that the prompt does not show
+        return None, None, "unanswerable_scope"
     size = len(parts.body.encode())
     if not settings.min_body_bytes <= size <= settings.max_body_bytes:
         return None, None, "body_size"
