@@ -254,7 +254,7 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
     temporary.mkdir(parents=True, exist_ok=True)
     # The same words as DVC uses itself: its own locks inside commit() are then no strangers.
     command = " ".join(sys.argv)
-    paths = ([str(root / path) for path in some] for some in (read, write))
+    paths = ([str(root / path) for path in group] for group in (read, write))
     with rwlock(str(temporary), _atomic_file_system(), command, *paths, False):
         yield
 

@@ -147,12 +147,8 @@ def sync(
         for partition in project.partitions_of(pin)
     )
     current = dvc_views(project)
-    if any(
-        view.version
-        and view.version == view.locked
-        and any(reason.endswith(" not in cache") for reason in view.reasons)
-        for view in current
-    ) and restore_outputs(project):
+    intact = [view for view in current if view.version and view.version == view.locked]
+    if any(reason.endswith(" not in cache") for view in intact for reason in view.reasons) and restore_outputs(project):
         current = dvc_views(project)
     status_snapshot, read_at = staleness.snapshot(), events
     for _, views in groupby(current, key=lambda view: view.asset.name):

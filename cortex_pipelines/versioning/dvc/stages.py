@@ -75,8 +75,8 @@ def figures(project: Project) -> dict[str, Any]:
 
 
 def render(project: Project) -> str:
-    shown = figures(project)
-    return _stages_text(project) + (_quoted(json.dumps(shown)) if shown else "")
+    fields = figures(project)
+    return _stages_text(project) + (_quoted(json.dumps(fields)) if fields else "")
 
 
 def _stages_text(project: Project) -> str:

@@ -96,8 +96,8 @@ def join_releases_locks(
         return choose(lambda our_pin, their_pin: _later(model_name(*key), our_pin, their_pin, ledgers, notes), *pins)
 
     champions: dict[str, Any] = {}
-    joined = join_by_key(join_pins, *(_pins(each.get("champions") or {}) for each in versions))
-    for (asset, project), pin in joined.items():
+    pins_by_key = join_by_key(join_pins, *(_pins(each.get("champions") or {}) for each in versions))
+    for (asset, project), pin in pins_by_key.items():
         if project is None:
             champions[asset] = pin
         else:
