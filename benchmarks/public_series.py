@@ -1,8 +1,8 @@
-"""Detectors on public series with labels, where somebody has put them.
+"""Detectors on public series with labels: ``CORTEX_SKAB=FOLDER python -m benchmarks.public_series``.
 
-``CORTEX_SKAB`` names the folder ``data`` of the Skoltech Anomaly Benchmark: sensors of a water
-pump, whose records say which of them were anomalous. Nothing of it is part of this project. The
-series in ``valve1`` were looked at while the settings were chosen; those here were not.
+The folder is ``data`` of the Skoltech Anomaly Benchmark: sensors of a water pump, whose records say which of them were
+anomalous. Nothing of it is part of this project. The series in ``valve1`` were looked at while the settings were
+chosen; those here were not. Printed is the mean area under the ROC curve of each detector, and of the chosen one.
 """
 
 import os
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.monitoring.anomalies.detect import fit_log
 from cortex_pipelines.monitoring.anomalies.windows import Windows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SETTINGS = load_parameters(ROOT).anomalies
 FOLDER = Path(os.environ.get("CORTEX_SKAB", "nowhere"))
 FILES = sorted([*FOLDER.glob("valve2/*.csv"), *FOLDER.glob("other/*.csv")])
@@ -35,13 +36,9 @@ def windows(rows: pl.DataFrame, metrics: list[str]) -> Windows:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not FILES, reason="CORTEX_SKAB names no folder with the benchmark's series")
-def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
-    from sklearn.metrics import roc_auc_score
-    from threadpoolctl import threadpool_limits
-
-    precisions: dict[str, list[float]] = {}
+def main() -> None:
+    """Measure every series of the folder."""
+    areas: dict[str, list[float]] = {}
     with threadpool_limits(limits=1):
         for path in FILES:
             rows = pl.read_csv(path, separator=";", try_parse_dates=True)
@@ -50,9 +47,10 @@ def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
             watcher = fit_log(tuple(metrics), (), parts, SETTINGS)
             late = watcher.scale.apply(windows(rows[USUAL:], metrics).values)
             labels = rows["anomaly"][USUAL + SETTINGS.window - 1 :].to_numpy()
-            for name, one in {**watcher.detectors, "used": watcher.detectors[watcher.chosen]}.items():
-                precisions.setdefault(name, []).append(roc_auc_score(labels, one.score(late)))
-    mean = {name: float(np.mean(values)) for name, values in precisions.items()}
-    print({name: round(value, 3) for name, value in mean.items()})
-    assert mean["used"] > 0.75
-    assert mean["used"] > max(mean.values()) - 0.03
+            for name, detector in {**watcher.detectors, "used": watcher.detectors[watcher.chosen]}.items():
+                areas.setdefault(name, []).append(roc_auc_score(labels, detector.score(late)))
+    print({name: round(float(np.mean(values)), 3) for name, values in areas.items()})
+
+
+if __name__ == "__main__":
+    main()
