@@ -18,7 +18,6 @@ from cortex_pipelines.monitoring.policy import (
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
 CASES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-
 RULE = RetrainingRule(
     new_share=0.1, new_items=50, corrections=20, drift=True, error_budget=0.4, rest_days=2, most_days=30
 )

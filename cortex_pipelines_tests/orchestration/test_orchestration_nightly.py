@@ -18,7 +18,6 @@ from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 ALL = {
     "words[a]", "words[b]", "loud[a]", "loud[b]", "tally", "digest", "page[a]", "page[b]"
 }  # fmt: skip
-
 MORE = {name: {"title": name} for name in ("new-one", "new_one")}
 
 

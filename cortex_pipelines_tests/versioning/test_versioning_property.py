@@ -30,9 +30,7 @@ from cortex_pipelines_tests.versioning.toy import CODE, Workbench, recomputed
 
 STEPS = int(os.environ.get("CORTEX_PROPERTY_STEPS", "100"))
 STEPS_PER_EXAMPLE = 25
-PARTS = 4
-"""The steps are walked in so many tests, so that workers share them."""
-
+PARTS = 4  # the steps are walked in so many tests, so that workers share them
 PROJECTS = st.sampled_from(["a", "b", "c"])
 WORDS = st.lists(st.sampled_from(["one", "two", "three", "four"]), max_size=3, unique=True)
 VALUES = st.sampled_from(["", "x", "y"])

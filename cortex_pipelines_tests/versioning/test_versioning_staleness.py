@@ -7,7 +7,6 @@ import pytest
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 OWN = {"dagster/data_version": "v1", "dagster/data_version_is_user_provided": "true"}
-
 UNSEEN = {"input_data_version__loudness_parameters": "INITIAL", "input_event_pointer__loudness_parameters": "NULL"}
 """The parameters, which nobody has observed yet."""
 

@@ -74,7 +74,6 @@ class ToyParameters(Settings):
 
 
 LAYOUT = ParameterLayout(ToyParameters, "profiles")
-
 toy_parameters = partial(resolve, layout=LAYOUT)
 SECTIONS: dict[str, type[Settings]] = {"loudness": LoudSettings, "pages": PageSettings}
 
