@@ -38,14 +38,14 @@ Task = Annotated[str, Field(max_length=100_000), AfterValidator(encodable)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE), AfterValidator(encodable)]
 
-OpenGateway = Callable[[], Gateway]
-"""Returns the gateway; may block until its base model is loaded."""
-
 Answer = dict[str, Any]
 
 
-def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPServer[Any]:
-    """MCP server with the tools, for any transport; a missing service has no tool."""
+def agents_server(open_gateway: Callable[[], Gateway], services: ProjectServices) -> MCPServer[Any]:
+    """MCP server with the tools, for any transport; a missing service has no tool.
+
+    ``open_gateway`` may block until the base model is loaded.
+    """
     server = _Server(
         "cortex-pipelines", instructions=_INSTRUCTIONS, version=package_version("cortex-pipelines"), log_level="WARNING"
     )
@@ -87,7 +87,7 @@ class _Server(MCPServer[Any]):
 
 
 def _tools(
-    open_gateway: OpenGateway, services: ProjectServices
+    open_gateway: Callable[[], Gateway], services: ProjectServices
 ) -> Iterator[tuple[Callable[..., Awaitable[Answer]], ToolAnnotations]]:
     async def complete(
         prompt: Text,

@@ -26,9 +26,6 @@ ROLLOUTS = "rollouts.json"
 _EVERY = 1.0
 """Seconds between writes of the counts; a crash loses those since the last."""
 
-Conclude = Callable[[str, str, Analysis], None]
-"""Writes project, version of the canary and analysis to the ledger."""
-
 _USER: ContextVar[str] = ContextVar("user", default="")
 
 
@@ -43,9 +40,12 @@ def request_user(explicit_user: str | None = None) -> str:
 
 
 class Rollouts:
-    """Counts the variants' answers in a file, and concludes canaries."""
+    """Counts the variants' answers in a file, and concludes canaries.
 
-    def __init__(self, path: Path, conclude: Conclude) -> None:
+    ``conclude`` writes project, version of the canary and analysis to the ledger.
+    """
+
+    def __init__(self, path: Path, conclude: Callable[[str, str, Analysis], None]) -> None:
         self._path, self._conclude = path, conclude
         self._lock = threading.Lock()
         self._counts: dict[str, dict[str, Any]] = {}

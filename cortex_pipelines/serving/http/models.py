@@ -82,28 +82,25 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         gateway.metrics.cache_bytes.set(gateway.response_cache.size)
         return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
 
-    waiting = 0
     limiter = CapacityLimiter(1)  # waiting requests must not occupy threads that others need
 
     @router.post("/v1/embeddings")
     async def embeddings(form: EmbeddingForm) -> Response:
-        nonlocal waiting
         encoder = services.encoder
         if encoder is None:
             raise UnknownModelError(f"{ENCODER} is not available: an exported folder has no encoder")
         if form.model not in (None, "", ENCODER):
             model = form.model[:100]
             raise UnknownModelError(f"{model} makes no embeddings; the nearest model that does is {ENCODER}")
+        statistics = limiter.statistics()
+        waiting = statistics.borrowed_tokens + statistics.tasks_waiting
         if waiting >= gateway.settings.waiting:
             raise BusyError(f"{waiting} requests wait already; try again in a second")
-        waiting += 1
         try:
             texts = [form.input] if isinstance(form.input, str) else form.input
             result = await to_thread.run_sync(encoder, texts, limiter=limiter)
         except WeightsError as error:
             raise ServiceError(str(error)) from error
-        finally:
-            waiting -= 1
         width = result.vectors.shape[1]
         if form.dimensions not in (None, width):
             raise RequestError(

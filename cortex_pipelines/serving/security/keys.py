@@ -141,12 +141,12 @@ class KeyRing:
 
     def revoke(self, name: str) -> None:
         with self._changing() as keys:
-            for position, key in enumerate(keys):
-                if key.name == name:
-                    revoked_at = key.revoked or datetime.now(UTC).isoformat(timespec="seconds")
-                    keys[position] = replace(key, revoked=revoked_at)
-                    return
-            raise ApiKeyError(f"no key {name}; there is: {', '.join(key.name for key in keys) or 'none'}")
+            names = [key.name for key in keys]
+            if name not in names:
+                raise ApiKeyError(f"no key {name}; there is: {', '.join(names) or 'none'}")
+            key = keys[names.index(name)]
+            revoked_at = key.revoked or datetime.now(UTC).isoformat(timespec="seconds")
+            keys[names.index(name)] = replace(key, revoked=revoked_at)
 
     def forget(self, is_subject: Callable[[str], bool]) -> int:
         if not any(is_subject(key.name) for key in self.keys):
