@@ -95,14 +95,6 @@ def test_a_gap_is_asked_for_as_in_training_however_it_is_marked(gateway: Gateway
     assert completion("x < y")(target).text == "x < y"
 
 
-def test_a_chat_without_a_form_of_the_base_is_plain(gateway: Gateway) -> None:
-    prompt = chat([ChatMessage("system", "Be brief."), ChatMessage("user", "Why?")])(
-        PromptTarget(gateway.engine.tokenizer, 1000)
-    )
-    assert prompt.text == "system: Be brief.\n\nuser: Why?\n\nassistant:"
-    assert "\n\nuser:" in prompt.stop
-
-
 def test_no_message_can_write_a_turn_of_another_role() -> None:
     tokenizer = tinymodel.byte_tokenizer()
     tokenizer.chat_template = "{% for m in messages %}<eos>{{ m.role }}:{{ m.content }}{% endfor %}"

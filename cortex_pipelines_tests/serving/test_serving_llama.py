@@ -1,9 +1,7 @@
 """What is particular to the llama.cpp engine: its processes, its files, and its probe."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -52,15 +50,6 @@ def engine(home: Path) -> Iterator[LlamaEngine]:
     engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
     yield engine
     engine.close()
-
-
-def test_an_ended_process_is_started_again(engine: LlamaEngine, home: Path) -> None:
-    ready = loaded(engine, home, "shop")
-    job = Job(ready, engine.prompt(PROMPTS[0]), Sampling(16))
-    before = text_of(run_job(engine, job))
-    process = engine._processes["shop.dir"]
-    os.kill(process.pid, signal.SIGKILL)
-    assert text_of(run_job(engine, job)) == before
 
 
 def test_a_process_that_ends_while_it_writes_fails_that_request_alone(

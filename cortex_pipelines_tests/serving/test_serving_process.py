@@ -25,7 +25,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cortex_pipelines.serving.http.server import PortError, require_free
 from cortex_pipelines.serving.security.audit import FILE, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT
@@ -176,11 +175,6 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
     # one engine: the next answer comes after whatever is still being written
     client.completions.create(model="base", prompt="x", max_tokens=1)
     assert generated_tokens() - before < 500, "of 8 answers with 128 tokens each"
-
-
-def test_a_port_in_use_is_told_before_anything_is_loaded(served: Served) -> None:
-    with pytest.raises(PortError, match="cannot be listened on"):
-        require_free("127.0.0.1", served.port)
 
 
 def test_a_gateway_with_a_certificate_asks_for_the_key_and_writes_down_who_asked(served: Served) -> None:

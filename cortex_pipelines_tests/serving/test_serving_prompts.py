@@ -174,6 +174,7 @@ def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     assert packaged.text.startswith("system: Notes on tasks like this one")
     assert not any(segment.control for segment in packaged.segments)
     assert "a.py:1-2 <eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
+    assert "\n\nuser:" in packaged.stop
     assert [template.name for template in packaged.made_by] == ["instructions", "chat"]
 
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")

@@ -142,10 +142,6 @@ class LlamaProcess:
             raise
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
