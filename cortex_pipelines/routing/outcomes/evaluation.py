@@ -1,12 +1,13 @@
 """Score the outcome predictors and their baseline on later tasks, and report it."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
+from cortex_pipelines.pages import SAMPLE, render
 from cortex_pipelines.routing.selection.ensemble import expected_calibration_error
 from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
 
@@ -18,7 +19,7 @@ class CandidateScore:
     """Score of one model for one target on the later tasks.
 
     ``loss`` is the Brier score of a probability, else the absolute error (of the logarithm where the target varies by
-    factors); ``gain`` the loss of the plainest model less its own. ``coverage`` and ``width`` of intervals are None
+    factors); ``gain`` the loss of the plainest model less its target_scores. ``coverage`` and ``width`` of intervals are None
     for a probability, ``calibration`` (ECE before and after) and ``auroc`` for an amount.
     """
 
@@ -90,47 +91,37 @@ def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, flo
     return metrics
 
 
-_HOW = (
-    "Every model was trained on the earlier tasks and meets the later ones here for the first "
-    "time. The plainest says the same of all tasks: the base rate, or the median. 'master' says "
-    "what is usual at the master, 'linear' adds up words, record of the master and what else was "
-    "known before. Which one is used was decided on folds of the earlier tasks, not here."
-)
+_TEMPLATE = Path(__file__).parent / "report.html"
 _WORDS = {"constant": "the same for all", "master": "by master", "linear": "linear"}
 
 
 def outcome_report(targets: pl.DataFrame, scores: list[CandidateScore], coverage: float, sample: bool) -> str:
-    parts = [paragraph(SAMPLE, warning=True)] if sample else []
-    parts.append(paragraph(_HOW))
-    for row in targets.iter_rows(named=True):
-        target_scores = [score for score in scores if score.target == row["target"]]
-        parts.append(heading(row["target"]))
-        parts += _target(row["left_out"], target_scores, coverage, by_factors=row["by_factors"])
-    return page("Outcomes of tasks, before they are sent", parts)
+    rows = []
+    for target in targets.iter_rows(named=True):
+        target_scores = [score for score in scores if score.target == target["target"]]
+        rows.append(
+            {
+                **target,
+                "scores": [_row(score) for score in target_scores],
+                "items": target_scores[0].items if target_scores else 0,
+            }
+        )
+        rows[-1]["verdict"] = _verdict(target_scores) if target_scores else ""
+    title = "Outcomes of tasks, before they are sent"
+    return render(_TEMPLATE, title, sample=SAMPLE if sample else "", targets=rows, coverage=f"{coverage:.0%}")
 
 
-def _target(left_out: str | None, scores: list[CandidateScore], coverage: float, *, by_factors: bool) -> list[str]:
-    if left_out is not None:
-        return [paragraph(f"Not predicted: {left_out}.")]
-    if not scores:
-        return [paragraph("No later task has a known value.")]
-    head, rows = ["model", "loss", "gain over the plainest (interval)"], []
-    loss = "Loss: mean squared error of the probability (Brier)."
-    amount = scores[0].coverage is not None
-    if amount:
-        scale = "of the logarithm" if by_factors else "in its unit"
-        loss = f"Loss: mean absolute error {scale}. Intervals are made to hold {coverage:.0%}."
-    head += ["held by the interval", "its median width"] if amount else ["ECE", "AUROC"]
-    for score in scores:
-        row = [_WORDS[score.candidate] + (" (used)" if score.chosen else ""), f"{score.loss:.4f}", f"{score.gain:.3f}"]
-        if score.calibration is None:
-            rows.append([*row, f"{score.coverage:.3f}", f"{score.width:.4g}"])
-            continue
-        before, after = score.calibration
-        auroc = "all went alike" if score.auroc is None else f"{score.auroc:.3f}"
-        rows.append([*row, f"{after:.3f} (before calibration {before:.3f})", auroc])
-    items = paragraph(f"{scores[0].items} later tasks. {loss}")
-    return [items, table(head, rows), paragraph(_verdict(scores))]
+def _row(score: CandidateScore) -> dict[str, str]:
+    row = {
+        "model": _WORDS[score.candidate] + (" (used)" if score.chosen else ""),
+        "loss": f"{score.loss:.4f}",
+        "gain over the plainest (interval)": f"{score.gain:.3f}",
+    }
+    if score.calibration is None:
+        return row | {"held by the interval": f"{score.coverage:.3f}", "its median width": f"{score.width:.4g}"}
+    before, after = score.calibration
+    auroc = "all went alike" if score.auroc is None else f"{score.auroc:.3f}"
+    return row | {"ECE": f"{after:.3f} (before calibration {before:.3f})", "AUROC": auroc}
 
 
 def _verdict(scores: list[CandidateScore]) -> str:
