@@ -4,10 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -186,53 +185,40 @@ def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(fold
         assert (answer.status_code, answer.json()["error"]["code"]) == ((503, "provider_unavailable")), broken
 
 
-class Publisher:
-    def __init__(self) -> None:
-        self.keys: Any = {"keys": KEYS}
-        self.asked = 0
-        publisher = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                publisher.asked += 1
-                self.send_response(200 if publisher.keys else 500)
-                self.end_headers()
-                self.wfile.write(json.dumps(publisher.keys).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 def test_keys_are_fetched_again_but_not_for_every_stranger(folder: Path) -> None:
-    publisher, clock_time = Publisher(), 1000.0
-    address = f"http://127.0.0.1:{publisher.server.server_port}/keys"
-    settings = OidcSettings.model_validate(GIVEN | {"jwks": address})
-    verifier = Provider(settings, folder, lambda: clock_time)
-    for _ in range(3):
-        assert verifier.caller(token()).name == "oidc:anna"
-    for number in range(50):
+    published: list[Any] = [{"keys": KEYS}]
+    fetches: list[str] = []
+
+    def publish(handler: BaseHTTPRequestHandler) -> None:
+        fetches.append(handler.path)
+        handler.send_response(200 if published[-1] else 500)
+        handler.end_headers()
+        handler.wfile.write(json.dumps(published[-1]).encode())
+
+    clock_time = 1000.0
+    with tinygateway.http_server(publish) as address:
+        settings = OidcSettings.model_validate(GIVEN | {"jwks": f"{address}/keys"})
+        verifier = Provider(settings, folder, lambda: clock_time)
+        for _ in range(3):
+            assert verifier.caller(token()).name == "oidc:anna"
+        for number in range(50):
+            with pytest.raises(TokenError, match="not one of the provider"):
+                verifier.caller(token(kid=f"made-up-{number}"))
+        assert len(fetches) == 1
+        published.append({"keys": [*KEYS, public_jwk(OTHER, "next")]})
+        clock_time += 31
+        assert verifier.caller(token(OTHER, kid="next")).name == "oidc:anna", "rotated"
+        assert len(fetches) == 2
+        published.append(None)
+        clock_time += 700
+        assert verifier.caller(token()).name == "oidc:anna", "a provider that is away for a while"
+        clock_time += 3600
+        with pytest.raises(ProviderError, match="cannot be had"):
+            verifier.caller(token())
+        published.append({"keys": [public_jwk(OTHER, "next")]})
+        clock_time += 31
         with pytest.raises(TokenError, match="not one of the provider"):
-            verifier.caller(token(kid=f"made-up-{number}"))
-    assert publisher.asked == 1
-    publisher.keys = {"keys": [*KEYS, public_jwk(OTHER, "next")]}
-    clock_time += 31
-    assert verifier.caller(token(OTHER, kid="next")).name == "oidc:anna", "rotated"
-    assert publisher.asked == 2
-    publisher.keys = None
-    clock_time += 700
-    assert verifier.caller(token()).name == "oidc:anna", "a provider that is away for a while"
-    clock_time += 3600
-    with pytest.raises(ProviderError, match="cannot be had"):
-        verifier.caller(token())
-    publisher.keys = {"keys": [public_jwk(OTHER, "next")]}
-    clock_time += 31
-    with pytest.raises(TokenError, match="not one of the provider"):
-        verifier.caller(token())
-    publisher.server.shutdown()
-    publisher.server.server_close()
+            verifier.caller(token())
 
 
 def test_keys_come_by_https_or_from_a_file() -> None:

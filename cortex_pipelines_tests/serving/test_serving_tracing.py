@@ -5,9 +5,8 @@ import logging
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -150,25 +149,18 @@ def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(
 ) -> None:
     bodies: list[bytes] = []
 
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/v1/traces"
-            bodies.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
+    def collect(handler: BaseHTTPRequestHandler) -> None:
+        assert handler.path == "/v1/traces"
+        bodies.append(handler.rfile.read(int(handler.headers["content-length"])))
+        handler.send_response(200)
+        handler.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv(ENDPOINTS[1], f"http://127.0.0.1:{server.server_port}")
     if name is not None:
         monkeypatch.setenv("OTEL_SERVICE_NAME", name)
-    with tracer_of_environment() as tracer:
-        tracer.start_span("queue").end()
-    server.shutdown()
-    server.server_close()
+    with tinygateway.http_server(collect) as address:
+        monkeypatch.setenv(ENDPOINTS[1], address)
+        with tracer_of_environment() as tracer:
+            tracer.start_span("queue").end()
     (export,) = (ExportTraceServiceRequest.FromString(body) for body in bodies)
     (resource,) = export.resource_spans
     attributes = {pair.key: pair.value.string_value for pair in resource.resource.attributes}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,16 @@ def web_client(
     if keys is not None:
         door = Authenticator(keys, gateway.settings, hosts_of("127.0.0.1", gateway.settings), audit, provider)
     return TestClient(create_app(gateway, services, authenticator=door), URL, raise_server_exceptions=False)
+
+
+@contextmanager
+def http_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Address of a server on which one function answers every request."""
+    methods = {"do_GET": answer, "do_POST": answer, "log_message": lambda *_: None}
+    with HTTPServer(("127.0.0.1", 0), type("Handler", (BaseHTTPRequestHandler,), methods)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @contextmanager
