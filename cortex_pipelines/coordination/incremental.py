@@ -40,11 +40,11 @@ class LogRows:
     scanned: int = 0
 
 
-def joined(parts: Iterable[Sequence[pl.DataFrame]]) -> tuple[pl.DataFrame, ...]:
+def join_frames(parts: Iterable[Sequence[pl.DataFrame]]) -> tuple[pl.DataFrame, ...]:
     """The frames of several parts of logs as one for each of ``TABLES``; of repeated records the first counts."""
     empty = [table.empty() for table in TABLES]
-    events, *others = (pl.concat(frames) for frames in zip(empty, *parts, strict=True))
-    return (events.unique("event_id", keep="first", maintain_order=True), *others)
+    events, *other_frames = (pl.concat(frames) for frames in zip(empty, *parts, strict=True))
+    return (events.unique("event_id", keep="first", maintain_order=True), *other_frames)
 
 
 class LogReader:
@@ -61,7 +61,7 @@ class LogReader:
 
     def read(self, name: str, data: bytes) -> LogRows:
         packed = None if self._cache is None else self._cache.get("log", name, *self._settings)
-        cached = (packed and _unpack(packed, data)) or LogRows(joined([]))
+        cached = (packed and _unpack(packed, data)) or LogRows(join_frames([]))
         spans, lines = list(scan(data, cached.end)), LineNumbers(data)
         count = next((n for n, span in enumerate(spans) if not span.settled), len(spans))
         beginning = self._add(cached, spans[:count], name, lines)
@@ -85,7 +85,7 @@ class LogReader:
             elif span.kind in ("rejected", "waiting"):
                 rejected.append(location | {"reason": span.reason})
         frames = [pl.DataFrame(r, schema=table.schema, orient="row") for r, table in zip(rows, TABLES, strict=True)]
-        return LogRows(joined([previous.frames, frames]), spans[-1].end if spans else previous.end, scanned)
+        return LogRows(join_frames([previous.frames, frames]), spans[-1].end if spans else previous.end, scanned)
 
     def _row(
         self, record: dict[str, Any], name: str, start: int

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from pydantic import field_validator
 
-from cortex_pipelines.coordination.incremental import TABLES, LogReader, joined
+from cortex_pipelines.coordination.incremental import TABLES, LogReader, join_frames
 from cortex_pipelines.coordination.outcome_values import read_outcome
 from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.ingestion.connectors.declared import DltSource
@@ -142,7 +142,7 @@ def read_logs(
     read += [reader.read(name, data) for name, data in connected]
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
-    frames = joined(rows.frames for rows in read)
+    frames = join_frames(rows.frames for rows in read)
     return Logs(*(table.conform(frame) for table, frame in zip(TABLES, frames, strict=True)))
 
 

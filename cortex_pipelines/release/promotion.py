@@ -45,9 +45,9 @@ def promote(
     version = str(verdict["model_version"])
     current, lines = champion(root, model), moves(root, model)
     plan = deployment.plan() if deployment else None
-    tried = plan is not None and plan["strategy"] in ("canary", "shadow")
+    is_trial = plan is not None and plan["strategy"] in ("canary", "shadow")
     running = ledger.canary(lines)
-    if version == current.champion or (tried and running and (running.version, running.plan) == (version, plan)):
+    if version == current.champion or (is_trial and running and (running.version, running.plan) == (version, plan)):
         return None
     if verdict["verdict"] != "promoted":
         raise ReleaseError(
@@ -59,7 +59,7 @@ def promote(
     answering = read_release(verdict_folder(root, model))
     entry = LedgerEntry(
         **vars(act),
-        action="canary" if tried else "promote",
+        action="canary" if is_trial else "promote",
         model=model.name,
         version=version,
         previous=current.champion,
@@ -71,7 +71,7 @@ def promote(
         inputs=inputs_of(root, model.address, version) or ledger.inputs_of(lines, version),
         refit=_refit_version(root, model, version),
     )
-    record(root, model, current if tried else ChampionPin(version, current.champion), entry)
+    record(root, model, current if is_trial else ChampionPin(version, current.champion), entry)
     return entry
 
 

@@ -72,10 +72,10 @@ class Rules:
         for name, lists in self.experts.items():
             hits, boosts, denials = (sum(keyword.occurs(folded, lowered) for keyword in words) for words in lists)
             scores[name] = 1.0 - float(0.5 ** max(0.0, hits + BOOSTER * (boosts > 0) - denials))
-        best, *others = sorted(scores, key=lambda name: (-scores[name], name))
+        best, *lower_ranked = sorted(scores, key=lambda name: (-scores[name], name))
         if scores[best] < self.minimum:
             return RulesDecision(None, scores[best], (), scores)
-        close = [name for name in others if scores[name] >= self.minimum and scores[best] - scores[name] <= CLOSE]
+        close = [name for name in lower_ranked if scores[name] >= self.minimum and scores[best] - scores[name] <= CLOSE]
         return RulesDecision(best, scores[best], () if scores[best] >= self.single else tuple(close), scores)
 
 

@@ -224,8 +224,8 @@ def value_of_policy(
     shares = weights / weights.max()  # squares of tiny weights would be 0
     effective = float(shares.sum() ** 2 / (shares**2).sum())
     # rewards that are 0 or 1 stay in that range, whichever of them were seen
-    seen = (0.0, 1.0) if np.isin(rewards, (0.0, 1.0)).all() else (float(rewards.min()), float(rewards.max()))
-    ends = bounds or seen
+    observed_range = (0.0, 1.0) if np.isin(rewards, (0.0, 1.0)).all() else (float(rewards.min()), float(rewards.max()))
+    ends = bounds or observed_range
     snips, ips = (_estimate_interval(rewards, weights, effective, ends, normalised=n) for n in (True, False))
     return PolicyValue(
         snips=ValueEstimate(*snips),

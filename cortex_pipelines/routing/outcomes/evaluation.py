@@ -19,7 +19,7 @@ class CandidateScore:
     """Score of one model for one target on the later tasks.
 
     ``loss`` is the Brier score of a probability, else the absolute error (of the logarithm where the target varies by
-    factors); ``gain`` the loss of the plainest model less its target_scores. ``coverage`` and ``width`` of intervals are None
+    factors); ``gain`` the loss of the plainest model less its own. ``coverage`` and ``width`` of intervals are None
     for a probability, ``calibration`` (ECE before and after) and ``auroc`` for an amount.
     """
 
@@ -99,14 +99,10 @@ def outcome_report(targets: pl.DataFrame, scores: list[CandidateScore], coverage
     rows = []
     for target in targets.iter_rows(named=True):
         target_scores = [score for score in scores if score.target == target["target"]]
-        rows.append(
-            {
-                **target,
-                "scores": [_row(score) for score in target_scores],
-                "items": target_scores[0].items if target_scores else 0,
-            }
-        )
-        rows[-1]["verdict"] = _verdict(target_scores) if target_scores else ""
+        row = {"scores": [_row(score) for score in target_scores], "items": 0, "verdict": ""}
+        if target_scores:
+            row |= {"items": target_scores[0].items, "verdict": _verdict(target_scores)}
+        rows.append(target | row)
     title = "Outcomes of tasks, before they are sent"
     return render(_TEMPLATE, title, sample=SAMPLE if sample else "", targets=rows, coverage=f"{coverage:.0%}")
 

@@ -43,9 +43,11 @@ def expect(
     clean = text.encode("utf-8", "replace").decode("utf-8")
     decided = {"task_id": _TASK_ID, "text": clean, "decided_at": when, "file": "", "byte_offset": 0, "test_row": False}
     decided = dict.fromkeys(decisions.columns) | decided | {"scored_masters": [], "scores": []}
-    tried = [decided | {"attempt_id": attempt_id(_TASK_ID, clean, name), "master": name} for name in masters]
+    attempt_rows = [decided | {"attempt_id": attempt_id(_TASK_ID, clean, name), "master": name} for name in masters]
     # computed by the same code as the features of the logs
-    all_features = features(pl.concat([decisions, pl.DataFrame(tried, schema=decisions.schema)]), outcomes, settings)
+    all_features = features(
+        pl.concat([decisions, pl.DataFrame(attempt_rows, schema=decisions.schema)]), outcomes, settings
+    )
     rows = all_features.filter(pl.col("task_id") == _TASK_ID).sort("master")
     predictions = models.predict(rows).with_columns(rows["master"])
     missing = _table(predictors, PREDICTED_TARGETS.name).filter(pl.col("left_out").is_not_null())

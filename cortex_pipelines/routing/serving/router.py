@@ -218,7 +218,7 @@ class Router:
         ranked = [
             (config.masters[index], round(float(row[index]), _DIGITS)) for index in np.argsort(-row, kind="stable")
         ]
-        (master, confidence), *others = ranked
+        (master, confidence), *lower_ranked = ranked
         by = PERSON
         if in_scope >= config.in_scope:  # keywords know nothing of what is unlike all tasks
             sure = False
@@ -230,8 +230,8 @@ class Router:
             master=master,
             confidence=confidence,
             in_scope=round(in_scope, _DIGITS),
-            supporting=tuple(name for name, share in others if share >= config.supporting),
-            alternatives=tuple(others[: config.alternatives]),
+            supporting=tuple(name for name, share in lower_ranked if share >= config.supporting),
+            alternatives=tuple(lower_ranked[: config.alternatives]),
             decided_by=by,
             evidence=evidence,
             abstained=by == PERSON,
