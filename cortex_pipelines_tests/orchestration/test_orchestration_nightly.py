@@ -110,31 +110,28 @@ def test_a_project_that_came_after_the_location_was_loaded_has_its_steps(bench: 
     assert bench.sync() == 0
 
 
+class Locked(NoTracker):
+    """Refuses the first records, as a database does that another process holds."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals, self.calls = refusals, 0
+
+    def record(self, *given: object) -> str:
+        self.calls += 1
+        if self.calls <= self.refusals:
+            raise sqlite3.OperationalError("database is locked")
+        return "0" * 32
+
+
 def test_a_lock_that_another_holds_is_waited_for(bench: Workbench) -> None:
-    class Locked(NoTracker):
-        calls = 0
-
-        def record(self, *given: object) -> str:
-            self.calls += 1
-            if self.calls == 1:
-                raise sqlite3.OperationalError("database is locked")
-            return "0" * 32
-
-    result = night(bench, job(bench, Locked()))
+    result = night(bench, job(bench, Locked(1)))
     assert result.success
     assert len(steps(result, "STEP_UP_FOR_RETRY")) == 1
     assert materialised(result) == ALL
 
 
 def test_a_lock_that_is_never_free_fails_after_some_retries(bench: Workbench) -> None:
-    class Locked(NoTracker):
-        calls = 0
-
-        def record(self, *given: object) -> str:
-            self.calls += 1
-            raise sqlite3.OperationalError("database is locked")
-
-    tracker = Locked()
+    tracker = Locked(1000)
     result = night(bench, job(bench, tracker))
     assert steps(result, "STEP_FAILURE") == {"words[a]", "words[b]"}
     assert tracker.calls == 2 * (1 + dagster_assets.MAX_RETRIES)
