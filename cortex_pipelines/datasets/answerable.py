@@ -95,6 +95,7 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
     view = _parsed(code, row["language"], row["kind"], row["path"])
     visible = language_names(row["language"]) | {*_TOKEN.findall(shown)}
     names, words, bound, unforeseen = dict[str, None](), list[str](), set[str](), 0
+    is_declared = row["kind"] in ("variable", "constant")
     for node in _parts(view, start, start + len(answer.encode())):
         text = view.code(node)
         if node.type.endswith("identifier") or row["kind"] == "import":
@@ -105,8 +106,8 @@ def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
             unforeseen += _unforeseen_text(text, shown, words) // 2
         elif _TEXT.search(node.type):
             unforeseen += _unforeseen_text(text, shown, words)
-        elif _NUMBER.search(node.type) and text not in _FORESEEABLE and text not in visible:
-            words.append(text)
+        elif _NUMBER.search(node.type) and text not in visible and (is_declared or text not in _FORESEEABLE):
+            unforeseen += len(text)
     return [name for name in names if name not in bound], words, unforeseen
 
 
@@ -167,7 +168,7 @@ def language_names(language: str) -> frozenset[str]:
 _NAMING = "unanswerable_naming"
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _STEM = 4
-_TELLING_SHARE, _TELLING_SHARE_OF_TESTS = 0.5, 0.75
+_TELLING_SHARE, _TELLING_SHARE_OF_TESTS = 0.6, 0.75
 """Share of the words of a name that stand in the code that it is masked in."""
 _CUSTOMARY = 5
 """Uses outside of the unit that make a name a custom of the project, such as ``rv`` or ``run``."""
@@ -188,12 +189,22 @@ def naming_reasons(rows: pl.DataFrame, project: ProjectWords) -> pl.Series:
 
 def _tells_name(prompt: str, name: str) -> bool:
     words = [word.lower() for word in _PART.findall(name)]
-    telling = [word for word in words if word not in _FILLERS] or words
+    telling = {word for word in words if word not in _FILLERS} or {*words}
     if not words or words[-1].isdecimal():
         return False
     stems = {word.lower()[:_STEM] for word in _PART.findall(prompt)}
     share = _TELLING_SHARE_OF_TESTS if words[0] == "test" else _TELLING_SHARE
     return sum(word[:_STEM] in stems for word in telling) >= share * len(telling)
+
+
+_TELLING_SHARE_OF_PROSE, _SHORTEST = 0.25, 4
+
+
+def tells_prose(code: str, text: str) -> bool:
+    """Whether the code has enough of the words of its documentation, the short ones aside."""
+    stems = {word.lower()[:_STEM] for word in _PART.findall(code)}
+    words = {word.lower() for word in _PART.findall(text) if len(word) >= _SHORTEST}
+    return sum(word[:_STEM] in stems for word in words) >= _TELLING_SHARE_OF_PROSE * len(words)
 
 
 _REFERENCE = re.compile(

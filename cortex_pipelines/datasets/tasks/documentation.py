@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.labels.vocabulary import words_of
-from cortex_pipelines.datasets.answerable import only_refers
+from cortex_pipelines.datasets.answerable import only_refers, tells_prose
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
 from cortex_pipelines.datasets.assemble.selection import is_empty
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -137,7 +137,7 @@ def _example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str | Non
         return None, None, "prompt_size"
     if _word_string(text) in _word_string(prompt):
         return None, None, "answer_in_prompt"
-    return prompt, text, None
+    return (prompt, text, None) if tells_prose(prompt, text) else (None, None, "unanswerable_documentation")
 
 
 def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings) -> str | None:
