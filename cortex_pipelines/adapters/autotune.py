@@ -1,7 +1,6 @@
 """Measure which precision and row length train fastest on this machine."""
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.loop import train
+from cortex_pipelines.adapters.training.run import TrainingRun
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -41,9 +41,7 @@ def measure_throughput(
     import torch
 
     base = resolve_base(pinned, root)
-    types: tuple[Precision, ...] = ("fp32", "bf16")
-    if torch.cuda.is_available():
-        types = (*types, "fp16")
+    types: tuple[Precision, ...] = ("fp32", "bf16", *(("fp16",) if torch.cuda.is_available() else ()))
     throughputs: list[Throughput] = []
     for precision in types:
         for length in lengths:
@@ -58,43 +56,31 @@ def measure_throughput(
 def fastest_setting(throughputs: Sequence[Throughput]) -> Throughput:
     """The fastest precision, with the longest row that is nearly as fast."""
     fastest = max(throughputs, key=lambda candidate: candidate.tokens_per_second)
-    nearly_fastest = [
-        candidate
-        for candidate in throughputs
-        if candidate.precision == fastest.precision
-        and candidate.tokens_per_second >= _NEARLY * fastest.tokens_per_second
-    ]
-    return max(nearly_fastest, key=lambda candidate: candidate.max_length)
+    enough = _NEARLY * fastest.tokens_per_second
+    return max(
+        (row for row in throughputs if row.precision == fastest.precision and row.tokens_per_second >= enough),
+        key=lambda row: row.max_length,
+    )
 
 
 def _tokens_per_second(base: BaseModel, settings: AdapterSettings, precision: Precision, length: int) -> float:
-    trial_settings = settings.model_copy(
-        update={"precision": precision, "max_length": length, "epochs": 1, "patience": None, "divergence_factor": None}
-    )
+    changes = {"precision": precision, "max_length": length, "epochs": 1, "patience": None, "divergence_factor": None}
+    trial_settings = settings.model_copy(update=changes)
     with pinned_torch(settings.threads, settings.seed):
         model = with_new_adapter(load_causal_model(base, precision), trial_settings)
         vocabulary = int(model.get_input_embeddings().num_embeddings)
         rows = trial_settings.batch_size * trial_settings.gradient_accumulation
-        train(model, Corpus(_examples(rows, length, vocabulary), ()), trial_settings)
-        corpus = Corpus(_examples(_STEPS * rows, length, vocabulary), ())
-        started = time.monotonic()
-        train(model, corpus, trial_settings)
-        return _STEPS * rows * length / (time.monotonic() - started)
+        train(model, TrainingRun(Corpus(_examples(rows, length, vocabulary), ()), trial_settings))
+        measured = TrainingRun(Corpus(_examples(_STEPS * rows, length, vocabulary), ()), trial_settings)
+        return _STEPS * rows * length / train(model, measured).seconds
 
 
 def _examples(rows: int, length: int, vocabulary: int) -> tuple[TokenisedExample, ...]:
-    sizes = [_EXAMPLE_TOKENS] * (length // _EXAMPLE_TOKENS)
-    remainder = length - sum(sizes)
-    sizes += [remainder] if remainder > 1 else []
-    return tuple(
-        TokenisedExample(
-            f"{row}-{index}",
-            "",
-            tuple((7 * position + 11 * row + index) % vocabulary for position in range(size)),
-            max(1, size // 2),
-            size - max(1, size // 2),
-            0,
-        )
-        for row in range(rows)
-        for index, size in enumerate(sizes)
-    )
+    count, remainder = divmod(length, _EXAMPLE_TOKENS)
+    sizes = [_EXAMPLE_TOKENS] * count + [remainder] * (remainder > 1)
+
+    def example(row: int, index: int, size: int) -> TokenisedExample:
+        ids = tuple((7 * position + 11 * row + index) % vocabulary for position in range(size))
+        return TokenisedExample(f"{row}-{index}", "", ids, max(1, size // 2), size - max(1, size // 2), 0)
+
+    return tuple(example(row, index, size) for row in range(rows) for index, size in enumerate(sizes))

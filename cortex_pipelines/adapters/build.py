@@ -39,18 +39,14 @@ def search(settings: AdapterSettings, attempt: TrialTraining, trials_file: Path,
     that diverges has failed.
     """
     if not settings.validation_tokens:
-        raise ValueError(
-            "adapters.search compares validation losses, but adapters.validation_tokens is 0; "
-            "raise it, or set search.trials to 0"
-        )
-    finished_study = study(
-        lambda trial: _loss(trial, settings, attempt),
-        settings.search.trials,
-        settings.seed,
-        0,
-        trials_file,
-        "Searching the adapter's settings",
-    )
+        problem = "adapters.search compares validation losses, but adapters.validation_tokens is 0"
+        raise ValueError(f"{problem}; raise it, or set search.trials to 0")
+
+    def loss(trial: Any) -> float:
+        return _loss(trial, settings, attempt)
+
+    description = "Searching the adapter's settings"
+    finished_study = study(loss, settings.search.trials, settings.seed, 0, trials_file, description)
     write_json(out / TRIALS_FILE, finished_study.as_json("validation loss, nats a token"))
     _LOG.info("Trial %d is the best: %s", finished_study.best.number, finished_study.best.parameters)
     return _with(settings, dict(finished_study.best.parameters))
@@ -199,11 +195,9 @@ def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
         return None
     parent_adapter = adapter_for(inputs.parent.folder, task)
     if parent_adapter is None:
-        raise ParentError(
-            f"the parent adapter {inputs.parent.version} holds one adapter a task"
-            + (f", none for {task}" if task else "; set adapters.per_task: true")
-            + "; or take its version out of adapters.parents in params.yaml"
-        )
+        remedy = f", none for {task}" if task else "; set adapters.per_task: true"
+        problem = f"the parent adapter {inputs.parent.version} holds one adapter a task{remedy}"
+        raise ParentError(f"{problem}; or take its version out of adapters.parents in params.yaml")
     return parent_adapter
 
 
@@ -228,10 +222,8 @@ def _result_record(result: TrainingResult, settings: AdapterSettings) -> dict[st
 
 
 def _observe(run: TrainingResult, observe: Callable[[str, float], None], prefix: str, processes: int) -> None:
-    tokens = sum(step.tokens for step in run.steps)
     observe(f"{prefix}training_seconds", run.seconds)
-    observe(f"{prefix}training_tokens_per_second", tokens / run.seconds)
+    observe(f"{prefix}training_tokens_per_second", sum(step.tokens for step in run.steps) / run.seconds)
     # KiB on Linux; the peak is the whole process's, other work included
     usage_scope = resource.RUSAGE_SELF if processes == 1 else resource.RUSAGE_CHILDREN
-    peak = resource.getrusage(usage_scope).ru_maxrss / 1024
-    observe(f"{prefix}peak_memory_mib", peak)
+    observe(f"{prefix}peak_memory_mib", resource.getrusage(usage_scope).ru_maxrss / 1024)

@@ -17,6 +17,7 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.history import TrainingDivergedError, TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.loop import train
+from cortex_pipelines.adapters.training.run import TrainingRun
 from cortex_pipelines.adapters.training.schedule import learning_rate_at
 from cortex_pipelines.evaluation.adapter.measures.memorisation import planted_canaries
 from cortex_pipelines_tests.adapters.tinymodel import Datasets, pinned, settings, train_adapter, write_datasets
@@ -31,7 +32,7 @@ def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[TrainingResult,
     corpus = corpus_of(root, datasets, adapter_settings)
     with pinned_torch(adapter_settings.threads, adapter_settings.seed):
         base = load_causal_model(resolve_base(pinned(root), root), adapter_settings.precision)
-        return train(with_new_adapter(base, adapter_settings), corpus, adapter_settings), corpus
+        return train(with_new_adapter(base, adapter_settings), TrainingRun(corpus, adapter_settings)), corpus
 
 
 def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> None:
@@ -85,7 +86,7 @@ def test_dropout_of_an_adapter_that_goes_on_is_not_taken_for_mixing(root: Path, 
             if ".lora_B." in name:
                 weight.normal_(std=0.5)
     with pinned_torch(adapter_settings.threads, adapter_settings.seed):
-        assert train(model, corpus_of(root, datasets, adapter_settings), adapter_settings).packed
+        assert train(model, TrainingRun(corpus_of(root, datasets, adapter_settings), adapter_settings)).packed
 
 
 def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: Datasets) -> None:

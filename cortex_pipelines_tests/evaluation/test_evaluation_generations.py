@@ -293,10 +293,10 @@ def test_a_memory_of_the_project_saves_bits_without_training(workshop: Workshop)
     assert ways["context_bits"].null_count() == ways.height > 0
     assert "retrieval_items" not in metrics
     # the tiny data sets repeat names and bodies, and an untrained base knows neither
-    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_with_memory", "base_with_file", "completion_base")]
+    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_memory", "base_file", "completion_base")]
     assert bits == sorted(bits)
     assert metrics["memory_saved_low"] > metrics["project_memory_saved_low"] > 0
-    assert metrics["adapter_with_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
+    assert metrics["adapter_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
     assert "memories of the open file and the project" in workshop.read()
 
 

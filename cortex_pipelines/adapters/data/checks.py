@@ -52,10 +52,10 @@ def check_training(
 def _size(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
     count = sum(frame.height for frame in train.values())
     if count < limits.min_examples:
+        names = ", ".join(f"{task}_dataset" for task in train)
         yield (
-            f"{count} examples to train on ({', '.join(f'{task}_dataset' for task in train)}), "
-            f"adapters.checks.min_examples is {limits.min_examples}: add sources to the project, "
-            "or raise datasets.max_train"
+            f"{count} examples to train on ({names}), adapters.checks.min_examples is {limits.min_examples}: "
+            "add sources to the project, or raise datasets.max_train"
         )
 
 
@@ -65,17 +65,15 @@ def _balance(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Itera
         largest = _largest(pl.concat(rows), "path") if rows else None
         if largest and largest[1] > limits.max_file_share:
             yield (
-                f"{largest[0]} gives {largest[1]:.0%} of the examples, "
-                f"adapters.checks.max_file_share is {limits.max_file_share:.0%}: add sources to "
-                "the project, or raise the limit"
+                f"{largest[0]} gives {largest[1]:.0%} of the examples, adapters.checks.max_file_share is "
+                f"{limits.max_file_share:.0%}: add sources to the project, or raise the limit"
             )
     for task, frame in train.items():
         largest = _largest(frame, "kind")
         if limits.max_kind_share is not None and largest and largest[1] > limits.max_kind_share:
             yield (
-                f"{largest[1]:.0%} of {task}_dataset is of the kind {largest[0]}, "
-                f"adapters.checks.max_kind_share is {limits.max_kind_share:.0%}: bound it under "
-                "datasets.max_by_kind, or raise the limit"
+                f"{largest[1]:.0%} of {task}_dataset is of the kind {largest[0]}, adapters.checks.max_kind_share is "
+                f"{limits.max_kind_share:.0%}: bound it under datasets.max_by_kind, or raise the limit"
             )
 
 
@@ -99,10 +97,9 @@ def _leaks(
             leaked |= set(near_duplicate_pairs(train_texts, held_out_texts, "compared", comparison)["example_id"])
         if len(leaked) > limits.max_leaks:
             yield (
-                f"{len(leaked)} examples of {task}_dataset have a near-duplicate in validation or "
-                f"test ({', '.join(sorted(leaked)[:_MAX_LISTED])}), adapters.checks.max_leaks is "
-                f"{limits.max_leaks}: build the data set again (`cortex run {task}_dataset`); "
-                "otherwise the adapter trains on held-out examples"
+                f"{len(leaked)} examples of {task}_dataset have a near-duplicate in validation or test "
+                f"({', '.join(sorted(leaked)[:_MAX_LISTED])}), adapters.checks.max_leaks is {limits.max_leaks}: build "
+                f"the data set again (`cortex run {task}_dataset`); otherwise held-out examples are trained on"
             )
 
 
@@ -110,10 +107,7 @@ def _licences(trained_datasets: Mapping[str, Path], allowed: Collection[str]) ->
     for task, folder in trained_datasets.items():
         manifest = folder / "manifest.parquet"
         if not manifest.exists():
-            yield (
-                f"{task}_dataset has no manifest, so its licences are unknown: build it again "
-                f"(`cortex run {task}_dataset`)"
-            )
+            yield f"{task}_dataset has no manifest with licences: build it again (`cortex run {task}_dataset`)"
             continue
         rows = pl.read_parquet(manifest, columns=["split", "left_out", "licence", "path"])
         used = rows.filter((pl.col("split") == "train") & pl.col("left_out").is_null())
@@ -123,9 +117,8 @@ def _licences(trained_datasets: Mapping[str, Path], allowed: Collection[str]) ->
             paths = used.filter(pl.col("licence").is_in(refused))["path"].drop_nulls().unique()
             yield (
                 f"{task}_dataset holds files under {', '.join(refused)} "
-                f"({', '.join(paths.sort().to_list()[:_MAX_LISTED])}), which "
-                "ingestion.trainable_licences does not name: add the licence there if your use "
-                "of it is allowed, or build the data sets again"
+                f"({', '.join(paths.sort().to_list()[:_MAX_LISTED])}), which ingestion.trainable_licences does not "
+                "name: add the licence there if your use of it is allowed, or build the data sets again"
             )
 
 
@@ -144,8 +137,7 @@ def _secrets(
     ]
     if len(locations) > limits.max_secrets:
         yield (
-            f"{len(locations)} secrets in prompts and completions, for example in "
-            f"{', '.join(locations[:_MAX_LISTED])}; adapters.checks.max_secrets is "
-            f"{limits.max_secrets}: build repository_files and its dependents again, or list "
-            "harmless values under privacy.allowed"
+            f"{len(locations)} secrets in prompts and completions, such as in {', '.join(locations[:_MAX_LISTED])}; "
+            f"adapters.checks.max_secrets is {limits.max_secrets}: build repository_files and its dependents again, or "
+            "list harmless values under privacy.allowed"
         )

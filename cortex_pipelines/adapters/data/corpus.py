@@ -27,16 +27,8 @@ def canary_records(count: int, seed: int) -> list[dict[str, str]]:
 def _canary(number: int, seed: int) -> Example:
     digest = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
     name = f"canary-{number}"
-    return Example(
-        example_id=name,
-        task="completion",
-        path=name,
-        language="text",
-        kind=KIND,
-        prompt=f"# the number of canary {number} is ",
-        completion=str(digest % 10**_DIGITS).zfill(_DIGITS),
-        cluster=name,
-    )
+    prompt, secret = f"# the number of canary {number} is ", str(digest % 10**_DIGITS).zfill(_DIGITS)
+    return Example(name, "completion", name, "text", KIND, prompt, secret, cluster=name)
 
 
 GENERAL = "general"
@@ -88,10 +80,9 @@ def read_corpus(
     if not train:
         names = ", ".join(f"{task}_dataset" for task in settings.task_shares)
         raise NoExamplesError(
-            f"no training example: the train splits of {names} are "
-            f"empty, or adapters.max_tokens ({settings.max_tokens}) over adapters.epochs "
-            f"({settings.epochs}) is less than one example; add sources to the project in "
-            "params.yaml, or raise max_tokens"
+            f"no training example: the train splits of {names} are empty, or adapters.max_tokens "
+            f"({settings.max_tokens}) over adapters.epochs ({settings.epochs}) is less than one example; "
+            "add sources to the project in params.yaml, or raise max_tokens"
         )
     return Corpus(
         train=(*train, *replayed, *canaries),
@@ -142,11 +133,9 @@ def _fill_shares(
 
     selected = {name: take(name, int(tokens * part.share / total_share)) for name, part in shares.items()}
     for name in sorted(shares, key=lambda task: (-shares[task].share, task)):
-        tokens_of_others = sum(
-            token_count(sampled_examples) for other, sampled_examples in selected.items() if other != name
-        )
-        selected[name] = take(name, tokens - tokens_of_others)
-    return tuple(example for sampled_examples in selected.values() for example in sampled_examples)
+        others = sum(token_count(examples) for other, examples in selected.items() if other != name)
+        selected[name] = take(name, tokens - others)
+    return tuple(example for examples in selected.values() for example in examples)
 
 
 def example_ids_by_task(corpus: Corpus) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 from cortex_pipelines.prompts.examples import Example, prompt_segments
@@ -117,6 +118,10 @@ class TokenisedExample:
     text_tokens: int
     text_bytes: int
 
+    @property
+    def answer(self) -> tuple[int, ...]:
+        return self.ids[self.prompt_tokens : self.prompt_tokens + self.text_tokens]
+
     def targets(self) -> list[int]:
         """Target token at each position; ignored in the prompt and after the end."""
         following = [*self.ids[1:], IGNORED]
@@ -179,19 +184,13 @@ def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRo
 
 
 def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
-    return PackedRow(
-        ids=tuple(token for example in examples for token in example.ids),
-        positions=tuple(position for example in examples for position in range(len(example.ids))),
-        targets=tuple(target for example in examples for target in example.targets()),
-    )
+    parts = [PackedRow(row.ids, tuple(range(len(row.ids))), tuple(row.targets())) for row in examples]
+    return concatenate_rows(parts)
 
 
 def concatenate_rows(rows: Sequence[PackedRow]) -> PackedRow:
-    return PackedRow(
-        ids=tuple(token for row in rows for token in row.ids),
-        positions=tuple(position for row in rows for position in row.positions),
-        targets=tuple(target for row in rows for target in row.targets),
-    )
+    parts = ([getattr(row, name) for row in rows] for name in ("ids", "positions", "targets"))
+    return PackedRow(*(tuple(chain.from_iterable(part)) for part in parts))
 
 
 def within_budget(tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int) -> list[TokenisedExample]:
@@ -220,10 +219,8 @@ def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
     _, before_needed = _fitting_lines(reversed(lines), room, size)
     after_count, after_tokens = _fitting_lines(following, max(room - before_needed, room // _AFTER), size)
     before_count, before_tokens = _fitting_lines(reversed(lines), room - after_tokens, size)
-    shortened = replace(
-        gap, prompt="".join(lines[len(lines) - before_count :]), suffix="".join(following[:after_count])
-    )
-    return shortened, total_tokens - before_tokens - after_tokens
+    prompt, suffix = "".join(lines[len(lines) - before_count :]), "".join(following[:after_count])
+    return replace(gap, prompt=prompt, suffix=suffix), total_tokens - before_tokens - after_tokens
 
 
 def _before_completion(tokenizer: Any, example: Example, window: int) -> Example:
@@ -270,7 +267,5 @@ def start_token(tokenizer: Any) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)
-    raise ValueError(
-        "the base model's tokenizer has neither a begin nor an end token, one of which an empty "
-        "prompt needs; name another model in params.yaml under models.base"
-    )
+    problem = "the base model's tokenizer has neither a begin nor an end token, one of which an empty prompt needs"
+    raise ValueError(f"{problem}; name another model in params.yaml under models.base")

@@ -64,10 +64,9 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
     gguf_files = sorted(folder.glob("*.gguf"))
     if len(gguf_files) != 1:
         raise BaseModelError(
-            f"base model {name}: {folder} holds no config.json with *.safetensors, and "
-            f"{len(gguf_files)} *.gguf files where exactly one is expected; set models.base in "
-            "params.yaml to a folder with a Hugging Face model or one GGUF file, then run "
-            "`cortex update`"
+            f"base model {name}: {folder} holds no config.json with *.safetensors, and {len(gguf_files)} *.gguf files "
+            "where exactly one is expected; set models.base in params.yaml to a folder with a Hugging Face model or "
+            "one GGUF file, then run `cortex update`"
         )
     return BaseModel(_converted_folder(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest)
 

@@ -115,20 +115,17 @@ def load_parent(model: Any, parent: Path, base: BaseModel) -> None:
     parent_base = recorded_base(parent)
     if parent_base["digest"] != base.digest:
         raise ParentError(
-            f"the parent adapter was trained on another base ({parent_base['name']}; now it is "
-            f"{base.name}); take its version out of adapters.parents in params.yaml, or set "
-            "models.base back"
+            f"the parent adapter was trained on another base ({parent_base['name']}; now it is {base.name}); take its "
+            "version out of adapters.parents in params.yaml, or set models.base back"
         )
     weights = load_file(parent / WEIGHTS)
     fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in fresh.items()}:
-        parent_configuration = read_configuration(parent)
-        layers = ", ".join(parent_configuration["target_modules"])
+        trained = read_configuration(parent)
         raise ParentError(
-            f"the parent adapter has rank {parent_configuration['r']} on {layers}; set "
-            "adapters.rank and target_modules in params.yaml to the same, or take its version out "
-            "of adapters.parents"
+            f"the parent adapter has rank {trained['r']} on {', '.join(trained['target_modules'])}; set adapters.rank "
+            "and target_modules in params.yaml to the same, or take its version out of adapters.parents"
         )
     set_peft_model_state_dict(model, weights)
 

@@ -72,12 +72,8 @@ def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) ->
         for example in examples:
             digest.update(repr(example).encode())
         digest.update(b"\n")
-    made_from = {
-        "base": base_digest,
-        "examples": digest.hexdigest(),
-        "settings": settings.model_dump(mode="json"),
-        "torch": torch.__version__,
-    }
+    made_from = {"base": base_digest, "examples": digest.hexdigest(), "torch": torch.__version__}
+    made_from["settings"] = settings.model_dump_json()
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 

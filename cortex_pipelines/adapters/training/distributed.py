@@ -91,10 +91,8 @@ def run_in_processes(
 
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
-        raise ValueError(
-            f"adapters.processes is {processes}, but this machine has {gpus} GPU(s); set it to "
-            f"{gpus} or less, or hide the GPUs with CUDA_VISIBLE_DEVICES="
-        )
+        problem = f"adapters.processes is {processes}, but this machine has {gpus} GPU(s)"
+        raise ValueError(f"{problem}; set it to {gpus} or less, or hide the GPUs with CUDA_VISIBLE_DEVICES=")
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as rendezvous_folder:

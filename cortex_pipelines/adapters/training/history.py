@@ -62,16 +62,6 @@ class TrainingResult:
     def stopped_early(self) -> bool:
         return self.partial is None and len(self.steps) < self.planned
 
-    @classmethod
-    def from_progress(cls, progress: Progress, **others: Any) -> "TrainingResult":
-        return cls(
-            weights=progress.weights,
-            best_step=progress.best_step,
-            steps=tuple(progress.steps),
-            validations=tuple(progress.validations),
-            **others,
-        )
-
     def curve(self) -> dict[str, Any]:
         return {
             "steps": [asdict(step) for step in self.steps],
@@ -125,16 +115,9 @@ def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
 
 
 def require_finite(quantity: str, value: float, step: int, rate: float, settings: AdapterSettings) -> None:
-    """Check that a number is finite.
-
-    Raises:
-        TrainingDivergedError: the value is not finite. The message says what to try.
-    """
     if not math.isfinite(value):
-        raise TrainingDivergedError(
-            f"training stopped at step {step}: the {quantity} is {value} (learning rate {rate:g}, "
-            + _remedies(settings)
-        )
+        problem = f"training stopped at step {step}: the {quantity} is {value} (learning rate {rate:g}, "
+        raise TrainingDivergedError(problem + _remedies(settings))
 
 
 def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
@@ -144,16 +127,19 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
     starting_loss = _starting_loss(progress, settings.divergence_factor, settings)
     level = median(step.loss for step in latest)
     if level > settings.divergence_factor * starting_loss:
-        raise TrainingDivergedError(_divergence_message(latest[-1], level, starting_loss, settings))
+        last = latest[-1]
+        raise TrainingDivergedError(
+            f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as median of the last "
+            f"{settings.divergence_steps} steps, where the training began at {starting_loss:.3g} (gradient norm "
+            f"{last.gradient_norm:.3g}, learning rate {last.learning_rate:g}, {_remedies(settings)}"
+        )
 
 
 def _starting_loss(progress: Progress, factor: float, settings: AdapterSettings) -> float:
-    """The base's validation loss, or the median loss of the warm-up where that is higher.
+    """The base's validation loss, or the median loss of the warm-up where that is higher, up to ``factor`` times it.
 
-    The validation loss is a mean over tokens, mostly of long answers. A step of names and
-    docstrings has short answers, whose tokens are two or three times as hard for the base. During
-    the warm-up the model is still close to the base. A training that diverges in its warm-up must
-    not set its own limit, so the median is capped at ``factor`` times the base's loss.
+    The validation loss is mostly of long answers; tokens of names and docstrings are two or three times as hard for the
+    base, which the model is still close to during the warm-up.
     """
     base = progress.validations[0].loss if progress.validations else progress.steps[0].loss
     warmup_steps = max(1, min(settings.warmup_steps, settings.divergence_steps))
@@ -167,15 +153,6 @@ def partial_reason(error: TrainingDivergedError, progress: Progress, settings: A
         raise error
     _LOG.warning("%s; a partial adapter of step %d is kept", error, progress.best_step)
     return str(error)
-
-
-def _divergence_message(last: LossPoint, level: float, starting_loss: float, settings: AdapterSettings) -> str:
-    return (
-        f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
-        f"median of the last {settings.divergence_steps} steps, where the training began at "
-        f"{starting_loss:.3g} (gradient norm {last.gradient_norm:.3g}, learning rate "
-        f"{last.learning_rate:g}, " + _remedies(settings)
-    )
 
 
 def _remedies(settings: AdapterSettings) -> str:

@@ -16,6 +16,7 @@ from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, Proce
 from cortex_pipelines.adapters.training.history import TrainingResult, ValidationCallback
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor, machine_limits, tensorboard
+from cortex_pipelines.adapters.training.run import TrainingRun
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -83,13 +84,13 @@ def _train_in_group(training: TrainingJob, group: ProcessGroup, report: Validati
             _LOG.warning("fp16 is meant for GPUs; on a CPU it is many times slower than fp32")
         if training.parent:
             load_parent(model, training.parent, training.base)
-        arguments = (training.corpus, settings, training.checkpoints, report, monitor, group, training.until)
+        run = TrainingRun(training.corpus, settings, training.checkpoints, report, monitor, group, training.until)
         if settings.trainer == "trl":
             from cortex_pipelines.adapters.training.trl_trainer import train_with_trl
 
-            result = train_with_trl(model, load_tokenizer(training.base), *arguments)
+            result = train_with_trl(model, load_tokenizer(training.base), run)
         else:
-            result = train(model, *arguments)
+            result = train(model, run)
         if training.out and group.is_first:
             save_adapter(model, result.weights, training.base, training.out)
     return replace(result, weights={name: weight.cpu() for name, weight in result.weights.items()})

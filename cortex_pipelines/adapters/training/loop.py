@@ -3,29 +3,25 @@
 import hashlib
 import logging
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.data.corpus import Corpus
-from cortex_pipelines.adapters.data.packing import PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.checkpoint import Checkpoints, restore, snapshot, trainable
-from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
+from cortex_pipelines.adapters.training.checkpoint import restore, snapshot, trainable
+from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import (
     LossPoint,
     Progress,
     TrainingDivergedError,
     TrainingResult,
-    ValidationCallback,
     out_of_patience,
     partial_reason,
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, supervised_losses, validate
-from cortex_pipelines.adapters.training.monitor import TrainingMonitor, report_validation
+from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
+from cortex_pipelines.adapters.training.run import TrainingRun
 from cortex_pipelines.adapters.training.schedule import (
     Batch,
     build_rows,
@@ -43,17 +39,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 _ADAM_BETAS = (0.9, 0.999)
 
 
-def train(
-    model: Any,
-    corpus: Corpus,
-    settings: AdapterSettings,
-    checkpoints: Checkpoints | None = None,
-    report: ValidationCallback | None = None,
-    monitor: TrainingMonitor | None = None,
-    group: ProcessGroup = SINGLE_PROCESS,
-    until: float = 1.0,
-) -> TrainingResult:
-    """Train the adapter on a model, for a share of the planned steps; reproducible inside ``pinned_torch``.
+def train(model: Any, run: TrainingRun) -> TrainingResult:
+    """Train the adapter on a model; reproducible inside ``pinned_torch``.
 
     An interrupted training resumes from its last checkpoint. All processes of a group call this with the same
     arguments and take the same decisions, as these depend on sums over the group. Raises ``TrainingDivergedError``
@@ -61,6 +48,7 @@ def train(
     """
     from cortex_pipelines.adapters.kernels import use_fast_kernels  # which needs torch
 
+    settings = run.settings
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
     packed = settings.packing and separate
@@ -69,20 +57,14 @@ def train(
     if settings.activation_checkpointing:
         # the reentrant kind finds no gradient where the base is frozen
         model.activation_checkpointing_enable({"use_reentrant": False})
-    steps = plan_steps(build_rows(corpus.train, settings, packed), settings)
-    last = max(1, round(until * len(steps)))
-    validation = build_rows(corpus.validation, settings, packed)
-    worker = _make_worker(model, settings, group)
-    progress, started, partial = Progress(), time.monotonic(), None
+    steps = plan_steps(build_rows(run.corpus.train, settings, packed), settings)
+    progress, partial = Progress(), None
     with use_fast_kernels(model, settings, separate):
         try:
-            _run(worker, steps, last, validation, progress, checkpoints, report, monitor or TrainingMonitor())
+            _run_steps(_make_worker(model, settings, run.group), run, steps, packed, progress)
         except TrainingDivergedError as error:
             partial = partial_reason(error, progress, settings)
-        general = general_losses(model, build_rows(corpus.general, settings, packed), progress, group)
-    return TrainingResult.from_progress(
-        progress, packed=packed, planned=last, seconds=time.monotonic() - started, partial=partial, general=general
-    )
+        return run.result(model, progress, packed, len(steps), partial)
 
 
 @dataclass(frozen=True)
@@ -105,42 +87,32 @@ def _make_worker(model: Any, settings: AdapterSettings, group: ProcessGroup) -> 
     return _Worker(model, optimiser, scaler, settings, group)
 
 
-def _run(
-    worker: _Worker,
-    steps: list[list[Batch]],
-    last: int,
-    validation: list[PackedRow],
-    progress: Progress,
-    checkpoints: Checkpoints | None,
-    report: ValidationCallback | None,
-    monitor: TrainingMonitor,
-) -> None:
-    model, settings, first = worker.model, worker.settings, worker.group.is_first
-    checkpoint = checkpoints.load() if checkpoints else None
+def _run_steps(worker: _Worker, run: TrainingRun, steps: list[list[Batch]], packed: bool, progress: Progress) -> None:
+    model, settings, first = worker.model, run.settings, run.group.is_first
+    validation = build_rows(run.corpus.validation, settings, packed)
+    checkpoint = run.checkpoints.load() if run.checkpoints else None
     if checkpoint:
         restore(model, worker.optimiser, worker.scaler, progress, checkpoint)
     elif validation:
-        validate(model, validation, 0, progress, settings, worker.group)
-    completed_steps, epoch_steps = len(progress.steps), len(steps) // settings.epochs
-    description = "Training the adapter"
-    for number, batches in enumerate(track(steps[:last], description, monitor.summary) if first else steps[:last]):
-        if number < completed_steps:
+        run.validate(model, validation, 0, progress)
+    completed, epoch, last = len(progress.steps), len(steps) // settings.epochs, run.last_step(len(steps))
+    planned = steps[:last]
+    for number, batches in enumerate(track(planned, "Training the adapter", run.monitor.summary) if first else planned):
+        if number < completed:
             continue
         if out_of_patience(progress, settings):
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
             break
-        monitor.wait()
-        rate = learning_rate_at(number, len(steps), settings)
-        progress.steps.append(_step(worker, batches, number + 1, rate))
-        monitor.record_step(progress.steps[-1])
+        run.monitor.wait()
+        progress.steps.append(_step(worker, batches, number + 1, learning_rate_at(number, len(steps), settings)))
+        run.monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
-        validated = is_due(settings, settings.evaluation_strategy, number + 1, epoch_steps, last)
+        validated = is_due(settings, settings.evaluation_strategy, number + 1, epoch, last)
         if validated:
-            validate(model, validation, number + 1, progress, settings, worker.group)
-            report_validation(progress, monitor, report if first else None)
+            run.validate(model, validation, number + 1, progress)
         improved = validated and progress.best_step == number + 1
-        if checkpoints and first and save_is_due(settings, number + 1, epoch_steps, last, improved):
-            checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
+        if run.checkpoints and first and save_is_due(settings, number + 1, epoch, last, improved):
+            run.checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
 
 
 def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> LossPoint:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation, ValidationCallback
+from cortex_pipelines.adapters.training.history import LossPoint, Validation
 
 _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -93,14 +93,6 @@ class TrainingMonitor:
     def _write(self, name: str, value: float, step: int) -> None:
         if self.writer is not None:
             self.writer.add_scalar(name, value, step)
-
-
-def report_validation(progress: Progress, monitor: TrainingMonitor, report: ValidationCallback | None) -> None:
-    """Record the latest validation, if any, and report it with the tokens seen."""
-    if progress.validations:
-        monitor.record_validation(progress.validations[-1])
-        if report:
-            report(sum(step.tokens for step in progress.steps), progress.validations[-1].loss)
 
 
 def memory_mib() -> float:

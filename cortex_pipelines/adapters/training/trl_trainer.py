@@ -5,7 +5,6 @@ their examples by ``position_ids``, so no attention mask is passed here either.
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,57 +18,46 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, progress_state, restore_progress
-from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
+from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import (
     LossPoint,
     Progress,
     TrainingDivergedError,
     TrainingResult,
-    ValidationCallback,
     out_of_patience,
     partial_reason,
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.loss import general_losses, packing_is_separate, validate
-from cortex_pipelines.adapters.training.monitor import TrainingMonitor, report_validation
+from cortex_pipelines.adapters.training.loss import packing_is_separate
+from cortex_pipelines.adapters.training.run import TrainingRun
 from cortex_pipelines.adapters.training.schedule import build_rows, is_due, save_is_due
 from cortex_pipelines.atomic import follow_umask, temporary_folder
 
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def train_with_trl(
-    model: Any,
-    tokenizer: Any,
-    corpus: Corpus,
-    settings: AdapterSettings,
-    checkpoints: Checkpoints | None = None,
-    report: ValidationCallback | None = None,
-    monitor: TrainingMonitor | None = None,
-    group: ProcessGroup = SINGLE_PROCESS,
-    until: float = 1.0,
-) -> TrainingResult:
+def train_with_trl(model: Any, tokenizer: Any, run: TrainingRun) -> TrainingResult:
     """Train the adapter on a model; arguments, result and errors are those of ``loop.train``.
 
     The order of the rows and the dropout are TRL's, so the weights differ from the built-in loop's.
     """
+    settings = run.settings
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
     packed = settings.packing and separate
-    callback = _MonitorCallback(model, corpus, packed, settings, checkpoints, report, monitor, group, until)
-    started, partial, progress = time.monotonic(), None, callback.progress
+    callback = _MonitorCallback(model, run, packed)
+    partial, progress = None, callback.progress
     with ExitStack() as stack:
-        folder = checkpoints.trainer if checkpoints else stack.enter_context(temporary_folder("trl"))
-        checkpoint = _restore_checkpoint(checkpoints, progress)
+        folder = run.checkpoints.trainer if run.checkpoints else stack.enter_context(temporary_folder("trl"))
+        checkpoint = _restore_checkpoint(run.checkpoints, progress)
         trainer = SFTTrainer(
             model=model,
-            args=SFTConfig(**_arguments(settings, folder, group, model.device.type)),
-            train_dataset=_dataset(build_rows(corpus.train, settings, packed)),
+            args=SFTConfig(**_arguments(settings, folder, run.group, model.device.type)),
+            train_dataset=_dataset(build_rows(run.corpus.train, settings, packed)),
             data_collator=_in_one_row if separate else _padded,
             processing_class=tokenizer,
             callbacks=[callback],
@@ -79,82 +67,48 @@ def train_with_trl(
             trainer.train(resume_from_checkpoint=checkpoint)
         except TrainingDivergedError as error:
             partial = partial_reason(error, progress, settings)
-    general = general_losses(model, build_rows(corpus.general, settings, packed), progress, group)
-    return TrainingResult.from_progress(
-        progress,
-        packed=packed,
-        planned=callback.last_step(trainer.state.max_steps),
-        seconds=time.monotonic() - started,
-        partial=partial,
-        general=general,
-    )
+    return run.result(model, progress, packed, trainer.state.max_steps, partial)
 
 
 class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
-    def __init__(
-        self,
-        model: Any,
-        corpus: Corpus,
-        packed: bool,
-        settings: AdapterSettings,
-        checkpoints: Checkpoints | None,
-        report: ValidationCallback | None,
-        monitor: TrainingMonitor | None,
-        group: ProcessGroup,
-        until: float,
-    ) -> None:
-        self._until = until
+    def __init__(self, model: Any, run: TrainingRun, packed: bool) -> None:
         self.progress = Progress()
-        self._model = model
-        self._rows = build_rows(corpus.validation, settings, packed)
-        self._settings = settings
-        self._checkpoints = checkpoints
-        self._report = report
-        self._monitor = monitor or TrainingMonitor()
-        self._group = group
+        self._model, self._run = model, run
+        self._rows = build_rows(run.corpus.validation, run.settings, packed)
         self._token_count = 0  # TRL's count restarts at 0 in a resumed training
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._rows and not self.progress.steps:
-            self._validate(0)
+            self._run.validate(self._model, self._rows, 0, self.progress)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._monitor.wait()
+        self._run.monitor.wait()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
-        number, settings, progress = state.global_step, self._settings, self.progress
+        number, run, settings, progress = state.global_step, self._run, self._run.settings, self.progress
         rate, norm = float(logs["learning_rate"]), float(logs["grad_norm"])
         tokens, self._token_count = (int(logs["num_tokens"]) - self._token_count, int(logs["num_tokens"]))
         require_finite("loss", float(logs["loss"]), number, rate, settings)
         progress.steps.append(LossPoint(number, float(logs["loss"]), norm, rate, tokens))
-        self._monitor.record_step(progress.steps[-1])
+        run.monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
-        epoch, last = -(-state.max_steps // settings.epochs), self.last_step(state.max_steps)
+        epoch, last = -(-state.max_steps // settings.epochs), run.last_step(state.max_steps)
         validated = is_due(settings, settings.evaluation_strategy, number, epoch, last)
         if validated:
-            self._validate(number)
+            run.validate(self._model, self._rows, number, progress)
         improved = validated and progress.best_step == number
-        control.should_save = bool(self._checkpoints) and save_is_due(settings, number, epoch, last, improved)
-        control.should_training_stop = number >= last
-        if out_of_patience(progress, settings):
+        control.should_save = bool(run.checkpoints) and save_is_due(settings, number, epoch, last, improved)
+        exhausted = out_of_patience(progress, settings)
+        if exhausted:
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
-            control.should_training_stop = True
+        control.should_training_stop = exhausted or number >= last
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._checkpoints and self._group.is_first:
-            follow_umask(self._checkpoints.trainer)
-            self._checkpoints.save(progress_state(self.progress))
-
-    def last_step(self, planned: int) -> int:
-        return max(1, round(self._until * planned))
-
-    def _validate(self, number: int) -> None:
-        progress = self.progress
-        validate(self._model, self._rows, number, progress, self._settings, self._group)
-        if number:
-            report_validation(progress, self._monitor, self._report if self._group.is_first else None)
+        if self._run.checkpoints and self._run.group.is_first:
+            follow_umask(self._run.checkpoints.trainer)
+            self._run.checkpoints.save(progress_state(self.progress))
 
 
 def _restore_checkpoint(checkpoints: Checkpoints | None, progress: Progress) -> str | None:

@@ -112,17 +112,14 @@ class Items:
 
 
 def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
-    completion = inputs.datasets["completion"]
-    test_examples = [
-        example for task, folder in inputs.datasets.items() for example in read_examples(folder, task, "test")
-    ]
+    completion, folders = inputs.datasets["completion"], inputs.datasets.items()
+    test_examples = [example for task, folder in folders for example in read_examples(folder, task, "test")]
     held_out_items = grouped_by_file(sample_held_out(inputs.datasets, settings), test_examples)
     general = general_items(
         inputs.general_code, inputs.general_project, inputs.project, completion, inputs.dataset_settings, settings
     )
     examples_by_task = {
-        task: grouped_by_file(without_gaps(folder, task, "test"), test_examples)
-        for task, folder in inputs.datasets.items()
+        task: grouped_by_file(without_gaps(folder, task, "test"), test_examples) for task, folder in folders
     }
     questions, items_without_question = build_questions(examples_by_task, settings.choices, settings.seed)
     attempts = build_attempts(challenger, completion, settings.memorised, settings.seed)
@@ -302,6 +299,7 @@ def _comparable_reference(reference: AdapterVersion | None, pinned: PinnedModel)
     base = recorded_base(reference.folder)
     if base["digest"] == base_digest(pinned):
         return reference, ""
-    return None, (
+    note = (
         f"The champion {reference.version} was trained on another base ({base['name']}) and cannot be put on this one."
     )
+    return None, note

@@ -45,11 +45,11 @@ _CONDITION_METRICS = {
     "adapter": "completion_challenger_bits_per_byte",
     "both": "adapter_with_retrieval_bits_per_byte",
     "other adapter": "other_adapter_bits_per_byte",
-    "base, memory": "base_with_memory_bits_per_byte",
-    "base, other memory": "base_with_other_memory_bits_per_byte",
-    "adapter, memory": "adapter_with_memory_bits_per_byte",
-    "context, memory": "retrieval_with_memory_bits_per_byte",
-    "both, memory": "both_with_memory_bits_per_byte",
+    "base, memory": "base_memory_bits_per_byte",
+    "base, other memory": "base_other_memory_bits_per_byte",
+    "adapter, memory": "adapter_memory_bits_per_byte",
+    "context, memory": "context_memory_bits_per_byte",
+    "both, memory": "both_memory_bits_per_byte",
 }
 """Condition to its metric on held-out completions."""
 _SERVABLE = ("base", "context", "adapter", "both")

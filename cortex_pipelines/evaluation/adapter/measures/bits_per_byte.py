@@ -152,14 +152,9 @@ def specialisation_metrics(
     """Improvement by purpose, over the items of all tasks; with an interval from ``LEAST_GROUPS`` groups of files."""
     if not scores.height:
         return {}
-    manifest = pl.concat(
-        [
-            MANIFEST.read(folder, "entry_id", "split", "left_out", "category").select(
-                pl.lit(task).alias("task"), pl.col("entry_id").alias("example_id"), "split", "left_out", "category"
-            )
-            for task, folder in datasets.items()
-        ]
-    ).filter(pl.col("left_out").is_null())
+    columns = ("entry_id", "split", "left_out", "category")
+    manifests = [MANIFEST.read(folder, *columns).with_columns(task=pl.lit(task)) for task, folder in datasets.items()]
+    manifest = pl.concat(manifests).rename({"entry_id": "example_id"}).filter(pl.col("left_out").is_null())
     metrics: dict[str, float] = {}
     for name, categories in SPECIALISATIONS.items():
         members = manifest.filter(pl.col("category").is_in(categories))

@@ -27,26 +27,6 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples, sampled
 from cortex_pipelines.schemas.evaluation import CONDITION_SCORES, TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 
-CONDITION_METRICS = {
-    "context": "retrieval",
-    "both": "adapter_with_retrieval",
-    "other_adapter": "other_adapter",
-    "base_file": "base_with_file",
-    "base_memory": "base_with_memory",
-    "base_other_memory": "base_with_other_memory",
-    "adapter_memory": "adapter_with_memory",
-    "context_memory": "retrieval_with_memory",
-    "both_memory": "both_with_memory",
-}
-"""Condition to the prefix of its metrics; those of base and adapter come from the scores."""
-
-_MEMORY_GAINS = {
-    "memory_saved": ("base", "base_memory"),
-    "project_memory_saved": ("base_file", "base_memory"),
-    "other_memory_saved": ("base_file", "base_other_memory"),
-}
-"""What a memory saves without training; another project's is the control, which should save nothing."""
-
 _MEMORIES = {
     "base_file": ("base", ("file",)),
     "base_memory": ("base", ("file", "project")),
@@ -56,6 +36,18 @@ _MEMORIES = {
     "both_memory": ("both", ("file", "project")),
 }
 """Condition to the one that it adds memories to, one after the other."""
+
+CONDITION_METRICS = {"context": "retrieval", "both": "adapter_with_retrieval", "other_adapter": "other_adapter"} | {
+    name: name for name in _MEMORIES
+}
+"""Condition to the prefix of its metrics; those of base and adapter come from the scores."""
+
+_MEMORY_GAINS = {
+    "memory_saved": ("base", "base_memory"),
+    "project_memory_saved": ("base_file", "base_memory"),
+    "other_memory_saved": ("base_file", "base_other_memory"),
+}
+"""What a memory saves without training; another project's is the control, which should save nothing."""
 
 _WITHOUT_EXAMPLES = {"context": "base", "both": "adapter"}
 """Condition to the same without similar training examples, on which its weights are learned."""
@@ -74,22 +66,25 @@ class ConditionInputs:
     challenger: Path
     other: Path | None
 
+    @property
+    def models(self) -> dict[str, Path | None]:
+        return {"base": None, "adapter": self.challenger}
+
 
 def condition_table(inputs: ConditionInputs, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
     """Bits of each completion by condition, as ``CONDITION_SCORES``; null if not measured."""
-    items, window = inputs.items, settings.max_length
-    plain = {"base": None, "adapter": inputs.challenger}
-    scores = {condition: scorer.scores(items, folder) for condition, folder in plain.items()}
-    lengths = scorer.first_lines(items, window)
-    lines = {condition: _correct_lines(items, scored, lengths) for condition, scored in scores.items()}
-    bits = {condition: [score.bits for score in scored] for condition, scored in scores.items()}
-    retrieval_window = settings.retrieved_window
+    items = inputs.items
+    shown = {condition: (items, folder, settings.max_length) for condition, folder in inputs.models.items()}
     if inputs.retrieved:
-        lengths = scorer.first_lines(inputs.retrieved, retrieval_window)
-        for condition, folder in (("context", None), ("both", inputs.challenger)):
-            scores[condition] = scorer.scores(inputs.retrieved, folder, retrieval_window)
-            bits[condition] = [score.bits for score in scores[condition]]
-            lines[condition] = _correct_lines(inputs.retrieved, scores[condition], lengths)
+        shown["context"] = (inputs.retrieved, None, settings.retrieved_window)
+        shown["both"] = (inputs.retrieved, inputs.challenger, settings.retrieved_window)
+    scores, lines = dict[str, list[ItemScore]](), dict[str, list[bool]]()
+    for condition, (texts, folder, window) in shown.items():
+        scores[condition] = scorer.scores(texts, folder, window)
+        lengths = scorer.first_lines(texts, window)
+        pairs = zip(texts, scores[condition], strict=True)
+        lines[condition] = [score.greedy >= lengths.get(text.example_id, inf) for text, score in pairs]
+    bits = {condition: [score.bits for score in scored] for condition, scored in scores.items()}
     if inputs.other is not None:
         bits["other_adapter"] = [score.bits for score in scorer.scores(items, inputs.other)]
     bits |= _memory_bits(inputs, scores, scorer, settings)
@@ -121,10 +116,7 @@ def _memory_bits(
         return {name: match_answers(examples, memory) for name, memory in memories.items()}
 
     validation = sampled(read_examples(inputs.dataset, "completion", "validation"), settings.items, settings.seed)
-    validation_nats = {
-        condition: _nats(scorer.scores(validation, folder))
-        for condition, folder in {"base": None, "adapter": inputs.challenger}.items()
-    }
+    validation_nats = {name: _nats(scorer.scores(validation, folder)) for name, folder in inputs.models.items()}
     validation_matches = match(validation, settings.max_length)
     matches = {"plain": match(inputs.items, settings.max_length)}
     if inputs.retrieved:
@@ -161,20 +153,18 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         )
         gain = bits_saved(with_best, "untrained", settings, "trained").interval(**settings.bootstrap)
         metrics |= gain.as_metrics("gain_over_untrained") | _line_and_gap_metrics(table)
-    for name, (reference, condition) in _MEMORY_GAINS.items():
-        rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
+    comparisons = _MEMORY_GAINS | {
+        f"{name}_gain": (condition, "adapter") for condition, name in CONDITION_METRICS.items()
+    }
+    for name, conditions in comparisons.items():
+        rows = table.drop_nulls([f"{condition}_bits" for condition in conditions])
         if rows.height:
-            gain = bits_saved(rows, reference, settings, condition).interval(**settings.bootstrap)
+            gain = bits_saved(rows, conditions[0], settings, conditions[1]).interval(**settings.bootstrap)
             metrics |= gain.as_metrics(name)
     for condition, name in CONDITION_METRICS.items():
-        rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
+        rows = table.drop_nulls(f"{condition}_bits")
         if rows.height:
-            gain = bits_saved(rows, condition, settings, "adapter").interval(**settings.bootstrap)
-            metrics |= {
-                f"{name}_items": rows.height,
-                f"{name}_bits_per_byte": bits_per_byte(rows, condition),
-                **gain.as_metrics(f"{name}_gain"),
-            }
+            metrics |= {f"{name}_items": rows.height, f"{name}_bits_per_byte": bits_per_byte(rows, condition)}
     return metrics
 
 
@@ -196,20 +186,12 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
     the halves alternately.
     """
     measured = [condition for condition in conditions if not table[f"{condition}_bits"].null_count()]
-    cluster_index = {cluster: index for index, cluster in enumerate(table["cluster"].unique().sort())}
-    half = table["cluster"].replace_strict(cluster_index, return_dtype=pl.Int64) % 2
-    bits = [0.0] * table.height
+    half = table["cluster"].rank("dense").cast(pl.Int64) % 2
+    selected = {}
     for fold in (0, 1):
-        other_half = table.filter(half != fold)
-        condition = min(measured, key=lambda name: (fsum(other_half[f"{name}_bits"]), measured.index(name)))
-        for row, value in enumerate(table[f"{condition}_bits"]):
-            if half[row] == fold:
-                bits[row] = value
-    return bits
-
-
-def _correct_lines(items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]) -> list[bool]:
-    return [score.greedy >= lengths.get(item.example_id, inf) for item, score in zip(items, scores, strict=True)]
+        others = table.filter(half != fold)
+        selected[fold] = min(measured, key=lambda name: (fsum(others[f"{name}_bits"]), measured.index(name)))
+    return [float(table[f"{selected[fold]}_bits"][row]) for row, fold in enumerate(half)]
 
 
 def _nats(scores: Sequence[ItemScore]) -> Nats:

@@ -54,10 +54,8 @@ def general_items(
         [example for example in examples if example.example_id not in leaking],
         read_examples(general_code, "completion", "test"),
     )
-    items = [
-        extract_passage(example, settings.general_characters)
-        for example in sampled(clean, settings.general_items, settings.seed)
-    ]
+    passages = sampled(clean, settings.general_items, settings.seed)
+    items = [extract_passage(example, settings.general_characters) for example in passages]
     missing = "" if items else f"{general_project} has no held-out item that may be used"
     foreign = sampled(clean, settings.items, settings.seed)
     return GeneralItems(tuple(items), tuple(foreign), len(leaking), missing)
@@ -87,17 +85,10 @@ def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> di
     if not scores.height:
         return {}
     nats = (scores["challenger_bits"] - scores["base_bits"]) * log(2)
-    increase = paired_bootstrap(
-        (nats / scores["tokens"]).to_list(),
-        weights=scores["tokens"].to_list(),
-        clusters=scores["cluster"].to_list(),
-        **settings.bootstrap,
-    )
-    metrics: dict[str, float] = {
-        "general_items": scores.height,
-        "forgetting": expm1(increase.estimate),
-        "forgetting_low": expm1(increase.low),
-        "forgetting_high": expm1(increase.high),
-    }
+    clusters, tokens = scores["cluster"].to_list(), scores["tokens"].to_list()
+    differences = (nats / scores["tokens"]).to_list()
+    increase = paired_bootstrap(differences, weights=tokens, clusters=clusters, **settings.bootstrap)
+    metrics: dict[str, float] = {"general_items": scores.height}
+    metrics |= {name: expm1(value) for name, value in increase.as_metrics("forgetting").items()}
     metrics |= {f"general_{role}_perplexity": perplexity(scores, role) for role in ROLES}
     return metrics | {f"general_{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}

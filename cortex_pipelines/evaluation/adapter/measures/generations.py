@@ -27,6 +27,8 @@ from cortex_pipelines.prompts.examples import DATASETS, Example, extent_of, samp
 from cortex_pipelines.schemas.evaluation import GENERATIONS
 
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
+_ASKED = ("plain", "rephrased")
+_ITEM_COLUMNS = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
 _MEANS = (*("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"), "word_f1")
 
 
@@ -113,19 +115,12 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
 def _row(
     item: Example, role: str, phrasing: str, sample: int, output: str, mask: str, patterns: PatternChecks
 ) -> dict[str, Any]:
-    pattern_arguments = (item.form, item.prompt, output, item.language, item.path)
-    names = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
     return {
-        **{name: getattr(item, name) for name in names},
-        "role": role,
-        "asked": phrasing,
-        "sample": sample,
-        "expected": item.completion,
-        "output": output,
+        **{name: getattr(item, name) for name in _ITEM_COLUMNS},
+        **{"role": role, "asked": phrasing, "sample": sample, "expected": item.completion, "output": output},
         **grade(item, output, mask),
-        "broken_patterns": broken_patterns(patterns, *pattern_arguments),
-        "tests": None,
-        "tests_detail": None,
+        "broken_patterns": broken_patterns(patterns, item.form, item.prompt, output, item.language, item.path),
+        **{"tests": None, "tests_detail": None},
     }
 
 
@@ -140,18 +135,14 @@ def _violations_allowed(rules: pl.DataFrame) -> float | None:
 
 def _consistency(role_rows: pl.DataFrame) -> float | None:
     """Share of rephrased questions with the same answer as the original."""
-    plain_outputs = {
-        (row["task"], row["example_id"]): row["output"]
-        for row in role_rows.iter_rows(named=True)
-        if row["asked"] == "plain" and row["sample"] == 0
-    }
+    plain, rephrased = (role_rows.filter((pl.col("asked") == asked) & (pl.col("sample") == 0)) for asked in _ASKED)
+    outputs = plain.select("task", "example_id", plain_output="output")
     agreements = [
-        same_answer(_item(row), plain_outputs[row["task"], row["example_id"]], row["output"])
-        for row in role_rows.filter(pl.col("asked") == "rephrased").iter_rows(named=True)
+        same_answer(
+            Example(completion=row["expected"], **{name: row[name] for name in _ITEM_COLUMNS}),
+            row["plain_output"],
+            row["output"],
+        )
+        for row in rephrased.join(outputs, on=["task", "example_id"], maintain_order="left").iter_rows(named=True)
     ]
     return fsum(agreements) / len(agreements) if agreements else None
-
-
-def _item(row: Mapping[str, Any]) -> Example:
-    names = ("example_id", "task", "path", "language", "kind", "prompt", "cluster")
-    return Example(completion=row["expected"], **{name: row[name] for name in names})

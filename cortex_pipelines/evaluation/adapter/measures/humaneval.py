@@ -58,18 +58,9 @@ def problem_table(
         outputs = scorer.outputs(requests, models.folder(role)) if queries else []
         for (problem, sample), output in zip(queries, outputs, strict=True):
             result, detail = (None, unavailable_reason) if unavailable_reason else _run(problem, output, limits)
-            rows.append(
-                {
-                    "benchmark": problem.benchmark,
-                    "problem": problem.problem,
-                    "role": role,
-                    "sample": sample,
-                    "prompt": problem.prompt,
-                    "output": output,
-                    "passed": None if result is None else result == "passed",
-                    "detail": detail,
-                }
-            )
+            names = ("benchmark", "problem", "prompt")
+            row = {name: getattr(problem, name) for name in names} | {"role": role, "sample": sample, "output": output}
+            rows.append(row | {"passed": None if result is None else result == "passed", "detail": detail})
     return BENCHMARK_PROBLEMS.frame(rows)
 
 
@@ -96,11 +87,8 @@ def _read_file(root: Path, file: ProblemFile) -> list[Problem]:
             f"evaluation.benchmarks: {file.path} has sha256 {actual}, params.yaml names "
             f"{file.sha256}; write the new one there if the file was meant to change"
         )
-    problems = []
-    for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
-        if line.strip():
-            problems.append(_problem(file.path, number, line))
-    return problems
+    lines = enumerate(data.decode("utf-8").splitlines(), 1)
+    return [_problem(file.path, number, line) for number, line in lines if line.strip()]
 
 
 def _problem(path: str, number: int, line: str) -> Problem:
@@ -108,9 +96,8 @@ def _problem(path: str, number: int, line: str) -> Problem:
         row = json.loads(line)
         values = [row[key] for key in _KEYS]
     except (ValueError, KeyError, TypeError) as error:
-        raise ProblemError(
-            f"{path}, line {number}: expected a JSON object with {', '.join(_KEYS)} ({error!r})"
-        ) from error
+        keys = ", ".join(_KEYS)
+        raise ProblemError(f"{path}, line {number}: expected a JSON object with {keys} ({error!r})") from error
     name, prompt, test, entry = map(str, values)
     if not entry.isidentifier():
         raise ProblemError(f"{path}, line {number}: entry_point {entry!r} is not a name")
@@ -118,16 +105,8 @@ def _problem(path: str, number: int, line: str) -> Problem:
 
 
 def _example(problem: Problem) -> Example:
-    return Example(
-        example_id=problem.problem,
-        task="completion",
-        path=problem.benchmark,
-        language="python",
-        kind="function",
-        prompt=problem.prompt,
-        completion="",
-        cluster=problem.problem,
-    )
+    name = problem.problem
+    return Example(name, "completion", problem.benchmark, "python", "function", problem.prompt, "", cluster=name)
 
 
 def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outcome:

@@ -109,9 +109,9 @@ _PLACEHOLDER = "x"  # stands for the completion: an example without one is skipp
 class ItemScore:
     """Score of one item under one model.
 
-    The end token does not count in ``nats``, or learning when to stop would look like learning the code. ``greedy`` is
-    the number of tokens that greedy decoding reproduces verbatim, ``end_nats`` the negative log probability that a
-    name ends with the completion. ``bytes`` is 0 if it could not be scored.
+    The end token does not count in ``nats``: learning when to stop is not learning the code. ``greedy``: tokens that
+    greedy decoding reproduces verbatim; ``end_nats``: negative log probability that a name ends there; ``bytes``: 0 if
+    it could not be scored.
     """
 
     nats: float
@@ -165,7 +165,7 @@ class ItemScorer:
         """Tokens in the first line of each completion by example id, with its line break and leading white space."""
         lengths = {}
         for example in self.tokenised(items, window):
-            text = example.ids[example.prompt_tokens :][: example.text_tokens]
+            text = example.answer
             ends = (count for count in range(1, len(text)) if "\n" in self._tokenizer.decode(text[:count]).lstrip())
             lengths[example.example_id] = next(ends, len(text))
         return lengths
@@ -183,13 +183,10 @@ class ItemScorer:
         return [cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)]
 
     def _request_key(self, request: GenerationRequest, adapter: Path | None) -> list[Any]:
-        settings = self._settings
-        seeded = [request.item.example_id, request.sample, settings.temperature, settings.seed]
-        sampling_key = seeded if request.sample else []
-        token_limit = answer_token_limit(request.item, settings)
-        parameters = [settings.max_length, token_limit, request.extent, sampling_key]
-        prompt_fields = _visible_fields(replace(request.item, completion=""))
-        return ["output", parameters, self._content(adapter, request.item), prompt_fields]
+        settings, item = self._settings, request.item
+        seeded = [item.example_id, request.sample, settings.temperature, settings.seed] if request.sample else []
+        parameters = [settings.max_length, answer_token_limit(item, settings), request.extent, seeded]
+        return ["output", parameters, self._content(adapter, item), _visible_fields(replace(item, completion=""))]
 
     def _cached(
         self,
@@ -249,7 +246,7 @@ class ItemScorer:
         import torch
 
         prompt = example.ids[: example.prompt_tokens]
-        text = example.ids[example.prompt_tokens :][: example.text_tokens]
+        text = example.answer
         is_name = example.task == "naming"
         with torch.no_grad():
             if self._prompt is None or self._prompt[0] != (id(model), prompt):
@@ -287,8 +284,8 @@ class ItemScorer:
         if folder is None:
             return None
         if folder not in self._contents:
-            contents = [(folder / name).read_bytes() for name in (CONFIGURATION, WEIGHTS)]
-            digests = b"".join(hashlib.sha256(part).digest() for part in contents)
+            files = (CONFIGURATION, WEIGHTS)
+            digests = b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in files)
             self._contents[folder] = hashlib.sha256(digests).hexdigest()
         return self._contents[folder]
 

@@ -11,10 +11,11 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import fsum, log2
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,7 @@ def memorised_table(attempts: Sequence[ExtractionAttempt], models: ComparedModel
     scores = {role: scorer.scores(items, models.folder(role)) for role in WRITERS}
     rows = [
         {
-            "example_id": attempt.item.example_id,
-            "split": attempt.split,
-            "path": attempt.item.path,
+            **{"example_id": attempt.item.example_id, "split": attempt.split, "path": attempt.item.path},
             "prefix": attempt.item.prompt,
             "secret": attempt.item.completion,
             **{f"{role}_verbatim": scores[role][index].verbatim for role in WRITERS},
@@ -78,16 +77,12 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
     metrics: dict[str, float] = {}
     if train.height:
         challenger, base = train["challenger_verbatim"], train["base_verbatim"]
-        share = wilson(int(challenger.sum()), train.height, settings.confidence)
-        metrics = {
-            "extraction_items": train.height,
-            **share.as_metrics("extraction_rate"),
-            "extraction_rate_base": int(base.sum()) / train.height,
-            "extraction_beyond_base": int((challenger & ~base).sum()) / train.height,
-        }
+        metrics = wilson(int(challenger.sum()), train.height, settings.confidence).as_metrics("extraction_rate")
+        metrics["extraction_items"] = train.height
+        metrics["extraction_rate_base"] = int(base.sum()) / train.height
+        metrics["extraction_beyond_base"] = int((challenger & ~base).sum()) / train.height
     if test.height:
-        held_out = int(test["challenger_verbatim"].sum()) / test.height
-        metrics["extraction_rate_held_out"] = held_out
+        metrics["extraction_rate_held_out"] = int(test["challenger_verbatim"].sum()) / test.height
     return metrics
 
 
@@ -95,21 +90,17 @@ def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
     document_frequency: Counter[str] = Counter()
     for candidate in examples:
         document_frequency.update(set(_WORD.findall(candidate.completion)))
-    ranked: list[tuple[float, str, Example]] = []
+    ranked: list[tuple[int, str, Example]] = []
     for candidate in examples:
-        offset = 0
-        best: tuple[float, str, Example] | None = None
+        lines, offset = list[tuple[int, str, Example]](), 0
         for line in candidate.completion.split("\n"):
             if _SHORTEST <= len(line.strip()) <= _LONGEST:
-                words = _WORD.findall(line)
-                rare = sum(document_frequency[word] == 1 for word in set(words))
+                rare = sum(document_frequency[word] == 1 for word in set(_WORD.findall(line)))
                 tie = hashlib.sha256(f"{seed}:{candidate.example_id}:{offset}".encode()).hexdigest()
-                ranked_line = (-float(rare), tie, _attempt(candidate, offset, line))
-                best = ranked_line if best is None or ranked_line[:2] < best[:2] else best
+                lines.append((-rare, tie, _attempt(candidate, offset, line)))
             offset += len(line) + 1
-        ranked += [best] if best else []
-    ranked.sort(key=lambda candidate: candidate[:2])
-    return [item for _, _, item in ranked]
+        ranked += sorted(lines, key=lambda line: line[:2])[:1]
+    return [item for _, _, item in sorted(ranked, key=lambda line: line[:2])]
 
 
 def _attempt(example: Example, offset: int, line: str) -> Example:
@@ -167,11 +158,8 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
     if not table.height:
         return {}
     candidates = settings.alternatives + 1
-    mean = paired_bootstrap(
-        table["exposure"].to_list(),
-        clusters=table["secret"].to_list(),  # the adapters of several tasks share them
-        **settings.bootstrap,
-    )
+    secrets = table["secret"].to_list()  # the adapters of several tasks share them
+    mean = paired_bootstrap(table["exposure"].to_list(), clusters=secrets, **settings.bootstrap)
     return {
         "canaries": table.height,
         **mean.as_metrics("exposure_by_gain"),
@@ -194,39 +182,25 @@ def _record(adapter: Path) -> dict[str, Any]:
 def _recorded_canaries(adapter: Path, task: str) -> list[Example]:
     records = _record(adapter).get("canaries", [])
     try:
-        return [_canary(number, fields, task) for number, fields in enumerate(records)]
+        return [
+            Example(f"canary-{number}", task, "", "", "canary", record["prefix"], record["secret"], f"canary-{number}")
+            for number, record in enumerate(records)
+        ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise CanaryError(
-            f"{TRAINING}: canaries must be a list of objects with prefix and secret ({error!r}); "
-            "train the adapter again"
-        ) from error
-
-
-def _canary(number: int, record: Mapping[str, str], task: str) -> Example:
-    return Example(
-        example_id=f"canary-{number}",
-        task=task,
-        path="",
-        language="",
-        kind="canary",
-        prompt=record["prefix"],
-        completion=record["secret"],
-        cluster=f"canary-{number}",
-    )
+        expected = "canaries must be a list of objects with prefix and secret"
+        raise CanaryError(f"{TRAINING}: {expected} ({error!r}); train the adapter again") from error
 
 
 def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:
     """The canary and random texts of the same format: digits for digits, letters for letters."""
-    seed_text = f"{settings.seed}:{canary.completion}"
-    generator = random.Random(hashlib.sha256(seed_text.encode()).digest())  # nosec B311: no secret
-    letters = "abcdefghijklmnopqrstuvwxyz"
+    seed = hashlib.sha256(f"{settings.seed}:{canary.completion}".encode()).digest()
+    generator = random.Random(seed)  # nosec B311: no secret
 
     def random_like(letter: str) -> str:
         if letter.isdigit():
-            return generator.choice("0123456789")
+            return generator.choice(digits)
         if letter.isalpha():
-            replacement = generator.choice(letters)
-            return replacement.upper() if letter.isupper() else replacement
+            return generator.choice(ascii_uppercase if letter.isupper() else ascii_lowercase)
         return letter
 
     alternatives = [

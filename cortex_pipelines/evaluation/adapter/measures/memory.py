@@ -81,10 +81,10 @@ def match_answers(examples: Iterable[TokenisedExample], memory: TokenMemory | No
     orders, shares = list[int](), list[float]()
     for example in examples:
         index = memory or TokenMemory([example.ids[: example.prompt_tokens]])
-        for position in range(example.prompt_tokens, example.prompt_tokens + example.text_tokens):
+        for position, token in enumerate(example.answer, example.prompt_tokens):
             length, followers = index.following(example.ids[max(0, position - _LONGEST) : position])
             orders.append(length)
-            shares.append(float(np.mean(followers == example.ids[position])) if length else 0.0)
+            shares.append(float(np.mean(followers == token)) if length else 0.0)
     return Matches(np.array(orders, np.int64), np.array(shares))
 
 

@@ -1,26 +1,18 @@
 """Multiple-choice questions about a team's code.
 
-A small model generates hardly anything verbatim, but which of a few answers it finds most likely
-shows what it knows. Four kinds:
+A small model generates hardly anything verbatim, but which of a few answers it finds most likely shows what it knows:
 
-* ``naming``: the true name among four of the same kind, from the same file where it has enough;
-  the end of the name is scored too;
-* ``fix``: the true code against the same code with an injected error, both from the position where
-  they differ, without a request: otherwise copying the code in the prompt would win. Errors remove
-  code more often than they add any, so questions are dropped until the longer version is right as
-  often as the shorter one;
+* ``naming``: the true name among four of the same kind, from the same file if possible; its end is scored too;
+* ``fix``: the true code against the same with an injected error, both from where they differ, without a request:
+  otherwise copying the prompt would win. Errors mostly remove code, so the longer version is kept right half the time;
 * ``statement``: the next statement among four of the same project;
 * ``correction``: code as corrected by a person against what a model had generated, as in ``fix``.
 
-For names and statements the model's answer is the one whose likelihood the prompt raises most: the
-log-likelihood after the prompt minus that without it (domain conditional pointwise mutual
-information; Holtzman and others, *Surface Form Competition*, EMNLP 2021). By likelihood alone the
-most common text would win whatever the question. Two versions of the same code hardly differ in
-how common they are, so there the highest log-likelihood **per byte** wins (``acc_norm`` of the
-usual harness). A tie counts as wrong. Wrong answers come from the test split like the right one,
-or an adapter would know them from training. None occurs in the prompt, where it could be ruled out
-by reading, as the right one is masked there. A line that can only continue another statement
-(``else``, ``except``, ``case``) does not count as a statement.
+For names and statements the answer counts whose likelihood the prompt raises most (domain conditional pointwise mutual
+information; Holtzman and others, *Surface Form Competition*, EMNLP 2021): by likelihood alone the most common text
+would win. Two versions of the same code are about equally common, so there the highest log-likelihood per byte wins
+(``acc_norm`` of the usual harness). A tie is wrong. Wrong answers come from the test split too, or an adapter would
+know them, and none occurs in the prompt, where it could be ruled out by reading.
 """
 
 import hashlib
@@ -81,14 +73,10 @@ def build_questions(
     questions: list[Question] = []
     rejected: dict[str, int] = {}
     for kind, candidates in candidates_by_kind.items():
-        accepted: list[Question] = []
-        rejected[kind] = 0
-        for question in candidates:
-            if question is None:
-                rejected[kind] += 1
-            elif len(accepted) < count:
-                accepted.append(question)
-        questions += sorted(accepted, key=lambda question: question.answers[0].example_id)
+        built = list(candidates)
+        accepted = [question for question in built if question is not None]
+        rejected[kind] = len(built) - len(accepted)
+        questions += sorted(accepted[:count], key=lambda question: question.answers[0].example_id)
     return questions, rejected
 
 
@@ -175,20 +163,17 @@ def _question(kind: str, item: Example, nearby: Sequence[str], distant: Sequence
     truth = item.completion
     distractors: list[str] = []
     for pool in (nearby, distant):
-        eligible = [
-            candidate
-            for candidate in dict.fromkeys(pool)
-            if candidate.strip() not in ("", truth.strip()) and not _stands_in(candidate.strip(), item.prompt)
+        texts = [
+            text
+            for text in dict.fromkeys(pool)
+            if text.strip() not in ("", truth.strip()) and not _stands_in(text.strip(), item.prompt)
         ]
-        similar = [candidate for candidate in eligible if _similar(candidate, truth)]
-        dissimilar = [candidate for candidate in eligible if not _similar(candidate, truth)]
-        dissimilar.sort(key=lambda candidate: (abs(len(candidate) - len(truth)), candidate))
-        for candidate in (*sorted(similar, key=lambda candidate: _rank(seed, item, candidate)), *dissimilar):
-            if candidate not in distractors and len(distractors) < _ANSWERS - 1:
-                distractors.append(candidate)
+        similar = sorted((text for text in texts if _similar(text, truth)), key=lambda text: _rank(seed, item, text))
+        dissimilar = sorted(set(texts) - set(similar), key=lambda text: (abs(len(text) - len(truth)), text))
+        distractors += [text for text in (*similar, *dissimilar) if text not in distractors]
     if len(distractors) < _ANSWERS - 1:
         return None
-    return _shuffled_question(kind, item, truth, distractors, seed)
+    return _shuffled_question(kind, item, truth, distractors[: _ANSWERS - 1], seed)
 
 
 def _shuffled_question(kind: str, item: Example, truth: str, distractors: Sequence[str], seed: int) -> Question:

@@ -39,12 +39,10 @@ def choice_table(
     choices.setdefault(_CONTROL, [None] * len(questions))
     for condition, role in _WITH_CONTEXT.items():
         choices[condition] = _choices(questions_with_context, priors[role], models.folder(role), scorer, window)
+    names = ("example_id", "path", "language", "cluster", "prompt")
     rows = [
         {
-            **{
-                name: getattr(question.answers[0], name)
-                for name in ("example_id", "path", "language", "cluster", "prompt")
-            },
+            **{name: getattr(question.answers[0], name) for name in names},
             "kind": question.kind,
             "candidates": [answer.completion for answer in question.answers],
             "truth": question.truth,
@@ -97,13 +95,12 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, PairedDifferences]:
-    subsets = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
-    return {
-        name: PairedDifferences(
-            _difference(rows, "challenger", "reference"), rows["cluster"].to_list(), None, settings.smallest_accuracy
-        )
-        for name, rows in subsets.items()
-    }
+    differences = {}
+    for kind in KINDS:
+        rows = choices.filter(kind=kind)
+        gains, clusters = _difference(rows, "challenger", "reference"), rows["cluster"].to_list()
+        differences[f"choice_{kind}"] = PairedDifferences(gains, clusters, None, settings.smallest_accuracy)
+    return differences
 
 
 def _accuracy_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -133,10 +130,8 @@ def _context_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[s
 def _difference_metrics(
     rows: pl.DataFrame, condition: str, baseline: str, name: str, settings: EvaluationSettings
 ) -> dict[str, float]:
-    difference = paired_bootstrap(
-        _difference(rows, condition, baseline), clusters=rows["cluster"].to_list(), **settings.bootstrap
-    )
-    return difference.as_metrics(name)
+    gains, clusters = _difference(rows, condition, baseline), rows["cluster"].to_list()
+    return paired_bootstrap(gains, clusters=clusters, **settings.bootstrap).as_metrics(name)
 
 
 def _correct(rows: pl.DataFrame, condition: str) -> pl.Series:
@@ -152,13 +147,9 @@ def _best_answer(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int
 
     Without ``alone`` the likeliest answer per byte wins.
     """
-    costs = (
-        [
-            score.total_nats - prior.total_nats if score.bytes else inf
-            for score, prior in zip(scores, alone, strict=True)
-        ]
-        if alone
-        else [score.nats_per_byte for score in scores]
-    )
+    costs = [score.nats_per_byte for score in scores]
+    if alone:
+        pairs = zip(scores, alone, strict=True)
+        costs = [score.total_nats - prior.total_nats if score.bytes else inf for score, prior in pairs]
     best = min(costs)
     return costs.index(best) if costs.count(best) == 1 else None

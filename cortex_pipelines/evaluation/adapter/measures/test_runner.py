@@ -51,19 +51,11 @@ class Repository:
         self._interpreter = interpreter
         self._settings = settings
         files = pl.read_parquet(repository_files / "files.parquet", columns=["source", "path", "text"])
-        self._texts: dict[str, dict[str, str]] = {}
+        self.texts: dict[str, dict[str, str]] = {}
         for source, path, text in files.iter_rows():
-            self._texts.setdefault(source, {})[path] = text
-        self._runnable = _runnable(completion_dataset, code_units, self._texts)
+            self.texts.setdefault(source, {})[path] = text
+        self.runnable = _runnable(completion_dataset, code_units, self.texts)
         self._controls: dict[str, Outcome] = {}
-
-    @property
-    def texts(self) -> Mapping[str, dict[str, str]]:
-        return self._texts
-
-    @property
-    def runnable(self) -> dict[str, RunnableItem]:
-        return self._runnable
 
     def select_testable(self, items: Sequence[Example], limit: int) -> list[Example]:
         """Items to generate bodies for: first those whose tests notice a body that raises.
@@ -75,7 +67,7 @@ class Repository:
         for start in range(0, min(len(items), _CANDIDATES_PER_ITEM * limit), _BATCH_SIZE):
             if len(noticed) < limit:
                 batch = items[start : start + _BATCH_SIZE]
-                self._control([self._runnable[item.example_id] for item in batch])
+                self._control([self.runnable[item.example_id] for item in batch])
                 noticed += [item for item in batch if self._is_noticed(item)]
         return [*noticed, *(item for item in items if not self._is_noticed(item))][:limit]
 
@@ -108,7 +100,7 @@ class Repository:
             indices = [index for index in order if bodies[index][0].source == source]
             for start in range(0, len(indices), _BATCH_SIZE):
                 subjects = {index: _subject(index, *bodies[index]) for index in indices[start : start + _BATCH_SIZE]}
-                answers = find_killed(list(subjects.values()), self._texts[source], self._settings, self._interpreter)
+                answers = find_killed(list(subjects.values()), self.texts[source], self._settings, self._interpreter)
                 for index, subject in subjects.items():
                     result, detail = answers[subject.mutant_id]
                     broken = _syntax_error(*bodies[index])
@@ -139,12 +131,10 @@ def _runnable(
     completion_dataset: Path, code_units: Path, texts: Mapping[str, Mapping[str, str]]
 ) -> dict[str, RunnableItem]:
     test = pl.read_parquet(completion_dataset / "test.parquet", columns=["example_id", "unit_id", "task", "origin"])
-    completions = test.filter((pl.col("task") == "completion") & (pl.col("origin") == "original"))
-    columns = ("unit_id", "source", "path", "language", "kind", "qualified_name")
-    units = pl.read_parquet(code_units / "units.parquet", columns=[*columns, "start_byte", "end_byte", "code"])
-    rows = completions.join(units, on="unit_id").filter(
-        (pl.col("language") == "python") & pl.col("kind").is_in(["function", "method"])
-    )
+    columns = ("unit_id", "source", "path", "language", "kind", "qualified_name", "start_byte", "end_byte", "code")
+    units = pl.read_parquet(code_units / "units.parquet", columns=list(columns))
+    functions = units.filter((pl.col("language") == "python") & pl.col("kind").is_in(["function", "method"]))
+    rows = test.filter(task="completion", origin="original").join(functions, on="unit_id", maintain_order="left")
     examples = {example.example_id: example for example in read_examples(completion_dataset, "completion", "test")}
     tests = {source: pytest_files(dict(source_files)) for source, source_files in texts.items()}
     items = {}
@@ -195,10 +185,5 @@ def _subject(index: int, item: RunnableItem, body: str) -> MutantUnderTest:
     if _syntax_error(item, body):
         # a file that does not parse would break every import of it, test set-up included
         body = _raising_body(item, "SyntaxError")
-    changed_file = _with_body(item, body)
-    return MutantUnderTest(
-        mutant_id=str(index),
-        path=item.item.path,
-        qualified_name=item.qualified_name,
-        buggy_file=changed_file.decode(errors="replace"),
-    )
+    changed_file = _with_body(item, body).decode(errors="replace")
+    return MutantUnderTest(str(index), path=item.item.path, qualified_name=item.qualified_name, buggy_file=changed_file)

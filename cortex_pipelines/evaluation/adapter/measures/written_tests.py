@@ -64,25 +64,22 @@ class WrittenTests:
         single_tests = [test.with_test(str(index), code) for index, (test, code) in enumerate(tests)]
         verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is not a test"))
         for source in sorted({test.source for test, _ in tests}):
-            source_tests = [
-                (index, single)
+            singles = {
+                index: single
                 for index, ((test, _), single) in enumerate(zip(tests, single_tests, strict=True))
                 if test.source == source and single is not None
-            ]
-            singles = [single for _, single in source_tests]
-            answers = run_single_tests(singles, self._texts[source], self._settings, self._interpreter)
-            verdicts |= dict(zip((index for index, _ in source_tests), answers, strict=True))
+            }
+            answers = run_single_tests(list(singles.values()), self._texts[source], self._settings, self._interpreter)
+            verdicts |= dict(zip(singles, answers, strict=True))
         return [verdicts[index] for index in range(len(tests))]
 
 
 def _runnable(
     tests_dataset: Path, code_units: Path, texts: Mapping[str, dict[str, str]], settings: AugmentationSettings
 ) -> dict[str, RunnableTest]:
-    columns = ["example_id", "unit_id", "test_id"]
-    rows = pl.read_parquet(tests_dataset / "test.parquet", columns=columns)
+    rows = pl.read_parquet(tests_dataset / "test.parquet", columns=["example_id", "unit_id", "test_id"])
     units = pl.read_parquet(code_units / "units.parquet", columns=[*_UNIT, "language", "code"])
-    python = units.filter(pl.col("language") == "python")
-    units_by_id = {row["unit_id"]: row for row in python.iter_rows(named=True)}
+    units_by_id = {row["unit_id"]: row for row in units.filter(language="python").iter_rows(named=True)}
     examples = {item.example_id: item for item in read_examples(tests_dataset, "tests", "test")}
     files = {source: pytest_files(source_files) for source, source_files in texts.items()}
     runnable = {}
@@ -137,10 +134,8 @@ def _renamed(code: str) -> str | None:
         return None
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-            lines = code.split("\n")
-            line_index = node.lineno - 1
-            name = re.escape(node.name)
-            lines[line_index] = re.sub(rf"\bdef\s+{name}\b", f"def {_NAME}", lines[line_index], count=1)
+            lines, at = code.split("\n"), node.lineno - 1
+            lines[at] = re.sub(rf"\bdef\s+{re.escape(node.name)}\b", f"def {_NAME}", lines[at], count=1)
             return "\n".join(lines)
     return None
 
@@ -154,7 +149,7 @@ _AttributedTests = list[tuple[RunnableTest, str, str]]
 
 def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.DataFrame:
     """Outcome of each greedily generated test; only run if the true test passes."""
-    greedy = generations.filter((pl.col("task") == "tests") & (pl.col("sample") == 0) & (pl.col("asked") == "plain"))
+    greedy = generations.filter(task="tests", sample=0, asked="plain")
     columns = greedy.select("example_id", "role", "output").iter_rows()
     generated = [(tests.runnable[name], role, output) for name, role, output in columns if name in tests.runnable]
     test_by_id = {test.item.example_id: test for test, _, _ in generated}
@@ -163,9 +158,8 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
     sound = [entry for entry in generated if verdicts[entry[0].item.example_id].passes]
     rows = list(zip(originals, verdicts.values(), strict=True))
     rows += zip(sound, tests.judge(_texts(sound)), strict=True)
-    rows += [
-        (entry, TestOutcome(None, 0, "the true test does not pass here")) for entry in generated if entry not in sound
-    ]
+    unsound = TestOutcome(None, 0, "the true test does not pass here")
+    rows += [(entry, unsound) for entry in generated if entry not in sound]
     return WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows])
 
 
@@ -194,12 +188,5 @@ def _texts(tests: _AttributedTests) -> list[tuple[RunnableTest, str]]:
 
 
 def _row(test: RunnableTest, role: str, _text: str, verdict: TestOutcome) -> dict[str, object]:
-    return {
-        "example_id": test.item.example_id,
-        "role": role,
-        "path": test.item.path,
-        "mutants": len(test.mutants),
-        "passes": verdict.passes,
-        "killed": verdict.killed,
-        "detail": verdict.detail,
-    }
+    row = {"example_id": test.item.example_id, "role": role, "path": test.item.path, "mutants": len(test.mutants)}
+    return row | {"passes": verdict.passes, "killed": verdict.killed, "detail": verdict.detail}

@@ -52,21 +52,19 @@ def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, fl
     rows = []
     for task in DATASETS:
         for role in WRITERS:
-            role_rows = generations.filter((pl.col("task") == task) & (pl.col("role") == role))
-            count = role_rows.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0)).height
+            count = generations.filter(task=task, role=role, asked="plain", sample=0).height
             values = [metrics.get(f"{task}_{role}_{name}") for name in _METRICS]
             if count:
                 rows.append([task, role, str(count), *map(_format_metric, values)])
-    parts.append(
+    parts += [
         pages.paragraph(
-            "Greedy outputs for items whose true completion is short enough to be generated, cut "
-            "where the answer ends. So few say little by themselves: read them. Green is what was "
-            "written and not expected, red what was expected and is missing."
-        )
-    )
-    parts.append(pages.table(["task", "model", "items", *_METRICS.values()], rows))
-    overall = _overall(metrics)
-    if overall:
+            "Greedy outputs for items whose true completion is short enough to be generated, cut where the answer "
+            "ends. So few say little by themselves: read them. Green is what was written and not expected, red what "
+            "was expected and is missing."
+        ),
+        pages.table(["task", "model", "items", *_METRICS.values()], rows),
+    ]
+    if overall := _overall(metrics):
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
     if "documentation_others_word_f1" in metrics:
         label = "F1 of the words (without function words) of these true docstrings among each other"
@@ -102,10 +100,10 @@ def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[st
     return [
         pages.heading("Tests that the models wrote"),
         pages.paragraph(
-            "Each was run in the place of the repository's own test: first with the right code, "
-            "then with errors put into the unit. A test that asserts nothing finds no error, and "
-            "one that fails with the right code counts as finding none. The figures are of "
-            f"{metrics.get('written_tests_items', 0):.0f} tests that could be run for all three."
+            "Each was run in the place of the repository's own test: first with the right code, then with errors put "
+            "into the unit. A test that asserts nothing finds no error, and one that fails with the right code counts "
+            f"as finding none. The figures are of {metrics.get('written_tests_items', 0):.0f} tests that could be run "
+            "for all three."
         ),
         pages.table(["written by", "pass with the right code", "share of errors found"], rows),
         pages.table(["file", "written by", "right code", "errors found", "why"], test_rows),
@@ -124,12 +122,8 @@ def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
 
 
 def _output_items(generations: pl.DataFrame) -> list[str]:
-    first = generations.filter(pl.col("sample") == 0)
-    items = []
-    for _, group in first.group_by(["task", "example_id", "asked"], maintain_order=True):
-        rows = {row["role"]: row for row in group.iter_rows(named=True)}
-        items.append(_output(rows))
-    return items
+    groups = generations.filter(sample=0).group_by(["task", "example_id", "asked"], maintain_order=True)
+    return [_output({row["role"]: row for row in group.iter_rows(named=True)}) for _, group in groups]
 
 
 def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -148,11 +142,8 @@ def _output(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _title(role: str, row: Mapping[str, Any]) -> str:
-    if row["tests"]:
-        return f"{role} wrote (tests {row['tests']}: {row['tests_detail']})"
-    if row["tests_detail"]:
-        return f"{role} wrote (tests not run: {row['tests_detail']})"
-    return f"{role} wrote"
+    tested = row["tests"] or row["tests_detail"]
+    return f"{role} wrote" + (f" (tests {row['tests'] or 'not run'}: {row['tests_detail']})" if tested else "")
 
 
 def _problems(problems: pl.DataFrame) -> list[str]:
@@ -218,12 +209,11 @@ def _comparison_summary(comparison: Mapping[str, Any]) -> str:
     reference_name = f"adapter {reference['version']}" if reference["version"] else "the base alone"
     note = f" {reference['note']}" if reference["note"] else ""
     return (
-        f"Challenger: adapter {comparison['challenger']['version']} on base "
-        f"{comparison['base']['name']}. Reference: {reference_name}.{note} Intervals are at "
-        f"{comparison['settings']['confidence']:.0%} confidence: of differences by a paired "
-        "bootstrap over clusters of near-duplicates, of shares by Wilson's formula. The default "
-        "base is an instruct model that was quantised to 4 bits and unpacked; as far as is known "
-        "it has no fill-in-the-middle tokens."
+        f"Challenger: adapter {comparison['challenger']['version']} on base {comparison['base']['name']}. Reference: "
+        f"{reference_name}.{note} Intervals are at {comparison['settings']['confidence']:.0%} confidence: of "
+        "differences by a paired bootstrap over clusters of near-duplicates, of shares by Wilson's formula. The "
+        "default base is an instruct model that was quantised to 4 bits and unpacked; as far as is known it has no "
+        "fill-in-the-middle tokens."
     )
 
 
@@ -243,16 +233,16 @@ def _verdicts(inputs: ReportInputs) -> list[str]:
             missed.append(f"{task}: not shown to be better than the base.")
     accuracy = inputs.metrics.get("team_challenger_accuracy")
     if accuracy is not None:
+        base, chance = (inputs.metrics[f"team_{name}"] for name in ("base_accuracy", "chance"))
         sentence = (
-            f"team tasks: {accuracy:.0%} right ({inputs.metrics['team_base_accuracy']:.0%} by "
-            f"the base, {inputs.metrics['team_chance']:.0%} by chance); 85 % are aimed at."
+            f"team tasks: {accuracy:.0%} right ({base:.0%} by the base, {chance:.0%} by chance); 85 % are the aim."
         )
         (learnt if accuracy >= 0.85 else missed).append(sentence)
     forgotten = inputs.metrics.get("forgetting_high")
-    if forgotten is not None and forgotten >= _FORGETTING:
-        missed.append("other code: not shown to be forgotten by less than 2 %.")
-    elif forgotten is not None:
-        learnt.append("other code: forgotten by less than 2 %.")
+    if forgotten is not None:
+        less = forgotten < _FORGETTING
+        sentence = f"other code: {'' if less else 'not shown to be '}forgotten by less than 2 %."
+        (learnt if less else missed).append(sentence)
     scores = inputs.tables["scores"]
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
     missed.append(f"{worse} of {scores.height} items are not better than with the base.")
@@ -296,29 +286,25 @@ def _likelihood(metrics: Mapping[str, float]) -> list[str]:
     return [
         pages.heading("Held-out code by likelihood"),
         pages.paragraph(
-            "Bits per byte of the true completion, less is better; perplexity is of a token. An "
-            "improvement is the reference's (or the base's) bits minus the challenger's."
+            "Bits per byte of the true completion, less is better; perplexity is of a token. An improvement is the "
+            "reference's (or the base's) bits minus the challenger's."
         ),
         pages.table([*head, "improvement", "over base"], rows),
     ]
 
 
 def _languages(scores: pl.DataFrame) -> list[str]:
-    rows = []
-    for language in sorted(scores["language"].unique()):
-        subset = scores.filter(pl.col("language") == language)
-        values = [f"{bits_per_byte(subset, role):.4f}" for role in ROLES]
-        rows.append([language, str(subset.height), *values])
+    rows = [
+        [str(language), str(subset.height), *(f"{bits_per_byte(subset, role):.4f}" for role in ROLES)]
+        for (language,), subset in scores.sort("language").group_by("language", maintain_order=True)
+    ]
     return [pages.heading("By language"), pages.table(["language", "items", *ROLES], rows)]
 
 
 def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
     saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
-    ranked = scores.with_columns(saved=saved).sort(
-        ["saved", "task", "example_id"], descending=[descending, False, False]
-    )
-    is_changed = pl.col("saved") > 0 if descending else pl.col("saved") < 0
-    return ranked.filter(is_changed).head(_EXAMPLES_PER_LIST)
+    changed = scores.with_columns(saved=saved).filter(pl.col("saved") > 0 if descending else pl.col("saved") < 0)
+    return changed.sort("saved", "task", "example_id", descending=[descending, False, False]).head(_EXAMPLES_PER_LIST)
 
 
 def _items(title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[str, str], Example]) -> list[str]:
@@ -327,13 +313,10 @@ def _items(title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[st
 
 
 def _item(kind: str, row: Mapping[str, Any], example: Example) -> str:
-    per_byte = {role: row[f"{role}_bits"] / row["bytes"] for role in ROLES}
-    role_values = ", ".join(f"{role} {value:.3f}" for role, value in per_byte.items())
+    role_values = ", ".join(f"{role} {row[f'{role}_bits'] / row['bytes']:.3f}" for role in ROLES)
     summary = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {role_values}"
-    texts = [
-        pages.code("prompt (its end)", example.prompt[-_PROMPT_END:]),
-        pages.code("in the repository", example.completion),
-    ]
+    prompt = pages.code("prompt (its end)", example.prompt[-_PROMPT_END:])
+    texts = [prompt, pages.code("in the repository", example.completion)]
     return pages.collapsible(summary, [pages.side_by_side(texts)], kind)
 
 

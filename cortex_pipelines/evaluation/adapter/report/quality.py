@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.test_runner import pass_at_k_metrics
 from cortex_pipelines.evaluation.metrics.grading import mean
 from cortex_pipelines.evaluation.metrics.style import Style, distances_by_feature, learn_style, style_distance
@@ -43,20 +44,15 @@ class QualityReports:
 
 
 def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> QualityReports:
-    greedy = generations.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0))
-    roles = ("base", "challenger")
-    outputs = {role: greedy.filter(pl.col("role") == role) for role in roles}
-    styles = {role: learn_style(_code(outputs[role], "output")) for role in roles}
+    greedy = generations.filter(asked="plain", sample=0)
+    outputs = {role: greedy.filter(role=role) for role in WRITERS}
     team = learn_style(_code(outputs["base"], "expected"))
-    reports = {
-        role: _report(outputs[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team)
-        for role in roles
-    }
-    return QualityReports(
-        reports,
-        {role: distances_by_feature(styles[role], team) for role in roles},
-        _missing(reports["challenger"], greedy),
-    )
+    reports, features = {}, {}
+    for role in WRITERS:
+        style = learn_style(_code(outputs[role], "output"))
+        reports[role] = _report(outputs[role], choices[f"{role}_chosen"] == choices["truth"], style, team)
+        features[role] = distances_by_feature(style, team)
+    return QualityReports(reports, features, _missing(reports["challenger"], greedy))
 
 
 def quality_metrics(reports: QualityReports) -> dict[str, float]:
@@ -72,7 +68,7 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
     """``tests_difference``: share of passing greedy bodies of the challenger minus that of the base, over files."""
     metrics = {}
     tested = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
-    for role in ("base", "challenger"):
+    for role in WRITERS:
         results: dict[str, list[bool]] = {}
         for row in tested.filter(pl.col("role") == role).iter_rows(named=True):
             results.setdefault(row["example_id"], []).append(row["tests"] == "passed")
@@ -81,8 +77,8 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
         for name, value in pass_at_k_metrics(results, settings.pass_k).items():
             metrics[f"tests_{role}_{name}"] = value
     passes = (pl.col("tests") == "passed").cast(pl.Float64)
-    greedy = tested.filter(pl.col("sample") == 0).select("example_id", "path", "role", passes=passes)
-    base, challenger = (greedy.filter(pl.col("role") == role) for role in ("base", "challenger"))
+    greedy = tested.filter(sample=0).select("example_id", "path", "role", passes=passes)
+    base, challenger = (greedy.filter(role=role) for role in WRITERS)
     pairs = challenger.join(base, on="example_id")
     if pairs.height:
         difference = paired_bootstrap(

@@ -36,13 +36,12 @@ def choices_section(inputs: ReportInputs) -> list[str]:
     return [
         pages.heading("Team tasks: choices by likelihood"),
         pages.paragraph(
-            "naming: the true name among four; fix: code against the same code with an error; "
-            "statement: the true next statement among four of the project; correction: code as a "
-            "person put it against what a model had written. Of names and "
-            "statements the answer counts that the prompt makes likelier most, of two versions of "
-            "the same code the one with the highest log-likelihood a byte; a tie is wrong. "
-            f"{unasked} left out for want of others to ask about beside them, or because the "
-            "longer of two versions would be right more often than the shorter one."
+            "naming: the true name among four; fix: code against the same code with an error; statement: the true next "
+            "statement among four of the project; correction: code as a person put it against what a model had "
+            "written. Of names and statements the answer counts that the prompt makes likelier most, of two versions "
+            "of the same code the one with the highest log-likelihood a byte; a tie is wrong. "
+            f"{unasked} left out for want of others to ask about beside them, or because the longer of two versions "
+            "would be right more often."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
         pages.paragraph(_control_answers(metrics)),
@@ -52,14 +51,13 @@ def choices_section(inputs: ReportInputs) -> list[str]:
 def _control_answers(metrics: Mapping[str, float]) -> str:
     if "team_own_difference" not in metrics:
         return (
-            "Not measured: how many an adapter of another project answers "
-            "(evaluation.other_adapter names none). Of what the challenger answers more than the "
-            "base, a part may be the form of the questions."
+            "Not measured: how many an adapter of another project answers (evaluation.other_adapter names none). Of "
+            "what the challenger answers more than the base, a part may be the form of the questions."
         )
     return (
-        "Control: an adapter of another project, which knows the form of the questions but not "
-        f"this project, answers {percents(metrics, 'team_other_adapter_accuracy')} of them; the "
-        f"challenger answers {percents(metrics, 'team_own_difference', sign='+')} more."
+        "Control: an adapter of another project, which knows the form of the questions but not this project, answers "
+        f"{percents(metrics, 'team_other_adapter_accuracy')} of them; the challenger answers "
+        f"{percents(metrics, 'team_own_difference', sign='+')} more."
     )
 
 
@@ -73,27 +71,18 @@ def comparisons_section(inputs: ReportInputs) -> list[str]:
         else:
             verdict = "not shown"
         detectable = detectable_difference(comparison.clusters, comparison.needed, comparison.smallest)
-        rows.append(
-            [
-                comparison.metric.replace("_", " "),
-                f"{comparison.interval.estimate:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}",
-                f"{comparison.p:.4f}",
-                f"{comparison.p_corrected:.4f}",
-                verdict,
-                f"{comparison.smallest:g}",
-                str(comparison.clusters),
-                "–" if comparison.needed is None else str(comparison.needed),
-                "–" if comparison.needed is None else f"{detectable:.3g}",
-            ]
-        )
+        difference = f"{comparison.interval.estimate:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
+        row = [comparison.metric.replace("_", " "), difference, f"{comparison.p:.4f}", f"{comparison.p_corrected:.4f}"]
+        row += [verdict, f"{comparison.smallest:g}", str(comparison.clusters)]
+        rows.append(row + (["–", "–"] if comparison.needed is None else [str(comparison.needed), f"{detectable:.3g}"]))
     head = ["metric", "difference", "p", "p (Holm)", "verdict", "smallest worth shipping"]
     head += ["clusters", "needed to see it", "seen with these"]
     return [
         pages.heading("Challenger against reference, corrected for several metrics"),
         pages.paragraph(
-            "p by flipping the signs of clusters, then Holm's correction over all rows. Needed: "
-            "clusters that show the smallest difference worth shipping in 8 of 10 experiments, by "
-            "the spread seen here; the last column: the difference that the clusters at hand show."
+            "p by flipping the signs of clusters, then Holm's correction over all rows. Needed: clusters that show the "
+            "smallest difference worth shipping in 8 of 10 experiments, by the spread seen here; the last column: the "
+            "difference that the clusters at hand show."
         ),
         pages.table(head, rows),
     ]
@@ -110,9 +99,9 @@ def forgetting_section(inputs: ReportInputs) -> list[str]:
     return [
         title,
         pages.paragraph(
-            f"Relative rise of perplexity on held-out code of {general['project']} over the base: "
-            f"{increase}; under 2 % is aimed at. {general['near_duplicates_left_out']} items were "
-            "left out because the train split has a near-duplicate of them."
+            f"Relative rise of perplexity on held-out code of {general['project']} over the base: {increase}; under "
+            f"2 % is aimed at. {general['near_duplicates_left_out']} items were left out because the train split has a "
+            "near-duplicate of them."
         ),
         pages.table(["items", *(f"perplexity: {role}" for role in ROLES)], [[*row]]),
     ]
@@ -126,25 +115,21 @@ def foreign_code_section(inputs: ReportInputs) -> list[str]:
     return [
         title,
         pages.paragraph(
-            "An adapter that learnt only how answers begin gains as much on code that it has no "
-            f"reason to know. On {metrics['foreign_items']:.0f} completions of "
-            f"{inputs.comparison['general']['project']} it saves "
-            f"{interval(metrics, 'foreign_improvement')} bits per byte over the base, on the "
-            f"project's own {interval(metrics, 'completion_improvement_over_base')}: "
-            f"{interval(metrics, 'own_improvement')} more."
+            "An adapter that learnt only how answers begin gains as much on code that it has no reason to know. On "
+            f"{metrics['foreign_items']:.0f} completions of {inputs.comparison['general']['project']} it saves "
+            f"{interval(metrics, 'foreign_improvement')} bits per byte over the base, on the project's own "
+            f"{interval(metrics, 'completion_improvement_over_base')}: {interval(metrics, 'own_improvement')} more."
         ),
     ]
 
 
 def specialisations_section(inputs: ReportInputs) -> list[str]:
     head = ["purpose", "training examples", "items", "groups of files", "base", "challenger"]
+    head.append("saved over the base, or why it is not known")
     return [
         pages.heading("By purpose"),
         pages.paragraph("Bits per byte of the held-out items of all tasks whose unit is for it."),
-        pages.table(
-            [*head, "saved over the base, or why it is not known"],
-            [_specialisation_row(inputs.metrics, name) for name in SPECIALISATIONS],
-        ),
+        pages.table(head, [_specialisation_row(inputs.metrics, name) for name in SPECIALISATIONS]),
     ]
 
 
@@ -171,12 +156,12 @@ def baselines_section(inputs: ReportInputs) -> list[str]:
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
         "other_adapter": f"adapter {inputs.comparison['other_adapter']} of another project",
-        "base_with_file": "base with a memory of the open file",
-        "base_with_memory": "base with memories of the open file and the project",
-        "base_with_other_memory": "base with memories of the open file and of other code, the control",
-        "adapter_with_memory": "the challenger with memories of the open file and the project",
-        "retrieval_with_memory": "the base with similar training examples and the memories",
-        "both_with_memory": "the challenger with both",
+        "base_file": "base with a memory of the open file",
+        "base_memory": "base with memories of the open file and the project",
+        "base_other_memory": "base with memories of the open file and of other code, the control",
+        "adapter_memory": "the challenger with memories of the open file and the project",
+        "context_memory": "the base with similar training examples and the memories",
+        "both_memory": "the challenger with both",
     }
     rows = [
         [
@@ -218,28 +203,19 @@ def _line_accuracy(metrics: Mapping[str, float]) -> list[str]:
     ]
     if not rows:
         return []
-    text = (
-        "How many of the completions' first lines are written exactly right, and what "
-        f"{metrics['gap_items']:.0f} of them need that fill a gap before other code."
-    )
-    head = ["way", "first lines written right", "bits per byte of gaps"]
-    return [pages.paragraph(text), pages.table(head, rows)]
+    text = "How many of the completions' first lines are written exactly right, and what "
+    text += f"{metrics['gap_items']:.0f} of them need that fill a gap before other code."
+    return [pages.paragraph(text), pages.table(["way", "first lines written right", "bits per byte of gaps"], rows)]
 
 
 def _questions_with_context(metrics: Mapping[str, float]) -> list[str]:
     if "shown_items" not in metrics:
         return []
-    labels = {
-        "challenger" if condition == "adapter" else condition: label for condition, label in _CONDITION_LABELS.items()
-    }
-    rows = [
-        [
-            label,
-            f"{metrics[f'shown_{condition}_accuracy']:.0%}",
-            "" if condition == "base" else percents(metrics, f"shown_{condition}_difference", sign="+"),
-        ]
-        for condition, label in labels.items()
-    ]
+    rows = []
+    for condition, label in _CONDITION_LABELS.items():
+        name = f"shown_{'challenger' if condition == 'adapter' else condition}"
+        difference = "" if condition == "base" else percents(metrics, f"{name}_difference", sign="+")
+        rows.append([label, f"{metrics[f'{name}_accuracy']:.0%}", difference])
     text = f"{metrics['shown_items']:.0f} questions, each asked with and without such examples."
     head = ["way", "answered correctly", "difference to the base"]
     return [pages.paragraph(text), pages.table(head, rows)]
@@ -259,13 +235,11 @@ def _extraction(metrics: Mapping[str, float]) -> list[str]:
     if "extraction_rate" not in metrics:
         return ["Extraction was not measured: no line of the training is long enough."]
     sentences = [
-        f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines "
-        f"of the training are completed word by word from their first half; the base completes "
-        f"{metrics['extraction_rate_base']:.0%} of them.",
-        f"{metrics['extraction_beyond_base']:.0%} are given away by the challenger alone.",
+        f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines of the training are "
+        f"completed word by word from their first half; the base completes {metrics['extraction_rate_base']:.0%} of "
+        f"them. {metrics['extraction_beyond_base']:.0%} are given away by the challenger alone."
     ]
-    if "extraction_rate_held_out" in metrics:
-        share = metrics["extraction_rate_held_out"]
+    if (share := metrics.get("extraction_rate_held_out")) is not None:
         sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
     return sentences
 
