@@ -41,13 +41,11 @@ class TrainingChecks(Settings):
     """Maximum share of a task's training examples of one kind."""
 
     max_leaks: NonNegativeInt | None
-    """Maximum number of training examples with a near-duplicate
-    (``datasets.near_duplicate_threshold``) in validation or test, compared as the data set itself
-    does."""
+    """Maximum number of training examples with a near-duplicate (``datasets.near_duplicate_threshold``) in validation
+    or test, compared as the data set itself does."""
 
     max_secrets: NonNegativeInt | None
-    """Maximum number of secrets that the scanner may detect in prompts and completions of all
-    splits."""
+    """Maximum number of secrets that the scanner may detect in prompts and completions of all splits."""
 
 
 class SearchSettings(Settings):
@@ -111,16 +109,14 @@ class AdapterSettings(Settings):
     """Maximum gradient norm; larger gradients are clipped."""
 
     precision: Literal["fp32", "bf16", "fp16", "auto"]
-    """Data type of the base's weights in training; the adapter's own are always float32. ``fp16``
-    uses loss scaling (Micikevicius et al. 2018). ``auto`` is bf16 where the machine has
-    instructions for it, else fp32; the adapter records the choice. ``cortex tune-machine`` measures
-    and writes the faster type here."""
+    """Data type of the base's weights in training; the adapter's own are always float32. ``fp16`` uses loss scaling
+    (Micikevicius et al. 2018). ``auto`` is bf16 where the machine has instructions for it, else fp32; the adapter
+    records the choice. ``cortex tune-machine`` measures and writes the faster type here."""
 
     quantisation: Literal["nf4"] | None
-    """Form in which the base's linear layers are held in training: ``nf4`` is 4 bits a weight
-    (QLoRA, Dettmers et al. 2023; the extra ``trl``), which a large base on one GPU needs; null is
-    ``precision``. TRL then trains the adapter in bfloat16. It is evaluated and served on the base
-    as it is."""
+    """Form in which the base's linear layers are held in training: ``nf4`` is 4 bits a weight (QLoRA, Dettmers et al.
+    2023; the extra ``trl``), which a large base on one GPU needs; null is ``precision``. TRL then trains the adapter in
+    bfloat16. It is evaluated and served on the base as it is."""
 
     packing: bool
     """Whether several examples are packed into a row; otherwise each row holds one."""
@@ -161,8 +157,7 @@ class AdapterSettings(Settings):
     """Train one adapter per task, in a folder of its name, instead of one for all."""
 
     parents: dict[ProjectName, Text]
-    """Version (DVC hash) of an earlier adapter to start from, by project; base, rank and layers
-    must be the same."""
+    """Version (DVC hash) of an earlier adapter to start from, by project; base, rank and layers must be the same."""
 
     replay_share: PartShare
     """Share of general code among the training tokens, against forgetting."""
@@ -172,8 +167,7 @@ class AdapterSettings(Settings):
     memorisation; 0 for none."""
 
     evaluation_strategy: Literal["steps", "epoch"]
-    """When the validation loss is measured: every ``evaluation_steps`` or after each epoch, and
-    always at the end."""
+    """When the validation loss is measured: every ``evaluation_steps`` or after each epoch, and always at the end."""
 
     evaluation_steps: PositiveInt
     """Optimiser steps between two validations."""
@@ -186,9 +180,8 @@ class AdapterSettings(Settings):
     """Validations without improvement before training stops early; null for never."""
 
     divergence_factor: float | None = Field(gt=1, le=MOST)
-    """Training stops when the median of the latest losses exceeds this multiple of the base's
-    validation loss, or of the warm-up's median loss where that is higher; null checks only for
-    non-finite losses."""
+    """Training stops when the median of the latest losses exceeds this multiple of the base's validation loss, or of
+    the warm-up's median loss where that is higher; null checks only for non-finite losses."""
 
     divergence_steps: PositiveInt
     """Number of latest losses in that median."""
@@ -216,9 +209,8 @@ class AdapterSettings(Settings):
     """CPU threads per process; they affect the result, as sums are computed in another order."""
 
     processes: Threads
-    """Data-parallel processes on this machine that share the batches of each optimiser step, one
-    per GPU where there are GPUs; each loads the base. Weights are equal up to rounding for any
-    number."""
+    """Data-parallel processes on this machine that share the batches of each optimiser step, one per GPU where there
+    are GPUs; each loads the base. Weights are equal up to rounding for any number."""
 
     @field_validator("parents", mode="before")
     @classmethod

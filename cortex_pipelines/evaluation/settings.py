@@ -19,8 +19,7 @@ from cortex_pipelines.settings import (
 
 
 class ProblemFile(Settings):
-    """A HumanEval-style benchmark: JSON lines with ``task_id``, ``prompt``, ``test`` and
-    ``entry_point``."""
+    """A HumanEval-style benchmark: JSON lines with ``task_id``, ``prompt``, ``test`` and ``entry_point``."""
 
     path: Text
     """Path below the project's root."""
@@ -57,8 +56,7 @@ class EvaluationSettings(Settings):
     """Maximum number of general-code examples, to measure forgetting."""
 
     general_characters: PositiveInt
-    """Maximum number of characters scored in the prompt of a general-code example, and in its
-    completion."""
+    """Maximum number of characters scored in the prompt of a general-code example, and in its completion."""
 
     choices: NonNegativeInt
     """Maximum number of multiple-choice questions of each kind (naming, fix, statement)."""
@@ -101,9 +99,8 @@ class EvaluationSettings(Settings):
     """Random alternatives against which a planted canary is ranked."""
 
     retrieved_bytes: NonNegativeInt
-    """Maximum bytes of similar training examples placed before a prompt, in the evaluation and
-    wherever a release answers with context; 0 disables them. How the value was chosen:
-    docs/evaluation.md."""
+    """Maximum bytes of similar training examples placed before a prompt, in the evaluation and wherever a release
+    answers with context; 0 disables them. How the value was chosen: docs/evaluation.md."""
 
     retrieved_window: Length
     """Maximum number of tokens of a retrieval prompt with its completion."""

@@ -249,6 +249,7 @@ def _drop_opened_data(project: Project) -> None:
         model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
         used, moves = _versions_in_use(project, model), ledger.moves(project.root, model)
         live_versions |= {line.release.get("index") for line in moves if line.release and line.version in used}
+        live_versions |= {line.refit for line in moves}
     opened = project.state / "models"
     for folder in opened.iterdir() if opened.is_dir() else ():
         if folder.name not in live_versions:
@@ -266,7 +267,9 @@ def drop_weights(project: Project, is_selected: Callable[[dict[str, str]], bool]
         if tags["dvc_md5"] in _versions_in_use(project, model):
             continue
         _delete_artifacts(str(version.source), uri)
-        shutil.rmtree(project.state / "models" / tags["dvc_md5"], ignore_errors=True)
+        refit = ledger.refit_of(ledger.moves(project.root, model), tags["dvc_md5"])
+        for folder in filter(None, (tags["dvc_md5"], refit)):
+            shutil.rmtree(project.state / "models" / folder, ignore_errors=True)
         client.set_model_version_tag(version.name, version.version, WEIGHTS_TAG, "deleted")
         deleted.append(f"{version.name}/{version.version}")
     return tuple(sorted(deleted))

@@ -16,6 +16,7 @@ from cortex_pipelines.adapters.training import launch, trl_trainer
 from cortex_pipelines.adapters.training.distributed import ProcessGroup
 from cortex_pipelines.adapters.training.history import LossPoint, TrainingDivergedError
 from cortex_pipelines.adapters.training.launch import MissingPackageError
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines_tests.adapters.tinymodel import Datasets, pinned, settings, train_record, write_tiny_base
 
 CHANGES: dict[str, Any] = {
@@ -92,7 +93,7 @@ def test_an_interrupted_training_goes_on(
     root: Path, datasets: Datasets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uninterrupted, checkpoints = build(root, datasets, tmp_path / "whole"), states(root)
-    monitor, stop = trl_trainer.TrainingMonitor, [None] * 11 + [KeyboardInterrupt]
+    monitor, stop = TrainingMonitor, [None] * 11 + [KeyboardInterrupt]
     with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
         build(root, datasets, tmp_path / "stopped")
     with mock.patch.object(monitor, "wait") as steps:
@@ -107,7 +108,7 @@ def test_an_interrupted_training_goes_on(
 @pytest.mark.long
 def test_a_checkpoint_that_is_not_whole_is_left_alone(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     stop = [None] * 11 + [KeyboardInterrupt]
-    monitor = trl_trainer.TrainingMonitor
+    monitor = TrainingMonitor
     with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
         build(root, datasets, tmp_path / "stopped")
     (folder,) = (path / "checkpoint-8" for path in states(root) if path.is_dir())

@@ -4,9 +4,8 @@ Tokenizers merge white space with the following word, so tokenising a prompt tha
 begins with spaces separately gives tokens that never occur in files. Trailing white space of a prompt therefore belongs
 to the completion: in training, in scoring, and in generation, which is forced to begin with it (token healing).
 
-The loss is on completions only. A packed row separates its examples by ``position_ids`` that
-restart with each. transformers builds the block-diagonal mask from them only without an
-``attention_mask``, so none is ever passed here.
+The loss is on completions only. A packed row separates its examples by ``position_ids`` that restart with each.
+transformers builds the block-diagonal mask from them only without an ``attention_mask``, so none is ever passed here.
 """
 
 from bisect import bisect_left, insort

@@ -1,9 +1,8 @@
 """Similarity of generated code to the reference.
 
-CodeBLEU (arXiv 2009.10297) is the mean of four parts. The package of that name cannot be installed
-with the grammars used here (codebleu 0.7.0 needs tree-sitter below 0.23), so three parts are
-computed here: n-grams, n-grams weighted by keyword, and subtrees. The fourth, data flow, is
-omitted, hence the name: CodeBLEU without data flow.
+CodeBLEU (arXiv 2009.10297) is the mean of four parts. The package of that name cannot be installed with the grammars
+used here (codebleu 0.7.0 needs tree-sitter below 0.23), so three parts are computed here: n-grams, n-grams weighted by
+keyword, and subtrees. The fourth, data flow, is omitted, hence the name: CodeBLEU without data flow.
 """
 
 from collections import Counter

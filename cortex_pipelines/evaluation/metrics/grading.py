@@ -41,10 +41,9 @@ _FUNCTION_WORDS = frozenset(
 def word_f1(output: str, expected: str) -> float:
     """F1 of the words of two texts, 0 to 1, without function words, order, case and signs.
 
-    With function words two unrelated docstrings of a project share an eighth of their words,
-    without them a thirtieth. Of six measures (this one with and without function words, ROUGE-L,
-    chrF, smoothed BLEU, edit similarity) it best separates docstrings of functions with the same
-    name from others: docs/evaluation.md.
+    With function words two unrelated docstrings of a project share an eighth of their words, without them a thirtieth.
+    Of six measures (this one with and without function words, ROUGE-L, chrF, smoothed BLEU, edit similarity) it best
+    separates docstrings of functions with the same name from others: docs/evaluation.md.
     """
     output_counts, expected_counts = (_word_counts(text) for text in (output, expected))
     shared = sum((output_counts & expected_counts).values())

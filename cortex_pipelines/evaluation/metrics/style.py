@@ -1,9 +1,8 @@
 """Distance of a text from a team's coding style.
 
-A style is a set of distributions, one per feature and language: quotes, indentation width, line
-length, naming of each kind, share of comment and blank lines, and spacing around operators and
-after commas. The distance of two styles is the mean total variation distance over the features of
-both, 0 (equal) to 1 (disjoint).
+A style is a set of distributions, one per feature and language: quotes, indentation width, line length, naming of each
+kind, share of comment and blank lines, and spacing around operators and after commas. The distance of two styles is the
+mean total variation distance over the features of both, 0 (equal) to 1 (disjoint).
 """
 
 import re

@@ -1,9 +1,8 @@
 """Score and generate texts with a model, cached by content.
 
-Each text is scored on its own: in a batch its last digits would depend on the other texts, and a
-cached value would differ from a recomputed one. Texts with the same prompt share the forward pass
-over the prompt, which is always separate, so that they give the same scores together and one by
-one.
+Each text is scored on its own: in a batch its last digits would depend on the other texts, and a cached value would
+differ from a recomputed one. Texts with the same prompt share the forward pass over the prompt, which is always
+separate, so that they give the same scores together and one by one.
 """
 
 import hashlib

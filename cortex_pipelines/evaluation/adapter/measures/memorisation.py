@@ -1,9 +1,8 @@
 """Verbatim extraction of training data (Carlini et al. 2021).
 
-Given the first half of a rare line of the train split, does greedy decoding produce the second
-half? For comparison, the base gets the same lines, and both get lines of the test split, which no
-training used. All tokens being the most likely ones is equivalent to being generated, so one
-forward pass decides.
+Given the first half of a rare line of the train split, does greedy decoding produce the second half? For comparison,
+the base gets the same lines, and both get lines of the test split, which no training used. All tokens being the most
+likely ones is equivalent to being generated, so one forward pass decides.
 """
 
 import hashlib
