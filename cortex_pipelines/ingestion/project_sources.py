@@ -23,8 +23,9 @@ _ARCHIVE_ENDINGS = (
     *(".zip", ".whl", ".crate", ".jar"),
 )
 # What npm may look up; anything else it would take for an alias, a folder or a repository.
-_NPM_NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*")
-_NPM_VERSION = re.compile(r"latest|\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
+_NPM_PACKAGE = re.compile(
+    r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*(?:@(?:latest|\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?))?"
+)
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|^/|/$|^$")
 
 
@@ -135,20 +136,17 @@ class NpmSource(_OneSource):
     @field_validator("npm")
     @classmethod
     def _exact(cls, text: str) -> str:
-        separator = text.find("@", 1)
-        name, version = (text, "latest") if separator < 0 else (text[:separator], text[separator + 1 :])
-        if not _NPM_NAME.fullmatch(name) or not _NPM_VERSION.fullmatch(version):
+        if not _NPM_PACKAGE.fullmatch(text):
             raise ValueError(f"{text!r} must be name@version (like 1.2.3), name@latest or name")
         return text
 
     @property
     def name(self) -> str:
-        separator = self.npm.find("@", 1)
-        return self.npm if separator < 0 else self.npm[:separator]
+        return self.npm[:1] + self.npm[1:].partition("@")[0]
 
     @property
     def version(self) -> str:
-        return self.npm.removeprefix(self.name).removeprefix("@") or "latest"
+        return self.npm[1:].partition("@")[2] or "latest"
 
 
 _KINDS = {

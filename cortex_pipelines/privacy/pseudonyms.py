@@ -55,7 +55,14 @@ def is_forgotten(
     settings: PrivacySettings, project: str, source: str, path: str | None = None, author: str | None = None
 ) -> bool:
     """Whether a tombstone covers a source (``git:PATH``), a file in it, or its last author's pseudonym."""
-    return any(_covers(stone, project, source, path, author) for stone in settings.forgotten)
+    return any(
+        stone.user is None
+        and stone.project in (None, project)
+        and stone.source in (None, source)
+        and stone.author in (None, author)
+        and _matches(stone, path)
+        for stone in settings.forgotten
+    )
 
 
 def is_forgotten_event(settings: PrivacySettings, project: str | None, path: str | None, user: str | None) -> bool:
@@ -70,16 +77,6 @@ def is_forgotten_event(settings: PrivacySettings, project: str | None, path: str
         and stone.user in (None, user)
         and _matches(stone, path)
         for stone in settings.forgotten
-    )
-
-
-def _covers(stone: Tombstone, project: str, source: str, path: str | None, author: str | None) -> bool:
-    return (
-        stone.user is None
-        and stone.project in (None, project)
-        and stone.source in (None, source)
-        and stone.author in (None, author)
-        and _matches(stone, path)
     )
 
 

@@ -18,7 +18,7 @@ from cortex_pipelines.ingestion.entries import FileRef, SkippedFile, SourceError
 from cortex_pipelines.ingestion.files.compiled_copies import compiled_copies
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
 from cortex_pipelines.ingestion.git.history import pseudonyms
-from cortex_pipelines.ingestion.licences.detect import FolderLicences, annotations, is_reuse, licences_of
+from cortex_pipelines.ingestion.licences.detect import annotations, folder_licences, is_reuse, licences_of
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
 from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
@@ -61,7 +61,7 @@ def _licences(
     licences = licences_of(
         files["path"].to_list(),
         dict(headers.iter_rows()),
-        FolderLicences(folder_statements.iter_rows()),
+        folder_licences(folder_statements.iter_rows()),
         project_licence,
         annotations(files.filter(pl.Series(reuse_mask, dtype=pl.Boolean))["path", "text"].iter_rows()),
     )

@@ -154,58 +154,49 @@ def stated_licences(
     return licence_of_header(head), declared, "manifest" if declared else None
 
 
-class FolderLicences:
-    def __init__(self, statements: Iterable[tuple[str, str, str]]) -> None:
-        texts: dict[str, list[str]] = defaultdict(list)
-        manifests: dict[str, list[str]] = defaultdict(list)
-        for path, licence, kind in sorted(statements):
-            (texts if kind == "file" else manifests)[_parent(path)].append(licence)
-        self._by_folder: dict[str, str | None] = {
-            folder: _combine(texts[folder], manifests[folder]) for folder in {*texts, *manifests}
-        }
+def folder_licences(statements: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Licence of each folder that states one, from path, licence and kind (``file`` or ``manifest``) of statements.
 
-    def nearest(self, path: str) -> str | None:
-        folder, visited = _parent(path), []
-        while folder not in self._by_folder and folder:
-            visited.append(folder)
-            folder = _parent(folder)
-        licence = self._by_folder.get(folder)
-        self._by_folder.update(dict.fromkeys(visited, licence))
-        return licence
+    A text that was recognised counts more than a manifest, which is often left as a tool made it;
+    but a manifest that names all of the texts says how they go together (MIT OR Apache-2.0).
+    """
+    texts: dict[str, list[str]] = defaultdict(list)
+    manifests: dict[str, list[str]] = defaultdict(list)
+    for path, licence, kind in sorted(statements):
+        (texts if kind == "file" else manifests)[_parent(path)].append(licence)
+    licences = {}
+    for folder in {*texts, *manifests}:
+        recognised = [licence for licence in texts[folder] if licence != NOT_UNDERSTOOD]
+        recognised_families = frozenset[str]().union(*map(families, recognised))
+        declared = sorted(set(manifests[folder]) - {NOT_UNDERSTOOD})
+        covering = [licence for licence in declared if recognised_families <= families(licence)]
+        licences[folder] = covering[0] if covering else all_of(texts[folder]) or NOT_UNDERSTOOD
+    return licences
 
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _combine(texts: list[str], manifests: list[str]) -> str:
-    """Combine a folder's licences into one.
-
-    A text that was recognised counts more than a manifest, which is often left as a tool made it;
-    but a manifest that names all of the texts says how they go together (MIT OR Apache-2.0).
-    """
-    recognised = [licence for licence in texts if licence != NOT_UNDERSTOOD]
-    declared = sorted(set(manifests) - {NOT_UNDERSTOOD})
-    recognised_families = frozenset[str]().union(*map(families, recognised))
-    for licence in declared:
-        if recognised_families <= families(licence):
-            return licence
-    return all_of(texts) or NOT_UNDERSTOOD
-
-
 def licences_of(
     paths: Iterable[str],
     headers: Mapping[str, str],
-    folders: FolderLicences,
+    folders: Mapping[str, str],
     project_licence: str | None,
     annotations: Sequence[Annotation],
 ) -> list[str | None]:
-    """Licence of each path: its header's, REUSE's, its folder's, or the project's."""
+    """Licence of each path: its header's, REUSE's, its nearest folder's, or the project's."""
+    nearest: dict[str, str | None] = {"": None, **folders}
     licences: list[str | None] = []
     for path in paths:
         header = headers.get(path)
         licence = annotated_licence(path, header, annotations) if annotations else header
         if licence is None:
-            licence = folders.nearest(path)
+            folder, visited = _parent(path), []
+            while folder not in nearest:
+                visited.append(folder)
+                folder = _parent(folder)
+            licence = nearest[folder]
+            nearest.update(dict.fromkeys(visited, licence))
         licences.append(project_licence if project_licence and licence in (None, NOT_UNDERSTOOD) else licence)
     return licences
