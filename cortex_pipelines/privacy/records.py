@@ -143,7 +143,7 @@ class RecordRedactor:
         key = _Key(
             redacted_name=redacted_name,
             redactions=tuple(replace(redaction, placeholder=redacted_name) for redaction in inside),
-            telling_name=name if _is_telling(name) else "",
+            telling_name=name if names.SUSPECT.search(name.lower()) or _role_of(name) else "",
             may_be_phone=bool(_NUMBERED.intersection(_split_words(name))),
             is_generic=name.lower() in _MEMBER_VALUES,
         )
@@ -210,24 +210,12 @@ def _split_words(name: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _is_telling(name: str) -> bool:
-    """Whether a key can mark its value as private."""
-    return bool(names.SUSPECT.search(name.lower())) or _names_person(name) or _names_doer(name)
-
-
-@lru_cache(maxsize=1 << 14)
-def _names_person(name: str) -> bool:
-    """Whether a key holds a person, an account or contact details."""
+def _role_of(name: str) -> str:
+    """Whether a key holds a ``person`` (or account, or contact details), a ``doer``: a program as often, or neither."""
     before, last = ("", "", *_split_words(name))[-2:]
-    is_person_key = last in _PERSON_KEYS or before + last in _PERSON_KEYS
-    return is_person_key or (last == "name" and before in _NAMED)
-
-
-@lru_cache(maxsize=1 << 14)
-def _names_doer(name: str) -> bool:
-    """Whether a key holds an actor: a program as often as a person."""
-    before, last = ("", "", *_split_words(name))[-2:]
-    return last in ("by", "to") and before in _DONE_BY
+    if last in _PERSON_KEYS or before + last in _PERSON_KEYS or (last == "name" and before in _NAMED):
+        return "person"
+    return "doer" if last in ("by", "to") and before in _DONE_BY else ""
 
 
 def _is_personal(text: str, name: str) -> bool:
@@ -235,15 +223,14 @@ def _is_personal(text: str, name: str) -> bool:
 
     Programs have lower-case names of one word, so where a program is as likely such a name stays.
     """
-    if not (_names_person(name) or _names_doer(name)):
+    role = _role_of(name)
+    if not role:
         return False
-    if "@" in text.strip("@ "):
-        return True
-    if _names_person(name) and sum(map(str.isdigit, text)) >= _FEWEST_DIGITS:
+    if "@" in text.strip("@ ") or (role == "person" and sum(map(str.isdigit, text)) >= _FEWEST_DIGITS):
         return True
     if not _SOMEBODY.fullmatch(text.strip()) or _PROGRAM.intersection(_split_words(text)):
         return False
-    return _names_person(name) or not text.islower() or bool(re.search(r"[. ]", text.strip()))
+    return role == "person" or not text.islower() or bool(re.search(r"[. ]", text.strip()))
 
 
 def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:

@@ -62,10 +62,11 @@ def _comment_line_magics(lines: list[str], head: int) -> str:
     commented = called = ""
     remaining = lines
     while (magic := _first_magic(remaining)) is not None:
-        before, statement = "".join(remaining[: magic.start]), remaining[magic.start : magic.end]
+        start, end, call = magic
+        before, statement = "".join(remaining[:start]), remaining[start:end]
         commented += before + _as_comment(statement)
-        called += before + magic.call + "".join(_comment(line, _indent(magic.call)) for line in statement[1:])
-        remaining = remaining[magic.end :]
+        called += before + call + "".join(_comment(line, _indent(call)) for line in statement[1:])
+        remaining = remaining[end:]
     commented += "".join(remaining)
     called += "".join(remaining)
     for text in (commented, called):
@@ -77,13 +78,8 @@ def _comment_line_magics(lines: list[str], head: int) -> str:
     return commented
 
 
-@dataclass(frozen=True)
-class _Magic:
-    """A magic among lines: its first line, the line after its last, and IPython's call for it."""
-
-    start: int
-    end: int
-    call: str
+_Magic = tuple[int, int, str]
+"""A magic among lines: its first line, the line after its last, and IPython's call for it."""
 
 
 def _first_magic(lines: list[str]) -> _Magic | None:
@@ -95,14 +91,18 @@ def _first_magic(lines: list[str]) -> _Magic | None:
     size = _FIRST_WINDOW
     while size < len(lines):
         magic = _transformed(lines[:size])
-        if magic is not None and magic.end < size:  # what ends later may be cut short
+        if magic is not None and magic[1] < size:  # what ends later may be cut short
             return magic
         size *= _GROWTH
     return _transformed(lines)
 
 
 def _transformed(lines: list[str]) -> _Magic | None:
-    blocks = _enclosing_blocks(lines)
+    # open blocks around lines that begin inside some
+    head = _first_statement(lines)
+    most = _width(_indent(lines[head])) if head < len(lines) else 0
+    indents = {_width(indent): indent for indent in map(_indent, lines)}
+    blocks = [f"{indent}if 1:\n" for width, indent in sorted(indents.items()) if width < most]
     old = [*blocks, *lines]
     try:
         changed, new = _manager().do_one_token_transform(old)  # type: ignore[no-untyped-call]
@@ -113,14 +113,7 @@ def _transformed(lines: list[str]) -> _Magic | None:
     if first is None:
         return None
     start = first - len(blocks)
-    return _Magic(start, start + 1 + len(old) - len(new), new[first])
-
-
-def _enclosing_blocks(lines: list[str]) -> list[str]:
-    head = _first_statement(lines)
-    most = _width(_indent(lines[head])) if head < len(lines) else 0
-    indents = {_width(indent): indent for indent in map(_indent, lines)}
-    return [f"{indent}if 1:\n" for width, indent in sorted(indents.items()) if width < most]
+    return start, start + 1 + len(old) - len(new), new[first]
 
 
 def _indent(line: str) -> str:
