@@ -197,6 +197,17 @@ def _tells_name(prompt: str, name: str) -> bool:
     return sum(word[:_STEM] in stems for word in telling) >= share * len(telling)
 
 
+CHANGE = "unanswerable_change"
+_MOST_NEW = 0.05
+"""Share of a changed code in words that neither the code before nor the description of the change has."""
+
+
+def follows(prompt: str, answer: str) -> bool:
+    """Whether a change follows from its description; one that does more besides brings words of its own."""
+    words, shown = _WORD.findall(answer), {*_WORD.findall(prompt)}
+    return sum(len(word) for word in words if word not in shown) <= _MOST_NEW * sum(map(len, words))
+
+
 _TELLING_SHARE_OF_PROSE, _SHORTEST = 0.25, 4
 
 

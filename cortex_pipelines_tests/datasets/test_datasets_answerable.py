@@ -6,6 +6,7 @@ import pytest
 from cortex_pipelines.datasets.answerable import (
     INPUTS,
     ProjectWords,
+    follows,
     language_names,
     naming_reasons,
     only_refers,
@@ -82,6 +83,14 @@ def test_a_name_is_told_by_its_code_or_a_custom(prompt: str, name: str, known: b
 )
 def test_a_link_or_a_ticket_documents_nothing(text: str, refers: bool) -> None:
     assert only_refers(text) == refers
+
+
+def test_a_change_follows_from_its_description_or_does_more() -> None:
+    prompt = (
+        "Rename Method. The method get was renamed to fetch.\ndef get(url, timeout):\n    return send(url, timeout)\n"
+    )
+    assert follows(prompt, "def fetch(url, timeout):\n    return send(url, timeout)\n")
+    assert not follows(prompt, "def fetch(url, timeout):\n    log.warning(retries)\n    return send(url, timeout)\n")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

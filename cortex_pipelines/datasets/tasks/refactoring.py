@@ -14,6 +14,7 @@ import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
 from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.answerable import CHANGE, follows
 from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables, judged_rows
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -182,10 +183,15 @@ def refactoring_tables(
 
 
 def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None) -> pl.DataFrame:
-    """Changes, without those whose result has a name that neither the code before nor the project shows."""
+    """Changes, without those whose result nobody could know from the code before and what is asked for."""
     columns = changes.with_columns(pl.col("completion").alias("code"), pl.lit("").alias("suffix"))
     judged = judged_rows(columns.with_columns(pl.col("kind").fill_null("")), project, cache and cache.scoped("changes"))
-    return judged.drop("code", "suffix")
+    texts = judged.select("origin", "not_made", "prompt", "completion").iter_rows()
+    reasons = [
+        CHANGE if origin == "history" and reason is None and not follows(prompt, answer) else reason
+        for origin, reason, prompt, answer in texts
+    ]
+    return judged.drop("code", "suffix").with_columns(pl.Series("not_made", reasons, dtype=pl.String))
 
 
 def _bounded(injected: pl.DataFrame, own_changes: pl.DataFrame, seed: int) -> pl.DataFrame:
