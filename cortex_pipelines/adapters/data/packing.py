@@ -36,25 +36,25 @@ def divide_segments(prompt: Segments) -> tuple[Segments, str]:
     return tuple(remaining), space
 
 
+@dataclass(frozen=True)
 class ForcedStart:
     """Force generation to begin with a given text; for ``logits_processor``."""
 
-    def __init__(self, tokenizer: Any, prompt_tokens: int, start: str) -> None:
-        self._tokenizer = tokenizer
-        self._prompt_tokens = prompt_tokens
-        self._start = start
+    tokenizer: Any
+    prompt_tokens: int
+    start: str
 
     def __call__(self, ids: Any, scores: Any) -> Any:
         import torch
 
         for row, row_scores in zip(ids, scores, strict=True):
-            generated = self._tokenizer.decode(row[self._prompt_tokens :], clean_up_tokenization_spaces=False)
-            remaining = self._start[len(generated) :]
+            generated = self.tokenizer.decode(row[self.prompt_tokens :], clean_up_tokenization_spaces=False)
+            remaining = self.start[len(generated) :]
             if not remaining:
                 continue
             allowed = [
                 token
-                for token, text in enumerate(token_texts(self._tokenizer, len(row_scores)))
+                for token, text in enumerate(token_texts(self.tokenizer, len(row_scores)))
                 if text and (text.startswith(remaining) or remaining.startswith(text))
             ]
             if allowed:

@@ -22,9 +22,8 @@ _PROBE_TOLERANCE = 1e-2  # far above rounding (1e-6 in float32), far below a lea
 def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
     """Negative log-likelihood of every target in the rows, in nats, as float32.
 
-    Positions without a target are dropped before the output layer: with a vocabulary of some ten thousand tokens that
-    layer is a large part of the work. Rows are padded to the longest, or merged into one if the model attends within
-    examples only.
+    Positions without a target are dropped before the output layer, a large part of the work. Rows are padded to the
+    longest, or merged into one if the model attends within examples only.
     """
     import torch
     from torch.nn.functional import cross_entropy

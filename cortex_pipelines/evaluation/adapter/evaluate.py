@@ -1,5 +1,6 @@
 """Evaluate one adapter: tables, metrics, comparisons and report."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     memorised_metrics,
     memorised_table,
 )
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question, build_questions
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, build_questions
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
     choice_differences,
     choice_metrics,
@@ -95,10 +96,8 @@ class EvaluationInputs:
 
 @dataclass(frozen=True)
 class Items:
-    """All items scored by likelihood.
-
-    ``retrieved`` are the completions with similar training examples before the prompt, ``questions_with_context`` the
-    same for questions; None for one only asked without.
+    """All items scored by likelihood; completions and questions also with similar training examples before the prompt,
+    None for a question that is only asked without.
     """
 
     held_out: list[Example]
@@ -107,8 +106,8 @@ class Items:
     items_without_question: dict[str, int]
     attempts: list[ExtractionAttempt]
     completions: list[Example]
-    retrieved: list[Example]
-    questions_with_context: list[Question | None]
+    retrieved: Sequence[Example] = ()
+    questions_with_context: Sequence[Question | None] = ()
 
 
 def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
@@ -124,38 +123,28 @@ def sample_items(inputs: EvaluationInputs, challenger: Path, settings: Evaluatio
     questions, items_without_question = build_questions(examples_by_task, settings.choices, settings.seed)
     attempts = build_attempts(challenger, completion, settings.memorised, settings.seed)
     completions = [item for item in held_out_items if item.task == "completion"]
-    retrieved, questions_with_context = [], list[Question | None]([None] * len(questions))
-    if settings.retrieved_bytes:
-        similar = SimilarExamples(completion, settings.retrieved_bytes)
-        retrieved = similar.with_examples(completions)
-        questions_with_context = _with_similar_examples(questions, similar, settings.retrieved_choices)
-    return Items(
-        held_out_items,
-        general,
-        questions,
-        items_without_question,
-        attempts,
-        completions,
-        retrieved,
-        questions_with_context,
-    )
+    items = Items(held_out_items, general, questions, items_without_question, attempts, completions)
+    if not settings.retrieved_bytes:
+        return items
+    similar = SimilarExamples(completion, settings.retrieved_bytes)
+    with_context = _with_similar_examples(questions, similar, settings.retrieved_choices)
+    return replace(items, retrieved=similar.with_examples(completions), questions_with_context=with_context)
 
 
 def _with_similar_examples(
     questions: Sequence[Question], similar: SimilarExamples, count: int
 ) -> list[Question | None]:
     """The first ``count`` questions of each kind with similar examples; None for the others."""
-    remaining = dict.fromkeys(KINDS, count)
-    with_context: list[Question | None] = []
-    for question in questions:
-        remaining[question.kind] -= 1
-        variant = None
-        if remaining[question.kind] >= 0:
-            prompt = similar.prepend_examples(question.answers[0].prompt)
-            answers = tuple(replace(answer, prompt=prompt) for answer in question.answers)
-            variant = replace(question, answers=answers)
-        with_context.append(variant)
-    return with_context
+    asked = Counter[str]()
+
+    def variant(question: Question) -> Question | None:
+        asked[question.kind] += 1
+        if asked[question.kind] > count:
+            return None
+        prompt = similar.prepend_examples(question.answers[0].prompt)
+        return replace(question, answers=tuple(replace(answer, prompt=prompt) for answer in question.answers))
+
+    return [variant(question) for question in questions]
 
 
 Observe = Callable[[str, float], None]
@@ -257,7 +246,12 @@ def _measure_all(
         "general_scores": score_table(items.general.items, models, scorer, GENERAL_SCORES),
         "foreign_scores": score_table(items.general.foreign, models, scorer, FOREIGN_SCORES),
         "team_choices": choice_table(
-            items.questions, items.questions_with_context, models, other, scorer, settings.retrieved_window
+            items.questions,
+            items.questions_with_context or [None] * len(items.questions),
+            models,
+            other,
+            scorer,
+            settings.retrieved_window,
         ),
         "ways": condition_table(
             ConditionInputs(items.completions, items.retrieved, completion, foreign, models.challenger, other),

@@ -81,23 +81,22 @@ def generate(
     return stop.answer(generated[0])
 
 
+@dataclass(frozen=True)
 class _StopAtAnswerEnd:
-    def __init__(self, tokenizer: Any, prompt_tokens: int, space: str, extent: StopRule) -> None:
-        self._tokenizer = tokenizer
-        self._prompt_tokens = prompt_tokens
-        self._space = space
-        self._extent = extent
+    tokenizer: Any
+    prompt_tokens: int
+    space: str
+    extent: StopRule
 
     def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
         import torch
 
-        finished = [is_complete(self.answer(row), self._extent) for row in ids]
-        return torch.tensor(finished, device=ids.device)
+        return torch.tensor([is_complete(self.answer(row), self.extent) for row in ids], device=ids.device)
 
     def answer(self, row: Any) -> str:
-        ids = row[self._prompt_tokens :]
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text.removeprefix(self._space)
+        ids = row[self.prompt_tokens :]
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.removeprefix(self.space)
 
 
 _ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})
