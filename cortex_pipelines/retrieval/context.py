@@ -17,10 +17,12 @@ from cortex_pipelines.retrieval.notes.note import Note
 from cortex_pipelines.retrieval.notes.related import SimilarTask
 from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, parse_query
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
+from cortex_pipelines.retrieval.vectors import ISSUE, UNITS
 
 LEAST_BUDGET = 200  # tokens below which hardly a function fits
 BUDGET = 4_000  # default budget in tokens
 
+_SIGNATURE_TOKENS = 80  # what a signature with its sentence takes
 _DUPLICATE_SHARE = 0.9
 _LEAST_LINES = 5
 _MOST_NAMED = 5
@@ -60,12 +62,18 @@ class PackingConfig:
         next: What each further place of a file counts, relative to the one before.
         small: Share of the budget up to which a file is shown whole.
         signatures: Share of the budget that is kept for files without a place.
+        shown: Score of a file, relative to the best one, below which no place of it is shown.
+        named: The same of a signature of it.
+        worth: Worth of a place, relative to the best one, below which it is not shown.
     """
 
     files: int = 60
     next: float = 0.9
     small: float = 0.25
     signatures: float = 0.15
+    shown: float = 0.6
+    named: float = 0.45
+    worth: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,7 @@ def pack_context(
         raise BudgetError(f"a budget of {budget:,} tokens holds hardly a function; give at least {LEAST_BUDGET}")
     query = parse_query(task)
     ranked = searcher.rank_with_documents(query, packing.files)
+    ranked = [file for file in ranked if file.score >= packing.named * ranked[0].score]
     packer = _ContextPacker(searcher, query, read, budget, counter)
     packer.add_excerpts(ranked, packing)
     packer.add_signatures(ranked)
@@ -171,22 +180,24 @@ class _ContextPacker:
         self._unreadable: list[str] = []
 
     def add_excerpts(self, ranked: Sequence[RankedFile], packing: PackingConfig) -> None:
-        reserved = int(self._budget * packing.signatures)
+        reserved = min(int(self._budget * packing.signatures), _SIGNATURE_TOKENS * len(ranked))
         self._remaining -= reserved
-        for score, file, document in _rank_documents(ranked, packing):
-            if self._remaining < LEAST_BUDGET // 10:
+        for worth, file, document in _rank_documents(ranked, packing):
+            if self._remaining < LEAST_BUDGET // 10 or worth < packing.worth:
                 break
-            self._add(file, document, score, int(self._budget * packing.small))
+            self._add(file, document, worth, int(self._budget * packing.small))
         self._remaining += reserved
 
     def add_signatures(self, ranked: Sequence[RankedFile]) -> None:
+        """The best unit of each further file, or the title of an issue; other prose says nothing by one line."""
         for file in ranked:
             if self._remaining < LEAST_BUDGET // 10:
                 break
+            kinds = file.part.collection.documents["kind"]
+            document = next((number for number, _ in file.documents if kinds[number] in (*UNITS, ISSUE)), None)
             source = self._open(file)
-            if file.path in self._shown_lines or source is None or not file.documents:
+            if file.path in self._shown_lines or source is None or document is None:
                 continue
-            document, _ = file.documents[0]
             location = self._locate(file, document, source)
             if location is not None:
                 self._add_lines(file, document, file.score, location, source.signature_lines(location), "outline")
@@ -228,7 +239,11 @@ class _ContextPacker:
             whole_file = DocumentLocation("file", name, 1, len(source.lines))
             if self._add_lines(file, document, score, whole_file, lines, "file", small):
                 return
-        for lines, kind in ((source.full_lines(location), location.kind), (source.outline_lines(location), "outline")):
+        for lines, kind in (
+            (source.full_lines(location), location.kind),
+            (source.outline_lines(location), "outline"),
+            (source.outline_lines(location, documented=False), "outline"),
+        ):
             if self._add_lines(file, document, score, location, lines, kind):
                 return
 
@@ -302,6 +317,8 @@ def _rank_documents(ranked: Sequence[RankedFile], packing: PackingConfig) -> lis
     top = ranked[0].score if ranked else 1.0
     order = []
     for rank, file in enumerate(ranked):
+        if file.score < packing.shown * top:
+            break
         for position, (document, score) in enumerate(file.documents):
             worth = file.score / top * score / best * packing.next**position
             order.append((-worth, rank, position, document))

@@ -1,6 +1,7 @@
 """Excerpts of a file: a document in full, its outline, or its signature."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,7 +14,11 @@ from cortex_pipelines.syntax.grammars import PARSED
 
 _FUNCTIONS = ("function", "method")
 _MOST_HEADER = 15  # lines of a signature with its documentation
-_MOST_SIGNATURE = 3
+_MOST_SIGNATURE = 3  # lines of one without open parentheses
+_MOST_PARAMETERS = 12  # lines with parameters
+_MOST_SENTENCE = 3
+_MOST_ABOVE = 40  # lines of a comment above a unit that are searched for its first sentence
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s|\n\s*\n")
 _ENDS = ("{", ":", ";", "}")  # what the last line of a signature ends with
 
 
@@ -75,31 +80,55 @@ class ExcerptSource:
         }
         return self._trim_blanks(number for number in numbers if number not in covered)
 
-    def outline_lines(self, location: DocumentLocation) -> list[int]:
+    def outline_lines(self, location: DocumentLocation, *, documented: bool = True) -> list[int]:
+        """Header of a document with what is inside of it: signatures, if ``documented`` with their first sentences."""
         if location.kind in ("section", ISSUE):
             return []
         inner = [
-            self._name_line(other)
+            other
             for other in self._locations
             if other.kind in UNITS
             and location.start_line <= other.start_line
             and other.end_line <= location.end_line
             and other != location
         ]
+        names = [self._name_line(other) for other in inner]
         end = self._header_end(location)
         if location.kind not in _FUNCTIONS:  # what a type declares before its first method
-            end = max(end, min(inner, default=location.end_line + 1) - 1)
+            end = max(end, min(names, default=location.end_line + 1) - 1)
         end = min(end, location.end_line, location.start_line + _MOST_HEADER - 1)
-        return self._trim_blanks({*range(location.start_line, end + 1), *inner})
+        numbers = {*range(location.start_line, end + 1), *names}
+        if documented:
+            numbers.update(number for other in inner for number in self.signature_lines(other))
+        return self._trim_blanks(numbers)
 
     def signature_lines(self, location: DocumentLocation) -> list[int]:
+        """The signature of a unit with its parameters, and the first sentence of its documentation; else the title."""
         if location.kind not in UNITS:
             return self.full_lines(location)[:1]
         first = last = self._name_line(location)
-        most = min(location.end_line, first + _MOST_SIGNATURE - 1, len(self.lines))
-        while last < most and not self.lines[last - 1].rstrip().endswith(_ENDS):
+        end, opened = min(location.end_line, len(self.lines)), 0
+        while True:
+            line = self.lines[last - 1].rstrip()
+            opened += line.count("(") - line.count(")")
+            most = first + (_MOST_PARAMETERS if opened > 0 else _MOST_SIGNATURE) - 1
+            if last >= min(end, most) or (opened <= 0 and line.endswith(_ENDS)):
+                break
             last += 1
-        return self._trim_blanks(range(first, last + 1))
+        return self._trim_blanks({*range(first, last + 1), *self._sentence_lines(location, last)})
+
+    def _sentence_lines(self, location: DocumentLocation, signature_end: int) -> Iterator[int]:
+        """The lines of the first sentence of a unit's documentation, above it or below its signature."""
+        unit = self._units.get((location.name, location.start_line))
+        if unit is None or not (unit.docstring or "").strip():
+            return
+        sentence = _SENTENCE_END.split(str(unit.docstring).strip(), maxsplit=1)[0].split("\n")
+        above = range(location.start_line - 1, max(0, location.start_line - _MOST_ABOVE), -1)
+        below = range(signature_end, min(self._header_end(location) + 1, len(self.lines)) + 1)
+        for start in (*below, *above):
+            if sentence[0].strip() in self.lines[start - 1]:
+                yield from range(start, min(start + min(len(sentence), _MOST_SENTENCE), len(self.lines) + 1))
+                return
 
     def render(self, numbers: Sequence[int]) -> str:
         rendered: list[str] = []

@@ -77,8 +77,8 @@ def test_pieces_are_the_lines_that_they_cite_within_the_budget(package: ContextS
 def test_more_files_than_fit_whole_are_named_by_a_signature(package: ContextSource) -> None:
     context = package.context("the terms of a query", 1500)
     outlines = [excerpt for excerpt in context.pieces if excerpt.kind == "outline"]
-    assert len(context.files) >= 6
-    assert any(len(shown_lines(excerpt)) <= 3 for excerpt in outlines)
+    assert any("def " in excerpt.text and len(shown_lines(excerpt)) <= 12 for excerpt in outlines)
+    assert "listing.py" not in context.files, "what is not like the task at all"
 
 
 def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> None:
@@ -109,13 +109,25 @@ def test_a_place_is_shown_whole_by_its_header_or_by_its_name() -> None:
     clock, parse, elapsed, file = locations
     assert excerpts.full_lines(parse) == [14, 15, 16, 17]
     assert excerpts.full_lines(file) == [1, 2, 3]
-    assert excerpts.outline_lines(clock) == [*range(6, 13), *range(13, 16), 19]
+    assert excerpts.outline_lines(clock) == [*range(6, 13), *range(13, 17), *range(19, 24)]
+    assert excerpts.outline_lines(clock, documented=False) == [*range(6, 13), *range(13, 16), 19]
     assert excerpts.outline_lines(parse) == [14, 15, 16]
-    assert excerpts.signature_lines(parse) == [15]
-    assert excerpts.signature_lines(elapsed) == [19, 20, 21]
+    assert excerpts.signature_lines(clock) == [6, 7]
+    assert excerpts.signature_lines(parse) == [15, 16]
+    assert excerpts.signature_lines(elapsed) == [19, 20, 21, 22, 23]
     assert excerpts.render([1, 3, 19, 20]) == (
         '"""Times."""\n… 2-2\nimport time\n… 4-18\n    def elapsed(\n        self,'
     )
+
+
+def test_the_first_sentence_above_a_signature_is_shown_with_it() -> None:
+    code = (
+        "package a\n\n// Open opens a store. It may fail\n// later.\n"
+        "func Open(\n\tpath string,\n) (*Store, error) {\n\treturn nil, nil\n}\n"
+    )
+    place = DocumentLocation("function", "Open", 5, 9)
+    excerpts = ExcerptSource(code, "a.go", "go", [place], PARAMETERS.extraction)
+    assert excerpts.signature_lines(place) == [3, 5, 6, 7]
 
 
 def test_near_duplicates_are_shown_once_and_named(tmp_path: Path) -> None:
