@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -19,8 +19,6 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 
-_CACHE_SCHEMA = pl.Schema([("cache_key", pl.String), *FACT_COLUMNS.items()])
-
 
 def collect_facts(
     files: pl.DataFrame,
@@ -30,23 +28,44 @@ def collect_facts(
     project: str,
 ) -> pl.DataFrame:
     """Facts of single files by source, path and reader: ``FACT_COLUMNS`` with ``source`` and ``path``."""
-    readable_files = files.filter(~pl.col("generated")).sort("source", "path")
-    keys = [_key(*parts) for parts in readable_files.select("path", "language", "text").iter_rows()]
-    keyed = readable_files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+
+    def read(path: str, language: str | None, text: str) -> Iterator[tuple[Any, ...]]:
+        facts = attempt(lambda: list(facts_in_file(SourceFile(path, language, text, settings, parsing))))
+        if isinstance(facts, SkipReason):
+            facts = [row(Fact(1, 1, SKIPPED_FILE, path, "set-aside", facts.detail))]
+        return (tuple(fact.values()) for fact in facts)
+
+    return rows_by_file(files.filter(~pl.col("generated")), FACT_COLUMNS, read, cache, f"architecture/{project}")
+
+
+def rows_by_file(
+    files: pl.DataFrame,
+    schema: pl.Schema,
+    read: Callable[[str, str | None, str], Iterable[tuple[Any, ...]]],
+    cache: RowCache | None,
+    name: str,
+) -> pl.DataFrame:
+    """What is read from each file by path, language and text alone, with ``source`` and ``path``, in their order."""
+    files = files.select("source", "path", "language", "text").sort("source", "path")
+    parts = files.select("path", pl.col("language").fill_null(""), "text").iter_rows()
+    keys = [hashlib.blake2b("\0".join(each).encode(errors="replace"), digest_size=16).hexdigest() for each in parts]
+    keyed = files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         uncached = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
-        return _read_facts(uncached.unique("cache_key", keep="first", maintain_order=True), settings, parsing)
+        uncached = uncached.unique("cache_key", keep="first", maintain_order=True).drop("source")
+        rows = [
+            (key, *row)
+            for path, language, text, key in track(uncached.rows(), f"Reading {name.partition('/')[0]}")
+            for row in read(path, language, text)
+        ]
+        return pl.DataFrame(rows, {"cache_key": pl.String, **schema}, orient="row")
 
-    computed = (
-        compute(keyed["cache_key"])
-        if cache is None
-        else cache.rows(f"architecture/{project}", keyed["cache_key"], compute)
-    )
-    file_keys = keyed.select("source", "path", "cache_key")
-    return file_keys.join(
-        computed.select(list(_CACHE_SCHEMA)), on="cache_key", how="inner", maintain_order="left_right"
-    ).drop("cache_key")
+    computed = compute(keyed["cache_key"]) if cache is None else cache.rows(name, keyed["cache_key"], compute)
+    columns = ["cache_key", *schema]
+    locations = keyed.select("source", "path", "cache_key")
+    rows = locations.join(computed.select(columns), on="cache_key", how="inner", maintain_order="left_right")
+    return rows.drop("cache_key")
 
 
 def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:
@@ -55,29 +74,6 @@ def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:
     facts = (fact for applies_to, reader in _readers() if applies_to(file) for fact in reader(file))
     for fact in islice(facts, file.settings.max_facts_per_file):
         yield row(fact)
-
-
-def _read_facts(files: pl.DataFrame, settings: ArchitectureSettings, parsing: ExtractionSettings) -> pl.DataFrame:
-    rows = [
-        {"cache_key": key, **fact}
-        for key, path, language, text in track(
-            files.select("cache_key", "path", "language", "text").rows(), "Reading architecture"
-        )
-        for fact in _facts_or_damage(SourceFile(path, language, text, settings, parsing))
-    ]
-    return pl.DataFrame(rows, schema=_CACHE_SCHEMA, orient="row")
-
-
-def _facts_or_damage(file: SourceFile) -> list[dict[str, Any]]:
-    facts = attempt(lambda: list(facts_in_file(file)))
-    if isinstance(facts, SkipReason):
-        return [row(Fact(1, 1, SKIPPED_FILE, file.path, "set-aside", facts.detail))]
-    return facts
-
-
-def _key(path: str, language: str | None, text: str) -> str:
-    parts = (path, language or "", text)
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from posixpath import dirname
 from typing import Any, NamedTuple
@@ -62,43 +62,27 @@ _MENTION = re.compile(r"(?<![\w./\-])(?:\./)?[\w\-]+(?:[./][\w\-]+)+(?::\w+)?")
 _ROOTS = ("src/", "lib/")
 
 
-class Mention(NamedTuple):
-    path: str
-    line: int
-    target: str
-    name: str
+def code_modules(code: Iterable[str]) -> dict[str, str]:
+    """Python files by the names of their modules, also without the folders that hold all code."""
+    paths = sorted(path for path in code if path.endswith(".py"))
+    modules: dict[str, str] = {}
+    for root in ("", *_ROOTS):
+        for path in paths:
+            if path.startswith(root):
+                module = path[len(root) :].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                modules.setdefault(module, path)
+    return modules
 
 
-class MentionFinder:
-    def __init__(self, code: Iterable[str]) -> None:
-        self._code = frozenset(code)
-        self._modules: dict[str, str] = {}
-        for path in sorted(self._code):
-            if path.endswith(".py"):
-                module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-                self._modules.setdefault(module, path)
-        for root in _ROOTS:
-            for module, path in list(self._modules.items()):
-                if path.startswith(root):
-                    self._modules.setdefault(module[len(root) :], path)
-
-    def find(self, path: str, text: str) -> Iterator[Mention]:
-        """Each line of a file with each code file that it names."""
-        if len(text) > _MOST:
-            return
-        for number, line in enumerate(text.split("\n"), start=1):
-            for match in _MENTION.finditer(line[:2_000]):
-                mentioned, _, name = match[0].partition(":")
-                target = self._file(dirname(path), mentioned) or self._modules.get(mentioned)
-                if target is not None and target != path:
-                    yield Mention(path, number, target, name)
-
-    def _file(self, folder: str, mentioned: str) -> str | None:
-        for base in dict.fromkeys((folder, "")):
-            path = join_path(base, mentioned)
-            if path in self._code:
-                return path
-        return None
+def mentions(path: str, text: str, code: Collection[str], modules: Mapping[str, str]) -> Iterator[tuple[int, str, str]]:
+    """Each line of a file with each code file that it names, and the name in that file."""
+    for number, line in enumerate(text.split("\n") if len(text) <= _MOST else (), start=1):
+        for match in _MENTION.finditer(line[:2_000]):
+            mentioned, _, name = match[0].partition(":")
+            named = (join_path(base, mentioned) for base in (dirname(path), ""))
+            target = next((each for each in named if each in code), None) or modules.get(mentioned)
+            if target is not None and target != path:
+                yield number, target, name
 
 
 GRAPH_FILE_COLUMNS = ("source", "path", "language", "generated", "text")
@@ -300,15 +284,13 @@ class _SourceGraph:
 
     def _configures(self) -> None:
         code = self._symbols.families.keys()
-        finder = MentionFinder(code)
-        config_files = self._tables.files.filter(pl.col("language").is_in(CONFIGURATION) & ~pl.col("generated")).sort(
-            "path"
-        )
-        for path, text in config_files.select("path", "text").iter_rows():
-            for mention in finder.find(path, text):
-                number = self._symbols.in_file(mention.target, mention.name) if mention.name else -1
-                end = self._unit(number) if number >= 0 else GraphNode(mention.target)
-                self._add("configures", GraphNode(path), end, "path", mention.line)
+        modules = code_modules(code)
+        files = self._tables.files.filter(pl.col("language").is_in(CONFIGURATION) & ~pl.col("generated")).sort("path")
+        for path, text in files.select("path", "text").iter_rows():
+            for line, target, name in mentions(path, text, code, modules):
+                number = self._symbols.in_file(target, name) if name else -1
+                end = self._unit(number) if number >= 0 else GraphNode(target)
+                self._add("configures", GraphNode(path), end, "path", line)
 
     def _changes_with(self) -> None:
         commits: Sequence[Sequence[str]] = self._tables.commits["paths"].to_list()

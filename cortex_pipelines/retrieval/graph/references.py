@@ -3,7 +3,6 @@
 What each of these is in a language, ``queries/<language>.scm`` says.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -14,6 +13,7 @@ import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason, attempt, encodable
+from cortex_pipelines.extraction.architecture.collect import rows_by_file
 from cortex_pipelines.extraction.architecture.facts import NAME
 from cortex_pipelines.extraction.architecture.readers.imports import (
     go_imports,
@@ -109,27 +109,11 @@ def read_references(
     Columns ``source``, ``path`` and those of ``REFERENCES``.
     """
     parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
-    parsed_files = parsed_files.select("source", "path", "language", "text").sort("source", "path")
-    keys = [_key(*parts) for parts in parsed_files.select("path", "language", "text").iter_rows()]
-    keyed = parsed_files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
-    def compute(missing: pl.Series) -> pl.DataFrame:
-        missing_files = keyed.unique("cache_key", keep="first", maintain_order=True)
-        missing_files = missing_files.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
-        rows = [
-            (key, *reference)
-            for key, path, language, code in missing_files.select("cache_key", "path", "language", "text").iter_rows()
-            for reference in references_of(code, language, path, settings, parsing)
-        ]
-        return pl.DataFrame(rows, {"cache_key": pl.String, **REFERENCES}, orient="row")
+    def read(path: str, language: str | None, text: str) -> list[Reference]:
+        return references_of(text, str(language), path, settings, parsing)
 
-    computed = (
-        compute(keyed["cache_key"])
-        if cache is None
-        else cache.rows(f"references/{project}", keyed["cache_key"], compute)
-    )
-    locations = keyed.select("source", "path", "cache_key")
-    return locations.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop("cache_key")
+    return rows_by_file(parsed_files, REFERENCES, read, cache, f"references/{project}")
 
 
 def references_of(
@@ -140,11 +124,6 @@ def references_of(
     if isinstance(references, SkipReason):
         return []
     return sorted(set(references), key=lambda reference: (reference.byte, reference))
-
-
-def _key(path: str, language: str, code: str) -> str:
-    parts = "\0".join((path, language, code)).encode(errors="replace")
-    return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def _import_references(file: _ReferenceFile) -> Iterator[Reference]:
