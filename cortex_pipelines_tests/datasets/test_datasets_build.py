@@ -108,7 +108,8 @@ def pairs() -> pl.DataFrame:
                 "pair_id": f"pair{number}", "source": "directory:example", "commit": f"c{number}",
                 "language": "python", "type": "Rename Method", "path_before": path,
                 "path_after": path, "before": before, "after": before.replace("first", "second"),
-                "description": f"first_{number} was renamed to second_{number}.", "purpose": "readability", "purity": "pure",
+                "description": f"first_{number} was renamed to second_{number}.", "purpose": "readability",
+                "purity": "pure",
                 "message": "rename it",
             }
         )  # fmt: skip
