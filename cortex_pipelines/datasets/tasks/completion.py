@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import (
     LINE_COMMENTS,
@@ -85,7 +86,7 @@ def _body_example(unit: dict[str, Any], settings: DatasetSettings) -> tuple[str 
     parts = unit_parts(unit)
     if parts is None:
         return None, None, "no_body"
-    if unit["indent"] and not unit["context"]:  # within a callback that the prompt does not show
+    if unit["indent"] and not unit["context"] and is_test(unit["path"]):  # in a callback that the prompt does not show
         return None, None, "unanswerable_scope"
     size = len(parts.body.encode())
     if not settings.min_body_bytes <= size <= settings.max_body_bytes:
