@@ -1,9 +1,8 @@
 """Read the facts of each file separately, so that unchanged files come from the cache."""
 
-import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -14,9 +13,8 @@ from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.architecture import readers
 from cortex_pipelines.extraction.architecture.facts import FACT_COLUMNS, SKIPPED_FILE, Fact, row
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.architecture.sourcefile import READERS, Reader, SourceFile
+from cortex_pipelines.extraction.architecture.sourcefile import READERS, Reader, SourceFile, rows_by_file
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 
 
@@ -36,36 +34,6 @@ def collect_facts(
         return (tuple(fact.values()) for fact in facts)
 
     return rows_by_file(files.filter(~pl.col("generated")), FACT_COLUMNS, read, cache, f"architecture/{project}")
-
-
-def rows_by_file(
-    files: pl.DataFrame,
-    schema: pl.Schema,
-    read: Callable[[str, str | None, str], Iterable[tuple[Any, ...]]],
-    cache: RowCache | None,
-    name: str,
-) -> pl.DataFrame:
-    """What is read from each file by path, language and text alone, with ``source`` and ``path``, in their order."""
-    files = files.select("source", "path", "language", "text").sort("source", "path")
-    parts = files.select("path", pl.col("language").fill_null(""), "text").iter_rows()
-    keys = [hashlib.blake2b("\0".join(each).encode(errors="replace"), digest_size=16).hexdigest() for each in parts]
-    keyed = files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
-
-    def compute(missing: pl.Series) -> pl.DataFrame:
-        uncached = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
-        uncached = uncached.unique("cache_key", keep="first", maintain_order=True).drop("source")
-        rows = [
-            (key, *row)
-            for path, language, text, key in track(uncached.rows(), f"Reading {name.partition('/')[0]}")
-            for row in read(path, language, text)
-        ]
-        return pl.DataFrame(rows, {"cache_key": pl.String, **schema}, orient="row")
-
-    computed = compute(keyed["cache_key"]) if cache is None else cache.rows(name, keyed["cache_key"], compute)
-    columns = ["cache_key", *schema]
-    locations = keyed.select("source", "path", "cache_key")
-    rows = locations.join(computed.select(columns), on="cache_key", how="inner", maintain_order="left_right")
-    return rows.drop("cache_key")
 
 
 def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:

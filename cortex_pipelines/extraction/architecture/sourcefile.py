@@ -1,12 +1,15 @@
 """One source file for the readers: text, lines, syntax tree and YAML."""
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from posixpath import basename, dirname
+from typing import Any
 
+import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason
@@ -15,6 +18,8 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.syntax.unparsable import syntax_tree
 
@@ -113,3 +118,33 @@ def fact_reader(applies_to: Callable[[SourceFile], bool]) -> Callable[[Reader], 
         return reader
 
     return register
+
+
+def rows_by_file(
+    files: pl.DataFrame,
+    schema: pl.Schema,
+    read: Callable[[str, str | None, str], Iterable[tuple[Any, ...]]],
+    cache: RowCache | None,
+    name: str,
+) -> pl.DataFrame:
+    """What is read from each file by path, language and text alone, with ``source`` and ``path``, in their order."""
+    files = files.select("source", "path", "language", "text").sort("source", "path")
+    parts = files.select("path", pl.col("language").fill_null(""), "text").iter_rows()
+    keys = [hashlib.blake2b("\0".join(each).encode(errors="replace"), digest_size=16).hexdigest() for each in parts]
+    keyed = files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+
+    def compute(missing: pl.Series) -> pl.DataFrame:
+        uncached = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
+        uncached = uncached.unique("cache_key", keep="first", maintain_order=True).drop("source")
+        rows = [
+            (key, *row)
+            for path, language, text, key in track(uncached.rows(), f"Reading {name.partition('/')[0]}")
+            for row in read(path, language, text)
+        ]
+        return pl.DataFrame(rows, {"cache_key": pl.String, **schema}, orient="row")
+
+    computed = compute(keyed["cache_key"]) if cache is None else cache.rows(name, keyed["cache_key"], compute)
+    columns = ["cache_key", *schema]
+    locations = keyed.select("source", "path", "cache_key")
+    rows = locations.join(computed.select(columns), on="cache_key", how="inner", maintain_order="left_right")
+    return rows.drop("cache_key")

@@ -13,7 +13,6 @@ import polars as pl
 from tree_sitter import Node
 
 from cortex_pipelines.damage import SkipReason, attempt, encodable
-from cortex_pipelines.extraction.architecture.collect import rows_by_file
 from cortex_pipelines.extraction.architecture.facts import NAME
 from cortex_pipelines.extraction.architecture.readers.imports import (
     go_imports,
@@ -24,7 +23,7 @@ from cortex_pipelines.extraction.architecture.readers.imports import (
 )
 from cortex_pipelines.extraction.architecture.resolvers.index import parsed_detail
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.architecture.sourcefile import Captures, Reader, SourceFile
+from cortex_pipelines.extraction.architecture.sourcefile import Captures, Reader, SourceFile, rows_by_file
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
