@@ -73,7 +73,10 @@ def evidence(label: str, node: Node) -> Evidence:
     return Evidence(node.start_byte, node.end_byte, label)
 
 
-_TEST = re.compile(r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$")
+TEST_PATH = (
+    r"(^|/)(tests?|testing|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$"
+)
+_TEST = re.compile(TEST_PATH)
 
 
 def is_test(path: str) -> bool:

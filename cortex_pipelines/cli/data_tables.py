@@ -10,7 +10,7 @@ import click
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.cli.console import AS_JSON, AS_JSON_LIST, PATH, current_project, print_json, print_table, say
-from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
     from cortex_pipelines.schemas.table import Column, Table
@@ -65,6 +65,35 @@ def _table(table: "Table", described: str) -> Iterator[str]:
         meaning = meaning.replace("|", "\\|").replace("\n", " ")
         yield f"| `{column.name}` | {column.dtype} | {'yes' if column.nullable else ''} | {meaning} |"
     yield ""
+
+
+@click.command(epilog="Example: cortex card flask --json")
+@click.argument("project")
+@AS_JSON_LIST
+def card(project: str, as_json: bool) -> None:
+    """Show what a model can learn from PROJECT's data sets, and what is wrong with them."""
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.datasets.publish.project_card import project_card, summary
+
+    root = find_root()
+    parameters = load_parameters(root)
+    if project not in parameters.projects:
+        raise ProjectError(f"params.yaml has no project {project}; there is: {', '.join(parameters.projects)}")
+    rows = project_card(root / "data", project, parameters.datasets)
+    if not rows:
+        raise ProjectError(f"{project} has no data set yet; run `cortex run --project {project}`")
+    if as_json:
+        print_json(rows)
+        return
+    click.echo(summary(project, rows))
+    head = ("task", "split", "rows", "tokens", "tests", "distance", "languages")
+    shares = (", ".join(f"{name} {share:.0%}" for name, share in row["languages"].items()) for row in rows)
+    formats = ("{}", "{}", "{:,}", "{:,}", "{:.0%}", "{:.3f}")
+    figures = ([text.format(row[name]) for name, text in zip(head, formats, strict=False)] for row in rows)
+    print_table(head, [[*row, languages] for row, languages in zip(figures, shares, strict=True)])
+    for row in rows:
+        for warning in row["warnings"]:
+            click.echo(f"{row['task']}, {row['split']}: {warning}")
 
 
 _EXAMPLES = 3

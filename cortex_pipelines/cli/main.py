@@ -11,7 +11,7 @@ import click
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.code import extract, mutate, patterns, refactorings, scan
 from cortex_pipelines.cli.console import AS_JSON, current_project, print_json, say
-from cortex_pipelines.cli.data_tables import anomalies, dictionary, drift, logs
+from cortex_pipelines.cli.data_tables import anomalies, card, dictionary, drift, logs
 from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.gateway import audit, experiment, keys, prompts
@@ -99,7 +99,7 @@ def _recover() -> None:
 
 _COMMANDS = (
     (extract, mutate, patterns, refactorings, scan),
-    (anomalies, dictionary, drift, logs),
+    (anomalies, card, dictionary, drift, logs),
     (export, promote, releases, reproduce, rollback, tune_machine, verify),
     (backup, init, merge_driver, params, resolve, restore, test_environment),
     (context, graph, index, memory, search),

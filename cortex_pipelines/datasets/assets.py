@@ -9,7 +9,7 @@ from cortex_pipelines.datasets.architecture.questions import UNIT_COLUMNS as ARC
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
 from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables, read_project
 from cortex_pipelines.datasets.decontamination import load_fingerprints
-from cortex_pipelines.datasets.publish.card import CardSection, write_card
+from cortex_pipelines.datasets.publish.card import UNLIKE, CardSection, write_card
 from cortex_pipelines.datasets.settings import (
     ArchitectureExampleSettings,
     DatasetSettings,
@@ -39,7 +39,7 @@ from cortex_pipelines.schemas.datasets import (
 )
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, REFACTORING_PAIRS, TEST_CASES
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.versioning import versioned_asset
 
@@ -59,7 +59,7 @@ def unit_splits(
     splits = split_units(
         ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
-        REPOSITORY_COMMITS.read(repository_commits),
+        LINE_TIMES.read(repository_commits),
         load_fingerprints(root, datasets),
         datasets,
         cache,
@@ -67,7 +67,7 @@ def unit_splits(
     return {UNIT_SPLITS.name: splits}
 
 
-@versioned_asset(tables=COMPLETION_DATASET)
+@versioned_asset(tables=COMPLETION_DATASET, alarm=UNLIKE)
 def completion_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -87,7 +87,7 @@ def completion_dataset(
     return tables
 
 
-@versioned_asset(tables=NAMING_DATASET)
+@versioned_asset(tables=NAMING_DATASET, alarm=UNLIKE)
 def naming_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -107,7 +107,7 @@ def naming_dataset(
     return tables
 
 
-@versioned_asset(tables=REFACTORING_DATASET)
+@versioned_asset(tables=REFACTORING_DATASET, alarm=UNLIKE)
 def refactoring_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -148,7 +148,6 @@ def architecture_dataset(
     architecture_facts: Path,
     annotated_units: Path,
     repository_files: Path,
-    unit_splits: Path,
     architecture_examples: ArchitectureExampleSettings,
     datasets: DatasetSettings,
     root: Path,
@@ -161,7 +160,6 @@ def architecture_dataset(
         ANNOTATED_UNITS.read(annotated_units, *ARCHITECTURE_UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files),
         REDACTIONS.read(repository_files),
-        UNIT_SPLITS.read(unit_splits),
         load_fingerprints(root, datasets),
         architecture_examples,
         datasets,
@@ -173,7 +171,7 @@ def architecture_dataset(
     return tables
 
 
-@versioned_asset(tables=DOCUMENTATION_DATASET)
+@versioned_asset(tables=DOCUMENTATION_DATASET, alarm=UNLIKE)
 def documentation_dataset(
     annotated_units: Path,
     repository_files: Path,
@@ -191,7 +189,7 @@ def documentation_dataset(
     return tables
 
 
-@versioned_asset(tables=TESTS_DATASET)
+@versioned_asset(tables=TESTS_DATASET, alarm=UNLIKE)
 def tests_dataset(
     annotated_units: Path,
     code_units: Path,

@@ -49,7 +49,7 @@ def contaminated(
     for view in _views(texts, languages or languages_of(texts)):
         sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
         for benchmark in fingerprints:
-            indices.update(matches(sets[benchmark.tokens], benchmark, settings))
+            indices.update(matches(sets[benchmark.tokens], benchmark, settings.contamination_share))
     return pl.Series("contaminated", [index in indices for index in range(len(texts))], dtype=pl.Boolean)
 
 
@@ -91,13 +91,13 @@ def _load(path: Path) -> Fingerprints:
     return Fingerprints(ShingleSets(frame["shingle"].to_numpy(), borders), SHIPPED_TOKENS)
 
 
-def matches(sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSettings) -> Iterator[int]:
-    """Index of each text that contains enough of an item, once per item."""
+def matches(sets: ShingleSets, benchmark: Fingerprints, share: float) -> Iterator[int]:
+    """Index of each text that contains a share of an item's shingles, once per item."""
     hashes, starts, items = _postings(benchmark.sets)
     if not len(hashes):
         return
     lookup = ShingleIndex(hashes)
-    needed = np.ceil(settings.contamination_share * benchmark.sets.sizes - 1e-9)
+    needed = np.ceil(share * benchmark.sets.sizes - 1e-9)
     start = 0
     for batch in sets.batches(_SHINGLES_AT_ONCE):
         positions = lookup.find(batch.hashes)

@@ -49,27 +49,43 @@ class FeedbackExampleSettings(Settings):
     held out, so that no figure and no promotion rests on them."""
 
 
+class MixSettings(Settings):
+    """The rows that every split should have, by language and by product and test code."""
+
+    max_test_share: PartShare
+    """Maximum share of test code, by rows and by bytes, 0 to 1. Projects have up to five times as many rows of tests
+    as of product code; an adapter that learns tests writes product code no better."""
+    min_language_share: Share
+    """Minimum share of a language with enough units, for which rows of the others are left out."""
+    min_language_units: PositiveInt
+    """Number of units from which a language has ``min_language_share``."""
+    temperature: PositiveShare
+    """Exponent of the languages' row counts where ``max_train`` leaves rows out: 1 keeps their shares, a smaller one
+    brings them nearer to each other."""
+
+
 class DatasetSettings(Settings):
     """Section ``datasets`` of params.yaml."""
 
     seed: Seed
     """Seed of every choice; a choice is a hash of seed and content."""
-    split_by: Literal["file", "folder", "repository", "time"]
-    """Unit of the split, kept together with its near-duplicates: a file, the files of a folder, or
-    a source. ``time`` is by file too, but the most recently changed files go to test, and then to
-    validation; files without history are the oldest."""
+    split_by: Literal["unit", "time", "file", "folder", "repository"]
+    """Unit of the split. ``time``: units of code, of which the most recently written go to test, and then to
+    validation; those without history are the oldest, in the order of their hashes. ``unit``: units by hash. The
+    others keep all units of a file, a folder or a source together."""
     validation_share: HeldOutShare
-    """Share of the units in validation, 0 to 0.5. Groups of files are never divided, so small
-    projects only approximate it."""
+    """Share of the units in validation, 0 to 0.5, in each language and of product and test code alike."""
     test_share: HeldOutShare
     """Share of the units in test, 0 to 0.5."""
     max_train: PositiveInt | None
-    """Maximum number of training examples per data set; null for all. Sampling by hash keeps the
-    share of each language and prefers rows with a higher ``weight``."""
+    """Maximum number of training examples per data set; null for all. Sampling follows ``mix`` and prefers rows
+    with a higher ``weight``."""
     max_validation: PositiveInt | None
     """Maximum number of validation examples per data set; null for all."""
     max_test: PositiveInt | None
     """Maximum number of test examples per data set; null for all."""
+    mix: MixSettings
+    """Shares of languages and of test code in every split."""
     max_by_kind: dict[Text, dict[Text, NonNegativeInt]]
     """Maximum number of training examples by data set and kind (column ``kind``); scaled down for
     validation and test by their shares. Other kinds are not limited."""

@@ -84,21 +84,19 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Patter
 
 
 def proposed_patterns(project: Project, name: str, settings: DatasetSettings, min_support: int) -> list[Proposal]:
-    """Patterns for a person to accept, derived from train code only.
+    """Patterns for a person to accept; what resembles held-out code is left out of train when it is accepted.
 
     Raises ProjectError: the project does not exist, or an input has not been made yet.
     """
     splits = UNIT_SPLITS.read(_output_folder(project, "unit_splits", name))
-    file_splits = splits_by_file(splits)
+    file_splits = splits_by_file(splits, settings)
     pairs = REFACTORING_PAIRS.read(_output_folder(project, "refactoring_pairs", name))
     in_train = [locate_change(pair, file_splits, {}, settings)[1] == "train"
                for pair in pairs.iter_rows(named=True)]  # fmt: skip
     files = REPOSITORY_FILES.read(_output_folder(project, _FILES, name)).filter("trainable")
-    is_train_file = [file_splits.get(file_key, ("", ""))[0] == "train"
-           for file_key in files.select("source", "path").iter_rows()]  # fmt: skip
     units = CODE_UNITS.read(_output_folder(project, "code_units", name), "kind", "name")
     names = units.filter(pl.col("kind").is_in(_DEFINED))["name"]
-    code = files.filter(pl.Series(is_train_file, dtype=pl.Boolean) & ~may_hold_patterns())
+    code = files.filter(~may_hold_patterns())
     return [
         *propose_from_history(pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support),
         *propose_from_code(code, names, min_support),

@@ -143,7 +143,7 @@ def visible_spans(units: pl.DataFrame) -> pl.DataFrame:
     """Columns ``visible_from`` and ``visible_until``: the code around a unit that its split may show.
 
     Code of validation and test is hidden from train, that of test from validation. ``units``: those of the project with
-    their ``split``.
+    their ``split``, or that of a near-duplicate.
     """
     hiding: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     columns = ("source", "path", "split", "start_byte", "end_byte")
@@ -167,7 +167,7 @@ def _indent(text: bytes, start: int) -> str:
 _KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 _CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
 _SELF = ("self", "cls", "this", "Self", "super")
-_HIDDEN = ("function", "method", "import", "variable", "constant")
+_HIDDEN = ("function", "method")  # a longer constant that is held out is told by its text
 _HIDDEN_FROM = {"validation": ("train",), "test": ("train", "validation")}
 # Names defined dozens of times in a code base (`run`, `get`) carry no information.
 _MOST_HOMONYMS = 8

@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.splitting.unit_splits import split_units
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
-from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.table import Column
 from cortex_pipelines_tests.parameters import sections
 
@@ -105,7 +105,7 @@ class ExampleProject:
 
 def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> ExampleProject:
     """Units through the split, as the assets do it."""
-    splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
+    splits = split_units(units, files, LINE_TIMES.empty(), (), settings)
     return ExampleProject(splits, project_units(units, files, REDACTIONS.empty(), splits, settings))
 
 

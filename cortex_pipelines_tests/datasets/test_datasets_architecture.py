@@ -26,7 +26,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, UNIT_SPLITS
+from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -35,8 +35,8 @@ from cortex_pipelines_tests.parameters import sections
 _PARAMETERS = sections()
 _THINGS = ("ticket", "seat", "hall", "price", "guest", "poster", "voucher", "stage")
 Tables = dict[str, pl.DataFrame]
-NOTHING = REDACTIONS.empty(), UNIT_SPLITS.empty(), ()
-"""Neither redactions nor splits nor benchmarks."""
+NOTHING = REDACTIONS.empty(), ()
+"""Neither redactions nor benchmarks."""
 
 
 def _files() -> dict[str, str]:
@@ -104,17 +104,6 @@ def _facts(files: pl.DataFrame) -> pl.DataFrame:
     return architecture_facts(files, CODE_UNITS.empty(), limits, parsing)
 
 
-def _splits(files: pl.DataFrame) -> pl.DataFrame:
-    """The side of each service file; others have no unit that may be used."""
-    rows = []
-    for number, path in enumerate(sorted(files["path"])):
-        split = SPLITS[number % 3] if path.startswith("shop/service/") else None
-        row: dict[str, Any] = dict.fromkeys(UNIT_SPLITS.schema)
-        rows.append(row | {"unit_id": f"u{number}", "source": "directory:shop", "path": path,
-                           "kind": "function", "split": split})  # fmt: skip
-    return pl.DataFrame(rows, schema=UNIT_SPLITS.schema, orient="row")
-
-
 @pytest.fixture(scope="module")
 def dataset_settings() -> DatasetSettings:
     return DatasetSettings(**_PARAMETERS["datasets"])
@@ -140,7 +129,7 @@ def tables(
     facts: pl.DataFrame, files: pl.DataFrame, examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
 ) -> Tables:
     redactions = REDACTIONS.empty()
-    return architecture_tables(facts, _units(files), files, redactions, _splits(files), [], examples, dataset_settings)
+    return architecture_tables(facts, _units(files), files, redactions, [], examples, dataset_settings)
 
 
 @pytest.fixture(scope="module")
@@ -160,16 +149,6 @@ def test_nothing_has_a_near_duplicates_on_another_side(tables: Tables, dataset_s
         for columns in COMPARED["architecture_dataset"]:
             frames = [texts_to_compare(tables[name], columns) for name in (split, other_split)]
             assert near_duplicate_pairs(*frames, "compared", dataset_settings).is_empty()
-
-
-def test_a_file_is_on_the_side_of_its_units(tables: Tables, files: pl.DataFrame) -> None:
-    file_splits = dict(_splits(files).select("path", "split").drop_nulls().iter_rows())
-    files_with_units = 0
-    for split in SPLITS:
-        for path in tables[split]["path"]:
-            files_with_units += path in file_splits
-            assert file_splits.get(path, split) == split
-    assert files_with_units
 
 
 def test_a_place_is_listed_and_shares_words_with_what_is_asked_about(rows: pl.DataFrame) -> None:
@@ -302,7 +281,7 @@ def test_a_benchmark_and_long_answers_are_left_out(
     benchmarks = [fingerprints_of([row["completion"]], tokens)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
     tables = architecture_tables(
-        facts, _units(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short
+        facts, _units(files), files, REDACTIONS.empty(), benchmarks, examples, short
     )
     reasons = set(tables["manifest"]["left_out"].drop_nulls())
     assert {"contaminated", "prompt_size", "licence"} <= reasons
@@ -325,9 +304,9 @@ def test_the_same_input_gives_the_same_rows_in_any_order(
     dataset_settings: DatasetSettings,
     tables: Tables,
 ) -> None:
-    splits, none = _splits(files).reverse(), REDACTIONS.empty()
+    none = REDACTIONS.empty()
     again = architecture_tables(
-        facts.reverse(), _units(files).reverse(), files.reverse(), none, splits, [], examples, dataset_settings
+        facts.reverse(), _units(files).reverse(), files.reverse(), none, [], examples, dataset_settings
     )
     for name, frame in tables.items():
         assert frame.equals(again[name])
@@ -399,13 +378,12 @@ def test_the_assets_read_and_give_the_declared_tables(
     from cortex_pipelines.extraction.assets import architecture_facts as facts_asset
     from cortex_pipelines.rowcache import RowCache
 
-    folders = {name: tmp_path / name for name in ("files", "units", "facts", "splits", "out")}
+    folders = {name: tmp_path / name for name in ("files", "units", "facts", "out")}
     for folder in folders.values():
         folder.mkdir()
     files.write_parquet(folders["files"] / "files.parquet")
     REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
     CODE_UNITS.empty().write_parquet(folders["units"] / "units.parquet")
-    _splits(files).write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
     fact_tables = facts_asset(
         folders["files"],
         folders["units"],
@@ -420,7 +398,6 @@ def test_the_assets_read_and_give_the_declared_tables(
         architecture_facts=folders["facts"],
         annotated_units=folders["units"],
         repository_files=folders["files"],
-        unit_splits=folders["splits"],
         architecture_examples=examples,
         datasets=dataset_settings,
         root=tmp_path,

@@ -15,12 +15,13 @@ from cortex_pipelines.annotation.fixes.build import SmellFix
 from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables, naming_tables
-from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows
+from cortex_pipelines.datasets.assemble.selection import RowRules, require_no_leakage, select_rows
 from cortex_pipelines.datasets.assets import completion_dataset, naming_dataset, refactoring_dataset, unit_splits
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, texts_to_compare
+from cortex_pipelines.datasets.mix import distance
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.datasets.splitting.unit_splits import split_units
@@ -32,7 +33,7 @@ from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
 from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, NAMING_DATASET, REFACTORING_DATASET
 from cortex_pipelines.schemas.expectations import profile, validate
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
-from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_COMMITS
+from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 
@@ -167,17 +168,11 @@ def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSet
     rows = {split: tables["completion_dataset"][split] for split in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
     join = IncrementalSimilarityJoin(None, settings)
-    with pytest.raises(DatasetError, match="1 rows of train have a near-duplicate"):
+    with pytest.raises(DatasetError, match=r"\d rows of train have a near-duplicate"):
         require_no_leakage(rows, "completion_dataset", (("completion",),), join)
 
 
-def test_a_file_and_its_mutants_are_on_one_side(data: SimpleNamespace) -> None:
-    file_splits: dict[str, set[str]] = {}
-    for data_set in data.tables.values():
-        for split in SPLITS:
-            for path in data_set[split]["path"]:
-                file_splits.setdefault(path, set()).add(split)
-    assert all(len(data_set) == 1 for data_set in file_splits.values()), file_splits
+def test_a_unit_and_its_mutants_are_on_one_side(data: SimpleNamespace) -> None:
     side_of = dict(data.example_project.splits.select("unit_id", "split").iter_rows())
     data_set = data.tables["refactoring_dataset"]
     for split in SPLITS:
@@ -209,51 +204,75 @@ def test_a_variant_has_an_answer_of_its_unit(data: SimpleNamespace) -> None:
     assert variants["split_reason"].str.ends_with("; variant of a train unit").all()
 
 
+def _candidates(split: str, sizes: dict[tuple[str, str], int]) -> pl.DataFrame:
+    """Rows by language and path; odd ones have a higher weight."""
+    keys = [key for key, count in sizes.items() for _ in range(count)]
+    return pl.DataFrame(
+        {
+            "example_id": [f"{split}{number}" for number in range(len(keys))],
+            "language": [language for language, _ in keys],
+            "path": [path for _, path in keys],
+            "prompt": [f"prompt {split} {number}" for number in range(len(keys))],
+            "completion": [f"answer {number}" for number in range(len(keys))],
+            "weight": [0.9 if number % 2 else 0.1 for number in range(len(keys))],
+            "split": split,
+            "kind": "function",
+            "origin": "original",
+        }
+    )
+
+
+def _select(rows: pl.DataFrame, settings: DatasetSettings, rules: RowRules, **update: Any) -> dict[str, pl.DataFrame]:
+    changed = settings.model_copy(update={"max_by_kind": {}} | update)
+    return select_rows(rows, "any", (), changed, IncrementalSimilarityJoin(None, changed), rules).rows
+
+
 def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettings) -> None:
     """Over some seeds: in train rows of weight 0.9 stay more often than of 0.1, in test not."""
-    rows = pl.DataFrame(
-        {
-            "example_id": [f"e{number}" for number in range(200)], "language": ["go"] * 200,
-            "weight": [0.1, 0.9] * 100, "kind": ["function"] * 200, "origin": ["original"] * 200,
-            "split": ["train"] * 100 + ["test"] * 100,
-        }
-    )  # fmt: skip
-    join = IncrementalSimilarityJoin(None, settings)
-    capped = {"max_train": 20, "max_test": 20, "max_by_kind": {}}
+    rows = pl.concat([_candidates(split, {("go", "a.go"): 100}) for split in SPLITS])
 
     def share(split: str) -> float:
-        seeds = (settings.model_copy(update=capped | {"seed": seed}) for seed in range(20))
-        weights = [select_rows(rows, "any", (), seeded, join).rows[split]["weight"] for seeded in seeds]
-        return float((pl.concat(weights) > 0.5).sum() / 400)
+        selected = [
+            _select(rows, settings, RowRules(), max_train=20, max_test=20, seed=seed)[split] for seed in range(20)
+        ]
+        return float((pl.concat(selected)["weight"] > 0.5).sum() / 400)
 
     assert share("train") > 0.75
     assert 0.4 < share("test") < 0.6
 
 
-@pytest.mark.parametrize("most", [3, 10, 40, 99])
-def test_a_cap_keeps_the_share_of_each_language(settings: DatasetSettings, most: int) -> None:
-    sizes = {"python": 80, "java": 15, "go": 4, "rust": 1}
-    names = [language for language, count in sizes.items() for _ in range(count)]
-    rows = pl.DataFrame(
-        {
-            "example_id": [f"e{number}" for number in range(100)], "language": names,
-            "weight": [1.0] * 100, "kind": ["function"] * 100, "origin": ["original"] * 100,
-            "split": ["train"] * 100, "text": [f"text number {number}" for number in range(100)],
-        }
-    )  # fmt: skip
-    join = IncrementalSimilarityJoin(None, settings)
+@pytest.mark.parametrize("most", [None, 80, 200])
+def test_every_split_has_the_mix(settings: DatasetSettings, most: int | None) -> None:
+    """Four times as many tests as product code, and a language with few rows."""
+    sizes = {("python", "a.py"): 100, ("python", "tests/test_a.py"): 500, ("rust", "a.rs"): 12, ("go", "a.go"): 2}
+    rows = pl.concat([_candidates(split, sizes) for split in SPLITS])
+    caps = {"max_train": most, "max_validation": most, "max_test": most}
+    selected = _select(rows, settings, RowRules(frozenset(["python", "rust", "go"])), **caps)
+    for split in SPLITS:
+        frame = selected[split]
+        assert frame.height == 80 if most == 80 else 145 <= frame.height <= 152
+        assert 0.2 <= frame["path"].str.contains("tests/").mean() <= 0.25
+        assert (frame["language"] == "rust").mean() >= 0.05
+    assert distance(selected["test"], selected["train"]) < 0.01
 
-    def rows_under_cap(cap: int) -> pl.DataFrame:
-        capped = settings.model_copy(update={"max_train": cap, "max_by_kind": {}})
-        return select_rows(rows, "any", (("text",),), capped, join).rows["train"]
 
-    capped_rows = rows_under_cap(most)
-    assert capped_rows.height == most
-    counts = dict(capped_rows["language"].value_counts().iter_rows())
-    assert len(counts) == min(most, len(sizes))
-    for language, count in counts.items():
-        assert abs(count - most * sizes[language] / 100) <= len(sizes) - 1
-    assert set(capped_rows["example_id"]) <= set(rows_under_cap(most + 1)["example_id"])
+def test_tests_are_not_capped_where_there_is_nothing_else(settings: DatasetSettings) -> None:
+    rows = pl.concat([_candidates(split, {("go", "a_test.go"): 90, ("go", "a.go"): 2}) for split in SPLITS])
+    assert _select(rows, settings, RowRules())["train"].height == 92
+
+
+def test_a_row_that_shows_a_held_out_answer_leaves_train(settings: DatasetSettings) -> None:
+    answer = "return [one.first, one.second, one.third, one.fourth, one.fifth]"
+    rows = pl.concat([_candidates(split, {("go", "a.go"): 3}) for split in SPLITS])
+    other = answer.replace("one", "two")
+    texts = {"train0": answer, "train2": f"a line\n{other}\nanother"}
+    rows = rows.with_columns(
+        pl.col("example_id").replace_strict(texts, default=pl.col("prompt")).alias("prompt"),
+        pl.col("example_id").replace_strict({"test1": answer}, default=pl.col("completion")).alias("completion"),
+    )
+    selected = _select(rows, settings, RowRules(held_out=(other,)))
+    assert selected["train"]["example_id"].to_list() == ["train1"]
+    assert [selected[split].height for split in SPLITS] == [1, 3, 3]
 
 
 def test_refactoring_rows_say_what_is_wrong_and_are_of_trainable_code(tables: dict[str, Tables]) -> None:
@@ -362,7 +381,7 @@ def test_a_project_too_small_or_with_an_empty_side_says_what_to_do(data: SimpleN
     for texts in ({"a.py": f"def collect(one):\n{body}"}, {"README.md": "nothing here"}):
         files = data.make_files(texts)
         with pytest.raises(DatasetError, match=r"too small to be split.*cortex add NAME SOURCE"):
-            split_units(data.make_units(files), files, REPOSITORY_COMMITS.empty(), (), data.settings)
+            split_units(data.make_units(files), files, LINE_TIMES.empty(), (), data.settings)
     units = data.example_project.inputs.units.filter(pl.col("split") != "test")
     with pytest.raises(DatasetError, match="no example is left for test"):
         completion_tables(
@@ -383,7 +402,7 @@ def test_the_assets_read_folders_and_give_every_table(data: SimpleNamespace, tmp
         "augmented", renamed_units=data.renamed, rewritten_units=data.rewritten, injected_errors=data.errors
     )
     history = write("pairs", refactoring_pairs=data.pairs)
-    commits = write("commits", commits=REPOSITORY_COMMITS.empty())
+    commits = write("commits", line_times=LINE_TIMES.empty())
     split_cache = RowCache(tmp_path / "splits of units", "1")
     splits = write("splits", **unit_splits(annotated, read, commits, data.settings, tmp_path, split_cache))
     cache = RowCache(tmp_path / "cache", "1")
@@ -404,18 +423,15 @@ def test_the_assets_read_folders_and_give_every_table(data: SimpleNamespace, tmp
 
 
 def test_a_split_by_time_reads_the_history(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> None:
-    paths = sorted(set(files["path"]))
     rows = [
         {
-            "source": "directory:example", "commit": f"c{number}", "parents": [], "author": None,
-            "committed_at": datetime(2024, 1, 1 + number, tzinfo=UTC), "subject": "s", "body": "",
-            "paths": [path],
+            "source": "directory:example", "path": path, "first_line": 1, "last_line": 10**6,
+            "committed_at": datetime(2024, 1, 1 + number, tzinfo=UTC),
         }
-        for number, path in enumerate(paths)
+        for number, path in enumerate(sorted(set(files["path"])))
     ]  # fmt: skip
-    commits = pl.DataFrame(rows, schema=REPOSITORY_COMMITS.schema)
     by_time = settings.model_copy(update={"split_by": "time"})
-    unit_rows = split_units(units, files, commits, (), by_time)
+    unit_rows = split_units(units, files, pl.DataFrame(rows, schema=LINE_TIMES.schema), (), by_time)
     test_reasons = unit_rows.filter(pl.col("split") == "test")["split_reason"]
     assert test_reasons.str.ends_with("test by time").all()
 
@@ -456,7 +472,7 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(data: SimpleNames
     for changed in (data.files, without_voyage):
         units = data.make_units(changed)
         example_project = data.project_maker(units, changed, data.settings)
-        read, nothing = example_project.inputs, REPOSITORY_COMMITS.empty()
+        read, nothing = example_project.inputs, LINE_TIMES.empty()
         splits = split_units(units, changed, nothing, (), data.settings, cache.scoped("splits"))
         assert splits.equals(example_project.splits)
         names = (RENAMED_UNITS, INJECTED_ERRORS, REWRITTEN_UNITS)

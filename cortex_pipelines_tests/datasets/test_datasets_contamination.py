@@ -76,7 +76,7 @@ def test_the_shipped_benchmarks_are_there_and_hold_no_text(tmp_path: Path, setti
 def test_each_shipped_item_is_recognised(tmp_path: Path, settings: DatasetSettings) -> None:
     """By its hashes, as no text of a benchmark lies here."""
     for shipped in load_fingerprints(tmp_path, settings):
-        matched = set(matches(shipped.sets, shipped, settings))
+        matched = set(matches(shipped.sets, shipped, settings.contamination_share))
         assert matched == set(range(len(shipped.sets)))
 
 

@@ -95,13 +95,13 @@ def test_tables_keep_their_contract_and_the_split_and_no_prompt_its_answer(
     tables: Tables, example_project: Any
 ) -> None:
     assert set(tables) == {*SPLITS, "manifest"}
-    file_splits = dict(example_project.splits.drop_nulls("split").select("path", "split").iter_rows())
+    unit_splits = dict(example_project.splits.select("unit_id", "split").iter_rows())
     for table in DOCUMENTATION_DATASET:
         frame = tables[table.name]
         assert frame.height > 0
         assert frame.equals(table.conform(frame))
     for split in SPLITS:
-        assert {file_splits[path] for path in tables[split]["path"]} == {split}
+        assert {unit_splits[unit] for unit in tables[split]["unit_id"]} == {split}
     for split in SPLITS:
         for prompt, completion in tables[split].select("prompt", "completion").iter_rows():
             assert completion.lower() not in " ".join(prompt.lower().split())

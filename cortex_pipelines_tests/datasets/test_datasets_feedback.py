@@ -68,9 +68,9 @@ def make(example_project: Any, files: pl.DataFrame, settings: DatasetSettings) -
 
 
 @pytest.fixture
-def files_by_split(example_project: Any) -> Paths:
+def files_by_split(example_project: Any, settings: DatasetSettings) -> Paths:
     """Python files of each side."""
-    file_splits = splits_by_file(example_project.splits)
+    file_splits = splits_by_file(example_project.splits, settings)
     return {
         split: sorted(path for (_, path), (of, _) in file_splits.items() if of == split and "py" in path)
         for split in SPLITS

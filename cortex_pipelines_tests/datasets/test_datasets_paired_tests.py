@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets import assets
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
+from cortex_pipelines.datasets.assemble.selection import RowRules
 from cortex_pipelines.datasets.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.paired_tests import card_notes, dedent_code, paired_test_tables
@@ -75,7 +76,8 @@ class Paired:
             project = replace(
                 project,
                 units=project.units.with_columns(split_columns),
-                splits=project.splits.with_columns(split_columns),
+                splits=project.splits.with_columns(*split_columns, cluster=pl.coalesce("cluster", "unit_id")),
+                rules=RowRules(),
             )
         return paired_test_tables(project, other.cases, other.edges, other.files, benchmarks, settings)
 

@@ -1,4 +1,4 @@
-"""Each component is on one side, no side is empty, and the shares are kept where they can be."""
+"""Each group is in one split, no split is empty, and the shares hold in every stratum where they can."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,82 +22,73 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 
 @hypothesis_settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from("ab")), max_size=40))
-def test_three_components_fill_all_sides(settings: DatasetSettings, weights: list[tuple[int, str]]) -> None:
-    groups = [SplitGroup(f"u{n}", 1, weight, None, language) for n, (weight, language) in enumerate(weights)]
-    usable = {c.name: c.weight for c in groups if c.weight}
-    if len(usable) < 3:
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 3), st.sampled_from("ab"), st.booleans()), max_size=40))
+def test_three_groups_with_candidates_fill_all_splits(
+    settings: DatasetSettings, sizes: list[tuple[int, int, str, bool]]
+) -> None:
+    groups = [
+        SplitGroup(f"u{n}", units, min(candidates, units), None, language, test)
+        for n, (units, candidates, language, test) in enumerate(sizes)
+    ]
+    candidates = {group.name for group in groups if group.candidates}
+    if len(candidates) < 3:
         with pytest.raises(DatasetError, match="too small"):
             assign_groups(groups, settings)
         return
     splits = assign_groups(groups, settings)
     assert splits == assign_groups(groups, settings)
-    filled = {split: sum(w for n, w in usable.items() if splits[n] == split) for split in SPLITS}
-    assert all(filled.values())
-    assert all(splits[c.name] == "train" for c in groups if not c.weight)
+    assert {splits[name] for name in candidates} == set(SPLITS)
 
 
-def test_shares_are_kept_but_for_large_components_and_depend_on_the_seed(settings: DatasetSettings) -> None:
-    groups = [SplitGroup(f"u{n}", 1, 1) for n in range(1000)]
-    splits = list(assign_groups(groups, settings).values())
-    assert splits.count("test") == round(1000 * settings.test_share)
-    assert splits.count("validation") == round(1000 * settings.validation_share)
-    groups = [SplitGroup("big", 9, 900), *(SplitGroup(f"u{n}", 1, 10) for n in range(10))]
-    assert assign_groups(groups, settings)["big"] == "train"
-    groups = [SplitGroup(f"u{n}", 1, 1) for n in range(100)]
-    other = settings.model_copy(update={"seed": settings.seed + 1})
-    assert assign_groups(groups, settings) != assign_groups(groups, other)
-
-
-def test_the_shares_hold_in_each_language_where_no_side_would_be_empty(settings: DatasetSettings) -> None:
-    """One language with few large components, one with many small ones, one with a single one."""
+def test_shares_hold_in_each_language_and_kind_of_product_and_test_code(settings: DatasetSettings) -> None:
     groups = [
-        *(SplitGroup(f"python{n}", 1, 1, None, "python") for n in range(200)),
-        *(SplitGroup(f"java{n}", 1, 60, None, "java") for n in range(10)),
-        *(SplitGroup(f"go{n}", 1, 5, None, "go") for n in range(2)),
-        SplitGroup("rust", 1, 90, None, "rust"),
+        SplitGroup(f"{language}{test}{kind}{n}", 1, kind == "function", None, language, test, kind)
+        for language, size in (("python", 300), ("go", 40))
+        for test in (True, False)
+        for kind in ("function", "import")
+        for n in range(size)
     ]
     splits = assign_groups(groups, settings)
-
-    def count(language: str, split: str) -> int:
-        return sum(splits[c.name] == split for c in groups if c.language == language)
-
-    for language, size in (("python", 200), ("java", 10)):
-        assert count(language, "test") == round(size * settings.test_share)
-        assert count(language, "validation") == round(size * settings.validation_share)
-    assert [count("go", split) for split in SPLITS] == [1, 0, 1]
-    assert [count("rust", split) for split in SPLITS] == [1, 0, 0]
-    groups = [SplitGroup(name, 1, 9, None, name) for name in ("go", "java", "rust")]
-    assert sorted(assign_groups(groups, settings).values()) == sorted(SPLITS)
+    for stratum in {group.stratum for group in groups}:
+        of_stratum = [splits[group.name] for group in groups if group.stratum == stratum]
+        for split, share in (("test", settings.test_share), ("validation", settings.validation_share)):
+            assert abs(of_stratum.count(split) - share * len(of_stratum)) <= 1
+    other = settings.model_copy(update={"seed": settings.seed + 1})
+    assert splits != assign_groups(groups, other)
+    groups = [SplitGroup("big", 900, 9), *(SplitGroup(f"u{n}", 10, 1) for n in range(10))]
+    assert assign_groups(groups, settings)["big"] == "train"
 
 
-def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> None:
-    units = pl.concat([_lone_units([f"{n}.py" for n in range(9)]), _lone_units(["lib.rs"], "r")])
-    units = units.with_columns(
-        pl.when(pl.col("source") == "r").then(pl.lit("rust")).otherwise("language").alias("language"),
-        pl.col("unit_id") + pl.col("source"),
-        pl.col("cluster") + pl.col("source"),
+def _units(paths: list[str], kinds: list[str] | None = None, source: str = "s") -> pl.DataFrame:
+    count = len(paths)
+    return pl.DataFrame(
+        {
+            "unit_id": [f"{source}{number:04}" for number in range(count)],
+            "source": [source] * count,
+            "path": paths,
+            "language": ["python"] * count,
+            "kind": kinds or ["function"] * count,
+            "start_byte": [100 * number for number in range(count)],
+            "end_byte": [100 * number + 90 for number in range(count)],
+        }
     )
-    splits = assign_splits(units, units["unit_id"].to_list(), settings)
-    (rust,) = splits.filter(pl.col("language") == "rust").iter_rows(named=True)
-    assert rust["split"] == "train"
-    assert ", of 1 such group(s) in rust: train" in rust["split_reason"]
 
 
-def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSettings) -> None:
-    duplicate = "def f(a):\n    return [a.first, a.second, a.third, a.fourth, a.fifth]\n"
-    rows = [("a1", "a.py", duplicate), ("b1", "b.py", duplicate), ("b2", "b.py", "def g():\n    x()\n")]
-    rows += [("b3", "b.py", "def q(one):\n    return one ** 8\n")]
-    rows += [(f"c{n}", f"c{n}.py", f"def h{n}(z{n}):\n    w{n} = {n}\n") for n in range(8)]
-    units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
-        pl.lit("s").alias("source"), pl.lit("python").alias("language"), pl.lit(None, dtype=pl.String).alias("body")
+def test_what_a_prompt_shows_whole_stays_together_and_a_large_type_is_divided(settings: DatasetSettings) -> None:
+    small = _units(["a.py"] * 4, ["class", "method", "method", "function"]).with_columns(
+        pl.Series("end_byte", [290, 190, 280, 390]), pl.Series("start_byte", [0, 100, 200, 300])
     )
-    clustered = cluster_units(units, IncrementalClustering(None, "shop", settings))
-    assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
-    splits = assign_splits(clustered, units["unit_id"].to_list(), settings)
-    linked = splits.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
-    assert linked["split"].n_unique() == 1
-    assert linked["split_reason"].str.contains(r"2 file\(s\) with 4 example unit").all()
+    large = _units(["b.py"] * 61, ["class", *["method"] * 60], "t").with_columns(
+        pl.when(pl.col("kind") == "class").then(6100).otherwise("end_byte").alias("end_byte")
+    )
+    units = pl.concat([small, large, _units([f"{n}.py" for n in range(40)], source="u")])
+    for seed in range(20):
+        seeded = settings.model_copy(update={"seed": seed})
+        splits = assign_splits(units, units["unit_id"].to_list(), seeded)
+        together = splits.filter(pl.col("path") == "a.py", pl.col("kind") != "function")
+        assert together["split"].n_unique() == 1
+        methods = splits.filter(pl.col("path") == "b.py", pl.col("kind") == "method")
+        assert set(methods["split"]) == set(SPLITS)
 
 
 def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
@@ -112,50 +103,37 @@ def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
     assert cluster_units(units, IncrementalClustering(None, "shop", settings))["cluster"].to_list() == ["a", "a", "c"]
 
 
-def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "unit_id": [f"u{number:03}" for number in range(len(paths))],
-            "source": [source] * len(paths),
-            "path": paths,
-            "language": ["python"] * len(paths),
-            "cluster": [f"u{number:03}" for number in range(len(paths))],
-        }
-    )
-
-
 def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> None:
-    paths = [f"{folder}/{number}.py" for folder in "abcdefgh" for number in range(5)]
-    units = _lone_units(paths)
+    units = _units([f"{folder}/{number}.py" for folder in "abcdefgh" for number in range(5)])
     by_folder = settings.model_copy(update={"split_by": "folder"})
     splits = assign_splits(units, units["unit_id"].to_list(), by_folder)
     folder = pl.col("path").str.split("/").list.first()
     assert splits.group_by(folder).agg(pl.col("split").n_unique())["split"].max() == 1
-    assert splits["split_reason"].str.contains("joined by folder").all()
+    assert splits["split_reason"].str.contains("by folder").all()
     assert splits["split"].n_unique() == 3
     by_source = settings.model_copy(update={"split_by": "repository"})
-    with pytest.raises(DatasetError, match="or split by file"):
+    with pytest.raises(DatasetError, match="or split by unit"):
         assign_splits(units, units["unit_id"].to_list(), by_source)
-    four = pl.concat(
-        units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s, pl.col("cluster") + s) for s in "abcd"
-    )
+    four = pl.concat(units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s) for s in "abcd")
     splits = assign_splits(four, four["unit_id"].to_list(), by_source)
     assert splits.group_by("source").agg(pl.col("split").n_unique())["split"].max() == 1
 
 
-def test_what_was_changed_last_is_tested_on(settings: DatasetSettings) -> None:
-    units = _lone_units([f"{number}.py" for number in range(100)])
+def test_what_was_written_last_is_tested_on_but_no_large_file_wholly(settings: DatasetSettings) -> None:
+    units = _units([f"{number}.py" for number in range(80)] + ["large.py"] * 20)
     by_time = settings.model_copy(update={"split_by": "time"})
-    changed = {
-        ("s", f"{number}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(10, 100)
+    written = {
+        unit: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
+        for day, unit in enumerate(units["unit_id"].to_list()[10:])
     }
-    splits = assign_splits(units, units["unit_id"].to_list(), by_time, changed)
-    order = splits.with_columns(pl.col("path").str.strip_suffix(".py").cast(pl.Int64).alias("at"))
-    first = {split: order.filter(pl.col("split") == split)["at"].min() for split in SPLITS}
-    last = {split: order.filter(pl.col("split") == split)["at"].max() for split in SPLITS}
-    assert first["test"] > last["validation"] > first["validation"] > last["train"]
-    assert order.filter(pl.col("at") == 99)["split_reason"][0].endswith("test by time")
-    assert order.filter(pl.col("at") < 10)["split"].unique().to_list() == ["train"]
+    splits = assign_splits(units, units["unit_id"].to_list(), by_time, written)
+    small = splits.filter(pl.col("path") != "large.py").with_columns(day=pl.col("unit_id").str.slice(1).cast(pl.Int64))
+    last = {split: small.filter(pl.col("split") == split)["day"].max() for split in ("validation", "train")}
+    assert 80 > last["validation"] > last["train"] > 10
+    assert small.filter(pl.col("day") == 79)["split_reason"][0].endswith("validation by time")
+    assert small.filter(pl.col("day") < 10)["split"].unique().to_list() == ["train"]
+    large = splits.filter(pl.col("path") == "large.py").sort("unit_id")["split"].to_list()
+    assert large == ["train"] * 10 + ["test"] * 10
 
 
 def test_what_is_in_no_file_gets_its_share(settings: DatasetSettings) -> None:

@@ -1,6 +1,6 @@
 """Build the tables of the architecture data set from architecture facts."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -54,7 +54,6 @@ def architecture_tables(
     units: pl.DataFrame,
     files: pl.DataFrame,
     redactions: pl.DataFrame,
-    splits: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     examples: ArchitectureExampleSettings,
     settings: DatasetSettings,
@@ -66,10 +65,9 @@ def architecture_tables(
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = collect_imports(fact_rows)
     rules = learn_rules(imports.edges, examples)
-    file_splits = _splits_by_file(splits)
 
     def split_of(file_key: tuple[str, str]) -> str:
-        return file_splits.get(file_key) or split_by_hash(":".join(file_key), settings)
+        return split_by_hash(":".join(file_key), settings)
 
     rule_splits = RuleSplits(split_rules(rules, settings), split_of)
     example_rows = [
@@ -77,7 +75,7 @@ def architecture_tables(
         *violation_examples(imports, rules, rule_splits, examples, settings.seed),
     ]
     line_starts: dict[tuple[str, str], list[int]] = {}
-    rows = [_candidate(row, files_by_key, file_splits, split_of, line_starts) for row in example_rows]
+    rows = [_candidate(row, files_by_key, split_of, line_starts) for row in example_rows]
     candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
     is_usable = pl.col("not_made").is_null()
@@ -108,15 +106,9 @@ def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
     )
 
 
-def _splits_by_file(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
-    assigned = splits.filter(pl.col("split").is_not_null()).sort("unit_id")
-    return {(source, path): split for source, path, split in assigned.select("source", "path", "split").iter_rows()}
-
-
 def _candidate(
     example: Row,
     files_by_key: Mapping[tuple[str, str], Row],
-    file_splits: Container[tuple[str, str]],
     split_of: Callable[[tuple[str, str]], str],
     line_starts: dict[tuple[str, str], list[int]],
 ) -> Row:
@@ -124,8 +116,7 @@ def _candidate(
     file_key = fact["source"], fact["path"]
     file = files_by_key[file_key]
     split = split_of(file_key)
-    has_units = file_key in file_splits
-    reason = "with the units of its file" if has_units else "path of its file, by hash"
+    reason = "path of its file, by hash"
     if example["rule"] is not None:
         reason += ", where its rule is too"
     if file_key not in line_starts:  # in bytes, with the end of the last line

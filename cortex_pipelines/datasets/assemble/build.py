@@ -10,6 +10,7 @@ from cortex_pipelines.datasets.answerable import PLACEHOLDER, REDACTED, ProjectW
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
+    RowRules,
     Texts,
     count_redactions,
     empty_manifest,
@@ -23,10 +24,11 @@ from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilari
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
-from cortex_pipelines.datasets.splitting.unit_splits import eligible_units
+from cortex_pipelines.datasets.splitting.unit_splits import cluster_splits, eligible_units
 from cortex_pipelines.datasets.tasks.completion import (
     FUNCTIONS,
     STATEMENTS,
+    bodies,
     completion_candidates,
     statement_candidates,
 )
@@ -52,6 +54,7 @@ class ProjectUnits:
     splits: pl.DataFrame
     context: RepositoryContext  # signatures of the whole project
     texts: dict[FileKey, bytes]
+    rules: RowRules
 
     @cached_property
     def words(self) -> ProjectWords:
@@ -90,7 +93,7 @@ def completion_tables(
     variants = gap_variants(judged["functions around"], variant_codes(renamed, rewritten))
     candidates = pl.concat([*judged.values(), variants], how="diagonal")
     kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
-    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds)
+    return finish_tables("completion_dataset", COMPLETION_DATASET, candidates, settings, cache, kinds, project.rules)
 
 
 def naming_tables(
@@ -112,7 +115,7 @@ def naming_tables(
     )
     candidates = candidates.with_columns(naming_reasons(candidates, project.words).alias("not_made"))
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
-    return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds)
+    return finish_tables("naming_dataset", NAMING_DATASET, candidates, settings, cache, kinds, project.rules)
 
 
 def _label(rows: pl.DataFrame, origin: str, task: str, *more: pl.Expr) -> pl.DataFrame:
@@ -139,6 +142,7 @@ def finish_tables(
     settings: DatasetSettings,
     cache: RowCache | None,
     units: pl.DataFrame | None = None,
+    rules: RowRules = RowRules(),  # noqa: B008 - frozen
     empty_reason: str | None = None,
     texts: Texts | None = None,
 ) -> Tables:
@@ -159,7 +163,7 @@ def finish_tables(
     )
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
     join = IncrementalSimilarityJoin(cache, settings)
-    selected = select_rows(usable, name, texts, settings, join)
+    selected = select_rows(usable, name, texts, settings, join, rules)
     require_no_leakage(selected.rows, name, texts, join)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
     left_out = [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))]
@@ -207,7 +211,8 @@ def project_units(
     texts = file_bytes(files)
     prepared = eligible_units(units, files, splits, texts, settings)
     with_splits = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
-    visible = with_splits.select("unit_id").hstack(visible_spans(with_splits))
+    with_cluster_splits = units.join(cluster_splits(splits), on="unit_id", maintain_order="left")
+    visible = with_cluster_splits.select("unit_id").hstack(visible_spans(with_cluster_splits))
     with_redactions = prepared.with_columns(
         count_redactions(prepared, redactions), pl.col("quality").alias("weight")
     ).join(visible, on="unit_id", maintain_order="left")
@@ -216,4 +221,12 @@ def project_units(
         *("unit_id", "language", "category", "cyclomatic"), pl.col("docstring").is_not_null().alias("documented")
     )
     split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
-    return ProjectUnits(with_redactions, split_rows, context, texts)
+    return ProjectUnits(with_redactions, split_rows, context, texts, _row_rules(units, prepared, settings))
+
+
+def _row_rules(units: pl.DataFrame, eligible: pl.DataFrame, settings: DatasetSettings) -> RowRules:
+    counts = units.group_by("language").len().filter(pl.col("len") >= settings.mix.min_language_units)
+    held_out = eligible.filter(pl.col("split").is_in(["validation", "test"]) & (pl.col("kind") != "import"))
+    codes = held_out.select(pl.coalesce(bodies(held_out), "code")).to_series()
+    texts = [*codes, *held_out["docstring"].drop_nulls()]
+    return RowRules(frozenset(counts["language"]), tuple(texts))

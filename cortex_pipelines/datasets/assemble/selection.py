@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
+from cortex_pipelines.datasets.dedup.shingles import all_shingles
 from cortex_pipelines.datasets.dedup.similarity_join import compared_columns
+from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, most_variants, sample, target_mix
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.schemas.datasets import MANIFEST
@@ -36,7 +38,7 @@ class RowSelection:
     """Candidates split into selected and excluded rows."""
 
     rows: dict[str, pl.DataFrame]  # selected rows by split
-    # excluded rows, with the reason in `left_out`: `repeated`, `near_duplicate_elsewhere` or `sample`
+    # excluded rows, with the reason in `left_out`: `repeated`, `near_duplicate_elsewhere`, `shows_held_out` or `sample`
     left_out: pl.DataFrame
 
 
@@ -49,60 +51,85 @@ def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
     return candidates.with_columns(pl.Series("example_id", ids, dtype=pl.String))
 
 
+@dataclass(frozen=True)
+class RowRules:
+    """What a project's units demand of the rows of all data sets."""
+
+    taught_languages: frozenset[str] = frozenset()  # with enough units for a share of their own
+    held_out: tuple[str, ...] = ()  # bodies of validation and test units, and their documentation
+
+
 def select_rows(
-    candidates: pl.DataFrame, name: str, texts: Texts, settings: DatasetSettings, join: IncrementalSimilarityJoin
+    candidates: pl.DataFrame,
+    name: str,
+    texts: Texts,
+    settings: DatasetSettings,
+    join: IncrementalSimilarityJoin,
+    rules: RowRules = RowRules(),
 ) -> RowSelection:
     """Select the rows of a data set.
 
-    ``candidates``: rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``, ``origin`` and the
-    columns compared. Variants (by ``origin``) are selected for train only, up to their share.
+    ``candidates``: rows with ``example_id``, ``split``, ``kind``, ``language``, ``path``, ``weight``, ``origin`` and
+    the columns compared. Variants (by ``origin``) are selected for train only, up to their share.
     """
-    selection = _SelectionBuilder(name, texts, settings, join)
     first = pl.col("example_id").is_first_distinct()
-    selection.exclude(candidates.filter(~first), "repeated")
+    left_out = [_left_out(candidates.filter(~first), "repeated")]
     rows = candidates.filter(first)
-    variant = is_variant()
+    originals = rows.filter(~is_variant())
+    kind_caps = settings.max_by_kind.get(name, {})
+    of_train = _cap_by_kind(originals.filter(pl.col("split") == "train"), kind_caps, "train", settings)
+    mix = target_mix(of_train, rules.taught_languages, settings)
     limits = {"train": settings.max_train, "validation": settings.max_validation, "test": settings.max_test}
-    selected_splits: list[pl.DataFrame] = []
-    for split in reversed(SPLITS):
-        originals = rows.filter((pl.col("split") == split) & ~variant)
-        selection.add(split, originals, selected_splits, limits[split], split)
-        selected_splits.append(selection.rows[split])
-    variants = rows.filter(variant & (pl.col("split") == "train"))
-    share, selected_count = settings.max_augmented_share, selection.rows["train"].height
-    max_variants = int(selected_count * share / (1 - share))
-    if settings.max_train is not None:
-        max_variants = min(settings.max_train - selected_count, max_variants)
-    selection.add("train", variants, selected_splits[:2], max_variants, "variants")
-    return RowSelection(selection.rows, pl.concat(selection.left_out))
+    selected: dict[str, pl.DataFrame] = {}
 
-
-class _SelectionBuilder:
-    def __init__(self, name: str, texts: Texts, settings: DatasetSettings, join: IncrementalSimilarityJoin) -> None:
-        self._name, self._texts, self._settings, self._join = name, texts, settings, join
-        self.rows: dict[str, pl.DataFrame] = {}
-        self.left_out: list[pl.DataFrame] = []
-
-    def exclude(self, rows: pl.DataFrame, reason: str, but: pl.DataFrame | None = None) -> None:
-        if but is not None:
-            rows = rows.join(but.select("example_id"), on="example_id", how="anti", maintain_order="left")
-        self.left_out.append(rows.with_columns(pl.lit(reason).alias("left_out")))
-
-    def add(
-        self, split: str, rows: pl.DataFrame, other_splits: Sequence[pl.DataFrame], limit: int | None, step: str
-    ) -> None:
-        distinct = rows
-        for columns in self._texts if other_splits and not rows.is_empty() else ():
-            texts, other_texts = (
-                _texts_to_compare(frames, self._name, columns) for frames in ([distinct], other_splits)
-            )
-            duplicates = self._join.between(texts, other_texts, columns, step)
+    def select(split: str, of_split: pl.DataFrame, limit: int | None, step: str) -> pl.DataFrame:
+        """Rows that may stand in a split, sampled; the others are left out."""
+        others = [frame for other, frame in selected.items() if other != split]
+        distinct = of_split
+        for columns in texts if others and not of_split.is_empty() else ():
+            compared, compared_others = (_texts_to_compare(frames, name, columns) for frames in ([distinct], others))
+            duplicates = join.between(compared, compared_others, columns, step)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
-        self.exclude(rows, "near_duplicate_elsewhere", but=distinct)
-        by_kind = self._settings.max_by_kind.get(self._name, {})
-        sampled = _cap(_cap_by_kind(distinct, by_kind, split, self._settings), limit, split, self._settings)
-        self.exclude(distinct, "sample", but=sampled)
-        self.rows[split] = pl.concat([self.rows[split], sampled]) if split in self.rows else sampled
+        left_out.append(_left_out(_without(of_split, distinct), "near_duplicate_elsewhere"))
+        usable = distinct.filter(~_shows_held_out(distinct, others, rules, settings)) if split == "train" else distinct
+        left_out.append(_left_out(_without(distinct, usable), "shows_held_out"))
+        of_kinds = _cap_by_kind(usable, kind_caps, split, settings)
+        of_split_mix = target_mix(of_kinds, rules.taught_languages, settings) if step == "train" else mix
+        fewest = limit or 0 if step == "variants" else FEWEST_HELD_OUT
+        sampled = sample(of_kinds, of_split_mix, limit, split, settings, fewest)
+        left_out.append(_left_out(_without(usable, sampled), "sample"))
+        return sampled
+
+    for split in reversed(SPLITS):
+        selected[split] = select(split, originals.filter(pl.col("split") == split), limits[split], split)
+    most = most_variants(selected["train"], rules.taught_languages, settings)
+    variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, "variants")
+    selected["train"] = pl.concat([selected["train"], variants])
+    return RowSelection(selected, pl.concat(left_out))
+
+
+def _left_out(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(reason).alias("left_out"))
+
+
+def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(others.select("example_id"), on="example_id", how="anti", maintain_order="left")
+
+
+_HELD_OUT_TOKENS = 5
+_HELD_OUT_SHARE = 0.7
+
+
+def _shows_held_out(
+    rows: pl.DataFrame, held_out_rows: Sequence[pl.DataFrame], rules: RowRules, settings: DatasetSettings
+) -> pl.Series:
+    """Whether a row of train holds most token runs of a held-out answer, of this task or of any unit."""
+    answers = [*rules.held_out, *(text for frame in held_out_rows for text in frame["completion"])]
+    shown = pl.concat_str("prompt", *(["suffix"] if "suffix" in rows.columns else []), "completion", separator="\n")
+    sets = all_shingles(rows.select(shown).to_series().to_list(), _HELD_OUT_TOKENS)
+    fingerprints = fingerprints_of(list(dict.fromkeys(answers)), _HELD_OUT_TOKENS)
+    indices = set(matches(sets, fingerprints, _HELD_OUT_SHARE))
+    return pl.Series("shows_held_out", [index in indices for index in range(rows.height)], dtype=pl.Boolean)
 
 
 def require_no_leakage(
@@ -131,40 +158,15 @@ def _texts_to_compare(frames: Sequence[pl.DataFrame], name: str, columns: tuple[
 
 
 def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, settings: DatasetSettings) -> pl.DataFrame:
-    if not bounds:
-        return rows
     train = 1 - settings.validation_share - settings.test_share
     scale = {"validation": settings.validation_share, "test": settings.test_share}.get(split, train) / train
-    is_selected = rows.select(~pl.col("kind").is_in(list(bounds)))["kind"]
     for kind, bound in bounds.items():
-        kind_rows = rows.filter(pl.col("kind") == kind)
-        sampled = _cap(kind_rows, max(round(bound * scale), min(bound, 1)), split, settings)
-        is_selected |= rows["example_id"].is_in(sampled["example_id"].implode())
-    return rows.filter(is_selected)
-
-
-def _cap(rows: pl.DataFrame, limit: int | None, split: str, settings: DatasetSettings) -> pl.DataFrame:
-    """Sample at most ``limit`` rows, stratified by language.
-
-    Languages are allotted rows by Adams' method of apportionment: each gets one row before any gets its second share,
-    and rows kept under a smaller bound are kept under a larger one too. The rows of a language are chosen by the hash
-    of their ids, in train together with their weight: priority sampling (Duffield, Lund and Thorup 2007), in which
-    only one division depends on the machine's floats.
-    """
-    if limit is None or rows.height <= limit:
-        return rows
-    weights = rows["weight"].to_list() if split == "train" else [1.0] * rows.height
-    ids = rows["example_id"].to_list()
-    priorities = [
-        weight / ((draw(settings.seed, "sample", row_id) + 1) / 2**64)
-        for row_id, weight in zip(ids, weights, strict=True)
-    ]
-    ranked = rows.select("example_id", "language").with_columns(pl.Series("priority", priorities, dtype=pl.Float64))
-    in_order = ranked.sort("priority", "example_id", descending=[True, False])
-    size, rank = pl.len().over("language"), pl.int_range(pl.len()).over("language")
-    turns = in_order.with_columns(size.alias("size"), (rank / size).alias("turn"))
-    sampled = turns.sort("turn", "size", "language", descending=[False, True, False]).head(max(limit, 0))
-    return rows.filter(pl.col("example_id").is_in(sampled["example_id"].implode()))
+        of_kind = rows.filter(pl.col("kind") == kind)
+        mix = target_mix(of_kind, (), settings)
+        sampled = sample(of_kind, mix, max(round(bound * scale), min(bound, 1)), split, settings)
+        is_sampled = pl.col("example_id").is_in(sampled["example_id"].implode())
+        rows = rows.filter((pl.col("kind") != kind) | is_sampled)
+    return rows
 
 
 FILTERS = (
@@ -174,7 +176,16 @@ FILTERS = (
 """Filters of units, in order."""
 
 ROW_FILTERS = (
-    *("body_size", "no_gap", "prompt_size", "answer_in_prompt", "repeated", "near_duplicate_elsewhere", "sample"),
+    *(
+        "body_size",
+        "no_gap",
+        "prompt_size",
+        "answer_in_prompt",
+        "repeated",
+        "near_duplicate_elsewhere",
+        "shows_held_out",
+    ),
+    *("sample",),
 )
 """Filters of candidates whose unit passed ``FILTERS``, in order."""
 

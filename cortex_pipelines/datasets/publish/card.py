@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
+from cortex_pipelines.datasets.mix import distance
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -20,10 +21,12 @@ _COUNTED = (*("kind", "task", "origin", "language", "purpose", "error_type", "re
 _CATEGORY_NOTE = "Rows by what their units are for. The labels come from rules."
 _COMPLEXITY_NOTE = "Rows by the cyclomatic complexity of their units (McCabe's bands)."
 _CAPS_NOTE = (
-    "Where a cap leaves rows of train out, each language keeps its share, and a row stays the more "
-    "readily the higher its weight: the quality of its unit. No row is left out for its weight "
-    "where there is no cap; validation and test are drawn without weights."
+    "Every split has the same mix of languages and of product and test code (datasets.mix); what exceeds it or a cap "
+    "is left out. In train a row stays the more readily the higher its weight: the quality of its unit."
 )
+UNLIKE = "unlike_splits"
+"""Metric: number of held-out splits whose languages and share of tests differ from those of train."""
+DIVERGENT = 0.05  # bits
 LIMITS = (
     "Labels, purposes and smells come from rules and are weak.",
     "Near-duplicates are told by tokens; code that does the same in other words is not found.",
@@ -168,9 +171,9 @@ def _caps(entries: pl.DataFrame) -> list[Any]:
 def _split(tables: Tables, settings: DatasetSettings) -> list[Any]:
     clusters = sum(tables[split]["cluster"].n_unique() for split in SPLITS)
     return [
-        f"By {settings.split_by} and near-duplicate cluster, decided before augmentation; seed "
-        f"{settings.seed}. The sides were compared with each other again after they were made, by "
-        f"an exact join: no row has a near-duplicate in another split. {clusters} clusters in all."
+        f"By {settings.split_by}, decided before augmentation; seed {settings.seed}. No row of train shows most of a "
+        "held-out answer, and no row has a near-duplicate in another split: the splits were compared again by an "
+        f"exact join. {clusters} clusters in all."
     ]
 
 
@@ -203,6 +206,7 @@ def _metrics(tables: Tables) -> str:
     counts |= {f"kind_{kind}": count for kind, count in kinds.select("kind", "all").iter_rows()}
     by_reason = _by_reason(excluded).sort("left_out")
     counts |= {f"left_out_{reason}": int(count) for reason, count in by_reason.iter_rows()}
+    counts[UNLIKE] = sum(distance(tables[split], tables["train"]) > DIVERGENT for split in SPLITS[1:])
     included = entries.filter(pl.col("split").is_not_null())
     for column in ("language", "category"):
         value_counts = included[column].drop_nulls().value_counts().sort(column)

@@ -1,26 +1,27 @@
 """Assign units to train, validation and test, once for all data sets and before augmentation.
 
-Near-duplicates stay together, and so does a file (or folder, or source); units linked by either, directly or
-transitively, form one group, which goes to one split as a whole. The shares hold within each language that has enough
-groups.
+A group of units goes to one split as a whole: a unit with all that is nested in it, if a prompt can show it whole; or
+all units of a file, folder or source (``datasets.split_by``). Each split takes its share of every stratum: language,
+product or test code, kind. Near-duplicates join no groups: what resembles a held-out unit leaves train instead.
 """
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
+from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering, smallest_connected
 from cortex_pipelines.datasets.dedup.token_stream import languages_of
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_text import FileKey
 
 _SPLIT_COUNT = 3
-Changed = Mapping[FileKey, datetime]
-"""Time of the last change of each file, if known."""
+_LARGE_FILE = 0.05
+"""Share of the product's units from which a file must be in train with some of them."""
+_NESTING = ("function", "method", "class", "struct", "trait", "interface", "enum")
 
 
 class DatasetError(ValueError):
@@ -29,13 +30,19 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """Files that must stay in the same split."""
+    """Units that must stay in the same split."""
 
     name: str  # id of its first unit
-    files: int
-    weight: int  # number of units that can become examples
-    changed: datetime | None = None  # time of the last change of its files; None if unknown or unused
-    language: str = ""  # most frequent language of these units; ties are broken by name
+    units: int
+    candidates: int  # number of units that give both a completion and a name
+    changed: datetime | None = None  # when its newest line was written; None if unknown or unused
+    language: str = ""
+    test: bool = False
+    kind: str = ""  # of its first unit
+
+    @property
+    def stratum(self) -> tuple[bool, str, bool, str]:
+        return not self.candidates, self.language, self.test, self.kind
 
 
 def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:
@@ -61,73 +68,81 @@ def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.
 
 
 def assign_splits(
-    units: pl.DataFrame, candidates: Sequence[str], settings: DatasetSettings, changed: Changed | None = None
+    units: pl.DataFrame,
+    candidates: Sequence[str],
+    settings: DatasetSettings,
+    changed: Mapping[str, datetime] | None = None,
 ) -> pl.DataFrame:
     """Add ``split`` and ``split_reason`` to units.
 
-    ``units``: columns ``unit_id``, ``source``, ``path``, ``language``, ``cluster``. Raises DatasetError: fewer than
-    three groups hold a candidate, so a split would be empty.
+    ``units``: columns ``unit_id``, ``source``, ``path``, ``language``, ``kind``, ``start_byte`` and ``end_byte``.
+    ``changed``: when the newest line of each unit was written, by unit id; a unit without it is the oldest. Raises
+    DatasetError: fewer than three groups hold a candidate, so a split would be empty.
     """
-    names = _components(units, settings)
-    with_groups = units.with_columns(
-        names.alias("component"),
-        pl.col("unit_id").is_in(list(candidates)).alias("candidate"),
-        pl.Series("changed", _times(units, settings, changed), dtype=pl.Datetime("us", "UTC")),
+    rows = units.sort("source", "path", "start_byte", -pl.col("end_byte"), "unit_id")
+    keys = (
+        _nesting_groups(rows, settings) if settings.split_by in ("unit", "time") else _location_groups(rows, settings)
     )
-    summary = with_groups.group_by("component").agg(
-        pl.struct("source", "path").n_unique().alias("files"), pl.col("candidate").sum(), pl.col("changed").max()
-    )
-    languages = _languages(with_groups)
+    is_candidate = set(candidates)
+    times = changed if changed and settings.split_by == "time" else {}
+    members: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
+    for key, unit in zip(keys, rows.select("unit_id", "path", "language", "kind").iter_rows(), strict=True):
+        members[key].append(unit)
     groups = [
-        SplitGroup(name, files, weight, newest, languages.get(name, ""))
-        for name, files, weight, newest in summary.sort("component").iter_rows()
+        SplitGroup(
+            name=key,
+            units=len(group_units),
+            candidates=sum(unit[0] in is_candidate for unit in group_units),
+            changed=max((times[unit[0]] for unit in group_units if unit[0] in times), default=None),
+            language=group_units[0][2],
+            test=is_test(group_units[0][1]),
+            kind=group_units[0][3],
+        )
+        for key, group_units in members.items()
     ]
-    group_splits = assign_groups(groups, settings)
-    groups_per_language = Counter(c.language for c in groups if c.weight)
-    reasons = {c.name: _reason(c, group_splits[c.name], groups_per_language[c.language], settings) for c in groups}
-    return with_groups.with_columns(
-        pl.col("component").replace_strict(group_splits, return_dtype=pl.String).alias("split"),
-        pl.col("component").replace_strict(reasons, return_dtype=pl.String).alias("split_reason"),
-    ).drop("component", "candidate", "changed")
+    splits = assign_groups(groups, settings)
+    _teach_large_files(splits, groups, {key: group_units[0][1] for key, group_units in members.items()}, settings)
+    reasons = {group.name: _reason(group, splits[group.name], settings) for group in groups}
+    return rows.with_columns(
+        pl.Series("split", [splits[key] for key in keys], dtype=pl.String),
+        pl.Series("split_reason", [reasons[key] for key in keys], dtype=pl.String),
+    )
 
 
 def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> dict[str, str]:
     """Split of each group.
 
-    In the order of their hashes (by time: newest first) groups of a language go to test, then to validation, as long
-    as that brings the split nearer to its share; a split into which none fits gets the smallest remaining one. All
-    others go to train. A language with two groups has none in validation, one with a single group has it in train;
-    where that leaves a split empty, languages are ignored.
-    Raises DatasetError: fewer than three groups have a weight.
+    In each stratum groups go to test, then to validation, in the order of their hashes (by time: newest first), as
+    long as that brings the split nearer to its share; what a stratum leaves over or exceeds carries to the next. Each
+    split gets a group with a candidate. Raises DatasetError: fewer than three groups have one.
     """
-    usable = [group for group in groups if group.weight]
-    if len(usable) < _SPLIT_COUNT:
+    with_candidates = [group for group in groups if group.candidates]
+    if len(with_candidates) < _SPLIT_COUNT:
         raise DatasetError(
-            f"this project is too small to be split: its {len(groups)} independent groups of "
-            f"files hold {len(usable)} with a function that can become an example, and train, "
-            "validation and test need one each. Add a source to the project in params.yaml "
-            f"(`cortex add NAME SOURCE`), or lower datasets.min_body_bytes{_finer(settings)}"
+            f"this project is too small to be split: of its {len(groups)} groups of units {len(with_candidates)} hold "
+            "a function that can become an example, and train, validation and test need one each. Add a source to "
+            "the project in params.yaml (`cortex add NAME SOURCE`), or lower datasets.min_body_bytes"
+            f"{', or split by unit' if settings.split_by in ('file', 'folder', 'repository') else ''}"
         )
-    strata: dict[str, list[SplitGroup]] = defaultdict(list)
-    for group in usable:
-        strata[group.language].append(group)
-    held_out = _draw_held_out(strata.values(), settings)
-    if len(set(held_out.values())) < _SPLIT_COUNT - 1:
-        held_out = _draw_held_out([usable], settings)
-    return {group.name: held_out.get(group.name, "train") for group in groups}
-
-
-def _draw_held_out(strata: Iterable[Sequence[SplitGroup]], settings: DatasetSettings) -> dict[str, str]:
-    held_out: dict[str, str] = {}
-    for stratum in strata:
-        total = sum(group.weight for group in stratum)
-        remaining = sorted(stratum, key=lambda group: _order(group, settings))
-        for split, share in (("test", settings.test_share), ("validation", settings.validation_share)):
-            max_groups = len(remaining) - (2 if split == "test" and len(stratum) >= _SPLIT_COUNT else 1)
-            for group in _fill(remaining, share * total, max_groups) if max_groups > 0 else ():
-                held_out[group.name] = split
-                remaining.remove(group)
-    return held_out
+    strata: dict[tuple[bool, str, bool, str], list[SplitGroup]] = defaultdict(list)
+    for group in sorted(groups, key=lambda group: _order(group, settings)):
+        strata[group.stratum].append(group)
+    splits: dict[str, str] = {}
+    for split, share in (("test", settings.test_share), ("validation", settings.validation_share)):
+        # train, and validation after test, need a candidate too
+        most = len([group for group in with_candidates if group.name not in splits]) - (2 if split == "test" else 1)
+        missing = 0.0
+        for _, stratum in sorted(strata.items()):
+            missing += share * sum(group.units for group in stratum)
+            for group in stratum:
+                if group.name not in splits and group.units < 2 * missing and (most > 0 or not group.candidates):
+                    splits[group.name] = split
+                    missing -= group.units
+                    most -= bool(group.candidates)
+        if not any(splits.get(group.name) == split for group in with_candidates):
+            left = (group for group in with_candidates if group.name not in splits)
+            splits[min(left, key=lambda group: (group.units, group.name)).name] = split
+    return {group.name: splits.get(group.name, "train") for group in groups}
 
 
 def split_by_hash(key: str, settings: DatasetSettings) -> str:
@@ -139,64 +154,53 @@ def split_by_hash(key: str, settings: DatasetSettings) -> str:
     return "validation" if fraction < settings.test_share + settings.validation_share else "train"
 
 
-def _fill(groups: list[SplitGroup], target: float, most: int) -> list[SplitGroup]:
-    selected: list[SplitGroup] = []
-    missing = target
-    for group in groups:
-        if len(selected) < most and abs(missing - group.weight) < missing:
-            selected.append(group)
-            missing -= group.weight
-    return selected or [min(groups, key=lambda group: (group.weight, group.name))]
-
-
 def _order(group: SplitGroup, settings: DatasetSettings) -> tuple[float, str]:
     newest = -group.changed.timestamp() if group.changed else 1.0
-    digest = hashlib.sha256(f"{settings.seed}:{group.name}".encode()).hexdigest()
-    return (newest if settings.split_by == "time" else 0.0), digest
+    return newest, hashlib.sha256(f"{settings.seed}:{group.name}".encode()).hexdigest()
 
 
-def _times(units: pl.DataFrame, settings: DatasetSettings, changed: Changed | None) -> list[datetime | None]:
-    if settings.split_by != "time" or not changed:
-        return [None] * units.height
-    return [changed.get(file_key) for file_key in units.select("source", "path").iter_rows()]
+def _nesting_groups(rows: pl.DataFrame, settings: DatasetSettings) -> list[str]:
+    """Group of each unit: the outermost unit around it that a prompt can show whole, or itself.
+
+    ``rows``: units in the order of their files and starts, enclosing units first.
+    """
+    keys: list[str] = []
+    file, outer, outer_end = ("", ""), "", 0
+    for unit, source, path, kind, start, end in rows.select(
+        "unit_id", "source", "path", "kind", "start_byte", "end_byte"
+    ).iter_rows():
+        if (source, path) != file:
+            file, outer_end = (source, path), 0
+        if start >= outer_end:
+            outer = unit
+            if kind in _NESTING and end - start <= settings.max_prompt_bytes:
+                outer_end = end
+        keys.append(outer)
+    return keys
 
 
-def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
-    numbered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
-    numbered = numbered.sort("unit_id").with_row_index("at")
-    edges = [
-        (numbered["at"], numbered.select(pl.col("at").first().over(keys))["at"])
-        for keys in (_location_key(settings), [pl.col("cluster")])
-    ]
-    names = numbered["unit_id"][smallest_connected(units.height, *edges)]
-    return numbered.select("row", names.alias("component")).sort("row")["component"]
-
-
-def _languages(units: pl.DataFrame) -> dict[str, str]:
-    counts = units.filter("candidate").group_by("component", "language").len()
-    first = counts.sort("len", "language", descending=[True, False]).unique(
-        "component", keep="first", maintain_order=True
-    )
-    return dict(first.select("component", "language").iter_rows())
-
-
-def _location_key(settings: DatasetSettings) -> list[pl.Expr]:
-    """Location key shared by units that must stay together."""
+def _location_groups(rows: pl.DataFrame, settings: DatasetSettings) -> list[str]:
     folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
-    by = {"repository": [], "folder": [folder]}.get(settings.split_by, [pl.col("path")])
-    return [pl.col("source"), *by]
+    location = {"file": [pl.col("path")], "folder": [folder], "repository": []}[settings.split_by]
+    return rows.select(pl.col("unit_id").first().over("source", *location))["unit_id"].to_list()
 
 
-def _reason(group: SplitGroup, split: str, language_groups: int, settings: DatasetSettings) -> str:
-    method = "time" if settings.split_by == "time" and group.changed else "hash"
-    few = group.weight and language_groups < _SPLIT_COUNT
-    scope_note = f", of {language_groups} such group(s) in {group.language}" if few else ""
-    return (
-        f"{group.files} file(s) with {group.weight} example unit(s), joined by "
-        f"{'path' if settings.split_by in ('file', 'time') else settings.split_by} or "
-        f"near-duplicates as {group.name[:12]}{scope_note}: {split} by {method}"
-    )
+def _teach_large_files(
+    splits: dict[str, str], groups: Sequence[SplitGroup], paths: Mapping[str, str], settings: DatasetSettings
+) -> None:
+    """Move the oldest half of a large file's groups to train where none of them is there."""
+    product = sum(group.units for group in groups if not group.test)
+    by_file: dict[str, list[SplitGroup]] = defaultdict(list)
+    for group in groups:
+        by_file[paths[group.name]].append(group)
+    for of_file in by_file.values():
+        is_large = not of_file[0].test and sum(group.units for group in of_file) > _LARGE_FILE * product
+        if is_large and len(of_file) > 1 and all(splits[group.name] != "train" for group in of_file):
+            in_order = sorted(of_file, key=lambda group: _order(group, settings))
+            splits.update((group.name, "train") for group in in_order[len(in_order) // 2 :])
 
 
-def _finer(settings: DatasetSettings) -> str:
-    return ", or split by file" if settings.split_by in ("folder", "repository") else ""
+def _reason(group: SplitGroup, split: str, settings: DatasetSettings) -> str:
+    method = "time" if group.changed else "hash"
+    code = f"{'test' if group.test else 'product'} code in {group.language}"
+    return f"{group.units} unit(s) of {code}, by {settings.split_by}: {split} by {method}"

@@ -54,7 +54,7 @@ _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
 FILE_COLUMNS = (*_PROVENANCE, "text")
 UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "context", "code", "docstring"),
-    *("start_byte", "end_byte", "body_start_byte", "has_error", "generated"),
+    *("start_byte", "end_byte", "body_start_byte", "start_line", "end_line", "has_error", "generated"),
 )
 """Columns of ANNOTATED_UNITS and REPOSITORY_FILES that a split depends on."""
 
@@ -62,16 +62,14 @@ UNIT_COLUMNS = (
 def split_units(
     units: pl.DataFrame,
     files: pl.DataFrame,
-    commits: pl.DataFrame,
+    line_times: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
     """Every unit with its split, or the filter that excluded it.
 
-    Functions, methods and types are clustered by near-duplication, and a cluster is in one split with all of its
-    files. Imports and declarations follow their file: half of all files have an ``import os`` and would be linked by
-    it.
+    Of near-duplicates only the first is used. ``line_times``: table LINE_TIMES.
     Raises DatasetError: the project is too small to be split.
     """
     laid_out = with_layout(units, file_bytes(files), settings)
@@ -80,18 +78,13 @@ def split_units(
     is_statement = pl.col("kind").is_in(STATEMENTS)
     with_bodies = eligible.filter(~is_statement).with_columns(bodies(eligible.filter(~is_statement)))
     clusters = IncrementalClustering(cache, "units", settings)
-    clustered = cluster_units(with_bodies, clusters)
-    first = pl.col("cluster") == pl.col("unit_id")
-    candidates = _in_every_data_set(clustered.filter(first), settings, cache)
     statements = _clustered_statements(eligible.filter(is_statement), clusters)
-    columns = ("unit_id", "source", "path", "language", "cluster")
-    # statements are not joined by near-duplication: each is its own cluster here
-    split_inputs = pl.concat(
-        [clustered.select(columns), statements.select(*columns[:-1], pl.col("unit_id").alias("cluster"))]
-    )
-    unit_splits = assign_splits(split_inputs, candidates.to_list(), settings, _change_times(commits, settings))
-    cluster_of = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
-    return _table(filtered_units, cluster_of, unit_splits)
+    clustered = pl.concat([cluster_units(with_bodies, clusters), statements], how="diagonal")
+    firsts = clustered.filter(pl.col("cluster") == pl.col("unit_id"))
+    candidates = _in_every_data_set(firsts, settings, cache)
+    times = _change_times(firsts, line_times) if settings.split_by == "time" else None
+    unit_splits = assign_splits(firsts, candidates.to_list(), settings, times)
+    return _table(filtered_units, clustered.select("unit_id", "cluster"), unit_splits)
 
 
 def eligible_units(
@@ -111,6 +104,12 @@ def eligible_units(
         .join(files.select(_PROVENANCE).drop("trainable"), on=["source", "path"], how="left",
               maintain_order="left")
     )  # fmt: skip
+
+
+def cluster_splits(splits: pl.DataFrame) -> pl.DataFrame:
+    """Columns ``unit_id``, ``split`` and ``split_reason`` of each unit's near-duplicate cluster, used or not."""
+    firsts = splits.filter(pl.col("left_out").is_null()).select("cluster", "split", "split_reason")
+    return splits.select("unit_id", "cluster").join(firsts, on="cluster", how="left").drop("cluster")
 
 
 def _with_exclusions(
@@ -169,17 +168,17 @@ def _clustered_statements(units: pl.DataFrame, clustering: IncrementalClustering
     return sorted_units.with_columns(pl.Series("cluster", [ids[index] for index in firsts], dtype=pl.String))
 
 
-def _change_times(commits: pl.DataFrame, settings: DatasetSettings) -> dict[FileKey, datetime] | None:
-    if settings.split_by != "time":
-        return None
-    latest = (
-        commits.select("source", "committed_at", pl.col("paths").alias("path"))
-        .explode("path")
-        .drop_nulls("path")
-        .group_by("source", "path")
-        .agg(pl.col("committed_at").max())
+def _change_times(units: pl.DataFrame, line_times: pl.DataFrame) -> dict[str, datetime]:
+    """When the newest line of each unit was written, by unit id; units without history are absent."""
+    overlapping = units.select("unit_id", "source", "path", "start_line", "end_line").join_where(
+        line_times.select(pl.col("source", "path").name.suffix("_of_lines"), "first_line", "last_line", "committed_at"),
+        pl.col("source") == pl.col("source_of_lines"),
+        pl.col("path") == pl.col("path_of_lines"),
+        pl.col("first_line") <= pl.col("end_line"),
+        pl.col("last_line") >= pl.col("start_line"),
     )
-    return {(source, path): time for source, path, time in latest.iter_rows()}
+    newest = overlapping.group_by("unit_id").agg(pl.col("committed_at").max())
+    return dict(newest.iter_rows())
 
 
 def _table(filtered_units: pl.DataFrame, clusters: pl.DataFrame, unit_splits: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Candidates from changes of code, in the form of the refactoring task.
 
-A change of a file is in the split of that file or, where that is gone, of the hash of its path.
+A change of a file is in the split of the hash of its path.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def change_candidates(
     ``after``, ``kind``, ``origin``, ``request`` and ``title`` (lines around the code before), ``why_not`` (reason for
     rejecting it, or null), and optionally ``export_source`` (source of the export) and columns of the data set.
     """
-    file_splits, licences = splits_by_file(splits), licences_by_file(files)
+    file_splits, licences = splits_by_file(splits, settings), licences_by_file(files)
     locations = [
         locate_change({"source": source, "path_after": path, "path_before": None}, file_splits, licences, settings)
         for source, path in changes.select("source", "path").iter_rows()
@@ -111,14 +111,14 @@ def licences_by_file(files: pl.DataFrame) -> dict[FileKey, tuple[str | None, boo
     return {(source, path): (licence, trainable) for source, path, licence, trainable in columns}
 
 
-def splits_by_file(splits: pl.DataFrame) -> dict[FileKey, tuple[str, str]]:
-    assigned = splits.filter(pl.col("split").is_not_null()).unique(
-        ["source", "path"], keep="first", maintain_order=True
-    )
-    return {
-        (source, path): (split, reason)
-        for source, path, split, reason in assigned.select("source", "path", "split", "split_reason").iter_rows()
-    }
+def splits_by_file(splits: pl.DataFrame, settings: DatasetSettings) -> dict[FileKey, tuple[str, str]]:
+    """Split, by hash, of each file with units: for what is no unit, such as a change that was made to the file.
+
+    Its units are divided; what shows one that is held out leaves train by its text.
+    """
+    files = splits.filter(pl.col("split").is_not_null()).select("source", "path").unique(maintain_order=True)
+    by_hash = {(source, path): split_by_hash(f"{source}:{path}", settings) for source, path in files.iter_rows()}
+    return {file_key: (split, f"path of the change: {split} by hash") for file_key, split in by_hash.items()}
 
 
 def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:

@@ -66,7 +66,14 @@ def documentation_tables(project: ProjectUnits, settings: DatasetSettings, cache
         pl.lit("original").alias("origin")
     )
     return finish_tables(
-        NAME, DOCUMENTATION_DATASET, candidates, settings, cache, project.splits.filter(documented), empty_reason=_NONE
+        NAME,
+        DOCUMENTATION_DATASET,
+        candidates,
+        settings,
+        cache,
+        project.splits.filter(documented),
+        project.rules,
+        empty_reason=_NONE,
     )
 
 

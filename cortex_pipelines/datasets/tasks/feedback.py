@@ -101,7 +101,7 @@ def _select_changes(
     interactions: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
-    find_file = _file_finder(files_by_key, splits_by_file(splits))
+    find_file = _file_finder(files_by_key, splits_by_file(splits, settings))
     latest = pl.max_horizontal("retained_1h", "retained_commit")
     accepted_unchanged = pl.col("accepted") & ~pl.col("edited") & (latest == pl.col("characters"))
     corrected = pl.col("corrected").is_not_null()

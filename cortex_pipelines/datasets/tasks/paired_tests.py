@@ -1,7 +1,7 @@
 """Test candidates: a unit of code, and the test case that exercises it most closely.
 
-The completion is the test case, so its file decides the split: functions of test files are units too, and other data
-sets train on those of train. The unit is in the prompt, so it must be in train or in the split of its test.
+The completion is the test case, so its split decides: functions of test files are units too, and other data sets train
+on those of train. The unit is in the prompt, so it must be in train or in the split of its test.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,8 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finis
 from cortex_pipelines.datasets.assemble.selection import is_empty
 from cortex_pipelines.datasets.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.changes import splits_by_file
+from cortex_pipelines.datasets.splitting.assign import split_by_hash
+from cortex_pipelines.datasets.splitting.unit_splits import cluster_splits
 from cortex_pipelines.datasets.unit_text import FileKey, fold_whitespace, prompt_about_unit
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import TEST_REQUEST, TESTS_DATASET
@@ -63,7 +64,7 @@ def paired_test_tables(
     cache: RowCache | None = None,
 ) -> Tables:
     """Tables of the data set of tests; without paired tests, the manifest says so."""
-    located_cases = _locate_cases(cases, files, project.splits)
+    located_cases = _locate_cases(cases, files, project.splits, settings)
     test_cases = _test_cases(located_cases, project, benchmarks, settings)
     tested_units = _closest_tests(project.units, cases, edges)
     rows = [_example(unit, test_cases, settings) for unit in tested_units.iter_rows(named=True)]
@@ -80,7 +81,7 @@ def paired_test_tables(
         .join(of_case, on="test_id", how="left", maintain_order="left")
         .with_columns(pl.lit("original").alias("origin"))
     )
-    return finish_tables(NAME, TESTS_DATASET, candidates, settings, cache, empty_reason=_NONE)
+    return finish_tables(NAME, TESTS_DATASET, candidates, settings, cache, rules=project.rules, empty_reason=_NONE)
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -93,13 +94,16 @@ def dedent_code(code: str, indent: str) -> str:
     return code.replace(f"\n{indent}", "\n") if indent else code
 
 
-def _locate_cases(cases: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
-    split_rows = [(source, path, split, reason) for (source, path), (split, reason) in splits_by_file(splits).items()]
-    schema = dict.fromkeys(("source", "path", "split", "split_reason"), _S)
-    of_files = pl.DataFrame(split_rows, schema=schema, orient="row")
-    sorted_cases = cases.sort("unit_id")
-    in_files = _left_join(_left_join(sorted_cases, files, "source", "path"), of_files, "source", "path")
-    return _left_join(in_files, splits.select("unit_id", "cluster", "cluster_size", "left_out"), "unit_id")
+def _locate_cases(
+    cases: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
+) -> pl.DataFrame:
+    in_files = _left_join(cases.sort("unit_id"), files, "source", "path")
+    clusters = splits.select("unit_id", "cluster", "cluster_size", "left_out")
+    located = _left_join(_left_join(in_files, clusters, "unit_id"), cluster_splits(splits), "unit_id")
+    # a case that is no unit, such as a call of `it`, stands in no other data set
+    by_hash = pl.Series("by_hash", [split_by_hash(test_id, settings) for test_id in located["unit_id"]], dtype=_S)
+    reason = pl.lit("test case: ") + by_hash + pl.lit(" by hash")
+    return located.with_columns(pl.coalesce("split", by_hash), pl.coalesce("split_reason", reason))
 
 
 def _left_join(rows: pl.DataFrame, other: pl.DataFrame, *on: str) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
 Five sources: changes from history, code reviews, patterns, code smells with a mechanical fix, and injected bugs. Bugs
-and smells are in the split of their unit; a change from history or a review is in the split of its resulting file or,
-where that is gone, of the hash of its path. A pattern is guidance, not code to hold out, so it is always in train.
+and smells are in the split of their unit; a change from history or a review is in that of the hash of its path. A
+pattern is guidance, not code to hold out, so it is always in train.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def pair_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    file_splits = splits_by_file(splits)
+    file_splits = splits_by_file(splits, settings)
     licences = licences_by_file(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
     is_contaminated = contaminated(codes, benchmarks, settings, pairs["language"].to_list())
@@ -179,7 +179,7 @@ def refactoring_tables(
         injected = _bounded(injected, own_changes, settings.seed)
     candidates = pl.concat([own_changes, injected])
     # units are excluded per derived candidate, and most have nothing to fix
-    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache)
+    return finish_tables("refactoring_dataset", REFACTORING_DATASET, candidates, settings, cache, rules=project.rules)
 
 
 def _judged(changes: pl.DataFrame, project: ProjectUnits, cache: RowCache | None) -> pl.DataFrame:
