@@ -69,7 +69,7 @@ def target_mix(train: pl.DataFrame, taught_languages: Collection[str], settings:
     for (language, _), count in sorted(available.items()):
         by_language[language] = by_language.get(language, 0.0) + count
     quotas = _language_quotas(by_language, taught_languages, settings.max_train, mix)
-    total = sum(quotas.values()) or 1.0
+    total = fsum(quotas.values()) or 1.0
     return {
         (language, test): count / by_language[language] * quotas[language] / total
         for (language, test), count in sorted(available.items())
@@ -110,7 +110,8 @@ def sample(
         .sort("priority", "example_id", descending=[True, False])
     )
     sizes = {(language, test): size for language, test, size in ranked.group_by("language", "test").len().iter_rows()}
-    quotas = _row_quotas(dict.fromkeys(sizes, 0.0) | dict(mix), sizes, limit, fewest)
+    all_strata = {stratum: mix.get(stratum, 0.0) for stratum in sorted(mix.keys() | sizes.keys())}
+    quotas = _row_quotas(all_strata, sizes, limit, fewest)
     schema = {"language": pl.String, "test": pl.Boolean, "quota": pl.Int64}
     of_strata = pl.DataFrame([(*stratum, quota) for stratum, quota in quotas.items()], schema=schema, orient="row")
     with_quota = ranked.join(of_strata, on=["language", "test"], how="left", nulls_equal=True, maintain_order="left")
@@ -121,7 +122,7 @@ def sample(
 def _language_quotas(
     available: Mapping[str, float], taught_languages: Collection[str], limit: int | None, mix: MixSettings
 ) -> dict[str, float]:
-    total = sum(available.values())
+    total = fsum(available.values())
     floors = {
         language: _MARGIN * mix.min_language_share
         for language, count in available.items()
@@ -131,9 +132,9 @@ def _language_quotas(
     weights = {language: round(count**mix.temperature, 6) for language, count in available.items()}
     quotas = {language: min(floors.get(language, 0.0) * size, count) for language, count in available.items()}
     # fill up in proportion to the weights; what a small language does not have goes to the others
-    while (missing := size - sum(quotas.values())) > 1e-6 * size:
+    while (missing := size - fsum(quotas.values())) > 1e-6 * size:
         open_languages = {name: weights[name] for name, count in available.items() if quotas[name] < count}
-        shares = sum(open_languages.values())
+        shares = fsum(open_languages.values())
         for language, weight in open_languages.items():
             quotas[language] = min(available[language], quotas[language] + missing * weight / shares)
     return quotas
@@ -144,15 +145,16 @@ def _row_quotas(
 ) -> dict[tuple[str, bool], int]:
     """Rows of each stratum for the largest sample in which few are missing."""
 
-    def missing(size: int) -> float:
-        return sum(max(0.0, share * size - sizes.get(stratum, 0)) for stratum, share in mix.items())
+    def fits(size: int) -> bool:
+        missing = fsum(max(0.0, share * size - sizes.get(stratum, 0)) for stratum, share in mix.items())
+        return size <= fewest or missing <= _TOLERANCE * size + 1e-9
 
     low, high = 0, sum(sizes.get(stratum, 0) for stratum in mix)
     high = high if limit is None else max(min(limit, high), 0)
     while low < high:
         middle = ceil((low + high) / 2)
-        low, high = (middle, high) if middle <= fewest or missing(middle) <= _TOLERANCE * middle else (low, middle - 1)
-    tests = sum(share for (_, is_test), share in mix.items() if is_test)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    tests = round(fsum(share for (_, is_test), share in mix.items() if is_test), 9)
     product_quotas = _allot(
         {stratum: share for stratum, share in mix.items() if not stratum[1]}, sizes, (1 - tests) * low
     )
@@ -163,7 +165,8 @@ def _row_quotas(
 
 def _allot(mix: Mix, sizes: Mapping[tuple[str, bool], int], total: float) -> dict[tuple[str, bool], int]:
     """Allot rows to strata by their shares; what one does not have goes to those furthest below their share."""
-    wanted = {stratum: share * total / (sum(mix.values()) or 1.0) for stratum, share in mix.items()}
+    # rounded, so that the order of a sum does not decide
+    wanted = {stratum: round(share * total / (fsum(mix.values()) or 1.0), 6) for stratum, share in mix.items()}
     quotas = {stratum: min(int(count), sizes.get(stratum, 0)) for stratum, count in wanted.items()}
     while sum(quotas.values()) < round(total):
         open_strata = [stratum for stratum in mix if quotas[stratum] < sizes.get(stratum, 0)]

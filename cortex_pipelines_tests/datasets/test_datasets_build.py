@@ -33,7 +33,7 @@ from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
 from cortex_pipelines.schemas.datasets import COMPLETION_DATASET, NAMING_DATASET, REFACTORING_DATASET
 from cortex_pipelines.schemas.expectations import profile, validate
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
-from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS
+from cortex_pipelines.schemas.ingestion import LINE_TIMES, REDACTIONS, REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines_tests.parameters import sections
 
@@ -402,7 +402,7 @@ def test_the_assets_read_folders_and_give_every_table(data: SimpleNamespace, tmp
         "augmented", renamed_units=data.renamed, rewritten_units=data.rewritten, injected_errors=data.errors
     )
     history = write("pairs", refactoring_pairs=data.pairs)
-    commits = write("commits", line_times=LINE_TIMES.empty())
+    commits = write("commits", line_times=LINE_TIMES.empty(), commits=REPOSITORY_COMMITS.empty())
     split_cache = RowCache(tmp_path / "splits of units", "1")
     splits = write("splits", **unit_splits(annotated, read, commits, data.settings, tmp_path, split_cache))
     cache = RowCache(tmp_path / "cache", "1")

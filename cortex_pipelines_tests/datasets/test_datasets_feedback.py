@@ -52,6 +52,12 @@ def retained(text: str, path: str, identity: str, **fields: Any) -> list[Feedbac
     ]
 
 
+@pytest.fixture(scope="session")
+def settings(settings: DatasetSettings) -> DatasetSettings:
+    """With a seed for which each split has a Python file."""
+    return settings.model_copy(update={"seed": 27})
+
+
 @pytest.fixture
 def make(example_project: Any, files: pl.DataFrame, settings: DatasetSettings) -> Any:
     def tables(
@@ -72,7 +78,11 @@ def files_by_split(example_project: Any, settings: DatasetSettings) -> Paths:
     """Python files of each side."""
     file_splits = splits_by_file(example_project.splits, settings)
     return {
-        split: sorted(path for (_, path), (of, _) in file_splits.items() if of == split and "py" in path)
+        split: sorted(
+            path
+            for (_, path), (of, _) in file_splits.items()
+            if of == split and path.startswith("shop/") and "errors" not in path
+        )
         for split in SPLITS
     }
 

@@ -118,19 +118,17 @@ def test_a_unit_is_shown_and_its_test_asked_for_in_a_named_file(paired: Paired, 
         assert tables[table.name].equals(table.conform(tables[table.name]))
 
 
-SIDES = st.sampled_from(["train", "train", "validation", "test", None])
+SIDES = st.sampled_from(["train", "train", "validation", "test"])
 
 
 @hypothesis_settings(max_examples=10, deadline=None)
 @given(path_splits=st.tuples(*[SIDES] * (2 * len(WORDS))))
 def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
-    paired: Paired, settings: DatasetSettings, path_splits: tuple[str | None, ...]
+    paired: Paired, settings: DatasetSettings, path_splits: tuple[str, ...]
 ) -> None:
-    """Whatever the sides: the test's file decides, the unit is in train or on its side."""
+    """Whatever the sides: the test decides, the unit is in train or on its side."""
     paths = [f"shop/pack_{word}.py" for word in WORDS] + [f"tests/test_{w}.py" for w in WORDS]
     split_by_path = dict(zip(paths, path_splits, strict=True))
-    # a unit without a split may not be shown
-    split_by_path |= {path: split_by_path[path] or "train" for path in paths if path.startswith("shop/")}
     tables = paired.tables(settings, splits=split_by_path)
     path_of = dict(paired.units.select("unit_id", "path").iter_rows())
     for split in SPLITS:
@@ -144,11 +142,7 @@ def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
     for word in WORDS:
         unit, test = split_by_path[f"shop/pack_{word}.py"], split_by_path[f"tests/test_{word}.py"]
         name = paired.units.filter(pl.col("name") == f"pack_{word}", pl.col("kind") == "function")
-        expected = None
-        if test is None:
-            expected = "tests_without_side"
-        elif unit not in ("train", test):
-            expected = "tests_on_another_side"
+        expected = None if unit in ("train", test) else "tests_on_another_side"
         assert left_out.get(name["unit_id"].item()) == expected
 
 

@@ -146,8 +146,6 @@ def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSett
         return "generated" if row["generated"] else "licence"
     if dirty:
         return "contaminated"
-    if row["split"] is None:
-        return "tests_without_side"
     size = len(row["code"].encode())
     return None if settings.min_body_bytes <= size <= settings.max_body_bytes else "body_size"
 
