@@ -1,7 +1,6 @@
 """Places, owners, interfaces, dependency rules and imports to judge, from a made-up project."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -280,9 +279,7 @@ def test_a_benchmark_and_long_answers_are_left_out(
     tokens = dataset_settings.contamination_tokens
     benchmarks = [fingerprints_of([row["completion"]], tokens)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
-    tables = architecture_tables(
-        facts, _units(files), files, REDACTIONS.empty(), benchmarks, examples, short
-    )
+    tables = architecture_tables(facts, _units(files), files, REDACTIONS.empty(), benchmarks, examples, short)
     reasons = set(tables["manifest"]["left_out"].drop_nulls())
     assert {"contaminated", "prompt_size", "licence"} <= reasons
 
