@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 from tree_sitter import Node
 
+from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.augmentation.mutation.namespaces import is_bound
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 from cortex_pipelines.augmentation.snippets import parse_file, parse_unit
@@ -39,7 +40,7 @@ _LONGEST_WORDS = 3
 """More words in one string are prose; where it does not stand elsewhere nobody could write the same."""
 _KNOWN_ELSEWHERE = 0.5
 """Weight of a short literal of words that stand elsewhere in the project."""
-_MOST_UNFORESEEN = 0.13
+_MOST_UNFORESEEN, _MOST_UNFORESEEN_OF_TESTS = 0.13, 0.05
 """Share of an answer in literals, and half of its comments, that nobody could foresee; chosen by reading rows."""
 _TEXT = re.compile(r"string|char|regex|template|heredoc")
 _NUMBER = re.compile(r"integer|float|number|int_literal|imaginary")
@@ -85,7 +86,8 @@ def _reason(row: Mapping[str, Any], project: ProjectWords) -> str | None:
         return _NAME
     shares = (_KNOWN_ELSEWHERE if project.stands_outside(word, unit) else 1.0 for word in row["words"])
     unforeseen = row["unforeseen"] + sum(len(word) * share for word, share in zip(row["words"], shares, strict=True))
-    return _LITERAL if unforeseen > _MOST_UNFORESEEN * len(answer.strip()) else None
+    most = _MOST_UNFORESEEN_OF_TESTS if is_test(row["path"]) else _MOST_UNFORESEEN
+    return _LITERAL if unforeseen > most * len(answer.strip()) else None
 
 
 def _needs(row: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
@@ -120,7 +122,7 @@ def _is_defined(node: Node, view: NodeTable) -> bool:
 def _unforeseen_text(text: str, shown: str, words: list[str]) -> int:
     inside = text.strip("\"'`/#*! \n\t")
     own = _TOKEN.findall(inside)
-    if not own or inside in shown:
+    if not inside or inside in shown:
         return 0
     if len(own) > _LONGEST_WORDS or len(inside) > 2 * sum(map(len, own)):
         return len(text)
@@ -144,12 +146,12 @@ def _parts(view: NodeTable, start: int, end: int) -> Iterator[Node]:
     shift, whole_until = len(view.snippet.prefix), -1
     for node in view.nodes:
         first, last = node.start_byte - shift, node.end_byte - shift
-        if first < start or last > end or node.start_byte < whole_until:
+        if last <= start or first >= end or node.start_byte < whole_until:
             continue
         if node.type in COMMENTS or (_TEXT.search(node.type) and not _holds_code(node)):
             whole_until = node.end_byte
             yield node
-        elif not node.child_count and node.is_named:
+        elif not node.child_count and node.is_named and start <= first and last <= end:
             yield node
 
 
