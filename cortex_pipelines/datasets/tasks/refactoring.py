@@ -112,7 +112,14 @@ def pair_candidates(
         pl.format("Refactor this code: {}. {}", "type", "description").alias("request"),
         pl.lit("The refactored code:").alias("title"),
     ).hstack(location_columns)
-    exclusion = pl.when(is_contaminated).then(pl.lit("contaminated")).when(~pl.col("trainable")).then(pl.lit("licence"))
+    exclusion = (
+        pl.when(is_contaminated)
+        .then(pl.lit("contaminated"))
+        .when(~pl.col("trainable"))
+        .then(pl.lit("licence"))
+        .when(pairs["purity"] == "mixed")  # it does more than its description says
+        .then(pl.lit(CHANGE))
+    )
     with_prompts = rows.hstack(prompt_columns(rows, settings))
     return candidates_of(with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made")))
 
