@@ -27,6 +27,7 @@ EDGE_COLUMNS = (*("source", "relation", "from_path", "from_start_line", "from_en
 FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "generated")
 """Columns read from REPOSITORY_FILES."""
 
+_MOST_CALLED = 3  # units that a test calls which is about each of them
 _NONE = "tests_none"
 _S = pl.String
 _NOTHING = (
@@ -151,7 +152,10 @@ def _exclusion_reason(row: Mapping[str, Any], dirty: bool, settings: DatasetSett
 
 
 def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
-    """Units with the tests that call them: those named after the unit first, then those of the fewest units."""
+    """Units with the tests that are about them: those named after the unit first, then those of the fewest units.
+
+    A test that calls a unit among many, and is not named after it, nobody would write when asked for its test.
+    """
     tests = cases.unique(["source", "path", "start_line", "end_line"], keep="first", maintain_order=True)
     tests = tests.select(
         "source", "path", "start_line", "end_line", pl.col("unit_id", "name", "code").name.prefix("test_")
@@ -166,7 +170,8 @@ def _closest_tests(units: pl.DataFrame, cases: pl.DataFrame, edges: pl.DataFrame
     }
     is_named_after = letters["test_name"].str.contains(letters["name"], literal=True)
     pairs = pairs.sort(~is_named_after, "units_called", pl.col("test_code").str.len_bytes(), "test_unit_id")
-    closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").alias("tests"))
+    is_about = is_named_after | (pl.col("units_called") <= _MOST_CALLED)
+    closest = pairs.group_by("unit_id").agg(pl.col("test_unit_id").filter(is_about).alias("tests"))
     return units.join(closest, on="unit_id", maintain_order="left")
 
 
@@ -192,7 +197,7 @@ def _closest_case(unit: Mapping[str, Any], cases: Iterable[TestCase]) -> tuple[T
         if reason is None:
             return case, None
         reasons.append(reason)
-    return None, reasons[0] if reasons else "tests_without_side"
+    return None, reasons[0] if reasons else "unanswerable_test"
 
 
 def _indent(lines: Sequence[str], start_line: int) -> str:
