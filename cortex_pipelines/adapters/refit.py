@@ -50,7 +50,8 @@ def _for_all_rows(settings: AdapterSettings, inputs: TrainingInputs) -> AdapterS
     tokens = settings.max_tokens * sum(rows.values()) // max(1, rows["train"])
     search = settings.search.model_copy(update={"trials": 0})
     changes = {"max_tokens": tokens, "validation_tokens": 0, "patience": None, "search": search}
-    return settings.model_copy(update=changes)
+    # without validation there is no loss of the base to measure divergence by: a first step of easy rows looks like one
+    return settings.model_copy(update=changes | {"divergence_factor": None})
 
 
 def _rows(settings: AdapterSettings, inputs: TrainingInputs, split: str) -> int:

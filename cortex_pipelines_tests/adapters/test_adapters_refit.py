@@ -30,6 +30,7 @@ def test_all_rows_are_learned_in_as_many_steps_more(train: Train, refit: Any, tm
     served = refit("refit")
     settings = read(served, "training.json")["settings"]
     assert settings["max_tokens"] == 2_000 * 5 // 3
+    assert settings["divergence_factor"] is None
     assert settings["learning_rate"] == judged["settings"]["learning_rate"]
     metrics = read(served, "metrics.json")
     share = judged["best_step"] / judged["planned_steps"]
