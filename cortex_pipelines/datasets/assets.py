@@ -148,6 +148,7 @@ def architecture_dataset(
     architecture_facts: Path,
     annotated_units: Path,
     repository_files: Path,
+    unit_splits: Path,
     architecture_examples: ArchitectureExampleSettings,
     datasets: DatasetSettings,
     root: Path,
@@ -164,6 +165,7 @@ def architecture_dataset(
         architecture_examples,
         datasets,
         cache,
+        dict(UNIT_SPLITS.read(unit_splits, "unit_id", "split").drop_nulls().iter_rows()),
     )
     purpose = "To know where code belongs and what it accepts, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)

@@ -25,7 +25,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET
+from cortex_pipelines.schemas.datasets import ARCHITECTURE_DATASET, UNIT_SPLITS
 from cortex_pipelines.schemas.extraction import ARCHITECTURE_FACTS, CODE_UNITS
 from cortex_pipelines.schemas.ingestion import REDACTIONS, REPOSITORY_FILES
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -148,6 +148,18 @@ def test_nothing_has_a_near_duplicates_on_another_side(tables: Tables, dataset_s
         for columns in COMPARED["architecture_dataset"]:
             frames = [texts_to_compare(tables[name], columns) for name in (split, other_split)]
             assert near_duplicate_pairs(*frames, "compared", dataset_settings).is_empty()
+
+
+def test_a_question_is_in_the_split_of_its_unit(
+    facts: pl.DataFrame, files: pl.DataFrame, examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
+) -> None:
+    units = _units(files)
+    splits = dict.fromkeys(units["unit_id"], "test")
+    tables = architecture_tables(
+        facts, units, files, REDACTIONS.empty(), [], examples, dataset_settings, unit_splits=splits
+    )
+    assert {"interface", "owner"} <= set(tables["test"]["kind"])
+    assert set(tables["train"]["kind"]) <= {"violation"}
 
 
 def test_a_place_is_listed_and_shares_words_with_what_is_asked_about(rows: pl.DataFrame) -> None:
@@ -375,12 +387,13 @@ def test_the_assets_read_and_give_the_declared_tables(
     from cortex_pipelines.extraction.assets import architecture_facts as facts_asset
     from cortex_pipelines.rowcache import RowCache
 
-    folders = {name: tmp_path / name for name in ("files", "units", "facts", "out")}
+    folders = {name: tmp_path / name for name in ("files", "units", "facts", "splits", "out")}
     for folder in folders.values():
         folder.mkdir()
     files.write_parquet(folders["files"] / "files.parquet")
     REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
     CODE_UNITS.empty().write_parquet(folders["units"] / "units.parquet")
+    UNIT_SPLITS.empty().write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
     fact_tables = facts_asset(
         folders["files"],
         folders["units"],
@@ -395,6 +408,7 @@ def test_the_assets_read_and_give_the_declared_tables(
         architecture_facts=folders["facts"],
         annotated_units=folders["units"],
         repository_files=folders["files"],
+        unit_splits=folders["splits"],
         architecture_examples=examples,
         datasets=dataset_settings,
         root=tmp_path,

@@ -58,7 +58,13 @@ def architecture_tables(
     examples: ArchitectureExampleSettings,
     settings: DatasetSettings,
     cache: RowCache | None = None,
+    unit_splits: Mapping[str, str] | None = None,
 ) -> dict[str, pl.DataFrame]:
+    """Tables of the architecture data set.
+
+    ``unit_splits``: split of each unit, which questions about it share with all other tasks; facts about a file are
+    split by its path.
+    """
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
     unit_rows = units.sort("source", "path", "start_byte", "unit_id").to_dicts()
     words = ProjectWords(text.encode() for text in files["text"])
@@ -75,7 +81,7 @@ def architecture_tables(
         *violation_examples(imports, rules, rule_splits, examples, settings.seed),
     ]
     line_starts: dict[tuple[str, str], list[int]] = {}
-    rows = [_candidate(row, files_by_key, split_of, line_starts) for row in example_rows]
+    rows = [_candidate(row, files_by_key, split_of, line_starts, unit_splits or {}) for row in example_rows]
     candidates = _with_exclusions(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
     is_usable = pl.col("not_made").is_null()
@@ -111,12 +117,14 @@ def _candidate(
     files_by_key: Mapping[tuple[str, str], Row],
     split_of: Callable[[tuple[str, str]], str],
     line_starts: dict[tuple[str, str], list[int]],
+    unit_splits: Mapping[str, str],
 ) -> Row:
     fact = example["fact"]
     file_key = fact["source"], fact["path"]
     file = files_by_key[file_key]
-    split = split_of(file_key)
-    reason = "path of its file, by hash"
+    own_split = unit_splits.get(fact["fact_id"])
+    split = own_split or split_of(file_key)
+    reason = "with its unit" if own_split else "path of its file, by hash"
     if example["rule"] is not None:
         reason += ", where its rule is too"
     if file_key not in line_starts:  # in bytes, with the end of the last line
