@@ -18,7 +18,6 @@ from cortex_pipelines.datasets.assemble.build import completion_tables, naming_t
 from cortex_pipelines.datasets.assemble.selection import RowRules, require_no_leakage, select_rows
 from cortex_pipelines.datasets.assets import completion_dataset, naming_dataset, refactoring_dataset, unit_splits
 from cortex_pipelines.datasets.decontamination import fingerprints_of
-from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, texts_to_compare
 from cortex_pipelines.datasets.mix import distance
@@ -167,9 +166,8 @@ def test_every_table_keeps_its_contract_and_shares_no_near_duplicates(data: Simp
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
     rows = {split: tables["completion_dataset"][split] for split in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
-    join = IncrementalSimilarityJoin(None, settings)
     with pytest.raises(DatasetError, match=r"\d rows of train have a near-duplicate"):
-        require_no_leakage(rows, "completion_dataset", (("completion",),), join)
+        require_no_leakage(rows, "completion_dataset", (("completion",),), settings)
 
 
 def test_a_unit_and_its_mutants_are_on_one_side(data: SimpleNamespace) -> None:
@@ -224,7 +222,7 @@ def _candidates(split: str, sizes: dict[tuple[str, str], int]) -> pl.DataFrame:
 
 def _select(rows: pl.DataFrame, settings: DatasetSettings, rules: RowRules, **update: Any) -> dict[str, pl.DataFrame]:
     changed = settings.model_copy(update={"max_by_kind": {}} | update)
-    return select_rows(rows, "any", (), changed, IncrementalSimilarityJoin(None, changed), rules).rows
+    return select_rows(rows, "any", (), changed, rules).rows
 
 
 def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettings) -> None:

@@ -20,7 +20,6 @@ from cortex_pipelines.datasets.assemble.selection import (
     select_rows,
     with_ids,
 )
-from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
@@ -162,9 +161,8 @@ def finish_tables(
         pl.when(is_redacted).then(pl.lit(REDACTED)).otherwise("not_made").alias("not_made"),
     )
     usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
-    join = IncrementalSimilarityJoin(cache, settings)
-    selected = select_rows(usable, name, texts, settings, join, rules)
-    require_no_leakage(selected.rows, name, texts, join)
+    selected = select_rows(usable, name, texts, settings, rules, cache)
+    require_no_leakage(selected.rows, name, texts, settings)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
     left_out = [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))]
     if units is not None:

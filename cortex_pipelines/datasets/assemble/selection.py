@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from cortex_pipelines.datasets.decontamination import fingerprints_of, matches
-from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import all_shingles
-from cortex_pipelines.datasets.dedup.similarity_join import compared_columns
+from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs, tokenised_texts
 from cortex_pipelines.datasets.mix import FEWEST_HELD_OUT, most_variants, sample, target_mix
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
@@ -64,8 +64,8 @@ def select_rows(
     name: str,
     texts: Texts,
     settings: DatasetSettings,
-    join: IncrementalSimilarityJoin,
     rules: RowRules = RowRules(),
+    cache: RowCache | None = None,
 ) -> RowSelection:
     """Select the rows of a data set.
 
@@ -75,6 +75,7 @@ def select_rows(
     first = pl.col("example_id").is_first_distinct()
     left_out = [_left_out(candidates.filter(~first), "repeated")]
     rows = candidates.filter(first)
+    rows = rows.with_columns(tokenised_texts(rows, name, columns, cache).alias(_joined(columns)) for columns in texts)
     originals = rows.filter(~is_variant())
     kind_caps = settings.max_by_kind.get(name, {})
     of_train = _cap_by_kind(originals.filter(pl.col("split") == "train"), kind_caps, "train", settings)
@@ -87,8 +88,8 @@ def select_rows(
         others = [frame for other, frame in selected.items() if other != split]
         distinct = of_split
         for columns in texts if others and not of_split.is_empty() else ():
-            compared, compared_others = (_texts_to_compare(frames, name, columns) for frames in ([distinct], others))
-            duplicates = join.between(compared, compared_others, columns, step)
+            held_out = pl.concat([frame.select("example_id", _joined(columns)) for frame in others])
+            duplicates = near_duplicate_pairs(distinct, held_out, _joined(columns), settings, tokenised=True)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         left_out.append(_left_out(_without(of_split, distinct), "near_duplicate_elsewhere"))
         usable = distinct.filter(~_shows_held_out(distinct, others, rules, settings)) if split == "train" else distinct
@@ -105,7 +106,7 @@ def select_rows(
     most = most_variants(selected["train"], rules.taught_languages, settings)
     variants = select("train", rows.filter(is_variant() & (pl.col("split") == "train")), most, "variants")
     selected["train"] = pl.concat([selected["train"], variants])
-    return RowSelection(selected, pl.concat(left_out))
+    return RowSelection(selected, pl.concat(left_out, how="diagonal"))
 
 
 def _left_out(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
@@ -132,29 +133,28 @@ def _shows_held_out(
     return pl.Series("shows_held_out", [index in indices for index in range(rows.height)], dtype=pl.Boolean)
 
 
-def require_no_leakage(
-    rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, join: IncrementalSimilarityJoin
-) -> None:
+def _joined(columns: tuple[str, ...]) -> str:
+    return "+".join(columns)
+
+
+def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings) -> None:
     """Check that no near-duplicates cross the splits of a finished data set.
 
-    Independent of the selection, with a cache of its own.
     Raises DatasetError: a near-duplicate crosses the splits.
     """
-    for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
-        for columns in texts:
-            split_texts = _texts_to_compare([rows[split]], name, columns)
-            other_texts = _texts_to_compare([rows[other_split] for other_split in other_splits], name, columns)
-            leaks = join.between(split_texts, other_texts, columns, f"{split} checked")
+    for columns in texts:
+        streams = {
+            split: frame.select("example_id", tokenised_texts(frame, name, columns)) for split, frame in rows.items()
+        }
+        for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
+            others = pl.concat([streams[other_split] for other_split in other_splits])
+            leaks = near_duplicate_pairs(streams[split], others, "stream", settings, tokenised=True)
             if leaks.height:
                 raise DatasetError(
                     f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "
                     f"split by {' and '.join(columns)}, for example {leaks['example_id'][0]} and "
                     f"{leaks['other_example_id'][0]}; this must not happen, please report it"
                 )
-
-
-def _texts_to_compare(frames: Sequence[pl.DataFrame], name: str, columns: tuple[str, ...]) -> pl.DataFrame:
-    return pl.concat([frame.select(compared_columns(frame, name, columns)) for frame in frames])
 
 
 def _cap_by_kind(rows: pl.DataFrame, bounds: Mapping[str, int], split: str, settings: DatasetSettings) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles, jaccard
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.rowcache import RowCache, unit_rows
 
 COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
     "completion_dataset": (("completion",), ("prompt", "completion")),
@@ -34,32 +35,22 @@ _SHINGLES_AT_ONCE = 1 << 20
 
 
 def near_duplicate_pairs(
-    train: pl.DataFrame, other: pl.DataFrame, text: str, settings: DatasetSettings
+    train: pl.DataFrame, other: pl.DataFrame, text: str, settings: DatasetSettings, tokenised: bool = False
 ) -> pl.DataFrame:
     """Near-duplicate pairs across two splits; empty if the split is clean.
 
     Returns columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted. ``train``: one
     split, with ``language`` for code; guessed if the column is missing. ``text``: column to compare: ``completion``
-    of code, ``prompt`` of names.
+    of code, ``prompt`` of names. ``tokenised``: it holds token streams already.
     """
-    train_sets, other_sets = (shingles_of(frame, text, settings) for frame in (train, other))
-    return similar_pairs(train["example_id"].to_list(), train_sets, other["example_id"].to_list(), other_sets, settings)
-
-
-def similar_pairs(
-    left_ids: Sequence[str],
-    left_sets: ShingleSets,
-    right_ids: Sequence[str],
-    right_sets: ShingleSets,
-    settings: DatasetSettings,
-) -> pl.DataFrame:
-    """Near-duplicate pairs of texts with known shingles."""
+    train_sets, other_sets = (_shingles(frame, text, settings, tokenised) for frame in (train, other))
+    train_ids, other_ids = train["example_id"].to_list(), other["example_id"].to_list()
     threshold = settings.near_duplicate_threshold
     rows = []
-    for left_row, right_row in _candidates(left_sets, right_sets, threshold):
-        similarity = jaccard(left_sets[left_row], right_sets[right_row])
+    for left, right in _candidates(train_sets, other_sets, threshold):
+        similarity = jaccard(train_sets[left], other_sets[right])
         if similarity >= threshold:
-            rows.append((left_ids[left_row], right_ids[right_row], similarity))
+            rows.append((train_ids[left], other_ids[right], similarity))
     return pl.DataFrame(sorted(rows), schema=NEAR_DUPLICATE_PAIRS, orient="row")
 
 
@@ -69,17 +60,26 @@ def texts_to_compare(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFr
     return frame.select("example_id", text, *_language_of(frame))
 
 
-def compared_columns(frame: pl.DataFrame, name: str, columns: tuple[str, ...]) -> list[pl.Expr]:
-    """Columns of a data set's rows for the comparison: id, texts, and their language."""
+def tokenised_texts(
+    frame: pl.DataFrame, name: str, columns: tuple[str, ...], cache: RowCache | None = None
+) -> pl.Series:
+    """Token streams of the texts that a data set's rows are compared by; prose has no language."""
+    rows = texts_to_compare(frame, columns)
     if (name, columns) in _PROSE:
-        return [pl.col("example_id", *columns), pl.lit(None, dtype=pl.String).alias("language")]
-    return [pl.col("example_id", *columns), *_language_of(frame)]
+        rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(_LANGUAGE))
+    inputs = rows.rename({"example_id": "unit_id"})
+    fact = f"tokens/{'+'.join(columns)}"
+    return unit_rows(cache, fact, inputs, lambda rows: _streams(rows, "compared").to_frame())["stream"]
 
 
-def shingles_of(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> ShingleSets:
-    texts = frame[text].to_list()
-    languages = frame["language"].to_list() if _LANGUAGE in frame.columns else languages_of(texts)
-    return all_shingles(token_streams(texts, languages), settings.shingle_tokens)
+def _streams(rows: pl.DataFrame, text: str) -> pl.Series:
+    texts = rows[text].to_list()
+    languages = rows[_LANGUAGE].to_list() if _LANGUAGE in rows.columns else languages_of(texts)
+    return pl.Series("stream", token_streams(texts, languages), dtype=pl.String)
+
+
+def _shingles(frame: pl.DataFrame, text: str, settings: DatasetSettings, tokenised: bool) -> ShingleSets:
+    return all_shingles((frame[text] if tokenised else _streams(frame, text)).to_list(), settings.shingle_tokens)
 
 
 def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
@@ -102,7 +102,7 @@ def _candidates(left_sets: ShingleSets, right_sets: ShingleSets, threshold: floa
     for batch in left_sets.batches(_SHINGLES_AT_ONCE):
         positions = lookup.find(batch.hashes)
         shared_counts = np.add.reduceat(positions >= 0, batch.borders[:-1], dtype=np.int64)
-        prefixes = prefix_lengths(batch.sizes, threshold)
+        prefixes = _prefix_lengths(batch.sizes, threshold)
         lacking = batch.sizes - shared_counts
         for row in np.flatnonzero(lacking < prefixes).tolist():
             row_positions = positions[batch.borders[row] : batch.borders[row + 1]]
@@ -118,7 +118,7 @@ def _index(
     owner = np.repeat(np.arange(len(sets)), sets.sizes)
     order = np.lexsort((positions, counts[positions], owner))
     rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)
-    prefix_entries = order[rank < np.repeat(prefix_lengths(sets.sizes, threshold), sets.sizes)]
+    prefix_entries = order[rank < np.repeat(_prefix_lengths(sets.sizes, threshold), sets.sizes)]
     by_position = prefix_entries[np.argsort(positions[prefix_entries], kind="stable")]
     starts = np.searchsorted(positions[by_position], np.arange(len(counts) + 1))
     return starts, owner[by_position]
@@ -129,7 +129,7 @@ def _rarest(positions: NDArray[np.int64], counts: NDArray[np.int64], length: int
     return positions[np.argsort(counts[positions], kind="stable")[:length]]
 
 
-def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+def _prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
     """Prefix length of each set such that near-duplicates always share a prefix shingle."""
     # The small margin keeps a pair whose product t n is whole but for rounding.
     shared: NDArray[np.int64] = np.ceil(threshold * sizes - 1e-9).astype(np.int64)
