@@ -17,7 +17,7 @@ SBOM_OPTIONS ?=
 STEPS ?= 50
 # the project whose adapter `make demo` trains, and what it makes of all projects
 PROJECT ?= flask
-DATA := repository_files repository_commits compliance code_units refactoring_pairs architecture_facts \
+DATA := repository_files repository_commits line_times compliance code_units refactoring_pairs architecture_facts \
 	code_graph annotated_units search_documents code_embeddings augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset \
 	documentation_dataset tests_dataset general_code

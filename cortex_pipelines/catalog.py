@@ -24,7 +24,7 @@ from cortex_pipelines.extraction.assets import architecture_facts, code_units, r
 from cortex_pipelines.feedback.assets import interactions
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import FeedbackSource
-from cortex_pipelines.ingestion.assets import repository_commits, repository_files
+from cortex_pipelines.ingestion.assets import line_times, repository_commits, repository_files
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
 from cortex_pipelines.monitoring.assets import drift_report, router_drift_report, worker_anomalies
@@ -102,7 +102,7 @@ PINS = (
 )
 
 ASSETS = (
-    *(repository_files, repository_commits, compliance, coordination_events, coordination_tables),
+    *(repository_files, repository_commits, line_times, compliance, coordination_events, coordination_tables),
     *(code_units, refactoring_pairs, architecture_facts, code_graph, annotated_units, augmented_units),
     *(search_documents, code_embeddings, unit_splits),
     *(completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset, documentation_dataset),

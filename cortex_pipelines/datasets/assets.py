@@ -50,7 +50,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 def unit_splits(
     annotated_units: Path,
     repository_files: Path,
-    repository_commits: Path,
+    line_times: Path,
     datasets: DatasetSettings,
     root: Path,
     cache: RowCache,
@@ -59,7 +59,7 @@ def unit_splits(
     splits = split_units(
         ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
-        LINE_TIMES.read(repository_commits),
+        LINE_TIMES.read(line_times),
         load_fingerprints(root, datasets),
         datasets,
         cache,

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.ingestion.files import build, commits
+from cortex_pipelines.ingestion.files import line_times as times
 from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -32,9 +33,17 @@ def repository_files(
     return build.repository_files(project_source, project, ingestion, privacy, root, cache)
 
 
-@versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS, LINE_TIMES))
+@versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS))
 def repository_commits(
     project_source: ProjectSource, privacy: PrivacySettings, project: str, root: Path, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    """History of a project's git sources, without names or addresses of its authors; when each line was written."""
+    """History of a project's git sources, without names or addresses of its authors."""
     return commits.repository_commits(project_source, project, root, privacy, cache)
+
+
+@versioned_asset(tables=(LINE_TIMES,))
+def line_times(
+    project_source: ProjectSource, privacy: PrivacySettings, project: str, root: Path, cache: RowCache
+) -> dict[str, pl.DataFrame]:
+    """When each line of a project's git sources was written."""
+    return {LINE_TIMES.name: times.line_times(project_source, project, root, privacy, cache)}

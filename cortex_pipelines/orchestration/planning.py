@@ -135,7 +135,7 @@ def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
     for name in project.partitions if only is None else (only,):
         yield from missing_control(project, name)
         pairs: Any = project.effective.section("pairs", name)
-        history = project.output("repository_commits", name) / "repository_commits.parquet"
+        history = project.output("repository_commits", name) / "commits.parquet"
         if pairs.max_commits is not None and history.exists():
             commits = int(pl.scan_parquet(history).select(pl.len()).collect().item())
             if commits > pairs.max_commits:

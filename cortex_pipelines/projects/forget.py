@@ -34,7 +34,7 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 if TYPE_CHECKING:
     import dagster as dg
 
-SOURCE_READERS = ("repository_files", "repository_commits")
+SOURCE_READERS = ("repository_files", "repository_commits", "line_times")
 """Assets that read sources; everything that contains source data depends on them."""
 
 INTERACTIONS = "interactions"

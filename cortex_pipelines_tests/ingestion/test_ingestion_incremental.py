@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.ingestion.files import build, commits
+from cortex_pipelines.ingestion.files import build, commits, line_times
 from cortex_pipelines.rowcache import RowCache
 
 GIT = {"git": "repository", "ref": "main"}
@@ -98,7 +98,8 @@ def test_only_new_commits_are_read_again(tmp_path: Path, repository: Any, take: 
     cache = RowCache(tmp_path / "rows", "1")
 
     def read(rows: RowCache) -> dict[str, pl.DataFrame]:
-        return commits.repository_commits(take(GIT), "demo", tmp_path, privacy, rows)
+        tables = commits.repository_commits(take(GIT), "demo", tmp_path, privacy, rows)
+        return tables | {"line_times": line_times.line_times(take(GIT), "demo", tmp_path, privacy, rows)}
 
     first = repository.commit({"a.py": "1"}, "Begin, says ann.other@kestrel-systems.io")
     read(cache)

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.ingestion.files import line_times
-from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.rowcache import RowCache
 
@@ -37,7 +36,7 @@ def days(tmp_path: Path, take: Any, privacy: Any) -> Callable[..., Days]:
 
     def read(settings: Any = privacy, cache: RowCache | None = None) -> Days:
         cache = cache or RowCache(tmp_path / "rows", "1")
-        return by_line(repository_commits(take(GIT), "demo", tmp_path, settings, cache)["line_times"])
+        return by_line(line_times.line_times(take(GIT), "demo", tmp_path, settings, cache))
 
     return read
 

@@ -76,7 +76,7 @@ def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: P
         (folder / "metrics.json").write_text(json.dumps(figures))
     commits = tmp_path / "data" / "repository_commits" / "shop"
     commits.mkdir(parents=True)
-    pl.DataFrame({"commit": ["1", "2", "3"]}).write_parquet(commits / "repository_commits.parquet")
+    pl.DataFrame({"commit": ["1", "2", "3"]}).write_parquet(commits / "commits.parquet")
     history, rows, tokens = data_left_out(project)
     assert "the newest 2 of 3 commits; projects.shop.pairs.max_commits: null" in history
     assert "1,234 rows are left out of naming_dataset" in rows

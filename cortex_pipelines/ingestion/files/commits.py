@@ -6,9 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.files.line_times import line_times
 from cortex_pipelines.ingestion.git.history import (
     commit_time,
     commits_without_parents,
@@ -16,8 +14,8 @@ from cortex_pipelines.ingestion.git.history import (
     look_up_commits,
     pseudonyms,
 )
-from cortex_pipelines.ingestion.git.repository import open_revision
-from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
+from cortex_pipelines.ingestion.git.repository import git_mirrors
+from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.redactions import (
     REDACTION,
     drop_forgotten_commits,
@@ -43,7 +41,7 @@ _SCHEMA = pl.Schema(_COLUMNS | {"cache_key": pl.String(), "redactions": REDACTIO
 def repository_commits(
     source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    """Frames ``commits``, ``redactions`` (of messages) and ``line_times``; sources without history give no rows."""
+    """Frames ``commits`` and ``redactions`` (of messages); sources without history give no rows."""
     key = project_key(project, privacy)
     return without_private_errors(lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key)
 
@@ -51,11 +49,7 @@ def repository_commits(
 def _read(
     source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    mirrors = {
-        entry.label: (open_revision(entry, pin, root, root / CACHE), pin["revision"])
-        for entry, pin in matching_pins(source, project)
-        if isinstance(entry, GitSource)
-    }
+    mirrors = git_mirrors(source, project, root)
     listing = _listing(mirrors)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
@@ -74,7 +68,6 @@ def _read(
     return {
         "commits": REPOSITORY_COMMITS.conform(commits),
         "redactions": redaction_table(commits.with_columns(path="commit")),
-        "line_times": line_times(mirrors, project, privacy, cache),
     }
 
 

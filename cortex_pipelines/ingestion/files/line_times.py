@@ -13,10 +13,13 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import ExhaustedError
 from cortex_pipelines.ingestion.git.history import commit_time, commits_without_parents
 from cortex_pipelines.ingestion.git.line_changes import Hunk, first_parent_commits, line_changes
-from cortex_pipelines.ingestion.redactions import frame_of
+from cortex_pipelines.ingestion.git.repository import git_mirrors
+from cortex_pipelines.ingestion.project_sources import ProjectSource
+from cortex_pipelines.ingestion.redactions import frame_of, without_private_errors
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import is_forgotten, project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -50,9 +53,15 @@ Segment = tuple[int, int, int]
 
 
 def line_times(
-    mirrors: dict[str, tuple[Path, str]], project: str, privacy: PrivacySettings, cache: RowCache
+    source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
 ) -> pl.DataFrame:
-    """Table ``LINE_TIMES`` of git sources: mirror and revision by label."""
+    """Table ``LINE_TIMES`` of a project's git sources; others have no rows."""
+    key = project_key(project, privacy)
+    return without_private_errors(lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key)
+
+
+def _read(source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache) -> pl.DataFrame:
+    mirrors = git_mirrors(source, project, root)
     redactor = PathRedactor(privacy, project_key(project, privacy))
 
     def is_listed(label: str, path: str) -> bool:

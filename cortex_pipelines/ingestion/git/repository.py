@@ -14,9 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.git.command import run_git, stream
-from cortex_pipelines.ingestion.project_sources import GitSource, is_bundle, is_url, without_password
+from cortex_pipelines.ingestion.project_sources import (
+    GitSource,
+    ProjectSource,
+    is_bundle,
+    is_url,
+    matching_pins,
+    without_password,
+)
 
 _LOG = logging.getLogger(__name__)
 _FETCHED_REF = "refs/cortex/taken"
@@ -31,6 +39,15 @@ def fetch_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int
         revision = _resolve(source, root, fresh)
         run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
         return revision, count_commits(fresh, revision)
+
+
+def git_mirrors(source: ProjectSource, project: str, root: Path) -> dict[str, tuple[Path, str]]:
+    """Mirror and pinned revision of a project's git sources, by label."""
+    return {
+        entry.label: (open_revision(entry, pin, root, root / CACHE), pin["revision"])
+        for entry, pin in matching_pins(source, project)
+        if isinstance(entry, GitSource)
+    }
 
 
 def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Path) -> Path:
