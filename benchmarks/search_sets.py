@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.api import load_parameters
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits

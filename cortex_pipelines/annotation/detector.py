@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -71,16 +70,6 @@ def detector(
 
 def evidence(label: str, node: Node) -> Evidence:
     return Evidence(node.start_byte, node.end_byte, label)
-
-
-TEST_PATH = (
-    r"(^|/)(tests?|testing|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$"
-)
-_TEST = re.compile(TEST_PATH)
-
-
-def is_test(path: str) -> bool:
-    return _TEST.search(path) is not None
 
 
 @cache

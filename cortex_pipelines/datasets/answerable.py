@@ -19,10 +19,10 @@ from typing import Any
 import polars as pl
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.augmentation.mutation.namespaces import is_bound
 from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable, split_words
 from cortex_pipelines.augmentation.snippets import parse_file, parse_unit
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.rowcache import RowCache, unit_rows
 
 REDACTED = "unanswerable_redacted"

@@ -5,9 +5,9 @@ from math import ceil, fsum, log2
 
 import polars as pl
 
-from cortex_pipelines.annotation.detector import TEST_PATH
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.settings import DatasetSettings, MixSettings
+from cortex_pipelines.extraction.test_cases import TEST_PATH
 
 Mix = Mapping[tuple[str, bool], float]
 """Share of rows by language and whether it is test code; the shares add up to 1."""

@@ -1,5 +1,7 @@
 """Which code is a test, and which of its functions and calls are test cases."""
 
+import re
+
 import polars as pl
 
 from cortex_pipelines.schemas.extraction import TEST_CASES
@@ -18,6 +20,11 @@ _FILES = {
     "rust": r"(^|/)(tests?|benches)(/|\.rs$)|_tests?\.rs$",
 }
 _NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
+TEST_PATH = (
+    r"(^|/)(tests?|testing|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$|(^|/)conftest\.py$|Tests?\.java$"
+)
+"""Pattern of the paths of test code, support of tests included."""
+_TEST = re.compile(TEST_PATH)
 # An annotation or attribute makes it a test, in whatever file it is.
 _MARKERS = {
     "java": r"@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b",
@@ -25,6 +32,11 @@ _MARKERS = {
 }
 # Markers precede the function, so its body is not searched.
 _HEAD_CHARS = 400
+
+
+def is_test(path: str) -> bool:
+    """Whether a path is that of test code, in any language."""
+    return _TEST.search(path) is not None
 
 
 def in_test_file() -> pl.Expr:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.damage import SkipReason, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.entries import blob_id
 from cortex_pipelines.ingestion.files.content import is_generated

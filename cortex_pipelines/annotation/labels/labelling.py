@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.annotation.detector import Evidence, is_test
+from cortex_pipelines.annotation.detector import Evidence
 from cortex_pipelines.annotation.evidence import FileReading, SizeMetrics, owners
 from cortex_pipelines.annotation.labels.categories import categorise
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS, first_sentence, words_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _TYPES = frozenset({"class", "struct", "interface", "trait"})

@@ -13,10 +13,10 @@ from datetime import datetime
 
 import polars as pl
 
-from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.datasets.dedup.minhash import IncrementalClustering, smallest_connected
 from cortex_pipelines.datasets.dedup.token_stream import languages_of
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.extraction.test_cases import is_test
 
 _SPLIT_COUNT = 3
 _LARGE_FILE = 0.05

@@ -5,7 +5,6 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import (
     LINE_COMMENTS,
@@ -17,6 +16,7 @@ from cortex_pipelines.datasets.unit_text import (
     in_word,
     text_hashes,
 )
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.rowcache import RowCache, unit_rows
 
 FUNCTIONS = ("function", "method")

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.annotation.detector import is_test
+from cortex_pipelines.extraction.test_cases import is_test
 from cortex_pipelines.retrieval.graph.build import CONSTRUCTORS, GraphNode
 from cortex_pipelines.retrieval.graph.names import FUNCTIONS, TYPES
 

@@ -44,7 +44,7 @@ class RequestField:
         return f"leave {self.name} out, or send {values}"
 
 
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tomllib.loads((Path(__file__).parent / "openai_fields.toml").read_text(encoding="utf-8"))
 FIELDS: Final[dict[str, tuple[RequestField, ...]]] = {
     table: tuple(RequestField(name, kind, note, tuple(neutral)) for name, (kind, note, *neutral) in rows.items())
     for table, rows in _TABLES.items()
