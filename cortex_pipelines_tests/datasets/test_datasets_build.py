@@ -273,6 +273,16 @@ def test_a_row_that_shows_a_held_out_answer_leaves_train(settings: DatasetSettin
     assert [selected[split].height for split in SPLITS] == [1, 3, 3]
 
 
+def test_rows_are_compared_by_tokens_and_stay_as_they_are(settings: DatasetSettings) -> None:
+    rows = pl.concat([_candidates(split, {("python", "a.py"): 3}) for split in SPLITS])
+    texts = pl.col("example_id") + " = 'a text'  # a comment\n"
+    rows = rows.with_columns(texts.alias("prompt"), ("answer = " + texts).alias("completion"))
+    selected = select_rows(rows, "any", (("completion",), ("prompt",)), settings).rows
+    for split in SPLITS:
+        assert selected[split].height == 3
+        assert selected[split]["prompt"].to_list() == [f"{split}{n} = 'a text'  # a comment\n" for n in range(3)]
+
+
 def test_refactoring_rows_say_what_is_wrong_and_are_of_trainable_code(tables: dict[str, Tables]) -> None:
     rows = pl.concat([tables["refactoring_dataset"][split] for split in SPLITS])
     by_origin = {row["origin"]: row for row in rows.iter_rows(named=True)}

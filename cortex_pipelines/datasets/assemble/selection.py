@@ -75,7 +75,7 @@ def select_rows(
     first = pl.col("example_id").is_first_distinct()
     left_out = [_left_out(candidates.filter(~first), "repeated")]
     rows = candidates.filter(first)
-    rows = rows.with_columns(tokenised_texts(rows, name, columns, cache).alias(_joined(columns)) for columns in texts)
+    rows = rows.with_columns(tokenised_texts(rows, name, columns, cache).alias(_stream(columns)) for columns in texts)
     originals = rows.filter(~is_variant())
     kind_caps = settings.max_by_kind.get(name, {})
     of_train = _cap_by_kind(originals.filter(pl.col("split") == "train"), kind_caps, "train", settings)
@@ -88,8 +88,8 @@ def select_rows(
         others = [frame for other, frame in selected.items() if other != split]
         distinct = of_split
         for columns in texts if others and not of_split.is_empty() else ():
-            held_out = pl.concat([frame.select("example_id", _joined(columns)) for frame in others])
-            duplicates = near_duplicate_pairs(distinct, held_out, _joined(columns), settings, tokenised=True)
+            held_out = pl.concat([frame.select("example_id", _stream(columns)) for frame in others])
+            duplicates = near_duplicate_pairs(distinct, held_out, _stream(columns), settings, tokenised=True)
             distinct = distinct.join(duplicates, on="example_id", how="anti", maintain_order="left")
         left_out.append(_left_out(_without(of_split, distinct), "near_duplicate_elsewhere"))
         usable = distinct.filter(~_shows_held_out(distinct, others, rules, settings)) if split == "train" else distinct
@@ -133,8 +133,9 @@ def _shows_held_out(
     return pl.Series("shows_held_out", [index in indices for index in range(rows.height)], dtype=pl.Boolean)
 
 
-def _joined(columns: tuple[str, ...]) -> str:
-    return "+".join(columns)
+def _stream(columns: tuple[str, ...]) -> str:
+    """Name of the column with the token streams of these columns."""
+    return f"stream of {'+'.join(columns)}"
 
 
 def require_no_leakage(rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings) -> None:
