@@ -74,7 +74,8 @@ class DatasetSettings(Settings):
     validation; those without history are the oldest, in the order of their hashes. ``unit``: units by hash. The
     others keep all units of a file, a folder or a source together."""
     validation_share: HeldOutShare
-    """Share of the units in validation, 0 to 0.5, in each language and of product and test code alike."""
+    """Share of the units in validation, 0 to 0.5, in each language and of product and test code alike. With less
+    than 60 functions to judge by, validation and test take up to a quarter each."""
     test_share: HeldOutShare
     """Share of the units in test, 0 to 0.5."""
     max_train: PositiveInt | None
@@ -128,8 +129,8 @@ class DatasetSettings(Settings):
     max_suffix_bytes: NonNegativeInt
     """Maximum size of the code after a gap, in UTF-8 bytes; cut at a line end."""
     fim_share: Share
-    """Share of the units that also give a fill-in-the-middle example, 0 to 1 (commonly about
-    half)."""
+    """Share of train's units that also give a fill-in-the-middle example, 0 to 1 (commonly about half);
+    those of validation and test all give one."""
     context_signatures: NonNegativeInt
     """Maximum number of sibling signatures, and as many signatures of called definitions, in the
     prompt of a gap."""

@@ -125,13 +125,12 @@ def test_a_body_of_one_statement_has_no_gap(settings: DatasetSettings) -> None:
     assert statement_span([], settings) is None
 
 
-def test_shares_of_units_are_drawn(settings: DatasetSettings) -> None:
-    units = pl.DataFrame({"unit_id": [f"u{n}" for n in range(2000)]})
-    half = settings.model_copy(update={"fim_share": 0.5})
-    assert abs(draw_for_infilling(units, half).height / 2000 - 0.5) < 0.05
-    assert draw_for_infilling(units, settings.model_copy(update={"fim_share": 0.0})).is_empty()
-    everything = settings.model_copy(update={"fim_share": 1.0})
-    assert draw_for_infilling(units, everything).height == 2000
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_train_is_drawn_and_all_that_is_held_out(settings: DatasetSettings, share: float) -> None:
+    units = pl.DataFrame({"unit_id": [f"u{n}" for n in range(3000)], "split": ["train"] * 2000 + ["test"] * 1000})
+    drawn = draw_for_infilling(units, settings.model_copy(update={"fim_share": share}))
+    assert abs(drawn.filter(split="train").height / 2000 - share) < 0.05
+    assert drawn.filter(split="test").height == 1000
 
 
 def test_a_statement_is_cut_behind_its_keyword(laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings) -> None:

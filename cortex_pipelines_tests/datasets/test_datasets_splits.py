@@ -120,7 +120,7 @@ def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> No
 
 
 def test_what_was_written_last_is_tested_on_but_no_large_file_wholly(settings: DatasetSettings) -> None:
-    units = _units([f"{number}.py" for number in range(80)] + ["large.py"] * 20)
+    units = _units([f"{number}.py" for number in range(380)] + ["large.py"] * 95)
     by_time = settings.model_copy(update={"split_by": "time"})
     written = {
         unit: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
@@ -129,11 +129,11 @@ def test_what_was_written_last_is_tested_on_but_no_large_file_wholly(settings: D
     splits = assign_splits(units, units["unit_id"].to_list(), by_time, written)
     small = splits.filter(pl.col("path") != "large.py").with_columns(day=pl.col("unit_id").str.slice(1).cast(pl.Int64))
     last = {split: small.filter(pl.col("split") == split)["day"].max() for split in ("validation", "train")}
-    assert 80 > last["validation"] > last["train"] > 10
-    assert small.filter(pl.col("day") == 79)["split_reason"][0].endswith("validation by time")
+    assert 380 > last["validation"] > last["train"] > 10
+    assert small.filter(pl.col("day") == 379)["split_reason"][0].endswith("validation by time")
     assert small.filter(pl.col("day") < 10)["split"].unique().to_list() == ["train"]
     large = splits.filter(pl.col("path") == "large.py").sort("unit_id")["split"].to_list()
-    assert large == ["train"] * 10 + ["test"] * 10
+    assert large == ["train"] * 48 + ["test"] * 47
 
 
 def test_what_is_in_no_file_gets_its_share(settings: DatasetSettings) -> None:

@@ -21,6 +21,8 @@ from cortex_pipelines.extraction.test_cases import is_test
 _SPLIT_COUNT = 3
 _LARGE_FILE = 0.05
 """Share of the product's units from which a file must be in train with some of them."""
+_FEWEST_HELD_OUT, _MOST_OF_FEW = 60, 0.25
+"""A small project holds out a larger share, up to a quarter, to have so many functions to judge by."""
 _NESTING = ("function", "method", "class", "struct", "trait", "interface", "enum")
 
 
@@ -128,7 +130,9 @@ def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> di
     for group in sorted(groups, key=lambda group: _order(group, settings)):
         strata[group.stratum].append(group)
     splits: dict[str, str] = {}
+    functions = sum(group.candidates for group in groups)
     for split, share in (("test", settings.test_share), ("validation", settings.validation_share)):
+        share = max(share, min(_MOST_OF_FEW, _FEWEST_HELD_OUT / functions))
         # train, and validation after test, need a candidate too
         most = len([group for group in with_candidates if group.name not in splits]) - (2 if split == "test" else 1)
         missing = 0.0

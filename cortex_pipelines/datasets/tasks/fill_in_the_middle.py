@@ -44,9 +44,10 @@ _GapRow = tuple[str | None, str | None, str | None, str]
 
 
 def draw_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    """Units that also give a gap: of train a share by hash, of the others all, since there are few to judge by."""
     bound = int(settings.fim_share * 2**64)
-    is_drawn = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
-    return units.filter(pl.Series(is_drawn, dtype=pl.Boolean))
+    is_drawn = pl.Series([draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]], dtype=pl.Boolean)
+    return units.filter(is_drawn | (pl.col("split") != "train"))
 
 
 def infilling_candidates(
