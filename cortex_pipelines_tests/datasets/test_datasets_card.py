@@ -1,5 +1,6 @@
 """The card is made from the data and is the same each time; trainers find what they expect."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from cortex_pipelines.datasets.tasks.naming import conventions, style_of, train_
 from cortex_pipelines.schemas.augmentation import RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.ingestion import REDACTIONS
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -215,3 +217,30 @@ def test_the_card_counts_what_annotations_say(tmp_path: Path, example_project: A
     ]
     assert len(means) == 2
     assert means[0] > means[1]
+
+
+def test_the_card_of_a_project_says_what_it_teaches_and_what_is_wrong(
+    tmp_path: Path, tables: Tables, settings: DatasetSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_text("projects: {shop: {sources: [{directory: shop}]}, empty: {sources: [{directory: e}]}}")
+    folder = tmp_path / "data" / "completion_dataset" / "shop"
+    folder.mkdir(parents=True)
+    in_tests = tables["train"].with_columns(pl.lit("tests/test_shop.py").alias("path"))
+    for name, frame in (tables | {"train": in_tests}).items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    monkeypatch.chdir(tmp_path)
+    rows = {row["split"]: row for row in json.loads(cortex("card", "shop", "--json").stdout)}
+    for split in SPLITS:
+        assert rows[split]["task"] == "completion"
+        assert rows[split]["rows"] == tables[split].height
+        assert sum(rows[split]["languages"].values()) == pytest.approx(1, abs=0.01)
+    assert (rows["train"]["tests"], rows["test"]["tests"]) == (1.0, 0.0)
+    assert rows["train"]["warnings"] == ["100% of it is test code"]
+    assert rows["test"]["distance"] == 1.0
+    assert f"{tables['test'].height} rows are few to judge by" in rows["test"]["warnings"][0]
+    assert "other languages or tests than train: a distance of 1.00 bits" in rows["test"]["warnings"]
+    text = cortex("card", "shop").stdout
+    assert text.startswith(f"From shop a model can learn to complete code ({tables['train'].height} examples, 100% of")
+    assert "completion, train: 100% of it is test code" in text
+    assert "params.yaml has no project shpo; there is: shop, empty" in cortex("card", "shpo", status=1).stderr
+    assert "empty has no data set yet; run `cortex run --project empty`" in cortex("card", "empty", status=1).stderr
