@@ -79,8 +79,7 @@ def test_a_trial_without_a_number_is_no_candidate(tmp_path: Path) -> None:
         return float("nan") if trial.number % 2 == 0 else float(x)
 
     result = json.loads(search_result(tmp_path / "m.jsonl", trials=4, objective=sometimes))
-    assert [trial["state"] for trial in result["trials"]] == ["fail", "complete"] * 2
-    assert result["best"] % 2 == 1
+    assert ([trial["state"] for trial in result["trials"]], result["best"] % 2) == (["fail", "complete"] * 2, 1)
     with pytest.raises(ValueError, match="finished with a finite value"):
         search(lambda _: float("nan"), 2, 1, 1, tmp_path / "n.jsonl", "Searching")
     assert not (tmp_path / "n.jsonl").exists()

@@ -8,21 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.timestamps import (
-    AMBIGUOUS,
-    DAY_FIRST,
-    IMPOSSIBLE,
-    NO_CLOCK,
-    NO_YEAR,
-    NO_ZONE,
-    UNKNOWN_FORM,
-    UNKNOWN_UNIT,
-    UNKNOWN_ZONE,
-    Timestamp,
-    TimestampError,
-    moment,
-    read_timestamp,
-)
+from cortex_pipelines import timestamps
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
 SECONDS = 1772359200
@@ -54,7 +40,7 @@ SECONDS = 1772359200
     ],
 )  # fmt: skip
 def test_a_full_time_stamp_is_one_moment(value: Any) -> None:
-    assert read_timestamp(value) == Timestamp(TEN)
+    assert timestamps.read_timestamp(value) == timestamps.Timestamp(TEN)
 
 
 LOCAL = ("2026-03-01T10:00:00", "2026-03-01 10:00", "2026/03/01 10:00", "20260301100000", 202603011000)
@@ -63,12 +49,12 @@ LOCAL = ("2026-03-01T10:00:00", "2026-03-01 10:00", "2026/03/01 10:00", "2026030
 @pytest.mark.parametrize(
     ("value", "assumed"),
     [
-        *((value, NO_ZONE) for value in (*LOCAL, "Sun Mar  1 10:00:00 2026", TEN.replace(tzinfo=None))),
-        ("01.03.2026 10:00 UTC", DAY_FIRST),
+        *((value, timestamps.NO_ZONE) for value in (*LOCAL, "Sun Mar  1 10:00:00 2026", TEN.replace(tzinfo=None))),
+        ("01.03.2026 10:00 UTC", timestamps.DAY_FIRST),
     ],
 )
 def test_what_is_assumed_is_said(value: Any, assumed: str) -> None:
-    assert read_timestamp(value) == Timestamp(TEN, assumed)
+    assert timestamps.read_timestamp(value) == timestamps.Timestamp(TEN, assumed)
 
 
 @pytest.mark.parametrize(
@@ -79,39 +65,45 @@ def test_what_is_assumed_is_said(value: Any, assumed: str) -> None:
     ],
 )
 def test_a_day_is_its_midnight(value: Any) -> None:
-    assert read_timestamp(value) == Timestamp(TEN.replace(hour=0), NO_CLOCK)
+    assert timestamps.read_timestamp(value) == timestamps.Timestamp(TEN.replace(hour=0), timestamps.NO_CLOCK)
 
 
 def test_fractions_and_days_of_figures() -> None:
     expected = TEN + timedelta(microseconds=123456)
     values = (1772359200.123456, "1772359200.123456", 1772359200123456, 1772359200123456789)
     for value in (*values, "2026-03-01T10:00:00.123456789Z", "2026-03-01 10:00:00,123456+00:00"):
-        assert read_timestamp(value).at == expected
-    assert moment("13/04/2026 10:00") == moment("04/13/2026 10:00") == moment("2026-04-13 10:00")
-    assert moment("04/04/2026") == moment("2026-04-04")
-    assert moment("2026-03-01+01:00") == moment("2026-02-28T23:00Z")
-    assert moment("2026-W09") == moment("2026-02-23")
+        assert timestamps.read_timestamp(value).at == expected
+    assert (
+        timestamps.moment("13/04/2026 10:00")
+        == timestamps.moment("04/13/2026 10:00")
+        == timestamps.moment("2026-04-13 10:00")
+    )
+    assert (timestamps.moment("04/04/2026"), timestamps.moment("2026-03-01+01:00")) == (
+        timestamps.moment("2026-04-04"),
+        timestamps.moment("2026-02-28T23:00Z"),
+    )
+    assert timestamps.moment("2026-W09") == timestamps.moment("2026-02-23")
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        *((value, AMBIGUOUS) for value in ("03/04/2026", "03-04-2026 10:00:00Z")),
-        *((f"2026-03-01 10:00:00 {zone}", UNKNOWN_ZONE) for zone in ("CET", "IST")),
-        *((value, NO_YEAR) for value in ("Mar  1 10:00:00", "01-Mar-26 10:00")),
-        *((value, IMPOSSIBLE) for value in ("2026-02-30", "2026-03-01T25:00Z", "2026-366", "2026-13-01")),
-        *((value, IMPOSSIBLE) for value in ("Mon, 01 Mar 2026 10:00:00 GMT", "0001-01-01T00:00:00+23:00")),
-        *((value, UNKNOWN_UNIT) for value in (0, 17, 1.5, "2026", 10**11, 10**22, "1" * 50, "9" * 90)),
-        *((value, UNKNOWN_FORM) for value in ("", "soon", "10:00", "2026-03", "yesterday 10:00")),
-        *((value, UNKNOWN_FORM) for value in (None, True, {}, [1], -1, float("nan"), "x" * 9_000)),
-        *((value, UNKNOWN_FORM) for value in ("2026-03-01-06:00:00", "1/2/3")),
+        *((value, timestamps.AMBIGUOUS) for value in ("03/04/2026", "03-04-2026 10:00:00Z")),
+        *((f"2026-03-01 10:00:00 {zone}", timestamps.UNKNOWN_ZONE) for zone in ("CET", "IST")),
+        *((value, timestamps.NO_YEAR) for value in ("Mar  1 10:00:00", "01-Mar-26 10:00")),
+        *((value, timestamps.IMPOSSIBLE) for value in ("2026-02-30", "2026-03-01T25:00Z", "2026-366", "2026-13-01")),
+        *((value, timestamps.IMPOSSIBLE) for value in ("Mon, 01 Mar 2026 10:00:00 GMT", "0001-01-01T00:00:00+23:00")),
+        *((value, timestamps.UNKNOWN_UNIT) for value in (0, 17, 1.5, "2026", 10**11, 10**22, "1" * 50, "9" * 90)),
+        *((value, timestamps.UNKNOWN_FORM) for value in ("", "soon", "10:00", "2026-03", "yesterday 10:00")),
+        *((value, timestamps.UNKNOWN_FORM) for value in (None, True, {}, [1], -1, float("nan"), "x" * 9_000)),
+        *((value, timestamps.UNKNOWN_FORM) for value in ("2026-03-01-06:00:00", "1/2/3")),
     ],
 )  # fmt: skip
 def test_what_is_not_read_has_a_reason(value: Any, reason: str) -> None:
-    with pytest.raises(TimestampError) as refused:
-        read_timestamp(value)
+    with pytest.raises(timestamps.TimestampError) as refused:
+        timestamps.read_timestamp(value)
     assert str(refused.value) == reason
-    assert moment(value) is None
+    assert timestamps.moment(value) is None
 
 
 MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2100, 1, 1), timezones=st.just(UTC), allow_imaginary=False)
@@ -120,8 +112,8 @@ MOMENTS = st.datetimes(datetime(2001, 9, 10), datetime(2100, 1, 1), timezones=st
 @given(MOMENTS, st.integers(-14 * 60, 14 * 60))
 def test_what_programs_write_is_read_back(written: datetime, minutes: int) -> None:
     local = written.astimezone(timezone(timedelta(minutes=minutes)))
-    assert read_timestamp(local.isoformat()) == Timestamp(written)
-    assert read_timestamp(local.strftime("%Y%m%dT%H%M%S.%f%z")).at == written
+    assert timestamps.read_timestamp(local.isoformat()) == timestamps.Timestamp(written)
+    assert timestamps.read_timestamp(local.strftime("%Y%m%dT%H%M%S.%f%z")).at == written
     whole_seconds = local.replace(microsecond=0)
     for text in (
         format_datetime(whole_seconds),
@@ -132,9 +124,9 @@ def test_what_programs_write_is_read_back(written: datetime, minutes: int) -> No
         round(whole_seconds.timestamp()),
         round(whole_seconds.timestamp()) * 1_000,
     ):
-        assert moment(text) == written.replace(microsecond=0)
+        assert timestamps.moment(text) == written.replace(microsecond=0)
 
 
 @given(st.text(st.sampled_from("0123456789-/:.,+TZW MarSunEPe年[]()"), max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    moment(text)
+    timestamps.moment(text)

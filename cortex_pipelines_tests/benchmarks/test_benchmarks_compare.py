@@ -53,9 +53,7 @@ def test_runs_are_compared_by_their_ratios(
     assert not worse or capsys.readouterr().out.endswith(f"got worse: speed: {worse}\n")
 
 
-def test_a_stored_run_holds_ratios_and_compares_like_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stored_run_holds_ratios_and_compares_as_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fresh, stored_run = store(tmp_path / "made", *run(2, 1, 5)), tmp_path / "kept"
     assert main(["--after", str(fresh), "--before", str(stored_run), "--store"]) == 0
     stored = json.loads((stored_run / "speed.json").read_text())

@@ -12,6 +12,7 @@ from benchmarks.retraining import History, cost, decided, hindsight, replay, row
 from benchmarks.timing import BenchmarkError
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines_tests.integration.miniproject import commit, git
+from cortex_pipelines_tests.messages import refusal
 
 DAYS = 7
 
@@ -48,8 +49,7 @@ def test_a_history_without_two_days_is_refused(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / "one.py").write_text("x = 1\n")
     commit(tmp_path, "one day")
-    with pytest.raises(BenchmarkError, match="code changed on 1 day"):
-        replay("one", tmp_path / ".git")
+    assert "code changed on 1 day" in refusal(BenchmarkError, replay, "one", tmp_path / ".git")
 
 
 def test_a_history_is_replayed_day_by_day(tmp_path: Path) -> None:
@@ -64,8 +64,7 @@ def test_a_history_is_replayed_day_by_day(tmp_path: Path) -> None:
         words = ("-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-m", timestamp)
         subprocess.run(["git", *words], cwd=tmp_path, check=True, env=os.environ | {"GIT_COMMITTER_DATE": timestamp})
     rows_by_name = replay("areas", tmp_path / ".git")
-    assert rows_by_name.bits.shape == (3, 3)
-    assert rows_by_name.blocks.tolist() == [1, 2, 3]
+    assert (rows_by_name.bits.shape, rows_by_name.blocks.tolist()) == ((3, 3), [1, 2, 3])
     assert rows_by_name.new[0].tolist() == [0, 1, 2]
     assert np.allclose(np.diff(rows_by_name.when), 1.0)
     assert (rows_by_name.sizes > 40).all()

@@ -53,9 +53,7 @@ def mutant(name: str, old: str, new: str) -> MutantUnderTest:
         ("import shop.till\nassert 0\n", "price", "* each", "/ each", ("unknown", "no test of it runs here; tests")),
     ],
 )
-def test_its_tests_tell_whether_a_change_is_noticed(
-    test: str | None, name: str, old: str, new: str, answer: tuple[str, str]
-) -> None:
+def test_tests_tell_who_sees_a_change(test: str | None, name: str, old: str, new: str, answer: tuple[str, str]) -> None:
     """Tests that fail on the original say nothing; of a file, only those are left out."""
     texts = TEXTS | ({"tests/test_till.py": test} if test else {})
     result, detail = find_killed([mutant(name, old, new)], texts, SETTINGS)[name]

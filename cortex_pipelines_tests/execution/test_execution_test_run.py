@@ -60,8 +60,7 @@ def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     target, tests = project / "toys.py", {"test_toys.py": ()}
     job = buggy("a + a", "a - a")
     answers = [test_run._run_tests(job, target, TOYS.encode(), tests, 1.0) for _ in range(3)]
-    assert [answer["result"] for answer in answers] == ["yes", "no", "yes"]
-    assert answers[0]["detail"] == "test_add fails"
+    assert ([answer["result"] for answer in answers], answers[0]["detail"]) == (["yes", "no", "yes"], "test_add fails")
     assert "do not end" in answers[2]["detail"]
     assert test_run._run_tests(job, target, b"", {}, 1.0)["result"] == "unknown"
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: {"code": 0, "words": ""})
@@ -115,8 +114,7 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
     assert recorder.first.startswith("test_a cannot be collected: ModuleNotFoundError")
     other = test_run._Tests(())
     other.pytest_runtest_logreport(Report(Crash("KeyError: 1")))
-    assert other.first == "test_a fails by KeyError"
-    assert not other.passed
+    assert (other.first, other.passed) == ("test_a fails by KeyError", False)
 
 
 @pytest.mark.usefixtures("unforked")

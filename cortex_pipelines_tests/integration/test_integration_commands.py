@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, git
+from cortex_pipelines_tests.messages import missing
 
 pytestmark = pytest.mark.slow
 
@@ -94,9 +95,7 @@ def test_a_control_is_named_once(begun: MiniProject) -> None:
         ("old", "pypi:name=1", "must be name==version"),
     ],
 )
-def test_what_cannot_be_added_leaves_everything_as_it_was(
-    begun: MiniProject, name: str, source: str, words: str
-) -> None:
+def test_what_cannot_be_added_leaves_all_as_it_was(begun: MiniProject, name: str, source: str, words: str) -> None:
     before = params(begun), begun.outputs()
     assert words in begun.cortex("add", name, source, status=1).stderr
     assert (params(begun), begun.outputs()) == before
@@ -174,15 +173,12 @@ def test_the_doctor_names_what_is_missing_and_the_remedy(begun: MiniProject, mon
     path = begun.root / "dvc.yaml"
     path.write_text(path.read_text() + "# edited\n")
     output = begun.cortex("doctor", status=1).stdout
-    assert "MISSING packages as pinned: click " in output
-    assert "(pinned 0.0.1)" in output
+    assert missing(output, "MISSING packages as pinned: click ", "(pinned 0.0.1)") == []
     assert "no-such-package" not in output
-    assert "        run `make install`" in output
-    assert "MISSING dvc.yaml: " in output
+    assert missing(output, "        run `make install`", "MISSING dvc.yaml: ") == []
     monkeypatch.setenv("PATH", str(begun.root))
     output = begun.cortex("doctor", status=1).stdout
-    assert "MISSING git: not on the PATH" in output
-    assert "install git and put it on the PATH" in output
+    assert missing(output, "MISSING git: not on the PATH", "install git and put it on the PATH") == []
 
 
 def with_programs_on_path(monkeypatch: pytest.MonkeyPatch) -> None:

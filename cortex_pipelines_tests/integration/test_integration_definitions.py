@@ -38,8 +38,7 @@ def test_every_asset_says_what_it_is(shared_begun: MiniProject) -> None:
         assert node.description
         assert node.owners == ["team:cortex"]
         assert {"dvc", "mlflow"} <= node.kinds
-        assert node.code_version == project.code_versions[asset.name]
-        assert node.is_partitioned == asset.partitioned
+        assert (node.code_version, node.is_partitioned) == (project.code_versions[asset.name], asset.partitioned)
         checks = {check.name for check in node.check_keys}
         assert {f"{table.name}_contract" for table in asset.tables} <= checks
         assert ("verdict" in checks) == (asset.registers is not None)
@@ -71,9 +70,7 @@ def test_jobs_schedules_and_sensors_are_there(shared_begun: MiniProject) -> None
     assert [sensor.name for sensor in repository.sensor_defs] == ["sync"]
 
 
-def test_the_module_that_dagster_loads_is_the_project_at_hand(
-    shared_begun: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dagster_loads_the_project_at_hand(shared_begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEX_ROOT", str(shared_begun.root))
     definitions = importlib.import_module("cortex_pipelines.definitions")
     loaded = importlib.reload(definitions).defs

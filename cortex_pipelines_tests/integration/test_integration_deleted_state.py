@@ -184,15 +184,12 @@ def test_the_registry_is_what_the_ledger_says_again(
         assert (version.tags["dvc_md5"], version.tags["stage"]) == (md5, "champion")
         assert (version.tags["semantic_version"], version.tags["verdict"]) == ("1.0.0", "promoted")
         files = Path(str(version.source).removeprefix("file://"))
-        assert (files / "MLmodel").is_file()
-        assert (files / "files" / "weights.safetensors").is_file()
+        assert ((files / "MLmodel").is_file(), (files / "files" / "weights.safetensors").is_file()) == (True, True)
     mini.cortex("lineage", f"{ROUTER}@champion")
 
 
 @pytest.mark.parametrize("tidy", [delete_model, delete_aliases])
-def test_what_a_sync_restores_is_said_where_it_is_missing(
-    mini: MiniProject, tidy: Callable[[MiniProject], None]
-) -> None:
+def test_what_a_sync_restores_is_named_where_it_lacks(mini: MiniProject, tidy: Callable[[MiniProject], None]) -> None:
     tidy(mini)
     output = mini.cortex("lineage", f"{ROUTER}@champion", status=1).output
     assert "`cortex sync` enters again" in output

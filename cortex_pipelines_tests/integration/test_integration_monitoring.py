@@ -41,7 +41,6 @@ def test_the_watch_over_the_router(finished_copy: MiniProject) -> None:
     finished_copy.cortex("promote", "task_router", "--why", "to begin with")
     (entry,) = ledger(finished_copy.root)
     trained_on = finished_copy.version("routing_dataset")
-    assert entry.inputs is not None
     assert entry.inputs["routing_dataset"] == trained_on
     finished_copy.cortex("run", "router_drift_report")
     figures, page = report(finished_copy)

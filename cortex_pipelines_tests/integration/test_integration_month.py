@@ -35,6 +35,7 @@ from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProje
 from cortex_pipelines_tests.integration.month import Clock, Team, commit_as, room
 from cortex_pipelines_tests.integration.nights import checked, materialised, nightly, step_metadata
 from cortex_pipelines_tests.integration.planted import holding
+from cortex_pipelines_tests.messages import missing
 
 pytestmark = pytest.mark.slow
 
@@ -148,8 +149,7 @@ def is_served(month: Month) -> None:
     path = trained_file(mini)
     for person, correction in CORRECTIONS.items():
         Team(month.client, [person]).corrects(path, "def ledger(total):\n    ", correction)
-    assert month.moves() == [("promote", "1.0.0")]
-    assert month.aliases() == {"champion": "1", "challenger": "1"}
+    assert (month.moves(), month.aliases()) == ([("promote", "1.0.0")], {"champion": "1", "challenger": "1"})
 
 
 def is_collected(month: Month) -> None:
@@ -165,8 +165,7 @@ def is_collected(month: Month) -> None:
     counts = {g["simulated"]: g["interactions"] for g in groups if g["by"] == "project"}
     assert counts == {False: 2, True: rows - 2}
     page = month.status_page()
-    assert "alpha people 2 2 2" in page
-    assert f"alpha simulation {rows - 2:.0f}" in page
+    assert missing(page, "alpha people 2 2 2", f"alpha simulation {rows - 2:.0f}") == []
 
 
 def corrections_of_the_month(mini: MiniProject) -> set[str]:
@@ -216,8 +215,7 @@ def drifts_and_is_trained_again(month: Month) -> None:
     (run,) = client.search_runs([experiment.experiment_id], f"tags.dvc_md5 = '{trained}'")
     assert run.data.metrics["validation/loss"] > 0
     page = month.status_page()
-    assert f"{MODEL}: train: 2 features of what is new drift" in page
-    assert "task_router: rest: 0 new" in page
+    assert missing(page, f"{MODEL}: train: 2 features of what is new drift", "task_router: rest: 0 new") == []
     assert f"1.1.0 {trained} promoted" in page
 
 
@@ -231,8 +229,7 @@ def is_tried_and_promoted(month: Month) -> None:
     last = ledger(mini.root)[-1]
     assert (last.action, last.number, last.version) == ("promote", "1.1.0", second)
     assert last.why.startswith("success: fails in 0 of ")
-    assert month.answered_by() == second
-    assert month.page_state()["number"] == "1.1.0"
+    assert (month.answered_by(), month.page_state()["number"]) == (second, "1.1.0")
     assert month.aliases() == {"champion": "2", "challenger": "2"}
     assert last.why in month.status_page()
 
@@ -257,11 +254,9 @@ def is_rolled_back(month: Month) -> None:
     last = ledger(mini.root)[-1]
     assert (last.action, last.version) == ("rollback", second)
     assert re.match(r"failure: fails in \d+ of \d+ answers, the champion 0 of ", last.why)
-    assert month.answered_by() == second
-    assert month.aliases() == {"champion": "2", "challenger": "3"}
+    assert (month.answered_by(), month.aliases()) == (second, {"champion": "2", "challenger": "3"})
     page = month.status_page()
-    assert f"{MODEL}: train: settings changed: adapters" in page
-    assert last.why in page
+    assert missing(page, f"{MODEL}: train: settings changed: adapters", last.why) == []
     mini.edit_params(lambda values: values["projects"]["alpha"].pop("adapters"))
     mini.commit("as it was")
 

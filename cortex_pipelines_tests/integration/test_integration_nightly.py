@@ -9,6 +9,7 @@ from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
 from cortex_pipelines_tests.integration.nights import checked, materialised, nightly, step_metadata
+from cortex_pipelines_tests.messages import missing
 
 pytestmark = pytest.mark.slow
 
@@ -62,8 +63,7 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(finished_copy: Min
     quiet = nightly(finished_copy)
     assert materialised(quiet) == set()
     metadata = step_metadata(quiet)
-    assert metadata["move_pins"]["pins moved"] == "none"
-    assert metadata["plan"]["stale"] == "nothing"
+    assert (metadata["move_pins"]["pins moved"], metadata["plan"]["stale"]) == ("none", "nothing")
     assert metadata["promote_task_router"]["promoted"] == "none"
 
 
@@ -97,8 +97,7 @@ def test_a_source_that_is_gone_fails_the_night_and_says_why(data_made: MiniProje
     result = nightly(data_made)
     assert not result.success
     words = failure(result)
-    assert "sources/alpha" in words
-    assert "params.yaml" in words
+    assert missing(words, "sources/alpha", "params.yaml") == []
     assert data_made.outputs() == before
 
 
@@ -111,8 +110,7 @@ def test_what_cannot_be_made_fails_the_night_and_the_rest_goes_on(begun: MiniPro
     begun.edit_params(too_few_files)
     begun.cortex("dvc-yaml")
     result = nightly(begun)
-    assert not result.success
-    assert [e.step_key for e in result.get_step_failure_events()] == ["unit_splits[beta]"]
+    assert (result.success, [e.step_key for e in result.get_step_failure_events()]) == (False, ["unit_splits[beta]"])
     fresh = {row["asset"] for row in begun.status() if row["fresh"]}
     assert {"code_units", "augmented_units", "routing_dataset", "task_router"} <= fresh
     assert "code_adapter" not in fresh
@@ -133,10 +131,8 @@ def test_the_schedules_are_in_the_configured_zone_and_off(begun: MiniProject) ->
     _, definitions = begun.open()
     for name, cron in (("nightly", "0 2 * * *"), ("weekly", "0 6 * * 6")):
         schedule = definitions.resolve_schedule_def(name)
-        assert schedule.cron_schedule == cron
-        assert schedule.execution_timezone == "Europe/Berlin"
-        assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-        assert schedule.job_name == "nightly"
+        assert (schedule.cron_schedule, schedule.execution_timezone) == (cron, "Europe/Berlin")
+        assert (schedule.default_status, schedule.job_name) == (dg.DefaultScheduleStatus.STOPPED, "nightly")
         assert (schedule.tags.items() >= WEEKLY_TAG.items()) == (name == "weekly")
 
 

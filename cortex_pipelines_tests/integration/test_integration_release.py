@@ -10,6 +10,7 @@ from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+from cortex_pipelines_tests.messages import missing
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -121,8 +122,7 @@ def test_code_that_is_not_committed_is_not_promoted(finished_copy: MiniProject) 
 def test_a_challenger_that_did_not_pass_is_not_promoted(finished_copy: MiniProject) -> None:
     before = (finished_copy.root / "releases.lock").read_bytes()
     output = finished_copy.cortex("promote", "code_adapter-alpha", status=1).stderr
-    assert "code_adapter-alpha: the gate's verdict is kept" in output
-    assert "100000 are needed" in output
+    assert missing(output, "code_adapter-alpha: the gate's verdict is kept", "100000 are needed") == []
     assert "the champion stays" in output
     assert (finished_copy.root / "releases.lock").read_bytes() == before
     assert aliases(finished_copy, "code_adapter-alpha") == {"challenger": "1"}
@@ -133,15 +133,13 @@ def test_nothing_is_promoted_before_there_is_a_verdict(begun: MiniProject) -> No
     assert "no verdict yet; run `cortex run` first" in output
     assert begun.cortex("promote").stderr == "nothing to promote\n"
     output = begun.cortex("promote", "router", status=1).stderr
-    assert "no model router; models: " in output
-    assert "code_adapter-beta" in output
+    assert missing(output, "no model router; models: ", "code_adapter-beta") == []
 
 
 def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProject) -> None:
     client = open_client(finished.root)
     (entry,) = client.search_model_versions("name = 'task_router'")
-    assert entry.tags["dvc_md5"] == finished.version("task_router")
-    assert entry.tags["verdict"] == "promoted"
+    assert (entry.tags["dvc_md5"], entry.tags["verdict"]) == (finished.version("task_router"), "promoted")
     assert entry.tags["release_md5"] == finished.version("task_router_release")
     artifacts = {file.path for file in client.list_artifacts(entry.run_id)}
     assert {"params.yaml", "sources.lock", "dvc.lock", "verdict.json"} <= artifacts
@@ -155,9 +153,7 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
     gain = f"{entry.tags['improvement']} ({entry.tags['improvement_low']} to "
     assert float(entry.tags["improvement_low"]) <= float(entry.tags["improvement"])
     (version,) = evolution(finished.open()[0], ReleasedModel("task_router", None))
-    assert version[0] == "task_router/1"
-    assert version[3].startswith(gain)
-    assert version[2:5:2] == ("–", "promoted")
+    assert (version[0], version[3].startswith(gain), version[2:5:2]) == ("task_router/1", True, ("–", "promoted"))
     locked = client.download_artifacts(entry.run_id, "dvc.lock")
     with open(locked) as file:  # noqa: PTH123 - MLflow gives a string
         assert entry.tags["dvc_md5"] in file.read()
@@ -192,8 +188,7 @@ def test_sync_makes_the_aliases_say_what_releases_lock_says(finished_copy: MiniP
 def test_lineage_walks_from_the_router_to_commits_and_logs(finished_copy: MiniProject) -> None:
     finished_copy.cortex("promote", "task_router")
     tree = json.loads(finished_copy.cortex("lineage", "task_router@champion", "--json").stdout)
-    assert tree["name"] == "task_router version 1"
-    assert tree["version"] == finished_copy.version("task_router")
+    assert (tree["name"], tree["version"]) == ("task_router version 1", finished_copy.version("task_router"))
     assert finished_copy.cortex("lineage", "task_router/1", "--json").stdout == (
         finished_copy.cortex("lineage", "task_router", "--json").stdout
     )
@@ -233,8 +228,7 @@ def test_releases_shows_verdicts_and_champions(finished_copy: MiniProject, begun
     finished_copy.cortex("promote", "task_router")
     rows = {row["model"]: row for row in json.loads(finished_copy.cortex("releases", "--json").stdout)}
     assert rows["task_router"]["champion"] == finished_copy.version("task_router")
-    assert rows["task_router"]["verdict"] == "promoted"
-    assert rows["code_adapter-beta"]["verdict"] == "kept"
+    assert (rows["task_router"]["verdict"], rows["code_adapter-beta"]["verdict"]) == ("promoted", "kept")
     assert rows["code_adapter-beta"]["champion"] is None
     assert "code_adapter-alpha: kept" in finished_copy.cortex("releases").stdout
 

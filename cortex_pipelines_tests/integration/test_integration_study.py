@@ -33,6 +33,7 @@ from cortex_pipelines.projects.parameter_file import round_trip
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
+from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -44,8 +45,7 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(finished
     lines = [line for line in result.stdout.splitlines() if line.startswith("|")]
     rows = [line.split("|")[1].strip() for line in lines]
     assert rows[:4] == rows[8:12] == ["project", "---", "alpha", "beta"]
-    assert rows[4:8] == ["bits saved per byte", "---", "alpha", "beta"]
-    assert rows[12] == "mean over projects"
+    assert (rows[4:8], rows[12]) == (["bits saved per byte", "---", "alpha", "beta"], "mean over projects")
     results = json.loads((finished_copy.root / "study.json").read_text())
     for project in results["projects"]:
         assert {"base", "adapter", "other adapter", "base, memory", "both"} <= set(project["bits"])
@@ -113,12 +113,10 @@ def test_a_study_that_was_cut_short_when_it_began_goes_on(sources: Path, monkeyp
     folder = sources / "study"
     with monkeypatch.context() as patched:
         patched.setattr(stages, "write", _fail)
-        with pytest.raises(OSError, match="out of reach"):
-            list(create_study(folder, ["first"], {}, {}))
+        assert "out of reach" in refusal(OSError, list, create_study(folder, ["first"], {}, {}))
     with monkeypatch.context() as patched:
         patched.setattr(update_pins, "resolve_pins", _fail)
-        with pytest.raises(OSError, match="out of reach"):
-            list(create_study(folder, [], {}, {}))
+        assert "out of reach" in refusal(OSError, list, create_study(folder, [], {}, {}))
     assert "pinned: projects.first" in list(create_study(folder, [], {}, {}))
     assert read_yaml(folder / "sources.lock")["projects"].keys() == {"first", "flask"}
 
@@ -126,9 +124,7 @@ def test_a_study_that_was_cut_short_when_it_began_goes_on(sources: Path, monkeyp
 @pytest.mark.parametrize(
     ("file", "content", "sentence"), CASES["what_was_begun_and_is_damaged_is_said_before_hours_of_work"]
 )
-def test_what_was_begun_and_is_damaged_is_said_before_hours_of_work(
-    sources: Path, file: str, content: str, sentence: str
-) -> None:
+def test_what_was_begun_and_is_damaged_is_said_at_once(sources: Path, file: str, content: str, sentence: str) -> None:
     folder = sources / "study"
     list(create_study(folder, ["first"], {}, {}))
     (folder / file).write_text(content)
@@ -175,9 +171,7 @@ def _fail(*_: Any) -> None:
 
 
 @pytest.mark.parametrize(("words", "sentence"), CASES["what_cannot_be_studied_is_said_before_anything_is_made"])
-def test_what_cannot_be_studied_is_said_before_anything_is_made(
-    words: list[str], sentence: str, tmp_path: Path
-) -> None:
+def test_what_cannot_be_studied_is_said_before_all_is_made(words: list[str], sentence: str, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     result = CliRunner().invoke(main, ["study", "adapters", str(folder), *words])
     assert result.exit_code != 0
@@ -248,9 +242,7 @@ def test_a_smaller_budget_is_not_measured_again(finished_copy: MiniProject, monk
 
 
 @pytest.mark.parametrize(("words", "names"), CASES["projects_that_were_not_chosen_wait"])
-def test_projects_that_were_not_chosen_wait(
-    words: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unnamed_ones_wait(words: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     studied_projects = []
 
     def studied(root: Path, name: str, other: str | None, report: Any) -> RunOutcome:
@@ -283,13 +275,10 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.json"
     for text in ("{", "[]", '{"projects": [{"name": "a"}]}'):
         path.write_text(text)
-        with pytest.raises(ProjectError, match=r"is not a study\.json"):
-            read_results([path])
+        assert "is not a study.json" in refusal(ProjectError, read_results, [path])
     write_results(tmp_path, [make_result("a")])
-    with pytest.raises(ProjectError, match="a stands in another file"):
-        read_results([path, path])
+    assert "a stands in another file" in refusal(ProjectError, read_results, [path, path])
 
 
 def test_an_unknown_project_in_a_study_is_an_error_of_the_project(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match="no project"):
-        list(create_study(tmp_path / "study", ["nobody"], {}, {}))
+    assert "no project" in refusal(ProjectError, list, create_study(tmp_path / "study", ["nobody"], {}, {}))

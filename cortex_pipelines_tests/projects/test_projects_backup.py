@@ -44,9 +44,7 @@ def bytes_below(folder: Path) -> bytes:
 
 @needs_restic
 @pytest.mark.slow
-def test_a_destroyed_project_comes_back_as_it_was(
-    begun: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_destroyed_project_is_restored(begun: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     password = tmp_path / "password"
     password.write_text("correct horse battery staple\n")
     repository, password_options = str(tmp_path / "kept"), ("--password-file", str(password))
@@ -105,9 +103,7 @@ def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_restic
-def test_a_backup_that_helps_nobody_is_refused(
-    initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_useless_backup_is_refused(initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND"):
         monkeypatch.delenv(name, raising=False)
     root = shutil.copytree(initialised, tmp_path / "project")
@@ -133,9 +129,7 @@ def shop(initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @needs_restic
-def test_keys_stay_out_of_a_backup_that_is_made_through_a_link(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_stay_out_of_a_backup_through_a_link(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     private_key(shop)
     link, repository = tmp_path / "link", str(tmp_path / "kept")
     link.symlink_to(shop)
@@ -151,9 +145,7 @@ def test_keys_stay_out_of_a_backup_that_is_made_through_a_link(
 
 
 @needs_restic
-def test_a_backup_is_of_one_project(
-    initialised: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backup_is_for_one(initialised: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository, new_location, new = str(tmp_path / "kept"), tmp_path / "moved", tmp_path / "new"
 
     def output_of(root: Path, *words: str, status: int = 0) -> str:

@@ -13,8 +13,6 @@ def comparison(determinism: str, *, identical: bool) -> VersionComparison:
     ("determinism", "same_processor", "expected"),
     [("exact", True, False), ("exact", False, False), ("machine", True, False), ("machine", False, True)],
 )
-def test_a_model_may_differ_only_on_another_type_of_processor(
-    determinism: str, same_processor: bool, expected: bool
-) -> None:
+def test_a_model_may_differ_only_on_another_processor(determinism: str, same_processor: bool, expected: bool) -> None:
     compared = (comparison("exact", identical=True), comparison(determinism, identical=False))
     assert Reproduction("m version 1", "c", Path(), same_processor, compared).is_reproduced is expected

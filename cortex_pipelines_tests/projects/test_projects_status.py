@@ -83,9 +83,7 @@ def test_no_answer_is_kept_about_what_was_touched_this_moment(root: Path, monkey
 
 
 @pytest.mark.parametrize("remote_store", ["mlflow", "dagster"])
-def test_no_answer_is_kept_where_records_lie_on_a_server(
-    root: Path, monkeypatch: pytest.MonkeyPatch, remote_store: str
-) -> None:
+def test_no_answer_is_stored_beside_a_server(root: Path, monkeypatch: pytest.MonkeyPatch, remote_store: str) -> None:
     if remote_store == "mlflow":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
     else:

@@ -9,6 +9,7 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines_tests.execution.wheels import only_these
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.messages import missing
 
 
 def cortex(*words: str, status: int = 0) -> Result:
@@ -30,8 +31,7 @@ def test_an_environment_is_pinned_made_and_named(root: Path) -> None:
     output = cortex(project, "needle>=1").stderr
     assert f"2 packages in environments/{project}.txt, for:\n  needle>=1\n  pytest\n" in output
     pinned_lines = (root / "environments" / f"{project}.txt").read_text()
-    assert "needle==1.5" in pinned_lines
-    assert "--hash=sha256:" in pinned_lines
+    assert missing(pinned_lines, "needle==1.5", "--hash=sha256:") == []
     load_parameters(root)  # raises where what was written is not valid
     settings = YAML(typ="safe").load((root / "params.yaml").read_text())["projects"][project]
     pins = settings["augmentation"]["test_environment"]

@@ -56,7 +56,6 @@ def test_an_experiment_from_start_to_stop(root: Path) -> None:
     assert "shop: 1.1.0 (a) against base (b), by the share accepted; b gets 20%" in began.stderr
     served = read_catalogue(root).models
     experiment = served["shop"].experiment
-    assert experiment is not None
     assert {arm: arm_settings.release.way for arm, arm_settings in experiment.arms.items()} == {
         "a": "adapter",
         "b": "base",
@@ -85,8 +84,7 @@ def test_a_rollback_ends_the_experiment(root: Path) -> None:
     cortex("experiment", "start", "shop", "1.1.0", "1.0.0", "--metric", "answered")
     cortex("rollback", MODEL.name, "--why", "slow")
     (state,) = experiment_states()
-    assert state["state"] == "stopped"
-    assert state["reason"] == f"{MODEL.name}: 1.0.0 is champion again"
+    assert (state["state"], state["reason"]) == ("stopped", f"{MODEL.name}: 1.0.0 is champion again")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +110,6 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
     began = cortex("experiment", "start", "shop", "champion", "champion+brief").stderr
     assert f"1.1.0 (a) against 1.1.0+brief@{brief.version} (b)" in began
     experiment = read_catalogue(root).models["shop"].experiment
-    assert experiment is not None
     assert {arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()} == {
         "a": "",
         "b": brief.version,

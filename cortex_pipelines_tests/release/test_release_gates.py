@@ -54,9 +54,7 @@ CONTROL = guard("own_improvement_low", at_least=0.0)
         (WORSE | {"own_low": -0.1}, OWN_LOW, "refused", ""),
     ],
 )
-def test_the_verdict_and_its_reason(
-    metrics: dict[str, float], changes: dict[str, Any], expected: str, words: str
-) -> None:
+def test_verdict_and_reason(metrics: dict[str, float], changes: dict[str, Any], expected: str, words: str) -> None:
     decision = verdict(metrics, **changes)
     assert decision.verdict == expected
     assert words in decision.reason
@@ -71,8 +69,7 @@ def test_a_verdict_has_the_figures_and_says_what_is_a_sample() -> None:
 def test_the_figure_is_the_one_that_the_settings_name() -> None:
     metrics = {"gain": 0.1, "gain_low": 0.05, "gain_high": 0.2, "items": 40}
     decision = verdict(metrics, figure="gain")
-    assert decision.verdict == "promoted"
-    assert decision.figures["improvement_high"] == 0.2
+    assert (decision.verdict, decision.figures["improvement_high"]) == ("promoted", 0.2)
 
 
 def test_a_figure_that_is_not_there_names_those_that_are() -> None:

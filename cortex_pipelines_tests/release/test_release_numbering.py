@@ -54,9 +54,7 @@ CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
 
 
 @pytest.mark.parametrize(("edit", "step", "words"), CASES)
-def test_the_number_says_what_changed(
-    tmp_path: Path, edit: Callable[[dict[str, Any]], object], step: Change, words: str
-) -> None:
+def test_numbers_of_changes(tmp_path: Path, edit: Callable[[dict[str, Any]], object], step: Change, words: str) -> None:
     before = version_inputs(locked(tmp_path / "then", stage()), STAGE, "m.dir")
     assert before is not None
     value = stage()
@@ -76,8 +74,7 @@ def test_a_version_that_the_lock_does_not_hold_has_no_record(tmp_path: Path) -> 
 
 
 def test_numbers_go_up() -> None:
-    assert next_free_number("1.4.2", "major", ()) == "2.0.0"
-    assert next_free_number("1.4.2", "minor", ()) == "1.5.0"
+    assert (next_free_number("1.4.2", "major", ()), next_free_number("1.4.2", "minor", ())) == ("2.0.0", "1.5.0")
     assert next_free_number("1.4.2", "patch", ()) == "1.4.3"
     assert next_free_number("1.4.2", "minor", ("1.5.0", "1.6.0")) == "1.7.0"
 

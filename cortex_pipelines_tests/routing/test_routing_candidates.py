@@ -15,13 +15,7 @@ from cortex_pipelines.routing.models.base import KeywordRules, TrainingData
 from cortex_pipelines.routing.models.knn import KnnClassifier, nearest
 from cortex_pipelines.routing.models.linear import EmbeddingLogreg, KernelRidge, TfidfLogreg, fit_softmax
 from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
-from cortex_pipelines.routing.selection.ensemble import (
-    combine,
-    cross_fit,
-    expected_calibration_error,
-    learn_weights,
-    reliability,
-)
+from cortex_pipelines.routing.selection import ensemble
 from cortex_pipelines.routing.selection.model_selection import AVERAGE, beats, compare_above, select_model
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel, learn_scope, read_requests
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -124,10 +118,10 @@ def noisy(labels: np.ndarray, strength: float, seed: int) -> np.ndarray:
 def test_learnt_weights_are_at_least_as_likely_as_the_average() -> None:
     labels = np.random.default_rng(0).integers(0, 3, 600)
     scores = [noisy(labels, strength, 7 + n) for n, strength in enumerate((0.0, 1.0, 3.0))]
-    weights = learn_weights(scores, labels, np.ones(600))
+    weights = ensemble.learn_weights(scores, labels, np.ones(600))
     assert weights[0] < 0.2 < weights[1] < weights[2]
     plain, learnt = (
-        combine(scores, candidate_weights)[np.arange(600), labels].mean()
+        ensemble.combine(scores, candidate_weights)[np.arange(600), labels].mean()
         for candidate_weights in ([1 / 3] * 3, weights)
     )
     assert learnt > plain
@@ -137,22 +131,23 @@ def test_overconfident_scores_are_calibrated_on_other_folds_where_there_are_any(
     labels = np.random.default_rng(1).integers(0, 3, 1500)
     bold = noisy(labels, 1.0, 5) * 6
     folds = np.arange(1500) % 5
-    logs = cross_fit([bold], labels, np.ones(1500), folds)
+    logs = ensemble.cross_fit([bold], labels, np.ones(1500), folds)
     errors = []
-    for log_probabilities in (combine([bold], [1.0]), logs):
+    for log_probabilities in (ensemble.combine([bold], [1.0]), logs):
         right = log_probabilities.argmax(axis=1) == labels
-        errors.append(expected_calibration_error(np.exp(log_probabilities.max(axis=1)).tolist(), right.tolist()))
+        errors.append(
+            ensemble.expected_calibration_error(np.exp(log_probabilities.max(axis=1)).tolist(), right.tolist())
+        )
     assert errors[1] < 0.05 < errors[0]
     labels = np.array([0, 1, 2])
     scores = noisy(labels, 1.0, 1)
-    scored = cross_fit([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
-    assert np.allclose(scored, combine([scores], [1.0]))
+    scored = ensemble.cross_fit([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
+    assert np.allclose(scored, ensemble.combine([scores], [1.0]))
 
 
 def test_reliability_counts_each_task_once() -> None:
-    bins = reliability([0.05, 0.06, 0.95, 1.0], [False, True, True, True])
-    assert [tasks for _, _, tasks in bins] == [2, 2]
-    assert [was for _, was, _ in bins] == [0.5, 1.0]
+    bins = ensemble.reliability([0.05, 0.06, 0.95, 1.0], [False, True, True, True])
+    assert ([tasks for _, _, tasks in bins], [was for _, was, _ in bins]) == ([2, 2], [0.5, 1.0])
 
 
 def rules_of(shift: int, fallback: str | None) -> KeywordRules:
@@ -167,10 +162,8 @@ def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) ->
     keywords = rules_of(0, None)
     selection = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
     # the rules are always right here, so no other can be right more often
-    assert selection.steps[0].model == "rules"
-    assert selection.steps[0].accuracy == 1.0
-    assert [step.model for step in selection.steps if step.adopted] == ["rules"]
-    assert list(selection.weights) == ["rules"]
+    assert (selection.steps[0].model, selection.steps[0].accuracy) == ("rules", 1.0)
+    assert ([step.model for step in selection.steps if step.adopted], list(selection.weights)) == (["rules"], ["rules"])
     assert selection.metrics["accuracy"] == 1.0
 
 
@@ -181,8 +174,7 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
     table = {step.model: step for step in selection.steps}
     assert list(table)[:2] == ["rules", "lexical"]
     # always wrong, so they have no weight, and what is left is the first master for every task
-    assert table["rules"].accuracy == 0.25
-    assert table["lexical"].adopted
+    assert (table["rules"].accuracy, table["lexical"].adopted) == (0.25, True)
     assert table["lexical"].p_value is not None
     assert table["lexical"].p_value < 0.001
     assert table["lexical"].gained - table["lexical"].lost == pytest.approx(200 * (table["lexical"].accuracy - 0.25))

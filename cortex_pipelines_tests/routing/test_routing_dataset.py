@@ -17,6 +17,7 @@ from cortex_pipelines.routing.settings import WeakRule
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
 from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events
 
@@ -71,8 +72,7 @@ def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
         "test": {"outcome"},
     }
     weak = splits["train"].filter(pl.col("label_source") == "weak:commit")
-    assert weak["text"].to_list() == ["Write the parser anew"]
-    assert weak["weight"].to_list() == [ROUTING.weak_weight]
+    assert (weak["text"].to_list(), weak["weight"].to_list()) == (["Write the parser anew"], [ROUTING.weak_weight])
     # a bare decision whose side is not for training waits for its outcome
     bare = splits["train"].filter(pl.col("label_source") == "decision")
     assert 0 < bare.height < 200
@@ -125,8 +125,7 @@ def test_too_few_tasks_is_a_clear_error(tmp_path: Path, lines: list[dict[str, ob
 
 def test_an_empty_side_is_a_clear_error(tmp_path: Path) -> None:
     tiny = ROUTING.model_copy(update={"test_share": 1e-9})
-    with pytest.raises(TooFewTasksError, match="is in test"):
-        build_dataset(write_and_read(tmp_path, tasks(100)), {}, tiny)
+    assert "is in test" in refusal(TooFewTasksError, build_dataset, write_and_read(tmp_path, tasks(100)), {}, tiny)
 
 
 def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
@@ -137,14 +136,12 @@ def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({**rules, "version": version}))
     newest_rules = logged_rules(read_events(tmp_path))
-    assert newest_rules is not None
     assert newest_rules["version"] == "2"
     # keys were sorted on the way: that must not decide anything
     text = "Fix the scan and document the audit"
     assert parse_rules(newest_rules, "x").decide(text) == parse_rules(rules, "x").decide(text)
     (tmp_path / "routing-patterns.json").write_text('{"experts": {"a": 1}, "thresholds": {}}')
-    with pytest.raises(RulesError, match=r"routing-patterns\.json"):
-        logged_rules(read_events(tmp_path))
+    assert "routing-patterns.json" in refusal(RulesError, logged_rules, read_events(tmp_path))
 
 
 @given(st.text(max_size=30), st.integers(0, 9))
@@ -197,8 +194,7 @@ def test_tasks_with_one_id_or_none_are_told_apart_by_their_text() -> None:
 
 def test_texts_that_differ_in_case_and_punctuation_are_one() -> None:
     assert normalised("Fix  the Bug!") == normalised("fix the bug") == "fix the bug"
-    assert normalised("Straße 3") == normalised("STRASSE 3")
-    assert normalised("!!!") == "!!!"
+    assert (normalised("Straße 3"), normalised("!!!")) == (normalised("STRASSE 3"), "!!!")
 
 
 RULES = [

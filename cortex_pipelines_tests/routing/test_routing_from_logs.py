@@ -14,6 +14,7 @@ from cortex_pipelines.routing.serving.bundle import RouterError
 from cortex_pipelines.routing.train import TooFewMastersError
 from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
+from cortex_pipelines_tests.messages import missing, refusal
 
 ROOT = Path(__file__).parents[2]
 SAYS = {
@@ -98,21 +99,16 @@ def test_what_is_missing_is_said(logs: Path, tmp_path: Path, params: Parameters)
     ):
         with pytest.raises(error, match=words):
             train_on_logs(tmp_path / name, tmp_path / "out", params)
-    with pytest.raises(RouterError, match="router train"):
-        open_model(tmp_path / "none")
-    with pytest.raises(RouterError, match=r"config\.json"):
-        open_model(logs)
+    assert "router train" in refusal(RouterError, open_model, tmp_path / "none")
+    assert "config.json" in refusal(RouterError, open_model, logs)
 
 
-def test_the_commands_work_outside_a_project(
-    logs: Path, tmp_path: Path, params: Parameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outside_a_project(logs: Path, tmp_path: Path, params: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cortex_pipelines.config.load_parameters", lambda _: params)
     trained = cortex("router", "train", "logs", "--out", "model")
-    assert "ensemble" in trained.output
-    assert "24 tasks, 3 masters" in trained.output
+    assert missing(trained.output, "ensemble", "24 tasks, 3 masters") == []
     answer = cortex("route", "--model", "model", "fix the bug in a")
     assert json.loads(answer.stdout)["master"] in SAYS
     (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\nbad\n')

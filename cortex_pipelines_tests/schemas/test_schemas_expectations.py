@@ -59,9 +59,7 @@ def test_the_first_version_is_held_against_its_relations_alone() -> None:
     assert report.document.statistics["evaluated_expectations"] == 1
 
 
-def test_great_expectations_is_not_loaded_where_there_is_nothing_to_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_great_expectations_is_not_loaded_without_expectations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEX_EXPECTATIONS", "on")
     monkeypatch.setattr(expectations, "_data_source", lambda: pytest.fail("loaded, which takes seconds"))
     table = Table("things", "A thing.", tuple(c for c in TABLE.columns if c.name != "end_line"), ("name",))

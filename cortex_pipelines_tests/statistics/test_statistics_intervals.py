@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.evaluation.adapter.measures.test_runner import pass_at_k, pass_at_k_metrics
+from cortex_pipelines.statistics import significance
 from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, two_sample_bootstrap, wilson
-from cortex_pipelines.statistics.significance import (
-    PairedDifferences,
-    compare_all,
-    detectable_difference,
-    holm,
-    items_needed,
-    mcnemar_exact,
-    sign_flip_p,
-)
+from cortex_pipelines_tests.messages import refusal
 
 
 def bootstrap(differences: list[float], **given_: object) -> Interval:
@@ -76,10 +69,8 @@ def test_items_of_a_cluster_count_as_one_piece_of_evidence() -> None:
 def test_weights_make_a_ratio_of_sums_and_have_to_fit() -> None:
     interval = bootstrap([1.0, 0.0], weights=[3.0, 1.0])
     assert interval.estimate == pytest.approx(0.75)
-    with pytest.raises(ValueError, match="at least one pair"):
-        bootstrap([])
-    with pytest.raises(ValueError, match="2 differences, 1 weights"):
-        bootstrap([1.0, 2.0], weights=[1.0])
+    assert "at least one pair" in refusal(ValueError, bootstrap, [])
+    assert "2 differences, 1 weights" in refusal(ValueError, bootstrap, [1.0, 2.0], weights=[1.0])
 
 
 def test_wilson_agrees_with_published_values() -> None:
@@ -100,8 +91,7 @@ def test_wilson_is_symmetric_and_holds_its_estimate(trials: int, data: st.DataOb
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 0), (3, 2), (-1, 2)])
 def test_wilson_refuses_what_is_no_share(successes: int, trials: int) -> None:
-    with pytest.raises(ValueError, match="wilson"):
-        wilson(successes, trials, 0.95)
+    assert "wilson" in refusal(ValueError, wilson, successes, trials, 0.95)
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
@@ -109,14 +99,13 @@ def test_mcnemar_is_the_exact_binomial_tail(first: int, second: int) -> None:
     total = first + second
     as_extreme = [k for k in range(total + 1) if abs(2 * k - total) >= abs(first - second)]
     expected = Fraction(sum(comb(total, k) for k in as_extreme), 2**total)
-    assert mcnemar_exact(first, second) == pytest.approx(float(expected))
+    assert significance.mcnemar_exact(first, second) == pytest.approx(float(expected))
 
 
 def test_mcnemar_takes_large_counts_and_no_negative_ones() -> None:
-    assert mcnemar_exact(3000, 3000) == 1.0
-    assert 0 <= mcnemar_exact(1000, 3000) < 1e-100
-    with pytest.raises(ValueError, match="negative"):
-        mcnemar_exact(-1, 3)
+    assert significance.mcnemar_exact(3000, 3000) == 1.0
+    assert 0 <= significance.mcnemar_exact(1000, 3000) < 1e-100
+    assert "negative" in refusal(ValueError, significance.mcnemar_exact, -1, 3)
 
 
 def test_two_samples_that_are_alike_differ_by_nothing() -> None:
@@ -137,17 +126,17 @@ def test_two_samples_that_are_alike_differ_by_nothing() -> None:
 HOW = {"resamples": 999, "confidence": 0.95, "seed": 3}
 
 
-def paired(values: list[float], smallest: float = 0.1) -> PairedDifferences:
-    return PairedDifferences(values, [str(index) for index in range(len(values))], None, smallest)
+def paired(values: list[float], smallest: float = 0.1) -> significance.PairedDifferences:
+    return significance.PairedDifferences(values, [str(index) for index in range(len(values))], None, smallest)
 
 
 def test_holm_gives_the_corrected_values_of_the_textbook() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_never_helps_keeps_the_order_and_is_no_harder_than_bonferroni(chances: list[float]) -> None:
-    corrected = holm(chances)
+    corrected = significance.holm(chances)
     for index, (before, after) in enumerate(zip(chances, corrected, strict=True)):
         assert before <= after <= min(1.0, len(chances) * before) + 1e-12
         for other in range(index):
@@ -158,7 +147,7 @@ def test_holm_never_helps_keeps_the_order_and_is_no_harder_than_bonferroni(chanc
 def test_a_clear_difference_is_found_and_chance_is_not() -> None:
     clear = paired([0.5 + 0.01 * (index % 5) for index in range(40)])
     noise = paired([(-1.0) ** index for index in range(40)])
-    results = {result.metric: result for result in compare_all({"clear": clear, "noise": noise}, **HOW)}
+    results = {result.metric: result for result in significance.compare_all({"clear": clear, "noise": noise}, **HOW)}
     assert results["clear"].p_corrected < 0.01 < 0.5 < results["noise"].p_corrected
     assert results["clear"].interval.low > 0
     assert results["clear"].p > 0  # finitely many resamples cannot give a p-value of 0
@@ -166,7 +155,7 @@ def test_a_clear_difference_is_found_and_chance_is_not() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_a_few_clusters_of_one_sign_show_nothing(count: int) -> None:
-    (result,) = compare_all({"a": paired([0.5] * count)}, **HOW)
+    (result,) = significance.compare_all({"a": paired([0.5] * count)}, **HOW)
     assert result.p == pytest.approx(2 / 2**count)
 
 
@@ -177,23 +166,25 @@ def test_an_exact_p_is_that_of_all_ways_to_flip_signs(values: list[int]) -> None
         for signs in product((1, -1), repeat=len(values))
     ]
     expected = sum(result >= abs(sum(values)) for result in sums) / len(sums)
-    assert sign_flip_p(paired([float(result) for result in values]), 999, 3) == pytest.approx(expected)
+    assert significance.sign_flip_p(paired([float(result) for result in values]), 999, 3) == pytest.approx(expected)
 
 
 def test_a_metric_without_items_is_not_compared_and_does_not_count() -> None:
-    result = compare_all({"a": paired([1.0, 2.0, 3.0])}, **HOW)
-    with_empty = compare_all({"a": paired([1.0, 2.0, 3.0]), "b": paired([])}, **HOW)
+    result = significance.compare_all({"a": paired([1.0, 2.0, 3.0])}, **HOW)
+    with_empty = significance.compare_all({"a": paired([1.0, 2.0, 3.0]), "b": paired([])}, **HOW)
     assert result == with_empty
 
 
 def test_items_needed_are_those_of_the_paired_t_test() -> None:
     values = list(np.random.default_rng(1).normal(0.0, 1.0, size=5000))
     # (1.96 + 0.8416)^2 * sd^2 / d^2 with sd 1 and d 0.1
-    assert items_needed(paired(values), 0.95) == pytest.approx(785, rel=0.06)
-    assert items_needed(paired([0.2, 0.2, 0.2]), 0.95) is None
-    assert detectable_difference(10, None, 0.1) == 0
-    assert detectable_difference(100, 400, 0.1) == pytest.approx(0.2)
-    assert detectable_difference(400, 400, 0.1) == pytest.approx(0.1)
+    assert significance.items_needed(paired(values), 0.95) == pytest.approx(785, rel=0.06)
+    assert significance.items_needed(paired([0.2, 0.2, 0.2]), 0.95) is None
+    assert (significance.detectable_difference(10, None, 0.1), significance.detectable_difference(100, 400, 0.1)) == (
+        0,
+        pytest.approx(0.2),
+    )
+    assert significance.detectable_difference(400, 400, 0.1) == pytest.approx(0.1)
 
 
 @given(st.integers(1, 7), st.data())
@@ -205,6 +196,5 @@ def test_pass_at_k_is_the_share_of_all_draws_of_k_with_one_that_passes(samples: 
 
 
 def test_pass_at_more_than_was_sampled_has_no_meaning() -> None:
-    with pytest.raises(ValueError, match="no meaning"):
-        pass_at_k(2, 1, 3)
+    assert "no meaning" in refusal(ValueError, pass_at_k, 2, 1, 3)
     assert pass_at_k_metrics({"a": [True], "b": [False, False]}, [1, 2]) == {"pass_at_1": 0.5, "pass_at_2": 0.0}

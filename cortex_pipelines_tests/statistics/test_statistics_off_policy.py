@@ -12,19 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.statistics.off_policy import (
-    Estimate,
-    LoggedDecisions,
-    PolicyValue,
-    Refusal,
-    Support,
-    evaluate_policy,
-    value_of_policy,
-)
+from cortex_pipelines.statistics import off_policy
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS
+from cortex_pipelines_tests.messages import missing
 
 SETTINGS = PARAMETERS.evaluation.model_copy(update={"resamples": 300, "seed": 1})
-SUPPORT = Support(min_items=50, min_effective=30)
+SUPPORT = off_policy.Support(min_items=50, min_effective=30)
 MASTERS = ("a", "b", "c")
 CHANCE = np.array([[0.9, 0.4, 0.1], [0.2, 0.7, 0.5]])
 """Chance of success of each master at tasks of two sorts."""
@@ -32,7 +25,7 @@ VALUE = (0.9 + 0.7) / 2
 """Success of a router that sends the first sort to a and the second to b."""
 
 
-def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[LoggedDecisions, list[dict[str, float]]]:
+def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[off_policy.LoggedDecisions, list[dict[str, float]]]:
     """A log of a randomised router that mostly takes the wrong master."""
     random = np.random.default_rng(seed)
     sort = random.integers(0, 2, size=items)
@@ -45,7 +38,7 @@ def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[LoggedDecisions
         "propensities": policy[np.arange(items), action].tolist(),
         "clusters": [str(n) for n in range(items)],
     }
-    return LoggedDecisions(**{**parts, **changed}), [{MASTERS[n]: 1.0} for n in sort]
+    return off_policy.LoggedDecisions(**{**parts, **changed}), [{MASTERS[n]: 1.0} for n in sort]
 
 
 def test_the_intervals_cover_the_known_value() -> None:
@@ -53,8 +46,8 @@ def test_the_intervals_cover_the_known_value() -> None:
     middle = dict.fromkeys(covered, 0.0)
     runs = 40
     for seed in range(runs):
-        estimate = evaluate_policy(*bandit(seed), SUPPORT, SETTINGS)
-        if isinstance(estimate, Refusal):
+        estimate = off_policy.evaluate_policy(*bandit(seed), SUPPORT, SETTINGS)
+        if isinstance(estimate, off_policy.Refusal):
             assert "weights have a mean" in estimate.reason  # a draw of five in a hundred
             runs -= 1
             continue
@@ -70,9 +63,11 @@ def test_the_intervals_cover_the_known_value() -> None:
 def test_the_router_that_took_the_decisions_is_worth_its_own_log() -> None:
     logged, _ = bandit(1)
     shares = dict(zip(MASTERS, (0.3, 0.2, 0.5), strict=True))
-    identical = LoggedDecisions(logged.actions, logged.rewards, [shares[a] for a in logged.actions], logged.clusters)
-    estimate = evaluate_policy(identical, [shares] * len(identical.actions), SUPPORT, SETTINGS)
-    assert isinstance(estimate, Estimate)
+    identical = off_policy.LoggedDecisions(
+        logged.actions, logged.rewards, [shares[a] for a in logged.actions], logged.clusters
+    )
+    estimate = off_policy.evaluate_policy(identical, [shares] * len(identical.actions), SUPPORT, SETTINGS)
+    assert isinstance(estimate, off_policy.Estimate)
     assert estimate.effective == pytest.approx(500)
     assert estimate.ips.estimate == estimate.snips.estimate == pytest.approx(estimate.logged.estimate)
     assert estimate.doubly_robust.estimate == pytest.approx(estimate.logged.estimate, abs=0.02)
@@ -81,11 +76,11 @@ def test_the_router_that_took_the_decisions_is_worth_its_own_log() -> None:
 
 def test_tasks_that_come_again_make_the_interval_wider() -> None:
     logged, target_policy = bandit(2)
-    alone = evaluate_policy(logged, target_policy, SUPPORT, SETTINGS)
-    thrice = LoggedDecisions(*(list(part) * 3 for part in vars(logged).values()))
-    again = evaluate_policy(thrice, target_policy * 3, SUPPORT, SETTINGS)
-    assert isinstance(alone, Estimate)
-    assert isinstance(again, Estimate)
+    alone = off_policy.evaluate_policy(logged, target_policy, SUPPORT, SETTINGS)
+    thrice = off_policy.LoggedDecisions(*(list(part) * 3 for part in vars(logged).values()))
+    again = off_policy.evaluate_policy(thrice, target_policy * 3, SUPPORT, SETTINGS)
+    assert isinstance(alone, off_policy.Estimate)
+    assert isinstance(again, off_policy.Estimate)
     assert (again.snips.low, again.snips.high) == pytest.approx((alone.snips.low, alone.snips.high))
 
 
@@ -100,8 +95,8 @@ def test_tasks_that_come_again_make_the_interval_wider() -> None:
     ],
 )
 def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(case: dict[str, Any], reason: str) -> None:
-    estimate = evaluate_policy(*bandit(3, **case), SUPPORT, SETTINGS)
-    assert isinstance(estimate, Refusal)
+    estimate = off_policy.evaluate_policy(*bandit(3, **case), SUPPORT, SETTINGS)
+    assert isinstance(estimate, off_policy.Refusal)
     assert reason in estimate.reason
     assert estimate.items == case.get("items", 500)
 
@@ -116,13 +111,13 @@ def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(case: dict[s
 )
 def test_what_is_no_log_is_an_error(case: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        evaluate_policy(*bandit(4, **case), SUPPORT, SETTINGS)
+        off_policy.evaluate_policy(*bandit(4, **case), SUPPORT, SETTINGS)
 
 
 def test_probabilities_above_one_are_an_error() -> None:
     logged, target_policy = bandit(5)
     with pytest.raises(ValueError, match="add up"):
-        evaluate_policy(logged, [{"a": 0.8, "b": 0.8}] * len(target_policy), SUPPORT, SETTINGS)
+        off_policy.evaluate_policy(logged, [{"a": 0.8, "b": 0.8}] * len(target_policy), SUPPORT, SETTINGS)
 
 
 Bandit = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -166,7 +161,7 @@ SOFT = np.array([[0.6, 0.2, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1]])
 def test_95_percent_intervals_hold_the_value(rates: np.ndarray, old: np.ndarray, new: np.ndarray, items: int) -> None:
     true = float((rates * new).sum(axis=1).mean())
     log, runs = logged_bandit(rates, old, new), 300
-    values = [value_of_policy(*log(np.random.default_rng(run), items)) for run in range(runs)]
+    values = [off_policy.value_of_policy(*log(np.random.default_rng(run), items)) for run in range(runs)]
     for estimator in ("snips", "ips"):
         estimates = [getattr(value, estimator) for value in values]
         assert sum(estimate.low <= true <= estimate.high for estimate in estimates) / runs >= 0.93
@@ -182,7 +177,7 @@ def test_rare_events_on_any_scale_are_held_or_refused(event: float, bounded: boo
     covered = []
     for run in range(300):
         happened, propensities, targets = log(np.random.default_rng(run), 50)
-        value = value_of_policy(event * happened, propensities, targets, bounds)
+        value = off_policy.value_of_policy(event * happened, propensities, targets, bounds)
         if not happened.any() and not bounded:
             assert "every decision has the same reward" in str(value.refused)
         if value.refused is None:
@@ -196,7 +191,7 @@ def test_intervals_become_narrow() -> None:
     widths = [
         value.snips.high - value.snips.low
         for items in (500, 50_000)
-        for value in [value_of_policy(*log(np.random.default_rng(1), items))]
+        for value in [off_policy.value_of_policy(*log(np.random.default_rng(1), items))]
     ]
     assert widths[1] == pytest.approx(widths[0] / 10, rel=0.25)
     assert widths[1] < 0.02
@@ -204,9 +199,8 @@ def test_intervals_become_narrow() -> None:
 
 def test_a_log_of_the_same_policy_is_worth_itself() -> None:
     rewards = np.random.default_rng(2).normal(120, 7, size=400)
-    same_policy = value_of_policy(rewards, np.full(400, 0.3), np.full(400, 0.3))
-    assert same_policy.effective == pytest.approx(400)
-    assert same_policy.refused is None
+    same_policy = off_policy.value_of_policy(rewards, np.full(400, 0.3), np.full(400, 0.3))
+    assert (same_policy.effective, same_policy.refused) == (pytest.approx(400), None)
     assert same_policy.snips.value == same_policy.ips.value == pytest.approx(rewards.mean())
     assert same_policy.snips.high - same_policy.snips.low < 4
 
@@ -215,7 +209,7 @@ def test_what_was_never_tried_is_refused_and_may_be_worth_anything() -> None:
     """For half of the tasks the new policy takes an action that the log has once in 10,000."""
     old = np.array([[1, 0.0], [0.9999, 0.0001]])
     log = logged_bandit(np.array([[0.5, 0.5], [0.5, 1.0]]), old, np.eye(2))
-    value = value_of_policy(*log(np.random.default_rng(3), 1000))
+    value = off_policy.value_of_policy(*log(np.random.default_rng(3), 1000))
     assert "should have one of 1" in str(value.refused)
     assert value.snips.high > 0.7
     assert value.ips.high > 0.7
@@ -268,8 +262,7 @@ def test_the_range_of_rewards_may_be_stated(tmp_path: Path) -> None:
 
     assert "(--low and --high)" in json.loads(ask().stdout)["refused"]
     output = json.loads(ask("--low", "0", "--high", "20").stdout)
-    assert output["refused"] is None
-    assert output["snips"]["low"] == 0
+    assert (output["refused"], output["snips"]["low"]) == (None, 0)
     assert 1 < output["snips"]["high"] < 5
     assert "needs both ends" in ask("--high", "20").stderr
     assert "not a range of rewards" in ask("--low", "2", "--high", "1").stderr
@@ -300,8 +293,7 @@ GOOD = {"reward": 0.5, "propensity": 0.5, "target": 1}
 def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
     result = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, [GOOD, "", line])])
     assert result.exit_code == 1
-    assert "log.jsonl line 3" in result.stderr
-    assert problem in result.stderr
+    assert missing(result.stderr, "log.jsonl line 3", problem) == []
 
 
 def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
@@ -314,7 +306,7 @@ def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e100, 1e100), st.floats(1e-9, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_every_log_has_ordered_finite_figures(rows: list[tuple[float, float, float]]) -> None:
-    value: PolicyValue = value_of_policy(*np.array(rows).T)
+    value: off_policy.PolicyValue = off_policy.value_of_policy(*np.array(rows).T)
     for estimate in (value.snips, value.ips):
         if estimate.value is not None:
             assert estimate.low is not None
