@@ -53,7 +53,7 @@ def test_one_that_ends_by_itself_leaves_nothing(tmp_path: Path) -> None:
     assert ([entry.name for entry in tmp_path.iterdir()], (tmp_path / "lock").read_text()) == (["lock"], "ha")
 
 
-def test_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_an_error_leaves_a_file_and_who_may_read_it_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     write_whole(path, "whole")
 
@@ -65,9 +65,6 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert "stopped" in refusal(RuntimeError, fail)
     assert path.read_text() == "whole"
     assert [entry.name for entry in tmp_path.iterdir()] == ["lock"]
-
-
-def test_a_file_keeps_who_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.touch(mode=0o600)
     write_whole(path, b"secret")

@@ -10,11 +10,8 @@ from cortex_pipelines.versioning.project import find_root
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_file_is_what_the_declarations_say() -> None:
+def test_the_file_is_what_the_declarations_say_of_every_column() -> None:
     assert (ROOT / FILE).read_text(encoding="utf-8") == render(open_project(ROOT)), "run `cortex dictionary`"
-
-
-def test_every_column_is_in_it() -> None:
     project = open_project(find_root(ROOT))
     text = render(project)
     for asset in project.graph.order:

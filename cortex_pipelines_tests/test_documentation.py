@@ -109,7 +109,6 @@ def test_links_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", text(name))
     pages = {GENERATED / f"{page}.md" for page in reference().PAGES}
     targets = {link: (ROOT / name).parent.joinpath(link).resolve() for link in links}
-
     assert [link for link, path in targets.items() if not path.exists() and path not in pages] == []
 
 
@@ -123,7 +122,6 @@ def test_paths_in_quotes_exist(name: str) -> None:
     ]
     generated = {"data/", "docs/_build"}
     folders = [ROOT, PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
-
     missing = [path for path in paths if not any((folder / path).exists() for folder in folders)]
     assert [path for path in missing if path not in generated] == []
 
@@ -132,7 +130,6 @@ def test_paths_in_quotes_exist(name: str) -> None:
 def test_targets_of_make_exist(name: str) -> None:
     targets_named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text(name), re.MULTILINE))
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
-
     assert targets_named <= targets
 
 
@@ -141,7 +138,6 @@ def test_keys_of_the_parameters_exist(name: str) -> None:
     sections = "|".join(Parameters.model_fields)
     keys = [key for key in quoted(name) if re.fullmatch(rf"(?:{sections})(?:\.\w+)+", key)]
     files = {path.name for path in ROOT.glob("*.*")}
-
     unknown = [key for key in keys if key not in files and not has_key(Parameters, key)]
     assert [key for key in unknown if not key.endswith(".json")] == []
 
@@ -168,19 +164,14 @@ def test_python_examples_import_what_exists(name: str) -> None:
         for node in ast.walk(ast.parse(block))
         if isinstance(node, ast.ImportFrom)
     ]
-
     for node in imports:
         module = importlib.import_module(node.module or "")
         assert all(hasattr(module, alias.name) for alias in node.names)
 
 
-def test_readme_is_short() -> None:
+def test_readme_is_short_and_links_each_page() -> None:
     assert len(text("README.md").splitlines()) <= 160
-
-
-def test_readme_links_each_page() -> None:
     pages = {name for name in DOCUMENTS if name.startswith("docs/")} - {"docs/index.md"}
-
     assert {page for page in pages if f"({page})" not in text("README.md")} == set()
 
 
@@ -189,7 +180,6 @@ def test_reference_has_every_command_asset_and_section() -> None:
     headings = {page: set(re.findall(r"^## (.+)$", body, re.MULTILINE)) for page, body in pages.items()}
     graph = open_project(ROOT).graph
     tables = {table.name for asset in graph.assets.values() for table in asset.tables}
-
     assert headings["commands"] >= {f"cortex {name}" for name in main.commands}
     assert (headings["assets"], headings["parameters"]) == ({*graph.assets, "Pins"}, set(Parameters.model_fields))
     assert tables <= set(re.findall(r"^### (\w+)\.parquet$", pages["columns"], re.MULTILINE))
@@ -205,14 +195,12 @@ def test_every_parameter_has_a_meaning() -> None:
             inner = set(reference().models_in(field.annotation)) - visited
             visited |= inner
             waiting += inner
-
     assert silent == []
 
 
 def test_rooms_are_the_folders_of_the_package() -> None:
     table = text("docs/contributing.md").split("## The rooms")[1].split("\nNext to them")[0]
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-
     assert set(re.findall(r"^\| `(\w+)/`", table, re.MULTILINE)) >= folders - {"sandbox"}
     assert set(re.findall(r"^\| `(\w+)/`", table, re.MULTILINE)) <= folders
 
@@ -222,7 +210,6 @@ def test_import_order_is_the_one_that_is_enforced() -> None:
     enforced = re.findall(r"cortex_pipelines\.(\w+)", layers)
     line = next(line for line in text("docs/contributing.md").splitlines() if " → " in line)
     mentioned = [name for name in re.findall(r"\w+", line) if name in enforced]
-
     assert mentioned == [name for name in enforced if name in mentioned]
     assert len(mentioned) == len(re.findall(r"\w+", line))
 
@@ -232,7 +219,6 @@ def test_limits_of_the_guard_on_exposure() -> None:
     alternatives = params.evaluation.alternatives
     limit = params.release.code_adapter.guards["exposure_by_gain"].at_most
     page = text("docs/guides/deploy.md")
-
     assert f"{alternatives} alternatives" in page
     assert f"log2({alternatives + 1}) = {log2(alternatives + 1):.2f} bits" in page
     assert f"more than {limit:g} bits on average" in page
@@ -252,6 +238,5 @@ def test_messages_are_the_ones_that_are_printed() -> None:
     exceptions |= {"dvc repro", "Is your cache up to date?"}
     exceptions |= {"could not fetch", "from promisor remote"}  # git says it
     parts = [part.strip() for message in messages for part in message.split("…") if part.strip()]
-
     assert [part for part in parts if part not in exceptions and part not in literals()] == []
     assert len(parts) > 10

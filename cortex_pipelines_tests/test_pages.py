@@ -55,17 +55,11 @@ def test_columns_of_numbers_are_aligned_and_others_are_not() -> None:
     assert (pages.table(["version"], [["3f2a"]]).count("class"), pages.table(["", "a"], [])) == (0, "<p>None.</p>")
 
 
-def test_changes_are_marked_word_by_word() -> None:
+def test_changes_charts_and_bars_are_written_as_text() -> None:
     text = pages.changed_code("t", "return a < b", "return a < c")
     assert "<pre>return a &lt; <del>c</del><ins>b</ins></pre>" in text
-
-
-def test_charts_write_names_as_they_are() -> None:
     chart = ElementTree.fromstring(picture(line_chart({"$x_1$ <b>": [(1, 2)]})))
     assert "$x_1$ <b>" in [element.text for element in chart.iter() if element.tag.endswith("text")]
-
-
-def test_counts_are_shown_as_bars_of_text() -> None:
     lines = bar_table("kind", {"a|b": 1200, "c": 1}).splitlines()
     assert (lines[2], lines[3]) == ("| a\\|b | 1,200 | ████████████████████ |", "| c | 1 | █ |")
 

@@ -51,9 +51,7 @@ def _write_modules(folder: Path, megabytes: float) -> int:
 @pytest.mark.slow
 def test_stages_are_measured_and_a_change_gives_equal_bytes(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code_data, "write_packages", _write_modules)
-
     timings = {timing.what: timing for timing in code_data.measure(work, 1, 24)}
-
     assert list(timings)[: len(DATA_STAGES)] == list(DATA_STAGES)
     assert all(timings[stage].unit == "MB" for stage in DATA_STAGES)
     full_run, changed = list(timings.values())[len(DATA_STAGES) :]
@@ -70,9 +68,7 @@ def test_a_difference_after_a_change_is_named(tmp_path: Path) -> None:
             folder.mkdir(parents=True)
             (folder / "table.parquet").write_text(text)
     (tmp_path / "kept" / "unit_splits" / "large" / "more.parquet").write_text("")
-
     differing = code_data._differing(tmp_path / "kept", tmp_path / "again")
-
     assert differing == ["code_units/table.parquet differs", "unit_splits/more.parquet differs"]
 
 
@@ -83,9 +79,7 @@ def test_each_language_is_measured_and_absent_peers_are_named(work: Workspace, m
 
     monkeypatch.setattr(code_speed, "write_languages", write)
     monkeypatch.setattr(code_speed.importlib.util, "find_spec", lambda name: None)
-
     timings = {timing.what: timing for timing in code_speed.measure(work, 1, 5)}
-
     assert list(timings) == [
         *("extract python", "extract, all languages"),
         *("scan for private data", "near-duplicates"),
@@ -95,21 +89,16 @@ def test_each_language_is_measured_and_absent_peers_are_named(work: Workspace, m
     assert timings["near-duplicates"].amount == 5
 
 
-def test_packages_are_copied_up_to_a_size(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_packages_are_copied_up_to_a_size_in_languages_apart(tmp_path: Path) -> None:
     size = corpus.write_packages(tmp_path / "code", 0.05)
-
     copies = list((tmp_path / "code").rglob("*.py"))
     assert 50_000 <= size == sum(path.stat().st_size for path in copies)
     assert len({path.read_bytes() for path in copies}) > 1
-
-
-@pytest.mark.slow
-def test_languages_are_written_apart(tmp_path: Path) -> None:
-    sizes = corpus.write_languages(tmp_path, 0.02)
-
+    sizes, languages = corpus.write_languages(tmp_path / "apart", 0.02), tmp_path / "apart"
     assert sizes["python"] >= 0.02
-    assert {path.name for path in tmp_path.iterdir()} == {k for k, size in sizes.items() if size}
-    assert {path.suffix for path in (tmp_path / "python").iterdir()} <= {".py", ".pyi", ".pyw"}
+    assert {path.name for path in languages.iterdir()} == {k for k, size in sizes.items() if size}
+    assert {path.suffix for path in (languages / "python").iterdir()} <= {".py", ".pyi", ".pyw"}
 
 
 def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
@@ -118,9 +107,7 @@ def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
         "def fail():\n    raise RuntimeError('no such luck')\n"
     )
     (tmp_path / "benchmarks").symlink_to(CHECKOUT / "benchmarks")
-
     spent, amount = measured.measured(Workspace(tmp_path), "work:prepare", 200 * 2**20)
-
     assert amount == 200
     assert spent.peak > 200 if sys.platform == "linux" else spent.peak >= 0
     assert "no such luck" in refusal(BenchmarkError, measured.measured, Workspace(tmp_path), "work:fail")
@@ -129,7 +116,6 @@ def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
 def test_amounts_are_compared_a_piece() -> None:
     ours = Timing("ours", (Spent(9.0, 2.0, 5.0),), amount=10, unit="MB")
     peer = Timing("peer", (Spent(9.0, 1.0),), None, "ours", True, amount=1, unit="MB")
-
     assert ours.rate == 5
     assert peer.ratio([ours, peer]) == 5
     assert (Spent(1, 1, 7.0) + Spent(1, 1, 3.0)).peak == 7.0

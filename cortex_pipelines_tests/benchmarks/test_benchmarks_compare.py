@@ -59,7 +59,6 @@ def test_a_stored_run_holds_ratios_and_compares_as_the_run(tmp_path: Path, capsy
     stored = json.loads((stored_run / "speed.json").read_text())
     assert [row["cost"] for row in stored["timings"]] == [1, 0.5, 2.5]
     assert "seconds" not in json.dumps(stored)
-
     slower = store(tmp_path / "slower", *run(4, 2, 10))
     assert main(["--before", str(stored_run), "--after", str(slower)]) == 0
     worse = store(tmp_path / "worse", *run(4, 1, 5))
@@ -67,13 +66,12 @@ def test_a_stored_run_holds_ratios_and_compares_as_the_run(tmp_path: Path, capsy
     assert capsys.readouterr().out.endswith("got worse: speed: ours\n")
 
 
-def test_the_stored_run_is_of_what_is_compared() -> None:
+def test_the_stored_run_is_of_what_is_compared_or_how_to_store_one_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stored = read(STORED)
     assert {name for name, _ in stored} == set(COMPARED)
     assert main(["--after", str(STORED)]) == 0
-
-
-def test_nothing_to_compare_says_how_to_store_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = store(tmp_path / "after", *run(1, 1))
     assert main(["--before", str(tmp_path / "none"), "--after", str(folder)]) == 2
     assert "--store" in capsys.readouterr().out

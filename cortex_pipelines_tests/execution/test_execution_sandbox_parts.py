@@ -80,15 +80,7 @@ def group_folder(root: Path, controllers: str) -> Path:
     return root
 
 
-def test_where_a_group_cannot_hold_the_memory_it_is_added_up(tmp_path: Path) -> None:
-    groups = group_folder(tmp_path, "cpu pids")
-    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
-    groups = group_folder(tmp_path, "cpu memory pids")
-    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
-    assert not list(groups.glob("**/cortex-sandbox-*"))
-
-
-def test_a_group_gets_the_limit_and_the_process(tmp_path: Path) -> None:
+def test_the_memory_of_a_group_is_limited_or_added_up(tmp_path: Path) -> None:
     names = ("memory.max", "memory.swap.max", "memory.oom.group", "cgroup.procs")
     for name in names:
         (tmp_path / name).write_text("")
@@ -99,6 +91,11 @@ def test_a_group_gets_the_limit_and_the_process(tmp_path: Path) -> None:
     assert not group.exceeded()
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 1\noom_kill 2\n")
     assert group.exceeded()
+    groups = group_folder(tmp_path, "cpu pids")
+    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
+    groups = group_folder(tmp_path, "cpu memory pids")
+    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
+    assert not list(groups.glob("**/cortex-sandbox-*"))
 
 
 _RUN = """
@@ -162,12 +159,6 @@ def test_one_method_builds_the_limits() -> None:
 
     settings = load_parameters(Path(__file__).parents[2]).augmentation
     limits = settings.sandbox_limits(7.5)
-    assert limits == ResourceLimits(
-        wall_seconds=7.5,
-        cpu_seconds=8,
-        memory_bytes=settings.sandbox_memory_bytes,
-        address_bytes=settings.sandbox_memory_bytes,
-        processes=settings.sandbox_processes,
-        folder_bytes=settings.sandbox_folder_bytes,
-        output_bytes=settings.sandbox_output_bytes,
-    )
+    memory_bytes = settings.sandbox_memory_bytes
+    counts = (settings.sandbox_processes, settings.sandbox_folder_bytes, settings.sandbox_output_bytes)
+    assert limits == ResourceLimits(7.5, 8, memory_bytes, memory_bytes, *counts)

@@ -52,12 +52,9 @@ def test_wrong_values_name_a_key(misconfigured: MiniProject, section: str, key: 
     assert missing(errors, "params.yaml", words) == []
 
 
-def test_what_no_profile_can_know_is_asked_for(misconfigured: MiniProject) -> None:
+def test_what_no_profile_knows_and_syntax_errors_are_named(misconfigured: MiniProject) -> None:
     misconfigured.edit_params(lambda values: values.pop("projects"))
     assert "params.yaml: projects: Field required" in fails(misconfigured, "status")
-
-
-def test_a_syntax_error_in_params_gives_line_and_column(misconfigured: MiniProject) -> None:
     path = misconfigured.root / "params.yaml"
     path.write_text(path.read_text() + "release: [1, 2\n")
     lines = path.read_text().count("\n")
@@ -68,15 +65,7 @@ def test_a_syntax_error_in_params_gives_line_and_column(misconfigured: MiniProje
     assert "MISSING params.yaml" in misconfigured.cortex("doctor", status=1).stdout
 
 
-def test_a_repository_that_is_gone(data_made: MiniProject) -> None:
-    (data_made.root / "sources" / "alpha").rename(data_made.root / "sources" / "elsewhere")
-    errors = fails(data_made, "update", "alpha")
-    assert missing(errors, "git:sources/alpha", "params.yaml") == []
-    (data_made.root / "sources" / "beta").rename(data_made.root / "sources" / "too")
-    assert "correct `directory` in params.yaml" in fails(data_made, "update", "beta")
-
-
-def test_an_empty_repository(data_made: MiniProject) -> None:
+def test_repositories_that_are_gone_or_empty(data_made: MiniProject) -> None:
     empty = data_made.root / "sources" / "empty"
     empty.mkdir()
     git(empty, "init", "-q")
@@ -84,6 +73,11 @@ def test_an_empty_repository(data_made: MiniProject) -> None:
     errors = fails(data_made, "add", "empty", "sources/empty")
     assert "the repository has no commits yet" in errors
     assert (data_made.root / "params.yaml").read_bytes() == before
+    (data_made.root / "sources" / "alpha").rename(data_made.root / "sources" / "elsewhere")
+    errors = fails(data_made, "update", "alpha")
+    assert missing(errors, "git:sources/alpha", "params.yaml") == []
+    (data_made.root / "sources" / "beta").rename(data_made.root / "sources" / "too")
+    assert "correct `directory` in params.yaml" in fails(data_made, "update", "beta")
 
 
 def archive(path: Path, members: dict[str, bytes]) -> bytes:
@@ -95,7 +89,7 @@ def archive(path: Path, members: dict[str, bytes]) -> bytes:
     return path.read_bytes()
 
 
-def test_a_truncated_archive(data_made: MiniProject) -> None:
+def test_a_truncated_archive_and_paths_that_lead_out_of_one(data_made: MiniProject) -> None:
     path = data_made.root / "sources" / "cut.tar.gz"
     data = archive(path, {"a.py": os.urandom(50000).hex().encode()})
     path.write_bytes(data[: len(data) // 2])
@@ -105,9 +99,6 @@ def test_a_truncated_archive(data_made: MiniProject) -> None:
     assert "FAILED repository_files@cut: " in errors
     assert "archive:sources/cut.tar.gz: the archive is truncated" in errors
     assert not (data_made.root / "data" / "repository_files" / "cut").exists()
-
-
-def test_an_archive_whose_paths_lead_out_of_it(data_made: MiniProject) -> None:
     path = data_made.root / "sources" / "out.tar.gz"
     archive(path, {"../../evil.py": b"x = 1\n", "good.py": b"y = 2\n"})
     data_made.cortex("add", "out", "sources/out.tar.gz")
@@ -176,12 +167,9 @@ def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(data_made: M
     assert missing(errors, "FAILED completion_dataset@beta: ", "cortex add") == []
 
 
-def test_inputs_that_are_not_made_yet(begun: MiniProject) -> None:
+def test_names_and_inputs_that_are_not_there(begun: MiniProject) -> None:
     errors = fails(begun, "run", "code_units@alpha")
     assert missing(errors, "missing: data/repository_files/alpha", "`cortex run NAME --upstream`") == []
-
-
-def test_names_that_are_not_there(begun: MiniProject) -> None:
     errors = fails(begun, "run", "code_unit")
     assert missing(errors, "no asset code_unit; there is: ", "code_units") == []
     errors = fails(begun, "run", "code_units@alpha", "--project", "beta")

@@ -95,7 +95,6 @@ def test_an_asset_is_made_by_a_click(page: Page, begun: MiniProject) -> None:
     page.goto("/asset-groups/")
     for room in ("sources", "ingestion", "routing", "release"):
         page.get_by_text(room, exact=True).first.wait_for()
-
     page.goto("/assets/coordination_events")
     page.get_by_text("Never materialized").wait_for()
     press(page, "Materialize")
@@ -104,7 +103,6 @@ def test_an_asset_is_made_by_a_click(page: Page, begun: MiniProject) -> None:
     page.get_by_text("Success", exact=True).first.wait_for()
     page.goto("/assets/coordination_events?view=events")
     page.get_by_text("dvc_md5").first.wait_for()
-
     # the sensor that follows dvc.lock may hold DVC's lock just now
     words = ("--wait-for-lock", "status", "--json", "coordination_events")
     assert run_in(begun.root, "dvc", *words) == "{}"

@@ -124,7 +124,6 @@ def test_routing_by_rules_until_there_is_a_champion(finished_copy: MiniProject) 
     config = json.loads((finished_copy.root / "data" / "task_router" / "config.json").read_text())
     assert decision["master"] in config["masters"]
     assert decision["model_version"] == finished_copy.version("task_router")
-
     # the champion, not the newest: its files come out of DVC's cache
     shutil.rmtree(finished_copy.root / "data" / "task_router")
     again = json.loads(finished_copy.cortex("route", task).stdout)
@@ -135,7 +134,7 @@ def test_routing_by_rules_until_there_is_a_champion(finished_copy: MiniProject) 
     assert "is not in the DVC cache: `dvc fetch --all-commits`" in output
 
 
-def test_a_file_of_tasks_gives_a_line_for_each(begun: MiniProject) -> None:
+def test_a_file_of_tasks_gives_a_line_for_each_and_rules_are_needed(begun: MiniProject) -> None:
     file = begun.root / "tasks.jsonl"
     file.write_text('{"task_id": "t-1", "title": "Rotate the leaked key"}\n\n{"text": "Write docs"}\n')
     lines = begun.cortex("route", "--file", "tasks.jsonl").stdout.splitlines()
@@ -150,9 +149,6 @@ def test_a_file_of_tasks_gives_a_line_for_each(begun: MiniProject) -> None:
     assert "give one task in quotes" in begun.cortex("route", status=2).stderr
     output = begun.cortex("route", "a task", "--file", "tasks.jsonl", status=2).stderr
     assert "give one task in quotes, or --file" in output
-
-
-def test_routing_without_rules_and_champion(begun: MiniProject) -> None:
     for rules in (begun.root / "data" / "samples").rglob("routing-patterns.json"):
         rules.unlink()
     assert "no router: no model is promoted" in begun.cortex("route", "a task", status=1).stderr

@@ -79,9 +79,6 @@ def test_dagster_loads_the_project_at_hand(shared_begun: MiniProject, monkeypatc
     )
 
 
-def test_the_code_location_loads_as_dagster_loads_it(shared_begun: MiniProject) -> None:
+def test_dagster_loads_the_project_at_hand_and_dvc_yaml_follows(shared_begun: MiniProject) -> None:
     run_in(shared_begun.root, "dagster", "definitions", "validate", "-m", "cortex_pipelines.definitions")
-
-
-def test_the_stage_list_of_this_repository_is_up_to_date() -> None:
     run_in(REPOSITORY, "cortex", "dvc-yaml", "--check")

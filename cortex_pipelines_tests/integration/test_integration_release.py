@@ -45,7 +45,6 @@ def test_all_that_passed_are_promoted_and_the_verdict_stays(finished_copy: MiniP
     assert (entry.previous, entry.why) == (None, "first release")
     assert entry.by
     assert entry.at.endswith("+00:00")
-
     # the gate and what watches the champion know its name
     assert "4 made" in finished_copy.cortex("run").stderr
     assert verdict(finished_copy) == before
@@ -74,7 +73,6 @@ def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(finis
     output = finished_copy.cortex("rollback", "task_router", "--to", "1.0.0", status=1).stderr
     assert "no champion to roll back" in output
     assert len(ledger(finished_copy.root)) == 2
-
     # by name it is, and it gets its number back
     output = finished_copy.cortex("promote", "task_router", "--why", "on second thoughts").stderr
     assert output.startswith("task_router 1.0.0: ")
@@ -97,7 +95,6 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
     listing = finished_copy.cortex("releases").stdout
     assert f"  canary 1.0.0 {version}, version 1 in the registry" in listing
     assert "  plan canary on edge, 20% of the requests" in listing
-
     output = finished_copy.cortex("rollback", "task_router", "--why", "errors").stderr
     assert output == "task_router: the baseline is champion again\n"
     assert aliases(finished_copy, "task_router") == {"challenger": "1"}
@@ -107,7 +104,7 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
     assert "--share goes with --strategy canary" in output
 
 
-def test_code_that_is_not_committed_is_not_promoted(finished_copy: MiniProject) -> None:
+def test_neither_uncommitted_code_nor_what_did_not_pass_is_promoted(finished_copy: MiniProject) -> None:
     code = finished_copy.root / "cortex_pipelines" / "routing" / "train.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     before = (finished_copy.root / "releases.lock").read_bytes()
@@ -117,9 +114,6 @@ def test_code_that_is_not_committed_is_not_promoted(finished_copy: MiniProject) 
     assert output.startswith("not promoted: task_router: its code is not committed")
     assert output.endswith("nothing to promote\n")
     assert (finished_copy.root / "releases.lock").read_bytes() == before
-
-
-def test_a_challenger_that_did_not_pass_is_not_promoted(finished_copy: MiniProject) -> None:
     before = (finished_copy.root / "releases.lock").read_bytes()
     output = finished_copy.cortex("promote", "code_adapter-alpha", status=1).stderr
     assert missing(output, "code_adapter-alpha: the gate's verdict is kept", "100000 are needed") == []
@@ -202,7 +196,6 @@ def test_lineage_walks_from_the_router_to_commits_and_logs(finished_copy: MiniPr
     assert nodes["repository_commits", "beta"]["version"] == finished_copy.version("repository_commits@beta")
     first = git(finished_copy.root, "rev-list", "--max-parents=0", "HEAD")
     assert nodes["routing_dataset", None]["git_commit"] == first
-
     output = finished_copy.cortex("lineage", "task_router@champion").stdout
     assert pin["revision"] in output
     assert "      repository_commits[alpha]  " + finished_copy.version("repository_commits@alpha") in output

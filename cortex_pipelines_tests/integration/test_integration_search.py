@@ -45,7 +45,6 @@ def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_v
         "this test sees vectors"
     )
     assert any(path.startswith(".dvc/cache") for path in before)
-
     begun.cortex("forget", "--path", "vault/**", "--project", "beta")
     make(begun)
     search(begun)

@@ -127,7 +127,6 @@ def test_two_processes_share_postgresql_from_its_first_use(shared: MiniProject) 
     both = [process(shared, "run", *words) for words in commands]
     errors = [running.communicate()[1] for running in both]
     assert [running.returncode for running in both] == [0, 0], errors
-
     status_rows = rows(shared)
     assert status_rows.keys() == {"coordination_events", "repository_files"}
     assert all(agree(row) for row in status_rows.values())
@@ -140,7 +139,6 @@ def test_a_stopped_server_is_named_and_loses_nothing(shared: MiniProject, server
     mini, words = shared, ("run", "coordination_events")
     mini.cortex(*words)
     before = mini.outputs()
-
     server.stop()
     (error,) = process(mini, *words).communicate()[1].splitlines()
     assert missing(error, "the PostgreSQL server of Dagster or MLflow cannot be used", "Connection refused") == []

@@ -121,7 +121,6 @@ def test_an_export_is_verified_where_it_arrives(finished_copy: MiniProject, begu
     mark = output.strip().rpartition(" ")[2]
     assert f"{NAME} " in finished_copy.cortex("verify", "shop").stderr
     assert "is not empty" in finished_copy.cortex("export", REFERENCE, "--out", "shop", status=1).stderr
-
     shutil.copytree(finished_copy.root / "shop", begun.root / "shop")
     assert f"unknown key {mark}" in begun.cortex("verify", "shop", status=1).stderr
     key = str(finished_copy.root / ".cortex" / "keys" / "signing.pub")

@@ -182,21 +182,9 @@ def test_what_cannot_be_studied_is_said_before_all_is_made(words: list[str], sen
 def make_result(name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 1000) -> ProjectResult:
     questions = {"all": QuestionResults(9, {"base": 0.5, "adapter": 0.6})}
     return ProjectResult(
-        name,
-        "python",
-        10,
-        budget,
-        budget,
-        2.0,
-        9,
-        0,
-        {"base": 1.0, "adapter": adapter},
-        {},
-        {"base": 0.1, "adapter": 0.3},
-        questions,
-        {"adapter over base": BitsSaved(0.1, 0.0, 0.2, p)},
-        None,
-        "adapter",
+        *(name, "python", 10, budget, budget, 2.0, 9, 0),
+        *({"base": 1.0, "adapter": adapter}, {}, {"base": 0.1, "adapter": 0.3}, questions),
+        *({"adapter over base": BitsSaved(0.1, 0.0, 0.2, p)}, None, "adapter"),
     )
 
 
@@ -271,14 +259,11 @@ def test_several_budgets_are_a_curve_and_the_largest_one_counts() -> None:
     assert "not known: too few completions" in curve_table(bare)
 
 
-def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_study_and_an_unknown_project_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.json"
     for text in ("{", "[]", '{"projects": [{"name": "a"}]}'):
         path.write_text(text)
         assert "is not a study.json" in refusal(ProjectError, read_results, [path])
     write_results(tmp_path, [make_result("a")])
     assert "a stands in another file" in refusal(ProjectError, read_results, [path, path])
-
-
-def test_an_unknown_project_in_a_study_is_an_error_of_the_project(tmp_path: Path) -> None:
     assert "no project" in refusal(ProjectError, list, create_study(tmp_path / "study", ["nobody"], {}, {}))

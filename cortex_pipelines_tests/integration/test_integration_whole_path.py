@@ -17,7 +17,7 @@ STATUS_KEYS = ["asset", "partition", "data_version", "dvc_md5", "mlflow_digest",
 OF_ALL_PROJECTS = {"general_code", "routing_dataset"}
 
 
-def test_everything_is_fresh_and_has_one_version(finished: MiniProject) -> None:
+def test_everything_is_fresh_and_has_one_version_and_a_row(finished: MiniProject) -> None:
     rows = finished.status()
     assert all(list(row) == STATUS_KEYS for row in rows)
     assert {(row["asset"], row["partition"]) for row in rows} == {
@@ -31,9 +31,6 @@ def test_everything_is_fresh_and_has_one_version(finished: MiniProject) -> None:
         assert re.fullmatch(r"[0-9a-f]{32}\.dir", row["dvc_md5"])
         assert row["data_version"] == row["dvc_md5"] == row["mlflow_digest"], row
     assert finished.dvc_status() == {}
-
-
-def test_the_status_table_names_every_asset(finished: MiniProject) -> None:
     text = finished.cortex("status").stdout
     assert "code_units" in text
     assert "views differ" not in text
@@ -130,9 +127,6 @@ def test_the_same_command_again_changes_nothing(finished_copy: MiniProject) -> N
     assert (finished_copy.outputs(), finished_copy.instance().get_runs_count()) == (before, runs)
     assert events_of(finished_copy) == events
     assert (finished_copy.status(), finished_copy.dvc_status()) == (rows, {})
-
-
-def test_a_named_asset_that_is_fresh_keeps_its_version_and_run(finished_copy: MiniProject) -> None:
     before, rows = finished_copy.outputs(), finished_copy.status()
     finished_copy.cortex("run", "code_units", "--project", "alpha")
     assert (finished_copy.outputs(), finished_copy.status()) == (before, rows)

@@ -33,7 +33,6 @@ def test_every_notebook_has_an_output_to_be_seen() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_kept_without_outputs(path: Path) -> None:
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
-
     assert cells
     assert [c for c in cells if c["outputs"] or c["execution_count"] is not None] == []
 
@@ -43,7 +42,6 @@ def test_notebook_is_kept_without_outputs(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, finished: MiniProject) -> None:
     outputs = run(path, finished.root)
-
     head = git(finished.root / "sources" / "alpha", "rev-parse", "HEAD")
     assert [text for text in SHOWN[path.stem] if text.format(head=head) not in outputs] == []
 
@@ -52,7 +50,6 @@ def test_notebook_runs(path: Path, finished: MiniProject) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_says_what_to_run_first(path: Path, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("projects: {alpha: {sources: [{directory: .}]}}\n")
-
     assert "cortex run" in refusal(CellExecutionError, run, path, tmp_path)
 
 

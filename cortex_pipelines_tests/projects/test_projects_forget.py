@@ -248,13 +248,11 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
     model = forget.TrainedModel("page-a", "1", "page", "a", ("a",), version)
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
     certificate.record_deletion(bench.project(), [stone], {}, [model], "tester")
-
     content = certificate.certify(bench.project(), paper)
     (row,) = content["models"]
     assert (row["number"], row["before"]) == (None, version)
     assert row["weights"] == "its record is gone from the registry"
     assert any(sentence.startswith(f"page-a/{version}: its record is gone") for sentence in content["outstanding"])
-
     client = open_client(bench.root)
     client.create_registered_model("page-a")
     deleted = {"dvc_md5": "2" * 32, "weights": "deleted"}
@@ -265,37 +263,26 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
     assert any(sentence.startswith("page-a/2: its weights are") for sentence in content["outstanding"])
 
 
-def test_a_certificate_names_the_pinned_rows_of_trackers(tmp_path: Path) -> None:
+def test_a_certificate_names_pinned_rows_of_trackers_and_tasks_that_wait_for_a_person(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     stone = Tombstone(project="a", source=None, path="issues/tickets/7.md", author=None)
     certificate.record_deletion(bench.project(), [stone], {}, [], "tester")
 
-    def matching_copies() -> list[str]:
+    def copies(words: str) -> list[str]:
         content = certificate.certify(bench.project(), tmp_path / "certificate.json")
-        return [copy for copy in content["copies_may_remain"] if ".cortex/snapshots" in copy]
+        return [copy for copy in content["copies_may_remain"] if words in copy]
 
-    assert matching_copies() == []
+    assert (copies(".cortex/snapshots"), copies("`cortex review`")) == ([], [])
     row = snapshot_file(bench.root, "1" * 64)
     row.parent.mkdir(parents=True)
     row.write_text("{}\n")
-    (copy,) = matching_copies()
+    (copy,) = copies(".cortex/snapshots")
     assert "delete them in the tracker, then `cortex update`" in copy
-
-
-def test_a_certificate_names_the_tasks_that_wait_for_a_person(tmp_path: Path) -> None:
-    bench = Workbench.create(tmp_path / "p")
-    certificate.record_deletion(bench.project(), [], {}, [], "tester")
-
-    def matching_copies() -> list[str]:
-        content = certificate.certify(bench.project(), tmp_path / "certificate.json")
-        return [copy for copy in content["copies_may_remain"] if "`cortex review`" in copy]
-
-    assert matching_copies() == []
     task = PendingReview("0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0)
     waiting = gateway_log(bench.root).parent / FILE
     waiting.parent.mkdir(parents=True, exist_ok=True)
     waiting.write_text(json.dumps(asdict(task)) + "\n")
-    (copy,) = matching_copies()
+    (copy,) = copies("`cortex review`")
     assert copy.startswith("the task that waits for a person's decision")
 
 

@@ -61,13 +61,10 @@ def test_an_answer_is_forgotten_when_anything_is_touched(root: Path, change: str
     assert read_cached_status(root) is None
 
 
-def test_what_no_version_depends_on_changes_nothing(root: Path) -> None:
+def test_what_no_version_depends_on_changes_nothing_and_links_count(root: Path) -> None:
     (root / "data/words/a/__pycache__").mkdir()
     (root / "notes.txt").write_text("")
     assert read_cached_status(root) == ROWS
-
-
-def test_a_link_counts_with_what_it_leads_to_and_may_lead_nowhere(root: Path) -> None:
     (root / "data" / "link").symlink_to(root / "notes.txt")
     cache_status(root, collect_state(root), ROWS)
     assert read_cached_status(root) == ROWS

@@ -36,7 +36,6 @@ def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monke
     before = summary_text(root, monkeypatch)
     assert "shop 0 0 0 not made yet" in before
     assert "No model is evaluated yet: `cortex run` makes what is missing." in before
-
     data = root / "data"
     (data / "code_units/shop").mkdir(parents=True)
     pl.DataFrame({"name": ["a", "b"]}).write_parquet(data / "code_units/shop/units.parquet")

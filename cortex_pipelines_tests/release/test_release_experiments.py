@@ -129,7 +129,6 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     served = source.current.models["shop"]
     assert served.notice.endswith("than when it was released: naming")
     assert served.templates["naming"].origin == "prompts/naming.jinja"
-
     custom_templates = project_templates(root).project_versions
     version = VERSIONS["1.1.0"]
     words = ("2026-01-03T03:04:05+00:00", "anna", "promote", MODEL.name, version, None, "again")

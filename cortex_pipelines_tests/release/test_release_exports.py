@@ -108,31 +108,20 @@ def test_a_gguf_adapter_adds_what_the_adapter_adds(base: BaseModel, tmp_path: Pa
     assert count == 14
 
 
-def test_metadata_says_what_the_file_is(base: BaseModel, tmp_path: Path) -> None:
+def test_metadata_says_what_the_file_is_and_a_file_that_differs_is_refused(base: BaseModel, tmp_path: Path) -> None:
     import gguf
 
-    gguf_of(base, tmp_path)
-    fields = gguf.GGUFReader(tmp_path / "out" / gguf_files.ADAPTER).fields
+    folder, file = gguf_of(base, tmp_path), tmp_path / "out" / gguf_files.ADAPTER
+    fields = gguf.GGUFReader(file).fields
     keys = ("general.architecture", "general.type", "adapter.type", "general.version")
     assert [fields[key].contents() for key in keys] == ["llama", "adapter", "lora", "1.2.3"]
     assert fields["adapter.lora.alpha"].contents() == 8.0
-
-
-def test_a_gguf_file_that_differs_is_found(base: BaseModel, tmp_path: Path) -> None:
-    folder = gguf_of(base, tmp_path)
     layout = gguf_files.layout_of(base.folder)
     other = gguf_files.read_pairs(read_lora(write_adapter(base, tmp_path / "other", seed=1)))
-    assert "differs from the adapter" in refusal(
-        ExportError, gguf_files.compare_gguf, tmp_path / "out" / gguf_files.ADAPTER, layout, other
-    )
-    assert "different tensors" in refusal(
-        ExportError, gguf_files.compare_gguf, tmp_path / "out" / gguf_files.ADAPTER, layout, other[1:]
-    )
-    straight = gguf_files.GgufLayout("llama", layout.name_of, {})
-    with pytest.raises(ExportError, match="differs from the adapter"):
-        gguf_files.compare_gguf(
-            tmp_path / "out" / gguf_files.ADAPTER, straight, gguf_files.read_pairs(read_lora(folder))
-        )
+    assert "differs from the adapter" in refusal(ExportError, gguf_files.compare_gguf, file, layout, other)
+    assert "different tensors" in refusal(ExportError, gguf_files.compare_gguf, file, layout, other[1:])
+    straight, pairs = gguf_files.GgufLayout("llama", layout.name_of, {}), gguf_files.read_pairs(read_lora(folder))
+    assert "differs from the adapter" in refusal(ExportError, gguf_files.compare_gguf, file, straight, pairs)
 
 
 @given(heads=st.integers(1, 12), half=st.integers(1, 32))
@@ -146,13 +135,15 @@ def test_rows_of_a_rotary_pair_stand_side_by_side(heads: int, half: int) -> None
     np.testing.assert_array_equal(straight, np.arange(count))
 
 
-def test_other_architectures_are_refused(base: BaseModel, tmp_path: Path) -> None:
-    shutil.copytree(base.folder, tmp_path / "base")
-    config = json.loads((tmp_path / "base" / "config.json").read_text())
-    (tmp_path / "base" / "config.json").write_text(json.dumps(config | {"model_type": "phi"}))
-    assert "architecture phi cannot be exported to GGUF yet" in refusal(
-        ExportError, gguf_files.layout_of, tmp_path / "base"
-    )
+def test_other_architectures_and_stretched_positions_are_refused(base: BaseModel, tmp_path: Path) -> None:
+    folder = shutil.copytree(base.folder, tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "phi"}))
+    assert "architecture phi cannot be exported to GGUF yet" in refusal(ExportError, gguf_files.layout_of, folder)
+    stretched = {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}}
+    (folder / "config.json").write_text(json.dumps(config | stretched))
+    with pytest.raises(ExportError, match="rotary embeddings of type yarn"):
+        gguf_files.write_base(replace(base, folder=folder), tmp_path / "base.gguf", "fp32")
 
 
 def write_base_gguf(base: BaseModel, path: Path, interleave: bool = True) -> Path:
@@ -237,16 +228,6 @@ def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> Non
 def test_a_base_is_written_whole(base: BaseModel, tmp_path: Path, width: gguf_files.Width, likeness: float) -> None:
     gguf_files.write_base(base, tmp_path / "base.gguf", width)
     assert compare_base(tmp_path / "base.gguf", base.folder) > likeness
-
-
-def test_a_base_with_stretched_positions_is_refused(base: BaseModel, tmp_path: Path) -> None:
-    folder = tmp_path / "base"
-    shutil.copytree(base.folder, folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["rope_parameters"] = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ExportError, match="rotary embeddings of type yarn"):
-        gguf_files.write_base(replace(base, folder=folder), tmp_path / "base.gguf", "fp32")
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027])

@@ -60,21 +60,19 @@ def test_verdict_and_reason(metrics: dict[str, float], changes: dict[str, Any], 
     assert words in decision.reason
 
 
-def test_a_verdict_has_the_figures_and_says_what_is_a_sample() -> None:
+def test_a_verdict_has_the_figures_that_the_settings_name_as_plain_data() -> None:
     assert verdict(BETTER).figures == {**BETTER, "smallest_improvement": 0.02}
     assert verdict({**BETTER, "hand_written_sample": 1.0}).figures["hand_written_sample"] == 1.0
     assert "sample" not in verdict({**BETTER, "hand_written_sample": 0.0}).reason
-
-
-def test_the_figure_is_the_one_that_the_settings_name() -> None:
     metrics = {"gain": 0.1, "gain_low": 0.05, "gain_high": 0.2, "items": 40}
     decision = verdict(metrics, figure="gain")
     assert (decision.verdict, decision.figures["improvement_high"]) == ("promoted", 0.2)
-
-
-def test_a_figure_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(GateError, match=r"no gain, gain_low, gain_high; .* improvement_high, "):
         verdict(BETTER, figure="gain")
+    decision = verdict({**BETTER, "accuracy": 0.4}, **guard("accuracy", at_least=0.5))
+    plain = json.loads(json.dumps(decision.as_dict()))
+    assert plain["verdict"] == "refused"
+    assert plain["guards"] == [{"name": "accuracy", "value": 0.4, "at_least": 0.5, "at_most": None, "passed": False}]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +91,6 @@ def test_guards(limits: dict[str, Any], value: float, passed: bool, words: str) 
     assert decision.verdict == ("promoted" if passed else "refused")
     assert [guard_result.passed for guard_result in decision.guards] == [passed]
     assert words in decision.reason
-
-
-def test_a_verdict_is_plain_data() -> None:
-    decision = verdict({**BETTER, "accuracy": 0.4}, **guard("accuracy", at_least=0.5))
-    plain = json.loads(json.dumps(decision.as_dict()))
-    assert plain["verdict"] == "refused"
-    assert plain["guards"] == [{"name": "accuracy", "value": 0.4, "at_least": 0.5, "at_most": None, "passed": False}]
 
 
 numbers = st.floats(-1, 1)

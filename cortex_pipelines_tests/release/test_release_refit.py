@@ -93,7 +93,6 @@ def test_refit_weights_are_signed_served_and_rolled_back(workspace: Workspace, m
     card = (out / "model_card.md").read_text()
     assert f"Judged were the weights of version `{workspace.version}`" in card
     assert f"at most {record['bound']:.4g}" in card
-
     promote(workspace.root, MODEL, ACT)
     assert refit_of(moves(workspace.root, MODEL), workspace.version) == content_md5(out)
     project: Any = SimpleNamespace(root=workspace.root, state=workspace.state, output=workspace.output)
@@ -103,7 +102,6 @@ def test_refit_weights_are_signed_served_and_rolled_back(workspace: Workspace, m
     served = open_verified(project, MODEL, workspace.version)
     assert (served.version, served.folder) == (workspace.version, out / "refit")
     assert served.base["name"] == "directory:base"
-
     rollback(workspace.root, MODEL, ACT)
     assert open_verified(project, MODEL, workspace.version).folder == out / "refit", "as long as it is named"
     manifest = signed_folder(workspace.root, MODEL.name, str(content_md5(out))) / "manifest.json"

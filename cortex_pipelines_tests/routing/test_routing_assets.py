@@ -94,7 +94,7 @@ def test_training_repeats_byte_for_byte_from_nothing(path: MadeOutputs, tmp_path
     assert path.seen["train_seconds"] > 0
 
 
-def test_the_trained_router_says_what_it_was_made_from(path: MadeOutputs) -> None:
+def test_the_trained_router_says_what_it_was_made_from_and_what_dvc_draws(path: MadeOutputs) -> None:
     config = json.loads((path.root / "router" / "config.json").read_text())
     assert config["masters"] == ["cicd", "coordinator", "development", "inventory", "security"]
     assert config["encoder"] == path.encoder.pin
@@ -107,16 +107,13 @@ def test_the_trained_router_says_what_it_was_made_from(path: MadeOutputs) -> Non
     assert [step["model"] for step in steps] == models.split()
     top = [step for step in steps if step["adopted"]][-1]
     assert metrics["out_of_fold_accuracy"] == top["accuracy"]
-
-
-def test_what_dvc_draws_of_the_router_stands_in_its_files(path: MadeOutputs) -> None:
     for plot in FIGURES["task_router"].plots:
         plot_rows = json.loads((path.root / "router" / plot.file).read_text())
         rows = plot_rows if isinstance(plot_rows, list) else plot_rows["trials"]
         assert all({plot.x, plot.y} <= row.keys() for row in rows), plot
 
 
-def test_the_first_router_meets_the_rules(path: MadeOutputs) -> None:
+def test_the_first_router_meets_the_rules_and_itself(path: MadeOutputs) -> None:
     scores, metrics = path.evaluation()
     test = pl.read_parquet(path.root / "dataset" / "test.parquet")
     assert scores["example_id"].to_list() == test["example_id"].to_list()
@@ -129,9 +126,6 @@ def test_the_first_router_meets_the_rules(path: MadeOutputs) -> None:
     assert "Learning curve" in path.report()
     assert {"voter_" + name for name in router.weights} <= set(metrics)
     assert metrics["ensemble"] == metrics["challenger"]
-
-
-def test_a_router_that_meets_itself_differs_by_nothing(path: MadeOutputs) -> None:
     scores, metrics = path.evaluation(ReferenceModel("abc", path.root / "router"))
     assert scores["champion"].to_list() == scores["challenger"].to_list()
     assert metrics["difference"] == metrics["difference_low"] == metrics["difference_high"] == 0

@@ -88,12 +88,14 @@ def test_logistic_regression_is_at_its_optimum(settings: RoutingSettings) -> Non
     assert np.allclose(chances, reference.predict_proba(training.features.projected), atol=2e-3)
 
 
-def test_the_neighbours_are_the_nearest() -> None:
+def test_neighbours_are_the_nearest_and_reliability_counts_each_task_once() -> None:
     cosines = np.array([[0.1, 0.9, 0.9, 0.3]], dtype=np.float32)
     indices, values = nearest(cosines, 3)
     assert indices.tolist() == [[1, 2, 3]]
     assert values[0].tolist() == pytest.approx([0.9, 0.9, 0.3])
     assert nearest(cosines, 9)[0].tolist() == [[1, 2, 3, 0]]
+    bins = ensemble.reliability([0.05, 0.06, 0.95, 1.0], [False, True, True, True])
+    assert ([tasks for _, _, tasks in bins], [was for _, was, _ in bins]) == ([2, 2], [0.5, 1.0])
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(2, 7))
@@ -143,11 +145,6 @@ def test_overconfident_scores_are_calibrated_on_other_folds_where_there_are_any(
     scores = noisy(labels, 1.0, 1)
     scored = ensemble.cross_fit([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
     assert np.allclose(scored, ensemble.combine([scores], [1.0]))
-
-
-def test_reliability_counts_each_task_once() -> None:
-    bins = ensemble.reliability([0.05, 0.06, 0.95, 1.0], [False, True, True, True])
-    assert ([tasks for _, _, tasks in bins], [was for _, was, _ in bins]) == ([2, 2], [0.5, 1.0])
 
 
 def rules_of(shift: int, fallback: str | None) -> KeywordRules:

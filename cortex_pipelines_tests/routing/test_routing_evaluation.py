@@ -156,42 +156,12 @@ def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
     )
 
 
-def test_the_report_shows_the_champion_and_when_it_proves_nothing(settings: RoutingSettings) -> None:
+def test_the_report_shows_champion_candidates_and_learning_curve(settings: RoutingSettings) -> None:
     assert "no figure on this page is evidence" in page(ROWS, settings, sample=True)
     assert "no figure on this page is evidence" not in page(ROWS, settings, sample=False)
     html = page([(m, c, b, m) for m, c, b, _ in ROWS], settings)
     assert "Router minus champion" in html
     assert "Router minus champion" not in page(ROWS, settings)
-
-
-def test_the_report_is_self_contained_escaped_and_always_the_same(settings: RoutingSettings) -> None:
-    html = page(ROWS, settings, notes=["1 < 2"])
-    assert html == page(ROWS, settings, notes=["1 < 2"])
-    assert missing(html, "1 &lt; 2", "&lt;Task&gt; &amp; 0") == []
-    assert "<Task>" not in html
-    assert "http" not in html
-    assert "Gained: right where the rules are wrong (30)" in html
-    assert missing(html, "Lost: wrong where the rules are right (10)", "20 of 30 shown") == []
-    # the confusion matrix: a to a, b to a, c to b
-    assert missing(html, '<tr><td>a</td><td class="n hit">50</td>', '<tr><td>b</td><td class="n miss">10</td>') == []
-
-
-def test_recall_of_each_master_and_the_worst(settings: RoutingSettings) -> None:
-    frame = scores(ROWS)
-    assert recalls(frame) == {"a": 1.0, "b": 0.0, "c": 0.0}
-    assert routing_metrics(frame, [], settings, False)["worst_recall"] == 0.0
-    by_master = [(row["Master"], row["Precision"]) for row in class_table(frame)]
-    assert by_master == [("b", "0.000"), ("c", "never sent to"), ("a", "0.833")]
-
-
-def test_risk_falls_with_coverage_where_confidence_is_worth_something() -> None:
-    good = coverage_risk([0.9, 0.8, 0.2], [True, True, False])
-    assert good == [(1 / 3, 0.0), (2 / 3, 0.0), (1.0, pytest.approx(1 / 3))]
-    bad = coverage_risk([0.2, 0.3, 0.9], [True, True, False])
-    assert area_under_risk(good) < area_under_risk(bad)
-
-
-def test_the_report_shows_candidates_and_learning_curve(settings: RoutingSettings) -> None:
     compared = {"against": "lexical", "p_value": 0.18, "p_loss": 0.07, "p_corrected": 0.14}
     figures = {"accuracy": 0.5, "loss": 1.0, "ece": 0.1, "gained": 7, "lost": 2}
     first = {"model": "lexical", "adopted": True, **figures, **dict.fromkeys(compared)}
@@ -206,3 +176,27 @@ def test_the_report_shows_candidates_and_learning_curve(settings: RoutingSetting
     assert '<td class="n">40</td><td class="n">0.500 (0.400 to 0.600)</td>' in html
     assert html.count("<img") == 2
     assert "Learning curve" not in page(ROWS, settings)
+
+
+def test_the_report_is_self_contained_escaped_and_always_the_same(settings: RoutingSettings) -> None:
+    html = page(ROWS, settings, notes=["1 < 2"])
+    assert html == page(ROWS, settings, notes=["1 < 2"])
+    assert missing(html, "1 &lt; 2", "&lt;Task&gt; &amp; 0") == []
+    assert "<Task>" not in html
+    assert "http" not in html
+    assert "Gained: right where the rules are wrong (30)" in html
+    assert missing(html, "Lost: wrong where the rules are right (10)", "20 of 30 shown") == []
+    # the confusion matrix: a to a, b to a, c to b
+    assert missing(html, '<tr><td>a</td><td class="n hit">50</td>', '<tr><td>b</td><td class="n miss">10</td>') == []
+
+
+def test_recall_of_each_master_and_risk_by_coverage(settings: RoutingSettings) -> None:
+    frame = scores(ROWS)
+    assert recalls(frame) == {"a": 1.0, "b": 0.0, "c": 0.0}
+    assert routing_metrics(frame, [], settings, False)["worst_recall"] == 0.0
+    by_master = [(row["Master"], row["Precision"]) for row in class_table(frame)]
+    assert by_master == [("b", "0.000"), ("c", "never sent to"), ("a", "0.833")]
+    good = coverage_risk([0.9, 0.8, 0.2], [True, True, False])
+    assert good == [(1 / 3, 0.0), (2 / 3, 0.0), (1.0, pytest.approx(1 / 3))]
+    bad = coverage_risk([0.2, 0.3, 0.9], [True, True, False])
+    assert area_under_risk(good) < area_under_risk(bad)

@@ -98,9 +98,6 @@ def test_training_learns_and_company_does_not_matter(router: Router) -> None:
         (alone,) = router.route([text])
         assert (alone.master, alone.confidence) == (decision.master, pytest.approx(decision.confidence, abs=1e-4))
     assert (router.route([]), router.masters) == ([], ("cicd", "development", "security"))
-
-
-def test_many_at_once_are_decided_as_few_are(router: Router) -> None:
     few = tasks()["text"].to_list()
     decisions = router.route(few)
     for index, decision in enumerate(router.route(few * 10)):
@@ -204,12 +201,9 @@ def test_a_router_whose_rules_are_gone_is_a_clear_error(folder: Path, tmp_path: 
     assert "rules.json" in refusal(RouterError, Router.load, tmp_path, tmp_path)
 
 
-def test_the_configuration_is_read_as_it_was_written(folder: Path) -> None:
+def test_a_decision_repeats_but_for_its_latency_by_the_configuration_as_written(folder: Path, router: Router) -> None:
     assert load_config(folder).masters == ("cicd", "development", "security")
     assert parse_rules(PATTERNS, "x").masters == load_router(folder).rules.masters  # type: ignore[union-attr]
-
-
-def test_latency_is_no_part_of_a_decision(router: Router) -> None:
     first, second = (router.route(["deploy a"])[0] for _ in range(2))
     assert isinstance(first, Decision)
     assert replace(first, latency_ms=0.0) == second

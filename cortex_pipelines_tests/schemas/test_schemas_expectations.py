@@ -53,10 +53,14 @@ def test_other_rows_of_the_same_population_raise_no_warning(seed: int) -> None:
     assert (report.failures, report.warnings) == ((), ())
 
 
-def test_the_first_version_is_held_against_its_relations_alone() -> None:
+def test_few_rows_other_columns_and_a_first_version_raise_no_warning() -> None:
     report = validate(frame(), TABLE, None)
     assert (report.failures, report.warnings) == ((), ())
     assert report.document.statistics["evaluated_expectations"] == 1
+    before = profile(frame(0).drop("quality").with_columns(gone=pl.lit(1)))
+    assert validate(frame(1), TABLE, before).warnings == ()
+    assert validate(frame(1), TABLE, profile(frame(0, 100))).warnings == ()
+    assert validate(TABLE.empty(), TABLE, profile(TABLE.empty())).warnings == ()
 
 
 def test_great_expectations_is_not_loaded_without_expectations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,13 +107,6 @@ def test_a_shift_is_a_warning_and_never_a_failure(change, expected: str) -> None
 def test_an_end_before_its_start_is_a_failure() -> None:
     rows = frame().with_columns(end_line=pl.when(pl.col("start_line") == 9).then(3).otherwise("end_line"))
     assert validate(rows, TABLE, None).failures == ("1 rows have start_line above end_line",)
-
-
-def test_few_rows_and_columns_that_came_or_went_raise_no_warning() -> None:
-    before = profile(frame(0).drop("quality").with_columns(gone=pl.lit(1)))
-    assert validate(frame(1), TABLE, before).warnings == ()
-    assert validate(frame(1), TABLE, profile(frame(0, 100))).warnings == ()
-    assert validate(TABLE.empty(), TABLE, profile(TABLE.empty())).warnings == ()
 
 
 def test_a_profile_names_no_people_and_no_states_of_sources() -> None:

@@ -25,12 +25,17 @@ VALUE = (0.9 + 0.7) / 2
 """Success of a router that sends the first sort to a and the second to b."""
 
 
+def draw_actions(random: np.random.Generator, policy: np.ndarray) -> np.ndarray:
+    """An action of each row of a policy."""
+    return (random.random(len(policy))[:, None] > policy.cumsum(axis=1)).sum(axis=1)
+
+
 def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[off_policy.LoggedDecisions, list[dict[str, float]]]:
     """A log of a randomised router that mostly takes the wrong master."""
     random = np.random.default_rng(seed)
     sort = random.integers(0, 2, size=items)
     policy = np.array([[0.3, 0.2, 0.5], [0.3, 0.25, 0.45]])[sort]
-    action = (random.random(items)[:, None] > policy.cumsum(axis=1)).sum(axis=1)
+    action = draw_actions(random, policy)
     reward = (random.random(items) < CHANCE[sort, action]).astype(float)
     parts = {
         "actions": [MASTERS[n] for n in action],
@@ -121,11 +126,6 @@ def test_probabilities_above_one_are_an_error() -> None:
 
 
 Bandit = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-
-def draw_actions(random: np.random.Generator, policy: np.ndarray) -> np.ndarray:
-    """An action of each row of a policy."""
-    return (random.random(len(policy))[:, None] > policy.cumsum(axis=1)).sum(axis=1)
 
 
 def logged_bandit(rates: np.ndarray, old: np.ndarray, new: np.ndarray) -> Bandit:
@@ -243,7 +243,7 @@ def test_the_command_prints_estimates(tmp_path: Path) -> None:
     assert "effective sample size" in result.stdout
 
 
-def test_few_effective_decisions_are_refused_but_shown(tmp_path: Path) -> None:
+def test_few_effective_decisions_are_refused_but_shown_and_files_are_named(tmp_path: Path) -> None:
     row = {"reward": True, "propensity": 0.5, "target": 0.5}
     output = evaluate_log(tmp_path, [row] * 3)
     assert "worth 3.0 decisions" in output["refused"]
@@ -252,6 +252,10 @@ def test_few_effective_decisions_are_refused_but_shown(tmp_path: Path) -> None:
     never = evaluate_log(tmp_path, [row | {"target": 0}] * 50)
     assert "every target is 0" in never["refused"]
     assert never["snips"] == {"value": None, "low": None, "high": None}
+    missing = CliRunner().invoke(main, ["off-policy", str(tmp_path / "none.jsonl")])
+    empty = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, [])])
+    assert "no such file" in missing.stderr
+    assert "holds no decision" in empty.stderr
 
 
 def test_the_range_of_rewards_may_be_stated(tmp_path: Path) -> None:
@@ -294,13 +298,6 @@ def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
     result = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, [GOOD, "", line])])
     assert result.exit_code == 1
     assert missing(result.stderr, "log.jsonl line 3", problem) == []
-
-
-def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
-    missing = CliRunner().invoke(main, ["off-policy", str(tmp_path / "none.jsonl")])
-    empty = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, [])])
-    assert "no such file" in missing.stderr
-    assert "holds no decision" in empty.stderr
 
 
 @settings(max_examples=60, deadline=None)
