@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cortex_pipelines.adapters.model.base_model import (
-    BaseModelError,
-    base_digest,
-    base_name,
-    load_causal_model,
-    load_tokenizer,
-    resolve_base,
-)
+from cortex_pipelines.adapters.model import base_model
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, pinned
 
@@ -59,25 +52,24 @@ def write_gguf(path: Path) -> None:
 
 
 def test_a_folder_with_safetensors_is_taken_as_it_is(root: Path) -> None:
-    base = resolve_base(pinned(root), root)
-    assert base.folder == root / "base"
-    assert base.name == "directory:base"
+    base = base_model.resolve_base(pinned(root), root)
+    assert (base.folder, base.name) == (root / "base", "directory:base")
 
 
 def test_a_gguf_file_is_converted_once_to_its_own_weights(tmp_path: Path) -> None:
     write_gguf(tmp_path / "weights" / "tiny.gguf")
-    base = resolve_base(pinned(tmp_path, "weights"), tmp_path)
+    base = base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
     assert base.folder.parent == tmp_path / ".cortex" / "cache" / "models"
     modified = {path.name: path.stat().st_mtime_ns for path in base.folder.iterdir()}
     assert "model.safetensors" in modified
-    again = resolve_base(pinned(tmp_path, "weights"), tmp_path)
+    again = base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
     assert {path.name: path.stat().st_mtime_ns for path in again.folder.iterdir()} == modified
-    model = load_causal_model(base, "fp32")
+    model = base_model.load_causal_model(base, "fp32")
     assert (model.config.hidden_size, model.dtype) == (HIDDEN, torch.float32)
     first = np.random.default_rng(0).normal(0, 0.1, (len(byte_tokenizer()) + 1, HIDDEN))
     np.testing.assert_allclose(model.model.embed_tokens.weight.detach(), first, atol=1e-6)
-    assert load_causal_model(base, "bf16").dtype == torch.bfloat16
-    tokenizer = load_tokenizer(base)
+    assert base_model.load_causal_model(base, "bf16").dtype == torch.bfloat16
+    tokenizer = base_model.load_tokenizer(base)
     assert tokenizer.decode(tokenizer("def f(): ü", add_special_tokens=False)["input_ids"]) == ("def f(): ü")
 
 
@@ -92,19 +84,19 @@ def test_weights_that_cannot_be_used_say_what_to_do(tmp_path: Path, files: tuple
     (tmp_path / "weights").mkdir()
     for name in files:
         (tmp_path / "weights" / name).write_bytes(b"GGUF")
-    with pytest.raises(BaseModelError, match=message):
-        resolve_base(pinned(tmp_path, "weights"), tmp_path)
+    with pytest.raises(base_model.BaseModelError, match=message):
+        base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
 
 
 def test_a_base_has_a_name_and_a_digest_wherever_its_files_are() -> None:
     wheel = ModelSource(wheel="some-model==1.0")
-    assert base_name(PinnedModel(wheel, {})) == "pypi:some-model==1.0"
+    assert base_model.base_name(PinnedModel(wheel, {})) == "pypi:some-model==1.0"
     hub = ModelSource(hub="someone/model", revision="main")
-    assert base_name(PinnedModel(hub, {})) == "someone/model"
-    assert base_name(PinnedModel(ModelSource(directory="/home/me/base"), {})) == "directory:base"
+    assert base_model.base_name(PinnedModel(hub, {})) == "someone/model"
+    assert base_model.base_name(PinnedModel(ModelSource(directory="/home/me/base"), {})) == "directory:base"
 
     def digest(directory: str, files: dict[str, str]) -> str:
-        return base_digest(PinnedModel(ModelSource(directory=directory), {"files": files}))
+        return base_model.base_digest(PinnedModel(ModelSource(directory=directory), {"files": files}))
 
     assert digest("a", {"x": "1", "y": "2"}) == digest("b", {"y": "2", "x": "1"})
     assert digest("a", {"x": "1"}) != digest("a", {"x": "2"})

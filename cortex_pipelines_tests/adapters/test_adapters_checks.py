@@ -10,6 +10,7 @@ import pytest
 from cortex_pipelines.adapters.data.checks import TrainingRefusedError, check_training
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, Datasets, settings, train_adapter
+from cortex_pipelines_tests.messages import refusal
 
 PARAMETERS = load_parameters(Path(__file__).parents[2])
 LIMITS: dict[str, Any] = SETTINGS["checks"]  # type: ignore[assignment]
@@ -46,8 +47,7 @@ def test_good_data_with_their_manifests_pass_whatever_tasks_without_a_share_have
     shutil.rmtree(dataset_copies["architecture"])
     check(dataset_copies)
     (dataset_copies["naming"] / "manifest.parquet").unlink()
-    with pytest.raises(TrainingRefusedError, match="cortex run naming_dataset"):
-        check(dataset_copies)
+    assert "cortex run naming_dataset" in refusal(TrainingRefusedError, check, dataset_copies)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,7 @@ def test_a_licence_that_is_not_allowed(dataset_copies: Datasets, licence: str | 
     if fine:
         check(dataset_copies)
     else:
-        with pytest.raises(TrainingRefusedError, match=r"under GPL-3.0-only \(lib/other.py\)"):
-            check(dataset_copies)
+        assert "under GPL-3.0-only (lib/other.py)" in refusal(TrainingRefusedError, check, dataset_copies)
 
 
 @pytest.mark.parametrize("column", ["prompt", "completion"])

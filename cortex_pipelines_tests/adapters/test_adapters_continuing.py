@@ -88,8 +88,7 @@ def test_each_task_gets_an_adapter_of_its_own(root: Path, datasets: Datasets, fi
     record = from_first(root, datasets, first, out, per_task=True, parents={}, max_tokens=3000)
     assert record["tasks"] == ["completion", "naming"]
     assert (record["parent"], record["settings"]["rank"]) == (None, 4)
-    assert adapter_for(out, "naming") == out / "naming"
-    assert adapter_for(out, "architecture") is None
+    assert (adapter_for(out, "naming"), adapter_for(out, "architecture")) == (out / "naming", None)
     assert adapter_for(first, "naming") == first
     metrics = record["metrics"]
     assert metrics["partial"] == 0
@@ -175,8 +174,7 @@ def test_with_an_adapter_a_task_corrections_teach_the_one_that_refactors(root: P
     shares = {"naming": 0.5, "refactoring": 0.5}
     train_adapter(root, taught, out, per_task=True, task_shares=shares, max_tokens=1500)
     trained_ids = {task: json.loads((out / task / SEEN).read_text()) for task in shares}
-    assert set(trained_ids["naming"]) == {"naming"}
-    assert set(trained_ids["refactoring"]) == {"refactoring", "feedback"}
+    assert (set(trained_ids["naming"]), set(trained_ids["refactoring"])) == ({"naming"}, {"refactoring", "feedback"})
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(shares)
 
 

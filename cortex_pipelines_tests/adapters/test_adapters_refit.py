@@ -29,14 +29,12 @@ def test_all_rows_are_learned_in_as_many_steps_more(train: Train, refit: Any, tm
     judged = train(max_tokens=2_000, patience=2)
     served = refit("refit")
     settings = read(served, "training.json")["settings"]
-    assert settings["max_tokens"] == 2_000 * 5 // 3
-    assert settings["divergence_factor"] is None
+    assert (settings["max_tokens"], settings["divergence_factor"]) == (2_000 * 5 // 3, None)
     assert settings["learning_rate"] == judged["settings"]["learning_rate"]
     metrics = read(served, "metrics.json")
     share = judged["best_step"] / judged["planned_steps"]
     planned = len(judged["steps"]) * 5 / 3
-    assert metrics["steps"] == pytest.approx(share * planned, abs=2)
-    assert metrics["best_step"] == metrics["steps"]
+    assert (metrics["steps"], metrics["best_step"]) == (pytest.approx(share * planned, abs=2), metrics["steps"])
     assert metrics["validation_tokens"] == 0
     numbers = {int(name.rpartition("-")[2]) for name in read(served, "examples.json")["completion"]}
     assert max(numbers) >= 60 > max(int(name[-4:]) for name in read(tmp_path / "adapter", "examples.json")["naming"])

@@ -11,18 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.training import loop
+from cortex_pipelines.adapters.training import history, loop
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.history import (
-    LossPoint,
-    Progress,
-    TrainingDivergedError,
-    Validation,
-    out_of_patience,
-    require_no_divergence,
-)
 from cortex_pipelines.adapters.training.launch import resolve_precision
 from cortex_pipelines_tests.adapters.tinymodel import Train, settings
+from cortex_pipelines_tests.messages import refusal
 
 WILD: dict[str, Any] = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 12, "evaluation_steps": 2}
 
@@ -34,7 +27,7 @@ def exploding() -> Any:
     """From the ninth step on the losses are those of a diverged model."""
     real = loop._step
 
-    def step(*arguments: Any) -> LossPoint:
+    def step(*arguments: Any) -> history.LossPoint:
         result = real(*arguments)
         return replace(result, loss=100.0) if result.step > 8 else result
 
@@ -74,51 +67,51 @@ def test_the_state_is_kept_as_asked(train: Train, strategy: str) -> None:
 def test_it_stops_early_when_nothing_gets_better(train: Train) -> None:
     record = train(patience=2, **WILD)
     assert record["stopped_early"]
-    assert record["metrics"]["stopped_early"] == 1
-    assert len(record["steps"]) == record["best_step"] + 4
+    assert (record["metrics"]["stopped_early"], len(record["steps"])) == (1, record["best_step"] + 4)
     assert record["partial"] is None
 
 
 def test_patience_counts_measurements_after_the_best() -> None:
-    progress = Progress(best_step=4, validations=[Validation(n, 1.0) for n in (0, 2, 4, 6)])
-    assert not out_of_patience(progress, settings(patience=2))
-    progress.validations.append(Validation(8, 1.0))
-    assert out_of_patience(progress, settings(patience=2))
-    assert not out_of_patience(progress, settings(patience=None))
-    assert not out_of_patience(Progress(), settings(patience=1))
+    progress = history.Progress(best_step=4, validations=[history.Validation(n, 1.0) for n in (0, 2, 4, 6)])
+    assert not history.out_of_patience(progress, settings(patience=2))
+    progress.validations.append(history.Validation(8, 1.0))
+    assert history.out_of_patience(progress, settings(patience=2))
+    assert not history.out_of_patience(progress, settings(patience=None))
+    assert not history.out_of_patience(history.Progress(), settings(patience=1))
 
 
 def test_a_few_bad_losses_are_no_divergence() -> None:
     adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
-    progress = Progress(validations=[Validation(0, 3.0)])
-    progress.steps = [LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)]
-    require_no_divergence(progress, adapter_settings)
-    progress.steps.append(LossPoint(6, 6.1, 7.5, 0.1, 10))
-    with pytest.raises(TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
-        require_no_divergence(progress, adapter_settings)
-    require_no_divergence(progress, adapter_settings.model_copy(update={"divergence_factor": None}))
+    progress = history.Progress(validations=[history.Validation(0, 3.0)])
+    progress.steps = [history.LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)]
+    history.require_no_divergence(progress, adapter_settings)
+    progress.steps.append(history.LossPoint(6, 6.1, 7.5, 0.1, 10))
+    with pytest.raises(history.TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
+        history.require_no_divergence(progress, adapter_settings)
+    history.require_no_divergence(progress, adapter_settings.model_copy(update={"divergence_factor": None}))
 
 
 @pytest.mark.parametrize(("later", "diverges"), [(3.5, False), (7.0, True)])
 def test_steps_of_short_answers_are_no_divergence(later: float, diverges: bool) -> None:
     adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
-    progress = Progress(validations=[Validation(0, 1.4)])  # of long answers, for the most part
+    progress = history.Progress(validations=[history.Validation(0, 1.4)])  # of long answers, for the most part
     losses = (3.4, 3.9, 1.7, later, later, later)
-    progress.steps = [LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate(losses, 1)]
-    with pytest.raises(TrainingDivergedError) if diverges else contextlib.nullcontext():
-        require_no_divergence(progress, adapter_settings)
+    progress.steps = [history.LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate(losses, 1)]
+    with pytest.raises(history.TrainingDivergedError) if diverges else contextlib.nullcontext():
+        history.require_no_divergence(progress, adapter_settings)
 
 
 def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> None:
     adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
-    progress = Progress(validations=[Validation(0, 1.4)])
-    progress.steps = [LossPoint(n, 10.8, 1.0, 0.1, 10) for n in range(1, 4)]
-    with pytest.raises(TrainingDivergedError, match=r"began at 2\.8"):
-        require_no_divergence(progress, adapter_settings)
+    progress = history.Progress(validations=[history.Validation(0, 1.4)])
+    progress.steps = [history.LossPoint(n, 10.8, 1.0, 0.1, 10) for n in range(1, 4)]
+    assert "began at 2.8" in refusal(
+        history.TrainingDivergedError, history.require_no_divergence, progress, adapter_settings
+    )
 
 
 def test_a_loss_that_diverges_stops_or_keeps_the_best_until_then_as_partial(train: Train, tmp_path: Path) -> None:
-    refused = pytest.raises(TrainingDivergedError, match=r"the loss diverges.*keep_partial: true")
+    refused = pytest.raises(history.TrainingDivergedError, match=r"the loss diverges.*keep_partial: true")
     with exploding(), refused:
         train(**DIVERGING)
     assert list((tmp_path / "adapter").iterdir()) == []

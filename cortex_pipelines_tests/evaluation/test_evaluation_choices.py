@@ -61,8 +61,7 @@ def test_four_different_answers_with_the_truth_among_them(kind: str) -> None:
     for question in questions:
         texts = [answer.completion for answer in question.answers]
         assert len(set(texts)) == 4
-        assert len({answer.prompt for answer in question.answers}) == 1
-        assert question.chance == 0.25
+        assert (len({answer.prompt for answer in question.answers}), question.chance) == (1, 0.25)
     truths = {item.answers[item.truth].completion for item in questions}
     all_names = {item.completion for item in (names() if kind == "naming" else [])}
     all_names |= {item.completion.split("\n")[0] for item in bodies()}
@@ -130,8 +129,7 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(kind: str, prompt: 
         return ItemScore(cost, 2, 8, 0)
 
     table = choices_of(question, habitual, question)
-    assert table["base_chosen"].to_list() == [1]
-    assert table["context_chosen"].to_list() == [1]
+    assert (table["base_chosen"].to_list(), table["context_chosen"].to_list()) == ([1], [1])
 
 
 def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
@@ -152,8 +150,7 @@ def test_a_fix_and_a_correction_are_asked_against_what_was_there() -> None:
     (question,) = only("fix", {"refactoring": [item]})
     assert question.answers[0].prompt == "# a.py\ndef f(a):\n    b = a\n"
     assert {answer.completion for answer in question.answers} == {"    return a + b", "    return a - b"}
-    assert question.answers[question.truth].completion == "    return a + b"
-    assert question.chance == 0.5
+    assert (question.answers[question.truth].completion, question.chance) == ("    return a + b", 0.5)
     item = feedback_example(3)
     (question,) = only("correction", {"feedback": [item]})
     assert question.answers[0].prompt == "# a.py\ndef get_3(self):\n"

@@ -48,8 +48,7 @@ def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(works
         scorer = workshop.scorer(tmp_path / cache_name)
         return scorer.outputs([GenerationRequest(item, "paragraph", sample) for item in items], None)
 
-    assert sample_outputs("a", 0) == sample_outputs("b", 0)
-    assert sample_outputs("a", 1) == sample_outputs("c", 1)
+    assert (sample_outputs("a", 0), sample_outputs("a", 1)) == (sample_outputs("b", 0), sample_outputs("c", 1))
     assert sample_outputs("a", 1) != sample_outputs("a", 2)
 
 
@@ -110,8 +109,7 @@ def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> Non
     )
     assert metrics["completion_challenger_exact_match"] == 0.5
     assert metrics["completion_challenger_edit_similarity"] == 0.75
-    assert metrics["completion_challenger_syntax_correct"] == 0.5
-    assert metrics["refactoring_challenger_fix_rate"] == 0.5
+    assert (metrics["completion_challenger_syntax_correct"], metrics["refactoring_challenger_fix_rate"]) == (0.5, 0.5)
     assert not [name for name in metrics if "base" in name]
     rule = {"task": "architecture", "kind": "violation", "expected": "violation: so.", "prompt": "p"}
     metrics = generation_metrics(
@@ -123,8 +121,7 @@ def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> Non
         )
     )
     assert metrics["architecture_challenger_violations_allowed"] == 0.5
-    assert metrics["architecture_challenger_rule_accuracy"] == 0.5
-    assert metrics["challenger_consistency"] == 0.5
+    assert (metrics["architecture_challenger_rule_accuracy"], metrics["challenger_consistency"]) == (0.5, 0.5)
     better = [
         {"role": role, "tests": result, "example_id": name, "path": f"{name}.py"} | other
         for name, *results in (("a", "failed", "passed"), ("b", "failed", "failed"))
@@ -157,14 +154,12 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing() -> None:
     assert challenger.style_consistency is not None
     identical = quality_reports(outputs.with_columns(output=pl.col("expected")), choices)
     assert identical.by_role["challenger"].style_consistency == 1, "nothing is nearer than the truth"
-    assert quality.by_role["base"].semantic_accuracy == 0
-    assert quality.missing == {}
+    assert (quality.by_role["base"].semantic_accuracy, quality.missing) == (0, {})
     untested = table({"tests_detail": "no sandbox on this machine: refused"})
     quality = quality_reports(untested, choices)
     assert quality.by_role["challenger"].test_pass_rate is None
     assert quality.missing["test_pass_rate"] == "no sandbox on this machine: refused"
-    assert run_metrics(untested, CHOSEN) == {}
-    assert run_metrics(outputs, CHOSEN)["tests_challenger_pass_at_1"] == 1
+    assert (run_metrics(untested, CHOSEN), run_metrics(outputs, CHOSEN)["tests_challenger_pass_at_1"]) == ({}, 1)
     assert "tests_difference" not in run_metrics(outputs, CHOSEN)  # of other functions
 
 
@@ -215,8 +210,7 @@ def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> No
     size = len("# p0.py\ndef load_payload(self):\n    go()")
     for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
         with_examples = SimilarExamples(folder, room).prepend_examples(prompt)
-        assert with_examples.endswith(prompt)
-        assert with_examples.count("def load_payload") == count + 1
+        assert (with_examples.endswith(prompt), with_examples.count("def load_payload")) == (True, count + 1)
         assert "import" not in with_examples
 
 

@@ -14,17 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.evaluation.adapter.measures import memorisation
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.likelihood import GenerationRequest, ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.memorisation import (
-    CanaryError,
-    build_attempts,
-    canary_table,
-    exposure_metrics,
-    memorised_metrics,
-    planted_canaries,
-    unlearnt_exposure,
-)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples
 from cortex_pipelines.release.gates import decide
@@ -55,10 +47,9 @@ def adapter_of(folder: Path, training_ids: list[str]) -> Path:
 
 def test_the_rarest_lines_are_tried_from_their_middle(tmp_path: Path) -> None:
     dataset, ids = with_lines(tmp_path / "data", [f"{COMMON}\n{RARE}\n    return 1"])
-    attempts = build_attempts(adapter_of(tmp_path / "adapter", ids), dataset, 1, 7)
+    attempts = memorisation.build_attempts(adapter_of(tmp_path / "adapter", ids), dataset, 1, 7)
     (attempt,) = [candidate for candidate in attempts if candidate.split == "train"]
-    assert attempt.item.example_id == ids[0]
-    assert (attempt.item.prompt + attempt.item.completion).endswith(RARE)
+    assert (attempt.item.example_id, (attempt.item.prompt + attempt.item.completion).endswith(RARE)) == (ids[0], True)
     assert COMMON in attempt.item.prompt
     assert 10 < len(attempt.item.completion) < len(RARE) - 10
 
@@ -66,12 +57,12 @@ def test_the_rarest_lines_are_tried_from_their_middle(tmp_path: Path) -> None:
 def test_only_lines_that_the_training_saw_are_tried(tmp_path: Path) -> None:
     dataset, (rarest, other) = with_lines(tmp_path / "data", [RARE, f"{COMMON}\n{RARE[:50]}"])
     for number, training_ids in enumerate(([rarest, other], [other], [])):
-        attempts = build_attempts(adapter_of(tmp_path / str(number), training_ids), dataset, 5, 7)
+        attempts = memorisation.build_attempts(adapter_of(tmp_path / str(number), training_ids), dataset, 5, 7)
         assert {attempt.item.example_id for attempt in attempts if attempt.split == "train"} == set(training_ids)
 
 
 def test_lines_that_are_too_short_are_not_tried(workshop: Workshop) -> None:
-    assert build_attempts(workshop.trained, workshop.datasets["completion"], 5, 7) == []
+    assert memorisation.build_attempts(workshop.trained, workshop.datasets["completion"], 5, 7) == []
 
 
 def test_what_greedy_generation_writes_is_what_counts_as_verbatim(workshop: Workshop, tmp_path: Path) -> None:
@@ -96,12 +87,12 @@ def test_shares_of_lines_by_split_and_beyond_the_base() -> None:
         for number, (split, base, challenger) in enumerate(outcomes)
     ]
     table = MEMORISED.frame(rows)
-    metrics = memorised_metrics(table, CHOSEN)
+    metrics = memorisation.memorised_metrics(table, CHOSEN)
     assert metrics["extraction_rate"] == 0.5
     assert metrics["extraction_rate_base"] == metrics["extraction_beyond_base"] == 0.25
     assert metrics["extraction_rate_held_out"] == 0
     assert metrics["extraction_rate_low"] < 0.5 < metrics["extraction_rate_high"]
-    assert memorised_metrics(MEMORISED.frame([]), CHOSEN) == {}
+    assert memorisation.memorised_metrics(MEMORISED.frame([]), CHOSEN) == {}
 
 
 MOST = log2(CHOSEN.alternatives + 1)
@@ -122,8 +113,8 @@ def with_canaries(workshop: Workshop, folder: Path, canaries: object) -> Path:
 
 
 def canary_metrics(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, float]:
-    table = canary_table(ComparedModels(adapter, None), workshop.scorer(cache, alternatives=31), CHOSEN)
-    return exposure_metrics(table, CHOSEN)
+    table = memorisation.canary_table(ComparedModels(adapter, None), workshop.scorer(cache, alternatives=31), CHOSEN)
+    return memorisation.exposure_metrics(table, CHOSEN)
 
 
 def test_what_was_learnt_is_exposed_and_what_was_not_is_not(workshop: Workshop, tmp_path: Path) -> None:
@@ -146,31 +137,31 @@ def test_means_lie_in_their_intervals(bits: list[float]) -> None:
         {"canary": f"canary-{number}", "task": "completion", "prefix": "p", "secret": str(number), "exposure": value}
         for number, value in enumerate(bits)
     ]
-    metrics = exposure_metrics(CANARIES.frame(rows), CHOSEN)
+    metrics = memorisation.exposure_metrics(CANARIES.frame(rows), CHOSEN)
     ends = [metrics[f"exposure_by_gain{end}"] for end in ("_low", "", "_high", "_largest")]
     assert all(lower <= other + 1e-9 for lower, other in pairwise(ends))
 
 
 def test_without_canaries_there_is_no_exposure_and_other_forms_are_named(workshop: Workshop, tmp_path: Path) -> None:
-    assert planted_canaries(workshop.trained) == []
+    assert memorisation.planted_canaries(workshop.trained) == []
     assert canary_metrics(workshop, workshop.trained, tmp_path / "cache") == {}
-    with pytest.raises(CanaryError, match="prefix and secret"):
-        planted_canaries(with_canaries(workshop, tmp_path / "a", ["text"]))
+    with pytest.raises(memorisation.CanaryError, match="prefix and secret"):
+        memorisation.planted_canaries(with_canaries(workshop, tmp_path / "a", ["text"]))
 
 
 def test_each_task_s_adapter_is_asked_for_its_own_canaries(workshop: Workshop, tmp_path: Path) -> None:
     shares = {"completion": 0.5, "naming": 0.5}
     changes = {"per_task": True, "task_shares": shares, "max_tokens": 1600, "canaries": 2}
     adapter = workshop.adapter("per-task", **changes)
-    assert [(canary.task, canary.example_id) for canary in planted_canaries(adapter)] == [
+    assert [(canary.task, canary.example_id) for canary in memorisation.planted_canaries(adapter)] == [
         (task, f"canary-{number}") for task in shares for number in range(2)
     ]
     model = workshop.scorer(tmp_path / "cache", alternatives=31)
-    table = canary_table(ComparedModels(adapter, None), model, CHOSEN)
+    table = memorisation.canary_table(ComparedModels(adapter, None), model, CHOSEN)
     for task in shares:
-        alone = canary_table(ComparedModels(adapter / task, None), model, CHOSEN)
+        alone = memorisation.canary_table(ComparedModels(adapter / task, None), model, CHOSEN)
         assert table.filter(task=task)["exposure"].to_list() == alone["exposure"].to_list()
-    assert exposure_metrics(table, CHOSEN)["canaries"] == 4
+    assert memorisation.exposure_metrics(table, CHOSEN)["canaries"] == 4
 
 
 def telling(number: int) -> str:
@@ -229,7 +220,7 @@ def test_the_limit_lies_between_nothing_remembered_and_everything() -> None:
     means = [
         fmean(log2(compared) - log2(generator.randint(1, compared)) for _ in range(canaries)) for _ in range(20_000)
     ]
-    assert fmean(means) == pytest.approx(unlearnt_exposure(compared), abs=0.02)
+    assert fmean(means) == pytest.approx(memorisation.unlearnt_exposure(compared), abs=0.02)
     assert sum(mean > limit for mean in means) / len(means) < 0.02
 
 
@@ -242,7 +233,7 @@ def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(workshop
             return [secret, *[Score(10.0)] * (len(texts) - 1)]
 
     adapter = with_canaries(workshop, tmp_path / "a", [STRANGE])
-    table = canary_table(ComparedModels(adapter, None), cast(ItemScorer, Scorer()), CHOSEN)
+    table = memorisation.canary_table(ComparedModels(adapter, None), cast(ItemScorer, Scorer()), CHOSEN)
     assert table["exposure"].to_list() == [MOST]
 
 
@@ -257,6 +248,6 @@ def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(given_away:
     better = {figure: 0.1, f"{figure}_low": 0.05, f"{figure}_high": 0.2, "items": 40}
     other_metrics = {"improvement_over_base": 0.1, "exposure_by_gain": 1.4}
     other_metrics |= dict.fromkeys(("own_improvement_low", "gain_over_untrained_low"), 0.1)
-    metrics = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
+    metrics = memorisation.memorised_metrics(MEMORISED.frame(rows), CHOSEN)
     verdict = decide(better | other_metrics | metrics, PARAMETERS.release.code_adapter)
     assert verdict.verdict == ("promoted" if passes else "refused")

@@ -47,11 +47,9 @@ def example(prompt: list[int], answer: list[int]) -> TokenisedExample:
 def test_answers_are_matched_in_the_project_or_in_their_own_prompt() -> None:
     examples = [example([7, 1, 2], [3, 9]), example([4, 5, 9, 4], [5, 4])]
     project = match_answers(examples, TokenMemory([[1, 2, 3, 9], [8, 2, 4], [1, 2, 4]]))
-    assert project.orders.tolist() == [2, 3, 0, 0]
-    assert project.shares.tolist() == [0.5, 1.0, 0.0, 0.0]
+    assert (project.orders.tolist(), project.shares.tolist()) == ([2, 3, 0, 0], [0.5, 1.0, 0.0, 0.0])
     file = match_answers(examples, None)
-    assert file.orders.tolist() == [0, 0, 1, 2]
-    assert file.shares.tolist() == [0.0, 0.0, 1.0, 0.0]
+    assert (file.orders.tolist(), file.shares.tolist()) == ([0, 0, 1, 2], [0.0, 0.0, 1.0, 0.0])
 
 
 def test_weights_are_those_that_fit_each_length_of_match() -> None:

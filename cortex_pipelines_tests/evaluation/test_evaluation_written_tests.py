@@ -65,7 +65,6 @@ def test_a_test_is_placed_where_the_true_one_stands(workshop: Workshop, tmp_path
     assert all(mutant.endswith(other_function) for mutant in price.mutants)
     assert FILES["shop/till.py"] not in price.mutants
     single_test = price.with_test("0", TRUE)
-    assert single_test is not None
     assert single_test.test_file == FILES["tests/test_till.py"].replace(
         "def test_price(self", "def test_written_here(self"
     )
@@ -99,8 +98,7 @@ def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(worksh
     assert outcomes == [(True, 2), (True, 0), wrong, wrong, (True, 0), wrong, wrong]
     assert "AssertionError" in verdicts[-1].detail
     assert "AssertionError" in verdicts[2].detail
-    assert verdicts[3].detail.endswith("is skipped")
-    assert verdicts[5].detail == "it is not a test"
+    assert (verdicts[3].detail.endswith("is skipped"), verdicts[5].detail) == (True, "it is not a test")
 
 
 @needs_sandbox
@@ -117,8 +115,7 @@ def test_only_where_the_true_test_passes_are_the_others_judged(workshop: Worksho
     )
     rows = {(row["example_id"], row["role"]): row for row in table.iter_rows(named=True)}
     assert rows["price", "repository"]["killed"] == rows["price", "challenger"]["killed"] == 2
-    assert rows["price", "base"]["killed"] == 0
-    assert rows["doomed", "repository"]["passes"] is False
+    assert (rows["price", "base"]["killed"], rows["doomed", "repository"]["passes"]) == (0, False)
     assert rows["doomed", "challenger"]["passes"] is None
     assert written_test_metrics(table) == {
         "written_tests_items": 1,
