@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 from cortex_pipelines.path_patterns import PathPatternError, path_pattern
 from cortex_pipelines_tests.parameters import load_cases
 
-PATHS = (
-    *("a.py", "b.txt", "src/a.py", "src/b/a.py", "src/b/c/a.py", "src/b/x.js", "lib/src/a.py"),
-    *("A.PY", "src/[id].tsx", "src/#x/!y", "été/ß.py", "src.py", "srcs/a.py", "src/a.pyc"),
-    *("tests/test_a.py", "lib/tests/deep/er/test_b.py", "a b/c.py", "-x/y.py", "src/a-b_1.py"),
-)
-
 CASES = load_cases(__file__)
+PATHS = CASES["PATHS"]
 
 
 @pytest.fixture(scope="module")

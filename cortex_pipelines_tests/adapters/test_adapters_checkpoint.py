@@ -17,9 +17,7 @@ from cortex_pipelines_tests.adapters.tinymodel import Datasets, train_adapter
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 CHANGES: dict[str, Any] = CASES["CHANGES"]
-
 KILLED = CASES["KILLED"]
 
 

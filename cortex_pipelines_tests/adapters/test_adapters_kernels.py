@@ -17,6 +17,9 @@ from cortex_pipelines.adapters.model.base_model import load_causal_model, resolv
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.training.loss import supervised_losses
 from cortex_pipelines_tests.adapters.tinymodel import Train, pinned, settings
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])
 
@@ -75,14 +78,7 @@ def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
         assert count == 0
 
 
-SIZES = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
+SIZES = CASES["SIZES"]
 token_lists = st.lists(st.integers(0, 63), min_size=2, max_size=20)
 
 

@@ -12,6 +12,9 @@ from cortex_pipelines.adapters.data import packing
 from cortex_pipelines.prompts.examples import grouped_by_file
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
 from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 lengths = st.lists(st.integers(2, 32), min_size=1, max_size=40)
@@ -136,14 +139,7 @@ def test_a_budget_is_filled_from_the_front_and_never_passed(bodies: list[str], b
     assert len(selected) == len(everything) or used + len(everything[len(selected)].ids) > budget
 
 
-PARTS = [
-    ("def sign(self, value):\n", "    return self.secret + value"),
-    ("class Signer:\n\n", "    key = None"),
-    ("func add(a, b int) int {\n", "\treturn a + b\n}"),
-    ("DEFAULT_SEP = ", 'b"."'),
-    ("from itsdangerous import ", "Signer"),
-    ("# The name is:\n", "load_payload"),
-]
+PARTS = CASES["PARTS"]
 
 
 @pytest.fixture(scope="module")

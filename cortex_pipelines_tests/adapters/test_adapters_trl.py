@@ -19,14 +19,10 @@ from cortex_pipelines.adapters.training.launch import MissingPackageError
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines_tests.adapters.tinymodel import Datasets, pinned, settings, train_record, write_tiny_base
 from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.parameters import load_cases
 
-CHANGES: dict[str, Any] = {
-    "trainer": "trl",
-    "dropout": 0.0,
-    "max_tokens": 1800,
-    "validation_tokens": 200,
-    "evaluation_steps": 4,
-}
+CASES = load_cases(__file__)
+CHANGES: dict[str, Any] = CASES["CHANGES"]
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:

@@ -30,19 +30,14 @@ from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 SETTINGS: dict[str, Any] = dict(read_yaml(Path(__file__).with_name("settings.yaml")))
 
 
-EXTRA: dict[str, dict[str, str]] = {
-    "completion": {"suffix": "", "task": "completion"},
-    "refactoring": {"purpose": "correctness", "explanation": "The attribute is private."},
-    "naming": {},
-    "architecture": {"kind": "placement", "description_source": "docstring", "explanation": ""},
-    "documentation": {},
-    "tests": {"test_id": "t"},
-    "feedback": {"origin": "person"},
-}
+EXTRA: dict[str, dict[str, str]] = CASES["EXTRA"]
 """Columns that only one data set has."""
 
 

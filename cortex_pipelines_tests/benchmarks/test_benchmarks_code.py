@@ -15,7 +15,6 @@ from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 MODULE = CASES["MODULE"]
 
 

@@ -13,15 +13,10 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines_tests.adapters.tinymodel import example, feedback_example
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
+from cortex_pipelines_tests.parameters import load_cases
 
-BUGGY = """# a.py
-# This code has an error.
-def f(a):
-    b = a
-    return a - b
-
-# The code put right:
-"""
+CASES = load_cases(__file__)
+BUGGY = CASES["BUGGY"]
 FIXED = "def f(a):\n    b = a\n    return a + b"
 
 

@@ -11,6 +11,9 @@ from cortex_pipelines.evaluation.metrics.style import FEATURES, distances_by_fea
 from cortex_pipelines.prompts.examples import Example, StopRule, cut, extent_of, is_complete
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.adapters.tinymodel import example
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 words = st.text("abc ", max_size=12)
 SNIPPETS = read_yaml(Path(__file__).with_name("similar_code.yaml"))
@@ -65,17 +68,7 @@ def test_names_are_compared_by_their_words() -> None:
 
 @pytest.mark.parametrize(
     ("extent", "text", "expected"),
-    [
-        ("line", "\nvalue\nmore", "\nvalue"),
-        ("statement", " = f(\n  1,\n)\nb = 2", " = f(\n  1,\n)"),
-        ("statement", "x = '('\ny = 1", "x = '('"),
-        ("indented", f"{BLOCK}\ndef c():", BLOCK),
-        ("unit", f"{UNIT}\n\nf(1)", UNIT),
-        ("braced", "  if (a) { b(); }\n}\nnext();", "  if (a) { b(); }\n}"),
-        ("braced", '  f("}");\n}\nnext();', '  f("}");\n}'),
-        ("braced_unit", "int f() { if (a) { } }\nint g", "int f() { if (a) { } }"),
-        ("paragraph", "a: b\nc: d\n\nmore", "a: b\nc: d"),
-    ],
+    CASES["an_answer_is_cut_where_it_ends"],
 )  # fmt: skip
 def test_an_answer_is_cut_where_it_ends(extent: StopRule, text: str, expected: str) -> None:
     assert cut(text, extent) == expected

@@ -20,7 +20,6 @@ from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 ROW = CASES["ROW"]
 CHOSEN = EvaluationSettings.model_validate(SETTINGS)
 

@@ -25,17 +25,10 @@ from cortex_pipelines.schemas.datasets import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop
 from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.parameters import load_cases
 
-FILES = {
-    "shop/__init__.py": "",
-    "shop/till.py": (
-        "def price(amount: int, each: int) -> int:\n    return amount * each\n\n\n"
-        "def unseen(value):\n    return value + 1\n\n\n"
-        "def doomed(value):\n    return value - 1\n"
-    ),
-    "tests/test_price.py": ("from shop.till import price\n\n\ndef test_price():\n    assert price(2, 3) == 6\n"),
-    "tests/test_doomed.py": ("from shop.till import doomed\n\n\ndef test_doomed():\n    assert doomed(1) == 7\n"),
-}
+CASES = load_cases(__file__)
+FILES = CASES["FILES"]
 LIMITS = PARAMETERS.augmentation.model_copy(update={"test_seconds": 20.0, "verification_seconds": 240.0})
 needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
@@ -144,24 +137,11 @@ def problem_file(root: Path, *rows: dict[str, str]) -> ProblemFile:
     return ProblemFile(path="own.jsonl", sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
-PROBLEM = {
-    "task_id": "own/0",
-    "prompt": "def double(a):\n",
-    "test": "def check(one):\n    assert one(2) == 4\n",
-    "entry_point": "double",
-}
+PROBLEM = CASES["PROBLEM"]
 
 
 @needs_sandbox
-@pytest.mark.parametrize(
-    ("bodies", "passed"),
-    [
-        (["    return 2 * a", "    return a"], [True, False]),
-        (["    while True: pass", "    return a + a"], [False, True]),
-        # exiting early does not pass
-        (["    return 1\nimport sys\nsys.exit(0)", "    import os\n    os._exit(0)"], [False] * 2),
-    ],
-)
+@pytest.mark.parametrize(("bodies", "passed"), CASES["problems_judge_samples"])
 def test_problems_judge_samples(workshop: Workshop, tmp_path: Path, bodies: list[str], passed: list[bool]) -> None:
     problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS | {"samples": 2, "pass_k": [1, 2]})

@@ -21,7 +21,6 @@ from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SOURCE, Works
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 FILES = CASES["FILES"]
 TRUE = "def test_price(self, two):\n    assert price(two, 3) == 7"
 DOOMED = "def test_doomed():\n    assert doomed(1) == 7"

@@ -8,25 +8,14 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing
 from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(update={"test_seconds": 10.0, "verification_seconds": 120.0})
-SHOP = '''"""A shop."""
-
-
-def price(amount: int, each: int) -> int:
-    return amount * each
-
-
-def lonely(left: int, right: int) -> int:
-    return left - right
-'''
-TEXTS = {
-    "src/shop/__init__.py": "",
-    "src/shop/till.py": SHOP,
-    "tests/test_till.py": "from shop.till import price\n\ndef test_price():\n    assert price(2, 3) == 6\n",
-    "tests/test_broken.py": "import nowhere_to_be_found\nfrom shop.till import lonely\n",
-}
+SHOP = CASES["SHOP"]
+TEXTS = CASES["TEXTS"]
 PARTLY_BROKEN = (
     "import pytest\nfrom shop.till import price\n\n\n"
     "def test_broken():\n    assert price(1, 1) == 7\n\n\n"
@@ -42,22 +31,12 @@ def mutant(name: str, old: str, new: str) -> MutantUnderTest:
 
 
 @needs_sandbox
-@pytest.mark.parametrize(
-    ("test", "name", "old", "new", "answer"),
-    [
-        (None, "price", "* each", "/ each + 1", ("yes", "tests/test_till.py::test_price fails by AssertionError")),
-        (None, "price", "amount * each", "each * amount", ("no", "passes tests/test_till.py")),
-        (None, "lonely", "left - right", "0", ("unknown", "no test names it, those of its module pass; ")),
-        (PARTLY_BROKEN, "price", "* each", "+ each", ("yes", "tests/test_till.py::test_price[2] fails by Assert")),
-        (PARTLY_BROKEN, "price", "amount * each", "each * amount", ("no", "passes tests/test_till.py")),
-        ("import shop.till\nassert 0\n", "price", "* each", "/ each", ("unknown", "no test of it runs here; tests")),
-    ],
-)
+@pytest.mark.parametrize(("test", "name", "old", "new", "answer"), CASES["tests_tell_who_sees_a_change"])
 def test_tests_tell_who_sees_a_change(test: str | None, name: str, old: str, new: str, answer: tuple[str, str]) -> None:
     """Tests that fail on the original say nothing; of a file, only those are left out."""
     texts = TEXTS | ({"tests/test_till.py": test} if test else {})
     result, detail = find_killed([mutant(name, old, new)], texts, SETTINGS)[name]
-    assert (result, detail[: len(answer[1])]) == answer
+    assert [result, detail[: len(answer[1])]] == answer
 
 
 def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:

@@ -15,6 +15,9 @@ from cortex_pipelines.execution.sandbox import memory, sandbox, seccomp
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.execution.test_execution_sandbox import LIMITS
 from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
 
@@ -98,14 +101,7 @@ def test_the_memory_of_a_group_is_limited_or_added_up(tmp_path: Path) -> None:
     assert not list(groups.glob("**/cortex-sandbox-*"))
 
 
-_RUN = """
-import time
-from pathlib import Path
-from cortex_pipelines.execution.sandbox import memory, sandbox
-from cortex_pipelines.execution.sandbox.settings import ResourceLimits
-if {halfway}: memory.watch = lambda *_: time.sleep(600)
-sandbox.run({command!r}, Path({folder!r}), ResourceLimits(**{limits!r}))
-"""
+_RUN = CASES["_RUN"]
 
 
 @pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))

@@ -51,11 +51,8 @@ GATES: dict[str, dict[str, Any]] = {
 }
 
 GO = CASES["GO"]
-
 JAVASCRIPT = CASES["JAVASCRIPT"]
-
 JAVA = CASES["JAVA"]
-
 RUST = CASES["RUST"]
 
 

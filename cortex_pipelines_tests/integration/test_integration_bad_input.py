@@ -200,14 +200,7 @@ def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data")
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        "polars.DataFrame.write_parquet",
-        "cortex_pipelines.versioning.materialise.replace_folder",
-        "cortex_pipelines.versioning.materialise.scratch_folder",
-    ],
-)
+@pytest.mark.parametrize("function", CASES["a_full_disk_before_publishing"])
 def test_a_full_disk_before_publishing(data_made: MiniProject, function: str) -> None:
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
     with mock.patch(function, full):

@@ -10,6 +10,9 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.signing.keys import private_key
 from cortex_pipelines_tests.integration.miniproject import MiniProject, run_in
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 needs_restic = pytest.mark.skipif(
     shutil.which("restic") is None, reason="restic is not installed; apt-get install restic"
@@ -23,14 +26,7 @@ def destroyed(mini: MiniProject) -> MiniProject:
     return mini
 
 
-ONE_AFTER_THE_OTHER = """
-import json, sys
-from click.testing import CliRunner
-from cortex_pipelines.cli.main import main
-results = [CliRunner().invoke(main, words) for words in json.loads(sys.argv[1])]
-assert not any(result.exit_code for result in results), [result.output for result in results]
-print(json.dumps([result.stdout for result in results]))
-"""
+ONE_AFTER_THE_OTHER = CASES["ONE_AFTER_THE_OTHER"]
 
 
 def outputs_of(mini: MiniProject, *commands: tuple[str, ...]) -> list[str]:

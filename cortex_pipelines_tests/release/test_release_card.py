@@ -15,19 +15,13 @@ from cortex_pipelines.release.card import CARD, TrainingDataSet, write_card
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines_tests.messages import missing
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 DATASETS = tuple(f"{task}_dataset" for task in NAMES)
-METRICS = {
-    "improvement": 0.2,
-    "improvement_low": 0.1,
-    "improvement_high": 0.3,
-    "completion_improvement": 0.01,
-    "completion_improvement_low": -0.1,
-    "completion_improvement_high": 0.1,
-    "pass_at_1": None,
-    "items": 40.0,
-}
+METRICS = CASES["METRICS"]
 
 
 def dataset(folder: Path, licences: list[str | None]) -> Path:
@@ -105,15 +99,7 @@ def test_a_card_names_the_parent_of_a_warm_start(tmp_path: Path) -> None:
     assert "| parent | `p.dir` |" in card(tmp_path, parent="p.dir").splitlines()
 
 
-@pytest.mark.parametrize(
-    ("metrics", "is_listed"),
-    [
-        ({"replay_tokens": 100}, True),
-        ({"naming/replay_tokens": 0, "completion/replay_tokens": 7}, True),
-        ({"replay_tokens": 0}, False),
-        ({}, False),
-    ],
-)
+@pytest.mark.parametrize(("metrics", "is_listed"), CASES["a_card_lists_the_licences_of_replayed_code"])
 def test_a_card_lists_the_licences_of_replayed_code(tmp_path: Path, metrics: dict[str, float], is_listed: bool) -> None:
     folders = {name: dataset(tmp_path / name, ["MIT"]) for name in (*DATASETS, "general_code")}
     trained = {"base": {"digest": "b"}, "settings": {"task_shares": {"naming": 0.5, "tests": 0.5}}}

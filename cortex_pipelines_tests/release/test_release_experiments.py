@@ -17,6 +17,9 @@ from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 MODEL = ReleasedModel("code_adapter", "shop")
@@ -87,16 +90,7 @@ def test_a_rollback_ends_the_experiment(root: Path) -> None:
     assert (state["state"], state["reason"]) == ("stopped", f"{MODEL.name}: 1.0.0 is champion again")
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("shelf", "base", "base"), "no project shelf; projects: shop"),
-        (("shop", "3.0.0", "base"), "there is: 1.0.0, 1.1.0, champion, base, context"),
-        (("shop", "champion", "base", "--share", "1"), "leaves one side without answers"),
-        (("shop", "champion", "context"), "no way context; ways: base, adapter"),
-        (("shop", "champion", "champion+brief"), "no folder prompts/brief of templates"),
-    ],
-)
+@pytest.mark.parametrize(("words", "sentence"), CASES["what_is_refused"])
 def test_what_is_refused(root: Path, words: tuple[str, ...], sentence: str) -> None:
     assert sentence in cortex("experiment", "start", *words, status=1).stderr
     assert not experiment_log(root).path.exists()

@@ -11,15 +11,11 @@ from cortex_pipelines.release.exports.source import logits, probe
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, base_of, read_lora
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
-VARIANTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"r": 8, "lora_alpha": 4},
-    {"r": 2, "use_rslora": True},
-    {"target_modules": ["q_proj", "v_proj"]},
-    {"alpha_pattern": {"q_proj": 32}},
-)
+CASES = load_cases(__file__)
+VARIANTS: tuple[dict[str, Any], ...] = CASES["VARIANTS"]
 
 
 def test_every_adapter_answers_as_with_peft_whatever_was_on_before(base: BaseModel, tmp_path: Path) -> None:

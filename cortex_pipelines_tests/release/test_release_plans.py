@@ -24,7 +24,9 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.lock_file import path_to, uncommitted
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.messages import refusal
-from cortex_pipelines_tests.parameters import sections
+from cortex_pipelines_tests.parameters import load_cases, sections
+
+CASES = load_cases(__file__)
 
 ROOT = Path(__file__).parents[2]
 MODEL = ledger.ReleasedModel("code_adapter", "demo")
@@ -239,14 +241,7 @@ def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> 
     assert promote(tmp_path, MODEL, ACT, deployment(model_mib=sizes)) is not None
 
 
-KILLED = """
-import os, pathlib, signal, sys
-from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.release.promotion import ReleaseAction, promote
-pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-model = ReleasedModel("code_adapter", "demo")
-promote(pathlib.Path(sys.argv[1]), model, ReleaseAction("me", "now", "better"))
-"""
+KILLED = CASES["KILLED"]
 
 
 def test_a_promotion_that_is_killed_changes_nothing_and_can_be_repeated(tmp_path: Path) -> None:

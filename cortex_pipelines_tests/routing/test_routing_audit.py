@@ -13,7 +13,10 @@ from cortex_pipelines.routing.audit.groups import NOT_KNOWN, audit_groups, large
 from cortex_pipelines.routing.dataset.build import build_dataset
 from cortex_pipelines.schemas.routing import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
 from cortex_pipelines_tests.messages import missing
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events, write_tables
+
+CASES = load_cases(__file__)
 
 EVALUATION = PARAMETERS.evaluation.model_copy(update={"resamples": 200})
 
@@ -61,20 +64,7 @@ def test_holm_rejects_step_by_step() -> None:
     assert (rejected([0.01, 0.02, 0.04], 0.05), rejected([], 0.05)) == ([True, True, True], [])
 
 
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("Fix the login page", "english"),
-        ("Warum ist die Seite nicht da?", "german"),
-        ("Corriger le bug dans la page", "french"),
-        ("Исправить ошибку входа", "cyrillic"),
-        ("ログイン画面のエラー", "japanese"),
-        ("修复登录页面的错误", "chinese or japanese"),
-        ("OAuth 2.0 README", None),
-        ("", None),
-        ("!!! 123 \x00", None),
-    ],
-)
+@pytest.mark.parametrize(("text", "language"), CASES["a_language_is_guessed_or_left_open"])
 def test_a_language_is_guessed_or_left_open(text: str, language: str | None) -> None:
     assert task_language(text) == language
 

@@ -22,7 +22,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events
 
 CASES = load_cases(__file__)
-
 ROUTING = PARAMETERS.routing
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

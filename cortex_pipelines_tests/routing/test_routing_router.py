@@ -20,13 +20,8 @@ from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 PATTERNS = CASES["PATTERNS"]
-SAYS = {
-    "development": ("fix the bug in {}", "fix {}", "the bug in {}"),
-    "security": ("scan {} for secrets", "secrets in {}", "scan {}"),
-    "cicd": ("deploy {}", "build {}", "deploy the build of {}"),
-}
+SAYS = CASES["SAYS"]
 
 
 def tasks(masters: int = 3, each: int = 12) -> pl.DataFrame:

@@ -14,24 +14,11 @@ from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 PATTERNS: dict[str, Any] = CASES["PATTERNS"]
 RULES = parse_rules(PATTERNS, "here")
 
 
-@pytest.mark.parametrize(
-    ("text", "master", "score"),
-    [
-        ("Fix the parser", "development", 0.5),
-        ("FIXING and adds", "development", 0.75),
-        ("Add an integration test", "development", 0.75),
-        ("Add an integration test of the API cache", "development", 1 - 0.5**2.5),
-        ("Fix CVE-2024-1", "security", 0.5),
-        ("the address prefix", None, 0.0),
-        ("API cache", None, 1 - 0.5**0.5),
-        ("", None, 0.0),
-    ],
-)
+@pytest.mark.parametrize(("text", "master", "score"), CASES["keywords_boosters_and_negatives"])
 def test_keywords_boosters_and_negatives(text: str, master: str | None, score: float) -> None:
     decision = RULES.decide(text)
     assert (decision.master, decision.score) == (master, pytest.approx(score))

@@ -108,13 +108,7 @@ def test_rules_are_found_nearest_to_the_top(tmp_path: Path) -> None:
     assert find_rules(tmp_path) == tmp_path / "b" / "routing-patterns.json"
 
 
-POLICY_RULES = {
-    "thresholds": {"single_expert": 0.1, "multi_expert": 0.1, "minimum_activation": 0.1},
-    "experts": {
-        "development": {"activation_keywords": ["fix", "scan"]},
-        "security": {"activation_keywords": ["scan", "secrets"]},
-    },
-}
+POLICY_RULES = CASES["POLICY_RULES"]
 
 
 def decided(shares: dict[str, float], *, abstained: bool = False) -> Decision:
