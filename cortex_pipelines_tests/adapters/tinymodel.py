@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines.prompts.examples import DATASETS, Example
-from cortex_pipelines.schemas.datasets import (
-    ARCHITECTURE_DATASET,
-    COMPLETION_DATASET,
-    CORRECTION_REQUEST,
-    CORRECTION_TITLE,
-    DOCUMENTATION_DATASET,
-    FEEDBACK_DATASET,
-    MANIFEST,
-    NAMING_DATASET,
-    REFACTORING_DATASET,
-    TESTS_DATASET,
-)
-from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.schemas import datasets as tables
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.project import read_yaml
@@ -100,17 +88,8 @@ def write_tiny_base(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=512,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
+        ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+        config = LlamaConfig(vocab_size=len(tokenizer), **ends, **CASES["SIZES"])
         # ten times the usual spread: tokens must influence one another enough to tell rows apart
         config.initializer_range = 0.2
         LlamaForCausalLM(config).save_pretrained(folder)
@@ -149,68 +128,34 @@ def example(number: int, task: str = "completion", prompt: str = "", completion:
     )
 
 
-def completion_example(number: int) -> Example:
-    name = f"value_{number % 7}"
-    return example(number, "completion", f"def get_{name}(self):\n    ", f"return self._{name}\n")
+def numbered_example(task: str, number: int) -> Example:
+    """An example of a task; of every seven, two that belong together have the same names."""
+    numbers = {"number": number, "third": number % 3, "seventh": number % 7}
+    titles = {"request": tables.CORRECTION_REQUEST, "title": tables.CORRECTION_TITLE}
+    prompt, completion = (text.format(**numbers, **titles) for text in CASES["TEXTS"][task])
+    numbered = example(number, task, prompt, completion)
+    return replace(numbered, kind="correction") if task == "feedback" else numbered
 
 
-def naming_example(number: int) -> Example:
-    name = f"value_{number % 7}"
-    return example(number, "naming", f"def <NAME>(self): return self._{name} # ", f"get_{name}")
-
-
-def refactoring_example(number: int) -> Example:
-    name = f"value_{number % 7}"
-    return example(number, "refactoring", f"return self.{name}\n# fixed\n", f"return self._{name}")
-
-
-def architecture_example(number: int) -> Example:
-    return example(number, "architecture", f"service {number % 3}: ", f"port: {8000 + number % 3}")
-
-
-def documentation_example(number: int) -> Example:
-    name = f"value_{number % 7}"
-    prompt = f"# a.py\ndef get_{name}(self):\n    return self._{name}\n\n# What it does:\n"
-    return example(number, "documentation", prompt, f"Return the private {name}.")
-
-
-def written_test_example(number: int) -> Example:
-    name = f"get_{number % 7}"
-    prompt = f"# a.py\ndef {name}():\n    return {number}\n\n# Its test, in test_a.py:\n"
-    return example(number, "tests", prompt, f"def test_{name}():\n    assert {name}() == {number}")
-
-
-def feedback_example(number: int) -> Example:
-    name, before = f"value_{number % 7}", f"def get_{number % 7}(self):\n"
-    prompt = f"# a.py\n# {CORRECTION_REQUEST}\n{before}    return self.{name}\n\n# {CORRECTION_TITLE}\n"
-    feedback_example = example(number, "feedback", prompt, f"{before}    return self._{name}")
-    return replace(feedback_example, kind="correction")
+completion_example, naming_example = partial(numbered_example, "completion"), partial(numbered_example, "naming")
 
 
 def write_datasets(folder: Path, rows: int = 60, feedback: int = 0) -> dict[str, Path]:
     """Data set to its folder: ``rows`` of train, a third of the others; of feedback likewise."""
-    modules = {
-        "completion": (COMPLETION_DATASET, completion_example),
-        "refactoring": (REFACTORING_DATASET, refactoring_example),
-        "naming": (NAMING_DATASET, naming_example),
-        "architecture": (ARCHITECTURE_DATASET, architecture_example),
-        "documentation": (DOCUMENTATION_DATASET, documentation_example),
-        "tests": (TESTS_DATASET, written_test_example),
-        "feedback": (FEEDBACK_DATASET, feedback_example),
-    }
-    return {name: _write(folder / name, *modules[name], feedback if name == "feedback" else rows) for name in DATASETS}
+    for name in DATASETS:
+        _write(folder / name, name, feedback if name == "feedback" else rows)
+    return {name: folder / name for name in DATASETS}
 
 
-def _write(folder: Path, tables: tuple[Table, ...], make: Callable[[int], Example], rows: int) -> Path:
+def _write(folder: Path, task: str, rows: int) -> None:
     folder.mkdir(parents=True)
     start = 0
-    for table in (table for table in tables if table.name in SPLITS):
+    for table in (table for table in getattr(tables, f"{task.upper()}_DATASET") if table.name in SPLITS):
         count = rows if table.name == "train" else rows // 3
-        examples = [make(number) for number in range(start, start + count)]
+        examples = [numbered_example(task, number) for number in range(start, start + count)]
         table.frame([row(example) for example in examples]).write_parquet(folder / f"{table.name}.parquet")
         start += count
-    MANIFEST.empty().write_parquet(folder / "manifest.parquet")
-    return folder
+    tables.MANIFEST.empty().write_parquet(folder / "manifest.parquet")
 
 
 def row(example: Example) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Questio
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import choice_metrics, choice_table
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines_tests.adapters.tinymodel import example, feedback_example
+from cortex_pipelines_tests.adapters.tinymodel import example, numbered_example
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 from cortex_pipelines_tests.parameters import load_cases
 
@@ -146,7 +146,7 @@ def test_a_fix_and_a_correction_are_asked_against_what_was_there() -> None:
     assert question.answers[0].prompt == "# a.py\ndef f(a):\n    b = a\n"
     assert {answer.completion for answer in question.answers} == {"    return a + b", "    return a - b"}
     assert (question.answers[question.truth].completion, question.chance) == ("    return a + b", 0.5)
-    item = feedback_example(3)
+    item = numbered_example("feedback", 3)
     (question,) = only("correction", {"feedback": [item]})
     assert question.answers[0].prompt == "# a.py\ndef get_3(self):\n"
     texts = [answer.completion for answer in question.answers]

@@ -92,21 +92,12 @@ class Workshop:
         frames = code_adapter_evaluation(
             adapter,
             *((datasets or self.datasets)[name] for name in DATASETS),
-            general_code,
-            *(repository or self.repository({})),
-            tinymodel.pinned(self.root),
-            EvaluationSettings.model_validate({**SETTINGS, **changes}),
-            GeneralSettings(project=general_project),
-            PARAMETERS.datasets,
-            PARAMETERS.augmentation,
-            reference,
+            *(general_code, *(repository or self.repository({})), tinymodel.pinned(self.root)),
+            *(EvaluationSettings.model_validate({**SETTINGS, **changes}), GeneralSettings(project=general_project)),
+            *(PARAMETERS.datasets, PARAMETERS.augmentation, reference),
             lambda model, project, version: self.root / "versions" / f"{model}-{project}" / version,
-            {"code_adapter": f"version-of-{adapter.name}"},
-            PROJECT,
-            out,
-            self.root,
-            RowCache(cache or self.root / "cache", "v"),
-            self.observed.__setitem__,
+            *({"code_adapter": f"version-of-{adapter.name}"}, PROJECT, out, self.root),
+            *(RowCache(cache or self.root / "cache", "v"), self.observed.__setitem__),
         )
         return frames, json.loads(self.read("metrics.json"))
 
