@@ -36,13 +36,11 @@ def test_what_the_living_hold_stays_and_what_the_dead_left_goes(tmp_path: Path) 
     (tmp_path / "notes").write_text("not ours to sweep")
     process = living(tmp_path)
     scratch_files = sorted(tmp_path.glob("*.aside"))
-    assert len(scratch_files) == 3
-    assert sweep(tmp_path) == 0
+    assert (len(scratch_files), sweep(tmp_path)) == (3, 0)
     assert sorted(tmp_path.glob("*.aside")) == scratch_files
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert sweep(tmp_path) == 3
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lock", "notes"]
+    assert (sweep(tmp_path), sorted(entry.name for entry in tmp_path.iterdir())) == (3, ["lock", "notes"])
     assert (tmp_path / "lock").read_text() == "whole"
 
 
@@ -62,8 +60,7 @@ def test_an_error_leaves_a_file_and_who_may_read_it_as_they_were(tmp_path: Path)
             raise RuntimeError("stopped")
 
     assert "stopped" in refusal(RuntimeError, fail)
-    assert path.read_text() == "whole"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["lock"]
+    assert (path.read_text(), [entry.name for entry in tmp_path.iterdir()]) == ("whole", ["lock"])
     path = tmp_path / "key"
     path.touch(mode=0o600)
     write_whole(path, b"secret")
@@ -88,10 +85,8 @@ def test_temporary_files_of_programs_lie_in_one_folder(tmp_path: Path, monkeypat
     before = tempfile.gettempdir()
     with temporary_files(), temporary_files():
         (owned,) = tmp_path.iterdir()
-        assert Path(tempfile.mkdtemp()).parent == owned
-        assert os.environ["TMPDIR"] == str(owned)
-    assert tempfile.gettempdir() == before
-    assert os.environ["CORTEX_TEMPORARY_BASE"] == str(tmp_path)
+        assert (Path(tempfile.mkdtemp()).parent, os.environ["TMPDIR"]) == (owned, str(owned))
+    assert (tempfile.gettempdir(), os.environ["CORTEX_TEMPORARY_BASE"]) == (before, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

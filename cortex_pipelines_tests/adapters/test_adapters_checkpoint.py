@@ -50,10 +50,8 @@ def test_a_killed_training_goes_on_to_the_same_bytes(root: Path, datasets: Datas
     assert list((tmp_path / "killed").iterdir()) == []
     (state,) = saved_checkpoints(root)
     # a training with other settings neither uses nor changes the checkpoint
-    assert build(root, datasets, tmp_path / "other", seed=5) == uninterrupted
-    assert saved_checkpoints(root) == [state]
-    assert build(root, datasets, tmp_path / "on") == uninterrupted - 6
-    assert saved_checkpoints(root) == []
+    assert (build(root, datasets, tmp_path / "other", seed=5), saved_checkpoints(root)) == (uninterrupted, [state])
+    assert (build(root, datasets, tmp_path / "on"), saved_checkpoints(root)) == (uninterrupted - 6, [])
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
 

@@ -53,8 +53,7 @@ def test_targets_are_the_completion_and_its_end_and_nothing_else(prompt: str, co
     context, space = packing.divide(prompt)
     text = space + completion if completion else ""
     targets = [token for token in examples.targets() if token != packing.IGNORED]
-    assert tokenizer.decode(targets[:-1]) == text
-    assert targets[-1] == tokenizer.eos_token_id
+    assert (tokenizer.decode(targets[:-1]), targets[-1]) == (text, tokenizer.eos_token_id)
     assert tokenizer.decode(examples.ids[: examples.prompt_tokens]) == (context or "<bos>")
     assert examples.targets()[: examples.prompt_tokens - 1] == [packing.IGNORED] * (examples.prompt_tokens - 1)
     assert (examples.text_tokens, examples.text_bytes) == (len(targets) - 1, len(text.encode()))

@@ -87,8 +87,7 @@ def test_a_killed_group_goes_on_to_the_same_bytes(
     assert len(list(states.iterdir())) == 1
     with caplog.at_level("INFO", "cortex_pipelines"):
         build(root, datasets, tmp_path / "on")
-    assert caplog.text.count("Resuming an interrupted training after step 6") == 1
-    assert list(states.iterdir()) == []
+    assert (caplog.text.count("Resuming an interrupted training after step 6"), list(states.iterdir())) == (1, [])
     for path in shared.iterdir():
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
 
@@ -111,8 +110,7 @@ def test_a_training_that_diverges_in_two_processes_says_so(root: Path, datasets:
 
 def test_the_sum_is_of_all_and_the_first_reports_and_logs(caplog: pytest.LogCaptureFixture) -> None:
     reported: list[float] = []
-    assert run_in_processes(total_of, [1.0, 2.0, 4.0], 2, reported.append) == 7.0
-    assert reported == [1.0, 2.0, 4.0]
+    assert (run_in_processes(total_of, [1.0, 2.0, 4.0], 2, reported.append), reported) == (7.0, [1.0, 2.0, 4.0])
     assert [record.getMessage() for record in caplog.records] == ["0 of 2"]
 
 

@@ -181,8 +181,7 @@ def test_rises_to_the_peak_and_never_rises_again(steps: int, warmup: int, shape:
     changed = settings(learning_rate=1.0, warmup_steps=warmup, lr_scheduler=shape)
     rates = [learning_rate_at(step, steps, changed) for step in range(steps)]
     peak = rates.index(max(rates))
-    assert max(rates) == pytest.approx(1.0)
-    assert peak == min(warmup, steps - 1)
+    assert (max(rates), peak) == (pytest.approx(1.0), min(warmup, steps - 1))
     assert all(0 < rate <= 1 for rate in rates)
     assert (rates[:peak], rates[peak:]) == (sorted(rates[:peak]), sorted(rates[peak:], reverse=True))
 

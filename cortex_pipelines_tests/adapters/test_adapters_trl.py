@@ -97,8 +97,7 @@ def test_an_interrupted_training_goes_on(
         again = build(root, datasets, tmp_path / "again")
     assert steps.call_count == len(uninterrupted["steps"]) - 8  # the last checkpoint
     assert (again["steps"], again["validation"]) == (uninterrupted["steps"], uninterrupted["validation"])
-    assert states(root) == checkpoints
-    assert capsys.readouterr().out == ""
+    assert (states(root), capsys.readouterr().out) == (checkpoints, "")
 
 
 @pytest.mark.long

@@ -115,8 +115,6 @@ def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
 def test_amounts_are_compared_a_piece() -> None:
     ours = Timing("ours", (Spent(9.0, 2.0, 5.0),), amount=10, unit="MB")
     peer = Timing("peer", (Spent(9.0, 1.0),), None, "ours", True, amount=1, unit="MB")
-    assert ours.rate == 5
-    assert peer.ratio([ours, peer]) == 5
-    assert (Spent(1, 1, 7.0) + Spent(1, 1, 3.0)).peak == 7.0
-    assert ours.as_json([ours, peer])["per_cpu_second"] == 5
+    assert (ours.rate, peer.ratio([ours, peer])) == (5, 5)
+    assert ((Spent(1, 1, 7.0) + Spent(1, 1, 3.0)).peak, ours.as_json([ours, peer])["per_cpu_second"]) == (7.0, 5)
     assert table("both", [ours, peer]).row_count == 2

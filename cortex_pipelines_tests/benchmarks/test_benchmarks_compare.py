@@ -70,8 +70,7 @@ def test_the_stored_run_is_of_what_is_compared_or_how_to_store_one_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored = read(STORED)
-    assert {name for name, _ in stored} == set(COMPARED)
-    assert main(["--after", str(STORED)]) == 0
+    assert ({name for name, _ in stored}, main(["--after", str(STORED)])) == (set(COMPARED), 0)
     folder = store(tmp_path / "after", *run(1, 1))
     assert main(["--before", str(tmp_path / "none"), "--after", str(folder)]) == 2
     assert "--store" in capsys.readouterr().out

@@ -25,8 +25,7 @@ def test_every_measurement_can_be_called_and_an_unknown_one_is_named(capsys: pyt
 def test_ratio_is_against_the_timing_it_stands_beside() -> None:
     plain = Timing("plain", (Spent(1.0, 1.0), Spent(2.0, 1.5), Spent(9.0, 1.5)), peer=True)
     ours = Timing("ours", (Spent(1.0, 1.0) + Spent(2.0, 0.5),), 5.0, "plain")
-    assert ours.ratio([plain, ours]) == 1.5
-    assert plain.ratio([plain, ours]) is None
+    assert (ours.ratio([plain, ours]), plain.ratio([plain, ours])) == (1.5, None)
     assert table("both", [plain, ours]).row_count == 2
 
 

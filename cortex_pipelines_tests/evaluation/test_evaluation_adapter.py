@@ -117,8 +117,7 @@ def test_a_known_model_is_scored_again_without_loading_it(workshop: Workshop, tm
 def test_without_items_or_bytes_or_with_one_cluster_there_is_no_figure(workshop: Workshop, tmp_path: Path) -> None:
     nothing = tinymodel.write_datasets(tmp_path / "nothing", rows=0)
     scores, metrics = workshop.evaluate(workshop.trained, datasets=nothing)
-    assert scores.height == 0
-    assert metrics == {"items": 0, "clusters": 0}
+    assert (scores.height, metrics) == (0, {"items": 0, "clusters": 0})
     assert "Nothing was measured" in workshop.read()
     datasets = workshop.datasets | {"naming": nothing["naming"]}
     _, metrics = workshop.evaluate(workshop.trained, datasets=datasets)

@@ -176,8 +176,7 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
 
 def test_items_with_too_few_other_answers_are_counted() -> None:
     questions, rejected = build_questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
-    assert questions == []
-    assert rejected == {"naming": 3, "fix": 0, "statement": 2, "correction": 0}
+    assert (questions, rejected) == ([], {"naming": 3, "fix": 0, "statement": 2, "correction": 0})
 
 
 @pytest.mark.parametrize(("cost_of_longer", "truth", "chosen"), [(0.9, 1, 1), (1.0, 0, None)])

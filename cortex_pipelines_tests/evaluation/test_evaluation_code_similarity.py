@@ -131,8 +131,7 @@ def test_requests_and_judgements_about_imports_have_other_words_and_code_has_non
 
 def test_documentation_is_a_paragraph_graded_by_its_words_and_a_test_is_code() -> None:
     item = example(1, "documentation", "# What it does:\n", "Add up.")
-    assert extent_of(item) == "paragraph"
-    assert cut("Add up\nall.\n\nMore.", "paragraph") == "Add up\nall."
+    assert (extent_of(item), cut("Add up\nall.\n\nMore.", "paragraph")) == ("paragraph", "Add up\nall.")
     grades = {
         language: extent_of(replace(example(1, "tests"), language=language))
         for language in ("python", "typescript", "go")

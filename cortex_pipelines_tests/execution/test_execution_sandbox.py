@@ -71,8 +71,7 @@ def test_nothing_can_be_written_outside(tmp_path: Path) -> None:
         "    except OSError: pass\n"
     )
     result = python(box, code)
-    assert result.stdout == b""
-    assert list(outside.iterdir()) == []
+    assert (result.stdout, list(outside.iterdir())) == (b"", [])
     assert ((Path(sys.prefix) / "written").exists(), Path("/written").exists()) == (False, False)
 
 

@@ -70,8 +70,7 @@ def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject
     begun.cortex("add", "both", "sources/beta.tar.gz")
     repository, archive = pins(begun, "both")
     assert (repository["git"], repository["ref"]) == ("sources/more", "HEAD")
-    assert repository["revision"] == git(more, "rev-parse", "HEAD")
-    assert archive["archive"] == "sources/beta.tar.gz"
+    assert (repository["revision"], archive["archive"]) == (git(more, "rev-parse", "HEAD"), "sources/beta.tar.gz")
     output = begun.cortex("add", "both", "sources/more", status=1).stderr
     assert "projects.both already has the source: sources/more" in output
 
@@ -106,8 +105,7 @@ def test_update_moves_one_pin_or_all_and_says_which(begun: MiniProject) -> None:
     (begun.root / "sources" / "beta" / "new.py").write_text("x = 1\n")
     revision = begun.commit_to_alpha({"new.py": "x = 1\n"})
     assert begun.cortex("update", "alpha").stderr == "moved: projects.alpha\n"
-    assert pins(begun, "alpha")[0]["revision"] == revision
-    assert begun.cortex("update").stderr == "moved: projects.beta\n"
+    assert (pins(begun, "alpha")[0]["revision"], begun.cortex("update").stderr) == (revision, "moved: projects.beta\n")
     log = begun.root / "data/samples/coordination/events/routing-events.jsonl"
     with log.open("a") as lines:
         lines.write("{}\n")

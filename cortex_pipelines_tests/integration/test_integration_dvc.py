@@ -58,8 +58,7 @@ def test_a_process_of_its_own_gives_the_same_bytes(data_made: MiniProject) -> No
     stages = ("annotated_units@beta", "augmented_units@beta")
     command = ("repro", "--force", "--single-item", "--no-run-cache")
     output = run_in(data_made.root, "dvc", *command, *stages, PYTHONHASHSEED="7")
-    assert output.count("Running stage") == 2
-    assert data_made.lock() == before
+    assert (output.count("Running stage"), data_made.lock()) == (2, before)
 
 
 def test_outputs_come_back_from_a_remote(data_made: MiniProject) -> None:
@@ -90,8 +89,7 @@ def test_an_output_edited_by_hand_is_stale_and_no_run_claims_it(data_made: MiniP
     row = units(mini)
     assert not row["fresh"]
     assert row["data_version"] != row["dvc_md5"]
-    assert row["run_id"] == before["run_id"]
-    assert len(open_client(mini.root).search_experiments()) == len(runs)
+    assert (row["run_id"], len(open_client(mini.root).search_experiments())) == (before["run_id"], len(runs))
     mini.cortex("run", "code_units", "--project", "beta")
     assert units(mini)["dvc_md5"] == before["dvc_md5"]
     assert units(mini)["fresh"]

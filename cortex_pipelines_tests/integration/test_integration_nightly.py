@@ -57,8 +57,7 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(finished_copy: Min
         (new, old, "nightly run"),
     ]
     verdict = json.loads((finished_copy.root / "data/task_router_release/verdict.json").read_text())
-    assert verdict["model_version"] == new
-    assert finished_copy.dvc_status() == {}
+    assert (verdict["model_version"], finished_copy.dvc_status()) == (new, {})
 
     quiet = nightly(finished_copy)
     assert materialised(quiet) == set()
@@ -149,8 +148,7 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
 
     instance.delete_dynamic_partition("projects", "alpha")
     words, mark = look(None)
-    assert words == "0 versions reported"
-    assert set(instance.get_dynamic_partitions("projects")) == {"alpha", "beta"}
+    assert (words, set(instance.get_dynamic_partitions("projects"))) == ("0 versions reported", {"alpha", "beta"})
     _, mark = look(mark)
     assert look(mark)[0] == "nothing changed since the last check"
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))

@@ -47,8 +47,7 @@ def test_all_that_passed_are_promoted_and_the_verdict_stays(finished_copy: MiniP
     assert entry.at.endswith("+00:00")
     # the gate and what watches the champion know its name
     assert "4 made" in finished_copy.cortex("run").stderr
-    assert verdict(finished_copy) == before
-    assert finished_copy.version("task_router") == version
+    assert (verdict(finished_copy), finished_copy.version("task_router")) == (before, version)
     assert all(row["fresh"] for row in finished_copy.status())
     assert finished_copy.cortex("promote").stderr == "nothing to promote\n"
     assert finished_copy.cortex("promote", "task_router").stderr == "nothing to promote\n"

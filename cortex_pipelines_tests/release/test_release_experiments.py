@@ -78,8 +78,7 @@ def test_an_experiment_from_start_to_stop(root: Path) -> None:
     assert ": stopped, seen enough" in stopped
     assert "  b base: 1 users, 1 of 1 accepted, 0 failed, 0 withheld, 95 % within 0.50 s" in stopped
     assert "nothing to stop" in cortex("experiment", "stop", "shop", status=1).stderr
-    assert read_catalogue(root).models["shop"].experiment is None
-    assert cortex("experiment", "status").stdout == stopped
+    assert (read_catalogue(root).models["shop"].experiment, cortex("experiment", "status").stdout) == (None, stopped)
     assert (root / "releases.lock").read_bytes() == before, "nothing was promoted"
 
 

@@ -86,8 +86,7 @@ def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None
     assert ledger.champion(tmp_path, MODEL) == ChampionPin("a", None)
     assert ledger.canary(ledger.moves(tmp_path, MODEL)) is None
     ledger_bytes = (tmp_path / "releases.lock").read_bytes()
-    assert rollback(tmp_path, MODEL, ACT) is None
-    assert (tmp_path / "releases.lock").read_bytes() == ledger_bytes
+    assert (rollback(tmp_path, MODEL, ACT), (tmp_path / "releases.lock").read_bytes()) == (None, ledger_bytes)
     assert ledger.archived(ledger.moves(tmp_path, MODEL), "a") == [], "b never was champion"
 
 
@@ -96,16 +95,13 @@ def test_an_analysis_advances_only_what_is_canary_still(tmp_path: Path) -> None:
     promoted(tmp_path, "b", strategy="canary", target="edge")
     undecided = leave_undecided(tmp_path, MODEL, ACT, "b")
     assert undecided.describe().endswith("undecided and stays canary: promote it or roll it back")
-    assert model_roles(tmp_path, MODEL)["canary"] == "b"
-    assert advance(tmp_path, MODEL, ACT, "another") is None
+    assert (model_roles(tmp_path, MODEL)["canary"], advance(tmp_path, MODEL, ACT, "another")) == ("b", None)
     entry = advance(tmp_path, MODEL, ACT, "b")
     assert (entry.action, entry.version, entry.previous) == ("promote", "b", "a")
     assert entry.plan == {"strategy": "immediate", "target": "edge"}
-    assert ledger.champion(tmp_path, MODEL) == ChampionPin("b", "a")
-    assert model_roles(tmp_path, MODEL)["canary"] is None
+    assert (ledger.champion(tmp_path, MODEL), model_roles(tmp_path, MODEL)["canary"]) == (ChampionPin("b", "a"), None)
     ledger_bytes = (tmp_path / "releases.lock").read_bytes()
-    assert advance(tmp_path, MODEL, ACT, "b") is None
-    assert leave_undecided(tmp_path, MODEL, ACT, "b") is None
+    assert (advance(tmp_path, MODEL, ACT, "b"), leave_undecided(tmp_path, MODEL, ACT, "b")) == (None, None)
     assert (tmp_path / "releases.lock").read_bytes() == ledger_bytes
 
 
@@ -153,8 +149,7 @@ def test_a_version_is_found_by_number_or_hash(tmp_path: Path) -> None:
 
 def test_a_rollback_to_the_champion_changes_nothing(tmp_path: Path) -> None:
     promoted(tmp_path, "a")
-    assert rollback(tmp_path, MODEL, ACT, "1.0.0") is None
-    assert len(ledger.moves(tmp_path, MODEL)) == 1
+    assert (rollback(tmp_path, MODEL, ACT, "1.0.0"), len(ledger.moves(tmp_path, MODEL))) == (None, 1)
 
 
 def git(root: Path, *words: str) -> None:
@@ -249,8 +244,7 @@ def test_a_promotion_that_is_killed_changes_nothing_and_can_be_repeated(tmp_path
     before = (tmp_path / "releases.lock").read_bytes()
     passed(tmp_path, "b")
     process = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
-    assert process.returncode == -signal.SIGKILL
-    assert (tmp_path / "releases.lock").read_bytes() == before
+    assert (process.returncode, (tmp_path / "releases.lock").read_bytes()) == (-signal.SIGKILL, before)
     entry = promoted(tmp_path, "b")
     assert entry is not None
     assert ledger.champion(tmp_path, MODEL) == ChampionPin("b", "a")

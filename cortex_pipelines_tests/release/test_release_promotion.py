@@ -67,8 +67,7 @@ def test_a_line_of_the_ledger_says_who_when_and_why_and_comes_once(tmp_path: Pat
     assert entry == ledger.LedgerEntry(AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0")
     assert ledger.ledger(tmp_path) == [entry]
     promoted(tmp_path, ROUTER, "a")
-    assert promoted(tmp_path, ROUTER, "a") is None
-    assert len(ledger.ledger(tmp_path)) == 1
+    assert (promoted(tmp_path, ROUTER, "a"), len(ledger.ledger(tmp_path))) == (None, 1)
 
 
 def test_the_ledger_says_by_which_templates_prompts_were_made(tmp_path: Path) -> None:

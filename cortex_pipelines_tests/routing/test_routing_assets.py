@@ -180,7 +180,6 @@ def test_the_default_encoder_beats_chance_on_the_sample(tmp_path: Path, settings
     assert metrics["in_scope_kept"] > 0.85
     router = Router.load(tmp_path / "router", pretrained_models.weights_folder(encoder.source, encoder.pin, tmp_path))
     cake, letters, key = router.route(["Bake a chocolate cake", "asdf qwer zxcv", "Rotate the leaked API key"])
-    assert cake.abstained
-    assert letters.abstained
+    assert (cake.abstained, letters.abstained) == (True, True)
     assert (key.master, key.abstained) == ("security", False)
     assert metrics["items"] == scores.height > 50

@@ -71,8 +71,7 @@ def test_a_master_without_tasks_is_possible_and_unlikely(fit, settings: RoutingS
     training = lesson_of(settings)
     rows = np.flatnonzero(training.labels != 2)
     scores = fit(training.take(rows)).scores(training.features)
-    assert scores.shape == (80, 4)
-    assert np.isfinite(scores).all()
+    assert (scores.shape, np.isfinite(scores).all()) == ((80, 4), True)
     assert not (scores.argmax(axis=1) == 2).any()
 
 
@@ -91,8 +90,7 @@ def test_logistic_regression_is_at_its_optimum(settings: RoutingSettings) -> Non
 def test_neighbours_are_the_nearest_and_reliability_counts_each_task_once() -> None:
     cosines = np.array([[0.1, 0.9, 0.9, 0.3]], dtype=np.float32)
     indices, values = nearest(cosines, 3)
-    assert indices.tolist() == [[1, 2, 3]]
-    assert values[0].tolist() == pytest.approx([0.9, 0.9, 0.3])
+    assert (indices.tolist(), values[0].tolist()) == ([[1, 2, 3]], pytest.approx([0.9, 0.9, 0.3]))
     assert nearest(cosines, 9)[0].tolist() == [[1, 2, 3, 0]]
     bins = ensemble.reliability([0.05, 0.06, 0.95, 1.0], [False, True, True, True])
     assert ([tasks for _, _, tasks in bins], [was for _, was, _ in bins]) == ([2, 2], [0.5, 1.0])
@@ -276,8 +274,7 @@ def test_a_gain_that_one_test_would_show_is_corrected_for_all_candidates() -> No
 def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:
     extractor = FeatureExtractor.fit(["", "!!!"], np.ones((2, 8), dtype=np.float32), settings.dimensions)
     features = extractor.features(["", "x" * 50_000, "\ud800"], np.ones((3, 8), dtype=np.float32))
-    assert len(features) == 3
-    assert np.isfinite(features.projected).all()
+    assert (len(features), np.isfinite(features.projected).all()) == (3, True)
     restored = FeatureExtractor(extractor.arrays, extractor.vocabulary).features(["", "b"], np.ones((2, 8)))
     assert restored.lexical.shape == (2, features.lexical.shape[1])
 
@@ -306,8 +303,7 @@ def test_a_likelier_answer_is_told_from_noise(seed: int) -> None:
     better = higher_likelihood_p(below + noise - noise.mean() + 0.1, below)
     worse = higher_likelihood_p(below + noise - noise.mean() - 0.1, below)
     assert better < 1e-6
-    assert worse == pytest.approx(1 - better)
-    assert higher_likelihood_p(below, below) == 1.0
+    assert (worse, higher_likelihood_p(below, below)) == (pytest.approx(1 - better), 1.0)
 
 
 def test_few_tasks_find_the_same_neighbours_as_many(settings: RoutingSettings) -> None:

@@ -260,5 +260,4 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
 
 def test_without_predictors_an_error_says_what_to_run_and_there_are_no_scores(tmp_path: Path) -> None:
     assert "cortex run outcome_predictors" in refusal(PredictorError, OutcomePredictors.load, tmp_path)
-    assert score_predictions(PREDICTIONS.empty(), PARAMETERS.evaluation) == []
-    assert SUCCESS.kind == "probability"
+    assert (score_predictions(PREDICTIONS.empty(), PARAMETERS.evaluation), SUCCESS.kind) == ([], "probability")

@@ -136,8 +136,7 @@ def test_the_rules_alone_decide_where_no_model_is_promoted(tmp_path: Path) -> No
     assert (sure.master, sure.decided_by, sure.abstained) == ("development", "rules", False)
     assert sure.alternatives == (("security", 0.5),)
     assert (unknown.master, unknown.decided_by, unknown.confidence) == ("cicd", "person", 0.0)
-    assert unknown.in_scope == 0.0
-    assert Router.from_rules(file, None).route(["hello"])[0].master is None
+    assert (unknown.in_scope, Router.from_rules(file, None).route(["hello"])[0].master) == (0.0, None)
     assert set(sure.as_json()) == set(unknown.as_json())
     assert (router.masters, router.weights) == (("development", "legal", "security"), {})
     assert router.candidate_scores(["x"], router.encode(["x"])) == {}

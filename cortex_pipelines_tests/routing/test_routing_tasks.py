@@ -79,8 +79,7 @@ def test_ids_come_back_as_they_were_written(tmp_path: Path, by_rules: Router, wr
     file = tmp_path / "tasks.jsonl"
     file.write_text(f'{{"task_id": {written}, "title": "fix the bug"}}\n')
     (line,) = route_lines(by_rules, read_tasks(file))
-    assert line.startswith(f'{{"task_id": {written}, "master": "development"')
-    assert list(json.loads(line)) == KEYS
+    assert (line.startswith(f'{{"task_id": {written}, "master": "development"'), list(json.loads(line))) == (True, KEYS)
 
 
 identifiers = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(0, 1e9))
@@ -174,8 +173,7 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
 
 def test_written_decisions_are_read_as_logs_with_their_propensity(tmp_path: Path) -> None:
     decisions, estimate = routed(tmp_path, explore=0.5)
-    assert decisions.height == 600
-    assert deciding_models(decisions) == {"rules": 600}
+    assert (decisions.height, deciding_models(decisions)) == (600, {"rules": 600})
     assert set(decisions["propensity"].round(6)) == {0.75, 0.25}
     assert isinstance(estimate, Estimate)
     # security succeeds always; the router that was logged sent a quarter or three quarters there
