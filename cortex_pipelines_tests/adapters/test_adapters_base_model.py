@@ -51,11 +51,6 @@ def write_gguf(path: Path) -> None:
     writer.close()
 
 
-def test_a_folder_with_safetensors_is_taken_as_it_is(root: Path) -> None:
-    base = base_model.resolve_base(pinned(root), root)
-    assert (base.folder, base.name) == (root / "base", "directory:base")
-
-
 def test_a_gguf_file_is_converted_once_to_its_own_weights(tmp_path: Path) -> None:
     write_gguf(tmp_path / "weights" / "tiny.gguf")
     base = base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
@@ -88,7 +83,7 @@ def test_weights_that_cannot_be_used_say_what_to_do(tmp_path: Path, files: tuple
         base_model.resolve_base(pinned(tmp_path, "weights"), tmp_path)
 
 
-def test_a_base_has_a_name_and_a_digest_wherever_its_files_are() -> None:
+def test_a_base_has_a_name_and_a_digest_wherever_its_files_are(root: Path) -> None:
     wheel = ModelSource(wheel="some-model==1.0")
     assert base_model.base_name(PinnedModel(wheel, {})) == "pypi:some-model==1.0"
     hub = ModelSource(hub="someone/model", revision="main")
@@ -100,3 +95,5 @@ def test_a_base_has_a_name_and_a_digest_wherever_its_files_are() -> None:
 
     assert digest("a", {"x": "1", "y": "2"}) == digest("b", {"y": "2", "x": "1"})
     assert digest("a", {"x": "1"}) != digest("a", {"x": "2"})
+    base = base_model.resolve_base(pinned(root), root)
+    assert (base.folder, base.name) == (root / "base", "directory:base")

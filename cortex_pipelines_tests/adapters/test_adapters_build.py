@@ -44,7 +44,7 @@ def test_what_is_observed_is_not_written_and_named_layers_alone_get_an_adapter(t
     assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}
 
 
-def test_the_files_say_what_they_are_of_and_no_path_of_this_machine(root: Path, adapter: Path) -> None:
+def test_the_files_say_what_they_are_of_load_with_peft_and_change_the_answer(root: Path, adapter: Path) -> None:
     for path in adapter.iterdir():
         content = path.read_bytes()
         assert str(root).encode() not in content, path.name
@@ -57,9 +57,6 @@ def test_the_files_say_what_they_are_of_and_no_path_of_this_machine(root: Path, 
     assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in tensors)
     base = pinned(root)
     assert recorded_base(adapter) == {"name": "directory:base", "digest": base_digest(base)}
-
-
-def test_the_files_load_with_peft_and_change_the_answer(root: Path, adapter: Path) -> None:
     base = resolve_base(pinned(root), root)
     ids = torch.tensor([[10, 20, 30, 40]])
     with torch.no_grad():

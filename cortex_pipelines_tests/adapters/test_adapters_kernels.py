@@ -72,10 +72,15 @@ def test_layers_are_put_back_and_the_base_answers_without_the_adapter(root: Path
         assert torch.equal(model(input_ids=IDS).logits, expected)
 
 
-def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
+def test_layers_with_dropout_and_a_sliding_window_are_left_alone(root: Path) -> None:
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
     with kernels.fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
         assert count == 0
+    model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
+    with kernels.per_example_attention(model) as changed:
+        assert not changed
+        assert not kernels.uses_per_example_attention(model)
+        assert model(torch.tensor([[1, 2, 3, 4, 5, 6]])).logits.shape == (1, 6, 64)
 
 
 SIZES = CASES["SIZES"]
@@ -134,23 +139,12 @@ def test_it_is_put_back_and_leaves_a_model_with_an_attention_of_its_own_alone(mo
         assert not changed
 
 
-def test_a_sliding_window_is_left_alone() -> None:
-    model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
-    with kernels.per_example_attention(model) as changed:
-        assert not changed
-        assert not kernels.uses_per_example_attention(model)
-        assert model(torch.tensor([[1, 2, 3, 4, 5, 6]])).logits.shape == (1, 6, 64)
-
-
-def test_rows_are_not_joined_where_more_than_attention_mixes_examples(root: Path) -> None:
+def test_rows_are_not_joined_where_more_than_attention_mixes_examples_and_end_at_borders(root: Path) -> None:
     model = adapted(root).eval()
     with kernels.use_fast_kernels(model, settings(), separate=False):
         assert not kernels.uses_per_example_attention(model)
     with kernels.use_fast_kernels(model, settings(), separate=True):
         assert kernels.uses_per_example_attention(model)
-
-
-def test_borders_are_where_positions_begin_anew() -> None:
     assert kernels.borders((0, 1, 2, 0, 0, 1)) == [0, 3, 4, 6]
 
 

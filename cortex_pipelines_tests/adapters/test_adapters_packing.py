@@ -165,10 +165,13 @@ def test_prompt_and_completion_give_the_tokens_that_a_file_has(merging: Any, pro
     assert merging.decode(tokenised.ids[: tokenised.prompt_tokens]) == prompt.rstrip()
 
 
-def test_that_tokenizer_would_show_a_division_behind_the_white_space(merging: Any) -> None:
+def test_without_white_space_nothing_is_forced_and_its_division_would_show(merging: Any) -> None:
     apart = [merging(before)["input_ids"] + merging(after)["input_ids"] for before, after in PARTS]
     joint = [merging(before + after)["input_ids"] for before, after in PARTS]
     assert apart != joint
+    scores = torch.randn(1, len(merging), generator=torch.Generator().manual_seed(3))
+    prompt = merging("f(", return_tensors="pt")["input_ids"]
+    assert torch.equal(packing.ForcedStart(merging, prompt.shape[1], "")(prompt, scores.clone()), scores)
 
 
 @pytest.mark.parametrize("space", ["\n", "\n\n\t", " ", "\n    "])
@@ -183,12 +186,6 @@ def test_generation_begins_with_the_white_space_of_the_prompt(merging: Any, spac
     assert merging.decode(ids[0, prompt.shape[1] :]).startswith(space)
 
 
-def test_without_white_space_nothing_is_forced(merging: Any) -> None:
-    scores = torch.randn(1, len(merging), generator=torch.Generator().manual_seed(3))
-    prompt = merging("f(", return_tensors="pt")["input_ids"]
-    assert torch.equal(packing.ForcedStart(merging, prompt.shape[1], "")(prompt, scores.clone()), scores)
-
-
 @pytest.mark.parametrize(
     ("text", "parts"), [("", ("", "")), ("\n ", ("", "\n ")), ("a\n", ("a", "\n")), ("a b", ("a b", ""))]
 )
@@ -196,15 +193,12 @@ def test_a_prompt_is_divided_before_its_trailing_white_space(text: str, parts: t
     assert packing.divide(text) == parts
 
 
-def test_a_name_ends_with_all_that_cannot_go_on_it() -> None:
+def test_a_name_ends_with_all_that_cannot_go_on_it_and_files_are_drawn_together() -> None:
     tokenizer = byte_tokenizer()
     ends = set(packing.ends_of_name(tokenizer, len(tokenizer)))
     ids = {letter: tokenizer(letter)["input_ids"][0] for letter in "a_9$ (.\n="}
     assert {letter for letter, number in ids.items() if number in ends} == set(" (.\n=")
     assert tokenizer.eos_token_id in ends
-
-
-def test_intervals_draw_files_and_files_that_share_a_near_duplicate_are_one() -> None:
     rows = [("a.py", "1"), ("a.py", "2"), ("b.py", "2"), ("c.py", "3")]
     items = [
         replace(example(n, "naming", "p", "x"), path=path, cluster=cluster) for n, (path, cluster) in enumerate(rows)

@@ -38,11 +38,14 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "adapter_model.safetensors")
 
 
-def test_measured_at_the_end_of_each_epoch(train: Train) -> None:
+def test_epochs_are_measured_at_their_ends_and_without_packing_a_row_holds_one_example(train: Train) -> None:
     changes = {"epochs": 3, "max_tokens": 3000, "evaluation_strategy": "epoch"}
     record = train(**changes)
     steps = len(record["steps"])
     assert [validation["step"] for validation in record["validation"]] == [0, steps // 3, 2 * steps // 3, steps]
+    record = train("unpacked", packing=False, batch_size=1)
+    assert not record["packed"]
+    assert len(record["steps"]) == record["metrics"]["train_examples"]
 
 
 @pytest.mark.parametrize("strategy", ["steps", "epoch", "best"])
@@ -80,7 +83,7 @@ def test_patience_counts_measurements_after_the_best() -> None:
     assert not history.out_of_patience(history.Progress(), settings(patience=1))
 
 
-def test_a_few_bad_losses_are_no_divergence() -> None:
+def test_a_few_bad_losses_are_no_divergence_and_the_warm_up_sets_no_limit() -> None:
     adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = history.Progress(validations=[history.Validation(0, 3.0)])
     progress.steps = [history.LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)]
@@ -89,6 +92,12 @@ def test_a_few_bad_losses_are_no_divergence() -> None:
     with pytest.raises(history.TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
         history.require_no_divergence(progress, adapter_settings)
     history.require_no_divergence(progress, adapter_settings.model_copy(update={"divergence_factor": None}))
+    adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
+    progress = history.Progress(validations=[history.Validation(0, 1.4)])
+    progress.steps = [history.LossPoint(n, 10.8, 1.0, 0.1, 10) for n in range(1, 4)]
+    assert "began at 2.8" in refusal(
+        history.TrainingDivergedError, history.require_no_divergence, progress, adapter_settings
+    )
 
 
 @pytest.mark.parametrize(("later", "diverges"), [(3.5, False), (7.0, True)])
@@ -99,15 +108,6 @@ def test_steps_of_short_answers_are_no_divergence(later: float, diverges: bool) 
     progress.steps = [history.LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate(losses, 1)]
     with pytest.raises(history.TrainingDivergedError) if diverges else contextlib.nullcontext():
         history.require_no_divergence(progress, adapter_settings)
-
-
-def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> None:
-    adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
-    progress = history.Progress(validations=[history.Validation(0, 1.4)])
-    progress.steps = [history.LossPoint(n, 10.8, 1.0, 0.1, 10) for n in range(1, 4)]
-    assert "began at 2.8" in refusal(
-        history.TrainingDivergedError, history.require_no_divergence, progress, adapter_settings
-    )
 
 
 def test_a_loss_that_diverges_stops_or_keeps_the_best_until_then_as_partial(train: Train, tmp_path: Path) -> None:
@@ -132,12 +132,6 @@ def test_computing_activations_again_changes_no_weight(train: Train, tmp_path: P
     checkpoint_steps, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
     assert checkpoint_steps.keys() == again.keys()
     assert all(torch.equal(checkpoint_steps[name], again[name]) for name in checkpoint_steps)
-
-
-def test_without_packing_a_row_holds_one_example(train: Train) -> None:
-    record = train(packing=False, batch_size=1)
-    assert not record["packed"]
-    assert len(record["steps"]) == record["metrics"]["train_examples"]
 
 
 def test_scaling_and_precision_are_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,15 +68,12 @@ def test_the_adapter_alone_is_trained_and_in_float32(root: Path, datasets: Datas
     assert result.packed
 
 
-def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(root: Path, datasets: Datasets) -> None:
+def test_mixed_examples_get_a_row_each_and_dropout_is_not_taken_for_mixing(root: Path, datasets: Datasets) -> None:
     with mock.patch.object(loop, "packing_is_separate", return_value=False):
         result, corpus = run(root, datasets, max_tokens=800, batch_size=1)
     assert not result.packed
     lengths = sorted(len(example.ids) for example in corpus.train)
     assert sorted(step.tokens for step in result.steps) == lengths
-
-
-def test_dropout_of_an_adapter_that_goes_on_is_not_taken_for_mixing(root: Path, datasets: Datasets) -> None:
     adapter_settings = settings(max_tokens=800, dropout=0.5)
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
     model = with_new_adapter(base, adapter_settings).train()
@@ -98,19 +95,18 @@ def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: D
         assert (first.loss, first.tokens) == (pytest.approx(other.loss, rel=1e-3), other.tokens)
 
 
-def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(root: Path, datasets: Datasets) -> None:
-    with pytest.raises(TrainingDivergedError, match=r"step \d+.*lower learning_rate"):
-        run(root, datasets, learning_rate=1e30, lr_scheduler="constant", warmup_steps=0)
-
-
-def test_the_budget_holds_over_all_epochs(root: Path, datasets: Datasets) -> None:
+def test_the_budget_holds_over_all_epochs_and_divergence_is_diagnosed(root: Path, datasets: Datasets) -> None:
     for epochs in (1, 3):
         result, _ = run(root, datasets, epochs=epochs, max_tokens=2400)
         used = sum(step.tokens for step in result.steps)
         assert 2400 - epochs * 96 < used <= 2400
+    with pytest.raises(TrainingDivergedError, match=r"step \d+.*lower learning_rate"):
+        run(root, datasets, learning_rate=1e30, lr_scheduler="constant", warmup_steps=0)
 
 
-def test_tasks_get_their_share_of_tokens_or_what_others_lack(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+def test_tasks_get_their_share_of_tokens_or_what_others_lack_if_there_is_any(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
     for share in (0.1, 0.25, 0.9):
         corpus = corpus_of(
             root, datasets, settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000)
@@ -119,16 +115,13 @@ def test_tasks_get_their_share_of_tokens_or_what_others_lack(root: Path, dataset
         total = sum(len(example.ids) for example in corpus.train)
         assert naming / total == pytest.approx(share, abs=0.06)
         assert total > 1900
-    scarce = write_datasets(tmp_path, rows=3)
+    scarce = write_datasets(tmp_path / "scarce", rows=3)
     corpus = corpus_of(root, datasets | {"completion": scarce["completion"]}, settings())
     tasks = [example.task for example in corpus.train]
     assert tasks.count("completion") == 3
     assert tasks.count("naming") > 20
-
-
-def test_nothing_to_train_on_says_what_to_do(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(NoExamplesError, match="add sources to the project"):
-        corpus_of(root, write_datasets(tmp_path, rows=0), settings())
+        corpus_of(root, write_datasets(tmp_path / "empty", rows=0), settings())
     assert "raise max_tokens" in refusal(NoExamplesError, corpus_of, root, datasets, settings(max_tokens=3))
 
 

@@ -113,14 +113,14 @@ def test_a_checkpoint_that_is_not_whole_is_left_alone(root: Path, datasets: Data
     assert steps.call_count == len(uninterrupted["steps"])
 
 
-def test_it_stops_without_improvement(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+def test_it_stops_without_improvement_and_where_the_loss_diverges(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
     far_too_high = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1}
     record = build(root, datasets, tmp_path / "adapter", patience=2, **far_too_high)
     assert record["stopped_early"]
     assert record["steps"][-1]["step"] == record["best_step"] + 2
 
-
-def test_it_ends_where_the_loss_diverges(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     def exploding(step: int, loss: float, *checkpoints: float) -> LossPoint:
         return LossPoint(step, 100.0 if step > 8 else loss, *checkpoints)  # type: ignore[arg-type]
 

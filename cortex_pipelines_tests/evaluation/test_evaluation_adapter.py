@@ -91,7 +91,7 @@ def test_the_reference_is_the_champion_where_there_is_one(workshop: Workshop) ->
     assert "another-base" in comparison["reference"]["note"]
 
 
-def test_a_comparison_gives_the_same_bytes_from_cache_and_from_nothing(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_comparison_gives_the_same_bytes_and_loads_no_known_model(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(workshop.trained, cache=cache, items=6)
     # partly cached, partly new: must equal a fresh computation of everything
@@ -101,9 +101,6 @@ def test_a_comparison_gives_the_same_bytes_from_cache_and_from_nothing(workshop:
     assert first.height < mixed.height
     for name in ("comparison.json", "metrics.json", "quality.json", "report.html"):
         assert (workshop.outs[-2] / name).read_bytes() == (workshop.outs[-1] / name).read_bytes()
-
-
-def test_a_known_model_is_scored_again_without_loading_it(workshop: Workshop, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(workshop.trained, cache=cache)
     other = workshop.adapter("other", max_tokens=300)
@@ -226,7 +223,7 @@ def _figures(folder: Path, entries: list[tuple[str, str, str | None]], saved: di
     return specialisation_metrics(ADAPTER_SCORES.frame(rows), {"completion": folder}, EVALUATION)
 
 
-def test_each_purpose_is_measured_on_its_own_items_alone(tmp_path: Path) -> None:
+def test_each_purpose_is_measured_on_its_own_items_of_enough_files(tmp_path: Path) -> None:
     endpoints = {f"e{number}": 20.0 + number for number in range(LEAST_GROUPS)}
     entries: list[tuple[str, str, str | None]] = [
         *((name, "api-endpoint", "test") for name in endpoints),
@@ -243,9 +240,6 @@ def test_each_purpose_is_measured_on_its_own_items_alone(tmp_path: Path) -> None
     assert metrics["for_queries_train_examples"] == 2
     assert metrics["for_queries_items"] == metrics["for_tests_items"] == 0
     assert "for_queries_base_bits_per_byte" not in metrics
-
-
-def test_too_few_files_get_no_interval(tmp_path: Path) -> None:
     names = [f"t{number}" for number in range(LEAST_GROUPS - 1)]
     metrics = _figures(tmp_path, [(name, "test-case", "test") for name in names], dict.fromkeys(names, 10.0))
     assert metrics["for_tests_challenger_bits_per_byte"] == pytest.approx(0.7)

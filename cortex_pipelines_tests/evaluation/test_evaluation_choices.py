@@ -63,15 +63,12 @@ def test_four_different_answers_with_the_truth_among_them(kind: str) -> None:
     assert truths <= all_names
 
 
-def test_names_of_the_same_file_come_first() -> None:
+def test_names_of_the_same_file_come_first_and_none_that_stands_in_the_prompt() -> None:
     items = [replace(item, path="near.py" if n < 4 else "far.py") for n, item in enumerate(names(12))]
     for question in only("naming", {"naming": items}, 12):
         texts = {answer.completion for answer in question.answers}
         if question.answers[0].path == "near.py":
             assert texts == {f"name_{n}" for n in range(4)}
-
-
-def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> None:
     items = [replace(item, prompt="name_1 calls <NAME>(name_22)") for item in names(8)]
     questions = only("naming", {"naming": items}, 8)
     wrong = {
@@ -84,7 +81,7 @@ def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> N
     assert "name_2" in wrong, "part of a longer name does not count as an occurrence"
 
 
-def test_a_clause_of_a_statement_is_no_statement() -> None:
+def test_neither_a_clause_nor_a_longer_or_unscored_name_is_chosen() -> None:
     odd = "    try:\n        value = read_all()\n    except ValueError as error:\n        raise\n"
     items = [
         replace(item, completion=odd.replace("read_all", f"read_all_{number}")) for number, item in enumerate(bodies(8))
@@ -93,9 +90,6 @@ def test_a_clause_of_a_statement_is_no_statement() -> None:
     texts = [answer.completion for question in questions for answer in question.answers]
     assert texts
     assert not [text for text in texts if text.lstrip().startswith("except")]
-
-
-def test_a_name_that_goes_on_is_not_the_name() -> None:
     question = Question("naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1)
     unfinished = {
         "signer": ItemScore(6.0, 1, 6, 0, end_nats=9.0),
@@ -103,6 +97,10 @@ def test_a_name_that_goes_on_is_not_the_name() -> None:
     }
     usual = {"signer": ItemScore(9.0, 1, 6, 0), "signer_factory": ItemScore(18.0, 2, 14, 0)}
     table = choices_of(question, lambda item: (unfinished if item.prompt == "p" else usual)[item.completion])
+    assert table["base_chosen"].to_list() == [1]
+    question = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
+    scores = {("p\nq", "a"): ItemScore(0.0, 0, 0, 0)}
+    table = choices_of(question, lambda item: scores.get((item.prompt, item.completion), ItemScore(5.0, 1, 1, 0)))
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -127,17 +125,12 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(kind: str, prompt: 
     assert (table["base_chosen"].to_list(), table["context_chosen"].to_list()) == ([1], [1])
 
 
-def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
-    question = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
-    scores = {("p\nq", "a"): ItemScore(0.0, 0, 0, 0)}
-    table = choices_of(question, lambda item: scores.get((item.prompt, item.completion), ItemScore(5.0, 1, 1, 0)))
-    assert table["base_chosen"].to_list() == [1]
-
-
-def test_the_order_of_items_does_not_matter_and_the_truth_is_not_always_first() -> None:
+def test_the_order_of_items_does_not_matter_and_those_without_other_answers_are_counted() -> None:
     questions = only("naming", {"naming": names(20)}, 20)
     assert questions == only("naming", {"naming": names(20)[::-1]}, 20)
     assert {item.truth for item in questions} == {0, 1, 2, 3}
+    questions, rejected = build_questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
+    assert (questions, rejected) == ([], {"naming": 3, "fix": 0, "statement": 2, "correction": 0})
 
 
 def test_a_fix_and_a_correction_are_asked_against_what_was_there() -> None:
@@ -172,11 +165,6 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
         by_length = [sum(item > 0 for item in differences), sum(item < 0 for item in differences)]
         assert max(by_length) - min(by_length) <= count % 2
         assert rejected["fix"] == 3
-
-
-def test_items_with_too_few_other_answers_are_counted() -> None:
-    questions, rejected = build_questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
-    assert (questions, rejected) == ([], {"naming": 3, "fix": 0, "statement": 2, "correction": 0})
 
 
 @pytest.mark.parametrize(("cost_of_longer", "truth", "chosen"), [(0.9, 1, 1), (1.0, 0, None)])

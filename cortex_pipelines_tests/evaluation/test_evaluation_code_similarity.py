@@ -42,7 +42,7 @@ def test_codebleu_is_one_for_the_same_code_and_falls_with_each_change(language: 
     assert codebleu.codebleu_without_dataflow("", code, language) == 0
 
 
-def test_code_is_compared_as_deep_as_it_is_indented() -> None:
+def test_code_is_compared_as_deep_as_it_is_indented_and_names_by_their_words() -> None:
     inside = "for a in b:\n    c(a)\n    d(a)"
     outside = "for a in b:\n    c(a)\nd(a)"
     assert not codebleu.same_code(inside, outside, "python")
@@ -50,20 +50,17 @@ def test_code_is_compared_as_deep_as_it_is_indented() -> None:
     deep = "(" * 3000 + "a" + ")" * 3000
     assert codebleu.codebleu_without_dataflow(deep, "a", "python") < 1
     assert codebleu.same_code(deep, deep, "python")
+    assert (codebleu.subtoken_f1("get_user", "getUserName"), codebleu.subtoken_f1("load", "save")) == (
+        pytest.approx(0.8),
+        0,
+    )
+    assert codebleu.subtoken_f1("HTTPServer", "http_server") == 1
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(CODE)))
 def test_any_two_texts_can_be_compared(output: str, expected: str, language: str) -> None:
     assert 0 <= codebleu.codebleu_without_dataflow(output, expected, language) <= 1
     assert codebleu.same_code(output, output, language)
-
-
-def test_names_are_compared_by_their_words() -> None:
-    assert (codebleu.subtoken_f1("get_user", "getUserName"), codebleu.subtoken_f1("load", "save")) == (
-        pytest.approx(0.8),
-        0,
-    )
-    assert codebleu.subtoken_f1("HTTPServer", "http_server") == 1
 
 
 @pytest.mark.parametrize(
@@ -187,16 +184,13 @@ def distance(code: list[tuple[str, str]], team: list[tuple[str, str]] = TEAM) ->
     return value
 
 
-def test_code_is_like_itself_and_nearer_to_its_like_by_each_feature() -> None:
+def test_code_is_like_itself_and_nearer_to_its_like_and_nothing_has_no_style() -> None:
     assert distance(TEAM) == 0
     assert distance(LIKE) < 0.35 < distance(UNLIKE)
     distances = distances_by_feature(learn_style(UNLIKE), learn_style(TEAM))
     for feature in ("quotes", "names", "indentation", "operators", "commas", "semicolons"):
         assert distances[feature] == 1, feature
     assert set(distances) <= set(FEATURES)
-
-
-def test_what_has_no_code_has_no_style() -> None:
     assert style_distance(learn_style([]), learn_style(TEAM)) is None
     assert style_distance(learn_style([("yaml", "a: 1")]), learn_style(TEAM)) is None
     go = [("go", "func a() {\n\tb := 1\n}\n")]

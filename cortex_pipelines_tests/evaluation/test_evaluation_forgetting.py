@@ -48,13 +48,12 @@ def test_forgetting_is_a_rise_of_perplexity_and_gains_on_any_code_are_not_own(
     assert "the same adapter on another project" in report
 
 
-def test_an_adapter_whose_update_is_zero_forgets_nothing(workshop: Workshop, general: Path) -> None:
+def test_an_update_of_zero_and_items_like_trained_ones_forget_nothing(
+    workshop: Workshop, general: Path, tmp_path: Path
+) -> None:
     zero = workshop.untouched
     _, metrics = workshop.tables(zero, general=(general, "other"))
     assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
-
-
-def test_items_with_a_near_duplicate_in_train_are_left_out_and_counted(general: Path, tmp_path: Path) -> None:
     dataset = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
     train = pl.read_parquet(dataset / "train.parquet")
     duplicate = OTHER[1].replace("first", "second")

@@ -172,13 +172,22 @@ def test_the_quality_report_is_written_without_a_figure_that_was_not_measured(wo
     assert not set(workshop.observed) & set(metrics)
 
 
-def test_the_most_similar_training_code_stands_before_the_prompt(workshop: Workshop) -> None:
+def test_similar_examples_stand_before_the_prompt_as_many_as_fit(workshop: Workshop, tmp_path: Path) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
     (with_context,) = SimilarExamples(folder, 60).with_examples([item])
     assert with_context.prompt.endswith(item.prompt)
     assert "value_3" in with_context.prompt.removesuffix(item.prompt)
     assert with_context.completion == item.completion
+    head = "def load_payload(self):\n"
+    rows = [{"prompt": f"# p{n}.py\n{IMPORTS}\n{head}", "completion": "    go()"} for n in range(9)]
+    folder = trained_on(tmp_path, *rows, {"prompt": f"# long.py\n\n{head}", "completion": "go()" * 99})
+    prompt = f"# load.py\n\n{head}"
+    size = len("# p0.py\ndef load_payload(self):\n    go()")
+    for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
+        with_examples = SimilarExamples(folder, room).prepend_examples(prompt)
+        assert (with_examples.endswith(prompt), with_examples.count("def load_payload")) == (True, count + 1)
+        assert "import" not in with_examples
 
 
 IMPORTS = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20))
@@ -201,18 +210,6 @@ def test_similar_is_the_code_by_its_rare_words_and_not_what_it_imports(tmp_path:
     assert "HeaderBytesReader" in SimilarExamples(folder, 70).prepend_examples(prompt)
 
 
-def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> None:
-    head = "def load_payload(self):\n"
-    rows = [{"prompt": f"# p{n}.py\n{IMPORTS}\n{head}", "completion": "    go()"} for n in range(9)]
-    folder = trained_on(tmp_path, *rows, {"prompt": f"# long.py\n\n{head}", "completion": "go()" * 99})
-    prompt = f"# load.py\n\n{head}"
-    size = len("# p0.py\ndef load_payload(self):\n    go()")
-    for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
-        with_examples = SimilarExamples(folder, room).prepend_examples(prompt)
-        assert (with_examples.endswith(prompt), with_examples.count("def load_payload")) == (True, count + 1)
-        assert "import" not in with_examples
-
-
 def test_lines_before_a_statement_are_shown_and_neither_variants_nor_gaps(tmp_path: Path) -> None:
     before = "".join(f"SIZE_{n} = {n}\n" for n in range(9))
     folder = trained_on(tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"})
@@ -233,7 +230,7 @@ def trained_on(folder: Path, *rows: dict[str, str]) -> Path:
     return folder
 
 
-def test_baselines_are_compared_on_the_same_items(workshop: Workshop) -> None:
+def test_baselines_and_a_memory_of_the_project_are_compared_on_the_same_items(workshop: Workshop) -> None:
     tables, metrics = workshop.tables(workshop.trained, retrieved_bytes=60, retrieved_choices=2)
     completion = tables["scores"].filter(task="completion")
     assert metrics["retrieval_items"] == completion.height
@@ -247,6 +244,16 @@ def test_baselines_are_compared_on_the_same_items(workshop: Workshop) -> None:
     assert metrics["adapter_with_retrieval_gain"] == pytest.approx(
         both - metrics["completion_challenger_bits_per_byte"]
     )
+    tables, metrics = workshop.tables(workshop.trained)
+    ways = tables["ways"]
+    assert ways["context_bits"].null_count() == ways.height > 0
+    assert "retrieval_items" not in metrics
+    # the tiny data sets repeat names and bodies, and an untrained base knows neither
+    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_memory", "base_file", "completion_base")]
+    assert bits == sorted(bits)
+    assert metrics["memory_saved_low"] > metrics["project_memory_saved_low"] > 0
+    assert metrics["adapter_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
+    assert "memories of the open file and the project" in workshop.read()
 
 
 def test_the_adapter_of_another_project_is_found_by_its_version(workshop: Workshop) -> None:
@@ -278,19 +285,6 @@ def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(workshop: Work
     assert "completion" not in set(tables["generations"]["task"])
     assert "statement" not in set(tables["team_choices"]["kind"])
     assert tables["memorised"].filter(split="test").is_empty()
-
-
-def test_a_memory_of_the_project_saves_bits_without_training(workshop: Workshop) -> None:
-    tables, metrics = workshop.tables(workshop.trained)
-    ways = tables["ways"]
-    assert ways["context_bits"].null_count() == ways.height > 0
-    assert "retrieval_items" not in metrics
-    # the tiny data sets repeat names and bodies, and an untrained base knows neither
-    bits = [metrics[f"{name}_bits_per_byte"] for name in ("base_memory", "base_file", "completion_base")]
-    assert bits == sorted(bits)
-    assert metrics["memory_saved_low"] > metrics["project_memory_saved_low"] > 0
-    assert metrics["adapter_memory_bits_per_byte"] < metrics["completion_challenger_bits_per_byte"]
-    assert "memories of the open file and the project" in workshop.read()
 
 
 def test_documentation_is_compared_with_that_of_other_items() -> None:

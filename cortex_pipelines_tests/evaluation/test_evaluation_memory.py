@@ -35,21 +35,18 @@ def test_the_longest_match_is_that_of_a_search(tokens: int) -> None:
         assert (length, sorted(followers.tolist())) == longest_match(texts, context)
 
 
-def test_an_empty_memory_knows_nothing() -> None:
+def test_answers_are_matched_in_the_project_or_in_their_own_prompt() -> None:
     length, followers = TokenMemory([]).following([1, 2])
     assert (length, followers.tolist()) == (0, [])
-
-
-def example(prompt: list[int], answer: list[int]) -> TokenisedExample:
-    return TokenisedExample("e", "completion", (*prompt, *answer, 0), len(prompt), len(answer), 1)
-
-
-def test_answers_are_matched_in_the_project_or_in_their_own_prompt() -> None:
     examples = [example([7, 1, 2], [3, 9]), example([4, 5, 9, 4], [5, 4])]
     project = match_answers(examples, TokenMemory([[1, 2, 3, 9], [8, 2, 4], [1, 2, 4]]))
     assert (project.orders.tolist(), project.shares.tolist()) == ([2, 3, 0, 0], [0.5, 1.0, 0.0, 0.0])
     file = match_answers(examples, None)
     assert (file.orders.tolist(), file.shares.tolist()) == ([0, 0, 1, 2], [0.0, 0.0, 1.0, 0.0])
+
+
+def example(prompt: list[int], answer: list[int]) -> TokenisedExample:
+    return TokenisedExample("e", "completion", (*prompt, *answer, 0), len(prompt), len(answer), 1)
 
 
 def test_weights_are_those_that_fit_each_length_of_match() -> None:
@@ -70,15 +67,12 @@ def test_weights_are_those_that_fit_each_length_of_match() -> None:
     assert np.isfinite(mix(np.array([1e6]), certain, weights)).all()
 
 
-def test_a_mixture_is_a_distribution() -> None:
+def test_a_mixture_is_a_distribution_and_forgets_what_is_removed() -> None:
     model = np.array([0.5, 0.2, 0.2, 0.1])
     shares = np.array([0.0, 0.75, 0.25, 0.0])
     weights = learn_weights(np.array([]), Matches(np.array([], np.int64), np.array([])))
     mixed = mix(-np.log(model), Matches(np.full(4, 5), shares), weights)
     assert np.exp(-mixed).sum() == pytest.approx(1)
-
-
-def test_what_is_removed_from_the_index_is_forgotten() -> None:
     texts = [[1, 2, 3], [1, 2, 4], [5, 2, 3]]
     answers = [example([1, 2], [4])]
     assert match_answers(answers, TokenMemory(texts)).shares.tolist() == [0.5]

@@ -55,7 +55,7 @@ def generations(*outputs: tuple[str, str, str]) -> pl.DataFrame:
     )
 
 
-def test_a_test_is_placed_where_the_true_one_stands(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_test_is_placed_where_the_true_one_stands_and_stood(workshop: Workshop, tmp_path: Path) -> None:
     project_tests = written_tests(workshop, tmp_path / "data")
     assert set(project_tests.runnable) == {"price", "doomed"}
     price = project_tests.runnable["price"]
@@ -70,10 +70,7 @@ def test_a_test_is_placed_where_the_true_one_stands(workshop: Workshop, tmp_path
     assert single_test.node == "tests/test_till.py::TestTill::test_written_here"
     for no_test in ("price(1, 2)", "def tes(", "class TestA:\n    pass", ""):
         assert price.with_test("0", no_test) is None
-
-
-def test_a_test_whose_place_has_changed_is_not_run(workshop: Workshop, tmp_path: Path) -> None:
-    assert written_tests(workshop, tmp_path / "data", "# new\n").runnable == {}
+    assert written_tests(workshop, tmp_path / "moved", "# new\n").runnable == {}
 
 
 @needs_sandbox

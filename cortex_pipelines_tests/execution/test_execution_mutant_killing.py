@@ -40,12 +40,9 @@ def test_tests_tell_who_sees_a_change(test: str | None, name: str, old: str, new
 
 
 def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
-    texts = {
-        "src/shop/till.py": SHOP,
-        "tests/test_till.py": "from shop.till import Till\nTill().take([1])\nTill().sum\n",
-        "tests/test_lists.py": "[].take()\n",
-        "tests/test_other.py": "object.__init__\n",
-    }
+    texts = {"tests/test_lists.py": "[].take()\n", "tests/test_other.py": "object.__init__\n"}
+    texts |= {"tests/test_till.py": "from shop.till import Till\nTill().take([1])\nTill().sum\n"}
+    texts |= {"src/shop/till.py": SHOP}
     tests = mutant_killing.pytest_files(texts)
 
     def related(name: str, path: str = "src/shop/till.py") -> tuple[list[str], list[str]]:
@@ -53,10 +50,7 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
         return job["tests"], job["naming"]
 
     # a shorter file has the word as well, but nothing else of it
-    assert related("Till.take") == (
-        ["tests/test_till.py", "tests/test_lists.py"],
-        ["tests/test_till.py", "tests/test_lists.py"],
-    )
+    assert related("Till.take") == (["tests/test_till.py", "tests/test_lists.py"],) * 2
     # nobody calls a special method by its name
     assert related("Till.__init__") == (["tests/test_till.py", "tests/test_other.py"], ["tests/test_till.py"])
     assert related("lonely") == (["tests/test_till.py"], [])

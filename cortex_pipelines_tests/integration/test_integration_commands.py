@@ -37,19 +37,15 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     after = params(data_made).splitlines()
     assert "# the end" in after
     earlier_lines = {line.strip() for line in before}
-    assert [line.strip() for line in after if line.strip() not in earlier_lines] == [
-        "gamma:",
-        "profile: standard",
-        "- directory: sources/gamma",
-    ]
+    new = [line.strip() for line in after if line.strip() not in earlier_lines]
+    assert new == ["gamma:", "profile: standard", "- directory: sources/gamma"]
     (pin,) = pins(data_made, "gamma")
     assert pin["directory"] == "sources/gamma"
     current_outputs = {name: data for name, data in data_made.outputs().items() if name.startswith("data/")}
     assert current_outputs == {name: data for name, data in outputs.items() if name.startswith("data/")}
 
-    assert read_yaml(data_made.root / "releases.lock")["champions"]["code_adapter"] == dict.fromkeys(
-        ("alpha", "beta", "gamma")
-    )
+    champions = read_yaml(data_made.root / "releases.lock")["champions"]["code_adapter"]
+    assert champions == dict.fromkeys(("alpha", "beta", "gamma"))
 
     rows = {(row["asset"], row["partition"]): row for row in data_made.status()}
     assert rows["repository_files", "gamma"]["reason"] == "never made"

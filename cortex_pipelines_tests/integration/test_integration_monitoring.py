@@ -19,14 +19,9 @@ def report(mini: MiniProject) -> tuple[dict[str, Any], str]:
 def log_tasks(mini: MiniProject, count: int) -> None:
     with (mini.root / LOG).open("a") as log:
         for number in range(count):
-            line = {
-                "task_id": f"garden-{number}",
-                "task_title": f"water the tomatoes and mow lawn number {number} before the picnic",
-                "routed_to": "inventory",
-                "outcome": "success",
-                "timestamp": f"2027-01-{1 + number % 28:02}T10:00:00Z",
-            }
-            log.write(json.dumps(line) + "\n")
+            title = f"water the tomatoes and mow lawn number {number} before the picnic"
+            line = {"task_id": f"garden-{number}", "task_title": title, "routed_to": "inventory", "outcome": "success"}
+            log.write(json.dumps(line | {"timestamp": f"2027-01-{1 + number % 28:02}T10:00:00Z"}) + "\n")
     mini.cortex("update")
 
 

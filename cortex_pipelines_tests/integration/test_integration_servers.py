@@ -31,9 +31,7 @@ def s3_address() -> Iterator[str]:
 @pytest.fixture
 def stored(begun: MiniProject, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> MiniProject:
     variables = {
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        **{"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"},
         "MLFLOW_S3_ENDPOINT_URL": s3_address,
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{servers.BUCKET}/mlflow",
     }

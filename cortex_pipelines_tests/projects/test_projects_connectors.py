@@ -28,11 +28,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(root: Path, **privacy: Any) -> Parameters:
-    values = {
-        "projects": {"shop": {"sources": [declared(0)]}},
-        "coordination": {"logs": "logs", "sources": [declared(2)]},
-        "privacy": privacy,
-    }
+    values = {"projects": {"shop": {"sources": [declared(0)]}}, "privacy": privacy}
+    values |= {"coordination": {"logs": "logs", "sources": [declared(2)]}}
     (root / "params.yaml").write_text(yaml.safe_dump(values))
     return load_parameters(root)
 

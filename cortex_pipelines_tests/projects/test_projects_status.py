@@ -95,15 +95,8 @@ def test_no_answer_is_stored_beside_a_server(root: Path, monkeypatch: pytest.Mon
 def row(asset: str, partition: str | None, **changes: Any) -> dict[str, Any]:
     version = "0" * 32 + ".dir"
     versions = dict.fromkeys(("data_version", "dvc_md5", "mlflow_digest"), version)
-    return {
-        "asset": asset,
-        "partition": partition,
-        **versions,
-        "run_id": "1",
-        "fresh": True,
-        "reason": "",
-        "rows": 1234,
-    } | changes
+    usual = {**versions, "run_id": "1", "fresh": True, "reason": "", "rows": 1234}
+    return {"asset": asset, "partition": partition, **usual, **changes}
 
 
 SHOWN = [

@@ -26,15 +26,9 @@ METRICS = CASES["METRICS"]
 
 def dataset(folder: Path, licences: list[str | None]) -> Path:
     folder.mkdir(parents=True)
+    usual = {**dict.fromkeys(MANIFEST.schema), "count": 1, "filters": []}
     rows = [
-        {
-            **dict.fromkeys(MANIFEST.schema),
-            "entry_id": str(number),
-            "split": "train" if number else "test",
-            "count": 1,
-            "licence": licence,
-            "filters": [],
-        }
+        usual | {"entry_id": str(number), "split": "train" if number else "test", "licence": licence}
         for number, licence in enumerate(["GPL-3.0-only", *licences])
     ]
     pl.DataFrame(rows, schema=MANIFEST.schema).write_parquet(folder / "manifest.parquet")
@@ -42,14 +36,9 @@ def dataset(folder: Path, licences: list[str | None]) -> Path:
 
 
 def card(root: Path, verdict: dict[str, Any] | None = None, parent: str | None = None) -> str:
+    base, settings = {"name": "pypi:base==1", "digest": "abc"}, {"rank": 8, "target_modules": "all-linear"}
     for name, files in {
-        "adapter": {
-            "training.json": {
-                "base": {"name": "pypi:base==1", "digest": "abc"},
-                "settings": {"rank": 8, "target_modules": "all-linear"},
-                "parent": parent,
-            }
-        },
+        "adapter": {"training.json": {"base": base, "settings": settings, "parent": parent}},
         "evaluation": {"metrics.json": METRICS, "comparison.json": {"reference": {"version": "old.dir", "note": ""}}},
         "out": {"verdict.json": verdict or {"verdict": "promoted", "reason": "better"}},
     }.items():

@@ -28,12 +28,8 @@ VERSIONS = {"1.0.0": "1" * 32 + ".dir", "1.1.0": "2" * 32 + ".dir"}
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_yaml(
-        tmp_path / "params.yaml",
-        read_yaml(ROOT / "params.yaml")
-        | {"projects": {"shop": {"sources": [{"pypi": "flask==3.1.3"}]}}}
-        | {"general": {"project": None}},
-    )
+    shop = {"projects": {"shop": {"sources": [{"pypi": "flask==3.1.3"}]}}, "general": {"project": None}}
+    write_yaml(tmp_path / "params.yaml", read_yaml(ROOT / "params.yaml") | shop)
     (tmp_path / "sources.lock").write_bytes((ROOT / "sources.lock").read_bytes())
     ensure_keys(tmp_path, [MODEL])
     before = None
@@ -59,10 +55,8 @@ def test_an_experiment_from_start_to_stop(root: Path) -> None:
     assert "shop: 1.1.0 (a) against base (b), by the share accepted; b gets 20%" in began.stderr
     served = read_catalogue(root).models
     experiment = served["shop"].experiment
-    assert {arm: arm_settings.release.way for arm, arm_settings in experiment.arms.items()} == {
-        "a": "adapter",
-        "b": "base",
-    }
+    ways = {arm: arm_settings.release.way for arm, arm_settings in experiment.arms.items()}
+    assert ways == {"a": "adapter", "b": "base"}
     assert served["shop@champion"].experiment is None
 
     answer = {"arm": "b", "unit": "", "became": "answered", "flagged": False, "seconds": 0.5}
@@ -103,10 +97,8 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
     began = cortex("experiment", "start", "shop", "champion", "champion+brief").stderr
     assert f"1.1.0 (a) against 1.1.0+brief@{brief.version} (b)" in began
     experiment = read_catalogue(root).models["shop"].experiment
-    assert {arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()} == {
-        "a": "",
-        "b": brief.version,
-    }
+    versions = {arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()}
+    assert versions == {"a": "", "b": brief.version}
     assert experiment.arms["a"].release == experiment.arms["b"].release
     file.write_text("{{ given }}\n")
     assert read_catalogue(root).models["shop"].experiment is None, "it waits"

@@ -265,10 +265,8 @@ def test_the_update_is_on_the_same_rows_as_transformers(default_base: tuple[Pinn
     weights = dict(model.named_parameters())
     processor = LlamaTensorProcessor(config=None)
     for layer, short, heads in (
-        ("self_attn.q_proj", "attn_q", 9),
-        ("self_attn.k_proj", "attn_k", 3),
-        ("self_attn.v_proj", "attn_v", None),
-        ("mlp.down_proj", "ffn_down", None),
+        *(("self_attn.q_proj", "attn_q", 9), ("self_attn.k_proj", "attn_k", 3)),
+        *(("self_attn.v_proj", "attn_v", None), ("mlp.down_proj", "ffn_down", None)),
     ):
         name = f"blk.3.{short}.weight"
         a, b = updates[f"{name}.lora_a"], updates[f"{name}.lora_b"]

@@ -45,12 +45,11 @@ class Workspace:
     def release(self, *, refit: bool, improvement: float) -> Path:
         evaluation, out = self.root / "evaluation", self.output("code_adapter_release", "demo")
         evaluation.mkdir(exist_ok=True)
-        metrics = {"improvement": improvement, "improvement_low": improvement, "improvement_high": improvement}
+        metrics = dict.fromkeys(("improvement", "improvement_low", "improvement_high"), improvement)
         (evaluation / "metrics.json").write_text(json.dumps(metrics | {"items": 100, "clusters": 100}))
         out.mkdir(parents=True, exist_ok=True)
-        gate = SECTIONS.release.code_adapter.model_copy(
-            update={"figure": "improvement", "smallest_items": 1, "guards": {}}
-        )
+        changes = {"figure": "improvement", "smallest_items": 1, "guards": {}}
+        gate = SECTIONS.release.code_adapter.model_copy(update=changes)
         names = [*(f"{name}_dataset" for name in self.datasets), "code_adapter"]
         code_adapter_release(
             code_adapter=self.judged,

@@ -36,7 +36,7 @@ def by_value(groups: pl.DataFrame) -> dict[str, dict[str, Any]]:
     return {row["value"]: row for row in groups.filter(attribute="master").iter_rows(named=True)}
 
 
-def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
+def test_groups_that_fall_behind_abstain_or_are_too_sure_are_named() -> None:
     groups = audit_groups(tasks(("a", 60, 54, 0.9, 3), ("b", 60, 55, 0.9, 3), ("c", 60, 25, 0.42, 3)), 10, EVALUATION)
     groups_by_value = by_value(groups)
     assert groups_by_value["c"]["warnings"] == ["right less often than the rest"]
@@ -45,9 +45,6 @@ def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
     assert (largest_gap(groups, "master", 10), largest_gap(groups, "source", 10)) == (pytest.approx(30 / 60), None)
     values = set(groups.filter(pl.col("attribute") != "master").select("attribute", "value").iter_rows())
     assert values == {("priority", NOT_KNOWN), ("source", "a.jsonl"), ("language", "english")}
-
-
-def test_abstention_and_overconfidence_are_warned_of_but_for_small_groups() -> None:
     groups = audit_groups(tasks(("a", 50, 40, 0.8, 1), ("b", 50, 40, 0.99, 25)), 10, EVALUATION)
     groups_by_value = by_value(groups)
     assert groups_by_value["b"]["warnings"] == [
@@ -57,9 +54,6 @@ def test_abstention_and_overconfidence_are_warned_of_but_for_small_groups() -> N
     assert groups_by_value["a"]["warnings"] == []
     groups = audit_groups(tasks(("a", 60, 60, 1.0, 0), ("b", 4, 0, 1.0, 4)), 10, EVALUATION)
     assert (by_value(groups)["b"]["warnings"], by_value(groups)["b"]["items"]) == ([], 4)
-
-
-def test_holm_rejects_step_by_step() -> None:
     assert rejected([0.01, 0.04, 0.03, None], 0.05) == [True, False, False, False]
     assert (rejected([0.01, 0.02, 0.04], 0.05), rejected([], 0.05)) == ([True, True, True], [])
 

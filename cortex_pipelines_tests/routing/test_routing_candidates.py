@@ -115,7 +115,7 @@ def noisy(labels: np.ndarray, strength: float, seed: int) -> np.ndarray:
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
 
-def test_learnt_weights_are_at_least_as_likely_as_the_average() -> None:
+def test_learnt_weights_are_likely_and_overconfident_scores_calibrated() -> None:
     labels = np.random.default_rng(0).integers(0, 3, 600)
     scores = [noisy(labels, strength, 7 + n) for n, strength in enumerate((0.0, 1.0, 3.0))]
     weights = ensemble.learn_weights(scores, labels, np.ones(600))
@@ -125,9 +125,6 @@ def test_learnt_weights_are_at_least_as_likely_as_the_average() -> None:
         for candidate_weights in ([1 / 3] * 3, weights)
     )
     assert learnt > plain
-
-
-def test_overconfident_scores_are_calibrated_on_other_folds_where_there_are_any() -> None:
     labels = np.random.default_rng(1).integers(0, 3, 1500)
     bold = noisy(labels, 1.0, 5) * 6
     folds = np.arange(1500) % 5
@@ -152,7 +149,7 @@ def rules_of(shift: int, fallback: str | None) -> KeywordRules:
     return KeywordRules(parse_rules({"thresholds": thresholds, "experts": experts}, "x"), list(experts), fallback)
 
 
-def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) -> None:
+def test_the_plainest_stays_until_the_one_above_beats_it(settings: RoutingSettings) -> None:
     training = lesson_of(settings, noise=0.1)
     keywords = rules_of(0, None)
     selection = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
@@ -160,9 +157,6 @@ def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) ->
     assert (selection.steps[0].model, selection.steps[0].accuracy) == ("rules", 1.0)
     assert ([step.model for step in selection.steps if step.adopted], list(selection.weights)) == (["rules"], ["rules"])
     assert selection.metrics["accuracy"] == 1.0
-
-
-def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
     training = lesson_of(settings, tasks=200, noise=0.25)
     keywords = rules_of(-1, "m0")
     selection = select_model(training, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
@@ -222,10 +216,16 @@ def test_a_task_is_no_neighbour_of_itself_and_what_is_no_nearer_is_no_more_famil
     assert set(level) == {0.5}
 
 
-def test_the_requests_to_learn_from_and_to_judge_by_differ() -> None:
+def test_neither_fold_nor_requests_are_judged_on_what_was_learnt_from() -> None:
     training_requests, held_out = read_requests(), read_requests(JUDGED_BY)
     assert (len(training_requests), len(held_out)) == (100, 60)
     assert len({text.casefold() for text in training_requests + held_out}) == 160
+    folds = np.array([3, 0, 1, 2, 3, 0, 1, 2])
+    borne_out = np.array([1, 2, 4, 5, 6])
+    compared = compared_tasks(borne_out, folds)
+    assert compared.tolist() == [2, 4, 6]
+    assert search_fold(borne_out, folds) not in folds[compared]
+    assert compared_tasks(np.array([1, 5]), folds).tolist() == [1, 5]  # there are no others
 
 
 def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(settings: RoutingSettings) -> None:
@@ -239,15 +239,6 @@ def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(settings: Ro
     again, _ = replace(changed, features=replace(changed.features, texts=texts)).refit(outside, np.arange(20))
     assert (again.features.projected == part.features.projected).all()
     assert (again.features.lexical != part.features.lexical).nnz == 0
-
-
-def test_no_candidate_is_judged_on_the_fold_that_settings_were_chosen_on() -> None:
-    folds = np.array([3, 0, 1, 2, 3, 0, 1, 2])
-    borne_out = np.array([1, 2, 4, 5, 6])
-    compared = compared_tasks(borne_out, folds)
-    assert compared.tolist() == [2, 4, 6]
-    assert search_fold(borne_out, folds) not in folds[compared]
-    assert compared_tasks(np.array([1, 5]), folds).tolist() == [1, 5]  # there are no others
 
 
 def test_a_gain_that_one_test_would_show_is_corrected_for_all_candidates() -> None:

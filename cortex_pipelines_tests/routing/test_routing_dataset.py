@@ -65,11 +65,9 @@ def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
     repeated = "Task 7 completed"
     history = commits(("Write the parser anew", ["a.py"], []), (repeated, ["a.py"], []))
     splits = build_dataset(events, {"demo": history}, ROUTING)
-    assert {split: set(splits[split]["label_source"]) for split in SPLITS} == {
-        "train": {"outcome", "decision", "weak:commit"},
-        "validation": {"outcome"},
-        "test": {"outcome"},
-    }
+    sources = {split: set(splits[split]["label_source"]) for split in SPLITS}
+    assert sources.pop("train") == {"outcome", "decision", "weak:commit"}
+    assert sources == {"validation": {"outcome"}, "test": {"outcome"}}
     weak = splits["train"].filter(pl.col("label_source") == "weak:commit")
     assert (weak["text"].to_list(), weak["weight"].to_list()) == (["Write the parser anew"], [ROUTING.weak_weight])
     # a bare decision whose side is not for training waits for its outcome
@@ -170,13 +168,10 @@ def test_the_label_of_a_task(steps: list[dict[str, Any]], expected: list[str] | 
     assert label(*steps) == expected
 
 
-def test_time_and_not_the_place_in_the_file_orders_the_steps() -> None:
+def test_times_ids_and_texts_tell_tasks_apart() -> None:
     late, early = {"occurred_at": START + timedelta(days=9)}, {"occurred_at": START}
     labelled = labelled_tasks(events({"master": "b", **late}, {"master": "a", **early}))
     assert labelled == [LabelledTask("Do it", "b", "decision", "log.jsonl", late["occurred_at"])]
-
-
-def test_tasks_with_one_id_or_none_are_told_apart_by_their_text() -> None:
     labelled = labelled_tasks(
         events(
             {"master": "a", "text": "First", "success": True},
@@ -189,9 +184,6 @@ def test_tasks_with_one_id_or_none_are_told_apart_by_their_text() -> None:
         events({"task_id": None, "master": "a", "text": "First"}, {"task_id": None, "master": "b", "text": "Second"})
     )
     assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
-
-
-def test_texts_that_differ_in_case_and_punctuation_are_one() -> None:
     assert normalised("Fix  the Bug!") == normalised("fix the bug") == "fix the bug"
     assert (normalised("Straße 3"), normalised("!!!")) == (normalised("STRASSE 3"), "!!!")
 

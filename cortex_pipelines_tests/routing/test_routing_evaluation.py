@@ -41,23 +41,18 @@ def scores(rows: list[Row], person: int = 0, tfidf: list[str] | None = None) -> 
     test = ROUTING_DATASET[2].frame(
         [usual | {"example_id": f"{n:04}", "text": f"<Task> & {n}", "master": row[0]} for n, row in enumerate(rows)]
     )
+    deciders = ["person" if n < person else "neural" for n in range(len(rows))]
     decisions = [
-        Decision(
-            row[1], 0.75, 0.5, (), (), "person" if n < person else "neural", (), n < person, 1.0, "x", {row[1]: 0.75}
-        )
-        for n, row in enumerate(rows)
+        Decision(row[1], 0.75, 0.5, (), (), by, (), by == "person", 1.0, "x", {row[1]: 0.75})
+        for by, row in zip(deciders, rows, strict=True)
     ]
     champion = None if rows[0][3] is None else [row[3] for row in rows]
     learnt = tfidf or [row[0] for row in rows]
     return score_tasks(test, decisions, [row[2] for row in rows], learnt, champion)
 
 
-ROWS: list[Row] = (
-    [("a", "a", "b", None)] * 30
-    + [("a", "a", "a", None)] * 20
-    + [("b", "a", "b", None)] * 10
-    + [("c", "b", None, None)] * 20
-)
+ROWS: list[Row] = [("a", "a", "b", None)] * 30 + [("a", "a", "a", None)] * 20
+ROWS += [("b", "a", "b", None)] * 10 + [("c", "b", None, None)] * 20
 
 
 def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
@@ -106,7 +101,7 @@ def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(settin
     assert decide(itself, gate).verdict == "promoted"
 
 
-def test_abstention_is_counted_on_requests_and_tasks(settings: RoutingSettings) -> None:
+def test_abstention_is_counted_and_one_never_sure_covers_nothing(settings: RoutingSettings) -> None:
     def decided(score: float) -> Decision:
         abstained = score < 0.5
         by = "person" if abstained else "neural"
@@ -120,9 +115,6 @@ def test_abstention_is_counted_on_requests_and_tasks(settings: RoutingSettings) 
     metrics |= routing_metrics(scores(ROWS), [], settings, sample=False)
     html = routing_report(scores(ROWS), metrics, [], [], [], [], [("<cake>", "a")])
     assert "<td>&lt;cake&gt;</td><td>a</td>" in html
-
-
-def test_a_challenger_that_is_never_sure_covers_nothing(settings: RoutingSettings) -> None:
     metrics = routing_metrics(scores(ROWS, person=80), ["c"], settings, sample=False)
     assert metrics["coverage"] == 0.0
     assert "covered" not in metrics
@@ -145,15 +137,8 @@ def test_the_calibration_error(confidence: list[float], right: list[bool], expec
 
 def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
     frame = scores(rows)
-    known_masters = ["a", "b"]
-    return routing_report(
-        frame,
-        routing_metrics(frame, known_masters, settings, options.pop("sample", False)),
-        known_masters,
-        options.pop("notes", []),
-        options.pop("steps", []),
-        options.pop("curve", []),
-    )
+    metrics = routing_metrics(frame, ["a", "b"], settings, options.pop("sample", False))
+    return routing_report(frame, metrics, ["a", "b"], *(options.pop(name, []) for name in ("notes", "steps", "curve")))
 
 
 def test_the_report_shows_champion_candidates_and_learning_curve(settings: RoutingSettings) -> None:

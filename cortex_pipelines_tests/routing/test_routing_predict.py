@@ -21,6 +21,7 @@ from cortex_pipelines.serving.http.project_routes import services_router
 from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.routing.logs import PARAMETERS, ROOT, SAMPLE_LOGS, write_tables
 
 FOLDERS = ("coordination_tables", "outcome_predictors", "outcome_evaluation")
@@ -79,12 +80,13 @@ def test_an_unknown_master_and_missing_predictors_are_clear_errors(data: Path, t
     tables, predictors, evaluation = (data / name for name in FOLDERS)
     with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
         expected(data, "Fix it", "nobody")
-    with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
-        expect("x", None, WHEN, tables, tmp_path, evaluation, PARAMETERS.log_tables)
-    with pytest.raises(PredictorError, match="cortex run coordination_tables"):
-        expect("x", None, WHEN, tmp_path / "coordination_tables", predictors, evaluation, PARAMETERS.log_tables)
-    with pytest.raises(PredictorError, match="cortex run outcome_evaluation"):
-        expect("x", None, WHEN, tables, predictors, tmp_path / "outcome_evaluation", PARAMETERS.log_tables)
+    for absent, folders in (
+        ("outcome_predictors", (tables, tmp_path, evaluation)),
+        ("coordination_tables", (tmp_path / "coordination_tables", predictors, evaluation)),
+        ("outcome_evaluation", (tables, predictors, tmp_path / "outcome_evaluation")),
+    ):
+        errors = refusal(PredictorError, expect, "x", None, WHEN, *folders, PARAMETERS.log_tables)
+        assert f"cortex run {absent}" in errors
 
 
 def test_a_model_that_loses_on_later_tasks_is_left_out(data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Decisions: the voters where they are sure, else the rules, else a person."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,6 @@ def router(folder: Path, tiny_encoder: Path) -> Router:
 
 def changed(folder: Path, tiny_encoder: Path, tmp_path: Path, **config: object) -> Router:
     """The same router with another configuration."""
-    import shutil
-
     shutil.copytree(folder, tmp_path / "changed")
     values = json.loads((folder / "config.json").read_text())
     (tmp_path / "changed" / "config.json").write_text(json.dumps({**values, **config}))
@@ -175,21 +174,15 @@ def test_few_tasks_do_not_stop_it_but_one_master_is_nothing_to_decide_between(
 
 @pytest.mark.parametrize(("file", "content"), CASES["a_damaged_router_is_a_clear_error"])
 def test_a_damaged_router_is_a_clear_error(folder: Path, tmp_path: Path, file: str, content: str | None) -> None:
-    for part in folder.iterdir():
-        (tmp_path / part.name).write_bytes(part.read_bytes())
-    if content is None:
-        (tmp_path / file).unlink()
-    else:
-        (tmp_path / file).write_text(content)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / file).write_text(content) if content is not None else (tmp_path / file).unlink()
     with pytest.raises(RouterError, match=file):
         Router.load(tmp_path, tmp_path)
 
 
 def test_a_router_whose_rules_are_gone_is_a_clear_error(folder: Path, tmp_path: Path) -> None:
-    for part in folder.iterdir():
-        (tmp_path / part.name).write_bytes(part.read_bytes())
-    config = json.loads((folder / "config.json").read_text())
-    config["weights"] = {"rules": 1.0}
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text()) | {"weights": {"rules": 1.0}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "rules.json").unlink()
     assert "rules.json" in refusal(RouterError, Router.load, tmp_path, tmp_path)

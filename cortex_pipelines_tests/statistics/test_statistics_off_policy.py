@@ -65,7 +65,7 @@ def test_the_intervals_cover_the_known_value() -> None:
     assert all(total / runs == pytest.approx(VALUE, abs=0.02) for total in middle.values())
 
 
-def test_the_router_that_took_the_decisions_is_worth_its_own_log() -> None:
+def test_the_router_that_took_the_decisions_is_worth_its_own_log_with_wider_intervals_for_repeats() -> None:
     logged, _ = bandit(1)
     shares = dict(zip(MASTERS, (0.3, 0.2, 0.5), strict=True))
     identical = off_policy.LoggedDecisions(
@@ -77,9 +77,6 @@ def test_the_router_that_took_the_decisions_is_worth_its_own_log() -> None:
     assert estimate.ips.estimate == estimate.snips.estimate == pytest.approx(estimate.logged.estimate)
     assert estimate.doubly_robust.estimate == pytest.approx(estimate.logged.estimate, abs=0.02)
     assert (estimate.ips.low, estimate.ips.high) == (estimate.logged.low, estimate.logged.high)
-
-
-def test_tasks_that_come_again_make_the_interval_wider() -> None:
     logged, target_policy = bandit(2)
     alone = off_policy.evaluate_policy(logged, target_policy, SUPPORT, SETTINGS)
     thrice = off_policy.LoggedDecisions(*(list(part) * 3 for part in vars(logged).values()))
@@ -186,7 +183,7 @@ def test_rare_events_on_any_scale_are_held_or_refused(event: float, bounded: boo
     assert np.mean(covered) >= 0.95
 
 
-def test_intervals_become_narrow() -> None:
+def test_intervals_become_narrow_and_a_log_of_the_same_policy_is_worth_itself() -> None:
     log = logged_bandit(RATES, UNIFORM, BEST)
     widths = [
         value.snips.high - value.snips.low
@@ -195,9 +192,6 @@ def test_intervals_become_narrow() -> None:
     ]
     assert widths[1] == pytest.approx(widths[0] / 10, rel=0.25)
     assert widths[1] < 0.02
-
-
-def test_a_log_of_the_same_policy_is_worth_itself() -> None:
     rewards = np.random.default_rng(2).normal(120, 7, size=400)
     same_policy = off_policy.value_of_policy(rewards, np.full(400, 0.3), np.full(400, 0.3))
     assert (same_policy.effective, same_policy.refused) == (pytest.approx(400), None)
