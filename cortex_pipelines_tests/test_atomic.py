@@ -18,14 +18,9 @@ LIVING = CASES["LIVING"]
 
 
 def living(folder: Path) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-c", LIVING, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "CORTEX_TEMPORARY_BASE": str(folder)},
-    )
+    place = {"cwd": Path(__file__).parents[1], "env": {**os.environ, "CORTEX_TEMPORARY_BASE": str(folder)}}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", LIVING, str(folder)], **pipes, **place)
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     return process

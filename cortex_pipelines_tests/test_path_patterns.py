@@ -26,13 +26,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ignored(tree: Path, pattern: str) -> set[str]:
     (tree / ".gitignore").write_text(pattern + "\n", encoding="utf-8")
-    result = subprocess.run(
-        ["git", "-c", "core.quotePath=false", "-C", str(tree), "check-ignore", "-z", "--stdin"],
-        input="\0".join(PATHS),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "-c", "core.quotePath=false", "-C", str(tree), "check-ignore", "-z", "--stdin"]
+    result = subprocess.run(command, input="\0".join(PATHS), capture_output=True, text=True, check=False)
     assert result.returncode in (0, 1), result.stderr
     return set(result.stdout.split("\0")) - {""}
 

@@ -73,11 +73,8 @@ def test_fractions_and_days_of_figures() -> None:
     values = (1772359200.123456, "1772359200.123456", 1772359200123456, 1772359200123456789)
     for value in (*values, "2026-03-01T10:00:00.123456789Z", "2026-03-01 10:00:00,123456+00:00"):
         assert timestamps.read_timestamp(value).at == expected
-    assert (
-        timestamps.moment("13/04/2026 10:00")
-        == timestamps.moment("04/13/2026 10:00")
-        == timestamps.moment("2026-04-13 10:00")
-    )
+    written = ("13/04/2026 10:00", "04/13/2026 10:00", "2026-04-13 10:00")
+    assert len(set(map(timestamps.moment, written))) == 1
     assert (timestamps.moment("04/04/2026"), timestamps.moment("2026-03-01+01:00")) == (
         timestamps.moment("2026-04-04"),
         timestamps.moment("2026-02-28T23:00Z"),

@@ -38,14 +38,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(root: Path, datasets: Datas
     assert saved_checkpoints(root) == []
     (tmp_path / "killed").mkdir()
     general, checkout = datasets["completion"], Path(__file__).parents[2]
-    process = subprocess.run(
-        [sys.executable, "-c", KILLED, root, general, tmp_path / "killed", *datasets.values()],
-        cwd=checkout,
-        env=os.environ | {"PYTHONPATH": str(checkout), "CHANGES": json.dumps(CHANGES)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", KILLED, root, general, tmp_path / "killed", *datasets.values()]
+    environment = os.environ | {"PYTHONPATH": str(checkout), "CHANGES": json.dumps(CHANGES)}
+    process = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert list((tmp_path / "killed").iterdir()) == []
     (state,) = saved_checkpoints(root)

@@ -25,13 +25,8 @@ def dataset_copies(datasets: Datasets, tmp_path: Path) -> Datasets:
 
 
 def check(datasets: Datasets, **limits: Any) -> None:
-    check_training(
-        datasets,
-        settings(checks=LIMITS | limits),
-        PARAMETERS.datasets,
-        PARAMETERS.privacy,
-        PARAMETERS.ingestion.trainable_licences,
-    )
+    rules = PARAMETERS.datasets, PARAMETERS.privacy, PARAMETERS.ingestion.trainable_licences
+    check_training(datasets, settings(checks=LIMITS | limits), *rules)
 
 
 def spoil(folder: Path, split: str, column: str, value: str) -> None:

@@ -202,10 +202,5 @@ def test_a_gap_is_marked_with_the_base_s_own_tokens_or_gone_on_with_last() -> No
     assert as_text(prompt_segments(plain, complete)) == complete.prompt
     assert as_text(prompt_segments(plain, gap)) == "f()\n\ndef f():\n"
     assert as_text(prompt_segments(plain, replace(gap, suffix="\n"))) == complete.prompt
-    assert prompt_segments(qwen(), gap) == (
-        Segment("<|fim_prefix|>", control=True),
-        Segment("def f():\n"),
-        Segment("<|fim_suffix|>", control=True),
-        Segment("\nf()\n"),
-        Segment("<|fim_middle|>", control=True),
-    )
+    prefix, suffix, middle = (Segment(f"<|fim_{part}|>", control=True) for part in ("prefix", "suffix", "middle"))
+    assert prompt_segments(qwen(), gap) == (prefix, Segment("def f():\n"), suffix, Segment("\nf()\n"), middle)

@@ -74,13 +74,9 @@ def test_a_killed_group_goes_on_to_the_same_bytes(
     script, checkout = tmp_path / "killed.py", Path(__file__).parents[2]
     script.write_text(KILLED)
     general = datasets["completion"]
-    process = subprocess.run(
-        [sys.executable, script, root, general, tmp_path / "killed", *datasets.values()],
-        env=os.environ | {"PYTHONPATH": str(checkout), "CHANGES": json.dumps(SHARED)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, script, root, general, tmp_path / "killed", *datasets.values()]
+    environment = os.environ | {"PYTHONPATH": str(checkout), "CHANGES": json.dumps(SHARED)}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert list((tmp_path / "killed").iterdir()) == []
     states = root / ".cortex" / "cache" / "checkpoints"

@@ -55,18 +55,11 @@ def train_adapter(
     sections = load_parameters(Path(__file__).parents[2])
     code_adapter(
         **{f"{task}_dataset": folder for task, folder in datasets.items()},
-        general_code=general or root / "none",
-        base_model=base or pinned(root),
+        **{name: getattr(sections, name) for name in ("datasets", "ingestion", "privacy")},
+        **{"general_code": general or root / "none", "base_model": base or pinned(root)},
         adapters=settings(**changes),
         general=GeneralSettings(project="other" if general else None),
-        datasets=sections.datasets,
-        ingestion=sections.ingestion,
-        privacy=sections.privacy,
-        project="mine",
-        load_version=load_version,
-        out=out,
-        root=root,
-        observe=observe,
+        **{"project": "mine", "load_version": load_version, "out": out, "root": root, "observe": observe},
     )
 
 
@@ -116,16 +109,9 @@ def pinned(root: Path, directory: str = "base") -> PinnedModel:
 
 
 def example(number: int, task: str = "completion", prompt: str = "", completion: str = "") -> Example:
-    return Example(
-        example_id=f"{task}-{number:04d}",
-        task=task,
-        path=f"module_{number // 2 % 5}.py",
-        language="python",
-        kind="function",
-        prompt=prompt,
-        completion=completion,
-        cluster=f"cluster-{number // 2}",
-    )
+    usual = {"language": "python", "kind": "function", "cluster": f"cluster-{number // 2}"}
+    place = {"example_id": f"{task}-{number:04d}", "path": f"module_{number // 2 % 5}.py"}
+    return Example(**place, **usual, task=task, prompt=prompt, completion=completion)
 
 
 def numbered_example(task: str, number: int) -> Example:

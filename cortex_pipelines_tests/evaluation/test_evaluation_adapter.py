@@ -156,14 +156,9 @@ def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_
 
 def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:
     row = {"path": "a.py", "language": "python", "kind": "function", "tokens": 1, "task": "naming"}
-    scores = ADAPTER_SCORES.frame(
-        [
-            {**row, "example_id": "a", "cluster": "1", "bytes": 90, "base_bits": 90.0}
-            | {"challenger_bits": 45.0, "reference_bits": 90.0},
-            {**row, "example_id": "b", "cluster": "2", "bytes": 10, "base_bits": 40.0}
-            | {"challenger_bits": 40.0, "reference_bits": 40.0},
-        ]
-    )
+    columns = ("example_id", "cluster", "bytes", "base_bits", "challenger_bits", "reference_bits")
+    values = ("a", "1", 90, 90.0, 45.0, 90.0), ("b", "2", 10, 40.0, 40.0, 40.0)
+    scores = ADAPTER_SCORES.frame([row | dict(zip(columns, scored, strict=True)) for scored in values])
     metrics = score_metrics(scores, EvaluationSettings.model_validate(SETTINGS))
     assert (metrics["base_bits_per_byte"], metrics["improvement"]) == (pytest.approx(1.3), pytest.approx(0.45))
 
@@ -202,18 +197,12 @@ EVALUATION = load_parameters(Path(__file__).parents[2]).evaluation
 
 def _figures(folder: Path, entries: list[tuple[str, str, str | None]], saved: dict[str, float]) -> dict[str, float]:
     """Metrics of completions in one file each, by the bits saved."""
-    manifest = pl.DataFrame(
-        [
-            {"entry_id": name, "category": category, "split": split, "count": 1}
-            | {"left_out": None if split else "too_long"}
-            for name, category, split in entries
-        ]
-    )
-    empty = [pl.lit(None, kind).alias(name) for name, kind in MANIFEST.schema.items()]
-    full_manifest = manifest.with_columns(
-        [column for column in empty if column.meta.output_name() not in manifest.columns]
-    )
-    full_manifest.select(list(MANIFEST.schema)).write_parquet(folder / "manifest.parquet")
+    manifest = [
+        {**dict.fromkeys(MANIFEST.schema), "entry_id": name, "category": category, "split": split, "count": 1}
+        | {"left_out": None if split else "too_long"}
+        for name, category, split in entries
+    ]
+    pl.DataFrame(manifest, schema=MANIFEST.schema).write_parquet(folder / "manifest.parquet")
     rows: list[dict[str, Any]] = [
         {"example_id": name, "task": "completion", "path": f"{name}.py", "language": "python"}
         | {"kind": "function", "cluster": f"{name}.py", "bytes": 100, "tokens": 30}
@@ -227,10 +216,8 @@ def test_each_purpose_is_measured_on_its_own_items_of_enough_files(tmp_path: Pat
     endpoints = {f"e{number}": 20.0 + number for number in range(LEAST_GROUPS)}
     entries: list[tuple[str, str, str | None]] = [
         *((name, "api-endpoint", "test") for name in endpoints),
-        ("other", "utility", "test"),
-        ("first", "database-query", "train"),
-        ("second", "data-access", "train"),
-        ("long", "data-access", None),
+        *(("other", "utility", "test"), ("first", "database-query", "train")),
+        *(("second", "data-access", "train"), ("long", "data-access", None)),
     ]
     metrics = _figures(tmp_path, entries, {**endpoints, "other": -70.0})
     assert metrics["for_endpoints_items"] == metrics["for_endpoints_groups"] == LEAST_GROUPS

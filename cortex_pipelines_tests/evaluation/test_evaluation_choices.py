@@ -25,12 +25,8 @@ def names(count: int = 6) -> list[Example]:
 
 
 def bodies(count: int = 6) -> list[Example]:
-    return [
-        replace(
-            example(n, "completion", f"def f{n}():\n", f"    value = compute_{n}(1)\n    return value"), cluster=str(n)
-        )
-        for n in range(count)
-    ]
+    texts = [(f"def f{n}():\n", f"    value = compute_{n}(1)\n    return value") for n in range(count)]
+    return [replace(example(n, "completion", *text), cluster=str(n)) for n, text in enumerate(texts)]
 
 
 def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[Question]:
@@ -71,12 +67,8 @@ def test_names_of_the_same_file_come_first_and_none_that_stands_in_the_prompt() 
             assert texts == {f"name_{n}" for n in range(4)}
     items = [replace(item, prompt="name_1 calls <NAME>(name_22)") for item in names(8)]
     questions = only("naming", {"naming": items}, 8)
-    wrong = {
-        answer.completion
-        for question in questions
-        for index, answer in enumerate(question.answers)
-        if index != question.truth
-    }
+    numbered = [(question.truth, *item) for question in questions for item in enumerate(question.answers)]
+    wrong = {answer.completion for truth, index, answer in numbered if index != truth}
     assert "name_1" not in wrong
     assert "name_2" in wrong, "part of a longer name does not count as an occurrence"
 
@@ -174,12 +166,8 @@ def test_the_likeliest_answer_a_byte_is_chosen_at_any_length(
     costs = {"short": 1.0, "a much longer answer": cost_of_longer}
     question = Question("fix", tuple(example(1, "refactoring", "p", text) for text in costs), truth)
     sizes = {text: len(text) for text in costs}
-    table = choices_of(
-        question,
-        lambda item: ItemScore(
-            costs[item.completion] * sizes[item.completion], sizes[item.completion], sizes[item.completion], 0
-        ),
-    )
+    scores = {text: ItemScore(cost * sizes[text], sizes[text], sizes[text], 0) for text, cost in costs.items()}
+    table = choices_of(question, lambda item: scores[item.completion])
     assert table["base_chosen"].to_list() == [chosen]
     metrics = choice_metrics(table, EvaluationSettings.model_validate(SETTINGS))
     assert metrics["team_base_accuracy"] == (chosen == truth)

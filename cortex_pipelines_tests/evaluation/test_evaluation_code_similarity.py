@@ -50,11 +50,8 @@ def test_code_is_compared_as_deep_as_it_is_indented_and_names_by_their_words() -
     deep = "(" * 3000 + "a" + ")" * 3000
     assert codebleu.codebleu_without_dataflow(deep, "a", "python") < 1
     assert codebleu.same_code(deep, deep, "python")
-    assert (codebleu.subtoken_f1("get_user", "getUserName"), codebleu.subtoken_f1("load", "save")) == (
-        pytest.approx(0.8),
-        0,
-    )
-    assert codebleu.subtoken_f1("HTTPServer", "http_server") == 1
+    names = ("get_user", "getUserName"), ("load", "save"), ("HTTPServer", "http_server")
+    assert [codebleu.subtoken_f1(*pair) for pair in names] == [pytest.approx(0.8), 0, 1]
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(CODE)))
@@ -99,15 +96,9 @@ def test_a_fix_counts_in_any_layout_without_new_errors() -> None:
 def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
     item = example(1, "naming", "def <NAME>(a):\n    return a\n\n# <NAME> is a function. Its name:\n", "same")
     assert grade(item, "same", "<NAME>")["right"]
-    assert grade(item, "same_as", "<NAME>") | {"edit_similarity": 0} == {
-        "syntax_correct": True,
-        "exact_match": False,
-        "right": False,
-        "edit_similarity": 0,
-        "codebleu": None,
-        "subtoken_f1": pytest.approx(2 / 3),
-        "word_f1": None,
-    }
+    flags = {"syntax_correct": True, "exact_match": False, "right": False, "codebleu": None, "word_f1": None}
+    grades = flags | {"edit_similarity": 0, "subtoken_f1": pytest.approx(2 / 3)}
+    assert grade(item, "same_as", "<NAME>") | {"edit_similarity": 0} == grades
     assert grade(item, "not a name", "<NAME>")["syntax_correct"] is False
 
 
@@ -129,11 +120,8 @@ def test_requests_and_judgements_about_imports_have_other_words_and_code_has_non
 def test_documentation_is_a_paragraph_graded_by_its_words_and_a_test_is_code() -> None:
     item = example(1, "documentation", "# What it does:\n", "Add up.")
     assert (extent_of(item), cut("Add up\nall.\n\nMore.", "paragraph")) == ("paragraph", "Add up\nall.")
-    grades = {
-        language: extent_of(replace(example(1, "tests"), language=language))
-        for language in ("python", "typescript", "go")
-    }
-    assert grades == {"python": "unit", "typescript": "statement", "go": "braced_unit"}
+    extents = {"python": "unit", "typescript": "statement", "go": "braced_unit"}
+    assert {name: extent_of(replace(example(1, "tests"), language=name)) for name in extents} == extents
     call = "it('adds', () => {\n  expect(add(1)).toBe(2);\n});"
     assert cut(f"{call}\nit('b')", "statement") == call
     item = example(1, "documentation", "# What it does:\n", "Adds up all prices.")

@@ -20,10 +20,9 @@ def table(
     always = ("base", "adapter", "base_file", "base_memory", "adapter_memory")
     bits = {way: [20.0] * len(clusters) for way in always} | bits
     rows = [
-        {"example_id": str(index), "path": cluster, "language": "python", "cluster": cluster}
-        | {"bytes": 10}
+        {"example_id": str(index), "path": cluster, "cluster": cluster, "gap": cluster == "gap"}
+        | {"language": "python", "bytes": 10}
         | {f"{way}_bits": values[index] for way, values in bits.items()}
-        | {"gap": cluster == "gap"}
         | {f"{way}_line": values[index] for way, values in lines.items()}
         for index, cluster in enumerate(clusters)
     ]
@@ -59,12 +58,8 @@ def test_choosing_among_equal_ways_shows_no_gain() -> None:
 def test_the_low_end_is_below_zero_where_context_does_as_well() -> None:
     generator = random.Random(1)
     plain = [generator.gauss(10, 1) for _ in range(30)]
-    bits = {
-        "base": [value + 3 for value in plain],
-        "context": plain,
-        "adapter": [value + generator.gauss(0, 0.5) for value in plain],
-        "both": [value + generator.gauss(0, 0.5) for value in plain],
-    }
+    bits = {"base": [value + 3 for value in plain], "context": plain}
+    bits |= {way: [value + generator.gauss(0, 0.5) for value in plain] for way in ("adapter", "both")}
     metrics = condition_metrics(table(bits, [str(index) for index in range(30)]), CHOSEN)
     assert metrics["gain_over_untrained_low"] < 0 < metrics["gain_over_untrained_high"]
     assert metrics["retrieval_gain"] == pytest.approx(0, abs=0.05)

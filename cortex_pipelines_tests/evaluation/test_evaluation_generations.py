@@ -133,13 +133,10 @@ def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> Non
 
 
 def test_the_quality_report_has_four_terms_and_says_what_is_missing() -> None:
-    choices = MULTIPLE_CHOICE.frame(
-        [
-            {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
-            | {"prompt": "p", "candidates": ["a", "b"], "truth": 0, "chance": 0.5}
-            | {"base_chosen": 1, "challenger_chosen": 0, "reference_chosen": 1, "shown": False}
-        ]
-    )
+    choice = {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
+    choice |= {"prompt": "p", "candidates": ["a", "b"], "truth": 0, "chance": 0.5}
+    choice |= {"base_chosen": 1, "challenger_chosen": 0, "reference_chosen": 1, "shown": False}
+    choices = MULTIPLE_CHOICE.frame([choice])
     outputs = table(
         {"role": "base", "right": False, "tests": "failed", "tests_detail": "x"},
         {"tests": "passed", "tests_detail": ""},
@@ -194,11 +191,8 @@ IMPORTS = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20
 
 
 def test_similar_is_the_code_by_its_rare_words_and_not_what_it_imports(tmp_path: Path) -> None:
-    folder = trained_on(
-        tmp_path,
-        {"prompt": f"# up.py\n{IMPORTS}\ndef shift(up, down):\n"},
-        {"prompt": "# load.py\n\ndef load_payload(self, payload, serializer=None):\n"},
-    )
+    load = {"prompt": "# load.py\n\ndef load_payload(self, payload, serializer=None):\n"}
+    folder = trained_on(tmp_path, {"prompt": f"# up.py\n{IMPORTS}\ndef shift(up, down):\n"}, load)
     prompt = f"# other.py\n{IMPORTS}\ndef load_payload(self, payload, serializer):\n"
     with_examples = SimilarExamples(folder, 100).prepend_examples(prompt)
     assert with_examples.startswith("# load.py\ndef load_payload")
@@ -289,11 +283,8 @@ def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(workshop: Work
 
 def test_documentation_is_compared_with_that_of_other_items() -> None:
     texts = ("Adds up all prices.", "Sends all letters.", "Sends nothing.")
-    rows = [
-        {"task": "documentation", "role": role, "expected": text, "word_f1": 0.5}
-        for role in ("base", "challenger")
-        for text in texts
-    ]
+    usual = {"task": "documentation", "word_f1": 0.5}
+    rows = [usual | {"role": role, "expected": text} for role in ("base", "challenger") for text in texts]
     generations = table(*rows).with_columns(pl.col("expected").alias("example_id"))
     metrics = generation_metrics(generations)
     # "all" of 4 and 3 words; "sends" of 3 and 2; nothing in common

@@ -14,16 +14,8 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-CHECKS = PatternChecks(
-    [
-        parse_pattern(
-            {
-                **{"name": "no_none", "when": "Always.", "languages": "python"},
-                **{"example": "return 0", "counter_example": "return None"},
-            }
-        )
-    ]
-)
+NO_NONE = {"name": "no_none", "when": "Always.", "languages": "python"}
+CHECKS = PatternChecks([parse_pattern(NO_NONE | {"example": "return 0", "counter_example": "return None"})])
 PATTERN = CASES["PATTERN"]
 
 
@@ -47,12 +39,9 @@ def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
         {"role": "challenger", "broken_patterns": None, "task": "naming"},
     ]
     rows = [{**ROW, "example_id": f"e{number % 2}", **change} for number, change in enumerate(changes)]
-    assert pattern_metrics(GENERATIONS.frame(rows), CHECKS) == {
-        "patterns_base_broken": 0.5,
-        "patterns_challenger_broken": 0.0,
-        "patterns_truth_broken": 0.5,
-        "patterns_items": 2.0,
-    }
+    shares = {"base_broken": 0.5, "challenger_broken": 0.0, "truth_broken": 0.5, "items": 2.0}
+    metrics = pattern_metrics(GENERATIONS.frame(rows), CHECKS)
+    assert metrics == {f"patterns_{name}": share for name, share in shares.items()}
     assert pattern_metrics(GENERATIONS.frame(rows).clear(), CHECKS) == {}
 
 

@@ -60,15 +60,9 @@ def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_
 def test_the_true_body_passes_wrong_ones_fail_and_broken_tests_do_not_count(workshop: Workshop, tmp_path: Path) -> None:
     project = repository(workshop, tmp_path / "data")
     price, doomed = project.runnable["price"], project.runnable["doomed"]
-    bodies = [
-        (price, "    return amount * each"),
-        (price, "    return each  *  amount"),
-        (price, "    return amount + each"),
-        (price, "    return ("),
-        (price, ""),
-        (doomed, "    return value - 1"),
-    ]
-    results = project.run(bodies)
+    returned = ("amount * each", "each  *  amount", "amount + each", "(")
+    bodies = [*(f"    return {text}" for text in returned), ""]
+    results = project.run([*((price, body) for body in bodies), (doomed, "    return value - 1")])
     assert [result for result, _ in results] == ["passed", "passed", *["failed"] * 3, None]
     assert "fails as it is" in results[-1][1]
     assert results[3][1].startswith("does not parse")

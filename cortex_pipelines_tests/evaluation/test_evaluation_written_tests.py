@@ -46,13 +46,20 @@ def written_tests(workshop: Workshop, folder: Path, prefix: str = "") -> Written
     return WrittenTests(texts, units, folder, LIMITS)
 
 
+ROLES = ("repository", "base")
+
+
+def metrics_of(items: int, **shares: tuple[float, float]) -> dict[str, float]:
+    """Metrics by the shares of each role that pass and that kill."""
+    passes = {f"written_tests_{role}_pass": share for role, (share, _) in shares.items()}
+    kills = {f"written_tests_{role}_kill": share for role, (_, share) in shares.items()}
+    return {"written_tests_items": items, **passes, **kills}
+
+
 def generations(*outputs: tuple[str, str, str]) -> pl.DataFrame:
-    return GENERATIONS.frame(
-        [
-            {**ROW, "task": "tests", "example_id": example, "role": role, "output": output}
-            for example, role, output in outputs
-        ]
-    )
+    names = ("example_id", "role", "output")
+    rows = [{**ROW, "task": "tests", **dict(zip(names, values, strict=True))} for values in outputs]
+    return GENERATIONS.frame(rows)
 
 
 def test_a_test_is_placed_where_the_true_one_stands_and_stood(workshop: Workshop, tmp_path: Path) -> None:
@@ -113,13 +120,7 @@ def test_only_where_the_true_test_passes_are_the_others_judged(workshop: Worksho
     assert rows["price", "repository"]["killed"] == rows["price", "challenger"]["killed"] == 2
     assert (rows["price", "base"]["killed"], rows["doomed", "repository"]["passes"]) == (0, False)
     assert rows["doomed", "challenger"]["passes"] is None
-    assert written_test_metrics(table) == {
-        "written_tests_items": 1,
-        **{f"written_tests_{role}_pass": 1.0 for role in ("repository", "base", "challenger")},
-        "written_tests_repository_kill": 1.0,
-        "written_tests_base_kill": 0.0,
-        "written_tests_challenger_kill": 1.0,
-    }
+    assert written_test_metrics(table) == metrics_of(1, repository=(1.0, 1.0), base=(1.0, 0.0), challenger=(1.0, 1.0))
 
 
 def row(example: str, role: str, passes: bool | None, killed: int) -> dict[str, object]:
@@ -128,26 +129,11 @@ def row(example: str, role: str, passes: bool | None, killed: int) -> dict[str, 
 
 
 def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
-    table = WRITTEN_TESTS.frame(
-        [
-            *(row("a", role, True, 4) for role in ("repository", "base")),
-            row("a", "challenger", False, 0),
-            *(row("b", role, True, 2) for role in ("repository", "base")),
-            row("b", "challenger", True, 3),
-            *(row("c", role, True, 1) for role in ("repository", "base")),
-            row("c", "challenger", None, 0),
-            row("d", "repository", False, 0),
-        ]
-    )
-    assert written_test_metrics(table) == {
-        "written_tests_items": 2,
-        "written_tests_repository_pass": 1.0,
-        "written_tests_repository_kill": 6 / 8,
-        "written_tests_base_pass": 1.0,
-        "written_tests_base_kill": 6 / 8,
-        "written_tests_challenger_pass": 0.5,
-        "written_tests_challenger_kill": 3 / 8,
-    }
+    alike = [row(name, role, True, killed) for name, killed in zip("abc", (4, 2, 1), strict=True) for role in ROLES]
+    others = [row("a", "challenger", False, 0), row("b", "challenger", True, 3), row("c", "challenger", None, 0)]
+    table = WRITTEN_TESTS.frame([*alike, *others, row("d", "repository", False, 0)])
+    shares = {"repository": (1.0, 6 / 8), "base": (1.0, 6 / 8), "challenger": (0.5, 3 / 8)}
+    assert written_test_metrics(table) == metrics_of(2, **shares)
     assert written_test_metrics(table.filter(pl.col("example_id") == "d")) == {}
 
 

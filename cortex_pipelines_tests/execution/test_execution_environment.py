@@ -82,8 +82,7 @@ def test_what_a_project_declares_for_its_tests_is_read() -> None:
         "pyproject.toml": PYPROJECT,
         "setup.cfg": "[options]\ninstall_requires = wool\n[options.extras_require]\ntest = hook\n",
         "requirements-dev.txt": "-r other.txt\nyarn==2  # soft\n-e .\n",
-        "tests/requirements.txt": "loom\n",
-        "docs/requirements.txt": "furo\n",
+        **{"tests/requirements.txt": "loom\n", "docs/requirements.txt": "furo\n"},
         "setup.py": "raise SystemExit('never run')\n",
     }
     requirements, skipped = declared_packages(texts)

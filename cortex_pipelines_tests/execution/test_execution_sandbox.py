@@ -14,7 +14,8 @@ from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
-COMMANDS = load_cases(__file__)
+CASES = load_cases(__file__)
+COMMANDS = CASES["COMMANDS"]
 SECONDS, SIZES = {"wall_seconds": 20, "cpu_seconds": 10}, {"memory_bytes": 1 << 29, "address_bytes": 1 << 29}
 LIMITS = ResourceLimits(**SECONDS, **SIZES, processes=24, folder_bytes=1 << 24, output_bytes=10_000)
 
@@ -92,16 +93,7 @@ def test_files_of_others_cannot_be_read_and_shared_ones_not_written(tmp_path: Pa
 
 @needs_sandbox
 def test_a_fork_bomb_is_held(tmp_path: Path) -> None:
-    code = (
-        "import os, time\n"
-        "made = 0\n"
-        "try:\n"
-        "    while True:\n"
-        "        if os.fork() == 0: time.sleep(60); os._exit(0)\n"
-        "        made += 1\n"
-        "except OSError: print(made)\n"
-    )
-    result = python(tmp_path, code)
+    result = python(tmp_path, CASES["FORK_BOMB"])
     assert result.status == 0
     assert 0 < int(result.stdout) < LIMITS.processes
 
@@ -137,15 +129,7 @@ def test_the_disk_is_limited(tmp_path: Path, size: str) -> None:
 @needs_sandbox
 def test_grandchildren_end_with_the_command(tmp_path: Path) -> None:
     marker = f"cortex-sandbox-grandchild-{os.getpid()}"  # others may run this test, too
-    code = (
-        "import os, sys\n"
-        "if os.fork() == 0:\n"
-        "    os.setsid()\n"
-        f"    if os.fork() == 0: os.execv(sys.executable, [sys.executable, '-c', 'import time; "
-        f"time.sleep(600)', '{marker}'])\n"
-        "    os._exit(0)\n"
-        "import time; time.sleep(0.3)\n"
-    )
+    code = CASES["GRANDCHILD"].replace("MARKER", marker)
     assert python(tmp_path, code).status == 0
     assert python(tmp_path, code + "time.sleep(600)\n", wall_seconds=1).stopped == "time"
     running = []

@@ -50,18 +50,10 @@ def test_another_machine_has_no_filter() -> None:
 
 
 def test_memory_of_children_is_added_up() -> None:
-    code = (
-        "import os, time\n"
-        "held = bytearray(60 << 20)\n"
-        "for place in range(0, len(held), 4096): held[place] = 1\n"
-        "if os.fork() == 0:\n"
-        "    more = bytearray(90 << 20)\n"
-        "    for place in range(0, len(more), 4096): more[place] = 1\n"
-        "    print(1, flush=True)\n"
-        "time.sleep(600)\n"
-    )
     first = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
-    process = subprocess.Popen([sys.executable, "-c", first, code], stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", first, CASES["FORKED"]], stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
         process.stdout.readline()
         # the 60 MiB are shared after the fork: about 150 together, beside what is granted anyway

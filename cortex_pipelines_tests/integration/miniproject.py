@@ -224,20 +224,11 @@ def git(folder: Path, *words: str) -> str:
 
 def run_in(folder: Path, *words: str, **environment: str) -> str:
     """Output of a program that has to succeed; this environment comes first on the PATH."""
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "DVC_", "CORTEX_", "COV_", "DAGSTER_"))
-    }
+    foreign = ("GIT_", "DVC_", "CORTEX_", "COV_", "DAGSTER_")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     path = f"{BIN}{os.pathsep}{variables['PATH']}"
-    process = subprocess.run(
-        words,
-        cwd=folder,
-        env=variables | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables |= {"PATH": path, "DVC_NO_ANALYTICS": "1"} | environment
+    process = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{' '.join(words)}: {process.stdout}{process.stderr}"
     return process.stdout.strip()
 

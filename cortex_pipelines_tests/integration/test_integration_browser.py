@@ -43,19 +43,11 @@ def ui(begun: MiniProject) -> Iterator[str]:
     shutil.copy(Path(__file__).parents[2] / "workspace.yaml", begun.root / "workspace.yaml")
     begun.instance()
     address = f"http://127.0.0.1:{(port := free_port())}"
-    variables = os.environ | {
-        "DAGSTER_HOME": str(begun.root / ".dagster"),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(begun.root),
-    }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", "--port", str(port)],
-        cwd=begun.root,
-        env=variables,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    variables = os.environ | {"DAGSTER_HOME": str(begun.root / ".dagster"), "PYTHONPATH": str(begun.root)}
+    variables["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dagster", "dev", "--port", str(port)]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    server = subprocess.Popen(command, cwd=begun.root, env=variables, **silent)
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not answers(address):

@@ -10,12 +10,11 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.prompts.examples import DATASETS as NAMES
 from cortex_pipelines.release.answering import Release, read_release
-from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, TrainingDataSet, write_card
-from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets import MANIFEST
 from cortex_pipelines_tests.messages import missing
 from cortex_pipelines_tests.parameters import load_cases
+from cortex_pipelines_tests.release.tinyadapter import release_adapter
 
 CASES = load_cases(__file__)
 
@@ -102,20 +101,14 @@ def test_a_card_lists_the_licences_of_replayed_code(tmp_path: Path, metrics: dic
             (folders[name] / file).write_text(json.dumps(value))
     (tmp_path / "out").mkdir()
     parameters = load_parameters(ROOT)
-    code_adapter_release(
+    release_adapter(
+        tmp_path,
+        tmp_path / "out",
         **folders,
         base_model=PinnedModel(ModelSource(directory="base"), {}),
         adapters=parameters.adapters.model_copy(update={"refit": True}),
-        evaluation=parameters.evaluation,
-        general=parameters.general,
-        release=parameters.release,
-        load_version=lambda _model, _project, version: Path(version),
-        root=tmp_path,
-        cache=RowCache(tmp_path / "rows", "1"),
-        observe=lambda _name, _value: None,
+        **{name: getattr(parameters, name) for name in ("evaluation", "general", "release")},
         versions=dict.fromkeys(folders, "v.dir"),
-        project="demo",
-        out=tmp_path / "out",
     )
     text = (tmp_path / "out" / CARD).read_text()
     assert "| naming_dataset | `v.dir` | 1 | MIT (1) |" in text

@@ -7,26 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.release.numbering import Change, classify_change, next_free_number, version_inputs
-from cortex_pipelines.versioning.project import write_yaml
+from cortex_pipelines.versioning.project import read_yaml, write_yaml
 
 PARAMETERS = "data/parameters/projects/demo.json"
 STAGE = "code_adapter@demo"
 
 
 def stage() -> dict[str, Any]:
-    return {
-        "cmd": "cortex run code_adapter --project demo",
-        "deps": [
-            {"path": "cortex_pipelines/adapters", "hash": "md5", "md5": "c.dir"},
-            {"path": "data/completion_dataset/demo", "hash": "md5", "md5": "d1.dir"},
-            {"path": "data/naming_dataset/demo", "hash": "md5", "md5": "d2.dir"},
-        ],
-        "params": {
-            PARAMETERS: {"adapters": {"rank": 8}, "models.base": {"directory": "models/base"}},
-            "sources.lock": {"models.base": {"directory": "models/base", "files": {"model.safetensors": "w"}}},
-        },
-        "outs": [{"path": "data/code_adapter/demo", "md5": "m.dir"}],
-    }
+    return dict(read_yaml(Path(__file__).with_name("stage.yaml")))
 
 
 def locked(root: Path, value: dict[str, Any]) -> Path:

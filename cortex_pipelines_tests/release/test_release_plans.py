@@ -137,11 +137,8 @@ def test_a_version_is_found_by_number_or_hash(tmp_path: Path) -> None:
         promoted(tmp_path, version)
     lines = ledger.moves(tmp_path, MODEL)
     assert ledger.numbers(lines) == {"abc.dir": "1.0.0", "abd.dir": "2.0.0"}
-    assert (ledger.resolve(lines, "1.0.0"), ledger.resolve(lines, "abd"), ledger.resolve(lines, "baseline")) == (
-        "abc.dir",
-        "abd.dir",
-        None,
-    )
+    resolved = [ledger.resolve(lines, reference) for reference in ("1.0.0", "abd", "baseline")]
+    assert resolved == ["abc.dir", "abd.dir", None]
     for reference, words in (("ab", "more than one"), ("9.9.9", "never champion; known versions: base")):
         with pytest.raises(LookupError, match=words):
             ledger.resolve(lines, reference)
@@ -164,14 +161,15 @@ def commit_project(root: Path) -> str:
     weights.mkdir(parents=True)
     (weights / "adapter_model.safetensors").write_bytes(bytes(2_000_000))
     version = str(content_md5(weights))
-    code = {"path": CODE, "md5": str(content_md5(root / CODE))}
+    code, adapter = (
+        {"path": CODE, "md5": str(content_md5(root / CODE))},
+        {"path": "data/code_adapter/demo", "md5": version},
+    )
     stages = {
         "words@demo": stage("data/words/demo", "w.dir"),
         "words@other": stage("data/words/other", "o.dir"),
         "code_adapter@demo": stage("data/code_adapter/demo", version, code, {"path": "data/words", "md5": "w"}),
-        "code_adapter_release@demo": stage(
-            "data/code_adapter_release/demo", "r.dir", {"path": "data/code_adapter/demo", "md5": version}
-        ),
+        "code_adapter_release@demo": stage("data/code_adapter_release/demo", "r.dir", adapter),
     }
     write_yaml(root / "dvc.lock", {"stages": stages})
     passed(root, version)

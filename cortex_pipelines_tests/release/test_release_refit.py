@@ -10,17 +10,16 @@ import pytest
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.release import promote as releasing
-from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.ledger import ReleasedModel, moves, refit_of
 from cortex_pipelines.release.open_model import open_verified
 from cortex_pipelines.release.promotion import ReleaseAction, promote, rollback
 from cortex_pipelines.release.refit import read_difference
-from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import signed_folder
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.messages import refusal
+from cortex_pipelines_tests.release.tinyadapter import release_adapter
 
 MODEL = ReleasedModel("code_adapter", "demo")
 SECTIONS = load_parameters(Path(__file__).parents[2])
@@ -51,23 +50,16 @@ class Workspace:
         changes = {"figure": "improvement", "smallest_items": 1, "guards": {}}
         gate = SECTIONS.release.code_adapter.model_copy(update=changes)
         names = [*(f"{name}_dataset" for name in self.datasets), "code_adapter"]
-        code_adapter_release(
-            code_adapter=self.judged,
-            code_adapter_evaluation=evaluation,
+        release_adapter(
+            self.root,
+            out,
             **{f"{name}_dataset": folder for name, folder in self.datasets.items()},
-            general_code=self.root / "none",
-            base_model=tinymodel.pinned(self.root),
-            adapters=tinymodel.settings(refit=refit),
+            **{"code_adapter": self.judged, "code_adapter_evaluation": evaluation, "general_code": self.root / "none"},
+            **{"base_model": tinymodel.pinned(self.root), "adapters": tinymodel.settings(refit=refit)},
             evaluation=SECTIONS.evaluation.model_copy(update={"items": 4, "resamples": 100, "threads": 1}),
             general=GeneralSettings(project=None),
             release=SECTIONS.release.model_copy(update={"code_adapter": gate}),
             versions=dict.fromkeys(names, self.version),
-            load_version=lambda _model, _project, version: Path(version),
-            project="demo",
-            out=out,
-            root=self.root,
-            cache=RowCache(self.root / "rows", "1"),
-            observe=lambda _name, _value: None,
         )
         return out
 

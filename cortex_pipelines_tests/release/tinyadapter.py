@@ -4,6 +4,8 @@ from typing import Any
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
 from cortex_pipelines.adapters.model.lora import TRAINING, save_adapter
 from cortex_pipelines.jsonl import write_json
+from cortex_pipelines.release.assets import code_adapter_release
+from cortex_pipelines.rowcache import RowCache
 
 
 def write_adapter(base: BaseModel, folder: Path, seed: int = 0, **config: Any) -> Path:
@@ -28,3 +30,13 @@ def write_adapter(base: BaseModel, folder: Path, seed: int = 0, **config: Any) -
     save_adapter(model, state, base, folder)
     write_json(folder / TRAINING, {"base": {"name": base.name, "digest": base.digest}})
     return folder
+
+
+def release_adapter(root: Path, out: Path, **inputs: Any) -> None:
+    """The asset of the project ``demo``, below a folder."""
+    code_adapter_release(
+        **inputs,
+        load_version=lambda _model, _project, version: Path(version),
+        observe=lambda _name, _value: None,
+        **{"root": root, "out": out, "project": "demo", "cache": RowCache(root / "rows", "1")},
+    )

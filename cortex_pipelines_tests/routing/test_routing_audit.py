@@ -74,15 +74,13 @@ class Inputs:
             frame.write_parquet(folder / f"{name}.parquet")
 
     def scores(self) -> pl.DataFrame:
+        usual = {"challenger_right": True, "confidence": 0.9, "in_scope": 0.9, "tfidf": "development"}
+        usual |= {"tfidf_right": False, "baseline": None, "baseline_right": False}
+        usual |= {"champion": None, "champion_right": None}
         rows = [
-            {
-                **{name: task[name] for name in ("example_id", "text", "master")},
-                **{"challenger": task["master"], "challenger_right": True, "confidence": 0.9},
-                **{"decided_by": "person" if n % 9 == 0 else "neural", "in_scope": 0.9},
-                **{"tfidf": "development", "tfidf_right": False},
-                **{"baseline": None, "baseline_right": False},
-                **{"champion": None, "champion_right": None},
-            }
+            usual
+            | {name: task[name] for name in ("example_id", "text", "master")}
+            | {"challenger": task["master"], "decided_by": "person" if n % 9 == 0 else "neural"}
             for n, task in enumerate(self.test.iter_rows(named=True))
         ]
         return ROUTING_SCORES.frame(rows)
@@ -123,13 +121,9 @@ def test_logs_with_propensities_give_an_estimate(tmp_path: Path) -> None:
     lines = []
     for n in range(700):
         right, routed = ("x", "y") if n % 2 else ("y", "x"), ("x", "y")[n // 2 % 2]
-        lines.append(
-            {
-                **{"task_id": f"t{n}", "title": f"Task number {n} of its sort", "timestamp": when},
-                **{"routed_to": routed, "propensity": 0.5, "ideal_expert": right[0]},
-                "outcome": "completed" if routed == right[0] else "failed",
-            }
-        )
+        line = {"task_id": f"t{n}", "title": f"Task number {n} of its sort", "timestamp": when, "propensity": 0.5}
+        outcome = "completed" if routed == right[0] else "failed"
+        lines.append(line | {"routed_to": routed, "ideal_expert": right[0], "outcome": outcome})
     (logs / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     inputs = Inputs(tmp_path, logs)
     tables, figures, report = inputs.audit(tmp_path / "out")

@@ -42,16 +42,8 @@ def lesson_of(settings: RoutingSettings, tasks: int = 80, masters: int = 4, nois
     return TrainingData(extractor.features(texts, embeddings), labels, weights, masters, settings)
 
 
-EACH = pytest.mark.parametrize(
-    "fit",
-    [
-        TfidfLogreg.fit,
-        EmbeddingLogreg.fit,
-        KnnClassifier.fit,
-        KernelRidge.fit,
-        lambda training: NeuralClassifier.fit(training, CHOSEN),
-    ],
-)
+PLAIN = (TfidfLogreg.fit, EmbeddingLogreg.fit, KnnClassifier.fit, KernelRidge.fit)
+EACH = pytest.mark.parametrize("fit", [*PLAIN, lambda training: NeuralClassifier.fit(training, CHOSEN)])
 
 
 @EACH

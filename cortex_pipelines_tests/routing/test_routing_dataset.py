@@ -172,13 +172,9 @@ def test_times_ids_and_texts_tell_tasks_apart() -> None:
     late, early = {"occurred_at": START + timedelta(days=9)}, {"occurred_at": START}
     labelled = labelled_tasks(events({"master": "b", **late}, {"master": "a", **early}))
     assert labelled == [LabelledTask("Do it", "b", "decision", "log.jsonl", late["occurred_at"])]
-    labelled = labelled_tasks(
-        events(
-            {"master": "a", "text": "First", "success": True},
-            {"master": "b", "text": "Second", "success": True},
-            {"master": "c", "text": None, "success": True},
-        )
-    )
+    texts = {"a": "First", "b": "Second", "c": None}
+    steps = [{"master": master, "text": text, "success": True} for master, text in texts.items()]
+    labelled = labelled_tasks(events(*steps))
     assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
     labelled = labelled_tasks(
         events({"task_id": None, "master": "a", "text": "First"}, {"task_id": None, "master": "b", "text": "Second"})
@@ -201,20 +197,13 @@ def test_paths_and_subject_decide_the_weak_label(subject: str, paths: list[str],
 
 
 def test_weak_tasks_are_capped_and_leave_out_merges_and_empty_words() -> None:
-    history = commits(
-        ("Write the new parser", ["a.py"], ["p"]),
-        ("Write the NEW parser.", ["a.py"], ["p"]),
-        ("Speed up the parser", ["a.py"], ["p"]),
-        ("Explain the parser well", ["a.md"], []),
-        ("Merge the parser branch", ["a.py"], ["p", "q"]),
-        ("wip", ["a.py"], ["p"]),
-    )
+    subjects = ("Write the new parser", "Write the NEW parser.", "Speed up the parser", "wip")
+    usual = [(subject, ["a.py"], ["p"]) for subject in subjects]
+    merge = ("Merge the parser branch", ["a.py"], ["p", "q"])
+    history = commits(*usual, ("Explain the parser well", ["a.md"], []), merge)
     weak = weak_tasks(history, "demo", RULES, per_master=9)
-    assert {(task.text, task.master) for task in weak} == {
-        ("Write the new parser", "development"),
-        ("Speed up the parser", "development"),
-        ("Explain the parser well", "inventory"),
-    }
+    masters = {"Write the new parser": "development", "Speed up the parser": "development"}
+    assert {task.text: task.master for task in weak} == masters | {"Explain the parser well": "inventory"}
     assert {task.origin for task in weak} == {"demo/git:x"}
     assert len(weak_tasks(history, "demo", RULES, per_master=1)) == 2
     assert weak_tasks(history, "demo", RULES, per_master=0) == []

@@ -152,19 +152,16 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
     router = Router.from_rules(tmp_path / "rules.json", None)
     lines = route_lines(router, read_tasks(tmp_path / "tasks.jsonl"), explore, random.Random(3))
     (logs / "decisions.jsonl").write_text("\n".join(lines))
+    answers = {answer["task_id"]: answer["routed_to"] for answer in map(json.loads, lines)}
     ends = [
-        {
-            **{"task_id": answer["task_id"], "task_title": titles[answer["task_id"]]},
-            **{"master": answer["routed_to"], "success": answer["routed_to"] == "security"},
-        }
-        for answer in map(json.loads, lines)
+        {"task_id": task, "task_title": titles[task], "master": master, "success": master == "security"}
+        for task, master in answers.items()
     ]
     (logs / "outcomes.jsonl").write_text("\n".join(map(json.dumps, ends)))
     tables = write_tables(tmp_path, logs)
     logged_attempts = attempts(tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors)
-    scores = pl.DataFrame(
-        [{"text": title, "decided_by": "kernel", "challenger": "security"} for title in titles.values()]
-    )
+    rows = [{"text": title, "decided_by": "kernel", "challenger": "security"} for title in titles.values()]
+    scores = pl.DataFrame(rows)
     logged, policy = logged_decisions(logged_attempts, tables["decisions"], scores)
     assert len(logged.actions) == 600
     estimate = evaluate_policy(logged, policy, Support(50, 20), PARAMETERS.evaluation)

@@ -16,14 +16,12 @@ TABLE = Table(
     "things",
     "A thing.",
     (
-        Column("name", pl.String, "Name"),
-        Column("language", pl.String, "Language"),
+        *(Column("name", pl.String, "Name"), Column("language", pl.String, "Language")),
         Column("start_line", pl.Int64, "First line"),
         Column("end_line", pl.Int64, "Last line", True),
         Column("quality", pl.Float64, "Quality", True),
         Column("generated", pl.Boolean, "Whether it is generated"),
-        Column("words", pl.List(pl.String), "Words"),
-        Column("commit", pl.String, "Commit"),
+        *(Column("words", pl.List(pl.String), "Words"), Column("commit", pl.String, "Commit")),
     ),
     ("name",),
 )
@@ -72,27 +70,20 @@ def test_great_expectations_is_not_loaded_without_expectations(tmp_path: Path, m
     assert (tmp_path / "things.json").is_file(), "the next version is held against this one"
 
 
+OTHERWISE = "column language: values are distributed otherwise than before"
+PRESENT = "column quality: share of present values {}, 0.65 to 0.85 expected"
 SHIFTS = {
     "half of the rows": (lambda f: f.head(400), "400 rows, 500 to 2000 expected"),
     "thrice the rows": (lambda f: pl.concat([f] * 3), "3000 rows, 500 to 2000 expected"),
     "a lost language": (lambda f: f.filter(pl.col("language") != "go"), "column language: no go any more"),
-    "one language for all": (
-        lambda f: f.with_columns(language=pl.lit("python")),
-        "column language: values are distributed otherwise than before",
-    ),
+    "one language for all": (lambda f: f.with_columns(language=pl.lit("python")), OTHERWISE),
     "a new language": (
         lambda f: f.with_columns(language=pl.when(pl.col("start_line") < 500).then(pl.lit("c")).otherwise("language")),
-        "column language: values are distributed otherwise than before",
+        OTHERWISE,
     ),
     "another scale": (lambda f: f.with_columns(quality=pl.col("quality") * 100), "column quality: median"),
-    "nothing measured": (
-        lambda f: f.with_columns(quality=pl.lit(None, pl.Float64)),
-        "column quality: share of present values 0, 0.65 to 0.85 expected",
-    ),
-    "always a value": (
-        lambda f: f.with_columns(pl.col("quality").fill_null(0.5)),
-        "column quality: share of present values 1, 0.65 to 0.85 expected",
-    ),
+    "nothing measured": (lambda f: f.with_columns(quality=pl.lit(None, pl.Float64)), PRESENT.format(0)),
+    "always a value": (lambda f: f.with_columns(pl.col("quality").fill_null(0.5)), PRESENT.format(1)),
     "all generated": (lambda f: f.with_columns(generated=pl.lit(True)), "column generated: no false any more"),
 }
 
