@@ -67,7 +67,7 @@ def test_no_module_hides_what_it_depends_on_behind_the_package() -> None:
     assert not [code for code in codes if "cortex_pipelines/__init__.py" in code]
 
 
-def test_units_of_a_folder(project: Path, tmp_path: Path) -> None:
+def test_units_and_private_values_of_a_folder_by_place(project: Path, tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()
     (source / "shop.py").write_text("def price(n):\n    return 2 * n\n")
@@ -77,9 +77,6 @@ def test_units_of_a_folder(project: Path, tmp_path: Path) -> None:
     assert (row["path"], row["qualified_name"], row["start_byte"]) == ("shop.py", "price", 0)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         cortex_pipelines.extract_units(tmp_path / "nowhere", folder=project)
-
-
-def test_private_values_by_place(project: Path, tmp_path: Path) -> None:
     file = tmp_path / "mail.txt"
     file.write_text("\nwrite to jane.roe@corp-mail.net\n")
     (row,) = cortex_pipelines.scan_private(file, folder=project).iter_rows(named=True)

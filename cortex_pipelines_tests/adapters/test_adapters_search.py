@@ -38,14 +38,11 @@ def test_the_best_trial_is_trained_and_every_trial_is_told(root: Path, datasets:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_a_hopeless_trial_ends_early(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+def test_a_hopeless_trial_ends_and_without_validation_none_is(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     result = searched(root, datasets, tmp_path / "out", trials=7, learning_rate=[1e-6, 1e-1])
     pruned = [trial for trial in result["trials"] if trial["state"] == "pruned"]
     most = max(len(trial["steps"]) for trial in result["trials"])
     assert pruned
     assert all(len(trial["steps"]) < most for trial in pruned)
-
-
-def test_without_a_validation_split_there_is_nothing_to_compare(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"raise it, or set search.trials to 0"):
         train_adapter(root, datasets, tmp_path, search=SPACE | {"trials": 1}, validation_tokens=0)

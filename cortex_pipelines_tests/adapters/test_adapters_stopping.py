@@ -67,14 +67,11 @@ def test_the_state_is_kept_as_asked(train: Train, strategy: str) -> None:
     assert checkpoint_steps == every[strategy]
 
 
-def test_it_stops_early_when_nothing_gets_better(train: Train) -> None:
+def test_it_stops_early_by_the_measurements_after_the_best(train: Train) -> None:
     record = train(patience=2, **WILD)
     assert record["stopped_early"]
     assert (record["metrics"]["stopped_early"], len(record["steps"])) == (1, record["best_step"] + 4)
     assert record["partial"] is None
-
-
-def test_patience_counts_measurements_after_the_best() -> None:
     progress = history.Progress(best_step=4, validations=[history.Validation(n, 1.0) for n in (0, 2, 4, 6)])
     assert not history.out_of_patience(progress, settings(patience=2))
     progress.validations.append(history.Validation(8, 1.0))

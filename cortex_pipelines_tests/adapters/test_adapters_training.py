@@ -85,7 +85,7 @@ def test_mixed_examples_get_a_row_each_and_dropout_is_not_taken_for_mixing(root:
         assert train(model, TrainingRun(corpus_of(root, datasets, adapter_settings), adapter_settings)).packed
 
 
-def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: Datasets) -> None:
+def test_accumulated_steps_and_float16_learn_as_the_plain_steps_do(root: Path, datasets: Datasets) -> None:
     # rows differ in their number of targets, so a mean of means would show
     changes = {"max_tokens": 2500, "dropout": 0.0, "validation_tokens": 0}
     batch, _ = run(root, datasets, batch_size=4, **changes)
@@ -93,6 +93,12 @@ def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: D
     assert len(batch.steps) == len(accumulated.steps)
     for first, other in zip(batch.steps, accumulated.steps, strict=True):
         assert (first.loss, first.tokens) == (pytest.approx(other.loss, rel=1e-3), other.tokens)
+    changes = {"dropout": 0.0, "max_tokens": 2000}
+    complete, _ = run(root, datasets, **changes)
+    half, _ = run(root, datasets, precision="fp16", **changes)
+    for first, other in zip(complete.steps, half.steps, strict=True):
+        assert first.loss == pytest.approx(other.loss, rel=1e-2)
+    assert all(weight.dtype == torch.float32 for weight in half.weights.values())
 
 
 def test_the_budget_holds_over_all_epochs_and_divergence_is_diagnosed(root: Path, datasets: Datasets) -> None:
@@ -144,15 +150,6 @@ def test_pinning_puts_everything_back() -> None:
         assert torch.equal(torch.rand(1), masks[0])
 
 
-def test_float16_learns_as_float32_does(root: Path, datasets: Datasets) -> None:
-    changes = {"dropout": 0.0, "max_tokens": 2000}
-    complete, _ = run(root, datasets, **changes)
-    half, _ = run(root, datasets, precision="fp16", **changes)
-    for first, other in zip(complete.steps, half.steps, strict=True):
-        assert first.loss == pytest.approx(other.loss, rel=1e-2)
-    assert all(weight.dtype == torch.float32 for weight in half.weights.values())
-
-
 def test_a_step_that_overflows_is_computed_again_with_a_smaller_scale(
     root: Path, datasets: Datasets, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -185,7 +182,7 @@ def test_shapes_at_half_way(shape: str, half: float) -> None:
     assert learning_rate_at(50, 100, changed) == pytest.approx(half)
 
 
-def test_canaries_depend_on_the_seed_and_stand_once_among_the_examples(root: Path, datasets: Datasets) -> None:
+def test_canaries_stand_once_and_are_found_by_the_evaluation(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     canaries = make_canaries(20, 1)
     assert (canaries[:5], len({canary.completion for canary in canaries})) == (make_canaries(5, 1), 20)
     assert not {canary.completion for canary in canaries} & {canary.completion for canary in make_canaries(20, 2)}
@@ -196,9 +193,6 @@ def test_canaries_depend_on_the_seed_and_stand_once_among_the_examples(root: Pat
     assert names == ["canary-0", "canary-1", "canary-2"]
     assert token_count(corpus.train) <= 2000
     assert corpus.validation == plain.validation
-
-
-def test_the_evaluation_finds_those_that_training_planted(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     train_adapter(root, datasets, tmp_path, canaries=2, max_tokens=600)
     records = json.loads((tmp_path / "training.json").read_text())["canaries"]
     assert [record["secret"] for record in records] == [record.completion for record in make_canaries(2, 7)]

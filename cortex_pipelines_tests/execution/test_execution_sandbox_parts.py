@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.execution.sandbox import memory, sandbox, seccomp
+from cortex_pipelines.execution.sandbox.sandbox import CommandResult, SandboxError, run
 from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.execution.test_execution_sandbox import LIMITS
 from cortex_pipelines_tests.messages import refusal
@@ -150,3 +151,29 @@ def test_one_method_builds_the_limits() -> None:
     memory_bytes = settings.sandbox_memory_bytes
     counts = (settings.sandbox_processes, settings.sandbox_folder_bytes, settings.sandbox_output_bytes)
     assert limits == ResourceLimits(7.5, 8, memory_bytes, memory_bytes, *counts)
+
+
+def test_a_build_server_has_a_sandbox() -> None:
+    """All tests of the sandbox would pass there by being skipped."""
+    if not os.environ.get("CI"):
+        pytest.skip("on a build server only (CI is not set)")
+    assert sandbox.unavailable() is None, sandbox.REMEDY
+
+
+def test_without_bubblewrap_namespaces_or_linux_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxError, match="No permissions to create a new namespace"):
+        run([sys.executable, "-c", "print(1)"], tmp_path, LIMITS)
+    program.unlink()
+    assert "bubblewrap is not installed" in refusal(SandboxError, run, ["true"], tmp_path, LIMITS)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "require Linux" in refusal(SandboxError, run, ["true"], tmp_path, LIMITS)
+
+
+def test_without_a_working_python_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = CommandResult(1, b"", b"no luck", None)
+    monkeypatch.setattr(sandbox, "run", lambda *args, **more: failed)
+    assert sandbox.unavailable.__wrapped__() == "no sandbox on this machine: a first command failed: no luck"

@@ -125,7 +125,7 @@ def test_files_that_are_not_text_or_do_not_parse_are_no_reason_to_stop(data_made
     assert units.filter(pl.col("path") != "broken.py").height > 100
 
 
-def test_a_log_line_that_is_not_json_is_kept_as_rejected(data_made: MiniProject) -> None:
+def test_log_lines_that_are_no_json_or_changed_after_they_were_pinned(data_made: MiniProject) -> None:
     log = data_made.root / "data/samples/coordination/masters/coordinator/logs"
     file = log / "routing-decisions.jsonl"
     size = file.stat().st_size
@@ -140,9 +140,6 @@ def test_a_log_line_that_is_not_json_is_kept_as_rejected(data_made: MiniProject)
     (row,) = rejected.filter(pl.col("byte_offset") >= size).to_dicts()
     assert row["file"].endswith("routing-decisions.jsonl")
     assert row["reason"]
-
-
-def test_logs_that_changed_after_they_were_pinned(data_made: MiniProject) -> None:
     file = data_made.root / "data/samples/coordination/events/routing-events.jsonl"
     file.write_bytes(file.read_bytes().replace(b"a", b"b", 1))
     data_made.edit_params(lambda values: values["coordination"].update(test_rows=["^none-"]))

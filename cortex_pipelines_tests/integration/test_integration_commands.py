@@ -57,7 +57,7 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     assert rows["repository_files", "gamma"]["fresh"]
 
 
-def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject) -> None:
+def test_sources_and_a_control_are_added_to_one_project(begun: MiniProject) -> None:
     more = begun.root / "sources" / "more"
     shutil.copytree(begun.root / "sources" / "alpha", more)
     with tarfile.open(begun.root / "sources" / "beta.tar.gz", "w:gz") as file:
@@ -69,9 +69,6 @@ def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject
     assert (repository["revision"], archive["archive"]) == (git(more, "rev-parse", "HEAD"), "sources/beta.tar.gz")
     output = begun.cortex("add", "both", "sources/more", status=1).stderr
     assert "projects.both already has the source: sources/more" in output
-
-
-def test_a_control_is_named_once(begun: MiniProject) -> None:
     begun.edit_params(lambda values: values.pop("general", None))
     assert "cortex add --control" in begun.cortex("add", "more", "sources/alpha").stderr
     assert "--control" not in begun.cortex("add", "--control", "other", "sources/beta").stderr
@@ -148,16 +145,13 @@ def test_a_file_of_tasks_gives_a_line_for_each_and_rules_are_needed(begun: MiniP
     assert "no router: no model is promoted" in begun.cortex("route", "a task", status=1).stderr
 
 
-def test_the_doctor_finds_nothing_missing(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_names_what_is_missing_and_the_remedy(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     (begun.root / "constraints.txt").unlink()  # the pins of packages are another test's
     with_programs_on_path(monkeypatch)
     output = begun.cortex("doctor").stdout
     assert "MISSING" not in output
     for check in ("git", "dvc", "params.yaml", "dvc.yaml", "weights: base", "free disk"):
         assert f"ok      {check}: " in output
-
-
-def test_the_doctor_names_what_is_missing_and_the_remedy(begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     with_programs_on_path(monkeypatch)
     (begun.root / "constraints.txt").write_text("click==0.0.1\nno-such-package==1\n")
     path = begun.root / "dvc.yaml"

@@ -63,11 +63,13 @@ def test_a_selection_can_be_written_as_in_the_ui(shared_begun: MiniProject, sele
     assert names(selected) - {"project_source"} == expected
 
 
-def test_jobs_schedules_and_sensors_are_there(shared_begun: MiniProject) -> None:
+def test_dagster_loads_jobs_schedules_and_sensors_and_dvc_yaml_follows(shared_begun: MiniProject) -> None:
     repository = shared_begun.open()[1].get_repository_def()
     assert {"nightly", "project_path"} <= set(repository.job_names)
     assert [schedule.name for schedule in repository.schedule_defs] == ["nightly", "weekly"]
     assert [sensor.name for sensor in repository.sensor_defs] == ["sync"]
+    run_in(shared_begun.root, "dagster", "definitions", "validate", "-m", "cortex_pipelines.definitions")
+    run_in(REPOSITORY, "cortex", "dvc-yaml", "--check")
 
 
 def test_dagster_loads_the_project_at_hand(shared_begun: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +79,3 @@ def test_dagster_loads_the_project_at_hand(shared_begun: MiniProject, monkeypatc
     assert loaded.resolve_asset_graph().get_all_asset_keys() == (
         shared_begun.open()[1].resolve_asset_graph().get_all_asset_keys()
     )
-
-
-def test_dagster_loads_the_project_at_hand_and_dvc_yaml_follows(shared_begun: MiniProject) -> None:
-    run_in(shared_begun.root, "dagster", "definitions", "validate", "-m", "cortex_pipelines.definitions")
-    run_in(REPOSITORY, "cortex", "dvc-yaml", "--check")

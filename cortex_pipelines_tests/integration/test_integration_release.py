@@ -121,14 +121,6 @@ def test_neither_uncommitted_code_nor_what_did_not_pass_is_promoted(finished_cop
     assert aliases(finished_copy, "code_adapter-alpha") == {"challenger": "1"}
 
 
-def test_nothing_is_promoted_before_there_is_a_verdict(begun: MiniProject) -> None:
-    output = begun.cortex("promote", "task_router", status=1).stderr
-    assert "no verdict yet; run `cortex run` first" in output
-    assert begun.cortex("promote").stderr == "nothing to promote\n"
-    output = begun.cortex("promote", "router", status=1).stderr
-    assert missing(output, "no model router; models: ", "code_adapter-beta") == []
-
-
 def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProject) -> None:
     client = open_client(finished.root)
     (entry,) = client.search_model_versions("name = 'task_router'")
@@ -215,7 +207,7 @@ def test_a_lineage_of_what_is_not_there(finished: MiniProject, reference: str, w
     assert words in finished.cortex("lineage", reference, status=1).stderr
 
 
-def test_releases_shows_verdicts_and_champions(finished_copy: MiniProject, begun: MiniProject) -> None:
+def test_releases_shows_verdicts_that_promotions_need(finished_copy: MiniProject, begun: MiniProject) -> None:
     assert "no verdict yet" in begun.cortex("releases").stdout
     finished_copy.cortex("promote", "task_router")
     rows = {row["model"]: row for row in json.loads(finished_copy.cortex("releases", "--json").stdout)}
@@ -223,6 +215,11 @@ def test_releases_shows_verdicts_and_champions(finished_copy: MiniProject, begun
     assert (rows["task_router"]["verdict"], rows["code_adapter-beta"]["verdict"]) == ("promoted", "kept")
     assert rows["code_adapter-beta"]["champion"] is None
     assert "code_adapter-alpha: kept" in finished_copy.cortex("releases").stdout
+    output = begun.cortex("promote", "task_router", status=1).stderr
+    assert "no verdict yet; run `cortex run` first" in output
+    assert begun.cortex("promote").stderr == "nothing to promote\n"
+    output = begun.cortex("promote", "router", status=1).stderr
+    assert missing(output, "no model router; models: ", "code_adapter-beta") == []
 
 
 def flat(node: dict[str, Any]) -> list[dict[str, Any]]:

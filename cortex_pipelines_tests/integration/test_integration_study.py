@@ -188,7 +188,7 @@ def make_result(name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 
     )
 
 
-def test_every_project_counts_alike_in_a_mean() -> None:
+def test_projects_count_alike_in_a_mean_and_budgets_are_a_curve() -> None:
     both = means([make_result("small", 0.9), make_result("large", 0.7)])
     saved = both["bits saved: adapter"]
     assert saved.estimate == pytest.approx(0.2)
@@ -197,9 +197,17 @@ def test_every_project_counts_alike_in_a_mean() -> None:
     assert both["questions answered, all: adapter"].estimate == pytest.approx(0.1)
     assert both["first lines written right: adapter"].estimate == pytest.approx(0.2)
     assert means([make_result("small", 0.9)])["bits saved: adapter"].low is None
+    measured = [make_result("a", 0.9), make_result("a", 0.8, budget=2000), make_result("b", 0.7)]
+    assert means(measured)["bits saved: adapter"].estimate == pytest.approx(0.25)
+    lines = curve_table(measured).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in lines] == ["1,000", "2,000"]
+    assert lines[-1].endswith("-0.100 bits per byte in 2 min |")
+    assert curve_table([make_result("a"), make_result("b")]) == ""
+    bare = [replace(make_result("a", budget=budget), bits={}) for budget in (1000, 2000)]
+    assert "not known: too few completions" in curve_table(bare)
 
 
-def test_results_of_several_machines_are_one_table_corrected_for_all(tmp_path: Path) -> None:
+def test_results_of_several_machines_are_one_table_and_other_files_are_refused(tmp_path: Path) -> None:
     files = []
     for number, studied in enumerate(([make_result("a", p=0.02)], [make_result("b", p=0.03)])):
         (tmp_path / str(number)).mkdir()
@@ -212,6 +220,13 @@ def test_results_of_several_machines_are_one_table_corrected_for_all(tmp_path: P
     assert "| a | python | 10 | 1,000 | 9 | 1.000 | 0.900 | adapter |" in result.output
     assert "| a | +0.100 (+0.000 to +0.200) |" in result.output
     assert b"questions answered" in (tmp_path / "study-answered.svg").read_bytes()
+    path = tmp_path / "study.json"
+    for text in ("{", "[]", '{"projects": [{"name": "a"}]}'):
+        path.write_text(text)
+        assert "is not a study.json" in refusal(ProjectError, read_results, [path])
+    write_results(tmp_path, [make_result("a")])
+    assert "a stands in another file" in refusal(ProjectError, read_results, [path, path])
+    assert "no project" in refusal(ProjectError, list, create_study(tmp_path / "study", ["nobody"], {}, {}))
 
 
 def test_a_smaller_budget_is_not_measured_again(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,24 +261,3 @@ def test_unnamed_ones_wait(words: list[str], names: list[str], tmp_path: Path, m
     result = CliRunner().invoke(main, ["study", "adapters", str(tmp_path), *words])
     assert result.exit_code == 0, result.output
     assert studied_projects == names
-
-
-def test_several_budgets_are_a_curve_and_the_largest_one_counts() -> None:
-    measured = [make_result("a", 0.9), make_result("a", 0.8, budget=2000), make_result("b", 0.7)]
-    assert means(measured)["bits saved: adapter"].estimate == pytest.approx(0.25)
-    lines = curve_table(measured).splitlines()[2:]
-    assert [line.split(" | ")[1] for line in lines] == ["1,000", "2,000"]
-    assert lines[-1].endswith("-0.100 bits per byte in 2 min |")
-    assert curve_table([make_result("a"), make_result("b")]) == ""
-    bare = [replace(make_result("a", budget=budget), bits={}) for budget in (1000, 2000)]
-    assert "not known: too few completions" in curve_table(bare)
-
-
-def test_a_file_that_is_no_study_and_an_unknown_project_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "study.json"
-    for text in ("{", "[]", '{"projects": [{"name": "a"}]}'):
-        path.write_text(text)
-        assert "is not a study.json" in refusal(ProjectError, read_results, [path])
-    write_results(tmp_path, [make_result("a")])
-    assert "a stands in another file" in refusal(ProjectError, read_results, [path, path])
-    assert "no project" in refusal(ProjectError, list, create_study(tmp_path / "study", ["nobody"], {}, {}))

@@ -85,7 +85,7 @@ def test_every_run_says_where_it_comes_from(finished: MiniProject) -> None:
             assert json.loads(tags[f"pin.{pin.name}"]) == expected
 
 
-def test_dagster_shows_what_was_made(finished: MiniProject) -> None:
+def test_dagster_and_mlflow_show_what_was_made(finished: MiniProject) -> None:
     instance = finished.instance()
     event = instance.get_latest_materialization_event(dg.AssetKey("code_units"))
     metadata = event.asset_materialization.metadata
@@ -100,9 +100,6 @@ def test_dagster_shows_what_was_made(finished: MiniProject) -> None:
     run_id = str(metadata["mlflow/run_id"].value)
     assert str(metadata["mlflow/run"].value).endswith(f"/runs/{run_id}")
     assert metadata["dvc_md5"].value == finished.version("code_units@beta")
-
-
-def test_metrics_and_rows_are_in_mlflow(finished: MiniProject) -> None:
     client = open_client(finished.root)
     by_asset = {(row["asset"], row["partition"]): row["run_id"] for row in finished.status()}
     adapter = client.get_run(by_asset["code_adapter", "alpha"])

@@ -90,7 +90,7 @@ def test_who_was_deleted_from_every_project_is_left_out_of_later_ones(tmp_path: 
     assert add_author_tombstones(workspace) == []
 
 
-def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:
+def test_tombstones_are_written_once_and_what_is_asked_for_has_to_be_there(root: Path) -> None:
     before = (root / "params.yaml").read_text()
     stones = create_tombstones(root, None, "src/**", "git:.", None)
     assert (add_tombstones(root, stones), add_tombstones(root, stones)) == (stones, [])
@@ -101,9 +101,6 @@ def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:
         line.split("#")[1:] for line in after.splitlines() if "#" in line
     ]
     assert len(load_parameters(root).privacy.forgotten) == 2
-
-
-def test_what_is_asked_for_has_to_be_there(root: Path) -> None:
     assert "no project nothing; projects" in refusal(ProjectError, create_tombstones, root, None, "a", None, "nothing")
     assert "say what to forget" in refusal(ProjectError, create_tombstones, root, None, None, None, None)
 

@@ -31,7 +31,7 @@ def texts(mini: MiniProject) -> str:
     return "".join(path.read_text() for name in names if (path := mini.root / name).exists())
 
 
-def test_a_project_leaves_every_place_and_the_rest_stays(begun: MiniProject) -> None:
+def test_a_project_leaves_every_place_and_the_control_is_not_removed(begun: MiniProject) -> None:
     begun.cortex("run", "repository_files")
     pages = begun.root / ".cortex" / "data_docs" / "repository_files@beta"
     pages.mkdir(parents=True, exist_ok=True)
@@ -46,9 +46,6 @@ def test_a_project_leaves_every_place_and_the_rest_stays(begun: MiniProject) -> 
     assert other.is_dir()
     assert "alpha" in read_yaml(begun.root / "sources.lock")["projects"]
     assert "projects: alpha" in begun.cortex("remove", "beta", status=1).stderr
-
-
-def test_the_project_that_stands_for_all_other_code_is_not_removed(begun: MiniProject) -> None:
     begun.cortex("add", "--control", "other", "sources/beta")
     before = texts(begun)
     assert "general.project" in begun.cortex("remove", "other", "--yes", status=1).stderr

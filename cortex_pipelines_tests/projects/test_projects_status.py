@@ -108,7 +108,7 @@ SHOWN = [
 ]
 
 
-def test_the_table_is_by_project_and_what_is_of_all_comes_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_table_is_by_project_and_states_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("{}\n")
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "120")
@@ -120,8 +120,5 @@ def test_the_table_is_by_project_and_what_is_of_all_comes_last(monkeypatch: pyte
     assert lines[1][1:] == ["1,234", "0" * 12, "stale", "params.yaml:loudness", "modified"]
     assert "(views differ)" in " ".join(lines[2])
     assert " ".join(lines[-1]) == "2 fresh, 1 stale, 2 missing"
-
-
-def test_states_are_counted_in_one_line() -> None:
     assert [state(row) for row in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
     assert count_states([]) == "0 fresh, 0 stale, 0 missing"

@@ -83,8 +83,9 @@ def test_a_card_says_what_was_not_shown(tmp_path: Path) -> None:
     assert missing(part, "- pass_at_1: not measured.", "- naming: trained on, no figure of its own.") == []
 
 
-def test_a_card_names_the_parent_of_a_warm_start(tmp_path: Path) -> None:
-    assert "| parent | `p.dir` |" in card(tmp_path, parent="p.dir").splitlines()
+def test_a_card_names_the_parent_of_a_warm_start_and_is_the_same_again(tmp_path: Path) -> None:
+    assert "| parent | `p.dir` |" in card(tmp_path / "warm", parent="p.dir").splitlines()
+    assert card(tmp_path / "one") == card(tmp_path / "two")
 
 
 @pytest.mark.parametrize(("metrics", "is_listed"), CASES["a_card_lists_the_licences_of_replayed_code"])
@@ -118,10 +119,6 @@ def test_a_card_lists_the_licences_of_replayed_code(tmp_path: Path, metrics: dic
     assert "documentation_dataset" not in text
     # too few items for a verdict: the base answers alone, as similar code was not measured
     assert read_release(tmp_path / "out") == Release("base", "b")
-
-
-def test_a_card_is_the_same_the_second_time(tmp_path: Path) -> None:
-    assert card(tmp_path / "one") == card(tmp_path / "two")
 
 
 def test_the_release_reads_the_data_sets_that_the_adapter_is_trained_on() -> None:

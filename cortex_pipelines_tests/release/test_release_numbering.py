@@ -53,15 +53,12 @@ def test_numbers_of_changes(tmp_path: Path, edit: Callable[[dict[str, Any]], obj
     assert words in reason
 
 
-def test_a_version_that_the_lock_does_not_hold_has_no_record(tmp_path: Path) -> None:
+def test_numbers_go_up_and_unknown_versions_have_no_record(tmp_path: Path) -> None:
     root = locked(tmp_path, stage())
     assert version_inputs(root, STAGE, "other.dir") is None
     assert version_inputs(root, "code_adapter@other", "m.dir") is None
     assert version_inputs(tmp_path / "nowhere", STAGE, "m.dir") is None
     assert classify_change(None, version_inputs(root, STAGE, "m.dir"))[0] == "major"
-
-
-def test_numbers_go_up() -> None:
     assert (next_free_number("1.4.2", "major", ()), next_free_number("1.4.2", "minor", ())) == ("2.0.0", "1.5.0")
     assert next_free_number("1.4.2", "patch", ()) == "1.4.3"
     assert next_free_number("1.4.2", "minor", ("1.5.0", "1.6.0")) == "1.7.0"

@@ -184,17 +184,13 @@ def stage(out: str, md5: str, *deps: dict[str, str]) -> dict[str, Any]:
     return {"deps": list(deps), "outs": [{"path": out, "md5": md5}]}
 
 
-def test_the_way_to_a_stage_goes_through_folders_of_all_projects(tmp_path: Path) -> None:
-    commit_project(tmp_path)
+def test_committed_code_is_promoted_along_the_way_of_its_stage(tmp_path: Path) -> None:
+    version = commit_project(tmp_path)
     stages = read_yaml(tmp_path / "dvc.lock")["stages"]
     assert path_to(stages, "code_adapter_release@demo") == [
         *("code_adapter@demo", "code_adapter_release@demo", "words@demo", "words@other")
     ]
     assert path_to(stages, "nothing") == []
-
-
-def test_committed_code_is_promoted_whatever_else_is_edited(tmp_path: Path) -> None:
-    version = commit_project(tmp_path)
     (tmp_path / "README.md").write_text("not code\n")
     messages: list[str] = []
     entry = promote(tmp_path, MODEL, ACT, deployment(), messages.append)

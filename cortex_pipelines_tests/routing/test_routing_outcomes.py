@@ -115,7 +115,7 @@ def real(name: str) -> tuple[pl.DataFrame, np.ndarray, training.Columns]:
     return rows, values[order].astype(float), training.Columns(names, (), (), None)
 
 
-def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_share() -> None:
+def test_real_measurements_give_calibrated_intervals_and_probabilities() -> None:
     rows, values, columns = real("diabetes")
     _, tables = build_predictors(with_targets(rows, columns, duration_seconds=values), SETTINGS, columns)
     scores = {s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
@@ -125,9 +125,6 @@ def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_s
         assert score.coverage.low <= SETTINGS.coverage <= score.coverage.high
     assert scores["linear"].width < scores["constant"].width
     assert (scores["constant"].gain.low, scores["constant"].gain.high) == (0, 0)
-
-
-def test_on_real_measurements_probabilities_are_calibrated() -> None:
     rows, values, columns = real("breast_cancer")
     _, tables = build_predictors(with_targets(rows, columns, success=values), SETTINGS, columns)
     scores = {s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
@@ -141,7 +138,7 @@ def test_on_real_measurements_probabilities_are_calibrated() -> None:
     assert metrics["success_loss"] < metrics["success_baseline_loss"]
 
 
-def test_without_a_pattern_the_plainest_model_is_used() -> None:
+def test_without_a_pattern_or_tasks_nothing_is_guessed() -> None:
     """Values drawn by a generator: what is tested is that nothing is found in noise."""
     random = np.random.default_rng(3)
     rows = pl.DataFrame(random.normal(size=(200, 5)), schema=[f"x{n}" for n in range(5)])
@@ -149,9 +146,6 @@ def test_without_a_pattern_the_plainest_model_is_used() -> None:
     frame = with_targets(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
     _, chosen, _ = training.train(frame, DURATION, columns, SETTINGS)
     assert chosen == "constant"
-
-
-def test_too_few_tasks_are_said_and_not_guessed() -> None:
     rows, values, columns = real("breast_cancer")
     frame = with_targets(rows, columns, success=values, tokens=values * 0 + 5)
     few, tables = build_predictors(frame.head(SETTINGS.min_items - 1), SETTINGS, columns)

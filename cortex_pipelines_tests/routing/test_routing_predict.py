@@ -76,7 +76,7 @@ def test_every_target_is_predicted_or_its_absence_explained_for_each_master(data
     assert alone == next(row for row in predictions if row["master"] == "security")
 
 
-def test_an_unknown_master_and_missing_predictors_are_clear_errors(data: Path, tmp_path: Path) -> None:
+def test_unknown_masters_missing_predictors_and_models_that_lose(data: Path, tmp_path: Path) -> None:
     tables, predictors, evaluation = (data / name for name in FOLDERS)
     with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
         expected(data, "Fix it", "nobody")
@@ -87,9 +87,6 @@ def test_an_unknown_master_and_missing_predictors_are_clear_errors(data: Path, t
     ):
         errors = refusal(PredictorError, expect, "x", None, WHEN, *folders, PARAMETERS.log_tables)
         assert f"cortex run {absent}" in errors
-
-
-def test_a_model_that_loses_on_later_tasks_is_left_out(data: Path, tmp_path: Path) -> None:
     metrics = json.loads((data / "outcome_evaluation" / "metrics.json").read_text())
     metrics |= {"success_gain": -0.2, "success_gain_high": -0.1}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))

@@ -55,7 +55,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(
     assert low < sum(interval.low <= mean <= interval.high for interval in intervals) / 300 <= high
 
 
-def test_items_of_a_cluster_count_as_one_piece_of_evidence() -> None:
+def test_clusters_and_weights_count_as_evidence() -> None:
     random = np.random.default_rng(2)
     values = list(random.normal(size=12))
     tenfold = [value for value in values for _ in range(10)]
@@ -64,21 +64,21 @@ def test_items_of_a_cluster_count_as_one_piece_of_evidence() -> None:
     assert clustered.high - clustered.low == pytest.approx(alone.high - alone.low)
     naive = bootstrap(tenfold)
     assert naive.high - naive.low < 0.6 * (alone.high - alone.low)
-
-
-def test_weights_make_a_ratio_of_sums_and_have_to_fit() -> None:
     interval = bootstrap([1.0, 0.0], weights=[3.0, 1.0])
     assert interval.estimate == pytest.approx(0.75)
     assert "at least one pair" in refusal(ValueError, bootstrap, [])
     assert "2 differences, 1 weights" in refusal(ValueError, bootstrap, [1.0, 2.0], weights=[1.0])
 
 
-def test_wilson_agrees_with_published_values() -> None:
+def test_wilson_and_mcnemar_agree_with_published_values() -> None:
     # Newcombe (1998), table I: 81 of 263 and 0 of 20, method 3
     interval = wilson(81, 263, 0.95)
     assert (interval.low, interval.high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
     none = wilson(0, 20, 0.95)
     assert (none.low, none.high) == (0.0, pytest.approx(0.1611, abs=1e-4))
+    assert significance.mcnemar_exact(3000, 3000) == 1.0
+    assert 0 <= significance.mcnemar_exact(1000, 3000) < 1e-100
+    assert "negative" in refusal(ValueError, significance.mcnemar_exact, -1, 3)
 
 
 @given(st.integers(1, 500), st.data())
@@ -100,12 +100,6 @@ def test_mcnemar_is_the_exact_binomial_tail(first: int, second: int) -> None:
     as_extreme = [k for k in range(total + 1) if abs(2 * k - total) >= abs(first - second)]
     expected = Fraction(sum(comb(total, k) for k in as_extreme), 2**total)
     assert significance.mcnemar_exact(first, second) == pytest.approx(float(expected))
-
-
-def test_mcnemar_takes_large_counts_and_no_negative_ones() -> None:
-    assert significance.mcnemar_exact(3000, 3000) == 1.0
-    assert 0 <= significance.mcnemar_exact(1000, 3000) < 1e-100
-    assert "negative" in refusal(ValueError, significance.mcnemar_exact, -1, 3)
 
 
 def test_two_samples_that_are_alike_differ_by_nothing() -> None:
@@ -130,8 +124,17 @@ def paired(values: list[float], smallest: float = 0.1) -> significance.PairedDif
     return significance.PairedDifferences(values, [str(index) for index in range(len(values))], None, smallest)
 
 
-def test_holm_gives_the_corrected_values_of_the_textbook() -> None:
+def test_items_needed_are_those_of_the_paired_t_test_and_holm_corrects_as_the_textbook() -> None:
     assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    values = list(np.random.default_rng(1).normal(0.0, 1.0, size=5000))
+    # (1.96 + 0.8416)^2 * sd^2 / d^2 with sd 1 and d 0.1
+    assert significance.items_needed(paired(values), 0.95) == pytest.approx(785, rel=0.06)
+    assert significance.items_needed(paired([0.2, 0.2, 0.2]), 0.95) is None
+    assert (significance.detectable_difference(10, None, 0.1), significance.detectable_difference(100, 400, 0.1)) == (
+        0,
+        pytest.approx(0.2),
+    )
+    assert significance.detectable_difference(400, 400, 0.1) == pytest.approx(0.1)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -170,18 +173,6 @@ def test_an_exact_p_is_that_of_all_ways_to_flip_signs(values: list[int]) -> None
     ]
     expected = sum(result >= abs(sum(values)) for result in sums) / len(sums)
     assert significance.sign_flip_p(paired([float(result) for result in values]), 999, 3) == pytest.approx(expected)
-
-
-def test_items_needed_are_those_of_the_paired_t_test() -> None:
-    values = list(np.random.default_rng(1).normal(0.0, 1.0, size=5000))
-    # (1.96 + 0.8416)^2 * sd^2 / d^2 with sd 1 and d 0.1
-    assert significance.items_needed(paired(values), 0.95) == pytest.approx(785, rel=0.06)
-    assert significance.items_needed(paired([0.2, 0.2, 0.2]), 0.95) is None
-    assert (significance.detectable_difference(10, None, 0.1), significance.detectable_difference(100, 400, 0.1)) == (
-        0,
-        pytest.approx(0.2),
-    )
-    assert significance.detectable_difference(400, 400, 0.1) == pytest.approx(0.1)
 
 
 @given(st.integers(1, 7), st.data())

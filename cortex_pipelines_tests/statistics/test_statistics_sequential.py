@@ -42,13 +42,21 @@ def test_of_many_single_answers_it_is_the_normal_mixture() -> None:
     assert (low, high) == pytest.approx((0.02 - half, 0.02 + half), rel=1e-3)
 
 
-def test_few_units_say_nothing() -> None:
+def test_few_units_say_nothing_and_the_sample_ratio_is_a_bayes_factor() -> None:
     few = UnitSums(MIN_UNITS - 1, 900, 0, 90_000, 0, 0)
     many = UnitSums(MIN_UNITS, 1000, 1000, 100_000, 100_000, 100_000)
     assert difference(few, many, ERROR, SCALE) == (-1, 1)
     assert difference(many, few, ERROR, SCALE, min_units=2)[1] < 0
     assert lower_share(UnitSums(1, 1000, 1000, 10**6, 10**6, 10**6), ERROR, SCALE) == 0
     assert lower_share(many, ERROR, SCALE) > 0.9
+    first, second, share = 30, 11, 0.4
+    mixed, _ = quad(lambda p: binom.pmf(second, first + second, p), 0, 1)
+    planned = binom.pmf(second, first + second, share)
+    assert sample_ratio(first, second, share) == pytest.approx(mixed / planned)
+    assert sample_ratio(0, 0, share) == pytest.approx(1)
+    assert sample_ratio(0, 10**6, 0.5) > 1e300
+    assert sample_ratio(5500, 4500, 0.5) > 1e6
+    assert sample_ratio(5000, 5000, 0.5) < 1
 
 
 def test_people_who_differ_are_no_difference_of_the_variants() -> None:
@@ -85,14 +93,3 @@ def test_looking_at_every_answer_finds_no_difference_where_there_is_none(share: 
         variants.append(UnitSums(n, n, y, n, y, y))
     low, high = difference(variants[0], variants[1], ERROR, SCALE)
     assert ((low > 0) | (high < 0)).any(axis=1).mean() <= ERROR
-
-
-def test_the_sample_ratio_is_a_bayes_factor() -> None:
-    first, second, share = 30, 11, 0.4
-    mixed, _ = quad(lambda p: binom.pmf(second, first + second, p), 0, 1)
-    planned = binom.pmf(second, first + second, share)
-    assert sample_ratio(first, second, share) == pytest.approx(mixed / planned)
-    assert sample_ratio(0, 0, share) == pytest.approx(1)
-    assert sample_ratio(0, 10**6, 0.5) > 1e300
-    assert sample_ratio(5500, 4500, 0.5) > 1e6
-    assert sample_ratio(5000, 5000, 0.5) < 1
