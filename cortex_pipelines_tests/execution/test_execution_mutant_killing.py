@@ -40,9 +40,9 @@ def test_tests_tell_who_sees_a_change(test: str | None, name: str, old: str, new
 
 
 def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
-    texts = {"tests/test_lists.py": "[].take()\n", "tests/test_other.py": "object.__init__\n"}
-    texts |= {"tests/test_till.py": "from shop.till import Till\nTill().take([1])\nTill().sum\n"}
-    texts |= {"src/shop/till.py": SHOP}
+    test = "from shop.till import Till\nTill().take([1])\nTill().sum\n"
+    texts = {"src/shop/till.py": SHOP, "tests/test_till.py": test}
+    texts |= {"tests/test_lists.py": "[].take()\n", "tests/test_other.py": "object.__init__\n"}
     tests = mutant_killing.pytest_files(texts)
 
     def related(name: str, path: str = "src/shop/till.py") -> tuple[list[str], list[str]]:
