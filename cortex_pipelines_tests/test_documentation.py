@@ -20,7 +20,6 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cortex_pipelines"
 GENERATED = ROOT / "docs" / "reference"

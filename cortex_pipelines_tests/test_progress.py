@@ -1,5 +1,3 @@
-"""Progress that an orchestrator's log can show."""
-
 from transformers.utils import logging
 
 from cortex_pipelines.progress import quiet_transformers

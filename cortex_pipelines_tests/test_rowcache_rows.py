@@ -1,5 +1,3 @@
-"""The table in the row cache always equals a fresh computation."""
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch

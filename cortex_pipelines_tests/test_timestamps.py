@@ -1,5 +1,3 @@
-"""Time stamps of every form are one moment; a text with two meanings is refused."""
-
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any

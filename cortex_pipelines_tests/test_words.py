@@ -1,5 +1,3 @@
-"""Texts of any language are split into words that compare equal where a reader finds them equal."""
-
 import pytest
 
 from cortex_pipelines import words

@@ -1,5 +1,3 @@
-"""A killed training resumes, and ends with the same bytes as an uninterrupted one."""
-
 import json
 import os
 import signal

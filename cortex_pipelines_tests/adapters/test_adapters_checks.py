@@ -1,5 +1,3 @@
-"""Checks before a training: what is refused, and with which message."""
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""Starting from an earlier adapter, replaying other code, gaps to fill, an adapter a task."""
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Attention within examples equals masked attention."""
-
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,7 +18,6 @@ from cortex_pipelines_tests.adapters.tinymodel import Train, pinned, settings
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])
 
 

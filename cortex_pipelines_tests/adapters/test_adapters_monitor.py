@@ -1,5 +1,3 @@
-"""Monitoring and pausing a training does not change its bytes."""
-
 import sys
 from pathlib import Path
 from types import SimpleNamespace

@@ -15,7 +15,6 @@ from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 lengths = st.lists(st.integers(2, 32), min_size=1, max_size=40)
 

@@ -1,5 +1,3 @@
-"""Data-parallel training: the same result as one process up to rounding, and the same ending."""
-
 import json
 import os
 import signal

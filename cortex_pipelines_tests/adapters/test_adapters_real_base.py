@@ -1,5 +1,3 @@
-"""The real default base: takes tens of seconds and half a gigabyte."""
-
 import json
 from pathlib import Path
 

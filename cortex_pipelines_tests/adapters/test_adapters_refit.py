@@ -1,5 +1,3 @@
-"""The judged recipe once more, on the rows of all splits."""
-
 import json
 from pathlib import Path
 from typing import Any

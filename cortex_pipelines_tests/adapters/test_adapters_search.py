@@ -1,5 +1,3 @@
-"""The search for rank, learning rate and length."""
-
 import json
 from pathlib import Path
 from typing import Any

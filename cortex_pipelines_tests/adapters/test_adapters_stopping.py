@@ -1,5 +1,3 @@
-"""When a training validates, saves checkpoints and stops."""
-
 import contextlib
 import json
 from dataclasses import replace
@@ -18,8 +16,6 @@ from cortex_pipelines_tests.adapters.tinymodel import Train, settings
 from cortex_pipelines_tests.messages import refusal
 
 WILD: dict[str, Any] = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 12, "evaluation_steps": 2}
-
-
 DIVERGING: dict[str, Any] = {"divergence_factor": 2.0, "evaluation_steps": 2}
 
 

@@ -1,5 +1,3 @@
-"""TRL's trainer and 4-bit bases: the same rows, validations and files as the built-in loop."""
-
 import json
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Precision and row length of a machine: measured, selected, and written to params.yaml."""
-
 from pathlib import Path
 from unittest import mock
 

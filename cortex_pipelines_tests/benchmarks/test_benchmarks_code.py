@@ -1,5 +1,3 @@
-"""The code benchmarks work on little code; their timings are not checked."""
-
 import importlib
 import sys
 from pathlib import Path

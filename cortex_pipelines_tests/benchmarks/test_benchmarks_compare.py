@@ -1,5 +1,3 @@
-"""Comparison with a stored run: by ratios, so that a slower machine is not a regression."""
-
 import json
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""The simulated tests are the ones in use, and the simulated cases match their names."""
-
 import numpy as np
 import pytest
 

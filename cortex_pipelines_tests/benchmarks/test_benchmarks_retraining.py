@@ -1,5 +1,3 @@
-"""The replay of retraining: hindsight is best, policies pay what they train, days are measured."""
-
 import os
 import subprocess
 from itertools import combinations

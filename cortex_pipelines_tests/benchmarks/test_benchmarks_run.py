@@ -1,5 +1,3 @@
-"""All benchmarks import and the smallest one runs; its timings are not checked."""
-
 import importlib
 import json
 import pkgutil

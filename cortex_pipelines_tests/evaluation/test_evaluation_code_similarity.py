@@ -14,11 +14,9 @@ from cortex_pipelines_tests.adapters.tinymodel import example
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 words = st.text("abc ", max_size=12)
 SNIPPETS = read_yaml(Path(__file__).with_name("similar_code.yaml"))
 CODE = {language: tuple(map(str, snippets.values())) for language, snippets in SNIPPETS.items()}
-
 BLOCK = "    a = 1\n\n    if a:\n        b()"
 UNIT = "@d(\n    1\n)\ndef f(\n    a,\n) -> int:\n    return a"
 

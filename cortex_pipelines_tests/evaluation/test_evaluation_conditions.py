@@ -1,5 +1,3 @@
-"""Savings of the adapter over the best condition without training, selected on other files."""
-
 import random
 
 import polars as pl

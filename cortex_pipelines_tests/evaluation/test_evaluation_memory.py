@@ -1,5 +1,3 @@
-"""Next tokens from an index of what stands in the project, without training."""
-
 import random
 from collections.abc import Sequence
 

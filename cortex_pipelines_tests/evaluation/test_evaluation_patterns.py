@@ -1,5 +1,3 @@
-"""The share of outputs that break a pattern of the project, with the truth as its control."""
-
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from cortex_pipelines_tests.evaluation.workshop import Workshop
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 NO_NONE = {"name": "no_none", "when": "Always.", "languages": "python"}
 CHECKS = PatternChecks([parse_pattern(NO_NONE | {"example": "return 0", "counter_example": "return None"})])
 PATTERN = CASES["PATTERN"]

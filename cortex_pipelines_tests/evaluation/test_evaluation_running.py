@@ -1,5 +1,3 @@
-"""Generated bodies under a small repository's own tests, and benchmark files."""
-
 import hashlib
 import json
 from pathlib import Path

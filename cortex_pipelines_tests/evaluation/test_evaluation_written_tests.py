@@ -1,5 +1,3 @@
-"""Generated tests, run on the true code and on mutants, compared with the true tests."""
-
 from pathlib import Path
 from unittest import mock
 

@@ -1,5 +1,3 @@
-"""A project's tests run with the packages that it pins, and nothing is built or run to get them."""
-
 import hashlib
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""What tests say about changed code, on a small project with tests of its own."""
-
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, fin
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(update={"test_seconds": 10.0, "verification_seconds": 120.0})
 SHOP = CASES["SHOP"]

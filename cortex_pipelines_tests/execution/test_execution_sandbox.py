@@ -1,5 +1,3 @@
-"""What runs in the sandbox can do no harm, and what cannot run there does not run at all."""
-
 import dataclasses
 import os
 import sys
@@ -18,8 +16,6 @@ CASES = load_cases(__file__)
 COMMANDS = CASES["COMMANDS"]
 SECONDS, SIZES = {"wall_seconds": 20, "cpu_seconds": 10}, {"memory_bytes": 1 << 29, "address_bytes": 1 << 29}
 LIMITS = ResourceLimits(**SECONDS, **SIZES, processes=24, folder_bytes=1 << 24, output_bytes=10_000)
-
-
 pytestmark = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 

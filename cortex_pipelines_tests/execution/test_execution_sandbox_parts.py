@@ -1,5 +1,3 @@
-"""Parts of the sandbox by themselves: the filter's numbers, the sum of memory, its parent's end."""
-
 import os
 import re
 import struct
@@ -19,7 +17,6 @@ from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
 
 

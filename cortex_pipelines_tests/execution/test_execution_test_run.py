@@ -1,5 +1,3 @@
-"""The script inside the sandbox, its parts called here one by one."""
-
 import json
 import sys
 from pathlib import Path

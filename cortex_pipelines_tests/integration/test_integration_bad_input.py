@@ -18,7 +18,6 @@ from cortex_pipelines_tests.messages import missing
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 pytestmark = pytest.mark.slow
 
 

@@ -43,10 +43,8 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     assert pin["directory"] == "sources/gamma"
     current_outputs = {name: data for name, data in data_made.outputs().items() if name.startswith("data/")}
     assert current_outputs == {name: data for name, data in outputs.items() if name.startswith("data/")}
-
     champions = read_yaml(data_made.root / "releases.lock")["champions"]["code_adapter"]
     assert champions == dict.fromkeys(("alpha", "beta", "gamma"))
-
     rows = {(row["asset"], row["partition"]): row for row in data_made.status()}
     assert rows["repository_files", "gamma"]["reason"] == "never made"
     assert rows["repository_files", "alpha"]["fresh"]

@@ -8,7 +8,6 @@ from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProje
 from cortex_pipelines_tests.parameters import load_cases
 
 pytestmark = pytest.mark.slow
-
 GRAPH = load_cases(__file__)
 
 

@@ -13,7 +13,6 @@ from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 pytestmark = pytest.mark.slow
-
 ROUTER = "task_router"
 
 

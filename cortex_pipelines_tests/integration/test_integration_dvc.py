@@ -21,7 +21,6 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_ma
     mini = data_made
     old = units(mini)
     mini.cortex("sync")
-
     set_header(mini, 20)
     stale = units(mini)
     assert not stale["fresh"]
@@ -34,7 +33,6 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_ma
     assert new["data_version"] == new["dvc_md5"] == new["mlflow_digest"]
     assert new["run_id"] != old["run_id"]
     mini.commit("short headers")
-
     set_header(mini, 400)
     output = mini.repro("code_units@beta")  # after the stage that writes the parameters
     assert "Running stage 'code_units@beta'" not in output, "the run cache has it"
@@ -46,7 +44,6 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(data_ma
     back = units(mini)
     assert back == old, "a version that was made before keeps its run"
     assert mini.cortex("sync").stderr.startswith("0 versions reported")
-
     git(mini.root, "checkout", "-q", "-f", "main")
     run_in(mini.root, "dvc", "checkout", "--force", "code_units@beta")
     mini.cortex("sync")

@@ -15,7 +15,6 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 from cortex_pipelines_tests.integration.planted import holding
 
 pytestmark = pytest.mark.slow
-
 PERSON = "wombat.keeper@example.org"
 OTHER = "emu.keeper@example.org"
 CODE = "numbatledger"

@@ -7,7 +7,6 @@ from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 pytestmark = pytest.mark.slow
-
 LOG = "data/samples/coordination/events/routing-events.jsonl"
 
 
@@ -32,7 +31,6 @@ def test_the_watch_over_the_router(finished_copy: MiniProject) -> None:
     for project in ("alpha", "beta"):
         text = (finished_copy.root / "data" / "drift_report" / project / "report.html").read_text()
         assert f"code_adapter-{project} has no champion yet" in text
-
     finished_copy.cortex("promote", "task_router", "--why", "to begin with")
     (entry,) = ledger(finished_copy.root)
     trained_on = finished_copy.version("routing_dataset")
@@ -40,7 +38,6 @@ def test_the_watch_over_the_router(finished_copy: MiniProject) -> None:
     finished_copy.cortex("run", "router_drift_report")
     figures, page = report(finished_copy)
     assert (figures["new"], figures["drifting"]) == (0, 0)
-
     log_tasks(finished_copy, 60)
     finished_copy.cortex("run", "coordination_events", "coordination_tables", "routing_dataset")
     finished_copy.cortex("run", "router_drift_report")

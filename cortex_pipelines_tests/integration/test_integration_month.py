@@ -38,7 +38,6 @@ from cortex_pipelines_tests.integration.planted import holding
 from cortex_pipelines_tests.messages import missing
 
 pytestmark = pytest.mark.slow
-
 MODEL = "code_adapter-alpha"
 KEEPER = "wombat.keeper@example.org"
 OTHER = "emu.keeper@example.org"
@@ -199,12 +198,10 @@ def drifts_and_is_trained_again(month: Month) -> None:
     assert not untouched & materialised(result)
     assert checked(result)["code_adapter_release[alpha]", "verdict"]
     assert step_metadata(result)["promote_code_adapter[alpha]"]["promoted"] == MODEL
-
     learnt = taught_corrections(mini)
     assert set(learnt.values()) == set(CORRECTIONS.values())
     seen_units = json.loads((mini.root / "data" / "code_adapter" / "alpha" / SEEN).read_text())
     assert learnt.keys() <= {identity for identities in seen_units.values() for identity in identities}
-
     trained = mini.version("code_adapter@alpha")
     assert month.moves()[-1] == ("canary", "1.1.0")
     assert month.aliases() == {"champion": "1", "challenger": "2", "canary": "2"}

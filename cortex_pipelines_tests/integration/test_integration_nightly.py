@@ -12,8 +12,6 @@ from cortex_pipelines_tests.integration.nights import checked, materialised, nig
 from cortex_pipelines_tests.messages import missing
 
 pytestmark = pytest.mark.slow
-
-
 SAME = ("refactoring_pairs", "tests_dataset", "drift_report", "feedback_dataset")
 """What may come out the same: where files are only added, nothing was refactored, they have no
 tests, without a champion nothing is compared, and nobody has corrected anything."""

@@ -17,7 +17,6 @@ from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, run
 from cortex_pipelines_tests.messages import missing
 
 pytestmark = pytest.mark.slow
-
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "servers.md"
 MADE = ("repository_files", "repository_commits", "compliance")
 
@@ -97,7 +96,6 @@ def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: s
     names = {key.rpartition("/artifacts/")[2] for key in servers.objects(s3_address, f"mlflow/data-beta/{first}/")}
     assert names == {"compliance.json", "report.html"}
     assert Path(open_client(mini.root).download_artifacts(first, report.name)).read_bytes() == report_bytes
-
     targets = [f"{name}@beta" for name in MADE]
     run_in(mini.root, "dvc", "push", *targets)
     shutil.rmtree(mini.root / ".dvc" / "cache")
@@ -108,7 +106,6 @@ def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: s
     run_in(mini.root, "dvc", "pull", *targets)
     mini.cortex("sync")
     assert rows(mini) == before
-
     mini.cortex("forget", "--path", "stack.go", "--project", "beta")
     mini.cortex(*words)
     output = mini.cortex("forget", "--purge").stderr

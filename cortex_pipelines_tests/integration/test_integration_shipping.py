@@ -15,7 +15,6 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject
 from cortex_pipelines_tests.messages import missing, refusal
 
 pytestmark = pytest.mark.slow
-
 NAME = "code_adapter-alpha"
 REFERENCE = f"{NAME}@challenger"
 
@@ -41,7 +40,6 @@ def test_an_adapter_is_opened_by_name_on_its_own_base(finished_copy: MiniProject
     again = open_adapter(open_project(finished_copy.root), "code_adapter-beta@challenger", resident=resident)
     assert again.resident is resident
     assert again.version == finished_copy.version("code_adapter@beta")
-
     alone = open_adapter(open_project(finished_copy.root), NAME, resident=resident)
     assert not alone.adapted
     assert alone.notice == f"{NAME} has no champion yet: directory:base is used without adapter"

@@ -12,7 +12,6 @@ from cortex_pipelines.versioning.project import look_up, read_yaml
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
 
 pytestmark = pytest.mark.slow
-
 STATUS_KEYS = ["asset", "partition", "data_version", "dvc_md5", "mlflow_digest", "run_id", "fresh", "reason"]
 OF_ALL_PROJECTS = {"general_code", "routing_dataset"}
 

@@ -162,7 +162,6 @@ def test_a_backup_is_for_one(initialised: Path, shop: Path, tmp_path: Path, monk
     assert sentence in output_of(shop, "backup", repository, "--forget-earlier", status=1)
     identity.write_bytes(workspace_id)
     assert backed_up_folders() == [str(shop)]
-
     shutil.rmtree(new_location)
     shop.rename(new_location)
     (new_location / "note").write_text("moved")

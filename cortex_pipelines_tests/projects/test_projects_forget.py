@@ -39,7 +39,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 CASES = load_cases(__file__)
-
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -17,7 +17,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.release.tinyadapter import release_adapter
 
 CASES = load_cases(__file__)
-
 ROOT = Path(__file__).parents[2]
 DATASETS = tuple(f"{task}_dataset" for task in NAMES)
 METRICS = CASES["METRICS"]

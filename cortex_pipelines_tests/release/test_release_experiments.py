@@ -20,7 +20,6 @@ from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 ROOT = Path(__file__).parents[2]
 MODEL = ReleasedModel("code_adapter", "shop")
 VERSIONS = {"1.0.0": "1" * 32 + ".dir", "1.1.0": "2" * 32 + ".dir"}
@@ -58,7 +57,6 @@ def test_an_experiment_goes_from_start_to_stop_and_a_rollback_ends_one(root: Pat
     ways = {arm: arm_settings.release.way for arm, arm_settings in experiment.arms.items()}
     assert ways == {"a": "adapter", "b": "base"}
     assert served["shop@champion"].experiment is None
-
     answer = {"arm": "b", "unit": "", "became": "answered", "flagged": False, "seconds": 0.5}
     append(experiment_log(root).answers(experiment.plan), {"id": "1", **answer})
     append(experiment_log(root).answers(experiment.plan), {"id": "1", "vote": "up"})
@@ -67,7 +65,6 @@ def test_an_experiment_goes_from_start_to_stop_and_a_rollback_ends_one(root: Pat
     assert experiment_states("docs") == []
     again = cortex("experiment", "start", "shop", "base", "base", status=1)
     assert "is under the experiment shop-" in again.stderr
-
     stopped = cortex("experiment", "stop", "shop", "--why", "seen enough").stdout
     assert ": stopped, seen enough" in stopped
     assert "  b base: 1 users, 1 of 1 accepted, 0 failed, 0 withheld, 95 % within 0.50 s" in stopped

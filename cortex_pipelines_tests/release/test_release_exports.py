@@ -260,7 +260,6 @@ def test_the_update_is_on_the_same_rows_as_transformers(default_base: tuple[Pinn
     write_ollama(Source("m", "v", "", folder, base, ""), file, tmp_path / "out")
     updates, alpha = gguf_files.read_gguf(tmp_path / "out" / gguf_files.ADAPTER)
     tensors = {t.name: t for t in gguf.GGUFReader(tmp_path / "out" / BASE).tensors}
-
     model = load_adapter(load_causal_model(base, "fp32"), folder).merge_and_unload()
     weights = dict(model.named_parameters())
     processor = LlamaTensorProcessor(config=None)

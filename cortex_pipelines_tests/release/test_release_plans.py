@@ -27,7 +27,6 @@ from cortex_pipelines_tests.messages import refusal
 from cortex_pipelines_tests.parameters import load_cases, sections
 
 CASES = load_cases(__file__)
-
 ROOT = Path(__file__).parents[2]
 MODEL = ledger.ReleasedModel("code_adapter", "demo")
 ACT = ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better")

@@ -1,5 +1,3 @@
-"""Refit weights are served in place of the judged ones, signed and verified like them."""
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

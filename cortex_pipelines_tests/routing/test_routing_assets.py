@@ -1,5 +1,3 @@
-"""The router's assets from logs to report, with a tiny encoder; and once with the real one."""
-
 import json
 import shutil
 from pathlib import Path

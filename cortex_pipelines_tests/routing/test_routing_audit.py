@@ -1,5 +1,3 @@
-"""The router's audit: who is served worse, and what the logs do not support."""
-
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,6 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.routing.logs import PARAMETERS, SAMPLE_LOGS, read_events, write_tables
 
 CASES = load_cases(__file__)
-
 EVALUATION = PARAMETERS.evaluation.model_copy(update={"resamples": 200})
 
 

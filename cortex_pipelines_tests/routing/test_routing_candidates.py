@@ -1,5 +1,3 @@
-"""The competition: same folds, weights out of fold, and a candidate adopted only if it wins."""
-
 from dataclasses import replace
 from pathlib import Path
 

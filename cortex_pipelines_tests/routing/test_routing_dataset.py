@@ -1,5 +1,3 @@
-"""The routing data set: who may judge, who may only train."""
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Figures and report of the router's evaluation."""
-
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""Routers outside the asset graph: from any folder of logs, in any folder."""
-
 import json
 import shutil
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Outcome predictors: honest on what came later, and silent where there is too little."""
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Expectations of a task before it is sent, from the project's own predictors."""
-
 import json
 import shutil
 from collections.abc import Callable
@@ -26,7 +24,6 @@ from cortex_pipelines_tests.routing.logs import PARAMETERS, ROOT, SAMPLE_LOGS, w
 
 FOLDERS = ("coordination_tables", "outcome_predictors", "outcome_evaluation")
 WHEN = datetime(2030, 1, 7, 9, tzinfo=UTC)
-
 Ask = Callable[..., Result]
 
 

@@ -1,5 +1,3 @@
-"""Decisions: the voters where they are sure, else the rules, else a person."""
-
 import json
 import shutil
 from dataclasses import replace

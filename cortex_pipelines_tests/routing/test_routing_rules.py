@@ -1,5 +1,3 @@
-"""The keyword router."""
-
 import copy
 import json
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Tasks in, decisions out: a line for a line, and ids as they were."""
-
 import json
 import random
 from pathlib import Path

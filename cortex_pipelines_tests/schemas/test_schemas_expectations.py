@@ -1,5 +1,3 @@
-"""Great Expectations say what a schema cannot: relations between columns, and shifts against the version before."""
-
 import json
 from pathlib import Path
 

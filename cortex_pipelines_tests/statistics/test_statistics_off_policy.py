@@ -1,5 +1,3 @@
-"""Off-policy estimates: correct on a bandit of known value, refused without enough support."""
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Confidence sequences that are valid at every look."""
-
 import numpy as np
 import pytest
 from scipy.integrate import quad
