@@ -12,11 +12,14 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.cli.data_tables import FILE, render
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.versioning.project import find_root
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
@@ -239,3 +242,24 @@ def test_messages_are_the_ones_that_are_printed() -> None:
     parts = [part.strip() for message in messages for part in message.split("…") if part.strip()]
     assert [part for part in parts if part not in exceptions and part not in literals()] == []
     assert len(parts) > 10
+
+
+def test_the_file_is_what_the_declarations_say_of_every_column() -> None:
+    assert (ROOT / FILE).read_text(encoding="utf-8") == render(open_project(ROOT)), "run `cortex dictionary`"
+    project = open_project(find_root(ROOT))
+    text = render(project)
+    for asset in project.graph.order:
+        for table in asset.tables:
+            assert f"### {table.name}.parquet" in text
+            assert all(f"| `{column.name}` |" in text for column in table.columns)
+
+
+def test_check_fails_on_a_file_of_before(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    result = CliRunner().invoke(main, ["dictionary", "--check"])
+    assert result.exit_code == 1
+    assert "run `cortex dictionary`" in result.output
+    assert CliRunner().invoke(main, ["dictionary"]).exit_code == 0
+    assert CliRunner().invoke(main, ["dictionary", "--check"]).exit_code == 0

@@ -19,9 +19,7 @@ def adapter(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFac
     return out
 
 
-def test_the_same_inputs_give_the_same_bytes_and_other_seeds_others(
-    train: Train, adapter: Path, tmp_path: Path
-) -> None:
+def test_equal_inputs_give_the_same_bytes_and_other_seeds_others(train: Train, adapter: Path, tmp_path: Path) -> None:
     torch.manual_seed(99)  # whatever ran before in the process must not matter
     torch.rand(5)
     train("again")

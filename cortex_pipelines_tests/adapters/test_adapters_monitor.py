@@ -36,9 +36,7 @@ def test_the_limits_are_the_machine_s_memory_is_one_too(monkeypatch: pytest.Monk
     assert "CORTEX_PAUSE_LOAD is 'high'" in refusal(ValueError, machine_limits)
 
 
-def test_a_training_that_waited_has_the_same_bytes(
-    root: Path, datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waits_change_no_byte(root: Path, datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("through", "waited"):
         (tmp_path / name).mkdir()
     train_adapter(root, datasets, tmp_path / "through", max_tokens=800)

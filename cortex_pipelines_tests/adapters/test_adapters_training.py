@@ -110,9 +110,7 @@ def test_the_budget_holds_over_all_epochs_and_divergence_is_diagnosed(root: Path
         run(root, datasets, learning_rate=1e30, lr_scheduler="constant", warmup_steps=0)
 
 
-def test_tasks_get_their_share_of_tokens_or_what_others_lack_if_there_is_any(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_tasks_get_their_share_of_tokens_or_what_others_lack(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     for share in (0.1, 0.25, 0.9):
         corpus = corpus_of(
             root, datasets, settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000)
@@ -150,9 +148,7 @@ def test_pinning_puts_everything_back() -> None:
         assert torch.equal(torch.rand(1), masks[0])
 
 
-def test_a_step_that_overflows_is_computed_again_with_a_smaller_scale(
-    root: Path, datasets: Datasets, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_overflow_is_computed_again(root: Path, datasets: Datasets, caplog: pytest.LogCaptureFixture) -> None:
     changes: dict[str, Any] = {"precision": "fp16", "max_tokens": 1000}
     plain, _ = run(root, datasets, **changes)
     with (

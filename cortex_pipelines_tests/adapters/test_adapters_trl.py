@@ -84,9 +84,7 @@ def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(root: Path, datasets:
         assert padded["steps"][0][figure] == pytest.approx(first_build["steps"][0][figure], rel=1e-3)
 
 
-def test_an_interrupted_training_goes_on(
-    root: Path, datasets: Datasets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_goes_on_later(root: Path, datasets: Datasets, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uninterrupted, checkpoints = build(root, datasets, tmp_path / "whole"), states(root)
     monitor, stop = TrainingMonitor, [None] * 11 + [KeyboardInterrupt]
     with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
@@ -111,9 +109,7 @@ def test_a_checkpoint_that_is_not_whole_is_left_alone(root: Path, datasets: Data
     assert steps.call_count == len(uninterrupted["steps"])
 
 
-def test_it_stops_without_improvement_and_where_the_loss_diverges(
-    root: Path, datasets: Datasets, tmp_path: Path
-) -> None:
+def test_it_stops_without_improvement_and_where_loss_diverges(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     far_too_high = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1}
     record = build(root, datasets, tmp_path / "adapter", patience=2, **far_too_high)
     assert record["stopped_early"]
@@ -173,9 +169,7 @@ def test_an_adapter_is_trained_on_4_bits(root: Path, datasets: Datasets, tmp_pat
 
 
 @pytest.mark.parametrize(("key", "value"), [("trainer", "trl"), ("quantisation", "nf4")])
-def test_a_missing_package_is_named_before_anything_is_loaded(
-    root: Path, datasets: Datasets, tmp_path: Path, key: str, value: str
-) -> None:
+def test_a_missing_package_is_named_first(root: Path, datasets: Datasets, tmp_path: Path, key: str, value: str) -> None:
     with (
         mock.patch.object(launch, "find_spec", return_value=None),
         pytest.raises(MissingPackageError, match=rf"adapters.{key} is {value}.*\[trl\]"),

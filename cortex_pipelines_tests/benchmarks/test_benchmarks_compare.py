@@ -39,12 +39,8 @@ def run(our_seconds: float, peer: float, other: float = 1.0, spread: float = 1.0
         (run(2, 1), run(2, 2), ""),  # a slower peer
     ],
 )
-def test_runs_are_compared_by_their_ratios(
-    tmp_path: Path,
-    before: tuple[Timing, ...],
-    after: tuple[Timing, ...],
-    worse: str,
-    capsys: pytest.CaptureFixture[str],
+def test_runs_compare_by_ratios(
+    tmp_path: Path, before: Run, after: Run, worse: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = store(tmp_path / "before", *before), store(tmp_path / "after", *after)
     assert main(["--before", str(folders[0]), "--after", str(folders[1])]) == bool(worse)
@@ -64,9 +60,7 @@ def test_a_stored_run_holds_ratios_and_compares_as_the_run(tmp_path: Path, capsy
     assert capsys.readouterr().out.endswith("got worse: speed: ours\n")
 
 
-def test_the_stored_run_is_of_what_is_compared_or_how_to_store_one_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_stored_run_is_of_what_is_compared_or_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored = read(STORED)
     assert ({name for name, _ in stored}, main(["--after", str(STORED)])) == (set(COMPARED), 0)
     folder = store(tmp_path / "after", *run(1, 1))

@@ -33,9 +33,7 @@ def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[
     return [item for item in build_questions(held_out, count, 7)[0] if item.kind == kind]
 
 
-def choices_of(
-    question: Question, score: Callable[[Example], ItemScore], prior: Question | None = None
-) -> pl.DataFrame:
+def choices_of(question: Question, score: Callable[..., ItemScore], prior: Question | None = None) -> pl.DataFrame:
     """What a model chooses that has these scores."""
 
     class Model:
@@ -160,9 +158,7 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
 
 
 @pytest.mark.parametrize(("cost_of_longer", "truth", "chosen"), [(0.9, 1, 1), (1.0, 0, None)])
-def test_the_likeliest_answer_a_byte_is_chosen_at_any_length(
-    cost_of_longer: float, truth: int, chosen: int | None
-) -> None:
+def test_the_likeliest_answer_a_byte_is_chosen(cost_of_longer: float, truth: int, chosen: int | None) -> None:
     costs = {"short": 1.0, "a much longer answer": cost_of_longer}
     question = Question("fix", tuple(example(1, "refactoring", "p", text) for text in costs), truth)
     sizes = {text: len(text) for text in costs}

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,9 +12,7 @@ from cortex_pipelines_tests.parameters import sections
 CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])
 
 
-def table(
-    bits: dict[str, list[float]], clusters: list[str], lines: dict[str, list[bool]] | None = None
-) -> pl.DataFrame:
+def table(bits: dict[str, list[float]], clusters: list[str], lines: dict[str, Any] | None = None) -> pl.DataFrame:
     lines = {way: [False] * len(clusters) for way in ("base", "adapter")} | (lines or {})
     always = ("base", "adapter", "base_file", "base_memory", "adapter_memory")
     bits = {way: [20.0] * len(clusters) for way in always} | bits

@@ -29,9 +29,7 @@ def general(tmp_path: Path) -> Path:
     return folder
 
 
-def test_forgetting_is_a_rise_of_perplexity_and_gains_on_any_code_are_not_own(
-    workshop: Workshop, general: Path
-) -> None:
+def test_forgetting_is_a_rise_of_perplexity_and_a_gain_on_any_code_not_own(workshop: Workshop, general: Path) -> None:
     tables, metrics = workshop.tables(workshop.trained, general=(general, "other"))
     scores = tables["general_scores"]
     assert scores.height == metrics["general_items"] == 4
@@ -48,9 +46,7 @@ def test_forgetting_is_a_rise_of_perplexity_and_gains_on_any_code_are_not_own(
     assert "the same adapter on another project" in report
 
 
-def test_an_update_of_zero_and_items_like_trained_ones_forget_nothing(
-    workshop: Workshop, general: Path, tmp_path: Path
-) -> None:
+def test_neither_no_update_nor_near_duplicates_forget(workshop: Workshop, general: Path, tmp_path: Path) -> None:
     zero = workshop.untouched
     _, metrics = workshop.tables(zero, general=(general, "other"))
     assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
@@ -99,9 +95,7 @@ def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
 
 
 @pytest.mark.parametrize(("project", "reason"), [(None, "names no project"), (PROJECT, "is itself the project")])
-def test_without_other_code_the_reason_is_given(
-    workshop: Workshop, general: Path, project: str | None, reason: str
-) -> None:
+def test_without_other_code_it_says_why(workshop: Workshop, general: Path, project: str | None, reason: str) -> None:
     champion = ReferenceModel("version", workshop.trained)
     tables, metrics = workshop.tables(workshop.trained, champion, general=(general, project), items=2)
     assert tables["general_scores"].is_empty()

@@ -67,9 +67,7 @@ def test_the_true_body_passes_wrong_ones_fail_and_broken_tests_do_not_count(work
 
 
 @needs_sandbox
-def test_functions_that_tests_only_name_are_not_tested_and_those_that_notice_come_first(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+def test_functions_whose_tests_notice_come_first_and_others_are_untested(workshop: Workshop, tmp_path: Path) -> None:
     test_code = "from shop import till\n\n\ndef test_is_there():\n    assert callable(till.unseen)\n"
     project = repository(workshop, tmp_path / "data", FILES | {"tests/test_unseen.py": test_code})
     unseen, price = project.runnable["unseen"], project.runnable["price"]

@@ -14,6 +14,7 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 pytestmark = pytest.mark.slow
 ROUTER = "task_router"
+Tidy = Callable[[MiniProject], None]
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +82,8 @@ MENDED_CACHE = "outputs that are in the workspace; they are stored there again"
     ],
     ids=["a part of each", "MLflow", "Dagster", "DVC"],
 )
-def test_a_sync_brings_all_three_views_back(
-    mini: MiniProject,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    tidied: dict[Callable[[MiniProject], None], str],
+def test_a_sync_brings_all_views_back(
+    mini: MiniProject, tmp_path: Path, caplog: pytest.LogCaptureFixture, tidied: dict[Tidy, str]
 ) -> None:
     mini = mini.copy(tmp_path / "p")
     before = {row["asset"] + str(row["partition"]): row["dvc_md5"] for row in mini.status()}
@@ -164,8 +162,8 @@ def edit_tags(mini: MiniProject) -> None:
         (edit_tags, r"tags dvc_md5 of task_router/\d"),
     ],
 )
-def test_the_registry_is_what_the_ledger_says_again(
-    mini: MiniProject, caplog: pytest.LogCaptureFixture, tidy: Callable[[MiniProject], None], notice: str
+def test_the_registry_follows_the_ledger(
+    mini: MiniProject, caplog: pytest.LogCaptureFixture, tidy: Tidy, notice: str
 ) -> None:
     md5 = mini.version(ROUTER)
     tidy(mini)
@@ -188,7 +186,7 @@ def test_the_registry_is_what_the_ledger_says_again(
 
 
 @pytest.mark.parametrize("tidy", [delete_model, delete_aliases])
-def test_what_a_sync_restores_is_named_where_it_lacks(mini: MiniProject, tidy: Callable[[MiniProject], None]) -> None:
+def test_what_a_sync_restores_is_named_where_it_lacks(mini: MiniProject, tidy: Tidy) -> None:
     tidy(mini)
     output = mini.cortex("lineage", f"{ROUTER}@champion", status=1).output
     assert "`cortex sync` enters again" in output

@@ -9,7 +9,10 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.status import count_states, state
+from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.projects import status_cache
+from cortex_pipelines.projects.doctor import _sandbox
+from cortex_pipelines.projects.reproduce import Reproduction, VersionComparison
 from cortex_pipelines.projects.status_cache import FILE, cache_status, collect_state, read_cached_status
 
 ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
@@ -122,3 +125,27 @@ def test_the_table_is_by_project_and_states_are_counted(monkeypatch: pytest.Monk
     assert " ".join(lines[-1]) == "2 fresh, 1 stale, 2 missing"
     assert [state(row) for row in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
     assert count_states([]) == "0 fresh, 0 stale, 0 missing"
+
+
+def test_a_sandbox_that_works_is_named_and_its_absence_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "unavailable", lambda: "no sandbox on this machine: refused")
+    finding = _sandbox()
+    assert (finding.good, finding.needed) == (False, False), "data can be made without one"
+    assert finding.detail.startswith("no sandbox on this machine: refused; tests and generated")
+    assert "apparmor_restrict_unprivileged_userns" in finding.remedy
+    monkeypatch.setattr(sandbox, "unavailable", lambda: None)
+    finding = _sandbox()
+    assert (finding.good, finding.detail) == (True, "works")
+
+
+def comparison(determinism: str, *, identical: bool) -> VersionComparison:
+    return VersionComparison("stage", determinism, "a", "a" if identical else "b", "")
+
+
+@pytest.mark.parametrize(
+    ("determinism", "same_processor", "expected"),
+    [("exact", True, False), ("exact", False, False), ("machine", True, False), ("machine", False, True)],
+)
+def test_a_model_may_differ_only_on_another_processor(determinism: str, same_processor: bool, expected: bool) -> None:
+    compared = (comparison("exact", identical=True), comparison(determinism, identical=False))
+    assert Reproduction("m version 1", "c", Path(), same_processor, compared).is_reproduced is expected

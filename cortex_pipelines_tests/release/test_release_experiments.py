@@ -55,8 +55,7 @@ def test_an_experiment_goes_from_start_to_stop_and_a_rollback_ends_one(root: Pat
     served = read_catalogue(root).models
     experiment = served["shop"].experiment
     ways = {arm: arm_settings.release.way for arm, arm_settings in experiment.arms.items()}
-    assert ways == {"a": "adapter", "b": "base"}
-    assert served["shop@champion"].experiment is None
+    assert (ways, served["shop@champion"].experiment) == ({"a": "adapter", "b": "base"}, None)
     answer = {"arm": "b", "unit": "", "became": "answered", "flagged": False, "seconds": 0.5}
     append(experiment_log(root).answers(experiment.plan), {"id": "1", **answer})
     append(experiment_log(root).answers(experiment.plan), {"id": "1", "vote": "up"})
@@ -92,8 +91,7 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
     assert f"1.1.0 (a) against 1.1.0+brief@{brief.version} (b)" in began
     experiment = read_catalogue(root).models["shop"].experiment
     versions = {arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()}
-    assert versions == {"a": "", "b": brief.version}
-    assert experiment.arms["a"].release == experiment.arms["b"].release
+    assert (versions, experiment.arms["a"].release) == ({"a": "", "b": brief.version}, experiment.arms["b"].release)
     file.write_text("{{ given }}\n")
     assert read_catalogue(root).models["shop"].experiment is None, "it waits"
 

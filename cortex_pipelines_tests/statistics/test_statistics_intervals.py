@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
         (5, 0.0, 8, {"resamples": 4000}, 0.91, 1.0),
     ],
 )
-def test_the_interval_holds_the_truth_as_often_as_it_says(
+def test_intervals_hold_the_truth(
     seed: int, mean: float, items: int, how: dict[str, Any], low: float, high: float
 ) -> None:
     random = np.random.default_rng(seed)
