@@ -47,7 +47,7 @@ def experiment_states(*words: str) -> list[dict[str, Any]]:
     return list(json.loads(cortex("experiment", "status", *words, "--json").stdout))
 
 
-def test_an_experiment_goes_from_start_to_stop_and_a_rollback_ends_one(root: Path) -> None:
+def test_an_experiment_from_start_to_stop(root: Path) -> None:
     assert "no experiment yet" in cortex("experiment", "status").stdout
     before = (root / "releases.lock").read_bytes()
     began = cortex("experiment", "start", "shop", "champion", "base", "--share", "0.2")
@@ -70,6 +70,9 @@ def test_an_experiment_goes_from_start_to_stop_and_a_rollback_ends_one(root: Pat
     assert "nothing to stop" in cortex("experiment", "stop", "shop", status=1).stderr
     assert (read_catalogue(root).models["shop"].experiment, cortex("experiment", "status").stdout) == (None, stopped)
     assert (root / "releases.lock").read_bytes() == before, "nothing was promoted"
+
+
+def test_a_rollback_ends_the_experiment(root: Path) -> None:
     cortex("experiment", "start", "shop", "1.1.0", "1.0.0", "--metric", "answered")
     cortex("rollback", MODEL.name, "--why", "slow")
     (state,) = experiment_states()
