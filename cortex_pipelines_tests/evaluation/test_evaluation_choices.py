@@ -94,13 +94,7 @@ def test_neither_a_clause_nor_a_longer_or_unscored_name_is_chosen() -> None:
     assert table["base_chosen"].to_list() == [1]
 
 
-@pytest.mark.parametrize(
-    ("kind", "prompt", "common"),
-    [
-        ("naming", "x = <NAME>(a)\n\n# <NAME> is a function. Its name:\n", "# <NAME> is a function"),
-        ("statement", "# a.py\nimport os\n\ndef f(a):\n", "# a.py\n"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "prompt", "common"), CASES["a_text_that_is_always_likely_is_not_chosen_for_that"])
 def test_a_text_that_is_always_likely_is_not_chosen_for_that(kind: str, prompt: str, common: str) -> None:
     texts = ("value", "rotated_key")
     question = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)

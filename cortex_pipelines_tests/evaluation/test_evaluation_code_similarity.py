@@ -153,10 +153,7 @@ def test_edit_similarity_is_one_for_the_same_text_but_for_its_ends(first: str, s
     assert (edit_similarity(f"  {first}\n", first), edit_similarity("kitten", "sitting")) == (1, pytest.approx(4 / 7))
 
 
-TEAM = [
-    ("python", 'def read_all(paths):\n    found = {"a": 1, "b": 2}\n    return found\n'),
-    ("python", 'def write_all(paths):\n    # each\n    given = "c" + "d"\n    return given\n'),
-]
+TEAM = CASES["TEAM"]
 LIKE = [("python", 'def move_all(things):\n    kept = {"x": 3}\n    return kept\n')]
 UNLIKE = [("python", "def moveAll(theThings):\n  keptOnes={'x':3,'y':4};\n  return keptOnes;\n")]
 

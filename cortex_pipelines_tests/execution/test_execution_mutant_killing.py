@@ -13,12 +13,7 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(update={"test_seconds": 10.0, "verification_seconds": 120.0})
 SHOP = CASES["SHOP"]
 TEXTS = CASES["TEXTS"]
-PARTLY_BROKEN = (
-    "import pytest\nfrom shop.till import price\n\n\n"
-    "def test_broken():\n    assert price(1, 1) == 7\n\n\n"
-    "@pytest.mark.parametrize('each', [2, 3])\n"
-    "def test_price(each):\n    assert each == 2 and price(5, each) == 10\n"
-)
+PARTLY_BROKEN = CASES["PARTLY_BROKEN"]
 needs_sandbox = pytest.mark.skipif(sandbox.unavailable() is not None, reason=str(sandbox.unavailable()))
 
 

@@ -18,10 +18,7 @@ from cortex_pipelines_tests.routing.logs import PARAMETERS, write_tables
 
 CASES = load_cases(__file__)
 
-RULES = {
-    "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
-    "experts": {"development": {"activation_keywords": ["fix", "bug"]}},
-}
+RULES = CASES["RULES"]
 KEYS = CASES["KEYS"]
 
 
