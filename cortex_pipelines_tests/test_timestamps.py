@@ -73,11 +73,8 @@ def test_fractions_and_days_of_figures() -> None:
         assert timestamps.read_timestamp(value).at == expected
     written = ("13/04/2026 10:00", "04/13/2026 10:00", "2026-04-13 10:00")
     assert len(set(map(timestamps.moment, written))) == 1
-    assert (timestamps.moment("04/04/2026"), timestamps.moment("2026-03-01+01:00")) == (
-        timestamps.moment("2026-04-04"),
-        timestamps.moment("2026-02-28T23:00Z"),
-    )
-    assert timestamps.moment("2026-W09") == timestamps.moment("2026-02-23")
+    same = {"04/04/2026": "2026-04-04", "2026-03-01+01:00": "2026-02-28T23:00Z", "2026-W09": "2026-02-23"}
+    assert [timestamps.moment(text) for text in same] == [timestamps.moment(text) for text in same.values()]
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,8 @@ def test_rows_do_not_depend_on_the_order_of_the_examples(sizes: list[int], rando
 
 def test_examples_of_a_row_stay_apart_and_fill_it() -> None:
     (row,) = packing.pack(of_lengths([4, 4]), 8)
-    assert (row.positions, row.targets) == (
-        (0, 1, 2, 3, 0, 1, 2, 3),
-        (packing.IGNORED, 2, 3, packing.IGNORED, packing.IGNORED, 6, 7, packing.IGNORED),
-    )
+    none = packing.IGNORED
+    assert (row.positions, row.targets) == ((0, 1, 2, 3) * 2, (none, 2, 3, none, none, 6, 7, none))
     assert row.supervised == 4
     rows = packing.pack(of_lengths([20, 25, 7, 12]), 32)
     assert sorted(len(row.ids) for row in rows) == [32, 32]

@@ -222,7 +222,9 @@ def test_the_card_counts_what_annotations_say(tmp_path: Path, example_project: A
 def test_the_card_of_a_project_says_what_it_teaches_and_what_is_wrong(
     tmp_path: Path, tables: Tables, settings: DatasetSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "params.yaml").write_text("projects: {shop: {sources: [{directory: shop}]}, empty: {sources: [{directory: e}]}}")
+    (tmp_path / "params.yaml").write_text(
+        "projects: {shop: {sources: [{directory: shop}]}, empty: {sources: [{directory: e}]}}"
+    )
     folder = tmp_path / "data" / "completion_dataset" / "shop"
     folder.mkdir(parents=True)
     in_tests = tables["train"].with_columns(pl.lit("tests/test_shop.py").alias("path"))

@@ -81,10 +81,8 @@ def test_neither_a_clause_nor_a_longer_or_unscored_name_is_chosen() -> None:
     assert texts
     assert not [text for text in texts if text.lstrip().startswith("except")]
     question = Question("naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1)
-    unfinished = {
-        "signer": ItemScore(6.0, 1, 6, 0, end_nats=9.0),
-        "signer_factory": ItemScore(15.0, 2, 14, 0, end_nats=0.1),
-    }
+    unfinished = {"signer": ItemScore(6.0, 1, 6, 0, end_nats=9.0)}
+    unfinished |= {"signer_factory": ItemScore(15.0, 2, 14, 0, end_nats=0.1)}
     usual = {"signer": ItemScore(9.0, 1, 6, 0), "signer_factory": ItemScore(18.0, 2, 14, 0)}
     table = choices_of(question, lambda item: (unfinished if item.prompt == "p" else usual)[item.completion])
     assert table["base_chosen"].to_list() == [1]

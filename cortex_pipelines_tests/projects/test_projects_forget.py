@@ -158,10 +158,8 @@ def test_models_are_named_marked_and_former_versions_deleted(tmp_path: Path, mon
     assert {row["output"] for row in early["outputs"]} >= {"words@a", "loud@a", "page@a"}
     assert "words@b" not in {row["output"] for row in early["outputs"]}
     assert client.get_model_version("page-a", "1").tags["forgotten"] == "a"
-    assert [(e.action, e.model, e.why) for e in ledger(bench.root)] == [
-        ("forget", "page-a", "1: asked for"),
-        ("forget", "page-b", "1: asked for"),
-    ]
+    entries = [(entry.action, entry.model, entry.why) for entry in ledger(bench.root)]
+    assert entries == [("forget", name, "1: asked for") for name in ("page-a", "page-b")]
 
     old = bench.lock()["loud@a"]["outs"][0]["md5"]
     cache = bench.root / ".dvc" / "cache" / "files" / "md5"

@@ -42,10 +42,8 @@ def test_a_summary_gives_scores_with_intervals_and_reports(tmp_path: Path, monke
         write(data / f"{task}_dataset/shop/metrics.json", {"rows_train": rows, "rows_test": 99})
     write(data / "code_adapter_evaluation/shop/metrics.json", ADAPTER)
     (data / "code_adapter_evaluation/shop/report.html").write_text("")
-    write(
-        data / "code_adapter_release/shop/verdict.json",
-        {"verdict": "kept", "reason": "too few", "model_version": "0" * 32},
-    )
+    verdict = {"verdict": "kept", "reason": "too few", "model_version": "0" * 32}
+    write(data / "code_adapter_release/shop/verdict.json", verdict)
     after = summary_text(root, monkeypatch)
     assert missing(after, "shop 0 2 23", "code_adapter-shop: kept too few") == []
     assert "questions answered correctly 66% base model 57% +9 (-1 to +13) points 134" in after

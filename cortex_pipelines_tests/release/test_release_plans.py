@@ -160,10 +160,8 @@ def commit_project(root: Path) -> str:
     weights.mkdir(parents=True)
     (weights / "adapter_model.safetensors").write_bytes(bytes(2_000_000))
     version = str(content_md5(weights))
-    code, adapter = (
-        {"path": CODE, "md5": str(content_md5(root / CODE))},
-        {"path": "data/code_adapter/demo", "md5": version},
-    )
+    code = {"path": CODE, "md5": str(content_md5(root / CODE))}
+    adapter = {"path": "data/code_adapter/demo", "md5": version}
     stages = {
         "words@demo": stage("data/words/demo", "w.dir"),
         "words@other": stage("data/words/other", "o.dir"),

@@ -114,10 +114,8 @@ def test_a_version_rolled_back_is_promoted_again_by_name_alone(tmp_path: Path) -
 
 def test_keys_come_and_go_with_projects_and_champions_stay(tmp_path: Path) -> None:
     ledger.ensure_keys(tmp_path, MODELS)
-    assert read_yaml(tmp_path / "releases.lock") == {
-        "champions": {"code_adapter": {"demo": None}, "task_router": None},
-        "ledger": [],
-    }
+    champions = {"code_adapter": {"demo": None}, "task_router": None}
+    assert read_yaml(tmp_path / "releases.lock") == {"champions": champions, "ledger": []}
     promoted(tmp_path, ADAPTER, "a")
     modified_ns = (tmp_path / "releases.lock").stat().st_mtime_ns
     ledger.ensure_keys(tmp_path, MODELS)

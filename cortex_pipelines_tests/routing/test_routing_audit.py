@@ -44,10 +44,8 @@ def test_groups_that_fall_behind_abstain_or_are_too_sure_are_named() -> None:
     assert values == {("priority", NOT_KNOWN), ("source", "a.jsonl"), ("language", "english")}
     groups = audit_groups(tasks(("a", 50, 40, 0.8, 1), ("b", 50, 40, 0.99, 25)), 10, EVALUATION)
     groups_by_value = by_value(groups)
-    assert groups_by_value["b"]["warnings"] == [
-        "left to a person more often than the rest",
-        "more confident than right",
-    ]
+    warnings = ["left to a person more often than the rest", "more confident than right"]
+    assert groups_by_value["b"]["warnings"] == warnings
     assert groups_by_value["a"]["warnings"] == []
     groups = audit_groups(tasks(("a", 60, 60, 1.0, 0), ("b", 4, 0, 1.0, 4)), 10, EVALUATION)
     assert (by_value(groups)["b"]["warnings"], by_value(groups)["b"]["items"]) == ([], 4)

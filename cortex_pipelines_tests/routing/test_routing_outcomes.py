@@ -50,9 +50,7 @@ def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
         tmp_path,
         decision_line(0, "a"),
         decision_line(1, "b", outcome="completed"),
-        decision_line(0, "a", "t2"),
-        decision_line(1, "b", "t2"),
-        decision_line(2, "a", "t2"),
+        *(decision_line(minute, master, "t2") for minute, master in enumerate("aba")),
         decision_line(0, "a", "t3", duration=0, tokens=0, complexity="High"),
         decision_line(0, "a", "moe-test-4", outcome="completed"),
         {"task_id": "t3", "model": "m", "provider": "p", "complexity_score": 7},
@@ -94,12 +92,8 @@ def with_targets(rows: pl.DataFrame, columns: training.Columns, **values: np.nda
     numbers = [str(n) for n in range(rows.height)]
     shared = {"attempt_id": numbers, "cluster": numbers, "master": ["one"] * rows.height}
     frame = rows.with_columns(**{name: pl.Series(value) for name, value in shared.items()})
-    return frame.with_columns(
-        pl.Series(target.name, values.get(target.name), dtype=pl.Float64)
-        if target.name in values
-        else pl.lit(None, dtype=pl.Float64).alias(target.name)
-        for target in training.TARGETS
-    )
+    unknown = pl.Series([None] * rows.height, dtype=pl.Float64)
+    return frame.with_columns(pl.Series(t.name, values.get(t.name, unknown)) for t in training.TARGETS)
 
 
 def real(name: str) -> tuple[pl.DataFrame, np.ndarray, training.Columns]:
