@@ -198,7 +198,7 @@ def _naming_prompt(task_input: str, context: TaskContext, settings: DatasetSetti
 
 def _architecture_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     if not context.request:
-        raise TaskError("context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'")
+        raise TaskError("context.request: the line that asks is missing, such as 'In which file does it belong?'")
     return {"given": task_input.rstrip(), "request": context.request}, "paragraph"
 
 
