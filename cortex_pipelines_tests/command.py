@@ -1,4 +1,9 @@
-"""The console command, run in the process of a test."""
+"""The console command, run in the process of a test, and programs in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from click.testing import CliRunner, Result
 
@@ -10,3 +15,9 @@ def cortex(*words: str, status: int = 0) -> Result:
     result = CliRunner().invoke(main, words)
     assert result.exit_code == status, result.output
     return result
+
+
+def run_python(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process of this interpreter with more variables in its environment, run to its end."""
+    command, environment = [sys.executable, *words], os.environ | variables
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)

@@ -25,8 +25,6 @@ _MINUTES = re.compile(r"^MINUTES = ([\d.]+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage came to."""
-
     code: str
     status: int
     held: int
@@ -42,8 +40,6 @@ class Result:
 
 @dataclass(frozen=True)
 class Stage:
-    """A file of attacks."""
-
     file: Path
     folder: Path
 
@@ -54,16 +50,13 @@ class Stage:
 
     @property
     def summary(self) -> str:
-        """First line of the file's docstring."""
         return (ast.get_docstring(ast.parse(self._text())) or "").split("\n", 1)[0]
 
     @property
     def log(self) -> Path:
-        """Output of pytest's last run of it."""
         return self.folder / f"{self.name}.log"
 
     def last(self) -> Result | None:
-        """Result of the last run, of whatever version of the code; None before the first."""
         path = self.folder / f"{self.name}.json"
         return Result(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
@@ -107,11 +100,7 @@ def stages_in(tests: Path, folder: Path) -> list[Stage]:
 
 
 def _counts(report: Path) -> tuple[int, int, int]:
-    """Attacks held, tests broken and tests skipped in a JUnit report.
-
-    A test that does many attacks says how many by ``record_property("attacks", n)``. One that
-    failed counts for nothing held: nobody knows how far it came.
-    """
+    """Attacks held (by ``record_property("attacks", n)``, else one a test), tests broken and tests skipped."""
     succeeded = broken = skipped = 0
     if report.exists():
         for case in ElementTree.parse(report).iter("testcase"):
@@ -138,7 +127,6 @@ def code_version(root: Path) -> str:
 
 
 def markdown(results: Iterable[tuple[str, Result]]) -> str:
-    """Results by stage as a table in Markdown, with a line for their sum."""
     lines = ["| stage | attacks | held | broken | skipped | minutes |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     sums, minutes = [0, 0, 0, 0], 0.0
     rows: list[tuple[str, Iterable[int], float]] = []
@@ -154,7 +142,6 @@ def markdown(results: Iterable[tuple[str, Result]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stages, print and write their table; 1 if an attack got through."""
     parser = argparse.ArgumentParser(prog="make attack", description=__doc__)
     parser.add_argument("names", nargs="*", help="stages; none: all")
     parser.add_argument("--again", action="store_true", help="run also what is done")

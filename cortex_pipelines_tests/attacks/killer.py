@@ -1,9 +1,4 @@
-"""Runs commands that are killed, with their whole process group, at a chosen moment.
-
-One process loads what the commands need; each command is a fork of it, so that a kill costs a
-second and not ten. A moment is the n-th time that the command opens a file to write, renames,
-removes or makes one below its project, and some time after that.
-"""
+"""Runs commands, each a fork of one process, that are killed with their group at the n-th write to their project."""
 
 import contextlib
 import importlib
@@ -22,18 +17,13 @@ from unittest import mock
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 _LONGEST = 300
 """Seconds after which a command is ended that does not end."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3.connect"}
-_LOADED = CASES["_LOADED"]
 
 
 @dataclass(frozen=True)
 class CommandOutcome:
-    """Outcome of a command."""
-
     status: int
     output: str
     events: int
@@ -41,8 +31,6 @@ class CommandOutcome:
 
 
 class Killer:
-    """The process that the commands are forks of."""
-
     def __init__(self, temporary: Path) -> None:
         temporary.mkdir(parents=True, exist_ok=True)
         self._report = temporary.parent / "killer.json"
@@ -52,30 +40,21 @@ class Killer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cortex_pipelines_tests.attacks.killer", str(self._report)],
             cwd=Path(__file__).parents[2],
-            env={
-                **environment,
-                "PATH": bin_folder,
-                "TMPDIR": str(temporary),
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "DVC_NO_ANALYTICS": "1",
-            },
+            env=environment
+            | {"PATH": bin_folder, "TMPDIR": str(temporary)}
+            | {"PYTHONPATH": str(Path(__file__).parents[2]), "DVC_NO_ANALYTICS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
     def run(self, root: Path, *words: str, kill_at: int = 0, delay: float = 0.0) -> CommandOutcome:
-        """Run a command in a project."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin
-        assert stdout
         request = {"root": str(root), "words": words, "kill_at": kill_at, "delay": delay}
         print(json.dumps(request), file=stdin, flush=True)
         return CommandOutcome(**json.loads(stdout.readline()))
 
     def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
 
@@ -91,7 +70,7 @@ class _Fuse:
         if event == "open":
             if not isinstance(arguments[2], int) or not arguments[2] & _WRITES:
                 return
-        elif event not in _EVENTS:
+        elif event not in {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3.connect"}:
             return
         path = os.fspath(arguments[0]) if isinstance(arguments[0], str | bytes | Path) else ""
         if isinstance(path, bytes):
@@ -107,7 +86,7 @@ class _Fuse:
 
 
 def _serve(report: Path, answers: IO[str]) -> None:
-    for name in _LOADED:
+    for name in CASES["_LOADED"]:
         __import__(name)
     for line in sys.stdin:
         request = json.loads(line)
@@ -120,8 +99,7 @@ def _serve(report: Path, answers: IO[str]) -> None:
         status = os.waitstatus_to_exitcode(raw)
         events, modules = json.loads(report.read_text()) if report.exists() else (0, [])
         text = output.read_text(errors="replace") if output.exists() else ""
-        seconds = used.ru_utime + used.ru_stime
-        outcome = {"status": status, "output": text, "events": events, "seconds": seconds}
+        outcome = {"status": status, "output": text, "events": events, "seconds": used.ru_utime + used.ru_stime}
         print(json.dumps(outcome), file=answers, flush=True)
         for name in modules:
             _load(name)
@@ -164,8 +142,7 @@ def _command(request: dict[str, Any], report: Path, output: Path) -> None:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    loaded = [name for name in sys.modules if name not in before]
-    report.write_text(json.dumps((fuse.count, loaded)))
+    report.write_text(json.dumps((fuse.count, [name for name in sys.modules if name not in before])))
     os._exit(int(status or 0))
 
 

@@ -1,16 +1,20 @@
 """Secrets and personal data are planted wherever a source can hold them, and looked for after.
 
-The short form runs every asset that reads sources or logs, the long one also the assets that depend
-on their outputs.
+The short form runs what reads sources or logs, the long one also what depends on their outputs.
 """
 
+import gzip
 import io
 import json
+import random
 import shutil
+import sqlite3
+import string
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +26,119 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
 from cortex_pipelines.schemas.extraction import REFACTORING_PAIRS
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
-from cortex_pipelines_tests.attacks.planted import Planted, leaks
 from cortex_pipelines_tests.conftest import made_once
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
+from cortex_pipelines_tests.parameters import load_cases
 
+_DRAW = random.Random(20)
+
+
+def random_text(count: int, letters: str = string.ascii_letters + string.digits) -> str:
+    return "".join(_DRAW.choice(letters) for _ in range(count))
+
+
+class Planted:
+    """One set of private values, so that a leak tells where it came from."""
+
+    def __init__(self, marker: str) -> None:
+        self.marker = marker
+        self.aws = "AKIA" + random_text(16, "ABCDEFGHJKLMNPQRSTUVWXYZ234567")
+        self.github = "ghp_" + random_text(36)
+        self.password = "Tr0ub" + random_text(9) + "7q"
+        self.mail = f"{marker}.{random_text(5, string.ascii_lowercase)}@kestrel-{random_text(4, 'abcd')}.io"
+        self.address = f"93.{_DRAW.randrange(100, 250)}.{_DRAW.randrange(100, 250)}.77"
+        self.phone = f"+49 151 {_DRAW.randrange(23456780, 89999999)}"
+        self.material = [random_text(64) for _ in range(3)]
+
+    @property
+    def key(self) -> str:
+        kind = "RSA PRIVATE KEY"
+        return "\n".join([f"-----BEGIN {kind}-----", *self.material, f"-----END {kind}-----"])
+
+    @property
+    def prose(self) -> str:
+        return (
+            f"rotate {self.aws} and {self.github}, then mail {self.mail} from {self.address} or "
+            f'call {self.phone}; password = "{self.password}"\n{self.key}\n'
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of files, folders and branches that hold one of the values each."""
+        return [
+            f"old_{self.aws}_copy.py",
+            f"my_{self.github}.txt",
+            f"{self.mail}.md",
+            f"host-{self.address}.log",
+            f"password={self.password}.ini",
+            f"{self.phone.replace(' ', '-')}.vcf",
+        ]
+
+    @property
+    def values(self) -> list[str]:
+        phones = [self.phone, self.phone.replace(" ", "-"), self.phone.replace(" ", "")[1:]]
+        return [
+            *(self.aws, self.github, self.password, self.mail, self.mail.partition("@")[0]),
+            *(self.address, *phones, *self.material),
+        ]
+
+
+def leaks(folder: Path, planted: list[Planted], left_out: tuple[Path, ...] = ()) -> list[str]:
+    """Where a planted value stands below a folder: in names, bytes, and what bytes unpack to."""
+    values = {v.encode(): f"{item.marker}: {v}" for item in planted for v in item.values}
+    holders = []
+    for path in sorted(folder.rglob("*")):
+        if any(path.is_relative_to(other) for other in left_out):
+            continue
+        name = path.relative_to(folder).as_posix()
+        texts = [name.encode()]
+        if path.is_file():
+            texts += unpacked(path)
+        holders += [f"{name} holds {label}" for v, label in values.items() if any(v in text for text in texts)]
+    return holders
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, and what they say once they are decompressed or decoded."""
+    data = path.read_bytes()
+    yield data
+    yield from _from_json(data)
+    if data[:2] == b"\x1f\x8b":
+        yield gzip.decompress(data)
+    elif data[:1] == b"\x78":
+        with suppress(zlib.error):
+            yield zlib.decompress(data)
+    elif data[:4] == b"PAR1":
+        yield _frame_text(pl.read_parquet(io.BytesIO(data)))
+    elif data[:16] == b"SQLite format 3\0":
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            yield "\n".join(database.iterdump()).encode("utf-8", "surrogatepass")
+    start = data.find(b"ARROW1\0\0")
+    while start >= 0:  # the row cache, also where it packs several tables into a file
+        following = data.find(b"ARROW1\0\0", start + 1)
+        # a file ends in the same word; a hash may stand behind it
+        end = data.rfind(b"ARROW1", start, None if following < 0 else following) + len(b"ARROW1")
+        yield _frame_text(pl.read_ipc(io.BytesIO(data[start:end])))
+        start = following
+
+
+def _from_json(data: bytes) -> Iterator[bytes]:
+    try:
+        yield json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except ValueError:
+        return
+
+
+def _frame_text(frame: pl.DataFrame) -> bytes:
+    return frame.write_ndjson().encode("utf-8", "surrogatepass")
+
+
+CASES = load_cases(__file__)
 MINUTES = 3
 ROOT = Path(__file__).parents[2]
-PLANTED = {
-    place: Planted(place)
-    for place in (
-        *("title", "outcome", "taskid", "person", "payload", "logname"),
-        *("text", "filename", "folder", "branch", "tag", "message", "author", "comment"),
-        *("member", "cell", "output", "image", "directory"),
-    )
-}
-READING = (*("repository_files", "repository_commits", "refactoring_pairs", "coordination_events"), "compliance")
-FURTHER = (*("code_units", "architecture_facts", "code_graph"), *("coordination_tables", "routing_dataset"))
+PLANTED = {place: Planted(place) for place in CASES["PLACES"]}
+READING, FURTHER = CASES["READING"], CASES["FURTHER"]
 BEFORE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n"
 CALL = "    return result\n\n\ndef show(values):\n    print(total(values))\n"
 
@@ -84,7 +184,6 @@ def write_logs(folder: Path) -> None:
 
 
 def write_history(folder: Path) -> None:
-    """A repository with private values in texts, names, refs, messages and authors."""
     folder.mkdir(parents=True)
     git(folder, "init", "-q", "-b", "main")
     (folder / "app.py").write_text(f'"""Begin.\n\n{PLANTED["text"].prose}"""\n')
@@ -108,15 +207,9 @@ def write_history(folder: Path) -> None:
 def commit(folder: Path, message: str) -> None:
     item = PLANTED["author"]
     git(folder, "add", "-A")
-    run_in(
-        folder,
-        *("git", "commit", "-q", "-m", message),
-        **{
-            f"GIT_{role}_{key}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for key, value in (("NAME", item.github), ("EMAIL", item.mail))
-        },
-    )
+    people = {f"GIT_{role}_NAME": item.github for role in ("AUTHOR", "COMMITTER")}
+    people |= {f"GIT_{role}_EMAIL": item.mail for role in ("AUTHOR", "COMMITTER")}
+    run_in(folder, "git", "commit", "-q", "-m", message, **people)
 
 
 def notebook() -> dict[str, Any]:
@@ -127,8 +220,6 @@ def notebook() -> dict[str, Any]:
 
 
 def picture(text: str) -> bytes:
-    """A PNG of one pixel that has a text among its metadata."""
-
     def chunk(kind: bytes, data: bytes) -> bytes:
         sum_of = struct.pack(">I", zlib.crc32(kind + data))
         return struct.pack(">I", len(data)) + kind + data + sum_of
@@ -157,24 +248,13 @@ def write_directory(folder: Path) -> None:
 
 
 def aim(values: Any) -> None:
-    values["projects"] = {
-        "alpha": {
-            "sources": [
-                {"git": "sources/alpha", "ref": "main"},
-                {"directory": "sources/folder"},
-                {"archive": "sources/packed.zip"},
-            ]
-        }
-    }
+    values["projects"] = CASES["projects"]
     values["coordination"]["logs"] = "sources/logs"
 
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MiniProject, str]:
-    """A project of hostile sources whose sources are read, and what was printed meanwhile.
-
-    All tests, and workers, share it, so they only read it.
-    """
+    """A project whose hostile sources are read, and what was printed meanwhile; all share it, and only read it."""
 
     def make(root: Path) -> MiniProject:
         mini = MiniProject.create(root, write_sources, aim, write_no_base)
@@ -235,8 +315,7 @@ def test_what_was_taken_out_is_counted(attacked: tuple[MiniProject, str]) -> Non
 def test_records_and_paths_stay_joinable(attacked: tuple[MiniProject, str]) -> None:
     data = attacked[0].root / "data"
     events = pl.read_parquet(data / "coordination_events" / "events.parquet")
-    renamed = events.filter(pl.col("task_id").str.starts_with("redacted-"))
-    counts = renamed.group_by("task_id").len()["len"]
+    counts = events.filter(pl.col("task_id").str.starts_with("redacted-")).group_by("task_id").len()["len"]
     assert counts.to_list() == [2] * len(ids(PLANTED["taskid"]))
     assert "task-1000" in set(events["task_id"])  # of the sample, as it was
     files = pl.read_parquet(data / "repository_files" / "alpha" / "files.parquet")
@@ -283,12 +362,8 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
     (tmp_path / "encoder").mkdir()
     source = ModelSource(directory=str(make_tiny_encoder(tmp_path / "encoder")))
     quick = {"trials": 1, "epochs": 2, "max_tokens": 32, "kernel_features": 64, "folds": 3}
-    return parameters.model_copy(
-        update={
-            "models": parameters.models.model_copy(update={"encoder": source}),
-            "routing": parameters.routing.model_copy(update=quick),
-        }
-    )
+    models = parameters.models.model_copy(update={"encoder": source})
+    return parameters.model_copy(update={"models": models, "routing": parameters.routing.model_copy(update=quick)})
 
 
 def test_a_router_trained_outside_the_graph_has_nothing_private(tmp_path: Path, params: Parameters) -> None:
@@ -296,8 +371,7 @@ def test_a_router_trained_outside_the_graph_has_nothing_private(tmp_path: Path, 
     train_on_logs(tmp_path / "logs", tmp_path / "out", params)
     planted = list(PLANTED.values())
     assert leaks(tmp_path, planted, (tmp_path / "logs",)) == []
-    neighbours = (tmp_path / "out" / "neighbours.jsonl").read_text()
-    assert "redacted-" in neighbours
+    assert "redacted-" in (tmp_path / "out" / "neighbours.jsonl").read_text()
     (decision,) = open_model(tmp_path / "out").route([PLANTED["title"].prose])
     answered = json.dumps(decision.as_json())
     assert not [value for item in planted for value in item.values if value in answered]

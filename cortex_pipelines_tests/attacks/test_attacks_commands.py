@@ -23,15 +23,45 @@ from click.testing import CliRunner, Result
 
 import cortex_pipelines
 from cortex_pipelines.cli.main import main
-from cortex_pipelines_tests.attacks.damaging import damaged
 from cortex_pipelines_tests.integration.miniproject import git, run_in
-from cortex_pipelines_tests.parameters import STANDARD
+from cortex_pipelines_tests.parameters import STANDARD, load_cases
 
+SNIPPETS = (
+    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b"\r\n", b"{}", b"null", b"NaN", b"1e999"),
+    *(b'"', b"'", b"\\", b"\\ud800", b"\t", b": ", b"&a [*a]", b"<<: *a", b"!!binary x", b"---\n"),
+    *(b"9" * 5000, b'{"a":' * 200, b"\xe2\x80\xa8", b'{"task_id": [1]}\n', b'{"title": 3}\n'),
+)
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Some bytes changed, cut, repeated, moved, or nothing at all of what there was."""
+    damaged_data = bytearray(data)
+    for _ in range(chance.randrange(1, 5)):
+        position = chance.randrange(len(damaged_data) + 1)
+        match chance.randrange(7):
+            case 0:
+                damaged_data[position : position + 1] = chance.randbytes(1)
+            case 1:
+                del damaged_data[position:]
+            case 2:
+                damaged_data[position:position] = chance.choice(SNIPPETS)
+            case 3:
+                end = chance.randrange(position, len(damaged_data) + 1)
+                damaged_data[position:position] = damaged_data[position:end]
+            case 4:
+                del damaged_data[position : position + chance.randrange(1, 40)]
+            case 5:
+                damaged_data = bytearray(chance.randbytes(chance.randrange(60)))
+            case _:
+                damaged_data[position:position] = b"[" * chance.choice((3, 5000))
+    return bytes(damaged_data)
+
+
+CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[2]
 MINUTES = 25
 MOST_SECONDS = 20.0
-"""Of processor time, for any command; only another order of growth takes so long (the slowest of
-10,000 took 2.7 without coverage)."""
+"""Of processor time, for any command; only another order of growth takes so long."""
 SAMPLES = Path("data") / "samples" / "coordination"
 WORDS = (
     *("", " ", "-", "--", "-rf", "--help", "-h", "in/..", "/nowhere", "/dev/null", "~", "*", "\n", "ü", "💥"),
@@ -39,28 +69,12 @@ WORDS = (
     *("code_adapter-demo@challenger", "demo", "cortex", "@", "./", "x@y@z", "a/b/c", "0", "-1"),
     *("nan", "1e999", "99999999999999999999", "null", "\x7f", "\udc80", "$(id)", "%s", "{}", "'"),
 )
-TASKS = (
-    b'{"task_id": 1, "title": "scan the repository for secrets"}\n'
-    b'{"task_id": "a", "description": "fix the login"}\n'
-    b'{"task_id": null, "text": "list all repositories"}\n'
-    b'{"task_id": 2.0, "task_title": "deploy"}\n'
-)
-CODE = b"""# A module.
-
-
-def total(values: list[int]) -> int:
-    found = 0
-    for value in values:
-        if value > 0:
-            found += value
-    return found
-"""
+TASKS = CASES["TASKS"].encode()
+CODE = CASES["CODE"].encode()
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A small project, and what damages its files."""
-
     root: Path
     chance: random.Random
 
@@ -77,6 +91,10 @@ class Workplace:
         return str(path.relative_to(self.root))
 
 
+def chosen(workplace: Workplace, kind: str, **names: str) -> list[str]:
+    return [word.format(**names) for word in workplace.chance.choice(CASES[kind])]
+
+
 def route_file(workplace: Workplace) -> list[str]:
     return ["route", "--file", workplace.file("tasks.jsonl", TASKS), "--out", "decisions.jsonl"]
 
@@ -87,43 +105,17 @@ def logs(workplace: Workplace) -> list[str]:
 
 
 def code(workplace: Workplace) -> list[str]:
-    """Code in any language, notebooks and files that only look like it."""
     ending = workplace.chance.choice(("py", "go", "java", "js", "ts", "rs", "ipynb", "xyz", "json"))
     notebook = json.dumps({"cells": [{"cell_type": "code", "source": ["x = 1\n"]}]}).encode()
     name = workplace.file(f"code.{ending}", notebook if ending == "ipynb" else CODE)
-    return workplace.chance.choice(
-        (
-            ["mutate", name, "--json", "--limit", "3"],
-            ["extract", name, "--out", "units.parquet"],
-            ["scan", name, "--json"],
-            ["refactorings", "in", "in", "--json"],
-            ["refactorings", ".", "--commit", workplace.word()],
-        )
-    )
+    return chosen(workplace, "code", name=name, word=workplace.word())
 
 
 def bundle(workplace: Workplace) -> list[str]:
     """A folder that looks like an export, an adapter, GGUF, or a router."""
-    for name, data in (
-        ("manifest.json", b'{"base": null, "files": {}, "model": "m", "version": "v"}\n'),
-        ("manifest.sig", b'{"algorithm": "ed25519", "key": "00", "signature": "AAAA"}\n'),
-        ("adapter_config.json", b'{"peft_type": "LORA", "r": 4, "lora_alpha": 8}'),
-        ("adapter_model.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
-        ("model.gguf", b"GGUF\x03\0\0\0" + b"\0" * 16),
-        ("config.json", b'{"masters": ["a", "b"], "scope": [1.0], "encoder": {}}'),
-        ("weights.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
-        ("vocabulary.json", b"{}"),
-    ):
-        workplace.file(f"bundle/{name}", data)
-    return workplace.chance.choice(
-        (
-            ["verify", "in/bundle"],
-            ["verify", "in/bundle", "--trust", "in/bundle/manifest.json"],
-            ["route", "--model", "in/bundle", "scan"],
-            ["export", "task_router", "--out", "in/bundle"],
-            ["export", workplace.word(), "--format", "ollama", "--out", "o", "--base", "params.yaml"],
-        )
-    )
+    for name, data in CASES["bundle_files"].items():
+        workplace.file(f"bundle/{name}", data.encode("latin-1"))
+    return chosen(workplace, "bundle", word=workplace.word())
 
 
 def project_file(workplace: Workplace) -> list[str]:
@@ -131,22 +123,10 @@ def project_file(workplace: Workplace) -> list[str]:
     name = workplace.chance.choice(("params.yaml", "sources.lock", "releases.lock", "dvc.lock"))
     path = workplace.root / name
     path.write_bytes(damaged(path.read_bytes() if path.exists() else b"a: {b: c}\n", workplace.chance))
-    return workplace.chance.choice(
-        (
-            ["route", "scan the repository"],
-            ["dictionary", "--check"],
-            ["dvc-yaml", "--check"],
-            ["scan", name],
-            ["lineage", "task_router@champion"],
-            ["rollback", "task_router"],
-            ["forget", "--path", "src/**"],
-            ["tune-machine"],
-        )
-    )
+    return chosen(workplace, "project_file", name=name)
 
 
 def tables(workplace: Workplace) -> list[str]:
-    """Parquet tables and predictors that are not what they were."""
     out = io.BytesIO()
     pl.DataFrame({"task_id": ["a", "b"], "value": [1, 2]}).write_parquet(out)
     folder = workplace.root / "data"
@@ -172,7 +152,6 @@ ARGUMENTS = tuple(sorted(main.commands))
 
 
 def arguments(workplace: Workplace) -> list[str]:
-    """Any command with any words."""
     command = workplace.chance.choice(ARGUMENTS)
     options = [
         word
@@ -181,8 +160,7 @@ def arguments(workplace: Workplace) -> list[str]:
         if param.param_type_name == "option" and workplace.chance.random() < 0.3
     ]
     # without a name `run` makes all there is, which takes minutes
-    names = [workplace.word()] if command == "run" else []
-    return [command, *names, *workplace.random_words(3), *options]
+    return [command, *([workplace.word()] if command == "run" else []), *workplace.random_words(3), *options]
 
 
 KINDS: tuple[Callable[[Workplace], list[str]], ...] = (
@@ -308,9 +286,7 @@ def library_errors() -> list[tuple[BaseException, str]]:
 
 
 @pytest.mark.parametrize(("error", "words"), library_errors(), ids=lambda part: type(part).__name__)
-def test_an_error_of_a_library_becomes_a_sentence(
-    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, words: str
-) -> None:
+def test_an_error_of_a_library_becomes_a_sentence(begun, tmp_path, monkeypatch, error: BaseException, words) -> None:
     root = tmp_path / "project"
     shutil.copytree(begun, root)
     monkeypatch.setattr("cortex_pipelines.config.load_parameters", raised(error))
@@ -326,9 +302,7 @@ def test_an_error_of_a_library_becomes_a_sentence(
         CliRunner().invoke(main, ["--debug", "scan", str(root)], catch_exceptions=False)
 
 
-def test_what_cannot_be_logged_is_said_all_the_same(
-    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_logged_is_said_all_the_same(begun: Path, tmp_path: Path, monkeypatch) -> None:
     root = tmp_path / "project"
     shutil.copytree(begun, root)
     (root / ".cortex").mkdir(exist_ok=True)
@@ -355,8 +329,6 @@ def test_no_command_falls_over(begun: Path, tmp_path: Path) -> None:
 @pytest.mark.attack
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(20))
-def test_no_command_falls_over_in_ten_thousand(
-    begun: Path, tmp_path: Path, part: int, record_property: Callable[[str, object], None]
-) -> None:
+def test_no_command_falls_over_in_ten_thousand(begun: Path, tmp_path: Path, part: int, record_property) -> None:
     attack(begun, tmp_path, 1000 + 500 * part, 500)
     record_property("attacks", 500)

@@ -22,19 +22,11 @@ from cortex_pipelines.versioning.dagster.instance import DATABASES, open_instanc
 from cortex_pipelines.versioning.damaged_files import database_damage
 from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 MINUTES = 2
-LOCK = """champions:
-  task_router:
-    champion: {}
-    previous: null
-ledger:
-- at: '2026-01-01T00:00:00+00:00'
-  why: first
-- at: '2026-01-02T00:00:00+00:00'
-  why: second
-""".format("1" * 32)
+LOCK = load_cases(__file__)["LOCK"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +54,7 @@ def looked_at(root: Path) -> dict[str, doctor.CheckResult]:
 def mlflow_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database, made by another process: MLflow keeps open what it opened once."""
     root = tmp_path_factory.mktemp("mlflow")
-    words = "from cortex_pipelines.tracking.experiments import *; "
-    words += f"experiment_id(Path({str(root)!r}), 'w')"
+    words = f"from cortex_pipelines.tracking.experiments import *; experiment_id(Path({str(root)!r}), 'w')"
     subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[2])
     return store.database(root)
 
@@ -93,9 +84,7 @@ def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
         (sentence,) = recover(bench.root)
         assert sentence.startswith(f"{name} is {'cut off' if length else 'empty'}: restored the last good")
         assert path.read_bytes() == content
-        kept_there = bench.root / sentence.rpartition(" ")[2]
-        assert kept_there.read_bytes() == content[:length]
-        assert recover(bench.root) == []
+        assert ((bench.root / sentence.rpartition(" ")[2]).read_bytes(), recover(bench.root)) == (content[:length], [])
         assert looked_at(bench.root)[f"whole: {name}"].good
 
 
@@ -124,8 +113,7 @@ def test_without_a_copy_the_committed_one_comes_back_or_it_is_said_what_to_type(
     bench.commit()
     (bench.root / ".cortex" / "kept" / "releases.lock").unlink()
     path.write_text("champions:\n  task")
-    assert len(recover(bench.root)) == 1
-    assert path.read_text() == LOCK
+    assert (len(recover(bench.root)), path.read_text()) == (1, LOCK)
     bench.git("rm", "-q", "--cached", "releases.lock")
     bench.git("commit", "-q", "-m", "without")
     (bench.root / ".cortex" / "kept" / "releases.lock").unlink(missing_ok=True)
@@ -143,8 +131,7 @@ def test_what_git_or_a_hand_has_done_is_left_alone(bench: Workbench) -> None:
     assert recover(bench.root) == [], "the index says so too"
     conflict = f"<<<<<<< ours\n{LOCK}=======\n{shorter}>>>>>>> theirs\n"
     lock.write_text(conflict)
-    assert recover(bench.root) == []
-    assert lock.read_text() == conflict
+    assert (recover(bench.root), lock.read_text()) == ([], conflict)
     assert "merge conflict" in looked_at(bench.root)["whole: releases.lock"].detail
     lines = params.read_text().splitlines(keepends=True)
     params.write_text("".join(lines[:-1]))
@@ -209,19 +196,15 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(bench: Wor
     (sentence,) = recover(bench.root)
     assert sentence.startswith(f".dagster/{name} is ")
     assert "run `cortex sync` to report existing versions" in sentence
-    damaged_copy = next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*"))
-    assert damaged_copy.stat().st_size == size
+    assert next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*")).stat().st_size == size
     bench.reopen()
     bench.sync()
     staleness = bench.staleness()
-    assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
-    assert recover(bench.root) == []
+    assert ({staleness.status(*stage)[0] for stage in bench.all_stages()}, recover(bench.root)) == ({"FRESH"}, [])
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, None])
-def test_a_cut_or_deleted_database_of_mlflow_begins_anew(
-    bench: Workbench, mlflow_made: Path, part: float | None
-) -> None:
+def test_a_cut_or_deleted_database_of_mlflow_begins_anew(bench, mlflow_made: Path, part: float | None) -> None:
     path = install_database(mlflow_made, bench.root)
     if part is None:
         path.unlink()
@@ -292,8 +275,7 @@ def test_unfinished_states_and_conversions_of_adapters_are_swept(tmp_path: Path)
 
 
 def test_dvcs_own_lock_is_waited_for_only_by_what_needs_it(bench: Workbench) -> None:
-    path = bench.root / "dvc.lock"
-    path.write_bytes(b"")
+    (bench.root / "dvc.lock").write_bytes(b"")
     with dvc_store._unless_busy(bench.root / ".dvc" / "tmp" / "lock") as free:
         assert free
         assert recover(bench.root) == [], "DVC could be writing it"

@@ -39,8 +39,6 @@ def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def until_it_ends(act: Callable[[int], object]) -> threading.Thread:
-    """Do something again and again, until the gateway is gone."""
-
     def repeat() -> None:
         for number in range(10**6):
             try:
@@ -91,8 +89,7 @@ def attack(home: Path, count: int, seed: int) -> None:
         assert again[key] == expected[key]
     assert again["choices"] == expected["choices"]
     path = home / "state" / FILE
-    events_kept = set(events(path.read_text())) if path.exists() else set()
-    assert acknowledged <= events_kept
+    assert acknowledged <= (set(events(path.read_text())) if path.exists() else set())
     remaining_files = {path.name for path in (home / "state").iterdir()}
     assert remaining_files - {FILE} == {AUDIT}
     assert FILE in remaining_files or not acknowledged
@@ -113,9 +110,7 @@ def test_a_killed_gateway_keeps_what_it_acknowledged(own_home: Path) -> None:
 
 
 @pytest.mark.attack
-def test_a_gateway_killed_many_times_keeps_what_it_acknowledged(
-    own_home: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_gateway_killed_many_times_keeps_what_it_acknowledged(own_home: Path, record_property) -> None:
     attack(own_home, COUNT, int(os.environ.get("CORTEX_KILLS_SEED", "0")))
     record_property("attacks", COUNT)
 

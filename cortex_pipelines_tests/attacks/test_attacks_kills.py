@@ -1,7 +1,5 @@
-"""Commands that are killed anywhere: nothing is lost, and the next command needs no help.
+"""Commands that are killed anywhere, also several times in a row: nothing is lost, and the next command needs no help.
 
-A command is killed once or several times in a row, so that what follows a kill is killed too;
-then what a person types next has to end well and to leave what there would be without any kill.
 CORTEX_KILLS_SEED chooses other moments for the long form (`pytest -m attack`).
 """
 
@@ -9,9 +7,10 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,20 +35,10 @@ MODEL = "task_router"
 
 @dataclass(frozen=True)
 class Scene:
-    """A command that is killed, and what a person types next."""
-
     command: tuple[str, ...]
     after: tuple[tuple[str, ...], ...]
-    begin: Callable[[MiniProject], None] = lambda mini: None
+    begin: Callable[[MiniProject], object] = lambda mini: None
     like: str | None = None
-
-
-def promoted(mini: MiniProject) -> None:
-    mini.cortex("promote", MODEL, "--why", "first")
-
-
-def relocate(mini: MiniProject) -> None:
-    (mini.root / "sources" / "beta" / "stack.go").unlink()
 
 
 SYNC = ("cortex", "sync")
@@ -66,17 +55,10 @@ SCENES = {
     "repro, then run": Scene(REPRO, (RUN,), like="run"),
     "promote": Scene(PROMOTE, (PROMOTE,)),
     "promote, then releases": Scene(PROMOTE, (("cortex", "releases"), PROMOTE), like="promote"),
-    "rollback": Scene(ROLLBACK, (ROLLBACK,), promoted),
-    "update": Scene(UPDATE, (UPDATE,), relocate),
+    "rollback": Scene(ROLLBACK, (ROLLBACK,), lambda mini: mini.cortex("promote", MODEL, "--why", "first")),
+    "update": Scene(UPDATE, (UPDATE,), lambda mini: (mini.root / "sources" / "beta" / "stack.go").unlink()),
     "add": Scene(ADD, (("cortex", "doctor"), SYNC)),
 }
-
-
-@pytest.fixture(scope="module")
-def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    process = Killer(tmp_path_factory.mktemp("killer") / "temporary")
-    yield process
-    process.close()
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +77,7 @@ def prepare(mini: MiniProject) -> MiniProject:
     mini.cortex("run", "repository_files", *UNITS)
     challenge(mini)
     mini.commit("made")
-    path = mini.root / "sources" / "beta" / "more.py"
-    path.write_text("def twice(number):\n    return 2 * number\n")
+    (mini.root / "sources" / "beta" / "more.py").write_text("def twice(number):\n    return 2 * number\n")
     mini.cortex("update", "beta")
     mini.edit_params(lambda values: values["extraction"].update(max_header_chars=20))
     return mini
@@ -126,22 +107,13 @@ def state(mini: MiniProject) -> dict[str, object]:
     return {**files, "ledger": ledger, "champions": champions, "a": aliases, "params": params}
 
 
-def left_over(mini: MiniProject) -> list[str]:
-    return [str(path) for path in mini.root.rglob("*.aside")]
-
-
 class Attack:
-    """Kills in one scene, each chain of them on a project of its own."""
-
-    def __init__(
-        self, killer: Killer, scene: Scene, start: MiniProject, events: int, expected: dict[str, object]
-    ) -> None:
+    def __init__(self, killer: Killer, scene: Scene, start: MiniProject, events: int, expected: dict[str, Any]) -> None:
         self._killer, self._scene, self._start = killer, scene, start
         self._events, self._expected = events, expected
 
     @classmethod
     def begin(cls, killer: Killer, name: str, prepared: MiniProject, work: Path) -> "Attack":
-        """Find out what the command does when it is left alone."""
         scene = SCENES[name]
         alone = SCENES[scene.like or name]
         start = prepared.copy(work / name / "start")
@@ -177,7 +149,7 @@ class Attack:
         after_kill = state(mini)
         different = [key for key in {**self._expected, **after_kill} if self._differs(key, after_kill)]
         assert not different, f"killed at {moments}: {different}; {mini.root}"
-        assert not left_over(mini)
+        assert not list(mini.root.rglob("*.aside"))
         shutil.rmtree(mini.root)
         return killed
 
@@ -197,9 +169,7 @@ def well(killer: Killer, mini: MiniProject, words: tuple[str, ...]) -> CommandOu
 
 
 @pytest.mark.slow
-def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_command(
-    killer: Killer, prepared: MiniProject, tmp_path: Path
-) -> None:
+def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_command(killer, prepared, tmp_path) -> None:
     mini = prepared.copy(tmp_path / "cut")
     killer.run(mini.root, "cortex", "sync")
     before = mini.outputs()
@@ -208,16 +178,13 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
         text = (mini.root / name).read_bytes()
         (mini.root / name).write_bytes(text[: -3 if name == "params.yaml" else len(text) // 2])
     report = killer.run(mini.root, "cortex", "doctor")
-    assert report.status == 1
-    assert [name for name in cut if f"MISSING whole: {name}" not in report.output] == []
+    assert (report.status, [name for name in cut if f"MISSING whole: {name}" not in report.output]) == (1, [])
     report = killer.run(mini.root, "cortex", "sync")
     assert report.status == 0, report.output
     assert "Traceback" not in report.output
-    mended = {line.split()[0] for line in report.output.splitlines() if ".cortex/damaged" in line}
-    assert mended == set(cut)
+    assert {line.split()[0] for line in report.output.splitlines() if ".cortex/damaged" in line} == set(cut)
     assert mini.outputs() == before
-    run = find_run(mini.root, "code_units", "beta", mini.version("code_units@beta"))
-    assert run, "MLflow knows again what is here"
+    assert find_run(mini.root, "code_units", "beta", mini.version("code_units@beta")), "MLflow knows again what is here"
     report = killer.run(mini.root, "cortex", "sync")
     assert report.output.endswith("0 versions reported, 0 aliases moved\n")
     assert "MISSING whole" not in killer.run(mini.root, "cortex", "doctor").output
@@ -241,13 +208,10 @@ def attacks(killer: Killer, prepared: MiniProject, tmp_path_factory: pytest.Temp
 @pytest.mark.attack
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_many_kills_lose_nothing(
-    part: int, attacks: dict[str, Attack], record_property: Callable[[str, object], None]
-) -> None:
+def test_many_kills_lose_nothing(part: int, attacks: dict[str, Attack], record_property) -> None:
     chance = random.Random(f"{os.environ.get('CORTEX_KILLS_SEED', '0')} {part}")
     target, killed = COUNT // PARTS, 0
     while killed < target:
         name = chance.choice(list(SCENES))
-        times = chance.randint(1, min(MOST_IN_A_ROW, target - killed))
-        killed += attacks[name].kill(chance, times)
+        killed += attacks[name].kill(chance, chance.randint(1, min(MOST_IN_A_ROW, target - killed)))
     record_property("attacks", killed)

@@ -1,28 +1,61 @@
-"""What a small file costs, in steps that are the same on every machine.
-
-``pytest -m attack cortex_pipelines_tests/attacks`` makes every bomb 200 KB large and reports the
-processor time of extraction and annotation.
-"""
+"""What a small file costs, in steps that are the same on every machine; in the long form, bombs of 200 KB in time."""
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from cortex_pipelines.annotation.labels.labelling import label_units
-from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.config import Parameters
 from cortex_pipelines.damage import CAUSES, SkipReason
 from cortex_pipelines.extraction.architecture.collect import facts_in_file
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract, read_code
 from cortex_pipelines.schemas.ingestion import REPOSITORY_FILES
-from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for, parse_counted, weighed
+from cortex_pipelines.syntax.grammars import GRAMMARS, TooManyStepsError, grammar_for, parse_counted, weighed
 from cortex_pipelines.syntax.unparsable import syntax_tree
-from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape
+from cortex_pipelines_tests.parameters import load_cases
 
+CASES = load_cases(__file__)
+Shape = Callable[[int], str]
+"""Makes a text of about so many bytes."""
+LANGUAGES = tuple(sorted({grammar.language for grammar in GRAMMARS}))
+
+
+def repeated(part: str, before: str = "", after: str = "") -> Shape:
+    return lambda size: before + part * (size // len(part)) + after
+
+
+def nested(opening: str, closing: str, inside: str = "", before: str = "") -> Shape:
+    def text(size: int) -> str:
+        levels = size // (len(opening) + len(closing))
+        return before + opening * levels + inside + closing * levels
+
+    return text
+
+
+def numbered(part: str, before: str = "", after: str = "", between: str = ",") -> Shape:
+    """A part with a number of its own each time, in place of ``%``."""
+
+    def text(size: int) -> str:
+        parts, length = [], 0
+        while length < size:
+            parts.append(part.replace("%", str(len(parts))))
+            length += len(parts[-1]) + len(between)
+        return before + between.join(parts) + after
+
+    return text
+
+
+_SHAPES = {make.__name__: make for make in (repeated, nested, numbered)}
+BOMBS: tuple[tuple[str, str, Shape], ...] = tuple(
+    (language, name, _SHAPES[shape](*given))
+    for language in LANGUAGES
+    for name, (shape, *given) in (CASES["everywhere"] | CASES[language]).items()
+)
+"""Language, name and shape of each."""
 MINUTES = 5
 SMALL, LARGE = 3_000, 200_000
 GROWTH = 2.3
@@ -33,15 +66,10 @@ MOST_SECONDS = 4 * TARGET_SECONDS
 """Only another order of growth takes so long."""
 
 
-@pytest.fixture(scope="module")
-def parameters() -> Parameters:
-    return load_parameters(Path(__file__).parents[2])
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_twice_the_text_takes_twice_the_steps_or_is_refused(language: str, parameters: Parameters) -> None:
     grammar, most_bytes = grammar_for(language), parameters.extraction.max_file_bytes
-    for name, shape in of_language(language):
+    for name, shape in [bomb[1:] for bomb in BOMBS if bomb[0] == language]:
         counts = []
         for size in (SMALL, 2 * SMALL):
             data = shape(size).encode()
@@ -70,13 +98,9 @@ def test_twice_the_text_takes_twice_the_steps_or_is_refused(language: str, param
         ("java", f"{'a<b;' * 300}{'a=>' * 900}" * 3, "ambiguous"),
     ],
 )
-def test_a_parser_that_would_take_minutes_is_not_asked(
-    language: str, text: str, reason: str, parameters: Parameters
-) -> None:
+def test_a_parser_that_would_take_minutes_is_not_asked(language: str, text: str, reason: str, parameters) -> None:
     units, skipped = read_code(text, language, "", parameters.extraction)
-    assert units == []
-    assert skipped is not None
-    assert skipped.reason == reason
+    assert (units, skipped.reason) == ([], reason)
     assert (units, skipped) == read_code(text, language, "", parameters.extraction)
 
 
@@ -96,8 +120,7 @@ def test_a_file_is_set_aside_if_its_query_begins_too_many_matches(parameters: Pa
     assert units
     # some of the 1,500 would be missing, without a word
     units, reason = read_code(cases(1_500), "javascript", "a.js", parameters.extraction)
-    assert units == []
-    assert reason == SkipReason("too_many_steps", "more than 1024 matches of a query begun at once")
+    assert (units, reason) == ([], SkipReason("too_many_steps", "more than 1024 matches of a query begun at once"))
     most = parameters.extraction.max_file_bytes
     assert read_file("a.js", cases(100), most) is not None
     assert read_file("a.js", cases(1_500), most) is None
@@ -110,14 +133,11 @@ def test_architecture_sets_a_file_aside_if_its_query_begins_too_many_matches(par
         list(facts_in_file(file))
 
 
-def test_labels_of_a_query_that_begins_too_many_matches_are_left_out_and_said(
-    parameters: Parameters, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_labels_of_a_query_that_begins_too_many_matches_are_left_out_and_said(parameters: Parameters, caplog) -> None:
     text = "class A { A a = x" + ".b()" * 2_000 + "; void f(int a, int b) { } }"
     units = extract(files_of(text, "java"), parameters.extraction).units
     assert units.height
-    labelled = label_units(units, {("directory:a", "a", "b"): text}, parameters.annotation)
-    assert labelled.height == units.height
+    assert label_units(units, {("directory:a", "a", "b"): text}, parameters.annotation).height == units.height
     assert "more than 1024 matches" in caplog.text
 
 
@@ -156,7 +176,6 @@ def test_every_name_of_a_long_declaration_is_a_unit(parameters: Parameters) -> N
 
 
 def files_of(text: str, language: str) -> pl.DataFrame:
-    """Rows of ``REPOSITORY_FILES`` for a project of one file."""
     row = dict.fromkeys(REPOSITORY_FILES.schema) | {
         "source": "directory:a", "path": "a", "blob": "b", "language": language,
         "generated": False, "trainable": True, "notebook": False,
@@ -165,17 +184,11 @@ def files_of(text: str, language: str) -> pl.DataFrame:
     return pl.DataFrame([row], schema=REPOSITORY_FILES.schema)
 
 
-def of_language(language: str) -> list[tuple[str, Shape]]:
-    return [(name, shape) for bomb_language, name, shape in BOMBS if bomb_language == language]
-
-
 @pytest.mark.attack
 @pytest.mark.parametrize(
     ("language", "name", "shape"), BOMBS, ids=[f"{bomb_language}-{name}" for bomb_language, name, _ in BOMBS]
 )
-def test_200_kilobytes_cost_seconds(
-    language: str, name: str, shape: Shape, parameters: Parameters, record_property: Callable[[str, object], None]
-) -> None:
+def test_200_kilobytes_cost_seconds(language: str, name: str, shape: Shape, parameters, record_property) -> None:
     text = shape(LARGE)
     files = files_of(text, language)
     begun = time.process_time()

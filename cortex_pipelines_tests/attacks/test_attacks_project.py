@@ -1,15 +1,13 @@
 """One damaged file of a whole project, whatever its format: a sentence or an answer, nothing lost.
 
-Each attack damages a file of a tiny project of which everything is made and runs a command that
-could read it, as a process of its own: its answer, its processor time and what it left are looked
-at, and then the project is put back as it was.
+Commands run as processes of their own; after each attack the project is put back as it was.
 """
 
 import json
 import random
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,18 +17,15 @@ import pytest
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines_tests.attacks import test_attacks_commands, tiny
-from cortex_pipelines_tests.attacks.damaging import damaged
 from cortex_pipelines_tests.attacks.killer import CommandOutcome, Killer
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 MINUTES = 22
 COUNT, PARTS = 200, 10
 MORE_SECONDS = 5.0
 """Of processor time, beside what the same commands take with the file as it was, or empty."""
-
 Words = tuple[str, ...]
 ROUTER, ADAPTER = "task_router", f"code_adapter-{tiny.PROJECT}"
 FILES_AND_UNITS = ("run", "repository_files", "code_units")
@@ -72,7 +67,6 @@ class Restorer:
         return cls(project, root)
 
     def restore(self) -> None:
-        """Put back what was changed or is gone, and remove what was added."""
         expected, actual = _looks(self.made), _looks(self.root)
         for name in sorted(actual.keys() - expected.keys(), reverse=True):
             path = self.root / name
@@ -103,21 +97,17 @@ def _looks(root: Path) -> dict[str, tuple[int, ...]]:
     for path in root.rglob("*"):
         stat = path.lstat()
         folder = path.is_dir() and not path.is_symlink()
-        looks = (0,) if folder else (stat.st_mode, stat.st_size, stat.st_mtime_ns)
-        entries[path.relative_to(root).as_posix()] = looks
+        entries[path.relative_to(root).as_posix()] = (0,) if folder else (stat.st_mode, stat.st_size, stat.st_mtime_ns)
     return entries
 
 
 class FinishedProject:
-    """A tiny project of which everything is made."""
-
     def __init__(self, mini: MiniProject, killer: Killer) -> None:
         self.mini, self._killer = mini, killer
         self.texts = texts(mini.root)
         self.states = states(self._last((("status", "--json"),)).output)
 
     def seconds(self, commands: tuple[Words, ...], name: str) -> float:
-        """Processor time of the last of some commands in it."""
         return max(self._last(commands, emptied).seconds for emptied in (None, name))
 
     def _last(self, commands: tuple[Words, ...], emptied: str | None = None) -> CommandOutcome:
@@ -129,13 +119,6 @@ class FinishedProject:
             outcome = self._killer.run(restorer.root, "cortex", *words)
         shutil.rmtree(restorer.root)
         return outcome
-
-
-@pytest.fixture(scope="module")
-def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    process = Killer(tmp_path_factory.mktemp("project") / "temporary")
-    yield process
-    process.close()
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +152,6 @@ def texts(root: Path) -> dict[str, str]:
 
 
 class Attack:
-    """One file damaged, one sequence of commands."""
-
     def __init__(self, finished_project: FinishedProject, root: Path, number: int) -> None:
         chance = random.Random(number)
         self._finished, self._root = finished_project, root
@@ -184,7 +165,7 @@ class Attack:
         )
         self.name = chance.choice(files)
         self.commands = chance.choice(kind.commands)
-        self._data = damaged((root / self.name).read_bytes(), chance)
+        self._data = test_attacks_commands.damaged((root / self.name).read_bytes(), chance)
 
     def __str__(self) -> str:
         return f"{self.kind}, {self.name}, {self.commands}"
@@ -224,9 +205,7 @@ class Attack:
                 assert before.items() <= current_texts.items(), str(self)
 
 
-def attack(
-    finished_project: FinishedProject, killer: Killer, work: Path, numbers: range, log: Callable[[str], None]
-) -> None:
+def attack(finished_project, killer: Killer, work: Path, numbers: range, log: Callable[[str], None]) -> None:
     restorer = Restorer.begin(finished_project.mini.root, work / "attacked")
     problems = []
     for number in numbers:
@@ -242,8 +221,7 @@ def attack(
 
 def test_every_command_is_attacked() -> None:
     attacked_commands = {words[0] for words in commands()}
-    by_arguments = set(test_attacks_commands.ARGUMENTS)
-    assert attacked_commands | by_arguments == set(main.commands)
+    assert attacked_commands | set(test_attacks_commands.ARGUMENTS) == set(main.commands)
     assert attacked_commands >= {"run", "sync", "status", "reproduce", "doctor", "update"}
 
 

@@ -23,19 +23,18 @@ from cortex_pipelines.signing.signatures import SIGNED, sign_version, verify, wr
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
+CASES = load_cases(__file__)
 MINUTES = 3
 ROOT = Path(__file__).parents[2]
-Record = Callable[[str, object], None]
-REFUSALS = (UntrustedModelError, RouterError)
 DAMAGES = [pytest.param(15, id="short"), pytest.param(150, id="long", marks=pytest.mark.attack)]
 SAYS = {"billing": "list all repositories {}", "cards": "fix the bug in {}", "top-up": "scan {}"}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with parameters and a key of its own."""
     root = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "params.yaml", root)
     private_key(root)
@@ -59,24 +58,17 @@ def trained(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     logs = work / "logs"
     logs.mkdir()
     rows = [
-        {
-            "task_id": f"t-{label}-{number}",
-            "task_title": text.format("abcdefgh"[number]),
-            "routed_to": label,
-            "outcome": "completed",
-            "timestamp": "2026-01-01T00:00:00Z",
-        }
+        {"task_id": f"t-{label}-{number}", "task_title": text.format("abcdefgh"[number]), "routed_to": label}
+        | {"outcome": "completed", "timestamp": "2026-01-01T00:00:00Z"}
         for label, text in SAYS.items()
         for number in range(8)
     ]
     (logs / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     parameters = load_parameters(ROOT)
     quick = {"trials": 1, "epochs": 1, "max_tokens": 32, "kernel_features": 32, "folds": 2}
+    models_read = parameters.models.model_copy(update={"encoder": ModelSource(directory=str(encoder))})
     params = parameters.model_copy(
-        update={
-            "models": parameters.models.model_copy(update={"encoder": ModelSource(directory=str(encoder))}),
-            "routing": parameters.routing.model_copy(update=quick),
-        }
+        update={"models": models_read, "routing": parameters.routing.model_copy(update=quick)}
     )
     models: dict[bool, Path] = {}
 
@@ -123,10 +115,9 @@ def test_no_damaged_router_answers(trained, tmp_path, count: int, signed: bool, 
     folder = trained(signed)
     if not signed:
         monkeypatch.chdir(tmp_path)
-    assert (folder / "manifest.sig").exists() == signed
-    assert set(open_model(folder).masters) == set(SAYS)
+    assert ((folder / "manifest.sig").exists(), set(open_model(folder).masters)) == (signed, set(SAYS))
     for damage, copy in damaged(folder, tmp_path / "copies", count):
-        with pytest.raises(REFUSALS) as refused:
+        with pytest.raises((UntrustedModelError, RouterError)) as refused:
             open_model(copy)
         assert "\n" not in str(refused.value), damage
 
@@ -181,45 +172,21 @@ def test_no_damaged_bundle_is_verified(project, adapter: Path, tmp_path: Path, c
         assert "\n" not in str(refused.value), damage
 
 
-def write(value: object) -> Callable[[dict[str, object]], str]:
-    return lambda was: json.dumps(value)
-
-
-def with_(**changes: object) -> Callable[[dict[str, object]], str]:
-    return lambda was: json.dumps({**was, **changes})
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda was: "", "cannot be read"),
-        (lambda was: "{", "cannot be read"),
-        (lambda was: "\0", "cannot be read"),
-        (lambda was: "[" * 100000, "cannot be read"),
-        (lambda was: " " * 2**21, "bytes"),
-        (lambda was: '{"r": 4, "r": 8}', "twice"),
-        (lambda was: json.dumps({**was, "lora_alpha": 1.5}).replace("1.5", "1e999"), "not a finite"),
-        (with_(lora_alpha=float("nan")), "NaN is not a finite"),
-        (with_(lora_dropout=float("inf")), "Infinity is not a finite"),
-        (with_(other=[float("-inf")]), "-Infinity is not a finite"),
-        (write([]), "all of it"),
-        (write(None), "all of it"),
-        (write({}), "peft_type: Field required"),
-        (with_(r=True), "r: "),
-        (with_(r="4"), "r: "),
-        (with_(r=0), "r: "),
-        (with_(r=10**9), "r: "),
-        (with_(lora_alpha=0), "lora_alpha: "),
-        (with_(peft_type="IA3"), "peft_type: "),
-        (with_(target_modules={"a": 1}), "target_modules"),
-        (with_(alpha_pattern={"(": 1}), "alpha_pattern"),
+        *CASES["TEXTS"],
+        *CASES["CHANGES"],
+        ("[" * 100000, "cannot be read"),
+        (" " * 2**21, "bytes"),
+        ('{"peft_type": "LORA", "lora_alpha": 1e999}', "not a finite"),
     ],
 )
 def test_an_adapters_configuration_is_read_strictly(adapter: Path, tmp_path: Path, change, words: str) -> None:
     copy = tmp_path / "adapter"
     shutil.copytree(adapter, copy)
-    was = read_configuration(copy)
-    (copy / "adapter_config.json").write_text(change(was))
+    text = change if isinstance(change, str) else json.dumps({**read_configuration(copy), **change})
+    (copy / "adapter_config.json").write_text(text)
     with pytest.raises(ConfigurationError) as refused:
         read_configuration(copy)
     assert words in str(refused.value)
@@ -246,8 +213,7 @@ def test_weights_that_are_not_finite_are_refused(adapter: Path, tmp_path: Path) 
 
 
 def foreign() -> bytes:
-    key = Ed25519PrivateKey.generate().public_key()
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def test_a_public_key_that_is_not_the_private_ones_is_refused(tmp_path: Path) -> None:

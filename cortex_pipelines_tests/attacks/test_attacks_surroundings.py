@@ -1,15 +1,12 @@
 """Outputs do not depend on what surrounds a run: hash seed, locale, time zone, order of a folder.
 
-The short form compares what the libraries make of a folder; ``pytest -m attack`` makes a whole tiny
-project six times, data sets, models and evaluations, and compares every byte.
+The short form compares what the libraries make of a folder, the long one a whole tiny project.
 """
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -18,11 +15,11 @@ import pytest
 
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines_tests.attacks import tiny
+from cortex_pipelines_tests.command import run_python
 from cortex_pipelines_tests.integration.miniproject import write_beta
 from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
-
 ROOT = Path(__file__).parents[2]
 MINUTES = 25
 PAIRS = CASES["PAIRS"]
@@ -38,33 +35,19 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digests(surroundings: dict[str, str], *command: str) -> dict[str, str]:
-    """Each output of a process in these surroundings, by its name."""
-    result = subprocess.run(
-        [sys.executable, *command, surroundings["LISTING"]],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | surroundings,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python(*command, surroundings["LISTING"], cwd=ROOT, **{"PYTHONPATH": str(ROOT)} | surroundings)
     assert result.returncode == 0, f"{result.stdout[-3000:]}{result.stderr[-3000:]}"
-    digests_by_name: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
-    return digests_by_name
+    return json.loads(result.stdout.splitlines()[-1])
 
 
-def compare(sources: Path, pair: tuple[dict[str, str], dict[str, str]]) -> None:
-    first, other = (digests(surroundings, __file__, str(sources)) for surroundings in pair)
+def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
+    first, other = (digests(surroundings, __file__, str(sources)) for surroundings in PAIRS[0])
     assert {"units", "facts", "annotated", "injected_errors", "splits", "style"} <= first.keys()
     assert first == other
 
 
-def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
-    compare(sources, PAIRS[0])
-
-
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
-    """Hashes of the outputs of the same project, made in each of the surroundings."""
     work = tmp_path_factory.mktemp("projects")
     return [
         digests(surroundings, "-m", tiny.__name__, str(work / str(number)))
@@ -75,12 +58,9 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
 @pytest.mark.attack
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("pair", range(len(PAIRS)), ids=["seed", "zone", "locale"])
-def test_a_whole_project_is_the_same_in_other_surroundings(
-    projects: list[dict[str, str]], pair: int, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_whole_project_is_the_same_in_other_surroundings(projects, pair: int, record_property) -> None:
     first, other = projects[2 * pair : 2 * pair + 2]
-    assets = {name.split("/")[1] for name in first if name.startswith("data/")}
-    assert assets >= {asset.name for asset in ASSETS}
+    assert {name.split("/")[1] for name in first if name.startswith("data/")} >= {asset.name for asset in ASSETS}
     assert [name for name in first.keys() | other.keys() if first.get(name) != other.get(name)] == []
     assert first == projects[0]
     record_property("attacks", 2)
@@ -88,7 +68,6 @@ def test_a_whole_project_is_the_same_in_other_surroundings(
 
 
 def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
-    """What the libraries make of a folder, as bytes."""
     from cortex_pipelines.annotation.annotate import annotate
     from cortex_pipelines.augmentation.augment import augment
     from cortex_pipelines.config import load_parameters
@@ -99,7 +78,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.extraction.units import extract
     from cortex_pipelines.privacy.detect.scanning import scan_path
     from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
-    from cortex_pipelines.schemas.ingestion import REPOSITORY_COMMITS, REPOSITORY_FILES
+    from cortex_pipelines.schemas.ingestion import LINE_TIMES, REPOSITORY_COMMITS, REPOSITORY_FILES
 
     parameters = load_parameters(ROOT)
     unit_rows = extract_path(sources, parameters.extraction).units
@@ -120,9 +99,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     annotation = annotate(extraction.units, files, parameters.annotation, parameters.extraction)
     styles = [learn_style([("python", text.decode())]) for text in texts.values()]
     # each pair: a sum of a few floats seldom shows in what order it was taken
-    distances = [
-        (style_distance(style, team), distances_by_feature(style, team)) for style in styles for team in styles
-    ]
+    distances = [(style_distance(one, team), distances_by_feature(one, team)) for one in styles for team in styles]
     facts = architecture_facts(files, extraction.units, parameters.architecture, parameters.extraction)
     known_tables = GraphTables(files, extraction.units, extraction.tests, facts, REPOSITORY_COMMITS.empty())
     tables = {
@@ -133,7 +110,7 @@ def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
         "graph": code_graph(known_tables, parameters.architecture, parameters.extraction),
         "annotated": annotation.units,
         "findings": annotation.findings,
-        "splits": split_units(annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets),
+        "splits": split_units(annotation.units, files, LINE_TIMES.empty(), (), parameters.datasets),
         **augment(annotation.units, parameters.augmentation),
     }
     for name, table in tables.items():

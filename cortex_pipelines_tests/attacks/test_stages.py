@@ -11,9 +11,6 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-HELD = CASES["HELD"]
-BROKEN = CASES["BROKEN"]
-
 
 @pytest.fixture
 def tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -22,7 +19,7 @@ def tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tests"
     folder.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    attack: long\n")
-    (folder / "test_attacks_doors.py").write_text(HELD.format(runs=tmp_path / "runs"))
+    (folder / "test_attacks_doors.py").write_text(CASES["HELD"].format(runs=tmp_path / "runs"))
     return folder
 
 
@@ -35,35 +32,25 @@ def runs(tests: Path) -> int:
     return len(path.read_text()) if path.exists() else 0
 
 
-def test_a_stage_is_run_once_for_one_version_of_the_code(
-    tests: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_is_run_once_for_one_version_of_the_code(tests: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     assert attack(tests, "--plan") == 0
     printed = capsys.readouterr().out
     assert "about 7.0 minutes    Doors that are tried." in printed
     assert printed.endswith("about 7 minutes in all\n")
-    assert runs(tests) == 0
-
-    assert attack(tests) == 0
+    assert (runs(tests), attack(tests)) == (0, 0)
     assert "| doors | 250 | 250 | 0 | 1 |" in (tests.parent / "state/attack.md").read_text()
     capsys.readouterr()
-
     assert attack(tests) == 0
     printed = capsys.readouterr().out
     assert "done before" in printed
     assert "| all | 250 | 250 | 0 | 1 |" in printed
-    assert runs(tests) == 1
-
-    assert attack(tests, "--again") == 0
-    assert runs(tests) == 2
-
+    assert (runs(tests), attack(tests, "--again"), runs(tests)) == (1, 0, 2)
     monkeypatch.setattr("cortex_pipelines_tests.attacks.__main__.code_version", lambda _: "other")
-    assert attack(tests) == 0
-    assert runs(tests) == 3
+    assert (attack(tests), runs(tests)) == (0, 3)
 
 
 def test_a_broken_stage_is_reported_and_the_others_still_run(tests: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tests / "test_attack_building.py").write_text(BROKEN)
+    (tests / "test_attack_building.py").write_text(CASES["BROKEN"])
     assert attack(tests) == 1
     printed = capsys.readouterr().out
     assert "it is open" in printed

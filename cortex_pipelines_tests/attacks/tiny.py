@@ -1,7 +1,6 @@
 """A project as small as one can be of which everything can be made, data sets and models.
 
-As a script it makes the whole of one in the surroundings that its process has, and prints a hash
-of each output: ``python -m cortex_pipelines_tests.attacks.tiny FOLDER backwards``.
+As a script it makes one and prints a hash of each output: `… FOLDER backwards`.
 """
 
 import gzip
@@ -20,11 +19,12 @@ from typing import Any
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration import miniproject
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
+from cortex_pipelines_tests.parameters import load_cases
 
+CASES = load_cases(__file__)
 PROJECT = "alpha"
 COMMITS = (("datasets", "routing"), ("annotation",))
 """Rooms whose modules each commit of the repository adds."""
-
 OTHERS = {
     "stack.go": miniproject.GO,
     "lines.js": miniproject.JAVASCRIPT,
@@ -35,24 +35,15 @@ OTHERS = {
     "pyproject.toml": '[project]\nname = "shop"\nlicense = "MIT"\ndependencies = ["flask"]\n',
     "LICENSE": (REPOSITORY / "LICENSE").read_text(),
     "README.md": "# A shop\n",
-    "note.ipynb": json.dumps(
-        {
-            "nbformat": 4,
-            "nbformat_minor": 5,
-            "metadata": {},
-            "cells": [{"cell_type": "code", "metadata": {}, "source": ["x = 1\n"], "outputs": []}],
-        }
-    ),
+    "note.ipynb": json.dumps(CASES["notebook"]),
 }
 
 
 def create(root: Path, backwards: bool = False) -> MiniProject:
-    """A project with its pins taken; nothing is made yet."""
     return MiniProject.create(root, lambda sources: write(sources, backwards), make_tiny)
 
 
 def write(sources: Path, backwards: bool) -> None:
-    """A repository, a folder, an archive and logs."""
     alpha = sources / "alpha"
     alpha.mkdir(parents=True)
     miniproject.git(alpha, "init", "-q", "-b", "main")
@@ -87,15 +78,7 @@ def write_archive(path: Path) -> None:
 
 
 def make_tiny(values: Any) -> None:
-    values["projects"] = {
-        PROJECT: {
-            "sources": [
-                {"git": "sources/alpha", "ref": "main"},
-                {"directory": "sources/beta"},
-                {"archive": "sources/gamma.tar.gz"},
-            ]
-        }
-    }
+    values["projects"] = {PROJECT: CASES["sources"]}
     values["coordination"]["logs"] = "sources/logs"
     values["models"]["encoder"] = {"directory": "models/encoder"}
     values["adapters"].update(max_tokens=3000)
@@ -108,8 +91,6 @@ def listed_backwards() -> Iterator[None]:
     listdir, scanned = os.listdir, os.scandir
 
     class Entries:
-        """What ``os.scandir`` gives."""
-
         def __init__(self, *place: Any) -> None:
             with scanned(*place) as entries:
                 self._entries = iter(sorted(entries, key=lambda one: one.name, reverse=True))
@@ -147,7 +128,6 @@ def digests(mini: MiniProject) -> dict[str, str]:
 
 
 def main(folder: str, listing: str) -> None:
-    """Make the whole of a tiny project and print the hashes as JSON, as the last line."""
     if listing == "backwards":
         with listed_backwards():
             project = create(Path(folder), backwards=True)

@@ -31,11 +31,9 @@ def encoder(tiny_encoder: Path) -> SentenceEncoder:
 
 def test_an_embedding_does_not_depend_on_its_company(encoder: SentenceEncoder) -> None:
     together = encoder.encode(TEXTS)
-    assert together.shape == (len(TEXTS), 4 * 32)
-    assert together.dtype == np.float32
+    assert (together.shape, together.dtype) == ((len(TEXTS), 4 * 32), np.float32)
     for part, length in enumerate((1.0, 1.0, 1.0, 0.5)):
-        rows = together[:, part * 32 : (part + 1) * 32]
-        assert np.allclose(np.linalg.norm(rows, axis=1), length, atol=1e-6)
+        assert np.allclose(np.linalg.norm(together[:, part * 32 : (part + 1) * 32], axis=1), length, atol=1e-6)
     for row, text in enumerate(TEXTS):
         assert (encoder.encode([text])[0] == together[row]).all()
     assert (encoder.encode(TEXTS[::-1] * 3)[: len(TEXTS)] == together[::-1]).all()
@@ -48,8 +46,7 @@ def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Pat
 
     tokens = AutoTokenizer.from_pretrained(tiny_encoder)(TEXTS[0], return_tensors="pt")
     with torch.inference_mode():
-        model = AutoModel.from_pretrained(tiny_encoder)
-        states = model(**tokens, output_hidden_states=True).hidden_states
+        states = AutoModel.from_pretrained(tiny_encoder)(**tokens, output_hidden_states=True).hidden_states
     last, first = states[-1][0], states[1][0]
     top = last.max(dim=0).values
     expected = [last.mean(dim=0), first.mean(dim=0), first.mean(dim=0), top]
@@ -60,9 +57,7 @@ def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Pat
     assert (sentence_part(embedded) == embedded[:, :32]).all()
 
 
-def test_serving_and_packed_weights_compute_the_same(
-    encoder: SentenceEncoder, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serving_and_packed_weights_compute_the_same(encoder: SentenceEncoder, tiny_encoder: Path, monkeypatch) -> None:
     assert np.allclose(encoder.serve(TEXTS * 3), encoder.encode(TEXTS * 3), atol=1e-5)
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
     plain = SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
@@ -71,37 +66,30 @@ def test_serving_and_packed_weights_compute_the_same(
 
 def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
     half = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16").encode(TEXTS)
-    cosines = (sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
-    assert (cosines > 0.99).all()
+    assert ((sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1) > 0.99).all()
 
 
 def test_the_machine_decides_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in HALF:
         monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
-    assert machine_precision("bf16") == "bf16"
-    assert machine_precision("auto", HALF) == "fp32"
+    assert (machine_precision("bf16"), machine_precision("auto", HALF)) == ("bf16", "fp32")
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
-    assert machine_precision("fp32", HALF) == "fp32"
-    assert machine_precision("auto", HALF) == "bf16"
+    assert (machine_precision("fp32", HALF), machine_precision("auto", HALF)) == ("fp32", "bf16")
     assert machine_precision("auto") == "fp32"
 
 
-def test_an_encoder_of_another_kind_is_read_by_transformers(
-    encoder: SentenceEncoder, tiny_encoder: Path, tmp_path: Path
-) -> None:
+def test_an_encoder_of_another_kind_is_read_by_transformers(encoder, tiny_encoder: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_encoder, tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())
     config["hidden_act"] = "gelu_new"
     (tmp_path / "other" / "config.json").write_text(json.dumps(config))
     other = SentenceEncoder(tmp_path / "other", 32, 4, 1).encode(TEXTS)
-    cosines = (sentence_part(other) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
-    assert (cosines > 0.99).all()
+    assert ((sentence_part(other) * sentence_part(encoder.encode(TEXTS))).sum(axis=1) > 0.99).all()
     assert not (other == encoder.encode(TEXTS)).all()
 
 
 def test_odd_texts_are_embedded_too(encoder: SentenceEncoder) -> None:
-    odd = ["\ud800", "\x00\x01", "fix " * 500_000, "日本語", " "]
-    vectors = encoder.encode(odd)
+    vectors = encoder.encode(["\ud800", "\x00\x01", "fix " * 500_000, "日本語", " "])
     assert np.isfinite(vectors).all()
     # what lies beyond the limit changes nothing
     assert (vectors[2] == encoder.encode(["fix " * 1_000])[0]).all()
@@ -141,8 +129,7 @@ def test_threads_are_as_before_afterwards(pin: Callable[[int], AbstractContextMa
     from threadpoolctl import ThreadpoolController
 
     def numpy_threads() -> set[int]:
-        blas = ThreadpoolController().select(user_api="blas").info()
-        return {library["num_threads"] for library in blas}
+        return {library["num_threads"] for library in ThreadpoolController().select(user_api="blas").info()}
 
     before = torch.get_num_threads(), numpy_threads()
     with pin(1):

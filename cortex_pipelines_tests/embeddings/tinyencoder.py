@@ -10,7 +10,6 @@ _WORDS = (
 
 
 def make_tiny_encoder(folder: Path) -> Path:
-    """Write an untrained encoder with the architecture of the default one to a folder."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast

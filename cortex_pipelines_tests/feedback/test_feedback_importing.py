@@ -22,9 +22,7 @@ from cortex_pipelines_tests.parameters import sections
 PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
 SETTINGS = FeedbackSettings(events="store", consent=("shop",), keep_days=30)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-AT = "2026-03-01T12:00:00.000+00:00"
 SECRET = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
-
 RECORDS = yaml.safe_load(Path(__file__).with_name("records.yaml").read_text(encoding="utf-8").replace("SECRET", SECRET))
 GATEWAY: list[dict[str, Any]] = RECORDS["gateway"]
 CONTINUE: dict[str, Any] = RECORDS["continue"]
@@ -48,14 +46,12 @@ def take_in(
     result, refused = ImportSummary(), []
     with open_store(root / "store") as store:
         for file in files:
-            importer = Importer(store, settings, PRIVACY, project, NOW)
-            refused += list(importer.read(file, result))
+            refused += list(Importer(store, settings, PRIVACY, project, NOW).read(file, result))
     return result, refused
 
 
 def table(root: Path, settings: FeedbackSettings = SETTINGS) -> list[dict[str, Any]]:
-    pin = take_feedback_pin(settings, root, PRIVACY)
-    rows = interactions(FeedbackSource(settings, pin), PRIVACY, root)
+    rows = interactions(FeedbackSource(settings, take_feedback_pin(settings, root, PRIVACY)), PRIVACY, root)
     return [dict(row) for row in rows["interactions"].to_dicts()]
 
 
@@ -74,8 +70,7 @@ def test_the_gateways_own_log_becomes_an_interaction_without_secrets(tmp_path: P
 def test_continue_logs_one_completion_as_rejected_and_accepted(tmp_path: Path) -> None:
     again = CONTINUE | {"accepted": True}
     posted = {"name": "autocomplete", "schema": "0.2.0", "data": CONTINUE, "level": "all"}
-    path = lines(tmp_path / "autocomplete.jsonl", CONTINUE, again, posted)
-    result, _ = take_in(tmp_path, path)
+    result, _ = take_in(tmp_path, lines(tmp_path / "autocomplete.jsonl", CONTINUE, again, posted))
     assert (result.new, result.repeated) == (3, 3)
     (row,) = table(tmp_path)
     assert (row["outcome"], row["contradictory"]) == ("accepted", True)
@@ -91,8 +86,7 @@ def test_votes_and_edits_of_continue(tmp_path: Path) -> None:
     edit = common | {"previousCode": "a", "newCode": "b", "accepted": True}
     take_in(tmp_path, lines(tmp_path / "a.jsonl", vote, edit), project="shop")
     rows = {row["task"]: row for row in table(tmp_path)}
-    assert rows["chat"]["rating"] == "down"
-    assert rows["edit"]["outcome"] == "accepted"
+    assert (rows["chat"]["rating"], rows["edit"]["outcome"]) == ("down", "accepted")
     assert rows["edit"]["first_at"] == datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -116,8 +110,7 @@ def test_corrections_as_csv(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     path.write_text('original,corrected,language\n"a, b",c,go\nd,e,go,f\n', encoding="utf-8")
     result, refused = take_in(tmp_path, path, project="shop")
-    assert (result.lines, result.taken) == (2, 1)
-    assert refused == [RejectedLine("corrections.csv", 3, "has too many cells")]
+    assert (result.lines, result.taken, refused) == (2, 1, [RejectedLine("corrections.csv", 3, "has too many cells")])
     (row,) = table(tmp_path)
     assert (row["original"], row["corrected"], row["first_at"]) == ("a, b", "c", None)
     path.write_bytes(b"original,corrected\n\xff,b\nc,d\n" + b"x" * (5 << 20) + b",e\nf,g\n")
@@ -150,13 +143,11 @@ def test_importing_twice_shuffled_and_in_parts_changes_nothing(tmp_path: Path) -
     take_in(tmp_path, lines(tmp_path / "a.jsonl", *records))
     before, pin = table(tmp_path), take_feedback_pin(SETTINGS, tmp_path, PRIVACY)
     result, _ = take_in(tmp_path, tmp_path / "a.jsonl", tmp_path / "a.jsonl")
-    assert result.new == 0
-    assert take_feedback_pin(SETTINGS, tmp_path, PRIVACY) == pin
+    assert (result.new, take_feedback_pin(SETTINGS, tmp_path, PRIVACY)) == (0, pin)
     random.Random(3).shuffle(records)
     other = tmp_path / "other"
     other.mkdir()
-    halves = lines(other / "1.jsonl", *records[:4]), lines(other / "2.jsonl", *records[3:])
-    take_in(other, *halves)
+    take_in(other, *(lines(other / "1.jsonl", *records[:4]), lines(other / "2.jsonl", *records[3:])))
     assert table(other) == before
 
 
@@ -166,8 +157,7 @@ def test_without_consent_nothing_is_kept_and_withdrawn_the_table_is_empty(tmp_pa
     assert (result.taken, sum(result.refused.values())) == (0, 5)
     assert not list((tmp_path / "store").glob("*.jsonl"))
     take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY))
-    assert len(table(tmp_path)) == 1
-    assert table(tmp_path, SETTINGS.model_copy(update={"consent": ("other",)})) == []
+    assert (len(table(tmp_path)), table(tmp_path, SETTINGS.model_copy(update={"consent": ("other",)}))) == (1, [])
 
 
 def test_what_a_killed_import_left_is_neither_lost_nor_counted_twice(tmp_path: Path) -> None:
@@ -192,8 +182,7 @@ def test_months_beyond_the_retention_time_are_deleted(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         assert store.forget_before(datetime(2026, 2, 28, tzinfo=UTC)) == []
         assert store.forget_before(datetime(2026, 3, 1, tzinfo=UTC)) == ["2026-02.jsonl"]
-    assert [row["completion_id"] for row in table(tmp_path)] == ["cmpl-1"]
-    assert take_in(tmp_path, path)[0].new == 6
+    assert ([row["completion_id"] for row in table(tmp_path)], take_in(tmp_path, path)[0].new) == (["cmpl-1"], 6)
 
 
 def test_a_changed_store_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -234,8 +223,7 @@ def test_the_same_correction_by_two_people_or_in_two_projects_is_two(tmp_path: P
     path = lines(tmp_path / "a.jsonl", *people, words | {"user": "ann", "project": "stall"})
     both = SETTINGS.model_copy(update={"consent": ("shop", "stall")})
     take_in(tmp_path, path, project="shop", settings=both)
-    rows = table(tmp_path, both)
-    assert sorted(row["project"] for row in rows) == ["shop", "shop", "stall"]
+    assert sorted(row["project"] for row in table(tmp_path, both)) == ["shop", "shop", "stall"]
     ann = author_pseudonym("ann", logs_key(PRIVACY))
     with open_store(tmp_path / "store") as store:
         assert store.forget(lambda event: event.get("unit") == ann) == 2
@@ -248,8 +236,7 @@ def test_no_home_folder_is_stored_from_any_source(tmp_path: Path) -> None:
     windows = CONTINUE | {"filepath": "c:\\Users\\jane.doe\\work\\shop\\src\\a.py"}
     abroad = {"corrected": "c", "path": "D:\\jane.doe\\b.py", "user": "ann"}
     offer = GATEWAY[0] | {"path": "file:///c%3A/Users/jane.doe/shop/src/a.py"}
-    correction = {"original": "a", "corrected": "b", "path": home}
-    path = lines(tmp_path / "a.jsonl", windows, abroad, offer, correction)
+    path = lines(tmp_path / "a.jsonl", windows, abroad, offer, {"original": "a", "corrected": "b", "path": home})
     result, _ = take_in(tmp_path, path, project="shop")
     assert result.taken == 4
     assert not any(b"jane" in file.read_bytes() for file in (tmp_path / "store").glob("*.jsonl"))

@@ -1,4 +1,4 @@
-"""The simulated developer, what commits retain, and figures of both."""
+"""The table of interactions, the simulated developer, what commits retain, and figures of all."""
 
 import json
 import os
@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cortex_pipelines.feedback.events import EventReader, parse_event
+from cortex_pipelines.feedback.events import EventReader, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.git_history import (
     FileRevision,
     from_before,
@@ -35,12 +37,7 @@ CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
 BEFORE = CASES["BEFORE"]
-ADDED = """\
-def mean(items):
-    result = 0
-    for part in items:
-        result = result + part.price
-"""
+ADDED = CASES["ADDED"]
 CHANGE = FileRevision("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + ADDED)
 
 
@@ -61,32 +58,23 @@ def test_a_simulated_day_is_marked_and_the_same_each_time() -> None:
     rows = interactions(events)
     assert len(rows) == 4
     assert all(row["simulated"] and row["sources"] == ["simulation"] for row in rows)
-    outcomes = sorted(row["outcome"] for row in rows)
-    assert outcomes == ["accepted", "dismissed", "dismissed", "dismissed"]
+    assert sorted(row["outcome"] for row in rows) == ["accepted", "dismissed", "dismissed", "dismissed"]
     (corrected,) = [row for row in rows if row["corrected"]]
-    assert corrected["original"] == "    for item in items:"
-    assert corrected["corrected"] == "    for part in items:"
+    assert (corrected["original"], corrected["corrected"]) == ("    for item in items:", "    for part in items:")
     assert corrected["edited"]
     assert corrected["retained_1h"] < corrected["accepted_characters"]
 
 
 def test_figures_of_people_never_contain_a_simulation() -> None:
     events = list(simulate([CHANGE], from_before, "shop", "baseline"))
-    timestamp = (NOW - timedelta(days=1)).isoformat()
-    person = {"at": timestamp, "completion_id": "c"}
-    events += [
-        person | {"type": "offered", "project": "shop", "characters": 10, "version": "v1"},
-        person | {"type": "select", "elapsed": 2000},
-        person | {"type": "retained", "after": 30, "characters": 10},
-        person | {"type": "retained", "after": 3600, "characters": 4},
-    ]
+    person = {"at": (NOW - timedelta(days=1)).isoformat(), "completion_id": "c"}
+    events += [person | line for line in CASES["a_person"]]
     groups = compute_metrics(INTERACTIONS.frame(interactions(events)))
     assert [(group["simulated"], group["by"]) for group in groups] == [
         (simulated, by) for simulated in (False, True) for by in GROUPS
     ]
     people = groups[0]["figures"]
-    assert set(people) == set(METRICS)
-    assert people["acceptance"] == {"value": 1.0, "low": None, "high": None, "count": 1}
+    assert (set(people), people["acceptance"]) == (set(METRICS), {"value": 1.0, "low": None, "high": None, "count": 1})
     assert people["retained_of_shown"]["value"] == 0.4
     assert (people["retained_30s"]["value"], people["retained_1h"]["value"]) == (1.0, 0.4)
     assert people["seconds_to_accept"]["value"] == pytest.approx(2)
@@ -102,13 +90,11 @@ def test_intervals_draw_whole_users_and_cover_the_value() -> None:
     for user in range(12):
         for number in range(5):
             common = {"completion_id": f"u{user}-{number}", "at": NOW.isoformat()}
-            offer = {"type": "offered", "project": "shop", "characters": 10}
-            rows.append(common | offer | {"unit": f"u{user}"})
+            rows.append(common | {"type": "offered", "project": "shop", "characters": 10} | {"unit": f"u{user}"})
             rows.append(common | {"type": "select" if user % 3 else "dismiss"})
     group = compute_metrics(INTERACTIONS.frame(interactions(rows)))[0]
     acceptance = group["figures"]["acceptance"]
-    assert (group["users"], acceptance["count"]) == (12, 60)
-    assert acceptance["value"] == pytest.approx(2 / 3)
+    assert (group["users"], acceptance["count"], acceptance["value"]) == (12, 60, pytest.approx(2 / 3))
     assert acceptance["low"] < 2 / 3 < acceptance["high"]
     assert acceptance["high"] - acceptance["low"] > 0.4  # of 60 independent ones it would be .24
 
@@ -138,22 +124,15 @@ def test_editors_that_never_look_again_do_not_make_the_retained_share_zero() -> 
 def test_what_stands_in_a_text_counts_by_lines_as_often_as_it_is_there() -> None:
     text = "if a:\n        b = 1\n    c = 2\n"
     assert surviving_characters("b = 1\nc = 2\n", text) == 12
-    assert surviving_characters("b = 1\nb = 1\nd = 3\nc = 2", text) == 11
-    assert surviving_characters("1\n", text) == 2
-    assert surviving_characters("x = 9", "") == 0
-    assert surviving_characters("b = 1\nc = 2\n", text, "b = 1\n") == 6
+    assert (surviving_characters("b = 1\nb = 1\nd = 3\nc = 2", text), surviving_characters("1\n", text)) == (11, 2)
+    assert (surviving_characters("x = 9", ""), surviving_characters("b = 1\nc = 2\n", text, "b = 1\n")) == (0, 6)
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
-    write_yaml(
-        folder / "params.yaml",
-        read_yaml(ROOT / "params.yaml")
-        | {"projects": {"shop": {"sources": [{"pypi": "flask==3.1.3"}]}}}
-        | {"general": {"project": None}, "feedback": {"consent": ["shop"]}},
-    )
+    write_yaml(folder / "params.yaml", read_yaml(ROOT / "params.yaml") | CASES["project"])
     monkeypatch.setenv("CORTEX_ROOT", str(folder))
     return folder
 
@@ -191,8 +170,7 @@ def test_from_history_to_figures_on_the_command_line(root: Path, tmp_path: Path)
     assert json.loads(refused.read_text())["line"] == count
     assert "0 new events" in cortex("feedback", "import", str(out)).stdout
     write_interactions(root)
-    committed = cortex("feedback", "commits", "shop", str(repository)).stdout
-    assert "1 completions were committed; 1 new events" in committed
+    assert "1 completions were committed; 1 new events" in cortex("feedback", "commits", "shop", str(repository)).stdout
     (row,) = [row for row in write_interactions(root) if row["retained_commit"] is not None]
     assert row["retained_commit"] == 0  # the only one taken was corrected
     assert "1 known already" in cortex("feedback", "commits", "shop", str(repository)).stdout
@@ -241,8 +219,119 @@ def test_a_simulated_developer_at_a_gateway(tmp_path: Path) -> None:
 
         events = list(simulate([CHANGE], lambda _: from_gateway(post, "shop"), "shop", "tiny"))
         assert send(events, post) == len(events)
-    lines = [json.loads(line) for line in (state / FILE).read_text().splitlines()]
-    rows = interactions(lines)
+    rows = interactions([json.loads(line) for line in (state / FILE).read_text().splitlines()])
     assert len(rows) == 4
     assert all(row["simulated"] and row["shown"] for row in rows)
     assert all(row["version"] and row["latency_ms"] > 0 for row in rows)
+
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CONSENT = ("shop",)
+
+
+def event(kind: str, seconds: float | None = 0, **fields: Any) -> FeedbackEvent:
+    moment = None if seconds is None else START + timedelta(seconds=seconds)
+    return FeedbackEvent(kind=kind, **{"completion_id": "c1", "source": "gateway", "at": moment, **fields})
+
+
+def offer(**fields: Any) -> FeedbackEvent:
+    return event("offered", -1, **{"project": "shop", "version": "v1", "characters": 100} | fields)
+
+
+def row(*events: FeedbackEvent) -> dict[str, Any]:
+    (only,) = build_interactions(events, CONSENT).to_dicts()
+    return dict(only)
+
+
+def test_one_completion_logged_as_rejected_and_accepted_counts_once_as_accepted() -> None:
+    for order in ((0, 5), (5, 0)):
+        settled = row(offer(), event("dismissed", order[0]), event("accepted", order[1]))
+        assert settled["outcome"] == "accepted"
+        assert settled["contradictory"]
+        assert settled["accepted_characters"] == 100
+
+
+def test_a_client_s_claims_replace_neither_the_gateway_s_words_nor_the_commits() -> None:
+    settled = row(event("shown", -900, version="v9", project="other", characters=7), offer())
+    assert (settled["version"], settled["project"], settled["characters"]) == ("v1", "shop", 100)
+    assert row(offer(), event("accepted"), event("retained", characters=9))["retained_commit"] is None
+    retained_in_git = event("retained", characters=9, source="git")
+    assert row(offer(), event("accepted"), retained_in_git)["retained_commit"] == 9
+
+
+def test_retained_characters_never_grow_and_never_exceed_what_was_taken() -> None:
+    settled = row(offer(), *(event(kind, at, **fields) for kind, at, fields in CASES["RETAINED"]))
+    assert [settled[f"retained_{name}"] for name in ("30s", "5min", "1h", "commit")] == [80, 80, 80, 100]
+    assert settled["edited"]
+
+
+def test_a_part_is_bounded_by_the_whole_and_outdone_by_it() -> None:
+    part = event("partly_accepted", 1, characters=40)
+    assert (row(offer(), part)["accepted_characters"], row(offer(), part)["outcome"]) == (40, "partly_accepted")
+    assert row(offer(), event("partly_accepted", characters=400))["accepted_characters"] == 100
+    accepted_in_full = row(offer(), part, event("accepted", 2))
+    assert (accepted_in_full["accepted_characters"], accepted_in_full["partly_accepted"]) == (100, False)
+
+
+def test_a_clock_that_went_back_or_stood_still_gives_no_time_to_accept() -> None:
+    assert row(offer(), event("shown", 9), event("accepted", 4))["seconds_to_accept"] is None
+    assert row(offer(), event("shown", 4), event("accepted", 9))["seconds_to_accept"] == 5
+    measured = event("accepted", 4, elapsed_ms=700.0)
+    assert row(offer(), event("shown", 9), measured)["seconds_to_accept"] == 0.7
+    assert row(offer(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
+    continues = [event(kind, second, source="continue") for kind, second in (("shown", 1), ("accepted", 9))]
+    assert row(offer(), *continues)["seconds_to_accept"] is None
+
+
+def test_the_last_word_counts_of_votes_and_corrections() -> None:
+    settled = row(offer(), *(event(kind, at, **fields) for kind, at, fields in CASES["LAST_WORD"]))
+    assert (settled["rating"], settled["original"], settled["corrected"], settled["events"]) == ("down", "a", "b", 7)
+
+
+def test_votes_and_corrections_alone_do_not_say_that_it_could_be_taken() -> None:
+    vote = event("rated", 8, rating="up")
+    correction = event("corrected", 9, corrected="b", original="a")
+    for events in ((offer(), vote, correction), (event("rated", project="shop", rating="up"),)):
+        settled = row(*events)
+        assert (settled["shown"], settled["outcome"]) == (False, "offered")
+    for kind in ("shown", "accepted", "typed_instead", "dismissed", "edited", "retained"):
+        assert row(offer(), vote, event(kind))["shown"]
+    # who is not taken into account as a reader of it still says how much was wrong
+    group = compute_metrics(build_interactions([offer(), vote, correction], CONSENT))[0]["figures"]
+    assert group["acceptance"] is None
+    assert group["correction_distance"]["count"] == 1
+
+
+def test_without_consent_there_is_no_row() -> None:
+    assert build_interactions([offer(project="other"), event("accepted")], CONSENT).is_empty()
+    assert build_interactions([event("accepted")], CONSENT).is_empty()
+
+
+EVENTS = st.builds(
+    lambda name, kind, at, text, number, rating, project: FeedbackEvent(
+        completion_id=name,
+        kind=kind,
+        source="gateway",
+        at=at and START + timedelta(seconds=at),
+        project=project,
+        characters=number,
+        after=30 if kind == "retained" else None,
+        rating=rating,
+        corrected=text,
+        original=text and text[::-1],
+        unit=text or None,
+    ),
+    st.sampled_from(["c1", "c2"]),
+    st.sampled_from(["offered", "shown", "accepted", "partly_accepted", "dismissed", "retained", "corrected"]),
+    st.none() | st.integers(-5, 5),
+    st.none() | st.sampled_from(["x", "yy"]),
+    st.none() | st.integers(0, 5),
+    st.none() | st.sampled_from(["up", "down"]),
+    st.none() | st.sampled_from(["shop", "other"]),
+)
+
+
+@given(st.lists(EVENTS, max_size=12), st.data())
+def test_order_and_repetition_change_nothing(events: list[FeedbackEvent], data: st.DataObject) -> None:
+    again = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events)) if events else st.just([]))))
+    assert build_interactions(again, CONSENT).equals(build_interactions(events, CONSENT))

@@ -27,21 +27,16 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import PROPERTY_STEPS, load_cases
 
 CASES = load_cases(__file__)
-
 _RANDOM = random.Random(20)
 
 
 def generated(length: int = 24) -> str:
-    """A value that looks random, with letters and digits."""
-    letters = [_RANDOM.choice(string.ascii_letters + string.digits) for _ in range(length - 4)]
-    return "".join(letters) + "k7Rq"
+    return "".join([_RANDOM.choice(string.ascii_letters + string.digits) for _ in range(length - 4)]) + "k7Rq"
 
 
 HOLE = "§"
 """Where a secret stands."""
-
-WRITTEN = CASES["WRITTEN"]
-WAYS = [(format, template) for format, templates in WRITTEN.items() for template in templates]
+WAYS = [(format, template) for format, templates in CASES["WRITTEN"].items() for template in templates]
 
 
 def planted(template: str) -> tuple[str, list[str]]:
@@ -62,10 +57,6 @@ def test_each_way_to_write_a_secret_is_seen_to_the_character(format: str, templa
     assert [text[span.start : span.end] for span in spans if span.category == "secret"] == values
 
 
-def _yaml_shape(text: str) -> Any:
-    return [shape(yaml_value(node)) for node in yaml.compose_all(text, Loader=yaml.BaseLoader)]
-
-
 def yaml_value(node: yaml.Node | None) -> Any:
     if isinstance(node, yaml.MappingNode):
         return {key.value: yaml_value(value) for key, value in node.value}
@@ -83,11 +74,8 @@ def shape(value: Any) -> Any:
     return value.count("\n") if isinstance(value, str) else value
 
 
-def _xml_shape(text: str) -> Any:
-    def shape_of(element: ElementTree.Element) -> Any:
-        return element.tag, sorted(element.attrib), [shape_of(child) for child in element]
-
-    return shape_of(ElementTree.fromstring(text))
+def xml_shape(element: ElementTree.Element) -> Any:
+    return element.tag, sorted(element.attrib), [xml_shape(child) for child in element]
 
 
 def _ini_shape(text: str) -> Any:
@@ -96,22 +84,18 @@ def _ini_shape(text: str) -> Any:
     return {name: list(section) for name, section in parser.items()}
 
 
-def _env_shape(text: str) -> Any:
-    return list(dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False))
-
-
 def _shell_shape(text: str) -> Any:
     completed = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
     return completed.returncode, completed.stderr
 
 
 SHAPES: dict[str, Callable[[str], Any]] = {
-    "yaml": _yaml_shape,
+    "yaml": lambda text: [shape(yaml_value(node)) for node in yaml.compose_all(text, Loader=yaml.BaseLoader)],
     "json": lambda text: [shape(json.loads(line)) for line in text.splitlines()],
     "toml": lambda text: shape(tomllib.loads(text)),
     "ini": _ini_shape,
-    "env": _env_shape,
-    "xml": _xml_shape,
+    "env": lambda text: list(dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)),
+    "xml": lambda text: xml_shape(ElementTree.fromstring(text)),
     "sh": _shell_shape,
 }
 PARSED = [
@@ -155,12 +139,10 @@ _TREES = st.recursive(
 def test_any_json_and_yaml_parses_alike_after_redaction(format: str, tree: dict[str, Any], settings) -> None:
     text = json.dumps(tree) if format == "json" else yaml.safe_dump(tree, allow_unicode=True)
     redacted = redact_text(text, f"a.{format}", None, settings, b"k" * 16).text
-    parse = json.loads if format == "json" else yaml.safe_load
-    assert keys_of(parse(redacted)) == keys_of(tree)
+    assert keys_of((json.loads if format == "json" else yaml.safe_load)(redacted)) == keys_of(tree)
 
 
 def keys_of(value: Any) -> Any:
-    """A value without its texts."""
     if isinstance(value, dict):
         return {key: keys_of(inner) for key, inner in value.items()}
     return [keys_of(inner) for inner in value] if isinstance(value, list) else None

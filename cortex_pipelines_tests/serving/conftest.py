@@ -41,7 +41,6 @@ def keys(tmp_path: Path) -> KeyRing:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with this repository's parameters, of which the commands take the project."""
     shutil.copy(tinygateway.ROOT / "params.yaml", tmp_path)
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     return tmp_path

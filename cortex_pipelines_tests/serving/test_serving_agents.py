@@ -1,10 +1,12 @@
-"""The tools for agents, driven by the SDK's own client: in memory, over HTTP, over stdio."""
+"""Tools for agents, driven by the SDK's own client in memory, over HTTP and stdio, and the guide on LangChain."""
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,19 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
+from cortex_pipelines.config import load_parameters
 from cortex_pipelines.prompts.templates import package_templates
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
+from cortex_pipelines.retrieval.open_index import WITHOUT, index_folder
 from cortex_pipelines.schemas.extraction import CODE_UNITS
 from cortex_pipelines.schemas.retrieval import CODE_GRAPH
 from cortex_pipelines.serving.agents import agents_server
+from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import create_app
-from cortex_pipelines.serving.project_services import project_services
+from cortex_pipelines.serving.project_services import index_context, project_services
+from cortex_pipelines.serving.requests import completion
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
@@ -69,12 +75,6 @@ def content(result: CallToolResult) -> dict[str, Any]:
     return result.structured_content
 
 
-def sentence(result: CallToolResult) -> str:
-    assert result.is_error
-    (part,) = result.content
-    return str(part.text)  # type: ignore[union-attr]
-
-
 @pytest.mark.anyio
 async def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
     async with Client(agents_server(lambda: gateway, SERVICES)) as client:
@@ -88,20 +88,17 @@ async def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> Non
         completion_result = content(await client.call_tool("complete", arguments))
         assert (completion_result["way"], completion_result["version"]) == ("adapter", "shop.dir")
         assert len(completion_result["release"]) == 32
-        assert completion_result["text"] == generate_text(gateway, "shop", "def f():\n", 6)
-        gap = arguments | {"suffix": "\n    return x\n"}
-        filled = content(await client.call_tool("complete", gap))
+        request = gateway.prepare(gateway.backend_for("shop"), completion("def f():\n"), Sampling(6))
+        assert completion_result["text"] == "".join(delta.text for delta in gateway.stream_blocking(request))
+        filled = content(await client.call_tool("complete", arguments | {"suffix": "\n    return x\n"}))
         assert filled["version"] == "shop.dir"
-
         task = {"task": "The leaked secret key"}
         routed = content(await client.call_tool("route_task", task))
         assert (routed["master"], routed["version"]) == ("security", "rules")
         prediction = content(await client.call_tool("predict_outcome", task | {"master": "security"}))
         assert prediction["version"] == "made.dir"
         matches = content(await client.call_tool("search_code", {"query": "f", "project": "shop"}))
-        assert matches == {
-            "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
-        }  # fmt: skip
+        assert matches == {"results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}}
         context = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
         assert (context["pieces"][0]["name"], context["budget"]) == ("f", 4000)
         path = {"question": "path", "name": "f", "to": "g", "project": "shop"}
@@ -124,27 +121,18 @@ async def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -
         assert message.content.type == "text"
         assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
         assert "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n" in message.content.text
-        expected_meta = {"template": str(package_templates()["worker"])}
-        assert message.content.meta == expected_meta
-
-
-def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
-    from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.requests import completion
-
-    request = gateway.prepare(gateway.backend_for(model), completion(prompt), Sampling(most))
-    return "".join(delta.text for delta in gateway.stream_blocking(request))
+        assert message.content.meta == {"template": str(package_templates()["worker"])}
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"), [*CASES["wrong_arguments"], ("complete", {"prompt": "x" * 2_000_001}, "prompt")]
 )
-async def test_what_is_asked_wrongly_gets_a_sentence(
-    gateway: Gateway, tool: str, arguments: dict[str, Any], words: str
-) -> None:
+async def test_what_is_asked_wrongly_gets_a_sentence(gateway, tool: str, arguments: dict[str, Any], words: str) -> None:
     async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-        message = sentence(await client.call_tool(tool, arguments))
+        result = await client.call_tool(tool, arguments)
+        (message,) = (part.text for part in result.content)
+        assert result.is_error
         assert words in message
         assert "http" not in message, "an address of pydantic's"
         assert len(message) < 500, "what was sent is not sent back"
@@ -152,9 +140,7 @@ async def test_what_is_asked_wrongly_gets_a_sentence(
 
 
 @pytest.mark.anyio
-async def test_what_an_agent_cancels_is_not_written_on(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_an_agent_cancels_is_not_written_on(home: Path, tmp_path: Path, monkeypatch) -> None:
     gateway = tinygateway.open_tiny(home, tmp_path)
 
     def tokens() -> int:
@@ -188,12 +174,10 @@ async def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
     app = create_app(tinygateway.open_tiny(home, tmp_path), SERVICES)
     transport = httpx2.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http:
-        wire = streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
-        async with Client(wire) as client:
+        async with Client(streamable_http_client(f"{ADDRESS}/mcp", http_client=http)) as client:
             result = content(await client.call_tool("complete", {"prompt": "x", "model": "docs"}))
             assert (result["way"], result["version"]) == ("both", "docs.dir")
-        foreign_headers = {"host": "elsewhere.example", "accept": "application/json"}
-        refused = await http.post("/mcp", json={}, headers=foreign_headers)
+        refused = await http.post("/mcp", json={}, headers={"host": "elsewhere.example", "accept": "application/json"})
         assert refused.status_code == 421, "another site's name for this machine"
 
 
@@ -208,26 +192,20 @@ async def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) 
     adapter = finished.version("code_adapter@alpha")
     async with Client(stdio_client(command)) as client:
         arguments = {"model": "alpha@challenger", "prompt": "def f():\n", "max_tokens": 4}
-        result = content(await client.call_tool("complete", arguments))
-        assert result["version"] == adapter
-        lineage = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))
-        tree = lineage["tree"]
+        assert content(await client.call_tool("complete", arguments))["version"] == adapter
+        tree = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))["tree"]
         assert (tree["name"], tree["version"]) == ("code_adapter", adapter)
         made_from = {node["name"]: node["version"] for node in tree["made_from"]}
         assert made_from["completion_dataset"] == finished.version("completion_dataset@alpha")
         assert "repository_files" in json.dumps(tree), "down to the files of the project"
-        task = {"task": "Rotate the leaked API key"}
-        prediction = content(await client.call_tool("predict_outcome", task))
+        prediction = content(await client.call_tool("predict_outcome", {"task": "Rotate the leaked API key"}))
         assert prediction["version"] == finished.version("outcome_predictors")
         assert {row["master"] for row in prediction["expected"]}
 
 
-_LOADING = CASES["_LOADING"]
-
-
 def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
     process = subprocess.run(
-        [sys.executable, "-c", _LOADING],
+        [sys.executable, "-c", CASES["_LOADING"]],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
@@ -237,16 +215,86 @@ def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
 @pytest.mark.skipif(find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search")
 def test_code_is_searched_in_what_the_project_has_made(finished_copy: MiniProject) -> None:
     search = project_services(finished_copy.root).search
-    assert search is not None
     answer = search("syntax tree", "alpha", 3)
     assert answer["versions"] == {"alpha": finished_copy.version("search_documents@alpha")}
     assert answer["results"]
     assert search("syntax tree", "alpha", 3) == answer, "the index that is open already"
     assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}
-    context = project_services(finished_copy.root).context
-    assert context is not None
-    packed = context("walk the syntax tree", "alpha", 1000)
+    packed = project_services(finished_copy.root).context("walk the syntax tree", "alpha", 1000)
     assert packed["versions"] == answer["versions"]
     assert packed["files"]
     assert 0 < packed["tokens"] <= 1000
     assert packed["counted_by"].startswith("tokenizer of ")
+
+
+GUIDE = tinygateway.ROOT / "docs" / "guides" / "langchain.md"
+FILES = {
+    "client.py": "def request(send, tries=3):\n    '''Try a request thrice.'''\n    send(tries)\n",
+    "cart.py": "def total(prices):\n    '''Sum of the prices.'''\n    return sum(prices)\n",
+}
+
+
+def services(folder: Path) -> ProjectServices:
+    code = folder / "code"
+    code.mkdir()
+    for name, text in FILES.items():
+        (code / name).write_text(text)
+    params = load_parameters(tinygateway.ROOT)
+    index_folder(code, folder / "index", params, WITHOUT)
+    source = index_context(folder / "index", params)
+
+    def search(query: str, project: str | None, k: int) -> Mapping[str, Any]:
+        results = source.searcher.search(query, k)
+        return {"results": [result.as_json() for result in results], "versions": {project: ""}}
+
+    def context(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
+        return {**source.context(task, tokens).as_json(), "versions": {project: ""}}
+
+    return ProjectServices(search=search, context=context)
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    scratch = tmp_path_factory.mktemp("langchain")
+    served = tinygateway.catalogue(home)
+    shop = replace(served.models["shop"], details={"project": "shop"})
+    catalogue = replace(served, models={**served.models, "shop": shop})
+    app = create_app(tinygateway.open_tiny(home, scratch / "state", lambda: catalogue, window=512), services(scratch))
+    with tinygateway.listening(app) as url:
+        yield url
+
+
+def test_the_guide_s_code_retrieves_and_chats(address: str, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    (code,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert "http://127.0.0.1:8008" in code
+    names: dict[str, Any] = {"__name__": "guide"}
+    exec(code.replace("http://127.0.0.1:8008", address), names)  # the code that people copy
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "client.py:1-3"
+    answer = names["answer"]
+    assert answer.response_metadata["system_fingerprint"] == "shop.dir"
+    assert answer.usage_metadata["input_tokens"] > len(FILES["client.py"]), "the code was read"
+    (document, *_) = names["CodeRetriever"](project="shop").invoke("sum of the prices")
+    assert document.page_content == FILES["cart.py"].rstrip()
+    assert (document.metadata["path"], document.metadata["stale"]) == ("cart.py", False)
+
+
+def test_a_chat_names_the_places_that_were_shown_before_it(address: str) -> None:
+    turns = [{"role": "user", "content": "How many times is a request tried?"}]
+    body = {"model": "shop", "messages": turns, "max_tokens": 2}
+    with httpx2.Client(base_url=address) as http:
+        plain = http.post("/v1/chat/completions", json=body)
+        response = http.post("/v1/chat/completions", json={**body, "context": 400})
+        streamed = http.post("/v1/chat/completions", json={**body, "context": 400, "stream": True})
+        nothing = http.post("/v1/chat/completions", json={**body, "context": 10})
+        results = http.post("/search", json={"query": "total of prices", "k": 1}).json()["results"]
+        empty = http.post("/context", json={"task": " "})
+    assert "context" not in plain.json()
+    assert response.json()["context"][0] == "client.py:1-3"
+    assert response.headers["x-cortex-context"].startswith("client.py:1-3")
+    assert streamed.headers["x-cortex-context"] == response.headers["x-cortex-context"]
+    assert response.headers["x-cortex-templates"].startswith("instructions@")
+    assert response.json()["usage"]["prompt_tokens"] > plain.json()["usage"]["prompt_tokens"]
+    assert (nothing.status_code, [result["path"] for result in results]) == (400, ["cart.py"])
+    assert (empty.status_code, empty.json()["error"]["param"]) == (400, "task")

@@ -71,13 +71,11 @@ def answer(
             break
     else:
         deltas.append(growing.end(0, "length"))
-    text = "".join(delta.text for delta in deltas)
-    return text, [token for delta in deltas for token in delta.tokens], deltas
+    return "".join(delta.text for delta in deltas), [token for delta in deltas for token in delta.tokens], deltas
 
 
 def require_exact(text: str, tokens: Sequence[GeneratedToken], deltas: Sequence[TextDelta]) -> None:
-    assert "".join(token.text for token in tokens) == text
-    assert b"".join(token.raw for token in tokens) == text.encode()
+    assert ("".join(token.text for token in tokens), b"".join(token.raw for token in tokens)) == (text, text.encode())
     before = 0
     for token in tokens:
         assert token.offset == before <= len(text)
@@ -96,8 +94,7 @@ def test_tokens_end_where_the_text_ends(tokenizer: Callable[[], Any], text: str,
         require_exact(output, tokens, deltas)
         assert text.startswith(output)
         assert sum(delta.generated for delta in deltas) <= most, "no token counts twice"
-    ends = [position for mark in stop if (position := text.find(mark)) >= 0]
-    assert output == text[: min(ends, default=len(text))]
+    assert output == text[: min([position for mark in stop if (position := text.find(mark)) >= 0], default=len(text))]
 
 
 @settings(max_examples=60, deadline=None)
@@ -127,8 +124,7 @@ def test_a_forced_start_and_a_stop_string_are_not_shown() -> None:
     require_exact(text, tokens, deltas)
     ids = bytes_each()("1, 2, 3", add_special_tokens=False)["input_ids"]
     text, tokens, deltas = answer(bytes_each(), ids, Sampling(100, stop=(", 2",)))
-    assert (text, len(tokens)) == ("1", 1)
-    assert sum(delta.generated for delta in deltas) == len("1, 2")
+    assert (text, len(tokens), sum(delta.generated for delta in deltas)) == ("1", 1, len("1, 2"))
 
 
 def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative() -> None:
@@ -136,8 +132,7 @@ def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative()
     ids = tokenizer(f"{EMOJI}b", add_special_tokens=False)["input_ids"]
     _, tokens, deltas = answer(tokenizer, ids, Sampling(100, stop=("b",)))
     assert [token.raw for token in tokens] == [b"\xf0", b"\x9f", b"\x98\x80"]
-    assert [token.text for token in tokens] == ["", "", EMOJI]
-    assert tokens[-1].logprob == -1.0
+    assert ([token.text for token in tokens], tokens[-1].logprob) == (["", "", EMOJI], -1.0)
     assert (tokens[-1].top[0].text, tokens[-1].top[0].raw) == (EMOJI, b"\x98\x80")
     assert [delta.finish for delta in deltas] == ["stop"]
 
@@ -151,9 +146,7 @@ def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative()
         ([(f"{EMOJI}x", ["\ufffd", "\ufffd", "x"])], ["", "", f"{EMOJI}x"]),
     ],
 )
-def test_an_upstream_server_s_tokens_are_those_of_its_text(
-    chunks: list[tuple[str, list[str]]], expected: list[str]
-) -> None:
+def test_an_upstream_server_s_tokens_are_those_of_its_text(chunks: list[tuple[str, list[str]]], expected) -> None:
     growing = StreamedAnswer(bytes_each(), "", Sampling(100))
     deltas: list[TextDelta] = []
     full_text = ""

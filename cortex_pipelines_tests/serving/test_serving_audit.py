@@ -4,8 +4,9 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
@@ -19,14 +20,15 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
+PEOPLE = ("anna", "bert", "carl")
 SECRET = "the_prompt_that_nobody_keeps"
 ASKED = {"model": "shop", "prompt": f"# {SECRET}", "max_tokens": 1}
 
 
-def write_log(folder: Path, count: int = 5) -> list[str]:
+def write_log(folder: Path, count: int = 5, keys: Sequence[str] = ("a",)) -> list[str]:
     log = AuditLog(folder)
     for number in range(count):
-        log.add({"key": "a", "status": number})
+        log.add({"key": keys[number % len(keys)], "status": number})
     return (folder / FILE).read_text().splitlines()
 
 
@@ -37,8 +39,7 @@ def keys(state: Path) -> KeyRing:
 
 @pytest.fixture(scope="module")
 def client(home: Path, state: Path, keys: KeyRing) -> Iterator[TestClient]:
-    gateway = tinygateway.open_tiny(home, state)
-    with tinygateway.web_client(gateway, keys=keys, audit=AuditLog(state)) as client:
+    with tinygateway.web_client(tinygateway.open_tiny(home, state), keys=keys, audit=AuditLog(state)) as client:
         yield client
 
 
@@ -69,17 +70,10 @@ def test_who_asked_for_what_is_written_and_no_prompt(client: TestClient, state: 
     assert verify(state / FILE).entries == 7
 
 
-def test_nothing_is_answered_that_cannot_be_written_down(
-    client: TestClient, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(AuditLog, "add", full)
-    headers = {"authorization": f"Bearer {keys.create('bert')}"}
-    answer = client.post("/v1/completions", json=ASKED, headers=headers)
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "audit_failed"
+def test_nothing_is_answered_that_cannot_be_written_down(client: TestClient, keys: KeyRing, monkeypatch) -> None:
+    monkeypatch.setattr(AuditLog, "add", Mock(side_effect=OSError(28, "No space left on device")))
+    answer = client.post("/v1/completions", json=ASKED, headers={"authorization": f"Bearer {keys.create('bert')}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "audit_failed")
 
 
 def test_a_chain_is_whole_and_an_earlier_hash_shows_lines_taken_out_at_its_end(tmp_path: Path) -> None:
@@ -109,17 +103,14 @@ TAMPERING: dict[str, Callable[[list[str]], list[str]]] = {
 
 @pytest.mark.parametrize("tampering", TAMPERING)
 def test_tampering_is_noticed_and_its_place_named(tmp_path: Path, tampering: str) -> None:
-    lines = TAMPERING[tampering](write_log(tmp_path))
-    (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines))
+    (tmp_path / FILE).write_text("".join(f"{line}\n" for line in TAMPERING[tampering](write_log(tmp_path))))
     check = verify(tmp_path / FILE)
     assert check.problem.startswith("line ")
     assert check.entries <= 3
 
 
 @given(cuts=st.lists(st.integers(min_value=1, max_value=400), min_size=1, max_size=4))
-def test_a_kill_in_the_middle_of_a_line_breaks_nothing(
-    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
-) -> None:
+def test_a_kill_in_the_middle_of_a_line_breaks_nothing(tmp_path_factory, cuts: list[int]) -> None:
     folder = tmp_path_factory.mktemp("killed")
     path = folder / FILE
     whole_entries = 0
@@ -137,11 +128,8 @@ def test_a_kill_in_the_middle_of_a_line_breaks_nothing(
         assert check.entries >= whole_entries
 
 
-WRITING = CASES["WRITING"]
-
-
 def writer(folder: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", WRITING, str(folder)], cwd=tinygateway.ROOT)
+    return subprocess.Popen([sys.executable, "-c", CASES["WRITING"], str(folder)], cwd=tinygateway.ROOT)
 
 
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:
@@ -150,15 +138,9 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     assert (check.entries, check.problem) == (100, "")
 
 
-def of_three(folder: Path) -> Path:
-    log = AuditLog(folder)
-    for number in range(6):
-        log.add({"key": ("anna", "bert", "carl")[number % 3], "status": number})
-    return folder / FILE
-
-
 def test_who_is_forgotten_leaves_the_entries_and_the_chain_stays_whole(tmp_path: Path) -> None:
-    path = of_three(tmp_path)
+    path = tmp_path / FILE
+    write_log(tmp_path, 6, PEOPLE)
     with path.open("ab") as file:
         file.write(b'{"at": 1, "key": "an')  # what a kill leaves
     AuditLog(tmp_path).add({"key": "carl", "status": 6})
@@ -192,7 +174,8 @@ def test_who_is_forgotten_leaves_the_entries_and_the_chain_stays_whole(tmp_path:
     ],
 )
 def test_a_deletion_that_nobody_made_is_noticed(tmp_path: Path, forged: Callable[[list[str]], list[str]]) -> None:
-    path = of_three(tmp_path)
+    path = tmp_path / FILE
+    write_log(tmp_path, 6, PEOPLE)
     AuditLog(tmp_path).forget(lambda name: name == "anna")
     assert not verify(path).problem
     lines = forged(path.read_text().splitlines())

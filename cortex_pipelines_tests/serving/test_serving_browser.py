@@ -20,7 +20,6 @@ PATIENCE_SECONDS = 60
 REFUSED = "the server responded with a status of 429"
 """What Chromium writes of an answer that one of the tests gives."""
 PROMPT = "def total(prices):\n    "
-
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; see README"),
@@ -72,7 +71,6 @@ def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, stat
     prompt.fill(PROMPT)
     prompt.press("Control+Enter")
     expect(page.locator("#play-status")).to_have_text("4 answers.")
-
     answers = {
         way: page.locator(f'[data-way="{way}"] pre').text_content() or ""
         for way in ("base", "context", "adapter", "both")
@@ -85,7 +83,6 @@ def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, stat
     both = page.locator('[data-way="both"]')
     expect(both).to_contain_text("tokens in")
     expect(both).to_contain_text("docs.dir")
-
     page.get_by_label("Mark differences from the base").uncheck()
     expect(page.locator("#answers mark")).to_have_count(0)
     both.get_by_role("button", name="Good").press("Enter")
@@ -151,7 +148,6 @@ def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")) >= 4.5, "WCAG AA"
-    unnamed = "input, select, textarea"
-    names = page.locator(unnamed).evaluate_all("all => all.map(one => one.labels.length)")
+    names = page.locator("input, select, textarea").evaluate_all("all => all.map(one => one.labels.length)")
     assert names
     assert all(names)

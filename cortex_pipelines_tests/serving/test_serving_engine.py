@@ -46,11 +46,9 @@ from cortex_pipelines_tests.serving.tinygateway import NEEDS_LLAMA
 
 PROMPTS = ("def add(a, b):\n    ", "def add(a, b):\n    total = ", "class Cart:\n", "")
 """The first two share a beginning, of which an engine may reuse what it computed."""
-
 WHO = (None, *tinygateway.ADAPTERS)
 AWAY = ("openai", "vllm")
 """Engines of which the weights are in a server, which keeps and loads adapters as it will."""
-
 ENGINES = ("torch", *(pytest.param(name, marks=NEEDS_LLAMA) for name in ("llama", *AWAY)))
 
 
@@ -115,8 +113,7 @@ def test_text_is_divided_and_written_as_in_the_evaluation(engine: Engine, home: 
         item = tinymodel.example(0, prompt=prompt)
         # an extent that no answer reaches: braces that nobody opened
         expected = generate(model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), settings)
-        job = Job(loaded(engine, home, project), engine.prompt(prompt), Sampling(24))
-        text = text_of(run_job(engine, job))
+        text = text_of(run_job(engine, Job(loaded(engine, home, project), engine.prompt(prompt), Sampling(24))))
         if engine.upstream_model(None):
             text, expected = in_ascii(text), in_ascii(expected)
         # an answer ends before a character that is not whole
@@ -143,8 +140,7 @@ def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(weig
     assert tokenizer.decode(prompt.ids, skip_special_tokens=True) == text
     assert len(prompt.ids) == len(text)  # a token a byte
     spelt = "<eos><bos>"
-    forced = replace(prompt, start=spelt)
-    deltas = run_job(weights_here, Job(None, forced, Sampling(len(spelt) + 8)))
+    deltas = run_job(weights_here, Job(None, replace(prompt, start=spelt), Sampling(len(spelt) + 8)))
     assert deltas[-1].finish == "length"
     assert text_of(deltas)
     answer = StreamedAnswer(tokenizer, "", Sampling(99))
@@ -231,8 +227,7 @@ def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(engine: Engine, s
     full_text = text_of(run_job(engine, Job(None, prompt, Sampling(40))))
     deltas = run_job(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
     first = min((full_text.find(stop) for stop in stops if stop in full_text), default=len(full_text))
-    assert text_of(deltas) == full_text[:first]
-    assert (deltas[-1].finish == "stop") == (first < len(full_text))
+    assert (text_of(deltas), deltas[-1].finish == "stop") == (full_text[:first], first < len(full_text))
 
 
 def test_the_same_seed_draws_the_same_and_answers_differ(engine: Engine) -> None:
@@ -246,8 +241,7 @@ def test_the_same_seed_draws_the_same_and_answers_differ(engine: Engine) -> None
 
 def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
     prompt = engine.prompt("x" * 1000 + "tail", room=16)
-    assert prompt.cut == 1004 - (256 - 16)
-    assert engine.tokenizer.decode(prompt.ids[-4:]) == "tail"
+    assert (prompt.cut, engine.tokenizer.decode(prompt.ids[-4:])) == (1004 - (256 - 16), "tail")
     deltas = run_job(engine, Job(None, prompt, Sampling(16)))
     assert sum(len(delta.tokens) for delta in deltas) == 16
 
@@ -264,8 +258,7 @@ def test_cancelling_ends_an_answer(engine: Engine) -> None:
         if not isinstance(event, TextDelta):
             finished.set()
 
-    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128), count=8)
-    cancel.put(engine.submit(job, deliver))
+    cancel.put(engine.submit(Job(None, engine.prompt(PROMPTS[0]), Sampling(128), count=8), deliver))
     assert finished.wait(60)
     assert events.pop() is None
     deltas = [event for event in events if isinstance(event, TextDelta)]
@@ -312,9 +305,6 @@ def test_too_many_wait(opened: Callable[..., Engine], home: Path) -> None:
         engine.load(AdapterFiles("later.dir", lambda: home / "shop"))
 
 
-def without_effect(_self: ResidentBase, _adapter: Any) -> None: ...
-
-
 def twice(self: ResidentBase, adapter: Any, original_apply: Any = ResidentBase.apply) -> None:
     original_apply(self, adapter)
     for module in self._layers.values():
@@ -324,14 +314,12 @@ def twice(self: ResidentBase, adapter: Any, original_apply: Any = ResidentBase.a
 @pytest.mark.parametrize(
     ("method", "fault", "words"),
     [
-        ("apply", without_effect, "no effect in this engine"),
+        ("apply", lambda _self, _adapter: None, "no effect in this engine"),
         ("apply", twice, "apart from what its matrices give"),
         ("remove_adapter", lambda _self: None, "answers differently after the adapter was taken off"),
     ],
 )
-def test_a_fault_of_the_engine_refuses_the_adapter(
-    home: Path, monkeypatch: pytest.MonkeyPatch, method: str, fault: Any, words: str
-) -> None:
+def test_a_fault_of_the_engine_refuses_the_adapter(home, monkeypatch, method: str, fault: Any, words: str) -> None:
     engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
     with monkeypatch.context() as patched:
         patched.setattr(ResidentBase, method, fault)
@@ -344,8 +332,6 @@ def test_a_fault_of_the_engine_refuses_the_adapter(
     "config",
     [{"use_rslora": True}, {"alpha_pattern": {"q_proj": 32}}, {"target_modules": ["q_proj", "v_proj"], "r": 2}],
 )
-def test_every_plain_adapter_passes_the_probe(
-    weights_here: Engine, home: Path, tmp_path: Path, config: dict[str, Any]
-) -> None:
+def test_every_plain_adapter_passes_the_probe(weights_here, home: Path, tmp_path: Path, config: dict[str, Any]) -> None:
     folder = write_adapter(tinygateway.base_in(home), tmp_path / "one", 3, **config)
     assert weights_here.load(AdapterFiles(f"{config}", lambda: folder)).version == f"{config}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
@@ -25,13 +26,9 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
-
 USUAL: dict[str, Any] = CASES["USUAL"]
 PLAN = ExperimentSpec("shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL)
-
-
-def missing() -> Path:
-    raise LookupError("the adapter's files are gone")
+MISSING = Mock(side_effect=LookupError("the adapter's files are gone"))
 
 
 def models(home: Path, broken: bool = False) -> dict[str, ServedModel]:
@@ -40,7 +37,7 @@ def models(home: Path, broken: bool = False) -> dict[str, ServedModel]:
     details = {"project": "shop", "number": "1.2.0"}
     shop = replace(served["shop"], details=details)
     if broken:
-        shop = replace(shop, adapter=lambda _: AdapterFiles("broken.dir", missing))
+        shop = replace(shop, adapter=lambda _: AdapterFiles("broken.dir", MISSING))
     shop = with_ways(shop, "index.dir", home / "data" / "completion")
     other = with_ways(replace(served["docs"], details=details | {"number": "1.1.0"}), None, None)
     served |= {name: replace(shop, name=name) for name in ("shop@champion", "shop@1.2.0")}
@@ -100,8 +97,7 @@ def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
     answering = Backend(models(home)["shop"], "adapter", None, "")
     assert answering.variant_propensity == (None, None)
     for arm, share in (("a", 0.75), ("b", 0.25)):
-        assigned = replace(answering, assigned=Assignment(plan, arm, "unit"))
-        assert assigned.variant_propensity == (f"shop-1:{arm}", share)
+        assert replace(answering, assigned=Assignment(plan, arm, "unit")).variant_propensity == (f"shop-1:{arm}", share)
     for strategy, share in (("canary", 0.25), ("shadow", 0.0)):
         split = Split("shop", "2.dir", {"strategy": strategy, "share": 0.25}, "")
         assert replace(answering, trial=(split, "canary")).variant_propensity == ("canary", share)
@@ -119,7 +115,6 @@ def test_users_keep_their_arm_and_votes_count(home: Path, tmp_path: Path, serve:
             arms_by_user.setdefault(user, set()).add(answer.headers["x-cortex-way"])
         assert all(len(ways) == 1 for ways in arms_by_user.values())
         assert set().union(*arms_by_user.values()) == {"adapter", "base"}
-
         arms = {user: plan.arm(plan.unit(user)) for user in arms_by_user}
         treated_user = next(user for user in sorted(arms) if arms[user] == "b")
         answer = ask(client, treated_user).json()["id"]
@@ -131,10 +126,8 @@ def test_users_keep_their_arm_and_votes_count(home: Path, tmp_path: Path, serve:
         client.post("/v1/events", json={"type": "select", "completion_id": tabby})
         client.post("/v1/events", json={"type": "view", "completion_id": tabby})
         client.post("/feedback", json={"vote": "up", "completion_id": "cmpl-unknown"})
-
         report = state(tmp_path)
-        counts = {arm: counts_of_arm["answers"] for arm, counts_of_arm in report["arms"].items()}
-        assert sum(counts.values()) == 26
+        assert sum({arm: counts_of_arm["answers"] for arm, counts_of_arm in report["arms"].items()}.values()) == 26
         assert sum(counts_of_arm["good"] for counts_of_arm in report["arms"].values()) == 2
         assert sum(counts_of_arm["users"] for counts_of_arm in report["arms"].values()) == 8
         row = next(r for r in client.get("/overview").json()["models"] if r["name"] == "shop")
@@ -142,9 +135,7 @@ def test_users_keep_their_arm_and_votes_count(home: Path, tmp_path: Path, serve:
         page = client.get("/metrics").text
         assert 'cortex_experiment_answers_total{outcome="answered",project="shop",variant="b"}' in page
         assert 'vote="up"' in page
-
         end = running.stop(tmp_path, "shop", "seen enough").end
-        assert end is not None
         assert (end.outcome, end.figures["arms"]) == ("stopped", report["arms"])
         assert ask(client, treated_user).headers["x-cortex-way"] == "adapter"
         assert state(tmp_path)["arms"] == report["arms"]
@@ -153,9 +144,7 @@ def test_users_keep_their_arm_and_votes_count(home: Path, tmp_path: Path, serve:
     assert "def f" not in text
 
 
-def test_an_answer_given_before_counts_and_one_that_is_refused(
-    home: Path, tmp_path: Path, serve: Callable[..., Any]
-) -> None:
+def test_an_answer_given_before_counts_and_one_that_is_refused(home: Path, tmp_path, serve: Callable[..., Any]) -> None:
     start(tmp_path, home, "1.2.0", "1.2.0", metric="answered")
     with serve(cached_mib=1) as client:
         hits = [ask(client, "anna").headers.get("x-cortex-cache") for _ in range(3)]
@@ -167,9 +156,7 @@ def test_an_answer_given_before_counts_and_one_that_is_refused(
     assert (sum(s["withheld"] for s in arms), sum(s["good"] for s in arms)) == (1, 3)
 
 
-def test_an_arm_that_cannot_answer_is_stopped_by_the_guardrail(
-    home: Path, tmp_path: Path, serve: Callable[..., Any]
-) -> None:
+def test_an_arm_that_cannot_answer_is_stopped_by_the_guardrail(home: Path, tmp_path, serve: Callable[..., Any]) -> None:
     start(tmp_path, home, "1.1.0", "1.2.0")
     with serve(broken=True) as client:
         for number in range(200):
@@ -178,8 +165,7 @@ def test_an_arm_that_cannot_answer_is_stopped_by_the_guardrail(
                 break
     report = state(tmp_path)
     assert (report["state"], report["by"]) == ("guardrail", "gateway")
-    assert report["arms"]["b"]["failed"] == report["arms"]["b"]["answers"]
-    assert report["arms"]["a"]["failed"] == 0
+    assert (report["arms"]["b"]["failed"], report["arms"]["a"]["failed"]) == (report["arms"]["b"]["answers"], 0)
     assert "where 5.0% is tolerated" in report["reason"]
 
 
@@ -196,36 +182,16 @@ def lines(count: int, good: dict[str, float], **changes: Any) -> Iterator[dict[s
             yield {"id": f"{number:x}", "vote": "up"}
 
 
-EVEN = {"a": 0.3, "b": 0.3}
-
-
-@pytest.mark.parametrize(
-    ("outcome", "good", "changes", "plan"),
-    [
-        ("better", {"a": 0.2, "b": 0.5}, {}, {}),
-        ("worse", {"a": 0.5, "b": 0.2}, {}, {}),
-        ("no difference", EVEN, {}, {}),
-        ("inconclusive", EVEN, {}, {"smallest": 0.01, "most_answers": 1000}),
-        ("inconclusive", {"a": 0.0, "b": 0.0}, {}, {"most_answers": 3000}),
-        ("guardrail", EVEN, {"became": {"a": "answered", "b": "failed"}}, {}),
-        ("guardrail", EVEN, {"flagged": {"a": False, "b": True}}, {}),
-        ("guardrail", EVEN, {"seconds": {"a": 0.1, "b": 9.0}}, {"slowest": 2.0}),
-        ("invalid", EVEN, {}, {"share": 0.2}),
-    ],
-)
-def test_how_an_experiment_ends(
-    outcome: str, good: dict[str, float], changes: dict[str, Any], plan: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(("outcome", "good", "changes", "plan"), CASES["how_an_experiment_ends"])
+def test_how_an_experiment_ends(outcome: str, good: dict[str, float], changes: dict[str, Any], plan) -> None:
     tally = ExperimentCounts(replace(PLAN, **plan))
     result = None
     for line in lines(6000, good, **changes):
         tally.add(line)
         if (result := tally.result()) is not None:
             break
-    assert result is not None
     assert result.outcome == outcome, result.reason
-    users = sum(arm["users"] for arm in tally.metrics()["arms"].values())
-    assert users >= 20 or outcome == "guardrail"
+    assert sum(arm["users"] for arm in tally.metrics()["arms"].values()) >= 20 or outcome == "guardrail"
 
 
 def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
@@ -252,7 +218,6 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
     assert second.metrics(PLAN) == expected.metrics() == AnswerLog(PLAN, path).read().metrics()
     assert first.metrics(PLAN) == expected.metrics(), "two processes see the same"
     assert ends, "the end could not be written, and was tried again"
-
     conclusions: list[Any] = []
     third = Experiments(log, lambda *end: conclusions.append(end))
     send(third, {**all_lines[0], "id": "new"})
@@ -262,15 +227,11 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
     assert [(plan.id, result.outcome) for plan, result in conclusions] == [("shop-1", "better")]
 
 
-COUNTING = CASES["COUNTING"]
-
-
 def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:
     answered = 0
     for name in ("first", "second"):
-        words = [sys.executable, "-c", COUNTING, str(tmp_path), repr(vars(PLAN)), name]
+        words = [sys.executable, "-c", CASES["COUNTING"], str(tmp_path), repr(vars(PLAN)), name]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=tinygateway.ROOT)
-        assert process.stdout is not None
         for _ in range(200):
             process.stdout.readline()
         process.kill()
@@ -292,9 +253,8 @@ def send(experiments: Experiments, line: dict[str, Any]) -> None:
 
 def test_votes_are_settled_by_the_last_one() -> None:
     tally = ExperimentCounts(replace(PLAN, metric="answered"))
-    answer = {"id": "1", "arm": "b", "unit": "", "became": "answered", "flagged": False}
     tally.add({"id": "1", "vote": "down"})  # of an answer that is not here
-    tally.add({**answer, "seconds": 1.0})
+    tally.add({"id": "1", "arm": "b", "unit": "", "became": "answered", "flagged": False, "seconds": 1.0})
     reports = []
     for vote in ("down", "down", "dismissed", "up", "down"):
         tally.add({"id": "1", "vote": vote})
@@ -333,7 +293,6 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
         running.stop(tmp_path, "shop", "")
     assert not running.experiment_log(tmp_path).path.exists()
-
     plan = start(tmp_path, home, "champion:adapter", "1.1.0")
     assert (plan.a, plan.b) == ("1.2.0:adapter", "1.1.0"), "a promotion moves neither"
     refused("is under the experiment shop-.* already")
@@ -341,7 +300,6 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     assert running.experiment_log(tmp_path).running("shop") == plan
     running.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
     (entry,) = running.experiment_log(tmp_path).entries()
-    assert entry.end is not None
     assert (entry.end.outcome, entry.end.reason) == ("stopped", "1.3.0 is champion")
     start(tmp_path, home)
 

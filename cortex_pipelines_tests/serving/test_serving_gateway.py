@@ -1,13 +1,17 @@
-"""Which model answers, by which way, from the cache or anew, and what happens where its adapter cannot be had."""
+"""Which model answers, by which way, from the cache or anew, also a file of requests, and when one cannot be had."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
 
+from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
@@ -16,9 +20,11 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release, best_condition
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving import gateway as module
+from cortex_pipelines.serving import open_gateway
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.engines.engine import AdapterFiles, EngineError, Event, Job, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import tasks
 from cortex_pipelines.serving.http.tasks import TaskContext, TaskError, suggest
 from cortex_pipelines.serving.requests import PromptTarget, chat, completion, infill
 from cortex_pipelines.serving.response_cache import LruCache, cache_disabled, storing_delivery
@@ -27,16 +33,12 @@ from cortex_pipelines.serving.security.access import Principal, acting_as
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, Segment, as_text
 from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
-FIGURES = {
-    "completion_base_bits_per_byte": 0.7,
-    "retrieval_bits_per_byte": 0.6,
-    "completion_challenger_bits_per_byte": 0.5,
-    "adapter_with_retrieval_bits_per_byte": 0.55,
-}
+FIGURES = CASES["FIGURES"]
 
 
 def test_the_way_is_the_one_that_needs_the_fewest_bits() -> None:
@@ -65,10 +67,8 @@ def test_an_answer_is_named_after_what_gave_it_and_an_unknown_name_gets_the_near
     with pytest.raises(UnknownModelError, match="POST /route"):
         gateway.backend_for("task_router")
     shop, base, docs = (gateway.backend_for(name) for name in ("shop@1.2.0", None, "docs"))
-    assert (shop.way, shop.version) == ("adapter", "shop.dir")
-    assert (base.way, base.version) == ("base", "b" * 64)
-    assert (docs.way, docs.version) == ("both", "docs.dir")
-    assert gateway.backend_for("docs", context=False).way == "adapter"
+    assert (shop.way, shop.version, base.way, base.version) == ("adapter", "shop.dir", "base", "b" * 64)
+    assert (docs.way, docs.version, gateway.backend_for("docs", context=False).way) == ("both", "docs.dir", "adapter")
     assert len({answering.release for answering in (shop, base, docs)}) == 3
 
 
@@ -84,14 +84,12 @@ def test_context_is_shown_as_the_evaluation_shows_it(gateway: Gateway, home: Pat
 
 def test_a_gap_is_asked_for_as_in_training_however_it_is_marked(gateway: Gateway) -> None:
     tokenizer = gateway.engine.tokenizer
-    example = tinymodel.example(0, prompt="def f():\n")
-    trained = prompt_segments(tokenizer, replace(example, suffix="\n    return x\n"))
+    trained = prompt_segments(tokenizer, replace(tinymodel.example(0, prompt="def f():\n"), suffix="\n    return x\n"))
     target = PromptTarget(tokenizer, 1000)
     form = infill("def f():\n    x = ", "\n    return x\n")
     assert form(target).text == f"{as_text(trained)}    x = "
     for before, between, end in GAP_TOKENS:  # the marks of other bases mean the same
-        marked = completion(f"{before}def f():\n    x = {between}\n    return x\n{end}")
-        assert marked(target) == form(target)
+        assert completion(f"{before}def f():\n    x = {between}\n    return x\n{end}")(target) == form(target)
     assert completion("x < y")(target).text == "x < y"
 
 
@@ -116,12 +114,10 @@ class Broken:
         return self.folder
 
 
-def test_the_base_answers_for_an_adapter_that_cannot_be_had(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_base_answers_for_an_adapter_that_cannot_be_had(home: Path, tmp_path: Path, monkeypatch) -> None:
     broken = Broken(home / "shop")
     shop = replace(
-        tinygateway.catalogue(home).models["shop"], adapter=lambda _task: AdapterFiles("broken.dir", broken.locate)
+        tinygateway.catalogue(home).models["shop"], adapter=lambda _: AdapterFiles("broken.dir", broken.locate)
     )
     clock = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
@@ -174,9 +170,7 @@ def test_tasks_are_asked_as_in_training(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(("task", "text", "context", "words"), CASES["incomplete_tasks"])
-def test_what_a_task_lacks_is_named(
-    gateway: Gateway, task: str, text: str, context: dict[str, str], words: str
-) -> None:
+def test_what_a_task_lacks_is_named(gateway, task: str, text: str, context: dict[str, str], words: str) -> None:
     with pytest.raises(TaskError, match=words):
         suggest(gateway, "shop", task, text, TaskContext(**context))
 
@@ -198,9 +192,7 @@ def fake_submit(text: str) -> Callable[..., Callable[[], None]]:
     return submit
 
 
-def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(home: Path, tmp_path: Path, monkeypatch) -> None:
     opened: list[str] = []
 
     def patterns() -> PatternChecks:
@@ -209,8 +201,7 @@ def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
 
     def read() -> Catalogue:
         served = tinygateway.catalogue(home)
-        with_patterns = replace(served.models["shop"], patterns=patterns)
-        return replace(served, models={**served.models, "shop": with_patterns})
+        return replace(served, models={**served.models, "shop": replace(served.models["shop"], patterns=patterns)})
 
     gateway = tinygateway.open_tiny(home, tmp_path, read)
     monkeypatch.setattr(gateway.engine, "submit", fake_submit("drop(item)\n"))
@@ -218,8 +209,7 @@ def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
     with tinygateway.web_client(gateway) as client:
         assert opened == []
         answer = client.post("/predict", json=body)
-        assert answer.json()["flags"] == ["pattern:keep_ids"]
-        assert answer.headers["x-cortex-flags"] == "pattern:keep_ids"
+        assert (answer.json()["flags"], answer.headers["x-cortex-flags"]) == (["pattern:keep_ids"], "pattern:keep_ids")
         body |= {"task": "completion", "input": "def f(item):\n    "}
         assert client.post("/predict", json=body).json()["flags"] == ["pattern:keep_ids"]
         assert client.post("/predict", json=body | {"model": "docs"}).json()["flags"] == []
@@ -242,8 +232,7 @@ def client(gateway: Gateway) -> Iterator[TestClient]:
 
 
 def complete(client: TestClient, no: bool = False, **changes: Any) -> tuple[Any, str | None]:
-    headers = {"x-cortex-cache": "no"} if no else {}
-    answer = client.post("/v1/completions", json={**ASKED, **changes}, headers=headers)
+    answer = client.post("/v1/completions", json={**ASKED, **changes}, headers={"x-cortex-cache": "no"} if no else {})
     assert answer.status_code == 200, answer.text
     return answer, answer.headers.get("x-cortex-cache")
 
@@ -252,8 +241,7 @@ def test_the_same_question_is_answered_from_memory_but_not_without_a_seed(client
     first, new = complete(client)
     generated = gateway.engine.state()["written"]
     again, is_cached = complete(client)
-    assert (new, is_cached) == (None, "hit")
-    assert gateway.engine.state()["written"] == generated
+    assert (new, is_cached, gateway.engine.state()["written"]) == (None, "hit", generated)
     assert again.json()["choices"] == first.json()["choices"]
     assert again.json()["usage"] == first.json()["usage"]
     assert again.json()["id"] != first.json()["id"]
@@ -276,9 +264,6 @@ def test_another_question_is_not(client: TestClient, other: dict[str, Any]) -> N
 
 
 def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
-    from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.requests import completion
-
     def answered_from_cache(name: str) -> bool:
         with acting_as(Principal(name)):
             request = gateway.prepare(gateway.backend_for("shop"), completion("secret"), Sampling(3))
@@ -291,8 +276,7 @@ def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
 def test_tasks_are_remembered_whole(client: TestClient) -> None:
     body = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
     first, again = (client.post("/predict", json=body) for _ in range(2))
-    assert (first.json()["cached"], again.json()["cached"]) == (False, True)
-    assert again.headers["x-cortex-cache"] == "hit"
+    assert (first.json()["cached"], again.json()["cached"], again.headers["x-cortex-cache"]) == (False, True, "hit")
     for name in ("result", "confidence", "alternatives", "version"):
         assert again.json()[name] == first.json()[name]
 
@@ -300,8 +284,7 @@ def test_tasks_are_remembered_whole(client: TestClient) -> None:
 def test_only_whole_answers_are_kept_and_memory_is_bounded_by_bytes() -> None:
     stored: list[Any] = []
     end, cut = TextDelta(0, "a", (), "stop"), TextDelta(0, "a", (), "cancelled")
-    streams: list[list[Event]] = [[end, None], [cut, None], [None], [EngineError("it failed")]]
-    for events in streams:
+    for events in [[end, None], [cut, None], [None], [EngineError("it failed")]]:
         deliver = storing_delivery(lambda _: None, 1, lambda pieces, _size: stored.append(pieces))
         for event in events:
             deliver(event)
@@ -334,6 +317,77 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
     with cache_disabled():
         assert not cached("fix")
     version[0] = 2
-    assert [cached("fix"), cached("fix")] == [False, True]
-    assert opened == [1, 2]
+    assert ([cached("fix"), cached("fix")], opened) == ([False, True], [1, 2])
     desk.close()
+
+
+NAMING = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
+LINES = (
+    json.dumps({**NAMING, "alternatives": 0}),
+    "",
+    "{",
+    json.dumps({**NAMING, "model": "shpo"}),
+    json.dumps({**NAMING, "input": "def f(): pass"}),
+    json.dumps({"task": "cooking", "input": "x"}),
+)
+
+
+@pytest.fixture
+def batch(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(open_gateway, "open_gateway", lambda *_: tinygateway.open_tiny(home, project))
+    file = project / "asked.jsonl"
+    file.write_bytes("\n".join(LINES).encode() + b'\n{"task": "\xff"}\n')
+    return file
+
+
+def test_each_line_gets_its_answer_or_its_error(batch: Path) -> None:
+    out = batch.with_name("made.jsonl")
+    assert "5 of 6 lines" in cortex("predict-batch", str(batch), "--out", str(out), status=1).stderr
+    rows = {row["line"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert list(rows) == [1, 3, 4, 5, 6, 7]
+    assert {"result", "confidence", "alternatives", "version"} <= set(rows[1])
+    assert "error" not in rows[1]
+    words = ("not JSON", "the nearest is shop", "put <NAME>", "task: ", "not JSON in UTF-8")
+    for number, expected in zip((3, 4, 5, 6, 7), words, strict=True):
+        assert expected in rows[number]["error"]
+
+
+def test_an_interrupted_run_leaves_the_file_as_it_was(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = batch.with_name("made.jsonl")
+    out.write_text("before")
+    monkeypatch.setattr(tasks, "answer_task", Mock(side_effect=KeyboardInterrupt))
+    cortex("predict-batch", str(batch), "--out", str(out), status=130)
+    assert out.read_text() == "before"
+    assert not list(batch.parent.glob(".made*"))
+
+
+def test_questions_are_not_overwritten_by_their_answers(project: Path) -> None:
+    requests_path = project / "asked.jsonl"
+    requests_path.write_text("{}\n")
+    refused = cortex("predict-batch", str(requests_path), "--out", str(requests_path), status=2)
+    assert "is the file of questions" in refused.stderr
+    assert requests_path.read_text() == "{}\n"
+
+
+@pytest.fixture
+def loaded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = SimpleNamespace(close=lambda: None, datasets=load_parameters(project).datasets)
+    monkeypatch.setattr(open_gateway, "open_gateway", lambda *_: closed)
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize(("words", "sentence"), CASES["what_is_wrong_is_named_by_its_option"])
+def test_what_is_wrong_is_named_by_its_option(words: list[str], sentence: str) -> None:
+    result = cortex("suggest", *words, status=2 if "gone.py" in words else 1)
+    assert sentence in result.stderr
+    assert "context." not in result.stderr
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_mark_of_unicode_in_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("def f():\n    return 1\n", encoding="utf-8-sig")
+    suggest = Mock(return_value=tasks.Suggestion("", 1.0, (), 0.0, *[""] * 5))
+    monkeypatch.setattr(tasks, "suggest", suggest)
+    cortex("suggest", "documentation", "--file", str(path))
+    assert [call.args[3] for call in suggest.call_args_list] == ["def f():\n    return 1\n"]

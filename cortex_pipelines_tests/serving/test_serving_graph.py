@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,28 +16,21 @@ from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
 CASES = load_cases(__file__)
-TREE = CASES["TREE"]  # fmt: skip
 NODE = "name partition version runId gitCommit"
 
 
-class Lineages:
-    def __init__(self) -> None:
-        self.asked: list[tuple[str | None, str]] = []
-
-    def __call__(self, project: str | None, version: str) -> dict[str, Any]:
-        self.asked.append((project, version))
+@pytest.fixture
+def lineages() -> Mock:
+    def lineage(_project: str | None, version: str) -> dict[str, Any]:
         if version == "docs.dir":
             raise KeyError("a secret place")
-        return TREE
+        return CASES["TREE"]
+
+    return Mock(side_effect=lineage)
 
 
 @pytest.fixture
-def lineages() -> Lineages:
-    return Lineages()
-
-
-@pytest.fixture
-def client(gateway: Gateway, lineages: Lineages, keys: KeyRing) -> Iterator[TestClient]:
+def client(gateway: Gateway, lineages: Mock, keys: KeyRing) -> Iterator[TestClient]:
     with tinygateway.web_client(gateway, ProjectServices(lineage=lineages), keys) as client:
         yield client
 
@@ -59,9 +53,7 @@ def test_models_come_with_versions_and_lineage_as_rest_has_them(client: TestClie
     top = model["lineage"]
     assert (top["name"], top["runId"]) == ("code_adapter", "r1")
     assert top["madeFrom"][0]["madeFrom"][0]["version"] == {"commit": "abc"}
-    assert model["runs"] == [
-        {"runId": "r1", "name": "code_adapter"}, {"runId": "r2", "name": "completion_dataset"}
-    ]  # fmt: skip
+    assert model["runs"] == [{"runId": "r1", "name": "code_adapter"}, {"runId": "r2", "name": "completion_dataset"}]
     _, response = run_query(client, "{ models { name version notice scores { value } } metrics }")
     overview = {row["name"]: row["version"] for row in client.get("/overview").json()["models"]}
     assert {row["name"]: row["version"] for row in response["data"]["models"]} == overview
@@ -89,9 +81,9 @@ def deep(levels: int) -> str:
     return f'{{ model(name: "shop") {{ lineage {{ {inner} }} }} }}'
 
 
-def test_what_asks_for_too_much_is_refused(client: TestClient, lineages: Lineages) -> None:
+def test_what_asks_for_too_much_is_refused(client: TestClient, lineages: Mock) -> None:
     assert run_query(client, deep(10))[0] == 200
-    lineages.asked.clear()
+    lineages.reset_mock()
     aliases = " ".join(f'm{n}: model(name: "shop") {{ name }}' for n in range(ALIASES + 1))
     for query, words in {
         deep(11): "maximum operation depth",
@@ -105,23 +97,20 @@ def test_what_asks_for_too_much_is_refused(client: TestClient, lineages: Lineage
         status, body = run_query(client, query)
         assert (status, body["data"]) == (400, None), query[:50]
         assert words in body["errors"][0]["message"]
-    assert lineages.asked == [], "refused before anything is looked up"
+    assert lineages.call_args_list == [], "refused before anything is looked up"
     assert client.post("/graphql", json={"query": 7}).status_code == 400
     assert client.get("/graphql").status_code == 405, "nothing that a link could ask"
 
 
-def test_lineages_are_looked_up_once_and_not_without_end(
-    client: TestClient, gateway: Gateway, lineages: Lineages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    query = '{ model(name: "shop") { lineage { name } runs { runId } } }'
-    assert run_query(client, query)[0] == 200
-    assert lineages.asked == [("shop", "shop.dir")]
+def test_lineages_are_looked_up_once_and_not_without_end(client, gateway, lineages: Mock, monkeypatch) -> None:
+    assert run_query(client, '{ model(name: "shop") { lineage { name } runs { runId } } }')[0] == 200
+    assert lineages.call_args_list == [call("shop", "shop.dir")]
     catalogue = gateway.source._current
     many = {f"shop@{n}": replace(catalogue.models["shop"], name=f"shop@{n}") for n in range(30)}
     monkeypatch.setattr(gateway.source, "_current", replace(catalogue, models=many))
-    lineages.asked.clear()
+    lineages.reset_mock()
     _, body = run_query(client, "{ models { lineage { name } } }")
-    assert len(lineages.asked) == LINEAGES
+    assert lineages.call_count == LINEAGES
     assert "ask for single models by name" in body["errors"][0]["message"]
 
 
@@ -152,10 +141,7 @@ def test_it_needs_a_key_a_scope_and_for_lineage_another(client: TestClient, keys
     assert "lacks the scope lineage, which the role maintainer or auditor" in error["message"]
     client.headers["authorization"] = f"Bearer {tokens['auditor']}"
     status, body = run_query(client, '{ models { name } model(name: "shop") { lineage { name } } }')
-    assert status == 200
-    assert body["data"]["model"]["lineage"] == {"name": "code_adapter"}
-    assert {row["name"] for row in body["data"]["models"]} <= {
-        "base", "shop", "shop@champion", "shop@1.2.0"
-    }  # fmt: skip
+    assert (status, body["data"]["model"]["lineage"]) == (200, {"name": "code_adapter"})
+    assert {row["name"] for row in body["data"]["models"]} <= {"base", "shop", "shop@champion", "shop@1.2.0"}
     status, body = run_query(client, '{ model(name: "docs") { name } }')
     assert "you may not use docs" in body["errors"][0]["message"]

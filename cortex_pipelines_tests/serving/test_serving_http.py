@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
@@ -58,9 +59,7 @@ def test_a_completion_names_what_answered(client: TestClient) -> None:
     assert all(len(tops) == 2 for tops in scores["top_logprobs"])
     count = len(scores["tokens"])
     read = body["usage"]["prompt_tokens"]
-    assert body["usage"] == {
-        "prompt_tokens": read, "completion_tokens": count, "total_tokens": read + count
-    }  # fmt: skip
+    assert body["usage"] == {"prompt_tokens": read, "completion_tokens": count, "total_tokens": read + count}
 
 
 @pytest.mark.parametrize("extra", [{}, {"suffix": "\n    return x\n"}, {"n": 2, "seed": 3}])
@@ -69,12 +68,11 @@ def test_a_stream_is_the_same_answer_in_pieces(client: TestClient, extra: dict[s
     response = client.post("/v1/completions", json=body).json()
     options = {"stream": True, "stream_options": {"include_usage": True}}
     *chunks, usage, last_event = events(client.post("/v1/completions", json=body | options).text)
-    assert last_event == "[DONE]"
-    assert (usage["choices"], usage["usage"]) == ([], response["usage"])
+    assert (last_event, usage["choices"], usage["usage"]) == ("[DONE]", [], response["usage"])
     for index, choice in enumerate(response["choices"]):
         choices_of_index = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index]
         assert "".join(chunk["text"] for chunk in choices_of_index) == choice["text"]
-        assert [chunk["finish_reason"] for chunk in choices_of_index if chunk["finish_reason"]] == [
+        assert [part["finish_reason"] for part in choices_of_index if part["finish_reason"]] == [
             choice["finish_reason"]
         ]
     assert {chunk["object"] for chunk in chunks} == {"text_completion"}
@@ -101,8 +99,7 @@ def test_logprobs_are_those_of_the_text_in_streams_too(client: TestClient, extra
     for index, choice in enumerate(response["choices"]):
         scores = choice["logprobs"]
         assert "".join(scores["tokens"]) == choice["text"]
-        lengths = itertools.accumulate(map(len, scores["tokens"]), initial=0)
-        assert scores["text_offset"] == list(lengths)[:-1]
+        assert scores["text_offset"] == list(itertools.accumulate(map(len, scores["tokens"]), initial=0))[:-1]
         assert all(token in tops for token, tops in zip(scores["tokens"], scores["top_logprobs"], strict=True))
         choices_of_index = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index]
         parts = [part["logprobs"] for part in choices_of_index if part["logprobs"]]
@@ -115,8 +112,7 @@ def test_logprobs_of_chats_are_those_of_the_text_in_streams_too(client: TestClie
     body |= {"model": "shop", "logprobs": True, "top_logprobs": 2}
     (choice,) = client.post("/v1/chat/completions", json=body).json()["choices"]
     scores = choice["logprobs"]["content"]
-    raw = b"".join(bytes(token["bytes"]) for token in scores)
-    assert raw.decode(errors="replace") == choice["message"]["content"]
+    assert b"".join(bytes(token["bytes"]) for token in scores).decode(errors="replace") == choice["message"]["content"]
     assert "".join(token["token"] for token in scores) == choice["message"]["content"]
     *chunks, _ = events(client.post("/v1/chat/completions", json=body | {"stream": True}).text)
     parts = [chunk["choices"][0]["logprobs"] for chunk in chunks]
@@ -126,21 +122,15 @@ def test_logprobs_of_chats_are_those_of_the_text_in_streams_too(client: TestClie
 
 def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(client: TestClient) -> None:
     long = "x" * 2000
-    turns = [{"role": "user", "content": long}]
-    refused = client.post("/v1/chat/completions", json={"messages": turns})
-    assert refused.status_code == 400
-    assert refused.json()["error"]["code"] == "context_length_exceeded"
+    refused = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": long}]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
     cut = client.post("/v1/completions", json={"prompt": long, "max_tokens": 1})
     assert cut.status_code == 200
     assert int(cut.headers["x-cortex-cut"].removesuffix(" tokens")) > 0
 
 
 def test_llama_cpp_s_clients(client: TestClient) -> None:
-    body = {
-        "input_prefix": "def f():\n", "prompt": "    x = ", "input_suffix": "\n", "id_slot": 0,
-        "n_predict": 6, "stop": ["\n\n"], "input_extra": [{"text": "y = 1", "filename": "a.py"}],
-        "t_max_predict_ms": 1000, "samplers": ["top_k"], "cache_prompt": True, "stream": False,
-    }  # fmt: skip
+    body = CASES["llama_cpp_body"]
     filled = client.post("/infill", json=body).json()
     assert filled["stop"] is True
     assert filled["timings"]["predicted_n"] == filled["tokens_predicted"] <= 6
@@ -149,12 +139,10 @@ def test_llama_cpp_s_clients(client: TestClient) -> None:
     parts = events(client.post("/infill", json=body | {"stream": True}).text)
     assert "".join(part["content"] for part in parts) == filled["content"]
     assert [part["stop"] for part in parts][-1]
-    response = client.post("/completion", json={"prompt": "def f():", "n_predict": 3}).json()
-    assert response["tokens_predicted"] <= 3
+    assert client.post("/completion", json={"prompt": "def f():", "n_predict": 3}).json()["tokens_predicted"] <= 3
     ids = client.post("/tokenize", json={"content": "def é"}).json()["tokens"]
     assert client.post("/detokenize", json={"tokens": ids}).json() == {"content": "def é"}
-    assert client.get("/props").json()["total_slots"] == 1
-    assert client.get("/health").json() == {"status": "ok"}
+    assert (client.get("/props").json()["total_slots"], client.get("/health").json()) == (1, {"status": "ok"})
 
 
 def test_continue_fills_gaps(client: TestClient) -> None:
@@ -167,8 +155,7 @@ def test_continue_fills_gaps(client: TestClient) -> None:
 
 def test_tabby_s_agent_and_neither_prompt_nor_home_folder_is_kept(client: TestClient, state: Path) -> None:
     segments = {"prefix": f"def f():\n    # {SECRET}\n", "suffix": "\n", "filepath": "a.py"}
-    response = client.post("/v1/completions", json={"language": "python", "segments": segments})
-    body = response.json()
+    body = client.post("/v1/completions", json={"language": "python", "segments": segments}).json()
     assert set(body) == {"id", "choices"}
     event = {"type": "select", "completion_id": body["id"], "choice_index": 0, "elapsed": 120}
     assert client.post("/v1/events", json=event | {"prompt": SECRET}).status_code == 200
@@ -189,30 +176,22 @@ def test_tabby_s_agent_and_neither_prompt_nor_home_folder_is_kept(client: TestCl
 
 
 @pytest.mark.parametrize(("wrong", "words"), CASES["an_event_that_could_not_be_taken_in_is_refused_at_once"])
-def test_an_event_that_is_forged_or_could_not_be_taken_in_is_refused_at_once(
-    client: TestClient, state: Path, wrong: dict[str, object], words: str
-) -> None:
+def test_an_event_that_is_forged_or_could_not_be_taken_in_is_refused_at_once(client, state: Path, wrong, words) -> None:
     before = (state / FILE).read_bytes() if (state / FILE).exists() else b""
-    right = {"type": "view", "completion_id": "cmpl-1"}
-    answer = client.post("/v1/events", json=right | wrong)
-    assert answer.status_code == 400
-    assert words in answer.json()["error"]["message"]
+    answer = client.post("/v1/events", json={"type": "view", "completion_id": "cmpl-1"} | wrong)
+    assert words in tinygateway.refusal(answer, 400)
     assert ((state / FILE).read_bytes() if (state / FILE).exists() else b"") == before
 
 
 @pytest.mark.parametrize("event", CASES["every_event_of_tabby_s_agent_and_of_other_clients_is_taken"])
-def test_every_event_of_tabby_s_agent_and_of_other_clients_is_taken(
-    client: TestClient, event: dict[str, object]
-) -> None:
-    event_fields = {"completion_id": "cmpl-1", "choice_index": 0}
-    assert client.post("/v1/events", json=event_fields | event).status_code == 200
+def test_every_event_of_tabby_s_agent_and_of_other_clients_is_taken(client, event: dict[str, object]) -> None:
+    assert client.post("/v1/events", json={"completion_id": "cmpl-1", "choice_index": 0} | event).status_code == 200
 
 
 def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
     answer = client.post("/route", json={"task": "The leaked secret key"})
     body = answer.json()
-    assert answer.headers["x-cortex-way"] == "rules"
-    assert (body["master"], body["version"]) == ("security", "rules")
+    assert (answer.headers["x-cortex-way"], body["master"], body["version"]) == ("rules", "security", "rules")
     assert {"confidence", "evidence", "propensity", "policy", "task_id"} <= set(body)
     both = client.post("/route", json={"tasks": ["The leaked secret key", "fix the bug"]}).json()
     assert [decision["master"] for decision in both["decisions"]] == ["security", "development"]
@@ -232,11 +211,8 @@ def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gate
 
 
 def test_a_full_disk_costs_no_decision(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
-        raise OSError(ENOSPC, "No space left on device")
-
-    client = tinygateway.web_client(gateway, ProjectServices(review=keep))
-    answer = client.post("/route", json={"task": "mow the lawn"})
+    keep = Mock(side_effect=OSError(ENOSPC, "No space left on device"))
+    answer = tinygateway.web_client(gateway, ProjectServices(review=keep)).post("/route", json={"task": "mow the lawn"})
     assert (answer.status_code, answer.json()["abstained"]) == (200, True)
     assert "were not kept: [Errno 28] No space left" in caplog.text
 
@@ -245,8 +221,7 @@ def test_tasks_of_code_are_answered_where_an_adapter_is_trained_for_them(client:
     request = {"model": "docs", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
     answer = client.post("/predict", json=request | {"alternatives": 1})
     assert answer.status_code == 200
-    body = answer.json()
-    assert {"result", "confidence", "alternatives", "latency", "version"} <= set(body)
+    assert {"result", "confidence", "alternatives", "latency", "version"} <= set(answer.json())
     assert answer.headers["x-cortex-way"] == "adapter", "similar code is shown for completions"
     refused = client.post("/predict", json=request | {"input": "def f(): pass"})
     assert refused.json()["error"]["param"] == "input"
@@ -261,11 +236,9 @@ def test_tasks_of_code_are_answered_where_an_adapter_is_trained_for_them(client:
 def test_what_happened_is_counted(client: TestClient) -> None:
     client.post("/v1/completions", json={"model": "shop", "prompt": "x", "max_tokens": 2})
     page = client.get("/metrics").text
-    expected = 'cortex_requests_total{model="shop",route="/v1/completions",status="200",way="adapter"}'
-    assert expected in page
+    assert 'cortex_requests_total{model="shop",route="/v1/completions",status="200",way="adapter"}' in page
     assert "cortex_first_token_seconds_count" in page
-    assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json()["status"] == "ready"
+    assert (client.get("/healthz").json(), client.get("/readyz").json()["status"]) == ({"status": "ok"}, "ready")
     assert client.get("/version").json()["releases"].keys() >= {"base", "shop"}
 
 
@@ -276,21 +249,14 @@ GOOD = {"model": "shop", "prompt": "x", "max_tokens": 1}
     ("body", "status", "words"),
     [
         *((json.dumps(GOOD | changes), status, words) for changes, status, words in CASES["wrong_fields"]),
+        *CASES["wrong_bodies"],
         (json.dumps(GOOD | {"stop": ["x"] * 10_000}), 400, "stop: "),
-        ('{"prompt": "\\ud800"}', 400, "prompt: "),
-        ('{"prompt": "x"', 400, "the body is not valid JSON"),
         (b'{"prompt": "\xff"}', 400, "JSON in UTF-8"),
         ("[" * 100_000, 400, "the body"),
-        ("[]", 400, "an object is expected"),
-        ("", 400, "the body"),
-        ("{}", 400, "prompt: Field required"),
     ],
 )
-def test_a_wrong_request_gets_its_status_and_a_sentence(
-    client: TestClient, body: str | bytes, status: int, words: str
-) -> None:
-    json_type = {"content-type": "application/json"}
-    answer = client.post("/v1/completions", content=body, headers=json_type)
+def test_a_wrong_request_gets_its_status_and_a_sentence(client, body: str | bytes, status: int, words: str) -> None:
+    answer = client.post("/v1/completions", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
@@ -299,8 +265,7 @@ def test_a_wrong_request_gets_its_status_and_a_sentence(
 
 def test_a_body_that_is_too_large_and_other_paths_and_methods_get_a_sentence(client: TestClient) -> None:
     answer = client.post("/v1/completions", content=b"x" * (LARGEST_BODY + 1))
-    assert answer.status_code == 413
-    assert "larger than 4 MiB" in answer.json()["error"]["message"]
+    assert "larger than 4 MiB" in tinygateway.refusal(answer, 413)
     assert "nothing at GET /v2" in client.get("/v2").json()["error"]["message"]
     assert "GET is not answered" in client.get("/v1/completions").json()["error"]["message"]
 
@@ -310,22 +275,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
-FIELDS = (
-    *("model", "prompt", "messages", "suffix", "max_tokens", "n", "stop", "seed", "stream"),
-    *("logprobs", "segments", "temperature", "task", "tasks", "input", "context", "tokens"),
-    *("input_prefix", "input_extra", "n_predict", "content", "type", "completion_id", "explore"),
-    *("log", "records", "master", "encoding_format", "dimensions"),
-    *("way", "vote", "task_id", "correction", "jsonrpc", "method", "params", "id"),
-)
-ROUTES = (
-    *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/infill", "/completion"),
-    *("/tokenize", "/detokenize", "/route", "/predict", "/v1/events"),
-    *("/playground", "/feedback", "/mcp", "/outcomes/predict", "/anomalies/score"),
-    "/v1/embeddings",
-)
 
 
-@given(st.sampled_from(ROUTES), st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4))
+@given(st.sampled_from(CASES["ROUTES"]), st.dictionaries(st.sampled_from(CASES["FIELDS"]), VALUES, max_size=4))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_is_sent_makes_the_gateway_fail(client: TestClient, route: str, body: dict[str, Any]) -> None:
     content = json.dumps({"max_tokens": 1, "n_predict": 1, **body})
@@ -338,20 +290,16 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(client: TestClient, route: 
 def test_a_fault_of_the_gateway_is_told_in_the_same_form(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gateway, "prepare", lambda *_: 1 / 0)
     failed = client.post("/v1/completions", json=GOOD)
-    assert failed.status_code == 500
-    assert failed.json()["error"]["code"] == "unexpected"
+    assert (failed.status_code, failed.json()["error"]["code"]) == (500, "unexpected")
 
 
-def test_an_engine_that_fails_is_told_and_the_next_request_answered(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_fails_is_told_and_the_next_request_answered(home: Path, tmp_path: Path, monkeypatch) -> None:
     gateway: Gateway = tinygateway.open_tiny(home, tmp_path)
     with tinygateway.web_client(gateway) as client:
         with monkeypatch.context() as patched:
             patched.setattr(gateway.engine, "_run_prompt", lambda *_: 1 / 0)
             failed = client.post("/v1/completions", json=GOOD)
             streamed = client.post("/v1/completions", json=GOOD | {"stream": True})
-        assert failed.status_code == 503
-        assert "the engine failed" in failed.json()["error"]["message"]
+        assert "the engine failed" in tinygateway.refusal(failed, 503)
         assert events(streamed.text)[-1]["error"]["type"] == "server_error"
         assert client.post("/v1/completions", json=GOOD).status_code == 200

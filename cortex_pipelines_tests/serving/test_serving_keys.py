@@ -1,28 +1,46 @@
-"""Who is let in: keys, scopes, projects, host names and limits."""
+"""Who is let in: keys, scopes, projects, host names, limits, and tokens of an OpenID Connect provider."""
 
+import base64
+import hashlib
+import hmac
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import jwt
 import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
+from cortex_pipelines.config import SECTIONS, load_parameters, resolve
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.authentication import OPEN, ROUTE_SCOPES, hosts_of, is_loopback, scopes_for
 from cortex_pipelines.serving.http.server import create_app, require_keys
-from cortex_pipelines.serving.security.access import TokenBucket
+from cortex_pipelines.serving.security.access import ROLES, Principal, TokenBucket
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
+from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
+from cortex_pipelines.serving.settings import OidcSettings
+from cortex_pipelines.versioning.parameters import SHARED
+from cortex_pipelines_tests import parameters
 from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.tinygateway import bearing
 
+CASES = load_cases(__file__)
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 2}
-
 Enter = Callable[..., TestClient]
 
 
@@ -48,15 +66,13 @@ def test_once_there_are_keys_nothing_is_answered_without_one(enter: Enter, keys:
     token = keys.create("anna")
     client = enter()
     for probed in OPEN:
-        assert client.get(probed).status_code == 200
-        assert set(client.get(probed).json()) == {"status"}
+        assert (client.get(probed).status_code, set(client.get(probed).json())) == (200, {"status"})
     for path in (*ROUTE_SCOPES, "/v1/models/shop", "/page/page.js", "/nothing"):
         for credentials in (b"", b"Bearer cortex-wrong", b"Bearer \xe9", b"Bearer ", token.encode()):
             answer = client.get(path, headers={b"authorization": credentials} if credentials else {})
             assert code_of(answer) == (401, "invalid_api_key"), path
             assert answer.headers["www-authenticate"] == "Bearer"
-    good = client.post("/v1/completions", json=ASKED, headers=bearing(token))
-    assert good.status_code == 200
+    assert client.post("/v1/completions", json=ASKED, headers=bearing(token)).status_code == 200
     assert client.get("/v1/models", headers=bearing(token)).status_code == 200
 
 
@@ -77,18 +93,13 @@ def test_each_scope_opens_its_routes_only(enter: Enter, keys: KeyRing) -> None:
     tokens = {scope: keys.create(scope, [scope]) for scope in ("route", "read", "admin")}
     client = enter()
     routed = {"task": "The leaked secret key"}
-    for scope, statuses in {
-        "route": {"/route": 200, "/v1/completions": 403, "/v1/models": 403, "/nothing": 403},
-        "read": {"/route": 403, "/v1/completions": 403, "/v1/models": 200, "/mcp": 403},
-        "admin": {"/route": 200, "/v1/completions": 200, "/v1/models": 200, "/nothing": 404},
-    }.items():
+    for scope, statuses in CASES["scopes"].items():
         for path, status in statuses.items():
             headers = bearing(tokens[scope])
             if path in ("/v1/models", "/nothing", "/mcp"):
                 answer = client.get(path, headers=headers)
             else:
-                body = routed if path == "/route" else ASKED
-                answer = client.post(path, json=body, headers=headers)
+                answer = client.post(path, json=routed if path == "/route" else ASKED, headers=headers)
             assert answer.status_code == status, (scope, path)
             if status == 403:
                 assert code_of(answer)[1] == "insufficient_scope"
@@ -97,8 +108,7 @@ def test_each_scope_opens_its_routes_only(enter: Enter, keys: KeyRing) -> None:
 def test_every_route_is_decided_on(gateway: Gateway) -> None:
     paths = set(create_app(gateway).openapi()["paths"])
     assert len(paths) > 20
-    assert {path for path in paths if scopes_for(path) == {"admin"}} == OPEN
-    assert scopes_for("/new") == {"admin"}
+    assert ({path for path in paths if scopes_for(path) == {"admin"}}, scopes_for("/new")) == (OPEN, {"admin"})
 
 
 def test_a_key_of_one_project_uses_its_models_and_the_base(enter: Enter, keys: KeyRing) -> None:
@@ -112,22 +122,11 @@ def test_a_key_of_one_project_uses_its_models_and_the_base(enter: Enter, keys: K
         {"base", "shop", "shop@1.2.0", "shop@champion"}
     )
     for name, status in {"shop": 200, "shop@1.2.0": 200, "base": 200, "docs": 403}.items():
-        completed = client.post("/v1/completions", json=ASKED | {"model": name})
-        assert completed.status_code == status, name
-    foreign_models = {
-        "/v1/completions": ASKED | {"stream": True},
-        "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
-        "/fim/completions": {"prompt": "x", "suffix": "y"},
-        "/infill": {"input_prefix": "x", "input_suffix": ""},
-        "/predict": {"task": "completion", "input": "x = "},
-        "/playground": {"prompt": "x", "way": "base"},
-    }
-    for path, body in foreign_models.items():
-        refused = client.post(path, json={**body, "model": "docs"})
-        assert code_of(refused) == (403, "model_not_allowed"), path
+        assert client.post("/v1/completions", json=ASKED | {"model": name}).status_code == status, name
+    for path, body in CASES["foreign_models"].items():
+        assert code_of(client.post(path, json={**body, "model": "docs"})) == (403, "model_not_allowed"), path
     assert client.get("/v1/models/docs").status_code == 403
-    usual = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1})
-    assert usual.status_code == 200
+    assert client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}).status_code == 200
     assert code_of(client.post("/mcp", json={})) == (403, "insufficient_scope")
 
 
@@ -146,8 +145,7 @@ def test_pages_from_elsewhere_may_ask_only_where_they_are_listed(enter: Enter) -
     page = {"origin": "https://tools.example", "access-control-request-method": "POST"}
     assert "access-control-allow-origin" not in enter().options("/route", headers=page).headers
     client = enter(origins=["https://tools.example"])
-    allowed = client.options("/route", headers=page).headers["access-control-allow-origin"]
-    assert allowed == "https://tools.example"
+    assert client.options("/route", headers=page).headers["access-control-allow-origin"] == "https://tools.example"
 
 
 def test_a_bucket_fills_up_evenly() -> None:
@@ -173,35 +171,23 @@ def test_each_key_has_its_own_minute(enter: Enter, keys: KeyRing) -> None:
         assert code_of(statuses[-1]) == (429, "rate_limit_exceeded")
 
 
-@pytest.mark.parametrize("way", ["whole", "streamed", "task", "infill"])
+@pytest.mark.parametrize("way", CASES["ways"])
 def test_tokens_count_however_they_are_asked_for(enter: Enter, way: str) -> None:
     client = enter(tokens_per_minute=5)
-    path, body = {
-        "whole": ("/v1/completions", ASKED | {"prompt": "def f(x):\n"}),
-        "streamed": ("/v1/completions", ASKED | {"prompt": "def f(x):\n", "stream": True}),
-        "task": ("/predict", {"task": "completion", "input": "def f(x):\n", "alternatives": 0}),
-        "infill": ("/infill", {"input_prefix": "def f(x):\n", "input_suffix": "", "n_predict": 4}),
-    }[way]
+    path, body = CASES["ways"][way]
     assert client.post(path, json=body).status_code == 200
     assert code_of(client.post(path, json=body)) == (429, "rate_limit_exceeded")
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/infill"])
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_full_queue_is_told_by_the_status_also_of_a_stream(
-    enter: Enter, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, path: str, stream: bool
-) -> None:
+def test_a_full_queue_is_told_by_the_status_also_of_a_stream(enter, gateway, monkeypatch, path: str, stream) -> None:
     client = enter(waiting=1)
     state = gateway.engine.state()
     monkeypatch.setattr(gateway.engine, "state", lambda: {**state, "waiting": 1})
-
-    def full(*_: object) -> None:
-        raise BusyError("1 requests wait already")
-
-    monkeypatch.setattr(gateway.engine, "submit", full)
+    monkeypatch.setattr(gateway.engine, "submit", Mock(side_effect=BusyError("1 requests wait already")))
     answer = client.post(path, json={**ASKED, "stream": stream})
-    assert code_of(answer) == (429, "busy")
-    assert answer.headers["retry-after"] == "1"
+    assert (code_of(answer), answer.headers["retry-after"]) == ((429, "busy"), "1")
 
 
 def test_only_a_salted_hash_is_kept(keys: KeyRing) -> None:
@@ -212,8 +198,7 @@ def test_only_a_salted_hash_is_kept(keys: KeyRing) -> None:
     assert not any(token in file_text or token.partition("-")[2] in file_text for token in tokens)
     first, second = json.loads(file_text)["keys"]
     assert first["salt"] != second["salt"]
-    assert (second["scopes"], second["projects"]) == (["route"], ["shop"])
-    assert keys.find(tokens[1]).name == "b"
+    assert (second["scopes"], second["projects"], keys.find(tokens[1]).name) == (["route"], ["shop"], "b")
     with pytest.raises(ApiKeyError, match="not known"):
         keys.find(tokens[1] + "x")
 
@@ -234,8 +219,7 @@ def test_a_damaged_file_lets_nobody_in(enter: Enter, keys: KeyRing, content: str
     token = keys.create("a")
     client = enter()
     keys._path.write_text(content, encoding="latin-1")
-    answer = client.get("/version", headers=bearing(token))
-    assert code_of(answer) == (503, "keys_unreadable")
+    assert code_of(client.get("/version", headers=bearing(token))) == (503, "keys_unreadable")
 
 
 def test_who_listens_for_others_needs_a_key_or_a_provider(keys: KeyRing) -> None:
@@ -252,8 +236,7 @@ def test_who_listens_for_others_needs_a_key_or_a_provider(keys: KeyRing) -> None
 
 
 def test_the_commands(project: Path) -> None:
-    words = ("ci", "--scope", "complete", "--project", "shop", "--expires", "90d")
-    result = cortex("keys", "create", *words)
+    result = cortex("keys", "create", *("ci", "--scope", "complete", "--project", "shop", "--expires", "90d"))
     ring = KeyRing(project / ".cortex" / "keys")
     assert (project / ".cortex" / "keys" / FILE).exists()
     key = ring.find(result.stdout.strip())
@@ -266,13 +249,217 @@ def test_the_commands(project: Path) -> None:
 
 
 def test_serving_others_is_refused_without_a_key(project: Path) -> None:
-    refused = cortex("serve", "--host", "0.0.0.0", status=1)
-    assert "--open lets everybody in" in refused.stderr
-    together = cortex("serve", "--tls-cert", str(tinygateway.ROOT / "params.yaml"), status=2)
-    assert "go together" in together.stderr
+    assert "--open lets everybody in" in cortex("serve", "--host", "0.0.0.0", status=1).stderr
+    assert "go together" in cortex("serve", "--tls-cert", str(tinygateway.ROOT / "params.yaml"), status=2).stderr
     with socket.socket() as occupied:
         occupied.bind(("0.0.0.0", 0))
         occupied.listen()
-        port = str(occupied.getsockname()[1])
-        let_in = cortex("serve", "--host", "0.0.0.0", "--open", "--port", port, status=1)
+        let_in = cortex("serve", "--host", "0.0.0.0", "--open", "--port", str(occupied.getsockname()[1]), status=1)
     assert "cannot be listened on" in let_in.stderr, "it got past the door"
+
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+CURVE = ec.generate_private_key(ec.SECP256R1())
+SHARED_KEY = b"everybody knows this" * 2
+EDWARDS = ed25519.Ed25519PrivateKey.generate()
+GIVEN = CASES["GIVEN"]
+
+
+def public_jwk(key: Any, kid: str, **more: Any) -> dict[str, Any]:
+    algorithm = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256"}
+    kinds = [name for kind, name in algorithm.items() if isinstance(key, kind)] or ["EdDSA"]
+    jwk = jwt.get_algorithm_by_name(kinds[0]).to_jwk(key.public_key(), as_dict=True)
+    return {**jwk, "kid": kid, "use": "sig", **more}
+
+
+KEYS = [
+    public_jwk(RSA, "rsa"),
+    public_jwk(CURVE, "curve"),
+    public_jwk(EDWARDS, "edwards"),
+    public_jwk(SMALL, "small"),
+    public_jwk(OTHER, "sealing", use="enc"),
+    {"kty": "oct", "kid": "shared", "k": base64.urlsafe_b64encode(SHARED_KEY).decode()},
+    {"kty": "unheard of", "kid": "new"},
+]
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    issued_at = int(time.time())
+    usual = {"iss": "https://id.example", "aud": "cortex", "sub": "anna", "exp": issued_at + 60}
+    claims = {**usual, "iat": issued_at, "realm_access": {"roles": ["user", "offline"]}, **changes}
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "rsa", **changes: Any) -> str:
+    return jwt.encode(claims(**changes), key, algorithm, headers={"kid": kid} if kid is not None else {})
+
+
+def by_hand(header: dict[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    parts = [json.dumps(part).encode() for part in (header, claims())]
+    body = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    return (body + b"." + base64.urlsafe_b64encode(sign(body)).rstrip(b"=")).decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": KEYS}))
+    return tmp_path
+
+
+def provider(folder: Path, **changes: Any) -> Provider:
+    return Provider(OidcSettings.model_validate(GIVEN | changes), folder)
+
+
+@pytest.fixture
+def client(gateway: Gateway, folder: Path) -> Iterator[TestClient]:
+    with tinygateway.web_client(gateway, keys=KeyRing(folder), provider=provider(folder)) as client:
+        yield client
+
+
+def test_a_token_is_accepted_in_the_place_of_a_key(client: TestClient, folder: Path) -> None:
+    assert client.post("/v1/completions", json=ASKED, headers=bearing(token())).status_code == 200
+    assert client.get("/version", headers=bearing(KeyRing(folder).create("ci"))).status_code == 200, "keys stay good"
+    nothing = client.get("/version")
+    assert (nothing.status_code, nothing.headers["www-authenticate"]) == (401, "Bearer")
+    assert "an API key or a token is needed" in nothing.text
+    refused = client.get("/audit", headers=bearing(token()))
+    assert refused.status_code == 403
+    assert "oidc:anna lacks the scope audit" in refused.text
+    nobody = client.get("/version", headers=bearing(token(realm_access={"roles": ["guest"]})))
+    assert (nobody.status_code, "it has none" in nobody.text) == (403, True)
+    late = client.get("/version", headers=bearing(token(exp=int(time.time()) - 3600)))
+    assert (late.status_code, late.json()["error"]["code"]) == (401, "invalid_token")
+    assert late.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_claims_say_what_may_be_asked_for_with_every_kind_of_public_key(folder: Path) -> None:
+    for key in ((CURVE, "ES256", "curve"), (EDWARDS, "EdDSA", "edwards")):
+        assert provider(folder).caller(token(*key)).name == "oidc:anna"
+    principal = provider(folder).caller(token(realm_access={"roles": ["auditor", "user"]}))
+    assert principal == Principal("oidc:anna", ROLES["auditor"] | ROLES["user"])
+    mapped_provider = provider(folder, role_claim="groups", roles={"ml-team": "maintainer"})
+    assert mapped_provider.caller(token(groups="ml-team staff")).scopes == ROLES["maintainer"]
+    assert mapped_provider.caller(token(groups=["admin"])).scopes == frozenset(), "of no role in the list"
+    limited = provider(folder, project_claim="https://cortex.example/projects")
+    assert limited.caller(token(**{"https://cortex.example/projects": ["shop"]})).projects == ("shop",)
+    for wrong in (None, [], {}, 7):
+        with pytest.raises(TokenError, match="names no project"):
+            limited.caller(token(**{"https://cortex.example/projects": wrong}))
+
+
+PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+FORGERIES: dict[str, tuple[Callable[[], str], str]] = {
+    **{name: (partial(token, **given), words) for name, (given, words) in CASES["FORGED_CLAIMS"].items()},
+    "alg none": (lambda: by_hand({"alg": "none", "kid": "rsa"}, lambda _: b""), "signed by none"),
+    "alg None": (lambda: by_hand({"alg": "None", "kid": "rsa"}, lambda _: b""), "signed by None"),
+    "no alg": (lambda: by_hand({"kid": "rsa"}, lambda _: b""), "signed by None"),
+    "HS256 with the public key": (
+        lambda: by_hand({"alg": "HS256", "kid": "rsa"}, lambda b: hmac.digest(PUBLIC, b, hashlib.sha256)),
+        "signed by HS256",
+    ),
+    "HS256 with a shared key of the set": (lambda: token(SHARED_KEY, "HS256", "shared"), "signed by HS256"),
+    "expired": (lambda: token(exp=int(time.time()) - 60), "has expired"),
+    "not yet": (lambda: token(nbf=int(time.time()) + 600), "not yet valid"),
+    "made in the future": (lambda: token(iat=int(time.time()) + 600), "not yet valid"),
+    "of somebody long": (lambda: token(sub="x" * 300), "255 characters"),
+    "another key under the name": (lambda: token(OTHER, "RS256", "rsa"), "Signature"),
+    "a key not for signatures": (lambda: token(OTHER, "RS256", "sealing"), "not one of the"),
+    "an unknown key": (lambda: token(OTHER, "RS256", "elsewhere"), "not one of the provider"),
+    "a key that is too short": (lambda: token(SMALL, "RS256", "small"), "1024 bits"),
+    "a key of its own in the header": (
+        lambda: jwt.encode(claims(), OTHER, "RS256", headers={"jwk": public_jwk(OTHER, "own")}),
+        "not one of the provider",
+    ),
+    "changed afterwards": (lambda: token()[:-6] + "AAAAAA", "Signature"),
+    "no token": (lambda: "a.b.c", "not valid"),
+    "dots": (lambda: "..", "not valid"),
+}
+
+
+@pytest.mark.parametrize("forged", FORGERIES)
+def test_a_forgery_is_refused_with_a_sentence(client: TestClient, folder: Path, forged: str) -> None:
+    make, words = FORGERIES[forged]
+    with pytest.raises(TokenError, match=words):
+        provider(folder).caller(make())
+    answer = client.post("/v1/completions", json=ASKED, headers=bearing(make()))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_token")
+
+
+def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(folder: Path, client: TestClient) -> None:
+    assert client.get("/version", headers=bearing(token())).status_code == 200
+    (folder / "keys.json").write_text(json.dumps({"keys": [public_jwk(OTHER, "rsa")]}))
+    assert client.get("/version", headers=bearing(token())).status_code == 401
+    assert client.get("/version", headers=bearing(token(OTHER))).status_code == 200
+    for broken in ("{", "[]", '{"keys": []}', '{"keys": [7]}'):
+        (folder / "keys.json").write_text(broken)
+        answer = client.get("/version", headers=bearing(token(OTHER)))
+        assert (answer.status_code, answer.json()["error"]["code"]) == ((503, "provider_unavailable")), broken
+
+
+def test_keys_are_fetched_again_but_not_for_every_stranger(folder: Path) -> None:
+    published: list[Any] = [{"keys": KEYS}]
+    fetches: list[str] = []
+
+    def publish(handler: BaseHTTPRequestHandler) -> None:
+        fetches.append(handler.path)
+        handler.send_response(200 if published[-1] else 500)
+        handler.end_headers()
+        handler.wfile.write(json.dumps(published[-1]).encode())
+
+    clock_time = 1000.0
+    with tinygateway.http_server(publish) as address:
+        settings = OidcSettings.model_validate(GIVEN | {"jwks": f"{address}/keys"})
+        verifier = Provider(settings, folder, lambda: clock_time)
+        for _ in range(3):
+            assert verifier.caller(token()).name == "oidc:anna"
+        for number in range(50):
+            with pytest.raises(TokenError, match="not one of the provider"):
+                verifier.caller(token(kid=f"made-up-{number}"))
+        assert len(fetches) == 1
+        published.append({"keys": [*KEYS, public_jwk(OTHER, "next")]})
+        clock_time += 31
+        assert verifier.caller(token(OTHER, kid="next")).name == "oidc:anna", "rotated"
+        assert len(fetches) == 2
+        published.append(None)
+        clock_time += 700
+        assert verifier.caller(token()).name == "oidc:anna", "a provider that is away for a while"
+        clock_time += 3600
+        with pytest.raises(ProviderError, match="cannot be had"):
+            verifier.caller(token())
+        published.append({"keys": [public_jwk(OTHER, "next")]})
+        clock_time += 31
+        with pytest.raises(TokenError, match="not one of the provider"):
+            verifier.caller(token())
+
+
+def test_keys_come_by_https_or_from_a_file() -> None:
+    for location in ("http://id.example/keys", "file:///etc/keys", "ftp://a/b"):
+        with pytest.raises(ValidationError, match="an address begins with https"):
+            OidcSettings.model_validate(GIVEN | {"jwks": location})
+    assert OidcSettings.model_validate(GIVEN | {"jwks": "https://id.example/keys"})
+
+
+def test_nothing_that_is_made_depends_on_the_gateway(tmp_path: Path) -> None:
+    text = parameters.whole_file()
+    (tmp_path / "params.yaml").write_text(text)
+    yaml_lines = "\n".join(f"    {name}: {json.dumps(value)}" for name, value in GIVEN.items())
+    other = tmp_path / "with.yaml"
+    other.write_text(text.replace("  oidc: null", f"  oidc:\n{yaml_lines}", 1))
+    assert load_parameters(tmp_path, other).serving.oidc is not None
+    before, after = resolve(tmp_path), resolve(tmp_path, other)
+    changed = {
+        (file, section)
+        for file, sections in before.files.items()
+        for section in sections
+        if sections[section] != after.files[file][section]
+    }
+    assert changed == {(SHARED, "serving")}
+    stages = yaml.safe_load((parameters.ROOT / "dvc.yaml").read_text())["stages"].values()
+    depended = [entry for stage in stages for entry in stage.get("params", ())]
+    depended += [entry for stage in stages for entry in stage.get("do", {}).get("params", ())]
+    read = {key for entry in depended for keys in entry.values() for key in keys}
+    assert "datasets" in read
+    assert "serving" not in SECTIONS
+    assert not {key for key in read if key.partition(".")[0] == "serving"}

@@ -27,24 +27,16 @@ from cortex_pipelines_tests.command import cortex
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "deployment" / "kubernetes"
-GUIDE = ROOT / "docs" / "guides" / "kubernetes.md"
 KUBECTL = shutil.which("kubectl")
 VERSIONS = ("1.31", "1.37")
 """The oldest and the newest release that the manifests are held against."""
-
 IMAGE = (ROOT / "Containerfile").read_text(encoding="utf-8")
-
-
-def kustomization(folder: str) -> Any:
-    return yaml.safe_load((FOLDER / folder / "kustomization.yaml").read_text(encoding="utf-8"))
 
 
 @cache
 def manifests() -> dict[tuple[str, str], Any]:
-    resources = kustomization("base")["resources"]
-    assert sorted(resources) == sorted(
-        path.name for path in (FOLDER / "base").glob("*.yaml") if path.stem != "kustomization"
-    )
+    resources = yaml.safe_load((FOLDER / "base" / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert {*resources, "kustomization.yaml"} == {path.name for path in (FOLDER / "base").glob("*.yaml")}
     texts = [(FOLDER / "base" / name).read_text(encoding="utf-8") for name in resources]
     objects = [manifest for text in texts for manifest in yaml.safe_load_all(text)]
     return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
@@ -103,13 +95,11 @@ def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
     ]
     assert all(selector == labels for selector in selectors), "each selects the gateways"
     if "gpu" in folder:
-        limits = gateway["template"]["spec"]["containers"][0]["resources"]["limits"]
-        assert limits["nvidia.com/gpu"] == 1
+        assert gateway["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
 def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None:
     user = re.search(r"^USER (\d+)$", IMAGE, re.MULTILINE)
-    assert user is not None
     assert pod()["securityContext"]["runAsUser"] == int(user[1]) > 0
     assert pod()["securityContext"]["runAsNonRoot"]
     assert pod()["automountServiceAccountToken"] is False
@@ -124,8 +114,7 @@ def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None
     writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
     folders = {"/project/.cortex/serving", f"/project/{CACHE.parent}", "/project/.cortex/logs"}
     assert writable == {*folders, "/home/cortex", "/tmp"}
-    limits = container()["resources"]["limits"]
-    assert {"cpu", "memory"} <= set(limits)
+    assert {"cpu", "memory"} <= set(container()["resources"]["limits"])
     assert all("sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume)
 
 
@@ -150,8 +139,7 @@ def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
     for (kind, _), manifest in manifests().items():
         if kind == "Service":
             assert [port["targetPort"] for port in manifest["spec"]["ports"]] == list(ports)
-    grace = pod()["terminationGracePeriodSeconds"]
-    assert grace > server._DRAIN
+    assert pod()["terminationGracePeriodSeconds"] > server._DRAIN
 
 
 def test_variables_and_names_exist() -> None:
@@ -161,13 +149,11 @@ def test_variables_and_names_exist() -> None:
     assert '"CORTEX_ROOT"' in source
     assert environment == {"HOME": "/home/cortex"}
     scaled = manifests()["HorizontalPodAutoscaler", "cortex-gateway"]["spec"]["scaleTargetRef"]
-    target = manifests()[scaled["kind"], scaled["name"]]
-    assert ("Service", target["spec"]["serviceName"]) in manifests()
+    assert ("Service", manifests()[scaled["kind"], scaled["name"]]["spec"]["serviceName"]) in manifests()
     assert ("ServiceAccount", pod()["serviceAccountName"]) in manifests()
-    claims = [volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod()["volumes"]]
-    (claim,) = filter(None, claims)
+    (claim,) = filter(None, [volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod()["volumes"]])
     assert ("PersistentVolumeClaim", claim) in manifests()
-    guide = GUIDE.read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guides" / "kubernetes.md").read_text(encoding="utf-8")
     (secret,) = (volume["secret"]["secretName"] for volume in pod()["volumes"] if "secret" in volume)
     (config,) = (source["configMapRef"]["name"] for source in container()["envFrom"])
     assert f"create secret generic {secret} " in guide
@@ -178,9 +164,7 @@ def test_variables_and_names_exist() -> None:
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(
-    project: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
-) -> None:
+def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(project: Path, monkeypatch, writable: bool) -> None:
     cleaned: list[Path] = []
     monkeypatch.setattr(recovery, "recover", lambda root: cleaned.append(root) or [])
     access = os.access

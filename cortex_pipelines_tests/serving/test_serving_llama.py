@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,12 +29,12 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.serving.token_stream import StreamedAnswer
+from cortex_pipelines_tests.command import run_python
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
 
 CASES = load_cases(__file__)
-
 pytestmark = tinygateway.NEEDS_LLAMA
 
 
@@ -79,15 +77,9 @@ def test_a_process_ends_with_its_engine_and_with_whoever_started_it(home: Path, 
     assert not any(process.alive or process._folder.exists() for process in running)
     process = LlamaProcess(files.base().path, None, 256, 1)
     pipe = process._process.stdin
-    assert pipe is not None
     pipe.close()  # as the kernel does when the gateway is killed
     assert process._process.wait(timeout=60) == 0
     process.close()
-
-
-def without_effect(self: LlamaEngine, _adapter: GgufFile | None, start: Any = LlamaEngine._start) -> LlamaProcess:
-    process: LlamaProcess = start(self, None)
-    return process
 
 
 def also_for_the_base(self: LlamaEngine, adapter: GgufFile | None, start: Any = LlamaEngine._start) -> LlamaProcess:
@@ -107,7 +99,7 @@ def scaled(factor: float) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("changed", "method", "fault", "words"),
     [
-        (LlamaEngine, "_start", without_effect, "no effect in this engine"),
+        (LlamaEngine, "_start", lambda one, _, start=LlamaEngine._start: start(one, None), "no effect in this engine"),
         (LlamaEngine, "_start", also_for_the_base, "base answers differently since the adapter"),
         (LlamaProcess, "generate", scaled(0.0), "no effect in this engine"),
         (LlamaProcess, "generate", scaled(0.5), "nats apart from what torch gives"),
@@ -115,9 +107,7 @@ def scaled(factor: float) -> Callable[..., Any]:
         (LlamaProcess, "generate", scaled(1.05), "nats apart from what torch gives"),
     ],
 )
-def test_a_fault_of_the_engine_refuses_the_adapter(
-    home: Path, monkeypatch: pytest.MonkeyPatch, changed: type, method: str, fault: Any, words: str
-) -> None:
+def test_a_fault_of_the_engine_refuses_the_adapter(home, monkeypatch, changed: type, method: str, fault, words) -> None:
     engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
     base = engine._processes[None]
     with monkeypatch.context() as patched:
@@ -131,8 +121,7 @@ def test_a_fault_of_the_engine_refuses_the_adapter(
 def test_an_adapter_that_changes_nothing_is_refused(engine: LlamaEngine, home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "zero"
     shutil.copytree(home / "shop", folder)
-    weights = load_file(folder / WEIGHTS)
-    save_file({name: tensor * 0 for name, tensor in weights.items()}, folder / WEIGHTS)
+    save_file({name: tensor * 0 for name, tensor in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
     with pytest.raises(RefusedAdapterError, match="changes nothing: its matrices are zero"):
         engine.load(AdapterFiles("zero.dir", lambda: folder))
 
@@ -155,36 +144,23 @@ def test_another_base_or_architecture_than_the_file_is_refused(home: Path, tmp_p
         LlamaEngine(tinygateway.base_in(root), tinygateway.settings(), tmp_path / "cache")
 
 
-def test_without_llama_cpp_the_engine_says_what_to_install(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_llama_cpp_the_engine_says_what_to_install(home: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda _name: None)
     with pytest.raises(EngineError, match=r"pip install 'cortex-pipelines\[llama\]'"):
         open_engine(tinygateway.base_in(home), tinygateway.settings(engine="llama"), tmp_path)
 
 
-_ONE_SERVER = CASES["_ONE_SERVER"]
-
-
-def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(
-    files: LlamaFiles, home: Path, engine: LlamaEngine, tmp_path: Path
-) -> None:
+def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(files, home, engine, tmp_path) -> None:
     """Why each adapter has a process; when this fails, llama.cpp has mended its prompt cache."""
     ids = json.dumps(engine.prompt(PROMPTS[1]).ids)
     paths = [str(files.base().path), str(files.adapter(home / "shop").path)]
-    result = subprocess.run(
-        [sys.executable, "-c", _ONE_SERVER, *paths, ids, str(tmp_path / "one.sock")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = run_python("-c", CASES["_ONE_SERVER"], *paths, ids, str(tmp_path / "one.sock"))
+    assert result.returncode == 0, result.stderr
     cold, after = json.loads(result.stdout.splitlines()[-1])
     assert abs(cold - after) > 0.05
 
 
-def test_the_command_takes_another_engine_than_the_parameters(
-    gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_takes_another_engine_than_the_parameters(gateway: Gateway, home: Path, monkeypatch) -> None:
     requested: list[str | None] = []
 
     def opened(_folder: Path, _key: Path | None, engine: EngineName | None) -> Gateway:
@@ -197,5 +173,4 @@ def test_the_command_takes_another_engine_than_the_parameters(
     for words in ((), ("--engine", "llama")):
         result = CliRunner().invoke(serve, ["--from", str(home), *words])
         assert result.exit_code == 0, result.output
-    assert requested == ["torch", "llama"]
-    assert CliRunner().invoke(serve, ["--engine", "other"]).exit_code == 2
+    assert (requested, CliRunner().invoke(serve, ["--engine", "other"]).exit_code) == (["torch", "llama"], 2)

@@ -16,8 +16,10 @@ from cortex_pipelines.serving.http.page import _FOLDER
 from cortex_pipelines.serving.project_catalogue import read_catalogue
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 PRIVACY = load_parameters(tinygateway.ROOT).privacy
 SERVICES = ProjectServices(redact=lambda text: redacted(PRIVACY, text))
 SECRET = "AKIA" + "Q3EGRZ7PNBWX5TLV"
@@ -59,8 +61,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: 
     for part in parts:
         assert client.get(part).status_code == 200
     for file in _FOLDER.iterdir():
-        without_comments = re.sub(r"^\s*//.*| // .*", "", file.read_text(), flags=re.MULTILINE)
-        assert "//" not in without_comments, "an address"
+        assert "//" not in re.sub(r"^\s*//.*| // .*", "", file.read_text(), flags=re.MULTILINE), "an address"
 
 
 def test_the_overview_lists_models_with_all_their_ways(client: TestClient) -> None:
@@ -76,19 +77,15 @@ def test_the_overview_lists_models_with_all_their_ways(client: TestClient) -> No
 @pytest.mark.parametrize(
     ("way", "version"), [("base", "b" * 64), ("context", "b" * 64), ("adapter", "docs.dir"), ("both", "docs.dir")]
 )
-def test_a_prompt_is_answered_in_the_way_that_was_asked_for(
-    client: TestClient, state: Path, way: str, version: str
-) -> None:
+def test_a_prompt_is_answered_in_the_way_that_was_asked_for(client, state: Path, way: str, version: str) -> None:
     prompt = "def nobody_keeps_this():\n"
     text, answer = played(client, way, prompt=prompt)
-    assert answer.headers["x-cortex-way"] == way
-    assert answer.headers["x-cortex-version"] == version
+    assert (answer.headers["x-cortex-way"], answer.headers["x-cortex-version"]) == (way, version)
     ways = {row["name"]: row["ways"] for row in client.get("/overview").json()["models"]}
     assert answer.headers["x-cortex-release"] == ways["docs"][way]
     model = {"base": "base", "both": "docs"}.get(way)
     if model is not None:
-        body = {"model": model, "prompt": prompt, "max_tokens": 8}
-        response = client.post("/v1/completions", json=body)
+        response = client.post("/v1/completions", json={"model": model, "prompt": prompt, "max_tokens": 8})
         assert response.json()["choices"][0]["text"] == text
         assert response.headers["x-cortex-release"] == answer.headers["x-cortex-release"]
     (event,) = logged_events(state)
@@ -97,10 +94,8 @@ def test_a_prompt_is_answered_in_the_way_that_was_asked_for(
 
 
 def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:
-    body = {"model": "base", "way": "both", "prompt": "x"}
-    answer = client.post("/playground", json=body)
-    assert answer.status_code == 400
-    assert "there is base" in answer.json()["error"]["message"]
+    answer = client.post("/playground", json={"model": "base", "way": "both", "prompt": "x"})
+    assert "there is base" in tinygateway.refusal(answer, 400)
 
 
 def test_load_counts_what_the_model_does_and_not_who_looks(client: TestClient) -> None:
@@ -122,8 +117,7 @@ def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(client: TestClien
     assert client.post("/feedback", json=liked).json() == {"redacted": 0}
     wrong = {"vote": "down", "task_id": "page-7", "version": "made.dir", "master": "security"}
     wrong["correction"] = f"development; the key {SECRET} is mine, write to ann@corp-mail.com"
-    answer = client.post("/feedback", json=wrong).json()
-    assert answer["redacted"] == 2
+    assert client.post("/feedback", json=wrong).json()["redacted"] == 2
     first, second = logged_events(state)
     assert {name: first[name] for name in ("type", "vote", "completion_id")} == {
         "type": "feedback", "vote": "up", "completion_id": "cmpl-1"
@@ -136,18 +130,10 @@ def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(client: TestClien
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [
-        ({"vote": "up"}, "either completion_id or task_id"),
-        ({"vote": "up", "completion_id": "a", "task_id": "b"}, "either completion_id or task_id"),
-        ({"vote": "maybe", "completion_id": "a"}, "vote"),
-        ({"vote": "up", "completion_id": "no id but a whole sentence"}, "completion_id"),
-        ({"vote": "up", "task_id": "a", "correction": "x" * 20_001}, "correction"),
-    ],
+    [*CASES["feedback_about_nothing"], ({"vote": "up", "task_id": "a", "correction": "x" * 20_001}, "correction")],
 )
 def test_feedback_about_nothing_is_refused(client: TestClient, state: Path, body: dict[str, Any], words: str) -> None:
-    answer = client.post("/feedback", json=body)
-    assert answer.status_code == 400
-    assert words in answer.json()["error"]["message"]
+    assert words in tinygateway.refusal(client.post("/feedback", json=body), 400)
     assert not (state / FILE).exists()
 
 
@@ -163,15 +149,12 @@ def test_without_a_project_no_text_is_kept(home: Path, tmp_path: Path) -> None:
 def test_a_project_s_models_come_with_their_scores(finished: MiniProject) -> None:
     served = read_catalogue(finished.root).models
     challenger = served["alpha@challenger"]
-    scores = {score["name"]: score for score in challenger.details["scores"]}
-    gain = scores["completion_improvement_over_base"]
+    gain = {score["name"]: score for score in challenger.details["scores"]}["completion_improvement_over_base"]
     assert gain["low"] <= gain["value"] <= gain["high"]
     assert set(challenger.by_way) == {"base", "context", "adapter", "both"}
-    released = challenger.by_way[challenger.release.way]
-    assert released.release == challenger.release
+    assert challenger.by_way[challenger.release.way].release == challenger.release
     assert set(served["alpha"].by_way) == {"base", "context"}
     assert served["alpha"].details["scores"] == [], "those of the challenger are not its own"
     router = read_catalogue(finished.root).router
-    assert router is not None
     assert (router["version"], router["scores"]) == ("rules", [])
     assert router["roles"]["challenger"] == finished.version("task_router")

@@ -1,4 +1,4 @@
-"""The gateway as a process with a certificate and a key, driven by OpenAI's own client."""
+"""The gateway as a process with a certificate and a key, driven by OpenAI's own client and by Tabby's agent."""
 
 import contextlib
 import itertools
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -25,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cortex_pipelines.feedback.store import FILE as EVENTS
 from cortex_pipelines.serving.security.audit import FILE, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving.tinygateway import PAUSE, ROOT
@@ -101,10 +103,6 @@ class Served:
     trusted: ssl.SSLContext
     token: str
 
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
 
 @pytest.fixture(scope="module")
 def served(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -134,7 +132,6 @@ def test_openai_s_client_gets_whole_and_streamed_answers_and_knows_the_errors(cl
         model="base", messages=[{"role": "user", "content": "Why?"}], max_tokens=6, logprobs=True
     )
     scores = answer.choices[0].logprobs
-    assert scores is not None
     assert scores.content is not None
     assert "".join(token.token for token in scores.content) == answer.choices[0].message.content
     with pytest.raises(openai.NotFoundError, match="the nearest is shop"):
@@ -143,15 +140,11 @@ def test_openai_s_client_gets_whole_and_streamed_answers_and_knows_the_errors(cl
         client.completions.create(model="shop", prompt="x", n=1000)
 
 
-ASKED = {
-    "model": "docs", "prompt": "def f():\n", "max_tokens": 128, "n": 8, "temperature": 1.0
-}  # fmt: skip
+ASKED = {"model": "docs", "prompt": "def f():\n", "max_tokens": 128, "n": 8, "temperature": 1.0}
 
 
 @pytest.mark.parametrize("manner", ["streamed", "whole"])
-def test_an_answer_is_not_written_on_when_its_reader_has_gone(
-    served: Served, client: openai.OpenAI, manner: str
-) -> None:
+def test_an_answer_is_not_written_on_when_its_reader_has_gone(served, client: openai.OpenAI, manner: str) -> None:
     def generated_tokens() -> int:
         request = urllib.request.Request(f"{served.url}/load", headers={"authorization": f"Bearer {served.token}"})
         return int(json.load(urllib.request.urlopen(request, context=served.trusted))["written"])
@@ -167,7 +160,7 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
             "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer {served.token}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        plain = socket.create_connection(("127.0.0.1", served.port))
+        plain = socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])))
         with served.trusted.wrap_socket(plain, server_hostname="127.0.0.1") as caller:
             caller.sendall(head.encode() + body)
             while generated_tokens() == before:
@@ -196,6 +189,80 @@ def test_a_gateway_with_a_certificate_asks_for_the_key_and_writes_down_who_asked
     entries = [json.loads(line) for line in log.read_text().splitlines()[-3:]]
     assert [(row["key"], row["status"]) for row in entries] == [("", 401), ("anna", 200), ("", 421)]
     assert not verify(log).problem
+
+
+AGENT = "tabby-agent@1.5.0"
+TEXT = "def total(a, b):\n    "
+
+
+class Agent:
+    """The agent as a process; requests and answers are lines of JSON, ``[number, content]``."""
+
+    def __init__(self, program: Path, home: Path) -> None:
+        home.mkdir()
+        self.process = subprocess.Popen(
+            ["node", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "HOME": str(home)},
+        )
+        self._number = 0
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        self._number += 1
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps([self._number, {"func": name, "args": arguments}]) + "\n")
+        stdin.flush()
+        for line in stdout:
+            number, content = json.loads(line)
+            if number == self._number:
+                return content
+        raise AssertionError("the agent ended")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", AGENT]
+    (tmp_path / "package.json").write_text("{}")
+    try:
+        subprocess.run(install, cwd=tmp_path, check=True, timeout=300)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip(f"{AGENT} cannot be had from npm")
+    agent = Agent(tmp_path / "node_modules" / "tabby-agent" / "dist" / "cli.js", tmp_path / "home")
+    yield agent
+    agent.process.kill()
+    agent.process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # the agent is another's program
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on this machine")
+def test_the_agent_completes_and_reports(home: Path, agent: Agent) -> None:
+    with started(home) as (url, _):
+        server = {"endpoint": url, "token": "none"}
+        properties = {"user": {}, "session": {"client": "a test"}}
+        agent.call(
+            "initialize",
+            {"config": {"server": server, "anonymousUsageTracking": {"disable": True}}, "clientProperties": properties},
+        )
+        assert (agent.call("getStatus"), agent.call("getServerHealthState")["model"]) == ("ready", "base")
+        cursor = {"filepath": "total.py", "language": "python", "text": TEXT, "position": len(TEXT)}
+        answer = agent.call("provideCompletions", {**cursor, "manually": True})
+        assert answer["choices"][0]["text"]
+        agent.call("postEvent", {"type": "view", "completion_id": answer["id"], "choice_index": 0})
+        log = home / "state" / EVENTS
+        while not (events := events_of(log, answer["id"])).issuperset({"offered", "view"}):
+            assert events <= {"offered", "view"}
+            time.sleep(0.05)
+
+
+def events_of(log: Path, completion: str) -> set[str]:
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    return {event["type"] for event in events if event["completion_id"] == completion}
 
 
 def test_it_ends_when_it_is_asked_to(served: Served) -> None:

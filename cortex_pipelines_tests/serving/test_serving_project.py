@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import socket
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -26,7 +25,6 @@ from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 pytestmark = pytest.mark.slow
-
 PROJECT = "alpha"
 
 
@@ -35,13 +33,11 @@ def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProj
     challenger = finished.version(f"code_adapter@{PROJECT}")
     alone, released = served.models[PROJECT], served.models[f"{PROJECT}@challenger"]
     assert alone.release.way in ("base", "context")
-    assert alone.version == served.models["base"].version
-    assert released.version == challenger
+    assert (alone.version, released.version) == (served.models["base"].version, challenger)
     assert released.release.way in ("adapter", "both")
     assert "data/completion_dataset/alpha" in released.details["lineage"]["inputs"]
     assert served.default == "base"
-    index = finished.version(f"completion_dataset@{PROJECT}")
-    assert released.release.index in (None, index)
+    assert released.release.index in (None, finished.version(f"completion_dataset@{PROJECT}"))
 
 
 def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(finished_copy: MiniProject) -> None:
@@ -54,19 +50,16 @@ def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(fi
     expected = Release("both", read_catalogue(finished_copy.root).models["base"].version, version, index)
     write_release(expected, folder)
     promote(finished_copy.root, model, ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better"))
-
     served = read_catalogue(finished_copy.root).models[PROJECT]
     assert served.release == expected
     assert hashlib.sha256((folder / FILE_OF_RELEASE).read_bytes()).hexdigest()[:32] == (served.release.version)
     lock = finished_copy.root / "dvc.lock"
     lock.write_text(lock.read_text().replace(index, "0" * 32 + ".dir"))
-    data = finished_copy.root / "data" / "completion_dataset" / PROJECT
-    (data / "examples.parquet").write_bytes(b"newer")
+    (finished_copy.root / "data" / "completion_dataset" / PROJECT / "examples.parquet").write_bytes(b"newer")
     champion = read_catalogue(finished_copy.root).models[PROJECT]
     assert champion.release == expected
     assert champion.examples is not None
     assert content_md5(champion.examples) == index
-
     shutil.rmtree(champion.examples)
     for cached_file in (finished_copy.root / ".dvc" / "cache").rglob(index[2:]):
         cached_file.unlink()
@@ -76,17 +69,13 @@ def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(fi
 
 
 def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: MiniProject) -> None:
-    gateway = open_gateway(finished_copy.root)
-    with TestClient(create_app(gateway)) as client:
-        name = f"{PROJECT}@challenger"
-        request = {"model": name, "prompt": "def f():\n", "max_tokens": 3}
+    with TestClient(create_app(open_gateway(finished_copy.root))) as client:
+        request = {"model": f"{PROJECT}@challenger", "prompt": "def f():\n", "max_tokens": 3}
         good = client.post("/v1/completions", json=request)
         version = finished_copy.version(f"code_adapter@{PROJECT}")
         assert good.headers["x-cortex-version"] == version
-
         task = "Rotate the leaked API key"
-        before = client.post("/route", json={"task": task})
-        assert before.headers["x-cortex-way"] == "rules"
+        assert client.post("/route", json={"task": task}).headers["x-cortex-way"] == "rules"
         finished_copy.cortex("promote", "task_router", "--why", "tried")
         after = client.post("/route", json={"task": task})
         champion = finished_copy.version("task_router")
@@ -95,7 +84,6 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: M
         body = after.json()
         stable_keys = [key for key in printed if key != "latency_ms"]
         assert {key: body[key] for key in stable_keys} == {key: printed[key] for key in stable_keys}
-
     manifest = signed_folder(finished_copy.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))
     with TestClient(create_app(open_gateway(finished_copy.root))) as client:
@@ -105,9 +93,7 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: M
     assert tampered.json()["system_fingerprint"] != version
 
 
-def test_an_exported_folder_is_served_without_its_project(
-    finished_copy: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exported_folder_is_served_without_its_project(finished_copy: MiniProject, tmp_path, monkeypatch) -> None:
     reference = f"code_adapter-{PROJECT}@challenger"
     version = finished_copy.version(f"code_adapter@{PROJECT}")
     for form in ("merged", "peft"):
@@ -148,8 +134,7 @@ def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatc
         occupied.bind(("127.0.0.1", 0))
         occupied.listen()
         port = str(occupied.getsockname()[1])
-        busy = finished_copy.cortex("serve", "--port", port, status=1).stderr
-        assert "cannot be listened on" in busy
+        assert "cannot be listened on" in finished_copy.cortex("serve", "--port", port, status=1).stderr
     served: list[Gateway] = []
     monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
     stderr = finished_copy.cortex("serve", "--port", port, "--model", model).stderr

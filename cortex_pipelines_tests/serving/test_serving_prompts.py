@@ -25,6 +25,7 @@ from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.serving import tinygateway
 
+CASES = load_cases(__file__)
 TEXT = st.text(alphabet="ab{}%#\n\t \u00e4", max_size=40)
 
 
@@ -34,9 +35,7 @@ def prompt_of(gateway: Gateway, task: str, code: str, context: TaskContext) -> s
 
 
 @given(code=TEXT.filter(str.strip), path=TEXT, expected=TEXT)
-def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(
-    gateway: Gateway, code: str, path: str, expected: str
-) -> None:
+def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(gateway, code: str, path: str, expected: str) -> None:
     for context, request, title in (
         (TaskContext(path), "This code has an error.", "The code put right:"),
         (
@@ -60,9 +59,7 @@ def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(
     test_path=TEXT.filter(bool),
     language=st.sampled_from(("python", "go")),
 )
-def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
-    gateway: Gateway, code: str, path: str, test_path: str, language: str
-) -> None:
+def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(gateway, code, path, test_path, language) -> None:
     unit = {"language": language, "path": path, "context": "", "indent": ""}
     context = TaskContext(path, language=language, test_path=test_path)
     for task, request in (("documentation", DOCUMENTATION_REQUEST), ("tests", TEST_REQUEST.format(path=test_path))):
@@ -73,14 +70,11 @@ def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Ga
     unit = {"language": "python", "path": "a.py", "context": "class Cart:", "indent": "    "}
     method_in_class = "class Cart:\n    def total(self):\n        return sum(self)\n"
     prompt = prompt_of(gateway, "documentation", method_in_class, TaskContext("a.py"))
-    code = "def total(self):\n        return sum(self)"
-    assert prompt == prompt_about_unit(unit, code, DOCUMENTATION_REQUEST)
+    assert prompt == prompt_about_unit(unit, "def total(self):\n        return sum(self)", DOCUMENTATION_REQUEST)
 
 
 @given(code=TEXT, path=TEXT, expected=TEXT)
-def test_a_completion_has_its_path_and_what_stands_around_before_it(
-    gateway: Gateway, code: str, path: str, expected: str
-) -> None:
+def test_a_completion_has_its_path_and_what_stands_around_before_it(gateway, code: str, path: str, expected) -> None:
     lines = [f"# {path}"] if path else []
     lines += [expected.rstrip("\n"), ""] if expected.rstrip("\n") else []
     context = TaskContext(path, language="python", code=expected)
@@ -89,16 +83,8 @@ def test_a_completion_has_its_path_and_what_stands_around_before_it(
 
 def test_the_form_of_prompts_is_numbered() -> None:
     """Releases name the package's templates by ``TASK_FORMAT``: raise it with any of these."""
-    numbered = {
-        "architecture": "5110c4c5f98a",
-        "completion": "5a43008ca66b",
-        "documentation": "034425465960",
-        "naming": "e8c7d3cb4a84",
-        "refactoring": "54d5ec590579",
-        "tests": "e63652988945",
-    }
-    versions = {name: package_templates()[name].version for name in numbered}
-    assert (TASK_FORMAT, versions) == (1, numbered)
+    numbered = CASES["numbered"]
+    assert (TASK_FORMAT, {name: package_templates()[name].version for name in numbered}) == (1, numbered)
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -120,7 +106,6 @@ def test_a_project_s_own_template_stands_for_the_package_s_and_reaches_its_value
     assert short.render("architecture", **values) == "a service"
     assert len({package_templates().version, templates.version, short.version}) == 3
     assert templates["naming"] == package_templates()["naming"]
-
     write(tmp_path, "architecture.jinja", package_templates()["architecture"].text)
     assert (project_templates(tmp_path).project_versions, project_templates(tmp_path).version) == ({}, "")
     write(tmp_path, "naming.jinja", "{{ example.__class__.__mro__ }}")
@@ -130,15 +115,7 @@ def test_a_project_s_own_template_stands_for_the_package_s_and_reaches_its_value
         project_templates(tmp_path).variant("brief")
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("naems.jinja", "x", "prompts/naems.jinja: used by nothing; templates are architecture, "),
-        ("naming.jinja", "{{ code }}", "prompts/naming.jinja: code is not known here; .* example"),
-        ("naming.jinja", "\udcff", "prompts/naming.jinja: not UTF-8 text"),
-        ("v/chat.jinja", "a\n{% for %}", "prompts/v/chat.jinja:2: "),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "words"), CASES["what_is_no_template_is_refused"])
 def test_what_is_no_template_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
     write(tmp_path, name, text)
     with pytest.raises(PromptFileError, match=words):
@@ -151,8 +128,7 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(home: P
     plain = tinygateway.catalogue(home)
     shop = plain.models["shop"].with_templates(templates)
     source = replace(plain, models={**plain.models, "own": replace(shop, name="own")})
-    gateway = tinygateway.open_tiny(home, tmp_path / "state", lambda: source)
-    with tinygateway.web_client(gateway) as client:
+    with tinygateway.web_client(tinygateway.open_tiny(home, tmp_path / "state", lambda: source)) as client:
         body = {"task": "refactoring", "input": "x = 1", "alternatives": 0}
         before, after = (client.post("/predict", json={**body, "model": name}) for name in ("shop", "own"))
         turns = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 1}
@@ -169,14 +145,12 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(home: P
 
 def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     tokenizer = tinymodel.byte_tokenizer()
-    form = chat([ChatMessage("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")
-    packaged = form(PromptTarget(tokenizer, 1000))
+    packaged = chat([ChatMessage("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")(PromptTarget(tokenizer, 1000))
     assert packaged.text.startswith("system: Notes on tasks like this one")
     assert not any(segment.control for segment in packaged.segments)
     assert "a.py:1-2 <eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
     assert "\n\nuser:" in packaged.stop
     assert [template.name for template in packaged.made_by] == ["instructions", "chat"]
-
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")
     target = PromptTarget(tokenizer, 1000, templates=project_templates(tmp_path))
     for turn, expected in (
@@ -198,13 +172,11 @@ def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
     assert "before_0 = 1\n" not in request.text.text
     visible_lines = [line for line in (before + after).splitlines(keepends=True) if line in request.text.text]
     assert request.cut == len(before + after) - sum(map(len, visible_lines))
-
     short = gateway.prepare(gateway.backend_for("shop"), infill("x = ", after), Sampling(16))
     room = gateway.engine.window - 16 - len(short.prompt.ids)
     assert 0 <= room < len("after_100 = 1\n"), "what stands after it may use what is left"
 
 
-CASES = load_cases(__file__)
 TEMPLATES = CASES["templates"]
 S, D, U, A = (ChatMessage(role, role[0].upper()) for role in ("system", "developer", "user", "assistant"))
 CALL = ChatMessage("assistant", "", tool_calls=(ToolCall("call_abc", "look", '{"path": "a.py"}'),))
@@ -226,16 +198,12 @@ def rendered(template: str | None, *messages: ChatMessage) -> str:
 
 
 @pytest.mark.parametrize(("template", "messages", "expected"), CASES["folded"])
-def test_a_conversation_is_folded_until_the_template_renders_all_of_it(
-    template: str | None, messages: str, expected: str
-) -> None:
+def test_a_conversation_is_folded_until_the_template_renders_all_of_it(template, messages: str, expected: str) -> None:
     assert rendered(template, *(MESSAGES[name] for name in messages.split())) == expected
 
 
 @pytest.mark.parametrize(("template", "messages", "words"), CASES["refused"])
-def test_what_the_template_cannot_render_is_refused_with_the_reason(
-    template: str | None, messages: str, words: str
-) -> None:
+def test_what_the_template_cannot_render_is_refused_with_the_reason(template: str | None, messages: str, words) -> None:
     with pytest.raises(ChatError, match=words):
         rendered(template, *(MESSAGES[name] for name in messages.split()))
 

@@ -95,7 +95,6 @@ def test_a_router_answers_lists_and_frames_as_the_platform_does(root: Path) -> N
     pin = resolve_model_pin(ModelSource(directory="encoder"), root)
     train_router(tasks(), encode, settings, pin, PATTERNS, folder, root / "studies")
     registered(root, "task_router", "task_router", folder)
-
     expected = Router.load(folder, root / "encoder").route(TASKS)
     model = load(root, "task_router")
     assert model.metadata.get_input_schema().input_names() == ["task"]
@@ -124,7 +123,6 @@ def test_an_adapter_completes_prompts_and_nothing_unsigned_is_loaded(root: Path,
     assert completions != alone, "the adapter is on the base"
     resident.apply(read_lora(root / "adapter"))
     assert pyfunc.AdapterModel(resident, 6).predict(prompts)["completion"].to_list() == completions
-
     weights = model_folder / "files" / "adapter_model.safetensors"
     original_bytes = weights.read_bytes()
     weights.write_bytes(original_bytes[:-1] + bytes([original_bytes[-1] ^ 1]))

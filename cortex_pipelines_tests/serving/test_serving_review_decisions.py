@@ -29,8 +29,7 @@ AT = "2026-05-04T03:02:01+00:00"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "logs").mkdir()
-    coordination = {"logs": "logs", "sample": False}
-    values = read_yaml(ROOT / "params.yaml") | {"coordination": coordination}
+    values = read_yaml(ROOT / "params.yaml") | {"coordination": {"logs": "logs", "sample": False}}
     write_yaml(tmp_path / "params.yaml", values)
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     return tmp_path
@@ -39,10 +38,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def decision(first: float, second: float, against: int = 0, abstained: bool = True) -> Decision:
     evidence: list[dict[str, Any]] = [{"master": "cicd"}] * against
     evidence += [{"master": "security"}] * (4 - against)
-    shares = {"security": first, "cicd": second}
     return Decision(
         "security", first, 1.0, (), (), "person" if abstained else "kernel", tuple(evidence),
-        abstained, 1.0, "v1", shares,
+        abstained, 1.0, "v1", {"security": first, "cicd": second},
     )  # fmt: skip
 
 
@@ -53,7 +51,6 @@ def waiting() -> list[dict[str, Any]]:
 def test_the_most_informative_comes_first_and_without_secrets(root: Path) -> None:
     queue = review_queue(root)
     assert "no task waits" in cortex("review").stdout
-    texts = ["clear", "even", "against", "sure", "mail ann@corp-mail.com about the build"]
     decisions = [
         decision(0.8, 0.1),
         decision(0.5, 0.45),
@@ -61,12 +58,11 @@ def test_the_most_informative_comes_first_and_without_secrets(root: Path) -> Non
         decision(0.9, 0.1, abstained=False),
         decision(0.9, 0.0),
     ]
-    queue.add(texts, decisions, AT)
+    queue.add(["clear", "even", "against", "sure", "mail ann@corp-mail.com about the build"], decisions, AT)
     queue.add(["clear"], [decision(0.8, 0.1)], "2026-06-01T00:00:00+00:00")
     rows = waiting()
     assert [row["text"] for row in rows[:3]] == ["against", "even", "clear"]
-    assert (rows[0]["uncertainty"], rows[0]["disagreement"]) == (0.3, 1.0)
-    assert (rows[2]["asked"], rows[2]["at"]) == (2, AT)
+    assert (rows[0]["uncertainty"], rows[0]["disagreement"], rows[2]["asked"], rows[2]["at"]) == (0.3, 1.0, 2, AT)
     assert len(rows) == 4
     assert "ann@corp" not in (gateway_log(root).parent / FILE).read_text()
     assert "against" in cortex("review").stdout
@@ -76,8 +72,7 @@ def test_an_answer_is_a_label_with_its_author_and_the_text_goes(root: Path) -> N
     queue = review_queue(root)
     queue.add(["rotate the build key", "other"], [decision(0.5, 0.45)] * 2, AT)
     task = next(row["id"] for row in waiting() if row["text"] != "other")
-    stderr = cortex("review", task, "cicd", "--by", "anna").stderr
-    assert f"{task} belongs to cicd" in stderr
+    assert f"{task} belongs to cicd" in cortex("review", task, "cicd", "--by", "anna").stderr
     params = load_parameters(root)
     pin = take_coordination_pin(root / "logs", root, params.privacy)
     events = read_logs(root / "logs", pin, params.coordination, params.privacy).events
@@ -157,8 +152,7 @@ def test_of_several_people_who_decide_at_once_one_does(root: Path, monkeypatch: 
 
     with ThreadPoolExecutor(4) as pool:
         answers = sorted(pool.map(reviewed_by, ["security", "cicd"] * 2))
-    assert answers == [f"no open task {task}; `cortex review` lists them"] * 3 + [LOG]
-    assert len(recorded(root)) == 1
+    assert (answers, len(recorded(root))) == ([f"no open task {task}; `cortex review` lists them"] * 3 + [LOG], 1)
 
 
 def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,10 +165,8 @@ def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(root: Path, m
                 decide(root, task, "security", "anna")
     assert {row["id"] for row in waiting()} == {first, second}  # nothing is lost
     assert "belongs to security" in cortex("review", first, "security").stderr
-    other = cortex("review", second, "cicd", status=1).output
-    assert f"{second} was decided before" in other.replace("\n", " ")
-    assert waiting() == []
-    assert recorded(root) == ["security", "security"]
+    assert f"{second} was decided before" in cortex("review", second, "cicd", status=1).output.replace("\n", " ")
+    assert (waiting(), recorded(root)) == ([], ["security", "security"])
 
 
 @contextmanager

@@ -24,7 +24,6 @@ PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{BLOCK}\n{BLOCK[::-1]}\n-----END RSA PR
 TEXT = f'key = "{AWS}"\n# {MAIL} wrote this\nx = 1\n{PEM}y = f(x)\nkey = "{AWS}"'
 PRIVATE = (AWS, MAIL, BLOCK, BLOCK[::-1])
 ASKED = {"model": "shop", "prompt": "def f():\n    ", "max_tokens": 64}
-PATHS = ("/v1/completions", "/v1/chat/completions", "/infill", "/playground")
 
 
 def body_of(path: str, stream: bool) -> dict[str, Any]:
@@ -54,8 +53,7 @@ def text_of(deltas: list[TextDelta]) -> str:
 
 @given(cuts=st.lists(st.integers(min_value=0, max_value=len(TEXT)), max_size=30))
 def test_however_it_comes_in_pieces_no_private_value_is_sent(cuts: list[int]) -> None:
-    ends = [0, *sorted(cuts), len(TEXT)]
-    parts = [TEXT[start:end] for start, end in itertools.pairwise(ends)]
+    parts = [TEXT[start:end] for start, end in itertools.pairwise([0, *sorted(cuts), len(TEXT)])]
     deltas, rules = screened("cut", parts)
     tokens = [token.text for delta in deltas for token in delta.tokens]
     assert text_of(deltas) == OutputFilter(PRIVACY, "cut").filtered("", TEXT)[0]
@@ -93,8 +91,7 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         for start in range(0, len(TEXT), 40):
             part = TEXT[start : start + 40]
             raw = part.encode()
-            token = GeneratedToken(part, -1.0, (Alternative(part, -1.0, raw),), raw, start)
-            deliver(TextDelta(0, part, (token,)))
+            deliver(TextDelta(0, part, (GeneratedToken(part, -1.0, (Alternative(part, -1.0, raw),), raw, start),)))
         deliver(TextDelta(0, "", (), "stop"))
         deliver(None)
         return lambda: None
@@ -109,11 +106,9 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         yield make_client
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/infill", "/playground"])
 @pytest.mark.parametrize("stream", [True, False])
-def test_nothing_private_leaves_a_gateway_that_cuts(
-    writing: Callable[..., TestClient], path: str, stream: bool
-) -> None:
+def test_nothing_private_leaves_a_gateway_that_cuts(writing, path: str, stream: bool) -> None:
     answer = writing("cut").post(path, json=body_of(path, stream))
     assert answer.status_code == 200
     assert not any(value in answer.text for value in PRIVATE)
@@ -139,8 +134,7 @@ def test_a_gateway_that_flags_says_so_and_changes_nothing(writing: Callable[...,
 
 @pytest.mark.parametrize("policy", ["cut", "flag"])
 def test_tokens_of_what_was_cut_say_nothing(writing: Callable[..., TestClient], policy: str) -> None:
-    body = ASKED | {"logprobs": 1}
-    choice = writing(policy).post("/v1/completions", json=body).json()["choices"][0]
+    choice = writing(policy).post("/v1/completions", json=ASKED | {"logprobs": 1}).json()["choices"][0]
     texts = "".join(choice["logprobs"]["tokens"]) + json.dumps(choice["logprobs"]["top_logprobs"])
     assert (AWS in texts) == (policy == "flag")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -39,9 +40,7 @@ def exported() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def client(
-    gateway: Gateway, exported: InMemorySpanExporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TestClient]:
+def client(gateway: Gateway, exported: InMemorySpanExporter, tmp_path: Path, monkeypatch) -> Iterator[TestClient]:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exported))
     monkeypatch.setattr(gateway, "tracer", provider.get_tracer("test"))
@@ -54,15 +53,12 @@ def by_name(exported: InMemorySpanExporter) -> dict[str, ReadableSpan]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_request_has_its_spans_with_what_answered(
-    client: TestClient, exported: InMemorySpanExporter, stream: bool
-) -> None:
+def test_a_request_has_its_spans_with_what_answered(client, exported: InMemorySpanExporter, stream: bool) -> None:
     answer = client.post("/v1/completions", json=ASKED | {"stream": stream}, headers=SENT)
     spans = by_name(exported)
     root = spans.pop("POST /v1/completions")
     assert set(spans) == {"context", "queue", "engine", "screening"}
     assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {ABOVE}
-    assert root.parent is not None
     assert f"{root.parent.span_id:016x}" == "b7ad6b7169203331", "W3C's traceparent"
     assert {span.parent.span_id for span in spans.values() if span.parent} == {root.context.span_id}
     header_attributes = {f"cortex.{name}": answer.headers[f"x-cortex-{name}"] for name in ("way", "version")}
@@ -73,27 +69,17 @@ def test_a_request_has_its_spans_with_what_answered(
     assert attributes["cortex.release"] == answer.headers["x-cortex-release"]
     assert (attributes["http.route"], attributes["http.response.status_code"]) == ("/v1/completions", 200)
     assert (spans["queue"].end_time or 0) <= (spans["engine"].start_time or 0)
-    output_tokens = (spans["engine"].attributes or {})["gen_ai.usage.output_tokens"]
-    assert output_tokens in range(1, 5)
+    assert (spans["engine"].attributes or {})["gen_ai.usage.output_tokens"] in range(1, 5)
     assert [event.name for event in spans["engine"].events] == ["first token"]
 
 
-def test_nothing_that_was_asked_or_written_is_in_a_span(
-    client: TestClient,
-    exported: InMemorySpanExporter,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    gateway: Gateway,
-) -> None:
+def test_nothing_that_was_asked_or_written_is_in_a_span(client, exported, caplog, monkeypatch, gateway) -> None:
     caplog.set_level(logging.INFO, REQUESTS.name)
     answer = client.post("/v1/completions", json=ASKED).json()["choices"][0]["text"]
     client.get(f"/{SECRET}?q={SECRET}", headers={"user-agent": SECRET})
     client.post("/v1/completions", json=ASKED | {"model": SECRET})
     client.post("/v1/completions", json=ASKED | {"temperature": SECRET})
-
-    def failing(*_: Any) -> None:
-        raise RuntimeError(SECRET)
-
+    failing = Mock(side_effect=RuntimeError(SECRET))
     monkeypatch.setattr(gateway.engine, "_deltas", failing)
     assert client.post("/v1/completions", json=ASKED).status_code == 503
     monkeypatch.setattr(gateway.engine, "prompt", failing)
@@ -106,27 +92,17 @@ def test_nothing_that_was_asked_or_written_is_in_a_span(
         assert len(answer) < 4 or json.dumps(answer)[1:-1] not in recorded
 
 
-def test_what_is_refused_ends_its_spans(
-    client: TestClient, exported: InMemorySpanExporter, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> None:
-        raise BusyError("1 requests wait already")
-
-    monkeypatch.setattr(gateway.engine, "submit", full)
+def test_what_is_refused_ends_its_spans(client, exported: InMemorySpanExporter, gateway: Gateway, monkeypatch) -> None:
+    monkeypatch.setattr(gateway.engine, "submit", Mock(side_effect=BusyError("1 requests wait already")))
     assert client.post("/v1/completions", json=ASKED).status_code == 429
-    queue = by_name(exported)["queue"]
-    assert queue.status.description == "BusyError"
+    assert by_name(exported)["queue"].status.description == "BusyError"
 
 
-def test_lines_of_requests_and_of_the_audit_name_the_trace(
-    client: TestClient, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
+def test_lines_of_requests_and_of_the_audit_name_the_trace(client: TestClient, caplog, tmp_path: Path) -> None:
     caplog.set_level(logging.INFO, REQUESTS.name)
     answer = client.post("/v1/completions", json=ASKED, headers=SENT)
-    (line,) = [json.loads(record.getMessage()) for record in caplog.records
-               if record.name == REQUESTS.name]  # fmt: skip
-    assert line["trace"] == ABOVE
-    assert (line["route"], line["status"]) == ("/v1/completions", 200)
+    (line,) = [json.loads(each.getMessage()) for each in caplog.records if each.name == REQUESTS.name]
+    assert (line["trace"], line["route"], line["status"]) == (ABOVE, "/v1/completions", 200)
     assert line["version"] == answer.headers["x-cortex-version"]
     (entry,) = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
     assert entry["trace"] == ABOVE
@@ -144,9 +120,7 @@ def test_without_an_endpoint_nothing_is_exported(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("name", [None, "mine"])
-def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(
-    monkeypatch: pytest.MonkeyPatch, name: str | None
-) -> None:
+def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(monkeypatch, name: str | None) -> None:
     bodies: list[bytes] = []
 
     def collect(handler: BaseHTTPRequestHandler) -> None:
@@ -164,20 +138,11 @@ def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(
     (export,) = (ExportTraceServiceRequest.FromString(body) for body in bodies)
     (resource,) = export.resource_spans
     attributes = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
-    assert attributes["service.name"] == (name or "cortex-gateway")
-    assert resource.scope_spans[0].spans[0].name == "queue"
+    assert (attributes["service.name"], resource.scope_spans[0].spans[0].name) == (name or "cortex-gateway", "queue")
 
 
 FOLDER = Path(__file__).parents[2] / "docs" / "monitoring"
 PROMTOOL = shutil.which("promtool")
-
-
-def expressions() -> list[str]:
-    alerts = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))
-    rules = [rule for group in alerts["groups"] for rule in group["rules"]]
-    board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-    targets = [target for panel in board["panels"] for target in panel["targets"]]
-    return [item["expr"] for item in (*rules, *targets)]
 
 
 def series() -> dict[str, set[str]]:
@@ -192,20 +157,19 @@ def series() -> dict[str, set[str]]:
 
 
 def test_alerts_and_dashboard_ask_for_what_there_is_in_a_form_that_grafana_reads() -> None:
-    labels_by_series, recorded = (series(), re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text()))
+    labels_by_series, recorded = series(), re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text())
     assert len(labels_by_series) > 10
-    for expression in expressions():
+    rules = [rule for part in yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"] for rule in part["rules"]]
+    panels = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))["panels"]
+    for expression in (item["expr"] for item in (*rules, *(target for panel in panels for target in panel["targets"]))):
         plain = re.sub(r"cortex:[\w:]+", "", expression)
         assert set(re.findall(r"cortex:[\w:]+", expression)) <= set(recorded)
         for name, selector in re.findall(r"(cortex_\w+)(?:\{([^}]*)\})?", plain):
             assert name in labels_by_series, f"{name} in {expression}"
             label_names = set(re.findall(r"(\w+)=~?\"", selector))
             assert label_names <= labels_by_series[name], f"{label_names - labels_by_series[name]} of {name}"
-    board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-    panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    positions = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
-    assert len(positions) == len(panels)
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
 
 

@@ -1,7 +1,7 @@
 """What is particular to an upstream server: names, keys, and everything that it does wrong."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import run_job
 from cortex_pipelines_tests.serving.upstream import Answer, Handler, Server, speaking
 
-MODELS = ["base", "shop-shop.dir"]
 BODY = {"model": "shop", "prompt": "def f():", "max_tokens": 20}
 
 
@@ -29,7 +28,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def start() -> Iterator[Callable[..., Server]]:
     with ExitStack() as stack:
 
-        def started(answer: Answer, models: list[str] = MODELS, port: int = 0) -> Server:
+        def started(answer: Answer, models: Sequence[str] = ("base", "shop-shop.dir"), port: int = 0) -> Server:
             server = Server(answer, models, port)
             stack.callback(server.end)
             return server
@@ -52,8 +51,7 @@ def serve(home: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
 def test_an_answer_says_that_nobody_has_verified_what_wrote_it(start: Any, serve: Any) -> None:
     client = serve(start(speaking("    retu", "rn 1\n")))
     answer = client.post("/v1/completions", json=BODY)
-    assert answer.json()["choices"][0]["text"] == "    return 1\n"
-    assert answer.headers["x-cortex-version"] == "shop.dir"
+    assert (answer.json()["choices"][0]["text"], answer.headers["x-cortex-version"]) == ("    return 1\n", "shop.dir")
     words = "written by the model shop-shop.dir of an upstream server; its weights were not"
     assert words in answer.headers["x-cortex-notice"]
     base = client.post("/v1/completions", json={**BODY, "model": "base"})
@@ -66,8 +64,7 @@ def test_an_answer_says_that_nobody_has_verified_what_wrote_it(start: Any, serve
 
 
 def test_an_adapter_that_the_server_does_not_have_is_answered_by_its_base(start: Any, serve: Any) -> None:
-    client = serve(start(speaking("x"), ["base", "shop-older.dir"]))
-    answer = client.post("/v1/completions", json=BODY)
+    answer = serve(start(speaking("x"), ["base", "shop-older.dir"])).post("/v1/completions", json=BODY)
     assert answer.headers["x-cortex-way"] == "base"
     notice = answer.headers["x-cortex-notice"]
     assert "no model shop-shop.dir (it has base, shop-older.dir)" in notice
@@ -105,27 +102,18 @@ def test_a_server_that_is_away_is_told_with_503_and_known_when_it_is_back(start:
     server.end()
     for model in ("base", "shop"):
         answer = client.post("/v1/completions", json={**BODY, "model": model})
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "2"
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert "the upstream server is away" in answer.json()["error"]["message"]
     assert client.get("/readyz").json()["status"] == "down"
     assert client.get("/healthz").status_code == 200, "the gateway itself need not be restarted"
     again = start(speaking("x"), port=server.server_port)
-    waited(lambda: client.get("/readyz").status_code == 200)
+    tinygateway.wait_until(lambda: client.get("/readyz").status_code == 200)
     answer = client.post("/v1/completions", json=BODY)
     assert (answer.status_code, answer.headers["x-cortex-way"]) == (200, "adapter")
     again.end()
 
 
-def waited(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def failing(times: int, status: int, answer: Answer) -> Answer:
-    """Fails so often, then answers."""
     remaining = [times]
 
     def answered(handler: Handler, body: dict[str, Any]) -> None:
@@ -142,8 +130,7 @@ def failing(times: int, status: int, answer: Answer) -> Answer:
 def test_what_passes_is_tried_again(start: Any, serve: Any, status: int) -> None:
     server = start(failing(2, status, speaking("done")))
     answer = serve(server).post("/v1/completions", json=BODY)
-    assert (answer.status_code, answer.json()["choices"][0]["text"]) == (200, "done")
-    assert len(server.asked) == 3
+    assert (answer.status_code, answer.json()["choices"][0]["text"], len(server.asked)) == (200, "done", 3)
 
 
 def dropped(handler: Handler, _body: dict[str, Any]) -> None:
@@ -164,9 +151,6 @@ def malformed(content: str) -> Answer:
     return answer
 
 
-ERROR_INSIDE = '{"error": {"message": "the adapter is gone"}}'
-
-
 @pytest.mark.parametrize(
     ("answer", "status", "words", "request_count"),
     [
@@ -180,18 +164,15 @@ ERROR_INSIDE = '{"error": {"message": "the adapter is gone"}}'
         (malformed("{no json"), 503, "is not a completion in OpenAI's format", 1),
         (malformed('["choices"]'), 503, "is not a completion in OpenAI's format", 1),
         (malformed('{"choices": [{"text": 7}]}'), 503, "its text is not a string", 1),
-        (malformed(ERROR_INSIDE), 503, "failed: the adapter is gone", 2),
+        (malformed('{"error": {"message": "the adapter is gone"}}'), 503, "failed: the adapter is gone", 2),
     ],
 )
-def test_a_fault_of_the_server_is_told_in_a_sentence(
-    start: Any, serve: Any, answer: Answer, status: int, words: str, request_count: int
-) -> None:
+def test_a_fault_of_the_server_is_told_in_a_sentence(start: Any, serve, answer, status, words, request_count) -> None:
     server = start(answer)
     client = serve(server, seconds=1 if answer is slow else 30, attempts=1 if answer is slow else 2)
     for stream in (False, True):
         server.asked.clear()
-        body = {**BODY, "model": "base", "stream": stream}
-        refused = client.post("/v1/completions", json=body)
+        refused = client.post("/v1/completions", json={**BODY, "model": "base", "stream": stream})
         assert refused.status_code == (200 if stream else status)
         assert words in refused.text
         assert len(server.asked) == request_count
@@ -204,20 +185,16 @@ def test_a_beginning_that_the_server_does_not_write_is_put_before_it(start: Any,
     engine = open_engine(tinygateway.base_in(home), settings, home)
     prompt = engine.prompt("def f():\n    ")
     assert prompt.start
-    deltas = run_job(engine, Job(None, prompt, Sampling(20)))
-    assert "".join(delta.text for delta in deltas) == "x = 1"
+    assert "".join(delta.text for delta in run_job(engine, Job(None, prompt, Sampling(20)))) == "x = 1"
     first, second = (body for _, body, _ in server.asked)
     assert second["prompt"] == first["prompt"] + prompt.start == "def f():\n    "
     assert second["max_tokens"] == 20 - len(prompt.start)
     engine.close()
 
 
-def test_parameters_reach_the_server_and_the_key_comes_from_the_environment(
-    start: Any, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parameters_reach_the_server_and_the_key_comes_from_the_environment(start, home: Path, monkeypatch) -> None:
     server = start(speaking("x"))
-    upstream_settings = tinygateway.upstream(server.url, key="UPSTREAM_KEY")
-    settings = tinygateway.settings(engine="openai", upstream=upstream_settings)
+    settings = tinygateway.settings(engine="openai", upstream=tinygateway.upstream(server.url, key="UPSTREAM_KEY"))
     with pytest.raises(EngineError, match="variable UPSTREAM_KEY is not set"):
         open_engine(tinygateway.base_in(home), settings, home)
     monkeypatch.setenv("UPSTREAM_KEY", "of the server")

@@ -44,28 +44,19 @@ from cortex_pipelines.serving.security.output_filter import OutputFilter
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.parameters import load_cases
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
+CASES = load_cases(__file__)
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8008"
 PAUSE = "TINY_GATEWAY_PAUSE"
 """Environment variable: seconds that each token takes at least; no machine is too quick then."""
-
 SHOWN_BYTES = 200
 """Room for similar examples: three of these data sets."""
-
 ADAPTERS = {"shop": 1, "docs": 2}
 """Project to the seed of its adapter."""
-
 NEEDS_LLAMA = pytest.mark.skipif(find_spec("xllamacpp") is None, reason="needs xllamacpp")
-
-RULES = {
-    "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
-    "experts": {
-        "security": {"activation_keywords": ["leaked", "key", "secret"]},
-        "development": {"activation_keywords": ["bug", "fix"]},
-    },
-}
 
 
 def settings(**changes: Any) -> ServingSettings:
@@ -90,7 +81,7 @@ def write(root: Path) -> Path:
     for name, seed in ADAPTERS.items():
         write_adapter(base_in(root), root / name, seed)
     tinymodel.write_datasets(root / "data", rows=30)
-    (root / "routing-patterns.json").write_text(json.dumps(RULES))
+    (root / "routing-patterns.json").write_text(json.dumps(CASES["RULES"]))
     return root
 
 
@@ -104,8 +95,7 @@ def catalogue(root: Path) -> Catalogue:
     def served(name: str, way: Condition, project: str | None = None) -> ServedModel:
         adapter = partial(lambda adapter_files, _task: adapter_files, files(root, project)) if project else None
         examples = root / "data" / "completion" if way in ("context", "both") else None
-        index = "index.dir" if examples else None
-        release = Release(way, digest, f"{project}.dir" if project else None, index)
+        release = Release(way, digest, f"{project}.dir" if project else None, "index.dir" if examples else None)
         return ServedModel(name, release, adapter, examples, details={"project": name})
 
     models = [
@@ -164,8 +154,21 @@ def slowly(seconds: float) -> Callable[..., Any]:
     return wait
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def bearing(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
+
+
+def refusal(answer: Any, status: int) -> str:
+    """The sentence of an answer that has to have this status."""
+    assert answer.status_code == status, answer.text
+    return str(answer.json()["error"]["message"])
 
 
 def web_client(
@@ -175,7 +178,6 @@ def web_client(
     audit: AuditLog | None = None,
     provider: Provider | None = None,
 ) -> TestClient:
-    """A client of the gateway as a web application; with keys, behind an authenticator."""
     door = None
     if keys is not None:
         door = Authenticator(keys, gateway.settings, hosts_of("127.0.0.1", gateway.settings), audit, provider)
@@ -184,7 +186,6 @@ def web_client(
 
 @contextmanager
 def http_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """Address of a server on which one function answers every request."""
     methods = {"do_GET": answer, "do_POST": answer, "log_message": lambda *_: None}
     with HTTPServer(("127.0.0.1", 0), type("Handler", (BaseHTTPRequestHandler,), methods)) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

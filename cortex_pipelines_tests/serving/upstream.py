@@ -1,7 +1,7 @@
 """Upstream servers for the tests: llama.cpp's own, one a model, and one that fails as asked."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,8 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     server: "Server"
 
     def do_GET(self) -> None:
-        models = [{"id": name} for name in self.server.models]
-        self.send_json(200, {"object": "list", "data": models})
+        self.send_json(200, {"object": "list", "data": [{"id": name} for name in self.server.models]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -56,7 +55,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, answer: Answer, models: list[str], port: int = 0) -> None:
+    def __init__(self, answer: Answer, models: Sequence[str], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.answer, self.models = answer, models
         self.asked: list[tuple[str, dict[str, Any], str | None]] = []
@@ -104,7 +103,6 @@ def llama_cpp(home: Path) -> Iterator[Server]:
         **{f"{name}-{name}.dir": files.adapter(home / name).path for name in tinygateway.ADAPTERS},
     }
     processes = {name: LlamaProcess(files.base().path, path, 256, 1) for name, path in paths.items()}
-
     tokenizer = tinymodel.byte_tokenizer()
 
     def forward(handler: Handler, body: dict[str, Any]) -> None:
@@ -112,8 +110,7 @@ def llama_cpp(home: Path) -> Iterator[Server]:
             body["prompt"] = tokenizer(body["prompt"])["input_ids"]
         connection = _Connection(processes[body["model"]]._socket)
         try:
-            head = {"content-type": "application/json"}
-            connection.request("POST", "/v1/completions", json.dumps(body), head)
+            connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
             answer = connection.getresponse()
             if answer.status != 200:
                 handler.send_json(answer.status, answer.read())

@@ -1,18 +1,29 @@
-"""What was released is what is loaded: manifests, signatures and keys."""
+"""What was released is what is loaded: manifests, signatures, also in OpenSSF's form, and keys."""
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.signing.keys import fingerprint, known_keys, public_key, trust
+from cortex_pipelines.signing.keys import fingerprint, keys_folder, known_keys, public_key, trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError, make_manifest
-from cortex_pipelines.signing.signatures import MANIFEST, SIGNATURE, sign_version, signed_folder, verify
+from cortex_pipelines.signing.signatures import (
+    MANIFEST,
+    SIGNATURE,
+    sign_openssf,
+    sign_version,
+    signed_folder,
+    verify,
+    write_signed,
+)
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines_tests.command import run_python
 
 BASE = {"name": "directory:base", "digest": "0" * 64}
 NAME = "code_adapter-demo"
@@ -32,17 +43,13 @@ def signed(root: Path) -> tuple[Path, str, Path]:
     return folder, version, sign_version(root, folder, NAME, version, BASE)
 
 
-def test_what_was_signed_is_verified(tmp_path: Path) -> None:
+def test_what_was_signed_is_verified_and_signed_the_same_the_second_time(tmp_path: Path) -> None:
     folder, version, signed_files = signed(tmp_path)
     assert signed_files == signed_folder(tmp_path, NAME, version)
     manifest = verify(tmp_path, folder, signed_files, NAME, version)
     assert (manifest.model, manifest.version, manifest.base) == (NAME, version, BASE)
     assert sorted(manifest.files) == ["adapter_model.safetensors", "naming/adapter_config.json"]
     assert content_md5(folder) == version, "a signature is not part of the output"
-
-
-def test_a_signature_is_the_same_the_second_time(tmp_path: Path) -> None:
-    folder, version, signed_files = signed(tmp_path)
     before = {path.name: path.read_bytes() for path in signed_files.iterdir()}
     sign_version(tmp_path, folder, NAME, version, BASE)
     assert {path.name: path.read_bytes() for path in signed_files.iterdir()} == before
@@ -63,8 +70,7 @@ def edit_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[Pa
 
 def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
     def act(folder: Path, signed_files: Path) -> None:
-        value = json.loads((signed_files / SIGNATURE).read_text()) | changes
-        (signed_files / SIGNATURE).write_text(json.dumps(value))
+        (signed_files / SIGNATURE).write_text(json.dumps(json.loads((signed_files / SIGNATURE).read_text()) | changes))
 
     return act
 
@@ -105,18 +111,14 @@ def test_what_was_changed_since_is_refused(tmp_path: Path, tamper: Callable[[Pat
 @given(position=st.integers(0, 255), flip=st.integers(1, 255))
 def test_no_changed_byte_goes_unseen(tmp_path: Path, position: int, flip: int) -> None:
     root = tmp_path / f"{position}-{flip}"
-    folder, version, signed_files = signed(root) if not root.exists() else _again(root)
+    shutil.rmtree(root, ignore_errors=True)
+    folder, version, signed_files = signed(root)
     weights = folder / "adapter_model.safetensors"
     data = bytearray(weights.read_bytes())
     data[position] ^= flip
     weights.write_bytes(bytes(data))
     with pytest.raises(UntrustedModelError, match="changed"):
         verify(root, folder, signed_files, NAME, version)
-
-
-def _again(root: Path) -> tuple[Path, str, Path]:
-    shutil.rmtree(root)
-    return signed(root)
 
 
 def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -146,8 +148,7 @@ def test_pickles_are_never_released(tmp_path: Path, name: str) -> None:
 def test_the_key_is_for_one_person_and_made_once(tmp_path: Path) -> None:
     mark, pem = public_key(tmp_path)
     private = tmp_path / ".cortex" / "keys" / "signing.key"
-    assert private.stat().st_mode & 0o777 == 0o600
-    assert public_key(tmp_path) == (mark, pem)
+    assert (private.stat().st_mode & 0o777, public_key(tmp_path)) == (0o600, (mark, pem))
     assert pem.startswith(b"-----BEGIN PUBLIC KEY-----")
     assert [fingerprint(key) for key in known_keys(tmp_path).values()] == [mark]
     assert sorted(path.name for path in private.parent.iterdir()) == ["signing.key", "signing.pub"]
@@ -163,18 +164,74 @@ def test_another_projects_release_is_taken_once_its_key_is_trusted(tmp_path: Pat
         verify(project, folder, signed_files)
     mark, pem = public_key(other_project)
     (tmp_path / "theirs.pub").write_bytes(pem)
-    assert trust(project, tmp_path / "theirs.pub") == mark
-    assert verify(project, folder, signed_files).version == version
+    assert (trust(project, tmp_path / "theirs.pub"), verify(project, folder, signed_files).version) == (mark, version)
     (tmp_path / "no.pub").write_text("not a key")
     with pytest.raises(UntrustedModelError, match="is not a public key"):
         trust(project, tmp_path / "no.pub")
 
 
 def test_a_manifest_has_one_form(tmp_path: Path) -> None:
-    folder = model(tmp_path)
-    manifest = make_manifest(folder, NAME, "v", None)
+    manifest = make_manifest(model(tmp_path), NAME, "v", None)
     assert Manifest.from_bytes(manifest.to_bytes()) == manifest
-    turned = Manifest(NAME, "v", None, dict(reversed(manifest.files.items())))
-    assert turned.to_bytes() == manifest.to_bytes()
+    assert Manifest(NAME, "v", None, dict(reversed(manifest.files.items()))).to_bytes() == manifest.to_bytes()
     with pytest.raises(UntrustedModelError, match="cannot be read"):
         Manifest.from_bytes(b"[]")
+
+
+NEEDS_OPENSSF = pytest.mark.skipif(find_spec("model_signing") is None, reason="the extra `signing` is not installed")
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    (folder / "tokenizer").mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(bytes(range(256)) * 40)
+    (folder / "tokenizer" / "vocabulary.json").write_text('{"a": 1}')
+    write_signed(tmp_path, make_manifest(folder, "code_adapter-shop", "0" * 32, None), folder)
+    return folder
+
+
+def checked(folder: Path, key: Path) -> subprocess.CompletedProcess[str]:
+    """What an outsider runs; nothing of this project is in it."""
+    words = ("verify", "key", str(folder), "--signature", str(folder / "model.sig"), "--public_key", str(key))
+    return run_python("-m", "model_signing", *words)
+
+
+def refused(outcome: subprocess.CompletedProcess[str]) -> bool:
+    """Whether the signature was judged, and not the command line."""
+    return outcome.returncode == 1 and "Verification failed" in outcome.stdout + outcome.stderr
+
+
+@NEEDS_OPENSSF
+def test_an_outsider_verifies_and_notices_each_change(exported: Path, tmp_path: Path) -> None:
+    key = sign_openssf(tmp_path, exported)
+    good = checked(exported, key)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert verify(tmp_path, exported, exported).model == "code_adapter-shop"
+    weights = exported / "adapter_model.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1] + b"\0")
+    assert refused(checked(exported, key))
+    weights.write_bytes(before)
+    (exported / "more.json").write_text("{}")
+    assert refused(checked(exported, key))
+
+
+@NEEDS_OPENSSF
+def test_another_key_does_not_verify(exported: Path, tmp_path: Path) -> None:
+    sign_openssf(tmp_path, exported)
+    for folder in ("other", "something"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "something" / "a.txt").write_text("a")
+    assert refused(checked(exported, sign_openssf(tmp_path / "other", tmp_path / "something")))
+
+
+@NEEDS_OPENSSF
+def test_the_key_is_kept_and_only_ours_to_read(exported: Path, tmp_path: Path) -> None:
+    first = sign_openssf(tmp_path, exported).read_bytes()
+    assert sign_openssf(tmp_path, exported).read_bytes() == first
+    private = keys_folder(tmp_path) / "openssf.key"
+    assert private.stat().st_mode & 0o077 == 0
+    private.chmod(0o644)
+    with pytest.raises(UntrustedModelError, match="others can read"):
+        sign_openssf(tmp_path, exported)

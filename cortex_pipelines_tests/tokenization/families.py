@@ -7,13 +7,10 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-CORPUS = (
-    "def read(path: str) -> list[int]:\n    return [int(line) for line in open(path)]\n",
-    "usage: alpha [-h] <path>\nusage: beta [-h] <path>\n\n\tif (a <= b) { return 0; }\n",
-    "class Reader:\n    def __init__(self) -> None:\n        self.lines = {'a': 1}\n",
-    "The system asks the user; the assistant answers. <b>bold</b> </s </ <s <e <p endoftext im_end",
-    "".join(map(chr, range(32, 127))),
-)
+from cortex_pipelines_tests.parameters import load_cases
+
+CASES = load_cases(__file__)
+CORPUS = (*CASES["CORPUS"], "".join(map(chr, range(32, 127))))
 
 
 def _wrapped(tokenizer: Tokenizer, added: Sequence[AddedToken], **names: Any) -> Any:
@@ -63,14 +60,7 @@ def qwen() -> Any:
     special = _special("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     marks = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<tool_call>", "</tool_call>")
     qwen_tokenizer = _wrapped(tokenizer, [*_plain(*marks, "<think>", "</think>"), *special], eos_token="<|im_end|>")
-    qwen_tokenizer.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
-        "{% if m.role == 'assistant' and '</think>' in m.content %}"
-        "{{ m.content.split('</think>')[-1].lstrip() }}{% else %}{{ m.content | trim }}{% endif %}"
-        "<|im_end|>\n{% endfor %}"
-        "{% if tools %}<tool_call>{{ tools | tojson }}</tool_call>{% endif %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
+    qwen_tokenizer.chat_template = CASES["qwen"]
     return qwen_tokenizer
 
 
@@ -100,8 +90,7 @@ def _sentencepiece_bpe(controls: Sequence[str], prefix: bool) -> Tokenizer:
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     space = normalizers.Replace(" ", "\u2581")
-    before = [normalizers.Prepend("\u2581")] if prefix else []
-    tokenizer.normalizer = normalizers.Sequence([*before, space])
+    tokenizer.normalizer = normalizers.Sequence([*([normalizers.Prepend("\u2581")] if prefix else []), space])
     ends = [decoders.Strip(" ", 1, 0)] if prefix else []
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), *ends]
@@ -123,11 +112,7 @@ def gemma() -> Any:
     tokenizer = _wrapped(
         _sentencepiece_bpe(controls, prefix=False), added, unk_token="<unk>", bos_token="<bos>", eos_token="<eos>"
     )
-    tokenizer.chat_template = (
-        "<bos>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content | trim }}"
-        "<end_of_turn>\n{% endfor %}"
-        "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
-    )
+    tokenizer.chat_template = CASES["gemma"]
     return tokenizer
 
 
@@ -141,8 +126,7 @@ def _unigram(controls: Sequence[str], byte_fallback: bool) -> Tokenizer:
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
     if byte_fallback:
         spaces, first = decoders.Replace("\u2581", " "), decoders.Strip(" ", 1, 0)
-        bytes_of_letters = [decoders.ByteFallback(), decoders.Fuse()]
-        tokenizer.decoder = decoders.Sequence([spaces, *bytes_of_letters, first])
+        tokenizer.decoder = decoders.Sequence([spaces, *[decoders.ByteFallback(), decoders.Fuse()], first])
     return tokenizer
 
 
