@@ -17,15 +17,12 @@ CASES = load_cases(__file__)
 
 PACKAGE = Path(__file__).parents[2] / "cortex_pipelines"
 
+
 # Smell, language, before, after.
-FIXED = CASES["FIXED"]
-
-
-@pytest.mark.parametrize(("smell", "language", "before", "after"), FIXED)
+@pytest.mark.parametrize(("smell", "language", "before", "after"), CASES["FIXED"])
 def test_a_smell_is_mended(smell: str, language: str, before: str, after: str) -> None:
     fixes = {fix.smell: fix for fix in smell_fixes(before, language)}
-    assert fixes[smell].after == after
-    assert fixes[smell].before == before
+    assert (fixes[smell].after, fixes[smell].before) == (after, before)
     assert fixes[smell].purpose in PURPOSES
     assert fixes[smell].explanation.startswith(LABELS[smell].explanation)
     # and what is mended needs no mending
@@ -117,7 +114,7 @@ def test_real_functions_still_compile() -> None:
 
 @given(
     st.sampled_from(("python", "javascript", "typescript", "java", "go", "rust")),
-    st.sampled_from([before for _, _, before, _ in FIXED]),
+    st.sampled_from([before for _, _, before, _ in CASES["FIXED"]]),
     st.integers(0, 200),
 )
 @hypothesis_settings(max_examples=60, deadline=None)

@@ -14,19 +14,15 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-PYTHON = CASES["PYTHON"]
-
 
 def test_labels_of_a_small_service(annotated) -> None:
-    units = annotated("service/app.py", PYTHON)
+    units = annotated("service/app.py", CASES["PYTHON"])
     login, find = units["login"], units["find_user"]
-    assert login["category"] == "api-endpoint"
-    assert login["category_source"] == "rule"
+    assert (login["category"], login["category_source"]) == ("api-endpoint", "rule")
     assert login["category_confidence"] >= 0.95
     assert find["category"] == "database-query"
     assert find["patterns"] == ["bare-except", "mutable-default", "swallowed-exception"]
-    assert units["parse_header"]["category"] == "parsing"
-    assert units["frobnicate"]["category"] == DEFAULT
+    assert (units["parse_header"]["category"], units["frobnicate"]["category"]) == ("parsing", DEFAULT)
     assert units["frobnicate"]["category_source"] == "default"
     assert units["frobnicate"]["category_confidence"] < login["category_confidence"]
     assert units["frobnicate"]["patterns"] == ["long-parameter-list"]
@@ -47,8 +43,7 @@ def test_figures_past_their_limits_are_smells(annotated) -> None:
     deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(f" y{i} = 1\n" for i in range(12))
     many = "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4))
     units = annotated("a.py", deep + many)
-    assert units["f"]["patterns"] == ["deep-nesting", "long-method"]
-    assert units["A"]["patterns"] == ["god-class"]
+    assert (units["f"]["patterns"], units["A"]["patterns"]) == (["deep-nesting", "long-method"], ["god-class"])
     branches = "def g():\n" + " if a: x\n" * 10
     assert annotated("a.py", branches)["g"]["patterns"] == ["complex-method"]
     methods = "".join(f"func (t *T) M{i}() {{}}\n" for i in range(4))

@@ -87,8 +87,7 @@ def test_more_evidence_is_never_less_confidence(shipped, extraction, scores) -> 
 
 def test_counts_by_hand() -> None:
     counts = ConfusionCounts(both=20, rules_only=5, person_only=10, neither=15)
-    assert counts.precision == 0.8
-    assert counts.recall == 2 / 3
+    assert (counts.precision, counts.recall) == (0.8, 2 / 3)
     assert counts.kappa == pytest.approx(0.4)  # Cohen's own example: 0.7 agree, 0.5 by chance
     empty = ConfusionCounts(0, 0, 0, 9)
     assert (empty.precision, empty.recall, empty.kappa) == (None, None, None)

@@ -25,8 +25,7 @@ SOURCES = CASES["SOURCES"]
 def test_the_tables_do_not_depend_on_the_order_of_rows(settings, extraction, read_texts) -> None:
     units, files = read_texts(SOURCES)
     expected = annotate(units, files, settings, extraction)
-    assert expected.units.schema == ANNOTATED_UNITS.schema
-    assert expected.findings.schema == UNIT_FINDINGS.schema
+    assert (expected.units.schema, expected.findings.schema) == (ANNOTATED_UNITS.schema, UNIT_FINDINGS.schema)
     assert expected.units.height == units.height
     for seed in range(3):
         shuffled = units.sample(fraction=1, shuffle=True, seed=seed)

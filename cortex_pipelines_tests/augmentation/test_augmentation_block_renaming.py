@@ -12,13 +12,11 @@ from cortex_pipelines_tests.parameters import load_cases
 
 TABLES = load_cases(__file__)
 
-CASES = TABLES["cases"]
-
 
 @pytest.mark.parametrize(
     ("language", "code", "names"),
-    [(language, *case) for language, cases in CASES.items() for case in cases.values()],
-    ids=[f"{language}: {title}" for language, cases in CASES.items() for title in cases],
+    [(language, *case) for language, cases in TABLES["cases"].items() for case in cases.values()],
+    ids=[f"{language}: {title}" for language, cases in TABLES["cases"].items() for title in cases],
 )
 def test_renames_exactly_what_is_sure(language: str, code: str, names: list[str]) -> None:
     kind = "method" if language == "java" else "function"

@@ -69,6 +69,5 @@ def test_what_cannot_be_mutated_is_said(tmp_path: Path, name: str, data: bytes, 
     if "/" not in name:
         (tmp_path / name).write_bytes(data)
     result = invoke(tmp_path / name, "--json")
-    assert result.exit_code == 1
-    assert result.stdout == ""
+    assert (result.exit_code, result.stdout) == (1, "")
     assert words in str(result.exception)

@@ -98,10 +98,7 @@ def test_mutants_parse_with_the_languages_own_parser(language: str, tmp_path: Pa
 
 
 # operator, code, and the lines that only the mutants have
-EXACT = TABLES["exact"]
-
-
-@pytest.mark.parametrize(("operator", "code", "lines"), EXACT.values(), ids=EXACT)
+@pytest.mark.parametrize(("operator", "code", "lines"), TABLES["exact"].values(), ids=TABLES["exact"])
 def test_the_mistake_is_exactly(operator: str, code: str, lines: set[str]) -> None:
     buggy = [m.buggy_code for m in mutants(code) if m.operator == operator]
     old = set(code.splitlines())
@@ -198,10 +195,7 @@ def test_a_unit_above_the_limit_is_left_as_it_is() -> None:
     assert {m.fixed_code.split("(")[0] for m in mutants(table)} == {"def f"}
 
 
-NOT_IN = TABLES["not_in"]
-
-
-@pytest.mark.parametrize(("language", "path", "code", "operator"), NOT_IN.values(), ids=NOT_IN)
+@pytest.mark.parametrize(("language", "path", "code", "operator"), TABLES["not_in"].values(), ids=TABLES["not_in"])
 def test_what_the_language_would_not_parse_is_left_out(language: str, path: str, code: str, operator: str) -> None:
     all_mutants = mutate_code(code, language, path, EXTRACTION, SETTINGS)
     assert operator not in {mutant.operator for mutant in all_mutants}

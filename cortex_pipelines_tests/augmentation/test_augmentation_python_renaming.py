@@ -66,18 +66,12 @@ def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
     assert len(new_names) > 30
 
 
-LEFT_ALONE = TABLES["left_alone"]
-
-
-@pytest.mark.parametrize("code", LEFT_ALONE.values(), ids=LEFT_ALONE)
+@pytest.mark.parametrize("code", TABLES["left_alone"].values(), ids=TABLES["left_alone"])
 def test_is_left_alone(code: str) -> None:
     assert rename_locals(code, "python", "function", "", 1) is None
 
 
-RENAMED = TABLES["renamed"]
-
-
-@pytest.mark.parametrize(("code", "names"), RENAMED.values(), ids=RENAMED)
+@pytest.mark.parametrize(("code", "names"), TABLES["renamed"].values(), ids=TABLES["renamed"])
 def test_renames_what_is_local(code: str, names: list[str]) -> None:
     assert sorted(renamed_names(code)) == names
 
@@ -107,19 +101,13 @@ def test_names_keep_their_style_and_depend_on_the_seed() -> None:
     assert len({result.code for result in codes if result}) > 1
 
 
-NOT_EQUIVALENT = TABLES["not_equivalent"]
-
-
-@pytest.mark.parametrize(("before", "after"), NOT_EQUIVALENT.values(), ids=NOT_EQUIVALENT)
+@pytest.mark.parametrize(("before", "after"), TABLES["not_equivalent"].values(), ids=TABLES["not_equivalent"])
 def test_the_check_refuses(before: str, after: str) -> None:
     with pytest.raises(NotEquivalentError):
         check_equivalent(before, after)
 
 
-EQUIVALENT = TABLES["equivalent"]
-
-
-@pytest.mark.parametrize(("before", "after"), EQUIVALENT.values(), ids=EQUIVALENT)
+@pytest.mark.parametrize(("before", "after"), TABLES["equivalent"].values(), ids=TABLES["equivalent"])
 def test_the_check_accepts(before: str, after: str) -> None:
     check_equivalent(before, after)
 

@@ -68,8 +68,7 @@ def test_a_nested_unit_keeps_where_it_stands(language: str, code: str, one_argum
 
 def test_a_few_are_drawn_the_same_every_time() -> None:
     sample = rewritten(PYTHON, "python", "function", "", 2, 1)
-    assert len(sample) == 2
-    assert sample == rewritten(PYTHON, "python", "function", "", 2, 1)
+    assert (len(sample), sample) == (2, rewritten(PYTHON, "python", "function", "", 2, 1))
     names = {rewritten(PYTHON, "python", "function", "", 1, seed)[0].rewrite for seed in range(30)}
     assert names == {rewrite.name for rewrite in rewrites()}
     assert rewritten(PYTHON, "python", "function", "", 0, 1) == []

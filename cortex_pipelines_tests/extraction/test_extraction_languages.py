@@ -37,8 +37,7 @@ def test_units_with_names_lines_and_exact_spans(path: str, settings) -> None:
     data = case["code"].encode()
     for unit in units:
         assert not unit.has_error
-        assert unit.code.encode() == data[unit.start_byte : unit.end_byte]
-        assert unit.code == unit.code.strip()
+        assert (unit.code.encode(), unit.code) == (data[unit.start_byte : unit.end_byte], unit.code.strip())
         assert "trailing" not in unit.code.split("\n")[-1]
         if unit.body_start_byte is not None:
             assert unit.start_byte < unit.body_start_byte < unit.end_byte
@@ -87,30 +86,26 @@ def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(set
     assert (unit.kind, unit.name) == ("constant", many)
 
 
-DESTRUCTURED = CASES["DESTRUCTURED"]
-
-
 @pytest.mark.parametrize(("language", "path"), [("javascript", "a.js"), ("typescript", "a.ts")])
 def test_names_of_what_takes_a_value_apart(language: str, path: str, settings) -> None:
-    units = file_units(DESTRUCTURED, language, path, settings)
+    units = file_units(CASES["DESTRUCTURED"], language, path, settings)
     constants = [(unit.name, unit.start_line) for unit in units if unit.kind == "constant"]
     assert constants == [(name, 1) for name in "acdfhjkm"]
     assert [(unit.name, unit.start_line) for unit in units if unit.kind == "variable"] == [("o", 2)]
 
 
 # What the grammar of TypeScript takes for errors, and TypeScript does not.
-GAPS = CASES["GAPS"]
 
 
 def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
-    units = file_units(GAPS, "typescript", "a.d.ts", settings)
+    units = file_units(CASES["GAPS"], "typescript", "a.d.ts", settings)
     lines = [(unit.kind, unit.name, unit.name_line, unit.end_line) for unit in units]
     assert lines == [
         *(("constant", "_default", 1, 3), ("function", "default", 4, 6), ("interface", "Factory", 7, 12)),
         *(("variable", "Shared", 13, 13), ("function", "load", 14, 14)),
     ]
     assert not any(unit.has_error for unit in units)
-    assert all(unit.code in GAPS for unit in units)
+    assert all(unit.code in CASES["GAPS"] for unit in units)
 
 
 def test_a_language_without_grammar_is_named(settings) -> None:

@@ -127,9 +127,7 @@ def test_a_renamed_function_is_a_pair(
     assert (row["name_before"], row["name_after"]) == ("load", "read_kept")
     assert row["before"].startswith("def load(path, verbose):")
     assert row["after"].startswith("def read_kept(path, verbose):")
-    assert row["purpose"] == "readability"
-    assert row["purity"] == "pure"
-    assert row["message"] == "Call reading by what it does"
+    assert (row["purpose"], row["purity"], row["message"]) == ("readability", "pure", "Call reading by what it does")
     assert row["language"] == "python"
     assert pairs.equals(REFACTORING_PAIRS.conform(pairs))
 
@@ -248,8 +246,7 @@ def test_files_that_are_no_code_of_ours_are_left_out(
     redactor = PathRedactor(parameters.privacy, project_key("demo", parameters.privacy))
     (contents,) = changed_files(history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, redactor)
     assert history.rows[-1]["commit"] == commit
-    assert contents.before == {"files.py": SECOND}
-    assert contents.after == {"moved.py": FIRST}
+    assert (contents.before, contents.after) == ({"files.py": SECOND}, {"moved.py": FIRST})
 
 
 @pytest.mark.parametrize("subject", CASES["noise_is_told"])
@@ -317,8 +314,7 @@ def test_smells_that_are_gone_are_named(settings: PairSettings) -> None:
 
 
 def test_parameters_are_counted() -> None:
-    assert parameter_count("def f(): pass") == 0
-    assert parameter_count("x = 1") == 0
+    assert (parameter_count("def f(): pass"), parameter_count("x = 1")) == (0, 0)
     assert parameter_count("func f(a int, b []string,) error {") == 2
 
 

@@ -184,8 +184,7 @@ def test_a_version_is_known_however_it_is_written(mark: str) -> None:
 def test_a_single_message_without_a_postmark_is_read() -> None:
     text = _ANSWER.partition("\n")[2]
     assert is_mailbox("answer.eml", f"{text}\nPATCH")
-    assert read_mailbox(text) == []
-    assert read_mailbox(_PATCH.format(version="").partition("\n")[2]) == []
+    assert (read_mailbox(text), read_mailbox(_PATCH.format(version="").partition("\n")[2])) == ([], [])
 
 
 def test_a_sentence_that_begins_as_a_postmark_does_is_none() -> None:

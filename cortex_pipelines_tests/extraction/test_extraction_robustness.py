@@ -93,8 +93,7 @@ def test_a_long_header_is_repeated_only_in_part() -> None:
     text = f"class {'A' * 500}:\n    def f(self): pass\n"
     outer, inner = file_units(text, "python", "a.py", LIMITS)
     assert len(outer.name) == 500
-    assert len(inner.context) == LIMITS.max_header_chars
-    assert inner.qualified_name == "A" * LIMITS.max_header_chars + ".f"
+    assert (len(inner.context), inner.qualified_name) == (LIMITS.max_header_chars, "A" * LIMITS.max_header_chars + ".f")
 
 
 def test_line_ends_of_other_systems() -> None:

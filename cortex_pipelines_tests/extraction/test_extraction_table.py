@@ -55,8 +55,7 @@ def test_the_asset_reads_what_ingestion_wrote(settings, tmp_path: Path) -> None:
     outputs = code_units(tmp_path, settings, "p", RowCache(tmp_path / "cache", "1"))
     assert set(outputs) == {"units", "chunks", "tests", "unparsed_files"}
     assert outputs["units"].equals(extract(FILES, settings, "p").units)
-    assert set(outputs["units"]["project"]) == {"p"}
-    assert set(outputs["units"]["commit"]) == {"1.0"}
+    assert (set(outputs["units"]["project"]), set(outputs["units"]["commit"])) == ({"p"}, {"1.0"})
     assert set(outputs["units"]["licence"]) == {"MIT"}
 
 

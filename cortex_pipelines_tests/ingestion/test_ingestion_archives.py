@@ -83,8 +83,7 @@ FILES = (("a.py", b"a = 1\n"), ("sub/b.go", b"package b\n"))
 )
 def test_every_format_gives_the_same_files(unpack: Any, content: bytes) -> None:
     tables = unpack(content)
-    assert tables.texts == {"a.py": "a = 1\n", "sub/b.go": "package b\n"}
-    assert tables.skipped.height == 0
+    assert (tables.texts, tables.skipped.height) == ({"a.py": "a = 1\n", "sub/b.go": "package b\n"}, 0)
 
 
 HOSTILE = ["../up.py", "sub/../../up.py", "/etc/abs.py", "..", "..\\up.py", "a\\..\\b.py", "C:\\x.py", "\\x.py"]
@@ -93,8 +92,7 @@ HOSTILE = ["../up.py", "sub/../../up.py", "/etc/abs.py", "..", "..\\up.py", "a\\
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_no_path_leaves_its_folder(unpack: Any, pack: Any) -> None:
     tables = unpack(pack(*FILES, *((name, b"evil = 1\n") for name in HOSTILE)))
-    assert list(tables.texts) == ["a.py", "sub/b.go"]
-    assert tables.reasons == dict.fromkeys(HOSTILE, "unsafe_path")
+    assert (list(tables.texts), tables.reasons) == (["a.py", "sub/b.go"], dict.fromkeys(HOSTILE, "unsafe_path"))
 
 
 def test_links_and_devices_are_left_out_of_a_tar(unpack: Any) -> None:
@@ -130,19 +128,16 @@ def test_links_secrets_and_unknown_packing_are_left_out_of_a_zip(tmp_path: Path,
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_the_first_of_two_members_with_one_name_is_kept(unpack: Any, pack: Any) -> None:
     tables = unpack(pack(("a.py", b"first"), ("./a.py", b"second"), ("a.py", b"third")))
-    assert tables.texts == {"a.py": "first"}
-    assert tables.reasons == {"a.py": "duplicate"}
+    assert (tables.texts, tables.reasons) == ({"a.py": "first"}, {"a.py": "duplicate"})
 
 
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_what_is_too_much_is_left_out(unpack: Any, pack: Any) -> None:
     large = ("large.py", Random(0).randbytes(100_001))
     tables = unpack(pack(FILES[0], large, FILES[1]))
-    assert list(tables.texts) == ["a.py", "sub/b.go"]
-    assert tables.reasons == {"large.py": "too_large"}
+    assert (list(tables.texts), tables.reasons) == (["a.py", "sub/b.go"], {"large.py": "too_large"})
     tables = unpack(pack(*((f"{number}.py", b"1") for number in range(9))), max_files=3)
-    assert list(tables.texts) == ["0.py", "1.py", "2.py"]
-    assert tables.reasons == {"3.py": "too_many_files"}
+    assert (list(tables.texts), tables.reasons) == (["0.py", "1.py", "2.py"], {"3.py": "too_many_files"})
     tables = unpack(pack(FILES[0], *((f"{number}.py", bytes(600)) for number in range(9))), max_source_bytes=5000)
     assert "source_too_large" in tables.reasons.values()
 

@@ -24,8 +24,7 @@ def test_a_commit_is_a_row_with_what_it_changed(repository: Any, history: Any, p
         "body": "With two files.\n\nMore.",
         "paths": ["a.py", "sub/b.py"],
     }
-    assert rows[second]["parents"] == [first]
-    assert rows[second]["paths"] == ["a.py", "c.py", "sub/b.py"]
+    assert (rows[second]["parents"], rows[second]["paths"]) == ([first], ["a.py", "c.py", "sub/b.py"])
 
 
 def test_a_merge_shows_what_it_brought_to_its_first_parent(repository: Any, history: Any) -> None:
@@ -37,8 +36,7 @@ def test_a_merge_shows_what_it_brought_to_its_first_parent(repository: Any, hist
     repository("merge", "--quiet", "--no-ff", "-m", "Merge side", "side")
     rows = {row["subject"]: row for row in history().iter_rows(named=True)}
     assert history().height == 4
-    assert rows["Merge side"]["parents"] == [main, branch_commit]
-    assert rows["Merge side"]["paths"] == ["b.py"]
+    assert (rows["Merge side"]["parents"], rows["Merge side"]["paths"]) == ([main, branch_commit], ["b.py"])
 
 
 def test_no_message_passes_for_something_else(repository: Any, history: Any) -> None:
@@ -101,8 +99,7 @@ def test_sources_without_history_give_no_rows(tmp_path: Path, history: Any) -> N
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/a.py").write_text("a = 1\n")
     frame = history({"directory": "plain"})
-    assert frame.height == 0
-    assert frame.columns[:2] == ["source", "commit"]
+    assert (frame.height, frame.columns[:2]) == (0, ["source", "commit"])
 
 
 def test_records_are_the_same_however_the_stream_is_cut() -> None:

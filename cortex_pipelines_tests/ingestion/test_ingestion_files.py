@@ -21,7 +21,6 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-
 Make = Callable[[dict[str, bytes]], None]
 
 
@@ -111,9 +110,7 @@ def test_compiled_copies_of_a_packages_own_scripts_are_told(source: str, path: s
 
 def test_compiled_copies_are_kept_and_not_trained_on(plain: Make, read: Any) -> None:
     plain({"src/api.ts": b"export const api = 1;\n", "dist/api.js": b"exports.api = 1;\n"})
-
     files = read({"directory": "plain"}, licence="MIT").files
-
     marks = {row["path"]: (row["generated"], row["trainable"]) for row in files.to_dicts()}
     assert marks == {"dist/api.js": (True, False), "src/api.ts": (False, True)}
 

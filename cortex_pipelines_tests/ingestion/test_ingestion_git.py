@@ -56,8 +56,7 @@ def test_links_and_submodules_are_left_out(repository: Any, read: Any) -> None:
     repository("update-index", "--add", "--cacheinfo", f"160000,{commit},module")
     repository("commit", "--quiet", "-m", "submodule")
     tables = read(GIT)
-    assert list(tables.texts) == ["a.py"]
-    assert tables.reasons == {"link.py": "link", "module": "submodule"}
+    assert (list(tables.texts), tables.reasons) == (["a.py"], {"link.py": "link", "module": "submodule"})
 
 
 def hostile_tree(repository: Any, *names: bytes) -> None:
@@ -72,8 +71,7 @@ def hostile_tree(repository: Any, *names: bytes) -> None:
 def test_no_path_leaves_its_folder(repository: Any, read: Any) -> None:
     hostile_tree(repository, b"..", b"..\\x.py", b"C:x", b"good.py", b"not\xff.py")
     tables = read(GIT)
-    assert list(tables.texts) == ["good.py"]
-    assert set(tables.reasons.values()) == {"unsafe_path"}
+    assert (list(tables.texts), set(tables.reasons.values())) == (["good.py"], {"unsafe_path"})
     assert set(tables.reasons) == {"..", "..\\x.py", "C:x", "not\\xff.py"}
 
 
@@ -98,8 +96,7 @@ def test_a_bundle_is_a_source_without_a_default_branch(tmp_path, repository: Any
     repository("bundle", "create", str(tmp_path / "code.bundle"), "main")
     for ref in ("main", "HEAD"):
         source = take({"git": "code.bundle", "ref": ref})
-        assert source.pins[0]["revision"] == revision
-        assert source.pins[0]["commits"] == 2
+        assert (source.pins[0]["revision"], source.pins[0]["commits"]) == (revision, 2)
         assert read_pinned(source).texts == {"a.py": "a = 2\n"}
 
 
@@ -207,11 +204,9 @@ def test_a_machine_without_git_is_told_so(repository: Any, take: Any, monkeypatc
 def test_limits_of_a_source_stop_the_reading(repository: Any, read: Any) -> None:
     repository.commit({f"{number}.py": "x" * 100 for number in range(9)})
     few = read(GIT, max_files=3)
-    assert list(few.texts) == ["0.py", "1.py", "2.py"]
-    assert few.reasons == {"3.py": "too_many_files"}
+    assert (list(few.texts), few.reasons) == (["0.py", "1.py", "2.py"], {"3.py": "too_many_files"})
     small = read(GIT, max_source_bytes=250)
-    assert list(small.texts) == ["0.py", "1.py"]
-    assert small.reasons == {"2.py": "source_too_large"}
+    assert (list(small.texts), small.reasons) == (["0.py", "1.py"], {"2.py": "source_too_large"})
 
 
 def test_a_mirror_is_written_by_one_at_a_time(repository: Any, take: Any) -> None:

@@ -72,8 +72,7 @@ def test_nothing_of_a_repository_is_run_or_applied(trapped: Path, read: Any, his
     tables = read(GIT)
     assert history().height == 2
     # neither filtered nor expanded: the bytes of the blob
-    assert tables.texts["a.py"] == "a = 1  # $Id$ $Format:%H$\n"
-    assert tables.reasons == {"m": "submodule"}
+    assert (tables.texts["a.py"], tables.reasons) == ("a = 1  # $Id$ $Format:%H$\n", {"m": "submodule"})
     assert not trapped.exists()
 
 
@@ -123,8 +122,7 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(repository: Any, read: Any, 
     bomb(repository, b"100644 x.py\0" + blob, 9)
     monkeypatch.setattr(command, "_MAX_MEMORY_BYTES", 12 << 20)
     tables = read(GIT, max_files=50)
-    assert tables.files.height == 50
-    assert set(tables.reasons.values()) == {"too_many_files"}
+    assert (tables.files.height, set(tables.reasons.values())) == (50, {"too_many_files"})
     assert tables.files["author"].null_count() == 50
 
 
@@ -148,8 +146,7 @@ def test_a_project_has_a_limit_of_its_own(tmp_path: Path, repository: Any, read:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/c.py").write_text("x" * 100)
     tables = read(GIT, {"directory": "plain"}, max_project_bytes=250)
-    assert list(tables.texts) == ["a.py", "b.py"]
-    assert tables.reasons == {"c.py": "project_too_large"}
+    assert (list(tables.texts), tables.reasons) == (["a.py", "b.py"], {"c.py": "project_too_large"})
     detail = tables.skipped["detail"].item()
     assert detail == "this and all later entries: ingestion.max_project_bytes is 250"
 
@@ -157,11 +154,10 @@ def test_a_project_has_a_limit_of_its_own(tmp_path: Path, repository: Any, read:
 IN_ONE_FOLDER = hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
 )
-MANIFESTS = CASES["MANIFESTS"]
 
 
 @IN_ONE_FOLDER
-@given(name=st.sampled_from(MANIFESTS), data=st.binary(max_size=200))
+@given(name=st.sampled_from(CASES["MANIFESTS"]), data=st.binary(max_size=200))
 def test_random_bytes_are_a_row_or_left_out(settings: Any, privacy: Any, name: str, data: bytes) -> None:
     row = content_of(File(name, data), settings, privacy, b"key")
     assert (row["text"] is None) is (row["reason"] is not None)

@@ -54,8 +54,7 @@ def test_only_changed_files_of_a_repository_are_read_again(
     repository.commit(changed)
     again = read_pinned(take(GIT))
     assert sorted(converted_paths) == sorted(changed)
-    assert set(again.files["licence"]) == {"MIT"}
-    assert again.redactions["path"].to_list() == ["mail.py"]
+    assert (set(again.files["licence"]), again.redactions["path"].to_list()) == ({"MIT"}, ["mail.py"])
     assert again.reasons == {"image.png": "binary"}
     assert_equal_tables(again, read(GIT))
 

@@ -134,9 +134,6 @@ def test_a_licence_file_may_say_little(text: str, expected: str | None) -> None:
     assert licence_of_text(text) == expected
 
 
-GNU_NOTICE = CASES["GNU_NOTICE"]
-
-
 @pytest.mark.parametrize(("head", "expected"), CASES["a_header_says_what_its_file_is_under"])
 def test_a_header_says_what_its_file_is_under(head: str, expected: str | None) -> None:
     assert licence_of_header(head) == expected

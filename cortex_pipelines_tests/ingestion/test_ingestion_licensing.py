@@ -39,8 +39,7 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
         }
     )
     found_licences = licences(read(GIT))
-    assert found_licences["a.py"] == ("Apache-2.0", True)
-    assert found_licences["b.py"] == ("GPL-3.0-or-later", False)
+    assert (found_licences["a.py"], found_licences["b.py"]) == (("Apache-2.0", True), ("GPL-3.0-or-later", False))
     assert found_licences["lib/package.json"] == ("GPL-2.0-only", False)
     assert found_licences["lib/deep/er/c.js"] == ("MIT", True)
     assert found_licences["vendor/d.go"] == ("Apache-2.0", False)  # not written here
@@ -109,8 +108,7 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
     )
     project_licence = "LicenseRef-Acme"
     found_licences = licences(read(GIT, licence=project_licence))
-    assert found_licences["a.py"] == (project_licence, False)
-    assert found_licences["b.py"] == ("GPL-3.0-only", False)
+    assert (found_licences["a.py"], found_licences["b.py"]) == ((project_licence, False), ("GPL-3.0-only", False))
     allowed = licences(read(GIT, licence=project_licence, trainable_licences=(project_licence,)))
     assert allowed["a.py"] == (project_licence, True)
     assert not allowed["b.py"][1]

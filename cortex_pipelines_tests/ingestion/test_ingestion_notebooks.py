@@ -27,15 +27,11 @@ def test_code_cells_are_joined_below_a_mark() -> None:
     text = nbformat.v4.new_markdown_cell("# Title\nimport nothing")
     output = nbformat.v4.new_code_cell("b = 2", outputs=[nbformat.v4.new_output("stream", text="secret output")])
     found = read_notebook(notebook("a = 1\n\n", text, "", output))
-    assert found.language == "python"
-    assert found.text == "# %% [1]\na = 1\n\n# %% [2]\nb = 2\n"
+    assert (found.language, found.text) == ("python", "# %% [1]\na = 1\n\n# %% [2]\nb = 2\n")
 
 
 # Cells, and what is left of each as Python.
-MAGIC = CASES["MAGIC"]
-
-
-@pytest.mark.parametrize(("cell", "code"), MAGIC)
+@pytest.mark.parametrize(("cell", "code"), CASES["MAGIC"])
 def test_what_a_kernel_takes_is_python_with_the_same_lines(cell: str, code: str) -> None:
     text = read_notebook(notebook(cell, "end = 1")).text
     assert text.count("\n") == cell.rstrip("\n").count("\n") + 5

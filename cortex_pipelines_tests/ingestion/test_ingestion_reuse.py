@@ -12,21 +12,17 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-
-TOML = CASES["TOML"]
-INNER = CASES["INNER"]
 _PLAIN = {"**": ".*", "*": "[^/]*", ".": "[.]"}
-DEP5 = CASES["DEP5"]
 
 
 @pytest.mark.parametrize(("path", "header", "expected"), CASES["the_nearest_annotation_holds"])
 def test_the_nearest_annotation_holds(path: str, header: str | None, expected: str) -> None:
-    parsed = annotations([("inner/REUSE.toml", INNER), ("REUSE.toml", TOML)])
+    parsed = annotations([("inner/REUSE.toml", CASES["INNER"]), ("REUSE.toml", CASES["TOML"])])
     assert annotated_licence(path, header, parsed) == expected
 
 
 def test_the_older_form_is_read() -> None:
-    parsed = annotations([(".reuse/dep5", DEP5)])
+    parsed = annotations([(".reuse/dep5", CASES["DEP5"])])
     assert annotated_licence("doc/x/y.md", None, parsed) == "CC-BY-4.0"
     assert annotated_licence("src/a.c", "ISC", parsed) == "CC-BY-4.0 AND ISC"
     assert annotated_licence("src/ab.c", None, parsed) is None
@@ -59,8 +55,7 @@ def test_stars_without_end_are_matched() -> None:
 
 
 def test_files_of_a_project_have_it(repository: Any, read: Any) -> None:
-    repository.commit({"REUSE.toml": TOML, "a.py": "a = 1\n", "vendor/b.py": "b = 1\n"})
+    repository.commit({"REUSE.toml": CASES["TOML"], "a.py": "a = 1\n", "vendor/b.py": "b = 1\n"})
     rows = read({"git": "repository", "ref": "main"}).files
     licences_by_path = dict(rows.select("path", "licence").iter_rows())
-    assert licences_by_path["a.py"] == "MIT"
-    assert licences_by_path["vendor/b.py"] == "NOASSERTION"
+    assert (licences_by_path["a.py"], licences_by_path["vendor/b.py"]) == ("MIT", "NOASSERTION")

@@ -220,8 +220,7 @@ def test_pip_options_come_from_its_files_and_its_environment(tmp_path: Path, pip
     pip.setenv("PIP_CONFIG_FILE", str(config))
     pip.setenv("PIP_INDEX_URL", "http://example.org/simple")
     options = pip_options()
-    assert options["find-links"] == ["/a", "/b"]
-    assert options["index-url"] == ["http://example.org/simple"]
+    assert (options["find-links"], options["index-url"]) == (["/a", "/b"], ["http://example.org/simple"])
     assert options["no-index"] == ["no"]
 
 

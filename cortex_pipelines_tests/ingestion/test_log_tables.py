@@ -72,8 +72,7 @@ def test_records_of_one_attempt_find_each_other_by_id_or_else_by_text(tmp_path: 
     assert (second["master"], second["question"], second["words"]) == ("inventory", 0, 2)
     outcomes = tables["outcomes"].sort("byte_offset")
     assert outcomes["attempt_id"].to_list() == [first["attempt_id"], second["attempt_id"], None]
-    assert outcomes["success"].to_list() == [True, False, None]
-    assert outcomes["tokens"].to_list() == [70.0, None, None]
+    assert (outcomes["success"].to_list(), outcomes["tokens"].to_list()) == ([True, False, None], [70.0, None, None])
     assert outcomes["complexity_score"].to_list() == [None, None, 4.0]
     assert tables["decisions"].filter(pl.col("scores").list.len() > 0)["scored_masters"].to_list() == [["cicd", "x"]]
 

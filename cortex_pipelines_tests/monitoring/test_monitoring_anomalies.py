@@ -83,8 +83,7 @@ def test_an_alert_names_worker_window_and_metric() -> None:
     alerts = tables["alerts"]
     stuck = alerts.filter(pl.col("subject") == "w1")
     assert stuck.height >= 10
-    assert set(stuck["metric"]) == {"memory"}
-    assert set(stuck["observed"]) == {600.0}
+    assert (set(stuck["metric"]), set(stuck["observed"])) == ({"memory"}, {600.0})
     assert stuck["usual"].is_between(150, 250).all()
     assert stuck["start"].min() >= START + timedelta(seconds=10 * 179)
     assert (stuck["score"] > stuck["threshold"]).all()
@@ -121,8 +120,7 @@ def test_counters_are_looked_at_as_rates_and_gaps_are_filled() -> None:
     )
     gap = counters.filter((pl.col("metric") != "memory") | (pl.col("byte_offset") != 20))
     ((series,),) = all_series(gap, 0.5)
-    assert series.metrics == ("load", "memory")
-    assert series.values[:, 0].tolist() == [2.5] * 4
+    assert (series.metrics, series.values[:, 0].tolist()) == (("load", "memory"), [2.5] * 4)
     assert series.values[2, 1] == series.values[1, 1]
     assert all_series(metrics.with_columns(value=None), 0.5) == []
     ((rare,),) = all_series(gap.filter((pl.col("metric") == "load") | (pl.col("byte_offset") < 10)), 0.5)
@@ -220,8 +218,7 @@ def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Pa
     assert "hand-written sample" in report
     assert "Not watched" in report
     figures = json.loads((tmp_path / "metrics.json").read_text())
-    assert figures["watched_logs"] == 2
-    assert figures["alerts"] == tables["alerts"].height
+    assert (figures["watched_logs"], figures["alerts"]) == (2, tables["alerts"].height)
     assert observed["watch_seconds"] > 0
 
 
@@ -304,8 +301,7 @@ def test_the_command_scores_new_records_of_a_log(tmp_path: Path, monkeypatch: py
     result = CliRunner().invoke(main, ["anomalies", str(file)])
     assert result.exit_code == 0, result.output
     summary, *alerts = [json.loads(line) for line in result.stdout.splitlines()]
-    assert summary["model_version"] == content_md5(out)
-    assert summary["windows"] == 7
+    assert (summary["model_version"], summary["windows"]) == (content_md5(out), 7)
     assert summary["alerts"] == len(alerts) > 0
     assert {row["metric"] for row in alerts} <= {"healthy", "total_checked"}
 

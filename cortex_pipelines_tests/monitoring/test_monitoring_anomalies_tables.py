@@ -164,8 +164,7 @@ def test_the_command_writes_a_line_for_a_line(tmp_path: Path) -> None:
     times = [f"2026-01-01 {n // 60 % 24:02}:{n % 60:02}:00" for n in range(RECORDS)]
     path = table(tmp_path, {"timestamp": times, "x": values[:, 0], "unit": ["bar"] * RECORDS}, ";")
     rows, notes = scored(path)
-    assert list(rows[0]) == ["timestamp", "score", "alarm"]
-    assert [row["timestamp"] for row in rows] == times
+    assert (list(rows[0]), [row["timestamp"] for row in rows]) == (["timestamp", "score", "alarm"], times)
     assert {row["alarm"] for row in rows} == {"0", "1"}
     assert any(row["alarm"] == "1" for row, odd in zip(rows, labels, strict=True) if odd)
     assert not any(row["alarm"] == "1" for row in rows[:LEARNT])

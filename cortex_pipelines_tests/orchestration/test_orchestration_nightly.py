@@ -62,8 +62,7 @@ def test_each_asset_and_project_is_a_step_and_dagster_agrees_with_dvc(bench: Wor
     assert steps(first, "STEP_SUCCESS") == ALL | {"move_pins", "plan"}
     assert len(bench.lock()) == len(ALL)
     staleness = bench.staleness()
-    assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
-    assert bench.sync() == 0
+    assert ({staleness.status(*stage)[0] for stage in bench.all_stages()}, bench.sync()) == ({"FRESH"}, 0)
     instance = bench.instance()
     checks = dg.AssetCheckKey(dg.AssetKey("tally"), "tally_contract")
     (check,) = instance.event_log_storage.get_asset_check_execution_history(checks, limit=5)
@@ -92,8 +91,7 @@ def test_a_failure_is_its_own_step_and_the_rest_goes_on(bench: Workbench) -> Non
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
     result = night(bench)
     assert not result.success
-    assert steps(result, "STEP_FAILURE") == {"loud[a]"}
-    assert steps(result, "STEP_UP_FOR_RETRY") == set()
+    assert (steps(result, "STEP_FAILURE"), steps(result, "STEP_UP_FOR_RETRY")) == ({"loud[a]"}, set())
     assert materialised(result) == {"words[a]", "words[b]", "loud[b]"}
     assert set(bench.lock()) == {"words@a", "words@b", "loud@b"}
 

@@ -13,20 +13,18 @@ from cortex_pipelines_tests.parameters import load_cases
 
 CASES = load_cases(__file__)
 
-CLOCK = CASES["CLOCK"]
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     root = tmp_path / "code"
     (root / "tests").mkdir(parents=True)
     (root / "ignored").mkdir()
-    (root / "clock.py").write_text(CLOCK)
+    (root / "clock.py").write_text(CASES["CLOCK"])
     (root / "tests" / "test_clock.py").write_text(
         "def test_parse_duration():\n    assert Clock().parse_duration('5m') == 300\n"
     )
     (root / "README.md").write_text("# Clock\n\nDurations and retries.\n")
-    (root / "ignored" / "copy.py").write_text(CLOCK)
+    (root / "ignored" / "copy.py").write_text(CASES["CLOCK"])
     (root / ".gitignore").write_text("ignored/\n")
     (root / "image.png").write_bytes(b"\x89PNG\0\0")
     return root
@@ -82,8 +80,7 @@ def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_pat
     result = cortex("search", "--index", index, "--file", queries, "--out", out, "-k", 2)
     assert result.exit_code == 0, result.stderr
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [line["id"] for line in lines] == [7, "b", "c"]
-    assert lines[0]["results"][0]["name"] == "retry"
+    assert ([line["id"] for line in lines], lines[0]["results"][0]["name"]) == ([7, "b", "c"], "retry")
     assert lines[1]["results"] == []
     assert "query 2: the query is empty" in result.stderr
     assert all(len(line["results"]) <= 2 for line in lines)
@@ -211,7 +208,7 @@ def test_an_index_never_replaces_something_else(folder: Path, tmp_path: Path) ->
 
 
 def test_changed_new_and_deleted_files_are_searched_as_they_are(folder: Path, index: Path) -> None:
-    (folder / "clock.py").write_text("\n\n" + CLOCK.replace("retry", "attempt_again"))
+    (folder / "clock.py").write_text("\n\n" + CASES["CLOCK"].replace("retry", "attempt_again"))
     (folder / "new.py").write_text("def throttle():\n    'Limit the rate of calls.'\n")
     (folder / "README.md").unlink()
     hits = results("--index", index, "attempt again until it succeeds")

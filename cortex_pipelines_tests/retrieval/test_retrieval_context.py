@@ -62,8 +62,7 @@ def test_pieces_are_the_lines_that_they_cite_within_the_budget(package: ContextS
     context = package.context("stale results of files that have changed since", budget)
     assert context.pieces
     assert context.tokens == sum(approximate_tokens(p.as_text()) for p in context.pieces) <= budget
-    assert context.files[0] == "search.py"
-    assert set(context.files) == {excerpt.path for excerpt in context.pieces}
+    assert (context.files[0], set(context.files)) == ("search.py", {excerpt.path for excerpt in context.pieces})
     packed_lines: set[tuple[str, int]] = set()
     for excerpt in context.pieces:
         source_lines = (PACKAGE / "retrieval" / excerpt.path).read_text(encoding="utf-8").split("\n")
@@ -107,14 +106,11 @@ def test_a_place_is_shown_whole_by_its_header_or_by_its_name() -> None:
     ]
     excerpts = ExcerptSource(CLOCK, "clock.py", "python", locations, PARAMETERS.extraction)
     clock, parse, elapsed, file = locations
-    assert excerpts.full_lines(parse) == [14, 15, 16, 17]
-    assert excerpts.full_lines(file) == [1, 2, 3]
+    assert (excerpts.full_lines(parse), excerpts.full_lines(file)) == ([14, 15, 16, 17], [1, 2, 3])
     assert excerpts.outline_lines(clock) == [*range(6, 13), *range(13, 17), *range(19, 24)]
     assert excerpts.outline_lines(clock, documented=False) == [*range(6, 13), *range(13, 16), 19]
-    assert excerpts.outline_lines(parse) == [14, 15, 16]
-    assert excerpts.signature_lines(clock) == [6, 7]
-    assert excerpts.signature_lines(parse) == [15, 16]
-    assert excerpts.signature_lines(elapsed) == [19, 20, 21, 22, 23]
+    assert (excerpts.outline_lines(parse), excerpts.signature_lines(clock)) == ([14, 15, 16], [6, 7])
+    assert (excerpts.signature_lines(parse), excerpts.signature_lines(elapsed)) == ([15, 16], [19, 20, 21, 22, 23])
     assert excerpts.render([1, 3, 19, 20]) == (
         '"""Times."""\n… 2-2\nimport time\n… 4-18\n    def elapsed(\n        self,'
     )

@@ -155,8 +155,7 @@ def test_what_was_tried_and_is_kept_is_joined_to_the_context(root: Path, name: s
     (backend, frontend) = sorted(like.tried, key=lambda tried: tried.worker)
     assert (backend.attempts, backend.succeeded, backend.failed) == (2, 1, 1)
     assert (frontend.worker, frontend.succeeded, frontend.failed) == ("frontend", 0, 0)
-    assert [note.text for note in context.notes] == ["the price is rounded half up"]
-    assert context.pieces == plain.pieces
+    assert ([note.text for note in context.notes], context.pieces) == (["the price is rounded half up"], plain.pieces)
     assert plain.tokens < context.tokens <= plain.tokens + 100
     text = context.as_text()
     assert "backend (2 times), 1 of 2 succeeded" in text

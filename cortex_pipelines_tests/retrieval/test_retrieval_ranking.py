@@ -195,8 +195,7 @@ def test_each_level_is_the_mean_of_what_is_in_it() -> None:
     }, "what has no vector has no level"
     assert vectors["folder", "a"][0] == 3
     assert np.allclose(vectors["folder", "a"][1], np.array([2, 1]) / np.sqrt(5), atol=1e-3)
-    assert vectors["file", "a/two.py"] == (1, [1.0, 0.0])
-    assert vectors["repository", ""] == vectors["folder", "a"]
+    assert (vectors["file", "a/two.py"], vectors["repository", ""]) == ((1, [1.0, 0.0]), vectors["folder", "a"])
 
 
 def test_the_digest_names_what_gives_vectors_another_meaning() -> None:

@@ -161,8 +161,7 @@ def test_a_database_of_an_older_mlflow_is_upgraded_and_copied(tmp_path: Path, mo
     (sentence,) = store.renew_database(tmp_path)
     assert "had an older schema and was upgraded" in sentence
     assert store.read_revision(path) != before
-    assert store.read_revision(path.with_name(f"mlflow-{before}.db")) == before
-    assert store.renew_database(tmp_path) == []
+    assert (store.read_revision(path.with_name(f"mlflow-{before}.db")), store.renew_database(tmp_path)) == (before, [])
     assert experiment_id(tmp_path, NAME)
     with closing(sqlite3.connect(path)) as records, records:
         records.execute("UPDATE alembic_version SET version_num = 'f00'")

@@ -64,8 +64,7 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
         assert not run_tracked(bench, "words", "a").success
     assert messages == ["RUNNING"]
     (failed,) = all_runs(bench)
-    assert failed.info.status == "FAILED"
-    assert failed.data.tags["error"] == "ValueError: no such word in ./toy"
+    assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "ValueError: no such word in ./toy")
     assert "dvc_md5" not in failed.data.tags
     assert not list((bench.root / ".mlflow" / "going").iterdir())
 
@@ -107,8 +106,7 @@ def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
     words = "import sys; from pathlib import Path; from cortex_pipelines.tracking.experiments "
     words += f"import note_process; note_process(Path(sys.argv[1]), {dead!r})"
     subprocess.run([sys.executable, "-c", words, str(tmp_path)], check=True, cwd=ROOT)
-    assert end_dead_runs(tmp_path) == 1
-    assert end_dead_runs(tmp_path) == 0
+    assert (end_dead_runs(tmp_path), end_dead_runs(tmp_path)) == (1, 0)
     assert client.get_run(dead).info.status == "FAILED"
     assert "is gone" in client.get_run(dead).data.tags["error"]
     assert client.get_run(alive).info.status == "RUNNING"
@@ -217,6 +215,5 @@ def test_experiments_go_by_model_and_project() -> None:
 
     assert name("code_adapter", "click") == "code_adapter-click"
     assert name("code_adapter_release", "click") == "code_adapter-click"
-    assert name("task_router_evaluation", None) == "task_router"
-    assert name("naming_dataset", "click") == "data-click"
+    assert (name("task_router_evaluation", None), name("naming_dataset", "click")) == ("task_router", "data-click")
     assert name("coordination_events", None) == "data"

@@ -8,9 +8,7 @@ from cortex_pipelines.tracking.store import open_client
 def test_each_content_is_registered_once(tmp_path: Path) -> None:
     packaged = project_templates(tmp_path)
     first = register_templates(tmp_path, packaged)
-    assert set(first) == {f"prompt-{name}" for name in packaged.by_name}
-    assert set(first.values()) == {1}
-
+    assert (set(first), set(first.values())) == ({f"prompt-{name}" for name in packaged.by_name}, {1})
     for folder in (tmp_path / "prompts", tmp_path / "prompts" / "short"):
         folder.mkdir()
         (folder / "architecture.jinja").write_text(f"{{{{ given }}}} {folder.name}\n")
@@ -20,7 +18,6 @@ def test_each_content_is_registered_once(tmp_path: Path) -> None:
     assert second == first | changed
     assert register_templates(tmp_path, templates) == second
     assert register_templates(tmp_path, packaged) == first, "what was there before is there still"
-
     client = open_client(tmp_path)
     stored = client.get_prompt_version("prompt-architecture", 2)
     assert stored.template == templates["architecture"].text

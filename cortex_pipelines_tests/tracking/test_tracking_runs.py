@@ -59,13 +59,10 @@ def test_tags_name_run_asset_versions_and_inputs(tracked_runs: tuple[Workbench, 
     tags = open_client(bench.root).get_run(runs["page", "a"]).data.tags
     assert tags["dagster_run_id"] == "dagster-1"
     assert (tags["asset_key"], tags["partition"]) == ("page", "a")
-    assert tags["git_commit"] == bench.git("rev-parse", "HEAD")
-    assert tags["dvc_md5"] == lock["page@a"]
-    assert tags["input.words"] == lock["words@a"]
-    assert tags["input.digest"] == lock["digest"]
+    assert (tags["git_commit"], tags["dvc_md5"]) == (bench.git("rev-parse", "HEAD"), lock["page@a"])
+    assert (tags["input.words"], tags["input.digest"]) == (lock["words@a"], lock["digest"])
     fan_in = open_client(bench.root).get_run(runs["tally", None]).data.tags
-    assert fan_in["input.loud/a"] == lock["loud@a"]
-    assert fan_in["input.loud/b"] == lock["loud@b"]
+    assert (fan_in["input.loud/a"], fan_in["input.loud/b"]) == (lock["loud@a"], lock["loud@b"])
     first = open_client(bench.root).get_run(runs["words", "b"]).data.tags
     assert json.loads(first["pin.note"]) == ["one", "two"]
 
@@ -142,8 +139,7 @@ def test_aliases_and_tags_are_what_the_ledger_says(tracked_runs: tuple[Workbench
     number = enter(bench, version, runs["page", "a"])
     assert registry.resolve(project, "words-a")[1] == number  # no champion: the challenger
     write_course(bench, model, "promote", version, "1.0.0", ChampionPin(version, None))
-    assert registry.follow_ledger(project, model) == 1
-    assert registry.follow_ledger(project, model) == 0
+    assert (registry.follow_ledger(project, model), registry.follow_ledger(project, model)) == (1, 0)
     other = enter(bench, "1" * 32, runs["page", "a"])
     assert registry.resolve(project, "words-a@challenger")[1] == other
     assert registry.resolve(project, "words-a")[1] == number
@@ -154,12 +150,10 @@ def test_aliases_and_tags_are_what_the_ledger_says(tracked_runs: tuple[Workbench
         "canary_number": other,
         "champion_number": number,
     }
-    assert stage(project, number) == ("champion", "1.0.0")
-    assert stage(project, other) == ("canary", "1.1.0")
+    assert (stage(project, number), stage(project, other)) == (("champion", "1.0.0"), ("canary", "1.1.0"))
     write_course(bench, model, "promote", "1" * 32, "1.1.0", ChampionPin("1" * 32, version))
     assert registry.follow_ledger(project, model) == 2, "the canary's alias goes"
-    assert stage(project, number) == ("archived", "1.0.0")
-    assert stage(project, other) == ("champion", "1.1.0")
+    assert (stage(project, number), stage(project, other)) == (("archived", "1.0.0"), ("champion", "1.1.0"))
     write_course(bench, model, "rollback", None, None, ChampionPin(None, None))
     assert registry.follow_ledger(project, model) == 1
     assert stage(project, other) == ("archived", "1.1.0")
@@ -242,8 +236,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(bench: Workbench) -> 
     nested = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     runs = {run.data.tags["trial"]: run for run in nested}
     assert [runs[number].info.status for number in "012"] == ["FINISHED", "KILLED", "FAILED"]
-    assert runs["0"].data.params == {"rate": "0.1", "decay": "1"}
-    assert runs["0"].data.metrics == {"value": 0.25}
+    assert (runs["0"].data.params, runs["0"].data.metrics) == ({"rate": "0.1", "decay": "1"}, {"value": 0.25})
     history = client.get_metric_history(runs["0"].info.run_id, "value")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
     assert [runs[number].data.tags["best"] for number in "012"] == ["true", "false", "false"]

@@ -61,7 +61,6 @@ def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path, monkeyp
         other_experiment = experiments.experiment_id(other, "code_adapter")
     shutil.copytree(original, copied)
     before = store.database(original).read_bytes()
-
     copy = store.open_client(copied)
     artifact_uri = (copied / ".mlflow/artifacts/task_router").as_uri()
     copied_experiment = copy.get_experiment_by_name("task_router")

@@ -30,7 +30,6 @@ def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     bench.commit()
     metrics = json.loads(bench.dvc("metrics", "show", "--json"))
     assert metrics[""]["data"][METRICS]["data"] == {"total": 4, "code": "", "suffix": "!"}
-
     bench.edit("sources.lock", one_word_more)
     bench.repro()
     changed = json.loads(bench.dvc("metrics", "diff", "--json"))
@@ -38,8 +37,7 @@ def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     (point,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]
     values = point["content"]["data"]["values"]
     points = {(value["rev"], value["step"]): value["total"] for value in values}
-    assert points["HEAD", 1] == 4
-    assert points["workspace", 1] == 5
+    assert (points["HEAD", 1], points["workspace", 1]) == (4, 5)
 
 
 def test_an_experiment_sets_a_parameter_and_is_listed_with_its_figures(bench: Workbench) -> None:
@@ -51,8 +49,7 @@ def test_an_experiment_sets_a_parameter_and_is_listed_with_its_figures(bench: Wo
     (base,) = [row for row in json.loads(bench.dvc("exp", "show", "--json")) if row["experiments"]]
     (experiment,) = base["experiments"]
     (revision,) = experiment["revs"]
-    assert revision["name"] == "quiet"
-    assert revision["data"]["metrics"][METRICS]["data"]["total"] == 4
+    assert (revision["name"], revision["data"]["metrics"][METRICS]["data"]["total"]) == ("quiet", 4)
     assert revision["data"]["params"][project_file("a")]["data"]["loudness"] == {"suffix": "?"}
 
 

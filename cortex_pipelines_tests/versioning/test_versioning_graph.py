@@ -41,8 +41,7 @@ def test_order_wiring_and_what_lies_downstream() -> None:
     graph = Graph(toy_assets(CODE), [note_pin()], SECTIONS, ["loudness"])
     assert [asset.name for asset in graph.order] == ["words", "loud", "tally", "digest", "page"]
     assert [asset.name for asset in graph.wiring("page").assets] == ["digest", "words"]
-    assert [pin.name for pin in graph.wiring("words").pins] == ["note"]
-    assert graph.wiring("page").sections == ("pages",)
+    assert ([pin.name for pin in graph.wiring("words").pins], graph.wiring("page").sections) == (["note"], ("pages",))
     assert [pin.name for pin in graph.wiring("loud").pins] == ["loudness_parameters"]
     assert graph.wiring("loud").sections == (), "what differs by project comes in as data"
     assert graph.wiring("digest").sections == ("loudness",), "and for all projects it does not"
@@ -55,7 +54,5 @@ def test_an_asset_is_still_the_function() -> None:
         return 2 * number
 
     asset = declared(double)
-    assert asset(4) == 8
-    assert asset.description == "Twice the number."
-    assert asset.parameters == ("number",)
+    assert (asset(4), asset.description, asset.parameters) == (8, "Twice the number.", ("number",))
     assert asset.room == "versioning"

@@ -14,9 +14,7 @@ def test_another_storage_is_made_ready_as_the_first_was(tmp_path: Path) -> None:
     os.utime(ready, (1, 1))
     with settings.open("a") as file:
         file.write(f"storage:\n  sqlite:\n    base_dir: {other_folder}\n")
-
     open_instance(tmp_path)
-
     assert not has_own_databases(tmp_path)
     assert ready.stat().st_mtime_ns >= settings.stat().st_mtime_ns, "said only once it is made"
     with closing(sqlite3.connect(other_folder / "schedules" / "schedules.db")) as connection:

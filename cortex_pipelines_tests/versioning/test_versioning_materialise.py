@@ -49,8 +49,7 @@ def test_an_unchanged_version_is_not_computed_again(bench: Workbench) -> None:
 
     first = make(bench, words_asset(compute))
     assert first.computed
-    assert dict(first.observations) == {"seconds": 1.5}
-    assert first.checks == (ContractCheck("words", 2),)
+    assert (dict(first.observations), first.checks) == ({"seconds": 1.5}, (ContractCheck("words", 2),))
     second = make(bench, words_asset(compute))
     assert not second.computed
     assert second.value == first.value == content_md5(bench.root / "data" / "words" / "a")

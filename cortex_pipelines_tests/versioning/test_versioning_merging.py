@@ -161,8 +161,7 @@ def test_resolve_joins_afterwards_what_git_left_in_conflict(
         bench.commit()
     resolution = resolve(bench.root, lambda: stages.write(bench.project()))
     assert "dvc.lock" in resolution.files
-    assert resolution.remaining == ()
-    assert resolution.staged == (resolution.files if from_index else ())
+    assert (resolution.remaining, resolution.staged) == ((), resolution.files if from_index else ())
     assert bench.git("ls-files", "--unmerged") == ""
     require_right_outputs(bench, tmp_path / "scratch")
 
@@ -368,8 +367,7 @@ def test_the_later_decision_is_champion_and_the_ledger_has_both(swapped: bool) -
 def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -> None:
     bench.edit("params.yaml", lambda params: params["projects"].pop("a"))
     undeclared = find_undeclared(bench.project())
-    assert undeclared.stages == ("words@a", "loud@a", "page@a")
-    assert undeclared.pins == {"sources.lock": ("projects.a",)}
+    assert (undeclared.stages, undeclared.pins) == (("words@a", "loud@a", "page@a"), {"sources.lock": ("projects.a",)})
     untouched = {name: entry for name, entry in bench.lock().items() if "@a" not in name}
     sentence = take_out_undeclared(bench.project())
     assert sentence is not None

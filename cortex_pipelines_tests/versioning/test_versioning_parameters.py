@@ -215,8 +215,7 @@ def test_each_value_says_where_it_is_written_and_what_it_means(tmp_path: Path) -
     assert source("max_train", "a") == ("7", f"project a, params.yaml:{line_numbers['max_train: 7']}")
     assert source("max_test", "a") == ("5", f"params.yaml:{line_numbers['max_test: 5']}")
     assert source("max_train", None) == ("400", "profile demo")
-    assert source("max_train", "b") == ("null", "profile standard")
-    assert source("seed", "a")[1] == "profile standard"
+    assert (source("max_train", "b"), source("seed", "a")[1]) == (("null", "profile standard"), "profile standard")
 
 
 def test_rows_that_were_kept_belong_to_the_sections_of_their_project(bench: Workbench) -> None:

@@ -12,7 +12,6 @@ def test_a_loaded_location_sees_projects_come_and_go(tmp_path: Path) -> None:
     bench.sync()
     loaded = bench.project()
     assert bench.ui_status(loaded)("tally", None) == "FRESH"
-
     bench.edit("sources.lock", lambda v: v["projects"].update(c=["three"]))
     bench.edit("params.yaml", lambda v: v["projects"].update(c={"title": "c"}))
     bench.sync()
@@ -21,7 +20,6 @@ def test_a_loaded_location_sees_projects_come_and_go(tmp_path: Path) -> None:
     assert bench.ui_status(loaded)("tally", None) == "STALE"
     assert bench.run(["tally"], None)
     assert bench.ui_status(loaded)("tally", None) == "FRESH"
-
     bench.edit("params.yaml", lambda v: v["projects"].pop("a"))
     bench.edit("sources.lock", lambda v: v["projects"].pop("a"))
     bench.sync()
@@ -33,8 +31,7 @@ def test_partitions_follow_once(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p", ("b", "a"))
     instance, project = bench.instance(), bench.project()
     instance.add_dynamic_partitions(NAME, ["gone"])
-    assert follow_projects(instance, project) == 1
-    assert follow_projects(instance, project) == 0
+    assert (follow_projects(instance, project), follow_projects(instance, project)) == (1, 0)
     assert set(instance.get_dynamic_partitions(NAME)) == {"a", "b"}
 
 

@@ -32,8 +32,7 @@ class System:
 
 def test_the_first_output_is_renamed(tmp_path: Path) -> None:
     replace_folder(folder(tmp_path / "new", "a"), tmp_path / "data" / "words")
-    assert names(tmp_path / "data" / "words") == ["a.txt"]
-    assert names(tmp_path) == ["data"]
+    assert (names(tmp_path / "data" / "words"), names(tmp_path)) == (["a.txt"], ["data"])
 
 
 @pytest.mark.parametrize("system", [None, System(errno.EINVAL), object()], ids=["here", "no exchange", "not Linux"])
@@ -51,5 +50,4 @@ def test_a_failing_exchange_changes_nothing(tmp_path: Path) -> None:
         pytest.raises(OSError, match="No space left on device"),
     ):
         replace_folder(new, target)
-    assert names(target) == ["a.txt"]
-    assert names(new) == ["b.txt"]
+    assert (names(target), names(new)) == (["a.txt"], ["b.txt"])

@@ -78,10 +78,7 @@ def test_a_damaged_file_is_named_each_time() -> None:
             strictyaml.parse_yaml("a: [", name)
 
 
-TEXTS = CASES["TEXTS"]
-
-
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", CASES["TEXTS"])
 def test_text_means_what_it_means_to_dvc(text: str) -> None:
     quicken_dvc()
     in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text) or {}

@@ -32,8 +32,7 @@ def test_three_doors_give_one_version(tmp_path: Path) -> None:
     assert by_dagster.sync() == 0, "a run by Dagster needs no sync"
     assert by_dvc.sync() == 12  # eight outputs, two notes and the loudness of two projects
     staleness = by_dvc.staleness()
-    assert {staleness.status(*stage)[0] for stage in by_dvc.all_stages()} == {"FRESH"}
-    assert by_dvc.sync() == 0
+    assert ({staleness.status(*stage)[0] for stage in by_dvc.all_stages()}, by_dvc.sync()) == ({"FRESH"}, 0)
 
 
 def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(bench: Workbench) -> None:
@@ -72,8 +71,7 @@ def test_an_alarm_is_a_check_that_warns(bench: Workbench, alarms: int) -> None:
     asset = replace(project.graph.assets["digest"], alarm="alarms")
     assert [spec.name for spec in _check_specs(asset)] == ["alarms"]
     (result,) = _figure_results(Stage(project, asset, None))
-    assert result.passed == (alarms == 0)
-    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert (result.passed, result.severity) == (alarms == 0, dg.AssetCheckSeverity.WARN)
     assert result.metadata["alarms"].value == alarms
 
 

@@ -76,8 +76,7 @@ def test_a_table_and_its_columns_name_their_exact_lines(extract_facts: FactExtra
         (relation, other): (start, end)
         for relation, other, start, end in frame.select("relation", "object", "start_line", "end_line").iter_rows()
     }
-    assert lines["table", "public.seat"] == (2, 12)
-    assert lines["column", "price NUMERIC(10, 2)"] == (4, 4)
+    assert (lines["table", "public.seat"], lines["column", "price NUMERIC(10, 2)"]) == ((2, 12), (4, 4))
     table = frame.filter(pl.col("relation") == "table")
     assert table["description"].to_list() == ["Seats of a hall; (not a table)"]
     assert table["evidence"][0] == "\n".join(text.split("\n")[1:12])
@@ -150,5 +149,4 @@ def test_services_depend_on_each_other_and_on_packages(triples: Triples) -> None
 def test_a_file_belongs_to_the_innermost_package(triples: Triples) -> None:
     texts = _files("service") | {"package.json": '{"name": "all"}', "a.js": ""}
     boundaries = dict(triples(texts, "module", "path", "boundary"))  # type: ignore[arg-type]
-    assert boundaries["a.js"] == "all"
-    assert boundaries["desk/desk/main.py"] == "desk"
+    assert (boundaries["a.js"], boundaries["desk/desk/main.py"]) == ("all", "desk")

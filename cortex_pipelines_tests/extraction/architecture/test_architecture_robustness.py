@@ -86,9 +86,7 @@ def test_a_bomb_does_no_harm_in_any_format(
 def test_an_alias_stays_a_name_and_a_tag_makes_nothing(architecture: ArchitectureSettings) -> None:
     text = "a: &a [1, 2]\nb: *a\nc: !!python/name:os.system\nd: {<<: *a, e: f}\n"
     (root,) = documents(text, architecture)
-    assert [item.value for item in root.list("a")] == ["1", "2"]
-    assert root.scalar("b") == "*a"
-    assert root.scalar("d", "e") == "f"
+    assert ([item.value for item in root.list("a")], root.scalar("b"), root.scalar("d", "e")) == (["1", "2"], "*a", "f")
 
 
 def test_what_stands_before_a_broken_line_is_kept(architecture: ArchitectureSettings) -> None:
@@ -120,8 +118,7 @@ def test_large_files_and_many_facts_are_bounded(
 ) -> None:
     few = architecture.model_copy(update={"max_facts_per_file": 3, "max_file_bytes": 200})
     text = "".join(f"CREATE TABLE t{n} (a int);\n" for n in range(4))
-    assert len(_facts("a.sql", text, few, parsing)) == 3
-    assert _facts("a.sql", text * 3, few, parsing) == []
+    assert (len(_facts("a.sql", text, few, parsing)), _facts("a.sql", text * 3, few, parsing)) == (3, [])
     deep = architecture.model_copy(update={"max_yaml_depth": 2})
     (root,) = documents("a:\n  b:\n    c: d\n", deep)
     assert root.scalar("a", "b", "c") == ""

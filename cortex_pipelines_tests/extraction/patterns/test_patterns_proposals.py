@@ -46,8 +46,7 @@ def test_what_recurs_in_commits_keeps_its_names_and_generalises_the_rest() -> No
         ("c3", function("y = old(1)"), function("y = new(2, 3)")),
     ]
     (proposal,) = propose_from_history(pairs(changed), files({}), 2)
-    assert proposal.pattern.counter_example == "str($$$A)"
-    assert proposal.pattern.example == "os.fspath($$$A)"
+    assert (proposal.pattern.counter_example, proposal.pattern.example) == ("str($$$A)", "os.fspath($$$A)")
     assert proposal.occurrences == ("c1", "c2", "c3")
     assert propose_from_history(pairs(changed), files({}), 4) == []
 
