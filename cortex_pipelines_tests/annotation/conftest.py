@@ -42,8 +42,7 @@ def annotated(settings: AnnotationSettings, read_texts):
 
     def run(path: str, text: str) -> dict[str, dict[str, Any]]:
         units, files = read_texts({path: text})
-        annotated = annotate(units, files, settings, EXTRACTION).units
-        rows = annotated.sort("start_byte", descending=True).to_dicts()
+        rows = annotate(units, files, settings, EXTRACTION).units.sort("start_byte", descending=True).to_dicts()
         return {row["qualified_name"]: row for row in rows}
 
     return run

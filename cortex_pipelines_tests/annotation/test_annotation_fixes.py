@@ -69,8 +69,7 @@ def _as_mended(tree: ast.AST) -> str:
                 return ast.If(ast.BoolOp(ast.And(), [node.test, inner.test]), inner.body, [])
             return node
 
-    mended = Mend().visit(tree)
-    return ast.dump(ast.fix_missing_locations(mended))
+    return ast.dump(ast.fix_missing_locations(Mend().visit(tree)))
 
 
 _LINES = st.sampled_from(

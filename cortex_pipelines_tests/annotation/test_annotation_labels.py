@@ -41,11 +41,9 @@ def test_patterns_and_anti_patterns(annotated, path: str, code: str, name: str, 
 
 def test_figures_past_their_limits_are_smells(annotated) -> None:
     deep = "def f():\n if a:\n  while b:\n   if c:\n    x\n" + "".join(f" y{i} = 1\n" for i in range(12))
-    many = "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4))
-    units = annotated("a.py", deep + many)
+    units = annotated("a.py", deep + "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(4)))
     assert (units["f"]["patterns"], units["A"]["patterns"]) == (["deep-nesting", "long-method"], ["god-class"])
-    branches = "def g():\n" + " if a: x\n" * 10
-    assert annotated("a.py", branches)["g"]["patterns"] == ["complex-method"]
+    assert annotated("a.py", "def g():\n" + " if a: x\n" * 10)["g"]["patterns"] == ["complex-method"]
     methods = "".join(f"func (t *T) M{i}() {{}}\n" for i in range(4))
     assert annotated("a.go", f"package a\ntype T struct {{}}\n{methods}")["T"]["patterns"] == ["god-class"]
 

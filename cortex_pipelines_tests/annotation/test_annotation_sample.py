@@ -43,8 +43,7 @@ def test_the_sample_is_large_and_names_only_what_there_is() -> None:
     assert {case.category for case in units} <= {*CATEGORIES, DEFAULT}
     assert {label for case in units for label in case.labels} <= set(LABELS)
     labelled = {label for case in cases() for label in case.labels}
-    required = {name for name, label in LABELS.items() if label.purpose in ("security", "performance")}
-    assert required <= labelled
+    assert {name for name, label in LABELS.items() if label.purpose in ("security", "performance")} <= labelled
 
 
 def test_rules_agree_with_the_person_and_confidence_is_the_rate_of_agreement(shipped, extraction) -> None:
@@ -62,8 +61,7 @@ def test_rules_agree_with_the_person_and_confidence_is_the_rate_of_agreement(shi
             assert counts.precision >= 0.6, name
     result = agreement(shipped, extraction)
     for name, counts in result.labels.items():
-        predicted = counts.both + counts.rules_only
-        expected = (counts.both + 2 * LABELS[name].belief) / (predicted + 2)
+        expected = (counts.both + 2 * LABELS[name].belief) / (counts.both + counts.rules_only + 2)
         assert result.label_confidence(name) == round(expected, 4)
 
 

@@ -66,8 +66,7 @@ def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(setti
     units, files = read_texts({"a.py": code + "    return 1\n"})
     findings = annotate(units, files, settings, extraction).findings.sort("start_byte")
     assert findings["label"].unique().to_list() == ["commented-out-code"]
-    lines = list(findings.select("start_line", "end_line").iter_rows())
-    assert lines == [(2, 3), (5, 5), (6, 6), (7, 7)]
+    assert list(findings.select("start_line", "end_line").iter_rows()) == [(2, 3), (5, 5), (6, 6), (7, 7)]
 
 
 def test_no_units_are_no_rows_and_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> None:
@@ -95,9 +94,7 @@ def test_the_cache_gives_what_a_computation_from_nothing_does(settings, extracti
         assert cached.findings.equals(fresh.findings)
 
 
-def test_only_changed_files_are_read(
-    settings, extraction, read_texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_changed_files_are_read(settings, extraction, read_texts, tmp_path, monkeypatch) -> None:
     from cortex_pipelines.annotation import annotate as module
 
     annotated_paths: list[list[str]] = []
@@ -122,9 +119,7 @@ def test_only_changed_files_are_read(
     st.integers(0, 200),
 )
 @hypothesis_settings(max_examples=25, deadline=None)
-def test_hostile_files_get_rows_that_keep_the_contract(
-    settings, extraction, read_texts, path: str, text: str, more: str, cut: int
-) -> None:
+def test_hostile_files_get_rows_that_keep_the_contract(settings, extraction, read_texts, path, text, more, cut) -> None:
     units, files = read_texts({path: text[:cut] + more + text[cut:]})
     annotations = annotate(units, files, settings, extraction)
     assert annotations.units.height == units.height

@@ -45,14 +45,12 @@ def mutated(data: bytes, mutant: Mutant) -> bytes:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_operator_fires_where_it_claims_and_mutants_take_the_place_of_their_unit(language: str) -> None:
     claimed = {operator.name for operator in operators() if language in operator.places}
-    fired = {mutant.operator for mutant in mutants(SAMPLES[language], language)}
-    assert fired == claimed
+    assert {mutant.operator for mutant in mutants(SAMPLES[language], language)} == claimed
     assert len(claimed) >= 20
     data = SAMPLES[language].encode()
     all_mutants = mutants(data, language)
     for mutant in all_mutants:
-        fixed = data[mutant.start_byte : mutant.end_byte]
-        assert fixed.decode() == mutant.fixed_code != mutant.buggy_code
+        assert data[mutant.start_byte : mutant.end_byte].decode() == mutant.fixed_code != mutant.buggy_code
         assert mutant.verification == CHECKS
         assert "`" in mutant.explanation
         assert mutant.explanation.startswith("Line ")
@@ -108,8 +106,7 @@ def test_the_mistake_is_exactly(operator: str, code: str, lines: set[str]) -> No
 
 def test_a_break_that_ends_a_switch_case_stays() -> None:
     code = "function f(a) { for (;;) { switch (a) { case 1: g(); break; } break; } }"
-    all_mutants = mutants(code, "javascript")
-    buggy = [m.buggy_code for m in all_mutants if m.operator == "break_continue"]
+    buggy = [m.buggy_code for m in mutants(code, "javascript") if m.operator == "break_continue"]
     assert buggy == ["function f(a) { for (;;) { switch (a) { case 1: g(); break; } continue; } }"]
 
 
@@ -151,8 +148,7 @@ def test_a_sample_is_of_different_operators_and_heavier_ones_come_more_often() -
     for seed in range(300):
         counts.update(m.operator for m in mutate_unit(code, "python", "function", "", "f", 1, seed))
     assert counts["variable_misuse"] > counts["boundary"] > 0
-    sample = mutate_unit(SAMPLES["go"], "go", "function", "", "f", 12, 1)
-    assert len({m.operator for m in sample}) == 12
+    assert len({m.operator for m in mutate_unit(SAMPLES["go"], "go", "function", "", "f", 12, 1)}) == 12
 
 
 def test_what_does_not_parse_has_no_mutants_and_stops_no_others() -> None:

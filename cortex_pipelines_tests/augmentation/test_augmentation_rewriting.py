@@ -85,5 +85,4 @@ def test_the_check_refuses_other_code(changed: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80), st.sampled_from(LANGUAGES))
 def test_no_input_stops_it(text: str, language: str) -> None:
-    code = text.encode(errors="ignore").decode()
-    rewritten(code, language, "function", "", 9, 1)
+    rewritten(text.encode(errors="ignore").decode(), language, "function", "", 9, 1)

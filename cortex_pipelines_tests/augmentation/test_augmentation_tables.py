@@ -77,8 +77,7 @@ def test_some_units_are_not_augmented(changes: dict[str, Any]) -> None:
 def test_variants_are_made_as_often_as_they_differ_and_are_asked_for() -> None:
     assert augmented(RENAMED_UNITS, frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS).is_empty()
     many = SETTINGS.model_copy(update={"renamed_variants": 200})
-    code = "def f():\n    x = 1\n    return x\n"
-    renamed = augmented(RENAMED_UNITS, frame(unit("a", code=code)), many)
+    renamed = augmented(RENAMED_UNITS, frame(unit("a", code="def f():\n    x = 1\n    return x\n")), many)
     assert renamed["renamed_code"].is_unique().all()
     assert renamed.height < 200
     none = SETTINGS.model_copy(update={"renamed_variants": 0, "rewrites_per_unit": 0, "mutants_per_unit": 0})
@@ -87,8 +86,7 @@ def test_variants_are_made_as_often_as_they_differ_and_are_asked_for() -> None:
 
 def test_a_cache_changes_nothing_but_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = RowCache(tmp_path, "1")
-    first = frame(unit("a"), unit("b"), unit("c"))
-    augment(first, SETTINGS, "shop", cache)
+    augment(frame(unit("a"), unit("b"), unit("c")), SETTINGS, "shop", cache)
     changed = frame(unit("a"), unit("d", code=CODE.replace("10", "11")), unit("c"))
     unit_ids: list[str] = []
 
@@ -119,15 +117,12 @@ def test_several_processes_give_what_one_gives_or_say_why_not(monkeypatch: pytes
         augmented(INJECTED_ERRORS, frame(unit("a"), unit("b")), SETTINGS)
 
 
-def test_a_share_is_worked_on_from_input_to_output(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_a_share_is_worked_on_from_input_to_output(monkeypatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     import io
     import json
     import sys
 
-    columns = ("unit_id", "language", "kind", "path", "name", "code")
-    unit_row = {name: unit("a")[name] for name in columns}
+    unit_row = {name: unit("a")[name] for name in ("unit_id", "language", "kind", "path", "name", "code")}
     task = {
         "work": ["cortex_pipelines.augmentation.augment", "injected_rows"],
         "settings": ["cortex_pipelines.augmentation.settings", "AugmentationSettings"],

@@ -76,9 +76,7 @@ def test_outcomes_of_a_database_are_rows_of_the_table(agents: Path, tmp_path: Pa
     ("kind", "value", "success"),
     [("INTEGER", "0", False), ("BOOLEAN", "1", True), ("TEXT", "'failed'", False), ("TEXT", "'True'", True)],
 )
-def test_success_is_read_as_databases_have_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, value: str, success: bool
-) -> None:
+def test_success_is_read_as_databases_have_it(tmp_path, monkeypatch, kind: str, value: str, success: bool) -> None:
     url = database(
         tmp_path / "a.db",
         f"CREATE TABLE tasks (task_id TEXT, master TEXT, success {kind});"

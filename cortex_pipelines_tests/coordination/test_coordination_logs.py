@@ -43,8 +43,7 @@ def test_what_is_not_understood_is_counted_with_its_line(tmp_path: Path) -> None
     lines = [json.dumps(TASK | fields | {"n": n}) for n, fields in enumerate(wrong)]
     log = tmp_path / "a.jsonl"
     log.write_text("\n".join([*lines, json.dumps(TASK | {"timestamp": "2026-03-01 10:00"})]))
-    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY)
-    unread = read_logs(tmp_path, pin, SETTINGS, PRIVACY).unread
+    unread = read_logs(tmp_path, take_coordination_pin(tmp_path, tmp_path, PRIVACY), SETTINGS, PRIVACY).unread
     rows = [(2, "outcome", UNKNOWN_WORD), (3, "timestamp", AMBIGUOUS), (4, "outcome", UNKNOWN_WORD)]
     assert unread.select("file", "line", "field", "reason").rows() == [("a.jsonl", *row) for row in rows]
     assert unread["value"].to_list()[:2] == ["odd", "03/04/2026"]
@@ -109,15 +108,13 @@ def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_asset_reads_the_sample(tmp_path: Path) -> None:
-    folder = ROOT / SETTINGS.logs
-    pin = take_coordination_pin(folder, ROOT, PRIVACY)
+    pin = take_coordination_pin(ROOT / SETTINGS.logs, ROOT, PRIVACY)
     tables = coordination_events(CoordinationSource(SETTINGS, pin), PRIVACY, tmp_path, ROOT)
     assert tables["redacted_events"].is_empty()
     report = json.loads((tmp_path / "compliance.json").read_text())
     assert report["records"] == {"published": tables["events"].height, "redacted": 0}
     events, rejected = tables["events"], tables["rejected_events"]
-    masters = {"development", "security", "inventory", "cicd", "coordinator"}
-    assert set(events["master"].drop_nulls()) == masters
+    assert set(events["master"].drop_nulls()) == {"development", "security", "inventory", "cicd", "coordinator"}
     assert set(events["kind"]) >= {
         *("decision", "outcome", "event", "model_selection", "evaluation"),
         *("worker_metric", "system_metric", "routing_rules"),

@@ -113,8 +113,7 @@ def test_what_is_not_understood_is_named(fields: dict[str, Any], unread: tuple[s
 
 def test_the_state_of_a_worker_is_not_an_outcome() -> None:
     assert unread_fields({"worker_id": "w", "status": "healthy"}, "worker_metric") == []
-    soon = {"worker_id": "w", "timestamp": "soon"}
-    (unread,) = unread_fields(soon, "worker_metric")
+    (unread,) = unread_fields({"worker_id": "w", "timestamp": "soon"}, "worker_metric")
     assert unread == UnreadField("timestamp", "soon", "not a time stamp of a known form")
 
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,9 +42,7 @@ def equal_rows(first: LogRows, second: LogRows) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_lines, max_size=12), st.lists(st.integers(0, 400), max_size=4))
-def test_growing_logs_give_the_rows_of_one_reading(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], cuts: list[int]
-) -> None:
+def test_growing_logs_give_the_rows_of_one_reading(tmp_path_factory, lines: list[bytes], cuts: list[int]) -> None:
     data = b"".join(lines)
     growing = reader(RowCache(tmp_path_factory.mktemp("cache"), "1"))
     for cut in sorted({*cuts, len(data)}):

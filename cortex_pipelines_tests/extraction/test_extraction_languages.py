@@ -61,8 +61,7 @@ def test_context_is_what_encloses(settings) -> None:
 
 
 def test_a_trailing_comment_does_not_document_the_next_unit(settings) -> None:
-    units = by_name("package a\nvar x = 1 // of x\nfunc f() {}\n", "go", "a.go", settings)
-    assert units["f"].docstring is None
+    assert by_name("package a\nvar x = 1 // of x\nfunc f() {}\n", "go", "a.go", settings)["f"].docstring is None
     assert by_name("package a\n\n// far\n\nfunc f() {}\n", "go", "a.go", settings)["f"].docstring is None
 
 

@@ -119,9 +119,7 @@ def mined(history: History, parameters: Parameters, settings: PairSettings, cach
     return miner(parameters, settings).mine_history(history.source(), history.commits, history.folder.parent, cache)
 
 
-def test_a_renamed_function_is_a_pair(
-    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
-) -> None:
+def test_a_renamed_function_is_a_pair(history, parameters: Parameters, settings: PairSettings, tmp_path: Path) -> None:
     pairs = mined(history, parameters, settings, RowCache(tmp_path / "cache", "1"))
     (row,) = pairs.filter(pl.col("type") == "Rename Method").to_dicts()
     assert (row["name_before"], row["name_after"]) == ("load", "read_kept")
@@ -132,9 +130,7 @@ def test_a_renamed_function_is_a_pair(
     assert pairs.equals(REFACTORING_PAIRS.conform(pairs))
 
 
-def test_only_new_commits_are_looked_at_again(
-    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_new_commits_are_looked_at_again(history, parameters, settings, tmp_path, monkeypatch) -> None:
     cache = RowCache(tmp_path / "cache", "1")
     mined(history, parameters, settings, cache)
     looked_at: list[int] = []
@@ -148,8 +144,7 @@ def test_only_new_commits_are_looked_at_again(
     history.commit("Name what is saved better", {"files.py": THIRD})
     again = mined(history, parameters, settings, cache)
     assert looked_at == [1]
-    fresh = mined(history, parameters, settings, RowCache(tmp_path / "other", "1"))
-    assert again.equals(fresh)
+    assert again.equals(mined(history, parameters, settings, RowCache(tmp_path / "other", "1")))
     assert "Rename Parameter" in set(again["type"])
 
 
@@ -179,9 +174,7 @@ def test_a_project_without_history_has_no_pairs(tmp_path: Path, parameters: Para
     assert tables["refactoring_pairs"].equals(REFACTORING_PAIRS.empty())
 
 
-def test_too_many_refactorings_are_bulk_work(
-    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
-) -> None:
+def test_too_many_refactorings_are_bulk_work(history, parameters, settings: PairSettings, tmp_path: Path) -> None:
     names = [f"value_{n}" for n in range(6)]
     text = "".join(f"def f_{n}({n}):\n    print({n})\n    return {n} * 2\n\n\n" for n in names)
     history.commit("Add many functions here", {"many.py": text})
@@ -194,9 +187,7 @@ def test_too_many_refactorings_are_bulk_work(
     assert bound.height >= 1
 
 
-def test_a_file_gives_pairs_of_its_newest_commits(
-    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
-) -> None:
+def test_a_file_gives_pairs_of_its_newest_commits(history, parameters, settings: PairSettings, tmp_path: Path) -> None:
     last = history.commit("Name what is saved better", {"files.py": THIRD})
     one_commit_per_path = settings.model_copy(update={"max_commits_per_path": 1})
     pairs = mined(history, parameters, one_commit_per_path, RowCache(tmp_path / "cache", "1"))
@@ -206,11 +197,8 @@ def test_a_file_gives_pairs_of_its_newest_commits(
     assert pairs["commit"].n_unique() == 2
 
 
-def test_very_small_and_very_large_units_are_thinned_out(
-    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
-) -> None:
-    bounds = {"small_lines": 50, "large_lines": 200, "extreme_share": 0.0}
-    none = settings.model_copy(update=bounds)
+def test_very_small_and_very_large_units_are_thinned_out(history, parameters, settings, tmp_path: Path) -> None:
+    none = settings.model_copy(update={"small_lines": 50, "large_lines": 200, "extreme_share": 0.0})
     assert mined(history, parameters, none, RowCache(tmp_path / "cache", "1")).is_empty()
 
 
@@ -229,9 +217,7 @@ def test_commits_are_chosen_by_what_they_are(history: History, settings: PairSet
     assert select_commits(merge, settings).is_empty()
 
 
-def test_files_that_are_no_code_of_ours_are_left_out(
-    history: History, settings: PairSettings, parameters: Parameters
-) -> None:
+def test_files_that_are_no_code_of_ours_are_left_out(history, settings: PairSettings, parameters: Parameters) -> None:
     files: dict[str, str | bytes | None] = {
         "files.py": None,
         "moved.py": FIRST,

@@ -60,8 +60,7 @@ def test_a_thread_of_graphql_says_where_its_comments_stand() -> None:
 def test_a_remark_on_a_removed_line_or_on_a_whole_file_has_no_code() -> None:
     cut = "\n".join(_HUNK.split("\n")[:3])
     removed = github(diff_hunk=cut, side=None, body="Why not 0?", original_start_line=None)
-    of_file = github(subject_type="file", body="Where are its tests?")
-    reviews = read_export(json.dumps([removed, of_file]))
+    reviews = read_export(json.dumps([removed, github(subject_type="file", body="Where are its tests?")]))
     assert [review.why_not for review in reviews] == ["review_without_code"] * 2
 
 
@@ -144,8 +143,7 @@ def test_without_their_code_the_diff_has_it_if_it_is_of_that_version() -> None:
 def test_lines_of_json_are_read_and_a_cut_off_one_is_counted() -> None:
     text = json.dumps(github()) + "\n" + json.dumps(github())[:50]
     assert [review.why_not for review in read_export(text)] == ["", "review_damaged"]
-    nested = '{"a":' * 3000 + "1" + "}" * 3000
-    assert {review.why_not for review in read_export(nested)} == {"review_damaged"}
+    assert {review.why_not for review in read_export('{"a":' * 3000 + "1" + "}" * 3000)} == {"review_damaged"}
 
 
 def test_pages_one_after_the_other_are_read() -> None:

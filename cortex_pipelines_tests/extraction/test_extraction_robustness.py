@@ -90,8 +90,7 @@ def test_a_file_above_the_limit_has_no_units() -> None:
 
 
 def test_a_long_header_is_repeated_only_in_part() -> None:
-    text = f"class {'A' * 500}:\n    def f(self): pass\n"
-    outer, inner = file_units(text, "python", "a.py", LIMITS)
+    outer, inner = file_units(f"class {'A' * 500}:\n    def f(self): pass\n", "python", "a.py", LIMITS)
     assert len(outer.name) == 500
     assert (len(inner.context), inner.qualified_name) == (LIMITS.max_header_chars, "A" * LIMITS.max_header_chars + ".f")
 

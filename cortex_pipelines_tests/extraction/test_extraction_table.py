@@ -59,9 +59,7 @@ def test_the_asset_reads_what_ingestion_wrote(settings, tmp_path: Path) -> None:
     assert set(outputs["units"]["licence"]) == {"MIT"}
 
 
-def test_only_changed_files_are_read_again_and_the_tables_are_the_same(
-    settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_changed_files_are_read_again_and_the_tables_are_the_same(settings, tmp_path, monkeypatch) -> None:
     read: list[str] = []
 
     def spy(text, language, path, settings):

@@ -133,8 +133,7 @@ def test_the_first_of_two_members_with_one_name_is_kept(unpack: Any, pack: Any) 
 
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_what_is_too_much_is_left_out(unpack: Any, pack: Any) -> None:
-    large = ("large.py", Random(0).randbytes(100_001))
-    tables = unpack(pack(FILES[0], large, FILES[1]))
+    tables = unpack(pack(FILES[0], ("large.py", Random(0).randbytes(100_001)), FILES[1]))
     assert (list(tables.texts), tables.reasons) == (["a.py", "sub/b.go"], {"large.py": "too_large"})
     tables = unpack(pack(*((f"{number}.py", b"1") for number in range(9))), max_files=3)
     assert (list(tables.texts), tables.reasons) == (["0.py", "1.py", "2.py"], {"3.py": "too_many_files"})
@@ -175,8 +174,7 @@ def test_a_zip_that_breaks_off_or_was_changed_is_an_error(unpack: Any) -> None:
     for length in range(0, len(archive), 7):
         with pytest.raises(SourceError, match="truncated, damaged"):
             unpack(archive[:length])
-    stored = zipfile.ZipInfo("a.py")
-    changed = zipped((stored, b"a = 1\n")).replace(b"a = 1", b"a = 2")
+    changed = zipped((zipfile.ZipInfo("a.py"), b"a = 1\n")).replace(b"a = 1", b"a = 2")
     with pytest.raises(SourceError, match="CRC"):
         unpack(changed)
 

@@ -65,8 +65,7 @@ def raw_commit(repository: Any, message: bytes, time: str = "1700000000", more: 
     tree = repository("write-tree").encode()
     author = b"A <a@example.org> " + time.encode() + b" +0000"
     body = b"tree " + tree + b"\nauthor " + author + b"\ncommitter " + author + more + b"\n\n" + message
-    arguments = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
-    commit: str = repository(*arguments, stdin=body)
+    commit: str = repository(*("hash-object", "-t", "commit", "-w", "--literally", "--stdin"), stdin=body)
     repository("update-ref", "refs/heads/main", commit)
     return commit
 

@@ -149,8 +149,7 @@ def test_what_is_pinned_is_read_when_its_places_are_gone(tmp_path, tracker, monk
     for name in ("TRACKER_URL", "FORGE_URL", "FORGE_TOKEN"):
         monkeypatch.delenv(name)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))
-    tables = read_pinned(source)
-    assert len(tables.texts) == 2 + 1 + len(COMMENTS) + len(ISSUES)
+    assert len(read_pinned(source).texts) == 2 + 1 + len(COMMENTS) + len(ISSUES)
 
 
 @pytest.mark.usefixtures("one_attempt")
@@ -321,8 +320,7 @@ def test_values_are_the_same_whatever_a_driver_calls_them(tmp_path: Path, monkey
     )
     monkeypatch.setenv("URL", url)
     roles = {"task_id": "id", "master": "e", "success": "c", "timestamp": "a"}
-    more = {"duration_seconds": "d", "tokens": "b"}
-    table = {"rows": "outcomes", "columns": roles | more}
+    table = {"rows": "outcomes", "columns": roles | {"duration_seconds": "d", "tokens": "b"}}
     source = DltSource.model_validate({"dlt": "a", "sql": "URL", "tables": {"t": table}})
     assert fetch.take_snapshot(source, tmp_path)["rows"] == 1
     assert json.loads(stored_text(tmp_path)) == {
@@ -431,8 +429,6 @@ def test_private_values_in_a_declaration_are_refused(tmp_path: Path, room: str, 
 def test_a_declaration_reaches_the_pin_as_it_is_written(tmp_path: Path, tracker: Path, take) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(examples("yaml")[0])
-    effective = resolve(ROOT, file)
-    entry = effective.files[project_file("shop")][ENTRY]
-    source = ProjectSettings.model_validate(entry).sources[1]
+    source = ProjectSettings.model_validate(resolve(ROOT, file).files[project_file("shop")][ENTRY]).sources[1]
     (pin,) = take(SQL).pins
     assert source.declaration == {key: pin[key] for key in source.declaration}

@@ -64,8 +64,7 @@ def hostile_tree(repository: Any, *names: bytes) -> None:
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     entries = b"".join(b"100644 " + name + b"\0" + blob for name in names)
     tree = repository("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries)
-    commit = repository("commit-tree", tree, "-m", "hostile")
-    repository("update-ref", "refs/heads/main", commit)
+    repository("update-ref", "refs/heads/main", repository("commit-tree", tree, "-m", "hostile"))
 
 
 def test_no_path_leaves_its_folder(repository: Any, read: Any) -> None:
@@ -115,16 +114,14 @@ def test_a_shallow_clone_is_read_and_may_become_deeper(shallow, repository: Any,
     assert before.pins[0]["commits"] == 1
     assert list(read_pinned(before).texts) == ["a.py", "b.py"]
     repository("-C", str(shallow), "fetch", "--quiet", "--unshallow")
-    after = take(source)
-    assert after.pins[0] == before.pins[0] | {"commits": 2}
+    assert take(source).pins[0] == before.pins[0] | {"commits": 2}
     with pytest.raises(SourceError, match="another depth"):
         read_pinned(before)
 
 
 def test_a_bundle_of_a_shallow_clone_is_read(shallow: Path, repository: Any, read: Any) -> None:
     repository("-C", str(shallow), "bundle", "create", str(shallow.parent / "s.bundle"), "main")
-    tables = read({"git": "s.bundle", "ref": "main"})
-    assert list(tables.texts) == ["a.py", "b.py"]
+    assert list(read({"git": "s.bundle", "ref": "main"}).texts) == ["a.py", "b.py"]
 
 
 def test_a_pinned_revision_outlives_a_rewritten_branch_and_a_lost_repository(repository, take, read_pinned) -> None:

@@ -147,8 +147,7 @@ def test_a_project_has_a_limit_of_its_own(tmp_path: Path, repository: Any, read:
     (tmp_path / "plain/c.py").write_text("x" * 100)
     tables = read(GIT, {"directory": "plain"}, max_project_bytes=250)
     assert (list(tables.texts), tables.reasons) == (["a.py", "b.py"], {"c.py": "project_too_large"})
-    detail = tables.skipped["detail"].item()
-    assert detail == "this and all later entries: ingestion.max_project_bytes is 250"
+    assert tables.skipped["detail"].item() == "this and all later entries: ingestion.max_project_bytes is 250"
 
 
 IN_ONE_FOLDER = hypothesis_settings(

@@ -94,8 +94,7 @@ def test_silent_files_may_be_trained_on_where_params_say_so(tmp_path: Any, repos
     (tmp_path / "plain/b.py").write_text("b = 1\n")
     entries = (GIT, {"directory": "plain"})
     assert licences(read(*entries)) == {"a.py": (None, True), "b.py": (None, False)}
-    none = read(*entries, trainable_without_licence=())
-    assert not none.files["trainable"].any()
+    assert not read(*entries, trainable_without_licence=()).files["trainable"].any()
 
 
 def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: Any) -> None:

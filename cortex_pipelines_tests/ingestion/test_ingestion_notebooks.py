@@ -54,8 +54,7 @@ def test_a_statement_that_needs_the_value_of_a_magic_keeps_the_call() -> None:
 
 
 def test_a_cell_that_is_not_python_keeps_its_text() -> None:
-    text = read_notebook(notebook("%time\nprint 'two'")).text
-    assert text == "# %% [1]\n# %time\nprint 'two'\n"
+    assert read_notebook(notebook("%time\nprint 'two'")).text == "# %% [1]\n# %time\nprint 'two'\n"
 
 
 def _runs(cell: str) -> bool:
@@ -84,15 +83,13 @@ def test_what_is_python_to_ipython_is_python_with_the_same_lines(cell: str) -> N
 
 def test_a_cell_made_to_stall_ends_and_keeps_all_lines() -> None:
     cell = "x = (1,\n2)\n!ls '(\n" * 2_500
-    text = read_notebook(notebook(cell)).text
-    assert text.count("\n") == cell.count("\n") + 1
+    assert read_notebook(notebook(cell)).text.count("\n") == cell.count("\n") + 1
 
 
 def test_a_cell_that_is_python_already_is_left_alone() -> None:
     cell = "text = '''\n%d of 100\n!important\n'''\n"
     assert cell in read_notebook(notebook(cell)).text
-    with_magic = f"%matplotlib inline\n{cell}"
-    assert "# %matplotlib inline\n" in read_notebook(notebook(with_magic)).text
+    assert "# %matplotlib inline\n" in read_notebook(notebook(f"%matplotlib inline\n{cell}")).text
 
 
 @pytest.mark.parametrize(("name", "language", "mark"), CASES["the_kernel_says_the_language"])

@@ -131,8 +131,7 @@ def test_an_archive_that_is_not_what_the_registry_says_is_refused(registry: Regi
 def test_a_lost_download_is_fetched_again_and_an_exchanged_one_refused(tmp_path, registry, take, read_pinned) -> None:
     registry.add("1.0.0", tarball("1.0.0"))
     source = take(DEMO)
-    cached = tmp_path / ".cortex/cache/downloads" / source.pins[0]["sha256"]
-    cached.write_bytes(b"damaged")
+    (tmp_path / ".cortex/cache/downloads" / source.pins[0]["sha256"]).write_bytes(b"damaged")
     assert list(read_pinned(source).texts) == ["package.json"]
     shutil.rmtree(tmp_path / ".cortex/cache")
     registry.add("1.0.0", tarball("1.0.0", **{"b.js": "1\n"}))

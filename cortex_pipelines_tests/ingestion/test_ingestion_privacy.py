@@ -43,8 +43,7 @@ def test_texts_messages_and_authors_are_not_what_they_were(peopled, tmp_path, ta
     [redaction] = tables.redactions.rows(named=True)
     line = tables.texts["a.py"].split("\n")[redaction["line"] - 1]
     assert line[redaction["start"] : redaction["end"]] == redaction["placeholder"]
-    blob = tables.files.filter(path="a.py")["blob"].item()
-    assert blob == peopled("rev-parse", "HEAD:a.py")
+    assert tables.files.filter(path="a.py")["blob"].item() == peopled("rev-parse", "HEAD:a.py")
     [said] = history["redactions"].rows(named=True)
     commit = history["commits"].filter(commit=said["path"]).rows(named=True)[0]
     message = f"{commit['subject']}\n\n{commit['body']}".split("\n")

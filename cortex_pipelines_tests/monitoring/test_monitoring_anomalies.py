@@ -164,8 +164,7 @@ def test_the_share_found_is_the_area_under_the_roc_curve() -> None:
 
     random = np.random.default_rng(2)
     usual, odd = random.normal(size=(50, 2, 2)), random.normal(1, 1, size=(40, 2, 2))
-    scores = np.concatenate([Sums().score(usual), Sums().score(odd)])
-    expected = roc_auc_score([0] * 50 + [1] * 40, scores)
+    expected = roc_auc_score([0] * 50 + [1] * 40, np.concatenate([Sums().score(usual), Sums().score(odd)]))
     assert outscored_shares(Sums(), usual, odd).mean() == pytest.approx(expected)
 
 
@@ -182,8 +181,7 @@ def test_the_mean_gives_way_only_to_a_detector_that_is_clearly_better() -> None:
     single = fit_detectors(scaled[:100], SETTINGS)
     selected, criterion = choose_detector({"mean": Blind(), "pca": single["pca"]}, scaled[100:], SETTINGS)
     assert (selected, criterion["mean"]) == ("pca", 0.5)
-    identical = {"mean": single["pca"], "pca": single["pca"]}
-    assert choose_detector(identical, scaled[100:], SETTINGS)[0] == "mean"
+    assert choose_detector({"mean": single["pca"], "pca": single["pca"]}, scaled[100:], SETTINGS)[0] == "mean"
 
 
 def test_on_real_measurements_the_sick_stand_out() -> None:

@@ -45,8 +45,7 @@ def drifting(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Nothing is wrong: level and noise move after what was learnt."""
     random = np.random.default_rng(seed)
     slope = np.clip((np.arange(RECORDS) - 400) / 600, 0, 1)
-    values = random.normal(size=RECORDS) * (1 + slope) + 5 * slope
-    return values[:, None], np.zeros(RECORDS, dtype=bool)
+    return (random.normal(size=RECORDS) * (1 + slope) + 5 * slope)[:, None], np.zeros(RECORDS, dtype=bool)
 
 
 def alarms_of(values: np.ndarray) -> np.ndarray:
@@ -61,8 +60,7 @@ def test_it_ranks_above_a_windowed_isolation_forest(family: Any) -> None:
     for seed in range(3):
         values, labels = family(seed)
         windows = np.lib.stride_tricks.sliding_window_view(values, 10, axis=0).reshape(-1, 10 * values.shape[1])
-        forest = IsolationForest(random_state=0).fit(windows[: LEARNT - 9])
-        plain = -forest.score_samples(windows)[LEARNT - 9 :]
+        plain = -IsolationForest(random_state=0).fit(windows[: LEARNT - 9]).score_samples(windows)[LEARNT - 9 :]
         ours = score_series(values, LEARNT).values[LEARNT:]
         precision = [average_precision_score(labels[LEARNT:], scores) for scores in (ours, plain)]
         assert precision[0] > 0.5
@@ -74,8 +72,7 @@ ODD = (400, 750, 1100, 1400)
 
 
 def beside_noise(column: np.ndarray, noise: int) -> np.ndarray:
-    random = np.random.default_rng(9)
-    return np.column_stack([random.normal(100, 10, (RECORDS, noise)), column])
+    return np.column_stack([np.random.default_rng(9).normal(100, 10, (RECORDS, noise)), column])
 
 
 @pytest.mark.parametrize("noise", [1, 10])
@@ -107,8 +104,7 @@ def test_a_threshold_that_stays_would_not_hold() -> None:
     """What the adaptation is for: without it most of the drifting records are alarms."""
     values, _ = drifting(4)
     scores = score_series(values, LEARNT)
-    fixed = np.quantile(scores.values[scores.calibrated : LEARNT], 0.99)
-    assert (scores.values[LEARNT:] > fixed).mean() > 0.3
+    assert (scores.values[LEARNT:] > np.quantile(scores.values[scores.calibrated : LEARNT], 0.99)).mean() > 0.3
 
 
 @settings(max_examples=40, deadline=None)
@@ -138,8 +134,7 @@ def test_records_that_are_alike_raise_no_alarm_however_many_there_are(noise: flo
 def test_later_records_do_not_change_earlier_scores() -> None:
     values, _ = pump(5)
     expected = score_series(values, LEARNT).values
-    cut = score_series(values[:1000], LEARNT).values
-    assert np.allclose(expected[:1000], cut, atol=1e-4)
+    assert np.allclose(expected[:1000], score_series(values[:1000], LEARNT).values, atol=1e-4)
 
 
 def table(folder: Path, columns: dict[str, Any], separator: str = ",") -> Path:
@@ -175,8 +170,7 @@ def test_the_command_writes_a_line_for_a_line(tmp_path: Path) -> None:
 def test_records_are_judged_in_order_of_time_and_written_in_their_own(tmp_path: Path) -> None:
     values, _ = beat(7)
     forward, _ = scored(table(tmp_path, {"timestamp": range(RECORDS), "x": values[:, 0]}))
-    columns = {"timestamp": range(RECORDS - 1, -1, -1), "x": values[::-1, 0]}
-    backward, _ = scored(table(tmp_path, columns))
+    backward, _ = scored(table(tmp_path, {"timestamp": range(RECORDS - 1, -1, -1), "x": values[::-1, 0]}))
     assert backward == forward[::-1]
 
 

@@ -222,14 +222,12 @@ def test_what_people_keep_is_followed_over_time() -> None:
 
 def test_editors_that_never_look_again_spend_no_error_budget() -> None:
     shares = [0.9] * 90 + [0.0] * 10
-    unseen = interactions(shares).with_columns(retained_5min=None)
-    figures, _ = summarise_interactions(unseen, "p", "v1")
+    figures, _ = summarise_interactions(interactions(shares).with_columns(retained_5min=None), "p", "v1")
     assert "errors_since" not in figures
     assert figures["worse"] == 0
 
     def looked_at(count: int) -> dict[str, float]:
-        first = pl.int_range(pl.len()) < count
-        retained = pl.when(first).then("retained_5min")
+        retained = pl.when(pl.int_range(pl.len()) < count).then("retained_5min")
         rows = interactions(shares * 3).with_columns(retained_5min=retained)
         return summarise_interactions(rows, "p", "v1")[0]
 
@@ -319,7 +317,6 @@ def test_without_a_champion_or_its_data_there_is_a_sentence(tmp_path: Path) -> N
     with pytest.raises(NothingToCompareError, match="v1 was trained on cannot be read"):
         data(ChampionPin("v1"))
     assert requests == [("completion_dataset", "p", "lost")]
-    known = {"completion_dataset": "kept"}
-    line = LedgerEntry("t", "a", "promote", model.name, "v3", None, "w", inputs=known)
+    line = LedgerEntry("t", "a", "promote", model.name, "v3", None, "w", inputs={"completion_dataset": "kept"})
     record(tmp_path, model, ChampionPin("v3"), line)
     assert data(ChampionPin("v3")) == ("v3", tmp_path)

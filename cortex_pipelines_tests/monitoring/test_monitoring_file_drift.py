@@ -199,8 +199,7 @@ TIMES: dict[str, Any] = {
 
 @pytest.mark.parametrize(("then", "now"), list(combinations_with_replacement(TIMES, 2)))
 def test_a_time_here_and_a_number_there_are_times(then: str, now: str) -> None:
-    samples = [rows(ts=[TIMES[name](n) for n in range(300)]) for name in (then, now)]
-    result = compare(*samples, encode)
+    result = compare(*[rows(ts=[TIMES[name](n) for n in range(300)]) for name in (then, now)], encode)
     assert (features_by_name(result)["ts"].kind, result.drift) == ("time", False)
 
 
@@ -218,8 +217,7 @@ def test_a_time_here_and_a_number_there_are_times(then: str, now: str) -> None:
 )
 def test_time_stamps_are_no_numbers_to_compare(name: str, written: Any) -> None:
     before = rows(**{name: [written(n) for n in range(300)]})
-    after = rows(**{name: [written(n + 100_000) for n in range(300)]})
-    result = compare(before, after, encode)
+    result = compare(before, rows(**{name: [written(n + 100_000) for n in range(300)]}), encode)
     assert (features_by_name(result)[name].kind, result.drift) == ("time", False)
 
 
@@ -232,8 +230,7 @@ def test_large_numbers_are_no_time_stamps_by_their_size_alone() -> None:
 
 def test_a_column_of_one_file_only_is_one_of_missing_values() -> None:
     before = rows(a=[0.1 * n for n in range(50)], b=[0.3 * n for n in range(50)])
-    after = [{"a": row["a"]} for row in before]
-    result = features_by_name(compare(before, after, encode))
+    result = features_by_name(compare(before, [{"a": row["a"]} for row in before], encode))
     assert result["b"].drift
     assert str(result["b"].test).startswith("missing values")
     assert not result["a"].drift
@@ -300,8 +297,7 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
     draw.shuffle(known)
     files = {"before": known[:140], "after": known[140:] + sentences(draw, "sport", 35)}
     for name, texts in files.items():
-        lines = "\n".join(json.dumps({"text": text}) for text in texts)
-        (tmp_path / f"{name}.jsonl").write_text(lines)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     result = drift_command(tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json")
     assert json.loads(result.stdout)["drift"]
 

@@ -130,14 +130,11 @@ def test_a_lock_that_another_holds_is_waited_for(bench: Workbench) -> None:
 
 def test_a_lock_that_is_never_free_fails_after_some_retries(bench: Workbench) -> None:
     tracker = Locked(1000)
-    result = night(bench, job(bench, tracker))
-    assert steps(result, "STEP_FAILURE") == {"words[a]", "words[b]"}
+    assert steps(night(bench, job(bench, tracker)), "STEP_FAILURE") == {"words[a]", "words[b]"}
     assert tracker.calls == 2 * (1 + dagster_assets.MAX_RETRIES)
 
 
-def test_a_source_that_cannot_be_read_fails_the_night_before_anything_is_made(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_that_cannot_be_read_fails_the_night_before_anything_is_made(bench, monkeypatch) -> None:
     def fail_to_update(root: Path) -> list[str]:
         raise ValueError("sources/a is gone")
 
@@ -148,15 +145,13 @@ def test_a_source_that_cannot_be_read_fails_the_night_before_anything_is_made(
 
 
 def test_steps_are_named_after_projects_and_never_after_the_same() -> None:
-    names = nightly.step_names(("a-b", "a_b", "a-b_"))
-    assert names == {"a-b": "a_b", "a_b": "a_b_", "a-b_": "a_b__"}
+    assert nightly.step_names(("a-b", "a_b", "a-b_")) == {"a-b": "a_b", "a_b": "a_b_", "a-b_": "a_b__"}
 
 
 def test_what_is_made_from_all_is_made_where_no_project_is_stale(bench: Workbench) -> None:
     night(bench)
     (bench.root / "toy" / "tally.py").write_text("x")
-    result = night(bench)
-    assert {"tally", "digest", "page[a]", "page[b]"} == materialised(result)
+    assert {"tally", "digest", "page[a]", "page[b]"} == materialised(night(bench))
 
 
 def test_what_reads_only_what_is_made_from_all_needs_no_project(bench: Workbench) -> None:
@@ -232,9 +227,7 @@ def test_a_weekly_run_is_asked_as_such_and_a_person_may_overrule(bench: Workbenc
     assert last_decisions(bench.root)[0].startswith("loud-a: train: a person overruled the policy")
 
 
-def test_a_model_that_was_trained_already_does_not_rest_when_the_run_goes_on(
-    bench: Workbench, decisions: Decisions
-) -> None:
+def test_a_model_that_was_trained_already_does_not_rest_when_the_run_goes_on(bench, decisions: Decisions) -> None:
     assert bench.run(["words"], "a")
     assert bench.run(["loud"], "a")
     result = night(bench)

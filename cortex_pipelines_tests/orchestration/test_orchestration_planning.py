@@ -27,8 +27,7 @@ def addresses(bench: Workbench, only: str | None = None) -> list[str]:
 
 
 def test_what_is_stale_and_what_depends_on_it_in_order(bench: Workbench) -> None:
-    every = ["words@a", "words@b", "loud@a", "loud@b", "tally", "digest", "page@a", "page@b"]
-    assert addresses(bench) == every
+    assert addresses(bench) == ["words@a", "words@b", "loud@a", "loud@b", "tally", "digest", "page@a", "page@b"]
     bench.repro()
     assert addresses(bench) == []
     bench.edit("params.yaml", lambda v: v["projects"]["a"].update(loudness={"suffix": "."}))
@@ -118,8 +117,7 @@ def test_code_that_is_not_used_is_named_with_what_helps(tmp_path: Path) -> None:
 
 
 def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path) -> None:
-    projects = {"shop": {"sources": [{"directory": "x"}]}}
-    write_yaml(tmp_path / "params.yaml", {"projects": projects})
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": {"sources": [{"directory": "x"}]}}})
     (sentence,) = data_left_out(open_project(tmp_path))
     assert sentence.startswith("shop: no project stands for all other code")
     assert "`cortex add --control other pypi:flask==3.1.3`" in sentence

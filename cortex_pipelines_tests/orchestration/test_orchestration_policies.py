@@ -20,10 +20,8 @@ def test_policies_of_the_graph() -> None:
     for asset in project.graph.order:
         node = policies[asset.name]
         assert node.op.retry_policy is None, "an interrupt would begin the step again"
-        one_a_run = dg.BackfillPolicy.multi_run(1) if asset.partitioned else None
-        assert node.backfill_policy == one_a_run
+        assert node.backfill_policy == (dg.BackfillPolicy.multi_run(1) if asset.partitioned else None)
         fresh = node.get_asset_spec().freshness_policy
         assert (fresh is not None) == (asset.registers is not None)
         if isinstance(fresh, dg.FreshnessPolicy):
-            month = dg.FreshnessPolicy.time_window(timedelta(days=30), timedelta(days=14))
-            assert fresh == month
+            assert fresh == dg.FreshnessPolicy.time_window(timedelta(days=30), timedelta(days=14))

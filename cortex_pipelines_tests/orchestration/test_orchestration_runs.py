@@ -14,9 +14,7 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 def stale(bench: Workbench, only: str | None = None) -> tuple[RunOutcome, list[str]]:
     messages: list[str] = []
     project = bench.project()
-    definitions = bench.definitions(project)
-    outcome = run_stale(project, definitions, bench.instance(), only, messages.append)
-    return outcome, messages
+    return run_stale(project, bench.definitions(project), bench.instance(), only, messages.append), messages
 
 
 def test_assets_are_cut_where_the_partitioning_changes(bench: Workbench) -> None:
@@ -62,9 +60,7 @@ def test_what_reads_a_failed_asset_is_left_alone_and_the_rest_goes_on(bench: Wor
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_everything(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
+def test_an_interrupt_ends_everything(bench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     project = bench.project()
     definitions, instance = bench.definitions(project), bench.instance()
     messages: list[str] = []
@@ -82,8 +78,7 @@ def test_an_interrupt_ends_everything(
 def test_an_error_that_nobody_expected_is_told_in_its_own_words(bench: Workbench) -> None:
     bench.edit("sources.lock", lambda v: v["projects"].update(a=[1]))  # no words
     project = bench.project()
-    definitions = bench.definitions(project)
-    outcome = run_assets(project, definitions, bench.instance(), ["words"], "a")
+    outcome = run_assets(project, bench.definitions(project), bench.instance(), ["words"], "a")
     assert outcome.made == ()
     assert "unsupported operand type" in outcome.failed["words@a"]
 

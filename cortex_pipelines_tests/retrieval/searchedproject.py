@@ -31,8 +31,7 @@ def write(root: Path, name: str, text: str, path: str = "queue.py") -> None:
     commits = REPOSITORY_COMMITS.frame([commit])
     unit = {"source": "git:x", "path": path, "qualified_name": "send_message"}
     units = pl.DataFrame([unit | {"start_line": 1, "category": "messaging", "cyclomatic": 3}])
-    settings = load_parameters(root).extraction
-    tables = build_search_tables(files, units, commits, settings)
+    tables = build_search_tables(files, units, commits, load_parameters(root).extraction)
     save(project.output("repository_files", name), (REPOSITORY_FILES, files))
     save(project.output("repository_commits", name), (REPOSITORY_COMMITS, commits))
     both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)

@@ -98,9 +98,7 @@ def test_queries_with_a_byte_order_mark_are_read_and_never_overwritten(index: Pa
     assert result.exit_code == 0, result.stderr
 
 
-def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(
-    index: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(index, monkeypatch, caplog) -> None:
     def refuse(*_: object) -> None:  # by hand, as root may write everywhere
         raise OSError(30, "Read-only file system")
 
@@ -158,8 +156,7 @@ def test_a_wrong_line_of_queries_is_named(index: Path, tmp_path: Path, line: str
     ],
 )
 def test_filters(index: Path, filters: list[str], expected: set[str]) -> None:
-    hits = results("--index", index, "parse duration clock", *filters)
-    assert {entry["name"] for entry in hits} == expected
+    assert {entry["name"] for entry in results("--index", index, "parse duration clock", *filters)} == expected
 
 
 @pytest.mark.parametrize(
@@ -227,9 +224,7 @@ def test_an_index_inside_of_its_folder_is_not_searched(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(folder, tmp_path, monkeypatch) -> None:
     out = tmp_path / "out"
     assert cortex("index", folder, "--out", out).exit_code == 0
     hits = results("--index", out, "convert 5m into seconds", "-k", 20)

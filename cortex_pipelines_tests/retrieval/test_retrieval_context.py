@@ -131,8 +131,7 @@ def test_near_duplicates_are_shown_once_and_named(tmp_path: Path) -> None:
     filler = "\n\ndef unrelated_{0}():\n" + "    value = [1, 2, 3]\n" * 200
     folder = write(tmp_path / "code", a=CLOCK + filler.format("a"), b=copy + filler.format("b"))
     context = source_of(folder).context("seconds of a duration, elapsed time of the clock", 900)
-    bodies = [excerpt for excerpt in context.pieces if "time.monotonic()" in excerpt.text]
-    assert len(bodies) == 1
+    assert len([excerpt for excerpt in context.pieces if "time.monotonic()" in excerpt.text]) == 1
     assert "near-duplicates left out: a.py:" in context.notice
     assert set(context.files) == {"a.py", "b.py"}, "the copy is named still"
 
@@ -190,8 +189,7 @@ def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
     text = cortex("context", "parse durations", "--index", out)
     assert text.stdout == f"clock.py:1-24 (file clock.py)\n{CLOCK}"
     assert "tokens: approximation" in text.stderr
-    result = cortex("context", "-", "--index", out, "--json", typed="parse durations\n")
-    answer = json.loads(result.stdout)
+    answer = json.loads(cortex("context", "-", "--index", out, "--json", typed="parse durations\n").stdout)
     assert set(answer) == {
         *("task", "tokens", "budget", "counted_by", "pieces", "files", "notice"),
         *("attempts", "notes", "known"),

@@ -90,8 +90,7 @@ def test_the_order_of_rows_and_what_is_kept_do_not_matter(tmp_path: Path) -> Non
     mixed = GraphTables(*(table.sample(fraction=1, shuffle=True, seed=7) for table in inputs))
     for _ in range(2):
         assert code_graph(mixed, ARCHITECTURE, EXTRACTION, cache, "p").equals(first)
-    changes = first.filter(pl.col("relation") == "changes_with")
-    assert changes["weight"].to_list() == [3]
+    assert first.filter(pl.col("relation") == "changes_with")["weight"].to_list() == [3]
 
 
 def test_common_changes_need_support_and_large_commits_do_not_count() -> None:
@@ -116,8 +115,7 @@ def test_broken_code_and_other_types_of_names_make_no_error() -> None:
     code_graph(tables(broken), ARCHITECTURE, EXTRACTION)
     deep = "a" + ".b()" * 30_000 + "\n"
     cycle = "x = y()\ny = x()\nx.some_name()\n\n\nclass A(A):\n    pass\n"
-    edges = code_graph(tables({"deep.py": deep, "cycle.py": cycle}), ARCHITECTURE, EXTRACTION)
-    assert edges.is_empty()
+    assert code_graph(tables({"deep.py": deep, "cycle.py": cycle}), ARCHITECTURE, EXTRACTION).is_empty()
     assert expression(None) == ""
 
 
@@ -202,8 +200,7 @@ def test_what_is_public(path: str, name: str, signature: str, public: bool) -> N
 
 
 def test_names_that_nothing_or_several_places_have() -> None:
-    texts = PYTHON | {"other.py": "def rounded():\n    pass\n", "tests/test_x.py": "def run(): 1\n"}
-    code = graph(texts)
+    code = graph(PYTHON | {"other.py": "def rounded():\n    pass\n", "tests/test_x.py": "def run(): 1\n"})
     with pytest.raises(GraphNameError, match=r"2 places; type one of other.py:rounded, shop"):
         code.ask("callers", "rounded")
     with pytest.raises(GraphNameError, match="nothing is called ruonded; like it: rounded"):
@@ -270,5 +267,4 @@ def test_the_graph_of_one_project_and_of_all(tmp_path: Path, monkeypatch: pytest
     result = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
     assert "no project nowhere; there is:" in result.stderr
     answer = project_services(tmp_path).relations
-    assert answer is not None
     assert answer("callers", "Base.key", None, first, 3)["versions"] == {first: None}

@@ -26,9 +26,7 @@ def committed(folder: Path) -> str:
     return result.stdout.strip()
 
 
-def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(tmp_path, monkeypatch) -> None:
     (tmp_path / "below").mkdir()
     for name in ("kept.py", "gone.py"):
         (tmp_path / name).write_text(CODE)
@@ -45,9 +43,7 @@ def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(
     assert [(file.path, file.left_out) for file in list_files(tmp_path)] == [("kept.py", "")]
 
 
-def test_unsafe_names_and_folders_that_may_not_be_listed_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unsafe_names_and_folders_that_may_not_be_listed_are_counted(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "code"
     for name in ("locked", "C:"):
         (folder / name).mkdir(parents=True)

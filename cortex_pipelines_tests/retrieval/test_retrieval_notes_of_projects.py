@@ -73,12 +73,9 @@ def stored(root: Path) -> bytes:
 
 def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -> None:
     of = ("--project", name, "--author", "anna")
-    first = cortex("memory", "add", "prices are cut to cents", "--kind", "decision", *of)
-    old = first.stdout.strip()
-    added = cortex("memory", "add", "prices are rounded", "--supersedes", old, *of)
-    new = added.stdout.strip()
-    answer = json.loads(cortex("memory", "search", "cents of prices", *of, "--json").stdout)
-    (entry,) = answer["entries"]
+    old = cortex("memory", "add", "prices are cut to cents", "--kind", "decision", *of).stdout.strip()
+    new = cortex("memory", "add", "prices are rounded", "--supersedes", old, *of).stdout.strip()
+    (entry,) = json.loads(cortex("memory", "search", "cents of prices", *of, "--json").stdout)["entries"]
     assert (entry["id"], entry["kind"], entry["origin"]) == (new, "note", "cortex memory")
     assert entry["author"] == open_notes(root, name).pseudonym("ANNA ")
     history = cortex("memory", "search", "prices", "--history", *of).stdout
@@ -93,8 +90,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     back = cortex("memory", "show", *of)
     assert ": repository_files, search_documents changed, 0 entries of others" in back.stderr
 
-    summaries = cortex("memory", "search", "prices", "--kind", "summary", *of)
-    assert "nothing is kept about that" in summaries.stderr
+    assert "nothing is kept about that" in cortex("memory", "search", "prices", "--kind", "summary", *of).stderr
     cortex("memory", "forget", old, "--project", name)
     assert b"prices are cut" not in stored(root)
     refused = cortex("memory", "forget", old, "--project", name, status=1)
@@ -116,8 +112,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(name: str, words: tuple[str, ...], sentence: str) -> None:
-    arguments = [name if word == "NAME" else word for word in words]
-    result = CliRunner().invoke(main, ["memory", *arguments])
+    result = CliRunner().invoke(main, ["memory", *[name if word == "NAME" else word for word in words]])
     assert result.exit_code in (1, 2)
     assert sentence in result.stderr
 
@@ -201,15 +196,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
-def test_answers_are_cached_until_what_they_rest_on_changed(
-    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_are_cached_until_what_they_rest_on_changed(root, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = counted(monkeypatch)
 
     def asked() -> Any:
         search, context = project_services(root).search, project_services(root).context
-        assert search is not None
-        assert context is not None
         return search("round a price", name, 3), context("round a price", name, 500)
 
     first = asked()
@@ -231,7 +222,6 @@ def test_a_memory_that_cannot_be_used_hides_no_code(root: Path, name: str, caplo
     database.parent.mkdir(parents=True)
     database.write_bytes(b"cut off " * 99)
     services = project_services(root)
-    assert services.search is not None
     assert services.context is not None
     assert services.search("round a price", name, 3)["results"][0]["name"] == "round_price"
     assert "answers are not cached" in caplog.text
@@ -242,8 +232,7 @@ def test_a_memory_that_cannot_be_used_hides_no_code(root: Path, name: str, caplo
     database.parent.rmdir()
     database.parent.write_text("no folder")
     assert services.search("round a price", name, 3)["results"]
-    refused = cortex("memory", "add", "x", "--project", name, status=1)
-    assert f"{name}.sqlite cannot be used: " in refused.stderr
+    assert f"{name}.sqlite cannot be used: " in cortex("memory", "add", "x", "--project", name, status=1).stderr
 
 
 def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
@@ -277,14 +266,11 @@ def test_the_command_that_forgets_reaches_them(root: Path, name: str, monkeypatc
     monkeypatch.setattr(forget, "models_trained_on", lambda *_: [])
     monkeypatch.setattr(forget, "mark_models", lambda *_: None)
     open_notes(root, name).add(ADDRESS, "lenas note on cents", "note", "test")
-    result = cortex("forget", "--author", ADDRESS.upper())
-    assert "deleted: 1 entries of memories (deletion " in result.stderr
+    assert "deleted: 1 entries of memories (deletion " in cortex("forget", "--author", ADDRESS.upper()).stderr
     assert b"lenas note" not in stored(root)
 
 
-def test_without_an_encoder_a_search_goes_by_words_and_says_so(
-    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_an_encoder_a_search_goes_by_words_and_says_so(root, name, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.chdir(root)
     params = load_parameters(root)

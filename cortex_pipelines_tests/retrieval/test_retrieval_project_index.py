@@ -125,8 +125,7 @@ def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(project: Pa
         return encode(texts)
 
     cache = RowCache(project / "rows", "1")
-    rows = embed(project, name, cache, counting)
-    assert sorted(rows["level"]) == ["commit", "file", "repository", "unit"]
+    assert sorted(embed(project, name, cache, counting)["level"]) == ["commit", "file", "repository", "unit"]
     assert {text.split("\n")[0] for text in encoded} == {"Send letters", "send_message"}
     embed(project, name, cache, counting)
     assert len(encoded) == 2, "nothing is new"
@@ -139,9 +138,7 @@ def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(project: Pa
     searcher = project_index.open_project_searcher(opened, name, cortex_pipelines.load_parameters(project))
     assert searcher.note == ""
     assert "like in meaning" in searcher.search("post")[0].why
-    levels = searcher.index.levels
-    assert levels is not None
-    assert levels.nodes["level"].to_list() == ["file", "repository"]
+    assert searcher.index.levels.nodes["level"].to_list() == ["file", "repository"]
 
 
 def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None:
@@ -151,8 +148,6 @@ def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None
     assert "send_message" in result.stdout
     assert f"searched by words alone: {name}; `cortex run code_embeddings" in result.stderr
     services = project_services(project)
-    assert services.search is not None
-    assert services.context is not None
     for answer in (
         services.search("send a message", name, 3),
         services.search("send a message", None, 3),
@@ -161,9 +156,7 @@ def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None
         assert answer["notice"].count("by words alone") == 1
         assert "`cortex run code_embeddings" in answer["notice"]
     embed(project, name, RowCache(project / "cache", "1"))
-    search = project_services(project).search
-    assert search is not None
-    assert search("send a message", name, 3)["notice"] == ""
+    assert project_services(project).search("send a message", name, 3)["notice"] == ""
 
 
 def test_filters_by_what_the_tables_say(project: Path) -> None:
@@ -252,8 +245,7 @@ def tables() -> dict[str, pl.DataFrame]:
 
 
 def test_an_issue_is_one_place(tables: dict[str, pl.DataFrame]) -> None:
-    documents = tables["documents"].filter(kind="issue")
-    (issue,) = documents.iter_rows(named=True)
+    (issue,) = tables["documents"].filter(kind="issue").iter_rows(named=True)
     assert (issue["source"], issue["name"]) == ("dlt:tracker", "Vouchers are counted twice")
     assert (issue["start_line"], issue["end_line"]) == (1, PAGE.count("\n") + 1)
     assert issue["documentation"].startswith("See below.")
@@ -265,8 +257,7 @@ def test_an_issue_is_one_place(tables: dict[str, pl.DataFrame]) -> None:
 
 
 def test_an_issue_is_found(tables: dict[str, pl.DataFrame], tmp_path: Path) -> None:
-    both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
-    save(tmp_path, *((table, tables[table.name]) for table in both))
+    save(tmp_path, *((table, tables[table.name]) for table in (SEARCHED_FILES, SEARCHED_DOCUMENTS)))
     index = build_index(read_searched_files(tmp_path), IndexManifest("", None), None)
     searcher = Searcher(index, reading_limits(PARAMETERS))
     hits = searcher.search("voucher counted twice", 5, filters=Filters(kind="issue"))

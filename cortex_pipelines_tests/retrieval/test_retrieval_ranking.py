@@ -109,8 +109,7 @@ def _directions(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def large() -> Collection:
     draw = np.random.default_rng(5)
-    centres = draw.normal(size=(40, _WIDTH))
-    rows = centres[draw.integers(0, 40, _COUNT)] + draw.normal(0, 0.7, (_COUNT, _WIDTH))
+    rows = draw.normal(size=(40, _WIDTH))[draw.integers(0, 40, _COUNT)] + draw.normal(0, 0.7, (_COUNT, _WIDTH))
     vectors = _directions(rows).astype(np.float16)
     vectors[::10] = 0  # texts without a vector
     empty = np.zeros(0, dtype=np.int32)
@@ -122,7 +121,6 @@ def large() -> Collection:
 @pytest.fixture
 def queries(large: Collection) -> npt.NDArray[np.float32]:
     draw = np.random.default_rng(6)
-    assert large.vectors is not None
     neighbours = large.vectors[draw.integers(0, _COUNT, 60)].astype(np.float64)
     return _directions(neighbours + draw.normal(0, 0.05, neighbours.shape))
 
@@ -136,16 +134,13 @@ def _recall(large: Collection, queries: npt.NDArray[np.float32], eligible: npt.N
     for query in queries:
         exact = np.where(eligible, np.maximum(0, large.float_vectors @ query), -1)
         similarity = large.similarity(query, eligible, np.zeros(_COUNT, dtype=np.float32))
-        assert similarity is not None
         assert not similarity[::10].any()
         shares.append(len(_highest(exact) & _highest(np.where(eligible, similarity, -1))) / _K)
     return float(np.mean(shares))
 
 
 @pytest.mark.parametrize("every", [1, 4, 1000])
-def test_signs_lead_to_the_likeliest_also_of_a_few(
-    large: Collection, queries: npt.NDArray[np.float32], every: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signs_lead_to_the_likeliest_also_of_a_few(large, queries, every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     eligible = (np.arange(_COUNT) + 1) % every == 0
     assert _recall(large, queries, eligible) == 1.0  # every one of them is compared
     monkeypatch.setattr(collection, "_EXACT_LIMIT", 5_000)
@@ -153,9 +148,7 @@ def test_signs_lead_to_the_likeliest_also_of_a_few(
     assert _recall(large, queries, eligible) >= 0.97
 
 
-def test_what_other_evidence_favours_is_compared_exactly(
-    large: Collection, queries: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_other_evidence_favours_is_compared_exactly(large, queries, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection, "_EXACT_LIMIT", 5_000)
     monkeypatch.setattr(collection, "_CANDIDATES", 50)
     eligible = np.ones(_COUNT, dtype=bool)
@@ -164,7 +157,6 @@ def test_what_other_evidence_favours_is_compared_exactly(
     scores[favoured] = 1.0
     for query in queries:
         similarity = large.similarity(query, eligible, scores)
-        assert similarity is not None
         assert similarity[favoured] == pytest.approx(max(0.0, float(large.float_vectors[favoured] @ query)), abs=1e-6)
         assert np.count_nonzero(similarity) <= 100
 

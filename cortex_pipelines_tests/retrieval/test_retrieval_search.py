@@ -45,8 +45,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def folder_searcher(folder: Path) -> Searcher:
-    index = build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None)
-    return Searcher(index, LIMITS)
+    return Searcher(build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +63,7 @@ def test_a_class_does_not_repeat_its_methods(tmp_path: Path) -> None:
     code = "class A:\n    size = 1\n\n    def grow(self):\n        return enlarge(self)\n"
     folder = write(tmp_path / "code", a=code)
     (file,) = list_files(folder)
-    documents = read_file(folder, file, None, LIMITS).documents
-    texts = {document.name: document.texts[-1] for document in documents}
+    texts = {document.name: document.texts[-1] for document in read_file(folder, file, None, LIMITS).documents}
     assert "size" in texts["A"]
     assert "enlarge" not in texts["A"]
     assert "enlarge" in texts["A.grow"]
@@ -148,8 +146,7 @@ def test_the_same_folder_gives_the_same_results(tmp_path: Path) -> None:
     first, second = (folder_searcher(folder).search(query, 50) for _ in range(2))
     assert first == second
     index_folder(folder, tmp_path / "out", PARAMETERS, "none")
-    opened = open_searcher(tmp_path / "out", PARAMETERS)
-    assert opened.search(query, 50) == first
+    assert open_searcher(tmp_path / "out", PARAMETERS).search(query, 50) == first
 
 
 def test_many_changed_files_are_marked_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +186,6 @@ def test_a_killed_indexing_leaves_the_old_index(tmp_path: Path) -> None:
         "index.save(opened, Path(sys.argv[1]))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE)
-    assert process.stdout is not None
     assert process.stdout.readline() == b"there\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -205,9 +201,7 @@ def test_a_killed_indexing_leaves_the_old_index(tmp_path: Path) -> None:
     assert open_index(first).manifest.encoder is None
 
 
-def test_two_that_save_the_same_index_at_once_leave_one_of_the_two(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_that_save_the_same_index_at_once_leave_one_of_the_two(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = folder_searcher(write(tmp_path / "code", a="def alpha():\n    pass\n")).index
     out, both = tmp_path / "out", threading.Barrier(2)
     write_whole = index_module.write_whole
@@ -227,9 +221,7 @@ def test_two_that_save_the_same_index_at_once_leave_one_of_the_two(
     assert len(list(out.glob("parts-*"))) == 1
 
 
-def test_an_index_that_is_made_again_while_it_is_opened_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_that_is_made_again_while_it_is_opened_is_opened(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     older, newer = (
         folder_searcher(write(tmp_path / name, a=f"def {name}():\n    pass\n")).index for name in ("older", "newer")
     )
@@ -290,8 +282,7 @@ def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
         "    assert len(parse_query((run * 1_000_000)[:1_000_000]).paths) < 2, run\n"
     )
     # a quadratic expression would take minutes for each, and is ended by the limit
-    result = subprocess.run([sys.executable, "-c", program, *runs], check=False)
-    assert result.returncode == 0
+    assert subprocess.run([sys.executable, "-c", program, *runs], check=False).returncode == 0
 
 
 def test_a_query_is_read_as_what_it_is() -> None:

@@ -1,7 +1,6 @@
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Stage
 from cortex_pipelines.versioning.root import ProjectError
-from cortex_pipelines_tests.versioning.toy import Workbench
 
 NAME = "data-a"
 
@@ -66,14 +64,7 @@ def create_in_the_page(root: Path, number: str) -> None:
         (create_in_the_page, f"it is now called {NAME} (2)", False, True),
     ],
 )
-def test_an_experiment_is_there_whatever_was_done_to_it(
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    tidy: Callable[[Path, str], None],
-    notice: str,
-    is_same: bool | None,
-    finds_run: bool,
-) -> None:
+def test_an_experiment_is_there_whatever_was_done_to_it(tmp_path, caplog, tidy, notice, is_same, finds_run) -> None:
     before = experiment_id(tmp_path, NAME)
     run = finished_run(tmp_path, "1.dir")
     tidy(tmp_path, before)
@@ -83,8 +74,7 @@ def test_an_experiment_is_there_whatever_was_done_to_it(
     assert bool(caplog.text) == bool(notice), "said once, and only if something was done"
     found = find_run(tmp_path, "words", "a", "1.dir")
     assert (found[0] if found else None) == (run if finds_run else None)
-    client = store.open_client(tmp_path)
-    client.log_text(finished_run(tmp_path, "2.dir"), "words", "note.txt")
+    store.open_client(tmp_path).log_text(finished_run(tmp_path, "2.dir"), "words", "note.txt")
     assert restored in experiment_ids(tmp_path)
 
 
@@ -94,8 +84,7 @@ def test_deleted_runs_come_back_except_the_forgotten(tmp_path: Path, caplog: pyt
     runs.append(finished_run(tmp_path, "3.dir", **{FORGOTTEN: "true"}))
     for run in runs:
         client.delete_run(run)
-    keys = {("words", "a", f"{number}.dir") for number in (1, 3)}
-    assert restore_runs(tmp_path, keys) == 1
+    assert restore_runs(tmp_path, {("words", "a", f"{number}.dir") for number in (1, 3)}) == 1
     assert "restored deleted runs: 1" in caplog.text
     assert known_versions(tmp_path).keys() == {("words", "a", "1.dir")}
     client.delete_experiment(experiment_id(tmp_path, NAME))
@@ -105,9 +94,7 @@ def test_deleted_runs_come_back_except_the_forgotten(tmp_path: Path, caplog: pyt
 
 
 @pytest.mark.parametrize("for_good", [False, True])
-def test_a_run_that_is_deleted_while_it_goes_records_its_output(
-    bench: Workbench, caplog: pytest.LogCaptureFixture, for_good: bool
-) -> None:
+def test_a_run_that_is_deleted_while_it_goes_records_its_output(bench, caplog, for_good: bool) -> None:
     version = bench.make("words", "a")
     project = bench.project()
     stage = Stage(project, project.graph.assets["words"], "a")
@@ -119,11 +106,9 @@ def test_a_run_that_is_deleted_while_it_goes_records_its_output(
     if for_good:
         client._tracking_client.store._hard_delete_run(first)
     opened.live.flush()
-    run = opened.finish(Version(version.value, version.made_from, True))
-    assert (run == first) != for_good
+    assert (opened.finish(Version(version.value, version.made_from, True)) == first) != for_good
     assert find_run(bench.root, "words", "a", version.value) is not None
-    words = "deleted for good meanwhile" if for_good else "deleted meanwhile; it is restored"
-    assert words in caplog.text
+    assert ("deleted for good meanwhile" if for_good else "deleted meanwhile; it is restored") in caplog.text
     assert caplog.text.count("takes no metrics") == 1
     assert get_run(bench.root, first) is None or not for_good
 

@@ -47,9 +47,7 @@ def all_runs(bench: Workbench) -> list[Any]:
     return list(open_client(bench.root).search_runs(experiment_ids(bench.root)))
 
 
-def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.git("remote", "add", "origin", "https://name:secret@example.org/team/code.git")
     messages: list[str] = []
 
@@ -69,9 +67,7 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
     assert not list((bench.root / ".mlflow" / "going").iterdir())
 
     assert run_tracked(bench, "words", "a").success
-    version = bench.lock()["words@a"]["outs"][0]["md5"]
-    run_found = find_run(bench.root, "words", "a", version)
-    assert run_found is not None
+    run_found = find_run(bench.root, "words", "a", bench.lock()["words@a"]["outs"][0]["md5"])
     assert run_found[0] != failed.info.run_id
     tags = run_found[1]
     assert tags["mlflow.source.git.commit"] == bench.git("rev-parse", "HEAD")
@@ -121,8 +117,7 @@ def test_steps_and_the_machine_s_load_are_there_before_the_end(tmp_path: Path, m
     run = str(client.create_run(experiment_id(tmp_path, "code_adapter-a")).info.run_id)
     metrics = LiveMetrics(client, run, "code_adapter-a")
     with live_metrics(metrics, database_uri(tmp_path)):
-        writer = launch.tensorboard(tmp_path / "code_adapter-a")
-        writer.add_scalar("train/loss", 2.0, 1)
+        launch.tensorboard(tmp_path / "code_adapter-a").add_scalar("train/loss", 2.0, 1)
         assert client.get_run(run).data.metrics["steps/loss"] == 2.0
         part = launch.tensorboard(tmp_path / "code_adapter-a-naming")
         part.add_scalar("validation/loss", 3.0, 1)
@@ -179,9 +174,7 @@ def test_a_server_that_is_gone_does_not_end_a_training(tmp_path: Path, caplog: p
 def test_data_sets_have_schema_and_profile(bench: Workbench) -> None:
     for stage in (("words", "a"), ("loud", "a")):
         assert run_tracked(bench, *stage).success
-    version = bench.lock()["loud@a"]["outs"][0]["md5"]
-    run_found = find_run(bench.root, "loud", "a", version)
-    assert run_found is not None
+    run_found = find_run(bench.root, "loud", "a", bench.lock()["loud@a"]["outs"][0]["md5"])
     inputs = open_client(bench.root).get_run(run_found[0]).inputs.dataset_inputs
     assert {dataset_input.dataset.name for dataset_input in inputs} == {"words", "loud"}
     for dataset_input in inputs:

@@ -14,8 +14,7 @@ def test_each_content_is_registered_once(tmp_path: Path) -> None:
         (folder / "architecture.jinja").write_text(f"{{{{ given }}}} {folder.name}\n")
     templates = project_templates(tmp_path)
     second = register_templates(tmp_path, templates)
-    changed = {"prompt-architecture": 2, "prompt-architecture-short": 1}
-    assert second == first | changed
+    assert second == first | {"prompt-architecture": 2, "prompt-architecture-short": 1}
     assert register_templates(tmp_path, templates) == second
     assert register_templates(tmp_path, packaged) == first, "what was there before is there still"
     client = open_client(tmp_path)

@@ -27,8 +27,7 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 @pytest.fixture(scope="module")
 def tracked_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, dict[Any, str]]:
     bench = Workbench.create(tmp_path_factory.mktemp("tracked") / "p")
-    runs = {stage: record(bench, *stage) for stage in bench.all_stages()}
-    return bench, runs
+    return bench, {stage: record(bench, *stage) for stage in bench.all_stages()}
 
 
 def record(
@@ -71,9 +70,7 @@ def test_digests_and_runs_are_found_by_version(tracked_runs: tuple[Workbench, di
     bench, runs = tracked_runs
     version = bench.lock()["loud@b"]["outs"][0]["md5"]
     assert output_digest(bench.root, runs["loud", "b"]) == version
-    run_found = find_run(bench.root, "loud", "b", version)
-    assert run_found is not None
-    assert run_found[0] == runs["loud", "b"]
+    assert find_run(bench.root, "loud", "b", version)[0] == runs["loud", "b"]
     assert find_run(bench.root, "loud", "b", "0" * 32) is None
     assert find_run(bench.root, "nothing", None, version) is None
     assert MlflowTracker().link(runs["loud", "b"]).endswith(f"/runs/{runs['loud', 'b']}")
@@ -196,8 +193,7 @@ def test_a_warm_start_leads_to_its_parent(bench: Workbench) -> None:
     client = open_client(bench.root)
     assert "parent" not in client.get_run(first).data.tags
     assert client.get_run(second).data.tags["parent"] == parent
-    version = bench.lock()["words@a"]["outs"][0]["md5"]
-    number = enter(bench, version, second)
+    number = enter(bench, bench.lock()["words@a"]["outs"][0]["md5"], second)
     client.set_model_version_tag("words-a", number, "model_asset", "words")
     (child,) = lineage(bench.project(), "words-a").made_from
     (node_found,) = [node for node in child.made_from if node.name == "words"]
@@ -207,8 +203,7 @@ def test_a_warm_start_leads_to_its_parent(bench: Workbench) -> None:
 def test_what_no_run_made_ends_the_branch(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = tracked_runs
     number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")
-    tree = lineage(bench.project(), f"strange-a/{number}")
-    assert tree.made_from == [LineageNode("page", "a", "2" * 32)]
+    assert lineage(bench.project(), f"strange-a/{number}").made_from == [LineageNode("page", "a", "2" * 32)]
 
 
 def test_the_course_of_a_training_is_shown_step_by_step(bench: Workbench) -> None:
@@ -230,8 +225,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(bench: Workbench) -> 
     bench.make("loud", "a")
     parent = record(bench, "loud", "a", json.dumps(load_cases(__file__)["TRIALS"]), "trials.json")
     client = open_client(bench.root)
-    artifacts = {file.path for file in client.list_artifacts(parent)}
-    assert {"trials.json", "importance.png"} <= artifacts
+    assert {"trials.json", "importance.png"} <= {file.path for file in client.list_artifacts(parent)}
     experiment = client.get_run(parent).info.experiment_id
     nested = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     runs = {run.data.tags["trial"]: run for run in nested}
@@ -251,7 +245,6 @@ def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -
     model = Model.load(str(tmp_path))
     assert read_metadata(tmp_path) == (asset, f"{asset}-a", "2" * 32)
     assert model.flavors["python_function"]["loader_module"] == pyfunc.__name__
-    assert model.signature is not None
     assert model.signature.inputs.input_names() == list(SIGNATURES[asset].inputs)
     assert model.signature.outputs.input_names() == list(SIGNATURES[asset].outputs)
     assert model.load_input_example(str(tmp_path)) == SIGNATURES[asset].example
@@ -269,8 +262,7 @@ def test_one_reading_gives_what_the_client_gives(tracked_runs: tuple[Workbench, 
     record(bench, "page", "a")  # a second run of the same version: the newer one counts
     recorded = known_versions(bench.root)
     for name, partition in bench.all_stages():
-        address = f"{name}@{partition}" if partition else name
-        version = bench.lock()[address]["outs"][0]["md5"]
+        version = bench.lock()[f"{name}@{partition}" if partition else name]["outs"][0]["md5"]
         run_found = find_run(bench.root, name, partition, version)
         assert run_found is not None
         run, digest = recorded[name, partition or "", version]
@@ -278,9 +270,7 @@ def test_one_reading_gives_what_the_client_gives(tracked_runs: tuple[Workbench, 
         assert digest == version
 
 
-def test_the_client_is_asked_where_runs_are_kept_elsewhere(
-    tracked_runs: tuple[Workbench, dict[Any, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_client_is_asked_where_runs_are_kept_elsewhere(tracked_runs, monkeypatch: pytest.MonkeyPatch) -> None:
     bench, _ = tracked_runs
     local = known_versions(bench.root)
     other_uri = f"{database_uri(bench.root)}?timeout=30"  # the same runs by another address

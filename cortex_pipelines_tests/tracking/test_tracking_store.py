@@ -63,9 +63,7 @@ def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path, monkeyp
     before = store.database(original).read_bytes()
     copy = store.open_client(copied)
     artifact_uri = (copied / ".mlflow/artifacts/task_router").as_uri()
-    copied_experiment = copy.get_experiment_by_name("task_router")
-    assert copied_experiment is not None
-    assert copied_experiment.artifact_location == artifact_uri
+    assert copy.get_experiment_by_name("task_router").artifact_location == artifact_uri
     assert copy.get_run(run).info.artifact_uri == f"{artifact_uri}/{run}/artifacts"
     assert copy.get_model_version("task_router", "1").source == f"{artifact_uri}/{run}/artifacts"
     assert (copied / ".mlflow/artifacts/task_router" / run / "artifacts/note.txt").exists()
@@ -83,13 +81,10 @@ def test_a_copy_whose_records_cannot_be_written_says_so(tmp_path: Path, monkeypa
         busy.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ProjectError, match=r"came from another folder.*database is locked"):
             store.open_client(copied)
-    run_found = store.open_client(copied).get_run(run.info.run_id)
-    assert run_found.info.artifact_uri.startswith(copied.as_uri())
+    assert store.open_client(copied).get_run(run.info.run_id).info.artifact_uri.startswith(copied.as_uri())
 
 
-def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://team/mlflow/")
     experiment_id = experiments.experiment_id(tmp_path, "task_router")
     experiment = store.open_client(tmp_path).get_experiment(experiment_id)
@@ -103,9 +98,7 @@ def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
         ("postgresql+pg8000://somebody@127.0.0.1:1/mlflow", "needs the package pg8000"),
     ],
 )
-def test_a_database_that_cannot_be_reached_is_said_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, words: str
-) -> None:
+def test_a_database_that_cannot_be_reached_is_said_at_once(tmp_path, monkeypatch, uri: str, words: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(ProjectError, match=words) as raised:
         store.open_client(tmp_path)
@@ -113,9 +106,7 @@ def test_a_database_that_cannot_be_reached_is_said_at_once(
 
 
 @pytest.mark.parametrize(("stage", "lost"), [("repository_files@a", True), ("parameters", False)])
-def test_outputs_without_a_database_are_entered_by_the_next_sync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, lost: bool
-) -> None:
+def test_outputs_without_a_database_are_entered_by_the_next_sync(tmp_path, monkeypatch, stage: str, lost: bool) -> None:
     (tmp_path / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  {stage}:\n    cmd: x\n")
     assert store.lost(tmp_path) == lost
     store.open_client(tmp_path)  # another command comes before the sync

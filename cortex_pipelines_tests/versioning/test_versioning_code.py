@@ -104,11 +104,8 @@ def test_each_imported_package_is_counted_or_named_as_unrelated() -> None:
         ("peft", {"code_adapter"}, {"task_router", "completion_dataset"}),
     ],
 )
-def test_another_version_of_a_package_makes_stale_what_imports_it(
-    package: str, stale: set[str], fresh: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded = open_project(FOLDER.parent)
-    before = loaded.code_versions
+def test_another_version_of_a_package_makes_stale_what_imports_it(package, stale, fresh, monkeypatch) -> None:
+    before = open_project(FOLDER.parent).code_versions
     monkeypatch.setattr(project, "installed", lambda: packages.installed() | {package: "99"})
     after = open_project(FOLDER.parent).code_versions
     changed = {name for name in before if before[name] != after[name]}

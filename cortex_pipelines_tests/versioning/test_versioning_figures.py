@@ -35,8 +35,7 @@ def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     changed = json.loads(bench.dvc("metrics", "diff", "--json"))
     assert changed[METRICS]["total"] == {"old": 4, "new": 5, "diff": 1}
     (point,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]
-    values = point["content"]["data"]["values"]
-    points = {(value["rev"], value["step"]): value["total"] for value in values}
+    points = {(value["rev"], value["step"]): value["total"] for value in point["content"]["data"]["values"]}
     assert (points["HEAD", 1], points["workspace", 1]) == (4, 5)
 
 
@@ -86,8 +85,7 @@ def test_what_is_shown_follows_the_projects(bench: Workbench) -> None:
 
 @pytest.mark.parametrize("edit", ["# by hand\n", "artifacts: {}\n", "stages: {}\n"])
 def test_whatever_else_stands_in_the_file_is_an_error(bench: Workbench, edit: str) -> None:
-    path = bench.root / "dvc.yaml"
-    path.write_text(text(bench) + edit)
+    (bench.root / "dvc.yaml").write_text(text(bench) + edit)
     edited = text(bench)
     for check in (stages.check, stages.check_stages):
         with pytest.raises(ProjectError, match="run `cortex dvc-yaml`"):

@@ -220,7 +220,6 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(bench:
 
 def test_a_fan_in_reads_every_project(bench: Workbench) -> None:
     bench.run_all()
-    tally = pl.read_parquet(bench.root / "data" / "tally" / "tally.parquet")
-    assert tally.rows() == [("a", 2), ("b", 2)]
+    assert pl.read_parquet(bench.root / "data" / "tally" / "tally.parquet").rows() == [("a", 2), ("b", 2)]
     page = (bench.root / "data" / "page" / "a" / "page.txt").read_text()
     assert json.loads(page[page.index("{") : page.index("}") + 1])["total"] == 4

@@ -148,9 +148,7 @@ def test_the_driver_joins_what_both_branches_ran(branched: Branches, tmp_path: P
 @pytest.mark.parametrize(
     ("style", "from_index"), [("merge", True), ("merge", False), ("diff3", False), ("zdiff3", False)]
 )
-def test_resolve_joins_afterwards_what_git_left_in_conflict(
-    branched: Branches, tmp_path: Path, style: str, from_index: bool
-) -> None:
+def test_resolve_joins_afterwards_what_git_left_in_conflict(branched, tmp_path, style: str, from_index: bool) -> None:
     bench = branched(second_alike)
     bench.git("config", "merge.conflictStyle", style)
     attempt(bench, *GIT["merge"])
@@ -191,8 +189,7 @@ def test_params_in_conflict_are_left_to_a_person(bench: Workbench) -> None:
     bench.commit()
     attempt(bench, "merge", "else")
     before = (bench.root / "params.yaml").read_bytes()
-    resolution = resolve(bench.root, lambda: stages.write(bench.project()))
-    (conflict,) = resolution.remaining
+    (conflict,) = resolve(bench.root, lambda: stages.write(bench.project())).remaining
     assert str(conflict).startswith("params.yaml line 7: conflict markers of a git merge; edit it")
     assert (bench.root / "params.yaml").read_bytes() == before
 
@@ -283,9 +280,7 @@ OLD, NEW, NEWER = stage("1"), stage("2"), stage("3")
         (lock(x=OLD), lock(x=NEW), lock(x=NEWER), lock(x=NEW)),
     ],
 )
-def test_stages_are_joined_by_what_each_side_ran(
-    base: Values | None, ours: Values, theirs: Values, expected: Values
-) -> None:
+def test_stages_are_joined_by_what_each_side_ran(base, ours: Values, theirs: Values, expected: Values) -> None:
     assert join_dvc_locks(base, ours, theirs)[0] == expected
 
 
@@ -325,8 +320,7 @@ def test_pins_are_joined_by_project_and_source(swapped: bool) -> None:
         "projects": {"shop": [git_pin("r3", 3), {**folder, "sha256": "2"}], "theirs": []},
         "coordination": {"files": []},
     }
-    versions = (theirs, ours) if swapped else (ours, theirs)
-    merged, notes = join_sources_locks(base, *versions)
+    merged, notes = join_sources_locks(base, *((theirs, ours) if swapped else (ours, theirs)))
     assert merged == {
         "projects": {"ours": [], "shop": [git_pin("r3", 3), {**folder, "sha256": "2"}], "theirs": []},
         "coordination": {"files": []},
@@ -370,7 +364,6 @@ def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -
     assert (undeclared.stages, undeclared.pins) == (("words@a", "loud@a", "page@a"), {"sources.lock": ("projects.a",)})
     untouched = {name: entry for name, entry in bench.lock().items() if "@a" not in name}
     sentence = take_out_undeclared(bench.project())
-    assert sentence is not None
     assert sentence.endswith("dvc.lock: words@a, loud@a, page@a; sources.lock: projects.a")
     assert bench.lock() == untouched
     assert set(read_yaml(bench.root / "sources.lock")["projects"]) == {"b"}
@@ -381,5 +374,4 @@ def test_a_joined_lock_is_written_as_dvc_writes_it(branched: Branches) -> None:
     bench = branched(second_elsewhere)
     assert git_merge.set_driver(bench.root)
     bench.git(*GIT["merge"])
-    text = (bench.root / "dvc.lock").read_text()
-    assert text == yaml_text(read_yaml(bench.root / "dvc.lock"))
+    assert (bench.root / "dvc.lock").read_text() == yaml_text(read_yaml(bench.root / "dvc.lock"))

@@ -142,8 +142,7 @@ def test_sections_are_merged_and_all_else_is_taken_whole() -> None:
 
 def params(root: Path, **values: Any) -> Path:
     root.mkdir(exist_ok=True)
-    projects = {"a": {"sources": [{"directory": "x"}]}}
-    write_yaml(root / "params.yaml", {"projects": projects} | values)
+    write_yaml(root / "params.yaml", {"projects": {"a": {"sources": [{"directory": "x"}]}}} | values)
     return root
 
 

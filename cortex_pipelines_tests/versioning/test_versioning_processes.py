@@ -24,14 +24,11 @@ def test_twelve_at_once_lose_no_commit(tmp_path: Path) -> None:
     running = [start(bench, "words", name) for name in projects]
     assert [process.wait() for process in running] == [0] * 12
     assert set(bench.lock()) - {"parameters"} == {f"words@{name}" for name in projects}
-    views = reconcile.dvc_views(bench.project())
-    assert not [v for v in views if v.asset.name == "words" and v.changed]
+    assert not [v for v in reconcile.dvc_views(bench.project()) if v.asset.name == "words" and v.changed]
 
 
 @pytest.mark.parametrize("moment", ["computing", "publishing", "committing"])
-def test_a_killed_run_leaves_no_half_version_and_the_next_completes(
-    bench: Workbench, tmp_path: Path, moment: str
-) -> None:
+def test_a_killed_run_leaves_no_half_version_and_the_next_completes(bench, tmp_path: Path, moment: str) -> None:
     bench.run_all()
     before = bench.lock()
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
@@ -42,6 +39,5 @@ def test_a_killed_run_leaves_no_half_version_and_the_next_completes(
     bench.sync()
     assert bench.staleness().status("words", "a")[0] == "STALE"
     assert start(bench, "words", "a").wait() == 0
-    scratch = tmp_path / "scratch"
-    assert bench.lock()["words@a"]["outs"][0]["md5"] == recomputed(bench, "words", "a", scratch)
+    assert bench.lock()["words@a"]["outs"][0]["md5"] == recomputed(bench, "words", "a", tmp_path / "scratch")
     assert not list((bench.root / ".cortex" / "tmp").iterdir()), "what the dead left is swept"

@@ -53,15 +53,13 @@ def test_a_lock_that_is_updated_is_written_as_dvc_writes_it(bench: Workbench) ->
     quicken_dvc()
     bench.run_all()
     text = (bench.root / "dvc.lock").read_text()
-    in_dvcs_way = ruamel.yaml.YAML().load(text)
-    assert _yaml.dumps_yaml(in_dvcs_way) == text
+    assert _yaml.dumps_yaml(ruamel.yaml.YAML().load(text)) == text
     assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text
 
 
 def test_what_is_parsed_may_be_changed() -> None:
     quicken_dvc()
-    first = strictyaml.parse_yaml("a: {b: [1]}", "dvc.lock")
-    first["a"]["b"].append(2)
+    strictyaml.parse_yaml("a: {b: [1]}", "dvc.lock")["a"]["b"].append(2)
     assert strictyaml.parse_yaml("a: {b: [1]}", "dvc.lock") == {"a": {"b": [1]}}
 
 
@@ -82,8 +80,7 @@ def test_a_damaged_file_is_named_each_time() -> None:
 def test_text_means_what_it_means_to_dvc(text: str) -> None:
     quicken_dvc()
     in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text) or {}
-    expected = strictyaml.parse_yaml(text, "dvc.lock")
-    assert repr(expected) == repr(in_dvcs_way)
+    assert repr(strictyaml.parse_yaml(text, "dvc.lock")) == repr(in_dvcs_way)
 
 
 @given(

@@ -36,8 +36,7 @@ def test_three_doors_give_one_version(tmp_path: Path) -> None:
 
 
 def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(bench: Workbench) -> None:
-    project = bench.project()
-    note = build_assets(project, NoTracker())[0]
+    note = build_assets(bench.project(), NoTracker())[0]
     assert isinstance(note, dg.SourceAsset)
     assert observe([note], instance=bench.instance(), partition_key="a").success
     bench.run(["words", "loud"], "a")

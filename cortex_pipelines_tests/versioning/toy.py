@@ -118,8 +118,7 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
         total = pl.read_parquet(tally / "tally.parquet")["words"].sum()
         digest = {"total": total, "code": code["digest"], "suffix": loudness.suffix}
         (out / "digest.json").write_text(json.dumps(digest))
-        course = [{"step": 0, "total": 0}, {"step": 1, "total": total}]
-        (out / "course.json").write_text(json.dumps(course))
+        (out / "course.json").write_text(json.dumps([{"step": 0, "total": 0}, {"step": 1, "total": total}]))
 
     @versioned_asset(code=("toy/page.py",))
     def page(words: Path, digest: Path, pages: PageSettings, project: str, out: Path) -> None:
@@ -227,8 +226,7 @@ class Workbench:
 
     def sync(self, **kwargs: Any) -> int:
         project = self.project()
-        instance = self.instance()
-        return sync(project, instance, self.staleness(project), **kwargs)
+        return sync(project, self.instance(), self.staleness(project), **kwargs)
 
     def run(self, names: list[str], partition: str | None) -> bool:
         project = self.project()
@@ -313,8 +311,7 @@ class Workbench:
     def git(self, *words: str) -> str:
         # a git that tidies up in the background changes what is copied meanwhile
         command = ["git", "-c", "maintenance.auto=false", *words]
-        process = subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True)
-        return process.stdout.strip()
+        return subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
 
     def dvc(self, *words: str) -> str:
         process = subprocess.run(

@@ -62,8 +62,7 @@ def extract_facts(architecture: ArchitectureSettings, parsing: ExtractionSetting
 
     def facts(texts: dict[str, str], cache: RowCache | None = None) -> pl.DataFrame:
         files = files_frame(texts)
-        units = units_frame(files)
-        return architecture_facts(files, units, architecture, parsing, cache, "example")
+        return architecture_facts(files, units_frame(files), architecture, parsing, cache, "example")
 
     return facts
 

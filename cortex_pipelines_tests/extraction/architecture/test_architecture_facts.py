@@ -52,8 +52,7 @@ def test_a_route_names_its_declaration_and_what_it_is_for(extract_facts: FactExt
         ("GET /p", 4, 4, None, None),
         ("GET /q", 5, 6, None, None),
     }
-    evidence = dict(frame.select("subject", "evidence").iter_rows())
-    assert evidence["GET /x"].endswith("    y: int,\n) -> int:")
+    assert dict(frame.select("subject", "evidence").iter_rows())["GET /x"].endswith("    y: int,\n) -> int:")
 
 
 def test_routers_that_mount_each_other_end(triples: Triples) -> None:

@@ -31,9 +31,7 @@ def _facts(path: str, text: str, limits: ArchitectureSettings, parsing: Extracti
 
 @given(path=st.sampled_from(sorted(WHOLE)), data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_any_text_gives_facts_on_lines_that_exist(
-    architecture: ArchitectureSettings, parsing: ExtractionSettings, path: str, data: st.DataObject
-) -> None:
+def test_any_text_gives_facts_on_lines_that_exist(architecture, parsing, path: str, data: st.DataObject) -> None:
     text = WHOLE[path]
     for _ in range(data.draw(st.integers(1, 3))):
         start, end = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
@@ -46,9 +44,7 @@ def test_any_text_gives_facts_on_lines_that_exist(
 
 
 @pytest.mark.parametrize("path", sorted(WHOLE))
-def test_each_format_states_something(
-    architecture: ArchitectureSettings, parsing: ExtractionSettings, path: str
-) -> None:
+def test_each_format_states_something(architecture, parsing: ExtractionSettings, path: str) -> None:
     assert _facts(path, WHOLE[path], architecture, parsing)
 
 
@@ -73,9 +69,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_does_no_harm_in_any_format(
-    architecture: ArchitectureSettings, parsing: ExtractionSettings, bomb: str
-) -> None:
+def test_a_bomb_does_no_harm_in_any_format(architecture, parsing: ExtractionSettings, bomb: str) -> None:
     # what a language's parser does with garbage is tested where units are extracted
     formats = [path for path in WHOLE if not path.endswith((".py", ".js", ".ts", ".java", ".go", ".rs"))]
     for path in formats:
@@ -84,8 +78,7 @@ def test_a_bomb_does_no_harm_in_any_format(
 
 
 def test_an_alias_stays_a_name_and_a_tag_makes_nothing(architecture: ArchitectureSettings) -> None:
-    text = "a: &a [1, 2]\nb: *a\nc: !!python/name:os.system\nd: {<<: *a, e: f}\n"
-    (root,) = documents(text, architecture)
+    (root,) = documents("a: &a [1, 2]\nb: *a\nc: !!python/name:os.system\nd: {<<: *a, e: f}\n", architecture)
     assert ([item.value for item in root.list("a")], root.scalar("b"), root.scalar("d", "e")) == (["1", "2"], "*a", "f")
 
 
@@ -113,22 +106,18 @@ def test_the_tree_holds_what_the_text_says(architecture: ArchitectureSettings, v
     assert plain(root) == {"top": value}
 
 
-def test_large_files_and_many_facts_are_bounded(
-    architecture: ArchitectureSettings, parsing: ExtractionSettings
-) -> None:
+def test_large_files_and_many_facts_are_bounded(architecture, parsing: ExtractionSettings) -> None:
     few = architecture.model_copy(update={"max_facts_per_file": 3, "max_file_bytes": 200})
     text = "".join(f"CREATE TABLE t{n} (a int);\n" for n in range(4))
     assert (len(_facts("a.sql", text, few, parsing)), _facts("a.sql", text * 3, few, parsing)) == (3, [])
-    deep = architecture.model_copy(update={"max_yaml_depth": 2})
-    (root,) = documents("a:\n  b:\n    c: d\n", deep)
+    (root,) = documents("a:\n  b:\n    c: d\n", architecture.model_copy(update={"max_yaml_depth": 2}))
     assert root.scalar("a", "b", "c") == ""
 
 
 def test_generated_files_state_nothing(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> None:
     row = {"source": "s", "path": "a.sql", "language": "sql", "text": WHOLE["a.sql"]}
     files = pl.DataFrame([row | {"generated": True}, row | {"generated": False, "path": "b.sql"}])
-    facts = collect_facts(files, architecture, parsing, None, "p")
-    assert set(facts["path"]) == {"b.sql"}
+    assert set(collect_facts(files, architecture, parsing, None, "p")["path"]) == {"b.sql"}
 
 
 def test_the_cache_changes_nothing_but_the_work(extract_facts: FactExtractor, tmp_path: Path) -> None:
@@ -150,8 +139,7 @@ def test_routers_mounted_everywhere_and_deep_folders_are_bounded(extract_facts: 
     lines += [f"{a}.use('/', {b});" for a in names for b in names] + ["r1.get('/x', h);"]
     deep = "/".join(["d"] * 1500)
     facts = extract_facts({"a.js": "\n".join(lines), f"{deep}/a.py": "import os\n", "package.json": "{}"})
-    routes = facts.filter(pl.col("fact") == "route")
-    assert 1 <= routes.height <= 4
+    assert 1 <= facts.filter(pl.col("fact") == "route").height <= 4
     assert facts.filter(pl.col("path").str.starts_with("d/")).height == 2
 
 

@@ -26,9 +26,7 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
     ("language", "counter_example", "example", "text", "expected_lines"),
     CASES["a_counter_example_is_found_where_it_stands"],
 )
-def test_a_counter_example_is_found_where_it_stands(
-    language: str, counter_example: str, example: str, text: str, expected_lines: list[int]
-) -> None:
+def test_a_counter_example_is_found_where_it_stands(language, counter_example, example, text, expected_lines) -> None:
     assert lines(language, counter_example, example, text) == expected_lines
 
 
@@ -57,8 +55,7 @@ def test_keys_may_have_a_hyphen_and_languages_be_one_or_several() -> None:
 
 
 def test_names_of_broken_patterns_come_once_and_only_in_their_language() -> None:
-    both = [pattern("python", "f($A)", "g($A)", name=name) for name in ("zeta", "alpha")]
-    checks = PatternChecks(both)
+    checks = PatternChecks([pattern("python", "f($A)", "g($A)", name=name) for name in ("zeta", "alpha")])
     assert checks.violated_patterns("f(1)\nf(2)", "python") == ["alpha", "zeta"]
     assert checks.violated_patterns("f(1)", "javascript") == []
     assert [match.line for match in checks.find_matches("f(1)\n\nf(2)", "python")] == [1, 1, 3, 3]

@@ -114,7 +114,6 @@ def test_shapes_with_comments_or_errors_are_passed_over() -> None:
     assert all(statement_template(node, False) is None for node in [*broken, *commented])
     (node,) = find_statements("f(1)", "python")
     shape = statement_template(node, True)
-    assert shape is not None
     assert [token.kind for token in shape.tokens] == ["name", "fixed", "arguments", "fixed"]
     (group,) = recurring_groups([("a", [shape]), ("b", [shape])], 2)
     assert (group.texts, group.names) == (("f($$$A)",), ("f",))

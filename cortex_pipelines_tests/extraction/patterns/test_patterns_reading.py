@@ -85,8 +85,7 @@ def test_what_has_the_keys_and_is_no_pattern_is_reported(text: str, why_not: str
 
 def test_of_two_patterns_with_one_name_the_first_counts() -> None:
     text = GOOD.format(name="same")
-    twice = files({"patterns/b.yaml": text, "patterns/a.yaml": text})
-    first, second = read_patterns(twice)
+    first, second = read_patterns(files({"patterns/b.yaml": text, "patterns/a.yaml": text}))
     assert (first.path, first.why_not) == ("patterns/a.yaml", "")
     assert (second.path, second.why_not) == ("patterns/b.yaml", "pattern_repeated")
     assert "patterns/a.yaml" in second.detail

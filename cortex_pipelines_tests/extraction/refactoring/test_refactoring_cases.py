@@ -50,8 +50,7 @@ def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None
     functions = "".join(f"def f{i}(a):\n    x = a.left({i})\n    return x\n\n\n" for i in range(9))
     two = "".join(f"def g{i}(b):\n    y = b.right({i})\n    return y\n\n\n" for i in range(9))
     before = {"a.py": functions, "b.py": two}
-    after = {"b.py": functions.replace("x", "z", 2), "c.py": two}
-    refactorings = detect(before, after, settings)
+    refactorings = detect(before, {"b.py": functions.replace("x", "z", 2), "c.py": two}, settings)
     assert [(r.type, r.path_before, r.path_after) for r in refactorings] == [("Rename Variable", "a.py", "b.py")]
 
 
@@ -92,9 +91,7 @@ _LINES = st.lists(
 
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(_LINES, _LINES)
-def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(
-    lines_before: list[str], lines_after: list[str]
-) -> None:
+def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(lines_before, lines_after: list[str]) -> None:
     settings = RefactoringSettings(**sections()["refactoring"])
     before = "def f(a):\n    pass\n" + "".join(f"    {line}\n" for line in lines_before)
     after = "def f(a):\n    pass\n" + "".join(f"    {line}\n" for line in lines_after)
@@ -109,9 +106,7 @@ def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(
 @pytest.mark.parametrize(
     ("path", "before", "after", "added"), TABLES["every_name_that_a_signature_binds_is_a_parameter"]
 )
-def test_every_name_that_a_signature_binds_is_a_parameter(
-    path: str, before: str, after: str, added: list[str], settings: RefactoringSettings
-) -> None:
+def test_every_name_that_a_signature_binds_is_a_parameter(path, before, after, added, settings) -> None:
     head = "class A { " if path == "A.java" else ""
     ones, new_text = head + before + " }" * bool(head), head + after + " }" * bool(head)
     assert _between(ones, new_text, settings, path) == [("Add Parameter", "", name) for name in added]

@@ -31,8 +31,7 @@ def _git(folder: Path, *arguments: str) -> str:
         **{f"GIT_{role}_EMAIL": "a@example.org" for role in ("AUTHOR", "COMMITTER")},
     }
     command = ["git", "-C", str(folder), *arguments]
-    result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return result.stdout.strip()
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _commit(folder: Path, files: dict[str, str | bytes | None]) -> str:
@@ -53,8 +52,7 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     _git(folder, "init", "-q", "-b", "main")
-    binary = b"\xff\xfe\x00"
-    _commit(folder, {"shapes/area.py": BEFORE, "README.md": "# Shapes\n", "broken.py": binary})
+    _commit(folder, {"shapes/area.py": BEFORE, "README.md": "# Shapes\n", "broken.py": b"\xff\xfe\x00"})
     return folder
 
 
@@ -125,8 +123,7 @@ def test_what_is_too_large_or_no_code_is_left_out(repository: Path, settings: Re
     big = "x = 1\n" * (settings.max_file_bytes // 6 + 1)
     _commit(repository, {"big.py": big, "small.py": "x = 1\n", "junk.py": b"\xff", "a.txt": "x"})
     (repository / "link.py").symlink_to("small.py")
-    commit = _commit(repository, {"bigger.py": big + big})
-    assert commit_versions(repository, commit, settings) == ({}, {})
+    assert commit_versions(repository, _commit(repository, {"bigger.py": big + big}), settings) == ({}, {})
     assert commit_versions(repository, "HEAD~1", settings) == ({}, {"small.py": "x = 1\n"})
     assert sorted(folder_version(repository, settings)) == ["shapes/area.py", "small.py"]
 
@@ -158,6 +155,5 @@ def test_no_configuration_of_the_repository_runs(repository: Path, tmp_path: Pat
     trap = tmp_path / "ran"
     for key in ("diff.evil.command", "diff.evil.textconv", "core.fsmonitor", "diff.external"):
         _git(repository, "config", key, f"touch {trap}")
-    rows = json.loads(_run(str(repository), "--commit", commit, "--json").stdout)
-    assert len(rows) == 1
+    assert len(json.loads(_run(str(repository), "--commit", commit, "--json").stdout)) == 1
     assert not trap.exists()

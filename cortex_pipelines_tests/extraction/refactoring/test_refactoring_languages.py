@@ -73,9 +73,7 @@ def test_same_code_has_no_refactorings(sample: Sample, settings: RefactoringSett
         (("discount", "reduction"), ("Rename Parameter", "discount", "reduction", "total", "total")),
     ],
 )
-def test_renamed_unit(
-    sample: Sample, words: tuple[str, str], key: tuple[str | None, ...], settings: RefactoringSettings
-) -> None:
+def test_renamed_unit(sample, words, key: tuple[str | None, ...], settings: RefactoringSettings) -> None:
     refactorings = _detected(sample.before(), _replaced(sample, words), settings)
     assert _keys(refactorings) == [key]
     assert refactorings[0].purity == "pure"
